@@ -1,0 +1,94 @@
+# Every recipe sets up what it needs first. `make` alone lists them.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+SHELL := /bin/sh
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed-from-lock
+UV := $(shell command -v uv 2>/dev/null)
+export PYTHONPATH := $(CURDIR)
+export DO_NOT_TRACK := 1
+
+# The newest Python from 3.11 to 3.13 on PATH; `make PYTHON=/path/to/python3.12` chooses another.
+IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 python; do \
+	$$candidate -c '$(IS_SUITABLE)' >/dev/null 2>&1 && command -v $$candidate && break; done)
+
+LOCAL := $(BIN)/python -m deployments.local
+TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOMAIN) or not dbt_projects")
+
+BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
+
+.PHONY: help setup run up status stop clean test bench lint format types dbt psql shell lock
+
+help: ## list the recipes
+	@echo "make run                         run every domain on this machine, from set-up to a table of results"
+	@echo "make run DOMAIN=github_scraper REPOS=\"<url or path> ...\""
+	@echo
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-10s %s\n", $$1, $$2}'
+
+setup: $(STAMP) ## make .venv from requirements.lock
+
+$(STAMP): requirements.lock
+	@test -n "$(PYTHON)" || { echo "No Python from 3.11 to 3.13 on PATH. Install one, or name it: make PYTHON=/path/to/python3.12"; exit 1; }
+	@$(PYTHON) -c '$(IS_SUITABLE)' || { echo "$(PYTHON) is not a Python from 3.11 to 3.13. Name another: make PYTHON=/path/to/python3.12"; exit 1; }
+	@echo "Setting up $(VENV) (the first time takes some minutes)"
+ifdef UV
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) $(VENV)
+	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
+else
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+endif
+	@touch $@
+
+run: $(STAMP) ## run domains and show the results (DOMAIN= one of them, REPOS= git repositories)
+	@$(LOCAL) run $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(REPOS),--repos $(REPOS))
+
+up: $(STAMP) ## start PostgreSQL, the Prefect server and a worker; apply blocks and deployments
+	@$(LOCAL) up
+
+status: $(STAMP) ## show what runs
+	@$(LOCAL) status
+
+stop: $(STAMP) ## stop what `make run` and `make up` started; the data stays
+	@$(LOCAL) stop
+
+clean: $(STAMP) ## stop everything and remove .local/
+	@$(LOCAL) clean
+
+test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
+	@$(BIN)/python -m pytest $(TESTS) $(ARGS)
+
+bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tests/benchmarks)
+	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done
+
+lint: $(STAMP) ## ruff, import-linter, sqlfluff
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports
+	@$(BIN)/sqlfluff lint dbt_projects
+
+format: $(STAMP) ## let ruff and sqlfluff correct what they can
+	@$(BIN)/ruff check --fix .
+	@$(BIN)/ruff format .
+	@$(BIN)/sqlfluff fix dbt_projects
+
+types: $(STAMP) ## mypy
+	@$(BIN)/mypy
+
+dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -s ...")
+	@$(LOCAL) dbt $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+
+psql: $(STAMP) ## psql on the domain's database (DOMAIN=, ARGS="-c '...'")
+	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+
+shell: $(STAMP) ## a shell in which `prefect` and `dbt` use the local server
+	@$(LOCAL) shell
+
+lock: ## make requirements.lock anew from pyproject.toml (needs uv)
+	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras --no-annotate --custom-compile-command "make lock" \
+		--python-version 3.11 pyproject.toml -o requirements.lock

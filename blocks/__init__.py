@@ -1,0 +1,65 @@
+"""Which credential blocks each domain needs, and which environment variable each comes from.
+
+The catalogue is plain data: reading it imports nothing of Prefect. ``python -m blocks register``
+writes the blocks.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Kind(Enum):
+    """A type of block. The value is what Prefect calls it."""
+
+    POSTGRES = "sqlalchemy-connector"
+    SECRET = "secret"  # noqa: S105  the name of a block type
+
+    @property
+    def block_type(self) -> str:
+        return self.value
+
+
+@dataclass(frozen=True)
+class BlockNeed:
+    """One block of one domain.
+
+    Args:
+        name: of the block, ``<slug>-<what>``.
+        variable: the environment variable its value comes from.
+        purpose: what the flow does with it.
+        fallback: a variable read when ``variable`` is not set.
+        is_required: False if the flow also works without it.
+    """
+
+    name: str
+    kind: Kind
+    variable: str
+    purpose: str
+    fallback: str | None = None
+    is_required: bool = True
+
+    def value(self, environment: Mapping[str, str]) -> str | None:
+        """The secret value, None if the environment does not hold it."""
+        names = [self.variable, *([self.fallback] if self.fallback else [])]
+        return next((environment[name] for name in names if environment.get(name)), None)
+
+
+CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
+    "github_scraper": (
+        BlockNeed(
+            "github-scraper-postgres",
+            Kind.POSTGRES,
+            "GITHUB_SCRAPER_DATABASE_URL",
+            "raw tables and marts",
+            fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "github-scraper-token",
+            Kind.SECRET,
+            "GITHUB_TOKEN",
+            "clones of private repositories; more requests an hour to the GitHub API",
+            is_required=False,
+        ),
+    ),
+}

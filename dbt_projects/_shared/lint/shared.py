@@ -1,0 +1,16 @@
+"""The macros of the `shared` package as sqlfluff sees them: same names, SQL of the same shape.
+
+sqlfluff's jinja templater reaches macros of another dbt package only as functions of a Python module.
+"""
+
+
+def safe_divide(numerator: str, denominator: str) -> str:
+    return f"({numerator} / nullif({denominator}, 0))"
+
+
+def date_spine(first_date: str, last_date: str) -> str:
+    return f"(select date_day from generate_series({first_date}, {last_date}) as spine (date_day))"
+
+
+def generate_schema_name(custom_schema_name: str | None, node: object) -> str:
+    return custom_schema_name or "analytics"

@@ -1,0 +1,31 @@
+with coauthors as (
+
+    select * from {{ ref('stg_commit_coauthors') }}
+
+),
+
+commits as (
+
+    select * from {{ ref('int_commits') }}
+
+),
+
+final as (
+
+    select
+        commits.repository_id,
+        commits.commit_hash,
+        coauthors.contributor_id,
+        commits.commit_day,
+        commits.is_date_plausible,
+        commits.is_first_copy
+    from coauthors
+    inner join commits
+        on
+            coauthors.repository_id = commits.repository_id
+            and coauthors.commit_hash = commits.commit_hash
+    where coauthors.contributor_id <> commits.contributor_id
+
+)
+
+select * from final

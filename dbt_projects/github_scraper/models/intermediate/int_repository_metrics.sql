@@ -1,0 +1,103 @@
+with repositories as (
+
+    select * from {{ ref('stg_repositories') }}
+
+),
+
+commits as (
+
+    select * from {{ ref('int_commits') }}
+
+),
+
+commit_metrics as (
+
+    select
+        repository_id,
+        count(*) as total_commits,
+        count(*) filter (where is_merge) as merge_commits,
+        count(*) filter (where is_bot) as bot_commits,
+        count(distinct contributor_id) as contributors,
+        count(distinct contributor_id) filter (where not is_bot) as human_contributors,
+        count(distinct commit_day) filter (where is_date_plausible) as active_days,
+        min(commit_day) filter (where is_date_plausible) as first_commit_date,
+        max(commit_day) filter (where is_date_plausible) as last_commit_date,
+        cast(sum(lines_added) as bigint) as lines_added,
+        cast(sum(lines_deleted) as bigint) as lines_deleted,
+        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
+        count(*) filter (where not is_date_plausible) as commits_with_implausible_date,
+        count(*) filter (where {{ is_in_trailing_days(30) }}) as commits_30d,
+        count(*) filter (where {{ is_in_trailing_days(90) }}) as commits_90d
+    from commits
+    group by repository_id
+
+),
+
+human_commits as (
+
+    select
+        repository_id,
+        contributor_id,
+        count(*) as commits
+    from commits
+    where not is_bot
+    group by repository_id, contributor_id
+
+),
+
+ranked_contributors as (
+
+    select
+        repository_id,
+        commits,
+        row_number() over (
+            partition by repository_id order by commits asc, contributor_id asc
+        ) as ascending_rank,
+        row_number() over (
+            partition by repository_id order by commits desc, contributor_id asc
+        ) as descending_rank,
+        sum(commits) over (
+            partition by repository_id
+            order by commits desc, contributor_id asc
+            rows between unbounded preceding and current row
+        ) as cumulative_commits,
+        sum(commits) over (partition by repository_id) as all_commits
+    from human_commits
+
+),
+
+concentration as (
+
+    select
+        repository_id,
+        {{ bus_factor('descending_rank', 'cumulative_commits', 'all_commits') }} as bus_factor,
+        {{ calculate_gini_coefficient('commits', 'ascending_rank') }} as gini_coefficient
+    from ranked_contributors
+    group by repository_id
+
+),
+
+final as (
+
+    select
+        repositories.repository_id,
+        {%- for measure in [
+            'total_commits', 'merge_commits', 'bot_commits', 'contributors', 'human_contributors',
+            'active_days', 'commits_30d', 'commits_90d', 'commits_without_line_counts',
+            'commits_with_implausible_date'
+        ] %}
+        coalesce(commit_metrics.{{ measure }}, 0) as {{ measure }},
+        {%- endfor %}
+        commit_metrics.lines_added,
+        commit_metrics.lines_deleted,
+        commit_metrics.first_commit_date,
+        commit_metrics.last_commit_date,
+        concentration.bus_factor,
+        concentration.gini_coefficient
+    from repositories
+    left join commit_metrics on repositories.repository_id = commit_metrics.repository_id
+    left join concentration on repositories.repository_id = concentration.repository_id
+
+)
+
+select * from final

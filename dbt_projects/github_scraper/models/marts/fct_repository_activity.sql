@@ -1,0 +1,110 @@
+{{ config(indexes=[{'columns': ['commit_week']}]) }}
+
+with commits as (
+
+    select *
+    from {{ ref('int_commits') }}
+    where is_date_plausible
+
+),
+
+first_commits as (
+
+    select
+        repository_id,
+        contributor_id,
+        min(commit_week) as first_week
+    from commits
+    group by repository_id, contributor_id
+
+),
+
+new_contributors as (
+
+    select
+        repository_id,
+        first_week,
+        count(*) as new_contributors
+    from first_commits
+    group by repository_id, first_week
+
+),
+
+weekly as (
+
+    select
+        repository_id,
+        commit_week,
+        count(*) as commits,
+        count(*) filter (where is_merge) as merge_commits,
+        count(distinct contributor_id) as active_contributors,
+        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
+        cast(sum(lines_added) as bigint) as lines_added,
+        cast(sum(lines_deleted) as bigint) as lines_deleted,
+        cast(sum(lines_added + lines_deleted) as bigint) as churn,
+        max(commit_day) as last_commit_date
+    from commits
+    group by repository_id, commit_week
+
+),
+
+bounds as (
+
+    select
+        repository_id,
+        min(commit_week) as first_week,
+        greatest(
+            max(commit_week),
+            cast(date_trunc('week', cast({{ as_of_date() }} as timestamp)) as date)
+        ) as last_week
+    from weekly
+    group by repository_id
+
+),
+
+spine as (
+
+    select
+        bounds.repository_id,
+        days.date_day as commit_week
+    from bounds
+    cross join lateral {{ shared.date_spine('bounds.first_week', 'bounds.last_week') }} as days
+    where extract(isodow from days.date_day) = 1
+
+),
+
+final as (
+
+    select
+        spine.repository_id,
+        spine.commit_week,
+        coalesce(weekly.commits, 0) as commits,
+        coalesce(weekly.merge_commits, 0) as merge_commits,
+        coalesce(weekly.active_contributors, 0) as active_contributors,
+        coalesce(new_contributors.new_contributors, 0) as new_contributors,
+        coalesce(weekly.commits_without_line_counts, 0) as commits_without_line_counts,
+        case when weekly.commits is null then 0 else weekly.lines_added end as lines_added,
+        case when weekly.commits is null then 0 else weekly.lines_deleted end as lines_deleted,
+        case when weekly.commits is null then 0 else weekly.churn end as churn,
+        greatest(
+            least(spine.commit_week + 6, {{ as_of_date() }})
+            - max(weekly.last_commit_date) over (
+                partition by spine.repository_id
+                order by spine.commit_week
+                rows between unbounded preceding and current row
+            ),
+            0
+        ) as days_since_last_commit
+    from spine
+    left join weekly
+        on
+            spine.repository_id = weekly.repository_id
+            and spine.commit_week = weekly.commit_week
+    left join new_contributors
+        on
+            spine.repository_id = new_contributors.repository_id
+            and spine.commit_week = new_contributors.first_week
+
+)
+
+select * from final

@@ -1,0 +1,152 @@
+{{ config(indexes=[{'columns': ['scope', 'time_window', 'repository_id', 'rank']}]) }}
+
+with commits as (
+
+    select * from {{ ref('int_commits') }}
+
+),
+
+coauthored as (
+
+    select * from {{ ref('int_coauthored_commits') }}
+
+),
+
+contributors as (
+
+    select * from {{ ref('stg_contributors') }}
+
+),
+
+windows as (
+
+    select
+        time_window,
+        days
+    from (
+        values ('all_time', null), ('trailing_90d', 90), ('trailing_30d', 30)
+    ) as listed (time_window, days)
+
+),
+
+-- Summed by day before the windows multiply the rows.
+daily_credits as (
+
+    select
+        repository_id,
+        contributor_id,
+        commit_day,
+        is_date_plausible,
+        is_first_copy,
+        count(*) as commits,
+        count(*) filter (where not is_merge) as non_merge_commits,
+        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
+        0 as coauthored_commits,
+        sum(lines_added) as lines_added,
+        sum(lines_deleted) as lines_deleted
+    from commits
+    group by repository_id, contributor_id, commit_day, is_date_plausible, is_first_copy
+
+    union all
+
+    select
+        repository_id,
+        contributor_id,
+        commit_day,
+        is_date_plausible,
+        is_first_copy,
+        0 as commits,
+        0 as non_merge_commits,
+        0 as commits_without_line_counts,
+        count(*) as coauthored_commits,
+        null as lines_added,
+        null as lines_deleted
+    from coauthored
+    group by repository_id, contributor_id, commit_day, is_date_plausible, is_first_copy
+
+),
+
+windowed as (
+
+    select
+        daily_credits.*,
+        windows.time_window
+    from daily_credits
+    inner join windows
+        on windows.days is null or {{ is_in_trailing_days('windows.days') }}
+
+),
+
+scoped as (
+
+    select
+        'repository' as scope,
+        windowed.repository_id as scope_repository_id,
+        windowed.*
+    from windowed
+
+    union all
+
+    select
+        'overall' as scope,
+        null as scope_repository_id,
+        windowed.*
+    from windowed
+    where windowed.is_first_copy
+
+),
+
+credited as (
+
+    select
+        scope,
+        scope_repository_id as repository_id,
+        time_window,
+        contributor_id,
+        cast(sum(commits) as bigint) as commits,
+        cast(sum(non_merge_commits) as bigint) as non_merge_commits,
+        cast(sum(coauthored_commits) as bigint) as coauthored_commits,
+        cast(sum(commits_without_line_counts) as bigint) as commits_without_line_counts,
+        cast(sum(lines_added) as bigint) as lines_added,
+        cast(sum(lines_deleted) as bigint) as lines_deleted
+    from scoped
+    group by scope, scope_repository_id, time_window, contributor_id
+
+),
+
+final as (
+
+    select
+        credited.scope
+        || '_' || coalesce(cast(credited.repository_id as text), 'all')
+        || '_' || credited.time_window
+        || '_' || credited.contributor_id as leaderboard_id,
+        credited.scope,
+        credited.repository_id,
+        credited.time_window,
+        rank() over (
+            partition by credited.scope, credited.repository_id, credited.time_window
+            order by credited.commits desc
+        ) as rank,
+        credited.contributor_id,
+        contributors.username,
+        contributors.display_name,
+        contributors.is_bot,
+        credited.commits,
+        credited.non_merge_commits,
+        credited.coauthored_commits,
+        credited.lines_added,
+        credited.lines_deleted,
+        credited.commits_without_line_counts,
+        {{ shared.safe_divide(
+            'credited.commits',
+            'sum(credited.commits) over ('
+            ~ 'partition by credited.scope, credited.repository_id, credited.time_window)'
+        ) }} as share_of_commits,
+        {{ as_of_date() }} as as_of_date
+    from credited
+    inner join contributors on credited.contributor_id = contributors.contributor_id
+
+)
+
+select * from final

@@ -1,0 +1,170 @@
+"""The few calls of Prefect's REST API that the local commands need.
+
+Plain HTTP, because importing Prefect's own client costs seconds of every command.
+"""
+
+import json
+import time
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from flows._shared.errors import PermanentError, TransientError
+
+TIMEOUT_SECONDS = 30.0
+ERROR_LEVEL = 40
+UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
+
+
+class PrefectApi:
+    """A connection to a Prefect server.
+
+    Args:
+        url: its API address, as in ``PREFECT_API_URL``.
+        environment: read for ``PREFECT_API_KEY`` and ``PREFECT_API_AUTH_STRING``.
+
+    Every call raises TransientError when the server does not answer and PermanentError when it
+    refuses.
+    """
+
+    def __init__(self, url: str, environment: Mapping[str, str]) -> None:
+        self.url = url.rstrip("/")
+        self._client = httpx.Client(
+            base_url=f"{self.url}/", timeout=TIMEOUT_SECONDS, **_credentials(environment)
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._client.close()
+
+    @property
+    def ui_url(self) -> str:
+        return self.url.removesuffix("/api")
+
+    def deployment(self, name: str) -> dict[str, Any] | None:
+        """The deployment called ``<flow>/<deployment>``, None if there is none."""
+        return self._find(f"deployments/name/{name}")
+
+    def has_block(self, block_type: str, name: str) -> bool:
+        """Whether a block document exists; its content is not asked for."""
+        path = f"block_types/slug/{block_type}/block_documents/name/{name}"
+        return self._find(path) is not None
+
+    def work_pool(self, name: str) -> dict[str, Any] | None:
+        return self._find(f"work_pools/{name}")
+
+    def create_work_pool(self, name: str, template: Mapping[str, Any]) -> None:
+        body = {"name": name, "type": "process", "base_job_template": dict(template)}
+        self._call("POST", "work_pools/", body)
+
+    def update_work_pool(self, name: str, template: Mapping[str, Any]) -> None:
+        self._call("PATCH", f"work_pools/{name}", {"base_job_template": dict(template)})
+
+    def start_run(self, deployment_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
+        """Ask for a run now; returns the flow run at once, not its result."""
+        body = {"parameters": dict(parameters), "state": {"type": "SCHEDULED"}}
+        return dict(self._call("POST", f"deployments/{deployment_id}/create_flow_run", body))
+
+    def flow_run(self, run_id: str) -> dict[str, Any]:
+        return dict(self._call("GET", f"flow_runs/{run_id}"))
+
+    def unfinished_runs(self, work_pool: str) -> list[dict[str, Any]]:
+        """The flow runs of a pool that have begun and not ended."""
+        body = {
+            "flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}},
+            "work_pools": {"name": {"any_": [work_pool]}},
+        }
+        return list(self._call("POST", "flow_runs/filter", body))
+
+    def mark_crashed(self, run_id: str, message: str) -> None:
+        state = {"type": "CRASHED", "name": "Crashed", "message": message}
+        self._call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
+
+    def table(self, run_id: str, key: str) -> list[dict[str, Any]]:
+        """The rows of the newest table artifact of a run under ``key``; empty if none."""
+        body = {
+            "artifacts": {"flow_run_id": {"any_": [run_id]}, "key": {"any_": [key]}},
+            "sort": "UPDATED_DESC",
+            "limit": 1,
+        }
+        found = self._call("POST", "artifacts/filter", body)
+        if not found or not found[0].get("data"):
+            return []
+        data = found[0]["data"]
+        rows = json.loads(data) if isinstance(data, str) else data
+        return list(rows) if isinstance(rows, list) else []
+
+    def error_lines(self, run_id: str, limit: int = 5) -> list[str]:
+        """The first lines logged as errors by a run."""
+        body = {
+            "logs": {"flow_run_id": {"any_": [run_id]}, "level": {"ge_": ERROR_LEVEL}},
+            "sort": "TIMESTAMP_ASC",
+            "limit": limit,
+        }
+        return [str(line["message"]) for line in self._call("POST", "logs/filter", body)]
+
+    def _find(self, path: str) -> dict[str, Any] | None:
+        response = self._send("GET", path, None)
+        if response.status_code == httpx.codes.NOT_FOUND:
+            return None
+        return dict(self._checked(response).json())
+
+    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        response = self._checked(self._send(method, path, body))
+        return response.json() if response.content else None
+
+    def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        try:
+            return self._client.request(method, path, json=body)
+        except httpx.TransportError as error:
+            raise TransientError(
+                f"asking the Prefect server at {self.url}",
+                f"{type(error).__name__}: {error}",
+                "Check `make status`; `make up` starts what is missing",
+            ) from error
+
+    def _checked(self, response: httpx.Response) -> httpx.Response:
+        if response.is_success:
+            return response
+        raise PermanentError(
+            f"asking the Prefect server for {response.request.url.path}",
+            f"it answered {response.status_code}: {response.text[:500]}",
+            "If the server is not the one of requirements.lock, align the versions",
+        )
+
+
+def is_healthy(url: str, timeout_seconds: float = 2.0) -> bool:
+    """Whether a Prefect API answers there."""
+    try:
+        response = httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_seconds)
+    except httpx.TransportError:
+        return False
+    return response.is_success
+
+
+def wait_healthy(url: str, seconds: float) -> bool:
+    """Wait for a Prefect API to answer; tells whether it did in time."""
+    deadline = time.monotonic() + seconds
+    while not is_healthy(url):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.2)
+    return True
+
+
+def _credentials(environment: Mapping[str, str]) -> dict[str, Any]:
+    if key := environment.get("PREFECT_API_KEY"):
+        return {"headers": {"Authorization": f"Bearer {key}"}}
+    if pair := environment.get("PREFECT_API_AUTH_STRING"):
+        user, _, password = pair.partition(":")
+        return {"auth": (user, password)}
+    return {}

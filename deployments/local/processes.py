@@ -1,0 +1,193 @@
+"""Background processes that outlive the command that started them.
+
+A process is known by a record on disk: its pid and the moment it was created. Both must match, so
+that a pid which the system has since given to something else is never taken for ours.
+"""
+
+import fcntl
+import json
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import psutil
+
+from flows._shared.errors import PermanentError, TransientError
+
+LOCK_WAIT_SECONDS = 300.0
+# The creation time is derived from the boot time, which moves when the clock is set.
+CREATED_TOLERANCE_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class ProcessRecord:
+    """A process that was started in the background.
+
+    ``created`` is in seconds since 1970; ``port`` is 0 for a process that listens on none;
+    ``fingerprint`` tells whether it was started with the settings wanted now.
+    """
+
+    pid: int
+    created: float
+    port: int = 0
+    fingerprint: str = ""
+
+    @classmethod
+    def read(cls, path: Path) -> "ProcessRecord | None":
+        """The record at ``path``; None when there is none or it was cut short."""
+        try:
+            return cls(**json.loads(path.read_text()))
+        except (FileNotFoundError, ValueError, TypeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        write_private(path, json.dumps(asdict(self)))
+
+    def process(self) -> psutil.Process | None:
+        """The living process behind this record, or None."""
+        try:
+            process = psutil.Process(self.pid)
+            is_same = abs(process.create_time() - self.created) <= CREATED_TOLERANCE_SECONDS
+            return process if is_same and is_alive(process) else None
+        except psutil.Error:
+            return None
+
+
+def is_alive(process: psutil.Process) -> bool:
+    """Whether the process runs; a zombie nobody has reaped counts as dead."""
+    try:
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.Error:
+        return False
+
+
+def write_private(path: Path, text: str) -> None:
+    """Write a file whole or not at all, readable by its owner only."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    with os.fdopen(handle, "w") as stream:
+        stream.write(text)
+    Path(name).replace(path)
+
+
+@contextmanager
+def locked(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
+    """Hold ``path`` against other processes; the system frees it if the holder is killed.
+
+    Raises:
+        TransientError: another process held it for longer than ``wait_seconds``.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    deadline = time.monotonic() + wait_seconds
+    with path.open("a") as stream:
+        while True:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TransientError(
+                        f"taking the lock {path}",
+                        f"another command held it for {wait_seconds:.0f} seconds",
+                        "Wait for the other `make` command to end, or stop it, and try again",
+                    ) from None
+                time.sleep(0.1)
+        yield
+
+
+def is_free(port: int) -> bool:
+    """Whether 127.0.0.1:port can be listened on and no one on this machine answers there."""
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as listener:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            listener.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
+        caller.settimeout(0.5)
+        return caller.connect_ex(("127.0.0.1", port)) != 0
+
+
+def free_ports(first: int, preferred: int = 0, span: int = 200) -> Iterator[int]:
+    """Free ports of 127.0.0.1: the preferred one first, then upwards from ``first``."""
+    candidates = [preferred] if preferred else []
+    candidates += [port for port in range(first, first + span) if port != preferred]
+    return (port for port in candidates if is_free(port))
+
+
+def start_detached(
+    command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path
+) -> "subprocess.Popen[bytes]":
+    """Start a process in its own session, its output in ``log``, that outlives this one."""
+    log.parent.mkdir(parents=True, exist_ok=True)
+    with log.open("wb") as output:
+        return subprocess.Popen(
+            command,
+            env=dict(environment),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+
+
+def listens(process: psutil.Process, port: int) -> bool:
+    """Whether this process, and not another program, is the one that answers on the port."""
+    try:
+        family = [process, *process.children(recursive=True)]
+        return any(
+            connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            for member in family
+            for connection in member.net_connections(kind="tcp")
+        )
+    except psutil.Error:
+        return False
+
+
+def record_of(pid: int, port: int = 0, fingerprint: str = "") -> ProcessRecord:
+    """The record of a process that was just started."""
+    return ProcessRecord(pid, psutil.Process(pid).create_time(), port, fingerprint)
+
+
+def end(process: psutil.Process, patience_seconds: float = 15.0) -> None:
+    """Ask a process to end, then kill it and all it started."""
+    with suppress(psutil.Error):
+        family = [process, *process.children(recursive=True)]
+        process.send_signal(signal.SIGTERM)
+        wait_until(lambda: not is_alive(process), patience_seconds)
+        for member in family:
+            with suppress(psutil.Error):
+                if is_alive(member):
+                    member.kill()
+        wait_until(lambda: not any(is_alive(member) for member in family), 5.0)
+
+
+def wait_until(is_done: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
+    """Poll until ``is_done()`` or the time is over; tells which it was."""
+    deadline = time.monotonic() + seconds
+    while not is_done():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(pause)
+    return True
+
+
+def tail(log: Path, lines: int = 20) -> str:
+    """The last lines of a log file, for an error message."""
+    try:
+        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+    except FileNotFoundError:
+        return "(no log)"
+
+
+def died(what: str, log: Path, remedy: str) -> PermanentError:
+    """The error for a background process that ended while it was expected to come up."""
+    return PermanentError(f"starting {what}", f"it ended; its log says:\n{tail(log)}\n", remedy)

@@ -1,0 +1,298 @@
+"""Everything a run on this machine needs, brought up in order and described as an environment."""
+
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from psycopg.conninfo import conninfo_to_dict
+
+from blocks import CATALOGUE, Kind
+from deployments.local.api import PrefectApi, is_healthy
+from deployments.local.domains import DOMAINS, Domain
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import ProcessRecord, locked, write_private
+from deployments.local.server import PrefectServer, api_url, client_environment, own_environment
+from deployments.local.worker import ProcessWorker, ensure_work_pool
+from flows._shared.errors import PermanentError, TransientError
+
+WORK_POOL = "local-process"
+WORKER_QUERY_SECONDS = "2"
+SETUP_SECONDS = 300.0
+ANY_DATABASE = "DATABASE_URL"
+
+Say = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Runtime:
+    """A runtime that is up.
+
+    Args:
+        environment: of a program that uses it, such as ``prefect`` or a flow.
+        databases: libpq URL of each domain's PostgreSQL, by slug; secret.
+    """
+
+    paths: LocalPaths
+    api_url: str
+    environment: Mapping[str, str] = field(repr=False)
+    databases: Mapping[str, str] = field(repr=False)
+
+    def api(self) -> PrefectApi:
+        return PrefectApi(self.api_url, self.environment)
+
+
+def up(
+    domains: Sequence[Domain] = DOMAINS, paths: LocalPaths | None = None, say: Say = print
+) -> Runtime:
+    """Start what is absent, reuse what runs, apply blocks and deployments that have changed.
+
+    Raises:
+        PlatformError: a part cannot be started or applied; the message says what to do.
+    """
+    paths = paths or LocalPaths()
+    with ThreadPoolExecutor(2) as pool:
+        server = pool.submit(_start_server, paths, say)
+        databases = pool.submit(_start_databases, domains, paths, say).result()
+        url = server.result()
+    runtime = Runtime(paths, url, environment(paths, url), databases)
+    with locked(paths.run / "setup.lock"), runtime.api() as api:
+        _start_worker(runtime, api, say)
+        _apply(runtime, domains, api, say)
+    return runtime
+
+
+def environment(paths: LocalPaths, url: str) -> dict[str, str]:
+    """The environment of programs that use the server at ``url``; holds no database password."""
+    given = os.environ if external_api(paths) else own_environment(os.environ)
+    binaries = str(Path(sys.executable).parent)
+    return {
+        **given,
+        **client_environment(paths, url),
+        "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or WORK_POOL,
+        "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",
+        "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
+        "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "PATH": os.pathsep.join([binaries, given.get("PATH", os.defpath)]),
+    }
+
+
+def printable(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of the environment that a person's shell needs to use the local server."""
+    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH")
+    secret = ("KEY", "AUTH_STRING", "CONNECTION_URL")
+    return {
+        name: value
+        for name, value in environment.items()
+        if name.startswith(names) and not name.endswith(secret)
+    }
+
+
+def external_api(paths: LocalPaths) -> str | None:
+    """The server that the user's environment names, unless it is the local one."""
+    given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    record = ProcessRecord.read(paths.run / "server.json")
+    is_local = record is not None and given == api_url(record.port)
+    return None if is_local or not given else given
+
+
+def external_database(domain: Domain) -> str | None:
+    """The database that the user's environment names for a domain."""
+    return os.environ.get(domain.url_variable) or os.environ.get(ANY_DATABASE) or None
+
+
+def database_url(domain: Domain, paths: LocalPaths) -> str:
+    """The libpq URL of a domain's database, starting the embedded one if none is named."""
+    return _start_databases([domain], paths, lambda _: None)[domain.slug]
+
+
+def dbt_environment(url: str) -> dict[str, str]:
+    """What ``profiles.yml`` reads, from a libpq URL."""
+    parts = conninfo_to_dict(url)
+    return {
+        "DBT_POSTGRES_HOST": str(parts.get("host") or "localhost"),
+        "DBT_POSTGRES_PORT": str(parts.get("port") or 5432),
+        "DBT_POSTGRES_USER": str(parts.get("user") or ""),
+        "DBT_ENV_SECRET_POSTGRES_PASSWORD": str(parts.get("password") or ""),
+        "DBT_POSTGRES_DATABASE": str(parts.get("dbname") or "postgres"),
+        "DBT_POSTGRES_SSLMODE": str(parts.get("sslmode") or "prefer"),
+    }
+
+
+def down(paths: LocalPaths | None = None) -> None:
+    """Stop everything embedded, the newest part first. Does nothing to external servers."""
+    paths = paths or LocalPaths()
+    if not paths.state.exists():
+        return
+    ProcessWorker(paths).stop()
+    PrefectServer(paths).stop()
+    EmbeddedPostgres(paths.postgres).stop()
+
+
+def clean(paths: LocalPaths | None = None) -> None:
+    """Stop everything embedded and remove its data."""
+    paths = paths or LocalPaths()
+    down(paths)
+    shutil.rmtree(paths.state, ignore_errors=True)
+    if paths.state.exists():
+        raise PermanentError(
+            f"removing {paths.state}",
+            "some files could not be removed",
+            "They may belong to another user: run `make clean` as that user",
+        )
+
+
+def _start_server(paths: LocalPaths, say: Say) -> str:
+    if url := external_api(paths):
+        if not is_healthy(url, timeout_seconds=10.0):
+            raise TransientError(
+                f"reaching the Prefect server at {url}, which PREFECT_API_URL names",
+                "it does not answer",
+                "Start it, or unset PREFECT_API_URL to use an embedded one",
+            )
+        return url
+    server = PrefectServer(paths)
+    if server.url() is None:
+        say("Starting the Prefect server (the first time takes up to a minute)")
+    return server.start()
+
+
+def _start_databases(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> dict[str, str]:
+    named = {domain.slug: external_database(domain) for domain in domains}
+    urls = {slug: url for slug, url in named.items() if url}
+    if len(urls) == len(domains):
+        return urls
+    cluster = EmbeddedPostgres(paths.postgres)
+    if not cluster.is_running():
+        say("Starting PostgreSQL")
+    cluster.start()
+    return urls | {slug: cluster.create_database(slug) for slug in named if slug not in urls}
+
+
+def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
+    """A pool the user named on a server of their own has workers of its own."""
+    if external_api(runtime.paths) and os.environ.get("PREFECT_WORK_POOL"):
+        return
+    pool = runtime.environment["PREFECT_WORK_POOL"]
+    ensure_work_pool(api, pool)
+    if ProcessWorker(runtime.paths).start(runtime.environment, api):
+        say(f"Starting a worker for the work pool {pool}")
+
+
+def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Say) -> None:
+    applied_file = runtime.paths.run / "applied.json"
+    applied = _read_json(applied_file)
+    secrets = _block_variables(runtime, domains)
+    blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
+    deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
+    steps: list[tuple[str, list[str], Mapping[str, str]]] = []
+    if applied.get("blocks") != blocks or not _has_blocks(api, domains):
+        say("Registering credential blocks")
+        slugs = [domain.slug for domain in domains]
+        steps.append(("registering blocks", ["blocks", "register", *slugs], secrets))
+    if applied.get("deployments") != deployments or not _has_deployments(api, domains):
+        say("Applying deployments")
+        steps.append(("applying deployments", ["prefect", "--no-prompt", "deploy", "--all"], {}))
+    with ThreadPoolExecutor(2) as pool:
+        for done in [pool.submit(_run_module, runtime, *step) for step in steps]:
+            done.result()
+    if steps:
+        write_private(applied_file, json.dumps({"blocks": blocks, "deployments": deployments}))
+    _require_deployments(api, domains)
+
+
+def _run_module(
+    runtime: Runtime, what: str, arguments: list[str], extra: Mapping[str, str]
+) -> None:
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", *arguments],
+            cwd=PROJECT_ROOT,
+            env={**runtime.environment, **extra},
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=SETUP_SECONDS,
+        )
+    except subprocess.TimeoutExpired:
+        raise TransientError(
+            what, f"not done in {SETUP_SECONDS:.0f} s", "`make stop`, then try again"
+        ) from None
+    if done.returncode != 0:
+        seen = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
+        raise PermanentError(
+            what, f"the command failed:\n{seen}\n", f"Correct what it names; {_hint(arguments)}"
+        )
+
+
+def _hint(arguments: Sequence[str]) -> str:
+    return f"try it alone with `make shell` and `python -m {' '.join(arguments)}`"
+
+
+def _require_deployments(api: PrefectApi, domains: Sequence[Domain]) -> None:
+    for domain in domains:
+        if api.deployment(domain.deployment) is None:
+            raise PermanentError(
+                "applying deployments",
+                f"the server does not know {domain.deployment} afterwards",
+                "Check that prefect.yaml names it",
+            )
+
+
+def _has_deployments(api: PrefectApi, domains: Sequence[Domain]) -> bool:
+    return all(api.deployment(domain.deployment) is not None for domain in domains)
+
+
+def _has_blocks(api: PrefectApi, domains: Sequence[Domain]) -> bool:
+    return all(
+        api.has_block(need.kind.block_type, need.name)
+        for domain in domains
+        for need in CATALOGUE[domain.slug]
+        if need.is_required
+    )
+
+
+def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, str]:
+    variables = {}
+    for domain in domains:
+        for need in CATALOGUE[domain.slug]:
+            given = os.environ.get(need.variable)
+            is_database = need.kind is Kind.POSTGRES
+            value = runtime.databases[domain.slug] if is_database else given
+            if value:
+                variables[need.variable] = value
+    return variables
+
+
+def _deployment_sources(environment: Mapping[str, str]) -> str:
+    """What decides the content of the deployments: the file, and the signatures of the flows."""
+    flows = PROJECT_ROOT / "flows"
+    sources = [
+        PROJECT_ROOT / "prefect.yaml",
+        *flows.glob("*/flow.py"),
+        *flows.glob("*/settings.py"),
+    ]
+    sources += flows.glob("_shared/orchestration/*.py")
+    texts = [path.read_text() for path in sorted(sources)]
+    return "\0".join(
+        [environment["PREFECT_WORK_POOL"], environment["PREFECT_SCHEDULES_ACTIVE"], *texts]
+    )
+
+
+def _hash(*parts: str) -> str:
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
+
+
+def _read_json(path: Path) -> dict[str, str]:
+    with suppress(FileNotFoundError, ValueError):
+        return dict(json.loads(path.read_text()))
+    return {}

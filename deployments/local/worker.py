@@ -1,0 +1,126 @@
+"""The worker that runs flows as processes of this machine, from the local work pool."""
+
+import hashlib
+import json
+import subprocess
+import sys
+from collections.abc import Mapping
+from typing import Any
+
+import psutil
+
+from deployments.local.api import PrefectApi
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import (
+    ProcessRecord,
+    end,
+    is_alive,
+    locked,
+    record_of,
+    start_detached,
+)
+
+TEMPLATE = PROJECT_ROOT / "deployments" / "work_pools" / "local-process.json"
+FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+# What the worker must be restarted for when it changes.
+FINGERPRINTED = ("PREFECT_API_URL", "PREFECT_WORK_POOL", "PYTHONPATH", "ANALYTICS_FLOWS_STATE_DIR")
+
+
+class ProcessWorker:
+    """The local worker: started if absent, shared if running with the same settings."""
+
+    def __init__(self, paths: LocalPaths) -> None:
+        self.log = paths.run / "worker.log"
+        self._record = paths.run / "worker.json"
+        self._lock = paths.run / "worker.lock"
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def start(self, environment: Mapping[str, str], api: PrefectApi) -> bool:
+        """Start the worker unless it runs; tells whether it was started.
+
+        It comes up in the background: a run that is asked for meanwhile waits for it. Runs whose
+        process went down with a killed predecessor are marked crashed, or they would hold the
+        concurrency limit of their deployment.
+
+        Args:
+            environment: of the worker and of every flow run it starts.
+            api: the server it polls.
+        """
+        wanted = _fingerprint(environment)
+        with locked(self._lock):
+            record = ProcessRecord.read(self._record)
+            process = record.process() if record else None
+            if record and process and record.fingerprint == wanted:
+                return False
+            if process:
+                end(process)
+            pool = environment["PREFECT_WORK_POOL"]
+            mark_lost_runs(api, pool)
+            command = [sys.executable, "-m", "prefect", "worker", "start"]
+            command += ["--pool", pool, "--type", "process", "--name", "local"]
+            self._child = start_detached(command, environment, self.log, PROJECT_ROOT)
+            record_of(self._child.pid, fingerprint=wanted).write(self._record)
+        return True
+
+    def stop(self) -> None:
+        """Stop the worker and the flow runs it started. Does nothing if it does not run."""
+        with locked(self._lock):
+            record = ProcessRecord.read(self._record)
+            if record and (process := record.process()):
+                end(process)
+        if self._child:
+            self._child.wait()
+            self._child = None
+
+    @property
+    def pid(self) -> int | None:
+        record = ProcessRecord.read(self._record)
+        process = record.process() if record else None
+        return process.pid if process else None
+
+
+def ensure_work_pool(api: PrefectApi, name: str) -> None:
+    """Create the process pool, or bring its job template up to date.
+
+    A pool of another type under that name belongs to someone else and is left alone.
+    """
+    template = pool_template()
+    found = api.work_pool(name)
+    if found is None:
+        api.create_work_pool(name, template)
+    elif found["type"] == "process" and found["base_job_template"] != template:
+        api.update_work_pool(name, template)
+
+
+def pool_template() -> dict[str, Any]:
+    """The job template of the local pool: flow runs work in the project's root."""
+    template: dict[str, Any] = json.loads(TEMPLATE.read_text())
+    template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_ROOT)
+    return template
+
+
+def mark_lost_runs(api: PrefectApi, pool: str) -> None:
+    """Mark crashed the runs that the server believes running and no process works on."""
+    begun = api.unfinished_runs(pool)
+    if not begun:
+        return
+    alive = _flow_runs_alive()
+    for run in begun:
+        if run["id"] not in alive:
+            api.mark_crashed(run["id"], "Its process ended together with a worker that was stopped")
+
+
+def _flow_runs_alive() -> set[str]:
+    found = set()
+    for process in psutil.process_iter():
+        try:
+            if is_alive(process):
+                found.add(process.environ().get(FLOW_RUN_VARIABLE, ""))
+        except (psutil.Error, OSError):
+            continue
+    return found
+
+
+def _fingerprint(environment: Mapping[str, str]) -> str:
+    values = {name: environment.get(name, "") for name in FINGERPRINTED}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

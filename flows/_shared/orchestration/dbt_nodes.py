@@ -1,0 +1,318 @@
+"""What dbt said about each node, and how a flow run shows it.
+
+dbt tells a callback when a node starts and when it finishes. `NodeWatch` keeps what was said, in
+dbt's threads and without delay; `NodeReporter` turns the latest word on each node into a task run
+on the server, a batch a second, while dbt goes on. See docs/decisions on reporting dbt nodes for
+why it is done by events.
+"""
+
+import json
+import threading
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from uuid import UUID, uuid4
+
+import httpx
+
+from flows._shared.orchestration.flow_run import FlowRunApi, Logger
+
+FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
+PASSED = frozenset({"success", "pass"})
+STATES = (
+    {
+        "started": ("RUNNING", "Running"),
+        "warn": ("COMPLETED", "Warned"),
+        "no-op": ("COMPLETED", "NoOp"),
+        "skipped": ("CANCELLED", "Skipped"),
+    }
+    | dict.fromkeys(PASSED, ("COMPLETED", "Completed"))
+    | dict.fromkeys(FAILED, ("FAILED", "Failed"))
+)
+
+SECONDS_BETWEEN_REPORTS = 1.0
+SECONDS_TO_CONFIRM = 5.0
+LONGEST_MESSAGE = 10_000
+
+
+@dataclass(frozen=True)
+class NodeResult:
+    """How one node of a build ended.
+
+    ``status`` is dbt's own word: success, pass, warn, fail, error, skipped, no-op, partial success.
+    ``rows`` are rows written (models, seeds, snapshots) or rows that failed (tests); None where dbt
+    does not say. ``compiled_path`` is set for failures, where there is SQL to look at.
+    """
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    rows: int | None
+    seconds: float
+    message: str
+    relation: str | None
+    compiled_path: str | None = None
+
+    @property
+    def label(self) -> str:
+        return label(self.resource_type, self.name)
+
+
+@dataclass(frozen=True)
+class NodeStatus:
+    """The latest word on a node: dbt's status, with dbt's own clock (UTC)."""
+
+    unique_id: str
+    name: str
+    resource_type: str
+    status: str
+    started_at: datetime
+    finished_at: datetime | None = None
+    message: str = ""
+    rows: int | None = None
+
+    @property
+    def is_finished(self) -> bool:
+        return self.finished_at is not None
+
+
+def label(resource_type: str, name: str) -> str:
+    """``model leaderboard``, ``unit test counts_merges_once``."""
+    return f"{resource_type.replace('_', ' ')} {name}"
+
+
+class NodeWatch:
+    """dbt's event callback: remembers nodes, hands on lines, never waits for anything."""
+
+    def __init__(self, tell: Callable[[str, str], None], redact: Callable[[str], str]) -> None:
+        self.statuses: dict[str, NodeStatus] = {}
+        self.total: int | None = None
+        self.unmatched: list[str] = []
+        self._tell = tell
+        self._redact = redact
+
+    def __call__(self, event: Any) -> None:
+        name = event.info.name
+        if name == "NodeStart":
+            self._started(event.data.node_info)
+        elif name == "NodeFinished":
+            self._finished(event.data.node_info, event.data.run_result)
+        elif name == "ConcurrencyLine":
+            self.total = event.data.node_count
+        elif name == "NoNodesForSelectionCriteria":
+            self.unmatched.append(event.data.spec_raw)
+        if event.info.level in ("info", "warn", "error"):
+            line = self._redact(event.info.msg).strip()
+            if line:
+                self._tell(event.info.level, line)
+
+    def _started(self, node: Any) -> None:
+        self.statuses[node.unique_id] = NodeStatus(
+            node.unique_id,
+            node.node_name,
+            node.resource_type,
+            "started",
+            _utc(node.node_started_at),
+        )
+
+    def _finished(self, node: Any, result: Any) -> None:
+        began = self.statuses.get(node.unique_id)
+        self.statuses[node.unique_id] = NodeStatus(
+            node.unique_id,
+            node.node_name,
+            node.resource_type,
+            str(result.status or node.node_status),
+            began.started_at if began else _utc(node.node_started_at),
+            _utc(node.node_finished_at),
+            self._redact(result.message)[:LONGEST_MESSAGE],
+            result.num_failures or None,
+        )
+
+
+class NodeReporter:
+    """Shows the nodes a `NodeWatch` has seen as task runs of a flow run.
+
+    Runs beside dbt in one thread. A server that does not answer costs the view, never the build:
+    what could not be sent is sent with the next batch, and `finish` says what is missing.
+    """
+
+    def __init__(
+        self,
+        api: FlowRunApi,
+        watch: NodeWatch,
+        manifest: Path,
+        logger: Logger,
+        on_tick: Callable[[NodeWatch], None],
+    ) -> None:
+        self._api = api
+        self._watch = watch
+        self._manifest = manifest
+        self._logger = logger
+        self._on_tick = on_tick
+        self._invocation = uuid4().hex[:12]
+        self._ids: dict[str, UUID] = {}
+        self._reported: dict[str, NodeStatus] = {}
+        self._parents: Mapping[str, list[str]] | None = None
+        self._is_done = threading.Event()
+        self._thread = threading.Thread(target=self._keep_reporting, name="dbt-nodes", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def finish(self, results: Iterable[NodeResult]) -> None:
+        """Send the last word on every node of ``results``, and see that the server has it."""
+        self._is_done.set()
+        self._thread.join()
+        self._settle(results)
+        try:
+            self._report()
+            missing = self._unrecorded()
+            if missing:
+                self._reported.clear()
+                self._report()
+                missing = self._unrecorded()
+        except httpx.HTTPError as error:
+            self._logger.warning("the run's dbt nodes could not be reported: %s", error)
+            return
+        if missing:
+            self._logger.warning(
+                "%d of %d dbt nodes are not on the server yet", missing, len(self._ids)
+            )
+
+    def _settle(self, results: Iterable[NodeResult]) -> None:
+        """dbt's results outrank its events: a node without a last event gets its ending here."""
+        now = datetime.now(UTC)
+        for result in results:
+            seen = self._watch.statuses.get(result.unique_id) or NodeStatus(
+                result.unique_id, result.name, result.resource_type, result.status, now
+            )
+            self._watch.statuses[result.unique_id] = replace(
+                seen,
+                status=result.status,
+                message=result.message[:LONGEST_MESSAGE],
+                rows=result.rows,
+                finished_at=seen.finished_at or now,
+            )
+
+    def _keep_reporting(self) -> None:
+        while not self._is_done.wait(SECONDS_BETWEEN_REPORTS):
+            try:
+                self._report()
+                self._on_tick(self._watch)
+            except httpx.HTTPError as error:
+                self._logger.debug("a batch of dbt nodes was not sent: %s", error)
+
+    def _report(self) -> None:
+        statuses = dict(self._watch.statuses)
+        news = [
+            status
+            for unique_id, status in statuses.items()
+            if self._reported.get(unique_id) != status
+        ]
+        if not news:
+            return
+        for status in news:
+            self._ids.setdefault(status.unique_id, uuid4())
+        self._api.post_events([self._event(status) for status in news])
+        self._reported.update((status.unique_id, status) for status in news)
+
+    def _unrecorded(self) -> int:
+        """How many nodes the server lacks once it has had time to write them down."""
+        deadline = time.monotonic() + SECONDS_TO_CONFIRM
+        ids = list(self._ids.values())
+        pause = 0.05
+        while True:
+            missing = len(ids) - self._api.count_task_runs(ids)
+            if not missing or time.monotonic() > deadline:
+                return missing
+            time.sleep(pause)
+            pause = min(pause * 2, 0.4)
+
+    def _event(self, node: NodeStatus) -> dict[str, Any]:
+        """The state-change event Prefect's task engine would have sent for this node."""
+        kind, state = STATES.get(node.status, ("COMPLETED", node.status.title()))
+        moment = (node.finished_at or node.started_at).isoformat()
+        name = label(node.resource_type, node.name)
+        return {
+            "id": str(uuid4()),
+            "occurred": moment,
+            "event": f"prefect.task-run.{state}",
+            "resource": {
+                "prefect.resource.id": f"prefect.task-run.{self._ids[node.unique_id]}",
+                "prefect.resource.name": name,
+                "prefect.run-count": "1",
+                "prefect.state-message": node.message,
+                "prefect.state-name": state,
+                "prefect.state-timestamp": moment,
+                "prefect.state-type": kind,
+                # The recorder leaves out every task-run event without this label.
+                "prefect.orchestration": "client",
+            },
+            "related": [
+                {
+                    "prefect.resource.id": f"prefect.flow-run.{self._api.flow_run_id}",
+                    "prefect.resource.role": "flow-run",
+                }
+            ],
+            "payload": {
+                "intended": {"from": None, "to": kind},
+                "initial_state": None,
+                "validated_state": {
+                    "type": kind,
+                    "name": state,
+                    "message": node.message,
+                    "state_details": {},
+                    "data": None,
+                },
+                "task_run": self._task_run(node, name),
+            },
+        }
+
+    def _task_run(self, node: NodeStatus, name: str) -> dict[str, Any]:
+        task_run: dict[str, Any] = {
+            "name": name,
+            "task_key": node.unique_id,
+            "dynamic_key": self._invocation,
+            "run_count": 1,
+            "flow_run_run_count": 1,
+            "tags": ["dbt", node.resource_type],
+            "task_inputs": {"upstream": self._upstream(node.unique_id)},
+            "expected_start_time": node.started_at.isoformat(),
+            "start_time": node.started_at.isoformat(),
+        }
+        if node.finished_at:
+            task_run["end_time"] = node.finished_at.isoformat()
+            task_run["total_run_time"] = (node.finished_at - node.started_at).total_seconds()
+        return task_run
+
+    def _upstream(self, unique_id: str) -> list[dict[str, str]]:
+        """The nearest ancestors that this run shows: dbt's lineage as the run's graph."""
+        if self._parents is None:
+            self._parents = _parent_map(self._manifest)
+        shown, visited, queue = [], {unique_id}, list(self._parents.get(unique_id, ()))
+        while queue:
+            parent = queue.pop()
+            if parent in visited:
+                continue
+            visited.add(parent)
+            if parent in self._ids:
+                shown.append({"input_type": "task_run", "id": str(self._ids[parent])})
+            else:
+                queue.extend(self._parents.get(parent, ()))
+        return shown
+
+
+def _parent_map(manifest: Path) -> Mapping[str, list[str]]:
+    if not manifest.exists():
+        return {}
+    parents: dict[str, list[str]] = json.loads(manifest.read_bytes())["parent_map"]
+    return parents
+
+
+def _utc(moment: str) -> datetime:
+    """dbt writes UTC without saying so; an event that carries no time is happening now."""
+    return datetime.fromisoformat(moment).replace(tzinfo=UTC) if moment else datetime.now(UTC)

@@ -1,0 +1,65 @@
+"""The only file that imports dbt and prefect-dbt; imported when a build begins.
+
+What prefect-dbt's runner does per node (a Prefect task in a thread of its own) costs more than dbt
+itself: here it drives dbt, and nodes are reported by `NodeReporter`.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+from dbt_common.events.base_types import EventLevel
+from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
+
+from flows._shared.orchestration.dbt_nodes import NodeWatch
+
+SILENT = SimpleNamespace(value="none")
+ALWAYS = ["--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors"]
+
+
+class _Settings(PrefectDbtSettings):
+    @contextmanager
+    def resolve_profiles_yml(self) -> Iterator[str]:
+        """Our profiles read environment variables only: nothing to ask the server for."""
+        yield str(self.profiles_dir)
+
+
+class _Runner(PrefectDbtRunner):
+    def __init__(self, settings: PrefectDbtSettings, watch: NodeWatch) -> None:
+        # Given no client the runner makes one, which starts a server where none is configured.
+        super().__init__(
+            settings=settings,
+            raise_on_failure=False,
+            disable_assets=True,
+            client=SimpleNamespace(),  # type: ignore[arg-type]
+            _force_nodes_as_tasks=True,
+        )
+        self._watch = watch
+
+    @property
+    def log_level(self) -> Any:
+        """dbt prints nothing and writes no log: the watch hears every line, secrets removed."""
+        return SILENT
+
+    def _create_unified_callback(self, *args: Any, **kwargs: Any) -> Callable[[Any], None]:
+        return self._watch
+
+    @staticmethod
+    def _extract_run_artifacts(res: Any) -> dict[str, dict[str, Any]]:
+        """Only hooks read them, and there are none."""
+        return {}
+
+
+def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: NodeWatch) -> Any:
+    """Run dbt and return its `dbtRunnerResult`. ValueError for whatever dbt itself raised."""
+    settings = _Settings(
+        project_dir=project_dir,
+        profiles_dir=project_dir,
+        target_path=target_path,
+        # Left out it is Prefect's level, and dbt knows no "warning".
+        log_level=EventLevel.INFO,
+    )
+    runner = _Runner(settings, watch)
+    return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])

@@ -1,0 +1,84 @@
+"""The flow run this code is part of, and the few calls made to the server on its behalf.
+
+Artifacts and events are posted as plain JSON through Prefect's own client: building the same
+things from Prefect's models costs more than the request does.
+"""
+
+import json
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from prefect import get_run_logger
+from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.context import FlowRunContext, TaskRunContext
+from prefect.exceptions import MissingContextError
+
+Rows = Sequence[Mapping[str, Any]]
+Logger = logging.Logger | logging.LoggerAdapter[Any]
+
+
+@dataclass(frozen=True)
+class FlowRunApi:
+    """The server's door, opened for one flow run. Errors are those of Prefect's client (httpx)."""
+
+    flow_run_id: UUID
+    task_run_id: UUID | None
+    client: SyncPrefectClient
+
+    def post_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        self.client.request("POST", "/events", json=list(events))
+
+    def count_task_runs(self, ids: Sequence[UUID]) -> int:
+        """How many of these task runs the server has recorded so far."""
+        filters = {"task_runs": {"id": {"any_": [str(each) for each in ids]}}}
+        return int(self.client.request("POST", "/task_runs/count", json=filters).json())
+
+    def create_table(self, key: str, rows: Rows, description: str) -> UUID:
+        return self._create_artifact(key, "table", json.dumps(rows, default=str), description)
+
+    def create_markdown(self, key: str, text: str, description: str) -> UUID:
+        return self._create_artifact(key, "markdown", text, description)
+
+    def replace_table(self, artifact_id: UUID, rows: Rows) -> None:
+        content = {"data": json.dumps(rows, default=str)}
+        self.client.request(
+            "PATCH", "/artifacts/{id}", path_params={"id": str(artifact_id)}, json=content
+        )
+
+    def _create_artifact(self, key: str, kind: str, data: str, description: str) -> UUID:
+        content = {
+            "key": key,
+            "type": kind,
+            "data": data,
+            "description": description,
+            "flow_run_id": str(self.flow_run_id),
+            "task_run_id": str(self.task_run_id) if self.task_run_id else None,
+        }
+        return UUID(self.client.request("POST", "/artifacts/", json=content).json()["id"])
+
+
+def current_flow_run() -> FlowRunApi | None:
+    """None when called outside a flow run: then nothing is reported."""
+    task, flow = TaskRunContext.get(), FlowRunContext.get()
+    task_run = task.task_run if task else None
+    if task_run and task_run.flow_run_id:
+        return FlowRunApi(task_run.flow_run_id, task_run.id, get_client(sync_client=True))
+    if flow and flow.flow_run:
+        return FlowRunApi(flow.flow_run.id, None, get_client(sync_client=True))
+    return None
+
+
+def run_logger(name: str) -> Logger:
+    """The flow run's logger, or a plain one outside a run. Safe to use from any thread."""
+    try:
+        return get_run_logger()
+    except MissingContextError:
+        return logging.getLogger(name)
+
+
+def kebab(slug: str) -> str:
+    """``github_scraper`` as Prefect shows it and as artifact keys demand it."""
+    return slug.lower().replace("_", "-")

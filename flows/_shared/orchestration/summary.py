@@ -1,0 +1,162 @@
+"""What a person sees of a run: its progress while it runs, its headline numbers afterwards."""
+
+import base64
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import httpx
+
+from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab, run_logger
+
+SECONDS_BETWEEN_WRITES = 1.0
+
+
+@dataclass
+class _Phase:
+    phase: str
+    began: float
+    done: int = 0
+    total: int | None = None
+    rows: int | None = None
+    seconds: float = 0.0
+
+    @property
+    def is_complete(self) -> bool:
+        return self.total is not None and self.done >= self.total
+
+    def row(self) -> dict[str, object]:
+        return {
+            "phase": self.phase,
+            "done": self.done,
+            "total": self.total,
+            "rows": self.rows,
+            "seconds": round(self.seconds, 1),
+        }
+
+
+class Progress:
+    """Live progress of one flow run: the table artifact ``<slug>-progress``, a row per phase.
+
+    Written about once a second, and at once when a phase begins or completes. Outside a flow run
+    nothing is written. A server that does not answer costs the display, never the run.
+    """
+
+    def __init__(self, slug: str) -> None:
+        self._key = f"{kebab(slug)}-progress"
+        self._phases: dict[str, _Phase] = {}
+        self._api: FlowRunApi | None = current_flow_run()
+        self._artifact_id: UUID | None = None
+        self._written_at = float("-inf")
+        self._is_written = True
+
+    def update(
+        self, phase: str, done: int, total: int | None = None, rows: int | None = None
+    ) -> None:
+        """``done`` of ``total`` units of the phase (repositories, dbt nodes), ``rows`` so far."""
+        now = time.monotonic()
+        is_new = phase not in self._phases
+        current = self._phases.setdefault(phase, _Phase(phase, began=now))
+        current.done, current.total, current.rows = done, total, rows
+        current.seconds = now - current.began
+        self._is_written = False
+        if is_new or current.is_complete or now - self._written_at >= SECONDS_BETWEEN_WRITES:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what the throttle held back."""
+        if self._api is None or self._is_written:
+            return
+        rows = [phase.row() for phase in self._phases.values()]
+        self._written_at = time.monotonic()
+        try:
+            if self._artifact_id is None:
+                self._artifact_id = self._api.create_table(self._key, rows, "Progress of this run")
+            else:
+                self._api.replace_table(self._artifact_id, rows)
+            self._is_written = True
+        except httpx.HTTPError as error:
+            run_logger(__name__).debug("progress was not written: %s", error)
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """The headline numbers of a run; ``seconds`` is wall time, ``look`` says where to look next.
+
+    ``notes`` are warnings and failures in words, a line each; ``chart`` is an SVG document.
+    """
+
+    rows_loaded: int
+    models_built: int
+    tests_passed: int
+    warnings: int
+    failures: int
+    seconds: float
+    look: tuple[str, ...]
+    notes: tuple[str, ...] = field(default=())
+    chart: str | None = None
+
+
+def publish_summary(slug: str, summary: RunSummary) -> None:
+    """Write the keyed artifacts ``<slug>-summary`` (for people) and ``<slug>-run`` (for programs).
+
+    Outside a flow run nothing is written. Raises httpx.HTTPError when the server refuses them.
+    """
+    api = current_flow_run()
+    if api is None:
+        return
+    key = kebab(slug)
+    api.create_table(f"{key}-run", _measures(summary), "Headline numbers of the run")
+    api.create_markdown(f"{key}-summary", _markdown(key, summary), "Summary of the run")
+
+
+def _measures(summary: RunSummary) -> list[dict[str, object]]:
+    values: dict[str, object] = {
+        "rows_loaded": summary.rows_loaded,
+        "models_built": summary.models_built,
+        "tests_passed": summary.tests_passed,
+        "warnings": summary.warnings,
+        "failures": summary.failures,
+        "seconds": round(summary.seconds, 1),
+        "look": list(summary.look),
+    }
+    return [{"measure": measure, "value": value} for measure, value in values.items()]
+
+
+def _markdown(title: str, summary: RunSummary) -> str:
+    verdict = (
+        f"{summary.failures} failed"
+        if summary.failures
+        else f"passed with {summary.warnings} warnings"
+        if summary.warnings
+        else "passed"
+    )
+    lines = [
+        f"# {title}: {verdict}",
+        "",
+        f"**{summary.rows_loaded:,}** rows loaded · **{summary.models_built}** models built · "
+        f"**{summary.tests_passed}** tests passed · **{summary.seconds:.1f} s**",
+        "",
+        "| measure | value |",
+        "|---|---:|",
+        f"| rows loaded | {summary.rows_loaded:,} |",
+        f"| models built | {summary.models_built} |",
+        f"| tests passed | {summary.tests_passed} |",
+        f"| warnings | {summary.warnings} |",
+        f"| failures | {summary.failures} |",
+        f"| seconds | {summary.seconds:.1f} |",
+    ]
+    lines += _section("Warnings and failures", summary.notes)
+    lines += _section("Where to look", summary.look)
+    if summary.chart:
+        lines += ["", f"![chart]({_data_uri(summary.chart)})"]
+    return "\n".join(lines)
+
+
+def _section(title: str, items: Sequence[str]) -> list[str]:
+    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
+
+
+def _data_uri(svg: str) -> str:
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.encode()).decode()

@@ -1,0 +1,453 @@
+"""Writes this domain's raw tables: one transaction per repository, so that a killed load leaves
+nothing behind and readers see a sync whole or not at all."""
+
+from collections.abc import Iterable
+from importlib.resources import files
+
+import psycopg
+from psycopg.types.json import Jsonb
+
+from flows.github_scraper.records import Commit, Head, IncompleteWalkError, LoadCounts, Walk
+from flows.github_scraper.rules import coauthors, commit_dates, identify, repository_path_name
+
+# Both are taken inside transactions: the first while tables are created, the second from the
+# moment a load touches rows that repositories share until it commits. Loads therefore commit in
+# the order of their `updated_at`, which lets incremental models use it as an exact watermark.
+SCHEMA_LOCK = 7_310_001
+MERGE_LOCK = 7_310_002
+
+STAGE = """
+create temporary table stage_commits (
+    commit_hash text not null,
+    parent_hashes text[] not null,
+    identity_key text not null,
+    username text,
+    email text,
+    commit_date timestamptz not null,
+    committed_at timestamptz not null,
+    author_epoch_seconds numeric,
+    author_utc_offset text not null,
+    committer_epoch_seconds numeric,
+    committer_utc_offset text not null,
+    is_date_clamped boolean not null,
+    author_name text not null,
+    author_email text not null,
+    author_name_mapped text not null,
+    author_email_mapped text not null,
+    committer_name text not null,
+    committer_email text not null,
+    committer_name_mapped text not null,
+    committer_email_mapped text not null,
+    commit_message text not null,
+    is_encoding_valid boolean not null,
+    lines_added bigint,
+    lines_deleted bigint,
+    files_changed integer,
+    binary_files_changed integer,
+    coauthors jsonb
+) on commit drop;
+create temporary table stage_orphans (commit_hash text not null) on commit drop
+"""
+
+STAGE_COAUTHORS = """
+create temporary table stage_coauthors on commit drop as
+select stage_commits.commit_hash, coauthor.*
+from stage_commits
+cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
+    position integer, identity_key text, username text, email text,
+    name_given text, email_given text
+)
+"""
+
+MERGE_CONTRIBUTORS = """
+insert into public.contributors (identity_key, username, email, profile_url, created_at, updated_at)
+select distinct on (identity_key)
+    identity_key, username, email, 'https://github.com/' || username, %(now)s, %(now)s
+from (
+    select identity_key, username, email from stage_commits
+    union all
+    select identity_key, username, email from stage_coauthors
+) as identities
+order by identity_key
+on conflict (identity_key) do nothing
+"""
+
+# At the edge of a shallow clone a commit shows neither its parents nor its line counts: what an
+# earlier, deeper clone loaded stays.
+KEEP_COLLECTED = """
+update stage_commits
+set
+    parent_hashes = loaded.parent_hashes,
+    lines_added = loaded.lines_added,
+    lines_deleted = loaded.lines_deleted,
+    files_changed = loaded.files_changed,
+    binary_files_changed = loaded.binary_files_changed
+from public.commits as loaded
+where
+    stage_commits.files_changed is null
+    and loaded.repository_id = %(repository_id)s
+    and loaded.commit_hash = stage_commits.commit_hash
+"""
+
+MERGE_COMMITS = """
+insert into public.commits as loaded (
+    repository_id, contributor_id, commit_hash, parent_hashes, commit_date, committed_at,
+    author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
+    is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
+    committer_name, committer_email, committer_name_mapped, committer_email_mapped,
+    commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
+    binary_files_changed, source, created_at, updated_at
+)
+select
+    %(repository_id)s, contributors.id, commit_hash, parent_hashes, commit_date, committed_at,
+    author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
+    is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
+    committer_name, committer_email, committer_name_mapped, committer_email_mapped,
+    commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
+    binary_files_changed, 'git', %(now)s, %(now)s
+from stage_commits
+inner join public.contributors using (identity_key)
+on conflict (repository_id, commit_hash) do update
+set
+    contributor_id = excluded.contributor_id,
+    parent_hashes = excluded.parent_hashes,
+    author_name_mapped = excluded.author_name_mapped,
+    author_email_mapped = excluded.author_email_mapped,
+    committer_name_mapped = excluded.committer_name_mapped,
+    committer_email_mapped = excluded.committer_email_mapped,
+    lines_added = excluded.lines_added,
+    lines_deleted = excluded.lines_deleted,
+    files_changed = excluded.files_changed,
+    binary_files_changed = excluded.binary_files_changed,
+    source = excluded.source,
+    orphaned_at = null,
+    updated_at = excluded.updated_at
+where
+    loaded.orphaned_at is not null
+    or (
+        loaded.contributor_id, loaded.parent_hashes,
+        loaded.author_name_mapped, loaded.author_email_mapped,
+        loaded.committer_name_mapped, loaded.committer_email_mapped,
+        loaded.lines_added, loaded.lines_deleted, loaded.files_changed, loaded.binary_files_changed
+    ) is distinct from (
+        excluded.contributor_id, excluded.parent_hashes,
+        excluded.author_name_mapped, excluded.author_email_mapped,
+        excluded.committer_name_mapped, excluded.committer_email_mapped,
+        excluded.lines_added, excluded.lines_deleted, excluded.files_changed,
+        excluded.binary_files_changed
+    )
+"""
+
+MERGE_COAUTHORS = """
+insert into public.commit_coauthors
+    (repository_id, commit_hash, position, contributor_id, name, email, created_at)
+select
+    %(repository_id)s, commit_hash, position, contributors.id, name_given, email_given, %(now)s
+from stage_coauthors
+inner join public.contributors using (identity_key)
+on conflict (repository_id, commit_hash, position) do nothing
+"""
+
+# After a whole walk the stage holds every reachable commit: what it lacks is orphaned.
+ORPHAN_UNSEEN = """
+update public.commits
+set orphaned_at = %(now)s, updated_at = %(now)s
+where
+    repository_id = %(repository_id)s
+    and orphaned_at is null
+    and not exists (
+        select 1 from stage_commits where stage_commits.commit_hash = commits.commit_hash
+    )
+"""
+
+ORPHAN_LISTED = """
+update public.commits
+set orphaned_at = %(now)s, updated_at = %(now)s
+from stage_orphans
+where
+    commits.repository_id = %(repository_id)s
+    and commits.commit_hash = stage_orphans.commit_hash
+    and commits.orphaned_at is null
+"""
+
+# The newest commit names the contributor, whatever the order of loads was.
+NAME_CONTRIBUTORS = """
+with named as (
+    select distinct on (contributors.id) contributors.id, signed.name
+    from public.contributors
+    cross join lateral (
+        (
+            select commits.author_name_mapped as name, commits.committed_at, commits.commit_hash
+            from public.commits
+            where commits.contributor_id = contributors.id
+            order by commits.committed_at desc, commits.commit_hash desc
+            limit 1
+        )
+        union all
+        (
+            select commit_coauthors.name, '-infinity'::timestamptz, commit_coauthors.commit_hash
+            from public.commit_coauthors
+            where commit_coauthors.contributor_id = contributors.id
+            order by commit_coauthors.commit_hash desc, commit_coauthors.position desc
+            limit 1
+        )
+    ) as signed
+    where contributors.identity_key in (
+        select identity_key from stage_commits
+        union
+        select identity_key from stage_coauthors
+    )
+    order by contributors.id asc, signed.committed_at desc
+)
+
+update public.contributors
+set display_name = named.name, updated_at = %(now)s
+from named
+where contributors.id = named.id and contributors.display_name is distinct from named.name
+"""
+
+COUNT_CONTRIBUTIONS = """
+insert into public.repository_contributors as counted
+    (repository_id, contributor_id, commit_count, created_at, updated_at)
+select %(repository_id)s, contributor_id, count(*), %(now)s, %(now)s
+from public.commits
+where repository_id = %(repository_id)s and orphaned_at is null
+group by contributor_id
+on conflict (repository_id, contributor_id) do update
+set commit_count = excluded.commit_count, updated_at = excluded.updated_at
+where counted.commit_count <> excluded.commit_count
+"""
+
+DROP_CONTRIBUTIONS = """
+delete from public.repository_contributors
+where
+    repository_id = %(repository_id)s
+    and not exists (
+        select 1
+        from public.commits
+        where
+            commits.repository_id = repository_contributors.repository_id
+            and commits.contributor_id = repository_contributors.contributor_id
+            and commits.orphaned_at is null
+    )
+"""
+
+ADVANCE_HEAD = """
+insert into public.repository_heads
+    (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, observed_at)
+values
+    (%(repository_id)s, %(ref)s, %(head_hash)s, %(mailmap_hash)s, %(shallow_boundary)s, %(now)s)
+on conflict (repository_id) do update
+set
+    ref = excluded.ref,
+    head_hash = excluded.head_hash,
+    mailmap_hash = excluded.mailmap_hash,
+    shallow_boundary = excluded.shallow_boundary,
+    observed_at = excluded.observed_at
+"""
+
+
+def ensure_schema(connection: psycopg.Connection) -> None:
+    """Create the raw tables where they are missing."""
+    statements = files("flows.github_scraper").joinpath("schema.sql").read_text()
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        connection.execute(statements.encode())
+
+
+def register_repository(connection: psycopg.Connection, url: str) -> int:
+    """The id of a repository, known from now on."""
+    known = connection.execute("select id from public.repositories where url = %s", (url,))
+    if (row := known.fetchone()) is None:
+        row = connection.execute(
+            """
+            insert into public.repositories (url, path_name) values (%s, %s)
+            on conflict (url) do update set url = excluded.url
+            returning id
+            """,
+            (url, repository_path_name(url)),
+        ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def known_urls(connection: psycopg.Connection) -> list[str]:
+    rows = connection.execute("select url from public.repositories order by id")
+    return [row[0] for row in rows]
+
+
+def record_failure(connection: psycopg.Connection, url: str, message: str) -> None:
+    connection.execute(
+        """
+        update public.repositories
+        set state = 'failed', error_message = %s, last_attempt_at = now(), updated_at = now()
+        where url = %s
+        """,
+        (message, url),
+    )
+
+
+def record_start(connection: psycopg.Connection, repository_id: int) -> None:
+    connection.execute(
+        """
+        update public.repositories
+        set state = 'in_progress', last_attempt_at = now(), updated_at = now()
+        where id = %s
+        """,
+        (repository_id,),
+    )
+
+
+def record_success(
+    connection: psycopg.Connection, repository_id: int, *, is_empty: bool, changed: bool
+) -> None:
+    """Mark a repository as up to date; ``updated_at`` moves only with its rows."""
+    connection.execute(
+        """
+        update public.repositories
+        set
+            state = 'completed',
+            error_message = null,
+            is_empty = %(is_empty)s,
+            last_attempt_at = now(),
+            last_processed_at = now(),
+            updated_at = case when %(changed)s then now() else updated_at end
+        where id = %(repository_id)s
+        """,
+        {"repository_id": repository_id, "is_empty": is_empty, "changed": changed},
+    )
+
+
+def lock_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
+    """The head of the last sync. Other loads of this repository wait until this one commits."""
+    connection.execute(
+        "select 1 from public.repositories where id = %s for update", (repository_id,)
+    )
+    return read_head(connection, repository_id)
+
+
+def read_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
+    row = connection.execute(
+        """
+        select ref, head_hash, mailmap_hash, shallow_boundary
+        from public.repository_heads
+        where repository_id = %s
+        """,
+        (repository_id,),
+    ).fetchone()
+    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]))
+
+
+def load_walk(
+    connection: psycopg.Connection,
+    repository_id: int,
+    url: str,
+    walk: Walk,
+    head: Head,
+    commits: Iterable[Commit],
+    orphans: Iterable[str],
+    expected_commits: int,
+) -> LoadCounts:
+    """Load one walk and advance the head, inside the caller's transaction.
+
+    Raises:
+        IncompleteWalkError: the stream gave another number of commits than the graph has.
+    """
+    connection.execute(STAGE)
+    staged = _copy_commits(connection, commits)
+    if staged != expected_commits:
+        raise IncompleteWalkError(
+            f"Loading {url}",
+            f"git log gave {staged} commits where the graph has {expected_commits}",
+            "Nothing was written; run again",
+        )
+    with connection.cursor().copy("copy stage_orphans from stdin") as copy:
+        for commit_hash in orphans:
+            copy.write_row((commit_hash,))
+    connection.execute(STAGE_COAUTHORS)
+    connection.execute("analyze stage_commits")
+    connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+    now = connection.execute("select clock_timestamp()").fetchone()
+    assert now is not None
+    parameters = {"repository_id": repository_id, "now": now[0]}
+    connection.execute(MERGE_CONTRIBUTORS, parameters)
+    connection.execute(KEEP_COLLECTED, parameters)
+    written = connection.execute(MERGE_COMMITS, parameters).rowcount
+    connection.execute(MERGE_COAUTHORS, parameters)
+    orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
+    connection.execute(NAME_CONTRIBUTORS, parameters)
+    connection.execute(COUNT_CONTRIBUTIONS, parameters)
+    connection.execute(DROP_CONTRIBUTIONS, parameters)
+    connection.execute(
+        ADVANCE_HEAD,
+        parameters
+        | {
+            "ref": head.ref,
+            "head_hash": head.head_hash,
+            "mailmap_hash": head.mailmap_hash,
+            "shallow_boundary": list(head.shallow_boundary),
+        },
+    )
+    return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
+
+
+def _orphaning(walk: Walk, head: Head) -> str:
+    """A shallow clone cannot tell an orphan from a commit below its boundary."""
+    is_complete = walk is Walk.FULL and not head.shallow_boundary
+    return ORPHAN_UNSEEN if is_complete else ORPHAN_LISTED
+
+
+def _copy_commits(connection: psycopg.Connection, commits: Iterable[Commit]) -> int:
+    staged = 0
+    with connection.cursor().copy("copy stage_commits from stdin") as copy:
+        for commit in commits:
+            copy.write_row(_stage_row(commit))
+            staged += 1
+    return staged
+
+
+def _stage_row(commit: Commit) -> tuple[object, ...]:
+    author, committer, counts = commit.author, commit.committer, commit.line_counts
+    identity = identify(author.name_mapped, author.email_mapped)
+    dates = commit_dates(author, committer)
+    people = [
+        {
+            "position": position,
+            "identity_key": person.key,
+            "username": person.username,
+            "email": person.email,
+            "name_given": name,
+            "email_given": email,
+        }
+        for position, (name, email) in enumerate(coauthors(commit.message), start=1)
+        for person in (identify(name, email),)
+    ]
+    return (
+        commit.commit_hash,
+        list(commit.parent_hashes),
+        identity.key,
+        identity.username,
+        identity.email,
+        dates.commit_date,
+        dates.committed_at,
+        author.epoch_seconds,
+        author.utc_offset,
+        committer.epoch_seconds,
+        committer.utc_offset,
+        dates.is_clamped,
+        author.name,
+        author.email,
+        author.name_mapped,
+        author.email_mapped,
+        committer.name,
+        committer.email,
+        committer.name_mapped,
+        committer.email_mapped,
+        commit.message,
+        commit.is_encoding_valid,
+        counts and counts.lines_added,
+        counts and counts.lines_deleted,
+        counts and counts.files_changed,
+        counts and counts.binary_files_changed,
+        Jsonb(people) if people else None,
+    )

@@ -1,0 +1,90 @@
+"""Every domain has every room, and nothing is called by two names."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+DOMAINS = sorted(
+    path.name
+    for path in (ROOT / "flows").iterdir()
+    if path.is_dir() and (path / "flow.py").exists() and not path.name.startswith("_")
+)
+ROOMS = ("__init__", "settings", "records", "source", "rules", "raw", "sample", "flow")
+
+
+def deployments() -> list[dict[str, object]]:
+    return list(yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"])
+
+
+def test_there_is_a_domain() -> None:
+    assert "github_scraper" in DOMAINS
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_has_every_room(domain: str) -> None:
+    folder = ROOT / "flows" / domain
+    missing = [
+        room
+        for room in ROOMS
+        if not (folder / f"{room}.py").exists() and not (folder / room / "__init__.py").exists()
+    ]
+    assert not missing
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+@pytest.mark.parametrize(
+    "path",
+    [
+        "dbt_projects/{slug}/dbt_project.yml",
+        "dbt_projects/{slug}/packages.yml",
+        "dbt_projects/{slug}/profiles.yml",
+        "docs/runbooks/{slug}.md",
+        "tests/{slug}",
+        "tests/dbt_projects/test_{slug}.py",
+    ],
+)
+def test_a_domain_has_its_files(domain: str, path: str) -> None:
+    assert (ROOT / path.format(slug=domain)).exists()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_has_a_deployment_named_and_tagged_after_it(domain: str) -> None:
+    own = [
+        deployment
+        for deployment in deployments()
+        if str(deployment["entrypoint"]).startswith(f"flows.{domain}.")
+    ]
+    assert own
+    for deployment in own:
+        assert str(deployment["name"]).startswith(domain.replace("_", "-"))
+        assert domain in list(deployment["tags"])  # type: ignore[call-overload]
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_is_in_the_readme_and_the_import_contracts(domain: str) -> None:
+    assert f"`{domain}`" in (ROOT / "README.md").read_text()
+    assert f'"flows.{domain}"' in (ROOT / "pyproject.toml").read_text()
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_model_has_a_yaml_twin_that_states_its_grain(domain: str) -> None:
+    for model in (ROOT / "dbt_projects" / domain / "models").rglob("*.sql"):
+        twin = model.with_suffix(".yml")
+        assert twin.exists(), f"{model.name} has no twin"
+        described = {
+            entry["name"]: entry.get("description", "")
+            for entry in yaml.safe_load(twin.read_text())["models"]
+        }
+        assert described[model.stem].strip(), f"{twin.name} does not describe {model.stem}"
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_lineage_is_by_ref_and_source_only(domain: str) -> None:
+    project = ROOT / "dbt_projects" / domain
+    for model in (project / "models").rglob("*.sql"):
+        for line in model.read_text().splitlines():
+            words = line.split()
+            if words[:1] == ["from"] and len(words) > 1 and "." in words[1]:
+                raise AssertionError(f"{model.name} reads {words[1]} by name")

@@ -1,0 +1,71 @@
+"""The real parts that tests share: one PostgreSQL and one Prefect server for a whole session.
+
+Prefect reads its settings when it is imported. They are therefore set here, before any test
+module is, and point at the address where ``prefect_server`` starts the server once a test asks.
+"""
+
+import atexit
+import os
+import shutil
+import tempfile
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from deployments.local.paths import LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import free_ports
+from deployments.local.server import PrefectServer, api_url, client_environment
+
+# Sessions that run side by side begin their search at different ports.
+FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
+FIRST_POSTGRES_PORT = 55320
+
+STATE = Path(tempfile.mkdtemp(prefix="analytics-flows-tests-"))
+PATHS = LocalPaths(STATE)
+SERVER_PORT = next(free_ports(FIRST_SERVER_PORT))
+
+for name in [name for name in os.environ if name.startswith("PREFECT_")]:
+    del os.environ[name]
+os.environ.update(client_environment(PATHS, api_url(SERVER_PORT)))
+os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
+
+
+@atexit.register
+def _remove_state() -> None:
+    shutil.rmtree(STATE, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[EmbeddedPostgres]:
+    """A PostgreSQL for the session. Its data may be lost in a power cut, which makes it quick."""
+    cluster = EmbeddedPostgres(PATHS.postgres, first_port=FIRST_POSTGRES_PORT, is_durable=False)
+    cluster.start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture
+def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """The libpq URL of an empty database, dropped after the test."""
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    yield postgres.create_database(name)
+    postgres.drop_database(name)
+
+
+@pytest.fixture(scope="session")
+def local_paths() -> LocalPaths:
+    """The folders in which the session's server keeps its record, log and database."""
+    return PATHS
+
+
+@pytest.fixture(scope="session")
+def prefect_server(local_paths: LocalPaths) -> Iterator[str]:
+    """The API address of a Prefect server for the session; flows run in tests use it."""
+    server = PrefectServer(local_paths, first_port=SERVER_PORT)
+    url = server.start()
+    assert url == api_url(SERVER_PORT), "another program took the port a moment ago: try again"
+    yield url
+    server.stop()

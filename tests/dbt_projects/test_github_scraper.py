@@ -1,0 +1,429 @@
+"""The GitHub scraper's marts, against raw rows with every mess and numbers counted in Python."""
+
+import json
+import subprocess
+import sys
+from collections import Counter, defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from itertools import combinations
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from tests.dbt_projects.messy_history import (
+    AS_OF,
+    BOTS,
+    BOTS_ONLY,
+    EMPTY,
+    FORK,
+    OTHER,
+    PARENT,
+    SECOND_SYNC,
+    Commit,
+    history,
+    load,
+)
+from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
+
+SCHEMA = (ROOT / "flows" / "github_scraper" / "schema.sql").read_text()
+GOOD = {"success", "pass", "no-op"}
+
+
+@pytest.fixture(scope="module")
+def built_here(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    url = postgres.create_database("github_scraper_marts")
+    with psycopg.connect(url) as connection:
+        connection.execute(SCHEMA.encode())
+    state = tmp_path_factory.mktemp("dbt")
+    install_packages("github_scraper", state)
+    as_of = json.dumps({"as_of_date": AS_OF.date().isoformat()})
+    yield Warehouse("github_scraper", url, state, as_of)
+    postgres.drop_database("github_scraper_marts")
+
+
+@pytest.fixture
+def warehouse(built_here: Warehouse) -> Warehouse:
+    """No marts, no raw rows."""
+    built_here.execute("drop schema if exists analytics cascade")
+    load(built_here.url, [])
+    return built_here
+
+
+def build(warehouse: Warehouse, *options: str) -> None:
+    """Build without the unit tests, which do not depend on the rows."""
+    statuses = warehouse.dbt("build", "--exclude-resource-type", "unit_test", *options)
+    bad = {name: status for name, status in statuses.items() if status not in GOOD}
+    assert not {name for name, status in bad.items() if status != "warn"}, bad
+
+
+def reachable(commits: list[Commit]) -> list[Commit]:
+    return [commit for commit in commits if commit.orphaned_at is None]
+
+
+def first_copies(commits: list[Commit]) -> list[Commit]:
+    by_hash: dict[str, Commit] = {}
+    for commit in sorted(reachable(commits), key=lambda commit: commit.repository_id):
+        by_hash.setdefault(commit.commit_hash, commit)
+    return list(by_hash.values())
+
+
+def lines(commits: list[Commit]) -> int | None:
+    known = [c.lines_added for c in commits if not c.is_merge and c.lines_added is not None]
+    return sum(known) if known else None
+
+
+def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
+    warehouse.execute("truncate repositories, contributors cascade")
+
+    statuses = warehouse.dbt("build")
+
+    assert {name: s for name, s in statuses.items() if s not in GOOD} == {}
+    assert all(rows == [] for rows in warehouse.tables().values())
+    assert len(warehouse.tables()) == 13
+
+
+def test_a_second_build_changes_no_row(warehouse: Warehouse) -> None:
+    load(warehouse.url, history(seed=1, size=400))
+    build(warehouse)
+    once = warehouse.tables()
+
+    build(warehouse)
+
+    assert warehouse.tables() == once
+
+
+def test_half_then_all_equals_all_at_once(warehouse: Warehouse) -> None:
+    everything = history(seed=2, size=600)
+    load(warehouse.url, everything[::2])
+    build(warehouse)
+    before = set(warehouse.rows("fct_daily_commits"))
+
+    later = [after_second_sync(number, commit) for number, commit in enumerate(everything)]
+    load(warehouse.url, later)
+    build(warehouse)
+    incremental = warehouse.tables()
+    build(warehouse, "--full-refresh")
+
+    assert warehouse.tables() == incremental
+    assert before - set(incremental["fct_daily_commits"]), "nothing was taken back in this history"
+    assert sum_of(warehouse, "fct_daily_commits", "commits_count") == len(reachable(later))
+
+
+def after_second_sync(number: int, commit: Commit) -> Commit:
+    """Every other commit is new; of the old, some were orphaned, restored or given to another."""
+    changed = replace(commit, updated_at=SECOND_SYNC)
+    if number % 2:
+        # One writer began an hour before the newest change the first build had seen.
+        began = commit.updated_at - timedelta(hours=1) if number % 3 else SECOND_SYNC
+        return replace(commit, updated_at=began)
+    if number % 14 == 0:
+        return replace(changed, orphaned_at=SECOND_SYNC)
+    if number % 10 == 0:
+        return replace(changed, contributor_id=commit.contributor_id % 6 + 1)
+    if commit.orphaned_at:
+        return replace(changed, orphaned_at=None)
+    return commit
+
+
+def sum_of(warehouse: Warehouse, relation: str, column: str) -> int:
+    return int(warehouse.query(f"select coalesce(sum({column}), 0) from analytics.{relation}")[0][0])
+
+
+def test_a_row_is_gone_when_its_last_commit_is(warehouse: Warehouse) -> None:
+    commit = history(seed=3, size=1)[0]
+    commit = replace(commit, orphaned_at=None)
+    load(warehouse.url, [commit])
+    build(warehouse)
+    assert len(warehouse.rows("fct_daily_commits")) == 1
+
+    load(warehouse.url, [replace(commit, orphaned_at=SECOND_SYNC, updated_at=SECOND_SYNC)])
+    build(warehouse)
+
+    assert warehouse.rows("fct_daily_commits") == []
+    assert warehouse.rows("leaderboard") == []
+
+
+def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
+    commits = history(seed=4, size=800)
+    load(warehouse.url, commits)
+    build(warehouse)
+
+    assert_concentration(warehouse, reachable(commits))
+    assert_leaderboard(warehouse, commits)
+    assert_odd_dates_count_and_stretch_nothing(warehouse, reachable(commits))
+    assert_time_series(warehouse, reachable(commits))
+
+
+def assert_concentration(warehouse: Warehouse, commits: list[Commit]) -> None:
+    rows = warehouse.query(
+        "select repository_id, bus_factor, gini_coefficient from analytics.repository_summary"
+    )
+    found = {repository: (factor, index) for repository, factor, index in rows}
+    for repository in (PARENT, FORK, OTHER):
+        counts = Counter(
+            commit.contributor_id
+            for commit in commits
+            if commit.repository_id == repository and commit.contributor_id not in BOTS
+        )
+        factor, index = found[repository]
+        assert factor == bus_factor(list(counts.values()))
+        assert index == pytest.approx(gini(list(counts.values())), abs=1e-12)
+    assert found[EMPTY] == (None, None)
+    assert found[BOTS_ONLY] == (None, None)
+
+
+def bus_factor(counts: list[int]) -> int:
+    """By trying every set of people, not by sorting them."""
+    sizes = range(1, len(counts) + 1)
+    return next(
+        k for k in sizes if any(2 * sum(few) >= sum(counts) for few in combinations(counts, k))
+    )
+
+
+def gini(counts: list[int]) -> float:
+    """Half the relative mean absolute difference: another formula for the same number."""
+    differences = sum(abs(x - y) for x in counts for y in counts)
+    return differences / (2 * len(counts) * sum(counts))
+
+
+def assert_leaderboard(warehouse: Warehouse, commits: list[Commit]) -> None:
+    rows = warehouse.query(
+        "select scope, repository_id, time_window, contributor_id, rank, commits,"
+        " non_merge_commits, coauthored_commits, lines_added, is_bot from analytics.leaderboard"
+    )
+    scopes: dict[tuple[str, int | None], list[Commit]] = {("overall", None): first_copies(commits)}
+    for commit in reachable(commits):
+        scopes.setdefault(("repository", commit.repository_id), []).append(commit)
+    expected = set()
+    for scope, of_scope in scopes.items():
+        for window, days in (("all_time", None), ("trailing_90d", 90), ("trailing_30d", 30)):
+            inside = [commit for commit in of_scope if days is None or in_window(commit, days)]
+            expected |= {(*scope, window, *row) for row in ranking(inside)}
+    assert set(rows) == expected
+    assert len(rows) == len(expected)
+
+
+def in_window(commit: Commit, days: int) -> bool:
+    day = commit.commit_date.date()
+    return commit.is_plausible and AS_OF.date() - timedelta(days=days) < day <= AS_OF.date()
+
+
+def ranking(commits: list[Commit]) -> Iterator[tuple[object, ...]]:
+    authored: dict[int, list[Commit]] = defaultdict(list)
+    coauthored: Counter[int] = Counter()
+    for commit in commits:
+        authored[commit.contributor_id].append(commit)
+        coauthored.update(set(commit.coauthors) - {commit.contributor_id})
+    sizes = {person: len(authored.get(person, [])) for person in {*authored, *coauthored}}
+    for person, size in sizes.items():
+        own = authored.get(person, [])
+        rank = 1 + sum(other > size for other in sizes.values())
+        plain = sum(not commit.is_merge for commit in own)
+        yield person, rank, size, plain, coauthored[person], lines(own), person in BOTS
+
+
+def assert_odd_dates_count_and_stretch_nothing(
+    warehouse: Warehouse, commits: list[Commit]
+) -> None:
+    odd = [commit for commit in commits if not commit.is_plausible]
+    assert {commit.commit_date.year for commit in odd} >= {1970, 2099}
+    assert sum_of(warehouse, "fct_daily_commits", "commits_count") == len(commits)
+    assert sum_of(warehouse, "fct_daily_commits", "commits_with_implausible_date") == len(odd)
+    plausible_days = [c.commit_date.date() for c in commits if c.is_plausible]
+    for relation, first, last in (
+        ("int_time_series", "min(commit_day)", "max(commit_day)"),
+        ("dim_repository", "min(first_commit_date)", "max(last_commit_date)"),
+        ("contributor_summary", "min(first_commit_date)", "max(last_commit_date)"),
+    ):
+        bounds = warehouse.query(f"select {first}, {last} from analytics.{relation}")
+        assert bounds == [(min(plausible_days), max(plausible_days))]
+
+
+def assert_time_series(warehouse: Warehouse, commits: list[Commit]) -> None:
+    rows = warehouse.query(
+        "select commit_day, commits, commits_28d, cumulative_commits"
+        f" from analytics.int_time_series where repository_id = {PARENT} order by 1"
+    )
+    by_day: Counter[date] = Counter(
+        commit.commit_date.date()
+        for commit in commits
+        if commit.repository_id == PARENT and commit.is_plausible
+    )
+    assert [row[0] for row in rows] == [
+        min(by_day) + timedelta(days=n) for n in range((max(by_day) - min(by_day)).days + 1)
+    ]
+    for day, count, month, so_far in rows:
+        assert count == by_day[day]
+        assert month == sum(by_day[day - timedelta(days=n)] for n in range(28))
+        assert so_far == sum(number for other, number in by_day.items() if other <= day)
+
+
+DAMAGE = {
+    "fct_daily_commits": (
+        "update analytics.fct_daily_commits set commits_count = commits_count + 1"
+        " where ctid = (select min(ctid) from analytics.fct_daily_commits)",
+        {
+            "daily_facts_equal_the_reachable_commits",
+            "repository_totals_equal_the_daily_facts",
+            "leaderboard_all_time_equals_the_daily_facts",
+            "commit_types_add_up_to_the_daily_facts",
+            "contributor_commits_in_all_copies_equal_the_daily_facts",
+        },
+    ),
+    "lines": (
+        "update analytics.fct_daily_commits set total_lines_added = total_lines_added + 1",
+        {
+            "daily_lines_equal_the_raw_lines_of_commits_other_than_merges",
+            "repository_lines_equal_the_daily_facts",
+        },
+    ),
+    "tombstone": (
+        "update analytics.fct_daily_commits set commits_count = 0",
+        {"daily_counts_are_positive_and_parts_fit_in_the_whole"},
+    ),
+    "int_commits": (
+        "delete from analytics.int_commits where repository_id = 2;"
+        " update analytics.int_commits set is_first_copy = false",
+        {"int_commits_keeps_every_reachable_commit", "int_commits_counts_each_hash_once"},
+    ),
+    "leaderboard": (
+        "update analytics.leaderboard set commits = commits + 1, share_of_commits = 0.9",
+        {
+            "leaderboard_all_time_equals_the_daily_facts",
+            "leaderboard_overall_equals_the_distinct_commits",
+            "leaderboard_trailing_30d_equals_the_repository_metrics",
+            "leaderboard_trailing_90d_equals_the_repository_metrics",
+            "leaderboard_shares_add_up_to_one",
+        },
+    ),
+    "series": (
+        "update analytics.int_time_series set commits = 0, cumulative_commits = 0;"
+        " insert into analytics.int_time_series"
+        " select * from analytics.int_time_series limit 1;"
+        " update analytics.fct_repository_activity set commits = 0, new_contributors = 0",
+        {
+            "time_series_equals_the_plausible_daily_facts",
+            "time_series_ends_at_the_plausible_total",
+            "shared_unique_combination_of_columns_int_time_series_repository_id__commit_day",
+            "weekly_commits_equal_the_plausible_daily_facts",
+            "every_author_is_new_once_per_repository",
+        },
+    ),
+    "entities": (
+        "delete from analytics.repository_summary where repository_id = 4;"
+        " delete from analytics.contributor_summary where contributor_id = 6;"
+        " update analytics.int_repository_metrics set bus_factor = 99;"
+        " update analytics.int_contributor_metrics set total_commits = total_commits + 1",
+        {
+            "repository_summary_has_every_repository",
+            "contributor_summary_has_every_contributor",
+            "bus_factor_and_gini_agree_with_the_number_of_people",
+            "contributor_totals_add_up_to_the_distinct_commits",
+        },
+    ),
+    "commit_count": (
+        "update public.repository_contributors set commit_count = commit_count - 1"
+        " where contributor_id = 1",
+        {"repository_contributors_commit_count_reconciles_with_commits"},
+    ),
+}
+
+
+def test_every_kind_of_damage_fails_the_test_that_names_it(warehouse: Warehouse) -> None:
+    load(warehouse.url, history(seed=5, size=300))
+    build(warehouse)
+    undetected = {}
+    proven: set[str] = set()
+    for name, (damage, expected) in DAMAGE.items():
+        warehouse.execute("create schema kept")
+        for (table,) in warehouse.query(
+            "select tablename from pg_tables where schemaname = 'analytics'"
+        ):
+            warehouse.execute(f"create table kept.{table} as table analytics.{table}")
+        warehouse.execute(damage)
+
+        statuses = warehouse.dbt("test", "--select", "test_type:data")
+
+        failed = {test for test, status in statuses.items() if status == "fail"}
+        undetected[name] = expected - failed
+        proven |= failed
+        for (table,) in warehouse.query("select tablename from pg_tables where schemaname = 'kept'"):
+            warehouse.execute(
+                f"truncate analytics.{table};"
+                f" insert into analytics.{table} table kept.{table}; drop table kept.{table}"
+            )
+        warehouse.execute("drop schema kept")
+    assert not {name: missing for name, missing in undetected.items() if missing}
+    assert set(statuses) - proven == {"shared_not_in_future_stg_commits_commit_date"}
+
+
+def test_future_dated_commits_warn_and_do_not_stop_the_build(warehouse: Warehouse) -> None:
+    commit = replace(history(seed=6, size=1)[0], orphaned_at=None)
+    load(warehouse.url, [replace(commit, commit_date=datetime(2999, 1, 1, tzinfo=UTC))])
+
+    statuses = warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+
+    assert {name for name, status in statuses.items() if status == "warn"} == {
+        "shared_not_in_future_stg_commits_commit_date"
+    }
+    assert set(statuses.values()) == {*GOOD, "warn"}
+
+
+@pytest.mark.parametrize(("hours", "status"), [(1, "pass"), (13, "warn"), (25, "runtime error")])
+def test_a_source_is_as_fresh_as_the_newest_sync(
+    warehouse: Warehouse, hours: int, status: str
+) -> None:
+    load(warehouse.url, history(seed=7, size=5))
+    warehouse.execute(
+        f"update repositories set last_processed_at = now() - interval '{hours} hours'"
+    )
+
+    statuses = warehouse.dbt("source", "freshness")
+
+    assert len(statuses) == 6
+    assert set(statuses.values()) == {"error" if hours == 25 else status}
+
+
+def test_descriptions_are_kept_in_the_database(warehouse: Warehouse) -> None:
+    build(warehouse)
+
+    missing = warehouse.query(
+        "select c.relname, a.attname from pg_class c"
+        " join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped"
+        " where c.relnamespace = 'analytics'::regnamespace and c.relkind in ('r', 'v')"
+        " and col_description(c.oid, a.attnum) is null"
+    )
+
+    assert missing == []
+
+
+def test_the_incremental_build_finds_changed_commits_by_index(warehouse: Warehouse) -> None:
+    load(warehouse.url, history(seed=8, size=3000))
+    build(warehouse)
+    warehouse.execute("update commits set updated_at = timestamptz '2024-01-01' where id % 50 > 0")
+    warehouse.execute("analyze commits")
+    warehouse.dbt("compile", "--select", "fct_daily_commits")
+    compiled = next(warehouse.state.glob("target/compiled/**/fct_daily_commits.sql")).read_text()
+
+    plan = "\n".join(line for (line,) in warehouse.query(f"explain {compiled}"))
+
+    assert "commits_updated_at" in plan
+    assert "Seq Scan on commits" not in plan
+
+
+def test_sql_passes_the_lint() -> None:
+    lint = subprocess.run(
+        [str(Path(sys.executable).with_name("sqlfluff")), "lint", "dbt_projects/github_scraper"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert lint.returncode == 0, lint.stdout + lint.stderr

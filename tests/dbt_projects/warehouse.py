@@ -1,0 +1,98 @@
+"""One dbt project on one PostgreSQL database, built in this process."""
+
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+from dbt.cli.main import dbtRunner
+
+ROOT = Path(__file__).parents[2]
+PROJECTS = ROOT / "dbt_projects"
+
+
+def postgres_environment(url: str) -> dict[str, str]:
+    """The variables every PostgreSQL profile here reads, for one libpq URL."""
+    parts = urlsplit(url)
+    return {
+        "DBT_POSTGRES_HOST": parts.hostname or "127.0.0.1",
+        "DBT_POSTGRES_PORT": str(parts.port or 5432),
+        "DBT_POSTGRES_USER": unquote(parts.username or ""),
+        "DBT_ENV_SECRET_POSTGRES_PASSWORD": unquote(parts.password or ""),
+        "DBT_POSTGRES_DATABASE": parts.path.lstrip("/"),
+        "DBT_POSTGRES_SSLMODE": "prefer",
+    }
+
+
+@contextmanager
+def environment(variables: dict[str, str]) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """A project, the database it is built in and a folder for dbt's own files.
+
+    One database serves many tests, because dbt parses a project anew for another database.
+    """
+
+    project: str
+    url: str
+    state: Path
+    variables: str = "{}"
+
+    def dbt(self, *command: str) -> dict[str, str]:
+        """Run a dbt command; the status of each node by its name."""
+        project = PROJECTS / self.project
+        arguments = [
+            *command,
+            *("--project-dir", str(project), "--profiles-dir", str(project)),
+            *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
+            *("--vars", self.variables, "--quiet"),
+        ]
+        with environment(postgres_environment(self.url)):
+            outcome = dbtRunner().invoke(arguments)
+        if outcome.exception:
+            raise outcome.exception
+        return {result.node.name: str(result.status) for result in outcome.result.results}
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode())
+
+    def rows(self, relation: str) -> list[str]:
+        """Every row of a relation of the analytics schema as text, in a fixed order."""
+        return [row for (row,) in self.query(f"select t::text from analytics.{relation} t order by 1")]
+
+    def tables(self) -> dict[str, list[str]]:
+        """All tables of the analytics schema with their rows."""
+        names = self.query("select tablename from pg_tables where schemaname = 'analytics'")
+        return {name: self.rows(name) for (name,) in names}
+
+
+def install_packages(project: str, state: Path) -> None:
+    """`dbt deps`, when the project's packages are not there yet."""
+    folder = PROJECTS / project
+    if (folder / "dbt_packages" / "shared").exists():
+        return
+    arguments = ["deps", "--project-dir", str(folder), "--profiles-dir", str(folder)]
+    outcome = dbtRunner().invoke([*arguments, "--log-path", str(state / "logs"), "--quiet"])
+    if outcome.exception:
+        raise outcome.exception

@@ -1,0 +1,39 @@
+"""Deployments of throw-away flows, made without the command line so that they take no time."""
+
+import uuid
+from typing import Any
+
+import httpx
+
+from deployments.local.api import PrefectApi
+from deployments.local.worker import ensure_work_pool
+
+ENTRYPOINT = "tests.deployments.example_flow.example"
+
+
+class Pool:
+    """A work pool of a test's own on the session's server."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+        self.api = PrefectApi(url, {})
+        self.name = f"test-{uuid.uuid4().hex[:8]}"
+        ensure_work_pool(self.api, self.name)
+
+    def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
+        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return dict(answer.json())
+
+    def deploy(self) -> str:
+        """Make a deployment of the example flow; returns ``<flow>/<deployment>``."""
+        flow = self.post("flows/", {"name": "example"})
+        body = {
+            "name": self.name,
+            "flow_id": flow["id"],
+            "work_pool_name": self.name,
+            "entrypoint": ENTRYPOINT,
+            "pull_steps": [],
+        }
+        self.post("deployments/", body)
+        return f"example/{self.name}"

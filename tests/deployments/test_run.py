@@ -1,0 +1,140 @@
+import argparse
+import io
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from deployments.local import runtime
+from deployments.local.domains import Domain, absolute, select
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.run import Watched, live_view, run_domains
+from deployments.local.runtime import Runtime
+from deployments.local.worker import ProcessWorker, mark_lost_runs
+from flows._shared.errors import PermanentError
+from tests.deployments.pool import Pool
+
+
+@pytest.fixture(scope="module")
+def pool(prefect_server: str) -> Pool:
+    return Pool(prefect_server)
+
+
+@pytest.fixture(scope="module")
+def environment(pool: Pool, local_paths: LocalPaths) -> Mapping[str, str]:
+    return {**runtime.environment(local_paths, pool.url), "PREFECT_WORK_POOL": pool.name}
+
+
+@pytest.fixture(scope="module")
+def worker(
+    local_paths: LocalPaths, environment: Mapping[str, str], pool: Pool
+) -> Iterator[ProcessWorker]:
+    own = ProcessWorker(local_paths)
+    own.start(environment, pool.api)
+    yield own
+    own.stop()
+
+
+def example(deployment: str) -> Domain:
+    return Domain(
+        "example", deployment, lambda options: {"repositories": options.repos}, "select 1"
+    )
+
+
+def run(pool: Pool, paths: LocalPaths, environment: Mapping[str, str], *repos: str) -> int:
+    up = Runtime(paths, pool.url, environment, {})
+    return run_domains(up, [example(pool.deploy())], argparse.Namespace(repos=list(repos)))
+
+
+def test_a_good_run_ends_0_with_its_measures_in_a_table(
+    pool: Pool,
+    worker: ProcessWorker,
+    local_paths: LocalPaths,
+    environment: Mapping[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(pool, local_paths, environment, "good") == 0
+    shown = capsys.readouterr().out
+    assert "example: fetch 2 of 2, 1,234 rows" in shown
+    row = next(line for line in shown.splitlines() if "completed" in line and "│" in line)
+    assert [cell.strip() for cell in row.strip("│").split("│")] == [
+        "example",
+        "completed",
+        "1,234",
+        "3",
+        "9",
+        "1",
+        "2.5",
+    ]
+    assert "/runs/flow-run/" in shown
+
+
+def test_a_bad_run_ends_1_and_says_what_and_what_to_do(
+    pool: Pool,
+    worker: ProcessWorker,
+    local_paths: LocalPaths,
+    environment: Mapping[str, str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert run(pool, local_paths, environment, "bad") == 1
+    shown = capsys.readouterr().out
+    assert "Cloning bad: there is no such repository. Check the address" in shown
+    assert "What to do:" in shown
+
+
+def test_a_worker_is_reused_until_its_settings_change(
+    pool: Pool, environment: Mapping[str, str], tmp_path: Path
+) -> None:
+    worker = ProcessWorker(LocalPaths(tmp_path))
+    try:
+        assert worker.start(environment, pool.api)
+        first = worker.pid
+        assert not worker.start(environment, pool.api)
+        assert worker.pid == first
+        assert worker.start({**environment, "ANALYTICS_FLOWS_STATE_DIR": "/other"}, pool.api)
+        assert worker.pid not in (None, first)
+    finally:
+        worker.stop()
+    assert worker.pid is None
+
+
+def test_a_run_whose_process_is_gone_gives_its_place_to_the_next(pool: Pool) -> None:
+    deployment = pool.api.deployment(pool.deploy())
+    assert deployment is not None
+    lost = pool.api.start_run(deployment["id"], {"repositories": []})
+    for state in ("PENDING", "RUNNING"):
+        pool.post(f"flow_runs/{lost['id']}/set_state", {"state": {"type": state}})
+    mark_lost_runs(pool.api, pool.name)
+    assert pool.api.flow_run(lost["id"])["state"]["type"] == "CRASHED"
+
+
+def test_the_live_display_shows_phases_rows_and_a_hint_when_nothing_takes_the_run() -> None:
+    watched = Watched(example("example/x"), "id", "http://ui", "name", seconds=90)
+    watched.state = {"type": "SCHEDULED", "name": "AwaitingConcurrencySlot"}
+    watched.phases = [{"phase": "build", "done": 3, "total": 12, "rows": 5000, "seconds": 1.25}]
+    console = Console(file=io.StringIO(), width=120)
+    console.print(live_view(watched, "see the log"))
+    shown = console.file.getvalue()  # type: ignore[attr-defined]
+    for text in ("awaiting concurrency slot", "build", "3 of 12", "5,000", "see the log"):
+        assert text in shown
+
+
+def test_a_relative_path_is_made_absolute_and_an_address_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert absolute("here") == str(tmp_path / "here")
+    for address in ("https://example.org/a.git", "git@example.org:a/b.git", "file:///srv/a"):
+        assert absolute(address) == address
+
+
+def test_without_repositories_this_project_is_the_example() -> None:
+    (domain,) = select(["github-scraper"])
+    parameters = domain.parameters(argparse.Namespace(repos=[]))
+    assert parameters == {"repositories": [str(PROJECT_ROOT)]}
+
+
+def test_an_unknown_domain_is_refused_with_the_known_ones() -> None:
+    with pytest.raises(PermanentError, match=r"none of that name.*github_scraper"):
+        select(["nothing"])

@@ -1,0 +1,140 @@
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from deployments.local import runtime
+from deployments.local.domains import DOMAINS
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import ProcessRecord
+from deployments.local.runtime import dbt_environment, printable
+from tests.deployments.pool import Pool
+
+
+@pytest.fixture
+def external(
+    prefect_server: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> LocalPaths:
+    """A runtime for which the user's environment names every part."""
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setenv("PREFECT_WORK_POOL", Pool(prefect_server).name)
+    monkeypatch.setenv("DATABASE_URL", database)
+    return LocalPaths(tmp_path / "local")
+
+
+def test_nothing_embedded_starts_when_the_environment_names_every_part(
+    external: LocalPaths, database: str, prefect_server: str
+) -> None:
+    said: list[str] = []
+    up = runtime.up(paths=external, say=said.append)
+    assert up.api_url == prefect_server
+    assert set(up.databases.values()) == {database}
+    assert not external.postgres.exists()
+    assert sorted(path.name for path in external.run.glob("*.json")) == ["applied.json"]
+    assert said == ["Registering credential blocks", "Applying deployments"]
+
+    again: list[str] = []
+    runtime.up(paths=external, say=again.append)
+    assert again == []
+
+
+def test_the_prefect_command_deploys_every_deployment_of_the_file(
+    external: LocalPaths, prefect_server: str
+) -> None:
+    environment = runtime.environment(external, prefect_server)
+    done = subprocess.run(
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        cwd=PROJECT_ROOT,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    pool = Pool(prefect_server)
+    for domain in DOMAINS:
+        deployment = pool.api.deployment(domain.deployment)
+        assert deployment is not None, done.stdout
+        assert deployment["work_pool_name"] == environment["PREFECT_WORK_POOL"]
+        assert deployment["pull_steps"] in (None, [])
+        assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
+        assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
+
+
+def test_the_six_hourly_deployment_asks_for_the_resources_of_the_plan(
+    external: LocalPaths, prefect_server: str
+) -> None:
+    runtime.up(paths=external, say=lambda line: None)
+    deployment = Pool(prefect_server).api.deployment("github-scraper/github-scraper-6h")
+    assert deployment is not None
+    assert deployment["job_variables"] == {
+        "cpu_request": "250m",
+        "cpu_limit": "500m",
+        "memory_request": "256Mi",
+        "memory_limit": "512Mi",
+    }
+    (schedule,) = deployment["schedules"]
+    assert schedule["schedule"]["cron"] == "0 */6 * * *"
+    assert schedule["schedule"]["timezone"] == "UTC"
+
+
+def test_the_local_servers_own_address_does_not_count_as_external(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = LocalPaths(tmp_path)
+    ProcessRecord(1, 0.0, port=4207).write(paths.run / "server.json")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4207/api")
+    assert runtime.external_api(paths) is None
+    monkeypatch.setenv("PREFECT_API_URL", "https://prefect.example.org/api/")
+    assert runtime.external_api(paths) == "https://prefect.example.org/api"
+
+
+def test_the_users_own_prefect_settings_do_not_reach_the_local_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv("PREFECT_API_KEY", "key of another server")
+    monkeypatch.setenv("PREFECT_PROFILE", "work")
+    environment = runtime.environment(LocalPaths(tmp_path), "http://127.0.0.1:4200/api")
+    assert not {"PREFECT_API_KEY", "PREFECT_PROFILE"} & environment.keys()
+    assert environment["PREFECT_PROFILES_PATH"] == str(tmp_path / "prefect" / "profiles.toml")
+    assert environment["PREFECT_SCHEDULES_ACTIVE"] == "false"
+
+
+def test_what_is_printed_for_a_shell_holds_no_secret() -> None:
+    secret = {"PREFECT_API_KEY": "k", "PREFECT_API_AUTH_STRING": "a:b", "DATABASE_URL": "d"}
+    assert printable({**secret, "PREFECT_HOME": "/h"}) == {"PREFECT_HOME": "/h"}
+
+
+def test_a_database_url_becomes_what_the_dbt_profile_reads() -> None:
+    url = "postgresql://ann:p%40ss@db.example.org:6543/marts?sslmode=require"
+    assert dbt_environment(url) == {
+        "DBT_POSTGRES_HOST": "db.example.org",
+        "DBT_POSTGRES_PORT": "6543",
+        "DBT_POSTGRES_USER": "ann",
+        "DBT_ENV_SECRET_POSTGRES_PASSWORD": "p@ss",
+        "DBT_POSTGRES_DATABASE": "marts",
+        "DBT_POSTGRES_SSLMODE": "require",
+    }
+
+
+def test_clean_removes_the_state_and_may_be_repeated(tmp_path: Path) -> None:
+    paths = LocalPaths(tmp_path / "local")
+    (paths.cache / "git").mkdir(parents=True)
+    runtime.clean(paths)
+    runtime.clean(paths)
+    assert not paths.state.exists()
+
+
+def test_make_alone_lists_the_recipes() -> None:
+    done = subprocess.run(
+        ["make", "--no-print-directory"],
+        cwd=PROJECT_ROOT,
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    for recipe in ("run", "test", "lint", "types", "dbt", "stop", "clean"):
+        assert f"  {recipe} " in done.stdout

@@ -1,0 +1,332 @@
+"""What a repository may contain, and what becomes of it."""
+
+import base64
+import random
+import re
+import threading
+from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import ClassVar
+
+import psycopg
+import pytest
+
+from flows._shared.errors import PlatformError
+from flows.github_scraper import source
+from flows.github_scraper.records import (
+    LoginRequiredError,
+    RepositoryEmptiedError,
+    RepositoryNotFoundError,
+    RepositoryTooLargeError,
+    RepositoryUnreachableError,
+    Walk,
+)
+from tests.github_scraper.conftest import Sync
+from tests.github_scraper.histories import AUTHOR, History
+
+
+def commit_row(connection: psycopg.Connection, commit_hash: str) -> dict[str, object]:
+    with connection.cursor(row_factory=psycopg.rows.dict_row) as cursor:
+        row = cursor.execute(
+            "select commits.*, contributors.identity_key from public.commits "
+            "inner join public.contributors on contributors.id = contributor_id "
+            "where commit_hash = %s",
+            (commit_hash,),
+        ).fetchone()
+    assert row is not None
+    return row
+
+
+def numstat_by_commit(history: History) -> dict[str, tuple[int, int, int]]:
+    """Additions, deletions and files per commit, from git's plain text output."""
+    sums: dict[str, tuple[int, int, int]] = {}
+    commit_hash = ""
+    text = history.git(
+        "-c", "core.quotePath=true", "log", "--numstat", "-M", "--diff-merges=first-parent",
+        "--format=commit %H", "main",
+    )  # fmt: skip
+    for line in text.splitlines():
+        if line.startswith("commit "):
+            commit_hash = line.split()[1]
+            sums[commit_hash] = (0, 0, 0)
+        elif match := re.match(r"(\d+|-)\t(\d+|-)\t", line):
+            added, deleted, files = sums[commit_hash]
+            lines = (0, 0) if match[1] == "-" else (int(match[1]), int(match[2]))
+            sums[commit_hash] = (added + lines[0], deleted + lines[1], files + 1)
+    return sums
+
+
+def test_every_commit_has_the_counts_of_git_numstat(
+    connection: psycopg.Connection, sync: Sync, sample_history: History
+) -> None:
+    sync(sample_history.path)
+    loaded = {
+        row[0]: row[1:]
+        for row in connection.execute(
+            "select commit_hash, lines_added, lines_deleted, files_changed from public.commits"
+        )
+    }
+    assert len(loaded) > 5_000
+    assert loaded == numstat_by_commit(sample_history)
+
+
+def test_commit_counts_of_contributors_sum_to_the_commits(
+    connection: psycopg.Connection, sync: Sync, sample_history: History
+) -> None:
+    sync(sample_history.path)
+    counted = connection.execute("select sum(commit_count) from public.repository_contributors")
+    loaded = connection.execute("select count(*) from public.commits")
+    assert counted.fetchone() == loaded.fetchone()
+
+
+def test_an_empty_repository_is_a_success_without_commits(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    assert sync(history.path).walk is Walk.NOTHING
+    assert connection.execute("select state, is_empty from public.repositories").fetchall() == [
+        ("completed", True)
+    ]
+
+
+def test_a_repository_that_lost_its_branch_keeps_its_rows(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    history.point(history.commit())
+    sync(history.path)
+    history.git("update-ref", "-d", "refs/heads/main")
+    with pytest.raises(RepositoryEmptiedError):
+        sync(history.path)
+    assert connection.execute(
+        "select count(*) from public.commits where orphaned_at is null"
+    ).fetchone() == (1,)
+
+
+def test_messages_and_names_arrive_as_they_were_written(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    latin = history.commit(
+        b"caf\xe9\n",
+        author=b"Ren\xe9 <r@x> 1700000000 -0330",
+        headers=b"encoding ISO-8859-1\n",
+    )
+    broken = history.commit(b"bad \xff\xfe bytes | and\ta\x1etab\n", parents=[latin])
+    nul = history.commit(b"before\0after\n", parents=[broken])
+    huge = history.commit(b"x" * 10_000_000 + b"\n", parents=[nul])
+    history.point(huge)
+    assert sync(history.path).commits_written == 4
+    row = commit_row(connection, latin)
+    assert (row["commit_message"], row["author_name"]) == ("café\n", "René")
+    assert (row["author_utc_offset"], row["is_encoding_valid"]) == ("-0330", True)
+    row = commit_row(connection, broken)
+    assert row["commit_message"] == "bad \ufffd\ufffd bytes | and\ta\x1etab\n"
+    assert row["is_encoding_valid"] is False
+    # git itself ends a message at its first NUL.
+    assert commit_row(connection, nul)["commit_message"] == "before"
+    assert len(str(commit_row(connection, huge)["commit_message"])) == 10_000_001
+
+
+def test_signatures_without_name_email_or_date_still_load(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    nobody = history.commit(author="", committer="")
+    nameless = history.commit(parents=[nobody], author=" <a@x> 1700000000 +0000")
+    emailless = history.commit(parents=[nameless], author="Bo <> 1700000000 +0000")
+    dateless = history.commit(parents=[emailless], author="Bo <b@x> soon", committer=AUTHOR)
+    history.point(dateless)
+    sync(history.path)
+    keys = [
+        commit_row(connection, commit)["identity_key"]
+        for commit in (nobody, nameless, emailless, dateless)
+    ]
+    assert keys == ["anonymous", "email:a@x", "name:bo", "email:b@x"]
+    assert commit_row(connection, nobody)["is_date_clamped"] is True
+    assert commit_row(connection, nobody)["author_name_mapped"] == ""
+    row = commit_row(connection, dateless)
+    assert row["author_epoch_seconds"] is None
+    assert row["commit_date"] == row["committed_at"]
+
+
+def test_dates_of_1970_and_of_the_future_are_kept(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    old = history.commit(author="A <a@x> 0 +0000")
+    future = history.commit(parents=[old], author="A <a@x> 4102444800 +0000")
+    absurd = history.commit(parents=[future], author="A <a@x> 99999999999999999 +0000")
+    history.point(absurd)
+    sync(history.path)
+    assert commit_row(connection, old)["commit_date"].year == 1970  # type: ignore[attr-defined]
+    assert commit_row(connection, future)["commit_date"].year == 2100  # type: ignore[attr-defined]
+    row = commit_row(connection, absurd)
+    assert row["is_date_clamped"] is True
+    assert row["author_epoch_seconds"] == 99999999999999999
+
+
+def test_octopus_merges_and_several_roots_keep_all_parents(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    roots = [
+        history.commit(f"root {n}\n".encode(), tree=history.files({f"{n}.txt": b"1\n2\n"}))
+        for n in range(3)
+    ]
+    together = history.files({f"{n}.txt": b"1\n2\n" for n in range(3)})
+    octopus = history.commit(b"octopus\n", parents=roots, tree=together)
+    history.point(octopus)
+    assert sync(history.path).commits_written == 4
+    row = commit_row(connection, octopus)
+    assert row["parent_hashes"] == roots
+    assert (row["lines_added"], row["files_changed"]) == (4, 2)
+
+
+def test_odd_paths_binaries_submodules_and_renames_are_counted(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    text, binary = history.blob(b"one\ntwo\nthree\nfour\n"), history.blob(b"\0\1\2")
+    first = history.commit(
+        tree=history.tree(
+            [
+                ("100644", "blob", text, b"tab\there"),
+                ("100644", "blob", text, b"new\nline"),
+                ("100644", "blob", text, b'quote"'),
+                ("100644", "blob", text, b"1\t2\tlike numstat"),
+                ("100644", "blob", text, b"\xff\xfe"),
+                ("100644", "blob", binary, b"data.bin"),
+                ("160000", "commit", "1" * 40, b"vendored"),
+            ]
+        )
+    )
+    renamed = history.commit(
+        parents=[first], tree=history.tree([("100644", "blob", text, b"moved\there")])
+    )
+    history.point(renamed)
+    sync(history.path)
+    row = commit_row(connection, first)
+    assert (row["files_changed"], row["binary_files_changed"]) == (7, 1)
+    assert row["lines_added"] == 5 * 4 + 1
+    loaded = {
+        commit: (row["lines_added"], row["lines_deleted"], row["files_changed"])
+        for commit in (first, renamed)
+        if (row := commit_row(connection, commit))
+    }
+    assert loaded == numstat_by_commit(history)
+
+
+def test_a_shallow_repository_leaves_the_counts_of_its_edge_open(
+    connection: psycopg.Connection, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    commits = [history.commit(tree=history.files({"a": b"1\n"}))]
+    for number in range(2, 6):
+        content = b"".join(b"%d\n" % line for line in range(number))
+        commits.append(history.commit(parents=[commits[-1]], tree=history.files({"a": content})))
+    history.point(commits[-1])
+    shallow = tmp_path / "shallow.git"
+    history.git("clone", "--quiet", "--bare", "--depth=2", f"file://{history.path}", str(shallow))
+    sync(shallow)
+    edge = commit_row(connection, commits[-2])
+    assert (edge["lines_added"], edge["files_changed"]) == (None, None)
+    assert commit_row(connection, commits[-1])["lines_added"] == 1
+    history.git("-C", str(shallow), "fetch", "--quiet", "--unshallow", f"file://{history.path}")
+    assert sync(shallow).walk is Walk.FULL
+    assert connection.execute(
+        "select count(*), count(lines_added), count(orphaned_at) from public.commits"
+    ).fetchone() == (5, 5, 0)
+
+
+def test_a_repository_past_the_size_limit_fails_alone(sync: Sync, history: History) -> None:
+    noise = random.Random(0).randbytes(3_000_000)
+    history.point(history.commit(tree=history.files({"noise": noise})))
+    with pytest.raises(RepositoryTooLargeError, match="max_mirror_megabytes"):
+        sync(f"file://{history.path}", max_mirror_megabytes=1)
+
+
+def test_a_missing_repository_is_named_with_a_remedy(sync: Sync, tmp_path: Path) -> None:
+    with pytest.raises(RepositoryNotFoundError, match="nowhere"):
+        sync(tmp_path / "nowhere.git")
+
+
+def test_a_folder_that_is_no_repository_is_named(sync: Sync, tmp_path: Path) -> None:
+    (tmp_path / "plain").mkdir()
+    with pytest.raises(RepositoryNotFoundError, match="plain"):
+        sync(tmp_path / "plain")
+
+
+def test_a_closed_port_is_transient(sync: Sync) -> None:
+    with pytest.raises(RepositoryUnreachableError):
+        sync("http://127.0.0.1:9/owner/name")
+
+
+class _Host(BaseHTTPRequestHandler):
+    """A git host that asks for a login, breaks off or fails, by path."""
+
+    seen: ClassVar[list[str | None]] = []
+
+    def do_GET(self) -> None:
+        type(self).seen.append(self.headers.get("Authorization"))
+        status = int(self.path.split("/")[1])
+        self.send_response(status)
+        if status == 401:
+            self.send_header("WWW-Authenticate", 'Basic realm="x"')
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_: object) -> None:
+        return
+
+
+@pytest.fixture
+def host() -> Iterator[str]:
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Host)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [
+        (401, LoginRequiredError),
+        (403, LoginRequiredError),
+        (404, RepositoryNotFoundError),
+        (429, RepositoryUnreachableError),
+        (500, RepositoryUnreachableError),
+        (503, RepositoryUnreachableError),
+    ],
+)
+def test_a_host_that_refuses_never_prompts(
+    sync: Sync, host: str, status: int, error: type[PlatformError]
+) -> None:
+    with pytest.raises(error):
+        sync(f"{host}/{status}/name")
+
+
+def test_a_token_goes_to_github_only_and_is_stored_nowhere(
+    history: History, tmp_path: Path, host: str
+) -> None:
+    history.point(history.commit())
+    limits = source.GitLimits(60, 10**9, 1)
+    token = "ghp_secretsecret"
+    forms = (token.encode(), base64.b64encode(f"x-access-token:{token}".encode()))
+    with source.open_mirror(str(history.path), tmp_path / "mirrors", limits, token) as mirror:
+        assert mirror.fetch() is not None
+        stored = [path for path in mirror.path.parent.rglob("*") if path.is_file()]
+        assert stored
+        for path in stored:
+            assert not any(form in path.read_bytes() for form in forms)
+    _Host.seen.clear()
+    url = f"{host}/404/name"
+    with (
+        source.open_mirror(url, tmp_path / "mirrors", limits, token) as mirror,
+        pytest.raises(RepositoryNotFoundError),
+    ):
+        mirror.fetch()
+    assert set(_Host.seen) == {None}
+
+
+def test_a_local_path_that_runs_commands_is_not_followed(sync: Sync, tmp_path: Path) -> None:
+    with pytest.raises(PlatformError):
+        sync(f"ext::touch {tmp_path}/owned")
+    assert not (tmp_path / "owned").exists()

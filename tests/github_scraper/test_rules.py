@@ -1,0 +1,172 @@
+from datetime import UTC, datetime
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.github_scraper.records import Coauthor, Head, RepositoryAddressError, Signature, Walk
+from flows.github_scraper.rules import (
+    EPOCH,
+    coauthors,
+    commit_dates,
+    identify,
+    plan_walk,
+    repository_path_name,
+    repository_url,
+    split_addresses,
+)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "https://github.com/owner/name",
+        "https://github.com/owner/name/",
+        "https://github.com/owner/name.git",
+        "https://GitHub.com/owner/name.git",
+        "git@github.com:owner/name.git",
+        "  https://github.com/owner/name\n",
+    ],
+)
+def test_spellings_of_one_repository_are_one_url(address: str) -> None:
+    assert repository_url(address) == "https://github.com/owner/name"
+
+
+@pytest.mark.parametrize(
+    ("address", "expected"),
+    [
+        ("/srv/git/tool.git/", "/srv/git/tool.git"),
+        ("git@gitlab.example:group/tool.git", "git@gitlab.example:group/tool.git"),
+        ("ssh://git@host.example/tool.git", "ssh://git@host.example/tool.git"),
+        ("file:///srv/git/tool.git", "file:///srv/git/tool.git"),
+    ],
+)
+def test_other_addresses_stay_as_they_are(address: str, expected: str) -> None:
+    assert repository_url(address) == expected
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "",
+        "owner/name",
+        "--upload-pack=touch /tmp/x",
+        "ext::sh -c id",
+        "https://",
+        "a\nb",
+        "ftp://h/x",
+    ],
+)
+def test_what_cannot_be_fetched_is_refused(address: str) -> None:
+    with pytest.raises(RepositoryAddressError):
+        repository_url(address)
+
+
+@pytest.mark.parametrize(
+    "address", ["https://user:hunter2@github.com/o/r", "https://hunter2@github.com/o/r"]
+)
+def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) -> None:
+    with pytest.raises(RepositoryAddressError) as caught:
+        repository_url(address)
+    assert "hunter2" not in str(caught.value)
+    assert "token_block" in str(caught.value)
+
+
+def test_a_refused_address_does_not_stop_the_others() -> None:
+    urls, refused = split_addresses(
+        ["https://github.com/o/r", "nonsense", "git@github.com:o/r.git", "/srv/x"]
+    )
+    assert urls == ["https://github.com/o/r", "/srv/x"]
+    assert list(refused) == ["address 2"]
+
+
+@given(st.text())
+def test_any_address_is_read_or_refused(address: str) -> None:
+    try:
+        url = repository_url(address)
+    except RepositoryAddressError:
+        return
+    assert repository_url(url) == url
+    assert repository_path_name(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("https://github.com/owner/name", "owner/name"),
+        ("/srv/git/tool.git", "tool"),
+        ("git@gitlab.example:group/tool.git", "group/tool"),
+        ("/", "/"),
+    ],
+)
+def test_path_name(url: str, name: str) -> None:
+    assert repository_path_name(url) == name
+
+
+HEAD = Head("refs/heads/main", "a" * 40)
+
+
+@pytest.mark.parametrize(
+    ("previous", "current", "in_mirror", "walk"),
+    [
+        (None, HEAD, False, Walk.FULL),
+        (HEAD, HEAD, True, Walk.NOTHING),
+        (HEAD, Head("refs/heads/main", "b" * 40), True, Walk.DELTA),
+        (HEAD, Head("refs/heads/main", "b" * 40), False, Walk.FULL),
+        (HEAD, Head("refs/heads/trunk", "a" * 40), True, Walk.NOTHING),
+        (HEAD, Head("refs/heads/main", "a" * 40, mailmap_hash="c" * 40), True, Walk.FULL),
+        (HEAD, Head("refs/heads/main", "a" * 40, shallow_boundary=("d" * 40,)), True, Walk.FULL),
+    ],
+)
+def test_the_walk_follows_from_the_heads(
+    previous: Head | None, current: Head, in_mirror: bool, walk: Walk
+) -> None:
+    assert plan_walk(previous, current, in_mirror) is walk
+
+
+@pytest.mark.parametrize(
+    ("name", "email", "key"),
+    [
+        ("Ada", "Ada@Work.example", "email:ada@work.example"),
+        ("Ada", "12345+AdaL@users.noreply.github.com", "login:adal"),
+        ("Ada", "adal@users.noreply.github.com", "login:adal"),
+        ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "login:dependabot[bot]"),
+        ("Ada", "", "name:ada"),
+        ("", "", "anonymous"),
+        ("Ada", "a@users.noreply.github.com.evil", "email:a@users.noreply.github.com.evil"),
+    ],
+)
+def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
+    assert identify(name, email).key == key
+
+
+@given(st.text(), st.text())
+def test_identity_ignores_letter_case_of_addresses(name: str, local: str) -> None:
+    email = f"{local}@example.org"
+    assert identify(name, email).key == identify(name, email.lower()).key
+
+
+def test_coauthors_are_distinct_and_in_order() -> None:
+    message = (
+        "subject\n\nCo-authored-by: A B <a@x>\nco-Authored-By: C <C@x>\n"
+        "Co-authored-by: again <A@X>\nCo-authored-by: <>\nCo-authored-by: broken\n"
+    )
+    assert coauthors(message) == (Coauthor("A B", "a@x"), Coauthor("C", "C@x"), Coauthor("", ""))
+
+
+def signature(epoch_seconds: int | None) -> Signature:
+    return Signature("n", "e", "n", "e", epoch_seconds, "+0000")
+
+
+def test_unreadable_dates_borrow_from_the_other_signature() -> None:
+    dates = commit_dates(signature(None), signature(0))
+    assert (dates.commit_date, dates.is_clamped) == (EPOCH, True)
+    dates = commit_dates(signature(10**17), signature(86_400))
+    assert dates.commit_date == datetime(1970, 1, 2, tzinfo=UTC)
+    assert commit_dates(signature(None), signature(None)).committed_at == EPOCH
+    assert not commit_dates(signature(-86_400), signature(4_102_444_800)).is_clamped
+
+
+@given(st.integers() | st.none(), st.integers() | st.none())
+def test_any_date_is_representable(authored: int | None, committed: int | None) -> None:
+    assert commit_dates(signature(authored), signature(committed)).commit_date.tzinfo is UTC
