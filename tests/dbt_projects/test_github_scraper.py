@@ -132,7 +132,9 @@ def after_second_sync(number: int, commit: Commit) -> Commit:
 
 
 def sum_of(warehouse: Warehouse, relation: str, column: str) -> int:
-    return int(warehouse.query(f"select coalesce(sum({column}), 0) from analytics.{relation}")[0][0])
+    return int(
+        warehouse.query(f"select coalesce(sum({column}), 0) from analytics.{relation}")[0][0]
+    )
 
 
 def test_a_row_is_gone_when_its_last_commit_is(warehouse: Warehouse) -> None:
@@ -228,9 +230,7 @@ def ranking(commits: list[Commit]) -> Iterator[tuple[object, ...]]:
         yield person, rank, size, plain, coauthored[person], lines(own), person in BOTS
 
 
-def assert_odd_dates_count_and_stretch_nothing(
-    warehouse: Warehouse, commits: list[Commit]
-) -> None:
+def assert_odd_dates_count_and_stretch_nothing(warehouse: Warehouse, commits: list[Commit]) -> None:
     odd = [commit for commit in commits if not commit.is_plausible]
     assert {commit.commit_date.year for commit in odd} >= {1970, 2099}
     assert sum_of(warehouse, "fct_daily_commits", "commits_count") == len(commits)
@@ -266,8 +266,10 @@ def assert_time_series(warehouse: Warehouse, commits: list[Commit]) -> None:
 
 DAMAGE = {
     "fct_daily_commits": (
-        "update analytics.fct_daily_commits set commits_count = commits_count + 1"
-        " where ctid = (select min(ctid) from analytics.fct_daily_commits)",
+        (
+            "update analytics.fct_daily_commits set commits_count = commits_count + 1"
+            " where ctid = (select min(ctid) from analytics.fct_daily_commits)"
+        ),
         {
             "daily_facts_equal_the_reachable_commits",
             "repository_totals_equal_the_daily_facts",
@@ -288,8 +290,10 @@ DAMAGE = {
         {"daily_counts_are_positive_and_parts_fit_in_the_whole"},
     ),
     "int_commits": (
-        "delete from analytics.int_commits where repository_id = 2;"
-        " update analytics.int_commits set is_first_copy = false",
+        (
+            "delete from analytics.int_commits where repository_id = 2;"
+            " update analytics.int_commits set is_first_copy = false"
+        ),
         {"int_commits_keeps_every_reachable_commit", "int_commits_counts_each_hash_once"},
     ),
     "leaderboard": (
@@ -303,10 +307,12 @@ DAMAGE = {
         },
     ),
     "series": (
-        "update analytics.int_time_series set commits = 0, cumulative_commits = 0;"
-        " insert into analytics.int_time_series"
-        " select * from analytics.int_time_series limit 1;"
-        " update analytics.fct_repository_activity set commits = 0, new_contributors = 0",
+        (
+            "update analytics.int_time_series set commits = 0, cumulative_commits = 0;"
+            " insert into analytics.int_time_series"
+            " select * from analytics.int_time_series limit 1;"
+            " update analytics.fct_repository_activity set commits = 0, new_contributors = 0"
+        ),
         {
             "time_series_equals_the_plausible_daily_facts",
             "time_series_ends_at_the_plausible_total",
@@ -316,10 +322,12 @@ DAMAGE = {
         },
     ),
     "entities": (
-        "delete from analytics.repository_summary where repository_id = 4;"
-        " delete from analytics.contributor_summary where contributor_id = 6;"
-        " update analytics.int_repository_metrics set bus_factor = 99;"
-        " update analytics.int_contributor_metrics set total_commits = total_commits + 1",
+        (
+            "delete from analytics.repository_summary where repository_id = 4;"
+            " delete from analytics.contributor_summary where contributor_id = 6;"
+            " update analytics.int_repository_metrics set bus_factor = 99;"
+            " update analytics.int_contributor_metrics set total_commits = total_commits + 1"
+        ),
         {
             "repository_summary_has_every_repository",
             "contributor_summary_has_every_contributor",
@@ -328,8 +336,10 @@ DAMAGE = {
         },
     ),
     "commit_count": (
-        "update public.repository_contributors set commit_count = commit_count - 1"
-        " where contributor_id = 1",
+        (
+            "update public.repository_contributors set commit_count = commit_count - 1"
+            " where contributor_id = 1"
+        ),
         {"repository_contributors_commit_count_reconciles_with_commits"},
     ),
 }
@@ -353,7 +363,9 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(warehouse: Warehouse)
         failed = {test for test, status in statuses.items() if status == "fail"}
         undetected[name] = expected - failed
         proven |= failed
-        for (table,) in warehouse.query("select tablename from pg_tables where schemaname = 'kept'"):
+        for (table,) in warehouse.query(
+            "select tablename from pg_tables where schemaname = 'kept'"
+        ):
             warehouse.execute(
                 f"truncate analytics.{table};"
                 f" insert into analytics.{table} table kept.{table}; drop table kept.{table}"

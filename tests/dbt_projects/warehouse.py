@@ -79,7 +79,9 @@ class Warehouse:
 
     def rows(self, relation: str) -> list[str]:
         """Every row of a relation of the analytics schema as text, in a fixed order."""
-        return [row for (row,) in self.query(f"select t::text from analytics.{relation} t order by 1")]
+        return [
+            row for (row,) in self.query(f"select t::text from analytics.{relation} t order by 1")
+        ]
 
     def tables(self) -> dict[str, list[str]]:
         """All tables of the analytics schema with their rows."""

@@ -1,6 +1,6 @@
 """The macros of the `shared` package as sqlfluff sees them: same names, SQL of the same shape.
 
-sqlfluff's jinja templater reaches macros of another dbt package only as functions of a Python module.
+sqlfluff's jinja templater reaches the macros of another package only as functions of a module.
 """
 
 
@@ -9,7 +9,7 @@ def safe_divide(numerator: str, denominator: str) -> str:
 
 
 def date_spine(first_date: str, last_date: str) -> str:
-    return f"(select date_day from generate_series({first_date}, {last_date}) as spine (date_day))"
+    return f"generate_series({first_date}, {last_date})"
 
 
 def generate_schema_name(custom_schema_name: str | None, node: object) -> str:

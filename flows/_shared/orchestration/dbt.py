@@ -44,6 +44,7 @@ from flows._shared.orchestration.flow_run import (
     kebab,
     run_logger,
 )
+from flows._shared.state import state_dir
 
 ROOT = Path(__file__).resolve().parents[3]
 SELECTING = frozenset(
@@ -260,8 +261,7 @@ def _job(
             f"there is no {project_dir / 'dbt_project.yml'}",
             f"Name one of: {', '.join(known) or 'none are there'}",
         )
-    state = Path(os.environ.get("ANALYTICS_FLOWS_STATE_DIR", ROOT / ".local" / "cache"))
-    target_path = (state / "dbt" / project / (options.target or "default")).resolve()
+    target_path = (state_dir() / "dbt" / project / (options.target or "default")).resolve()
     api = current_flow_run()
     artifacts_dir = _new_run_dir(target_path / "runs", api)
     return _Job(

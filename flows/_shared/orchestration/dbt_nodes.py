@@ -111,6 +111,8 @@ class NodeWatch:
                 self._tell(event.info.level, line)
 
     def _started(self, node: Any) -> None:
+        if node.materialized == "ephemeral":
+            return
         self.statuses[node.unique_id] = NodeStatus(
             node.unique_id,
             node.node_name,
@@ -120,6 +122,8 @@ class NodeWatch:
         )
 
     def _finished(self, node: Any, result: Any) -> None:
+        if node.materialized == "ephemeral":
+            return
         began = self.statuses.get(node.unique_id)
         self.statuses[node.unique_id] = NodeStatus(
             node.unique_id,

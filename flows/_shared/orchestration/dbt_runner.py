@@ -19,21 +19,21 @@ SILENT = SimpleNamespace(value="none")
 ALWAYS = ["--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors"]
 
 
-class _Settings(PrefectDbtSettings):
+class _Settings(PrefectDbtSettings):  # type: ignore[misc]
     @contextmanager
     def resolve_profiles_yml(self) -> Iterator[str]:
         """Our profiles read environment variables only: nothing to ask the server for."""
         yield str(self.profiles_dir)
 
 
-class _Runner(PrefectDbtRunner):
+class _Runner(PrefectDbtRunner):  # type: ignore[misc]
     def __init__(self, settings: PrefectDbtSettings, watch: NodeWatch) -> None:
         # Given no client the runner makes one, which starts a server where none is configured.
         super().__init__(
             settings=settings,
             raise_on_failure=False,
             disable_assets=True,
-            client=SimpleNamespace(),  # type: ignore[arg-type]
+            client=SimpleNamespace(),
             _force_nodes_as_tasks=True,
         )
         self._watch = watch

@@ -1,0 +1,204 @@
+"""What a dbt build costs inside a flow run, against plain ``dbt build`` on the same project.
+
+    python -m tests.benchmarks.dbt_build [--runs 5] [--project generated|github_scraper]
+
+Both are whole processes, run in turn, with everything dbt keeps between builds kept for both, on
+one embedded PostgreSQL and one Prefect server started beforehand. Prints medians of wall time and
+peak memory, and their ratios. A third kind, ``import``, is the cost of a flow run that builds
+nothing.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.server import PrefectServer, client_environment
+
+MODELS = 20
+TESTS_PER_MODEL = 3
+PROFILES = """
+generated:
+  target: dev
+  outputs:
+    dev:
+      type: postgres
+      host: "{{ env_var('DBT_POSTGRES_HOST') }}"
+      port: "{{ env_var('DBT_POSTGRES_PORT') | as_number }}"
+      user: "{{ env_var('DBT_POSTGRES_USER') }}"
+      password: "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD') }}"
+      dbname: "{{ env_var('DBT_POSTGRES_DATABASE') }}"
+      schema: analytics
+      threads: 4
+"""
+IN_A_FLOW = """
+import os, sys
+from pathlib import Path
+from prefect import flow
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+
+@flow(name="benchmark")
+def refresh():
+    if sys.argv[1] == "build":
+        given = {n: v for n, v in os.environ.items() if n.startswith("DBT_")}
+        build_dbt(sys.argv[2], given, DbtOptions(), projects_dir=Path(sys.argv[3]))
+
+refresh()
+"""
+
+
+@dataclass(frozen=True)
+class Cost:
+    seconds: float
+    peak_mib: float
+
+
+def generate_project(folder: Path) -> None:
+    """20 models in a few layers, 60 tests of their keys and values."""
+    models = folder / "models"
+    models.mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text(
+        "name: generated\nversion: 1.0.0\nprofile: generated\nmodel-paths: [models]\n"
+    )
+    (folder / "profiles.yml").write_text(PROFILES)
+    described = []
+    for number in range(MODELS):
+        source = (
+            f"{{{{ ref('model_{number - 4:02}') }}}}"
+            if number >= 4
+            else "(select n as id, n % 7 as kind from generate_series(1, 20000) as n) as numbers"
+        )
+        kind = "table" if number % 2 else "view"
+        (models / f"model_{number:02}.sql").write_text(
+            f"{{{{ config(materialized='{kind}') }}}}\nselect id, kind from {source}\n"
+        )
+        described.append(
+            {
+                "name": f"model_{number:02}",
+                "columns": [
+                    {"name": "id", "data_tests": ["unique", "not_null"]},
+                    {"name": "kind", "data_tests": ["not_null"]},
+                ],
+            }
+        )
+    (models / "models.yml").write_text(json.dumps({"models": described}))
+
+
+def measure(command: list[str], environment: Mapping[str, str], log: Path) -> Cost:
+    """Wall time and peak memory of one process; its output is kept in ``log``."""
+    with log.open("wb") as output:
+        began = time.monotonic()
+        process = subprocess.Popen(
+            command, env=environment, stdout=output, stderr=output, cwd=PROJECT_ROOT
+        )
+        _, status, usage = os.wait4(process.pid, 0)
+        seconds = time.monotonic() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    if process.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()}")
+    return Cost(seconds, usage.ru_maxrss / 1024)
+
+
+def compare(
+    projects: Path, project: str, environment: Mapping[str, str], folder: Path, runs: int
+) -> None:
+    flow = folder / "in_a_flow.py"
+    flow.write_text(IN_A_FLOW)
+    place = str(projects / project)
+    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--project-dir", place]
+    dbt += ["--profiles-dir", place, "--target-path", str(folder / "plain")]
+    dbt += ["--log-path", str(folder / "plain"), "--no-send-anonymous-usage-stats"]
+    commands = {
+        "dbt": [*dbt, "--no-version-check"],
+        "flow": [sys.executable, str(flow), "build", project, str(projects)],
+        "import": [sys.executable, str(flow), "nothing"],
+    }
+    costs: dict[str, list[Cost]] = {kind: [] for kind in commands}
+    for run in range(runs + 1):
+        for kind, command in commands.items():
+            cost = measure(command, environment, folder / f"{kind}.log")
+            # The first of each kind reads the whole project.
+            if run:
+                costs[kind].append(cost)
+    _print(project, costs, runs)
+
+
+def _print(project: str, costs: Mapping[str, list[Cost]], runs: int) -> None:
+    print(f"{project}: medians of {runs} alternated runs")
+    medians = {}
+    for kind, each in costs.items():
+        seconds = [cost.seconds for cost in each]
+        medians[kind] = Cost(
+            statistics.median(seconds), statistics.median(cost.peak_mib for cost in each)
+        )
+        print(
+            f"  {kind:7} {medians[kind].seconds:6.2f} s ({min(seconds):.2f} to {max(seconds):.2f})"
+            f"  {medians[kind].peak_mib:6.0f} MiB"
+        )
+    time_ratio = medians["flow"].seconds / medians["dbt"].seconds
+    memory_ratio = medians["flow"].peak_mib / medians["dbt"].peak_mib
+    print(f"  ratio   {time_ratio:6.2f}    {memory_ratio:6.2f}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description="a flow's dbt build against plain dbt build")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--project", choices=["generated", "github_scraper"])
+    chosen = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="dbt-benchmark-") as temporary:
+        folder = Path(temporary)
+        paths = LocalPaths(folder / "state")
+        postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
+        server = PrefectServer(paths, first_port=44900)
+        try:
+            postgres.start()
+            url = server.start()
+            for project in [chosen.project] if chosen.project else ["generated", "github_scraper"]:
+                given = _environment(paths, url, postgres.create_database(project))
+                (folder / project).mkdir()
+                compare(_prepared(project, folder, given), project, given, folder / project,
+                        chosen.runs)  # fmt: skip
+        finally:
+            server.stop()
+            postgres.stop()
+
+
+def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Path:
+    """The folder the project is in, once it and its database are ready to be built."""
+    if project == "generated":
+        generate_project(folder / "projects" / project)
+        return folder / "projects"
+    schema = (PROJECT_ROOT / "flows" / project / "schema.sql").read_text()
+    with psycopg.connect(environment["GIVEN_URL"], autocommit=True) as connection:
+        connection.execute(schema.encode())
+    return PROJECT_ROOT / "dbt_projects"
+
+
+def _environment(paths: LocalPaths, server: str, database: str) -> dict[str, str]:
+    parts = conninfo_to_dict(database)
+    return dict(os.environ) | client_environment(paths, server) | {
+        "PYTHONPATH": str(PROJECT_ROOT),
+        "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
+        "GIVEN_URL": database,
+        "DBT_POSTGRES_HOST": str(parts["host"]),
+        "DBT_POSTGRES_PORT": str(parts["port"]),
+        "DBT_POSTGRES_USER": str(parts["user"]),
+        "DBT_ENV_SECRET_POSTGRES_PASSWORD": str(parts["password"]),
+        "DBT_POSTGRES_DATABASE": str(parts["dbname"]),
+    }  # fmt: skip
+
+
+if __name__ == "__main__":
+    main()
