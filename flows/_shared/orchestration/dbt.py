@@ -398,8 +398,8 @@ def _run(
     outcome = DbtOutcome(tuple(results), time.monotonic() - began, job.artifacts_dir)
     _keep_artifacts(job, verb)
     tick(watch)
-    if job.api:
-        _publish_nodes(job, job.api, outcome)
+    if job.api and reporter:
+        _publish_nodes(job, job.api, reporter, outcome)
     if not result.success and not outcome.failed:
         raise DbtProjectError(
             job.attempted, "dbt failed without saying at which node", f"See {log.name}"
@@ -514,7 +514,9 @@ def _keep_artifacts(job: _Job, verb: str) -> None:
             (job.artifacts_dir / name).write_text(text, encoding="utf-8")
 
 
-def _publish_nodes(job: _Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
+def _publish_nodes(
+    job: _Job, api: FlowRunApi, reporter: NodeReporter, outcome: DbtOutcome
+) -> None:
     rows = [
         {
             "name": node.name,
@@ -529,6 +531,8 @@ def _publish_nodes(job: _Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
     ]
     try:
         api.create_table(f"{kebab(job.project)}-dbt-nodes", rows, f"{job.attempted}, by node")
+        if missing := reporter.confirm():
+            job.logger.info("the server has yet to record %d of the run's dbt nodes", missing)
     except httpx.HTTPError as error:
         job.logger.warning("the table of dbt nodes was not published: %s", error)
 
