@@ -7,7 +7,7 @@ from pathlib import Path
 
 import psycopg
 from prefect import flow, get_run_logger, task
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.errors import PermanentError, PlatformError
@@ -164,8 +164,8 @@ def fetch_repositories(
     loaded: list[LoadCounts] = []
     urls, failed = split_addresses(addresses)
     total = len(urls) + len(failed)
-    runner: ThreadPoolTaskRunner[LoadCounts]
-    with ThreadPoolTaskRunner(max_workers=settings.concurrency) as runner:
+    pending: dict[str, PrefectFuture[LoadCounts]]
+    with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
         pending = {
             url: runner.submit(
                 fetch_repository,
@@ -177,7 +177,7 @@ def fetch_repositories(
             progress.update("load", total - len(pending), total, total_rows(loaded))
             done = wait(list(pending.values()), timeout=1).done
             for url in [url for url, future in pending.items() if future in done]:
-                outcome = pending.pop(url).result(raise_on_failure=False)
+                outcome: object = pending.pop(url).result(raise_on_failure=False)
                 if isinstance(outcome, LoadCounts):
                     loaded.append(outcome)
                 else:
