@@ -40,7 +40,7 @@ ifdef UV
 	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 else
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 endif
 	@touch $@
 
