@@ -77,11 +77,13 @@ def from_server(path: str, run_id: UUID) -> list[dict[str, Any]]:
 
 
 def task_runs(run_id: UUID, expected: int) -> dict[str, dict[str, Any]]:
+    """By name, the run's task runs that have ended, once there are as many as expected."""
     deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
     while True:
         found = from_server("/task_runs/filter", run_id)
-        if len(found) >= expected or time.monotonic() > deadline:
-            return {each["name"]: each for each in found}
+        ended = {each["name"]: each for each in found if each["end_time"] and each["state"]}
+        if len(ended) >= expected or time.monotonic() > deadline:
+            return ended
         time.sleep(0.2)
 
 

@@ -159,7 +159,7 @@ class NodeReporter:
         self._invocation = uuid4().hex[:12]
         self._ids: dict[str, UUID] = {}
         self._reported: dict[str, NodeStatus] = {}
-        self._parents: Mapping[str, list[str]] | None = None
+        self._parents: Mapping[str, list[str]] = {}
         self._is_done = threading.Event()
         self._thread = threading.Thread(target=self._keep_reporting, name="dbt-nodes", daemon=True)
 
@@ -277,7 +277,7 @@ class NodeReporter:
 
     def _upstream(self, unique_id: str) -> list[dict[str, str]]:
         """The nearest ancestors that this run shows: dbt's lineage as the run's graph."""
-        if self._parents is None:
+        if not self._parents:
             self._parents = _parent_map(self._manifest)
         shown, visited, queue = [], {unique_id}, list(self._parents.get(unique_id, ()))
         while queue:
@@ -293,9 +293,11 @@ class NodeReporter:
 
 
 def _parent_map(manifest: Path) -> Mapping[str, list[str]]:
-    if not manifest.exists():
+    """Empty while dbt is writing the manifest, which it does after parsing and again at its end."""
+    try:
+        parents: dict[str, list[str]] = json.loads(manifest.read_bytes())["parent_map"]
+    except (FileNotFoundError, json.JSONDecodeError):
         return {}
-    parents: dict[str, list[str]] = json.loads(manifest.read_bytes())["parent_map"]
     return parents
 
 
