@@ -62,4 +62,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
     ),
+    "ledgermind": (
+        BlockNeed(
+            "ledgermind-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_DATABASE_URL",
+            "LedgerMind's operational tables, read only; marts in a schema of their own",
+            fallback="DATABASE_URL",
+        ),
+    ),
 }

@@ -9,6 +9,8 @@ from typing import Any
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 
+LEDGERMIND_SAMPLE_EVENTS = 20_000
+
 Parameters = Callable[[argparse.Namespace], Mapping[str, Any]]
 
 
@@ -51,6 +53,11 @@ def absolute(repository: str) -> str:
     return repository if is_remote else str(path.resolve())
 
 
+def ledgermind_parameters(options: argparse.Namespace) -> dict[str, Any]:
+    """LedgerMind's own database if there is one, else a sample that is made there."""
+    return {"settings": {"sample_events": LEDGERMIND_SAMPLE_EVENTS}}
+
+
 DOMAINS = (
     Domain(
         slug="github_scraper",
@@ -60,6 +67,12 @@ DOMAINS = (
             "select rank, display_name, commits from analytics.leaderboard "
             "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
         ),
+    ),
+    Domain(
+        slug="ledgermind",
+        deployment="ledgermind/ledgermind-nightly",
+        parameters=ledgermind_parameters,
+        query="select * from analytics.mart_suggestions_kpis order by created_date desc limit 5",
     ),
 )
 
