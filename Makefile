@@ -21,7 +21,7 @@ TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOM
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up status stop clean test bench lint format types dbt psql shell lock
+.PHONY: help setup run up status stop clean test bench lint format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -84,6 +84,9 @@ dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -
 
 psql: $(STAMP) ## psql on the domain's database (DOMAIN=, ARGS="-c '...'")
 	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+
+env: $(STAMP) ## print that environment: eval "$$(make -s env)"
+	@$(LOCAL) env
 
 shell: $(STAMP) ## a shell in which `prefect` and `dbt` use the local server
 	@$(LOCAL) shell

@@ -3,6 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -33,6 +34,10 @@ EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
 )
+
+
+def run_name() -> str:
+    return f"github-scraper {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 class RepositoriesFailedError(PermanentError):
@@ -186,7 +191,7 @@ def fetch_repositories(
     return loaded, failed
 
 
-@flow(name="github-scraper")
+@flow(name="github-scraper", flow_run_name=run_name)
 def refresh(
     repositories: list[str] | None = None,
     settings: GithubScraperSettings = GithubScraperSettings(),

@@ -374,8 +374,10 @@ def _run(
 
     def tick(watch: NodeWatch) -> None:
         if progress:
-            done = sum(status.is_finished for status in list(watch.statuses.values()))
-            progress.update("dbt", done, watch.total)
+            statuses = list(watch.statuses.values())
+            # dbt's own count leaves out unit tests.
+            total = max(watch.total, len(statuses)) if watch.total else None
+            progress.update("dbt", sum(status.is_finished for status in statuses), total)
 
     with (job.artifacts_dir / "dbt.log").open("w", encoding="utf-8") as log:
 
