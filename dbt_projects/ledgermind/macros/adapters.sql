@@ -61,7 +61,12 @@
 {%- endmacro %}
 
 {% macro bigquery__json_length(document) -%}
-    ifnull(array_length(json_query_array({{ document }})), 0)
+    {#- The emulator fails on a document that is no array, where BigQuery returns null. -#}
+    if(
+        starts_with(ltrim({{ document }}), '['),
+        ifnull(array_length(json_query_array({{ document }})), 0),
+        0
+    )
 {%- endmacro %}
 
 {% macro json_extract_scalar(document, index, key) -%}
