@@ -14,6 +14,7 @@ class Kind(Enum):
 
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
+    GCP = "gcp-credentials"
 
     @property
     def block_type(self) -> str:
@@ -69,6 +70,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "LEDGERMIND_DATABASE_URL",
             "LedgerMind's operational tables, read only; marts in a schema of their own",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "ledgermind-gcp",
+            Kind.GCP,
+            "GCP_SA_JSON",
+            "service account that exports to BigQuery and builds there; none for the emulator",
+            is_required=False,
         ),
     ),
 }

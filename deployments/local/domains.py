@@ -1,6 +1,7 @@
 """The domains that `make run` runs, and how."""
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,12 +25,15 @@ class Domain:
         deployment: what a full local run is, as ``<flow>/<deployment>``.
         parameters: the parameters of that run, from the options of the command line.
         query: a query to try once the run has ended.
+        uses_bigquery: whether the BigQuery emulator is started for it, unless
+            LEDGERMIND_BIGQUERY_PROJECT names a project of the user's own.
     """
 
     slug: str
     deployment: str
     parameters: Parameters
     query: str
+    uses_bigquery: bool = False
 
     @property
     def kebab(self) -> str:
@@ -61,7 +65,12 @@ def absolute(repository: str) -> str:
 
 def ledgermind_parameters(options: argparse.Namespace) -> dict[str, Any]:
     """LedgerMind's own database if there is one, else a sample that is made there."""
-    return {"settings": {"sample_events": LEDGERMIND_SAMPLE_EVENTS}}
+    own = os.environ.get("LEDGERMIND_BIGQUERY_PROJECT")
+    bigquery = {"project": own} if own else {}
+    return {
+        "settings": {"sample_events": LEDGERMIND_SAMPLE_EVENTS, "bigquery": bigquery},
+        "targets": ["pg_local", "bigquery"],
+    }
 
 
 DOMAINS = (
@@ -79,6 +88,7 @@ DOMAINS = (
         deployment="ledgermind/ledgermind-nightly",
         parameters=ledgermind_parameters,
         query="select * from analytics.mart_suggestions_kpis order by created_date desc limit 5",
+        uses_bigquery=True,
     ),
 )
 

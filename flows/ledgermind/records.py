@@ -1,5 +1,6 @@
 """The rows of LedgerMind's operational database, and the tables that are exported."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from enum import Enum
@@ -71,6 +72,17 @@ class Feedback:
     confidence: float | None
     user_id: str | None
     created_at: datetime
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One operational database, complete."""
+
+    tenants: Sequence[Tenant]
+    models: Sequence[Model]
+    transactions: Sequence[Transaction]
+    events: Sequence[Event]
+    feedback: Sequence[Feedback]
 
 
 class OperationalDatabaseError(PermanentError):

@@ -7,11 +7,10 @@ exactly the twelve events whose marts the system's README shows.
 import json
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
-from flows.ledgermind.records import Event, Feedback, Model, Tenant, Transaction
+from flows.ledgermind.records import Event, Feedback, Model, Sample, Tenant, Transaction
 
 MISSION_DAY = date(2025, 11, 4)
 MISSION_TRANSACTIONS = 3
@@ -37,17 +36,6 @@ PHASES = (
     ("lgbm@0000dead", None),
 )
 MODES = (("auto", 0.70), ("model", 0.18), ("heuristic", 0.12))
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One operational database, complete."""
-
-    tenants: Sequence[Tenant]
-    models: Sequence[Model]
-    transactions: Sequence[Transaction]
-    events: Sequence[Event]
-    feedback: Sequence[Feedback]
 
 
 def mission_day() -> Sample:

@@ -6,9 +6,8 @@ from pathlib import Path
 import psycopg
 from psycopg import sql
 
-from flows.ledgermind.records import FeedbackShape, OperationalDatabaseError
+from flows.ledgermind.records import FeedbackShape, OperationalDatabaseError, Sample
 from flows.ledgermind.rules import feedback_row
-from flows.ledgermind.sample import Sample
 
 FOLDER = Path(__file__).parent
 
