@@ -84,10 +84,10 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro column_or_null(name, columns, data_type) -%}
+{% macro column_or_null(name, columns, nothing) -%}
     {%- if name in columns -%}
         {{ name }}
     {%- else -%}
-        cast(null as {{ data_type }}) as {{ name }}
+        {{ nothing }} as {{ name }}
     {%- endif -%}
 {%- endmacro %}

@@ -5,6 +5,7 @@
         unique_key='day_mode_model_bucket',
         on_schema_change='fail',
         partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['mode', 'model_id'],
         indexes=[{'columns': ['day_mode_model_bucket'], 'unique': true}],
         post_hook="delete from {{ this }} where events = 0",

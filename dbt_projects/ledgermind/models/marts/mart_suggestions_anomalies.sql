@@ -1,6 +1,11 @@
 {%- set weeks = var('anomaly_weeks', 8) -%}
 {%- set days = var('anomaly_days', 28) -%}
-{{ config(partition_by=by_day()) }}
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+    )
+}}
 
 with daily as (
 
@@ -72,8 +77,8 @@ volume as (
         case
             when weeks_before >= 4
                 then sqrt(
-                    greatest(deviation_of_events * deviation_of_events, mean_events, 1)
-                )
+                        greatest(deviation_of_events * deviation_of_events, mean_events, 1)
+                    )
         end as deviation
     from baselines
 

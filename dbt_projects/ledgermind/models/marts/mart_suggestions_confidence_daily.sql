@@ -1,4 +1,10 @@
-{{ config(partition_by=by_day(), cluster_by=['confidence_bucket']) }}
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['confidence_bucket'],
+    )
+}}
 
 with daily as (
 

@@ -1,4 +1,10 @@
-{{ config(partition_by=by_day(), cluster_by=['mode', 'model_id']) }}
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['mode', 'model_id'],
+    )
+}}
 
 with daily as (
 

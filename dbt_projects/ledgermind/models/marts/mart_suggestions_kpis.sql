@@ -1,4 +1,9 @@
-{{ config(partition_by=by_day()) }}
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+    )
+}}
 
 with suggestions as (
 

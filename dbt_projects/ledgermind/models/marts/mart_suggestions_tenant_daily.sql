@@ -5,6 +5,7 @@
         unique_key='day_tenant',
         on_schema_change='fail',
         partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['tenant_key'],
         indexes=[{'columns': ['day_tenant'], 'unique': true}],
         post_hook="delete from {{ this }} where events = 0",

@@ -13,9 +13,9 @@ renamed as (
         event_id,
         lower({{ text('action') }}) as action,
         reason,
-        {{ column_or_null('txn_id', columns, 'int') }},
-        {{ column_or_null('label', columns, dbt.type_string()) }},
-        {{ column_or_null('user_id', columns, dbt.type_string()) }},
+        {{ column_or_null('txn_id', columns, whole('null')) }},
+        {{ column_or_null('label', columns, text('null')) }},
+        {{ column_or_null('user_id', columns, text('null')) }},
         {{ utc('created_at', columns) }} as created_at
     from source
 
