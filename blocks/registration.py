@@ -59,13 +59,14 @@ def _service_account(variable: str, value: str) -> Block:
     from prefect_gcp import GcpCredentials
 
     try:
-        return GcpCredentials(service_account_info=value)
+        block: Block = GcpCredentials(service_account_info=value)
     except ValueError:
         raise PermanentError(
             f"reading {variable}",
             "it is not the JSON key of a service account",
             "Give the whole content of the key file",
         ) from None
+    return block
 
 
 def connection(variable: str, url: str) -> ConnectionComponents:

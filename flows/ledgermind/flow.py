@@ -237,7 +237,8 @@ def bigquery_client(settings: BigQuerySettings) -> bigquery.Client:
     from prefect_gcp import GcpCredentials
 
     block = GcpCredentials.load(settings.gcp_block)
-    return block.get_bigquery_client(project=settings.project, location=settings.location)
+    client: bigquery.Client = block.get_bigquery_client(settings.project, settings.location)
+    return client
 
 
 def bigquery_environment(settings: BigQuerySettings) -> dict[str, str]:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from uuid import UUID
 
 import psycopg
 import pytest
@@ -121,7 +122,7 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
 
 
-def split(everything: Sample, held_back: set[object]) -> tuple[Sample, Sample]:
+def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:
     """The database before: without the held-back events and without late reactions to others."""
     newest = max(event.created_at for event in everything.events if event.id not in held_back)
     early = [
