@@ -30,7 +30,7 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.summary import Progress
 from tests._shared.dbt_sample import write_sample
 
-SECONDS_UNTIL_VISIBLE = 10
+SECONDS_UNTIL_VISIBLE = 30
 SECRET = "correct-horse-battery"
 Build = Callable[..., DbtOutcome]
 
@@ -95,11 +95,12 @@ def test_every_node_is_on_the_server_with_dbts_own_times(
     tmp_path: Path, build: Build, prefect_server: str
 ) -> None:
     write_sample(tmp_path, with_failure=True)
-    outcomes = []
+    outcomes: list[DbtOutcome] = []
 
     def work() -> None:
         with pytest.raises(DbtBuildError) as raised:
             build()
+        assert raised.value.outcome is not None
         outcomes.append(raised.value.outcome)
 
     before = datetime.now(UTC)
@@ -143,7 +144,7 @@ def test_running_nodes_are_seen_before_the_build_ends(
     folder = write_sample(tmp_path)
     (folder / "models" / "totals.sql").write_text(
         "{{ config(materialized='table') }}\nselect sum(a.range * b.range % 7) as amount "
-        "from range(60000) as a, range(40000) as b"
+        "from range(60000) as a, range(12000) as b"
     )
     seen: list[tuple[str, int | None]] = []
 
