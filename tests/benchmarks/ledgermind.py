@@ -141,9 +141,12 @@ def grown(server: EmbeddedPostgres, root: Path, events: int) -> str:
     say("events", f"{len(first.events):,} and {len(later.events):,} of one new day")
     increment, parts = run(url, root / "grown")
     warehouses = Warehouses(url, "", BigQuerySettings(), root)
-    incremental = warehouses.postgres_contents()
+    tables = warehouses.tables()
+    warehouses.execute("create schema incremental")
+    for table in tables:
+        warehouses.execute(f"create table incremental.{table} as table analytics.{table}")
     again, slowest = run(url, root / "grown", "--full-refresh")
-    is_equal = warehouses.postgres_contents() == incremental
+    is_equal = all(is_same(warehouses, table, columns) for table, columns in tables.items())
     say("first build, all models", f"{full:.2f} s")
     say("incremental build of the new day", f"{increment:.2f} s")
     say("full refresh", f"{again:.2f} s")
@@ -153,6 +156,18 @@ def grown(server: EmbeddedPostgres, root: Path, events: int) -> str:
         for name in sorted(seconds, key=lambda model: -seconds[model])[:3]:
             say(f"  {title}, {name}", f"{seconds[name]:.2f} s")
     return url
+
+
+def is_same(warehouses: Warehouses, table: str, columns: list[str]) -> bool:
+    """Whether a table has the same facts as its copy, each as often."""
+    facts = ", ".join(columns)
+    return not any(
+        warehouses.query(
+            f"select 1 from (select {facts} from {one}.{table} except all "
+            f"select {facts} from {other}.{table}) as differing limit 1"
+        )
+        for one, other in (("analytics", "incremental"), ("incremental", "analytics"))
+    )
 
 
 def export(url: str, endpoint: str) -> None:
