@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 
+from prefect.blocks.core import Block
 from prefect.blocks.system import Secret
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector, SyncDriver
 from psycopg import ProgrammingError
@@ -43,12 +44,29 @@ def register(slugs: Iterable[str], environment: Mapping[str, str]) -> tuple[str,
     return tuple(blocks)
 
 
-def _block(need: BlockNeed, value: str) -> SqlAlchemyConnector | Secret[str]:
+def _block(need: BlockNeed, value: str) -> Block:
     match need.kind:
         case Kind.POSTGRES:
             return SqlAlchemyConnector(connection_info=connection(need.variable, value))
         case Kind.SECRET:
             return Secret(value=SecretStr(value))
+        case Kind.GCP:
+            return _service_account(need.variable, value)
+
+
+def _service_account(variable: str, value: str) -> Block:
+    # prefect-gcp takes seconds to import: only who has a service account pays for it.
+    from prefect_gcp import GcpCredentials
+
+    try:
+        block: Block = GcpCredentials(service_account_info=value)
+    except ValueError:
+        raise PermanentError(
+            f"reading {variable}",
+            "it is not the JSON key of a service account",
+            "Give the whole content of the key file",
+        ) from None
+    return block
 
 
 def connection(variable: str, url: str) -> ConnectionComponents:

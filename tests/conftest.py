@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
@@ -22,6 +23,7 @@ from deployments.local.server import PrefectServer, api_url, client_environment
 # Sessions that run side by side begin their search at different ports.
 FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
 FIRST_POSTGRES_PORT = 55320
+FIRST_BIGQUERY_PORT = 49050 + os.getpid() % 1000
 
 STATE = Path(tempfile.mkdtemp(prefix="analytics-flows-tests-"))
 PATHS = LocalPaths(STATE)
@@ -70,3 +72,11 @@ def prefect_server(local_paths: LocalPaths) -> str:
     url = server.start()
     assert url == api_url(SERVER_PORT), "another program took the port a moment ago: try again"
     return url
+
+
+@pytest.fixture(scope="session")
+def bigquery_emulator(local_paths: LocalPaths) -> Iterator[str]:
+    """The address of a BigQuery emulator for the session."""
+    emulator = BigQueryEmulator(local_paths, first_port=FIRST_BIGQUERY_PORT)
+    yield emulator.start()
+    emulator.stop()

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 
 from deployments.local import runtime
+from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.domains import DOMAINS, select
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
@@ -82,6 +83,8 @@ def status(options: argparse.Namespace) -> int:
     where = f"127.0.0.1:{cluster.port}" if cluster.is_running() else ""
     say(_line("PostgreSQL", cluster.pid, where))
     say(_line("Prefect", server.pid, (server.url() or "").removesuffix("/api")))
+    emulator = BigQueryEmulator(paths)
+    say(_line("BigQuery", emulator.pid, emulator.endpoint() or ""))
     say(_line("worker", worker.pid, str(worker.log) if worker.pid else ""))
     if url := runtime.external_api(paths):
         say(f"PREFECT_API_URL names {url}: that one is used")

@@ -16,6 +16,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from blocks import CATALOGUE, Kind
 from deployments.local.api import PrefectApi, is_healthy
+from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.domains import DOMAINS, Domain
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
@@ -28,6 +29,7 @@ WORK_POOL = "local-process"
 WORKER_QUERY_SECONDS = "2"
 SETUP_SECONDS = 300.0
 ANY_DATABASE = "DATABASE_URL"
+OWN_BIGQUERY = "LEDGERMIND_BIGQUERY_PROJECT"
 
 Say = Callable[[str], None]
 
@@ -59,9 +61,11 @@ def up(
         PlatformError: a part cannot be started or applied; the message says what to do.
     """
     paths = paths or LocalPaths()
-    with ThreadPoolExecutor(2) as pool:
+    with ThreadPoolExecutor(3) as pool:
         server = pool.submit(_start_server, paths, say)
+        bigquery = pool.submit(_start_bigquery, domains, paths, say)
         databases = pool.submit(_start_databases, domains, paths, say).result()
+        bigquery.result()
         url = server.result()
     runtime = Runtime(paths, url, environment(paths, url), databases)
     with locked(paths.run / "setup.lock"), runtime.api() as api:
@@ -74,9 +78,11 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """The environment of programs that use the server at ``url``; holds no database password."""
     given = os.environ if external_api(paths) else own_environment(os.environ)
     binaries = str(Path(sys.executable).parent)
+    emulator = BigQueryEmulator(paths).endpoint()
     return {
         **given,
         **client_environment(paths, url),
+        **({"BIGQUERY_EMULATOR_HOST": emulator} if emulator else {}),
         "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or WORK_POOL,
         "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",
         "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
@@ -135,6 +141,7 @@ def down(paths: LocalPaths | None = None) -> None:
         return
     ProcessWorker(paths).stop()
     PrefectServer(paths).stop()
+    BigQueryEmulator(paths).stop()
     EmbeddedPostgres(paths.postgres).stop()
 
 
@@ -176,6 +183,17 @@ def _start_databases(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> 
         say("Starting PostgreSQL")
     cluster.start()
     return urls | {slug: cluster.create_database(slug) for slug in named if slug not in urls}
+
+
+def _start_bigquery(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> None:
+    """The emulator, for domains that use BigQuery, unless the user names a project of their own."""
+    is_used = any(domain.uses_bigquery for domain in domains)
+    if not is_used or os.environ.get(OWN_BIGQUERY) or os.environ.get("BIGQUERY_EMULATOR_HOST"):
+        return
+    emulator = BigQueryEmulator(paths)
+    if emulator.endpoint() is None:
+        say("Starting the BigQuery emulator")
+    emulator.start()
 
 
 def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:

@@ -23,7 +23,13 @@ from deployments.local.processes import (
 TEMPLATE = PROJECT_ROOT / "deployments" / "work_pools" / "local-process.json"
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # What the worker must be restarted for when it changes.
-FINGERPRINTED = ("PREFECT_API_URL", "PREFECT_WORK_POOL", "PYTHONPATH", "ANALYTICS_FLOWS_STATE_DIR")
+FINGERPRINTED = (
+    "PREFECT_API_URL",
+    "PREFECT_WORK_POOL",
+    "PYTHONPATH",
+    "ANALYTICS_FLOWS_STATE_DIR",
+    "BIGQUERY_EMULATOR_HOST",
+)
 
 
 class ProcessWorker:

@@ -1,0 +1,140 @@
+{% macro day_floor(moment) -%}
+    {{ return(adapter.dispatch('day_floor', 'ledgermind')(moment)) }}
+{%- endmacro %}
+
+{% macro postgres__day_floor(moment) -%}
+    cast({{ moment }} as date)
+{%- endmacro %}
+
+{% macro bigquery__day_floor(moment) -%}
+    date({{ moment }})
+{%- endmacro %}
+
+{% macro week_floor(day) -%}
+    {{ return(adapter.dispatch('week_floor', 'ledgermind')(day)) }}
+{%- endmacro %}
+
+{% macro postgres__week_floor(day) -%}
+    cast(date_trunc('week', {{ day }}) as date)
+{%- endmacro %}
+
+{% macro bigquery__week_floor(day) -%}
+    {#- date_trunc(day, isoweek) in words that the emulator knows, too. -#}
+    date_sub({{ day }}, interval mod(extract(dayofweek from {{ day }}) + 5, 7) day)
+{%- endmacro %}
+
+{% macro days_between(earlier, later) -%}
+    {{ return(adapter.dispatch('days_between', 'ledgermind')(earlier, later)) }}
+{%- endmacro %}
+
+{% macro postgres__days_between(earlier, later) -%}
+    ({{ later }} - {{ earlier }})
+{%- endmacro %}
+
+{% macro bigquery__days_between(earlier, later) -%}
+    date_diff({{ later }}, {{ earlier }}, day)
+{%- endmacro %}
+
+{% macro add_days(day, count) -%}
+    {{ return(adapter.dispatch('add_days', 'ledgermind')(day, count)) }}
+{%- endmacro %}
+
+{% macro postgres__add_days(day, count) -%}
+    ({{ day }} + {{ count }})
+{%- endmacro %}
+
+{% macro bigquery__add_days(day, count) -%}
+    date_add({{ day }}, interval {{ count }} day)
+{%- endmacro %}
+
+{% macro json_length(document) -%}
+    {{ return(adapter.dispatch('json_length', 'ledgermind')(document)) }}
+{%- endmacro %}
+
+{% macro postgres__json_length(document) -%}
+    (
+        case
+            when jsonb_typeof({{ document }}) = 'array' then jsonb_array_length({{ document }})
+            else 0
+        end
+    )
+{%- endmacro %}
+
+{% macro bigquery__json_length(document) -%}
+    {#- The emulator fails on a document that is no array, where BigQuery returns null. -#}
+    if(
+        starts_with(ltrim({{ document }}), '['),
+        ifnull(array_length(json_query_array({{ document }})), 0),
+        0
+    )
+{%- endmacro %}
+
+{% macro json_extract_scalar(document, index, key) -%}
+    {{ return(adapter.dispatch('json_extract_scalar', 'ledgermind')(document, index, key)) }}
+{%- endmacro %}
+
+{% macro postgres__json_extract_scalar(document, index, key) -%}
+    ({{ document }} -> {{ index }} ->> '{{ key }}')
+{%- endmacro %}
+
+{% macro bigquery__json_extract_scalar(document, index, key) -%}
+    json_value({{ document }}, '$[{{ index }}].{{ key }}')
+{%- endmacro %}
+
+{% macro safe_float(text) -%}
+    {{ return(adapter.dispatch('safe_float', 'ledgermind')(text)) }}
+{%- endmacro %}
+
+{% macro postgres__safe_float(text) -%}
+    (
+        case
+            when {{ text }} ~ '^[-+]?[0-9]{1,20}([.][0-9]{0,40})?([eE][-+]?[0-9]{1,2})?$'
+                then cast({{ text }} as double precision)
+        end
+    )
+{%- endmacro %}
+
+{% macro bigquery__safe_float(text) -%}
+    if(
+        regexp_contains({{ text }}, r'^[-+]?[0-9]{1,20}([.][0-9]{0,40})?([eE][-+]?[0-9]{1,2})?$'),
+        safe_cast({{ text }} as float64),
+        null
+    )
+{%- endmacro %}
+
+{% macro moment(text) -%}
+    {{ return(adapter.dispatch('moment', 'ledgermind')(text)) }}
+{%- endmacro %}
+
+{% macro postgres__moment(text) -%}
+    cast('{{ text }}' as timestamp)
+{%- endmacro %}
+
+{% macro bigquery__moment(text) -%}
+    timestamp('{{ text }}+00:00')
+{%- endmacro %}
+
+{% macro text(expression) -%}
+    cast({{ expression }} as {{ dbt.type_string() }})
+{%- endmacro %}
+
+{% macro whole(expression) -%}
+    cast({{ expression }} as {{ 'int64' if target.type == 'bigquery' else 'bigint' }})
+{%- endmacro %}
+
+{% macro real(expression) -%}
+    cast({{ expression }} as {{ 'float64' if target.type == 'bigquery' else 'double precision' }})
+{%- endmacro %}
+
+{% macro mean(total, count) -%}
+    {#- On PostgreSQL a numeric with its twenty decimals, as LedgerMind has always shown it. -#}
+    {{ return(adapter.dispatch('mean', 'ledgermind')(total, count)) }}
+{%- endmacro %}
+
+{% macro postgres__mean(total, count) -%}
+    cast(cast({{ total }} as numeric) / nullif({{ count }}, 0) as numeric(38, 20))
+{%- endmacro %}
+
+{% macro bigquery__mean(total, count) -%}
+    safe_divide({{ total }}, {{ count }})
+{%- endmacro %}

@@ -1,0 +1,221 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='event_id',
+        on_schema_change='fail',
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['mode', 'model_id'],
+        indexes=[
+            {'columns': ['event_id'], 'unique': true},
+            {'columns': ['created_date']},
+            {'columns': ['built_at']},
+        ],
+        post_hook="delete from {{ this }} where is_deleted and built_at < {{ built_at() }}",
+    )
+}}
+
+with
+
+{%- if is_incremental() %}
+
+touched as (
+
+    select event_id
+    from {{ ref('stg_suggestion_events') }}
+    where created_at >= {{ newest_seen('created_at') }}
+
+    union distinct
+
+    select event_id
+    from {{ ref('stg_suggestion_feedback') }}
+    where created_at >= {{ newest_seen('last_feedback_at') }}
+
+    union distinct
+
+    select events.event_id
+    from {{ ref('stg_transactions') }} as transactions
+    inner join {{ ref('stg_suggestion_events') }} as events
+        on transactions.txn_id = events.txn_id
+    where transactions.updated_at >= {{ newest_seen('transaction_updated_at') }}
+
+    union distinct
+
+    select event_id
+    from {{ ref('stg_suggestion_events') }}
+    where created_date in ({{ days_with_another_count() }})
+
+),
+
+events as (
+
+    select events.*
+    from {{ ref('stg_suggestion_events') }} as events
+    inner join touched on events.event_id = touched.event_id
+
+),
+
+feedback as (
+
+    select feedback.*
+    from {{ ref('stg_suggestion_feedback') }} as feedback
+    inner join touched on feedback.event_id = touched.event_id
+
+),
+
+{%- else %}
+
+events as (
+
+    select * from {{ ref('stg_suggestion_events') }}
+
+),
+
+feedback as (
+
+    select * from {{ ref('stg_suggestion_feedback') }}
+
+),
+
+{%- endif %}
+
+transactions as (
+
+    select * from {{ ref('stg_transactions') }}
+
+),
+
+ranked_feedback as (
+
+    select
+        event_id,
+        action,
+        created_at,
+        row_number() over (
+            partition by event_id
+            order by created_at desc, feedback_id desc
+        ) as recency
+    from feedback
+    where event_id is not null
+
+),
+
+verdicts as (
+
+    select
+        event_id,
+        max(case when recency = 1 then action end) as verdict,
+        count(*) as feedback_rows,
+        sum(case when action = 'accept' then 1 else 0 end) as accept_rows,
+        sum(case when action = 'reject' then 1 else 0 end) as reject_rows,
+        sum(case when action = 'undo' then 1 else 0 end) as undo_rows,
+        max(created_at) as last_feedback_at
+    from ranked_feedback
+    group by event_id
+
+),
+
+parsed_events as (
+
+    select
+        event_id,
+        txn_id,
+        created_at,
+        created_date,
+        mode,
+        coalesce(model_id, 'unknown') as model_id,
+        {{ json_length('candidates') }} as candidate_count,
+        {{ json_extract_scalar('candidates', 0, 'label') }} as top_label,
+        {{ safe_float(json_extract_scalar('candidates', 0, 'confidence')) }} as top_confidence
+    from events
+
+),
+
+final as (
+
+    select
+        parsed_events.event_id,
+        parsed_events.txn_id,
+        parsed_events.created_at,
+        parsed_events.created_date,
+        parsed_events.mode,
+        parsed_events.model_id,
+        case
+            when parsed_events.model_id like 'heuristic@%' then 'heuristic'
+            when parsed_events.model_id like 'merchant-majority@%' then 'merchant_majority'
+            when parsed_events.model_id like 'lgbm@%' then 'lgbm'
+            when parsed_events.model_id in ('none', 'unknown') then parsed_events.model_id
+            else 'other'
+        end as engine,
+        coalesce(transactions.tenant_key, 'unknown') as tenant_key,
+        {{ whole('parsed_events.candidate_count') }} as candidate_count,
+        parsed_events.top_label,
+        parsed_events.top_confidence,
+        case
+            when parsed_events.candidate_count = 0 then 'no candidate'
+            when parsed_events.top_confidence < 0 or parsed_events.top_confidence > 1
+                then 'invalid'
+            when parsed_events.top_confidence < 0.25 then '0-25%'
+            when parsed_events.top_confidence < 0.5 then '25-50%'
+            when parsed_events.top_confidence < 0.75 then '50-75%'
+            when parsed_events.top_confidence <= 1 then '75-100%'
+            else 'invalid'
+        end as confidence_bucket,
+        coalesce(verdicts.verdict, 'none') as verdict,
+        {{ whole('coalesce(verdicts.feedback_rows, 0)') }} as feedback_rows,
+        {{ whole('coalesce(verdicts.accept_rows, 0)') }} as accept_rows,
+        {{ whole('coalesce(verdicts.reject_rows, 0)') }} as reject_rows,
+        {{ whole('coalesce(verdicts.undo_rows, 0)') }} as undo_rows,
+        verdicts.last_feedback_at,
+        transactions.updated_at as transaction_updated_at,
+        false as is_deleted,
+        {{ built_at() }} as built_at
+    from parsed_events
+    left join verdicts on parsed_events.event_id = verdicts.event_id
+    left join transactions on parsed_events.txn_id = transactions.txn_id
+
+)
+{%- if is_incremental() %},
+
+-- Events that are gone from the source. The next build drops these rows: until then they tell the
+-- daily models which days have changed.
+tombstones as (
+
+    select
+        existing.event_id,
+        existing.txn_id,
+        existing.created_at,
+        existing.created_date,
+        existing.mode,
+        existing.model_id,
+        existing.engine,
+        existing.tenant_key,
+        existing.candidate_count,
+        existing.top_label,
+        existing.top_confidence,
+        existing.confidence_bucket,
+        existing.verdict,
+        existing.feedback_rows,
+        existing.accept_rows,
+        existing.reject_rows,
+        existing.undo_rows,
+        existing.last_feedback_at,
+        existing.transaction_updated_at,
+        true as is_deleted,
+        {{ built_at() }} as built_at
+    from {{ this }} as existing
+    left join events on existing.event_id = events.event_id
+    where
+        existing.created_date in ({{ days_with_another_count() }})
+        and not existing.is_deleted
+        and events.event_id is null
+
+)
+{%- endif %}
+
+select * from final
+{%- if is_incremental() %}
+union all
+select * from tombstones
+{%- endif %}

@@ -1,0 +1,30 @@
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['confidence_bucket'],
+    )
+}}
+
+with daily as (
+
+    select * from {{ ref('int_suggestions_daily') }}
+
+),
+
+final as (
+
+    select
+        created_date,
+        confidence_bucket,
+        {{ whole('sum(events)') }} as events,
+        {{ whole('sum(accepts)') }} as accepts,
+        {{ whole('sum(rejects)') }} as rejects,
+        {{ whole('sum(undos)') }} as undos,
+        {{ shared.safe_divide('sum(accepts)', 'sum(accepts) + sum(rejects)') }} as accept_rate
+    from daily
+    group by created_date, confidence_bucket
+
+)
+
+select * from final

@@ -1,0 +1,24 @@
+{%- set columns = source_columns(source('operational', 'suggestion_feedback')) -%}
+
+with source as (
+
+    select * from {{ source('operational', 'suggestion_feedback') }}
+
+),
+
+renamed as (
+
+    select
+        id as feedback_id,
+        event_id,
+        lower({{ text('action') }}) as action,
+        reason,
+        {{ column_or_null('txn_id', columns, whole('null')) }},
+        {{ column_or_null('label', columns, text('null')) }},
+        {{ column_or_null('user_id', columns, text('null')) }},
+        {{ utc('created_at', columns) }} as created_at
+    from source
+
+)
+
+select * from renamed

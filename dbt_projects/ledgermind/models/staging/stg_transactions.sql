@@ -1,0 +1,28 @@
+{%- set columns = source_columns(source('operational', 'transactions')) -%}
+
+with source as (
+
+    select * from {{ source('operational', 'transactions') }}
+
+),
+
+renamed as (
+
+    select
+        id as txn_id,
+        date as txn_date,
+        merchant,
+        amount,
+        category as current_category,
+        deleted_at is not null as is_deleted,
+        case
+            when tenant_id is not null then concat('tenant:', {{ text('tenant_id') }})
+            when user_id is not null then concat('user:', {{ text('user_id') }})
+            else 'unknown'
+        end as tenant_key,
+        {{ utc('updated_at', columns) }} as updated_at
+    from source
+
+)
+
+select * from renamed

@@ -1,0 +1,1 @@
+"""Writes raw tables: the sample operational database, and the copy of it on BigQuery."""

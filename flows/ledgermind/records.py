@@ -1,0 +1,147 @@
+"""The rows of LedgerMind's operational database, and the tables that are exported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+from uuid import UUID
+
+from flows._shared.errors import PermanentError
+
+
+class FeedbackShape(Enum):
+    """`suggestion_feedback` before and after its migration of 2025-11-04."""
+
+    V1 = "v1"
+    V2 = "v2"
+
+
+@dataclass(frozen=True)
+class Tenant:
+    id: int
+    name: str
+    created_at: datetime
+    suggest_canary_pct: int | None
+
+
+@dataclass(frozen=True)
+class Transaction:
+    """``amount`` is in the account's currency, negative for an expense."""
+
+    id: int
+    user_id: int | None
+    tenant_id: int | None
+    date: date
+    merchant: str | None
+    amount: float
+    category: str | None
+    updated_at: datetime
+    deleted_at: datetime | None
+
+
+@dataclass(frozen=True)
+class Model:
+    id: int
+    model_id: str
+    created_at: datetime
+    phase: str | None
+
+
+@dataclass(frozen=True)
+class Event:
+    """``candidates`` is the JSON array as text; ``created_at`` is UTC without a zone."""
+
+    id: UUID
+    txn_id: int
+    model_id: str | None
+    features_hash: str | None
+    candidates: str
+    mode: str
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Feedback:
+    """``event_id`` None or of no event: a reaction whose event is not there."""
+
+    id: UUID
+    event_id: UUID | None
+    txn_id: int
+    action: str
+    label: str
+    confidence: float | None
+    user_id: str | None
+    created_at: datetime
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One operational database, complete."""
+
+    tenants: Sequence[Tenant]
+    models: Sequence[Model]
+    transactions: Sequence[Transaction]
+    events: Sequence[Event]
+    feedback: Sequence[Feedback]
+
+
+class OperationalDatabaseError(PermanentError):
+    """The operational database is not what the flow can read, or must not be written to."""
+
+
+class SchemaChangedError(PermanentError):
+    """A column has another type than the table it was exported to."""
+
+
+class ExportMismatchError(PermanentError):
+    """After an export the copy is not equal to its source."""
+
+
+@dataclass(frozen=True)
+class ExportedTable:
+    """A table that is copied to BigQuery.
+
+    ``change`` is the column that grows when a row is written, None to copy the whole table each
+    time. ``compared`` are the columns whose values go into the checksum.
+    """
+
+    name: str
+    key: str
+    change: str | None
+    compared: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Column:
+    """``kind`` is the type on BigQuery."""
+
+    name: str
+    kind: str
+
+
+@dataclass(frozen=True)
+class Fingerprint:
+    """Number of rows of a table and a sum over hashes of their compared columns."""
+
+    rows: int
+    checksum: int
+
+
+@dataclass(frozen=True)
+class ExportCounts:
+    """``rows`` were sent, ``deleted`` removed; ``total`` are in the copy now."""
+
+    table: str
+    rows: int
+    deleted: int
+    total: int
+    seconds: float
+
+
+EXPORTED = (
+    ExportedTable("suggestion_events", "id", "created_at", ("id", "txn_id", "model_id", "mode")),
+    ExportedTable("suggestion_feedback", "id", "created_at", ("id", "event_id", "action")),
+    ExportedTable("transactions", "id", "updated_at", ("id", "tenant_id", "user_id", "category")),
+    ExportedTable("model_registry", "id", None, ("id", "model_id", "phase")),
+    ExportedTable("tenants", "id", None, ("id", "name")),
+)

@@ -1,0 +1,163 @@
+"""LedgerMind's marts on PostgreSQL and on the BigQuery emulator, from one set of models."""
+
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from uuid import UUID
+
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from flows.ledgermind.raw import operational
+from flows.ledgermind.records import FeedbackShape, Sample
+from flows.ledgermind.sample import mission_day, sample
+from flows.ledgermind.settings import BigQuerySettings
+from tests.dbt_projects.warehouse import install_packages
+from tests.ledgermind.warehouses import Warehouses
+
+NOVEMBER_4 = date(2025, 11, 4)
+ADAPTERS = ("pg_local", "bigquery")
+
+
+@pytest.fixture(scope="module")
+def database(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    """One database for all tests here, since dbt parses a project anew for another."""
+    state = tmp_path_factory.mktemp("dbt")
+    install_packages("ledgermind", state)
+    yield postgres.create_database("ledgermind_marts"), state
+    postgres.drop_database("ledgermind_marts")
+
+
+@pytest.fixture
+def warehouses(database: tuple[str, Path], bigquery_emulator: str) -> Warehouses:
+    """No operational tables, no copy and no marts."""
+    url, state = database
+    made = Warehouses(url, bigquery_emulator, BigQuerySettings(), state)
+    made.execute("drop schema if exists analytics cascade")
+    made.execute("drop schema public cascade")
+    made.execute("create schema public")
+    for dataset in (made.settings.dataset, made.settings.raw_dataset):
+        made.client().delete_dataset(dataset, delete_contents=True, not_found_ok=True)
+    return made
+
+
+def create(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
+    with psycopg.connect(warehouses.url, autocommit=True) as connection:
+        operational.create_operational_database(connection, made, shape)
+
+
+def append(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
+    with psycopg.connect(warehouses.url, autocommit=True) as connection:
+        operational.write_rows(connection, made, shape)
+
+
+@pytest.mark.parametrize("shape", list(FeedbackShape))
+def test_the_missions_day_gives_the_missions_figures_on_both_adapters(
+    warehouses: Warehouses, shape: FeedbackShape
+) -> None:
+    create(warehouses, mission_day(), shape)
+    warehouses.export()
+    for adapter in ADAPTERS:
+        warehouses.build(adapter)
+
+    feedback = (NOVEMBER_4, "auto", "heuristic@v1", 12, 4, 4, 0, 0.5)
+    assert warehouses.query("select * from analytics.mart_suggestions_feedback_daily") == [feedback]
+    kpis = (NOVEMBER_4, 12, 0, 0, 1.0, 0.5)
+    assert warehouses.query("select * from analytics.mart_suggestions_kpis") == [kpis]
+    shown = warehouses.query(
+        "select avg_candidate_count_overall::text from analytics.mart_suggestions_kpis"
+    )
+    assert shown == [("1.00000000000000000000",)]
+    columns = warehouses.tables()
+    for table, row in (
+        ("mart_suggestions_feedback_daily", feedback),
+        ("mart_suggestions_kpis", kpis),
+    ):
+        assert warehouses.bigquery_rows(table, columns[table]) == [row]
+
+
+def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
+    warehouses: Warehouses,
+) -> None:
+    """The incremental build equals a full refresh, and BigQuery equals PostgreSQL."""
+    shape = FeedbackShape.V1
+    everything = sample(4_000, seed=3)
+    days = sorted({event.created_at.date() for event in everything.events})
+    last = days[-1]
+    late = [event for event in everything.events if event.created_at.date() == days[10]][:5]
+    held_back = {event.id for event in everything.events if event.created_at.date() == last}
+    held_back |= {event.id for event in late}
+    first, later = split(everything, held_back)
+    create(warehouses, first, shape)
+    warehouses.export()
+    for adapter in ADAPTERS:
+        warehouses.build(adapter)
+    before = warehouses.postgres_contents()
+    assert warehouses.bigquery_contents() == before
+
+    append(warehouses, later, shape)
+    gone, emptied = days[3], days[5]
+    warehouses.execute(
+        "delete from suggestion_events where id = (select max(id::text)::uuid "
+        f"from suggestion_events where created_at::date = '{gone}')"
+    )
+    warehouses.execute(f"delete from suggestion_events where created_at::date = '{emptied}'")
+    warehouses.execute(
+        "update transactions set tenant_id = 99, updated_at = '2026-01-01 00:00+00' where id = 7"
+    )
+    warehouses.export()
+    for adapter in ADAPTERS:
+        warehouses.build(adapter)
+    incremental = warehouses.postgres_contents()
+    assert warehouses.bigquery_contents() == incremental
+
+    warehouses.build("pg_local", "--full-refresh")
+    assert warehouses.postgres_contents() == incremental
+    counted = {row[0]: row[1] for row in incremental["mart_suggestions_kpis"]}
+    assert last in counted
+    assert emptied not in counted
+    assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
+
+
+def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:
+    """The database before: without the held-back events and without late reactions to others."""
+    newest = max(event.created_at for event in everything.events if event.id not in held_back)
+    early = [
+        reaction
+        for reaction in everything.feedback
+        if reaction.event_id not in held_back and reaction.created_at.replace(tzinfo=None) <= newest
+    ]
+    known = {reaction.id for reaction in early}
+    first = Sample(
+        everything.tenants,
+        everything.models,
+        everything.transactions,
+        [event for event in everything.events if event.id not in held_back],
+        early,
+    )
+    later = Sample(
+        [],
+        [],
+        [],
+        [event for event in everything.events if event.id in held_back],
+        [reaction for reaction in everything.feedback if reaction.id not in known],
+    )
+    assert len(later.feedback) > len(held_back) // 4, "no late feedback in this sample"
+    return first, later
+
+
+def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Warehouses) -> None:
+    create(warehouses, sample(1_500, seed=4), FeedbackShape.V2)
+    warehouses.build("pg_local")
+    once = warehouses.postgres_contents()
+
+    warehouses.build("pg_local")
+    assert warehouses.postgres_contents() == once
+
+    warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")
+    warehouses.build("pg_local")
+    left = {name: rows for name, rows in warehouses.postgres_contents().items() if rows}
+    assert set(left) <= {"mart_model_comparison"}

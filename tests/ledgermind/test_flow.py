@@ -1,0 +1,57 @@
+"""The flows on a real server: a sample, both builds, the export between them."""
+
+import json
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+from blocks.registration import register
+from flows.ledgermind.flow import refresh
+from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
+
+
+def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
+    prefect_server: str,
+    database: str,
+    bigquery_emulator: str,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_emulator)
+    register(["ledgermind"], {"LEDGERMIND_DATABASE_URL": database})
+    settings = LedgermindSettings(
+        sample_events=300,
+        bigquery=BigQuerySettings(dataset="flow_marts", raw_dataset="flow_raw"),
+    )
+    state = refresh(settings, targets=["pg_local", "bigquery"], return_state=True)
+    assert state.is_completed(), state.message
+
+    with psycopg.connect(database) as connection:
+        counted = connection.execute(
+            "select sum(events_total) from analytics.mart_suggestions_kpis"
+        ).fetchone()
+    assert counted == (312,)
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
+            )
+        )
+    texts = {artifact.key: str(artifact.data) for artifact in artifacts}
+    measures = {row["measure"]: row["value"] for row in json.loads(texts["ledgermind-run"])}
+    assert measures["models_built"] == 36
+    assert measures["failures"] == 0
+    assert "a sample of" in texts["ledgermind-summary"]
+    exported = {row["table"]: row["total"] for row in json.loads(texts["ledgermind-export-tables"])}
+    assert exported["suggestion_events"] == 312
+
+
+def test_a_database_that_is_not_ledgerminds_is_refused_with_what_to_do(
+    prefect_server: str, database: str
+) -> None:
+    register(["ledgermind"], {"LEDGERMIND_DATABASE_URL": database})
+    state = refresh(LedgermindSettings(), return_state=True)
+    assert state.is_failed()
+    with pytest.raises(Exception, match="schema public has no suggestion_events"):
+        state.result()

@@ -1,0 +1,137 @@
+"""LedgerMind's operational database, its copy on BigQuery, and the marts built on both."""
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import psycopg
+from dbt.cli.main import dbtRunner
+from google.cloud import bigquery
+
+from flows.ledgermind.flow import bigquery_client, bigquery_environment, export_table
+from flows.ledgermind.raw.exported import ExportedDataset
+from flows.ledgermind.records import EXPORTED, ExportCounts
+from flows.ledgermind.settings import BigQuerySettings
+from tests.dbt_projects.warehouse import PROJECTS, environment, postgres_environment
+
+PROJECT = PROJECTS / "ledgermind"
+NOT_FACTS = ("built_at",)
+Row = tuple[Any, ...]
+
+
+@dataclass(frozen=True)
+class Warehouses:
+    """One operational database with marts beside it, and one pair of datasets on the emulator."""
+
+    url: str
+    endpoint: str
+    settings: BigQuerySettings
+    state: Path
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode())
+
+    def query(self, statement: str) -> list[Row]:
+        with psycopg.connect(self.url) as connection:
+            return connection.execute(statement.encode()).fetchall()
+
+    def client(self) -> bigquery.Client:
+        with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
+            return bigquery_client(self.settings)
+
+    def export(self, rows_per_load: int = 50_000) -> dict[str, ExportCounts]:
+        """As the flow ledgermind-export does, without Prefect."""
+        dataset = ExportedDataset(self.client(), self.settings.raw_dataset, "US")
+        return {table.name: self.export_one(dataset, table, rows_per_load) for table in EXPORTED}
+
+    def export_one(self, dataset: ExportedDataset, table: Any, rows_per_load: int) -> ExportCounts:
+        from flows.ledgermind import source
+
+        with source.open_snapshot(self.url) as connection:
+            return export_table(
+                connection,
+                dataset,
+                table,
+                excluded=self.settings.excluded_columns,
+                rows_per_load=rows_per_load,
+                lookback=timedelta(hours=24),
+            )
+
+    def build(self, target: str, *options: str) -> dict[str, str]:
+        """`dbt build`; the status of each node by its name. Fails the test if a node failed."""
+        variables = postgres_environment(self.url)
+        if target == "bigquery":
+            with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
+                variables = bigquery_environment(self.settings)
+        state = self.state / target
+        arguments = ["build", "--target", target, *options]
+        arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
+        arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
+        with environment({**variables, "DO_NOT_TRACK": "1"}):
+            outcome = dbtRunner().invoke(arguments)
+        if outcome.exception:
+            raise outcome.exception
+        statuses = {each.node.name: str(each.status) for each in outcome.result.results}
+        bad = {n: s for n, s in statuses.items() if s not in ("success", "pass", "warn", "no-op")}
+        assert not bad
+        return statuses
+
+    def tables(self) -> dict[str, list[str]]:
+        """Name of every table the build makes on PostgreSQL, with its columns of facts."""
+        found: dict[str, list[str]] = {}
+        for table, column in self.query(
+            "select table_name, column_name from information_schema.columns "
+            "join information_schema.tables using (table_schema, table_name) "
+            "where table_schema = 'analytics' and table_type = 'BASE TABLE' "
+            "and table_name <> 'dbt_test_results' order by table_name, ordinal_position"
+        ):
+            if column not in NOT_FACTS:
+                found.setdefault(table, []).append(column)
+        return found
+
+    def postgres_rows(self, table: str, columns: Collection[str]) -> list[Row]:
+        return _in_order(self.query(f"select {', '.join(columns)} from analytics.{table}"))
+
+    def bigquery_rows(self, table: str, columns: Collection[str]) -> list[Row]:
+        query = f"select {', '.join(columns)} from {self.settings.dataset}.{table}"
+        return _in_order([tuple(row.values()) for row in self.client().query(query).result()])
+
+    def postgres_contents(self) -> dict[str, list[Row]]:
+        """The facts of every table, without the rows that only tell of a deletion."""
+        contents = {n: self.postgres_rows(n, columns) for n, columns in self.tables().items()}
+        return _without_tombstones(contents, self.tables())
+
+    def bigquery_contents(self) -> dict[str, list[Row]]:
+        contents = {n: self.bigquery_rows(n, columns) for n, columns in self.tables().items()}
+        return _without_tombstones(contents, self.tables())
+
+
+def _without_tombstones(
+    contents: dict[str, list[Row]], columns: dict[str, list[str]]
+) -> dict[str, list[Row]]:
+    flag = columns["int_suggestions"].index("is_deleted")
+    kept = [row for row in contents["int_suggestions"] if not row[flag]]
+    return {**contents, "int_suggestions": kept}
+
+
+def _in_order(rows: list[Row]) -> list[Row]:
+    return sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+
+
+def _plain(value: object) -> object:
+    """One spelling for what two databases spell in their own way; floats to nine digits."""
+    match value:
+        case bool():
+            return value
+        case float() | Decimal():
+            return round(float(value), 9) + 0.0
+        case datetime():
+            return value.replace(tzinfo=None)
+        case UUID():
+            return str(value)
+    return value
