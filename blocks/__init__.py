@@ -62,4 +62,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
     ),
+    "scout": (
+        BlockNeed(
+            "scout-postgres",
+            Kind.POSTGRES,
+            "SCOUT_DATABASE_URL",
+            "raw payloads and the layers built from them",
+            fallback="DATABASE_URL",
+        ),
+    ),
 }

@@ -1,0 +1,194 @@
+"""Order, retries and artifacts of Scout: read the source into raw, then build the layers."""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import psycopg
+from prefect import flow, get_run_logger, task
+
+from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.retry import retry_transient
+from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.state import state_dir
+from flows.scout import raw
+from flows.scout.records import FileCounts, FilesFailedError, SourceFile
+from flows.scout.rules import batch_id, end_of_last_month, entity_of, selectors, takes_in
+from flows.scout.sample import write_sample
+from flows.scout.settings import ScoutSettings
+from flows.scout.source import examine, list_files, read_rows
+
+SLUG = "scout"
+EXAMPLE_QUERY = (
+    "select month, category, currency, total_amount, mom_growth_pct "
+    "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
+)
+
+
+@dataclass(frozen=True)
+class Intake:
+    """What a run took in: files that ended well, files that failed and why, remarks for people."""
+
+    counts: tuple[FileCounts, ...] = ()
+    failed: tuple[tuple[str, str], ...] = ()
+    notes: tuple[str, ...] = ()
+
+    @property
+    def rows_loaded(self) -> int:
+        return sum(each.rows_loaded for each in self.counts)
+
+    @property
+    def rows_quarantined(self) -> int:
+        return sum(each.rows_quarantined for each in self.counts)
+
+
+@task(
+    name="prepare raw tables",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def prepare(database_block: str) -> None:
+    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+        raw.ensure_schema(connection)
+
+
+@task(name="generate sample")
+def generate_sample(settings: ScoutSettings) -> str:
+    """The folder of the sample, written anew: the same files for the same settings and month."""
+    assert settings.sample_payloads is not None
+    end = settings.sample_end or end_of_last_month(datetime.now(UTC).date())
+    folder = state_dir() / "scout" / "sample"
+    for stale in folder.glob("*") if folder.exists() else ():
+        stale.unlink()
+    write_sample(folder, settings.sample_payloads, settings.sample_seed, end)
+    return str(folder)
+
+
+@task(
+    task_run_name="load-{name}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) -> FileCounts:
+    """One file into the raw tables, unless its content is there already."""
+    facts = examine(file, settings.fallback_encoding)
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        return raw.load_file(
+            connection,
+            entity_of(name),
+            name,
+            file.source,
+            facts,
+            batch,
+            datetime.now(UTC),
+            lambda: read_rows(file, facts.encoding),
+        )
+
+
+def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
+    """Every file of the source; one that fails does not keep the others out."""
+    notes: list[str] = []
+    folder = settings.folder
+    if settings.sample_payloads:
+        folder = generate_sample(settings)
+        notes.append(
+            f"No source was read: {settings.sample_payloads:,} sample payloads were generated "
+            f"from seed {settings.sample_seed} into {Path(folder).name}/"
+        )
+    if folder is None:
+        return Intake(notes=("No source is configured (setting `folder`): nothing was read",))
+    files, left_alone = list_files(folder)
+    notes += [f"Left alone, neither CSV nor JSON: {name}" for name in left_alone]
+    return load_files(files, settings, progress, notes)
+
+
+def load_files(
+    files: Sequence[SourceFile], settings: ScoutSettings, progress: Progress, notes: Sequence[str]
+) -> Intake:
+    counts: list[FileCounts] = []
+    failed: list[tuple[str, str]] = []
+    batch = batch_id("csv", datetime.now(UTC))
+    phase = "load generated sample" if settings.sample_payloads else "load"
+    for done, file in enumerate(files):
+        loaded = sum(each.rows_loaded for each in counts)
+        progress.update(phase, done, len(files), loaded)
+        state = load_file(file.name, file, batch, settings, return_state=True)
+        outcome = state.result(raise_on_failure=False)
+        if isinstance(outcome, FileCounts):
+            counts.append(outcome)
+        else:
+            failed.append((file.name, str(outcome)))
+    progress.update(phase, len(files), len(files), sum(each.rows_loaded for each in counts))
+    remarks = [
+        f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
+        if each.is_new
+        else f"{each.name}: loaded before, nothing added"
+        for each in counts
+        if each.rows_quarantined or not each.is_new
+    ]
+    return Intake(tuple(counts), tuple(failed), (*notes, *remarks))
+
+
+def build_layers(database_block: str, options: DbtOptions, progress: Progress) -> DbtOutcome:
+    """One build at a time per database, whichever deployment or machine it runs on."""
+    with (
+        psycopg.connect(postgres_url(database_block), autocommit=True) as connection,
+        raw.one_build_at_a_time(connection),
+    ):
+        return build_dbt(SLUG, dbt_postgres_env(database_block), options, progress=progress)
+
+
+@flow(name="scout")
+def refresh(
+    layer: str = "all",
+    settings: ScoutSettings = ScoutSettings(),
+    dbt: DbtOptions = DbtOptions(),
+) -> None:
+    """Take in new files and build the layers.
+
+    Args:
+        layer: `bronze`, `silver`, `gold`, `platinum`, `all`, or dbt selectors such as `silver+`.
+            Files are read when it is `all` or names bronze.
+        settings: Where to read from and write to.
+        dbt: How to build; `select` here narrows nothing when `layer` names a layer.
+    """
+    started = time.monotonic()
+    progress = Progress(SLUG)
+    prepare(settings.database_block)
+    intake = take_in(settings, progress) if takes_in(layer) else Intake()
+    for note in intake.notes:
+        get_run_logger().info(note)
+    options = dbt.model_copy(update={"select": selectors(layer) or dbt.select})
+    outcome = build_layers(settings.database_block, options, progress)
+    publish_summary(
+        SLUG,
+        RunSummary(
+            rows_loaded=intake.rows_loaded,
+            models_built=outcome.models_built,
+            tests_passed=outcome.tests_passed,
+            warnings=outcome.warnings,
+            failures=outcome.failures + len(intake.failed),
+            seconds=time.monotonic() - started,
+            look=(EXAMPLE_QUERY,),
+            notes=(*intake.notes, *(f"{name}: {reason}" for name, reason in intake.failed)),
+        ),
+    )
+    if intake.failed:
+        listed = "\n".join(f"- {name}: {reason}" for name, reason in intake.failed)
+        raise FilesFailedError(
+            f"Taking in {len(intake.counts) + len(intake.failed)} files",
+            f"{len(intake.failed)} failed, the others were loaded and built:\n{listed}",
+            "Mend or remove these and run again; what is loaded is not loaded twice",
+        )
+
+
+@flow(name="scout-docs")
+def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
+    """Write the dbt documentation of the layers as one HTML file into the run's dbt target."""
+    outcome = build_dbt(SLUG, dbt_postgres_env(settings.database_block), command="docs generate")
+    get_run_logger().info("The documentation is in %s", outcome.artifacts_dir)
