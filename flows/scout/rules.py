@@ -1,4 +1,4 @@
-"""Decisions about files and payloads. Nothing here touches anything; time comes in as an argument."""
+"""Decisions about files and payloads. Nothing is touched here; time comes in as an argument."""
 
 import json
 import re

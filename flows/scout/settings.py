@@ -26,7 +26,7 @@ class ScoutSettings(BaseModel):
     sample_payloads: int | None = Field(
         default=None,
         gt=0,
-        description="Instead of reading a source, generate this many sample payloads and load them.",
+        description="Instead of reading a source, generate and load this many sample payloads.",
     )
     sample_seed: int = Field(default=1, description="Seed of the generated sample.")
     sample_end: date | None = Field(

@@ -40,13 +40,13 @@
 {% macro safe_date(value) -%}
     {%- set month_at, day_at = (1, 2) if var("slash_date_order") == "mdy" else (2, 1) -%}
     case
-        when {{ value }} ~ '^\d{4}-\d{2}-\d{2}$'
+        when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
             then {{ date_from_parts(
                 "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 6, 2)", "substr(" ~ value ~ ", 9, 2)"
             ) }}
         when
             {{ value }}
-            ~ '^\d{4}-\d{2}-\d{2}[T ]([01]\d|2[0-3]):[0-5]\d(:[0-5]\d(\.\d{1,9})?)?(Z|[+-](0\d|1[0-4]):?[0-5]\d)?$'
+            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])?$'
             then
                 case
                     when
@@ -54,28 +54,28 @@
                             "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 6, 2)", "substr(" ~ value ~ ", 9, 2)"
                         ) }} is null
                         then null
-                    when {{ value }} ~ '(Z|[+-]\d{2}:?\d{2})$' and substr({{ value }}, 11) ~ '[Z+-]'
+                    when {{ value }} ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' and substr({{ value }}, 11) ~ '[Z+-]'
                         then {{ business_day("cast(" ~ value ~ " as timestamptz)") }}
                     else cast(substr({{ value }}, 1, 10) as date)
                 end
-        when {{ value }} ~ '^\d{8}$'
+        when {{ value }} ~ '^[0-9]{8}$'
             then {{ date_from_parts(
                 "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 5, 2)", "substr(" ~ value ~ ", 7, 2)"
             ) }}
-        when {{ value }} ~ '^\d{4}/\d{1,2}/\d{1,2}$'
+        when {{ value }} ~ '^[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}$'
             then {{ date_from_parts(
                 "split_part(" ~ value ~ ", '/', 1)",
                 "split_part(" ~ value ~ ", '/', 2)",
                 "split_part(" ~ value ~ ", '/', 3)"
             ) }}
-        when {{ value }} ~ '^\d{1,2}/\d{1,2}/\d{4}$'
+        when {{ value }} ~ '^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$'
             then {{ date_from_parts(
                 "split_part(" ~ value ~ ", '/', 3)",
                 "split_part(" ~ value ~ ", '/', " ~ month_at ~ ")",
                 "split_part(" ~ value ~ ", '/', " ~ day_at ~ ")"
             ) }}
         -- Days since 30 December 1899, as spreadsheets count them.
-        when {{ value }} ~ '^[1-9]\d{4}(\.\d{1,15})?$'
+        when {{ value }} ~ '^[1-9][0-9]{4}(\.[0-9]{1,15})?$'
             then date '1899-12-30' + cast(floor(cast({{ value }} as numeric)) as integer)
     end
 {%- endmacro %}

@@ -14,12 +14,12 @@
 
 {% macro safe_numeric(value) -%}
     case
-        when {{ value }} ~ '^[+-]?(\d{1,30}(\.\d{0,30})?|\.\d{1,30})$'
+        when {{ value }} ~ '^[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})$'
             then cast({{ value }} as numeric)
-        when {{ value }} ~ '^[+-]?\d{1,3}(,\d{3}){1,9}(\.\d{0,30})?$'
+        when {{ value }} ~ '^[+-]?[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
             then cast(replace({{ value }}, ',', '') as numeric)
         -- A decimal comma: 1.234,50 and 12,5, which no grouping by thousands gives.
-        when {{ value }} ~ '^[+-]?(\d{1,30}|\d{1,3}(\.\d{3}){1,9}),\d{1,2}$'
+        when {{ value }} ~ '^[+-]?([0-9]{1,30}|[0-9]{1,3}(\.[0-9]{3}){1,9}),[0-9]{1,2}$'
             then cast(replace(replace({{ value }}, '.', ''), ',', '.') as numeric)
     end
 {%- endmacro %}

@@ -61,9 +61,11 @@ def read_csv(text: TextIO) -> Iterator[Row]:
     """
     csv.field_size_limit(MAX_LINE_CHARACTERS)
     lines = _Lines(text)
-    header = next((line for line in lines if not _forget(lines) and line.strip()), None)
-    if header is None:
-        return
+    header = ""
+    while not header.strip():
+        lines.record.clear()
+        if not (header := next(lines, "")):
+            return
     delimiter = choose_delimiter(header)
     columns = name_columns(next(csv.reader([header], delimiter=delimiter)))
     template = _template(columns)
@@ -91,10 +93,6 @@ def read_csv(text: TextIO) -> Iterator[Row]:
                 yield _set_aside(lines, *unstorable)
                 continue
         yield Payload(lines.line_number - len(lines.record) + 1, payload)
-
-
-def _forget(lines: _Lines) -> None:
-    lines.record.clear()
 
 
 def _template(columns: tuple[str, ...]) -> str:
