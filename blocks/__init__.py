@@ -70,5 +70,12 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "raw payloads and the layers built from them",
             fallback="DATABASE_URL",
         ),
+        BlockNeed(
+            "scout-embeddings",
+            Kind.SECRET,
+            "SCOUT_EMBEDDINGS",
+            "an OpenAI-compatible endpoint, as JSON with url, model and key",
+            is_required=False,
+        ),
     ),
 }

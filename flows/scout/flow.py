@@ -4,22 +4,40 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 
 import psycopg
 from prefect import flow, get_run_logger, task
+from prefect.events import emit_event
 
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.state import state_dir
 from flows.scout import raw
-from flows.scout.records import FileCounts, FilesFailedError, SourceFile
-from flows.scout.rules import batch_id, end_of_last_month, entity_of, selectors, takes_in
+from flows.scout.records import (
+    EmbeddingEndpoint,
+    FileCounts,
+    FilesFailedError,
+    QualityScore,
+    SourceFile,
+    TextToEmbed,
+)
+from flows.scout.rules import (
+    batch_id,
+    embed_by_hashing,
+    end_of_last_month,
+    entity_of,
+    quality_score,
+    selectors,
+    takes_in,
+)
 from flows.scout.sample import write_sample
-from flows.scout.settings import ScoutSettings
+from flows.scout.settings import EmbeddingSettings, ScoutSettings
 from flows.scout.source import examine, list_files, read_rows
+from flows.scout.source.embeddings import endpoint_from, fetch_embeddings
 
 SLUG = "scout"
 EXAMPLE_QUERY = (
@@ -165,17 +183,24 @@ def refresh(
         get_run_logger().info(note)
     options = dbt.model_copy(update={"select": selectors(layer) or dbt.select})
     outcome = build_layers(settings.database_block, options, progress)
+    low = alerts(score_quality(settings), settings)
+    for line in low:
+        get_run_logger().warning(line)
     publish_summary(
         SLUG,
         RunSummary(
             rows_loaded=intake.rows_loaded,
             models_built=outcome.models_built,
             tests_passed=outcome.tests_passed,
-            warnings=outcome.warnings,
+            warnings=outcome.warnings + len(low),
             failures=outcome.failures + len(intake.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*intake.notes, *(f"{name}: {reason}" for name, reason in intake.failed)),
+            notes=(
+                *low,
+                *intake.notes,
+                *(f"{name}: {reason}" for name, reason in intake.failed),
+            ),
         ),
     )
     if intake.failed:
@@ -187,8 +212,111 @@ def refresh(
         )
 
 
+@task(name="score quality")
+def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
+    """Score every table that is there and keep the scores."""
+    now = datetime.now(UTC)
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        scores = tuple(
+            QualityScore(measures, *quality_score(measures, settings.quality))
+            for measures in raw.measure_quality(connection, now)
+        )
+        raw.record_scores(connection, scores, now)
+    return scores
+
+
+def alerts(scores: Sequence[QualityScore], settings: ScoutSettings) -> tuple[str, ...]:
+    """A line for each table whose score is too low; each is also an event, for automations."""
+    low = [each for each in scores if each.score < settings.quality.alert_below]
+    for each in low:
+        emit_event(
+            "scout.quality.low",
+            resource={"prefect.resource.id": f"scout.table.{each.measures.table}"},
+            payload={"score": round(each.score, 1), "alert_below": settings.quality.alert_below},
+        )
+    return tuple(
+        f"Quality of {each.measures.table} is {each.score:.0f}, below "
+        f"{settings.quality.alert_below:.0f} (completeness {each.measures.completeness:.0f}, "
+        f"uniqueness {each.measures.uniqueness:.0f}, timeliness {each.timeliness:.0f})"
+        for each in low
+    )
+
+
 @flow(name="scout-docs")
 def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
     """Write the dbt documentation of the layers as one HTML file into the run's dbt target."""
     outcome = build_dbt(SLUG, dbt_postgres_env(settings.database_block), command="docs generate")
     get_run_logger().info("The documentation is in %s", outcome.artifacts_dir)
+
+
+@task(
+    task_run_name="embed-batch-{number}",
+    retries=3,
+    retry_delay_seconds=[2, 10, 60],
+    retry_jitter_factor=0.5,
+    retry_condition_fn=retry_transient,
+)
+def embed_batch(
+    number: int, texts: list[TextToEmbed], settings: EmbeddingSettings, model: str
+) -> int:
+    """Embed and store one batch; equal texts are sent once."""
+    unique = sorted({each.text for each in texts})
+    endpoint = _endpoint(settings)
+    if endpoint is None:
+        vectors = [embed_by_hashing(text, settings.dimension) for text in unique]
+    else:
+        vectors = fetch_embeddings(endpoint, unique, settings.dimension, settings.timeout_seconds)
+    by_text = dict(zip(unique, vectors, strict=True))
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        raw.save_vectors(
+            connection, texts, [by_text[each.text] for each in texts], model, datetime.now(UTC)
+        )
+    return len(texts)
+
+
+def _endpoint(settings: EmbeddingSettings) -> EmbeddingEndpoint | None:
+    if settings.endpoint_block is None:
+        return None
+    return endpoint_from(secret_value(settings.endpoint_block))
+
+
+@flow(name="scout-embeddings")
+def embed(settings: EmbeddingSettings = EmbeddingSettings()) -> None:
+    """Embed new and changed texts of platinum, a batch at a time.
+
+    A batch that is stored stays stored: after a failure the next run begins where this one ended.
+
+    Args:
+        settings: The endpoint, or the stand-in that hashes words.
+    """
+    started = time.monotonic()
+    endpoint = _endpoint(settings)
+    if endpoint is None and not settings.use_hashing:
+        get_run_logger().warning(
+            "No embeddings endpoint is configured (setting `endpoint_block`) and `use_hashing` is "
+            "off: nothing was embedded. Everything else of Scout works without."
+        )
+        return
+    model = endpoint.model if endpoint else f"hashing-{settings.dimension}"
+    prepare(settings.database_block)
+    progress = Progress("scout_embeddings")
+    embedded = 0
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        raw.prepare_vectors(connection, settings.dimension, model)
+        dropped = raw.drop_vectors_out_of_window(connection)
+        total = raw.count_texts_to_embed(connection)
+        texts = raw.texts_to_embed(connection, None, settings.batch_size)
+        for number in count(1):
+            progress.update("embed", embedded, total, embedded)
+            if not texts:
+                break
+            embedded += embed_batch(number, texts, settings, model)
+            texts = raw.texts_to_embed(connection, texts[-1].id, settings.batch_size)
+    progress.flush()
+    get_run_logger().info(
+        "%s texts embedded with %s, %s vectors dropped in %.1f s",
+        embedded,
+        model,
+        dropped,
+        time.monotonic() - started,
+    )

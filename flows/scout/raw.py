@@ -1,16 +1,30 @@
 """Writes this domain's raw tables: a file goes in as a whole, once, in one transaction."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from importlib.resources import files
 from itertools import islice
+from uuid import UUID
 
 import psycopg
 from psycopg import sql
 
-from flows.scout.records import Entity, FileCounts, FileFacts, Payload, Quarantined, Row
+from flows.scout.records import (
+    Entity,
+    FileCounts,
+    FileFacts,
+    LayerMissingError,
+    Payload,
+    QualityMeasures,
+    QualityScore,
+    Quarantined,
+    Row,
+    TextToEmbed,
+)
+from flows.scout.rules import hash_text
 
 SCHEMA_LOCK = 7_310_020
 BUILD_LOCK = 7_310_022
@@ -168,3 +182,189 @@ def _storable(text: str) -> str:
     """NUL and undecodable bytes as ``\\xNN``, which a text column can hold."""
     plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return plain.replace("\0", "\\x00")
+
+
+def prepare_vectors(connection: psycopg.Connection, dimension: int, model: str) -> None:
+    """Index and search functions for vectors of one dimension; vectors of other models go.
+
+    Raises:
+        LayerMissingError: platinum was not built yet.
+    """
+    built = connection.execute("select to_regclass('platinum.platinum_transaction_embeddings')")
+    if built.fetchone() == (None,):
+        raise LayerMissingError(
+            "Preparing the search of transactions",
+            "platinum.platinum_transaction_embeddings does not exist",
+            "Build the layers first: prefect deployment run 'scout/scout-on-demand'",
+        )
+    statements = files("flows.scout").joinpath("vectors.sql").read_text()
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        connection.execute(
+            "delete from platinum.transaction_embedding_vectors where model <> %s", (model,)
+        )
+        for (stale,) in connection.execute(
+            """
+            select indexname from pg_indexes
+            where
+                schemaname = 'platinum'
+                and indexname like 'transaction_embedding_vectors_hnsw_%%'
+                and indexname <> %s
+            """,
+            (f"transaction_embedding_vectors_hnsw_{dimension}",),
+        ).fetchall():
+            connection.execute(sql.SQL("drop index platinum.{}").format(sql.Identifier(stale)))
+        connection.execute(statements.replace("{dimension}", str(dimension)).encode())
+
+
+def texts_to_embed(
+    connection: psycopg.Connection, after: UUID | None, limit: int
+) -> list[TextToEmbed]:
+    """Texts without a vector of their own, in order of their ids, from behind one of them."""
+    rows = connection.execute(
+        """
+        select id, text from platinum.platinum_transaction_embeddings
+        where embedding is null and (%(after)s::uuid is null or id > %(after)s)
+        order by id
+        limit %(limit)s
+        """,
+        {"after": after, "limit": limit},
+    ).fetchall()
+    return [TextToEmbed(*row) for row in rows]
+
+
+def count_texts_to_embed(connection: psycopg.Connection) -> int:
+    row = connection.execute(
+        "select count(*) from platinum.platinum_transaction_embeddings where embedding is null"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def save_vectors(
+    connection: psycopg.Connection,
+    texts: Sequence[TextToEmbed],
+    vectors: Sequence[Sequence[float]],
+    model: str,
+    embedded_at: datetime,
+) -> None:
+    """Write one batch in one transaction."""
+    with connection.transaction(), connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into platinum.transaction_embedding_vectors as standing (
+                id, text_hash, model, embedding, embedded_at
+            ) values (%s, %s, %s, %s, %s)
+            on conflict (id) do update
+            set
+                text_hash = excluded.text_hash,
+                model = excluded.model,
+                embedding = excluded.embedding,
+                embedded_at = excluded.embedded_at
+            """,
+            [
+                (each.id, hash_text(each.text), model, str(list(vector)), embedded_at)
+                for each, vector in zip(texts, vectors, strict=True)
+            ],
+        )
+
+
+def drop_vectors_out_of_window(connection: psycopg.Connection) -> int:
+    """Remove vectors of transactions that platinum shows no more; how many they were."""
+    return connection.execute(
+        """
+        delete from platinum.transaction_embedding_vectors as stored
+        where
+            not exists (
+                select 1 from platinum.platinum_transaction_embeddings as shown
+                where shown.id = stored.id
+            )
+        """
+    ).rowcount
+
+
+@dataclass(frozen=True)
+class _Scored:
+    """A table that is scored: its key, its critical fields and when its newest row came."""
+
+    table: str
+    key: str
+    critical: tuple[str, ...]
+    moment: str
+
+
+SCORED = (
+    _Scored(
+        "bronze.bronze_transactions",
+        "raw_id",
+        tuple(
+            f"nullif(btrim(raw_data ->> '{key}'), '')"
+            for key in ("transaction_id", "date", "amount", "vendor_id")
+        ),
+        "ingested_at",
+    ),
+    _Scored(
+        "silver.silver_validated_transactions",
+        "transaction_id",
+        ("category", "vendor_name", "tax_code", "employee_id", "cost_center"),
+        "ingested_at",
+    ),
+    _Scored("silver.silver_products", "sku", ("category", "brand", "barcode"), "ingested_at"),
+    _Scored(
+        "gold.gold_monthly_summary",
+        "(month, category, currency)",
+        ("total_amount", "median_amount"),
+        "calculated_at",
+    ),
+    _Scored(
+        "gold.gold_category_trends",
+        "(week, category, currency)",
+        ("total_amount", "ma_4week"),
+        "calculated_at",
+    ),
+)
+
+
+def measure_quality(connection: psycopg.Connection, now: datetime) -> list[QualityMeasures]:
+    """What every table that is there holds."""
+    measures = []
+    for each in SCORED:
+        if connection.execute("select to_regclass(%s)", (each.table,)).fetchone() == (None,):
+            continue
+        filled = " + ".join(f"count({field})" for field in each.critical)
+        row = connection.execute(
+            f"""
+            select
+                count(*),
+                coalesce(100.0 * ({filled}) / nullif(count(*) * {len(each.critical)}, 0), 100),
+                coalesce(100.0 * count(distinct {each.key}) / nullif(count(*), 0), 100),
+                extract(epoch from %s::timestamptz - max({each.moment})) / 3600
+            from {each.table}
+            """.encode(),  # noqa: S608  nothing but the constants above
+            (now,),
+        ).fetchone()
+        assert row is not None
+        age = None if row[3] is None else float(row[3])
+        measures.append(QualityMeasures(each.table, row[0], float(row[1]), float(row[2]), age))
+    return measures
+
+
+def record_scores(
+    connection: psycopg.Connection, scores: Sequence[QualityScore], measured_at: datetime
+) -> None:
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            """
+            insert into scout.data_quality_scores (
+                table_name, measured_at, row_count, completeness, uniqueness, timeliness, score
+            ) values (%s, %s, %s, %s, %s, %s, %s)
+            """,
+            [
+                (
+                    *(each.measures.table, measured_at, each.measures.rows),
+                    *(each.measures.completeness, each.measures.uniqueness),
+                    *(each.timeliness, each.score),
+                )
+                for each in scores
+            ],
+        )

@@ -1,9 +1,10 @@
 """What this domain's things are called and what shape they have."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import BinaryIO, NamedTuple
+from uuid import UUID
 
 from flows._shared.errors import PermanentError, TransientError
 
@@ -64,6 +65,43 @@ class FileCounts:
     rows_quarantined: int = 0
 
 
+@dataclass(frozen=True)
+class QualityMeasures:
+    """What one table holds: shares from 0 to 100, age of its newest row (None when empty)."""
+
+    table: str
+    rows: int
+    completeness: float
+    uniqueness: float
+    age_hours: float | None
+
+
+@dataclass(frozen=True)
+class QualityScore:
+    """The score of one table, 0 to 100."""
+
+    measures: QualityMeasures
+    timeliness: float
+    score: float
+
+
+@dataclass(frozen=True)
+class EmbeddingEndpoint:
+    """An OpenAI-compatible endpoint. ``url`` ends before ``/embeddings``; ``key`` is secret."""
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class TextToEmbed:
+    """One transaction's sentence."""
+
+    id: UUID
+    text: str
+
+
 class FolderUnreadableError(PermanentError):
     """The folder with the files to ingest cannot be listed."""
 
@@ -92,5 +130,9 @@ class EmbeddingsUnavailableError(TransientError):
     """The embeddings endpoint did not answer, or asked to come back later."""
 
 
-class QualityGateError(PermanentError):
-    """A quality gate is closed; layers above it were not built."""
+class EmbeddingsUnconfiguredError(PermanentError):
+    """The block of the embeddings endpoint does not describe one."""
+
+
+class LayerMissingError(PermanentError):
+    """A layer that is needed was not built yet."""

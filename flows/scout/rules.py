@@ -1,12 +1,15 @@
 """Decisions about files and payloads. Nothing is touched here; time comes in as an argument."""
 
+import hashlib
 import json
+import math
 import re
 from collections.abc import Sequence
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 
-from flows.scout.records import Entity
+from flows.scout.records import Entity, QualityMeasures
+from flows.scout.settings import QualitySettings
 
 DELIMITERS = ",;\t|"
 LAYERS = ("bronze", "silver", "gold", "platinum")
@@ -133,3 +136,37 @@ def selectors(layer: str) -> tuple[str, ...]:
 
 def end_of_last_month(today: date) -> date:
     return today.replace(day=1) - timedelta(days=1)
+
+
+def quality_score(measures: QualityMeasures, settings: QualitySettings) -> tuple[float, float]:
+    """(timeliness, score), both 0 to 100. An empty table has nothing to be late: 100."""
+    lost = settings.points_lost_per_hour * max(0.0, measures.age_hours or 0.0)
+    timeliness = max(0.0, 100.0 - lost)
+    weighted = (
+        settings.completeness_weight * measures.completeness
+        + settings.uniqueness_weight * measures.uniqueness
+        + settings.timeliness_weight * timeliness
+    )
+    weights = settings.completeness_weight + settings.uniqueness_weight + settings.timeliness_weight
+    return timeliness, weighted / weights
+
+
+def hash_text(text: str) -> str:
+    """What PostgreSQL's md5 gives for the same text."""
+    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
+
+
+def embed_by_hashing(text: str, dimension: int) -> list[float]:
+    """A unit vector of the words and word parts of a text; equal for equal texts, everywhere.
+
+    Each feature adds or takes 1 at a place its hash gives: texts that share words lie closer.
+    """
+    words = re.findall(r"\w+", text.lower())
+    parts = [word[at : at + 4] for word in words for at in range(len(word) - 4)]
+    vector = [0.0] * dimension
+    for feature, weight in [*((word, 1.0) for word in words), *((part, 0.3) for part in parts)]:
+        digest = int.from_bytes(hashlib.blake2b(feature.encode(), digest_size=8).digest(), "big")
+        vector[digest % dimension] += weight if digest >> 63 else -weight
+    length = math.hypot(*vector)
+    # A text without words still needs a direction.
+    return [value / length for value in vector] if length else [1.0] + [0.0] * (dimension - 1)

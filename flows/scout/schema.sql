@@ -70,7 +70,8 @@ for each statement execute function scout.insert_in_order();
 create extension if not exists vector;
 create schema if not exists platinum;
 
--- A column of one dimension, which the HNSW index needs; another dimension makes the table anew.
+-- The column has no dimension, so that another model needs no other table: a view reads it. The
+-- HNSW index and the search functions, made by flows/scout/vectors.sql, cast to one dimension.
 create table if not exists platinum.transaction_embedding_vectors (
     id uuid primary key,
     text_hash text not null,
@@ -78,3 +79,16 @@ create table if not exists platinum.transaction_embedding_vectors (
     embedding vector not null,
     embedded_at timestamptz not null
 );
+
+create table if not exists scout.data_quality_scores (
+    id bigint generated always as identity primary key,
+    table_name text not null,
+    measured_at timestamptz not null,
+    row_count bigint not null,
+    completeness double precision not null,
+    uniqueness double precision not null,
+    timeliness double precision not null,
+    score double precision not null
+);
+create index if not exists data_quality_scores_table_name_measured_at
+on scout.data_quality_scores (table_name, measured_at);

@@ -397,7 +397,8 @@ def _growth(current: float, previous: float | None) -> float | None:
 def test_growth_is_over_the_month_before_and_not_over_the_row_before(built: Built) -> None:
     assert built.warehouse.query(
         """
-        select to_char(month, 'YYYY-MM'), cast(total_amount as text), cast(prev_month_amount as text),
+        select to_char(month, 'YYYY-MM'), cast(total_amount as text),
+            cast(prev_month_amount as text),
             cast(prev_year_amount as text), cast(yoy_growth_pct as double precision)
         from gold.gold_monthly_summary where currency = 'EUR' order by 1
         """
