@@ -6,7 +6,10 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
 
+import httpx
 import psycopg
 from prefect import flow, get_run_logger, task
 from prefect.events import emit_event
@@ -18,6 +21,7 @@ from flows._shared.orchestration.summary import Progress, RunSummary, publish_su
 from flows._shared.state import state_dir
 from flows.scout import raw
 from flows.scout.records import (
+    DriveRefusedError,
     EmbeddingEndpoint,
     FileCounts,
     FilesFailedError,
@@ -37,6 +41,7 @@ from flows.scout.rules import (
 from flows.scout.sample import write_sample
 from flows.scout.settings import EmbeddingSettings, ScoutSettings
 from flows.scout.source import examine, list_files, read_rows
+from flows.scout.source.drive import Changed, Drive, fetch_token, source_file
 from flows.scout.source.embeddings import endpoint_from, fetch_embeddings
 
 SLUG = "scout"
@@ -58,9 +63,10 @@ class Intake:
     def rows_loaded(self) -> int:
         return sum(each.rows_loaded for each in self.counts)
 
-    @property
-    def rows_quarantined(self) -> int:
-        return sum(each.rows_quarantined for each in self.counts)
+    def and_also(self, other: "Intake") -> "Intake":
+        return Intake(
+            self.counts + other.counts, self.failed + other.failed, self.notes + other.notes
+        )
 
 
 @task(
@@ -108,30 +114,96 @@ def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) 
         )
 
 
+@task(
+    name="fetch from Drive",
+    retries=3,
+    retry_delay_seconds=[5, 30, 120],
+    retry_condition_fn=retry_transient,
+)
+def fetch_from_drive(settings: ScoutSettings, into: Path) -> tuple[list[SourceFile], Changed]:
+    """Download what is new in the Drive folder."""
+    assert settings.drive_folder_id is not None
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        page_token = raw.drive_page_token(connection, settings.drive_folder_id)
+    with httpx.Client(timeout=60, follow_redirects=True) as client:
+        token = fetch_token(client, service_account(settings.drive_credentials_block))
+        folder = Drive(client, token, settings.drive_api_url)
+        changed = folder.changed(settings.drive_folder_id, page_token)
+        files = []
+        for number, file in enumerate(changed.files):
+            path = into / str(number)
+            folder.download(file, path)
+            files.append(source_file(file, path))
+    return files, changed
+
+
+def service_account(block: str) -> dict[str, Any]:
+    """The service account key in a GcpCredentials block."""
+    # Google's libraries take a second to import and are needed by those who use Drive only.
+    from prefect_gcp import GcpCredentials
+
+    try:
+        credentials = GcpCredentials.load(block)
+    except ValueError as error:
+        raise DriveRefusedError(
+            f"Loading the block gcp-credentials/{block}",
+            str(error),
+            "Save the JSON key of a service account as a GcpCredentials block of that name",
+        ) from None
+    info = credentials.service_account_info
+    return dict(info.get_secret_value()) if info else {}
+
+
 def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
-    """Every file of the source; one that fails does not keep the others out."""
-    notes: list[str] = []
-    folder = settings.folder
+    """Every file of the sources; one that fails does not keep the others out."""
     if settings.sample_payloads:
-        folder = generate_sample(settings)
-        notes.append(
+        note = (
             f"No source was read: {settings.sample_payloads:,} sample payloads were generated "
-            f"from seed {settings.sample_seed} into {Path(folder).name}/"
+            f"from seed {settings.sample_seed}"
         )
-    if folder is None:
-        return Intake(notes=("No source is configured (setting `folder`): nothing was read",))
-    files, left_alone = list_files(folder)
-    notes += [f"Left alone, neither CSV nor JSON: {name}" for name in left_alone]
-    return load_files(files, settings, progress, notes)
+        files, _ = list_files(generate_sample(settings))
+        return load_files(files, settings, progress, [note], "load generated sample", "csv")
+    if settings.folder is None and settings.drive_folder_id is None:
+        note = "No source is configured (settings `folder`, `drive_folder_id`): nothing was read"
+        return Intake(notes=(note,))
+    intake = Intake()
+    if settings.folder is not None:
+        files, left_alone = list_files(settings.folder)
+        intake = load_files(files, settings, progress, _left_alone(left_alone), "load", "csv")
+    if settings.drive_folder_id is not None:
+        intake = intake.and_also(take_in_from_drive(settings, progress))
+    return intake
+
+
+def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
+    assert settings.drive_folder_id is not None
+    with TemporaryDirectory(prefix="scout-drive-") as folder:
+        files, changed = fetch_from_drive(settings, Path(folder))
+        notes = _left_alone(changed.left_alone)
+        intake = load_files(files, settings, progress, notes, "load from Drive", "gdrive")
+    if not intake.failed:
+        with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+            raw.save_drive_page_token(
+                connection, settings.drive_folder_id, changed.page_token, datetime.now(UTC)
+            )
+    return intake
+
+
+def _left_alone(names: Sequence[str]) -> list[str]:
+    return [f"Left alone, neither CSV nor JSON: {name}" for name in names]
 
 
 def load_files(
-    files: Sequence[SourceFile], settings: ScoutSettings, progress: Progress, notes: Sequence[str]
+    files: Sequence[SourceFile],
+    settings: ScoutSettings,
+    progress: Progress,
+    notes: Sequence[str],
+    phase: str,
+    batch_prefix: str,
 ) -> Intake:
     counts: list[FileCounts] = []
     failed: list[tuple[str, str]] = []
-    batch = batch_id("csv", datetime.now(UTC))
-    phase = "load generated sample" if settings.sample_payloads else "load"
+    batch = batch_id(batch_prefix, datetime.now(UTC))
     for done, file in enumerate(files):
         loaded = sum(each.rows_loaded for each in counts)
         progress.update(phase, done, len(files), loaded)

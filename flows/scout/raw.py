@@ -184,6 +184,27 @@ def _storable(text: str) -> str:
     return plain.replace("\0", "\\x00")
 
 
+def drive_page_token(connection: psycopg.Connection, folder_id: str) -> str | None:
+    """Up to where a Drive folder was loaded, None if it never was."""
+    row = connection.execute(
+        "select page_token from scout.drive_folders where folder_id = %s", (folder_id,)
+    ).fetchone()
+    return str(row[0]) if row else None
+
+
+def save_drive_page_token(
+    connection: psycopg.Connection, folder_id: str, page_token: str, now: datetime
+) -> None:
+    connection.execute(
+        """
+        insert into scout.drive_folders (folder_id, page_token, updated_at) values (%s, %s, %s)
+        on conflict (folder_id) do update
+        set page_token = excluded.page_token, updated_at = excluded.updated_at
+        """,
+        (folder_id, page_token, now),
+    )
+
+
 def prepare_vectors(connection: psycopg.Connection, dimension: int, model: str) -> None:
     """Index and search functions for vectors of one dimension; vectors of other models go.
 
@@ -200,9 +221,14 @@ def prepare_vectors(connection: psycopg.Connection, dimension: int, model: str) 
     statements = files("flows.scout").joinpath("vectors.sql").read_text()
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(
-            "delete from platinum.transaction_embedding_vectors where model <> %s", (model,)
+        others = connection.execute(
+            "select 1 from platinum.transaction_embedding_vectors "
+            "where model <> %s or vector_dims(embedding) <> %s limit 1",
+            (model, dimension),
         )
+        if others.fetchone():
+            # Deleted rows would still be looked at by the index that is made below.
+            connection.execute("truncate platinum.transaction_embedding_vectors")
         for (stale,) in connection.execute(
             """
             select indexname from pg_indexes

@@ -53,6 +53,12 @@ create table if not exists scout.raw_ingestion_quarantine (
 create index if not exists raw_ingestion_quarantine_file_id
 on scout.raw_ingestion_quarantine (file_id);
 
+create table if not exists scout.drive_folders (
+    folder_id text primary key,
+    page_token text not null,
+    updated_at timestamptz not null
+);
+
 -- Whoever inserts waits for the inserts before it to commit. Ids are therefore committed in their
 -- order, and the models may take the greatest id they have seen as an exact watermark.
 create or replace function scout.insert_in_order() returns trigger language plpgsql as $$

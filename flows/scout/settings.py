@@ -66,6 +66,18 @@ class ScoutSettings(BaseModel):
             "`product` in their name hold products, all others transactions."
         ),
     )
+    drive_folder_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Id of a Google Drive folder; its new and changed files are read.",
+    )
+    drive_credentials_block: str = Field(
+        default="scout-drive",
+        description="Name of the GcpCredentials block with the service account that may read it.",
+    )
+    drive_api_url: str = Field(
+        default="https://www.googleapis.com", description="Where the Drive API is."
+    )
     fallback_encoding: str = Field(
         default="cp1252",
         description="How a file without byte order mark is read when it is not UTF-8.",
