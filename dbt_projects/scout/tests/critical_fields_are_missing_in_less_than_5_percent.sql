@@ -25,4 +25,6 @@ counted as (
 )
 
 select * from counted
-where incomplete_count >= {{ var("maximum_missing_share") }} * payload_count and incomplete_count > 0
+where
+    incomplete_count > 0
+    and incomplete_count >= {{ var("maximum_missing_share") }} * payload_count

@@ -61,7 +61,7 @@ final as (
         {{ build_moment() }} as calculated_at
     from products
     inner join scored on products.category = scored.category
-    left join lateral (
+    left join lateral ( -- noqa: ST05
         select array_agg(nearest.sku order by nearest.distance, nearest.sku) as skus
         from (
             select

@@ -21,15 +21,15 @@ text_of_payloads as (
 
     select
         id as bronze_id,
-        raw_id,
         source,
         ingested_at,
         {%- for key in [
             "sku", "name", "description", "category", "brand", "price", "cost", "stock_quantity",
             "unit_of_measure", "barcode", "is_active",
         ] %}
-        {{ payload_text(key) }} as {{ key }}_text{{ ',' if not loop.last }}
+        {{ payload_text(key) }} as {{ key }}_text,
         {%- endfor %}
+        raw_id
     from payloads
 
 ),
