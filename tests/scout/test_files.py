@@ -229,13 +229,13 @@ def test_any_text_in_csv_arrives_unchanged(
 @pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
     def peak(rows: int) -> int:
-        with (tmp_path / name).open("w") as file:
+        with (tmp_path / name).open("w") as target:
             if name == "t.csv":
-                file.write("a,b\n" + "".join(f"{n},{'x' * 90}\n" for n in range(rows)))
+                target.write("a,b\n" + "".join(f"{n},{'x' * 90}\n" for n in range(rows)))
             elif name == "t.jsonl":
-                file.write("".join(f"{json.dumps({'a': n, 'b': 'x' * 80})}\n" for n in range(rows)))
+                target.write("".join(f"{json.dumps({'a': n, 'b': 'x' * 80})}\n" for n in range(rows)))
             else:
-                file.write(
+                target.write(
                     "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
                 )
         (file,) = list_files(str(tmp_path))[0]
