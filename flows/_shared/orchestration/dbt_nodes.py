@@ -8,7 +8,6 @@ why it is done by events.
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,7 +33,6 @@ STATES = (
 )
 
 SECONDS_BETWEEN_REPORTS = 1.0
-SECONDS_TO_CONFIRM = 5.0
 LONGEST_MESSAGE = 10_000
 
 
@@ -141,7 +139,8 @@ class NodeReporter:
     """Shows the nodes a `NodeWatch` has seen as task runs of a flow run.
 
     Runs beside dbt in one thread. A server that does not answer costs the view, never the build:
-    what could not be sent is sent with the next batch, and `finish` says what is missing.
+    what could not be sent is sent with the next batch, and `finish` warns of what never was. It
+    does not wait until the server has written down what it acknowledged: that takes a second.
     """
 
     def __init__(
@@ -168,24 +167,14 @@ class NodeReporter:
         self._thread.start()
 
     def finish(self, results: Iterable[NodeResult]) -> None:
-        """Send the last word on every node of ``results``, and see that the server has it."""
+        """Send the last word on every node of ``results``."""
         self._is_done.set()
         self._thread.join()
         self._settle(results)
         try:
             self._report()
-            missing = self._unrecorded()
-            if missing:
-                self._reported.clear()
-                self._report()
-                missing = self._unrecorded()
         except httpx.HTTPError as error:
             self._logger.warning("the run's dbt nodes could not be reported: %s", error)
-            return
-        if missing:
-            self._logger.warning(
-                "%d of %d dbt nodes are not on the server yet", missing, len(self._ids)
-            )
 
     def _settle(self, results: Iterable[NodeResult]) -> None:
         """dbt's results outrank its events: a node without a last event gets its ending here."""
@@ -201,6 +190,11 @@ class NodeReporter:
                 rows=result.rows,
                 finished_at=seen.finished_at or now,
             )
+        for unique_id, status in self._watch.statuses.items():
+            if not status.is_finished:
+                self._watch.statuses[unique_id] = replace(
+                    status, status="error", message="dbt ended before it did", finished_at=now
+                )
 
     def _keep_reporting(self) -> None:
         while not self._is_done.wait(SECONDS_BETWEEN_REPORTS):
@@ -223,18 +217,6 @@ class NodeReporter:
             self._ids.setdefault(status.unique_id, uuid4())
         self._api.post_events([self._event(status) for status in news])
         self._reported.update((status.unique_id, status) for status in news)
-
-    def _unrecorded(self) -> int:
-        """How many nodes the server lacks once it has had time to write them down."""
-        deadline = time.monotonic() + SECONDS_TO_CONFIRM
-        ids = list(self._ids.values())
-        pause = 0.05
-        while True:
-            missing = len(ids) - self._api.count_task_runs(ids)
-            if not missing or time.monotonic() > deadline:
-                return missing
-            time.sleep(pause)
-            pause = min(pause * 2, 0.4)
 
     def _event(self, node: NodeStatus) -> dict[str, Any]:
         """The state-change event Prefect's task engine would have sent for this node."""
