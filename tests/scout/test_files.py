@@ -233,7 +233,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
             if name == "t.csv":
                 target.write("a,b\n" + "".join(f"{n},{'x' * 90}\n" for n in range(rows)))
             elif name == "t.jsonl":
-                target.write("".join(f"{json.dumps({'a': n, 'b': 'x' * 80})}\n" for n in range(rows)))
+                target.writelines(json.dumps({"a": n, "b": "x" * 80}) + "\n" for n in range(rows))
             else:
                 target.write(
                     "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
