@@ -3,8 +3,8 @@
     python -m tests.benchmarks.scout [--payloads 1000000]
 
 Prints seconds and peak memory of the load from CSV and its ratio to a bare COPY of the same rows,
-then seconds of the first build (which also parses the project) and of the next one with 1 % new payloads, models alone and with
-all tests, on an embedded PostgreSQL of its own.
+then seconds of the first build (which also parses the project) and of the next one with 1 % new
+payloads, models alone and then all tests, on an embedded PostgreSQL of its own.
 """
 
 import argparse
