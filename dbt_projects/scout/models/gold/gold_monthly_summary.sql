@@ -1,0 +1,91 @@
+{{
+    config(
+        indexes=[
+            {'columns': ['month', 'category', 'currency'], 'unique': true},
+            {'columns': ['category']},
+        ],
+    )
+}}
+
+with
+
+transactions as (
+
+    select * from {{ ref('silver_validated_transactions') }}
+    where transaction_date <= {{ as_of_date() }}
+
+),
+
+monthly as (
+
+    select
+        cast(date_trunc('month', transaction_date) as date) as month,
+        category,
+        currency,
+        count(*) as transaction_count,
+        count(distinct vendor_id) as unique_vendors,
+        sum(amount) as total_amount,
+        avg(amount) as avg_amount,
+        min(amount) as min_amount,
+        max(amount) as max_amount,
+        percentile_cont(0.5) within group (order by amount) as median_amount,
+        sum(tax_amount) as total_tax,
+        count(distinct employee_id) as unique_employees,
+        count(distinct cost_center) as unique_cost_centers
+    from transactions
+    group by 1, 2, 3
+
+),
+
+-- By the calendar and not by lag: the row before may be of any earlier month.
+compared as (
+
+    select
+        monthly.*,
+        previous_month.total_amount as prev_month_amount,
+        previous_year.total_amount as prev_year_amount
+    from monthly
+    left join monthly as previous_month
+        on
+            monthly.category = previous_month.category
+            and monthly.currency = previous_month.currency
+            and monthly.month - interval '1 month' = previous_month.month
+    left join monthly as previous_year
+        on
+            monthly.category = previous_year.category
+            and monthly.currency = previous_year.currency
+            and monthly.month - interval '1 year' = previous_year.month
+
+),
+
+final as (
+
+    select
+        month,
+        category,
+        currency,
+        transaction_count,
+        unique_vendors,
+        cast(total_amount as numeric(20, 2)) as total_amount,
+        cast(avg_amount as numeric(20, 4)) as avg_amount,
+        min_amount,
+        max_amount,
+        cast(median_amount as numeric(20, 4)) as median_amount,
+        cast(total_tax as numeric(20, 2)) as total_tax,
+        unique_employees,
+        unique_cost_centers,
+        cast(prev_month_amount as numeric(20, 2)) as prev_month_amount,
+        {{ growth_pct("total_amount", "prev_month_amount") }} as mom_growth_pct,
+        cast(prev_year_amount as numeric(20, 2)) as prev_year_amount,
+        {{ growth_pct("total_amount", "prev_year_amount") }} as yoy_growth_pct,
+        month + interval '1 month' <= {{ as_of_date() }} + 1 as is_complete_month,
+        {{ build_moment() }} as calculated_at
+    from compared
+    where
+        month
+        > date_trunc('month', cast({{ as_of_date() }} as timestamp))
+        - interval '{{ var("monthly_window_months") }} months'
+
+)
+
+select * from final

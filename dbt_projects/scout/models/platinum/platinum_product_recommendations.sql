@@ -1,0 +1,83 @@
+with
+
+products as (
+
+    select * from {{ ref('silver_products') }}
+
+),
+
+transactions as (
+
+    select * from {{ ref('silver_validated_transactions') }}
+    where
+        transaction_date <= {{ as_of_date() }}
+        and currency = '{{ var("base_currency") }}'
+
+),
+
+-- Transactions name no sku. What is known of a product's sales is known of its category, and is
+-- summed before products are joined, so that no amount is counted once per product.
+categories as (
+
+    select
+        category,
+        count(*) as transaction_count,
+        count(distinct employee_id) as unique_buyers,
+        sum(amount) as total_revenue
+    from transactions
+    group by category
+
+),
+
+scored as (
+
+    select
+        *,
+        cast(transaction_count as numeric) / max(transaction_count) over () as popularity_score,
+        total_revenue / max(total_revenue) over () as revenue_score,
+        cast(unique_buyers as numeric) / transaction_count as buyer_score
+    from categories
+
+),
+
+final as (
+
+    select
+        products.id as product_id,
+        products.sku,
+        products.name,
+        products.category,
+        coalesce(similar_products.skus, cast('{}' as text[])) as top_5_similar_products,
+        array[
+            round(scored.popularity_score, 6),
+            round(scored.revenue_score, 6),
+            round(scored.buyer_score, 6)
+        ] as recommendation_scores,
+        round(scored.popularity_score, 6) as popularity_score,
+        round(scored.revenue_score, 6) as revenue_score,
+        scored.transaction_count,
+        scored.unique_buyers,
+        scored.total_revenue,
+        {{ build_moment() }} as calculated_at
+    from products
+    inner join scored on products.category = scored.category
+    left join lateral ( -- noqa: ST05
+        select array_agg(nearest.sku order by nearest.distance, nearest.sku) as skus
+        from (
+            select
+                others.sku,
+                abs(others.price - products.price) as distance
+            from {{ ref('silver_products') }} as others
+            where
+                others.category = products.category
+                and others.sku <> products.sku
+                and others.is_active
+                and others.price between products.price * 0.8 and products.price * 1.2
+            order by abs(others.price - products.price) asc, others.sku asc
+            limit 5
+        ) as nearest
+    ) as similar_products on true
+
+)
+
+select * from final

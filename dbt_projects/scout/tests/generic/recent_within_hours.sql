@@ -1,0 +1,7 @@
+{% test recent_within_hours(model, column, hours) %}
+
+select measured.newest
+from (select max({{ column }}) as newest from {{ model }}) as measured
+where measured.newest < {{ dbt.current_timestamp() }} - interval '{{ hours }} hours'
+
+{% endtest %}

@@ -1,0 +1,13 @@
+-- A gate: while it fails, nothing that reads silver is built.
+with
+
+counted as (
+
+    select
+        (select count(*) from {{ ref('bronze_transactions') }}) as bronze_count,
+        (select count(*) from {{ ref('silver_validated_transactions') }}) as silver_count
+
+)
+
+select * from counted
+where silver_count < {{ var("minimum_silver_share") }} * bronze_count

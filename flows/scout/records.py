@@ -1,0 +1,138 @@
+"""What this domain's things are called and what shape they have."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import BinaryIO, NamedTuple
+from uuid import UUID
+
+from flows._shared.errors import PermanentError, TransientError
+
+
+class Entity(Enum):
+    """What the payloads of a file describe."""
+
+    TRANSACTION = "transaction"
+    PRODUCT = "product"
+
+
+class Payload(NamedTuple):
+    """One JSON value as text that PostgreSQL accepts, from a line (counted from 1) of a file."""
+
+    line_number: int
+    text: str
+
+
+class Quarantined(NamedTuple):
+    """A row that cannot become a payload; ``text`` is the row as far as it is kept."""
+
+    line_number: int
+    reason: str
+    detail: str
+    text: str
+
+
+Row = Payload | Quarantined
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file to ingest. ``open`` gives its bytes from the beginning, as often as it is called."""
+
+    name: str
+    source: str
+    open: Callable[[], BinaryIO]
+
+
+@dataclass(frozen=True)
+class FileFacts:
+    """What a first pass over a file's bytes finds."""
+
+    sha256: str
+    bytes_read: int
+    encoding: str
+
+
+@dataclass(frozen=True)
+class FileCounts:
+    """How the ingestion of one file ended; ``rows_read = rows_loaded + rows_quarantined``."""
+
+    name: str
+    entity: Entity
+    is_new: bool
+    rows_read: int = 0
+    rows_loaded: int = 0
+    rows_quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class QualityMeasures:
+    """What one table holds: shares from 0 to 100, age of its newest row (None when empty)."""
+
+    table: str
+    rows: int
+    completeness: float
+    uniqueness: float
+    age_hours: float | None
+
+
+@dataclass(frozen=True)
+class QualityScore:
+    """The score of one table, 0 to 100."""
+
+    measures: QualityMeasures
+    timeliness: float
+    score: float
+
+
+@dataclass(frozen=True)
+class EmbeddingEndpoint:
+    """An OpenAI-compatible endpoint. ``url`` ends before ``/embeddings``; ``key`` is secret."""
+
+    url: str
+    model: str
+    key: str | None = field(default=None, repr=False)
+
+
+@dataclass(frozen=True)
+class TextToEmbed:
+    """One transaction's sentence."""
+
+    id: UUID
+    text: str
+
+
+class FolderUnreadableError(PermanentError):
+    """The folder with the files to ingest cannot be listed."""
+
+
+class FileUnreadableError(PermanentError):
+    """A file cannot be taken apart into rows at all."""
+
+
+class FilesFailedError(PermanentError):
+    """Some files did not load; the others did, and the layers were built from them."""
+
+
+class DriveRefusedError(PermanentError):
+    """Google Drive refuses: credentials, permissions, or a folder that is not there."""
+
+
+class DriveUnavailableError(TransientError):
+    """Google Drive did not answer, or asked to come back later."""
+
+
+class EmbeddingsRefusedError(PermanentError):
+    """The embeddings endpoint refuses, or answers something else than vectors."""
+
+
+class EmbeddingsUnavailableError(TransientError):
+    """The embeddings endpoint did not answer, or asked to come back later."""
+
+
+class EmbeddingsUnconfiguredError(PermanentError):
+    """The block of the embeddings endpoint does not describe one."""
+
+
+class LayerMissingError(PermanentError):
+    """A layer that is needed was not built yet."""

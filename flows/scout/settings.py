@@ -1,0 +1,96 @@
+"""What an operator may turn: the form that the Prefect UI shows."""
+
+from datetime import date
+from typing import Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class QualitySettings(BaseModel):
+    """What a data-quality score is made of; scores and their parts go from 0 to 100."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    completeness_weight: float = Field(0.4, ge=0, description="Weight of critical fields filled.")
+    uniqueness_weight: float = Field(0.3, ge=0, description="Weight of keys that occur once.")
+    timeliness_weight: float = Field(0.3, ge=0, description="Weight of the age of the newest row.")
+    points_lost_per_hour: float = Field(5.0, ge=0, description="Timeliness lost per hour of age.")
+    alert_below: float = Field(80.0, ge=0, le=100, description="A score below this is a warning.")
+
+    @model_validator(mode="after")
+    def _weighs_something(self) -> Self:
+        if not self.completeness_weight + self.uniqueness_weight + self.timeliness_weight:
+            raise ValueError("at least one weight must be above 0")
+        return self
+
+
+class EmbeddingSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_block: str = Field(
+        default="scout-postgres",
+        description="Name of the SqlAlchemyConnector block of the database with the layers.",
+    )
+    endpoint_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the Secret block of an OpenAI-compatible endpoint, as JSON: "
+            '{"url": "https://host/v1", "model": "...", "key": "..."}.'
+        ),
+    )
+    use_hashing: bool = Field(
+        default=False,
+        description=(
+            "Without an endpoint: embed by hashing words. Deterministic and free; it finds shared "
+            "words, not meanings. Its vectors are labelled `hashing-<dimension>`."
+        ),
+    )
+    dimension: int = Field(
+        default=256, ge=1, le=2000, description="Length of the vectors; HNSW indexes at most 2000."
+    )
+    batch_size: int = Field(default=256, ge=1, le=2048, description="Texts sent at a time.")
+    timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for one answer.")
+
+
+class ScoutSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_block: str = Field(
+        default="scout-postgres",
+        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
+    )
+    folder: str | None = Field(
+        default=None,
+        description=(
+            "Folder with CSV and JSON files, a path or the URL of an object store. Files with "
+            "`product` in their name hold products, all others transactions."
+        ),
+    )
+    drive_folder_id: str | None = Field(
+        default=None,
+        pattern=r"^[A-Za-z0-9_-]+$",
+        description="Id of a Google Drive folder; its new and changed files are read.",
+    )
+    drive_credentials_block: str = Field(
+        default="scout-drive",
+        description="Name of the GcpCredentials block with the service account that may read it.",
+    )
+    drive_api_url: str = Field(
+        default="https://www.googleapis.com", description="Where the Drive API is."
+    )
+    fallback_encoding: str = Field(
+        default="cp1252",
+        description="How a file without byte order mark is read when it is not UTF-8.",
+    )
+    sample_payloads: int | None = Field(
+        default=None,
+        gt=0,
+        description="Instead of reading a source, generate and load this many sample payloads.",
+    )
+    sample_seed: int = Field(default=1, description="Seed of the generated sample.")
+    sample_end: date | None = Field(
+        default=None, description="Last day of the sample. Default: the last day before this month."
+    )
+    quality: QualitySettings = Field(
+        default=QualitySettings(), description="How the layers are scored after a build."
+    )

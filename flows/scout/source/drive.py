@@ -1,0 +1,197 @@
+"""Google Drive (API v3) as a folder of files, of which only new and changed ones are read.
+
+The first run lists the folder; later runs ask for the changes since a page token, which is kept
+with the raw tables and moved on only once everything up to it was loaded.
+"""
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, cast
+
+import httpx
+import jwt
+
+from flows.scout.records import DriveRefusedError, DriveUnavailableError, SourceFile
+from flows.scout.rules import is_readable
+
+SCOPE = "https://www.googleapis.com/auth/drive.readonly"
+TOKEN_LIFETIME_SECONDS = 3600
+GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
+SHEET = "application/vnd.google-apps.spreadsheet"
+FILE_FIELDS = "id,name,mimeType,parents,trashed,modifiedTime"
+RATE_LIMITED = ("rateLimitExceeded", "userRateLimitExceeded")
+REMEDY = "Share the folder with the service account and check the settings of Drive"
+
+
+@dataclass(frozen=True)
+class DriveFile:
+    """One file of the folder; a spreadsheet of Google's own is read as CSV."""
+
+    id: str
+    name: str
+    is_sheet: bool
+
+
+@dataclass(frozen=True)
+class Changed:
+    """Files to read, and the page token that is right once they are loaded."""
+
+    files: tuple[DriveFile, ...]
+    left_alone: tuple[str, ...]
+    page_token: str
+
+
+class Drive:
+    """Reads one folder.
+
+    Raises, from every method:
+        DriveUnavailableError: no answer, or Drive asks to come back later.
+        DriveRefusedError: Drive refuses.
+    """
+
+    def __init__(self, client: httpx.Client, token: str, api_url: str) -> None:
+        self._client = client
+        self._headers = {"Authorization": f"Bearer {token}"}
+        self._url = f"{api_url.rstrip('/')}/drive/v3"
+
+    def changed(self, folder_id: str, page_token: str | None) -> Changed:
+        """What is new in the folder since a token; everything when there is none."""
+        if page_token is None:
+            # Asked before listing: what changes meanwhile is read twice rather than never.
+            start = self._get("/changes/startPageToken", {})["startPageToken"]
+            return self._sorted_out(self._list(folder_id), str(start))
+        found, token = [], page_token
+        while True:
+            page = self._get(
+                "/changes",
+                {
+                    "pageToken": token,
+                    "pageSize": "1000",
+                    "fields": "nextPageToken,newStartPageToken,"
+                    f"changes(fileId,removed,file({FILE_FIELDS}))",
+                },
+            )
+            for change in page.get("changes", []):
+                file = change.get("file") or {}
+                is_gone = change.get("removed") or file.get("trashed")
+                if not is_gone and folder_id in file.get("parents", []):
+                    found.append(file)
+            if "nextPageToken" not in page:
+                return self._sorted_out(found, str(page["newStartPageToken"]))
+            token = str(page["nextPageToken"])
+
+    def download(self, file: DriveFile, to: Path) -> None:
+        """Write the file's bytes, a piece at a time."""
+        path, query = f"/files/{file.id}", {"alt": "media"}
+        if file.is_sheet:
+            path, query = f"{path}/export", {"mimeType": "text/csv"}
+        with (
+            _answering(f"Downloading {file.name} from Drive"),
+            self._client.stream(
+                "GET", self._url + path, params=query, headers=self._headers
+            ) as response,
+        ):
+            _check(response, f"Downloading {file.name} from Drive")
+            with to.open("wb") as target:
+                for piece in response.iter_bytes(1 << 20):
+                    target.write(piece)
+
+    def _list(self, folder_id: str) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        query = {
+            "q": f"'{folder_id}' in parents and trashed = false",
+            "fields": f"nextPageToken,files({FILE_FIELDS})",
+            "pageSize": "1000",
+            "orderBy": "modifiedTime",
+        }
+        while True:
+            page = self._get("/files", query)
+            found += page.get("files", [])
+            if "nextPageToken" not in page:
+                return found
+            query["pageToken"] = page["nextPageToken"]
+
+    def _sorted_out(self, found: list[Mapping[str, Any]], page_token: str) -> Changed:
+        # A file that changed several times is one file.
+        newest = {file["id"]: file for file in found}.values()
+        files = [
+            DriveFile(file["id"], file["name"], file.get("mimeType") == SHEET) for file in newest
+        ]
+        wanted = tuple(file for file in files if file.is_sheet or is_readable(file.name))
+        left_alone = tuple(file.name for file in files if file not in wanted)
+        return Changed(wanted, left_alone, page_token)
+
+    def _get(self, path: str, query: Mapping[str, str]) -> Any:
+        with _answering("Asking Drive for files"):
+            response = self._client.get(self._url + path, params=query, headers=self._headers)
+            _check(response, "Asking Drive for files")
+            return response.json()
+
+
+def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str:
+    """An access token for a service account (the content of its JSON key).
+
+    Raises:
+        DriveRefusedError: the key is none, or Google refuses it.
+        DriveUnavailableError: no answer.
+    """
+    attempted = "Signing in to Google Drive"
+    now = int(time.time())
+    try:
+        address = service_account["token_uri"]
+        claims = {
+            "iss": service_account["client_email"],
+            "scope": SCOPE,
+            "aud": address,
+            "iat": now,
+            "exp": now + TOKEN_LIFETIME_SECONDS,
+        }
+        assertion = jwt.encode(claims, service_account["private_key"], algorithm="RS256")
+    except (KeyError, ValueError, TypeError, jwt.PyJWTError):
+        raise DriveRefusedError(
+            attempted,
+            "the block holds no service account key",
+            "Save the JSON key of a service account as a GcpCredentials block",
+        ) from None
+    with _answering(attempted):
+        response = client.post(address, data={"grant_type": GRANT, "assertion": assertion})
+        _check(response, attempted)
+        return str(response.json()["access_token"])
+
+
+def source_file(file: DriveFile, path: Path) -> SourceFile:
+    name = file.name if not file.is_sheet else f"{file.name}.csv"
+    return SourceFile(name, "google_drive", partial(_open, path))
+
+
+def _open(path: Path) -> BinaryIO:
+    return cast(BinaryIO, path.open("rb"))
+
+
+@contextmanager
+def _answering(attempted: str) -> Iterator[None]:
+    try:
+        yield
+    except httpx.TransportError as error:
+        raise DriveUnavailableError(
+            attempted, f"no answer ({type(error).__name__})", "Nothing is lost: run again"
+        ) from None
+    except (ValueError, KeyError) as error:
+        raise DriveRefusedError(
+            attempted, f"its answer cannot be read ({type(error).__name__})", REMEDY
+        ) from None
+
+
+def _check(response: httpx.Response, attempted: str) -> None:
+    if response.status_code == 200:
+        return
+    said = response.read().decode("utf-8", "replace")[:300]
+    is_limited = response.status_code == 403 and any(word in said for word in RATE_LIMITED)
+    seen = f"it answered {response.status_code}: {said}"
+    if response.status_code >= 500 or response.status_code == 429 or is_limited:
+        raise DriveUnavailableError(attempted, seen, "Nothing is lost: run again")
+    raise DriveRefusedError(attempted, seen, REMEDY)

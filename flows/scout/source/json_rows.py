@@ -1,0 +1,160 @@
+"""JSON as it is exported: an array of values, a value per line, or values one after the other."""
+
+import json
+from collections.abc import Iterator
+from typing import TextIO
+
+from flows.scout.records import Payload, Quarantined, Row
+from flows.scout.rules import why_unstorable
+
+CHUNK_CHARACTERS = 1 << 16
+MAX_VALUE_CHARACTERS = 16 << 20
+KEPT_CHARACTERS = 10_000
+BLANK = " \t\r\n"
+_decoder = json.JSONDecoder()
+
+
+def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[Row]:
+    """Payloads as their text stands in the file.
+
+    A broken line costs that line. In an array or a sequence of values nothing after a broken value
+    can be told apart: the rest of the file is one quarantined row.
+
+    Args:
+        value_per_line: what the name of the file promises; otherwise its beginning decides.
+    """
+    number, first = 1, text.readline(CHUNK_CHARACTERS)
+    while first and not first.strip(BLANK):
+        number, first = number + 1, text.readline(CHUNK_CHARACTERS)
+    if value_per_line or not _goes_on(first):
+        yield from _lines(text, first, number)
+    else:
+        yield from _Values(text, first, number)
+
+
+def _goes_on(first_line: str) -> bool:
+    """Whether a value begins on this line that ends on another, or an array of payloads does."""
+    stripped = first_line.strip(BLANK)
+    if stripped.startswith("["):
+        return True
+    try:
+        _decoder.decode(stripped)
+    except json.JSONDecodeError as error:
+        return stripped.startswith("{") and error.pos >= len(stripped) - 1
+    except RecursionError:
+        return False
+    return False
+
+
+def _lines(text: TextIO, line: str, number: int) -> Iterator[Row]:
+    while line:
+        if not line.endswith("\n") and len(line) < MAX_VALUE_CHARACTERS:
+            line += text.readline(MAX_VALUE_CHARACTERS - len(line))
+        if not line.endswith("\n") and len(line) >= MAX_VALUE_CHARACTERS:
+            _skip_line(text)
+            yield _aside(number, "too_long", f"over {MAX_VALUE_CHARACTERS} characters", line)
+        elif value := line.strip(BLANK):
+            yield _row(number, value)
+        number += 1
+        line = text.readline(CHUNK_CHARACTERS)
+
+
+def _skip_line(text: TextIO) -> None:
+    while (rest := text.readline(CHUNK_CHARACTERS)) and not rest.endswith("\n"):
+        continue
+
+
+class _Values:
+    """The values of an array or of a sequence, in a buffer that holds about one of them."""
+
+    def __init__(self, text: TextIO, start: str, line_number: int) -> None:
+        self._text = text
+        self._buffer = start
+        self._at = 0
+        self._line_number = line_number
+        self._is_ended = False
+
+    def __iter__(self) -> Iterator[Row]:
+        in_array = self._peek() == "["
+        if in_array:
+            self._advance(self._at + 1)
+        is_first = True
+        while mark := self._peek():
+            if in_array and mark == "]":
+                self._advance(self._at + 1)
+                in_array = False
+                if self._peek():
+                    yield self._rest("something follows the end of the array")
+                return
+            if in_array and not is_first:
+                if mark != ",":
+                    yield self._rest("no comma between two values")
+                    return
+                self._advance(self._at + 1)
+                self._peek()
+            end = self._end_of_value()
+            if isinstance(end, str):
+                yield self._rest(end)
+                return
+            yield _row(self._line_number, self._buffer[self._at : end])
+            self._advance(end)
+            is_first = False
+        if in_array:
+            yield _aside(self._line_number, "invalid_json", "the array is not closed", "")
+
+    def _peek(self) -> str:
+        """The next character that is not blank, empty at the end of the file."""
+        while True:
+            end = self._at
+            while end < len(self._buffer) and self._buffer[end] in BLANK:
+                end += 1
+            self._advance(end)
+            if self._at < len(self._buffer):
+                return self._buffer[self._at]
+            if not self._read(CHUNK_CHARACTERS):
+                return ""
+
+    def _advance(self, end: int) -> None:
+        self._line_number += self._buffer.count("\n", self._at, end)
+        self._at = end
+
+    def _read(self, size: int) -> bool:
+        more = self._text.read(size)
+        self._buffer, self._at = self._buffer[self._at :] + more, 0
+        self._is_ended = not more
+        return bool(more)
+
+    def _end_of_value(self) -> int | str:
+        """Where the value that begins here ends, or why it does not."""
+        while True:
+            problem = "it goes on past the end of what is read"
+            try:
+                _, end = _decoder.raw_decode(self._buffer, self._at)
+                # A number at the end of the buffer may have more digits.
+                if end < len(self._buffer) or self._is_ended:
+                    return end
+            except RecursionError:
+                return "nested too deep to be read"
+            except ValueError as error:
+                problem = str(error)
+            held = len(self._buffer) - self._at
+            if held >= MAX_VALUE_CHARACTERS or self._is_ended:
+                return problem
+            self._read(max(held, CHUNK_CHARACTERS))
+
+    def _rest(self, detail: str) -> Quarantined:
+        return _aside(
+            self._line_number,
+            "invalid_json",
+            f"{detail}; the rest of the file from here",
+            self._buffer[self._at :],
+        )
+
+
+def _row(number: int, value: str) -> Row:
+    problem = why_unstorable(value)
+    return _aside(number, *problem, value) if problem else Payload(number, value)
+
+
+def _aside(number: int, reason: str, detail: str, text: str) -> Quarantined:
+    return Quarantined(number, reason, detail, text[:KEPT_CHARACTERS])

@@ -1,0 +1,448 @@
+"""Scout's layers on a mess of payloads, against a judge and figures written apart from the SQL."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
+from itertools import count
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import pandas as pd
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from flows.scout import raw
+from flows.scout.records import Entity, FileFacts, Payload
+from flows.scout.sample import POISON, products, transactions
+from tests.dbt_projects.warehouse import Warehouse, install_packages
+
+AS_OF = date(2026, 10, 31)
+SIZE = 200_000
+EARLY = datetime(2026, 10, 30, 2, tzinfo=UTC)
+LATE = datetime(2026, 11, 1, 2, tzinfo=UTC)
+# Arrives last and says it was ingested first: a re-sent batch of the past.
+PAST = datetime(2026, 10, 29, 2, tzinfo=UTC)
+MANILA = ZoneInfo("Asia/Manila")
+MODELS_ONLY = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
+GOOD = {"success", "pass", "no-op"}
+CATEGORIES = {
+    name.lower(): name
+    for name in (
+        *("Travel", "Meals", "Supplies", "Equipment", "Services", "Utilities", "Other"),
+        "Uncategorized",
+    )
+}
+TABLES = {
+    "bronze.bronze_transactions": "id",
+    "bronze.bronze_products": "id",
+    "silver.silver_validated_transactions": "id",
+    "silver.silver_rejected_transactions": "bronze_id",
+    "silver.silver_products": "id",
+    "gold.gold_monthly_summary": "month, category, currency",
+    "gold.gold_category_trends": "week, category, currency",
+    "platinum.platinum_transaction_embeddings": "id",
+    "platinum.platinum_product_recommendations": "product_id",
+}
+MOMENTS_OF_BUILDS = "created_at, validated_at, rejected_at, calculated_at, silver_through"
+
+_batches = count()
+
+
+def load(url: str, payloads: list[Any], at: datetime, entity: Entity = Entity.TRANSACTION) -> None:
+    number = next(_batches)
+    facts = FileFacts(sha256=f"batch-{number}", bytes_read=0, encoding="utf-8")
+    rows = [Payload(line, json.dumps(each)) for line, each in enumerate(payloads, start=1)]
+    with psycopg.connect(url, autocommit=True) as connection:
+        counts = raw.load_file(
+            connection, entity, f"batch-{number}", "json_upload", facts, "test", at, lambda: rows
+        )
+    assert counts.rows_loaded == len(payloads)
+
+
+def build(warehouse: Warehouse, *options: str) -> None:
+    statuses = warehouse.dbt("build", *options)
+    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
+
+
+def contents(warehouse: Warehouse) -> dict[str, tuple[Any, ...]]:
+    """Row count and hash of each relation, without the moments of builds."""
+    return {
+        relation: warehouse.query(
+            f"select count(*), md5(string_agg(cast(to_jsonb(t) - array_remove(string_to_array("
+            f"'{MOMENTS_OF_BUILDS}', ', '), null) as text), '|' order by {key})) from {relation} t"
+        )[0]
+        for relation, key in TABLES.items()
+    }
+
+
+@dataclass(frozen=True)
+class Built:
+    """The mess, built in three steps, and what the tables held after each."""
+
+    warehouse: Warehouse
+    batches: tuple[tuple[datetime, list[Any]], ...]
+    stepwise: dict[str, tuple[Any, ...]]
+    again: dict[str, tuple[Any, ...]]
+    refreshed: dict[str, tuple[Any, ...]]
+
+
+@pytest.fixture(scope="module")
+def empty_warehouse(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    url = postgres.create_database("scout_layers")
+    state = tmp_path_factory.mktemp("dbt")
+    install_packages("scout", state)
+    with psycopg.connect(url, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+    yield Warehouse("scout", url, state, json.dumps({"as_of_date": AS_OF.isoformat()}))
+    postgres.drop_database("scout_layers")
+
+
+EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
+    ("leap day", {"date": "2024-02-29"}, "2024-02-29"),
+    ("no leap day", {"date": "2025-02-29"}, "invalid_date"),
+    ("month 13", {"date": "2025-13-01"}, "invalid_date"),
+    ("day 0", {"date": "2025-01-00"}, "invalid_date"),
+    ("year 0", {"date": "0000-01-01"}, "invalid_date"),
+    ("evening in UTC is tomorrow in Manila", {"date": "2026-01-31T23:30:00Z"}, "2026-02-01"),
+    ("an offset", {"date": "2026-01-31 23:30:00+08:00"}, "2026-01-31"),
+    ("no offset", {"date": "2026-01-31T23:30:00"}, "2026-01-31"),
+    ("hour 24", {"date": "2026-01-31T24:00:00"}, "invalid_date"),
+    ("30 February at noon", {"date": "2026-02-30T12:00:00Z"}, "invalid_date"),
+    ("without dashes", {"date": "20260131"}, "2026-01-31"),
+    ("a number", {"date": 20260131}, "2026-01-31"),
+    ("slashes", {"date": "1/31/2026"}, "2026-01-31"),
+    ("day before month", {"date": "31/01/2026"}, "invalid_date"),
+    ("year before slashes", {"date": "2026/1/31"}, "2026-01-31"),
+    ("a spreadsheet's day", {"date": "46053"}, "2026-01-31"),
+    ("a spreadsheet's moment", {"date": 46053.75}, "2026-01-31"),
+    ("digits of another script", {"date": "２０２６-01-31"}, "invalid_date"),
+    ("blank", {"date": " \t"}, "missing_date"),
+    ("oldest allowed", {"date": "2023-10-30"}, "2023-10-30"),
+    ("a day too old", {"date": "2023-10-29"}, "too_old"),
+    ("today in Manila", {"date": "2026-10-30"}, "2026-10-30"),
+    ("tomorrow", {"date": "2026-10-31"}, "future_date"),
+    ("thousands", {"amount": "1,234,567.89"}, "1234567.89"),
+    ("decimal comma", {"amount": "1.234,5"}, "1234.50"),
+    ("only a decimal comma", {"amount": "12,50"}, "12.50"),
+    ("wrong grouping", {"amount": "12,34,567"}, "invalid_amount"),
+    ("rounded to nothing", {"amount": "0.004"}, "amount_not_positive"),
+    ("rounded up", {"amount": "0.005"}, "0.01"),
+    ("just below the limit", {"amount": 9999999.99}, "9999999.99"),
+    ("rounded to the limit", {"amount": "9999999.995"}, "amount_too_large"),
+    ("exponent as text", {"amount": "1e3"}, "invalid_amount"),
+    ("exponent as number", {"amount": 1e3}, "1000.00"),
+    ("not a number", {"amount": "NaN"}, "invalid_amount"),
+    ("digits of another script again", {"amount": "١٢٣"}, "invalid_amount"),
+    ("an object", {"amount": {"value": 1}}, "missing_amount"),
+    ("small letters", {"currency": " usd "}, "USD"),
+    ("a symbol", {"currency": "₱"}, "invalid_currency"),
+    ("no vendor", {"vendor_id": " "}, "missing_vendor"),
+    ("vendor as number", {"vendor_id": 7}, "accepted"),
+)
+
+
+# A currency of its own, with a month left out.
+GAPS = (("2025-05-10", "100"), ("2026-03-10", "80"), ("2026-05-10", "50"), ("2026-05-11", "70"))
+
+
+def gap_payloads() -> list[dict[str, Any]]:
+    return [
+        {
+            "transaction_id": f"GAP {day}", "date": day, "amount": amount, "currency": "EUR",
+            "category": "Travel", "vendor_id": "V1",
+        }
+        for day, amount in GAPS
+    ]  # fmt: skip
+
+
+def edge_payloads() -> list[dict[str, Any]]:
+    plain = {"date": "2026-01-05", "amount": "5.00", "currency": "PHP", "vendor_id": "V1"}
+    return [{**plain, "transaction_id": f"EDGE {name}", **changes} for name, changes, _ in EDGES]
+
+
+@pytest.fixture(scope="module")
+def built(empty_warehouse: Warehouse) -> Built:
+    warehouse = empty_warehouse
+    mess = list(transactions(SIZE - len(POISON) - len(EDGES) - len(GAPS), 3, AS_OF)) + list(POISON)
+    half, tenth = SIZE // 2, SIZE // 10
+    batches = (
+        (EARLY, edge_payloads() + gap_payloads() + mess[:half]),
+        (LATE, mess[half:-tenth]),
+        (PAST, mess[-tenth:]),
+    )
+    for number, (at, payloads) in enumerate(batches):
+        load(warehouse.url, payloads, at)
+        load(warehouse.url, list(products(400, seed=number)), at, Entity.PRODUCT)
+        build(warehouse, *MODELS_ONLY)
+    stepwise = contents(warehouse)
+    build(warehouse)
+    again = contents(warehouse)
+    build(warehouse, "--full-refresh", *MODELS_ONLY)
+    return Built(warehouse, batches, stepwise, again, contents(warehouse))
+
+
+def judge(payload: Any, ingested_at: datetime) -> tuple[str | None, dict[str, Any]]:
+    """Why a payload is rejected, or None, and its values; in plain Python, apart from the SQL."""
+    if not isinstance(payload, dict):
+        return "not_an_object", {}
+
+    def text(key: str) -> str | None:
+        value = payload.get(key)
+        if value is None or isinstance(value, dict | list):
+            return None
+        return (json.dumps(value) if not isinstance(value, str) else value).strip() or None
+
+    values: dict[str, Any] = {key: text(key) for key in ("vendor_id", "employee_id", "cost_center")}
+    today = ingested_at.astimezone(MANILA).date()
+    if (transaction_id := text("transaction_id")) is None:
+        return "missing_transaction_id", values
+    values["transaction_id"] = transaction_id
+    if (written := text("date")) is None:
+        return "missing_date", values
+    if (day := _day(written)) is None:
+        return "invalid_date", values
+    if day > today:
+        return "future_date", values
+    if day < today - timedelta(days=1096):
+        return "too_old", values
+    if (figure := text("amount")) is None:
+        return "missing_amount", values
+    if (amount := _money(figure)) is None:
+        return "invalid_amount", values
+    if amount <= 0:
+        return "amount_not_positive", values
+    if amount >= 10_000_000:
+        return "amount_too_large", values
+    currency = (text("currency") or "PHP").upper()
+    if not (len(currency) == 3 and currency.isascii() and currency.isalpha()):
+        return "invalid_currency", values
+    if values["vendor_id"] is None:
+        return "missing_vendor", values
+    tax = _money(text("tax_amount") or "0")
+    if tax is None:
+        return "invalid_tax_amount", values
+    category = text("category")
+    named = CATEGORIES.get(category.lower(), "Other") if category else "Uncategorized"
+    return None, values | {
+        "day": day, "amount": amount, "tax": tax, "currency": currency, "category": named,
+    }  # fmt: skip
+
+
+def _day(written: str) -> date | None:
+    if not written.isascii():
+        return None
+    if written.replace(".", "", 1).isdigit() and len(written.split(".")[0]) == 5:
+        return date(1899, 12, 30) + timedelta(days=int(written.split(".")[0]))
+    for form in ("%Y-%m-%d", "%m/%d/%Y", "%Y%m%d", "%Y/%m/%d"):
+        try:
+            return datetime.strptime(written, form).date()
+        except ValueError:
+            continue
+    try:
+        moment = datetime.fromisoformat(written)
+    except ValueError:
+        return None
+    return (moment.astimezone(MANILA) if moment.tzinfo else moment).date()
+
+
+def _money(figure: str) -> Decimal | None:
+    whole, comma, end = figure.rpartition(",")
+    if comma and len(end) <= 2:
+        figure = f"{whole.replace('.', '')}.{end}"
+    elif comma:
+        groups = figure.split(".")[0].lstrip("-").split(",")
+        if not 1 <= len(groups[0]) <= 3 or any(len(group) != 3 for group in groups[1:]):
+            return None
+        figure = figure.replace(",", "")
+    if not figure.isascii() or set(figure) - set("0123456789.+-") or len(figure) > 60:
+        return None
+    try:
+        return Decimal(figure).quantize(Decimal("0.01"), ROUND_HALF_UP)
+    except InvalidOperation:
+        return None
+
+
+@pytest.fixture(scope="module")
+def judged(built: Built) -> tuple[Counter[str], pd.DataFrame]:
+    """How many payloads end where, and the transactions that must be in silver."""
+    places: Counter[str] = Counter()
+    newest: dict[str, tuple[tuple[datetime, int], dict[str, Any]]] = {}
+    number = 0
+    for at, payloads in built.batches:
+        for payload in payloads:
+            number += 1
+            reason, values = judge(payload, at)
+            if reason:
+                places[reason] += 1
+                continue
+            standing = newest.get(values["transaction_id"])
+            places["superseded"] += standing is not None
+            if standing is None or standing[0] < (at, number):
+                newest[values["transaction_id"]] = ((at, number), values)
+    frame = pd.DataFrame([values for _, values in newest.values()])
+    frame["amount"] = frame["amount"].map(lambda amount: int(amount * 100))
+    frame["tax"] = frame["tax"].map(lambda tax: int(tax * 100))
+    frame["day"] = pd.to_datetime(frame["day"])
+    return places, frame
+
+
+def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
+    built: Built, judged: tuple[Counter[str], pd.DataFrame]
+) -> None:
+    found = built.warehouse.query(
+        """
+        with places as (
+            select bronze_id, 'silver' as place from silver.silver_validated_transactions
+            union all
+            select bronze_id, rejection_reason from silver.silver_rejected_transactions
+        )
+        select coalesce(place, 'lost'), count(*), count(distinct raw.id)
+        from scout.raw_transaction_ingestion as raw
+        left join places on places.bronze_id = cast(md5('transaction:' || raw.id) as uuid)
+        group by 1
+        """
+    )
+    assert sum(rows for _, rows, _ in found) == SIZE
+    assert sum(payloads for *_, payloads in found) == SIZE
+    expected, accepted = judged
+    assert {place: rows for place, rows, _ in found} == {**expected, "silver": len(accepted)}
+
+
+def test_built_in_steps_equals_built_from_nothing(built: Built) -> None:
+    assert built.stepwise == built.refreshed
+    assert all(rows > 0 for rows, _ in built.stepwise.values())
+
+
+def test_built_twice_equals_built_once(built: Built) -> None:
+    assert built.again == built.stepwise
+
+
+@pytest.mark.parametrize(("name", "expected"), [(name, expected) for name, _, expected in EDGES])
+def test_a_value_at_the_edge_is_read_or_refused_as_expected(
+    built: Built, name: str, expected: str
+) -> None:
+    quoted = f"EDGE {name}".replace("'", "''")
+    found = built.warehouse.query(
+        f"""
+        select cast(transaction_date as text), cast(amount as text), currency, 'accepted'
+        from silver.silver_validated_transactions where transaction_id = '{quoted}'
+        union all
+        select rejection_reason, '', '', ''
+        from silver.silver_rejected_transactions where transaction_id = '{quoted}'
+        """
+    )
+    assert len(found) == 1
+    assert expected in found[0]
+
+
+def test_monthly_figures_equal_a_computation_in_pandas(
+    built: Built, judged: tuple[Counter[str], pd.DataFrame]
+) -> None:
+    frame = judged[1]
+    frame = frame[frame["day"] <= pd.Timestamp(AS_OF)]
+    frame = frame.assign(month=frame["day"].dt.to_period("M"))
+    keys = ["month", "category", "currency"]
+    figures = frame.groupby(keys).agg(
+        transactions=("amount", "size"),
+        vendors=("vendor_id", "nunique"),
+        employees=("employee_id", "nunique"),
+        centers=("cost_center", "nunique"),
+        total=("amount", "sum"),
+        least=("amount", "min"),
+        most=("amount", "max"),
+        median=("amount", "median"),
+        tax=("tax", "sum"),
+    )
+    totals = figures["total"].to_dict()
+    expected = {}
+    for (month, category, currency), row in figures.iterrows():
+        if month <= pd.Period(AS_OF, "M") - 24:
+            continue
+        before = totals.get((month - 1, category, currency))
+        year_before = totals.get((month - 12, category, currency))
+        expected[(str(month), category, currency)] = (
+            *(int(row[name]) for name in ("transactions", "vendors", "employees", "centers")),
+            *(int(row[name]) for name in ("total", "least", "most")),
+            float(row["median"]) / 100,
+            int(row["tax"]),
+            _growth(row["total"], before),
+            _growth(row["total"], year_before),
+        )
+    found = built.warehouse.query(
+        """
+        select to_char(month, 'YYYY-MM'), category, currency, transaction_count, unique_vendors,
+            unique_employees, unique_cost_centers, cast(total_amount * 100 as bigint),
+            cast(min_amount * 100 as bigint), cast(max_amount * 100 as bigint),
+            cast(median_amount as double precision), cast(total_tax * 100 as bigint),
+            cast(mom_growth_pct as double precision), cast(yoy_growth_pct as double precision)
+        from gold.gold_monthly_summary
+        """
+    )
+    assert {row[:3]: pytest.approx(row[3:], abs=1e-3) for row in found} == expected
+    assert len(expected) > 200
+    assert any(values[-1] is None for values in expected.values())
+    assert any(values[-1] is not None for values in expected.values())
+
+
+def _growth(current: float, previous: float | None) -> float | None:
+    return None if not previous else (current - previous) / previous * 100
+
+
+def test_growth_is_over_the_month_before_and_not_over_the_row_before(built: Built) -> None:
+    assert built.warehouse.query(
+        """
+        select to_char(month, 'YYYY-MM'), cast(total_amount as text),
+            cast(prev_month_amount as text),
+            cast(prev_year_amount as text), cast(yoy_growth_pct as double precision)
+        from gold.gold_monthly_summary where currency = 'EUR' order by 1
+        """
+    ) == [
+        ("2025-05", "100.00", None, None, None),
+        ("2026-03", "80.00", None, None, None),
+        ("2026-05", "120.00", None, "100.00", 20.0),
+    ]
+
+
+def test_weekly_figures_equal_a_computation_in_pandas(
+    built: Built, judged: tuple[Counter[str], pd.DataFrame]
+) -> None:
+    frame = judged[1]
+    frame = frame[frame["day"] <= pd.Timestamp(AS_OF)]
+    frame = frame.assign(week=frame["day"] - pd.to_timedelta(frame["day"].dt.day_of_week, unit="D"))
+    first_week = pd.Timestamp(AS_OF) - timedelta(days=AS_OF.weekday()) - timedelta(weeks=51)
+    expected = {}
+    for (category, currency), series in frame.groupby(["category", "currency"]):
+        totals = series.groupby("week")["amount"].sum() / 100
+        for week, total in totals.items():
+            if week < first_week:
+                continue
+            recent = totals[(totals.index > week - timedelta(weeks=4)) & (totals.index <= week)]
+            age = (week - totals.index.min()).days // 7 + 1
+            earlier = totals[(totals.index < week) & (totals.index >= week - timedelta(weeks=52))]
+            is_complete = week + timedelta(days=6) <= pd.Timestamp(AS_OF)
+            is_anomaly = (
+                is_complete
+                and len(earlier) >= 8
+                and abs(total - earlier.mean()) > 2 * earlier.std(ddof=1)
+            )
+            expected[(week.date(), category, currency)] = (
+                float(total),
+                float(recent.sum() / min(4, age)),
+                _growth(total, totals.get(week - timedelta(weeks=1))),
+                bool(is_anomaly),
+            )
+    found = built.warehouse.query(
+        """
+        select week, category, currency, cast(total_amount as double precision),
+            cast(ma_4week as double precision), cast(wow_pct_change as double precision), is_anomaly
+        from gold.gold_category_trends
+        """
+    )
+    assert {row[:3]: pytest.approx(row[3:], abs=1e-3) for row in found} == expected
+    assert {values[-1] for values in expected.values()} == {True, False}

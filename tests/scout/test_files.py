@@ -1,0 +1,266 @@
+"""Files as people send them: every row is loaded or quarantined, once, with its line and reason."""
+
+import csv
+import json
+import tracemalloc
+import uuid
+from collections.abc import Callable, Iterator
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import psycopg
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows.scout import raw
+from flows.scout.records import (
+    FileCounts,
+    FolderUnreadableError,
+    Payload,
+    Quarantined,
+    Row,
+    SourceFile,
+)
+from flows.scout.rules import entity_of
+from flows.scout.sample import write_sample
+from flows.scout.source import examine, list_files, read_rows
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+Load = Callable[[SourceFile], FileCounts]
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+        yield connection
+
+
+@pytest.fixture
+def load(connection: psycopg.Connection) -> Load:
+    def load(file: SourceFile) -> FileCounts:
+        facts = examine(file, "cp1252")
+        return raw.load_file(
+            connection, entity_of(file.name), file.name, file.source, facts, "batch", NOW,
+            lambda: read_rows(file, facts.encoding),
+        )  # fmt: skip
+
+    return load
+
+
+def file_of(folder: Path, name: str, content: bytes) -> SourceFile:
+    (folder / name).write_bytes(content)
+    return next(file for file in list_files(str(folder))[0] if file.name == name)
+
+
+def rows_of(folder: Path, name: str, content: bytes) -> list[Row]:
+    file = file_of(folder, name, content)
+    return list(read_rows(file, examine(file, "cp1252").encoding))
+
+
+def values(rows: list[Row]) -> list[Any]:
+    return [json.loads(row.text) for row in rows if isinstance(row, Payload)]
+
+
+def aside(rows: list[Row]) -> list[tuple[int, str]]:
+    return [(row.line_number, row.reason) for row in rows if isinstance(row, Quarantined)]
+
+
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [
+        (b"id,amount\n1,2\n", [{"id": "1", "amount": "2"}]),
+        (b"\xef\xbb\xbfid,amount\n1,2\n", [{"id": "1", "amount": "2"}]),
+        (b"Transaction ID;Amount\r\n1;2,50\r\n", [{"transaction_id": "1", "amount": "2,50"}]),
+        (b"id\tname\n1\tCaf\xe9\n", [{"id": "1", "name": "Café"}]),
+        ("id|name\n1|Café\n".encode(), [{"id": "1", "name": "Café"}]),
+        ("id,name\n1,Café\n".encode("utf-16"), [{"id": "1", "name": "Café"}]),
+        (b'id,amount\n1,"1,234.50"\n', [{"id": "1", "amount": "1,234.50"}]),
+        (
+            b'id,text\n1,"two\nlines"\n2,b\n',
+            [{"id": "1", "text": "two\nlines"}, {"id": "2", "text": "b"}],
+        ),
+        (b"\n\nid,text\n\n1,a\n\n\n2,b", [{"id": "1", "text": "a"}, {"id": "2", "text": "b"}]),
+        (b"id,id,\n1,2,3\n", [{"id": "1", "id_2": "2", "column_3": "3"}]),
+        (b'100%,"a""b"\n%s,\\u0000\n', [{"100%": "%s", 'a"b': "\\u0000"}]),
+        (b"", []),
+        (b"id,amount\n", []),
+    ],
+)
+def test_a_dialect_of_csv_is_understood(
+    tmp_path: Path, content: bytes, expected: list[Any]
+) -> None:
+    rows = rows_of(tmp_path, "t.csv", content)
+    assert values(rows) == expected
+    assert aside(rows) == []
+
+
+@pytest.mark.parametrize(
+    ("content", "good", "quarantined"),
+    [
+        (b"a,b\n1,2\n3\n4,5\n", 2, [(3, "ragged_row")]),
+        (b"a,b\n1,2,3\n4,5\n", 1, [(2, "ragged_row")]),
+        (b'a,b\n1,"never closed\n2,x\n3,y\n', 2, [(2, "malformed_csv")]),
+        (b'a,b\n"x"y,2\n3,4\n', 1, [(2, "malformed_csv")]),
+        ("a,b\né,1\nü,2\n".encode() + b"\xff,3\n4,5\n", 3, [(4, "undecodable_bytes")]),
+        (b"a,b\n1\x00,2\n3,4\n", 1, [(2, "unstorable_character")]),
+    ],
+)
+def test_a_bad_row_of_csv_costs_that_row_only(
+    tmp_path: Path, content: bytes, good: int, quarantined: list[tuple[int, str]]
+) -> None:
+    rows = rows_of(tmp_path, "t.csv", content)
+    assert len(values(rows)) == good
+    assert aside(rows) == quarantined
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "good", "quarantined"),
+    [
+        ("t.jsonl", b'{"a": 1}\n\n[1]\n"x"\n', 3, []),
+        ("t.jsonl", b'{"a": 1}\n{"a": \n{"a": 2}', 2, [(2, "invalid_json")]),
+        ("t.jsonl", b'{"a": NaN}\n{"a": "\\u0000"}\n', 0, [(1, "invalid_json"), (2, "unstorable_character")]),  # noqa: E501
+        ("t.jsonl", b'{"a": "\\ud800"}\n{"a": "\\ud83d\\ude00"}\n', 1, [(1, "unstorable_character")]),  # noqa: E501
+        ("t.jsonl", b'{"a": 1e99999}\n"\xc3\xa9\xc3\xa9"\n"\xff"', 1, [(1, "unstorable_number"), (3, "undecodable_bytes")]),  # noqa: E501
+        ("t.jsonl", b"[" * 9000 + b"]" * 9000 + b"\n1\n", 1, [(1, "too_deep")]),
+        ("t.json", b'[{"a": 1},\n {"a": [1, 2]}\n, 12]\n', 3, []),
+        ("t.json", b'{\n "a": 1\n}\n{\n"a": 2}', 2, []),
+        ("t.json", b'{"a": 1}\n{"a": 2}\n', 2, []),
+        ("t.json", b'[{"a": 1}, {"a": oops}, {"a": 3}]', 1, [(1, "invalid_json")]),
+        ("t.json", b'[{"a": 1}\n', 1, [(2, "invalid_json")]),
+        ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
+        ("t.json", b"[]", 0, []),
+        ("t.json", b"", 0, []),
+    ],
+)  # fmt: skip
+def test_json_is_taken_apart_into_payloads(
+    tmp_path: Path, name: str, content: bytes, good: int, quarantined: list[tuple[int, str]]
+) -> None:
+    rows = rows_of(tmp_path, name, content)
+    assert len(values(rows)) == good
+    assert aside(rows) == quarantined
+
+
+def test_what_came_in_is_what_is_loaded_and_quarantined(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    written = write_sample(tmp_path, 3_000, 5, date(2026, 10, 31))
+    counts = [load(file) for file in list_files(str(tmp_path))[0]]
+
+    assert sum(each.rows_quarantined for each in counts) == written.broken_rows
+    assert sum(each.rows_read for each in counts) == written.payloads + written.broken_rows
+    assert connection.execute(
+        """
+        select
+            (select count(*) from scout.raw_transaction_ingestion)
+            + (select count(*) from scout.raw_product_ingestion),
+            (select count(*) from scout.raw_ingestion_quarantine),
+            (select sum(rows_read) from scout.raw_files)
+        """
+    ).fetchone() == (
+        written.payloads,
+        written.broken_rows,
+        written.payloads + written.broken_rows,
+    )
+
+
+def test_a_file_ingested_twice_adds_nothing_under_any_name(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    content = b"transaction_id,amount\n1,2\n3\n"
+    first = load(file_of(tmp_path, "a.csv", content))
+    second = load(file_of(tmp_path, "renamed.csv", content))
+    assert (first.is_new, first.rows_loaded, first.rows_quarantined) == (True, 1, 1)
+    assert (second.is_new, second.rows_read) == (False, 0)
+    assert connection.execute(
+        "select count(*) from scout.raw_transaction_ingestion"
+    ).fetchone() == (1,)
+
+
+def test_a_file_that_breaks_off_leaves_nothing_behind(
+    connection: psycopg.Connection, tmp_path: Path
+) -> None:
+    def breaking() -> Iterator[Row]:
+        yield from (Payload(line, "{}") for line in range(1, 30_000))
+        raise OSError("the disk went away")
+
+    file = file_of(tmp_path, "a.csv", b"a\n1\n")
+    facts = examine(file, "cp1252")
+    with pytest.raises(OSError, match="went away"):
+        raw.load_file(
+            connection, entity_of("a"), "a.csv", "csv_upload", facts, "batch", NOW, breaking
+        )
+    for table in ("raw_transaction_ingestion", "raw_files"):
+        assert connection.execute(f"select count(*) from scout.{table}").fetchone() == (0,)
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    st.lists(
+        st.tuples(*(st.text(st.characters(exclude_categories=["Cs"]), max_size=12),) * 3),
+        max_size=20,
+    )
+)
+def test_any_text_in_csv_arrives_unchanged(
+    connection: psycopg.Connection, load: Load, tmp_path: Path, table: list[tuple[str, ...]]
+) -> None:
+    name = f"{uuid.uuid4().hex}.csv"
+    with (tmp_path / name).open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file, quoting=csv.QUOTE_ALL)
+        writer.writerow(["key", "a", "b", "c"])
+        writer.writerows([name, *row] for row in table)
+    counts = load(next(file for file in list_files(str(tmp_path))[0] if file.name == name))
+    kept = [row for row in table if not any("\0" in field for field in row)]
+    assert counts.rows_read == counts.rows_loaded + counts.rows_quarantined
+    assert counts.rows_loaded == len(kept)
+    found = connection.execute(
+        "select raw_data ->> 'a', raw_data ->> 'b', raw_data ->> 'c' "
+        "from scout.raw_transaction_ingestion where raw_data ->> 'key' = %s order by id",
+        (name,),
+    ).fetchall()
+    assert found == kept
+
+
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
+    def peak(rows: int) -> int:
+        with (tmp_path / name).open("w") as target:
+            if name == "t.csv":
+                target.write("a,b\n" + "".join(f"{n},{'x' * 90}\n" for n in range(rows)))
+            elif name == "t.jsonl":
+                target.writelines(json.dumps({"a": n, "b": "x" * 80}) + "\n" for n in range(rows))
+            else:
+                target.write(
+                    "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
+                )
+        (file,) = list_files(str(tmp_path))[0]
+        tracemalloc.start()
+        facts = examine(file, "cp1252")
+        assert sum(isinstance(row, Payload) for row in read_rows(file, facts.encoding)) == rows
+        measured = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return measured
+
+    peak(1_000)
+    assert peak(90_000) < peak(30_000) * 1.2
+
+
+def test_files_of_an_object_store_are_listed_and_read() -> None:
+    with fsspec.open("memory://scout-inbox/day/transactions.csv", "wb") as file:
+        file.write(b"transaction_id\n1\n")
+    with fsspec.open("memory://scout-inbox/notes.pdf", "wb") as file:
+        file.write(b"%PDF")
+    files, left_alone = list_files("memory://scout-inbox")
+    assert [file.name for file in files] == ["day/transactions.csv"]
+    assert left_alone == ["notes.pdf"]
+    assert values(list(read_rows(files[0], "utf-8-sig"))) == [{"transaction_id": "1"}]
+
+
+def test_a_missing_folder_is_an_error_and_not_an_empty_one(tmp_path: Path) -> None:
+    with pytest.raises(FolderUnreadableError, match="no such folder"):
+        list_files(str(tmp_path / "missing"))

@@ -1,0 +1,298 @@
+"""The flows on a real Prefect server and PostgreSQL, with Drive and embeddings on loopback."""
+
+import json
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
+from prefect_gcp import GcpCredentials
+
+from blocks.registration import register
+from deployments.local.postgres import EmbeddedPostgres
+from flows._shared.orchestration import DbtOptions
+from flows.scout.flow import embed, refresh
+from flows.scout.records import FilesFailedError
+from flows.scout.sample import COLUMNS
+from flows.scout.settings import EmbeddingSettings, ScoutSettings
+from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
+
+AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
+END = date(2026, 10, 31)
+
+
+@pytest.fixture(scope="module")
+def one_database(postgres: EmbeddedPostgres, prefect_server: str) -> Iterator[str]:
+    """dbt parses a project anew for another database: all tests here share one."""
+    yield postgres.create_database("scout_flow")
+    postgres.drop_database("scout_flow")
+
+
+@pytest.fixture
+def scout(one_database: str) -> str:
+    with psycopg.connect(one_database) as connection:
+        for schema in ("platinum", "gold", "silver", "bronze", "test_failures", "scout"):
+            connection.execute(f"drop schema if exists {schema} cascade".encode())
+    register(["scout"], {"SCOUT_DATABASE_URL": one_database})
+    return one_database
+
+
+def ask(database: str, statement: str) -> list[tuple[Any, ...]]:
+    with psycopg.connect(database) as connection:
+        return connection.execute(statement.encode()).fetchall()
+
+
+def measures(state: State[None]) -> dict[str, Any]:
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        )
+    (run,) = (artifact for artifact in artifacts if artifact.key == "scout-run")
+    return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
+
+
+def csv_file(*rows: dict[str, str]) -> bytes:
+    lines = [",".join(COLUMNS)] + [",".join(row.get(name, "") for name in COLUMNS) for row in rows]
+    return "\n".join(lines).encode()
+
+
+def transaction(number: int, **changes: str) -> dict[str, str]:
+    plain = {
+        "transaction_id": f"T{number}", "date": "2026-10-05", "amount": "12.50",
+        "vendor_id": "V1", "vendor_name": "Meralco", "category": "Utilities",
+    }  # fmt: skip
+    return plain | changes
+
+
+def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
+    settings = ScoutSettings(sample_payloads=2_000, sample_end=END)
+
+    bronze = refresh("bronze", settings, AS_OF, return_state=True)
+    assert bronze.is_completed(), bronze.message
+    assert measures(bronze)["rows_loaded"] == 2_000 + 8 + 20
+    assert ask(scout, "select to_regnamespace('silver') is null") == [(True,)]
+
+    rest = refresh("silver+", settings, AS_OF, return_state=True)
+    assert rest.is_completed(), rest.message
+    assert measures(rest)["rows_loaded"] == 0
+    assert measures(rest)["models_built"] == 7
+    (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
+    assert counted[0] > 0
+    scored = ask(
+        scout,
+        "select table_name, count(*), min(score), max(score) from scout.data_quality_scores "
+        "group by 1 order by 1",
+    )
+    assert [(row[0], row[1]) for row in scored] == [
+        ("bronze.bronze_transactions", 2),
+        ("gold.gold_category_trends", 1),
+        ("gold.gold_monthly_summary", 1),
+        ("silver.silver_products", 1),
+        ("silver.silver_validated_transactions", 1),
+    ]
+    assert all(80 < low <= high <= 100 for *_, low, high in scored)
+
+
+def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -> None:
+    bad = [transaction(number, amount="-1") for number in range(3)]
+    good = [transaction(number) for number in range(10, 17)]
+    (tmp_path / "transactions.csv").write_bytes(csv_file(*bad, *good))
+
+    state = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+
+    assert state.is_failed()
+    assert "silver_is_at_least_80_percent_of_bronze" in str(state.message)
+    assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(7,)]
+    assert ask(scout, "select to_regclass('gold.gold_monthly_summary') is null") == [(True,)]
+
+
+def test_a_file_that_fails_keeps_no_other_out(scout: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(csv_file(transaction(1)))
+    (tmp_path / "b.csv").symlink_to(tmp_path / "missing.csv")
+    (tmp_path / "c.csv").write_bytes(csv_file(transaction(2)))
+
+    state = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+
+    assert state.is_failed()
+    with pytest.raises(FilesFailedError, match=r"b\.csv"):
+        state.result()
+    assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(2,)]
+
+
+@pytest.fixture(scope="module")
+def keys() -> tuple[str, str]:
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    private = key.private_bytes(
+        serialization.Encoding.PEM,
+        serialization.PrivateFormat.PKCS8,
+        serialization.NoEncryption(),
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), public.decode()
+
+
+@pytest.fixture
+def drive(scout: str, keys: tuple[str, str]) -> Iterator[tuple[FakeDrive, ScoutSettings]]:
+    private, public = keys
+    fake = FakeDrive(public)
+    with serving(fake.answer) as url:
+        key = {
+            "type": "service_account", "client_email": "scout@example.test", "project_id": "p",
+            "private_key": private, "token_uri": f"{url}/token",
+        }  # fmt: skip
+        GcpCredentials(service_account_info=key).save("scout-drive", overwrite=True)
+        yield fake, ScoutSettings(drive_folder_id=fake.folder_id, drive_api_url=url)
+
+
+def test_only_new_and_changed_files_of_drive_are_read(
+    scout: str, drive: tuple[FakeDrive, ScoutSettings]
+) -> None:
+    fake, settings = drive
+    for number in range(3):
+        fake.put(f"f{number}", f"day {number}.csv", csv_file(transaction(number)))
+    fake.put("picture", "receipt.jpg", b"...", mimeType="image/jpeg")
+    fake.put("elsewhere", "other.csv", csv_file(transaction(90)), parents=["other-folder"])
+    fake.put("thrown", "gone.csv", csv_file(transaction(91)), trashed=True)
+    first = refresh("bronze", settings, AS_OF, return_state=True)
+    assert first.is_completed(), first.message
+    assert sorted(fake.downloads) == ["f0", "f1", "f2"]
+
+    fake.downloads.clear()
+    fake.put("f1", "day 1.csv", csv_file(transaction(1, amount="99.00")))
+    fake.put(
+        "sheet",
+        "a sheet",
+        csv_file(transaction(5)),
+        mimeType="application/vnd.google-apps.spreadsheet",
+    )
+    fake.put("elsewhere", "other.csv", csv_file(transaction(92)), parents=["other-folder"])
+    second = refresh("all", settings, AS_OF, return_state=True)
+    assert second.is_completed(), second.message
+    assert sorted(fake.downloads) == ["f1", "sheet"]
+
+    fake.downloads.clear()
+    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert fake.downloads == []
+    assert ask(
+        scout,
+        "select transaction_id, cast(amount as text), source "
+        "from silver.silver_validated_transactions order by 1",
+    ) == [(f"T{n}", "99.00" if n == 1 else "12.50", "google_drive") for n in (0, 1, 2, 5)]
+
+
+def test_a_refusal_of_drive_fails_the_run_and_forgets_nothing(
+    scout: str, drive: tuple[FakeDrive, ScoutSettings]
+) -> None:
+    fake, settings = drive
+    fake.put("f0", "day.csv", csv_file(transaction(0)))
+    fake.failures = [403]
+    assert refresh("bronze", settings, AS_OF, return_state=True).is_failed()
+    assert ask(scout, "select count(*) from scout.drive_folders") == [(0,)]
+    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert ask(scout, "select count(*) from scout.raw_transaction_ingestion") == [(1,)]
+
+
+DESCRIBED = {
+    "laptop": "laptop computer for the design office, repair of the laptop screen",
+    "notebook": "laptop computer for the new design office",
+    "lunch": "team lunch with the client at the sea",
+    "dinner": "team dinner with the client at the sea",
+    "power": "monthly electricity bill of the warehouse",
+    "water": "monthly water bill of the warehouse",
+}
+
+
+@pytest.fixture
+def described(scout: str, tmp_path: Path) -> str:
+    rows = [
+        transaction(0, transaction_id=name, description=f'"{text}"', vendor_name="Somebody")
+        for name, text in DESCRIBED.items()
+    ]
+    (tmp_path / "transactions.csv").write_bytes(csv_file(*rows))
+    state = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+    assert state.is_completed(), state.message
+    return scout
+
+
+def nearest(database: str, to: str) -> str:
+    rows = ask(database, f"select transaction_id from platinum.similar_transactions('{to}', 1)")
+    return str(rows[0][0])
+
+
+def test_texts_that_share_words_are_neighbours_and_the_stand_in_is_labelled(
+    described: str,
+) -> None:
+    settings = EmbeddingSettings(use_hashing=True, batch_size=4)
+    assert embed(settings, return_state=True).is_completed()
+
+    pairs = (("laptop", "notebook"), ("lunch", "dinner"), ("power", "water"))
+    for one, other in pairs:
+        assert (nearest(described, one), nearest(described, other)) == (other, one)
+    assert ask(
+        described,
+        "select distinct embedding_model, vector_dims(embedding) "
+        "from platinum.platinum_transaction_embeddings",
+    ) == [("hashing-256", 256)]
+    with psycopg.connect(described) as connection:
+        connection.execute("set enable_seqscan = off")
+        plan = connection.execute(
+            "explain select id from platinum.transaction_embedding_vectors "
+            "order by embedding::vector(256) <=> (select embedding::vector(256) "
+            "from platinum.transaction_embedding_vectors limit 1) limit 3"
+        ).fetchall()
+    assert any("transaction_embedding_vectors_hnsw_256" in line for (line,) in plan)
+
+
+def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
+    described: str, tmp_path: Path
+) -> None:
+    fake = FakeEmbeddings(dimension=64, key="sesame")
+    with serving(fake.answer) as url:
+        block = json.dumps({"url": f"{url}/v1", "model": "words-64", "key": "sesame"})
+        register(["scout"], {"SCOUT_DATABASE_URL": described, "SCOUT_EMBEDDINGS": block})
+        settings = EmbeddingSettings(endpoint_block="scout-embeddings", dimension=64, batch_size=2)
+        fake.failures = [None, None, 400]
+        assert embed(settings, return_state=True).is_failed()
+        assert [len(texts) for texts in fake.sent] == [2, 2]
+
+        fake.failures = [503]
+        assert embed(settings, return_state=True).is_completed()
+        assert [len(texts) for texts in fake.sent] == [2, 2, 2]
+
+        changed = transaction(0, transaction_id="water", description="the bill was too high")
+        (tmp_path / "later.csv").write_bytes(csv_file(changed))
+        later = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+        assert later.is_completed(), later.message
+        assert embed(settings, return_state=True).is_completed()
+        assert [len(texts) for texts in fake.sent] == [2, 2, 2, 1]
+        assert "too high" in fake.sent[-1][0]
+        assert embed(settings, return_state=True).is_completed()
+        assert len(fake.sent) == 4
+
+
+def test_another_model_embeds_everything_anew(described: str) -> None:
+    assert embed(EmbeddingSettings(use_hashing=True), return_state=True).is_completed()
+    other = EmbeddingSettings(use_hashing=True, dimension=32)
+    assert embed(other, return_state=True).is_completed()
+    assert ask(
+        described,
+        "select model, vector_dims(embedding), count(*) "
+        "from platinum.transaction_embedding_vectors group by 1, 2",
+    ) == [("hashing-32", 32, len(DESCRIBED))]
+    assert nearest(described, "lunch") == "dinner"
+
+
+def test_without_an_endpoint_nothing_is_embedded_and_nothing_fails(described: str) -> None:
+    assert embed(EmbeddingSettings(), return_state=True).is_completed()
+    assert ask(described, "select count(*) from platinum.transaction_embedding_vectors") == [(0,)]
