@@ -62,4 +62,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
     ),
+    "quality_compass": (
+        BlockNeed(
+            "quality-compass-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_DATABASE_URL",
+            "raw tables and marts",
+            fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "quality-compass-storage",
+            Kind.SECRET,
+            "QUALITY_COMPASS_STORAGE_OPTIONS",
+            "fsspec options, as a JSON object, of the bucket that runs are read from",
+            is_required=False,
+        ),
+    ),
 }

@@ -61,6 +61,15 @@ DOMAINS = (
             "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
         ),
     ),
+    Domain(
+        slug="quality_compass",
+        deployment="quality-compass/quality-compass-daily",
+        parameters=lambda _: {"runs": {"verify": True}},
+        query=(
+            "select facility_id, metric_id, group_value, signal_type, severity_score "
+            "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
+        ),
+    ),
 )
 
 
