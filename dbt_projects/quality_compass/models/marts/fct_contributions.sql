@@ -35,9 +35,12 @@ ranked as (
         sum(weight_share) over same_parent as total_weight_share,
         sum(excess_over_parent) over same_parent as total_excess_over_parent
     from contributions
+    -- In a fixed order: sums of floats depend on it in their last digits.
     window
         same_parent as (
             partition by run_id, metric_id, parent_node_id, child_node_id, parent_entity_hash
+            order by contribution_id
+            rows between unbounded preceding and unbounded following
         )
 
 ),
