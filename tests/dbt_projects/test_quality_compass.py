@@ -180,8 +180,8 @@ TEN_METRICS = {
     "avg_abs_z_score": "avg(abs(z_score))",
     "avg_variance_percent": "avg(variance_percent)",
     "total_encounters": "sum(encounters)",
-    "unique_facilities": "count(distinct facility_id)",
-    "signals_per_facility": "1.0 * count(*) / count(distinct facility_id)",
+    "unique_facilities": "count(distinct facility_sk)",
+    "signals_per_facility": "1.0 * count(*) / count(distinct facility_sk)",
     "critical_signal_ratio": "1.0 * count(*) filter (where severity = 'Critical') / count(*)",
 }
 
