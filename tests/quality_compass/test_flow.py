@@ -11,6 +11,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
+from flows._shared.orchestration.dbt import DbtOptions
 from flows.quality_compass import rollback, source
 from flows.quality_compass.flow import (
     RunsRequest,
@@ -24,8 +25,10 @@ from flows.quality_compass.flow.operations import require_ssl
 from flows.quality_compass.flow.runs import DisagreementError
 from flows.quality_compass.semantic import MetricsRequest
 from flows.quality_compass.settings import QualityCompassSettings
-from tests.quality_compass.conftest import Load, read, write
+from tests.quality_compass.conftest import read, write
 
+# Their tests are the business of tests/dbt_projects.
+UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
 CLASSIFICATIONS = "analysis/classification/losIndex.jsonl"
 NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 
@@ -50,7 +53,7 @@ def test_a_run_is_loaded_verified_built_and_its_changes_told(
     settings: QualityCompassSettings, database: str, sample_folder: Path
 ) -> None:
     request = RunsRequest(addresses=(str(sample_folder),), verify=True, fail_on_disagreement=True)
-    state = refresh(request, settings, return_state=True)
+    state = refresh(request, settings, UNTESTED, return_state=True)
     assert state.is_completed(), state.message
     told = artifacts(state)
     figures = {row["measure"]: row["value"] for row in json.loads(told["quality-compass-run"])}
@@ -79,6 +82,11 @@ def test_a_run_is_loaded_verified_built_and_its_changes_told(
     assert total is not None
     assert rows == [{"total_signals": float(total[0])}]
 
+
+def test_maintenance_vacuums_the_large_tables(
+    settings: QualityCompassSettings, database: str, run_folder: Path
+) -> None:
+    refresh(RunsRequest(addresses=(str(run_folder),)), settings, UNTESTED)
     maintained = maintain(settings, return_state=True)
     assert maintained.is_completed(), maintained.message
     with psycopg.connect(database) as connection:
@@ -89,8 +97,8 @@ def test_a_run_is_loaded_verified_built_and_its_changes_told(
     assert vacuumed == (2,)
 
 
-def test_a_tampered_claim_is_reported_and_fails_on_request(
-    settings: QualityCompassSettings, database: str, run_folder: Path
+def test_a_tampered_claim_is_named_by_file_and_line(
+    run_folder: Path,
 ) -> None:
     claims = read(run_folder / CLASSIFICATIONS)
     claims[0]["severity"] = 99 if claims[0]["severity"] != 99 else 1
@@ -100,7 +108,8 @@ def test_a_tampered_claim_is_reported_and_fails_on_request(
     write(run_folder / NODE, node)
     (run,) = source.find_runs(str(run_folder))
     found = {
-        (each.file_path, each.line_number, each.field) for each in disagreements(run, settings)
+        (each.file_path, each.line_number, each.field)
+        for each in disagreements(run, QualityCompassSettings())
     }
     assert found == {
         (CLASSIFICATIONS, 1, "severity"),
@@ -109,10 +118,10 @@ def test_a_tampered_claim_is_reported_and_fails_on_request(
 
 
 def test_a_sample_run_agrees_with_its_recomputation(
-    settings: QualityCompassSettings, sample_folder: Path
+    sample_folder: Path,
 ) -> None:
     for run in source.find_runs(str(sample_folder)):
-        assert list(disagreements(run, settings)) == []
+        assert list(disagreements(run, QualityCompassSettings())) == []
 
 
 def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_the_old(
@@ -162,7 +171,7 @@ def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
 def test_a_rollback_to_the_current_revision_gives_the_same_rows(
     settings: QualityCompassSettings, sample_folder: Path
 ) -> None:
-    refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings)
+    refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings, UNTESTED)
     comparison = roll_back("dim_facilities", "HEAD", True, settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
@@ -175,7 +184,7 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     claims[0]["derived_indicators"]["position"] = "severe"
     write(run_folder / CLASSIFICATIONS, claims)
     request = RunsRequest(addresses=(str(run_folder),), verify=True, fail_on_disagreement=True)
-    state = refresh(request, settings, return_state=True)
+    state = refresh(request, settings, UNTESTED, return_state=True)
     assert state.is_failed()
     with pytest.raises(DisagreementError, match="1 claims"):
         state.result()

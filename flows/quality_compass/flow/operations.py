@@ -84,8 +84,8 @@ def roll_back(
 ) -> rollback.Comparison:
     """Rebuild a mart from an earlier revision of its SQL in a side schema and compare row by row.
 
-    Leaves the comparison as the artifact `quality-compass-rollback`. After a swap, revert the SQL in
-    git too: the next build uses what is in the project.
+    Leaves the comparison as the artifact `quality-compass-rollback`. After a swap, revert the
+    SQL in git too: the next build uses what is in the project.
 
     Args:
         mart: fct_signals, fct_contributions, dim_facilities or dim_metrics.
