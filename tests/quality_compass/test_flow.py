@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -39,7 +40,7 @@ def settings(prefect_server: str, database: str, tmp_path: Path) -> QualityCompa
     return QualityCompassSettings(state_dir=tmp_path)
 
 
-def artifacts(state: State[object]) -> dict[str, str]:
+def artifacts(state: State[Any]) -> dict[str, str]:
     flow_run_id = state.state_details.flow_run_id
     assert isinstance(flow_run_id, UUID)
     with get_client(sync_client=True) as client:
