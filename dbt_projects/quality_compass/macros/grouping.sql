@@ -1,0 +1,8 @@
+{% macro group_keys(entity_keys) -%}
+    {#- The grouping keys of an entity in key order: everything but who the facility is. -#}
+    (
+        select keys.key, keys.value
+        from jsonb_each_text(coalesce({{ entity_keys }}, cast('{}' as jsonb))) as keys
+        where keys.key not in ('medicareId', 'systemName')
+    )
+{%- endmacro %}

@@ -1,0 +1,17 @@
+{% macro analyze_table() -%}
+    analyze {{ this }}
+{%- endmacro %}
+
+{% macro vacuum_analyze_table(table_name) -%}
+    {#- VACUUM does not run inside a transaction: the connection's own one is ended first. -#}
+    {%- set names = modules.re.fullmatch('(?:([a-z_][a-z0-9_]*)[.])?([a-z_][a-z0-9_]*)', table_name) -%}
+    {%- if not names -%}
+        {{ exceptions.raise_compiler_error("'" ~ table_name ~ "' is not the name of a table") }}
+    {%- endif -%}
+    {%- set relation = adapter.get_relation(target.database, names.group(1) or target.schema, names.group(2)) -%}
+    {%- if not relation -%}
+        {{ exceptions.raise_compiler_error("there is no table " ~ table_name) }}
+    {%- endif -%}
+    {%- do run_query("commit; vacuum (analyze) " ~ relation) -%}
+    {{ log("vacuumed and analyzed " ~ relation, info=true) }}
+{%- endmacro %}

@@ -1,0 +1,44 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table() }}",
+        indexes=[{'columns': ['run_id']}],
+    )
+}}
+
+{#- The column of each label, and what the anomaly applies to. -#}
+{%- set labels = {
+    'simple_zscore_anomaly': 'simple_zscore',
+    'robust_zscore_anomaly': 'robust_zscore',
+    'latest_simple_zscore_anomaly': 'latest_simple_zscore',
+    'mean_simple_zscore_anomaly': 'mean_simple_zscore',
+    'latest_robust_zscore_anomaly': 'latest_robust_zscore',
+    'mean_robust_zscore_anomaly': 'mean_robust_zscore',
+    'slope_anomaly': 'slope_percentile',
+} %}
+
+with anomalies as (
+
+    select * from {{ ref('stg_anomalies') }}
+    where {{ in_changed_runs('run_id') }}
+
+),
+
+final as (
+
+    select
+        statistical_method_id,
+        run_id,
+        run_version,
+        {%- for label, applies_to in labels.items() %}
+        max(anomaly) filter (where applies_to = '{{ applies_to }}') as {{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from anomalies
+    group by statistical_method_id, run_id, run_version
+
+)
+
+select * from final

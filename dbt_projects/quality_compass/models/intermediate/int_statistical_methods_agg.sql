@@ -1,0 +1,95 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table() }}",
+        indexes=[{'columns': ['run_id']}, {'columns': ['entity_result_id']}],
+    )
+}}
+
+with methods as (
+
+    select * from {{ ref('stg_statistical_methods') }}
+    where {{ in_changed_runs('run_id') }}
+
+),
+
+labels as (
+
+    select * from {{ ref('int_anomaly_labels') }}
+    where {{ in_changed_runs('run_id') }}
+
+),
+
+final as (
+
+    select
+        methods.entity_result_id,
+        methods.run_id,
+        methods.run_version,
+        jsonb_agg(
+            jsonb_strip_nulls(
+                jsonb_build_object(
+                    'statistical_method', methods.method,
+                    'is_trending', methods.is_trending,
+                    'suppressed', methods.is_suppressed,
+                    'simple_zscore', methods.simple_zscore,
+                    'robust_zscore', methods.robust_zscore,
+                    'mean_zscore', coalesce(methods.mean_simple_zscore, methods.mean_robust_zscore),
+                    'latest_zscore',
+                    coalesce(methods.latest_simple_zscore, methods.latest_robust_zscore),
+                    'percentile_rank', methods.percentile_rank,
+                    'slope', methods.slope,
+                    'slope_percentile', methods.slope_percentile
+                )
+            ) order by methods.statistical_method
+        ) as statistical_methods,
+        count(*) as method_count,
+        bool_or(methods.is_suppressed) as any_suppressed,
+        bool_or(methods.has_issues) as any_issues,
+        {%- for name, method in [
+            ('simple_zscore', 'simple_zscore'),
+            ('robust_zscore', 'robust_zscore'),
+            ('mean_simple_zscore', 'simple_zscore'),
+            ('latest_simple_zscore', 'simple_zscore'),
+            ('mean_robust_zscore', 'robust_zscore'),
+            ('latest_robust_zscore', 'robust_zscore'),
+            ('percentile_rank', 'simple_zscore'),
+            ('peer_mean', 'simple_zscore'),
+            ('peer_std', 'simple_zscore'),
+            ('slope', 'slope_percentile'),
+            ('slope_percentile', 'slope_percentile'),
+            ('acceleration', 'slope_percentile'),
+            ('end_start_delta', 'slope_percentile'),
+            ('trend_direction', 'slope_percentile'),
+            ('momentum', 'slope_percentile'),
+        ] %}
+        max(methods.{{ name }}) filter (where methods.method = '{{ method }}') as primary_{{ name }},
+        {%- endfor %}
+        max(methods.peer_count) as primary_peer_count,
+        max(methods.period_count) as primary_period_count,
+        cast(
+            max(cast(methods.monthly_z_scores as text)) filter (
+                where methods.method = 'simple_zscore'
+            ) as jsonb
+        ) as primary_monthly_z_scores,
+        {%- for label in [
+            'simple_zscore_anomaly',
+            'robust_zscore_anomaly',
+            'latest_simple_zscore_anomaly',
+            'mean_simple_zscore_anomaly',
+            'latest_robust_zscore_anomaly',
+            'mean_robust_zscore_anomaly',
+            'slope_anomaly',
+        ] %}
+        max(labels.{{ label }}) as {{ label }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from methods
+    left join labels on methods.statistical_method_id = labels.statistical_method_id
+    group by methods.entity_result_id, methods.run_id, methods.run_version
+
+)
+
+select * from final

@@ -1,0 +1,118 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table() }}",
+        indexes=[{'columns': ['run_id']}],
+    )
+}}
+
+with runs as (
+
+    select * from {{ ref('stg_runs') }}
+    where {{ in_changed_runs('run_id') }}
+
+),
+
+newest as (
+
+    select distinct on (raw.run_id, raw.row_key) raw.*
+    from {{ source('raw', 'raw_contributions') }} as raw
+    where {{ in_changed_runs('raw.run_id') }}
+    order by raw.run_id asc, raw.row_key asc, raw.file_path desc, raw.line_number desc
+
+),
+
+contributions as (
+
+    select
+        {{ surrogate_key(['runs.run_id', 'newest.row_key']) }} as contribution_id,
+        runs.run_id,
+        runs.run_version,
+        content.parent_node_id,
+        content.child_node_id,
+        content.parent_entity,
+        content.child_entity,
+        content.metric_id,
+        content.method,
+        content.weight_field,
+        {%- for name in [
+            'child_value',
+            'parent_value',
+            'weight_value',
+            'weight_share',
+            'weighted_child_value',
+            'contribution_value',
+            'raw_component',
+            'excess_over_parent',
+        ] %}
+        {{ json_number('content.' ~ name) }} as {{ name }},
+        {%- endfor %}
+        jsonb_array_length({{ json_array('content.missing_inputs') }}) as missing_input_count
+    from newest
+    inner join runs on newest.run_id = runs.run_id
+    cross join lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
+        parent_node_id text,
+        child_node_id text,
+        parent_entity jsonb,
+        child_entity jsonb,
+        metric_id text,
+        method text,
+        weight_field text,
+        child_value jsonb,
+        parent_value jsonb,
+        weight_value jsonb,
+        weight_share jsonb,
+        weighted_child_value jsonb,
+        contribution_value jsonb,
+        raw_component jsonb,
+        excess_over_parent jsonb,
+        missing_inputs jsonb
+    )
+
+),
+
+final as (
+
+    select
+        contribution_id,
+        run_id,
+        run_version,
+        parent_node_id,
+        child_node_id,
+        metric_id,
+        parent_entity ->> 'medicareId' as parent_facility_id,
+        parent_entity ->> 'vizientServiceLine' as parent_service_line,
+        md5(cast(parent_entity - 'systemName' as text)) as parent_entity_hash,
+        child_entity ->> 'medicareId' as child_facility_id,
+        child_entity ->> 'vizientServiceLine' as child_service_line,
+        child_entity ->> 'vizientSubServiceLine' as child_sub_service_line,
+        child_entity ->> 'admissionSource' as child_admission_source,
+        child_entity ->> 'dischargeStatus' as child_discharge_status,
+        child_entity ->> 'primaryPayer' as child_payer,
+        parent_entity,
+        child_entity,
+        method,
+        weight_field,
+        child_value,
+        parent_value,
+        weight_value,
+        weight_share,
+        weighted_child_value,
+        contribution_value,
+        raw_component,
+        excess_over_parent,
+        coalesce(abs(excess_over_parent) * weight_share, 0) as contribution_weight,
+        case
+            when excess_over_parent > 0 then 'positive'
+            when excess_over_parent < 0 then 'negative'
+            else 'neutral'
+        end as contribution_direction,
+        missing_input_count
+    from contributions
+
+)
+
+select * from final

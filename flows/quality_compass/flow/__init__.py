@@ -1,0 +1,15 @@
+"""The flows of Quality Compass. Deployments name them here."""
+
+from flows.quality_compass.flow.metrics import query_metrics
+from flows.quality_compass.flow.operations import check_production, maintain, roll_back
+from flows.quality_compass.flow.runs import RunsRequest, disagreements, refresh
+
+__all__ = [
+    "RunsRequest",
+    "check_production",
+    "disagreements",
+    "maintain",
+    "query_metrics",
+    "refresh",
+    "roll_back",
+]

@@ -1,0 +1,306 @@
+"""Order, retries and artifacts of Quality Compass: load runs, audit, build, tell what is new."""
+
+import json
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from prefect import flow, get_run_logger, task
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows._shared.errors import PermanentError
+from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
+from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.retry import retry_transient
+from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.state import state_dir
+from flows.quality_compass import marts, raw, sample, source
+from flows.quality_compass.records import (
+    Disagreement,
+    Kind,
+    LoadCounts,
+    Run,
+    RunFile,
+)
+from flows.quality_compass.rules.audit import (
+    ContributionAudit,
+    NodeAudit,
+    check_classification,
+)
+from flows.quality_compass.rules.reading import UnusableLineError, observe, parse
+from flows.quality_compass.settings import QualityCompassSettings
+
+SLUG = "quality_compass"
+SAMPLE_RUNS = ("20250115060000", "20250215060000")
+EXAMPLE_QUERY = (
+    "select facility_id, metric_id, group_value, signal_type, severity_score "
+    "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
+)
+
+
+class DisagreementError(PermanentError):
+    """A run claims figures that its own data does not give."""
+
+
+class RunsRequest(BaseModel):
+    """Which runs to load, and how strictly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    addresses: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
+            "None: sample runs are generated and loaded."
+        ),
+    )
+    run_id: str | None = Field(
+        None,
+        pattern=r"^\d{14}$",
+        description="Id of a single run whose folder is not named after it.",
+    )
+    verify: bool = Field(
+        False, description="Recompute what each run claims and report every disagreement."
+    )
+    fail_on_disagreement: bool = Field(
+        False, description="With `verify`: a disagreement fails the flow, after the build."
+    )
+
+
+@task(
+    name="prepare raw tables",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def prepare(database_block: str) -> None:
+    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+        raw.ensure_schema(connection)
+
+
+@task(name="find runs", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
+def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Run]:
+    addresses = request.addresses or (str(make_sample(settings)),)
+    options = storage_options(settings)
+    return source.merge(
+        [source.find_runs(each, options, run_id=request.run_id) for each in addresses]
+    )
+
+
+@task(
+    task_run_name="load-{run.run_id}",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
+    options = storage_options(settings)
+    started = time.monotonic()
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        counts = raw.load_run(
+            connection,
+            run,
+            lambda file: source.FileReader(file, options, settings.max_line_bytes),
+        )
+    get_run_logger().info(
+        "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
+        run.run_id,
+        counts.files_changed,
+        counts.files,
+        counts.rows,
+        counts.quarantined,
+        time.monotonic() - started,
+    )
+    return counts
+
+
+@task(task_run_name="verify-{run.run_id}")
+def verify_run(run: Run, settings: QualityCompassSettings) -> int:
+    """Recompute a run; returns how many of its claims do not agree."""
+    options = storage_options(settings)
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        found = raw.record_disagreements(
+            connection,
+            run.run_id,
+            disagreements(run, settings, options),
+            settings.max_disagreements,
+        )
+    get_run_logger().info("%s: %s claims do not agree with their recomputation", run.run_id, found)
+    return found
+
+
+def disagreements(
+    run: Run, settings: QualityCompassSettings, options: Mapping[str, Any] | None = None
+) -> Iterator[Disagreement]:
+    """Every claim of a run's files that its own data does not give. Lines that cannot be read are
+    left out: the load has quarantined them."""
+    for file in run.files:
+        reader = source.FileReader(file, options, settings.max_line_bytes)
+        if file.kind is Kind.NODE:
+            yield from _node_disagreements(file, reader, settings)
+        elif file.kind is Kind.CLASSIFICATION:
+            for number, claim in _readable(reader):
+                yield from check_classification(
+                    claim, file.path, number, settings.tolerance, settings.classification
+                )
+        elif file.kind is Kind.CONTRIBUTION:
+            contributions = ContributionAudit()
+            for _, claim in _readable(reader):
+                contributions.learn(claim)
+            for number, claim in _readable(reader):
+                yield from contributions.check(claim, file.path, number, settings.tolerance)
+
+
+def _node_disagreements(
+    file: RunFile, reader: source.FileReader, settings: QualityCompassSettings
+) -> Iterator[Disagreement]:
+    metadata: Mapping[str, Any] = {}
+    for number, content in _readable(reader):
+        if number == 1 and content.get("type") == "node_metadata":
+            metadata = content
+        break
+    audit = NodeAudit(metadata, settings.statistics)
+    for _, content in _readable(reader):
+        if content.get("type") != "node_metadata":
+            try:
+                audit.learn(observe(content))
+            except UnusableLineError:
+                continue
+    for number, content in _readable(reader):
+        if content.get("type") != "node_metadata":
+            try:
+                observation = observe(content)
+            except UnusableLineError:
+                continue
+            yield from audit.check(observation, file.path, number, settings.tolerance)
+    yield from audit.check_metadata(file.path, settings.tolerance)
+
+
+def _readable(reader: source.FileReader) -> Iterator[tuple[int, Mapping[str, Any]]]:
+    for number, line in reader.lines():
+        try:
+            yield number, parse(line)
+        except UnusableLineError:
+            continue
+
+
+def make_sample(settings: QualityCompassSettings) -> Path:
+    """The folder of the sample runs, written anew: it is a function of size and seed."""
+    name = f"{settings.sample_facilities}-{settings.sample_seed}"
+    folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name
+    get_run_logger().info(
+        "no runs were given: generating %s sample runs of %s facilities with seed %s in %s",
+        len(SAMPLE_RUNS),
+        settings.sample_facilities,
+        settings.sample_seed,
+        folder,
+    )
+    for run_id in SAMPLE_RUNS:
+        sample.write_run(folder, run_id, settings.sample_facilities, settings.sample_seed)
+    return folder
+
+
+def storage_options(settings: QualityCompassSettings) -> dict[str, Any] | None:
+    if settings.storage_block is None:
+        return None
+    options = json.loads(secret_value(settings.storage_block))
+    if not isinstance(options, dict):
+        raise PermanentError(
+            f"reading the block {settings.storage_block}",
+            "it does not hold a JSON object",
+            'Store the fsspec options as JSON, such as {"token": "..."}',
+        )
+    return options
+
+
+@task(name="publish signals")
+def publish_signals(settings: QualityCompassSettings) -> None:
+    """The artifact ``quality-compass-signals``: what is new, worse, better since the last run."""
+    api = current_flow_run()
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        changes = marts.read_changes(connection)
+    if api is not None:
+        api.create_markdown(
+            "quality-compass-signals", marts.describe_changes(changes), "Signals since the last run"
+        )
+
+
+@flow(name="quality-compass")
+def refresh(
+    runs: RunsRequest = RunsRequest(),
+    settings: QualityCompassSettings = QualityCompassSettings(),
+    dbt: DbtOptions = DbtOptions(),
+) -> None:
+    """Load insight-graph runs, build the marts and say which signals are new, worse or better.
+
+    Args:
+        runs: Which runs to load, and whether to audit them. Default: generated sample runs.
+        settings: Where to read from and write to, and the constants of the audit.
+        dbt: Which models to build, and how.
+    """
+    started = time.monotonic()
+    progress = Progress(SLUG)
+    prepare(settings.database_block)
+    found = find_runs(runs, settings)
+    counts: list[LoadCounts] = []
+    for run in found:
+        progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
+        counts.append(load_run(run, settings))
+    progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
+    disagreed = _verify(found, runs, settings, progress)
+    environment = dbt_postgres_env(settings.database_block)
+    freshness = run_dbt_freshness(SLUG, environment, DbtOptions(target=dbt.target))
+    outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    publish_signals(settings)
+    publish_summary(
+        SLUG,
+        RunSummary(
+            rows_loaded=sum(each.rows for each in counts),
+            models_built=outcome.models_built,
+            tests_passed=outcome.tests_passed,
+            warnings=outcome.warnings + freshness.warnings,
+            failures=outcome.failures,
+            seconds=time.monotonic() - started,
+            look=(EXAMPLE_QUERY,),
+            notes=tuple(_notes(runs, counts, disagreed)),
+        ),
+    )
+    total = sum(disagreed.values())
+    if total and runs.fail_on_disagreement:
+        raise DisagreementError(
+            f"verifying {len(found)} runs",
+            f"{total} claims do not agree with their recomputation",
+            "See public.raw_disagreements; everything was loaded and built",
+        )
+
+
+def _verify(
+    found: Sequence[Run],
+    request: RunsRequest,
+    settings: QualityCompassSettings,
+    progress: Progress,
+) -> dict[str, int]:
+    if not request.verify:
+        return {}
+    disagreed: dict[str, int] = {}
+    for run in found:
+        progress.update("verify", len(disagreed), len(found))
+        disagreed[run.run_id] = verify_run(run, settings)
+    progress.update("verify", len(disagreed), len(found))
+    return disagreed
+
+
+def _notes(
+    request: RunsRequest, counts: Sequence[LoadCounts], disagreed: Mapping[str, int]
+) -> Iterator[str]:
+    if not request.addresses:
+        yield "No runs were given: these are generated sample runs"
+    for each in counts:
+        if each.quarantined:
+            yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"
+    for run_id, found in disagreed.items():
+        verdict = f"{found} claims do not agree" if found else "every claim agrees"
+        yield f"{run_id}: {verdict} with its recomputation"

@@ -1,0 +1,144 @@
+"""Reads the marts back: what changed between the newest run and the one before it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import psycopg
+
+SHOWN = 15
+
+CHANGES = """
+with runs as (
+    select
+        max(run_id) as latest,
+        max(run_id) filter (where run_id < (select max(run_id) from analytics.fct_signals))
+            as previous
+    from analytics.fct_signals
+),
+
+latest as (
+    select fct_signals.* from analytics.fct_signals
+    inner join runs on fct_signals.run_id = runs.latest
+),
+
+previous as (
+    select fct_signals.* from analytics.fct_signals
+    inner join runs on fct_signals.run_id = runs.previous
+),
+
+paired as (
+    select
+        coalesce(latest.facility_id, previous.facility_id, '') as facility_id,
+        coalesce(latest.metric_id, previous.metric_id) as metric_id,
+        coalesce(latest.group_value, previous.group_value) as group_value,
+        latest.signal_type,
+        previous.signal_type as previous_signal_type,
+        latest.severity_score,
+        previous.severity_score as previous_severity_score
+    from latest
+    full join previous using (canonical_node_id, metric_id, group_hash)
+)
+
+select
+    case
+        when previous_severity_score is null then 'new'
+        when severity_score is null then 'gone'
+        when severity_score > previous_severity_score then 'worse'
+        when severity_score < previous_severity_score then 'better'
+        else 'same'
+    end as change,
+    facility_id,
+    metric_id,
+    group_value,
+    signal_type,
+    previous_signal_type,
+    severity_score,
+    previous_severity_score
+from paired
+"""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One signal of two runs; the previous or the current side is None where there is none."""
+
+    change: str
+    facility_id: str
+    metric_id: str
+    group_value: str
+    signal_type: str | None
+    previous_signal_type: str | None
+    severity_score: int | None
+    previous_severity_score: int | None
+
+
+@dataclass(frozen=True)
+class Changes:
+    """How many signals changed how, and of each kind of change the ones to look at first."""
+
+    latest: str | None
+    previous: str | None
+    counts: dict[str, int]
+    first: dict[str, tuple[Change, ...]]
+
+
+def read_changes(connection: psycopg.Connection) -> Changes:
+    """The newest run of the marts against the one before it."""
+    runs = connection.execute(
+        "select distinct run_id from analytics.fct_signals order by 1 desc limit 2"
+    ).fetchall()
+    latest, previous = [*(row[0] for row in runs), None, None][:2]
+    counts: dict[str, int] = dict(
+        connection.execute(
+            f"select change, count(*) from ({CHANGES}) as changes group by 1"  # noqa: S608
+        ).fetchall()
+    )
+    first = {
+        change: tuple(
+            Change(*row)
+            for row in connection.execute(
+                f"select * from ({CHANGES}) as changes where change = %s "  # noqa: S608
+                "order by abs(coalesce(severity_score, 0) - coalesce(previous_severity_score, 0)) "
+                "desc, severity_score desc nulls last, facility_id, metric_id, group_value "
+                "limit %s",
+                (change, SHOWN),
+            )
+        )
+        for change in ("worse", "new", "better", "gone")
+    }
+    return Changes(latest, previous, counts, first)
+
+
+def describe_changes(changes: Changes) -> str:
+    """Markdown for people: the headline, then a table for each kind of change."""
+    if changes.latest is None:
+        return "# No signals\n\nThe marts hold no run with signals."
+    if changes.previous is None:
+        count = sum(changes.counts.values())
+        return (
+            f"# {count} signals in the first run\n\nRun {changes.latest}; nothing to compare with."
+        )
+    told = ", ".join(
+        f"{changes.counts.get(change, 0)} {change}" for change in ("worse", "new", "better", "gone")
+    )
+    lines = [f"# {told}", "", f"Run {changes.latest} against {changes.previous}."]
+    for change, rows in changes.first.items():
+        if rows:
+            lines += ["", f"## {change.capitalize()}", "", *_table(rows)]
+    return "\n".join(lines)
+
+
+def _table(rows: Sequence[Change]) -> list[str]:
+    lines = ["| facility | metric | group | signal | severity |", "|---|---|---|---|---|"]
+    for row in rows:
+        signal = _from_to(row.previous_signal_type, row.signal_type)
+        severity = _from_to(row.previous_severity_score, row.severity_score)
+        group = row.group_value.replace("|", "\\|")
+        lines.append(f"| {row.facility_id} | {row.metric_id} | {group} | {signal} | {severity} |")
+    return lines
+
+
+def _from_to(before: object, after: object) -> str:
+    if before is None or after is None or before == after:
+        return str(before if after is None else after)
+    return f"{before} → {after}"

@@ -1,0 +1,291 @@
+"""Writes this domain's raw tables: one transaction per run, so that readers see a run whole or not
+at all, and a killed load leaves nothing behind. The history of runs is kept."""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from importlib.resources import files
+from typing import Any
+
+import psycopg
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from flows.quality_compass.records import (
+    BadLine,
+    Disagreement,
+    Kind,
+    LineReader,
+    LoadCounts,
+    RawLine,
+    RawTable,
+    Run,
+    RunFile,
+)
+from flows.quality_compass.rules.reading import parse, sort_line
+
+SCHEMA_LOCK = 7_510_001
+# Two loads of one run at a time would each see half of the other's files.
+LOAD_LOCK = 7_510_002
+BATCH_BYTES = 8_000_000
+BATCH_LINES = 20_000
+
+KIND_TABLES = {
+    Kind.NODE: (RawTable.NODE_RESULTS, RawTable.ENTITY_RESULTS),
+    Kind.CONTRIBUTION: (RawTable.CONTRIBUTIONS,),
+    Kind.CLASSIFICATION: (RawTable.CLASSIFICATIONS,),
+    Kind.MODELING_RUN: (RawTable.MODELING_RUNS,),
+    Kind.MODELING_EXPERIMENT: (RawTable.MODELING_EXPERIMENTS,),
+}
+IDENTITY = ("run_id", "file_path", "line_number", "row_key")
+COLUMNS = {
+    RawTable.ENTITY_RESULTS: (*IDENTITY, "canonical_node_id", "json_data"),
+    RawTable.MODELING_RUNS: (
+        *IDENTITY,
+        "config_path",
+        "status",
+        "groups",
+        "run_dir",
+        "duration_seconds",
+    ),
+}
+
+RECORD_FILE = """
+insert into public.raw_files (
+    run_id, file_path, kind, content_hash, bytes, rows, quarantined, changed_at, loaded_at
+)
+values (
+    %(run_id)s, %(file_path)s, %(kind)s, %(content_hash)s, %(bytes)s, %(rows)s, %(quarantined)s,
+    now(), now()
+)
+on conflict (run_id, file_path) do update
+set
+    kind = excluded.kind,
+    content_hash = excluded.content_hash,
+    bytes = excluded.bytes,
+    rows = excluded.rows,
+    quarantined = excluded.quarantined,
+    changed_at = now(),
+    loaded_at = now()
+"""
+
+RECORD_RUN = """
+insert into public.raw_runs (
+    run_id, url, fingerprint, files, first_loaded_at, changed_at, loaded_at
+)
+select
+    cast(%(run_id)s as varchar),
+    %(url)s,
+    md5(coalesce(string_agg(file_path || ' ' || content_hash, ',' order by file_path), '')),
+    count(*),
+    now(),
+    now(),
+    now()
+from public.raw_files
+where run_id = cast(%(run_id)s as varchar)
+on conflict (run_id) do update
+set
+    url = excluded.url,
+    fingerprint = excluded.fingerprint,
+    files = excluded.files,
+    changed_at = case
+        when raw_runs.fingerprint = excluded.fingerprint then raw_runs.changed_at else now()
+    end,
+    loaded_at = now()
+"""
+
+
+def ensure_schema(connection: psycopg.Connection) -> None:
+    """Create what is missing. The connection is in autocommit mode."""
+    statements = files("flows.quality_compass").joinpath("schema.sql").read_text("utf-8")
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+        connection.execute(statements.encode())
+
+
+def known_runs(connection: psycopg.Connection) -> list[str]:
+    return [row[0] for row in connection.execute("select run_id from public.raw_runs order by 1")]
+
+
+def load_run(
+    connection: psycopg.Connection,
+    run: Run,
+    open_file: Callable[[RunFile], LineReader],
+    progress: Callable[[int, int], None] = lambda files, rows: None,
+) -> LoadCounts:
+    """Bring one run's rows up to its files. Files that are as they were are only looked at.
+
+    A file that is no longer in the folder keeps its rows: the history of a run does not shrink.
+
+    Args:
+        open_file: the reader of a file of this run.
+        progress: told the files done and the rows written so far.
+
+    Raises:
+        PlatformError: named after the situation; nothing of this load was written.
+    """
+    changed = rows = quarantined = size = 0
+    with connection.transaction():
+        connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
+        known: dict[str, str] = dict(
+            connection.execute(
+                "select file_path, content_hash from public.raw_files where run_id = %s",
+                (run.run_id,),
+            ).fetchall()
+        )
+        for done, file in enumerate(run.files, start=1):
+            reader = open_file(file)
+            content_hash = reader.content_hash()
+            size += reader.bytes_read
+            if known.get(file.path) != content_hash:
+                written, refused = _load_file(
+                    connection, run.run_id, file, reader, content_hash, progress, (done, rows)
+                )
+                changed, rows, quarantined = changed + 1, rows + written, quarantined + refused
+            progress(done, rows)
+        connection.execute(
+            "update public.raw_files set loaded_at = now() where run_id = %s", (run.run_id,)
+        )
+        connection.execute(RECORD_RUN, {"run_id": run.run_id, "url": run.url})
+    return LoadCounts(run.run_id, len(run.files), changed, rows, quarantined, size)
+
+
+def record_disagreements(
+    connection: psycopg.Connection, run_id: str, found: Iterable[Disagreement], kept: int
+) -> int:
+    """Replace a run's disagreements; returns how many there are, of which ``kept`` are written."""
+    total = 0
+    with connection.transaction():
+        connection.execute("delete from public.raw_disagreements where run_id = %s", (run_id,))
+        with connection.cursor().copy(
+            "copy public.raw_disagreements "
+            "(run_id, file_path, line_number, subject, field, claimed, recomputed) from stdin"
+        ) as copy:
+            for each in found:
+                total += 1
+                if total <= kept:
+                    copy.write_row((run_id, *each))
+    return total
+
+
+def _load_file(
+    connection: psycopg.Connection,
+    run_id: str,
+    file: RunFile,
+    reader: LineReader,
+    content_hash: str,
+    progress: Callable[[int, int], None],
+    so_far: tuple[int, int],
+) -> tuple[int, int]:
+    """Replace the rows of one file; returns rows written and lines quarantined."""
+    for table in (*KIND_TABLES[file.kind], None):
+        connection.execute(
+            sql.SQL("delete from public.{} where run_id = %s and file_path = %s").format(
+                sql.Identifier(table.value if table else "raw_quarantine")
+            ),
+            (run_id, file.path),
+        )
+    written = refused = 0
+    for good, bad in _batches(_sorted_lines(file, reader, content_hash)):
+        for table in {line.table for line in good}:
+            _copy_lines(connection, run_id, file.path, table, good)
+        _copy_quarantine(connection, run_id, file.path, bad)
+        written += len(good)
+        refused += len(bad)
+        progress(so_far[0] - 1, so_far[1] + written)
+    connection.execute(
+        RECORD_FILE,
+        {
+            "run_id": run_id,
+            "file_path": file.path,
+            "kind": file.kind.name.lower(),
+            "content_hash": content_hash,
+            "bytes": reader.bytes_read,
+            "rows": written,
+            "quarantined": refused,
+        },
+    )
+    return written, refused
+
+
+def _sorted_lines(
+    file: RunFile, reader: LineReader, content_hash: str
+) -> Iterator[RawLine | BadLine]:
+    node_id = None
+    for number, line in reader.lines(content_hash):
+        if reader.is_too_long(line):
+            yield BadLine(
+                number, "longer than max_line_bytes", line[:2000].decode(errors="replace")
+            )
+            continue
+        sorted_line = sort_line(file.kind, file.path, number, line, node_id=node_id)
+        if isinstance(sorted_line, RawLine) and sorted_line.table is RawTable.NODE_RESULTS:
+            node_id = sorted_line.canonical_node_id
+        yield sorted_line
+
+
+def _batches(
+    lines: Iterable[RawLine | BadLine],
+) -> Iterator[tuple[list[RawLine], list[BadLine]]]:
+    """Bounded by bytes and by lines, whichever comes first."""
+    good: list[RawLine] = []
+    bad: list[BadLine] = []
+    size = 0
+    for line in lines:
+        if isinstance(line, RawLine):
+            good.append(line)
+            size += len(line.json_data)
+        else:
+            bad.append(line)
+            size += len(line.text)
+        if size >= BATCH_BYTES or len(good) + len(bad) >= BATCH_LINES:
+            yield good, bad
+            good, bad, size = [], [], 0
+    if good or bad:
+        yield good, bad
+
+
+def _copy_lines(
+    connection: psycopg.Connection,
+    run_id: str,
+    file_path: str,
+    table: RawTable,
+    lines: Sequence[RawLine],
+) -> None:
+    columns = COLUMNS.get(table, (*IDENTITY, "json_data"))
+    statement = sql.SQL("copy public.{} ({}) from stdin").format(
+        sql.Identifier(table.value), sql.SQL(", ").join(map(sql.Identifier, columns))
+    )
+    with connection.cursor().copy(statement) as copy:
+        for line in lines:
+            if line.table is table:
+                copy.write_row(
+                    (run_id, file_path, line.line_number, line.row_key, *_content(table, line))
+                )
+
+
+def _content(table: RawTable, line: RawLine) -> tuple[Any, ...]:
+    if table is RawTable.ENTITY_RESULTS:
+        return line.canonical_node_id, line.json_data
+    if table is RawTable.MODELING_RUNS:
+        parsed = parse(line.json_data.encode())
+        groups = parsed.get("groups")
+        return (
+            parsed.get("config_path"),
+            parsed.get("status"),
+            None if groups is None else Jsonb(groups),
+            parsed.get("run_dir"),
+            parsed.get("duration_seconds"),
+        )
+    return (line.json_data,)
+
+
+def _copy_quarantine(
+    connection: psycopg.Connection, run_id: str, file_path: str, lines: Sequence[BadLine]
+) -> None:
+    if not lines:
+        return
+    with connection.cursor().copy(
+        "copy public.raw_quarantine (run_id, file_path, line_number, reason, line_text) from stdin"
+    ) as copy:
+        for line in lines:
+            text = line.text.replace("\0", "\N{REPLACEMENT CHARACTER}")
+            copy.write_row((run_id, file_path, line.line_number, line.reason, text))

@@ -1,0 +1,147 @@
+"""The things of this domain and their shapes."""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from flows._shared.errors import PermanentError, TransientError
+
+Json = Mapping[str, Any]
+
+
+class RunNotFoundError(PermanentError):
+    """No run folder at the address, or nothing in it that is a run's output."""
+
+
+class RunNameError(PermanentError):
+    """The folder's name is not a run id and none was given."""
+
+
+class StorageError(PermanentError):
+    """The address cannot be opened: no driver for its protocol, or no access."""
+
+
+class StorageUnreachableError(TransientError):
+    """The storage did not answer, or broke off."""
+
+
+class FileChangedError(TransientError):
+    """A file was written to while it was read."""
+
+
+class Kind(Enum):
+    """What a file of a run holds; the value is the folder or file that says so."""
+
+    NODE = "results/nodes"
+    CONTRIBUTION = "analysis/contribution"
+    CLASSIFICATION = "analysis/classification"
+    MODELING_RUN = "modeling/runs.jsonl"
+    MODELING_EXPERIMENT = "modeling/experiments.jsonl"
+
+
+class RawTable(Enum):
+    """A raw table, one per kind of line; a node file feeds two."""
+
+    NODE_RESULTS = "raw_node_results"
+    ENTITY_RESULTS = "raw_entity_results"
+    CONTRIBUTIONS = "raw_contributions"
+    CLASSIFICATIONS = "raw_classifications"
+    MODELING_RUNS = "raw_modeling_runs"
+    MODELING_EXPERIMENTS = "raw_modeling_experiments"
+
+
+@dataclass(frozen=True)
+class RunFile:
+    """One file of a run. ``path`` is relative to the run's folder, so that a run is the same run
+    wherever it is read from."""
+
+    path: str
+    kind: Kind
+    url: str
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run's folder, as found."""
+
+    run_id: str
+    url: str
+    files: tuple[RunFile, ...]
+
+
+class RawLine(NamedTuple):
+    """A line that became a row. ``row_key`` is its identity within a run and table."""
+
+    table: RawTable
+    line_number: int
+    row_key: str
+    json_data: str
+    canonical_node_id: str | None
+
+
+class BadLine(NamedTuple):
+    """A line that did not, and why. ``text`` is its beginning."""
+
+    line_number: int
+    reason: str
+    text: str
+
+
+@dataclass(frozen=True)
+class LoadCounts:
+    """What loading one run changed: files, and rows written."""
+
+    run_id: str
+    files: int
+    files_changed: int
+    rows: int
+    quarantined: int
+    bytes_read: int
+
+
+class Disagreement(NamedTuple):
+    """A figure the run claims and the recomputation does not give."""
+
+    file_path: str
+    line_number: int
+    subject: str
+    field: str
+    claimed: str
+    recomputed: str
+
+
+@dataclass(frozen=True)
+class Observation:
+    """One entity line: who, what was measured, and what the run claims about it.
+
+    ``value`` is set for a whole period, ``timeline`` (period as ``YYYYMM``, value) for months.
+    ``methods`` are the statistical methods as they stand in the file.
+    """
+
+    keys: Mapping[str, str]
+    metric_id: str
+    value: float | None
+    timeline: tuple[tuple[str, float | None], ...] | None
+    methods: tuple[Json, ...]
+
+    @property
+    def facet(self) -> tuple[tuple[str, str], ...]:
+        """Entities with the same facet are peers."""
+        return tuple(sorted((key, each) for key, each in self.keys.items() if key != "medicareId"))
+
+    @property
+    def subject(self) -> str:
+        return ", ".join(f"{key}={value}" for key, value in self.keys.items())
+
+
+class LineReader(Protocol):
+    """One file of a run, as the raw tables need it: see ``source.FileReader``."""
+
+    bytes_read: int
+
+    def content_hash(self) -> str: ...
+
+    def lines(self, expected_hash: str | None = None) -> Iterator[tuple[int, bytes]]: ...
+
+    def is_too_long(self, line: bytes) -> bool: ...

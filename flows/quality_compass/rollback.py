@@ -1,0 +1,208 @@
+"""Rebuilds one mart from an earlier revision of its SQL beside the current one, compares them row
+by row, and changes places on request.
+
+Only the mart's own SQL and its YAML twin come from the revision; everything it reads is current.
+"""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from flows._shared.errors import PermanentError
+
+ROOT = Path(__file__).parents[2]
+PROJECTS = ROOT / "dbt_projects"
+PROJECT = "quality_compass"
+SIDE_PROJECT = "quality_compass_rollback"
+SCHEMA = "analytics"
+SIDE_SCHEMA = "quality_compass_rollback"
+REPLACED_SCHEMA = "quality_compass_replaced"
+KEYS: Mapping[str, str] = {
+    "fct_signals": "signal_id",
+    "fct_contributions": "contribution_id",
+    "dim_facilities": "facility_id",
+    "dim_metrics": "metric_id",
+}
+REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
+EXAMPLES = 20
+LOCK_TIMEOUT = "10s"
+
+
+class RevisionError(PermanentError):
+    """There is no such mart, no such revision, or the mart is not in it."""
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The current mart against the rebuilt one, row by row.
+
+    ``differing`` counts rows by column among the columns both have; ``examples`` are keys of rows
+    that are on one side only or differ.
+    """
+
+    current_rows: int
+    rebuilt_rows: int
+    only_current: int
+    only_rebuilt: int
+    changed_rows: int
+    differing: Mapping[str, int]
+    columns_only_current: tuple[str, ...]
+    columns_only_rebuilt: tuple[str, ...]
+    examples: tuple[str, ...]
+
+    @property
+    def is_equal(self) -> bool:
+        return not (
+            self.only_current
+            or self.only_rebuilt
+            or self.changed_rows
+            or self.columns_only_current
+            or self.columns_only_rebuilt
+        )
+
+
+def prepare_project(mart: str, revision: str, folder: Path) -> Path:
+    """A copy of the dbt project with the mart as of the revision, to be built by
+    ``build_dbt(SIDE_PROJECT, ..., projects_dir=<what this returns>)``.
+
+    Raises:
+        RevisionError: unknown mart or revision.
+    """
+    if mart not in KEYS:
+        raise RevisionError(
+            f"rolling back {mart}", "there is no such mart", f"Name one of: {', '.join(KEYS)}"
+        )
+    files = {
+        f"{mart}{suffix}": _read_revision(revision, f"{mart}{suffix}")
+        for suffix in (".sql", ".yml")
+    }
+    shutil.rmtree(folder, ignore_errors=True)
+    unwanted = shutil.ignore_patterns("dbt_packages", "target", "logs")
+    shutil.copytree(PROJECTS / PROJECT, folder / SIDE_PROJECT, ignore=unwanted)
+    shutil.copytree(PROJECTS / "_shared", folder / "_shared", ignore=unwanted)
+    for name, content in files.items():
+        (folder / SIDE_PROJECT / "models" / "marts" / name).write_bytes(content)
+    configuration = folder / SIDE_PROJECT / "dbt_project.yml"
+    text = configuration.read_text(encoding="utf-8")
+    marker = "    marts:\n"
+    assert marker in text, "the folder of the marts is configured in dbt_project.yml"
+    side = f"{marker}      {mart}:\n        +schema: {SIDE_SCHEMA}\n"
+    configuration.write_text(text.replace(marker, side), encoding="utf-8")
+    return folder
+
+
+def compare(connection: psycopg.Connection, mart: str) -> Comparison:
+    """Row by row over the columns both have; NULLs are equal to NULLs."""
+    key = KEYS[mart]
+    current, rebuilt = _columns(connection, SCHEMA, mart), _columns(connection, SIDE_SCHEMA, mart)
+    shared = [column for column in current if column in rebuilt and column != key]
+    differs = {
+        column: sql.SQL("current.{0} is distinct from rebuilt.{0}").format(sql.Identifier(column))
+        for column in shared
+    }
+    joined = sql.SQL(
+        "from {schema}.{mart} as current full join {side}.{mart} as rebuilt "
+        "on current.{key} = rebuilt.{key}"
+    ).format(
+        schema=sql.Identifier(SCHEMA),
+        side=sql.Identifier(SIDE_SCHEMA),
+        mart=sql.Identifier(mart),
+        key=sql.Identifier(key),
+    )
+    on_both = sql.SQL("current.{0} = rebuilt.{0}").format(sql.Identifier(key))
+    any_differs = sql.SQL("({})").format(
+        sql.SQL(" or ").join([*differs.values(), sql.SQL("false")])
+    )
+    counts = [
+        sql.SQL("count(current.{})").format(sql.Identifier(key)),
+        sql.SQL("count(rebuilt.{})").format(sql.Identifier(key)),
+        sql.SQL("count(*) filter (where rebuilt.{} is null)").format(sql.Identifier(key)),
+        sql.SQL("count(*) filter (where current.{} is null)").format(sql.Identifier(key)),
+        sql.SQL("count(*) filter (where {} and {})").format(on_both, any_differs),
+        *(
+            sql.SQL("count(*) filter (where {} and {})").format(on_both, each)
+            for each in differs.values()
+        ),
+    ]
+    row = connection.execute(
+        sql.SQL("select {} {}").format(sql.SQL(", ").join(counts), joined)
+    ).fetchone()
+    assert row is not None
+    examples = connection.execute(
+        sql.SQL(
+            "select coalesce(current.{key}, rebuilt.{key}) {joined} "
+            "where current.{key} is null or rebuilt.{key} is null or {differs} order by 1 limit {n}"
+        ).format(
+            key=sql.Identifier(key), joined=joined, differs=any_differs, n=sql.Literal(EXAMPLES)
+        )
+    ).fetchall()
+    return Comparison(
+        row[0],
+        row[1],
+        row[2],
+        row[3],
+        row[4],
+        {column: count for column, count in zip(shared, row[5:], strict=True) if count},
+        tuple(column for column in current if column not in rebuilt),
+        tuple(column for column in rebuilt if column not in current),
+        tuple(str(each[0]) for each in examples),
+    )
+
+
+def swap(connection: psycopg.Connection, mart: str) -> str:
+    """Put the rebuilt mart in the current one's place, in one transaction; readers see the one or
+    the other. Returns the schema in which the replaced mart is kept until the next swap."""
+    names = {
+        "mart": sql.Identifier(mart),
+        "schema": sql.Identifier(SCHEMA),
+        "side": sql.Identifier(SIDE_SCHEMA),
+        "kept": sql.Identifier(REPLACED_SCHEMA),
+    }
+    with connection.transaction():
+        for statement in (
+            f"set local lock_timeout = '{LOCK_TIMEOUT}'",
+            "create schema if not exists {kept}",
+            "drop table if exists {kept}.{mart}",
+            "alter table {schema}.{mart} set schema {kept}",
+            "alter table {side}.{mart} set schema {schema}",
+        ):
+            connection.execute(sql.SQL(statement).format(**names))
+    return REPLACED_SCHEMA
+
+
+def _read_revision(revision: str, name: str) -> bytes:
+    attempted = f"reading {name} as of {revision}"
+    if not REVISION.fullmatch(revision):
+        raise RevisionError(attempted, "this is not a git revision", "Give a commit or a tag")
+    path = f"dbt_projects/{PROJECT}/models/marts/{name}"
+    done = subprocess.run(
+        ["git", "-C", str(ROOT), "show", f"{revision}:{path}"], capture_output=True, check=False
+    )
+    if done.returncode:
+        raise RevisionError(
+            attempted,
+            done.stderr.decode(errors="replace").strip(),
+            f"Choose one of `git log --oneline -- {path}`; the clone must have its history",
+        )
+    return done.stdout
+
+
+def _columns(connection: psycopg.Connection, schema: str, mart: str) -> list[str]:
+    rows = connection.execute(
+        "select column_name from information_schema.columns "
+        "where table_schema = %s and table_name = %s order by ordinal_position",
+        (schema, mart),
+    ).fetchall()
+    if not rows:
+        raise PermanentError(
+            f"comparing {mart}",
+            f"there is no table {schema}.{mart}",
+            "Build the marts with quality-compass first",
+        )
+    return [row[0] for row in rows]

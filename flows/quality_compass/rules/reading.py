@@ -1,0 +1,282 @@
+"""Which lines of a run are rows, and which are not and why."""
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime
+from hashlib import md5
+from typing import Any
+
+from flows.quality_compass.records import BadLine, Json, Kind, Observation, RawLine, RawTable
+
+RUN_ID = re.compile(r"\d{14}")
+PERIOD = re.compile(r"(\d{4})-?(0[1-9]|1[0-2])")
+FACILITY_KEY = "medicareId"
+FACILITY_ID_LENGTH = 6
+# What JSON allows and a double or PostgreSQL does not: looked for before it is looked at.
+SUSPICIOUS_NUMBER = re.compile(rb"\d[eE][+-]?\d{3}|\d{300}")
+SUSPICIOUS_ESCAPE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+TEXT_KEPT = 2000
+KIND_TABLES = {
+    Kind.CONTRIBUTION: RawTable.CONTRIBUTIONS,
+    Kind.CLASSIFICATION: RawTable.CLASSIFICATIONS,
+    Kind.MODELING_RUN: RawTable.MODELING_RUNS,
+    Kind.MODELING_EXPERIMENT: RawTable.MODELING_EXPERIMENTS,
+}
+
+
+class UnusableLineError(ValueError):
+    """The line is not a row; the message says why."""
+
+
+def run_time(run_id: str) -> datetime:
+    """When a run was started (UTC): its id is ``YYYYMMDDHHMMSS``. Raises ValueError."""
+    return datetime.strptime(run_id, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def is_run_id(name: str) -> bool:
+    if not RUN_ID.fullmatch(name):
+        return False
+    try:
+        run_time(name)
+    except ValueError:
+        return False
+    return True
+
+
+def file_kind(path: str) -> Kind | None:
+    """The kind of a file by its path in the run's folder; None for what is no part of a run."""
+    if not path.endswith(".jsonl"):
+        return None
+    return next(
+        (kind for kind in Kind if path == kind.value or path.startswith(f"{kind.value}/")), None
+    )
+
+
+def normal_period(period: object) -> str:
+    """``YYYYMM`` for both spellings, ``202407`` and ``2024-07``. Raises UnusableLineError."""
+    match = PERIOD.fullmatch(period) if isinstance(period, str) else None
+    if match is None:
+        raise UnusableLineError(f"{period!r} is not a month such as 202407 or 2024-07")
+    return match[1] + match[2]
+
+
+def sort_line(
+    kind: Kind, path: str, line_number: int, line: bytes, *, node_id: str | None = None
+) -> RawLine | BadLine:
+    """The row a line is, or why it is none.
+
+    Args:
+        node_id: for a node file, the id its first line gave; without one the file's name stands in.
+    """
+    try:
+        parsed = parse(line)
+        if kind is Kind.NODE:
+            return _node_line(path, line_number, line, parsed, node_id)
+        key = ROW_KEYS[kind](parsed)
+        return RawLine(KIND_TABLES[kind], line_number, digest(key), _kept(line), None)
+    except UnusableLineError as error:
+        reason = str(error)
+        if not line.endswith(b"\n") and reason.startswith("not JSON"):
+            reason = f"truncated: the file ends within the line ({reason})"
+        return BadLine(line_number, reason, line[:TEXT_KEPT].decode(errors="replace"))
+
+
+def parse(line: bytes) -> Json:
+    """The object on a line. Raises UnusableLineError for what PostgreSQL would not take as one."""
+    try:
+        text = line.decode()
+    except UnicodeDecodeError as error:
+        raise UnusableLineError(f"not UTF-8 at byte {error.start}") from None
+    strict: dict[str, Any] = {}
+    if SUSPICIOUS_NUMBER.search(line):
+        strict = {"parse_float": _finite, "parse_int": _finite}
+    try:
+        parsed = json.loads(text, parse_constant=_refuse_constant, **strict)
+    except json.JSONDecodeError as error:
+        raise UnusableLineError(f"not JSON: {error.msg} at column {error.colno}") from None
+    except RecursionError:
+        raise UnusableLineError("nested too deeply") from None
+    if not isinstance(parsed, dict):
+        raise UnusableLineError(f"not an object but {type(parsed).__name__}")
+    if b"\x00" in line or SUSPICIOUS_ESCAPE.search(line):
+        _refuse_unstorable(parsed)
+    return parsed
+
+
+def digest(identity: object) -> str:
+    return md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
+
+
+def observe(entity: Json) -> Observation:
+    """An entity line, read strictly. Raises UnusableLineError."""
+    keys = _entity_keys(entity)
+    metric = _first(entity, "metric")
+    metric_id = _text(_mapping(metric, "metadata"), "metric_id")
+    values = metric.get("values")
+    points = values.get("timeline") if isinstance(values, Mapping) else None
+    timeline = _timeline(points) if isinstance(points, list) else None
+    value = None if timeline is not None else _number("metric value", values)
+    metadata = entity.get("metadata")
+    if isinstance(metadata, Mapping):
+        _number("encounters", metadata.get("encounters"))
+    return Observation(keys, metric_id, value, timeline, _methods(entity))
+
+
+def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
+    """Entity keys as texts. Raises UnusableLineError: a number has lost its leading zeros."""
+    for key, value in keys.items():
+        if value is None or not isinstance(value, str) or not value:
+            raise UnusableLineError(f"entity key {key} is {value!r}, not a text")
+    facility = keys.get(FACILITY_KEY)
+    if isinstance(facility, str) and len(facility) != FACILITY_ID_LENGTH:
+        raise UnusableLineError(
+            f"{FACILITY_KEY} {facility!r} has {len(facility)} characters, not {FACILITY_ID_LENGTH}"
+        )
+    return {key: str(value) for key, value in keys.items()}
+
+
+def _kept(line: bytes) -> str:
+    return line.decode().strip()
+
+
+def _node_line(
+    path: str, line_number: int, line: bytes, parsed: Json, node_id: str | None
+) -> RawLine:
+    if parsed.get("type") == "node_metadata":
+        if line_number != 1:
+            raise UnusableLineError("node metadata after the first line")
+        own_id = _text(parsed, "canonical_node_id")
+        return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id)
+    node_id = node_id or path.rsplit("/", 1)[-1].removesuffix(".jsonl")
+    observation = observe(parsed)
+    key = digest([node_id, observation.metric_id, dict(observation.keys)])
+    return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id)
+
+
+def _contribution_key(parsed: Json) -> object:
+    for field in ("child_value", "parent_value", "weight_share", "excess_over_parent"):
+        _number(field, parsed.get(field))
+    return [
+        _text(parsed, "parent_node_id"),
+        _text(parsed, "child_node_id"),
+        _text(parsed, "metric_id"),
+        entity_key_of(_mapping(parsed, "parent_entity")),
+        entity_key_of(_mapping(parsed, "child_entity")),
+    ]
+
+
+def _classification_key(parsed: Json) -> object:
+    _text(parsed, "signal_type")
+    if not 0 <= (_number("severity", parsed.get("severity")) or 0) <= 100:
+        raise UnusableLineError(f"severity {parsed['severity']!r} is outside 0 to 100")
+    return [
+        _text(parsed, "node_id"),
+        _text(parsed, "metric_id"),
+        entity_key_of(_mapping(parsed, "entity_key")),
+    ]
+
+
+def _modeling_run_key(parsed: Json) -> object:
+    for field in ("status", "run_dir"):
+        if not isinstance(parsed.get(field), str | None):
+            raise UnusableLineError(f"{field} is {parsed[field]!r}, not a text")
+    _number("duration_seconds", parsed.get("duration_seconds"))
+    return [_text(parsed, "config_path"), parsed.get("run_dir")]
+
+
+ROW_KEYS: Mapping[Kind, Callable[[Json], object]] = {
+    Kind.CONTRIBUTION: _contribution_key,
+    Kind.CLASSIFICATION: _classification_key,
+    Kind.MODELING_RUN: _modeling_run_key,
+    Kind.MODELING_EXPERIMENT: lambda parsed: parsed,
+}
+
+
+def _entity_keys(entity: Json) -> dict[str, str]:
+    parts = entity.get("entity")
+    if not isinstance(parts, list) or not parts:
+        raise UnusableLineError("no entity")
+    keys: dict[str, object] = {}
+    for part in parts:
+        if not isinstance(part, Mapping):
+            raise UnusableLineError("an entity key is not an object")
+        keys[_text(part, "id")] = part.get("value")
+    return entity_key_of(keys)
+
+
+def _timeline(points: list[Any]) -> tuple[tuple[str, float | None], ...]:
+    read: dict[str, float | None] = {}
+    for point in points:
+        if not isinstance(point, Mapping):
+            raise UnusableLineError("a point of the timeline is not an object")
+        period = normal_period(point.get("period"))
+        if period in read:
+            raise UnusableLineError(f"the timeline has {period} twice")
+        read[period] = _number(f"value of {period}", point.get("value"))
+    return tuple(sorted(read.items()))
+
+
+def _methods(entity: Json) -> tuple[Json, ...]:
+    methods = entity.get("statistical_methods") or []
+    if not isinstance(methods, list) or not all(isinstance(each, Mapping) for each in methods):
+        raise UnusableLineError("statistical_methods is not a list of objects")
+    for method in methods:
+        _text(method, "statistical_method")
+    return tuple(methods)
+
+
+def _first(parent: Json, field: str) -> Json:
+    value = parent.get(field)
+    if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
+        raise UnusableLineError(f"no {field}")
+    return value[0]
+
+
+def _mapping(parent: Json, field: str) -> Json:
+    value = parent.get(field)
+    if not isinstance(value, Mapping):
+        raise UnusableLineError(f"no {field}")
+    return value
+
+
+def _text(parent: Json, field: str) -> str:
+    value = parent.get(field)
+    if not isinstance(value, str) or not value:
+        raise UnusableLineError(f"{field} is {value!r}, not a text")
+    return value
+
+
+def _number(what: str, value: object) -> float | None:
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise UnusableLineError(f"{what} is {value!r}, not a number")
+    return float(value)
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if math.isinf(number) or (number == 0 and text.lower().partition("e")[0].strip("-0.")):
+        raise UnusableLineError(f"the number {text[:30]} does not fit a double")
+    return number
+
+
+def _refuse_constant(name: str) -> float:
+    raise UnusableLineError(f"{name} is not JSON")
+
+
+def _refuse_unstorable(value: object) -> None:
+    """NUL and lone surrogates are texts in JSON and in Python, and not in PostgreSQL."""
+    if isinstance(value, Mapping):
+        for key, each in value.items():
+            _refuse_unstorable(key)
+            _refuse_unstorable(each)
+    elif isinstance(value, list):
+        for each in value:
+            _refuse_unstorable(each)
+    elif isinstance(value, str) and any(
+        each == "\0" or "\ud800" <= each <= "\udfff" for each in value
+    ):
+        raise UnusableLineError("a text holds NUL or half a surrogate pair")

@@ -1,0 +1,193 @@
+"""Answers metric queries through MetricFlow, in a process of its own.
+
+MetricFlow reads credentials from the environment, takes over logging, and looks for the semantic
+manifest in ``target/`` of the dbt project only. A folder with copies of the project's two
+configuration files stands in for the project, so that nothing is written into the clone.
+"""
+
+import csv
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+
+from flows._shared.errors import PermanentError, TransientError
+
+PROJECT = Path(__file__).parents[2] / "dbt_projects" / "quality_compass"
+CONFIGURATION = ("dbt_project.yml", "profiles.yml")
+TIMEOUT_SECONDS = 300
+SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
+
+
+class MetricQueryError(PermanentError):
+    """MetricFlow refused the query, or the semantic layer is not valid."""
+
+
+class MetricTimeoutError(TransientError):
+    """MetricFlow did not answer in time."""
+
+
+class MetricsRequest(BaseModel):
+    """One question to the semantic layer: metrics and what to group them by, or a saved query."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    metrics: tuple[str, ...] = Field((), description="Names of metrics, such as total_signals.")
+    group_by: tuple[str, ...] = Field(
+        (), description="Dimensions, such as signal__domain, facility__region, metric_time__month."
+    )
+    where: tuple[str, ...] = Field(
+        (), description="Filters, such as {{ Dimension('signal__severity') }} = 'Critical'."
+    )
+    order_by: tuple[str, ...] = Field((), description="Columns; a minus before one descends.")
+    limit: int | None = Field(None, ge=1, le=10_000, description="Most rows of the answer.")
+    start_time: str | None = Field(
+        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="First day, as YYYY-MM-DD."
+    )
+    end_time: str | None = Field(
+        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Last day, as YYYY-MM-DD."
+    )
+    saved_query: str | None = Field(
+        None, description="Name of a saved query, instead of metrics: dashboard_severity."
+    )
+
+    @field_validator("metrics", "group_by")
+    @classmethod
+    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+        for name in names:
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+                raise ValueError(f"{name!r} is not a name of the semantic layer")
+        return names
+
+    @model_validator(mode="after")
+    def _asks_one_thing(self) -> "MetricsRequest":
+        if bool(self.metrics) == bool(self.saved_query):
+            raise ValueError("give metrics or a saved query, one of them")
+        return self
+
+    def arguments(self) -> list[str]:
+        options = {
+            "--metrics": ",".join(self.metrics),
+            "--group-by": ",".join(self.group_by),
+            "--order": ",".join(self.order_by),
+            "--limit": self.limit,
+            "--start-time": self.start_time,
+            "--end-time": self.end_time,
+            "--saved-query": self.saved_query,
+        }
+        given = [f"{option}={value}" for option, value in options.items() if value]
+        return given + [f"--where={each}" for each in self.where]
+
+
+@dataclass(frozen=True)
+class Answer:
+    """A table; metrics are numbers (None where there is none), dimensions are texts."""
+
+    columns: tuple[str, ...]
+    rows: tuple[tuple[str | float | None, ...], ...]
+
+    def as_records(self) -> list[dict[str, str | float | None]]:
+        return [dict(zip(self.columns, row, strict=True)) for row in self.rows]
+
+
+class SemanticLayer:
+    """The project's semantic layer, seen through one database.
+
+    Args:
+        workspace: a folder that is kept between queries.
+        environment: the variables of profiles.yml, given to the child processes only.
+    """
+
+    def __init__(self, workspace: Path, environment: Mapping[str, str]) -> None:
+        self._workspace = workspace
+        self._environment = environment
+
+    def validate(self) -> str:
+        """What ``mf validate-configs`` says. Raises MetricQueryError when it is not valid."""
+        self._prepare()
+        return self._run("validating the semantic layer", [_program("mf"), "validate-configs"])
+
+    def query(self, request: MetricsRequest) -> Answer:
+        """Raises MetricQueryError: unknown names, or the marts are not built."""
+        self._prepare()
+        table = self._workspace / "answer.csv"
+        table.unlink(missing_ok=True)
+        attempted = f"querying {request.saved_query or ', '.join(request.metrics)}"
+        said = self._run(
+            attempted,
+            [_program("mf"), "query", *request.arguments(), f"--csv={table}", "--quiet"],
+        )
+        if not table.exists():
+            return Answer((), ()) if not said.strip() else self._refuse(attempted, said)
+        with table.open(newline="", encoding="utf-8") as stream:
+            header, *rows = list(csv.reader(stream))
+        return Answer(tuple(header), tuple(_typed(header, row) for row in rows))
+
+    def _prepare(self) -> None:
+        """The project as it is now, parsed. dbt keeps what it parsed between calls."""
+        self._workspace.mkdir(parents=True, exist_ok=True)
+        for name in CONFIGURATION:
+            shutil.copyfile(PROJECT / name, self._workspace / name)
+        self._run(
+            "parsing the dbt project quality_compass",
+            [
+                *(_program("dbt"), "parse", "--quiet"),
+                *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
+                *("--target-path", str(self._workspace / "target")),
+                *("--log-path", str(self._workspace / "logs")),
+            ],
+        )
+
+    def _run(self, attempted: str, command: Sequence[str]) -> str:
+        own = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
+        try:
+            done = subprocess.run(
+                command,
+                cwd=self._workspace,
+                env={**own, **self._environment, "DO_NOT_TRACK": "1"},
+                capture_output=True,
+                text=True,
+                timeout=TIMEOUT_SECONDS,
+                check=False,
+            )
+        except subprocess.TimeoutExpired:
+            raise MetricTimeoutError(
+                attempted,
+                f"no answer in {TIMEOUT_SECONDS} seconds",
+                "Narrow the query by start_time and end_time, or look for locks",
+            ) from None
+        said = self._redacted(done.stdout + done.stderr)
+        if done.returncode:
+            self._refuse(attempted, said)
+        return said
+
+    def _refuse(self, attempted: str, said: str) -> Answer:
+        raise MetricQueryError(
+            attempted,
+            said.strip()[-2000:],
+            "Check the names with `mf list metrics`; build the marts with quality-compass first",
+        )
+
+    def _redacted(self, text: str) -> str:
+        for name, value in self._environment.items():
+            if value and SECRET_NAME.search(name):
+                text = text.replace(value, "*****")
+        return text
+
+
+def _program(name: str) -> str:
+    return str(Path(sys.executable).with_name(name))
+
+
+def _typed(header: Sequence[str], row: Sequence[str]) -> tuple[str | float | None, ...]:
+    """Only dimensions carry a double underscore: everything else is a metric."""
+    return tuple(
+        value if "__" in column else float(value) if value else None
+        for column, value in zip(header, row, strict=True)
+    )

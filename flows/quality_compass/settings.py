@@ -1,0 +1,101 @@
+"""What an operator may turn: the form that the Prefect UI shows."""
+
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+
+class StatisticsSettings(BaseModel):
+    """Constants of the statistics, as the insight graph uses them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    aggregate_std_floor: float = Field(
+        default=0.01, gt=0, description="Smallest spread a z-score of a whole period divides by."
+    )
+    temporal_std_floor: float = Field(
+        default=0.05, gt=0, description="Smallest spread a z-score of one month divides by."
+    )
+    mad_floor: float = Field(
+        default=0.01, gt=0, description="Smallest scaled MAD a robust z-score divides by."
+    )
+    aggregate_min_peer_count: int = Field(
+        default=15, ge=1, description="Fewer peers than this suppress an aggregate score."
+    )
+    temporal_min_peer_count: int = Field(
+        default=10, ge=1, description="Fewer peers than this suppress a monthly score."
+    )
+    min_slope_periods: int = Field(
+        default=6, ge=2, description="Observed months a slope needs; each half of an acceleration."
+    )
+
+
+class ClassificationSettings(BaseModel):
+    """Cuts of the classification engine. Proposals, not observations, are marked as such:
+    docs/decisions/quality_compass-classification-proposals.md has the argument."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    min_periods: int = Field(
+        default=3, ge=1, description="Fewer observed months than this make data suspect."
+    )
+    min_encounters: int | None = Field(
+        default=None,
+        ge=1,
+        description=(
+            "Proposal: fewer encounters than this make data suspect. Off by default, because the "
+            "run's own `suppressed` flag explains every suspect row that was observed."
+        ),
+    )
+    severe_zscore: float = Field(
+        default=2.0, gt=1, description="Proposal: from this z-score a position is severe."
+    )
+    spike_deviation: float = Field(
+        default=2.0, gt=0, description="Proposal: a month further from its peers is a spike."
+    )
+    acceleration_cut: float = Field(
+        default=0.005, gt=0, description="Beyond this, a trend accelerates or decelerates."
+    )
+    consistent_zscore_std: float = Field(
+        default=0.5, gt=0, description="Below this spread of monthly z-scores: consistent."
+    )
+
+
+class QualityCompassSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_block: str = Field(
+        default="quality-compass-postgres",
+        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
+    )
+    storage_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of a Secret block with a JSON object of fsspec options for gs:// and s3:// "
+            "addresses, such as a token. Local paths need none."
+        ),
+    )
+    sample_facilities: int = Field(
+        default=40, ge=3, le=999, description="Facilities of the sample run, when no run is given."
+    )
+    sample_seed: int = Field(default=5, description="Seed of the sample run.")
+    max_line_bytes: int = Field(
+        default=16_000_000, ge=1000, description="A longer line is quarantined and not read."
+    )
+    tolerance: float = Field(
+        default=1e-9, gt=0, description="Largest difference `verify` takes for agreement."
+    )
+    max_disagreements: int = Field(
+        default=1000, ge=1, description="Disagreements kept per run; all of them are counted."
+    )
+    state_dir: Path | None = Field(
+        default=None, description="Folder of sample runs. Default: the installation's state folder."
+    )
+    statistics: StatisticsSettings = StatisticsSettings()
+    classification: ClassificationSettings = ClassificationSettings()
+
+    @model_validator(mode="after")
+    def _blocks_have_names(self) -> "QualityCompassSettings":
+        if not self.database_block.strip():
+            raise ValueError("database_block is empty")
+        return self

@@ -1,0 +1,239 @@
+"""The dbt project on a real PostgreSQL: same marts however they came about, and right figures."""
+
+import json
+import random
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from flows.quality_compass import raw, sample, source
+from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from tests.dbt_projects.warehouse import Warehouse, install_packages, postgres_environment
+
+RUNS = ("20250115060000", "20250215060000")
+PASSED = {"success", "pass", "warn", "no-op"}
+AGGREGATE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
+
+Load = Callable[..., None]
+
+
+@pytest.fixture(scope="module")
+def warehouse(
+    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Warehouse]:
+    state = tmp_path_factory.mktemp("dbt")
+    install_packages("quality_compass", state)
+    yield Warehouse("quality_compass", postgres.create_database("quality_compass_marts"), state)
+    postgres.drop_database("quality_compass_marts")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("runs")
+    for run_id in RUNS:
+        sample.write_run(folder, run_id, 18, seed=4, metrics=("losIndex",))
+    return folder
+
+
+@pytest.fixture
+def empty(warehouse: Warehouse) -> Warehouse:
+    warehouse.execute("drop schema if exists public cascade; create schema public")
+    warehouse.execute("drop schema if exists analytics cascade")
+    with psycopg.connect(warehouse.url, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+    return warehouse
+
+
+def load(warehouse: Warehouse, address: Path) -> None:
+    with psycopg.connect(warehouse.url, autocommit=True) as connection:
+        for run in source.find_runs(str(address)):
+            raw.load_run(connection, run, lambda file: source.FileReader(file, None, 16_000_000))
+
+
+def build(warehouse: Warehouse, *options: str, is_tested: bool = False) -> dict[str, str]:
+    untested = [] if is_tested else ["--exclude-resource-type", "test", "unit_test"]
+    statuses = warehouse.dbt("build", *options, *untested)
+    assert not {name: status for name, status in statuses.items() if status not in PASSED}
+    return statuses
+
+
+def test_however_runs_arrive_the_marts_are_the_same(empty: Warehouse, folder: Path) -> None:
+    """At once, one after the other in either order, three times, and from scratch."""
+    first, second = (folder / run_id for run_id in RUNS)
+    load(empty, second)
+    build(empty)
+    load(empty, first)
+    build(empty)
+    expected = empty.tables()
+    assert len(expected["fct_signals"]) > 200
+    assert len(expected["fct_contributions"]) > 200
+    for _ in range(2):
+        load(empty, folder)
+    build(empty, "--full-refresh", is_tested=True)
+    assert empty.tables() == expected
+
+
+def test_a_changed_file_changes_its_own_run_only(
+    empty: Warehouse, folder: Path, tmp_path: Path
+) -> None:
+    load(empty, folder)
+    build(empty)
+    before = set(empty.rows("fct_signals"))
+    run = sample.write_run(tmp_path, RUNS[1], 18, seed=4, metrics=("losIndex",))
+    lines = (run / AGGREGATE).read_text().splitlines(keepends=True)
+    (run / AGGREGATE).write_text("".join(lines[:-1]))
+    load(empty, run)
+    build(empty)
+    after = set(empty.rows("fct_signals"))
+    of_first_run = {row for row in before if f",{RUNS[0]}," in row}
+    assert of_first_run
+    assert of_first_run <= after
+    assert len(after) == len(before) - 1
+    incremental = empty.tables()
+    build(empty, "--full-refresh")
+    assert empty.tables() == incremental
+
+
+def test_lines_repeated_and_shuffled_give_the_same_signals(
+    empty: Warehouse, folder: Path, tmp_path: Path
+) -> None:
+    load(empty, folder / RUNS[0])
+    build(empty)
+    expected = [row.split(",", 3)[0] for row in empty.rows("fct_signals")]
+    run = sample.write_run(tmp_path, RUNS[0], 18, seed=4, metrics=("losIndex",))
+    for path in run.rglob("*.jsonl"):
+        head, *rest = path.read_text().splitlines(keepends=True)
+        rest += rest[:5]
+        random.Random(1).shuffle(rest)
+        path.write_text("".join([head, *rest]))
+    load(empty, run)
+    build(empty)
+    assert [row.split(",", 3)[0] for row in empty.rows("fct_signals")] == expected
+
+
+def test_nothing_loaded_builds_empty_marts(empty: Warehouse) -> None:
+    build(empty, is_tested=True)
+    assert empty.query("select count(*) from analytics.fct_signals") == [(0,)]
+
+
+def test_signals_restate_the_entities_and_their_classifications(
+    empty: Warehouse, folder: Path
+) -> None:
+    """Counted from the files themselves."""
+    load(empty, folder / RUNS[0])
+    build(empty)
+    expected: dict[tuple[str, str], tuple[str, int]] = {}
+    for path in (folder / RUNS[0] / "analysis" / "classification").glob("*.jsonl"):
+        for line in path.read_text().splitlines():
+            claim: dict[str, Any] = json.loads(line)
+            key = claim["entity_key"]
+            expected[key["medicareId"], key.get("vizientServiceLine", "All")] = (
+                claim["signal_type"],
+                claim["severity"],
+            )
+    found = {
+        (facility, line): (signal_type, severity)
+        for facility, line, signal_type, severity in empty.query(
+            "select facility_id, coalesce(service_line, 'All'), signal_type, severity_score "
+            "from analytics.fct_signals"
+        )
+    }
+    assert found == expected
+
+
+def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance(
+    empty: Warehouse, folder: Path, tmp_path: Path
+) -> None:
+    run = sample.write_run(tmp_path, RUNS[0], 18, seed=4, metrics=("losIndex",))
+    head, suppressed, zero, *rest = [
+        json.loads(line) for line in (run / AGGREGATE).read_text().splitlines()
+    ]
+    suppressed["statistical_methods"][0]["statistics"]["suppressed"] = True
+    for method in head["statistical_methods"]:
+        method["summary"]["global_statistics"]["facets"][0]["method_statistics"] = {
+            "global_metric_mean": 0.0
+        }
+    content = [head, suppressed, zero, *rest]
+    (run / AGGREGATE).write_text("".join(json.dumps(each) + "\n" for each in content))
+    load(empty, run)
+    build(empty)
+    whole = "from analytics.fct_signals where service_line is null and facility_id = '{}'".format
+    assert empty.query("select count(*) " + whole(suppressed["entity"][0]["value"])) == [(0,)]
+    assert empty.query(
+        "select benchmark_value, variance_percent " + whole(zero["entity"][0]["value"])
+    ) == [(0.0, None)]
+
+
+TEN_METRICS = {
+    "total_signals": "count(*)",
+    "critical_signals": "count(*) filter (where severity = 'Critical')",
+    "actionable_signals": "count(*) filter (where severity in ('Critical', 'High'))",
+    "critical_signal_rate": "100.0 * count(*) filter (where severity = 'Critical') / count(*)",
+    "actionable_signal_rate": (
+        "100.0 * count(*) filter (where severity in ('Critical', 'High')) / count(*)"
+    ),
+    "efficiency_share": "100.0 * count(*) filter (where domain = 'Efficiency') / count(*)",
+    "avg_abs_z_score": "avg(abs(z_score))",
+    "avg_variance_percent": "avg(variance_percent)",
+    "total_encounters": "sum(encounters)",
+    "unique_facilities": "count(distinct facility_sk)",
+    "signals_per_facility": "1.0 * count(*) / count(distinct facility_sk)",
+    "critical_signal_ratio": "1.0 * count(*) filter (where severity = 'Critical') / count(*)",
+}
+
+
+def test_metricflow_gives_the_figures_of_plain_sql(
+    empty: Warehouse, folder: Path, tmp_path: Path
+) -> None:
+    load(empty, folder)
+    build(empty)
+    layer = SemanticLayer(tmp_path, postgres_environment(empty.url))
+    answer = layer.query(
+        MetricsRequest(
+            metrics=tuple(TEN_METRICS), group_by=("signal__signal_type", "facility__region")
+        )
+    )
+    rows = {
+        (row["signal__signal_type"], row["facility__region"]): row for row in answer.as_records()
+    }
+    expected = empty.query(
+        f"select signal_type, region, {', '.join(TEN_METRICS.values())} "
+        "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
+        "group by 1, 2"
+    )
+    assert len(rows) == len(expected) > 20
+    for signal_type, region, *figures in expected:
+        row = rows[signal_type, region]
+        for name, figure in zip(TEN_METRICS, figures, strict=True):
+            assert row[name] == pytest.approx(float(figure), rel=1e-9), name
+
+    cumulative = layer.query(
+        MetricsRequest(
+            metrics=("cumulative_signals", "cumulative_encounters"),
+            group_by=("metric_time__day",),
+            start_time="2025-01-15",
+            end_time="2025-02-15",
+        )
+    ).as_records()
+    by_day = {str(row["metric_time__day"])[:10]: row for row in cumulative}
+    first, both = (
+        empty.query(
+            "select count(*), sum(encounters) from analytics.fct_signals "
+            f"where detected_date <= '{day}'"
+        )[0]
+        for day in ("2025-01-15", "2025-02-15")
+    )
+    for day, (signals, encounters) in (("2025-01-15", first), ("2025-02-15", both)):
+        assert by_day[day]["cumulative_signals"] == signals
+        assert by_day[day]["cumulative_encounters"] == float(encounters)
+
+    saved = layer.query(MetricsRequest(saved_query="dashboard_severity")).as_records()
+    total = empty.query("select count(*) from analytics.fct_signals")[0][0]
+    assert sum(float(row["total_signals"] or 0) for row in saved) == total
+    with pytest.raises(MetricQueryError, match="no_such_metric"):
+        layer.query(MetricsRequest(metrics=("no_such_metric",)))
+    assert "validated" in layer.validate()

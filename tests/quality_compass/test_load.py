@@ -1,0 +1,317 @@
+"""From files to raw tables: what is kept, replaced, quarantined, and that nothing else is."""
+
+import json
+import tracemalloc
+from pathlib import Path
+from typing import Any
+
+import fsspec
+import psycopg
+import pytest
+
+from flows.quality_compass import raw, sample, source
+from flows.quality_compass.records import (
+    FileChangedError,
+    RunNameError,
+    RunNotFoundError,
+    StorageError,
+)
+from tests.quality_compass.conftest import RUN, Load, ids, read, rows, write
+
+NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
+OTHER_NODE = "results/nodes/losIndex__medicareId__dischargeMonth.jsonl"
+TABLES = (
+    "raw_runs",
+    "raw_files",
+    "raw_node_results",
+    "raw_entity_results",
+    "raw_contributions",
+    "raw_classifications",
+    "raw_modeling_runs",
+    "raw_modeling_experiments",
+    "raw_quarantine",
+)
+
+
+def everything(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]:
+    return {table: rows(connection, table) for table in TABLES}
+
+
+def quarantined(connection: psycopg.Connection) -> list[tuple[int, str]]:
+    return connection.execute(
+        "select line_number, reason from public.raw_quarantine order by 1"
+    ).fetchall()
+
+
+def test_every_line_of_every_kind_becomes_a_row(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    counts = load(run_folder)
+    lines = sum(len(path.read_text().splitlines()) for path in run_folder.rglob("*.jsonl"))
+    loaded = sum(len(rows(connection, table)) for table in TABLES[2:-1])
+    assert counts.rows == loaded == lines
+    assert counts.quarantined == 0
+    for table in TABLES[:-1]:
+        assert rows(connection, table), table
+    assert rows(connection, "raw_node_results")[0][0] == RUN
+
+
+def test_loading_a_run_three_times_writes_it_once(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    first = everything(connection)
+    first_ids = ids(connection, "raw_entity_results")
+    for _ in range(2):
+        counts = load(run_folder)
+        assert (counts.rows, counts.files_changed) == (0, 0)
+    assert everything(connection) == first
+    assert ids(connection, "raw_entity_results") == first_ids
+
+
+def test_two_runs_in_either_order_are_the_same_rows(
+    load: Load, connection: psycopg.Connection, sample_folder: Path
+) -> None:
+    runs = sorted(sample_folder.iterdir())
+    for run in runs:
+        load(run)
+    forwards = everything(connection)
+    for table in reversed(TABLES):
+        connection.execute(f"truncate public.{table} cascade".encode())
+    for run in reversed(runs):
+        load(run)
+    assert everything(connection) == forwards
+    assert [row[0] for row in forwards["raw_runs"]] == [run.name for run in runs]
+
+
+def test_a_changed_file_replaces_its_own_rows_only(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    before = ids(connection, "raw_entity_results")
+    content = read(run_folder / NODE)
+    content[1]["metric"][0]["values"] = 9.5
+    write(run_folder / NODE, content[:-1])
+    counts = load(run_folder)
+    after = ids(connection, "raw_entity_results")
+    assert (counts.files_changed, counts.rows) == (1, len(content) - 1)
+    assert {path for path in before if before[path] != after[path]} == {NODE}
+    assert len(after[NODE]) == len(before[NODE]) - 1
+    changed = connection.execute(
+        "select json_data::jsonb #>> '{metric,0,values}' from public.raw_entity_results "
+        "where file_path = %s order by line_number limit 1",
+        (NODE,),
+    ).fetchone()
+    assert changed == ("9.5",)
+
+
+def test_a_file_that_went_back_to_what_it_was_gives_the_first_fingerprint(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    first = everything(connection)
+    original = (run_folder / NODE).read_bytes()
+    write(run_folder / NODE, read(run_folder / NODE)[:-2])
+    load(run_folder)
+    assert rows(connection, "raw_runs") != first["raw_runs"]
+    (run_folder / NODE).write_bytes(original)
+    load(run_folder)
+    assert everything(connection) == first
+
+
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        (b'{"entity": [', "not JSON"),
+        (b"[1, 2]", "not an object but list"),
+        (b'{"a": NaN}', "NaN is not JSON"),
+        (b"\xff\xfe{}", "not UTF-8 at byte 0"),
+        (b'{"a": "\\u0000"}', "a text holds NUL"),
+        (b'{"a": "\\ud800"}', "half a surrogate pair"),
+        (b'{"a": 1e400}', "does not fit a double"),
+        (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
+        (b'{"metric": []}', "no entity"),
+        (b'{"entity": [{"id": "medicareId", "value": 10001}]}', "not a text"),
+        (b'{"entity": [{"id": "medicareId", "value": "10001"}]}', "5 characters, not 6"),
+        (b'{"entity": [{"id": "medicareId", "value": "010001"}]}', "no metric"),
+    ],
+)
+def test_a_bad_line_is_quarantined_with_its_number_and_the_others_load(
+    load: Load, connection: psycopg.Connection, run_folder: Path, line: bytes, reason: str
+) -> None:
+    good = (run_folder / NODE).read_bytes().splitlines(keepends=True)
+    (run_folder / NODE).write_bytes(b"".join([*good[:3], line + b"\n", *good[3:]]))
+    load(run_folder)
+    ((number, seen),) = quarantined(connection)
+    assert number == 4
+    assert reason in seen
+    assert len(ids(connection, "raw_entity_results")[NODE]) == len(good) - 1
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda entity: entity["metric"][0].update(values="1.2"), "metric value is '1.2'"),
+        (lambda entity: entity["metadata"].update(encounters="many"), "encounters is 'many'"),
+        (
+            lambda entity: entity["metric"][0].update(
+                values={"timeline": [{"period": "2024-13", "value": 1}]}
+            ),
+            "is not a month",
+        ),
+        (
+            lambda entity: entity["metric"][0].update(
+                values={
+                    "timeline": [
+                        {"period": "2024-07", "value": 1},
+                        {"period": "202407", "value": 2},
+                    ]
+                }
+            ),
+            "202407 twice",
+        ),
+    ],
+)
+def test_impossible_values_are_quarantined(
+    load: Load, connection: psycopg.Connection, run_folder: Path, change: Any, reason: str
+) -> None:
+    content = read(run_folder / NODE)
+    change(content[2])
+    write(run_folder / NODE, content)
+    load(run_folder)
+    ((number, seen),) = quarantined(connection)
+    assert (number, reason in seen) == (3, True)
+
+
+def test_a_line_cut_off_at_the_end_of_the_file_is_called_truncated(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    content = (run_folder / NODE).read_bytes()
+    (run_folder / NODE).write_bytes(content[:-40])
+    load(run_folder)
+    ((number, reason),) = quarantined(connection)
+    assert number == len(content.splitlines())
+    assert reason.startswith("truncated")
+
+
+def test_a_whole_last_line_without_a_newline_is_a_row(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    content = (run_folder / NODE).read_bytes()
+    (run_folder / NODE).write_bytes(b"\xef\xbb\xbf" + content.replace(b"\n", b"\r\n").rstrip())
+    load(run_folder)
+    assert quarantined(connection) == []
+    assert len(ids(connection, "raw_entity_results")[NODE]) == len(content.splitlines()) - 1
+
+
+def test_a_line_longer_than_allowed_is_not_read_into_memory(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    good = (run_folder / NODE).read_bytes().splitlines(keepends=True)
+    long = b'{"a": "' + b"x" * 30_000_000 + b'"}\n'
+    (run_folder / NODE).write_bytes(b"".join([*good[:2], long, *good[2:]]))
+    tracemalloc.start()
+    load(run_folder, 20_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert quarantined(connection) == [(3, "longer than max_line_bytes")]
+    assert len(ids(connection, "raw_entity_results")[NODE]) == len(good) - 1
+    assert peak < 20_000_000
+
+
+def test_a_mended_line_leaves_the_quarantine(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    good = (run_folder / NODE).read_bytes()
+    (run_folder / NODE).write_bytes(good + b"{oops\n")
+    load(run_folder)
+    assert len(quarantined(connection)) == 1
+    (run_folder / NODE).write_bytes(good)
+    load(run_folder)
+    assert quarantined(connection) == []
+
+
+def test_a_node_without_metadata_is_known_by_its_file(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    lines = (run_folder / NODE).read_bytes().splitlines(keepends=True)
+    (run_folder / NODE).write_bytes(b"".join([b"{broken\n", *lines[1:]]))
+    load(run_folder)
+    nodes = connection.execute(
+        "select distinct canonical_node_id from public.raw_entity_results where file_path = %s",
+        (NODE,),
+    ).fetchall()
+    assert nodes == [("losIndex__medicareId__aggregate_time_period",)]
+
+
+def test_leading_zeros_of_a_facility_survive(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    found = connection.execute(
+        "select count(*) from public.raw_entity_results "
+        "where json_data::jsonb #>> '{entity,0,value}' = '010001'"
+    ).fetchone()
+    assert found is not None
+    assert found[0] > 0
+
+
+def test_a_file_written_to_meanwhile_changes_nothing(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    class Busy(source.FileReader):
+        def content_hash(self) -> str:
+            seen = super().content_hash()
+            with (run_folder / NODE).open("ab") as stream:
+                stream.write(b"{}\n")
+            return seen
+
+    (run,) = source.find_runs(str(run_folder))
+    with pytest.raises(FileChangedError):
+        raw.load_run(connection, run, lambda file: Busy(file, None, 1_000_000))
+    assert all(not found for found in everything(connection).values())
+
+
+def test_runs_are_found_in_a_folder_a_glob_and_by_their_own_address(sample_folder: Path) -> None:
+    both = [run.run_id for run in source.find_runs(str(sample_folder))]
+    assert both == sorted(path.name for path in sample_folder.iterdir())
+    assert [run.run_id for run in source.find_runs(f"{sample_folder}/202501*")] == both[:1]
+    (one,) = source.find_runs(str(sample_folder / both[1]))
+    assert one.run_id == both[1]
+    assert [file.path for file in one.files] == sorted(
+        str(path.relative_to(sample_folder / both[1]))
+        for path in (sample_folder / both[1]).rglob("*.jsonl")
+    )
+
+
+def test_runs_are_read_from_an_object_store(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    store = fsspec.filesystem("memory")
+    store.put(str(run_folder), f"/needle/{RUN}", recursive=True)
+    load("memory://needle")
+    from_store = everything(connection)
+    counts = load(run_folder)
+    assert counts.files_changed == 0
+    assert everything(connection) == from_store
+
+
+def test_addresses_that_hold_no_run_say_what_to_do(tmp_path: Path, run_folder: Path) -> None:
+    with pytest.raises(RunNotFoundError):
+        source.find_runs(str(tmp_path / "nowhere"))
+    with pytest.raises(StorageError, match="gcsfs"):
+        source.find_runs("gs://bucket/runs")
+    named_badly = run_folder.rename(run_folder.with_name("latest"))
+    with pytest.raises(RunNameError, match="`run_id`"):
+        source.find_runs(str(named_badly))
+    (run,) = source.find_runs(str(named_badly), run_id=RUN)
+    assert run.run_id == RUN
+
+
+def test_the_sample_is_a_function_of_its_seed(tmp_path: Path) -> None:
+    first = sample.write_run(tmp_path / "a", RUN, 4, seed=1)
+    same = sample.write_run(tmp_path / "b", RUN, 4, seed=1)
+    other = sample.write_run(tmp_path / "c", RUN, 4, seed=2)
+    assert (first / NODE).read_bytes() == (same / NODE).read_bytes()
+    assert (first / NODE).read_bytes() != (other / NODE).read_bytes()
+    json.loads((first / OTHER_NODE).read_text().splitlines()[0])

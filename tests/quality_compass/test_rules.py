@@ -1,0 +1,358 @@
+"""The formulas and the engine: against a real run's own figures, and at their edges."""
+
+import csv
+import json
+import math
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from flows.quality_compass.records import Observation
+from flows.quality_compass.rules import statistics as formulas
+from flows.quality_compass.rules.audit import NodeAudit
+from flows.quality_compass.rules.classification import (
+    SEVERITY_RANGES,
+    SIGNAL_TYPES,
+    Inputs,
+    classify,
+)
+from flows.quality_compass.rules.reading import normal_period, observe
+from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
+
+TOLERANCE = 1e-9
+ROWS_IN_HALF = 3080
+FACILITIES = 118
+MONTHS = 12
+AGGREGATE = "losIndex__medicareId__aggregate_time_period"
+MONTHLY = "losIndex__medicareId__dischargeMonth"
+finite = st.floats(-1e6, 1e6)
+
+
+def read_node(path: Path) -> tuple[dict[str, object], list[Observation]]:
+    metadata, *entities = [json.loads(line) for line in path.read_text().splitlines()]
+    return metadata, [observe(entity) for entity in entities]
+
+
+def optional(text: str) -> float | None:
+    return float(text) if text else None
+
+
+def inputs_of(row: dict[str, str]) -> Inputs:
+    return Inputs(
+        float(row["aggregate_zscore"]),
+        optional(row["slope_percentile"]),
+        optional(row["acceleration"]),
+        float(row["zscore_std"]),
+        float(row["max_abs_deviation"]),
+        int(row["period_count"]),
+        row["suppressed"] == "True",
+    )
+
+
+@pytest.fixture
+def claims(real_data: Path) -> list[dict[str, str]]:
+    with (real_data / "classification_summary_half.csv").open() as stream:
+        rows = list(csv.DictReader(stream))
+    assert len(rows) == ROWS_IN_HALF
+    return rows
+
+
+@pytest.mark.parametrize("node", [AGGREGATE, MONTHLY])
+def test_every_figure_of_the_real_nodes_is_recomputed(real_data: Path, node: str) -> None:
+    metadata, observations = read_node(real_data / f"{node}.jsonl")
+    assert len(observations) == FACILITIES
+    audit = NodeAudit(metadata, StatisticsSettings())
+    for observation in observations:
+        assert len(observation.timeline or ()) in (0, MONTHS)
+        audit.learn(observation)
+    found = [
+        disagreement
+        for number, observation in enumerate(observations, start=2)
+        for disagreement in audit.check(observation, node, number, TOLERANCE)
+    ]
+    assert found == []
+    assert list(audit.check_metadata(node, TOLERANCE)) == []
+
+
+@pytest.mark.parametrize(
+    ("node", "method", "figure"),
+    [
+        (AGGREGATE, 0, "simple_zscore"),
+        (AGGREGATE, 0, "peer_std"),
+        (AGGREGATE, 0, "percentile_rank"),
+        (AGGREGATE, 1, "robust_zscore"),
+        (MONTHLY, 0, "mean_simple_zscore"),
+        (MONTHLY, 0, "latest_simple_zscore"),
+        (MONTHLY, 0, "percentile_rank"),
+        (MONTHLY, 1, "mean_robust_zscore"),
+        (MONTHLY, 1, "percentile_rank"),
+        (MONTHLY, 1, "peer_mad"),
+        (MONTHLY, 2, "slope"),
+        (MONTHLY, 2, "acceleration"),
+        (MONTHLY, 2, "end_start_delta"),
+        (MONTHLY, 2, "slope_percentile"),
+    ],
+)
+def test_a_figure_that_was_tampered_with_is_named(
+    real_data: Path, node: str, method: int, figure: str
+) -> None:
+    lines = [json.loads(line) for line in (real_data / f"{node}.jsonl").read_text().splitlines()]
+    lines[5]["statistical_methods"][method]["statistics"][figure] += 1e-7
+    observations = [observe(line) for line in lines[1:]]
+    audit = NodeAudit(lines[0], StatisticsSettings())
+    for observation in observations:
+        audit.learn(observation)
+    found = [
+        (disagreement.line_number, disagreement.field.rpartition(".")[2])
+        for number, observation in enumerate(observations, start=2)
+        for disagreement in audit.check(observation, node, number, TOLERANCE)
+    ]
+    assert found == [(6, figure)]
+
+
+def test_every_label_of_the_real_nodes_is_checked(real_data: Path) -> None:
+    wrong = 0
+    for node in (AGGREGATE, MONTHLY):
+        text = (
+            (real_data / f"{node}.jsonl").read_text().replace('"anomaly":"normal"', '"anomaly":"?"')
+        )
+        metadata, *entities = [json.loads(line) for line in text.splitlines()]
+        audit = NodeAudit(metadata, StatisticsSettings())
+        observations = [observe(entity) for entity in entities]
+        for observation in observations:
+            audit.learn(observation)
+        for observation in observations:
+            wrong += len(list(audit.check(observation, node, 1, TOLERANCE)))
+    # As many as the two files have the label `normal`.
+    assert wrong == 38 + 45 + 30 + 111 + 40 + 116 + 24
+
+
+def test_signal_type_and_severity_equal_the_real_classifications(
+    claims: list[dict[str, str]],
+) -> None:
+    """Also those of `suspect_data`: the run's flag `suppressed` explains all that are left."""
+    exceptions = []
+    for row in claims:
+        signal = classify(inputs_of(row))
+        seen = signal.indicators
+        mine = (
+            signal.signal_type,
+            str(signal.severity),
+            *map(str, signal.severity_range),
+            *(seen.position, seen.trend, seen.momentum, seen.consistency, str(seen.has_spike)),
+        )
+        fields = (
+            *("signal_type", "severity", "severity_range_min", "severity_range_max"),
+            *("position", "trend", "momentum", "consistency", "has_spike"),
+        )
+        if mine != tuple(row[field] for field in fields):
+            exceptions.append((row, mine))
+    assert exceptions == []
+
+
+def test_suspect_rows_are_those_with_few_months_or_suppressed(
+    claims: list[dict[str, str]],
+) -> None:
+    suspects = [row for row in claims if row["signal_type"] == "suspect_data"]
+    assert len(suspects) == 283
+    for row in claims:
+        is_explained = int(row["period_count"]) < 3 or row["suppressed"] == "True"
+        assert is_explained == (row["signal_type"] == "suspect_data")
+
+
+def test_real_classification_inputs_follow_from_the_monthly_values(
+    real_data: Path, claims: list[dict[str, str]]
+) -> None:
+    _, observations = read_node(real_data / f"{MONTHLY}.jsonl")
+    values = {
+        observation.keys["medicareId"]: [value for _, value in observation.timeline or ()]
+        for observation in observations
+    }
+    columns = [
+        formulas.mean_and_std([row[at] for row in values.values() if row[at] is not None])  # type: ignore[misc]
+        for at in range(MONTHS)
+    ]
+    checked = 0
+    for row in claims:
+        if row["node_id"] != AGGREGATE:
+            continue
+        scores = [
+            center.zscore(value, 0.05)
+            for value, center in zip(values[row["medicareId"]], columns, strict=True)
+            if value is not None
+        ]
+        assert math.isclose(
+            float(row["aggregate_zscore"]), formulas.mean(scores), abs_tol=TOLERANCE
+        )
+        assert math.isclose(
+            float(row["zscore_std"]), formulas.population_std(scores), abs_tol=TOLERANCE
+        )
+        assert math.isclose(
+            float(row["max_abs_deviation"]), max(map(abs, scores)), abs_tol=TOLERANCE
+        )
+        checked += 1
+    assert checked == 60
+
+
+@pytest.mark.parametrize(
+    ("zscore", "label"),
+    [
+        (-3.0, "extremely_low"),
+        (-2.9999, "very_low"),
+        (-2.0, "very_low"),
+        (-1.0, "moderately_low"),
+        (-0.5, "slightly_low"),
+        (0.5, "normal"),
+        (0.5001, "slightly_high"),
+        (1.0, "slightly_high"),
+        (2.0, "moderately_high"),
+        (3.0, "very_high"),
+        (3.0001, "extremely_high"),
+        (None, "no_score"),
+    ],
+)
+def test_label_bounds_are_inclusive_above(zscore: float | None, label: str) -> None:
+    assert formulas.zscore_label(zscore) == label
+    assert formulas.zscore_label(zscore, is_suppressed=True) == "no_score"
+
+
+@pytest.mark.parametrize(
+    ("percent", "label"),
+    [
+        (5, "extremely_low"),
+        (5.1, "very_low"),
+        (60, "normal"),
+        (95, "very_high"),
+        (95.1, "extremely_high"),
+    ],
+)
+def test_slope_percentiles_have_their_own_cuts(percent: float, label: str) -> None:
+    assert formulas.percentile_label(percent) == label
+
+
+def test_peers_that_are_all_equal_score_zero_by_the_floor() -> None:
+    center = formulas.mean_and_std([1.1] * 20)
+    assert center.zscore(1.1, 0.01) == 0
+    assert formulas.median_and_mad([1.1] * 20).zscore(1.2, 0.01) == pytest.approx(10)
+    assert formulas.percentile_ranks([7.0, 7.0, 7.0]) == [50.0, 50.0, 50.0]
+
+
+def test_a_slope_needs_six_observed_months_and_keeps_gaps_in_place() -> None:
+    assert formulas.slope([1.0, 2.0, None, 4.0, 5.0, 6.0], 6) is None
+    assert formulas.slope([1.0, 2.0, None, 4.0, 5.0, 6.0, 7.0], 6) == pytest.approx(1.0)
+    assert formulas.slope([3.0], 1) is None
+
+
+def test_an_acceleration_needs_six_months_in_each_half() -> None:
+    bent = [0.0, 1, 2, 3, 4, 5, 5, 7, 9, 11, 13, 15]
+    assert formulas.acceleration(bent) == pytest.approx(1.0)
+    assert formulas.acceleration([*bent[:3], None, *bent[4:]]) is None
+    assert formulas.acceleration(bent[:11]) is None
+
+
+def test_no_values_have_no_mean_and_no_weight_gives_no_share() -> None:
+    with pytest.raises(ValueError, match="no mean"):
+        formulas.mean([])
+    assert formulas.weighted_mean([1.0], [0.0]) is None
+    assert formulas.contribution(1.0, 1.0, 0.0, 0.0) is None
+
+
+@given(st.lists(finite, min_size=1, max_size=60))
+def test_percentile_ranks_average_to_fifty(values: list[float]) -> None:
+    assert formulas.mean(formulas.percentile_ranks(values)) == pytest.approx(50)
+
+
+@given(st.lists(st.tuples(finite, st.floats(0.001, 1e5)), min_size=1, max_size=30))
+def test_excess_over_a_weighted_mean_parent_sums_to_nothing(
+    children: list[tuple[float, float]],
+) -> None:
+    values, weights = [value for value, _ in children], [weight for _, weight in children]
+    parent = formulas.weighted_mean(values, weights)
+    assert parent is not None
+    given_by = [
+        formulas.contribution(value, parent, weight, sum(weights)) for value, weight in children
+    ]
+    assert sum(each.excess_over_parent for each in given_by if each) == pytest.approx(0, abs=1e-5)
+    assert sum(each.weight_share for each in given_by if each) == pytest.approx(1)
+
+
+@given(
+    st.builds(
+        Inputs,
+        st.floats(-6, 6),
+        st.none() | st.floats(0, 100),
+        st.none() | st.floats(-1, 1),
+        st.floats(0, 3),
+        st.floats(0, 8),
+        st.integers(0, 24),
+        st.booleans(),
+    )
+)
+def test_every_severity_lies_in_the_range_of_its_type(inputs: Inputs) -> None:
+    signal = classify(inputs)
+    low, high = SEVERITY_RANGES[signal.signal_type]
+    assert low <= signal.severity <= high
+    assert (signal.signal_type == "suspect_data") == (
+        inputs.is_suppressed or inputs.period_count < 3
+    )
+
+
+@pytest.mark.parametrize(
+    ("zscore", "slope", "acceleration", "spread", "deviation", "signal_type"),
+    [
+        (-1.8, 50, 0, 0.3, 1.9, "sustained_excellence"),
+        (-0.7, 5, 0, 0.6, 1.0, "improving_leader"),
+        (-0.7, 95, 0, 0.6, 1.0, "baseline"),
+        (0.0, 75, 0, 0.6, 1.0, "emerging_risk"),
+        (0.7, 20, 0, 0.6, 1.0, "baseline"),
+        (1.2, 95, 0, 0.6, 1.9, "chronic_underperformer"),
+        (1.2, 95, 0.02, 0.6, 1.9, "critical_trajectory"),
+        (2.5, 5, 0, 0.6, 1.9, "recovering"),
+        (0.0, 50, 0, 0.6, 2.5, "volatility_alert"),
+        (0.0, None, None, 0.6, 1.0, "baseline"),
+    ],
+)
+def test_each_signal_type_is_reached(
+    zscore: float,
+    slope: float | None,
+    acceleration: float | None,
+    spread: float,
+    deviation: float,
+    signal_type: str,
+) -> None:
+    assert signal_type in SIGNAL_TYPES
+    signal = classify(Inputs(zscore, slope, acceleration, spread, deviation, 12))
+    assert signal.signal_type == signal_type
+
+
+def test_the_proposed_encounter_minimum_is_off_until_set() -> None:
+    inputs = Inputs(0.0, 50, 0, 0.6, 1.0, 12, encounters=10)
+    assert classify(inputs).signal_type == "baseline"
+    strict = ClassificationSettings(min_encounters=30)
+    assert classify(inputs, strict).signal_type == "suspect_data"
+
+
+def test_tiers_and_the_older_priority_score() -> None:
+    assert [formulas.magnitude_tier(each) for each in (99, 95, 85, 75, 25, 10, 9)] == [
+        *("critical", "severe", "elevated", "marginal", "expected", "favorable", "excellent")
+    ]
+    assert [formulas.trajectory_tier(each) for each in (90, 70, 30, 10, 9)] == [
+        *("rapidly_deteriorating", "deteriorating", "stable", "improving", "rapidly_improving")
+    ]
+    assert formulas.consistency_tier(0.5, 2) == "transient"
+    assert formulas.consistency_tier(0.5, 6) == "persistent"
+    assert formulas.consistency_tier(1.0, 12) == "variable"
+    worst = formulas.priority_score(
+        "critical", "rapidly_deteriorating", "persistent", 10_000, 1, 20
+    )
+    assert worst == 100
+    assert formulas.priority_score("excellent", "rapidly_improving", "transient", 0) == 8
+
+
+def test_both_spellings_of_a_period_are_one() -> None:
+    assert normal_period("202407") == normal_period("2024-07") == "202407"
+    for wrong in ("2024-13", "24-07", "2024", "", None, 202407):
+        with pytest.raises(ValueError, match="not a month"):
+            normal_period(wrong)
