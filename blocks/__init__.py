@@ -62,4 +62,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
     ),
+    "agent_analytics": (
+        BlockNeed(
+            "agent-analytics-copilot-token",
+            Kind.SECRET,
+            "COPILOT_TOKEN",
+            "Copilot usage reports of the organization",
+            is_required=False,
+        ),
+    ),
 }

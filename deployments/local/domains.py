@@ -21,12 +21,14 @@ class Domain:
         deployment: what a full local run is, as ``<flow>/<deployment>``.
         parameters: the parameters of that run, from the options of the command line.
         query: a query to try once the run has ended.
+        has_postgres: its tables are in PostgreSQL.
     """
 
     slug: str
     deployment: str
     parameters: Parameters
     query: str
+    has_postgres: bool = True
 
     @property
     def kebab(self) -> str:
@@ -60,6 +62,13 @@ DOMAINS = (
             "select rank, display_name, commits from analytics.leaderboard "
             "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
         ),
+    ),
+    Domain(
+        slug="agent_analytics",
+        deployment="agent-analytics/agent-analytics-hourly",
+        parameters=lambda options: {"inputs": {"sample": {"days": 30, "developers": 12}}},
+        query="select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
+        has_postgres=False,
     ),
 )
 
