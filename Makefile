@@ -21,7 +21,7 @@ TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOM
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up status stop clean test bench lint format types dbt psql shell lock
+.PHONY: help setup run up status stop clean test bench lint format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -40,7 +40,7 @@ ifdef UV
 	@$(UV) pip sync --quiet --require-hashes --python $(BIN)/python requirements.lock
 else
 	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r requirements.lock
 endif
 	@touch $@
 
@@ -84,6 +84,9 @@ dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -
 
 psql: $(STAMP) ## psql on the domain's database (DOMAIN=, ARGS="-c '...'")
 	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+
+env: $(STAMP) ## print that environment: eval "$$(make -s env)"
+	@$(LOCAL) env
 
 shell: $(STAMP) ## a shell in which `prefect` and `dbt` use the local server
 	@$(LOCAL) shell

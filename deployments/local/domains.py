@@ -8,6 +8,7 @@ from typing import Any
 
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
+from flows.github_scraper.rules import repository_url
 
 Parameters = Callable[[argparse.Namespace], Mapping[str, Any]]
 
@@ -41,9 +42,14 @@ class Domain:
 
 
 def repository_parameters(options: argparse.Namespace) -> dict[str, Any]:
-    """The repositories asked for, or this project's own history."""
+    """The repositories asked for, or this project's own history.
+
+    Raises:
+        RepositoryAddressError: one cannot be fetched from, or carries credentials.
+    """
     given: Sequence[str] = options.repos or [str(PROJECT_ROOT)]
-    return {"repositories": [absolute(repository) for repository in given]}
+    # Checked here too: what is given to a run, the server keeps.
+    return {"repositories": [repository_url(absolute(repository)) for repository in given]}
 
 
 def absolute(repository: str) -> str:

@@ -25,7 +25,7 @@ class PlatformError(Exception):
         self.remedy = remedy
 
     def __str__(self) -> str:
-        return f"{self.attempted}: {self.seen}. {self.remedy}"
+        return f"{self.attempted}: {self.seen.rstrip('. ')}. {self.remedy}"
 
 
 class TransientError(PlatformError):

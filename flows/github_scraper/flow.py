@@ -3,11 +3,12 @@
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 from prefect import flow, get_run_logger, task
-from prefect.futures import wait
+from prefect.futures import PrefectFuture, wait
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.errors import PermanentError, PlatformError
@@ -33,6 +34,10 @@ EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
 )
+
+
+def run_name() -> str:
+    return f"github-scraper {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 class RepositoriesFailedError(PermanentError):
@@ -164,8 +169,8 @@ def fetch_repositories(
     loaded: list[LoadCounts] = []
     urls, failed = split_addresses(addresses)
     total = len(urls) + len(failed)
-    runner: ThreadPoolTaskRunner[LoadCounts]
-    with ThreadPoolTaskRunner(max_workers=settings.concurrency) as runner:
+    pending: dict[str, PrefectFuture[LoadCounts]]
+    with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
         pending = {
             url: runner.submit(
                 fetch_repository,
@@ -177,7 +182,7 @@ def fetch_repositories(
             progress.update("load", total - len(pending), total, total_rows(loaded))
             done = wait(list(pending.values()), timeout=1).done
             for url in [url for url, future in pending.items() if future in done]:
-                outcome = pending.pop(url).result(raise_on_failure=False)
+                outcome: object = pending.pop(url).result(raise_on_failure=False)
                 if isinstance(outcome, LoadCounts):
                     loaded.append(outcome)
                 else:
@@ -186,7 +191,7 @@ def fetch_repositories(
     return loaded, failed
 
 
-@flow(name="github-scraper")
+@flow(name="github-scraper", flow_run_name=run_name)
 def refresh(
     repositories: list[str] | None = None,
     settings: GithubScraperSettings = GithubScraperSettings(),

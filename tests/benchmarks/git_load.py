@@ -53,8 +53,8 @@ def first_sync(database: str, origin: Path, folder: Path) -> tuple[float, float]
         os.write(writer, f"{seconds} {peak}".encode())
         os._exit(0)
     os.waitpid(child, 0)
-    seconds, peak = os.read(reader, 100).decode().split()
-    return float(seconds), float(peak)
+    measured = os.read(reader, 100).decode().split()
+    return float(measured[0]), float(measured[1])
 
 
 def main() -> None:

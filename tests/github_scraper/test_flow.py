@@ -1,6 +1,9 @@
 """The whole flow on a real server: load, build, report, and fail where something failed."""
 
 import json
+import os
+import subprocess
+import sys
 import time
 from pathlib import Path
 from uuid import UUID
@@ -102,3 +105,28 @@ def test_nothing_to_do_is_an_error_that_says_what_to_give(
     assert state.is_failed()
     with pytest.raises(Exception, match="`repositories`"):
         state.result()
+
+
+MEASURED_RUN = """
+import resource, sys
+from pathlib import Path
+from flows.github_scraper.flow import refresh
+from flows.github_scraper.settings import GithubScraperSettings
+
+refresh([sys.argv[1]], GithubScraperSettings(cache_dir=Path(sys.argv[2])))
+print("peak MiB", resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
+"""
+
+
+def test_a_flow_run_over_5000_commits_stays_below_512_mib(
+    settings: GithubScraperSettings, sample_history: History
+) -> None:
+    ran = subprocess.run(
+        [sys.executable, "-c", MEASURED_RUN, str(sample_history.path), str(settings.cache_dir)],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+    )
+    peak = int(ran.stdout.rpartition("peak MiB")[2])
+    assert peak <= 512

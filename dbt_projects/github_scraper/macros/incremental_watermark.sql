@@ -1,6 +1,5 @@
 {% macro incremental_watermark(relation, column) -%}
-    {#- A literal, not a scalar subquery: only then does the planner know how few rows of commits lie behind it and
-        use the index on commits.updated_at. -#}
+    {#- A literal: for a scalar subquery the planner assumes a third of the table and may not use the index. -#}
     {%- set newest = none -%}
     {%- if execute -%}
         {%- set newest = run_query(

@@ -1,6 +1,6 @@
 """Where the kernel meets Prefect: the one package outside ``*/flow.py`` that imports it."""
 
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
 from flows._shared.orchestration.dbt import (
     DbtBuildError,
     DbtFreshnessError,
@@ -9,6 +9,7 @@ from flows._shared.orchestration.dbt import (
     DbtProjectError,
     DbtUnreachableError,
     build_dbt,
+    preload_dbt,
     run_dbt_freshness,
 )
 from flows._shared.orchestration.dbt_nodes import NodeResult
@@ -28,7 +29,9 @@ __all__ = [
     "build_dbt",
     "dbt_postgres_env",
     "postgres_url",
+    "preload_dbt",
     "publish_summary",
     "retry_transient",
     "run_dbt_freshness",
+    "secret_value",
 ]

@@ -43,7 +43,7 @@ def postgres_url(block_name: str) -> str:
     if ":" in host and not host.startswith("["):
         host = f"[{host}]"
     port = f":{parts['port']}" if parts.get("port") else ""
-    query = f"?{urlencode(parts['query'])}" if parts.get("query") else ""
+    query = f"?{urlencode(parts['query'], quote_via=quote)}" if parts.get("query") else ""
     database = quote(parts.get("database") or "", safe="")
     return f"postgresql://{login}{quote(host, safe='[]:.')}{port}/{database}{query}"
 

@@ -34,7 +34,8 @@ STATES = (
 )
 
 SECONDS_BETWEEN_REPORTS = 1.0
-SECONDS_TO_CONFIRM = 5.0
+SECONDS_TO_CONFIRM = 1.0
+SECONDS_BETWEEN_COUNTS = 0.25
 LONGEST_MESSAGE = 10_000
 
 
@@ -168,24 +169,28 @@ class NodeReporter:
         self._thread.start()
 
     def finish(self, results: Iterable[NodeResult]) -> None:
-        """Send the last word on every node of ``results``, and see that the server has it."""
+        """Send the last word on every node of ``results``."""
         self._is_done.set()
         self._thread.join()
         self._settle(results)
         try:
             self._report()
-            missing = self._unrecorded()
-            if missing:
-                self._reported.clear()
-                self._report()
-                missing = self._unrecorded()
         except httpx.HTTPError as error:
             self._logger.warning("the run's dbt nodes could not be reported: %s", error)
-            return
-        if missing:
-            self._logger.warning(
-                "%d of %d dbt nodes are not on the server yet", missing, len(self._ids)
-            )
+
+    def confirm(self) -> int:
+        """How many nodes the server has not recorded, after giving it a moment to do so.
+
+        The server has acknowledged every batch by now. A number above zero means that it is
+        behind, and that nodes appear later than the run ends.
+        """
+        ids = list(self._ids.values())
+        deadline = time.monotonic() + SECONDS_TO_CONFIRM
+        while True:
+            missing = len(ids) - self._api.count_task_runs(ids)
+            if not missing or time.monotonic() > deadline:
+                return missing
+            time.sleep(SECONDS_BETWEEN_COUNTS)
 
     def _settle(self, results: Iterable[NodeResult]) -> None:
         """dbt's results outrank its events: a node without a last event gets its ending here."""
@@ -223,18 +228,6 @@ class NodeReporter:
             self._ids.setdefault(status.unique_id, uuid4())
         self._api.post_events([self._event(status) for status in news])
         self._reported.update((status.unique_id, status) for status in news)
-
-    def _unrecorded(self) -> int:
-        """How many nodes the server lacks once it has had time to write them down."""
-        deadline = time.monotonic() + SECONDS_TO_CONFIRM
-        ids = list(self._ids.values())
-        pause = 0.05
-        while True:
-            missing = len(ids) - self._api.count_task_runs(ids)
-            if not missing or time.monotonic() > deadline:
-                return missing
-            time.sleep(pause)
-            pause = min(pause * 2, 0.4)
 
     def _event(self, node: NodeStatus) -> dict[str, Any]:
         """The state-change event Prefect's task engine would have sent for this node."""

@@ -1,0 +1,80 @@
+from uuid import uuid4
+
+import psycopg
+import pytest
+from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector, SyncDriver
+from psycopg.conninfo import conninfo_to_dict
+
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    UnusableBlockError,
+    dbt_postgres_env,
+    postgres_url,
+)
+
+AWKWARD = "p@ss:w/rd%20 #?é"
+
+
+@pytest.fixture
+def block_name(prefect_server: str) -> str:
+    return f"test-{uuid4().hex}-postgres"
+
+
+def components(**changes: object) -> ConnectionComponents:
+    parts = {
+        "driver": SyncDriver.POSTGRESQL_PSYCOPG2,
+        "username": "some@one",
+        "password": AWKWARD,
+        "host": "db.example",
+        "port": 6543,
+        "database": "ledger mind",
+        "query": {"sslmode": "require"},
+    }
+    return ConnectionComponents.model_validate(parts | changes)
+
+
+def test_a_block_becomes_a_url_whatever_its_password_holds(block_name: str) -> None:
+    SqlAlchemyConnector(connection_info=components()).save(block_name)
+
+    assert conninfo_to_dict(postgres_url(block_name)) == {
+        "user": "some@one",
+        "password": AWKWARD,
+        "host": "db.example",
+        "port": "6543",
+        "dbname": "ledger mind",
+        "sslmode": "require",
+    }
+
+
+def test_a_block_becomes_the_variables_of_profiles(block_name: str) -> None:
+    SqlAlchemyConnector(connection_info=components()).save(block_name)
+
+    assert dbt_postgres_env(block_name) == {
+        "DBT_POSTGRES_HOST": "db.example",
+        "DBT_POSTGRES_PORT": "6543",
+        "DBT_POSTGRES_USER": "some@one",
+        "DBT_ENV_SECRET_POSTGRES_PASSWORD": AWKWARD,
+        "DBT_POSTGRES_DATABASE": "ledger mind",
+        "DBT_POSTGRES_SSLMODE": "require",
+    }
+
+
+def test_a_block_given_as_a_url_opens_a_connection(block_name: str, database: str) -> None:
+    url = database.replace("postgresql://", "postgresql+psycopg2://", 1)
+    SqlAlchemyConnector(connection_info=url).save(block_name)
+
+    with psycopg.connect(postgres_url(block_name)) as connection:
+        assert connection.execute("select 1").fetchone() == (1,)
+
+
+def test_a_missing_block_says_how_to_register_it(prefect_server: str) -> None:
+    with pytest.raises(MissingBlockError, match="python -m blocks register"):
+        postgres_url("no-such-postgres")
+
+
+def test_a_block_of_another_database_is_refused(block_name: str) -> None:
+    info = ConnectionComponents(driver=SyncDriver.SQLITE_PYSQLITE, database=":memory:")
+    SqlAlchemyConnector(connection_info=info).save(block_name)
+
+    with pytest.raises(UnusableBlockError):
+        postgres_url(block_name)

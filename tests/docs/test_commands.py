@@ -1,0 +1,92 @@
+"""What the documentation tells people to type exists and is accepted."""
+
+import json
+import re
+import shlex
+import shutil
+import subprocess
+from collections.abc import Iterator
+from importlib import import_module
+from inspect import signature
+from pathlib import Path
+
+import pytest
+import yaml
+
+ROOT = Path(__file__).parents[2]
+PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
+FENCE = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
+
+
+def commands() -> Iterator[tuple[str, str]]:
+    for page in PAGES:
+        for block in FENCE.findall(page.read_text()):
+            for line in block.splitlines():
+                command = line.split(" #")[0].strip()
+                if command and not command.startswith("#"):
+                    yield str(page.relative_to(ROOT)), command
+
+
+COMMANDS = sorted(set(commands()))
+
+
+@pytest.mark.parametrize(("page", "command"), [c for c in COMMANDS if c[1].startswith("make")])
+def test_every_make_recipe_named_exists(page: str, command: str) -> None:
+    shown = subprocess.run(
+        ["make", "--dry-run", *shlex.split(command)[1:]], cwd=ROOT, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, f"{page}: {shown.stderr}"
+
+
+@pytest.mark.parametrize(
+    ("page", "command"), [c for c in COMMANDS if c[1].startswith("prefect deployment run")]
+)
+def test_every_deployment_run_named_fits_its_flow(page: str, command: str) -> None:
+    words = shlex.split(command)
+    flow_name, _, deployment_name = words[3].partition("/")
+    declared = {
+        each["name"]: each
+        for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
+    }
+    assert deployment_name in declared, page
+    module, _, function = str(declared[deployment_name]["entrypoint"]).rpartition(".")
+    flow = getattr(import_module(module), function)
+    assert flow.name == flow_name
+    given = [words[at + 1] for at, word in enumerate(words) if word in ("-p", "--param")]
+    for name, _, value in (parameter.partition("=") for parameter in given):
+        assert name in signature(flow.fn).parameters, f"{page}: no parameter {name}"
+        flow.validate_parameters({name: _json_or_text(value)})
+
+
+def _json_or_text(value: str) -> object:
+    try:
+        return json.loads(value)
+    except json.JSONDecodeError:
+        return value
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [c for c in COMMANDS if not c[1].startswith(("make", "prefect deployment run"))],
+)
+def test_every_other_command_starts_with_something_that_is_there(page: str, command: str) -> None:
+    if command == 'eval "$(make -s env)"':
+        return
+    words = [word for word in shlex.split(command) if not re.match(r"\w+=", word)]
+    program = words[0]
+    assert (ROOT / program).exists() or shutil.which(program), f"{page}: {program} is missing"
+    # An environment made by uv has no pip: there the module is taken on trust.
+    if words[1:2] == ["-m"] and words[2] != "pip":
+        python = shutil.which(program) or str(ROOT / program)
+        subprocess.run([python, "-c", f"import {words[2]}"], cwd=ROOT, check=True)
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
+    for target in LINK.findall(page.read_text()):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    assert {"make run", "make test"} <= {command for _, command in COMMANDS}
