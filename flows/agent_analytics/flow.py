@@ -292,6 +292,7 @@ def refresh(
     progress = Progress(SLUG)
     if inputs.sample:
         made = make_sample(inputs.sample)
+        progress.update("made-up sample input, as none is configured", 1, 1)
         inputs = made.model_copy(update={"repositories": inputs.repositories})
     store = store_of(settings)
     with store.locked("agent-analytics", settings.lock_timeout_seconds, logger.warning):

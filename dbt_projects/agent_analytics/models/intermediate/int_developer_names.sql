@@ -86,17 +86,17 @@ used_names as (
     select coalesce(nullif(developer_id, ''), nullif(author_email, ''), 'unknown') as name
     from commits
 
-    union
-
-    select developer_id as name
-    from {{ ref('stg_copilot_metrics') }}
-
 ),
 
 names as (
 
     select name
     from used_names
+
+    union
+
+    select developer_id as name
+    from {{ ref('stg_copilot_metrics') }}
 
     union
 
