@@ -141,7 +141,7 @@ class Marts:
         return value
 
     def tables(self) -> dict[str, list[str]]:
-        """Every table dbt made, as sorted texts of rows; without the marks of what was read."""
+        """Every table dbt made, as sorted texts of rows; without the marks of when it was read."""
         names = self.query(
             "select table_schema || '.' || table_name from information_schema.tables "
             "where table_schema in ('staging', 'intermediate', 'mart') order by 1"
@@ -155,7 +155,8 @@ class Marts:
             assert cursor.description is not None
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchall()
-        kept = [i for i, name in enumerate(names) if name not in ("last_metric_id", "last_log_id")]
+        marks = ("last_metric_id", "last_log_id", "created_at")
+        kept = [i for i, name in enumerate(names) if name not in marks]
         return sorted(
             str([f"{row[i]:.9g}" if isinstance(row[i], float) else row[i] for i in kept])
             for row in rows

@@ -236,7 +236,9 @@ def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
         "from new_metrics where reason is not null union all "
         f"select reason, left(concat_ws(' ', event_name, attributes), {EXCERPT}) "
         "from new_logs where reason is not null union all "
-        f"select * from ({_UNREAD_KINDS.format(lines='otlp_lines')})"
+        f"select * from ({_UNREAD_KINDS.format(lines='otlp_lines')}) union all "
+        "select 'a line of neither metrics nor logs', '' from otlp_lines "
+        "where resourceMetrics is null and resourceLogs is null"
     )
     rows = connection.execute(
         "insert or ignore into raw.rejected "

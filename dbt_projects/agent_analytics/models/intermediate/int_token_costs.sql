@@ -55,12 +55,16 @@ final as (
         usage.total_cache_read_tokens,
         usage.total_tokens,
         usage.reported_cost_usd,
-        (
-            usage.total_input_tokens * model_prices.input
-            + usage.total_output_tokens * model_prices.output
-            + usage.total_cache_creation_tokens * model_prices.cache_write_5m
-            + usage.total_cache_read_tokens * model_prices.cache_read
-        ) / 1e6 as list_cost_usd,
+        -- Decimals: sums are the same in whichever order they are added.
+        cast(
+            cast(0.000001 as decimal(7, 6)) * (
+                cast(usage.total_input_tokens as decimal(14, 0)) * model_prices.input
+                + cast(usage.total_output_tokens as decimal(14, 0)) * model_prices.output
+                + cast(usage.total_cache_creation_tokens as decimal(14, 0))
+                * model_prices.cache_write_5m
+                + cast(usage.total_cache_read_tokens as decimal(14, 0)) * model_prices.cache_read
+            ) as decimal(28, 10)
+        ) as list_cost_usd,
         case
             when model_prices.model_name is null
                 then usage.total_tokens + usage.total_cache_read_tokens

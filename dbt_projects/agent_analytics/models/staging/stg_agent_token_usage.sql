@@ -196,7 +196,7 @@ final as (
         cast(
             sum(input_tokens) + sum(output_tokens) + sum(cache_creation_tokens) as bigint
         ) as total_tokens,
-        sum(reported_cost_usd) as reported_cost_usd,
+        sum(cast(reported_cost_usd as decimal(28, 10))) as reported_cost_usd,
         min(used_at) as first_used_at,
         max(used_at) as last_used_at,
         -- Up to where this build has read, the same in every row of it.
