@@ -176,9 +176,7 @@ def load_commits(inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings)
 
 
 @task(name="load copilot files")
-def load_copilot_files(
-    patterns: Sequence[str], settings: AgentAnalyticsSettings
-) -> LoadCounts:
+def load_copilot_files(patterns: Sequence[str], settings: AgentAnalyticsSettings) -> LoadCounts:
     rows = chain.from_iterable(source.read_copilot_rows(path) for path in _paths(patterns))
     return _load_copilot(rows, settings)
 

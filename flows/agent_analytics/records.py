@@ -1,11 +1,11 @@
 """What the rooms of this domain hand each other, and what can go wrong between them.
 
-    StoreBusyError      (transient)  another process writes the DuckDB file
-    CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
-    StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
-    UnreadableTelemetry (permanent)  a body or file is not OTLP
-    CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
-    GitReadError        (permanent)  a repository cannot be read
+StoreBusyError      (transient)  another process writes the DuckDB file
+CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
+StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
+UnreadableTelemetry (permanent)  a body or file is not OTLP
+CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
+GitReadError        (permanent)  a repository cannot be read
 """
 
 from dataclasses import dataclass

@@ -143,7 +143,9 @@ def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
     for part in row.get("totals_by_language_feature") or []:
         if part.get("feature") == CODE_COMPLETION:
             name = str(part.get("language"))
-            languages[name] = languages.get(name, 0) + _sum([part], "code_generation_activity_count")
+            languages[name] = languages.get(name, 0) + _sum(
+                [part], "code_generation_activity_count"
+            )
     login = str(row["user_login"]).strip().lower()
     if not login:
         raise ValueError("user_login is empty")

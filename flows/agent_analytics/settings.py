@@ -69,9 +69,7 @@ class AgentAnalyticsInputs(BaseModel):
             "protobuf (.pb, with `metrics` or `logs` in the name). Default: the receiver's inbox."
         ),
     )
-    commits: tuple[str, ...] = Field(
-        default=(), description="JSON lines of the post-commit hook."
-    )
+    commits: tuple[str, ...] = Field(default=(), description="JSON lines of the post-commit hook.")
     repositories: tuple[Path, ...] = Field(
         default=(), description="Local git repositories whose commits are read."
     )

@@ -2,8 +2,10 @@
 
 import gzip
 import hashlib
+import io
 import json
 import subprocess
+import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -171,7 +173,7 @@ def good_lines(path: Path, name: str, folder: Path) -> tuple[Path, list[Rejected
     return target, rejected
 
 
-def _opened(path: Path) -> IO[bytes]:
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     if path.name.endswith(".gz"):
         return gzip.open(path, "rb")
     return path.open("rb")
@@ -206,9 +208,7 @@ def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
     yield from _rows(path, copilot_day)
 
 
-def _rows(
-    path: Path, parse: Callable[[Mapping[str, Any]], Row]
-) -> Iterator[Row | Rejected]:
+def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
     with _opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
@@ -236,29 +236,27 @@ def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Com
     command = ["git", "-C", str(repository), "log", "--all", "--numstat", f"--format={GIT_FORMAT}"]
     if since:
         command.append(f"--since={since.isoformat()}")
-    with subprocess.Popen(
-        command,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-        encoding="utf-8",
-        errors="replace",
-        newline="\n",
-    ) as git:
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as git,
+    ):
         assert git.stdout is not None
-        assert git.stderr is not None
-        for record in _records(git.stdout):
+        # Only "\n" ends a line here: universal newlines would change messages.
+        text = io.TextIOWrapper(git.stdout, encoding="utf-8", errors="replace", newline="\n")
+        for record in _records(text):
             yield _git_commit(record, repository.name.removesuffix(".git"))
-        seen = git.stderr.read().strip()
-    if git.returncode:
+        status = git.wait()
+        complaints.seek(0)
+        seen = complaints.read().decode("utf-8", "replace").strip()
+    if status:
         raise GitReadError(
             f"Reading the commits of {repository}",
-            seen or f"git ended with {git.returncode}",
+            seen or f"git ended with {status}",
             "Check that the path is a git repository that this user may read",
         )
 
 
-def _records(stream: IO[str]) -> Iterator[str]:
+def _records(stream: io.TextIOWrapper) -> Iterator[str]:
     held = ""
     while block := stream.read(COPY_BYTES):
         *whole, held = (held + block).split(RECORD)

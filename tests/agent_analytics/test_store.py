@@ -74,9 +74,11 @@ def test_a_second_writer_waits_says_for_whom_and_then_works(store: raw.Store) ->
 
 def test_a_writer_that_waited_too_long_fails_and_may_try_again(store: raw.Store) -> None:
     with holder(store, 5) as process:
-        with pytest.raises(StoreBusyError, match=r"the other build.*still holds it"):
-            with store.locked("this build", 0.3, lambda _: None):
-                pass
+        with (
+            pytest.raises(StoreBusyError, match=r"the other build.*still holds it"),
+            store.locked("this build", 0.3, lambda _: None),
+        ):
+            pass
         process.kill()
 
 
@@ -91,7 +93,10 @@ def test_a_killed_writer_leaves_neither_its_lock_nor_half_of_its_rows(store: raw
 
 
 def test_a_program_without_manners_is_told_apart_from_damage(store: raw.Store) -> None:
-    code = "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); print('open', flush=True); time.sleep(60)"
+    code = (
+        "import duckdb, sys, time; c = duckdb.connect(sys.argv[1]); "
+        "print('open', flush=True); time.sleep(60)"
+    )
     with subprocess.Popen(
         [sys.executable, "-c", code, str(store.path)], stdout=subprocess.PIPE, text=True
     ) as process:

@@ -60,7 +60,9 @@ def test_empty_input_builds_green(marts: Marts) -> None:
 
 def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
     work = session("s", DAY + timedelta(hours=9))
-    made = [commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="s") for n in (1, 2, 3)]
+    made = [
+        commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="s") for n in (1, 2, 3)
+    ]
     marts.load([request(work, 0, MILLION_IN), request(work, 30, MILLION_IN, number=1)], made)
     marts.run()
     naive = marts.query(
@@ -81,9 +83,7 @@ def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
 
 def test_each_model_of_a_session_is_paid_at_its_own_price(marts: Marts) -> None:
     work = session("s", DAY)
-    marts.load(
-        [request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)]
-    )
+    marts.load([request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)])
     marts.run()
     naive = marts.query(
         """
@@ -97,7 +97,8 @@ def test_each_model_of_a_session_is_paid_at_its_own_price(marts: Marts) -> None:
         "select models_used, session_cost_usd from intermediate.int_sessions_with_costs"
     ) == [(2, 8.0)]
     assert marts.query(
-        "select model_name, total_cost_usd, total_sessions from mart.fct_daily_agent_usage order by 1"
+        "select model_name, total_cost_usd, total_sessions "
+        "from mart.fct_daily_agent_usage order by 1"
     ) == [(OPUS, 5.0, 0), (SONNET, 3.0, 1)]
 
 
@@ -200,7 +201,8 @@ def test_reported_and_list_cost_stand_side_by_side(marts: Marts) -> None:
     marts.load([sample.logs_line(work, [event])])
     marts.run()
     assert marts.query(
-        "select total_cost_usd, reported_cost_usd, cost_variance_usd from mart.fct_daily_agent_usage"
+        "select total_cost_usd, reported_cost_usd, cost_variance_usd "
+        "from mart.fct_daily_agent_usage"
     ) == [(3.0, 2.5, -0.5)]
 
 
@@ -273,7 +275,7 @@ def test_usage_without_a_session_counts_in_cost_and_not_in_sessions(marts: Marts
 def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) -> None:
     one = session("one", DAY + timedelta(hours=9))
     two = session("two", DAY + timedelta(hours=12))
-    told = (
+    told: tuple[datetime, str, sample.Attributes] = (
         two.started_at,
         "tool_result",
         {"tool_name": "Bash", "tool_parameters": '{"git_commit_id": "0000000000000000a"}'},
@@ -388,10 +390,11 @@ def test_metrics_alone_count_the_same_as_events_alone(marts: Marts, sampled: Mar
         ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'week'"),
         ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'month'"),
         (
-            "(select cost_usd from mart.fct_git_commits union all "
-            "select session_cost_usd from intermediate.int_sessions_with_costs where session_id "
-            "not in (select agent_session_id from mart.fct_git_commits where agent_session_id "
-            "is not null))",
+            (
+                "(select cost_usd from mart.fct_git_commits union all select session_cost_usd "
+                "from intermediate.int_sessions_with_costs where session_id not in (select "
+                "agent_session_id from mart.fct_git_commits where agent_session_id is not null))"
+            ),
             "sum(cost_usd)",
             "true",
         ),

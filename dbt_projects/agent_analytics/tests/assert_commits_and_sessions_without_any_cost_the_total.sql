@@ -12,9 +12,9 @@ sessions as (
         sum(session_cost_usd) as cost_usd,
         sum(session_cost_usd) filter (
             where session_id not in (
-                select agent_session_id
-                from {{ ref('fct_git_commits') }}
-                where agent_session_id is not null
+                select commits.agent_session_id
+                from {{ ref('fct_git_commits') }} as commits
+                where commits.agent_session_id is not null
             )
         ) as without_commits_usd
     from {{ ref('int_sessions_with_costs') }}

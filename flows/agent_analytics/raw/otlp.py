@@ -5,6 +5,7 @@ A line is one export request in OTLP's JSON, as a collector's file exporter writ
 own guess of the shape takes.
 """
 
+# ruff: noqa: S608  only constants of this file and quoted paths enter the SQL
 from pathlib import Path
 
 import duckdb
@@ -26,8 +27,8 @@ _POINTS = (
 _RESOURCE = f'"resource" STRUCT("attributes" {_ATTRIBUTES})'
 _METRICS = (
     f'STRUCT({_RESOURCE}, "scopeMetrics" STRUCT("metrics" STRUCT("name" VARCHAR, "unit" VARCHAR, '
-    f'"sum" STRUCT("aggregationTemporality" VARCHAR, "isMonotonic" BOOLEAN, "dataPoints" {_POINTS}),'
-    f' "gauge" STRUCT("dataPoints" {_POINTS}), '
+    '"sum" STRUCT("aggregationTemporality" VARCHAR, "isMonotonic" BOOLEAN, '
+    f'"dataPoints" {_POINTS}), "gauge" STRUCT("dataPoints" {_POINTS}), '
     '"histogram" JSON, "exponentialHistogram" JSON, "summary" JSON)[])[])[]'
 )
 _LOGS = (
@@ -55,10 +56,12 @@ create or replace temp macro otlp_text(point, resource, name) as
 create or replace temp macro otlp_time(nanos) as
     make_timestamp(nullif(try_cast(nanos as bigint), 0) // 1000);
 create or replace temp macro otlp_key(map) as array_to_string(list_sort(list_transform(
-    map_entries(map), lambda e: e.key || chr(30) || coalesce(cast(e.value as varchar), ''))), chr(31));
+    map_entries(map),
+    lambda e: e.key || chr(30) || coalesce(cast(e.value as varchar), ''))), chr(31));
 create or replace temp macro otlp_developer(point, resource) as coalesce(
     otlp_text(point, resource, 'developer_id'), otlp_text(point, resource, 'x-developer-id'),
-    lower(otlp_text(point, resource, 'user.email')), otlp_text(point, resource, 'user.account_uuid'),
+    lower(otlp_text(point, resource, 'user.email')),
+    otlp_text(point, resource, 'user.account_uuid'),
     otlp_text(point, resource, 'user.account_id'), otlp_text(point, resource, 'user.id'), 'unknown');
 create or replace temp macro otlp_session(point, resource, developer) as coalesce(
     otlp_text(point, resource, 'session.id'), otlp_text(point, resource, 'session_id'),
@@ -67,7 +70,8 @@ create or replace temp macro otlp_agent(point, resource, name) as
     case coalesce(otlp_text(point, resource, 'agent_type'), nullif(split_part(name, '.', 1), ''),
                   otlp_text(point, resource, 'service.name'), 'unknown')
         when 'copilot' then 'github_copilot' when 'claude-code' then 'claude_code'
-        else coalesce(otlp_text(point, resource, 'agent_type'), nullif(split_part(name, '.', 1), ''),
+        else coalesce(otlp_text(point, resource, 'agent_type'),
+                      nullif(split_part(name, '.', 1), ''),
                       otlp_text(point, resource, 'service.name'), 'unknown') end;
 """
 
@@ -200,9 +204,7 @@ def read_lines(paths: list[Path]) -> str:
     )
 
 
-def load_lines(
-    connection: duckdb.DuckDBPyConnection, paths: list[Path], source: str
-) -> LoadCounts:
+def load_lines(connection: duckdb.DuckDBPyConnection, paths: list[Path], source: str) -> LoadCounts:
     """Load files of OTLP lines into ``raw``, leaving out points and events that are there already.
 
     The caller has begun a transaction. Rows a column of which makes no sense go to
@@ -254,9 +256,7 @@ def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
 
 
-def _insert(
-    connection: duckdb.DuckDBPyConnection, kind: str, key: str, columns: str
-) -> LoadCounts:
+def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, columns: str) -> LoadCounts:
     """The rows whose key is new, once each. Keys are compared apart from the wide rows."""
     seen = connection.execute(f"select count(*) from new_{kind}").fetchall()[0][0]
     connection.execute(

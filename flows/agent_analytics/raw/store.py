@@ -143,7 +143,7 @@ class Store:
                 raise _damaged(self.path, error) from error
 
     def restore(self, damage: StoreDamagedError, say: Say) -> bool:
-        """Put the published copy in the place of a damaged file. True. Raises the damage if none."""
+        """Put the published copy in a damaged file's place. Raises the damage if there is none."""
         if not self.published_path.exists():
             raise damage
         stamp = datetime.now(UTC).strftime("%Y%m%dT%H%M%S%f")
@@ -178,7 +178,8 @@ class Store:
         written = []
         with self.reader() as connection:
             tables = connection.execute(
-                "select table_name from information_schema.tables where table_schema = ? order by 1",
+                "select table_name from information_schema.tables "
+                "where table_schema = ? order by 1",
                 [MARTS],
             ).fetchall()
             for (table,) in tables:

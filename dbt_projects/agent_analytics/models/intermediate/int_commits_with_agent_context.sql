@@ -55,8 +55,8 @@ windows_by_day as (
         windows.*,
         unnest(
             generate_series(
-                date_trunc('day', started_at),
-                ended_at + to_seconds({{ var('commit_grace_seconds') }}),
+                date_trunc('day', windows.started_at),
+                windows.ended_at + to_seconds({{ var('commit_grace_seconds') }}),
                 interval 1 day
             )
         ) as window_day
@@ -78,11 +78,11 @@ commits_in_windows as (
             and commits.commit_timestamp
             <= windows_by_day.ended_at + to_seconds({{ var('commit_grace_seconds') }})
     qualify row_number() over (
-        partition by commits.commit_hash
-        order by
-            abs(epoch(commits.commit_timestamp - windows_by_day.ended_at)),
-            windows_by_day.session_id
-    ) = 1
+            partition by commits.commit_hash
+            order by
+                abs(epoch(commits.commit_timestamp - windows_by_day.ended_at)),
+                windows_by_day.session_id
+        ) = 1
 
 ),
 
@@ -135,14 +135,14 @@ final as (
         case
             when attributed.attribution_method is not null
                 then coalesce(
-                    sessions.agent_type,
-                    attributed.agent_type,
-                    attributed.trailer_agent_type,
-                    'unknown'
-                )
+                        sessions.agent_type,
+                        attributed.agent_type,
+                        attributed.trailer_agent_type,
+                        'unknown'
+                    )
         end as agent_type,
         case when attributed.attribution_method is not null
-            then coalesce(sessions.model_name, 'unknown')
+                then coalesce(sessions.model_name, 'unknown')
         end as model_name,
         sessions.duration_seconds as agent_session_duration,
         case

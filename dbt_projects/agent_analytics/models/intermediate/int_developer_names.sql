@@ -55,8 +55,10 @@ usable_pairs as (
         other_name as second_name
     from pairs
     where
-        coalesce(developer_id, '') not in {{ listed(var('shared_identities') + ['']) }}
-        and coalesce(other_name, '') not in {{ listed(var('shared_identities') + ['']) }}
+        developer_id <> ''
+        and other_name <> ''
+        and developer_id not in {{ listed(var('shared_identities')) }}
+        and other_name not in {{ listed(var('shared_identities')) }}
 
 ),
 
@@ -123,7 +125,9 @@ ranked as (
         case
             when components.name in (select aliases.developer_id from aliases) then 0
             when components.name not in (select used_names.name from used_names) then 4
-            when regexp_matches(components.name, '^[0-9a-f]{32,}$|^[0-9a-f]{8}-[0-9a-f-]{27}$') then 3
+            when
+                regexp_matches(components.name, '^[0-9a-f]{32,}$|^[0-9a-f]{8}-[0-9a-f-]{27}$')
+                then 3
             when ends_with(components.name, '@users.noreply.github.com') then 2
             else 1
         end as preference

@@ -13,7 +13,7 @@ models as (
 
 ),
 
--- Names come with a provider before and a release date behind: anthropic/claude-sonnet-4-5-20250929.
+-- Names come with a provider before and a date behind: anthropic/claude-sonnet-4-5-20250929.
 -- The longest price name that begins it counts, so that claude-opus-4-5 is not priced as -4.
 model_prices as (
 
@@ -34,9 +34,9 @@ model_prices as (
             and models.usage_date >= prices.effective_from
             and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
     qualify row_number() over (
-        partition by models.model_name, models.usage_date
-        order by length(prices.model_prefix) desc, prices.effective_from desc
-    ) = 1
+            partition by models.model_name, models.usage_date
+            order by length(prices.model_prefix) desc, prices.effective_from desc
+        ) = 1
 
 ),
 

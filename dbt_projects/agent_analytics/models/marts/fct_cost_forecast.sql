@@ -59,8 +59,8 @@ measured as (
 
 ),
 
--- The days to come are taken as draws from the days before, independent of each other. The spread of
--- their sum has two parts: the days themselves, and the mean that is known from few days only.
+-- The days to come are taken as draws from the days before, each by itself. The spread of their sum
+-- has two parts: the days themselves, and the mean that is known from few days only.
 forecast as (
 
     select
@@ -81,9 +81,9 @@ budgets as (
     cross join as_of
     where budgets.effective_from <= as_of.month_start
     qualify row_number() over (
-        partition by lower(trim(budgets.developer_id))
-        order by budgets.effective_from desc
-    ) = 1
+            partition by lower(trim(budgets.developer_id))
+            order by budgets.effective_from desc
+        ) = 1
 
 ),
 

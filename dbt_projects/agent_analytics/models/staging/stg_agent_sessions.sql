@@ -26,7 +26,7 @@ observations as (
         developer_id,
         agent_type,
         model_name,
-        "timestamp" as observed_at,
+        timestamp as observed_at,
         false as is_end,
         id as metric_id,
         0 as log_id
@@ -42,7 +42,7 @@ observations as (
         developer_id,
         agent_type,
         model_name,
-        "timestamp" as observed_at,
+        timestamp as observed_at,
         contains(coalesce(event_name, ''), 'session_end') as is_end,
         0 as metric_id,
         id as log_id

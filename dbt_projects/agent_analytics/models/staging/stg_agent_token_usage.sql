@@ -26,7 +26,7 @@ points as (
         session_id,
         agent_type,
         coalesce(model_name, 'unknown') as model_name,
-        "timestamp" as used_at,
+        timestamp as used_at,
         start_timestamp,
         temporality,
         series_key,
@@ -104,7 +104,7 @@ requests as (
         session_id,
         agent_type,
         coalesce(model_name, 'unknown') as model_name,
-        "timestamp" as used_at,
+        timestamp as used_at,
         attributes ->> [
             '$.input_tokens', '$.output_tokens', '$.cache_read_tokens',
             '$.cache_creation_tokens', '$.cost_usd', '$.request_id', '$."event.sequence"'
@@ -126,15 +126,15 @@ distinct_requests as (
     from requests
     where coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
     qualify row_number() over (
-        partition by
-            session_id,
-            coalesce(
-                'request ' || named_values[6],
-                'sequence ' || named_values[7] || ' ' || used_at,
-                'event ' || log_key
-            )
-        order by used_at, id
-    ) = 1
+            partition by
+                session_id,
+                coalesce(
+                    'request ' || named_values[6],
+                    'sequence ' || named_values[7] || ' ' || used_at,
+                    'event ' || log_key
+                )
+            order by used_at, id
+        ) = 1
 
 ),
 
@@ -176,7 +176,7 @@ usage as (
         case when token_type = 'cache_read' then increment else 0 end as cache_read_tokens,
         case when is_cost then increment end as reported_cost_usd
     from metric_increments
-    where session_id not in (select session_id from sessions_with_requests)
+    where session_id not in (select seen.session_id from sessions_with_requests as seen)
 
 ),
 
@@ -200,8 +200,8 @@ final as (
         min(used_at) as first_used_at,
         max(used_at) as last_used_at,
         -- Up to where this build has read, the same in every row of it.
-        (select max(id) from {{ source('raw', 'otel_metrics') }}) as last_metric_id,
-        (select max(id) from {{ source('raw', 'otel_logs') }}) as last_log_id
+        (select max(m.id) from {{ source('raw', 'otel_metrics') }} as m) as last_metric_id,
+        (select max(l.id) from {{ source('raw', 'otel_logs') }} as l) as last_log_id
     from usage
     group by session_id, cast(used_at as date), agent_type, model_name, usage_source
 

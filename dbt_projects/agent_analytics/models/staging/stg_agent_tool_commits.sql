@@ -2,10 +2,12 @@ with tool_results as (
 
     select
         session_id,
-        "timestamp" as reported_at,
+        timestamp as reported_at,
         coalesce(
             attributes ->> '$.git_commit_id',
-            regexp_extract(cast(attributes as varchar), 'git_commit_id[\\": ]+([0-9a-fA-F]{7,64})', 1)
+            regexp_extract(
+                cast(attributes as varchar), 'git_commit_id[\\": ]+([0-9a-fA-F]{7,64})', 1
+            )
         ) as commit_id
     from {{ source('raw', 'otel_logs') }}
     where

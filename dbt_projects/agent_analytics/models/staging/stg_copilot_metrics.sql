@@ -7,7 +7,7 @@ with source as (
 final as (
 
     select
-        "date" as metric_date,
+        date as metric_date,
         lower(developer_id) as developer_id,
         total_suggestions,
         total_acceptances,
