@@ -62,7 +62,8 @@ create or replace temp macro otlp_developer(point, resource) as coalesce(
     otlp_text(point, resource, 'developer_id'), otlp_text(point, resource, 'x-developer-id'),
     lower(otlp_text(point, resource, 'user.email')),
     otlp_text(point, resource, 'user.account_uuid'),
-    otlp_text(point, resource, 'user.account_id'), otlp_text(point, resource, 'user.id'), 'unknown');
+    otlp_text(point, resource, 'user.account_id'), otlp_text(point, resource, 'user.id'),
+    'unknown');
 create or replace temp macro otlp_session(point, resource, developer) as coalesce(
     otlp_text(point, resource, 'session.id'), otlp_text(point, resource, 'session_id'),
     '{NO_SESSION}' || developer);
@@ -89,7 +90,8 @@ with resources as (
     select resource, resource_key, unnest(s.metrics) as m from scopes
 ), points as (
     select
-        resource, resource_key, m.name, m.unit, m.sum is not null as is_sum, m.sum.isMonotonic as is_monotonic,
+        resource, resource_key, m.name, m.unit,
+        m.sum is not null as is_sum, m.sum.isMonotonic as is_monotonic,
         m.sum.aggregationTemporality as temporality,
         unnest(coalesce(m.sum.dataPoints, m.gauge.dataPoints)) as p
     from metrics
