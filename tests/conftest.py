@@ -34,7 +34,9 @@ os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
 
 
 @atexit.register
-def _remove_state() -> None:
+def _stop_and_remove() -> None:
+    """Registered before Prefect is imported, so run after Prefect has sent its last log lines."""
+    PrefectServer(PATHS).stop()
     shutil.rmtree(STATE, ignore_errors=True)
 
 
@@ -62,10 +64,9 @@ def local_paths() -> LocalPaths:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(local_paths: LocalPaths) -> Iterator[str]:
+def prefect_server(local_paths: LocalPaths) -> str:
     """The API address of a Prefect server for the session; flows run in tests use it."""
     server = PrefectServer(local_paths, first_port=SERVER_PORT)
     url = server.start()
     assert url == api_url(SERVER_PORT), "another program took the port a moment ago: try again"
-    yield url
-    server.stop()
+    return url

@@ -149,7 +149,9 @@ def fetch_repository(repository: str, url: str, settings: GithubScraperSettings)
             counts = sync_repository(connection, url, settings, cache_dir, token)
         except PlatformError as error:
             raw.register_repository(connection, url)
-            raw.record_failure(connection, url, str(error))
+            raw.record_failure(
+                connection, url, str(error), is_permanent=isinstance(error, PermanentError)
+            )
             raise
     logger.info(
         "%s: %s commits written, %s orphaned (%s) in %.1f s",

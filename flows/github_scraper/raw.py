@@ -272,18 +272,31 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
 
 
 def known_urls(connection: psycopg.Connection) -> list[str]:
-    rows = connection.execute("select url from public.repositories order by id")
+    """Repositories that a run without a list of its own looks after.
+
+    One that never loaded and failed for good, such as a mistyped address, is not among them.
+    """
+    rows = connection.execute(
+        """
+        select url from public.repositories
+        where last_processed_at is not null or state <> 'failed'
+        order by id
+        """
+    )
     return [row[0] for row in rows]
 
 
-def record_failure(connection: psycopg.Connection, url: str, message: str) -> None:
+def record_failure(
+    connection: psycopg.Connection, url: str, message: str, *, is_permanent: bool
+) -> None:
+    """Keep why a repository did not load; after a passing trouble it waits for the next run."""
     connection.execute(
         """
         update public.repositories
-        set state = 'failed', error_message = %s, last_attempt_at = now(), updated_at = now()
+        set state = %s, error_message = %s, last_attempt_at = now(), updated_at = now()
         where url = %s
         """,
-        (message, url),
+        ("failed" if is_permanent else "pending", message, url),
     )
 
 

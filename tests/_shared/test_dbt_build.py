@@ -30,7 +30,7 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.summary import Progress
 from tests._shared.dbt_sample import write_sample
 
-SECONDS_UNTIL_VISIBLE = 20
+SECONDS_UNTIL_VISIBLE = 30
 SECRET = "correct-horse-battery"
 Build = Callable[..., DbtOutcome]
 
@@ -144,7 +144,7 @@ def test_running_nodes_are_seen_before_the_build_ends(
     folder = write_sample(tmp_path)
     (folder / "models" / "totals.sql").write_text(
         "{{ config(materialized='table') }}\nselect sum(a.range * b.range % 7) as amount "
-        "from range(60000) as a, range(40000) as b"
+        "from range(60000) as a, range(12000) as b"
     )
     seen: list[tuple[str, int | None]] = []
 

@@ -96,6 +96,8 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
         counted = connection.execute("select count(*) from analytics.leaderboard").fetchone()
     assert counted is not None
     assert counted[0] > 0
+    again = refresh(None, settings, return_state=True)
+    assert again.is_completed(), "a mistyped address given once is not looked after for ever"
 
 
 def test_nothing_to_do_is_an_error_that_says_what_to_give(

@@ -414,8 +414,8 @@ def _run(
     outcome = DbtOutcome(tuple(results), time.monotonic() - began, job.artifacts_dir)
     _keep_artifacts(job, verb)
     tick(watch)
-    if job.api and reporter:
-        _publish_nodes(job, job.api, reporter, outcome)
+    if job.api:
+        _publish_nodes(job, job.api, outcome)
     if not result.success and not outcome.failed:
         raise DbtProjectError(
             job.attempted, "dbt failed without saying at which node", f"See {log.name}"
@@ -530,7 +530,7 @@ def _keep_artifacts(job: _Job, verb: str) -> None:
             (job.artifacts_dir / name).write_text(text, encoding="utf-8")
 
 
-def _publish_nodes(job: _Job, api: FlowRunApi, reporter: NodeReporter, outcome: DbtOutcome) -> None:
+def _publish_nodes(job: _Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
     rows = [
         {
             "name": node.name,
@@ -545,8 +545,6 @@ def _publish_nodes(job: _Job, api: FlowRunApi, reporter: NodeReporter, outcome: 
     ]
     try:
         api.create_table(f"{kebab(job.project)}-dbt-nodes", rows, f"{job.attempted}, by node")
-        if missing := reporter.confirm():
-            job.logger.info("the server has yet to record %d of the run's dbt nodes", missing)
     except httpx.HTTPError as error:
         job.logger.warning("the table of dbt nodes was not published: %s", error)
 

@@ -8,7 +8,6 @@ why it is done by events.
 
 import json
 import threading
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -34,8 +33,6 @@ STATES = (
 )
 
 SECONDS_BETWEEN_REPORTS = 1.0
-SECONDS_TO_CONFIRM = 1.0
-SECONDS_BETWEEN_COUNTS = 0.25
 LONGEST_MESSAGE = 10_000
 
 
@@ -142,7 +139,8 @@ class NodeReporter:
     """Shows the nodes a `NodeWatch` has seen as task runs of a flow run.
 
     Runs beside dbt in one thread. A server that does not answer costs the view, never the build:
-    what could not be sent is sent with the next batch, and `finish` says what is missing.
+    what could not be sent is sent with the next batch, and `finish` warns of what never was. It
+    does not wait until the server has written down what it acknowledged: that takes a second.
     """
 
     def __init__(
@@ -178,20 +176,6 @@ class NodeReporter:
         except httpx.HTTPError as error:
             self._logger.warning("the run's dbt nodes could not be reported: %s", error)
 
-    def confirm(self) -> int:
-        """How many nodes the server has not recorded, after giving it a moment to do so.
-
-        The server has acknowledged every batch by now. A number above zero means that it is
-        behind, and that nodes appear later than the run ends.
-        """
-        ids = list(self._ids.values())
-        deadline = time.monotonic() + SECONDS_TO_CONFIRM
-        while True:
-            missing = len(ids) - self._api.count_task_runs(ids)
-            if not missing or time.monotonic() > deadline:
-                return missing
-            time.sleep(SECONDS_BETWEEN_COUNTS)
-
     def _settle(self, results: Iterable[NodeResult]) -> None:
         """dbt's results outrank its events: a node without a last event gets its ending here."""
         now = datetime.now(UTC)
@@ -206,6 +190,11 @@ class NodeReporter:
                 rows=result.rows,
                 finished_at=seen.finished_at or now,
             )
+        for unique_id, status in self._watch.statuses.items():
+            if not status.is_finished:
+                self._watch.statuses[unique_id] = replace(
+                    status, status="error", message="dbt ended before it did", finished_at=now
+                )
 
     def _keep_reporting(self) -> None:
         while not self._is_done.wait(SECONDS_BETWEEN_REPORTS):

@@ -31,11 +31,6 @@ class FlowRunApi:
     def post_events(self, events: Sequence[Mapping[str, Any]]) -> None:
         self.client.request("POST", "/events", json=list(events))
 
-    def count_task_runs(self, ids: Sequence[UUID]) -> int:
-        """How many of these task runs the server has recorded so far."""
-        filters = {"task_runs": {"id": {"any_": [str(each) for each in ids]}}}
-        return int(self.client.request("POST", "/task_runs/count", json=filters).json())
-
     def create_table(self, key: str, rows: Rows, description: str) -> UUID:
         return self._create_artifact(key, "table", json.dumps(rows, default=str), description)
 
