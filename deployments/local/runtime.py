@@ -174,9 +174,9 @@ def _start_server(paths: LocalPaths, say: Say) -> str:
 
 
 def _start_databases(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> dict[str, str]:
-    named = {domain.slug: external_database(domain) for domain in domains}
+    named = {domain.slug: external_database(domain) for domain in domains if domain.has_postgres}
     urls = {slug: url for slug, url in named.items() if url}
-    if len(urls) == len(domains):
+    if len(urls) == len(named):
         return urls
     cluster = EmbeddedPostgres(paths.postgres)
     if not cluster.is_running():

@@ -1,0 +1,3 @@
+{% macro listed(values) -%}
+    ({%- for value in values -%}'{{ value | replace("'", "''") }}'{{ ', ' if not loop.last }}{%- endfor -%})
+{%- endmacro %}

@@ -1,0 +1,81 @@
+with usage as (
+
+    select * from {{ ref('stg_agent_token_usage') }}
+
+),
+
+models as (
+
+    select distinct
+        model_name,
+        usage_date
+    from usage
+
+),
+
+-- Names come with a provider before and a date behind: anthropic/claude-sonnet-4-5-20250929.
+-- The longest price name that begins it counts, so that claude-opus-4-5 is not priced as -4.
+model_prices as (
+
+    select
+        models.model_name,
+        models.usage_date,
+        prices.input,
+        prices.cache_write_5m,
+        prices.cache_read,
+        prices.output
+    from models
+    inner join {{ ref('model_prices') }} as prices
+        on
+            starts_with(
+                regexp_replace(lower(models.model_name), '^.*(anthropic[./])', ''),
+                prices.model_prefix
+            )
+            and models.usage_date >= prices.effective_from
+            and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
+    qualify row_number() over (
+            partition by models.model_name, models.usage_date
+            order by length(prices.model_prefix) desc, prices.effective_from desc
+        ) = 1
+
+),
+
+final as (
+
+    select
+        usage.session_id,
+        usage.usage_date,
+        usage.agent_type,
+        usage.model_name,
+        usage.usage_source,
+        usage.total_requests,
+        usage.total_input_tokens,
+        usage.total_output_tokens,
+        usage.total_cache_creation_tokens,
+        usage.total_cache_read_tokens,
+        usage.total_tokens,
+        usage.reported_cost_usd,
+        -- Decimals: sums are the same in whichever order they are added.
+        cast(
+            cast(0.000001 as decimal(7, 6)) * (
+                cast(usage.total_input_tokens as decimal(14, 0)) * model_prices.input
+                + cast(usage.total_output_tokens as decimal(14, 0)) * model_prices.output
+                + cast(usage.total_cache_creation_tokens as decimal(14, 0))
+                * model_prices.cache_write_5m
+                + cast(usage.total_cache_read_tokens as decimal(14, 0)) * model_prices.cache_read
+            ) as decimal(28, 10)
+        ) as list_cost_usd,
+        case
+            when model_prices.model_name is null
+                then usage.total_tokens + usage.total_cache_read_tokens
+            else 0
+        end as unpriced_tokens
+    from usage
+    left join model_prices
+        on
+            usage.model_name = model_prices.model_name
+            and usage.usage_date = model_prices.usage_date
+
+)
+
+select * from final

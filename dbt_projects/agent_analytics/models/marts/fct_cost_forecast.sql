@@ -1,0 +1,118 @@
+with costs as (
+
+    select * from {{ ref('fct_agent_costs') }}
+
+),
+
+as_of as (
+
+    select
+        max(date) as as_of_date,
+        cast(date_trunc('month', max(date)) as date) as month_start,
+        last_day(max(date)) as month_end
+    from costs
+
+),
+
+scoped_costs as (
+
+    select
+        'all' as developer_id,
+        date,
+        sum(daily_cost_usd) as daily_cost_usd
+    from costs
+    group by date
+
+    union all
+
+    select
+        developer_id,
+        date,
+        sum(daily_cost_usd) as daily_cost_usd
+    from costs
+    group by developer_id, date
+
+),
+
+measured as (
+
+    select
+        scoped_costs.developer_id,
+        as_of.as_of_date,
+        as_of.month_start,
+        date_diff('day', as_of.as_of_date, as_of.month_end) as days_left,
+        count(*) filter (
+            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
+        ) as days_measured,
+        coalesce(sum(scoped_costs.daily_cost_usd) filter (
+            where scoped_costs.date >= as_of.month_start
+        ), 0) as month_to_date_cost_usd,
+        avg(scoped_costs.daily_cost_usd) filter (
+            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
+        ) as daily_mean_usd,
+        stddev_samp(scoped_costs.daily_cost_usd) filter (
+            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
+        ) as daily_spread_usd
+    from scoped_costs
+    cross join as_of
+    group by scoped_costs.developer_id, as_of.as_of_date, as_of.month_start, as_of.month_end
+
+),
+
+-- The days to come are taken as draws from the days before, each by itself. The spread of their sum
+-- has two parts: the days themselves, and the mean that is known from few days only.
+forecast as (
+
+    select
+        *,
+        month_to_date_cost_usd + days_left * daily_mean_usd as forecast_cost_usd,
+        1.2816 * daily_spread_usd
+        * sqrt(days_left + days_left * days_left / days_measured) as half_width_usd
+    from measured
+
+),
+
+budgets as (
+
+    select
+        lower(trim(budgets.developer_id)) as developer_id,
+        budgets.monthly_budget_usd
+    from {{ ref('budgets') }} as budgets
+    cross join as_of
+    where budgets.effective_from <= as_of.month_start
+    qualify row_number() over (
+            partition by lower(trim(budgets.developer_id))
+            order by budgets.effective_from desc
+        ) = 1
+
+),
+
+final as (
+
+    select
+        forecast.developer_id,
+        forecast.month_start,
+        forecast.as_of_date,
+        forecast.days_left,
+        forecast.month_to_date_cost_usd,
+        forecast.forecast_cost_usd,
+        greatest(
+            forecast.month_to_date_cost_usd, forecast.forecast_cost_usd - forecast.half_width_usd
+        ) as forecast_low_usd,
+        forecast.forecast_cost_usd + forecast.half_width_usd as forecast_high_usd,
+        budgets.monthly_budget_usd,
+        case
+            when budgets.monthly_budget_usd is null then 'no budget'
+            when forecast.month_to_date_cost_usd > budgets.monthly_budget_usd then 'over'
+            when forecast.forecast_cost_usd > budgets.monthly_budget_usd then 'will be over'
+            when
+                forecast.forecast_cost_usd + forecast.half_width_usd > budgets.monthly_budget_usd
+                then 'may be over'
+            else 'within'
+        end as budget_status
+    from forecast
+    left join budgets on forecast.developer_id = budgets.developer_id
+
+)
+
+select * from final

@@ -1,0 +1,40 @@
+with daily as (
+
+    select * from {{ ref('int_agent_daily_aggregates') }}
+
+),
+
+final as (
+
+    select
+        usage_date as date,
+        developer_id,
+        agent_type,
+        model_name,
+        total_sessions,
+        active_sessions,
+        total_duration_seconds,
+        round(total_duration_seconds / 3600, 2) as total_duration_hours,
+        avg_duration_seconds,
+        total_input_tokens,
+        total_output_tokens,
+        total_cache_creation_tokens,
+        total_cache_read_tokens,
+        total_tokens,
+        unpriced_tokens,
+        total_cost_usd,
+        reported_cost_usd,
+        reported_cost_usd - total_cost_usd as cost_variance_usd,
+        avg_cost_per_session_usd,
+        agent_assisted_commits,
+        agent_assisted_lines_added,
+        agent_assisted_lines_deleted,
+        {{ shared.safe_divide('total_cost_usd', 'agent_assisted_commits') }} as cost_per_commit_usd,
+        {{ shared.safe_divide('total_tokens', 'agent_assisted_commits') }} as tokens_per_commit,
+        1000 * {{ shared.safe_divide('agent_assisted_lines_added', 'total_tokens') }}
+            as lines_per_1k_tokens
+    from daily
+
+)
+
+select * from final

@@ -1,0 +1,160 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='session_id',
+        on_schema_change='fail',
+    )
+}}
+
+with
+
+{%- if is_incremental() %}
+
+touched as (
+
+    {{ touched_sessions(this) }}
+
+),
+
+{%- endif %}
+
+observations as (
+
+    select
+        session_id,
+        developer_id,
+        agent_type,
+        model_name,
+        timestamp as observed_at,
+        false as is_end,
+        id as metric_id,
+        0 as log_id
+    from {{ source('raw', 'otel_metrics') }}
+    {% if is_incremental() %}
+    where session_id in (select touched.session_id from touched)
+    {% endif %}
+
+    union all
+
+    select
+        session_id,
+        developer_id,
+        agent_type,
+        model_name,
+        timestamp as observed_at,
+        contains(coalesce(event_name, ''), 'session_end') as is_end,
+        0 as metric_id,
+        id as log_id
+    from {{ source('raw', 'otel_logs') }}
+    {% if is_incremental() %}
+    where session_id in (select touched.session_id from touched)
+    {% endif %}
+
+),
+
+-- Minutes are few where points are many, and blocks need no finer order.
+by_minute as (
+
+    select
+        session_id,
+        date_trunc('minute', observed_at) as observed_minute,
+        min(observed_at) as first_observed_at,
+        max(observed_at) as last_observed_at,
+        min(developer_id) filter (where developer_id <> 'unknown') as developer_id,
+        min(agent_type) as agent_type,
+        min(model_name) as model_name,
+        bool_or(is_end) as has_end,
+        max(metric_id) as last_metric_id,
+        max(log_id) as last_log_id
+    from observations
+    group by session_id, observed_minute
+
+),
+
+marked as (
+
+    select
+        *,
+        first_observed_at - lag(last_observed_at) over (
+            partition by session_id order by observed_minute
+        ) > to_minutes({{ var('idle_minutes') }}) as is_after_silence
+    from by_minute
+
+),
+
+numbered as (
+
+    select
+        *,
+        count(*) filter (where is_after_silence) over (
+            partition by session_id order by observed_minute
+        ) as block_number
+    from marked
+
+),
+
+blocks as (
+
+    select
+        session_id,
+        block_number,
+        min(first_observed_at) as started_at,
+        max(last_observed_at) as ended_at,
+        arg_min(developer_id, observed_minute) as developer_id,
+        arg_min(agent_type, observed_minute) as agent_type,
+        arg_min(model_name, observed_minute) as model_name,
+        bool_or(has_end) as has_end,
+        max(last_metric_id) as last_metric_id,
+        max(last_log_id) as last_log_id
+    from numbered
+    group by session_id, block_number
+
+),
+
+sessions as (
+
+    select
+        session_id,
+        not starts_with(session_id, 'no-session:') as is_session_known,
+        coalesce(arg_min(developer_id, block_number), 'unknown') as developer_id,
+        arg_min(agent_type, block_number) as agent_type,
+        coalesce(arg_min(model_name, block_number), 'unknown') as model_name,
+        min(started_at) as session_start,
+        max(ended_at) as session_end,
+        case when bool_or(has_end) then 'reported' else 'inferred' end as ended_reason,
+        count(*) as block_count,
+        sum(epoch(ended_at - started_at)) as active_seconds,
+        list(
+            struct_pack(started_at := started_at, ended_at := ended_at) order by started_at
+        ) as blocks,
+        max(last_metric_id) as last_metric_id,
+        max(last_log_id) as last_log_id
+    from blocks
+    group by session_id
+
+),
+
+final as (
+
+    select
+        session_id,
+        is_session_known,
+        developer_id,
+        agent_type,
+        model_name,
+        session_start,
+        session_end,
+        case when is_session_known then epoch(session_end - session_start) end
+            as duration_seconds,
+        case when is_session_known then active_seconds end as active_seconds,
+        ended_reason,
+        block_count,
+        blocks,
+        last_metric_id,
+        last_log_id
+    from sessions
+
+)
+
+select * from final

@@ -1,0 +1,210 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='delete+insert',
+        unique_key='session_id',
+        on_schema_change='fail',
+    )
+}}
+
+with
+
+{%- if is_incremental() %}
+
+touched as (
+
+    {{ touched_sessions(this) }}
+
+),
+
+{%- endif %}
+
+points as (
+
+    select
+        id,
+        session_id,
+        agent_type,
+        coalesce(model_name, 'unknown') as model_name,
+        timestamp as used_at,
+        start_timestamp,
+        temporality,
+        series_key,
+        metric_value,
+        ends_with(metric_name, '.cost.usage') as is_cost,
+        case
+            when contains(metric_name, '.tokens.')
+                then {{ token_type("regexp_extract(metric_name, '[^.]+$')") }}
+            when ends_with(metric_name, '.token.usage')
+                then {{ token_type("attributes ->> '$.type'") }}
+        end as token_type
+    from {{ source('raw', 'otel_metrics') }}
+    where
+        (
+            ends_with(metric_name, '.token.usage')
+            or ends_with(metric_name, '.cost.usage')
+            or contains(metric_name, '.tokens.')
+        )
+        {% if is_incremental() %}
+        and session_id in (select touched.session_id from touched)
+        {% endif %}
+
+),
+
+-- A cumulative counter says how much since its start: what counts is the growth. A new start, or a
+-- value smaller than the one before, is a counter that began again from zero.
+cumulative_points as (
+
+    select
+        *,
+        lag(metric_value) over (
+            partition by series_key, start_timestamp order by used_at, metric_value, id
+        ) as value_before
+    from points
+    where temporality = 'cumulative'
+
+),
+
+metric_increments as (
+
+    select
+        id,
+        session_id,
+        agent_type,
+        model_name,
+        used_at,
+        is_cost,
+        token_type,
+        metric_value as increment
+    from points
+    where temporality <> 'cumulative'
+
+    union all
+
+    select
+        id,
+        session_id,
+        agent_type,
+        model_name,
+        used_at,
+        is_cost,
+        token_type,
+        case
+            when value_before is null or metric_value < value_before then metric_value
+            else metric_value - value_before
+        end as increment
+    from cumulative_points
+
+),
+
+requests as (
+
+    select
+        id,
+        session_id,
+        agent_type,
+        coalesce(model_name, 'unknown') as model_name,
+        timestamp as used_at,
+        attributes ->> [
+            '$.input_tokens', '$.output_tokens', '$.cache_read_tokens',
+            '$.cache_creation_tokens', '$.cost_usd', '$.request_id', '$."event.sequence"'
+        ] as named_values,
+        log_key
+    from {{ source('raw', 'otel_logs') }}
+    where
+        ends_with(event_name, 'api_request')
+        {% if is_incremental() %}
+        and session_id in (select touched.session_id from touched)
+        {% endif %}
+
+),
+
+-- The same request told twice, by another export or another collector, counts once.
+distinct_requests as (
+
+    select *
+    from requests
+    where coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
+    qualify row_number() over (
+            partition by
+                session_id,
+                coalesce(
+                    'request ' || named_values[6],
+                    'sequence ' || named_values[7] || ' ' || used_at,
+                    'event ' || log_key
+                )
+            order by used_at, id
+        ) = 1
+
+),
+
+sessions_with_requests as (
+
+    select distinct session_id from distinct_requests
+
+),
+
+usage as (
+
+    select
+        session_id,
+        agent_type,
+        model_name,
+        used_at,
+        'events' as usage_source,
+        1 as requests,
+        coalesce(try_cast(named_values[1] as double), 0) as input_tokens,
+        coalesce(try_cast(named_values[2] as double), 0) as output_tokens,
+        coalesce(try_cast(named_values[4] as double), 0) as cache_creation_tokens,
+        coalesce(try_cast(named_values[3] as double), 0) as cache_read_tokens,
+        try_cast(named_values[5] as double) as reported_cost_usd
+    from distinct_requests
+
+    union all
+
+    select
+        session_id,
+        agent_type,
+        model_name,
+        used_at,
+        'metrics' as usage_source,
+        null as requests,
+        case when token_type = 'input' then increment else 0 end as input_tokens,
+        case when token_type = 'output' then increment else 0 end as output_tokens,
+        case when token_type = 'cache_creation' then increment else 0 end
+            as cache_creation_tokens,
+        case when token_type = 'cache_read' then increment else 0 end as cache_read_tokens,
+        case when is_cost then increment end as reported_cost_usd
+    from metric_increments
+    where session_id not in (select seen.session_id from sessions_with_requests as seen)
+
+),
+
+final as (
+
+    select
+        session_id,
+        cast(used_at as date) as usage_date,
+        agent_type,
+        model_name,
+        usage_source,
+        cast(sum(requests) as bigint) as total_requests,
+        cast(sum(input_tokens) as bigint) as total_input_tokens,
+        cast(sum(output_tokens) as bigint) as total_output_tokens,
+        cast(sum(cache_creation_tokens) as bigint) as total_cache_creation_tokens,
+        cast(sum(cache_read_tokens) as bigint) as total_cache_read_tokens,
+        cast(
+            sum(input_tokens) + sum(output_tokens) + sum(cache_creation_tokens) as bigint
+        ) as total_tokens,
+        sum(cast(reported_cost_usd as decimal(28, 10))) as reported_cost_usd,
+        min(used_at) as first_used_at,
+        max(used_at) as last_used_at,
+        -- Up to where this build has read, the same in every row of it.
+        (select max(m.id) from {{ source('raw', 'otel_metrics') }} as m) as last_metric_id,
+        (select max(l.id) from {{ source('raw', 'otel_logs') }} as l) as last_log_id
+    from usage
+    group by session_id, cast(used_at as date), agent_type, model_name, usage_source
+
+)
+
+select * from final

@@ -1,0 +1,36 @@
+with source as (
+
+    select * from {{ source('raw', 'git_commits') }}
+
+),
+
+final as (
+
+    select
+        commit_hash,
+        commit_message,
+        author_name,
+        lower(trim(author_email)) as author_email,
+        commit_timestamp,
+        files_changed,
+        lines_added,
+        lines_deleted,
+        agent_assisted,
+        agent_session_id,
+        agent_type,
+        developer_id,
+        project_id,
+        created_at,
+        case
+            when regexp_matches(commit_message, '(?im)^co-authored-by:.*(claude|@anthropic\.com)')
+                then 'claude_code'
+            when regexp_matches(commit_message, '(?im)^co-authored-by:.*copilot')
+                then 'github_copilot'
+            when regexp_matches(commit_message, '(?im)^co-authored-by:.*cursor')
+                then 'cursor'
+        end as trailer_agent_type
+    from source
+
+)
+
+select * from final

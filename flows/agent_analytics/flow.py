@@ -1,0 +1,413 @@
+"""Order, retries and artifacts of agent analytics: load what is new, build, publish."""
+
+import json
+import re
+import shutil
+import tempfile
+import time
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, date, datetime, timedelta
+from itertools import chain
+from pathlib import Path
+
+import duckdb
+from prefect import flow, get_run_logger, task
+
+from flows._shared.errors import PermanentError
+from flows._shared.orchestration.credentials import secret_value
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.retry import retry_transient
+from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.state import state_dir
+from flows.agent_analytics import raw, sample, source
+from flows.agent_analytics.records import (
+    CopilotDay,
+    LoadCounts,
+    Rejected,
+    StoreDamagedError,
+    UnreadableTelemetryError,
+)
+from flows.agent_analytics.settings import (
+    PATH_VARIABLE,
+    AgentAnalyticsInputs,
+    AgentAnalyticsSettings,
+    SampleSize,
+)
+
+SLUG = "agent_analytics"
+MEGABYTE = 1_000_000
+DAMAGE = re.compile("corrupt|checksum|serialization error|not a valid duckdb", re.IGNORECASE)
+LOOK = (
+    "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
+    "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
+)
+UNPRICED = """
+    select model_name, cast(sum(unpriced_tokens) as bigint)
+    from intermediate.int_token_costs where unpriced_tokens > 0
+    group by model_name order by model_name
+"""
+BUDGETS = """
+    select developer_id, forecast_cost_usd, monthly_budget_usd, budget_status
+    from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
+    order by developer_id
+"""
+
+
+def store_of(settings: AgentAnalyticsSettings) -> raw.Store:
+    return raw.Store(settings.store_path, settings.threads, settings.memory_limit)
+
+
+def load_telemetry(
+    store: raw.Store, patterns: Sequence[str], batch_bytes: int, progress: Progress | None = None
+) -> LoadCounts:
+    """Everything new in the telemetry files; each batch of files is one transaction.
+
+    The caller holds the lock. A file with lines that are not OTLP loads without them.
+    """
+    files = source.telemetry_files(patterns)
+    counts = LoadCounts()
+    with store.connect() as connection, tempfile.TemporaryDirectory() as scratch:
+        raw.ensure_schema(connection)
+        done = 0
+        for parts in _batches(connection, files, batch_bytes):
+            counts += _load_parts(connection, parts, Path(scratch))
+            done += len(parts)
+            if progress:
+                progress.update("telemetry", done, None, counts.rows_new)
+    if progress:
+        progress.update("telemetry", done, done, counts.rows_new)
+    return counts
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, files: Iterable[Path], batch_bytes: int
+) -> Iterator[list[source.FilePart]]:
+    batch: list[source.FilePart] = []
+    size = 0
+    for path in files:
+        part = source.unread_part(path, raw.read_before(connection, path))
+        if part is None:
+            continue
+        if batch and size + part.end - part.begin > batch_bytes:
+            yield batch
+            batch, size = [], 0
+        batch.append(part)
+        size += part.end - part.begin
+    if batch:
+        yield batch
+
+
+def _load_parts(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[source.FilePart], scratch: Path
+) -> LoadCounts:
+    names = ", ".join(part.path.name for part in parts)
+    rejected: list[Rejected] = []
+    lines: dict[source.FilePart, Path] = {}
+    for part in parts:
+        try:
+            lines[part] = source.as_lines(part, scratch)
+        except UnreadableTelemetryError as error:
+            rejected.append(Rejected(str(part.path), error.seen, ""))
+    connection.begin()
+    try:
+        counts = raw.load_lines(connection, list(lines.values()), names) if lines else LoadCounts()
+    except duckdb.Error as error:
+        connection.rollback()
+        if DAMAGE.search(str(error)) and not isinstance(error, duckdb.InvalidInputException):
+            raise _damaged(error) from error
+        connection.begin()
+        counts, found = _load_good_lines(connection, lines, scratch)
+        rejected += found
+    counts += LoadCounts(rejected=raw.reject(connection, rejected))
+    for part in parts:
+        raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+    connection.commit()
+    for path in scratch.iterdir():
+        path.unlink()
+    return counts
+
+
+def _load_good_lines(
+    connection: duckdb.DuckDBPyConnection, lines: dict[source.FilePart, Path], scratch: Path
+) -> tuple[LoadCounts, list[Rejected]]:
+    """Each file by itself, line by line: slow, and only for a batch that does not load whole."""
+    counts = LoadCounts()
+    rejected: list[Rejected] = []
+    for part, path in lines.items():
+        good, found = source.good_lines(path, str(part.path), scratch)
+        rejected += found
+        if good.stat().st_size:
+            counts += raw.load_lines(connection, [good], part.path.name)
+    return counts, rejected
+
+
+def _damaged(error: Exception) -> StoreDamagedError:
+    return StoreDamagedError(
+        "Loading into the DuckDB file",
+        f"a part of it cannot be read ({str(error).splitlines()[0]})",
+        "Put a good copy in its place, or move it away and load everything again.",
+    )
+
+
+@task(name="load telemetry", retries=1, retry_condition_fn=retry_transient)
+def load_telemetry_files(
+    patterns: Sequence[str], settings: AgentAnalyticsSettings, progress: Progress
+) -> LoadCounts:
+    store = store_of(settings)
+    batch_bytes = settings.batch_megabytes * MEGABYTE
+    try:
+        return load_telemetry(store, patterns, batch_bytes, progress)
+    except StoreDamagedError as error:
+        store.restore(error, get_run_logger().warning)
+        return load_telemetry(store, patterns, batch_bytes, progress)
+
+
+@task(name="load commits")
+def load_commits(inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings) -> LoadCounts:
+    """The hook's files, then repositories: all of their commits, as only new ones are written."""
+    rows = chain(
+        chain.from_iterable(source.read_commit_rows(path) for path in _paths(inputs.commits)),
+        chain.from_iterable(source.git_commits(path) for path in inputs.repositories),
+    )
+    with store_of(settings).connect() as connection:
+        raw.ensure_schema(connection)
+        with _transaction(connection):
+            return raw.load_commits(connection, rows)
+
+
+@task(name="load copilot files")
+def load_copilot_files(patterns: Sequence[str], settings: AgentAnalyticsSettings) -> LoadCounts:
+    rows = chain.from_iterable(source.read_copilot_rows(path) for path in _paths(patterns))
+    return _load_copilot(rows, settings)
+
+
+def _load_copilot(
+    rows: Iterable[CopilotDay | Rejected], settings: AgentAnalyticsSettings
+) -> LoadCounts:
+    with store_of(settings).connect() as connection:
+        raw.ensure_schema(connection)
+        with _transaction(connection):
+            return raw.load_copilot(connection, rows)
+
+
+class _transaction:  # noqa: N801  used as a statement
+    """All or nothing of one load."""
+
+    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
+        self.connection = connection
+
+    def __enter__(self) -> None:
+        self.connection.begin()
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is None:
+            self.connection.commit()
+        else:
+            self.connection.rollback()
+
+
+def _paths(patterns: Sequence[str]) -> list[Path]:
+    return source.telemetry_files(patterns)
+
+
+@task(name="make sample input")
+def make_sample(size: SampleSize) -> AgentAnalyticsInputs:
+    """Write the example input by size and seed, once, and name it as the input."""
+    folder = (
+        state_dir() / SLUG / f"sample-{size.days}-days-{size.developers}-developers-{size.seed}"
+    )
+    if not folder.exists():
+        unfinished = folder.with_name(f"{folder.name}.unfinished")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        for name, lines in (
+            ("telemetry", sample.telemetry(size.days, size.developers, size.seed)),
+            ("commits", _dumped(sample.commits(size.days, size.developers, size.seed))),
+            ("copilot", _dumped(sample.copilot_rows(size.days, size.developers, size.seed))),
+        ):
+            (unfinished / name).mkdir(parents=True)
+            with (unfinished / name / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+                file.writelines(f"{line}\n" for line in lines)
+        unfinished.rename(folder)
+    get_run_logger().warning(
+        "No input is configured: this run uses made-up sample input in %s", folder
+    )
+    return AgentAnalyticsInputs(
+        telemetry=(str(folder / "telemetry"),),
+        commits=(str(folder / "commits"),),
+        copilot=(str(folder / "copilot"),),
+    )
+
+
+def _dumped(rows: Iterable[dict[str, object]]) -> Iterator[str]:
+    return (json.dumps(row, separators=(",", ":")) for row in rows)
+
+
+def build_and_publish(
+    settings: AgentAnalyticsSettings, dbt: DbtOptions, progress: Progress | None = None
+) -> DbtOutcome:
+    """Build the marts and let readers see them; a failed build leaves them the last good copy."""
+    environment = {
+        PATH_VARIABLE: str(settings.store_path),
+        "AGENT_ANALYTICS_DUCKDB_MEMORY": settings.memory_limit,
+    }
+    outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    store_of(settings).publish()
+    return outcome
+
+
+def warnings_of(store: raw.Store) -> tuple[str, ...]:
+    """What a person should know of the published marts: models without a price, budgets."""
+    with store.reader() as connection:
+        unpriced = connection.execute(UNPRICED).fetchall()
+        budgets = connection.execute(BUDGETS).fetchall()
+    return (
+        *(
+            f"{model} has no price: {tokens:,} tokens have no cost. Add it to model_prices.csv"
+            for model, tokens in unpriced
+        ),
+        *(
+            f"{developer}: {status}: {cost:,.2f} USD expected this month, budget {budget:,.2f}"
+            for developer, cost, budget, status in budgets
+        ),
+    )
+
+
+@flow(name="agent-analytics")
+def refresh(
+    inputs: AgentAnalyticsInputs = AgentAnalyticsInputs(),
+    settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
+    dbt: DbtOptions = DbtOptions(),
+) -> None:
+    """Load new telemetry, commits and Copilot files, rebuild the marts, publish them.
+
+    Args:
+        inputs: Where to read. Files that were read before are read on from where reading ended.
+        settings: Where to write to, and what a run may cost.
+        dbt: Which models to build, and how.
+    """
+    started = time.monotonic()
+    logger = get_run_logger()
+    progress = Progress(SLUG)
+    if inputs.sample:
+        made = make_sample(inputs.sample)
+        progress.update("made-up sample input, as none is configured", 1, 1)
+        inputs = made.model_copy(update={"repositories": inputs.repositories})
+    store = store_of(settings)
+    with store.locked("agent-analytics", settings.lock_timeout_seconds, logger.warning):
+        store.recover(logger.warning)
+        counts = load_telemetry_files(inputs.telemetry or (_inbox(),), settings, progress)
+        if inputs.commits or inputs.repositories:
+            counts += load_commits(inputs, settings)
+        if inputs.copilot:
+            counts += load_copilot_files(inputs.copilot, settings)
+        logger.info(
+            "%s rows new, %s known before, %s pieces put aside",
+            f"{counts.rows_new:,}",
+            f"{counts.rows_repeated:,}",
+            f"{counts.rejected:,}",
+        )
+        outcome = build_and_publish(settings, dbt, progress)
+    _summarize(store, counts, outcome, started)
+
+
+def _inbox() -> str:
+    """Where the receiver puts what it was sent."""
+    return str(state_dir() / SLUG / "inbox")
+
+
+def _summarize(
+    store: raw.Store, counts: LoadCounts, outcome: DbtOutcome | None, started: float
+) -> None:
+    notes = warnings_of(store) if outcome else ()
+    for note in notes:
+        get_run_logger().warning("%s", note)
+    if counts.rejected:
+        notes += (f"{counts.rejected:,} pieces of input were put aside: see raw.rejected",)
+    publish_summary(
+        SLUG,
+        RunSummary(
+            rows_loaded=counts.rows_new,
+            models_built=outcome.models_built if outcome else 0,
+            tests_passed=outcome.tests_passed if outcome else 0,
+            warnings=outcome.warnings if outcome else 0,
+            failures=outcome.failures if outcome else 0,
+            seconds=time.monotonic() - started,
+            look=(f"duckdb -readonly {store.published_path}", *LOOK),
+            notes=notes,
+        ),
+    )
+
+
+@task(
+    name="fetch copilot reports",
+    retries=3,
+    retry_delay_seconds=[10, 60, 300],
+    retry_condition_fn=retry_transient,
+)
+def fetch_copilot(
+    organization: str, days: Sequence[date], settings: AgentAnalyticsSettings
+) -> LoadCounts:
+    """All days in one transaction: a try that fails half-way leaves nothing behind."""
+    token = secret_value(settings.copilot_token_block)
+    with source.copilot_client(settings.copilot_api, token) as copilot:
+        rows = chain.from_iterable(copilot.fetch_day(organization, day) for day in days)
+        return _load_copilot(rows, settings)
+
+
+@flow(name="agent-analytics-copilot")
+def refresh_copilot(
+    days_back: int = 3,
+    settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
+    dbt: DbtOptions = DbtOptions(select=("stg_copilot_metrics+",)),
+) -> None:
+    """Fetch the Copilot reports of the last days and rebuild what rests on them.
+
+    Args:
+        days_back: Days fetched again, yesterday being the last: reports are corrected for a while.
+        settings: The organization, the token's block, where to write to.
+        dbt: Which models to build, and how.
+    """
+    started = time.monotonic()
+    if not settings.organization:
+        raise PermanentError(
+            "Fetching Copilot reports",
+            "no organization is named",
+            "Give it in the parameter `settings`, as `organization`",
+        )
+    today = datetime.now(UTC).date()
+    days = [today - timedelta(days=back) for back in range(days_back, 0, -1)]
+    store = store_of(settings)
+    logger = get_run_logger()
+    with store.locked("agent-analytics-copilot", settings.lock_timeout_seconds, logger.warning):
+        store.recover(logger.warning)
+        counts = fetch_copilot(settings.organization, days, settings)
+        outcome = build_and_publish(settings, dbt)
+    _summarize(store, counts, outcome, started)
+
+
+@flow(name="agent-analytics-report")
+def report(
+    folder: Path | None = None, settings: AgentAnalyticsSettings = AgentAnalyticsSettings()
+) -> None:
+    """Export the published marts as Parquet and say what needs attention. Blocks nobody.
+
+    Args:
+        folder: Where the files go. Default: `parquet` beside the DuckDB file.
+        settings: Where the DuckDB file is.
+    """
+    started = time.monotonic()
+    store = store_of(settings)
+    if not store.published_path.exists():
+        raise PermanentError(
+            f"Reading {store.published_path}",
+            "nothing was published yet",
+            "Run the flow agent-analytics first",
+        )
+    target = folder or store.path.parent / "parquet"
+    written = store.export_marts(target)
+    get_run_logger().info("%s marts written to %s", len(written), target)
+    notes = warnings_of(store)
+    publish_summary(
+        f"{SLUG}_report",
+        RunSummary(0, 0, 0, len(notes), 0, time.monotonic() - started, (str(target),), notes),
+    )

@@ -1,0 +1,23 @@
+"""Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
+
+from flows.agent_analytics.raw.otlp import load_lines
+from flows.agent_analytics.raw.rows import (
+    ensure_schema,
+    load_commits,
+    load_copilot,
+    read_before,
+    record_read,
+    reject,
+)
+from flows.agent_analytics.raw.store import Store
+
+__all__ = [
+    "Store",
+    "ensure_schema",
+    "load_commits",
+    "load_copilot",
+    "load_lines",
+    "read_before",
+    "record_read",
+    "reject",
+]

@@ -1,0 +1,173 @@
+"""Rows of the raw tables that are not telemetry, and the record of what was read."""
+
+# ruff: noqa: S608  only constants of this file enter the SQL
+import json
+from collections.abc import Iterable, Iterator
+from dataclasses import asdict
+from itertools import islice
+from pathlib import Path
+
+import duckdb
+
+from flows.agent_analytics.raw.otlp import NOW
+from flows.agent_analytics.records import Commit, CopilotDay, LoadCounts, Rejected
+
+SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+ROWS_AT_A_TIME = 10_000
+
+_COMMIT = json.dumps(
+    {
+        "commit_hash": "VARCHAR",
+        "message": "VARCHAR",
+        "author_name": "VARCHAR",
+        "author_email": "VARCHAR",
+        "committed_at": "TIMESTAMP",
+        "files_changed": "INTEGER",
+        "lines_added": "INTEGER",
+        "lines_deleted": "INTEGER",
+        "is_agent_assisted": "BOOLEAN",
+        "agent_session_id": "VARCHAR",
+        "agent_type": "VARCHAR",
+        "developer_id": "VARCHAR",
+        "project_id": "VARCHAR",
+    }
+)
+_COPILOT = json.dumps(
+    {
+        "day": "DATE",
+        "developer_id": "VARCHAR",
+        "suggestions": "BIGINT",
+        "acceptances": "BIGINT",
+        "lines_suggested": "BIGINT",
+        "lines_accepted": "BIGINT",
+        "active_users": "BIGINT",
+        "languages": "JSON",
+    }
+)
+
+
+def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    connection.execute(SCHEMA)
+
+
+def load_commits(
+    connection: duckdb.DuckDBPyConnection, commits: Iterable[Commit | Rejected]
+) -> LoadCounts:
+    """Commits by hash. A commit that comes again adds what was not known of it; nothing is lost:
+    the hook knows the session, the repository knows the lines."""
+    return _load(
+        connection,
+        commits,
+        _COMMIT,
+        f"""
+        insert into raw.git_commits (
+            commit_hash, commit_message, author_name, author_email, commit_timestamp,
+            files_changed, lines_added, lines_deleted, agent_assisted, agent_session_id,
+            agent_type, developer_id, project_id, created_at
+        )
+        select distinct on (commit_hash) *, {NOW} from incoming
+        on conflict (commit_hash) do update set
+            files_changed = coalesce(files_changed, excluded.files_changed),
+            lines_added = coalesce(lines_added, excluded.lines_added),
+            lines_deleted = coalesce(lines_deleted, excluded.lines_deleted),
+            agent_assisted = agent_assisted or excluded.agent_assisted,
+            agent_session_id = coalesce(agent_session_id, excluded.agent_session_id),
+            agent_type = coalesce(agent_type, excluded.agent_type),
+            developer_id = coalesce(developer_id, excluded.developer_id),
+            project_id = coalesce(project_id, excluded.project_id)
+        """,
+        "select count(*) from raw.git_commits",
+    )
+
+
+def load_copilot(
+    connection: duckdb.DuckDBPyConnection, days: Iterable[CopilotDay | Rejected]
+) -> LoadCounts:
+    """Copilot by day and developer; a day that comes again replaces the one that was there."""
+    return _load(
+        connection,
+        days,
+        _COPILOT,
+        f"""
+        insert into raw.copilot_metrics (
+            "date", developer_id, total_suggestions, total_acceptances, total_lines_suggested,
+            total_lines_accepted, total_active_users, language_breakdown, created_at
+        )
+        select distinct on (day, developer_id) *, {NOW} from incoming
+        on conflict ("date", developer_id) do update set
+            total_suggestions = excluded.total_suggestions,
+            total_acceptances = excluded.total_acceptances,
+            total_lines_suggested = excluded.total_lines_suggested,
+            total_lines_accepted = excluded.total_lines_accepted,
+            total_active_users = excluded.total_active_users,
+            language_breakdown = excluded.language_breakdown,
+            created_at = excluded.created_at
+        """,
+        "select count(*) from raw.copilot_metrics",
+    )
+
+
+def _load(
+    connection: duckdb.DuckDBPyConnection,
+    rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
+    shape: str,
+    insert: str,
+    count: str,
+) -> LoadCounts:
+    counts = LoadCounts()
+    before = connection.execute(count).fetchall()[0][0]
+    for batch in _batches(rows):
+        good = [asdict(row) for row in batch if not isinstance(row, Rejected)]
+        bad = [row for row in batch if isinstance(row, Rejected)]
+        connection.execute(
+            "create or replace temp table incoming as "
+            "select unnest(from_json(?, ?), max_depth := 2)",
+            [json.dumps(good, default=str), f"[{shape}]"],
+        )
+        connection.execute(insert)
+        connection.execute("drop table incoming")
+        counts += LoadCounts(rows_repeated=len(good), rejected=reject(connection, bad))
+    new = int(connection.execute(count).fetchall()[0][0]) - int(before)
+    return counts + LoadCounts(rows_new=new, rows_repeated=-new)
+
+
+def _batches(
+    rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
+) -> Iterator[list[Commit | CopilotDay | Rejected]]:
+    remaining: Iterator[Commit | CopilotDay | Rejected] = iter(rows)
+    while batch := list(islice(remaining, ROWS_AT_A_TIME)):
+        yield batch
+
+
+def reject(connection: duckdb.DuckDBPyConnection, pieces: Iterable[Rejected]) -> int:
+    """Put pieces of input aside; one that was put aside before is kept once. How many are new."""
+    new = 0
+    for piece in pieces:
+        rows = connection.execute(
+            f"insert or ignore into raw.rejected values (?, ?, ?, {NOW})",
+            [piece.source, piece.reason, piece.excerpt],
+        ).fetchall()
+        new += int(rows[0][0])
+    return new
+
+
+def read_before(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int, str, int] | None:
+    """Bytes read, hash of the start and time of change of a file at the last reading."""
+    row = connection.execute(
+        "select bytes_read, start_hash, modified_ns from raw.ingested_files where path = ?",
+        [str(path)],
+    ).fetchone()
+    return (int(row[0]), str(row[1]), int(row[2])) if row else None
+
+
+def record_read(
+    connection: duckdb.DuckDBPyConnection,
+    path: Path,
+    bytes_read: int,
+    start_hash: str,
+    modified_ns: int,
+) -> None:
+    connection.execute(
+        f"insert or replace into raw.ingested_files values (?, ?, ?, ?, {NOW})",
+        [str(path), bytes_read, start_hash, modified_ns],
+    )

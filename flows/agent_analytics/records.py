@@ -1,0 +1,104 @@
+"""What the rooms of this domain hand each other, and what can go wrong between them.
+
+StoreBusyError      (transient)  another process writes the DuckDB file
+CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
+StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
+UnreadableTelemetry (permanent)  a body or file is not OTLP
+CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
+GitReadError        (permanent)  a repository cannot be read
+"""
+
+from dataclasses import dataclass
+from datetime import date, datetime
+from enum import Enum
+
+from flows._shared.errors import PermanentError, TransientError
+
+
+class StoreBusyError(TransientError):
+    """Another process has held the file for longer than this one may wait."""
+
+
+class CopilotDownError(TransientError):
+    """The Copilot API does not answer, or asks to come back later."""
+
+
+class StoreDamagedError(PermanentError):
+    """The DuckDB file cannot be read."""
+
+
+class UnreadableTelemetryError(PermanentError):
+    """A body or a file is not OTLP in an encoding that is read."""
+
+
+class CopilotRefusedError(PermanentError):
+    """The Copilot API refuses: the token, its permissions, or the address."""
+
+
+class GitReadError(PermanentError):
+    """A repository's commits cannot be read."""
+
+
+class Signal(Enum):
+    """The two OTLP signals that are kept; the value is the last part of the receiver's path."""
+
+    METRICS = "metrics"
+    LOGS = "logs"
+
+
+@dataclass(frozen=True)
+class Commit:
+    """One git commit. ``committed_at`` is UTC without an offset, as DuckDB's TIMESTAMP is."""
+
+    commit_hash: str
+    message: str
+    author_name: str
+    author_email: str
+    committed_at: datetime
+    files_changed: int | None = None
+    lines_added: int | None = None
+    lines_deleted: int | None = None
+    is_agent_assisted: bool = False
+    agent_session_id: str | None = None
+    agent_type: str | None = None
+    developer_id: str | None = None
+    project_id: str | None = None
+
+
+@dataclass(frozen=True)
+class CopilotDay:
+    """One developer's day of Copilot; ``developer_id`` is ``__org__`` for the aggregate report."""
+
+    day: date
+    developer_id: str
+    suggestions: int
+    acceptances: int
+    lines_suggested: int
+    lines_accepted: int
+    active_users: int
+    languages: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Rejected:
+    """A piece of input that was put aside. ``excerpt`` is its beginning."""
+
+    source: str
+    reason: str
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class LoadCounts:
+    """What loading did: rows new, rows already there (a resend), pieces put aside."""
+
+    rows_new: int = 0
+    rows_repeated: int = 0
+    rejected: int = 0
+
+    def __add__(self, other: "LoadCounts") -> "LoadCounts":
+        return LoadCounts(
+            self.rows_new + other.rows_new,
+            self.rows_repeated + other.rows_repeated,
+            self.rejected + other.rejected,
+        )

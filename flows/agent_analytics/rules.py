@@ -1,0 +1,248 @@
+"""Decisions about input: what a body says, which row of a report counts. Nothing is read here."""
+
+import gzip
+import json
+import zlib
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from google.protobuf.json_format import MessageToDict, ParseDict, ParseError  # type: ignore[import-untyped]
+from google.protobuf.message import DecodeError, Message  # type: ignore[import-untyped]
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    Signal,
+    UnreadableTelemetryError,
+)
+
+ORGANIZATION = "__org__"
+CODE_COMPLETION = "code_completion"
+MAXIMUM_BODY_BYTES = 64 * 1024 * 1024
+HASH_LENGTHS = (40, 64)
+LARGEST_COUNT = 2_147_483_647
+
+
+def canonical_line(
+    body: bytes, signal: Signal, content_type: str, content_encoding: str = ""
+) -> str:
+    """One OTLP/HTTP export request as a line of OTLP JSON, without a newline in it.
+
+    Args:
+        content_type: ``application/x-protobuf`` or ``application/json``; parameters are ignored.
+        content_encoding: ``gzip``, or empty or ``identity``.
+
+    Raises:
+        UnreadableTelemetryError: another encoding, or not such a request.
+    """
+    raw = _inflated(body, content_encoding)
+    kind = content_type.partition(";")[0].strip().lower()
+    if kind == "application/x-protobuf":
+        message = _empty(signal)
+        try:
+            message.ParseFromString(raw)
+        except DecodeError as error:
+            raise _unreadable(signal, f"it is not that protobuf message ({error})") from error
+        return json.dumps(MessageToDict(message), separators=(",", ":"))
+    if kind == "application/json":
+        if reason := rejection(raw, signal):
+            raise _unreadable(signal, reason)
+        return json.dumps(json.loads(raw), separators=(",", ":"))
+    raise _unreadable(signal, f"its content type is {kind or 'missing'}")
+
+
+def rejection(line: bytes, signal: Signal | None = None) -> str | None:
+    """Why a line is not an OTLP/JSON export request, None if it is one."""
+    try:
+        content = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        return f"not JSON: {str(error).partition(' (')[0].partition(':')[0]}"
+    if not isinstance(content, dict):
+        return "not a JSON object"
+    found = signal_of(content)
+    if found is None:
+        return "neither resourceMetrics nor resourceLogs"
+    if signal is not None and found is not signal:
+        return f"it holds {found.value}, not {signal.value}"
+    try:
+        ParseDict(content, _empty(found), ignore_unknown_fields=True)
+    except (ParseError, RecursionError) as error:
+        return f"not the shape of OTLP {found.value}: {str(error)[:120]}"
+    return None
+
+
+def signal_of(content: Mapping[str, object]) -> Signal | None:
+    if "resourceMetrics" in content:
+        return Signal.METRICS
+    return Signal.LOGS if "resourceLogs" in content else None
+
+
+def commit_of(row: Mapping[str, Any]) -> Commit:
+    """A commit as the post-commit hook sends it. Raises ValueError or KeyError, saying why not."""
+    commit_hash = str(row["commit_hash"]).strip().lower()
+    if len(commit_hash) not in HASH_LENGTHS or set(commit_hash) - set("0123456789abcdef"):
+        raise ValueError("commit_hash is not a commit hash")
+    return Commit(
+        commit_hash=commit_hash,
+        message=str(row.get("commit_message") or ""),
+        author_name=str(row.get("author_name") or ""),
+        author_email=str(row.get("author_email") or ""),
+        committed_at=moment_of(row["commit_timestamp"]),
+        files_changed=_count(row, "files_changed"),
+        lines_added=_count(row, "lines_added"),
+        lines_deleted=_count(row, "lines_deleted"),
+        is_agent_assisted=row.get("agent_assisted") is True,
+        agent_session_id=_text(row, "agent_session_id"),
+        agent_type=agent_type_of(_text(row, "agent_type")),
+        developer_id=_text(row, "developer_id"),
+        project_id=_text(row, "project_id"),
+    )
+
+
+def moment_of(value: object) -> datetime:
+    """UTC without an offset, from Unix seconds or ISO 8601 (without an offset: UTC)."""
+    if isinstance(value, bool):
+        raise ValueError("commit_timestamp is neither Unix seconds nor ISO 8601")
+    try:
+        if isinstance(value, int | float):
+            moment = datetime.fromtimestamp(value, UTC)
+        else:
+            moment = datetime.fromisoformat(str(value))
+    except (ValueError, OverflowError, OSError):
+        raise ValueError("commit_timestamp is neither Unix seconds nor ISO 8601") from None
+    if moment.tzinfo is not None:
+        moment = moment.astimezone(UTC).replace(tzinfo=None)
+    return moment
+
+
+def agent_type_of(name: str | None) -> str | None:
+    """One name for each agent: the source writes GitHub Copilot in two ways."""
+    return "github_copilot" if name == "copilot" else name
+
+
+def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
+    """One user and day of the usage-metrics report: completions only.
+
+    Edits by the agent are lines added that nobody was offered: with them more would be accepted
+    than suggested. A report without the split by feature is taken whole.
+
+    Raises:
+        ValueError, KeyError: the row has no day or no user.
+    """
+    split = row.get("totals_by_feature")
+    if isinstance(split, list):
+        parts = [part for part in split if part.get("feature") == CODE_COMPLETION]
+    else:
+        parts = [dict(row)]
+    languages: dict[str, int] = {}
+    for part in row.get("totals_by_language_feature") or []:
+        if part.get("feature") == CODE_COMPLETION:
+            name = str(part.get("language"))
+            languages[name] = languages.get(name, 0) + _sum(
+                [part], "code_generation_activity_count"
+            )
+    login = str(row["user_login"]).strip().lower()
+    if not login:
+        raise ValueError("user_login is empty")
+    return CopilotDay(
+        day=date.fromisoformat(str(row["day"])),
+        developer_id=login,
+        suggestions=_sum(parts, "code_generation_activity_count"),
+        acceptances=_sum(parts, "code_acceptance_activity_count"),
+        lines_suggested=_sum(parts, "loc_suggested_to_add_sum"),
+        lines_accepted=_sum(parts, "loc_added_sum"),
+        active_users=1,
+        languages=languages,
+    )
+
+
+def legacy_copilot_day(row: Mapping[str, Any]) -> CopilotDay:
+    """One day of the old organization-wide report, which knows no users."""
+    completions = row.get("copilot_ide_code_completions") or {}
+    parts: list[Mapping[str, Any]] = [
+        language
+        for editor in completions.get("editors") or []
+        for model in editor.get("models") or []
+        for language in model.get("languages") or []
+    ]
+    languages: dict[str, int] = {}
+    for part in parts:
+        name = str(part.get("name"))
+        languages[name] = languages.get(name, 0) + _sum([part], "total_code_suggestions")
+    return CopilotDay(
+        day=date.fromisoformat(str(row["date"])),
+        developer_id=ORGANIZATION,
+        suggestions=_sum(parts, "total_code_suggestions"),
+        acceptances=_sum(parts, "total_code_acceptances"),
+        lines_suggested=_sum(parts, "total_code_lines_suggested"),
+        lines_accepted=_sum(parts, "total_code_lines_accepted"),
+        active_users=_sum([row], "total_active_users"),
+        languages=languages,
+    )
+
+
+def _inflated(body: bytes, content_encoding: str) -> bytes:
+    match content_encoding.strip().lower():
+        case "" | "identity":
+            return body
+        case "gzip":
+            pass
+        case other:
+            raise UnreadableTelemetryError(
+                "Reading an OTLP body", f"its encoding is {other}", "Send it as gzip or plain"
+            )
+    inflater = zlib.decompressobj(wbits=31)
+    try:
+        raw = inflater.decompress(body, MAXIMUM_BODY_BYTES)
+        if inflater.unconsumed_tail:
+            raise UnreadableTelemetryError(
+                "Inflating an OTLP body",
+                f"it is larger than {MAXIMUM_BODY_BYTES:,} bytes",
+                "Send smaller batches",
+            )
+        if not inflater.eof or inflater.unused_data:
+            # Members after the first, or an end that is missing: the library knows both.
+            raw = gzip.decompress(body)
+    except (zlib.error, EOFError, gzip.BadGzipFile) as error:
+        raise UnreadableTelemetryError(
+            "Inflating an OTLP body", f"it is not gzip ({error})", "Check the exporter"
+        ) from error
+    return raw
+
+
+def _empty(signal: Signal) -> Message:
+    match signal:
+        case Signal.METRICS:
+            return ExportMetricsServiceRequest()
+        case Signal.LOGS:
+            return ExportLogsServiceRequest()
+
+
+def _unreadable(signal: Signal, seen: str) -> UnreadableTelemetryError:
+    return UnreadableTelemetryError(
+        f"Reading OTLP {signal.value}",
+        seen,
+        "Send OTLP/HTTP as application/x-protobuf or application/json",
+    )
+
+
+def _text(row: Mapping[str, Any], name: str) -> str | None:
+    return str(row[name]).strip() or None if row.get(name) is not None else None
+
+
+def _count(row: Mapping[str, Any], name: str) -> int | None:
+    if row.get(name) is None:
+        return None
+    number = int(row[name])
+    if not 0 <= number <= LARGEST_COUNT:
+        raise ValueError(f"{name} is not a count")
+    return number
+
+
+def _sum(parts: Sequence[Mapping[str, Any]], name: str) -> int:
+    return sum(int(part.get(name) or 0) for part in parts)

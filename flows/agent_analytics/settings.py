@@ -1,0 +1,81 @@
+"""What an operator may turn: the form that the Prefect UI shows."""
+
+import os
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from flows._shared.state import state_dir
+
+PATH_VARIABLE = "AGENT_ANALYTICS_DUCKDB_PATH"
+
+
+class AgentAnalyticsSettings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    database_path: Path | None = Field(
+        default=None,
+        description=(
+            "The DuckDB file. Default: AGENT_ANALYTICS_DUCKDB_PATH, else "
+            "`agent_analytics/agent_analytics.duckdb` in the state folder of the installation."
+        ),
+    )
+    lock_timeout_seconds: float = Field(
+        default=1800, ge=0, description="Longest wait for another run that writes the file."
+    )
+    threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB while loading.")
+    memory_limit: str = Field(
+        default="2GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="Memory of DuckDB while loading; past it, it spills to disk.",
+    )
+    batch_megabytes: int = Field(
+        default=256, gt=0, description="Telemetry loaded in one transaction, about."
+    )
+    organization: str | None = Field(
+        default=None, description="GitHub organization whose Copilot reports are fetched."
+    )
+    copilot_token_block: str = Field(
+        default="agent-analytics-copilot-token",
+        description="Name of the Secret block with a token that may read Copilot metrics.",
+    )
+    copilot_api: str = Field(
+        default="https://api.github.com", description="Address of the GitHub API."
+    )
+
+    @property
+    def store_path(self) -> Path:
+        default = state_dir() / "agent_analytics" / "agent_analytics.duckdb"
+        return (self.database_path or Path(os.environ.get(PATH_VARIABLE) or default)).absolute()
+
+
+class SampleSize(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    days: int = Field(default=30, ge=1, le=3650, description="Days of telemetry.")
+    developers: int = Field(default=12, ge=1, le=10_000, description="Developers.")
+    seed: int = Field(default=0, description="The same seed makes the same input.")
+
+
+class AgentAnalyticsInputs(BaseModel):
+    """Files, folders or patterns of files; gzip by the name's ending."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    telemetry: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "OTLP JSON lines as a collector's file exporter writes them, or single requests in "
+            "protobuf (.pb, with `metrics` or `logs` in the name). Default: the receiver's inbox."
+        ),
+    )
+    commits: tuple[str, ...] = Field(default=(), description="JSON lines of the post-commit hook.")
+    repositories: tuple[Path, ...] = Field(
+        default=(), description="Local git repositories whose commits are read."
+    )
+    copilot: tuple[str, ...] = Field(
+        default=(), description="Rows of the users-1-day report (NDJSON)."
+    )
+    sample: SampleSize | None = Field(
+        default=None, description="Make sample input of this size and read that instead."
+    )

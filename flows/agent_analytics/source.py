@@ -1,0 +1,368 @@
+"""Reading from outside: telemetry files, commits, Copilot's reports."""
+
+import gzip
+import hashlib
+import io
+import json
+import subprocess
+import tempfile
+import zlib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+import httpx
+
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    CopilotDownError,
+    CopilotRefusedError,
+    GitReadError,
+    Rejected,
+    Signal,
+    UnreadableTelemetryError,
+)
+from flows.agent_analytics.rules import (
+    canonical_line,
+    commit_of,
+    copilot_day,
+    legacy_copilot_day,
+    rejection,
+)
+
+LINES = (".json", ".jsonl", ".ndjson")
+PROTOBUF = (".pb", ".binpb")
+START_BYTES = 4096
+COPY_BYTES = 1 << 20
+EXCERPT = 300
+UNIT, RECORD = "\x1f", "\x1e"
+GIT_FORMAT = f"{RECORD}%H{UNIT}%an{UNIT}%ae{UNIT}%ct{UNIT}%B{UNIT}"
+Row = TypeVar("Row")
+API_VERSION = "2022-11-28"
+NOT_YET = {202, 204}
+
+
+@dataclass(frozen=True)
+class FilePart:
+    """The part of a telemetry file that was not loaded yet.
+
+    Args:
+        end: bytes of the file that are read once this part is; up to the last whole line.
+        start_hash: of the file's first bytes, ``hashed`` of them, which tell it from another one
+            of the same name.
+    """
+
+    path: Path
+    begin: int
+    end: int
+    start_hash: str
+    modified_ns: int
+
+    @property
+    def is_whole(self) -> bool:
+        return self.begin == 0 and self.end == self.path.stat().st_size
+
+
+def telemetry_files(patterns: Iterable[str]) -> list[Path]:
+    """The telemetry files that the patterns name (a folder names all in it), oldest first."""
+    found: set[Path] = set()
+    for pattern in patterns:
+        path = Path(pattern).absolute()
+        if path.is_dir():
+            found.update(child for child in path.rglob("*") if _is_telemetry(child))
+        else:
+            root = Path(path.anchor)
+            found.update(
+                child for child in root.glob(str(path.relative_to(root))) if child.is_file()
+            )
+    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, str(path)))
+
+
+def _is_telemetry(path: Path) -> bool:
+    return path.is_file() and path.name.removesuffix(".gz").endswith(LINES + PROTOBUF)
+
+
+def unread_part(path: Path, read_before: tuple[int, str, int] | None) -> FilePart | None:
+    """What of a file is new since (bytes read, hash of its start, time of change); None: nothing.
+
+    A file that grew is read from where reading ended; one that was replaced is read whole. The
+    last line of a file that is still written counts once its newline is there.
+    """
+    status = path.stat()
+    if read_before and (read_before[0], read_before[2]) == (status.st_size, status.st_mtime_ns):
+        return None
+    begin = 0
+    start = _start_hash(path, status.st_size)
+    if path.name.endswith(LINES):
+        if read_before and read_before[0] <= status.st_size:
+            length = int(read_before[1].partition(":")[0])
+            if _start_hash(path, length) == read_before[1]:
+                begin = read_before[0]
+        end = _after_last_newline(path, begin, status.st_size)
+    else:
+        end = status.st_size
+    if begin == end:
+        return None
+    return FilePart(path, begin, end, start, status.st_mtime_ns)
+
+
+def _start_hash(path: Path, size: int) -> str:
+    length = min(size, START_BYTES)
+    with path.open("rb") as file:
+        return f"{length}:{hashlib.sha256(file.read(length)).hexdigest()}"
+
+
+def _after_last_newline(path: Path, begin: int, size: int) -> int:
+    """Searched backwards: a collector's line can be long, a file of them longer."""
+    with path.open("rb") as file:
+        end = size
+        while end > begin:
+            start = max(begin, end - COPY_BYTES)
+            file.seek(start)
+            position = file.read(end - start).rfind(b"\n")
+            if position >= 0:
+                return start + position + 1
+            end = start
+    return begin
+
+
+def as_lines(part: FilePart, folder: Path) -> Path:
+    """A file of OTLP JSON lines with the content of the part: the file itself where it is that.
+
+    Raises:
+        UnreadableTelemetryError: a protobuf file that is none.
+    """
+    plain = part.path.name.removesuffix(".gz")
+    if plain.endswith(PROTOBUF):
+        target = _scratch(part, folder)
+        target.write_text(_protobuf_line(part.path) + "\n", encoding="utf-8")
+        return target
+    if part.is_whole:
+        return part.path
+    target = _scratch(part, folder)
+    with part.path.open("rb") as source, target.open("wb") as copy:
+        source.seek(part.begin)
+        left = part.end - part.begin
+        while left > 0 and (block := source.read(min(COPY_BYTES, left))):
+            copy.write(block)
+            left -= len(block)
+    return target
+
+
+def good_lines(path: Path, name: str, folder: Path) -> tuple[Path, list[Rejected]]:
+    """A copy of a file of lines without those that are not OTLP, and why each was left out."""
+    target = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.good.jsonl"
+    rejected = []
+    with target.open("wb") as copy:
+        try:
+            with _opened(path) as lines:
+                for number, line in enumerate(lines, 1):
+                    if not line.strip():
+                        continue
+                    if reason := rejection(line):
+                        excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
+                        rejected.append(Rejected(name, reason, f"line {number}: {excerpt}"))
+                    else:
+                        copy.write(line.rstrip(b"\n") + b"\n")
+        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+            rejected.append(Rejected(name, f"the gzip stream is broken: {error}", ""))
+    return target, rejected
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")
+    return path.open("rb")
+
+
+def _scratch(part: FilePart, folder: Path) -> Path:
+    name = hashlib.sha256(f"{part.path}:{part.begin}".encode()).hexdigest()[:16]
+    return folder / f"{name}.jsonl"
+
+
+def _protobuf_line(path: Path) -> str:
+    """The signal is in the name (``metrics-...pb``)."""
+    named = [signal for signal in Signal if signal.value in path.name]
+    body = path.read_bytes()
+    encoding = "gzip" if path.name.endswith(".gz") else ""
+    if len(named) != 1:
+        raise UnreadableTelemetryError(
+            f"Reading {path.name}",
+            "its name does not say whether it holds metrics or logs",
+            "Put `metrics` or `logs` into the name",
+        )
+    return canonical_line(body, named[0], "application/x-protobuf", encoding)
+
+
+def read_commit_rows(path: Path) -> Iterator[Commit | Rejected]:
+    """Commits from a file of the hook's JSON, one a line."""
+    yield from _rows(path, commit_of)
+
+
+def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
+    """Days from a file of a report's rows, one a line."""
+    yield from _rows(path, copilot_day)
+
+
+def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
+    with _opened(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield _parsed(line, parse, path.name, number)
+
+
+def _parsed(
+    line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, number: int
+) -> Row | Rejected:
+    try:
+        return parse(json.loads(line))
+    except KeyError as error:
+        reason = f"without {error.args[0]}"
+    except (ValueError, TypeError, AttributeError) as error:
+        reason = f"not such a row: {str(error).partition(' (')[0]}"
+    return Rejected(name, reason, f"line {number}: {line[:EXCERPT].decode('utf-8', 'replace')}")
+
+
+def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Commit]:
+    """Commits of every branch of a local repository, with line counts; merges count none.
+
+    Raises:
+        GitReadError: git fails; what was yielded before is a part only.
+    """
+    command = ["git", "-C", str(repository), "log", "--all", "--numstat", f"--format={GIT_FORMAT}"]
+    if since:
+        command.append(f"--since={since.isoformat()}")
+    with (
+        tempfile.TemporaryFile() as complaints,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as git,
+    ):
+        assert git.stdout is not None
+        # Only "\n" ends a line here: universal newlines would change messages.
+        text = io.TextIOWrapper(git.stdout, encoding="utf-8", errors="replace", newline="\n")
+        for record in _records(text):
+            yield _git_commit(record, repository.name.removesuffix(".git"))
+        status = git.wait()
+        complaints.seek(0)
+        seen = complaints.read().decode("utf-8", "replace").strip()
+    if status:
+        raise GitReadError(
+            f"Reading the commits of {repository}",
+            seen or f"git ended with {status}",
+            "Check that the path is a git repository that this user may read",
+        )
+
+
+def _records(stream: io.TextIOWrapper) -> Iterator[str]:
+    held = ""
+    while block := stream.read(COPY_BYTES):
+        *whole, held = (held + block).split(RECORD)
+        yield from (record for record in whole if record)
+    if held:
+        yield held
+
+
+def _git_commit(record: str, project: str) -> Commit:
+    commit_hash, name, email, seconds, message, counts = record.split(UNIT, 5)
+    files = [line.split("\t") for line in counts.splitlines() if line.count("\t") >= 2]
+    return Commit(
+        commit_hash=commit_hash,
+        message=message.strip(),
+        author_name=name,
+        author_email=email,
+        committed_at=datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None),
+        files_changed=len(files),
+        lines_added=sum(int(added) for added, *_ in files if added.isdecimal()),
+        lines_deleted=sum(int(deleted) for _, deleted, *_ in files if deleted.isdecimal()),
+        project_id=project,
+    )
+
+
+@contextmanager
+def copilot_client(
+    api: str, token: str, transport: httpx.BaseTransport | None = None
+) -> Iterator["Copilot"]:
+    """The Copilot reports of one token. The token goes to the API only, not to download links."""
+    headers = {
+        "Authorization": f"Bearer {token}",
+        "Accept": "application/vnd.github+json",
+        "X-GitHub-Api-Version": API_VERSION,
+    }
+    with (
+        httpx.Client(base_url=api, headers=headers, timeout=60, transport=transport) as authorized,
+        httpx.Client(timeout=300, transport=transport) as anonymous,
+    ):
+        yield Copilot(authorized, anonymous)
+
+
+@dataclass(frozen=True)
+class Copilot:
+    """Copilot usage of an organization."""
+
+    authorized: httpx.Client
+    anonymous: httpx.Client
+
+    def fetch_day(self, organization: str, day: date) -> Iterator[CopilotDay | Rejected]:
+        """Each user's day, from the files the report links to. A day without a report is empty.
+
+        Raises:
+            CopilotDownError, CopilotRefusedError
+        """
+        path = f"/orgs/{organization}/copilot/metrics/reports/users-1-day"
+        answer = self._get(path, {"day": day.isoformat()})
+        if answer.status_code in NOT_YET:
+            return
+        for link in answer.json().get("download_links") or []:
+            yield from self._download(str(link), day)
+
+    def fetch_legacy(self, organization: str) -> Iterator[CopilotDay]:
+        """The old organization-wide days, where an installation still answers for them."""
+        page = 1
+        while rows := self._get(
+            f"/orgs/{organization}/copilot/metrics", {"page": str(page), "per_page": "100"}
+        ).json():
+            yield from (legacy_copilot_day(row) for row in rows)
+            page += 1
+
+    def _download(self, link: str, day: date) -> Iterator[CopilotDay | Rejected]:
+        name = f"users-1-day {day.isoformat()}"
+        try:
+            with self.anonymous.stream("GET", link) as answer:
+                _check(answer, f"Downloading the Copilot report of {day}")
+                for number, line in enumerate(answer.iter_lines(), 1):
+                    if line.strip():
+                        yield _parsed(line.encode(), copilot_day, name, number)
+        except httpx.TransportError as error:
+            raise _down(f"Downloading the Copilot report of {day}", type(error).__name__) from error
+
+    def _get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+        attempted = f"Fetching {path}"
+        try:
+            answer = self.authorized.get(path, params=dict(parameters))
+        except httpx.TransportError as error:
+            raise _down(attempted, type(error).__name__) from error
+        _check(answer, attempted)
+        return answer
+
+
+def _check(answer: httpx.Response, attempted: str) -> None:
+    status = answer.status_code
+    is_limited = status == 429 or (
+        status == 403
+        and ("retry-after" in answer.headers or answer.headers.get("x-ratelimit-remaining") == "0")
+    )
+    if status >= 500 or is_limited:
+        raise _down(attempted, f"it answered {status}")
+    if status >= 300:
+        raise CopilotRefusedError(
+            attempted,
+            f"it answered {status}",
+            "Check the organization's name, that Copilot metrics are on, and what the token may",
+        )
+
+
+def _down(attempted: str, seen: str) -> CopilotDownError:
+    return CopilotDownError(attempted, seen, "The run tries again; else check the API's status")

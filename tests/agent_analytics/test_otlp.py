@@ -1,0 +1,304 @@
+"""What is sent is what is loaded: every encoding, resends, broken input, a real SDK."""
+
+import gzip
+import json
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+from google.protobuf.json_format import ParseDict  # type: ignore[import-untyped]
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from opentelemetry.exporter.otlp.proto.http import Compression
+from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+from opentelemetry.sdk.metrics import MeterProvider
+from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
+from opentelemetry.sdk.resources import Resource
+
+from flows.agent_analytics import raw, sample
+from flows.agent_analytics.flow import load_telemetry
+from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
+from flows.agent_analytics.rules import canonical_line, rejection
+from tests.agent_analytics.fleet import request, session, tokens
+
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+WORK = session("s", DAY)
+METRICS = tokens(WORK, {"input": 10, "output": 20}, 0, 1)
+LOGS = request(WORK, 1, (1, 2, 3, 4))
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> raw.Store:
+    return raw.Store(tmp_path / "store.duckdb")
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def load(store: raw.Store, inbox: Path, batch_bytes: int = 1_000_000) -> LoadCounts:
+    return load_telemetry(store, [str(inbox)], batch_bytes)
+
+
+def rows(store: raw.Store, statement: str) -> list[tuple[Any, ...]]:
+    with store.connect() as connection:
+        return connection.execute(statement).fetchall()
+
+
+def as_protobuf(line: str) -> bytes:
+    message = ParseDict(json.loads(line), ExportMetricsServiceRequest())
+    return bytes(message.SerializeToString())
+
+
+def test_a_point_is_loaded_with_its_time_value_and_attributes(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n{LOGS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=3)
+    assert rows(
+        store,
+        "select cast(timestamp as varchar), developer_id, metric_name, metric_value, session_id, "
+        "agent_type, temporality, attributes ->> '$.type', "
+        "resource_attributes ->> '$.\"service.name\"' from raw.otel_metrics order by metric_value",
+    ) == [
+        ("2026-03-02 00:01:00", "dev1@work.example", "claude_code.token.usage", value, "s",
+         "claude_code", "delta", kind, "claude-code")
+        for value, kind in ((10.0, "input"), (20.0, "output"))
+    ]  # fmt: skip
+    assert rows(
+        store,
+        "select event_name, body, attributes -> '$.\"event.sequence\"', model_name "
+        "from raw.otel_logs",
+    ) == [("api_request", "claude_code.api_request", "0", sample.MODELS[0])]
+
+
+def test_json_gzip_and_protobuf_are_the_same_points(store: raw.Store, inbox: Path) -> None:
+    (inbox / "a.jsonl").write_text(METRICS + "\n")
+    (inbox / "b.jsonl.gz").write_bytes(gzip.compress(METRICS.encode() + b"\n"))
+    (inbox / "metrics-c.pb").write_bytes(as_protobuf(METRICS))
+    (inbox / "metrics-d.pb.gz").write_bytes(gzip.compress(as_protobuf(METRICS)))
+    (inbox / "e.jsonl").write_text(
+        canonical_line(gzip.compress(as_protobuf(METRICS)), Signal.METRICS,
+                       "application/x-protobuf; v=1", "gzip") + "\n"
+    )  # fmt: skip
+    assert load(store, inbox) == LoadCounts(rows_new=2, rows_repeated=8)
+
+
+def test_a_resend_in_another_file_and_another_run_adds_nothing(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n{LOGS}\n{LOGS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=3, rows_repeated=1)
+    (inbox / "b.jsonl").write_text(f"{LOGS}\n{METRICS}\n")
+    assert load(store, inbox) == LoadCounts(rows_repeated=3)
+    assert load(store, inbox) == LoadCounts()
+
+
+def test_a_growing_file_is_read_on_from_its_last_whole_line(store: raw.Store, inbox: Path) -> None:
+    path = inbox / "a.jsonl"
+    path.write_text(METRICS + "\n" + LOGS[:40])
+    assert load(store, inbox) == LoadCounts(rows_new=2)
+    path.write_text(METRICS + "\n" + LOGS + "\n")
+    assert load(store, inbox) == LoadCounts(rows_new=1), "the first line was not read again"
+    other = tokens(WORK, {"input": 99}, 5, 6)
+    path.write_text("\n".join([other, METRICS, LOGS, ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=1, rows_repeated=3), "another file now"
+
+
+def test_bad_lines_are_put_aside_with_a_reason_and_good_ones_load(
+    store: raw.Store, inbox: Path
+) -> None:
+    bad = [
+        '{"resourceMetrics": [',
+        "[]",
+        '{"resourceSpans": []}',
+        '{"resourceMetrics": "none"}',
+        METRICS.replace('"asDouble":10', '"asDouble":"ten"'),
+    ]
+    (inbox / "a.jsonl").write_text("\n".join([METRICS, *bad, LOGS, ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=5)
+    reasons = [reason for (reason,) in rows(store, "select reason from raw.rejected")]
+    assert len(reasons) == 5
+    for part in ("not JSON", "not a JSON object", "neither", "not the shape of OTLP metrics"):
+        assert any(part in reason for reason in reasons), part
+
+
+def test_a_line_of_another_signal_is_put_aside_even_in_a_good_file(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(METRICS + '\n{"resourceSpans":[]}\n')
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+
+
+def test_points_that_make_no_sense_are_put_aside_one_by_one(store: raw.Store, inbox: Path) -> None:
+    good, timeless, histogram = (json.loads(METRICS) for _ in range(3))
+    timeless["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0][
+        "timeUnixNano"
+    ] = "0"
+    metric = histogram["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
+    metric["histogram"] = {"dataPoints": metric.pop("sum")["dataPoints"][:0]}
+    (inbox / "a.jsonl").write_text("".join(json.dumps(x) + "\n" for x in (timeless, histogram)))
+    assert load(store, inbox) == LoadCounts(rows_new=1, rejected=2)
+    (inbox / "b.jsonl").write_text(json.dumps(good) + "\n")
+    assert load(store, inbox) == LoadCounts(rows_new=1, rows_repeated=1)
+
+
+def test_a_broken_gzip_and_a_broken_protobuf_leave_the_other_files_alone(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(METRICS + "\n")
+    (inbox / "b.jsonl.gz").write_bytes(gzip.compress((LOGS + "\n").encode() * 50)[:-20])
+    (inbox / "metrics-c.pb").write_bytes(b"\xff\xff nothing")
+    counts = load(store, inbox)
+    assert counts.rejected == 2
+    assert rows(store, "select count(*) from raw.otel_metrics") == [(2,)]
+
+
+def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are(
+    store: raw.Store, inbox: Path
+) -> None:
+    request_ = json.loads(METRICS)
+    point = request_["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0]
+    point["attributes"] += [
+        {"key": "model", "value": {"stringValue": "the second"}},
+        {"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}]}}},
+        {"key": "yes", "value": {"boolValue": True}},
+        {"key": "half", "value": {"doubleValue": 0.5}},
+        {"key": "nothing", "value": {}},
+        {"key": 'quote " and 江', "value": {"stringValue": "'"}},
+    ]
+    (inbox / "a.jsonl").write_text(json.dumps(request_) + "\n")
+    assert load(store, inbox) == LoadCounts(rows_new=2)
+    ((text,),) = rows(store, "select attributes from raw.otel_metrics where metric_value = 10")
+    seen = json.loads(text)
+    assert seen["model"] == sample.MODELS[0]
+    assert (seen["yes"], seen["half"], seen["nothing"]) == (True, 0.5, None)
+    assert seen['quote " and 江'] == "'"
+
+
+def test_many_small_batches_load_the_same_rows_as_one(tmp_path: Path, inbox: Path) -> None:
+    for number, line in enumerate(sample.telemetry(1, 3)):
+        with (inbox / f"{number % 7}.jsonl").open("a") as file:
+            file.write(line + "\n")
+    stores = [raw.Store(tmp_path / f"{name}.duckdb") for name in ("one", "many")]
+    counts = [load(stores[0], inbox), load(stores[1], inbox, batch_bytes=1)]
+    assert counts[0] == counts[1]
+    keys = "select point_key from raw.otel_metrics order by 1"
+    assert rows(stores[0], keys) == rows(stores[1], keys)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.binary(max_size=80) | st.text(max_size=80).map(str.encode))
+def test_any_bytes_are_either_a_request_or_refused_with_a_reason(body: bytes) -> None:
+    for kind in ("application/json", "application/x-protobuf", "text/plain"):
+        for encoding in ("", "gzip", "br"):
+            try:
+                line = canonical_line(body, Signal.METRICS, kind, encoding)
+            except UnreadableTelemetryError:
+                continue
+            else:
+                assert "\n" not in line
+                assert kind == "application/x-protobuf" or rejection(line.encode()) is None
+
+
+@contextmanager
+def receiver(inbox: Path, port: int = 0) -> Iterator[int]:
+    """The least a receiver does: answer an export once its canonical line is in a file."""
+
+    class Receiver(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            body = self.rfile.read(int(self.headers["content-length"]))
+            line = canonical_line(
+                body,
+                Signal(self.path.rpartition("/")[2]),
+                self.headers["content-type"],
+                self.headers.get("content-encoding", ""),
+            )
+            with (inbox / "received.jsonl").open("a") as file:
+                file.write(line + "\n")
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", port), Receiver)
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    try:
+        yield server.server_address[1]
+    finally:
+        server.shutdown()
+        thread.join()
+        server.server_close()
+
+
+def test_what_a_real_sdk_exports_over_http_loads_without_loss(
+    store: raw.Store, inbox: Path
+) -> None:
+    with receiver(inbox) as port:
+        exporter = OTLPMetricExporter(
+            f"http://127.0.0.1:{port}/v1/metrics", compression=Compression.Gzip
+        )
+        reader = PeriodicExportingMetricReader(exporter, export_interval_millis=3_600_000)
+        resource = Resource({"service.name": "claude-code", "developer_id": "ada"})
+        provider = MeterProvider([reader], resource)
+        counter = provider.get_meter("m").create_counter("claude_code.token.usage", "tokens")
+        for number in range(1, 4):
+            for kind in ("input", "output"):
+                counter.add(number, {"type": kind, "session.id": "s", "model": "claude-opus-4-5"})
+            provider.force_flush()
+        provider.shutdown()
+    load(store, inbox)
+    assert rows(
+        store,
+        "select attributes ->> '$.type', temporality, developer_id, max(metric_value) "
+        "from raw.otel_metrics group by all order by 1",
+    ) == [("input", "cumulative", "ada", 6.0), ("output", "cumulative", "ada", 6.0)]
+
+
+def test_a_crash_in_the_middle_of_a_load_leaves_nothing_of_it(
+    store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (inbox / "a.jsonl").write_text(METRICS + "\n")
+
+    def fail(*_: object) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as broken:
+        broken.setattr(raw, "record_read", fail)
+        with pytest.raises(KeyboardInterrupt):
+            load(store, inbox)
+    assert rows(store, "select count(*) from raw.otel_metrics") == [(0,)]
+    assert load(store, inbox) == LoadCounts(rows_new=2)
+
+
+def test_times_are_utc_whatever_the_machine_thinks(
+    store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "America/New_York")
+    late = session("s", DAY + timedelta(hours=23, minutes=59))
+    (inbox / "a.jsonl").write_text(request(late, 0, (1, 1, 1, 1)) + "\n")
+    load(store, inbox)
+    assert rows(store, "select cast(timestamp as varchar) from raw.otel_logs") == [
+        ("2026-03-02 23:59:00",)
+    ]
+
+
+def test_the_store_opens_read_only_while_nobody_writes(store: raw.Store, inbox: Path) -> None:
+    (inbox / "a.jsonl").write_text(METRICS + "\n")
+    load(store, inbox)
+    with duckdb.connect(str(store.path), read_only=True) as connection:
+        assert connection.execute("select count(*) from raw.otel_metrics").fetchone() == (2,)

@@ -1,0 +1,201 @@
+"""Commits from a real repository, Copilot from a real server on loopback."""
+
+import json
+import subprocess
+import threading
+from collections.abc import Iterator
+from datetime import UTC, date, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from flows.agent_analytics import raw, sample, source
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    CopilotDownError,
+    CopilotRefusedError,
+    GitReadError,
+    LoadCounts,
+    Rejected,
+)
+from flows.agent_analytics.rules import commit_of, legacy_copilot_day
+
+DAY = date(2026, 3, 2)
+
+
+class Fake(ThreadingHTTPServer):
+    """GitHub's Copilot API as far as it is asked here."""
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Answer)
+        self.status = 200
+        self.seen: list[tuple[str, str | None]] = []
+        rows = list(sample.copilot_rows(1, 4, start=datetime(2026, 3, 2, tzinfo=UTC)))
+        self.report = "\n".join([*map(json.dumps, rows), '{"day": "2026-03-02"}', ""])
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+
+class Answer(BaseHTTPRequestHandler):
+    server: Fake
+
+    def do_GET(self) -> None:
+        self.server.seen.append((self.path, self.headers.get("authorization")))
+        body = (
+            self.server.report
+            if self.path.startswith("/signed")
+            else json.dumps({"download_links": [f"{self.server.url}/signed?token=x"]})
+        )
+        self.send_response(self.server.status)
+        self.end_headers()
+        if self.server.status != 204:
+            self.wfile.write(body.encode())
+
+    def log_message(self, *_: object) -> None:
+        pass
+
+
+@pytest.fixture
+def fake() -> Iterator[Fake]:
+    server = Fake()
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def fetch(fake: Fake) -> list[CopilotDay | Rejected]:
+    with source.copilot_client(fake.url, "the-token") as copilot:
+        return list(copilot.fetch_day("acme", DAY))
+
+
+def test_a_report_is_followed_to_its_download_without_the_token(fake: Fake) -> None:
+    rows = fetch(fake)
+    assert [row.developer_id for row in rows if isinstance(row, CopilotDay)] == ["dev0", "dev2"]
+    assert [row.reason for row in rows if isinstance(row, Rejected)] == ["without user_login"]
+    assert fake.seen == [
+        ("/orgs/acme/copilot/metrics/reports/users-1-day?day=2026-03-02", "Bearer the-token"),
+        ("/signed?token=x", None),
+    ]
+
+
+def test_edits_by_the_agent_are_no_accepted_completions(fake: Fake) -> None:
+    row = next(row for row in fetch(fake) if isinstance(row, CopilotDay))
+    assert row.acceptances < row.suggestions
+    assert row.lines_accepted < row.lines_suggested
+    assert row.languages == {"python": row.suggestions}
+
+
+def test_a_day_without_a_report_is_empty(fake: Fake) -> None:
+    fake.status = 204
+    assert fetch(fake) == []
+
+
+@pytest.mark.parametrize(
+    ("status", "error"),
+    [(401, CopilotRefusedError), (404, CopilotRefusedError), (429, CopilotDownError),
+     (503, CopilotDownError)],
+)  # fmt: skip
+def test_a_refusal_is_told_apart_from_a_bad_moment(
+    fake: Fake, status: int, error: type[Exception]
+) -> None:
+    fake.status = status
+    with pytest.raises(error, match=str(status)):
+        fetch(fake)
+
+
+def test_a_server_that_is_gone_is_a_bad_moment() -> None:
+    with (
+        source.copilot_client("http://127.0.0.1:9", "t") as copilot,
+        pytest.raises(CopilotDownError),
+    ):
+        list(copilot.fetch_day("acme", DAY))
+
+
+def test_the_old_report_counts_for_the_whole_organization() -> None:
+    language = {
+        "name": "go",
+        "total_code_suggestions": 10,
+        "total_code_acceptances": 4,
+        "total_code_lines_suggested": 20,
+        "total_code_lines_accepted": 5,
+    }
+    editors = [{"models": [{"languages": [language, language]}]}]
+    day = legacy_copilot_day(
+        {
+            "date": "2026-03-02",
+            "total_active_users": 7,
+            "copilot_ide_code_completions": {"editors": editors},
+        }
+    )
+    assert day == CopilotDay(DAY, "__org__", 20, 8, 40, 10, 7, {"go": 20})
+
+
+def git(folder: Path, *arguments: str) -> None:
+    identity = ["-c", "user.name=Ada", "-c", "user.email=ada@x.example"]
+    subprocess.run(["git", "-C", str(folder), *identity, *arguments], check=True)
+
+
+def test_a_repository_gives_its_commits_with_lines_and_whole_messages(tmp_path: Path) -> None:
+    git(tmp_path, "init", "-q")
+    message = "feat: ü\r\n\n\tindented\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
+    for number in (1, 2):
+        (tmp_path / "a b.txt").write_text("line\n" * 3 * number)
+        (tmp_path / "picture.bin").write_bytes(bytes([0, number]))
+        git(tmp_path, "add", ".")
+        git(tmp_path, "commit", "-q", "-m", message)
+    commits = list(source.git_commits(tmp_path))
+    assert [(each.lines_added, each.lines_deleted, each.files_changed) for each in commits] == [
+        (3, 0, 2),
+        (3, 0, 2),
+    ]
+    assert commits[0].author_email == "ada@x.example"
+    assert commits[0].message.endswith("<noreply@anthropic.com>")
+    assert "\tindented" in commits[0].message
+    now = datetime.now(UTC).replace(tzinfo=None)
+    assert abs(commits[0].committed_at - now) < timedelta(minutes=5)
+
+
+def test_a_folder_that_is_no_repository_is_an_error_not_no_commits(tmp_path: Path) -> None:
+    with pytest.raises(GitReadError, match="not a git repository"):
+        list(source.git_commits(tmp_path))
+
+
+def test_the_hook_and_the_repository_tell_one_commit_together(tmp_path: Path) -> None:
+    moment = datetime(2026, 3, 2, 12)
+    told = Commit("a" * 40, "m", "Ada", "ada@x", moment, agent_session_id="s", developer_id="ada")
+    read = Commit("a" * 40, "m", "Ada", "ada@x", moment, 1, 5, 2)
+    store = raw.Store(tmp_path / "store.duckdb")
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        assert raw.load_commits(connection, [told]) == LoadCounts(rows_new=1)
+        assert raw.load_commits(connection, [read]) == LoadCounts(rows_repeated=1)
+        assert connection.execute(
+            "select agent_session_id, developer_id, lines_added, lines_deleted from raw.git_commits"
+        ).fetchall() == [("s", "ada", 5, 2)]
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"commit_hash": "xyz"}, "commit_hash is not a commit hash"),
+        ({"commit_timestamp": "soon"}, "commit_timestamp is neither"),
+        ({"lines_added": -1}, "lines_added is not a count"),
+    ],
+)
+def test_a_commit_that_makes_no_sense_is_put_aside(
+    tmp_path: Path, change: dict[str, object], reason: str
+) -> None:
+    row = next(sample.commits(3, 3))
+    path = tmp_path / "commits.jsonl"
+    path.write_text(json.dumps(row) + "\n" + json.dumps({**row, **change}) + "\n")
+    good, bad = source.read_commit_rows(path)
+    assert good == commit_of(row)
+    assert isinstance(bad, Rejected)
+    assert reason in bad.reason

@@ -1,0 +1,481 @@
+"""The agent marts, against fleets whose numbers are counted by hand or in Python."""
+
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from flows.agent_analytics import raw, sample
+from flows.agent_analytics.sample import CUMULATIVE, UNPRICED_MODEL
+from tests.agent_analytics.fleet import (
+    GOOD,
+    HAIKU,
+    OPUS,
+    SONNET,
+    Marts,
+    commit,
+    developer,
+    request,
+    session,
+    tokens,
+)
+
+DAY = datetime(2026, 3, 2, tzinfo=UTC)
+MILLION_IN = (1_000_000, 0, 0, 0)
+TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
+
+
+@pytest.fixture(scope="module")
+def built_here(tmp_path_factory: pytest.TempPathFactory) -> Marts:
+    state = tmp_path_factory.mktemp("agent_analytics")
+    return Marts(raw.Store(state / "marts.duckdb"), state)
+
+
+@pytest.fixture
+def marts(built_here: Marts) -> Marts:
+    """No raw rows, no marts. One file serves all tests, because dbt parses anew for another."""
+    built_here.empty()
+    return built_here
+
+
+@pytest.fixture(scope="module")
+def sampled(tmp_path_factory: pytest.TempPathFactory) -> Marts:
+    """A fleet with every mess, built once; read only."""
+    state = tmp_path_factory.mktemp("sampled")
+    marts = Marts(raw.Store(state / "marts.duckdb"), state)
+    marts.load(
+        sample.telemetry(12, 8), list(sample.commits(12, 8)), list(sample.copilot_rows(12, 8))
+    )
+    marts.build()
+    return marts
+
+
+def test_empty_input_builds_green(marts: Marts) -> None:
+    statuses = marts.dbt("build")
+    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
+    assert marts.query("select * from mart.fct_agent_costs") == []
+
+
+# The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.
+
+
+def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
+    work = session("s", DAY + timedelta(hours=9))
+    made = [
+        commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="s") for n in (1, 2, 3)
+    ]
+    marts.load([request(work, 0, MILLION_IN), request(work, 30, MILLION_IN, number=1)], made)
+    marts.run()
+    naive = marts.query(
+        """
+        select sum(s.duration_seconds), sum(s.session_cost_usd)
+        from intermediate.int_sessions_with_costs as s
+        left join intermediate.int_commits_with_agent_context as c
+            on s.session_id = c.agent_session_id
+            and cast(s.session_start as date) = cast(c.commit_timestamp as date)
+        """
+    )
+    assert naive == [(3 * 1800, 18.0)]
+    assert marts.query(
+        "select total_sessions, total_duration_seconds, total_cost_usd, agent_assisted_commits "
+        "from mart.fct_daily_agent_usage"
+    ) == [(1, 1800, 6.0, 3)]
+
+
+def test_each_model_of_a_session_is_paid_at_its_own_price(marts: Marts) -> None:
+    work = session("s", DAY)
+    marts.load([request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)])
+    marts.run()
+    naive = marts.query(
+        """
+        select count(*), sum((u.total_input_tokens) / 1e6 * 3)
+        from staging.stg_agent_sessions as s
+        left join staging.stg_agent_token_usage as u on s.session_id = u.session_id
+        """
+    )
+    assert naive == [(2, 6.0)]
+    assert marts.query(
+        "select models_used, session_cost_usd from intermediate.int_sessions_with_costs"
+    ) == [(2, 8.0)]
+    assert marts.query(
+        "select model_name, total_cost_usd, total_sessions "
+        "from mart.fct_daily_agent_usage order by 1"
+    ) == [(OPUS, 5.0, 0), (SONNET, 3.0, 1)]
+
+
+def test_a_developer_of_many_names_and_addresses_is_one_row(marts: Marts) -> None:
+    telemetry = request(session("s", DAY), 0, MILLION_IN)
+    made = [
+        commit(1, DAY, author_name="Dev One", author_email="dev1@work.example"),
+        commit(2, DAY, author_name="D. One", author_email="One@Home.example"),
+        commit(3, DAY, author_name="one", author_email="77+dev-one@users.noreply.github.com"),
+        commit(4, DAY, author_name="dev1", author_email="ONE@home.example", developer_id=None),
+        commit(5, DAY, author_name="Dev One", author_email="other@x.example", developer_id=None),
+    ]
+    copilot = next(sample.copilot_rows(1, 2, start=DAY)) | {"user_login": "Dev-One"}
+    marts.load([telemetry], made, [copilot])
+    marts.run()
+    naive = marts.one(
+        "select count(*) from (select distinct developer_id, author_name, author_email "
+        "from raw.git_commits where developer_id = 'dev1@work.example')"
+    )
+    assert naive == 3
+    rows = marts.query(
+        "select developer_id, name, email, developer_type, names_known "
+        "from mart.dim_developers order by 1"
+    )
+    assert [row[0] for row in rows] == ["dev1@work.example", "other@x.example"]
+    assert rows[0][2:4] == ("dev1@work.example", "Internal")
+    assert rows[1][3] == "External", "an equal display name makes nobody the same person"
+
+
+def test_windows_of_days_count_idle_days(marts: Marts) -> None:
+    marts.load(
+        [
+            request(session("a", DAY), 0, MILLION_IN),
+            request(session("b", DAY + timedelta(days=10)), 0, MILLION_IN),
+        ]
+    )
+    marts.run()
+    last = "select avg_7day_cost_usd, wtd_cost_usd, mtd_cost_usd, cumulative_cost_usd"
+    naive = marts.one(
+        "select avg(total_cost_usd) over (order by usage_date rows between 6 preceding and current "
+        "row) from intermediate.int_agent_daily_aggregates order by usage_date desc limit 1"
+    )
+    assert naive == 3.0
+    assert marts.query(f"{last} from mart.fct_agent_costs order by date desc limit 1") == [
+        (pytest.approx(3 / 7), 3.0, 6.0, 6.0)
+    ]
+    assert marts.one("select count(*) from mart.fct_agent_costs") == 11
+
+
+def test_a_session_and_a_commit_on_two_sides_of_midnight_both_count(marts: Marts) -> None:
+    work = session("s", DAY + timedelta(hours=23, minutes=40), 40)
+    made = commit(1, DAY + timedelta(days=1, minutes=22), agent_session_id="s")
+    marts.load([request(work, 0, MILLION_IN), request(work, 40, MILLION_IN, number=1)], [made])
+    marts.run()
+    assert marts.query(
+        "select cast(date as varchar), total_sessions, total_cost_usd, agent_assisted_commits "
+        "from mart.fct_daily_agent_usage order by 1"
+    ) == [("2026-03-02", 1, 3.0, 0), ("2026-03-03", 0, 3.0, 1)]
+
+
+# What a cost rests on.
+
+
+def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(marts: Marts) -> None:
+    work = session("s", DAY)
+    old = session("old", datetime(2024, 11, 20, tzinfo=UTC))
+    names = ("claude-opus-4-5-20251101", "claude-opus-4-20250514", "eu.anthropic.claude-haiku-4-5")
+    lines = [request(work, n, MILLION_IN, name, n) for n, name in enumerate(names)]
+    lines.append(request(work, 9, MILLION_IN, "claude-3-5-haiku-20241022", 9))
+    lines.append(request(old, 0, MILLION_IN, "claude-3-5-haiku-20241022"))
+    lines.append(request(work, 11, (0, 0, 0, 1_000_000), SONNET, 11))
+    marts.load(lines)
+    marts.run()
+    assert marts.query(
+        "select session_id, model_name, cast(list_cost_usd as double) "
+        "from intermediate.int_token_costs order by 1, 2"
+    ) == [
+        ("old", "claude-3-5-haiku-20241022", 1.0),
+        ("s", "claude-3-5-haiku-20241022", 0.8),
+        ("s", "claude-opus-4-20250514", 15.0),
+        ("s", "claude-opus-4-5-20251101", 5.0),
+        ("s", SONNET, 3.75),
+        ("s", "eu.anthropic.claude-haiku-4-5", 1.0),
+    ]
+
+
+def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
+    marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
+    statuses = marts.build()
+    assert statuses["assert_every_used_model_has_a_price"] == "warn"
+    assert marts.query(
+        "select total_cost_usd, unpriced_tokens, reported_cost_usd, cost_variance_usd "
+        "from mart.fct_daily_agent_usage"
+    ) == [(None, 1_000_000, 2.0, None)]
+
+
+def test_reported_and_list_cost_stand_side_by_side(marts: Marts) -> None:
+    work = session("s", DAY)
+    event = sample.request_event(work, SONNET, MILLION_IN, 2.5, DAY, 0)
+    marts.load([sample.logs_line(work, [event])])
+    marts.run()
+    assert marts.query(
+        "select total_cost_usd, reported_cost_usd, cost_variance_usd "
+        "from mart.fct_daily_agent_usage"
+    ) == [(3.0, 2.5, -0.5)]
+
+
+# How tokens are counted.
+
+
+def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> None:
+    with_events, without = session("e", DAY), session("m", DAY)
+    marts.load(
+        [
+            request(with_events, 1, (100, 10, 5, 1)),
+            tokens(with_events, {"input": 100, "output": 10}, 0, 1),
+            tokens(without, {"input": 7, "cacheRead": 3}, 0, 1),
+            tokens(without, {"input": 5}, 1, 2),
+        ]
+    )
+    marts.run()
+    assert marts.query(
+        "select session_id, usage_source, total_input_tokens, total_output_tokens, "
+        "total_cache_read_tokens from staging.stg_agent_token_usage order by 1"
+    ) == [("e", "events", 100, 10, 5), ("m", "metrics", 12, 0, 3)]
+
+
+def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
+    marts: Marts,
+) -> None:
+    work = session("s", DAY, by=developer(temporality=CUMULATIVE))
+    again = DAY + timedelta(minutes=20)
+    marts.load(
+        [
+            tokens(work, {"input": 10}, 0, 1, counted_since=DAY),
+            tokens(work, {"input": 30}, 0, 3, counted_since=DAY),
+            tokens(work, {"input": 4}, 0, 4, counted_since=DAY),  # back to zero, start unchanged
+            tokens(work, {"input": 50}, 0, 21, counted_since=again),  # a new process
+            tokens(work, {"input": 60}, 0, 22, counted_since=again),
+        ]
+    )
+    marts.run()
+    total = "select sum(total_input_tokens) from staging.stg_agent_token_usage"
+    assert marts.one(total) == 30 + 4 + 60
+    marts.load([tokens(work, {"input": 15}, 0, 2, counted_since=DAY)])  # late, between 10 and 30
+    marts.run()
+    assert marts.one(total) == 30 + 4 + 60
+
+
+def test_a_request_told_by_two_exports_counts_once(marts: Marts) -> None:
+    work = session("s", DAY)
+    event = sample.request_event(work, SONNET, (5, 0, 0, 0), 1.0, DAY, 0)
+    later = (event[0] + timedelta(seconds=1), event[1], {**event[2], "event.sequence": 8})
+    marts.load([sample.logs_line(work, [event]), sample.logs_line(work, [later])])
+    marts.run()
+    assert marts.one("select count(*) from raw.otel_logs") == 2
+    assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 5
+
+
+def test_usage_without_a_session_counts_in_cost_and_not_in_sessions(marts: Marts) -> None:
+    line = tokens(session("gone", DAY), {"input": 1_000_000}, 0, 1)
+    line = line.replace('{"key":"session.id","value":{"stringValue":"gone"}},', "")
+    assert "gone" not in line
+    marts.load([line])
+    marts.run()
+    assert marts.query(
+        "select total_sessions, active_sessions, total_cost_usd from mart.fct_daily_agent_usage"
+    ) == [(0, 0, 3.0)]
+
+
+# Whose commit it is.
+
+
+def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) -> None:
+    one = session("one", DAY + timedelta(hours=9))
+    two = session("two", DAY + timedelta(hours=12))
+    told: tuple[datetime, str, sample.Attributes] = (
+        two.started_at,
+        "tool_result",
+        {"tool_name": "Bash", "tool_parameters": '{"git_commit_id": "0000000000000000a"}'},
+    )
+    inside = one.started_at + timedelta(minutes=10)
+    late = one.ended_at + timedelta(seconds=301)
+    hashes = {n: f"{n:040x}" for n in range(1, 8)}
+    made = [
+        commit(1, inside, agent_session_id="two"),
+        commit(2, inside, commit_hash="0000000000000000a" + "0" * 23),
+        commit(3, late, commit_message=TRAILER),
+        commit(4, one.ended_at + timedelta(seconds=299)),
+        commit(5, late),
+        commit(6, inside, commit_message=TRAILER),
+        commit(7, late, agent_assisted=True),
+    ]
+    lines = [request(w, m, MILLION_IN, number=m) for w in (one, two) for m in (0, 15, 30)]
+    marts.load([*lines, sample.logs_line(two, [told])], made)
+    marts.run()
+    rows = {
+        row[0]: row[1:]
+        for row in marts.query(
+            "select commit_hash, attribution_method, attribution_confidence, agent_session_id, "
+            "is_agent_assisted from mart.fct_git_commits"
+        )
+    }
+    assert rows[hashes[1]] == ("explicit", 1.0, "two", 1)
+    assert rows["0000000000000000a" + "0" * 23] == ("tool_result", 1.0, "two", 1)
+    assert rows[hashes[3]] == ("trailer", 0.9, None, 1)
+    assert rows[hashes[4]] == ("session_window", 0.6, "one", 1)
+    assert rows[hashes[5]] == (None, None, None, 0)
+    assert rows[hashes[6]] == ("trailer", 0.9, "one", 1)
+    assert rows[hashes[7]] == ("declared", 1.0, None, 1)
+
+
+def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(marts: Marts) -> None:
+    work = session("s", DAY + timedelta(hours=9))
+    lines = [request(work, minutes, (1, 1, 1, 1), number=minutes) for minutes in (0, 10, 600)]
+    marts.load(lines, [commit(1, work.started_at + timedelta(hours=5))])
+    marts.run()
+    assert marts.query(
+        "select block_count, active_seconds, duration_seconds from staging.stg_agent_sessions"
+    ) == [(2, 600, 36_000)]
+    assert marts.one("select is_agent_assisted from mart.fct_git_commits") == 0
+
+
+def test_a_sessions_cost_is_shared_by_lines_and_the_parts_make_the_whole(marts: Marts) -> None:
+    work, bare = session("s", DAY), session("bare", DAY)
+    after = work.ended_at
+    marts.load(
+        [request(work, 0, MILLION_IN), request(bare, 0, MILLION_IN)],
+        [
+            commit(1, after, agent_session_id="s", lines_added=30),
+            commit(2, after, agent_session_id="s", lines_added=10, lines_deleted=20),
+            commit(3, after, agent_session_id="s", lines_added=0),
+            commit(4, after, agent_session_id="bare", lines_added=None),
+            commit(5, after, agent_session_id="bare", lines_added=0),
+            commit(6, after, agent_session_id="nobody knows it"),
+        ],
+    )
+    marts.run()
+    assert marts.query("select cost_usd from mart.fct_git_commits order by commit_hash") == [
+        (1.5,), (1.5,), (0.0,), (1.5,), (1.5,), (None,),
+    ]  # fmt: skip
+
+
+# The whole.
+
+
+def requests_made() -> dict[str, int]:
+    """Requests of each session, known from the generator."""
+    return {
+        each.session_id: sum(len(range(0, minutes, 2)) for _, minutes in each.processes)
+        for each in sample.sessions(12, 8)
+    }
+
+
+def test_sessions_and_requests_are_those_that_were_made(sampled: Marts) -> None:
+    made = requests_made()
+    seen = dict(
+        sampled.query("select session_id, is_session_known from staging.stg_agent_sessions")
+    )
+    assert set(seen) == set(made)
+    requests = dict(
+        sampled.query(
+            "select session_id, sum(total_requests) from staging.stg_agent_token_usage "
+            "where usage_source = 'events' group by 1"
+        )
+    )
+    assert requests
+    assert requests == {name: made[name] for name in requests}
+
+
+def test_metrics_alone_count_the_same_as_events_alone(marts: Marts, sampled: Marts) -> None:
+    only_metrics = [line for line in sample.telemetry(12, 8) if '"resourceMetrics"' in line]
+    marts.load(only_metrics)
+    marts.run()
+    both = (
+        "select sum(total_input_tokens), sum(total_output_tokens), "
+        "sum(total_cache_creation_tokens), sum(total_cache_read_tokens), "
+        "round(sum(reported_cost_usd), 4) from staging.stg_agent_token_usage"
+    )
+    assert marts.query(both) == sampled.query(both)
+
+
+@pytest.mark.parametrize(
+    ("relation", "expression", "condition"),
+    [
+        ("intermediate.int_sessions_with_costs", "sum(session_cost_usd)", "true"),
+        ("mart.fct_daily_agent_usage", "sum(total_cost_usd)", "true"),
+        ("mart.fct_agent_costs", "sum(daily_cost_usd)", "true"),
+        ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'week'"),
+        ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'month'"),
+        (
+            (
+                "(select cost_usd from mart.fct_git_commits union all select session_cost_usd "
+                "from intermediate.int_sessions_with_costs where session_id not in (select "
+                "agent_session_id from mart.fct_git_commits where agent_session_id is not null))"
+            ),
+            "sum(cost_usd)",
+            "true",
+        ),
+    ],
+)
+def test_every_way_to_sum_the_cost_gives_the_same(
+    sampled: Marts, relation: str, expression: str, condition: str
+) -> None:
+    total = sampled.one("select sum(list_cost_usd) from intermediate.int_token_costs")
+    assert total > 1
+    seen = sampled.one(f"select {expression} from {relation} where {condition}")
+    assert float(seen) == pytest.approx(float(total), rel=1e-12)
+
+
+def test_one_row_per_developer_and_every_fact_has_one(sampled: Marts) -> None:
+    assert sampled.one("select count(*) from mart.dim_developers") == 8
+    assert (
+        sampled.one(
+            "select count(*) from mart.fct_git_commits anti join mart.dim_developers "
+            "using (developer_id)"
+        )
+        == 0
+    )
+
+
+def test_a_second_build_changes_nothing(sampled: Marts) -> None:
+    once = sampled.tables()
+    sampled.run()
+    assert sampled.tables() == once
+
+
+def test_half_then_all_equals_all_at_once(marts: Marts) -> None:
+    lines = list(sample.telemetry(6, 5, seed=3))
+    made = list(sample.commits(6, 5, seed=3))
+    marts.load(lines[::2], made[::2])
+    marts.run()
+    marts.load(lines, made)
+    marts.run()
+    in_two_steps = marts.tables()
+    marts.dbt("run", "--full-refresh")
+    assert marts.tables() == in_two_steps
+    marts.empty()
+    marts.load(lines, made)
+    marts.run()
+    assert marts.tables() == in_two_steps
+
+
+def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
+    lines = [
+        request(session(f"s{day}", DAY + timedelta(days=day)), 0, (10_000_000_000, 0, 0, 0))
+        for day in range(4)
+    ]
+    marts.load(lines)
+    statuses = marts.build()
+    assert statuses["budgets_hold"] == "warn"
+    row = marts.query(
+        "select month_to_date_cost_usd, forecast_cost_usd, forecast_low_usd, forecast_high_usd, "
+        "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
+    )
+    assert row == [(120_000, 120_000 + 26 * 30_000, 900_000, 900_000, 26, "over")]
+
+
+def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:
+    row = next(sample.copilot_rows(1, 2, start=DAY))
+    nothing = {**row, "user_login": "idle", "totals_by_feature": []}
+    marts.load(copilot=[row, nothing])
+    marts.run()
+    rates = dict(
+        marts.query("select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics")
+    )
+    assert rates["idle"] is None
+    assert 0 < rates["dev0"] <= 45
+
+
+def test_the_other_telemetry_convention_is_read_too(marts: Marts) -> None:
+    work = session("s", DAY)
+    line = sample.metrics_line(
+        work, {("claude_code.tokens.cache_read", HAIKU, ""): 12.0}, DAY, DAY + timedelta(minutes=1)
+    ).replace('"session.id"', '"session_id"')
+    marts.load([line])
+    marts.run()
+    assert marts.query(
+        "select session_id, model_name, total_cache_read_tokens from staging.stg_agent_token_usage"
+    ) == [("s", HAIKU, 12)]
