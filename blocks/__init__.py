@@ -14,6 +14,7 @@ class Kind(Enum):
 
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
+    GCP = "gcp-credentials"
 
     @property
     def block_type(self) -> str:
@@ -59,6 +60,63 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "GITHUB_TOKEN",
             "clones of private repositories; more requests an hour to the GitHub API",
+            is_required=False,
+        ),
+    ),
+    "ledgermind": (
+        BlockNeed(
+            "ledgermind-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_DATABASE_URL",
+            "LedgerMind's operational tables, read only; marts in a schema of their own",
+            fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "ledgermind-gcp",
+            Kind.GCP,
+            "GCP_SA_JSON",
+            "service account that exports to BigQuery and builds there; none for the emulator",
+            is_required=False,
+        ),
+    ),
+    "scout": (
+        BlockNeed(
+            "scout-postgres",
+            Kind.POSTGRES,
+            "SCOUT_DATABASE_URL",
+            "raw payloads and the layers built from them",
+            fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "scout-embeddings",
+            Kind.SECRET,
+            "SCOUT_EMBEDDINGS",
+            "an OpenAI-compatible endpoint, as JSON with url, model and key",
+            is_required=False,
+        ),
+    ),
+    "quality_compass": (
+        BlockNeed(
+            "quality-compass-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_DATABASE_URL",
+            "raw tables and marts",
+            fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "quality-compass-storage",
+            Kind.SECRET,
+            "QUALITY_COMPASS_STORAGE_OPTIONS",
+            "fsspec options, as a JSON object, of the bucket that runs are read from",
+            is_required=False,
+        ),
+    ),
+    "agent_analytics": (
+        BlockNeed(
+            "agent-analytics-copilot-token",
+            Kind.SECRET,
+            "COPILOT_TOKEN",
+            "Copilot usage reports of the organization",
             is_required=False,
         ),
     ),

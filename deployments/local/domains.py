@@ -1,6 +1,7 @@
 """The domains that `make run` runs, and how."""
 
 import argparse
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +10,10 @@ from typing import Any
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 from flows.github_scraper.rules import repository_url
+
+LEDGERMIND_SAMPLE_EVENTS = 20_000
+SCOUT_SAMPLE_PAYLOADS = 20_000
+QUALITY_COMPASS_SAMPLE_FACILITIES = 40
 
 Parameters = Callable[[argparse.Namespace], Mapping[str, Any]]
 
@@ -22,12 +27,17 @@ class Domain:
         deployment: what a full local run is, as ``<flow>/<deployment>``.
         parameters: the parameters of that run, from the options of the command line.
         query: a query to try once the run has ended.
+        uses_bigquery: whether the BigQuery emulator is started for it, unless
+            LEDGERMIND_BIGQUERY_PROJECT names a project of the user's own.
+        has_postgres: its tables are in PostgreSQL.
     """
 
     slug: str
     deployment: str
     parameters: Parameters
     query: str
+    uses_bigquery: bool = False
+    has_postgres: bool = True
 
     @property
     def kebab(self) -> str:
@@ -57,6 +67,39 @@ def absolute(repository: str) -> str:
     return repository if is_remote else str(path.resolve())
 
 
+def is_own_database(slug: str) -> bool:
+    """Whether the environment names a database of the user's own: no sample is made in one."""
+    return bool(os.environ.get(f"{slug.upper()}_DATABASE_URL") or os.environ.get("DATABASE_URL"))
+
+
+def ledgermind_parameters(_: argparse.Namespace) -> dict[str, Any]:
+    """LedgerMind's own database, or a sample made in the embedded one."""
+    own = os.environ.get("LEDGERMIND_BIGQUERY_PROJECT")
+    sample = None if is_own_database("ledgermind") else LEDGERMIND_SAMPLE_EVENTS
+    return {
+        "settings": {"sample_events": sample, "bigquery": {"project": own} if own else {}},
+        "targets": ["pg_local", "bigquery"],
+    }
+
+
+def scout_parameters(_: argparse.Namespace) -> dict[str, Any]:
+    """The folder named by SCOUT_FOLDER, or a sample for the embedded database."""
+    if folder := os.environ.get("SCOUT_FOLDER"):
+        return {"settings": {"folder": absolute(folder)}}
+    sample = None if is_own_database("scout") else SCOUT_SAMPLE_PAYLOADS
+    return {"settings": {"sample_payloads": sample}}
+
+
+def quality_compass_parameters(_: argparse.Namespace) -> dict[str, Any]:
+    """The runs named by QUALITY_COMPASS_RUNS, or sample runs for the embedded database."""
+    addresses = [absolute(each) for each in os.environ.get("QUALITY_COMPASS_RUNS", "").split()]
+    is_sample = not addresses and not is_own_database("quality_compass")
+    return {
+        "runs": {"addresses": addresses, "verify": True},
+        "settings": {"sample_facilities": QUALITY_COMPASS_SAMPLE_FACILITIES if is_sample else None},
+    }
+
+
 DOMAINS = (
     Domain(
         slug="github_scraper",
@@ -66,6 +109,38 @@ DOMAINS = (
             "select rank, display_name, commits from analytics.leaderboard "
             "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
         ),
+    ),
+    Domain(
+        slug="ledgermind",
+        deployment="ledgermind/ledgermind-nightly",
+        parameters=ledgermind_parameters,
+        query="select * from analytics.mart_suggestions_kpis order by created_date desc limit 5",
+        uses_bigquery=True,
+    ),
+    Domain(
+        slug="scout",
+        deployment="scout/scout-on-demand",
+        parameters=scout_parameters,
+        query=(
+            "select month, category, currency, total_amount, mom_growth_pct "
+            "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
+        ),
+    ),
+    Domain(
+        slug="quality_compass",
+        deployment="quality-compass/quality-compass-daily",
+        parameters=quality_compass_parameters,
+        query=(
+            "select facility_id, metric_id, group_value, signal_type, severity_score "
+            "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
+        ),
+    ),
+    Domain(
+        slug="agent_analytics",
+        deployment="agent-analytics/agent-analytics-hourly",
+        parameters=lambda options: {"inputs": {"sample": {"days": 30, "developers": 12}}},
+        query="select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
+        has_postgres=False,
     ),
 )
 
