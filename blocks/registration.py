@@ -47,7 +47,8 @@ def register(slugs: Iterable[str], environment: Mapping[str, str]) -> tuple[str,
 def _block(need: BlockNeed, value: str) -> Block:
     match need.kind:
         case Kind.POSTGRES:
-            return SqlAlchemyConnector(connection_info=connection(need.variable, value))
+            connector: Block = SqlAlchemyConnector(connection_info=connection(need.variable, value))
+            return connector
         case Kind.SECRET:
             return Secret(value=SecretStr(value))
         case Kind.GCP:

@@ -75,8 +75,11 @@ class QualityCompassSettings(BaseModel):
             "addresses, such as a token. Local paths need none."
         ),
     )
-    sample_facilities: int = Field(
-        default=40, ge=3, le=999, description="Facilities of the sample run, when no run is given."
+    sample_facilities: int | None = Field(
+        default=None,
+        ge=3,
+        le=999,
+        description="When no run is given: generate and load sample runs of this many facilities.",
     )
     sample_seed: int = Field(default=5, description="Seed of the sample run.")
     max_line_bytes: int = Field(

@@ -22,7 +22,7 @@ LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 def commands() -> Iterator[tuple[str, str]]:
     for page in PAGES:
         for block in FENCE.findall(page.read_text()):
-            for line in block.splitlines():
+            for line in block.replace("\\\n", " ").splitlines():
                 command = line.split(" #")[0].strip()
                 if command and not command.startswith("#"):
                     yield str(page.relative_to(ROOT)), command

@@ -37,7 +37,7 @@ NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 @pytest.fixture
 def settings(prefect_server: str, database: str, tmp_path: Path) -> QualityCompassSettings:
     register(["quality_compass"], {"QUALITY_COMPASS_DATABASE_URL": database})
-    return QualityCompassSettings(state_dir=tmp_path)
+    return QualityCompassSettings(state_dir=tmp_path, sample_facilities=40)
 
 
 def artifacts(state: State[Any]) -> dict[str, str]:

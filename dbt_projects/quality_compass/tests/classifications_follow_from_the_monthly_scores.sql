@@ -15,9 +15,10 @@ with monthly as (
     from {{ ref('int_temporal_entity_stats') }} as temporal
     inner join {{ ref('stg_entity_results') }} as entities
         on temporal.entity_result_id = entities.entity_result_id
-    cross join lateral jsonb_array_elements_text(
-        {{ json_array('temporal.monthly_z_scores') }}
-    ) as score
+    cross join
+        lateral jsonb_array_elements_text(
+            {{ json_array('temporal.monthly_z_scores') }}
+        ) as score
     group by
         temporal.entity_result_id,
         entities.run_id,

@@ -54,7 +54,7 @@ class RunsRequest(BaseModel):
         (),
         description=(
             "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
-            "None: sample runs are generated and loaded."
+            "None: sample runs, if `sample_facilities` asks for them."
         ),
     )
     run_id: str | None = Field(
@@ -188,7 +188,17 @@ def _readable(reader: source.FileReader) -> Iterator[tuple[int, Mapping[str, Any
 
 
 def make_sample(settings: QualityCompassSettings) -> Path:
-    """The folder of the sample runs, written anew: it is a function of size and seed."""
+    """The folder of the sample runs, written anew: it is a function of size and seed.
+
+    Raises:
+        PermanentError: no sample is asked for.
+    """
+    if settings.sample_facilities is None:
+        raise PermanentError(
+            "finding runs to load",
+            "no run was given",
+            "Name run folders in the parameter `runs`, as `addresses`",
+        )
     name = f"{settings.sample_facilities}-{settings.sample_seed}"
     folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name
     get_run_logger().info(

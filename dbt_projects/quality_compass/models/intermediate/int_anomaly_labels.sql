@@ -33,9 +33,10 @@ final as (
         statistical_method_id,
         run_id,
         run_version,
-        {%- for label, applies_to in labels.items() %}
-        max(anomaly) filter (where applies_to = '{{ applies_to }}') as {{ label }}{{ ',' if not loop.last }}
-        {%- endfor %}
+    {%- for label, applies_to in labels.items() %}
+    max(anomaly) filter (where applies_to = '{{ applies_to }}')
+        as {{ label }}{{ ',' if not loop.last }}
+    {%- endfor %}
     from anomalies
     group by statistical_method_id, run_id, run_version
 

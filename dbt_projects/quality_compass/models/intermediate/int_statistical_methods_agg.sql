@@ -66,7 +66,8 @@ final as (
             ('trend_direction', 'slope_percentile'),
             ('momentum', 'slope_percentile'),
         ] %}
-        max(methods.{{ name }}) filter (where methods.method = '{{ method }}') as primary_{{ name }},
+        max(methods.{{ name }}) filter (where methods.method = '{{ method }}')
+            as primary_{{ name }},
         {%- endfor %}
         max(methods.peer_count) as primary_peer_count,
         max(methods.period_count) as primary_period_count,
@@ -84,8 +85,8 @@ final as (
             'mean_robust_zscore_anomaly',
             'slope_anomaly',
         ] %}
-        max(labels.{{ label }}) as {{ label }}{{ ',' if not loop.last }}
-        {%- endfor %}
+    max(labels.{{ label }}) as {{ label }}{{ ',' if not loop.last }}
+    {%- endfor %}
     from methods
     left join labels on methods.statistical_method_id = labels.statistical_method_id
     group by methods.entity_result_id, methods.run_id, methods.run_version

@@ -83,7 +83,9 @@ final as (
         coalesce(
             abs(ranked.total_weight_share - 1) <= {{ var('weight_share_tolerance') }}, false
         ) as weight_share_valid,
-        {{ rounded(shared.safe_divide('ranked.weight_share', 'ranked.total_weight_share') ~ ' * 100', 2) }}
+        {{ rounded(
+            shared.safe_divide('ranked.weight_share', 'ranked.total_weight_share') ~ ' * 100', 2
+        ) }}
             as contribution_pct,
         ranked.total_excess_over_parent
     from ranked

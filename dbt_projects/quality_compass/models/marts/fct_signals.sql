@@ -164,7 +164,9 @@ judged as (
         where {{ anomaly_rank('candidate.label') }} is not null
         order by
             {{ anomaly_rank('candidate.label') }} desc,
-            coalesce({{ is_anomaly_favorable('candidate.label', 'signals.direction_preference') }}, false),
+            coalesce(
+                {{ is_anomaly_favorable('candidate.label', 'signals.direction_preference') }}, false
+            ),
             candidate.label
         limit 1
     ) as worst on true
@@ -186,7 +188,9 @@ final as (
         metric_id,
         metric_value,
         benchmark_value,
-        {{ rounded(shared.safe_divide('metric_value - benchmark_value', 'benchmark_value') ~ ' * 100', 2) }}
+        {{ rounded(
+            shared.safe_divide('metric_value - benchmark_value', 'benchmark_value') ~ ' * 100', 2
+        ) }}
             as variance_percent,
         coalesce(aggregate_methods, cast('[]' as jsonb))
         || coalesce(temporal_statistical_methods, cast('[]' as jsonb)) as statistical_methods,
@@ -202,7 +206,10 @@ final as (
         peer_count,
         encounters,
         metric_name || ' of ' || coalesce(facility_id, 'all facilities')
-        || ' (' || {{ compute_group_value('entity_keys') }} || '): ' || replace(signal_type, '_', ' ')
+        || ' ('
+        || {{ compute_group_value('entity_keys') }}
+        || '): '
+        || replace(signal_type, '_', ' ')
             as description,
         domain,
         entity_keys as entity_key,
@@ -222,7 +229,8 @@ final as (
         {%- endfor %}
         anomaly_classification,
         {{ map_anomaly_to_severity('anomaly_classification') }} as severity,
-        {{ is_anomaly_favorable('anomaly_classification', 'direction_preference') }} as is_favorable,
+        {{ is_anomaly_favorable('anomaly_classification', 'direction_preference') }}
+            as is_favorable,
         signal_type,
         severity_score,
         severity_range_min,

@@ -36,7 +36,8 @@ final as (
         content.entity_key ->> 'medicareId' as facility_id,
         content.entity_key,
         md5(cast(content.entity_key - 'systemName' as text)) as entity_hash,
-        md5(cast(content.entity_key - array['medicareId', 'systemName'] as text)) as entity_key_hash,
+        md5(cast(content.entity_key - array['medicareId', 'systemName'] as text))
+            as entity_key_hash,
         content.signal_type,
         cast({{ json_number('content.severity') }} as integer) as severity_score,
         cast({{ json_number('content.severity_range -> 0') }} as integer) as severity_range_min,
@@ -57,24 +58,25 @@ final as (
         {{ json_number('content.coefficient_of_variation') }} as coefficient_of_variation
     from newest
     inner join runs on newest.run_id = runs.run_id
-    cross join lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
-        node_id text,
-        metric_id text,
-        entity_key jsonb,
-        signal_type text,
-        severity jsonb,
-        severity_range jsonb,
-        inputs jsonb,
-        derived_indicators jsonb,
-        classification_reasoning text,
-        severity_calculation jsonb,
-        suppressed jsonb,
-        period_count jsonb,
-        magnitude_tier text,
-        trajectory_tier text,
-        consistency_tier text,
-        coefficient_of_variation jsonb
-    )
+    cross join
+        lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
+            node_id text,
+            metric_id text,
+            entity_key jsonb,
+            signal_type text,
+            severity jsonb,
+            severity_range jsonb,
+            inputs jsonb,
+            derived_indicators jsonb,
+            classification_reasoning text,
+            severity_calculation jsonb,
+            suppressed jsonb,
+            period_count jsonb,
+            magnitude_tier text,
+            trajectory_tier text,
+            consistency_tier text,
+            coefficient_of_variation jsonb
+        )
     where not coalesce({{ json_boolean('content.suppressed') }}, false)
 
 )

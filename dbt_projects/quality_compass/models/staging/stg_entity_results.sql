@@ -39,17 +39,18 @@ entities as (
         keys.entity_keys,
         content.metric -> 0 #>> '{metadata,metric_id}' as metric_id,
         content.metric -> 0 -> 'values' as metric_values,
-        content.metadata as metadata,
+        content.metadata,
         {{ json_array('content.statistical_methods') }} as statistical_methods
     from newest
     inner join {{ source('raw', 'raw_entity_results') }} as raw on newest.id = raw.id
     inner join runs on raw.run_id = runs.run_id
-    cross join lateral jsonb_to_record(cast(raw.json_data as jsonb)) as content (
-        entity jsonb,
-        metric jsonb,
-        metadata jsonb,
-        statistical_methods jsonb
-    )
+    cross join
+        lateral jsonb_to_record(cast(raw.json_data as jsonb)) as content (
+            entity jsonb,
+            metric jsonb,
+            metadata jsonb,
+            statistical_methods jsonb
+        )
     cross join lateral (
         select jsonb_object_agg(part.value ->> 'id', part.value ->> 'value') as entity_keys
         from jsonb_array_elements(content.entity) as part
@@ -84,7 +85,9 @@ final as (
                 as text
             )
         ) as entity_dimensions_hash,
-        coalesce({{ json_number('entities.metric_values') }}, timeline.latest_value) as metric_value,
+        coalesce(
+            {{ json_number('entities.metric_values') }}, timeline.latest_value
+        ) as metric_value,
         timeline.latest_month,
         timeline.observed_periods,
         timeline.points as metric_trend_timeline,
@@ -97,7 +100,10 @@ final as (
     left join lateral (
         select
             (
-                array_agg({{ json_number("point.value -> 'value'") }} order by point.value ->> 'period' desc)
+                array_agg(
+                    {{ json_number("point.value -> 'value'") }}
+                    order by point.value ->> 'period' desc
+                )
                 filter (where {{ json_number("point.value -> 'value'") }} is not null)
             )[1] as latest_value,
             max({{ month_of("point.value ->> 'period'") }})

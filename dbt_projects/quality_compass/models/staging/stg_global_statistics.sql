@@ -30,7 +30,9 @@ facets as (
 
 final as (
 
-    select distinct on (run_id, canonical_node_id, statistical_method, md5(cast(facet_values as text)))
+    select distinct on (
+        run_id, canonical_node_id, statistical_method, md5(cast(facet_values as text))
+    )
         {{
             surrogate_key(
                 ['run_id', 'canonical_node_id', 'statistical_method', 'cast(facet_values as text)']
@@ -47,7 +49,9 @@ final as (
         {{ json_number("method_statistics -> 'global_metric_std'") }} as global_metric_std,
         {{ json_number("method_statistics -> 'global_metric_median'") }} as global_metric_median,
         {{ json_number("method_statistics -> 'global_mad'") }} as global_mad,
-        cast({{ json_number("method_statistics -> 'min_peer_count'") }} as integer) as min_peer_count,
+        cast(
+            {{ json_number("method_statistics -> 'min_peer_count'") }} as integer
+        ) as min_peer_count,
         cast({{ json_number("facet_counts -> 'record_count'") }} as integer) as record_count,
         cast({{ json_number("facet_counts -> 'entity_count'") }} as integer) as entity_count
     from facets

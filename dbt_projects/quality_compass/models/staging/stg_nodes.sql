@@ -30,15 +30,16 @@ final as (
         cast({{ json_number('content.entity_results_count') }} as integer) as entity_results_count,
         cast(newest.json_data as jsonb) as raw_json
     from newest
-    cross join lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
-        canonical_node_id text,
-        metric_id text,
-        dataset_path text,
-        summary jsonb,
-        canonical_child_node_ids jsonb,
-        canonical_parent_node_ids jsonb,
-        entity_results_count jsonb
-    )
+    cross join
+        lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
+            canonical_node_id text,
+            metric_id text,
+            dataset_path text,
+            summary jsonb,
+            canonical_child_node_ids jsonb,
+            canonical_parent_node_ids jsonb,
+            entity_results_count jsonb
+        )
     where content.canonical_node_id is not null
 
 )

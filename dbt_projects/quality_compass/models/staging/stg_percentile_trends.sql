@@ -53,7 +53,9 @@ final as (
         case
             when
                 coalesce(
-                    cast(trend -> 'suppression_applied' -> '{{ percentile }}' ->> position as boolean),
+                    cast(
+                        trend -> 'suppression_applied' -> '{{ percentile }}' ->> position as boolean
+                    ),
                     false
                 ) then null
             else {{ json_number("trend -> '" ~ percentile ~ "' -> position") }}
