@@ -1,8 +1,88 @@
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any, ClassVar
 
+import httpx
 import pytest
+from prefect import flow
+from prefect.client.orchestration import get_client
 
-from flows._shared.orchestration.dbt_nodes import _parent_map
+from flows._shared.orchestration.dbt_nodes import (
+    NodeReporter,
+    NodeResult,
+    NodeStatus,
+    NodeWatch,
+    _parent_map,
+)
+from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run
+
+SECONDS_UNTIL_VISIBLE = 30
+NAMES = ("orders", "totals", "customers")
+
+
+class LosesItsFirstAnswer(FlowRunApi):
+    """The server gets every batch; the answer to the first never arrives."""
+
+    is_lost: ClassVar[list[bool]] = []
+
+    def post_events(self, events: Sequence[Mapping[str, Any]]) -> None:
+        super().post_events(events)
+        if not self.is_lost:
+            self.is_lost.append(True)
+            raise httpx.ReadTimeout("the answer was lost")
+
+
+def test_a_batch_sent_again_after_a_lost_answer_loses_no_state(
+    tmp_path: Path, prefect_server: str
+) -> None:
+    moment = datetime.now(UTC)
+    watch = NodeWatch(lambda level, line: None, str)
+    results = [
+        NodeResult(f"model.x.{name}", name, "model", "success", None, 0.0, "OK", None)
+        for name in NAMES
+    ]
+
+    @flow
+    def run() -> str:
+        api = current_flow_run()
+        assert api is not None
+        losing = LosesItsFirstAnswer(api.flow_run_id, None, api.client)
+        reporter = NodeReporter(
+            losing, watch, tmp_path / "none", logging.getLogger(), lambda seen: None
+        )
+        for result in results:
+            # Started and finished at the same moment, as a quick node is by dbt's clock.
+            watch.statuses[result.unique_id] = NodeStatus(
+                result.unique_id, result.name, "model", "success", moment, moment
+            )
+        reporter.start()
+        until = time.monotonic() + SECONDS_UNTIL_VISIBLE
+        while not losing.is_lost and time.monotonic() < until:
+            time.sleep(0.05)
+        reporter.finish(results)
+        return str(api.flow_run_id)
+
+    states = _states(run())
+
+    assert states == dict.fromkeys((f"model {name}" for name in NAMES), "Completed")
+
+
+def _states(run_id: str) -> dict[str, str | None]:
+    """The states of the run's task runs, once all are there and the server had time for more."""
+    client = get_client(sync_client=True)
+    filters = {"flow_runs": {"id": {"any_": [run_id]}}}
+    deadline = time.monotonic() + SECONDS_UNTIL_VISIBLE
+    while True:
+        found = client.request("POST", "/task_runs/filter", json=filters).json()
+        if len(found) == len(NAMES) or time.monotonic() > deadline:
+            break
+        time.sleep(0.2)
+    time.sleep(2)
+    found = client.request("POST", "/task_runs/filter", json=filters).json()
+    return {each["name"]: each["state"] and each["state"]["name"] for each in found}
 
 
 @pytest.mark.parametrize("content", [None, "", '{"metadata": {"dbt_sch'])

@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
+    MESSAGES,
     PASSED,
     NodeReporter,
     NodeResult,
@@ -504,10 +505,8 @@ def _rows(result: Any, kind: str) -> int | None:
 def _message(job: _Job, result: Any, watch: NodeWatch, unique_id: str) -> str:
     if result.message:
         return job.redact(str(result.message))
-    if str(result.status) == "skipped":
-        return "not built: something it depends on failed"
     seen = watch.statuses.get(unique_id)
-    return seen.message if seen else ""
+    return seen.message if seen else MESSAGES.get(str(result.status), "")
 
 
 def _keep_compiled(job: _Job, node: Any, kind: str) -> str | None:

@@ -10,7 +10,7 @@ import json
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -31,6 +31,8 @@ STATES = (
     | dict.fromkeys(PASSED, ("COMPLETED", "Completed"))
     | dict.fromkeys(FAILED, ("FAILED", "Failed"))
 )
+
+MESSAGES = {"skipped": "not built: something it depends on failed"}
 
 SECONDS_BETWEEN_REPORTS = 1.0
 LONGEST_MESSAGE = 10_000
@@ -71,7 +73,6 @@ class NodeStatus:
     started_at: datetime
     finished_at: datetime | None = None
     message: str = ""
-    rows: int | None = None
 
     @property
     def is_finished(self) -> bool:
@@ -123,15 +124,15 @@ class NodeWatch:
         if node.materialized == "ephemeral":
             return
         began = self.statuses.get(node.unique_id)
+        status = str(result.status or node.node_status)
         self.statuses[node.unique_id] = NodeStatus(
             node.unique_id,
             node.node_name,
             node.resource_type,
-            str(result.status or node.node_status),
+            status,
             began.started_at if began else _utc(node.node_started_at),
             _utc(node.node_finished_at),
-            self._redact(result.message)[:LONGEST_MESSAGE],
-            result.num_failures or None,
+            self._redact(result.message)[:LONGEST_MESSAGE] or MESSAGES.get(status, ""),
         )
 
 
@@ -158,7 +159,8 @@ class NodeReporter:
         self._on_tick = on_tick
         self._invocation = uuid4().hex[:12]
         self._ids: dict[str, UUID] = {}
-        self._reported: dict[str, NodeStatus] = {}
+        self._reported: dict[str, str] = {}
+        self._moments: dict[str, datetime] = {}
         self._parents: Mapping[str, list[str]] = {}
         self._is_done = threading.Event()
         self._thread = threading.Thread(target=self._keep_reporting, name="dbt-nodes", daemon=True)
@@ -187,7 +189,6 @@ class NodeReporter:
                 seen,
                 status=result.status,
                 message=result.message[:LONGEST_MESSAGE],
-                rows=result.rows,
                 finished_at=seen.finished_at or now,
             )
         for unique_id, status in self._watch.statuses.items():
@@ -207,25 +208,34 @@ class NodeReporter:
     def _report(self) -> None:
         statuses = dict(self._watch.statuses)
         news = [
-            status
-            for unique_id, status in statuses.items()
-            if self._reported.get(unique_id) != status
+            node for node in statuses.values() if self._reported.get(node.unique_id) != node.status
         ]
         if not news:
             return
-        for status in news:
-            self._ids.setdefault(status.unique_id, uuid4())
-        self._api.post_events([self._event(status) for status in news])
-        self._reported.update((status.unique_id, status) for status in news)
+        for node in news:
+            self._ids.setdefault(node.unique_id, uuid4())
+        self._api.post_events([self._event(node, self._moment(node)) for node in news])
+        self._reported.update((node.unique_id, node.status) for node in news)
 
-    def _event(self, node: NodeStatus) -> dict[str, Any]:
+    def _moment(self, node: NodeStatus) -> datetime:
+        """When the node came to its state, and later than every state sent for it before.
+
+        The server's key of a state is the task run and its time. One event that repeats a pair,
+        as after an answer that was lost, makes the recorder drop the states of a whole batch.
+        """
+        moment = node.finished_at or node.started_at
+        if before := self._moments.get(node.unique_id):
+            moment = max(moment, before + timedelta(microseconds=1))
+        self._moments[node.unique_id] = moment
+        return moment
+
+    def _event(self, node: NodeStatus, moment: datetime) -> dict[str, Any]:
         """The state-change event Prefect's task engine would have sent for this node."""
         kind, state = STATES.get(node.status, ("COMPLETED", node.status.title()))
-        moment = (node.finished_at or node.started_at).isoformat()
         name = label(node.resource_type, node.name)
         return {
             "id": str(uuid4()),
-            "occurred": moment,
+            "occurred": moment.isoformat(),
             "event": f"prefect.task-run.{state}",
             "resource": {
                 "prefect.resource.id": f"prefect.task-run.{self._ids[node.unique_id]}",
@@ -233,7 +243,7 @@ class NodeReporter:
                 "prefect.run-count": "1",
                 "prefect.state-message": node.message,
                 "prefect.state-name": state,
-                "prefect.state-timestamp": moment,
+                "prefect.state-timestamp": moment.isoformat(),
                 "prefect.state-type": kind,
                 # The recorder leaves out every task-run event without this label.
                 "prefect.orchestration": "client",
