@@ -50,7 +50,7 @@ def test_the_command_says_names_and_never_values(prefect_server: str) -> None:
         "GITHUB_TOKEN": "token-of-ann",
     }
     done = subprocess.run(
-        [sys.executable, "-m", "blocks", "register"],
+        [sys.executable, "-m", "blocks", "register", "github_scraper"],
         cwd=PROJECT_ROOT,
         env=environment,
         capture_output=True,

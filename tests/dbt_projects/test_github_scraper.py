@@ -119,8 +119,8 @@ def after_second_sync(number: int, commit: Commit) -> Commit:
     """Every other commit is new; of the old, some were orphaned, restored or given to another."""
     changed = replace(commit, updated_at=SECOND_SYNC)
     if number % 2:
-        # One writer began an hour before the newest change the first build had seen.
-        began = commit.updated_at - timedelta(hours=1) if number % 3 else SECOND_SYNC
+        # One writer began half an hour before the newest change the first build had seen.
+        began = commit.updated_at - timedelta(minutes=30) if number % 3 else SECOND_SYNC
         return replace(commit, updated_at=began)
     if number % 14 == 0:
         return replace(changed, orphaned_at=SECOND_SYNC)

@@ -21,6 +21,7 @@ def external(
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.setenv("PREFECT_WORK_POOL", Pool(prefect_server).name)
     monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("LEDGERMIND_BIGQUERY_PROJECT", "a-project-of-their-own")
     return LocalPaths(tmp_path / "local")
 
 
@@ -59,7 +60,7 @@ def test_the_prefect_command_deploys_every_deployment_of_the_file(
         assert deployment["work_pool_name"] == environment["PREFECT_WORK_POOL"]
         assert deployment["pull_steps"] in (None, [])
         assert deployment["concurrency_options"]["collision_strategy"] == "ENQUEUE"
-        assert [schedule["active"] for schedule in deployment["schedules"]] == [False]
+        assert not any(schedule["active"] for schedule in deployment["schedules"])
 
 
 def test_the_six_hourly_deployment_asks_for_the_resources_of_the_plan(

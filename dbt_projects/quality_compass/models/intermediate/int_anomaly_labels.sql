@@ -32,11 +32,10 @@ final as (
     select
         statistical_method_id,
         run_id,
-        run_version,
-    {%- for label, applies_to in labels.items() %}
-    max(anomaly) filter (where applies_to = '{{ applies_to }}')
-        as {{ label }}{{ ',' if not loop.last }}
-    {%- endfor %}
+        {%- for label, applies_to in labels.items() %}
+        max(anomaly) filter (where applies_to = '{{ applies_to }}') as {{ label }},
+        {%- endfor %}
+        run_version
     from anomalies
     group by statistical_method_id, run_id, run_version
 

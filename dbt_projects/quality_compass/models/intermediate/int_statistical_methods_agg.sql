@@ -70,7 +70,6 @@ final as (
             as primary_{{ name }},
         {%- endfor %}
         max(methods.peer_count) as primary_peer_count,
-        max(methods.period_count) as primary_period_count,
         cast(
             max(cast(methods.monthly_z_scores as text)) filter (
                 where methods.method = 'simple_zscore'
@@ -85,8 +84,9 @@ final as (
             'mean_robust_zscore_anomaly',
             'slope_anomaly',
         ] %}
-    max(labels.{{ label }}) as {{ label }}{{ ',' if not loop.last }}
-    {%- endfor %}
+        max(labels.{{ label }}) as {{ label }},
+        {%- endfor %}
+        max(methods.period_count) as primary_period_count
     from methods
     left join labels on methods.statistical_method_id = labels.statistical_method_id
     group by methods.entity_result_id, methods.run_id, methods.run_version
