@@ -182,7 +182,8 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     settings: QualityCompassSettings, database: str, run_folder: Path
 ) -> None:
     claims = read(run_folder / CLASSIFICATIONS)
-    claims[0]["derived_indicators"]["position"] = "severe"
+    derived = claims[0]["derived_indicators"]
+    derived["position"] = "normal" if derived["position"] != "normal" else "severe"
     write(run_folder / CLASSIFICATIONS, claims)
     request = RunsRequest(addresses=(str(run_folder),), verify=True, fail_on_disagreement=True)
     state = refresh(request, settings, UNTESTED, return_state=True)

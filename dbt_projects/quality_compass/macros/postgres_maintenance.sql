@@ -12,6 +12,7 @@
     {%- if not relation -%}
         {{ exceptions.raise_compiler_error("there is no table " ~ table_name) }}
     {%- endif -%}
-    {%- do run_query("commit; vacuum (analyze) " ~ relation) -%}
+    {%- call statement('end_transaction', auto_begin=False) -%} commit {%- endcall -%}
+    {%- call statement('vacuum', auto_begin=False) -%} vacuum (analyze) {{ relation }} {%- endcall -%}
     {{ log("vacuumed and analyzed " ~ relation, info=true) }}
 {%- endmacro %}
