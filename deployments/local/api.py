@@ -5,6 +5,7 @@ Plain HTTP, because importing Prefect's own client costs seconds of every comman
 
 import json
 import time
+import uuid
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -15,6 +16,9 @@ from flows._shared.errors import PermanentError, TransientError
 
 TIMEOUT_SECONDS = 30.0
 ERROR_LEVEL = 40
+# A server on SQLite answers so while another write holds the database.
+BUSY = frozenset({429, 502, 503})
+PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
 UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
 
 
@@ -71,7 +75,12 @@ class PrefectApi:
 
     def start_run(self, deployment_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a run now; returns the flow run at once, not its result."""
-        body = {"parameters": dict(parameters), "state": {"type": "SCHEDULED"}}
+        body = {
+            "parameters": dict(parameters),
+            "state": {"type": "SCHEDULED"},
+            # Asked again after a busy answer, it is still one run.
+            "idempotency_key": str(uuid.uuid4()),
+        }
         return dict(self._call("POST", f"deployments/{deployment_id}/create_flow_run", body))
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
@@ -123,6 +132,14 @@ class PrefectApi:
         return response.json() if response.content else None
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
+        for pause in PAUSES_SECONDS:
+            response = self._send_once(method, path, body)
+            if response.status_code not in BUSY:
+                return response
+            time.sleep(pause)
+        return self._send_once(method, path, body)
+
+    def _send_once(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
         try:
             return self._client.request(method, path, json=body)
         except httpx.TransportError as error:

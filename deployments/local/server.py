@@ -142,6 +142,8 @@ def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What the server itself needs. Without both addresses its UI would call port 4200."""
     return client_environment(paths, url) | {
         "PREFECT_SERVER_UI_API_URL": url,
+        # SQLite has one writer: waiting for it beats answering 503.
+        "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         # One commit per batch of task runs, not one each: see docs/decisions/0004.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
