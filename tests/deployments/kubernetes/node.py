@@ -9,7 +9,6 @@ own; paths of the image and of volumes in the environment are replaced by the pa
 import asyncio
 import base64
 import copy
-import os
 import signal
 import subprocess
 from collections.abc import Iterator, Mapping
@@ -343,6 +342,10 @@ def _resident(pid: int) -> int:
 
 
 def _kill(process: subprocess.Popen[bytes]) -> None:
-    """SIGKILL for a container and whatever it started; the session is its own."""
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, signal.SIGKILL)
+    """SIGKILL for a container and whatever it started, as the end of a control group does."""
+    with suppress(psutil.Error):
+        root = psutil.Process(process.pid)
+        root.suspend()
+        for each in [*root.children(recursive=True), root]:
+            with suppress(psutil.Error):
+                each.kill()

@@ -8,9 +8,8 @@ image it can pull) as well, and the same tests run there.
 import os
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 import yaml
@@ -101,8 +100,8 @@ def runs(cluster: Cluster, prefect: Prefect, pool: str, probe: str) -> Iterator[
 
 
 def essential(states: list[str]) -> list[str]:
-    """Without `Late`, which a busy machine adds."""
-    return [state for state in states if state != "Late"]
+    """Without `Late`, which a busy machine adds, and the worker's own word for Pending."""
+    return [state for state in states if state not in ("Late", "Submitting")]
 
 
 def test_a_run_goes_from_scheduled_to_completed(prefect: Prefect, runs: dict[str, str]) -> None:
@@ -160,7 +159,7 @@ def test_a_run_whose_image_cannot_be_pulled_crashes_at_the_deadline_and_is_tried
 def test_a_run_that_never_fits_in_memory_stays_crashed_after_its_third_start(
     prefect: Prefect, runs: dict[str, str]
 ) -> None:
-    wait_for(lambda: prefect.states(runs["out of memory"]).count("Crashed") == 3)
+    wait_for(lambda: prefect.states(runs["out of memory"]).count("Crashed") >= 3)
     time.sleep(3)
     states = prefect.states(runs["out of memory"])
     assert states.count("Running") == 3
@@ -185,8 +184,8 @@ def test_a_domain_completes_below_its_memory_limit(
         assert 0 < usage.peak < usage.limit
 
 
-def wait_for(condition: Any, seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, "what was waited for did not happen"
         time.sleep(0.3)
