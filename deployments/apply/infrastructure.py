@@ -21,19 +21,8 @@ LIMIT_PREFIX = "analytics-flows-"
 
 
 def pool_template(pool_type: str) -> dict[str, Any]:
-    """The base job template of a type of pool; local flow runs work in the project's root.
-
-    Raises:
-        PermanentError: this project has none for that type.
-    """
-    name = TEMPLATE_FILES.get(pool_type)
-    if name is None:
-        raise PermanentError(
-            f"reading the job template of a work pool of type {pool_type}",
-            f"there are templates for {', '.join(TEMPLATE_FILES)}",
-            "Name a pool of one of these types in PREFECT_WORK_POOL",
-        )
-    template: dict[str, Any] = json.loads((TEMPLATES / name).read_text())
+    """The base job template of a type of pool; local flow runs work in the project's root."""
+    template: dict[str, Any] = json.loads((TEMPLATES / TEMPLATE_FILES[pool_type]).read_text())
     if pool_type == "process":
         template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_ROOT)
     return template
@@ -41,6 +30,8 @@ def pool_template(pool_type: str) -> dict[str, Any]:
 
 def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Change]:
     """Create the pool, or bring its job template up to date.
+
+    A pool of a type for which this project has no template is left as it is.
 
     Args:
         pool_type: of a pool that is made anew; an existing pool keeps its type.
@@ -65,6 +56,8 @@ def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Ch
             f"it is of type {found['type']}, not {pool_type}",
             "Name another pool in PREFECT_WORK_POOL, or leave out --pool-type",
         )
+    if found["type"] not in TEMPLATE_FILES:
+        return []
     template = {"base_job_template": pool_template(str(found["type"]))}
     if not (details := differences(template, found)):
         return []
