@@ -4,15 +4,14 @@ import hashlib
 import json
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import psutil
 
+from deployments.apply.infrastructure import plan_work_pool
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, is_alive
 
-TEMPLATE = PROJECT_ROOT / "deployments" / "work_pools" / "local-process.json"
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # What the worker must be restarted for when it changes.
 FINGERPRINTED = (
@@ -63,19 +62,10 @@ def ensure_work_pool(api: PrefectApi, name: str) -> None:
 
     A pool of another type under that name belongs to someone else and is left alone.
     """
-    template = pool_template()
     found = api.work_pool(name)
-    if found is None:
-        api.create_work_pool(name, template)
-    elif found["type"] == "process" and found["base_job_template"] != template:
-        api.update_work_pool(name, template)
-
-
-def pool_template() -> dict[str, Any]:
-    """The job template of the local pool: flow runs work in the project's root."""
-    template: dict[str, Any] = json.loads(TEMPLATE.read_text())
-    template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_ROOT)
-    return template
+    if found is None or found["type"] == "process":
+        for change in plan_work_pool(api, name, "process"):
+            change.perform()
 
 
 def mark_lost_runs(api: PrefectApi, pool: str) -> None:
