@@ -15,6 +15,8 @@ class Kind(Enum):
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
+    WEBHOOK = "custom-webhook"
+    EMAIL = "slack-webhook"
 
     @property
     def block_type(self) -> str:
@@ -117,6 +119,22 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "COPILOT_TOKEN",
             "Copilot usage reports of the organization",
+            is_required=False,
+        ),
+    ),
+    "alerts": (
+        BlockNeed(
+            "alerts-webhook",
+            Kind.WEBHOOK,
+            "ALERTS_WEBHOOK_URL",
+            'where alerts are posted as {"text": ...}, as Slack, Mattermost and others take them',
+            is_required=False,
+        ),
+        BlockNeed(
+            "alerts-email",
+            Kind.EMAIL,
+            "ALERTS_EMAIL_URL",
+            "mail server and addresses, as mailtos://user:password@host:port?from=...&to=...",
             is_required=False,
         ),
     ),
