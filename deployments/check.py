@@ -49,7 +49,13 @@ from deployments.apply.files import (
     declared,
     read_yaml,
 )
-from deployments.apply.infrastructure import TEMPLATE_FILES, pool_template
+from deployments.apply.infrastructure import (
+    LIMIT_PREFIX,
+    LIMITS,
+    TEMPLATE_FILES,
+    limits,
+    pool_template,
+)
 from flows._shared.errors import PlatformError
 from flows._shared.events import CATALOGUE, RESOURCE_PREFIX
 
@@ -73,6 +79,7 @@ class Project:
 
     prefect_file: Path = PREFECT_YAML
     automations_folder: Path = AUTOMATIONS
+    limits_file: Path = LIMITS
 
     @cached_property
     def content(self) -> Config:
@@ -265,6 +272,14 @@ def deployments(project: Project) -> Problems:
         limit = config.get("concurrency_limit") or {}
         if isinstance(limit, Mapping) and limit.get("collision_strategy") == "CANCEL_NEW":
             yield each.name, "CANCEL_NEW loses runs while a dead one holds the slot: use ENQUEUE"
+    names = {each.name: each for each in project.deployments}
+    for limit in limits(project.limits_file):
+        if not limit.name.startswith(LIMIT_PREFIX):
+            yield f"limit {limit.name}", f"its name does not begin with {LIMIT_PREFIX}"
+        for name in limit.deployments:
+            own = names[name].config.get("concurrency_limit") or {} if name in names else {}
+            if not isinstance(own, Mapping) or own.get("limit") != limit.limit:
+                yield f"limit {limit.name}", f"prefect.yaml has no {name} with limit {limit.limit}"
     for variable in sorted(set(PLACEHOLDER.findall(project.prefect_file.read_text())) - VARIABLES):
         yield (
             "the file",
@@ -321,9 +336,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m deployments.check", description=__doc__)
     parser.add_argument("--prefect-file", type=Path, default=PREFECT_YAML)
     parser.add_argument("--automations", type=Path, default=AUTOMATIONS, metavar="FOLDER")
+    parser.add_argument("--limits", type=Path, default=LIMITS)
     options = parser.parse_args(arguments)
     try:
-        found = problems(Project(options.prefect_file, options.automations))
+        found = problems(Project(options.prefect_file, options.automations, options.limits))
     except PlatformError as error:
         found = [str(error)]
     for problem in found:

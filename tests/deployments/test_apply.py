@@ -9,10 +9,11 @@ import yaml
 
 from deployments.apply.changes import PROJECT_TAG
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
-from deployments.apply.infrastructure import LIMIT_PREFIX, LIMITS
+from deployments.apply.infrastructure import LIMIT_PREFIX, limits
 from deployments.local.api import PrefectApi
 from tests.deployments.applied import Server
 
+GOLD_SCHEDULE = '{"active": false, "cron": "30 */6 * * *", "parameters": {}, "timezone": "UTC"}'
 MINE = {"deployments": {"tags": {"all_": [PROJECT_TAG]}}}
 
 
@@ -97,8 +98,11 @@ def test_one_command_applies_everything_and_the_second_changes_nothing(
     there = {each["name"]: each for each in server.api.all("deployments/filter", MINE)}
     assert there.keys() == {each["name"] for each in declared}
     assert all(each["work_pool_name"] == server.pool.name for each in there.values())
-    limits = {each["name"] for each in server.api.all("v2/concurrency_limits/filter")}
-    assert {each["name"] for each in yaml.safe_load(LIMITS.read_text())} <= limits
+    names = {each["name"] for each in server.api.all("v2/concurrency_limits/filter")}
+    for limit in limits():
+        sharing = [there[name]["global_concurrency_limit"]["name"] for name in limit.deployments]
+        assert sharing == [limit.name] * len(limit.deployments)
+    assert {each.name for each in limits()} <= names
     assert said.lines()[-1] == f"{len(said_changes(server))} changes made"
 
     before = [each["updated"] for each in server.api.all("automations/filter")]
@@ -109,10 +113,10 @@ def test_one_command_applies_everything_and_the_second_changes_nothing(
 
 def said_changes(server: Server) -> list[str]:
     """What stands on the server by this project: a pool, and what carries its tag or name."""
-    limits = server.api.all("v2/concurrency_limits/filter")
+    found = server.api.all("v2/concurrency_limits/filter")
     return [
         server.pool.name,
-        *[each["name"] for each in limits if each["name"].startswith(LIMIT_PREFIX)],
+        *[each["name"] for each in found if each["name"].startswith(LIMIT_PREFIX)],
         *[each["name"] for each in server.api.all("deployments/filter", MINE)],
         *[each["name"] for each in server.api.all("automations/filter")],
     ]
@@ -126,8 +130,7 @@ def test_edits_converge_and_what_the_file_drops_is_deleted(
         "update deployment github-scraper-6h",
         '    schedules.every-6-hours.cron: "0 */6 * * *" -> "0 */8 * * *"',
         "update deployment scout-gold-6h",
-        '    schedules.every-6-hours: {"active": false, "cron": "30 */6 * * *", "parameters": {}, '
-        '"timezone": "UTC"} -> null',
+        f"    schedules.every-6-hours: {GOLD_SCHEDULE} -> null",
         "delete deployment scout-docs-weekly",
         "delete automation scout-silver-hourly after scout-bronze-daily",
         "4 changes made",

@@ -35,13 +35,16 @@ trigger: {type: event, expect: [prefect.flow-run.Failed], match: {prefect.resour
 actions: [{type: send-notification, blocks: [alerts-webhook], subject: s, body: "{{ flow.name }}"}]
 """
 
+LIMIT = "[{name: analytics-flows-x, limit: 1, deployments: [scout-bronze-daily]}]"
+
 
 @pytest.fixture
 def project(tmp_path: Path) -> Project:
     (tmp_path / "automations").mkdir()
     (tmp_path / "prefect.yaml").write_text(GOOD)
     (tmp_path / "automations" / "alerts.yaml").write_text(AUTOMATION)
-    return Project(tmp_path / "prefect.yaml", tmp_path / "automations")
+    (tmp_path / "limits.yaml").write_text(LIMIT)
+    return Project(tmp_path / "prefect.yaml", tmp_path / "automations", tmp_path / "limits.yaml")
 
 
 def test_the_projects_own_files_are_good() -> None:
@@ -123,6 +126,19 @@ def test_a_broken_automation_is_told(
     assert any(problem in found for found in problems(project)), problems(project)
 
 
+@pytest.mark.parametrize(
+    ("good", "broken", "problem"),
+    [
+        ("analytics-flows-x", "x", "does not begin with analytics-flows-"),
+        ("scout-bronze-daily", "scout-bronze", "has no scout-bronze with limit 1"),
+        ("limit: 1", "limit: 2", "has no scout-bronze-daily with limit 2"),
+    ],
+)
+def test_a_broken_limit_is_told(good: str, broken: str, problem: str, project: Project) -> None:
+    project.limits_file.write_text(LIMIT.replace(good, broken))
+    assert any(problem in found for found in problems(project)), problems(project)
+
+
 def test_a_variable_that_the_job_template_does_not_use_is_told(
     project: Project, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,6 +155,7 @@ def test_the_command_ends_1_and_names_what_is_wrong(
 ) -> None:
     arguments = ["--prefect-file", str(project.prefect_file)]
     arguments += ["--automations", str(project.automations_folder)]
+    arguments += ["--limits", str(project.limits_file)]
     assert main(arguments) == 0
     project.prefect_file.write_text(GOOD.replace("slug: daily, ", ""))
     assert main(arguments) == 1
