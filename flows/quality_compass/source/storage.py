@@ -44,6 +44,10 @@ class _Bucket(ArrowFSWrapper):  # type: ignore[misc]
                 found[key] = {"name": key, "type": "directory"}
         return found if options.get("detail") else sorted(found)
 
+    def _open(self, path: str, *_: Any, **__: Any) -> Any:
+        # As a stream: one request for a file, and no size to ask for first.
+        return super()._open(path, "rb", seekable=False)
+
 
 class Storage:
     """Reads of any address, with the credentials of each kind of bucket.
