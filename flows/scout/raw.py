@@ -43,6 +43,8 @@ copy scout.{table} (
 ) from stdin
 """
 
+BLANK_SPACE = bytes.maketrans(b"\t\n\r", b"   ")
+
 Told = Callable[[int], None]
 
 
@@ -124,14 +126,15 @@ def _load_rows(
     rows: Iterable[Row],
     told: Told,
 ) -> tuple[int, int]:
-    middle = "\t" + "\t".join(map(_escape, common)) + "\t"
+    middle = ("\t" + "\t".join(map(_escape, common)) + "\t").encode()
+    end = f"\t{file_id}\t".encode()
     statement = sql.SQL(COPY).format(table=sql.Identifier(TABLES[entity]))
     remaining = iter(rows)
     loaded = aside = 0
     is_exhausted = False
     while not is_exhausted:
         quarantined: list[Quarantined] = []
-        lines: list[str] = []
+        lines: list[bytes] = []
         is_exhausted = True
         with connection.cursor().copy(statement) as copy:
             for row in islice(remaining, ROWS_PER_COPY):
@@ -139,30 +142,32 @@ def _load_rows(
                 if isinstance(row, Quarantined):
                     quarantined.append(row)
                     continue
-                lines.append(_line(row, middle, file_id))
+                lines.append(_line(row, middle, end))
                 loaded += 1
                 if len(lines) >= ROWS_PER_WRITE:
-                    copy.write("".join(lines).encode())
+                    copy.write(b"".join(lines))
                     lines.clear()
-            copy.write("".join(lines).encode())
+            copy.write(b"".join(lines))
         _set_aside(connection, file_id, quarantined)
         aside += len(quarantined)
         told(loaded + aside)
     return loaded, aside
 
 
-def _line(payload: Payload, middle: str, file_id: int) -> str:
-    text = payload.text
-    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-    return f"{_escape(text)}{middle}{digest}\t{file_id}\t{payload.line_number}\n"
+def _line(payload: Payload, middle: bytes, end: bytes) -> bytes:
+    """A row as COPY's text format wants it."""
+    text = payload.json
+    digest = hashlib.md5(text, usedforsecurity=False).hexdigest().encode()
+    escaped = text.replace(b"\\", b"\\\\")
+    # JSON holds these between its parts only, where they are blank space.
+    if b"\n" in escaped or b"\t" in escaped or b"\r" in escaped:
+        escaped = escaped.translate(BLANK_SPACE)
+    return b"%b%b%b%b%d\n" % (escaped, middle, digest, end, payload.line_number)
 
 
 def _escape(text: str) -> str:
-    """As COPY's text format wants it. Blank space between the parts of a payload may be tabs."""
-    text = text.replace("\\", "\\\\")
-    if "\n" in text or "\t" in text or "\r" in text:
-        return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return text
+    plain = text.replace("\\", "\\\\")
+    return plain.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
 def _set_aside(

@@ -17,10 +17,10 @@ class Entity(Enum):
 
 
 class Payload(NamedTuple):
-    """One JSON value as text that PostgreSQL accepts, from a line (counted from 1) of a file."""
+    """One JSON value, UTF-8, that PostgreSQL accepts, from a line (counted from 1) of a file."""
 
     line_number: int
-    text: str
+    json: bytes
 
 
 class Quarantined(NamedTuple):

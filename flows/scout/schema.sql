@@ -25,7 +25,7 @@ create table if not exists scout.raw_transaction_ingestion (
     ingested_at timestamptz not null default now(),
     ingestion_batch_id text,
     content_hash text,
-    file_id bigint references scout.raw_files (id),
+    file_id bigint,
     line_number bigint
 );
 
@@ -37,7 +37,7 @@ create table if not exists scout.raw_product_ingestion (
     ingested_at timestamptz not null default now(),
     ingestion_batch_id text,
     content_hash text,
-    file_id bigint references scout.raw_files (id),
+    file_id bigint,
     line_number bigint
 );
 

@@ -55,7 +55,7 @@ _batches = count()
 def load(url: str, payloads: list[Any], at: datetime, entity: Entity = Entity.TRANSACTION) -> None:
     number = next(_batches)
     facts = FileFacts(sha256=f"batch-{number}", bytes_read=0, encoding="utf-8")
-    rows = [Payload(line, json.dumps(each)) for line, each in enumerate(payloads, start=1)]
+    rows = [Payload(line, json.dumps(each).encode()) for line, each in enumerate(payloads, start=1)]
     with psycopg.connect(url, autocommit=True) as connection:
         counts = raw.load_file(
             connection, entity, f"batch-{number}", "json_upload", facts, "test", at, lambda: rows
