@@ -120,4 +120,35 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
     ),
+    "webhooks": (
+        BlockNeed(
+            "webhooks-postgres",
+            Kind.POSTGRES,
+            "WEBHOOKS_DATABASE_URL",
+            "the inbox of the webhook receiver; domains read it",
+            fallback="DATABASE_URL",
+        ),
+        *(
+            BlockNeed(
+                f"webhooks-{source}-secrets",
+                Kind.SECRET,
+                f"WEBHOOKS_{source.upper().replace('-', '_')}_SECRETS",
+                f"secrets that {sender}: a JSON list or one a line, all of them active",
+                is_required=False,
+            )
+            for source, sender in (
+                ("github", "GitHub signs with"),
+                ("scout", "senders to Scout sign with or show"),
+                ("quality-compass", "senders to Quality Compass sign with or show"),
+                ("agent-analytics", "OpenTelemetry exporters show"),
+            )
+        ),
+        BlockNeed(
+            "webhooks-github-token",
+            Kind.SECRET,
+            "WEBHOOKS_GITHUB_TOKEN",
+            "lists the deliveries of GitHub's hooks and asks for those that are missing",
+            is_required=False,
+        ),
+    ),
 }
