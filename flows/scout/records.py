@@ -66,6 +66,28 @@ class FileCounts:
 
 
 @dataclass(frozen=True)
+class DeliveryCounts:
+    """What became of deliveries: payloads loaded by entity, rows quarantined."""
+
+    deliveries: int = 0
+    transactions: int = 0
+    products: int = 0
+    rows_quarantined: int = 0
+
+    @property
+    def rows_loaded(self) -> int:
+        return self.transactions + self.products
+
+    def __add__(self, other: "DeliveryCounts") -> "DeliveryCounts":
+        return DeliveryCounts(
+            self.deliveries + other.deliveries,
+            self.transactions + other.transactions,
+            self.products + other.products,
+            self.rows_quarantined + other.rows_quarantined,
+        )
+
+
+@dataclass(frozen=True)
 class QualityMeasures:
     """What one table holds: shares from 0 to 100, age of its newest row (None when empty)."""
 

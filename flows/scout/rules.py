@@ -35,6 +35,11 @@ def entity_of(filename: str) -> Entity:
     return Entity.PRODUCT if "product" in PurePath(filename).name.lower() else Entity.TRANSACTION
 
 
+def entity_of_kind(kind: str) -> Entity:
+    """What a delivery of this kind to Scout holds."""
+    return Entity(kind.removesuffix("s"))
+
+
 def is_readable(filename: str) -> bool:
     path = PurePath(filename)
     return path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith((".", "~"))

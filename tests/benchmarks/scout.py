@@ -1,15 +1,17 @@
 """What Scout's load and builds cost.
 
-    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER]
+    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER] [--spread]
 
 On an embedded PostgreSQL of its own, with seconds and peak memory of each step:
 
 - the load of a CSV file with that many payloads, and its ratio to a bare COPY: of the same rows, as
   the load leaves them, from a file in COPY's own format into a table of the same columns, types and
   primary key. The bare COPY reads no CSV, hashes nothing and keeps no other index either;
-- the first build, models and all tests;
-- the load and the next build of 1 % new payloads: of the last week, but for some late ones and
-  some corrections.
+- the first build as a full refresh does it, models and all tests;
+- the load and the next build of 1 % new payloads, as the flow does it: models and all tests but
+  those tagged whole_table. These payloads are of the last week, but for some late ones and some
+  corrections, up to 60 days back. With --spread they are of any day of 800, so that every month of
+  every category changes.
 
 Memory is that of this process, which loads and runs dbt, and apart from it what the processes of
 PostgreSQL hold beside its shared buffers. Files already in FOLDER are used again.
@@ -22,8 +24,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -46,6 +48,9 @@ COPIED = (
 )
 PRODUCTS = 2_000
 SLOWEST = 12
+LATE_DAYS = 60
+# As the flow builds: what reads whole tables is tested by the weekly full refresh.
+WITHOUT_TESTS_OF_WHOLE_TABLES = ("--exclude", "tag:whole_table")
 MEBIBYTE = 1 << 20
 
 
@@ -64,12 +69,11 @@ class Memory(threading.Thread):
         while True:
             self.own = max(self.own, self._self.memory_info().rss)
             held = 0
-            for process in self._postmaster.children():
-                try:
+            # Processes of PostgreSQL end at any time, and with them what can be read of them.
+            with suppress(psutil.NoSuchProcess):
+                for process in self._postmaster.children():
                     memory = process.memory_info()
-                except psutil.NoSuchProcess:
-                    continue
-                held += memory.rss - memory.shared
+                    held += memory.rss - memory.shared
             self.postgres = max(self.postgres, held)
             time.sleep(0.2)
 
@@ -90,7 +94,7 @@ class Bench:
         print(f"{what}: {seconds[0]:.1f} s, {own} MiB here, {postgres} MiB PostgreSQL", flush=True)
 
 
-def write_csv(path: Path, payloads: int, seed: int, *, is_delivery: bool) -> None:
+def write_csv(path: Path, payloads: Iterable[dict[str, Any]]) -> None:
     if path.exists():
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -98,19 +102,22 @@ def write_csv(path: Path, payloads: int, seed: int, *, is_delivery: bool) -> Non
     with half_written.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        for number, payload in enumerate(transactions(payloads, seed, END)):
-            writer.writerow(payload if not is_delivery else _delivered(number, payload))
+        writer.writerows(payloads)
     half_written.rename(path)
 
 
-def _delivered(number: int, payload: dict[str, Any]) -> dict[str, Any]:
-    """Of the last week, but for one in twenty; one in fifty corrects an earlier transaction."""
-    changes = {}
-    if number % 20 and len(str(payload["date"])) == len("2026-10-31"):
-        changes["date"] = (END - timedelta(days=number % 7)).isoformat()
-    if number % 50 == 0:
-        changes["transaction_id"] = f"TXN-1-{number:08}"
-    return payload | changes
+def delivery(size: int) -> Iterator[dict[str, Any]]:
+    """Payloads of the last week; one in twenty is late, one in fifty corrects an earlier one."""
+    since = (END - timedelta(days=LATE_DAYS)).isoformat()
+    earlier = (each for each in transactions(100 * size, 1, END) if since < str(each["date"]) < "3")
+    for number, payload in enumerate(transactions(size, 2, END)):
+        changes = {}
+        if any(digit in str(payload["date"]) for digit in "0123456789"):
+            age = number % 7 if number % 20 else number % LATE_DAYS
+            changes["date"] = (END - timedelta(days=age)).isoformat()
+        if number % 50 == 0:
+            changes["transaction_id"] = next(earlier)["transaction_id"]
+        yield payload | changes
 
 
 def load(connection: psycopg.Connection, folder: Path) -> int:
@@ -170,10 +177,10 @@ def measure_load(bench: Bench, url: str, first: Path, scratch: Path) -> None:
         print(f"  load / bare COPY: {loading[0] / bare[0]:.2f}")
 
 
-def build(bench: Bench, warehouse: Warehouse, what: str) -> tuple[float, float]:
+def build(bench: Bench, warehouse: Warehouse, what: str, *options: str) -> tuple[float, float]:
     """Seconds of the whole build, and of those in which a model was built."""
     with bench.timed(what) as seconds:
-        statuses = warehouse.dbt("build")
+        statuses = warehouse.dbt("build", *options)
     bad = {name: status for name, status in statuses.items() if status in ("error", "fail")}
     results = json.loads((warehouse.state / "target" / "run_results.json").read_text())["results"]
     spans = [
@@ -201,7 +208,7 @@ def measure(bench: Bench, url: str, first: Path, later: Path, scratch: Path) -> 
     at_first = build(bench, warehouse, "first build")
     with psycopg.connect(url, autocommit=True) as connection, bench.timed("load of 1 % more"):
         load(connection, later)
-    then = build(bench, warehouse, "next build")
+    then = build(bench, warehouse, "next build", *WITHOUT_TESTS_OF_WHOLE_TABLES)
     print(f"  next / first: {then[0] / at_first[0]:.3f}, models {then[1] / at_first[1]:.3f}")
 
 
@@ -209,6 +216,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--spread", action="store_true", help="1 %% more of any day")
     parser.add_argument("--generate-only", action="store_true", help="write the files and stop")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scout-benchmark-") as name:
@@ -216,8 +224,13 @@ def main() -> int:
         scratch.chmod(0o755)
         files = options.folder or scratch
         first, later = (files / f"{which}-{options.payloads}" for which in ("first", "later"))
-        write_csv(first / "transactions.csv", options.payloads, 1, is_delivery=False)
-        write_csv(later / "transactions.csv", options.payloads // 100, 2, is_delivery=True)
+        later = later.with_name(f"{later.name}-spread") if options.spread else later
+        size = options.payloads // 100
+        write_csv(first / "transactions.csv", transactions(options.payloads, 1, END))
+        write_csv(
+            later / "transactions.csv",
+            transactions(size, 2, END) if options.spread else delivery(size),
+        )
         if options.generate_only:
             return 0
         cluster = EmbeddedPostgres(scratch / "postgres", is_durable=False).start()
