@@ -101,6 +101,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "scout-drive",
+            Kind.GCP,
+            "SCOUT_DRIVE_SA_JSON",
+            "service account that may read the Google Drive folder",
+            is_required=False,
+        ),
+        BlockNeed(
             "scout-embeddings",
             Kind.SECRET,
             "SCOUT_EMBEDDINGS",
