@@ -1,13 +1,24 @@
 """Writes this domain's raw tables: one transaction per repository, so that a killed load leaves
 nothing behind and readers see a sync whole or not at all."""
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from importlib.resources import files
 
 import psycopg
+import psycopg.sql
 from psycopg.types.json import Jsonb
 
-from flows.github_scraper.records import Commit, Head, IncompleteWalkError, LoadCounts, Walk
+from flows.github_scraper.records import (
+    Commit,
+    CommitPage,
+    Head,
+    IncompleteWalkError,
+    LoadCounts,
+    Source,
+    Walk,
+    WalkState,
+)
 from flows.github_scraper.rules import coauthors, commit_dates, identify, repository_path_name
 
 # Both are taken inside transactions: the first while tables are created, the second from the
@@ -17,35 +28,7 @@ SCHEMA_LOCK = 7_310_001
 MERGE_LOCK = 7_310_002
 
 STAGE = """
-create temporary table stage_commits (
-    commit_hash text not null,
-    parent_hashes text[] not null,
-    identity_key text not null,
-    username text,
-    email text,
-    commit_date timestamptz not null,
-    committed_at timestamptz not null,
-    author_epoch_seconds numeric,
-    author_utc_offset text not null,
-    committer_epoch_seconds numeric,
-    committer_utc_offset text not null,
-    is_date_clamped boolean not null,
-    author_name text not null,
-    author_email text not null,
-    author_name_mapped text not null,
-    author_email_mapped text not null,
-    committer_name text not null,
-    committer_email text not null,
-    committer_name_mapped text not null,
-    committer_email_mapped text not null,
-    commit_message text not null,
-    is_encoding_valid boolean not null,
-    lines_added bigint,
-    lines_deleted bigint,
-    files_changed integer,
-    binary_files_changed integer,
-    coauthors jsonb
-) on commit drop;
+create temporary table stage_commits (like github_api.walk_commits) on commit drop;
 create temporary table stage_orphans (commit_hash text not null) on commit drop
 """
 
@@ -54,22 +37,26 @@ create temporary table stage_coauthors on commit drop as
 select stage_commits.commit_hash, coauthor.*
 from stage_commits
 cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
-    position integer, identity_key text, username text, email text,
+    position integer, identity_key text, username text, email text, account_id bigint,
     name_given text, email_given text
 )
 """
 
 MERGE_CONTRIBUTORS = """
-insert into public.contributors (identity_key, username, email, profile_url, created_at, updated_at)
+insert into public.contributors as known
+    (identity_key, username, email, account_id, profile_url, created_at, updated_at)
 select distinct on (identity_key)
-    identity_key, username, email, 'https://github.com/' || username, %(now)s, %(now)s
+    identity_key, username, email, account_id, 'https://github.com/' || username,
+    %(now)s, %(now)s
 from (
-    select identity_key, username, email from stage_commits
+    select identity_key, username, email, account_id from stage_commits
     union all
-    select identity_key, username, email from stage_coauthors
+    select identity_key, username, email, account_id from stage_coauthors
 ) as identities
-order by identity_key
-on conflict (identity_key) do nothing
+order by identity_key asc, account_id asc nulls last
+on conflict (identity_key) do update
+set account_id = excluded.account_id
+where known.account_id is null and excluded.account_id is not null
 """
 
 # At the edge of a shallow clone a commit shows neither its parents nor its line counts: what an
@@ -84,32 +71,36 @@ set
     binary_files_changed = loaded.binary_files_changed
 from public.commits as loaded
 where
-    stage_commits.files_changed is null
+    stage_commits.lines_added is null
+    and loaded.lines_added is not null
     and loaded.repository_id = %(repository_id)s
     and loaded.commit_hash = stage_commits.commit_hash
 """
 
 MERGE_COMMITS = """
 insert into public.commits as loaded (
-    repository_id, contributor_id, commit_hash, parent_hashes, commit_date, committed_at,
+    repository_id, contributor_id, identity_id, commit_hash, parent_hashes, commit_date,
+    committed_at,
     author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
     is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
     committer_name, committer_email, committer_name_mapped, committer_email_mapped,
     commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
-    binary_files_changed, source, created_at, updated_at
+    binary_files_changed, stats_error, source, created_at, updated_at
 )
 select
-    %(repository_id)s, contributors.id, commit_hash, parent_hashes, commit_date, committed_at,
+    %(repository_id)s, coalesce(merged_into, contributors.id), contributors.id, commit_hash,
+    parent_hashes, commit_date, committed_at,
     author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
     is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
     committer_name, committer_email, committer_name_mapped, committer_email_mapped,
     commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
-    binary_files_changed, 'git', %(now)s, %(now)s
+    binary_files_changed, stats_error, %(source)s, %(now)s, %(now)s
 from stage_commits
 inner join public.contributors using (identity_key)
 on conflict (repository_id, commit_hash) do update
 set
     contributor_id = excluded.contributor_id,
+    identity_id = excluded.identity_id,
     parent_hashes = excluded.parent_hashes,
     author_name_mapped = excluded.author_name_mapped,
     author_email_mapped = excluded.author_email_mapped,
@@ -117,32 +108,37 @@ set
     committer_email_mapped = excluded.committer_email_mapped,
     lines_added = excluded.lines_added,
     lines_deleted = excluded.lines_deleted,
-    files_changed = excluded.files_changed,
-    binary_files_changed = excluded.binary_files_changed,
+    files_changed = coalesce(excluded.files_changed, loaded.files_changed),
+    binary_files_changed = coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+    stats_error = case when excluded.lines_added is null then excluded.stats_error end,
     source = excluded.source,
     orphaned_at = null,
     updated_at = excluded.updated_at
 where
     loaded.orphaned_at is not null
     or (
-        loaded.contributor_id, loaded.parent_hashes,
+        loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
         loaded.author_name_mapped, loaded.author_email_mapped,
         loaded.committer_name_mapped, loaded.committer_email_mapped,
-        loaded.lines_added, loaded.lines_deleted, loaded.files_changed, loaded.binary_files_changed
+        loaded.lines_added, loaded.lines_deleted, loaded.files_changed,
+        loaded.binary_files_changed, loaded.stats_error
     ) is distinct from (
-        excluded.contributor_id, excluded.parent_hashes,
+        excluded.contributor_id, excluded.identity_id, excluded.parent_hashes,
         excluded.author_name_mapped, excluded.author_email_mapped,
         excluded.committer_name_mapped, excluded.committer_email_mapped,
-        excluded.lines_added, excluded.lines_deleted, excluded.files_changed,
-        excluded.binary_files_changed
+        excluded.lines_added, excluded.lines_deleted,
+        coalesce(excluded.files_changed, loaded.files_changed),
+        coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+        case when excluded.lines_added is null then excluded.stats_error end
     )
 """
 
 MERGE_COAUTHORS = """
 insert into public.commit_coauthors
-    (repository_id, commit_hash, position, contributor_id, name, email, created_at)
+    (repository_id, commit_hash, position, contributor_id, identity_id, name, email, created_at)
 select
-    %(repository_id)s, commit_hash, position, contributors.id, name_given, email_given, %(now)s
+    %(repository_id)s, commit_hash, position, coalesce(merged_into, contributors.id),
+    contributors.id, name_given, email_given, %(now)s
 from stage_coauthors
 inner join public.contributors using (identity_key)
 on conflict (repository_id, commit_hash, position) do nothing
@@ -170,6 +166,35 @@ where
     and commits.orphaned_at is null
 """
 
+# Reads the graph of the rows themselves, in which every commit's ancestors are loaded: exact
+# also where GitHub has forgotten what the branch was before it was rewritten.
+FOLLOW_GRAPH = """
+with recursive reachable (commit_hash) as (
+    select %(head_hash)s::text
+    union
+    select parent.commit_hash
+    from reachable
+    inner join public.commits
+        on
+            commits.repository_id = %(repository_id)s
+            and commits.commit_hash = reachable.commit_hash
+    cross join lateral unnest(commits.parent_hashes) as parent (commit_hash)
+)
+
+update public.commits
+set
+    orphaned_at = case when reachable.commit_hash is null then %(now)s::timestamptz end,
+    updated_at = %(now)s
+from public.commits as each_commit
+left join reachable on each_commit.commit_hash = reachable.commit_hash
+where
+    each_commit.repository_id = %(repository_id)s
+    and commits.repository_id = each_commit.repository_id
+    and commits.commit_hash = each_commit.commit_hash
+    and (each_commit.orphaned_at is null) <> (reachable.commit_hash is not null)
+returning commits.orphaned_at is not null
+"""
+
 # The newest commit names the contributor, whatever the order of loads was.
 NAME_CONTRIBUTORS = """
 with named as (
@@ -179,7 +204,7 @@ with named as (
         (
             select commits.author_name_mapped as name, commits.committed_at, commits.commit_hash
             from public.commits
-            where commits.contributor_id = contributors.id
+            where commits.identity_id = contributors.id
             order by commits.committed_at desc, commits.commit_hash desc
             limit 1
         )
@@ -187,7 +212,7 @@ with named as (
         (
             select commit_coauthors.name, '-infinity'::timestamptz, commit_coauthors.commit_hash
             from public.commit_coauthors
-            where commit_coauthors.contributor_id = contributors.id
+            where commit_coauthors.identity_id = contributors.id
             order by commit_coauthors.commit_hash desc, commit_coauthors.position desc
             limit 1
         )
@@ -367,7 +392,7 @@ def load_walk(
         IncompleteWalkError: the stream gave another number of commits than the graph has.
     """
     connection.execute(STAGE)
-    staged = _copy_commits(connection, commits)
+    staged = _copy_commits(connection, "stage_commits", repository_id, commits)
     if staged != expected_commits:
         raise IncompleteWalkError(
             f"Loading {url}",
@@ -377,17 +402,197 @@ def load_walk(
     with connection.cursor().copy("copy stage_orphans from stdin") as copy:
         for commit_hash in orphans:
             copy.write_row((commit_hash,))
+    written, parameters = _merge(connection, repository_id, Source.GIT)
+    orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
+    _finish(connection, parameters, head)
+    return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
+
+
+def read_walk(connection: psycopg.Connection, repository_id: int) -> WalkState | None:
+    """The walk over the API that has begun and is not loaded yet."""
+    row = connection.execute(
+        """
+        select
+            walk, source, ref, head_hash, mailmap_hash, base_hash, mailmap, expected,
+            is_rewritten, position, pages, is_complete
+        from github_api.walks
+        where repository_id = %s
+        """,
+        (repository_id,),
+    ).fetchone()
+    if row is None:
+        return None
+    walk, source, ref, head_hash, mailmap_hash, *rest = row
+    return WalkState(Walk(walk), Source(source), Head(ref, head_hash, mailmap_hash), *rest)
+
+
+def start_walk(connection: psycopg.Connection, repository_id: int, state: WalkState) -> None:
+    """Begin a walk; what an earlier one left is dropped."""
+    with connection.transaction():
+        drop_walk(connection, repository_id)
+        connection.execute(
+            """
+            insert into github_api.walks (
+                repository_id, walk, source, ref, head_hash, mailmap_hash, mailmap, base_hash,
+                expected, is_rewritten, started_at, updated_at
+            )
+            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
+            """,
+            (
+                repository_id, state.walk.value, state.source.value, state.head.ref,
+                state.head.head_hash, state.head.mailmap_hash, state.mailmap.replace("\0", ""),
+                state.base_hash, state.expected, state.is_rewritten,
+            ),
+        )  # fmt: skip
+
+
+def save_page(
+    connection: psycopg.Connection, repository_id: int, state: WalkState, page: CommitPage
+) -> WalkState:
+    """Keep one page and where the next begins, in one transaction: a page is never lost, and
+    only one that was under way is fetched again."""
+    advanced = replace(
+        state,
+        position=page.position,
+        pages=state.pages + 1,
+        is_complete=page.position is None,
+    )
+    with connection.transaction():
+        _copy_commits(connection, "github_api.walk_commits", repository_id, page.commits)
+        connection.execute(
+            """
+            update github_api.walks
+            set
+                position = %s, pages = %s, is_complete = %s, updated_at = clock_timestamp()
+            where repository_id = %s
+            """,
+            (advanced.position, advanced.pages, advanced.is_complete, repository_id),
+        )
+    return advanced
+
+
+def close_walk(connection: psycopg.Connection, repository_id: int, state: WalkState) -> WalkState:
+    """Mark a walk as complete although GitHub has more pages: nothing unseen is left."""
+    connection.execute(
+        "update github_api.walks set is_complete = true where repository_id = %s",
+        (repository_id,),
+    )
+    return replace(state, is_complete=True)
+
+
+def drop_walk(connection: psycopg.Connection, repository_id: int) -> None:
+    for table in ("walk_commits", "walks"):
+        connection.execute(
+            psycopg.sql.SQL("delete from github_api.{} where repository_id = %s").format(
+                psycopg.sql.Identifier(table)
+            ),
+            (repository_id,),
+        )
+
+
+def frontier(connection: psycopg.Connection, repository_id: int) -> tuple[set[str], set[str]]:
+    """The commits of a begun walk, and their parents that are neither in it nor loaded."""
+    seen = connection.execute(
+        "select commit_hash from github_api.walk_commits where repository_id = %s",
+        (repository_id,),
+    )
+    return {row[0] for row in seen}, set(_unseen_parents(connection, repository_id))
+
+
+def loaded_among(
+    connection: psycopg.Connection, repository_id: int, hashes: Collection[str]
+) -> set[str]:
+    """Those of the given commits that are loaded already."""
+    rows = connection.execute(
+        "select commit_hash from public.commits where repository_id = %s and commit_hash = any(%s)",
+        (repository_id, list(hashes)),
+    )
+    return {row[0] for row in rows}
+
+
+def walked(connection: psycopg.Connection, repository_id: int) -> tuple[int, int]:
+    """How many commits a walk has, and how many of their parents are neither in it nor loaded."""
+    row = connection.execute(
+        "select count(distinct commit_hash) from github_api.walk_commits where repository_id = %s",
+        (repository_id,),
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), len(_unseen_parents(connection, repository_id))
+
+
+def _unseen_parents(connection: psycopg.Connection, repository_id: int) -> list[str]:
+    rows = connection.execute(
+        """
+        select distinct parent.commit_hash
+        from github_api.walk_commits as walked
+        cross join lateral unnest(walked.parent_hashes) as parent (commit_hash)
+        where
+            walked.repository_id = %(repository_id)s
+            and not exists (
+                select 1
+                from github_api.walk_commits as other
+                where
+                    other.repository_id = %(repository_id)s
+                    and other.commit_hash = parent.commit_hash
+            )
+            and not exists (
+                select 1
+                from public.commits
+                where
+                    commits.repository_id = %(repository_id)s
+                    and commits.commit_hash = parent.commit_hash
+            )
+        """,
+        {"repository_id": repository_id},
+    )
+    return [row[0] for row in rows]
+
+
+def load_api_walk(
+    connection: psycopg.Connection, repository_id: int, url: str, state: WalkState
+) -> LoadCounts:
+    """Load a complete walk over the API and advance the head, inside the caller's transaction."""
+    connection.execute(STAGE)
+    connection.execute(
+        """
+        insert into stage_commits
+        select distinct on (commit_hash) *
+        from github_api.walk_commits
+        where repository_id = %s
+        order by commit_hash
+        """,
+        (repository_id,),
+    )
+    written, parameters = _merge(connection, repository_id, state.source)
+    orphaned = 0
+    if state.is_rewritten:
+        graph = parameters | {"head_hash": state.head.head_hash}
+        orphaned = sum(row[0] for row in connection.execute(FOLLOW_GRAPH, graph))
+    _finish(connection, parameters, state.head)
+    drop_walk(connection, repository_id)
+    return LoadCounts(
+        url, state.walk, commits_written=written, commits_orphaned=orphaned, source=state.source
+    )
+
+
+def _merge(
+    connection: psycopg.Connection, repository_id: int, source: Source
+) -> tuple[int, dict[str, object]]:
+    """Merge the stage; returns the rows written and the parameters that later steps take."""
     connection.execute(STAGE_COAUTHORS)
     connection.execute("analyze stage_commits")
     connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
     now = connection.execute("select clock_timestamp()").fetchone()
     assert now is not None
-    parameters = {"repository_id": repository_id, "now": now[0]}
+    parameters = {"repository_id": repository_id, "now": now[0], "source": source.value}
     connection.execute(MERGE_CONTRIBUTORS, parameters)
     connection.execute(KEEP_COLLECTED, parameters)
     written = connection.execute(MERGE_COMMITS, parameters).rowcount
     connection.execute(MERGE_COAUTHORS, parameters)
-    orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
+    return written, parameters
+
+
+def _finish(connection: psycopg.Connection, parameters: dict[str, object], head: Head) -> None:
     connection.execute(NAME_CONTRIBUTORS, parameters)
     connection.execute(COUNT_CONTRIBUTIONS, parameters)
     connection.execute(DROP_CONTRIBUTIONS, parameters)
@@ -401,7 +606,6 @@ def load_walk(
             "shallow_boundary": list(head.shallow_boundary),
         },
     )
-    return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
 
 
 def _orphaning(walk: Walk, head: Head) -> str:
@@ -410,11 +614,14 @@ def _orphaning(walk: Walk, head: Head) -> str:
     return ORPHAN_UNSEEN if is_complete else ORPHAN_LISTED
 
 
-def _copy_commits(connection: psycopg.Connection, commits: Iterable[Commit]) -> int:
+def _copy_commits(
+    connection: psycopg.Connection, table: str, repository_id: int, commits: Iterable[Commit]
+) -> int:
     staged = 0
-    with connection.cursor().copy("copy stage_commits from stdin") as copy:
+    target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
+    with connection.cursor().copy(target) as copy:
         for commit in commits:
-            copy.write_row(_stage_row(commit))
+            copy.write_row((repository_id, *_stage_row(commit)))
             staged += 1
     return staged
 
@@ -429,6 +636,7 @@ def _stage_row(commit: Commit) -> tuple[object, ...]:
             "identity_key": person.key,
             "username": person.username,
             "email": person.email,
+            "account_id": person.account_id,
             "name_given": name,
             "email_given": email,
         }
@@ -441,6 +649,7 @@ def _stage_row(commit: Commit) -> tuple[object, ...]:
         identity.key,
         identity.username,
         identity.email,
+        identity.account_id,
         dates.commit_date,
         dates.committed_at,
         author.epoch_seconds,
@@ -462,5 +671,6 @@ def _stage_row(commit: Commit) -> tuple[object, ...]:
         counts and counts.lines_deleted,
         counts and counts.files_changed,
         counts and counts.binary_files_changed,
+        commit.stats_error,
         Jsonb(people) if people else None,
     )
