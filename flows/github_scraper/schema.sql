@@ -107,6 +107,7 @@ alter table public.contributors
     add column if not exists account_type text,
     add column if not exists merged_into bigint references public.contributors (id);
 
+create index if not exists contributors_login on public.contributors (lower(username));
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 
@@ -186,6 +187,62 @@ create table if not exists public.contributor_merges (
 
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
+
+create or replace function public.recount_contributions(repository_ids bigint [])
+returns void
+language sql
+as $$
+    insert into public.repository_contributors as counted
+        (repository_id, contributor_id, commit_count)
+    select repository_id, contributor_id, count(*)
+    from public.commits
+    where repository_id = any(repository_ids) and orphaned_at is null
+    group by repository_id, contributor_id
+    on conflict (repository_id, contributor_id) do update
+    set commit_count = excluded.commit_count, updated_at = clock_timestamp()
+    where counted.commit_count <> excluded.commit_count;
+
+    delete from public.repository_contributors as counted
+    where
+        repository_id = any(repository_ids)
+        and not exists (
+            select 1
+            from public.commits
+            where
+                commits.repository_id = counted.repository_id
+                and commits.contributor_id = counted.contributor_id
+                and commits.orphaned_at is null
+        );
+$$;
+
+create or replace function public.revert_contributor_merge(merge_id bigint)
+returns void
+language plpgsql
+as $$
+declare
+    apart bigint;
+begin
+    -- The lock of all loads (MERGE_LOCK in raw/commits.py): incremental models rely on it.
+    perform pg_advisory_xact_lock(7310002);
+    update public.contributor_merges
+    set reverted_at = clock_timestamp(), ended_at = coalesce(ended_at, clock_timestamp())
+    where id = merge_id
+    returning contributor_id into apart;
+    if apart is null then
+        raise exception 'there is no merge %', merge_id;
+    end if;
+    update public.contributors
+    set merged_into = null, updated_at = clock_timestamp()
+    where id = apart;
+    update public.commits
+    set contributor_id = apart, updated_at = clock_timestamp()
+    where identity_id = apart and contributor_id <> apart;
+    update public.commit_coauthors set contributor_id = apart where identity_id = apart;
+    perform public.recount_contributions(
+        array(select distinct repository_id from public.commits where identity_id = apart)
+    );
+end
+$$;
 
 -- State of the API client, shared by all runs that use the same database. It holds no token: an
 -- identity is `user:<id>` or `installation:<id>`.

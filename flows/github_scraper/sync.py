@@ -1,12 +1,16 @@
 """One repository, from wherever it is best read, into the raw tables. Knows no Prefect."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from itertools import groupby
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 
+from flows._shared.errors import PermanentError, PlatformError
 from flows.github_scraper import raw
 from flows.github_scraper.records import (
     Head,
@@ -25,6 +29,7 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import choose_source, plan_walk
 from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.source import planning
 from flows.github_scraper.source.client import GithubClient
 from flows.github_scraper.source.git import GitLimits, Mirror, open_mirror
 from flows.github_scraper.source.walks import WalkReader, check_walk
@@ -48,6 +53,155 @@ class Plan:
     @property
     def url(self) -> str:
         return self.repository.url
+
+
+@dataclass
+class Planned:
+    """The repositories whose turn comes, and what is to be said of the others."""
+
+    plans: list[Plan] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def is_on(host_url: str, url: str) -> bool:
+    """Whether a repository is on the GitHub whose API is used."""
+    return urlsplit(url).netloc == urlsplit(host_url).netloc
+
+
+def plan_repositories(
+    connection: psycopg.Connection,
+    client: GithubClient,
+    urls: Sequence[str],
+    settings: GithubScraperSettings,
+    now: datetime,
+) -> Planned:
+    """Ask GitHub about all repositories at once: a point for a hundred of them.
+
+    Known ones are asked for by their permanent id, so that a rename neither loses one nor lets
+    another slip into its place. ``urls`` that GitHub does not know are recorded as failed.
+    """
+    planned = Planned()
+    known = {each.url: each for each in raw.find_repositories(connection, urls)}
+    asked: dict[int, tuple[KnownRepository, RepositoryFacts]] = {}
+    by_id = [each for each in known.values() if each.node_id and each.github_id]
+    new = [url for url in urls if url not in known or known[url] not in by_id]
+    if settings.api.path == "rest":
+        by_id, new = [], list(urls)
+    found = planning.fetch_known(client, [str(each.node_id) for each in by_id])
+    for repository in by_id:
+        facts = found[str(repository.node_id)]
+        if facts is not None:
+            asked[repository.repository_id] = (repository, facts)
+        else:
+            _note_missing(connection, client, repository, planned, now)
+    for url, answer in _fetch_new(connection, client, new, known, settings).items():
+        if isinstance(answer, PlatformError):
+            raw.register_repository(connection, url)
+            raw.record_failure(
+                connection, url, str(answer), is_permanent=isinstance(answer, PermanentError)
+            )
+            planned.failed[url] = str(answer)
+            continue
+        repository = raw.find_by_github_id(connection, answer.account_repository_id) or known.get(
+            url, KnownRepository(0, url, None, None, None)
+        )
+        if repository.repository_id == 0:
+            repository = replace(repository, repository_id=raw.register_repository(connection, url))
+        asked[repository.repository_id] = (repository, answer)
+    for repository, facts in _detailed(client, list(asked.values()), settings, now):
+        try:
+            url = raw.record_facts(connection, repository, facts, settings.api.host_url, now)
+        except PermanentError as error:
+            planned.failed[repository.url] = str(error)
+            continue
+        if url != repository.url:
+            planned.notes.append(f"{repository.url} is {url} now")
+        planned.plans.append(Plan(replace(repository, url=url), facts))
+    return planned
+
+
+def _fetch_new(
+    connection: psycopg.Connection,
+    client: GithubClient,
+    urls: Sequence[str],
+    known: Mapping[str, KnownRepository],
+    settings: GithubScraperSettings,
+) -> dict[str, RepositoryFacts | PlatformError]:
+    if settings.api.path != "rest":
+        return planning.fetch_new(client, urls)
+    found: dict[str, RepositoryFacts | PlatformError] = {}
+    for url in urls:
+        head = raw.read_head(connection, known[url].repository_id) if url in known else None
+        try:
+            found[url] = planning.fetch_one_over_rest(client, url, head and head.head_hash)
+        except PermanentError as error:
+            found[url] = error
+    return found
+
+
+def _note_missing(
+    connection: psycopg.Connection,
+    client: GithubClient,
+    repository: KnownRepository,
+    planned: Planned,
+    now: datetime,
+) -> None:
+    """A known repository was not shown: its number is asked for before anything is concluded."""
+    assert repository.github_id is not None
+    if planning.fetch_by_id(client, repository.github_id):
+        planned.notes.append(f"{repository.url}: GitHub denied it once; the next run asks again")
+        return
+    is_missing = raw.record_missing(connection, repository.repository_id, now)
+    planned.notes.append(
+        f"{repository.url}: "
+        + (
+            "missing on GitHub; its rows are kept"
+            if is_missing
+            else "not found; it counts as missing if it still is in an hour"
+        )
+    )
+
+
+def _detailed(
+    client: GithubClient,
+    asked: Sequence[tuple[KnownRepository, RepositoryFacts]],
+    settings: GithubScraperSettings,
+    now: datetime,
+) -> Iterator[tuple[KnownRepository, RepositoryFacts]]:
+    """Add topics and languages to those whose own are old: they cost points."""
+    oldest = now - timedelta(hours=settings.api.metadata_hours)
+    due = [
+        facts.node_id
+        for repository, facts in asked
+        if settings.api.path != "rest"
+        and (repository.metadata_observed_at is None or repository.metadata_observed_at <= oldest)
+    ]
+    details = planning.fetch_details(client, due) if due else {}
+    for repository, facts in asked:
+        topics, languages = details.get(facts.node_id, (facts.topics, facts.languages))
+        yield repository, replace(facts, topics=topics, languages=languages)
+
+
+def resolve_accounts(
+    connection: psycopg.Connection,
+    client: GithubClient,
+    settings: GithubScraperSettings,
+    now: datetime,
+) -> tuple[int, int]:
+    """Find the GitHub account of every e-mail that is new, and merge the contributors that are
+    one person. Returns the e-mails looked up and the identities that moved."""
+    pending = raw.pending_emails(connection, now - timedelta(days=settings.api.email_recheck_days))
+    for node_id, group in groupby(pending, key=lambda each: each.node_id):
+        emails = list(group)
+        lookups = [each.lookup for each in emails]
+        found = (
+            planning.fetch_accounts_over_rest(client, emails[0].name_with_owner, lookups)
+            if settings.api.path == "rest"
+            else planning.fetch_accounts(client, node_id, lookups)
+        )
+        raw.save_accounts(connection, found, now)
+    return len(pending), raw.merge_accounts(connection)
 
 
 def sync_repository(

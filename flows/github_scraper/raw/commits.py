@@ -1,17 +1,15 @@
-"""Writes this domain's raw tables: one transaction per repository, so that a killed load leaves
+"""Commits and their contributors: one transaction per repository, so that a killed load leaves
 nothing behind and readers see a sync whole or not at all."""
 
-from collections.abc import Collection, Iterable
-from dataclasses import replace
-from importlib.resources import files
+from collections.abc import Iterable
 
 import psycopg
 import psycopg.sql
-from psycopg.types.json import Jsonb
 
+from flows.github_scraper.raw.stage import copy_commits
+from flows.github_scraper.raw.walks import drop_walk
 from flows.github_scraper.records import (
     Commit,
-    CommitPage,
     Head,
     IncompleteWalkError,
     LoadCounts,
@@ -19,12 +17,10 @@ from flows.github_scraper.records import (
     Walk,
     WalkState,
 )
-from flows.github_scraper.rules import coauthors, commit_dates, identify, repository_path_name
 
-# Both are taken inside transactions: the first while tables are created, the second from the
-# moment a load touches rows that repositories share until it commits. Loads therefore commit in
-# the order of their `updated_at`, which lets incremental models use it as an exact watermark.
-SCHEMA_LOCK = 7_310_001
+# Taken inside a transaction, from the moment a load touches rows that repositories share until
+# it commits. Loads therefore commit in the order of their `updated_at`, which lets incremental
+# models use it as an exact watermark.
 MERGE_LOCK = 7_310_002
 
 STAGE = """
@@ -46,13 +42,27 @@ MERGE_CONTRIBUTORS = """
 insert into public.contributors as known
     (identity_key, username, email, account_id, profile_url, created_at, updated_at)
 select distinct on (identity_key)
-    identity_key, username, email, account_id, 'https://github.com/' || username,
-    %(now)s, %(now)s
+    identity_key,
+    case when not is_taken then username end,
+    email,
+    account_id,
+    case when not is_taken then 'https://github.com/' || username end,
+    %(now)s,
+    %(now)s
 from (
     select identity_key, username, email, account_id from stage_commits
     union all
     select identity_key, username, email, account_id from stage_coauthors
 ) as identities
+cross join lateral (
+    -- Of an account known by its e-mail so far; the merge of accounts settles who has the login.
+    select exists (
+        select 1 from public.contributors as other
+        where
+            lower(other.username) = identities.username
+            and other.identity_key <> identities.identity_key
+    ) as is_taken
+) as checked
 order by identity_key asc, account_id asc nulls last
 on conflict (identity_key) do update
 set account_id = excluded.account_id
@@ -231,32 +241,6 @@ from named
 where contributors.id = named.id and contributors.display_name is distinct from named.name
 """
 
-COUNT_CONTRIBUTIONS = """
-insert into public.repository_contributors as counted
-    (repository_id, contributor_id, commit_count, created_at, updated_at)
-select %(repository_id)s, contributor_id, count(*), %(now)s, %(now)s
-from public.commits
-where repository_id = %(repository_id)s and orphaned_at is null
-group by contributor_id
-on conflict (repository_id, contributor_id) do update
-set commit_count = excluded.commit_count, updated_at = excluded.updated_at
-where counted.commit_count <> excluded.commit_count
-"""
-
-DROP_CONTRIBUTIONS = """
-delete from public.repository_contributors
-where
-    repository_id = %(repository_id)s
-    and not exists (
-        select 1
-        from public.commits
-        where
-            commits.repository_id = repository_contributors.repository_id
-            and commits.contributor_id = repository_contributors.contributor_id
-            and commits.orphaned_at is null
-    )
-"""
-
 ADVANCE_HEAD = """
 insert into public.repository_heads
     (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, observed_at)
@@ -270,90 +254,6 @@ set
     shallow_boundary = excluded.shallow_boundary,
     observed_at = excluded.observed_at
 """
-
-
-def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing."""
-    statements = files("flows.github_scraper").joinpath("schema.sql").read_text()
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
-
-
-def register_repository(connection: psycopg.Connection, url: str) -> int:
-    """The id of a repository, known from now on."""
-    known = connection.execute("select id from public.repositories where url = %s", (url,))
-    if (row := known.fetchone()) is None:
-        row = connection.execute(
-            """
-            insert into public.repositories (url, path_name) values (%s, %s)
-            on conflict (url) do update set url = excluded.url
-            returning id
-            """,
-            (url, repository_path_name(url)),
-        ).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def known_urls(connection: psycopg.Connection) -> list[str]:
-    """Repositories that a run without a list of its own looks after.
-
-    One that never loaded and failed for good, such as a mistyped address, is not among them.
-    """
-    rows = connection.execute(
-        """
-        select url from public.repositories
-        where last_processed_at is not null or state <> 'failed'
-        order by id
-        """
-    )
-    return [row[0] for row in rows]
-
-
-def record_failure(
-    connection: psycopg.Connection, url: str, message: str, *, is_permanent: bool
-) -> None:
-    """Keep why a repository did not load; after a passing trouble it waits for the next run."""
-    connection.execute(
-        """
-        update public.repositories
-        set state = %s, error_message = %s, last_attempt_at = now(), updated_at = now()
-        where url = %s
-        """,
-        ("failed" if is_permanent else "pending", message, url),
-    )
-
-
-def record_start(connection: psycopg.Connection, repository_id: int) -> None:
-    connection.execute(
-        """
-        update public.repositories
-        set state = 'in_progress', last_attempt_at = now(), updated_at = now()
-        where id = %s
-        """,
-        (repository_id,),
-    )
-
-
-def record_success(
-    connection: psycopg.Connection, repository_id: int, *, is_empty: bool, changed: bool
-) -> None:
-    """Mark a repository as up to date; ``updated_at`` moves only with its rows."""
-    connection.execute(
-        """
-        update public.repositories
-        set
-            state = 'completed',
-            error_message = null,
-            is_empty = %(is_empty)s,
-            last_attempt_at = now(),
-            last_processed_at = now(),
-            updated_at = case when %(changed)s then now() else updated_at end
-        where id = %(repository_id)s
-        """,
-        {"repository_id": repository_id, "is_empty": is_empty, "changed": changed},
-    )
 
 
 def lock_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
@@ -392,7 +292,7 @@ def load_walk(
         IncompleteWalkError: the stream gave another number of commits than the graph has.
     """
     connection.execute(STAGE)
-    staged = _copy_commits(connection, "stage_commits", repository_id, commits)
+    staged = copy_commits(connection, "stage_commits", repository_id, commits)
     if staged != expected_commits:
         raise IncompleteWalkError(
             f"Loading {url}",
@@ -406,146 +306,6 @@ def load_walk(
     orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
     _finish(connection, parameters, head)
     return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
-
-
-def read_walk(connection: psycopg.Connection, repository_id: int) -> WalkState | None:
-    """The walk over the API that has begun and is not loaded yet."""
-    row = connection.execute(
-        """
-        select
-            walk, source, ref, head_hash, mailmap_hash, base_hash, mailmap, expected,
-            is_rewritten, position, pages, is_complete
-        from github_api.walks
-        where repository_id = %s
-        """,
-        (repository_id,),
-    ).fetchone()
-    if row is None:
-        return None
-    walk, source, ref, head_hash, mailmap_hash, *rest = row
-    return WalkState(Walk(walk), Source(source), Head(ref, head_hash, mailmap_hash), *rest)
-
-
-def start_walk(connection: psycopg.Connection, repository_id: int, state: WalkState) -> None:
-    """Begin a walk; what an earlier one left is dropped."""
-    with connection.transaction():
-        drop_walk(connection, repository_id)
-        connection.execute(
-            """
-            insert into github_api.walks (
-                repository_id, walk, source, ref, head_hash, mailmap_hash, mailmap, base_hash,
-                expected, is_rewritten, started_at, updated_at
-            )
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
-            """,
-            (
-                repository_id, state.walk.value, state.source.value, state.head.ref,
-                state.head.head_hash, state.head.mailmap_hash, state.mailmap.replace("\0", ""),
-                state.base_hash, state.expected, state.is_rewritten,
-            ),
-        )  # fmt: skip
-
-
-def save_page(
-    connection: psycopg.Connection, repository_id: int, state: WalkState, page: CommitPage
-) -> WalkState:
-    """Keep one page and where the next begins, in one transaction: a page is never lost, and
-    only one that was under way is fetched again."""
-    advanced = replace(
-        state,
-        position=page.position,
-        pages=state.pages + 1,
-        is_complete=page.position is None,
-    )
-    with connection.transaction():
-        _copy_commits(connection, "github_api.walk_commits", repository_id, page.commits)
-        connection.execute(
-            """
-            update github_api.walks
-            set
-                position = %s, pages = %s, is_complete = %s, updated_at = clock_timestamp()
-            where repository_id = %s
-            """,
-            (advanced.position, advanced.pages, advanced.is_complete, repository_id),
-        )
-    return advanced
-
-
-def close_walk(connection: psycopg.Connection, repository_id: int, state: WalkState) -> WalkState:
-    """Mark a walk as complete although GitHub has more pages: nothing unseen is left."""
-    connection.execute(
-        "update github_api.walks set is_complete = true where repository_id = %s",
-        (repository_id,),
-    )
-    return replace(state, is_complete=True)
-
-
-def drop_walk(connection: psycopg.Connection, repository_id: int) -> None:
-    for table in ("walk_commits", "walks"):
-        connection.execute(
-            psycopg.sql.SQL("delete from github_api.{} where repository_id = %s").format(
-                psycopg.sql.Identifier(table)
-            ),
-            (repository_id,),
-        )
-
-
-def frontier(connection: psycopg.Connection, repository_id: int) -> tuple[set[str], set[str]]:
-    """The commits of a begun walk, and their parents that are neither in it nor loaded."""
-    seen = connection.execute(
-        "select commit_hash from github_api.walk_commits where repository_id = %s",
-        (repository_id,),
-    )
-    return {row[0] for row in seen}, set(_unseen_parents(connection, repository_id))
-
-
-def loaded_among(
-    connection: psycopg.Connection, repository_id: int, hashes: Collection[str]
-) -> set[str]:
-    """Those of the given commits that are loaded already."""
-    rows = connection.execute(
-        "select commit_hash from public.commits where repository_id = %s and commit_hash = any(%s)",
-        (repository_id, list(hashes)),
-    )
-    return {row[0] for row in rows}
-
-
-def walked(connection: psycopg.Connection, repository_id: int) -> tuple[int, int]:
-    """How many commits a walk has, and how many of their parents are neither in it nor loaded."""
-    row = connection.execute(
-        "select count(distinct commit_hash) from github_api.walk_commits where repository_id = %s",
-        (repository_id,),
-    ).fetchone()
-    assert row is not None
-    return int(row[0]), len(_unseen_parents(connection, repository_id))
-
-
-def _unseen_parents(connection: psycopg.Connection, repository_id: int) -> list[str]:
-    rows = connection.execute(
-        """
-        select distinct parent.commit_hash
-        from github_api.walk_commits as walked
-        cross join lateral unnest(walked.parent_hashes) as parent (commit_hash)
-        where
-            walked.repository_id = %(repository_id)s
-            and not exists (
-                select 1
-                from github_api.walk_commits as other
-                where
-                    other.repository_id = %(repository_id)s
-                    and other.commit_hash = parent.commit_hash
-            )
-            and not exists (
-                select 1
-                from public.commits
-                where
-                    commits.repository_id = %(repository_id)s
-                    and commits.commit_hash = parent.commit_hash
-            )
-        """,
-        {"repository_id": repository_id},
-    )
-    return [row[0] for row in rows]
 
 
 def load_api_walk(
@@ -594,8 +354,9 @@ def _merge(
 
 def _finish(connection: psycopg.Connection, parameters: dict[str, object], head: Head) -> None:
     connection.execute(NAME_CONTRIBUTORS, parameters)
-    connection.execute(COUNT_CONTRIBUTIONS, parameters)
-    connection.execute(DROP_CONTRIBUTIONS, parameters)
+    connection.execute(
+        "select public.recount_contributions(array[%(repository_id)s]::bigint[])", parameters
+    )
     connection.execute(
         ADVANCE_HEAD,
         parameters
@@ -612,65 +373,3 @@ def _orphaning(walk: Walk, head: Head) -> str:
     """A shallow clone cannot tell an orphan from a commit below its boundary."""
     is_complete = walk is Walk.FULL and not head.shallow_boundary
     return ORPHAN_UNSEEN if is_complete else ORPHAN_LISTED
-
-
-def _copy_commits(
-    connection: psycopg.Connection, table: str, repository_id: int, commits: Iterable[Commit]
-) -> int:
-    staged = 0
-    target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
-    with connection.cursor().copy(target) as copy:
-        for commit in commits:
-            copy.write_row((repository_id, *_stage_row(commit)))
-            staged += 1
-    return staged
-
-
-def _stage_row(commit: Commit) -> tuple[object, ...]:
-    author, committer, counts = commit.author, commit.committer, commit.line_counts
-    identity = identify(author.name_mapped, author.email_mapped)
-    dates = commit_dates(author, committer)
-    people = [
-        {
-            "position": position,
-            "identity_key": person.key,
-            "username": person.username,
-            "email": person.email,
-            "account_id": person.account_id,
-            "name_given": name,
-            "email_given": email,
-        }
-        for position, (name, email) in enumerate(coauthors(commit.message), start=1)
-        for person in (identify(name, email),)
-    ]
-    return (
-        commit.commit_hash,
-        list(commit.parent_hashes),
-        identity.key,
-        identity.username,
-        identity.email,
-        identity.account_id,
-        dates.commit_date,
-        dates.committed_at,
-        author.epoch_seconds,
-        author.utc_offset,
-        committer.epoch_seconds,
-        committer.utc_offset,
-        dates.is_clamped,
-        author.name,
-        author.email,
-        author.name_mapped,
-        author.email_mapped,
-        committer.name,
-        committer.email,
-        committer.name_mapped,
-        committer.email_mapped,
-        commit.message,
-        commit.is_encoding_valid,
-        counts and counts.lines_added,
-        counts and counts.lines_deleted,
-        counts and counts.files_changed,
-        counts and counts.binary_files_changed,
-        commit.stats_error,
-        Jsonb(people) if people else None,
-    )
