@@ -15,6 +15,8 @@ class Kind(Enum):
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
+    WEBHOOK = "custom-webhook"
+    EMAIL = "slack-webhook"
 
     @property
     def block_type(self) -> str:
@@ -117,6 +119,53 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "COPILOT_TOKEN",
             "Copilot usage reports of the organization",
+            is_required=False,
+        ),
+    ),
+    "alerts": (
+        BlockNeed(
+            "alerts-webhook",
+            Kind.WEBHOOK,
+            "ALERTS_WEBHOOK_URL",
+            'where alerts are posted as {"text": ...}, as Slack, Mattermost and others take them',
+            is_required=False,
+        ),
+        BlockNeed(
+            "alerts-email",
+            Kind.EMAIL,
+            "ALERTS_EMAIL_URL",
+            "mail server and addresses, as mailtos://user:password@host:port?from=...&to=...",
+            is_required=False,
+        ),
+    ),
+    "webhooks": (
+        BlockNeed(
+            "webhooks-postgres",
+            Kind.POSTGRES,
+            "WEBHOOKS_DATABASE_URL",
+            "the inbox of the webhook receiver; domains read it",
+            fallback="DATABASE_URL",
+        ),
+        *(
+            BlockNeed(
+                f"webhooks-{source}-secrets",
+                Kind.SECRET,
+                f"WEBHOOKS_{source.upper().replace('-', '_')}_SECRETS",
+                f"secrets that {sender}: a JSON list or one a line, all of them active",
+                is_required=False,
+            )
+            for source, sender in (
+                ("github", "GitHub signs with"),
+                ("scout", "senders to Scout sign with or show"),
+                ("quality-compass", "senders to Quality Compass sign with or show"),
+                ("agent-analytics", "OpenTelemetry exporters show"),
+            )
+        ),
+        BlockNeed(
+            "webhooks-github-token",
+            Kind.SECRET,
+            "WEBHOOKS_GITHUB_TOKEN",
+            "lists the deliveries of GitHub's hooks and asks for those that are missing",
             is_required=False,
         ),
     ),

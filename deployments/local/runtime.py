@@ -219,7 +219,7 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
         steps.append(("registering blocks", ["blocks", "register", *slugs], secrets))
     if applied.get("deployments") != deployments or not _has_deployments(api, domains):
         say("Applying deployments")
-        steps.append(("applying deployments", ["prefect", "--no-prompt", "deploy", "--all"], {}))
+        steps.append(("applying deployments", ["deployments.apply"], {}))
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(_run_module, runtime, *step) for step in steps]:
             done.result()
@@ -292,14 +292,18 @@ def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, s
 
 
 def _deployment_sources(environment: Mapping[str, str]) -> str:
-    """What decides the content of the deployments: the file, and the signatures of the flows."""
-    flows = PROJECT_ROOT / "flows"
+    """What decides the content of the deployments: the files, and the signatures of the flows."""
+    flows, deployments = PROJECT_ROOT / "flows", PROJECT_ROOT / "deployments"
     sources = [
         PROJECT_ROOT / "prefect.yaml",
+        deployments / "limits.yaml",
+        *deployments.glob("automations/*.yaml"),
+        *deployments.glob("work_pools/*.json"),
         *flows.glob("*/flow.py"),
+        *flows.glob("*/flow/*.py"),
         *flows.glob("*/settings.py"),
+        *flows.glob("_shared/orchestration/*.py"),
     ]
-    sources += flows.glob("_shared/orchestration/*.py")
     texts = [path.read_text() for path in sorted(sources)]
     return "\0".join(
         [environment["PREFECT_WORK_POOL"], environment["PREFECT_SCHEDULES_ACTIVE"], *texts]

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,9 +12,14 @@ import psycopg
 from dbt.cli.main import dbtRunner
 from google.cloud import bigquery
 
-from flows.ledgermind.flow import bigquery_client, bigquery_environment, export_table
-from flows.ledgermind.raw.exported import ExportedDataset
-from flows.ledgermind.records import EXPORTED, ExportCounts
+from flows._shared.bigquery_export import (
+    CopyDataset,
+    ExportCounts,
+    export_table,
+    open_snapshot,
+)
+from flows.ledgermind.flow import bigquery_access, bigquery_environment
+from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.settings import BigQuerySettings
 from tests.dbt_projects.warehouse import PROJECTS, environment, postgres_environment
 
@@ -42,25 +47,16 @@ class Warehouses:
 
     def client(self) -> bigquery.Client:
         with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
-            return bigquery_client(self.settings)
+            return bigquery_access(self.settings).client()
 
     def export(self, rows_per_load: int = 50_000) -> dict[str, ExportCounts]:
         """As the flow ledgermind-export does, without Prefect."""
-        dataset = ExportedDataset(self.client(), self.settings.raw_dataset, "US")
-        return {table.name: self.export_one(dataset, table, rows_per_load) for table in EXPORTED}
-
-    def export_one(self, dataset: ExportedDataset, table: Any, rows_per_load: int) -> ExportCounts:
-        from flows.ledgermind import source
-
-        with source.open_snapshot(self.url) as connection:
-            return export_table(
-                connection,
-                dataset,
-                table,
-                excluded=self.settings.excluded_columns,
-                rows_per_load=rows_per_load,
-                lookback=timedelta(hours=24),
-            )
+        dataset = CopyDataset(self.client(), self.settings.raw_dataset, "US")
+        with open_snapshot(self.url) as connection:
+            return {
+                table.name: export_table(connection, dataset, table, rows_per_load=rows_per_load)
+                for table in exported_tables(connection, self.settings.excluded_columns)
+            }
 
     def build(self, target: str, *options: str) -> dict[str, str]:
         """`dbt build`; the status of each node by its name. Fails the test if a node failed."""

@@ -1,0 +1,9 @@
+#!/bin/sh
+# install.sh VENV: a virtual environment of what flows need, each file checked by its hash.
+set -eu
+venv=$1
+here=$(CDPATH='' cd -- "$(dirname -- "$0")" && pwd)
+python3 -m venv --without-pip "$venv"
+python3 -m pip --python "$venv/bin/python" install --no-cache-dir --no-compile --quiet \
+    --disable-pip-version-check --no-deps --only-binary :all: --require-hashes \
+    --requirement "$here/requirements.lock"
