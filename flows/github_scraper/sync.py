@@ -44,11 +44,13 @@ MAX_WALKS = 3
 class Plan:
     """What was found out about one repository before its turn came.
 
-    ``facts`` is None where there is no API: then git finds out everything itself.
+    ``facts`` is None where there is no API: then git finds out everything itself. ``reread``
+    asks for the whole history whatever is loaded already.
     """
 
     repository: KnownRepository
     facts: RepositoryFacts | None = None
+    reread: bool = False
 
     @property
     def url(self) -> str:
@@ -60,6 +62,7 @@ class Planned:
     """The repositories whose turn comes, and what is to be said of the others."""
 
     plans: list[Plan] = field(default_factory=list)
+    unchanged: int = 0
     failed: dict[str, str] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
@@ -75,6 +78,8 @@ def plan_repositories(
     urls: Sequence[str],
     settings: GithubScraperSettings,
     now: datetime,
+    *,
+    reread: bool = False,
 ) -> Planned:
     """Ask GitHub about all repositories at once: a point for a hundred of them.
 
@@ -117,7 +122,20 @@ def plan_repositories(
             continue
         if url != repository.url:
             planned.notes.append(f"{repository.url} is {url} now")
-        planned.plans.append(Plan(replace(repository, url=url), facts))
+        planned.plans.append(Plan(replace(repository, url=url), facts, reread))
+    if not reread:
+        unchanged = raw.record_unchanged(
+            connection,
+            {
+                plan.repository.repository_id: plan.facts.head_hash
+                for plan in planned.plans
+                if plan.facts is not None and plan.facts.head_hash is not None
+            },
+        )
+        planned.unchanged = len(unchanged)
+        planned.plans = [
+            plan for plan in planned.plans if plan.repository.repository_id not in unchanged
+        ]
     return planned
 
 
@@ -210,6 +228,8 @@ def sync_repository(
     settings: GithubScraperSettings,
     cache_dir: Path,
     token: str | None = None,
+    *,
+    reread: bool = False,
 ) -> LoadCounts:
     """Bring one repository's raw rows up to its default branch's head, by git.
 
@@ -226,10 +246,10 @@ def sync_repository(
     )
     with open_mirror(url, cache_dir, limits, token, settings.api.host_url) as mirror:
         try:
-            return _sync_from(mirror, connection, url)
+            return _sync_from(mirror, connection, url, reread)
         except MirrorBrokenError:
             mirror.drop()
-            return _sync_from(mirror, connection, url)
+            return _sync_from(mirror, connection, url, reread)
 
 
 def sync_planned(
@@ -253,11 +273,12 @@ def sync_planned(
         return _empty(connection, plan)
     with _alone(connection, plan):
         counts = LoadCounts(plan.url, Walk.NOTHING)
-        for _ in range(MAX_WALKS):
+        for number in range(MAX_WALKS):
             previous = raw.read_head(connection, repository_id)
-            if previous is not None and previous.head_hash == facts.head_hash:
+            is_reread = plan.reread and number == 0
+            if previous is not None and previous.head_hash == facts.head_hash and not is_reread:
                 break
-            walked = _walk(connection, plan, facts, previous, settings, client)
+            walked = _walk(connection, plan, previous, settings, client, is_reread)
             if walked is None:
                 raw.drop_walk(connection, repository_id)
                 return by_git()
@@ -271,17 +292,18 @@ def sync_planned(
 def _walk(
     connection: psycopg.Connection,
     plan: Plan,
-    facts: RepositoryFacts,
     previous: Head | None,
     settings: GithubScraperSettings,
     client: GithubClient,
+    is_reread: bool,
 ) -> LoadCounts | None:
     """One walk over the API, begun or resumed, and loaded. None where git shall read it."""
-    repository_id = plan.repository.repository_id
+    repository_id, facts = plan.repository.repository_id, plan.facts
+    assert facts is not None
     reader = WalkReader(client, facts, settings.api.page_size)
     state = raw.read_walk(connection, repository_id)
     if state is None or not _may_resume(state, previous):
-        state = _begin(plan, facts, previous, settings, reader)
+        state = _begin(facts, previous, settings, reader, is_reread)
         if state is None:
             return None
         raw.start_walk(connection, repository_id, state)
@@ -299,11 +321,11 @@ def _walk(
 
 
 def _begin(
-    plan: Plan,
     facts: RepositoryFacts,
     previous: Head | None,
     settings: GithubScraperSettings,
     reader: WalkReader,
+    is_reread: bool,
 ) -> WalkState | None:
     """What has to be read, and how. None where git shall."""
 
@@ -312,7 +334,7 @@ def _begin(
             facts, settings.api.path, settings.max_mirror_megabytes, settings.api.few_commits, new
         )
 
-    if previous is None or previous.shallow_boundary:
+    if previous is None or previous.shallow_boundary or is_reread:
         chosen = source(None)
         if chosen is Source.GIT:
             return None
@@ -412,7 +434,9 @@ def _alone(connection: psycopg.Connection, plan: Plan) -> Iterator[None]:
             connection.execute("select pg_advisory_unlock(%s::int, %s::int)", key)
 
 
-def _sync_from(mirror: Mirror, connection: psycopg.Connection, url: str) -> LoadCounts:
+def _sync_from(
+    mirror: Mirror, connection: psycopg.Connection, url: str, reread: bool
+) -> LoadCounts:
     head = mirror.fetch()
     repository_id = raw.register_repository(connection, url)
     if head is None:
@@ -426,7 +450,7 @@ def _sync_from(mirror: Mirror, connection: psycopg.Connection, url: str) -> Load
     with connection.transaction():
         previous = raw.lock_head(connection, repository_id)
         is_known = previous is not None and mirror.has_commit(previous.head_hash)
-        walk = plan_walk(previous, head, is_known)
+        walk = Walk.FULL if reread else plan_walk(previous, head, is_known)
         counts = LoadCounts(url, walk)
         if walk is not Walk.NOTHING:
             orphans = mirror.read_orphans(head, previous) if previous and is_known else ()

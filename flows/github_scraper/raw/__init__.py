@@ -12,6 +12,7 @@ from flows.github_scraper.raw.repositories import (
     record_missing,
     record_start,
     record_success,
+    record_unchanged,
     register_repository,
 )
 from flows.github_scraper.raw.walks import (
@@ -46,6 +47,7 @@ __all__ = [
     "record_missing",
     "record_start",
     "record_success",
+    "record_unchanged",
     "register_repository",
     "save_accounts",
     "save_page",

@@ -1,6 +1,6 @@
 """Repositories: their addresses, states, names over time, and what GitHub says of them."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 
@@ -107,6 +107,29 @@ def record_success(
         """,
         {"repository_id": repository_id, "is_empty": is_empty, "changed": changed},
     )
+
+
+def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -> set[int]:
+    """Mark those repositories as up to date whose loaded head is the given one; returns them."""
+    rows = connection.execute(
+        """
+        update public.repositories
+        set
+            state = 'completed',
+            error_message = null,
+            last_attempt_at = now(),
+            last_processed_at = now()
+        from unnest(%s::bigint[], %s::text[]) as asked (repository_id, head_hash)
+        inner join public.repository_heads
+            on
+                repository_heads.repository_id = asked.repository_id
+                and repository_heads.head_hash = asked.head_hash
+        where repositories.id = asked.repository_id
+        returning repositories.id
+        """,
+        (list(heads), list(heads.values())),
+    )
+    return {row[0] for row in rows}
 
 
 def find_repositories(connection: psycopg.Connection, urls: Sequence[str]) -> list[KnownRepository]:

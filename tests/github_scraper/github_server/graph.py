@@ -250,14 +250,16 @@ def actor_view(repository: Repository, actor: Actor) -> dict[str, Any]:
         "email": actor.email,
         "date": actor.iso(),
         # GitHub's type here is User: a bot's commits have none.
-        "user": (user
-        and user.kind == "User"
-        and {
-            "__typename": "User",
-            "id": f"U_{user.database_id}",
-            "login": user.login,
-            "databaseId": user.database_id,
-        })
+        "user": (
+            user
+            and user.kind == "User"
+            and {
+                "__typename": "User",
+                "id": f"U_{user.database_id}",
+                "login": user.login,
+                "databaseId": user.database_id,
+            }
+        )
         or None,
     }
 
