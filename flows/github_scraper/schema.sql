@@ -158,7 +158,6 @@ create table if not exists public.repository_metadata (
     default_branch text,
     pushed_at timestamptz,
     details_observed_at timestamptz,
-    observed_at timestamptz not null,
     updated_at timestamptz not null
 );
 

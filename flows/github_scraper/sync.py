@@ -114,7 +114,12 @@ def plan_repositories(
         if repository.repository_id == 0:
             repository = replace(repository, repository_id=raw.register_repository(connection, url))
         asked[repository.repository_id] = (repository, answer)
+    stored = raw.recorded(connection, asked)
     for repository, facts in _detailed(client, list(asked.values()), settings, now):
+        is_stored = stored.get(repository.repository_id) == raw.fingerprint(facts)
+        if is_stored and facts.topics is None and repository.url in known:
+            planned.plans.append(Plan(repository, facts, reread))
+            continue
         try:
             url = raw.record_facts(connection, repository, facts, settings.api.host_url, now)
         except PermanentError as error:

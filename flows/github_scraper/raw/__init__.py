@@ -6,6 +6,7 @@ from flows.github_scraper.raw.repositories import (
     ensure_schema,
     find_by_github_id,
     find_repositories,
+    fingerprint,
     known_urls,
     record_facts,
     record_failure,
@@ -13,6 +14,7 @@ from flows.github_scraper.raw.repositories import (
     record_start,
     record_success,
     record_unchanged,
+    recorded,
     register_repository,
 )
 from flows.github_scraper.raw.walks import (
@@ -32,6 +34,7 @@ __all__ = [
     "ensure_schema",
     "find_by_github_id",
     "find_repositories",
+    "fingerprint",
     "frontier",
     "known_urls",
     "load_api_walk",
@@ -48,6 +51,7 @@ __all__ = [
     "record_start",
     "record_success",
     "record_unchanged",
+    "recorded",
     "register_repository",
     "save_accounts",
     "save_page",

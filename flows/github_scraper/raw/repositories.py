@@ -1,6 +1,6 @@
 """Repositories: their addresses, states, names over time, and what GitHub says of them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
 from importlib.resources import files
 
@@ -145,6 +145,50 @@ def find_by_github_id(connection: psycopg.Connection, github_id: int) -> KnownRe
     return None if row is None else KnownRepository(*row)
 
 
+def recorded(
+    connection: psycopg.Connection, repositories: Collection[int]
+) -> dict[int, tuple[object, ...]]:
+    """What is stored of repositories that GitHub shows, to be held against ``fingerprint``."""
+    rows = connection.execute(
+        """
+        select
+            repositories.id, github_id, node_id, name_with_owner, description, stars, forks,
+            licence, primary_language, is_archived, is_fork, is_private, disk_kilobytes,
+            default_branch, pushed_at
+        from public.repositories
+        inner join public.repository_metadata
+            on repository_metadata.repository_id = repositories.id
+        where repositories.id = any(%s) and missing_first_seen_at is null
+        """,
+        (list(repositories),),
+    )
+    return {row[0]: row[1:] for row in rows}
+
+
+def fingerprint(facts: RepositoryFacts) -> tuple[object, ...]:
+    """What of the facts would have to be written, topics and languages apart."""
+    return (
+        facts.account_repository_id,
+        facts.node_id,
+        facts.name_with_owner,
+        _storable(facts.description),
+        facts.stars,
+        facts.forks,
+        facts.licence,
+        facts.primary_language,
+        facts.is_archived,
+        facts.is_fork,
+        facts.is_private,
+        facts.disk_kilobytes,
+        facts.ref and facts.ref.removeprefix("refs/heads/"),
+        facts.pushed_at,
+    )
+
+
+def _storable(text: str | None) -> str | None:
+    return text and text.replace("\0", "")
+
+
 def record_facts(
     connection: psycopg.Connection,
     repository: KnownRepository,
@@ -237,14 +281,14 @@ def _record_metadata(
         insert into public.repository_metadata as known (
             repository_id, name_with_owner, description, stars, forks, licence,
             primary_language, topics, languages, is_archived, is_fork, is_private,
-            disk_kilobytes, default_branch, pushed_at, details_observed_at, observed_at, updated_at
+            disk_kilobytes, default_branch, pushed_at, details_observed_at, updated_at
         )
         values (
             %(id)s, %(name)s, %(description)s, %(stars)s, %(forks)s, %(licence)s,
             %(primary_language)s, %(topics)s, %(languages)s, %(is_archived)s, %(is_fork)s,
             %(is_private)s, %(disk_kilobytes)s, %(default_branch)s, %(pushed_at)s,
             case when %(topics)s::text[] is not null then %(now)s::timestamptz end,
-            %(now)s, %(now)s
+            %(now)s
         )
         on conflict (repository_id) do update
         set
@@ -264,7 +308,6 @@ def _record_metadata(
             pushed_at = excluded.pushed_at,
             details_observed_at
             = coalesce(excluded.details_observed_at, known.details_observed_at),
-            observed_at = excluded.observed_at,
             updated_at = case
                 when (
                     known.name_with_owner, known.description, known.stars, known.forks,
@@ -284,7 +327,7 @@ def _record_metadata(
         {
             "id": repository_id,
             "name": facts.name_with_owner,
-            "description": facts.description and facts.description.replace("\0", ""),
+            "description": _storable(facts.description),
             "stars": facts.stars,
             "forks": facts.forks,
             "licence": facts.licence,
