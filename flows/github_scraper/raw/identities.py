@@ -196,11 +196,19 @@ APPLY = (
 NAME_ROOTS = (
     """
     update public.contributors
-    set username = null, profile_url = null, updated_at = %(now)s
+    set
+        username = null,
+        profile_url = null,
+        account_type = null,
+        account_id = case
+            when contributors.identity_key like 'login:%%' then contributors.account_id
+        end,
+        updated_at = %(now)s
     from desired
     where
-        contributors.id <> desired.root_id
-        and lower(contributors.username) = lower(desired.login)
+        contributors.id = desired.id
+        and desired.id <> desired.root_id
+        and coalesce(contributors.username, contributors.account_type) is not null
     """,
     """
     update public.contributors

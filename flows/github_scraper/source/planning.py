@@ -37,7 +37,14 @@ def fetch_new(
 ) -> dict[str, RepositoryFacts | PlatformError]:
     """Repositories by owner and name; for those that GitHub does not show, what it said."""
     found: dict[str, RepositoryFacts | PlatformError] = {}
-    for batch in _batches(urls, queries.REPOSITORIES_PER_QUERY):
+    named: list[str] = []
+    for url in urls:
+        try:
+            owner_and_name(url)
+            named.append(url)
+        except RepositoryNotFoundError as error:
+            found[url] = error
+    for batch in _batches(named, queries.REPOSITORIES_PER_QUERY):
         variables: dict[str, str] = {}
         for number, url in enumerate(batch):
             variables[f"o{number}"], variables[f"n{number}"] = owner_and_name(url)

@@ -34,6 +34,7 @@ PAGE_SIZES = (100, 50, 25, 10, 1)
 # A page that cannot be had twice is asked for in smaller ones.
 TRIES_OF_A_PAGE = 2
 REST_PAGE = 100
+PAGES_BEFORE_GROWING = 8
 # GitHub lists no more files of a commit than this.
 MAX_FILES = 3_000
 
@@ -51,6 +52,7 @@ class WalkReader:
         self._sizes = [size for size in PAGE_SIZES if size < page_size]
         self._sizes.insert(0, page_size)
         self._step = 0
+        self._good_pages = 0
 
     def start(self, source: Source) -> tuple[Head, str, int | None]:
         """The head, the text of its mailmap, and how many commits it reaches (GraphQL only)."""
@@ -106,6 +108,7 @@ class WalkReader:
             except ApiUnavailableError as error:
                 if size > 1:
                     self._step += 1
+                    self._good_pages = 0
                     continue
                 history = self._history(variables, 1, stats=False)
                 commits = [_commit(node, mailmap, str(error)) for node in history["nodes"]]
@@ -121,9 +124,15 @@ class WalkReader:
             else:
                 commits = [_commit(node, mailmap, None) for node in nodes]
             break
-        self._step = max(0, self._step - 1)
+        self._grow_back()
         info = history["pageInfo"]
         return CommitPage(tuple(commits), info["endCursor"] if info["hasNextPage"] else None)
+
+    def _grow_back(self) -> None:
+        self._good_pages += 1
+        if self._step and self._good_pages >= PAGES_BEFORE_GROWING:
+            self._step -= 1
+            self._good_pages = 0
 
     def _history(self, variables: Mapping[str, Any], size: int, *, stats: bool) -> dict[str, Any]:
         answer = self._client.graphql(
