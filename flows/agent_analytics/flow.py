@@ -1,11 +1,9 @@
 """Order, retries and artifacts of agent analytics: load what is new, build, publish."""
 
 import json
-import re
 import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
@@ -36,7 +34,6 @@ from flows.agent_analytics.settings import (
 
 SLUG = "agent_analytics"
 MEGABYTE = 1_000_000
-DAMAGE = re.compile("corrupt|checksum|serialization error|not a valid duckdb", re.IGNORECASE)
 LOOK = (
     "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
     "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
@@ -66,11 +63,11 @@ def load_telemetry(
     """
     files = source.telemetry_files(patterns)
     counts = LoadCounts()
-    with store.connect() as connection, tempfile.TemporaryDirectory() as scratch:
+    with store.connect() as connection, store.scratch() as scratch:
         raw.ensure_schema(connection)
         done = 0
         for parts in _batches(connection, files, batch_bytes):
-            counts += _load_parts(connection, parts, Path(scratch))
+            counts += _load_parts(connection, parts, scratch, batch_bytes)
             done += len(parts)
             if progress:
                 progress.update("telemetry", done, None, counts.rows_new)
@@ -82,63 +79,95 @@ def load_telemetry(
 def _batches(
     connection: duckdb.DuckDBPyConnection, files: Iterable[Path], batch_bytes: int
 ) -> Iterator[list[source.FilePart]]:
+    """Small files together, large ones in pieces: what is loaded at a time has a bound."""
     batch: list[source.FilePart] = []
     size = 0
     for path in files:
         part = source.unread_part(path, raw.read_before(connection, path))
-        if part is None:
-            continue
-        if batch and size + part.end - part.begin > batch_bytes:
-            yield batch
-            batch, size = [], 0
-        batch.append(part)
-        size += part.end - part.begin
+        for piece in source.split(part, batch_bytes) if part else ():
+            if batch and size + piece.end - piece.begin > batch_bytes:
+                yield batch
+                batch, size = [], 0
+            batch.append(piece)
+            size += piece.end - piece.begin
     if batch:
         yield batch
 
 
 def _load_parts(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[source.FilePart], scratch: Path
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
 ) -> LoadCounts:
-    names = ", ".join(part.path.name for part in parts)
-    rejected: list[Rejected] = []
-    lines: dict[source.FilePart, Path] = {}
-    for part in parts:
-        try:
-            lines[part] = source.as_lines(part, scratch)
-        except UnreadableTelemetryError as error:
-            rejected.append(Rejected(str(part.path), error.seen, ""))
+    """One transaction. Lines that are not OTLP are looked for only where a load fails."""
     connection.begin()
     try:
-        counts = raw.load_lines(connection, list(lines.values()), names) if lines else LoadCounts()
-    except duckdb.Error as error:
+        try:
+            counts = _load_files(connection, parts, scratch, batch_bytes, _load_whole)
+        except (duckdb.Error, UnreadableTelemetryError) as error:
+            connection.rollback()
+            if raw.is_damage(error):
+                raise _damaged(error) from error
+            connection.begin()
+            counts = _load_files(connection, parts, scratch, batch_bytes, _load_good_lines)
+        for part in parts:
+            raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+    except BaseException:
         connection.rollback()
-        if DAMAGE.search(str(error)) and not isinstance(error, duckdb.InvalidInputException):
-            raise _damaged(error) from error
-        connection.begin()
-        counts, found = _load_good_lines(connection, lines, scratch)
-        rejected += found
-    counts += LoadCounts(rejected=raw.reject(connection, rejected))
-    for part in parts:
-        raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+        raise
     connection.commit()
-    for path in scratch.iterdir():
-        path.unlink()
+    return counts
+
+
+def _load_files(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+    load: Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts],
+) -> LoadCounts:
+    counts = LoadCounts()
+    files: list[source.LineFile] = []
+    size = 0
+    for part in parts:
+        for found in source.line_files(part, scratch, batch_bytes):
+            if isinstance(found, Rejected):
+                counts += LoadCounts(rejected=raw.reject(connection, [found]))
+                continue
+            more = found.path.stat().st_size
+            if files and size + more > batch_bytes:
+                counts += load(connection, files, scratch)
+                files, size = [], 0
+            files.append(found)
+            size += more
+    if files:
+        counts += load(connection, files, scratch)
+    return counts
+
+
+def _load_whole(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    counts = raw.load_lines(connection, [file.path for file in files], name)
+    for file in files:
+        if file.path.parent == scratch:
+            file.path.unlink()
     return counts
 
 
 def _load_good_lines(
-    connection: duckdb.DuckDBPyConnection, lines: dict[source.FilePart, Path], scratch: Path
-) -> tuple[LoadCounts, list[Rejected]]:
-    """Each file by itself, line by line: slow, and only for a batch that does not load whole."""
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    """Line by line: slow, and only for a batch that does not load whole."""
     counts = LoadCounts()
-    rejected: list[Rejected] = []
-    for part, path in lines.items():
-        good, found = source.good_lines(path, str(part.path), scratch)
-        rejected += found
-        if good.stat().st_size:
-            counts += raw.load_lines(connection, [good], part.path.name)
-    return counts, rejected
+    for file in files:
+        good, rejected = source.good_lines(file, scratch)
+        counts += LoadCounts(rejected=raw.reject(connection, rejected))
+        if good.path.stat().st_size:
+            counts += _load_whole(connection, [good], scratch)
+    return counts
 
 
 def _damaged(error: Exception) -> StoreDamagedError:

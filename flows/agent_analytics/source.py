@@ -9,7 +9,7 @@ import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -27,11 +27,11 @@ from flows.agent_analytics.records import (
     UnreadableTelemetryError,
 )
 from flows.agent_analytics.rules import (
+    canonical_json,
     canonical_line,
     commit_of,
     copilot_day,
     legacy_copilot_day,
-    rejection,
 )
 
 LINES = (".json", ".jsonl", ".ndjson")
@@ -62,9 +62,13 @@ class FilePart:
     start_hash: str
     modified_ns: int
 
-    @property
-    def is_whole(self) -> bool:
-        return self.begin == 0 and self.end == self.path.stat().st_size
+
+@dataclass(frozen=True)
+class LineFile:
+    """A file of OTLP JSON lines, and the name that a message gives it."""
+
+    path: Path
+    name: str
 
 
 def telemetry_files(patterns: Iterable[str]) -> list[Path]:
@@ -130,46 +134,88 @@ def _after_last_newline(path: Path, begin: int, size: int) -> int:
     return begin
 
 
-def as_lines(part: FilePart, folder: Path) -> Path:
-    """A file of OTLP JSON lines with the content of the part: the file itself where it is that.
+def split(part: FilePart, size: int) -> Iterator[FilePart]:
+    """The part in pieces of whole lines of about this many bytes, so that each can be one load."""
+    if not part.path.name.endswith(LINES):
+        yield part
+        return
+    begin = part.begin
+    with part.path.open("rb") as file:
+        while part.end - begin > size:
+            file.seek(begin + size)
+            file.readline()
+            end = min(file.tell(), part.end)
+            yield replace(part, begin=begin, end=end)
+            begin = end
+    if begin < part.end:
+        yield replace(part, begin=begin)
 
-    Raises:
-        UnreadableTelemetryError: a protobuf file that is none.
+
+def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    """Files of OTLP JSON lines with the content of the part, each of about this many bytes.
+
+    The file itself where it is one already. What cannot be read is told instead.
     """
     plain = part.path.name.removesuffix(".gz")
     if plain.endswith(PROTOBUF):
-        target = _scratch(part, folder)
-        target.write_text(_protobuf_line(part.path) + "\n", encoding="utf-8")
-        return target
-    if part.is_whole:
-        return part.path
-    target = _scratch(part, folder)
-    with part.path.open("rb") as source, target.open("wb") as copy:
-        source.seek(part.begin)
-        left = part.end - part.begin
-        while left > 0 and (block := source.read(min(COPY_BYTES, left))):
-            copy.write(block)
-            left -= len(block)
-    return target
-
-
-def good_lines(path: Path, name: str, folder: Path) -> tuple[Path, list[Rejected]]:
-    """A copy of a file of lines without those that are not OTLP, and why each was left out."""
-    target = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.good.jsonl"
-    rejected = []
-    with target.open("wb") as copy:
         try:
-            with _opened(path) as lines:
-                for number, line in enumerate(lines, 1):
-                    if not line.strip():
-                        continue
-                    if reason := rejection(line):
-                        excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
-                        rejected.append(Rejected(name, reason, f"line {number}: {excerpt}"))
-                    else:
-                        copy.write(line.rstrip(b"\n") + b"\n")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            rejected.append(Rejected(name, f"the gzip stream is broken: {error}", ""))
+            line = _protobuf_line(part.path)
+        except UnreadableTelemetryError as error:
+            yield Rejected(str(part.path), error.seen, "")
+            return
+        target = _scratch(part, folder)
+        target.path.write_text(f"{line}\n", encoding="utf-8")
+        yield target
+    elif part.path.name.endswith(".gz"):
+        yield from _inflated_files(part, folder, size)
+    elif part.begin == 0 and part.end == part.path.stat().st_size:
+        yield LineFile(part.path, str(part.path))
+    else:
+        target = _scratch(part, folder)
+        with part.path.open("rb") as source, target.path.open("wb") as copy:
+            source.seek(part.begin)
+            left = part.end - part.begin
+            while left > 0 and (block := source.read(min(COPY_BYTES, left))):
+                copy.write(block)
+                left -= len(block)
+        yield target
+
+
+def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    begin = 0
+    with gzip.open(part.path, "rb") as source:
+        while True:
+            target = _scratch(replace(part, begin=begin), folder)
+            broken = ""
+            with target.path.open("wb") as copy:
+                try:
+                    while copy.tell() < size and (line := source.readline()):
+                        copy.write(line)
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    broken = str(error)
+                written = copy.tell()
+            if written:
+                yield target
+            if broken:
+                yield Rejected(str(part.path), f"the gzip stream is broken: {broken}", "")
+            if broken or written < size:
+                return
+            begin += written
+
+
+def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
+    """The file without the lines that are not OTLP, and why each was left out."""
+    target = LineFile(folder / f"good-{file.path.name}", file.name)
+    rejected = []
+    with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                copy.write(f"{canonical_json(line)}\n")
+            except UnreadableTelemetryError as error:
+                excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
+                rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
     return target, rejected
 
 
@@ -179,9 +225,9 @@ def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     return path.open("rb")
 
 
-def _scratch(part: FilePart, folder: Path) -> Path:
-    name = hashlib.sha256(f"{part.path}:{part.begin}".encode()).hexdigest()[:16]
-    return folder / f"{name}.jsonl"
+def _scratch(part: FilePart, folder: Path) -> LineFile:
+    name = f"{part.path} from byte {part.begin}" if part.begin else str(part.path)
+    return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
 
 
 def _protobuf_line(path: Path) -> str:

@@ -31,7 +31,7 @@ def load(url: str, address: str) -> int:
         raw.ensure_schema(connection)
         for run in source.find_runs(address):
             rows += raw.load_run(
-                connection, run, lambda file: source.FileReader(file, None, 16_000_000)
+                connection, run, lambda file: source.FileReader(file, source.Storage(), 16_000_000)
             ).rows
     return rows
 

@@ -257,7 +257,8 @@ def test_killed_at_any_point_and_run_again_equals_undisturbed(
     for share in (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9):
         connection.execute(
             "truncate public.repositories, public.contributors, public.commits, "
-            "public.commit_coauthors, public.repository_contributors, public.repository_heads"
+            "public.commit_coauthors, public.repository_contributors, public.repository_heads "
+            "cascade"
         )
         mirrors = tmp_path / f"killed-{share}"
         finished, _ = run_loader(database, sample_history.path, mirrors, seconds * share)

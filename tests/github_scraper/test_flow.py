@@ -17,18 +17,13 @@ from prefect.client.schemas.objects import FlowRun, State
 from blocks.registration import register
 from flows.github_scraper.flow import RepositoriesFailedError, refresh
 from flows.github_scraper.settings import GithubScraperSettings
-from tests.github_scraper.histories import History, import_sample
+from tests.github_scraper.histories import History
 
 
 @pytest.fixture
 def settings(prefect_server: str, database: str, tmp_path: Path) -> GithubScraperSettings:
     register(["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": database})
     return GithubScraperSettings(cache_dir=tmp_path / "mirrors")
-
-
-@pytest.fixture
-def small_history(tmp_path: Path) -> History:
-    return import_sample(tmp_path / "small.git", 300, seed=5)
 
 
 def run_of(state: State[None]) -> FlowRun:

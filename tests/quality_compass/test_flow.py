@@ -110,7 +110,7 @@ def test_a_tampered_claim_is_named_by_file_and_line(
     (run,) = source.find_runs(str(run_folder))
     found = {
         (each.file_path, each.line_number, each.field)
-        for each in disagreements(run, QualityCompassSettings())
+        for each in disagreements(run, QualityCompassSettings(), source.Storage())
     }
     assert found == {
         (CLASSIFICATIONS, 1, "severity"),
@@ -122,7 +122,7 @@ def test_a_sample_run_agrees_with_its_recomputation(
     sample_folder: Path,
 ) -> None:
     for run in source.find_runs(str(sample_folder)):
-        assert list(disagreements(run, QualityCompassSettings())) == []
+        assert list(disagreements(run, QualityCompassSettings(), source.Storage())) == []
 
 
 def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_the_old(

@@ -45,13 +45,18 @@
 {%- endmacro %}
 
 {% macro parsed_transactions(payloads) -%}
-    {#- Two steps, so that text is taken out of the payload once: `text_of_payloads` and `parsed`. -#}
+    {#-
+        Three steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
+        and takes a value out of the payload again for every rule that looks at it.
+    -#}
 text_of_payloads as (
 
     select
         id as bronze_id,
         raw_id,
+        raw_data,
         source,
+        source_filename,
         ingested_at,
         jsonb_typeof(raw_data) as payload_type,
         {%- for key in [
@@ -63,6 +68,7 @@ text_of_payloads as (
         {%- endfor %}
         {{ business_day("ingested_at") }} as ingested_on
     from {{ payloads }}
+    offset 0
 
 ),
 
@@ -73,11 +79,10 @@ cast_payloads as (
         {{ safe_date("date_text") }} as transaction_date,
         round({{ safe_numeric("amount_text") }}, 2) as amount,
         coalesce(upper(currency_text), '{{ var("base_currency") }}') as currency,
-        coalesce({{ standard_category("category_text") }}, case when category_text is null then 'Uncategorized' else 'Other' end)
-            as category,
-        case when tax_amount_text is null then 0 else round({{ safe_numeric("tax_amount_text") }}, 2) end as tax_amount,
-        category_text is not null and {{ standard_category("category_text") }} is null as is_category_unknown
+        {{ standard_category("category_text") }} as known_category,
+        case when tax_amount_text is null then 0 else round({{ safe_numeric("tax_amount_text") }}, 2) end as tax_amount
     from text_of_payloads
+    offset 0
 
 ),
 
@@ -85,6 +90,8 @@ parsed as (
 
     select
         *,
+        coalesce(known_category, case when category_text is null then 'Uncategorized' else 'Other' end) as category,
+        category_text is not null and known_category is null as is_category_unknown,
         case
             when payload_type <> 'object' then 'not_an_object'
             when transaction_id_text is null then 'missing_transaction_id'
@@ -101,6 +108,7 @@ parsed as (
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason
     from cast_payloads
+    offset 0
 
 )
 {%- endmacro %}

@@ -16,6 +16,7 @@ from flows._shared.errors import PermanentError, TransientError
 
 CONNECTOR = "sqlalchemy-connector"
 SECRET = "secret"  # noqa: S105  the block type's slug
+GCP = "gcp-credentials"
 DEFAULT_PORT = 5432
 
 
@@ -64,7 +65,7 @@ def dbt_postgres_env(block_name: str) -> dict[str, str]:
 
 def secret_value(block_name: str) -> str:
     """The value of a Secret block, for the task that spends it. Errors as above."""
-    value = _document(block_name, SECRET).get("value")
+    value = block_document(block_name, SECRET).get("value")
     if not isinstance(value, str) or not value:
         raise UnusableBlockError(
             f"reading the block {SECRET}/{block_name}",
@@ -74,8 +75,20 @@ def secret_value(block_name: str) -> str:
     return value
 
 
+def service_account(block_name: str) -> Mapping[str, Any]:
+    """The JSON key in a GcpCredentials block, for the task that spends it. Errors as above."""
+    info = _document(block_name, GCP).get("service_account_info")
+    if not isinstance(info, Mapping) or not info:
+        raise UnusableBlockError(
+            f"reading the block {GCP}/{block_name}",
+            "it holds no service account key",
+            "Register it again with `python -m blocks register`",
+        )
+    return info
+
+
 def _connection(block_name: str) -> Mapping[str, Any]:
-    info = _document(block_name, CONNECTOR).get("connection_info")
+    info = block_document(block_name, CONNECTOR).get("connection_info")
     parts = _from_url(info) if isinstance(info, str) else info
     if not isinstance(parts, Mapping) or not str(parts.get("driver", "")).startswith("postgres"):
         raise UnusableBlockError(
@@ -86,7 +99,7 @@ def _connection(block_name: str) -> Mapping[str, Any]:
     return parts
 
 
-def _document(block_name: str, block_type: str) -> Mapping[str, Any]:
+def block_document(block_name: str, block_type: str) -> Mapping[str, Any]:
     attempted = f"reading the block {block_type}/{block_name}"
     try:
         document = get_client(sync_client=True).read_block_document_by_name(

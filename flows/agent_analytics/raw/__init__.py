@@ -9,11 +9,12 @@ from flows.agent_analytics.raw.rows import (
     record_read,
     reject,
 )
-from flows.agent_analytics.raw.store import Store
+from flows.agent_analytics.raw.store import Store, is_damage
 
 __all__ = [
     "Store",
     "ensure_schema",
+    "is_damage",
     "load_commits",
     "load_copilot",
     "load_lines",

@@ -11,7 +11,12 @@ from prefect import flow, get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
+from flows._shared.orchestration.credentials import (
+    dbt_postgres_env,
+    postgres_url,
+    secret_value,
+    service_account,
+)
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
@@ -54,7 +59,7 @@ class RunsRequest(BaseModel):
         (),
         description=(
             "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
-            "None: sample runs, if `sample_facilities` asks for them."
+            "None: the `addresses` of the settings, else sample runs if `sample_facilities` is set."
         ),
     )
     run_id: str | None = Field(
@@ -83,10 +88,10 @@ def prepare(database_block: str) -> None:
 
 @task(name="find runs", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
 def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Run]:
-    addresses = request.addresses or (str(make_sample(settings)),)
-    options = storage_options(settings)
+    addresses = request.addresses or settings.addresses or (str(make_sample(settings)),)
+    storage = open_storage(settings)
     return source.merge(
-        [source.find_runs(each, options, run_id=request.run_id) for each in addresses]
+        [source.find_runs(each, storage, run_id=request.run_id) for each in addresses]
     )
 
 
@@ -97,13 +102,13 @@ def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Ru
     retry_condition_fn=retry_transient,
 )
 def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
-    options = storage_options(settings)
+    storage = open_storage(settings)
     started = time.monotonic()
     with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
         counts = raw.load_run(
             connection,
             run,
-            lambda file: source.FileReader(file, options, settings.max_line_bytes),
+            lambda file: source.FileReader(file, storage, settings.max_line_bytes),
         )
     get_run_logger().info(
         "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
@@ -120,12 +125,12 @@ def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
 @task(task_run_name="verify-{run.run_id}")
 def verify_run(run: Run, settings: QualityCompassSettings) -> int:
     """Recompute a run; returns how many of its claims do not agree."""
-    options = storage_options(settings)
+    storage = open_storage(settings)
     with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
         found = raw.record_disagreements(
             connection,
             run.run_id,
-            disagreements(run, settings, options),
+            disagreements(run, settings, storage),
             settings.max_disagreements,
         )
     get_run_logger().info("%s: %s claims do not agree with their recomputation", run.run_id, found)
@@ -133,12 +138,12 @@ def verify_run(run: Run, settings: QualityCompassSettings) -> int:
 
 
 def disagreements(
-    run: Run, settings: QualityCompassSettings, options: Mapping[str, Any] | None = None
+    run: Run, settings: QualityCompassSettings, storage: source.Storage
 ) -> Iterator[Disagreement]:
     """Every claim of a run's files that its own data does not give. Lines that cannot be read are
     left out: the load has quarantined them."""
     for file in run.files:
-        reader = source.FileReader(file, options, settings.max_line_bytes)
+        reader = source.FileReader(file, storage, settings.max_line_bytes)
         if file.kind is Kind.NODE:
             yield from _node_disagreements(file, reader, settings)
         elif file.kind is Kind.CLASSIFICATION:
@@ -213,15 +218,31 @@ def make_sample(settings: QualityCompassSettings) -> Path:
     return folder
 
 
-def storage_options(settings: QualityCompassSettings) -> dict[str, Any] | None:
-    if settings.storage_block is None:
-        return None
-    options = json.loads(secret_value(settings.storage_block))
-    if not isinstance(options, dict):
+def open_storage(settings: QualityCompassSettings) -> source.Storage:
+    """Storage with the credentials of the blocks that the settings name.
+
+    Raises:
+        PermanentError: a block is missing or does not hold what it should.
+    """
+    options = _bucket_options(settings.storage_block) if settings.storage_block else None
+    account = service_account(settings.gcp_block) if settings.gcp_block else None
+    return source.Storage(options, account)
+
+
+def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
+    try:
+        options = json.loads(secret_value(block_name))
+    except json.JSONDecodeError:
+        options = None
+    if (
+        not isinstance(options, dict)
+        or not options.keys() <= {"s3", "gs"}
+        or not all(isinstance(each, dict) for each in options.values())
+    ):
         raise PermanentError(
-            f"reading the block {settings.storage_block}",
-            "it does not hold a JSON object",
-            'Store the fsspec options as JSON, such as {"token": "..."}',
+            f"reading the block {block_name}",
+            "it does not hold a JSON object of options by s3 and gs",
+            'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
         )
     return options
 
