@@ -256,7 +256,13 @@ def schedules(project: Project) -> Problems:
 
 
 def deployments(project: Project) -> Problems:
-    """What this project asks of each of its deployments."""
+    """What this project asks of its file, and of each of its deployments."""
+    for key in ("build", "push", "pull"):
+        if project.content.get(key) != []:
+            yield (
+                "the file",
+                f"say `{key}: []`: code is on the worker, and without it Prefect guesses",
+            )
     for name, count in Counter(each.name for each in project.deployments).items():
         if count > 1:
             yield name, f"{count} deployments have this name"

@@ -10,6 +10,9 @@ from deployments.check import Project, main, problems
 from deployments.local.paths import PROJECT_ROOT
 
 GOOD = """
+build: []
+push: []
+pull: []
 deployments:
   - name: scout-bronze-daily
     description: Takes in new files.
@@ -60,6 +63,7 @@ def test_a_good_file_has_no_problems(project: Project) -> None:
     [
         ("job_variables:", "job_vars:", "ignores the key job_vars"),
         ("deployments:\n", "color: blue\ndeployments:\n", "ignores the key color"),
+        ("pull: []\n", "", "say `pull: []`"),
         ("description:", "descripton:", "ignores the key descripton"),
         ("limit: 1,", "limits: 1,", "ignores the key limits"),
         ("within: 20", "withn: 20", "ignores the key withn"),
