@@ -33,7 +33,7 @@ class ForgetfulServer:
                 pass
 
             def do_GET(self) -> None:
-                self.answer(200, "3.8.8")
+                self.answer(404, None)
 
             def do_POST(self) -> None:
                 body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
