@@ -80,7 +80,7 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
     return {
         "database_block": f"webhooks-{name}-postgres",
         "sources": own,
-        "secrets_refresh_seconds": 1,
+        "secrets_refresh_seconds": 0.5,
         **changes,
     }
 

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import uuid
 from pathlib import Path
 from typing import Any
@@ -8,10 +6,9 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 from flows._shared.events import SLUGS
-from flows.webhooks.__main__ import read_settings
+from flows.webhooks.__main__ import main, read_settings
 from flows.webhooks.secrets import parse
 from flows.webhooks.settings import ANYONE, Endpoint, ReceiverSettings, Source
 from flows.webhooks.sources import BUILT_IN, served
@@ -108,7 +105,7 @@ def test_a_broken_list_of_secrets_is_refused_without_showing_it(text: str) -> No
 
 
 def test_the_receiver_refuses_to_start_without_a_secret_and_says_what_to_do(
-    prefect_server: str, database: str, tmp_path: Path
+    prefect_server: str, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     name = uuid.uuid4().hex[:8]
     register(name, database)
@@ -116,13 +113,7 @@ def test_the_receiver_refuses_to_start_without_a_secret_and_says_what_to_do(
     own = settings(name, enabled=["shop"])
     next(each for each in own["sources"] if each["name"] == "shop")["secrets_block"] = "no-such"
     file.write_text(yaml.safe_dump(own))
-    done = subprocess.run(
-        [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)],
-        cwd=PROJECT_ROOT,
-        capture_output=True,
-        text=True,
-        timeout=60,
-    )
-    assert done.returncode == 1
-    assert "the block secret/no-such is missing or holds none" in done.stderr
-    assert ANYONE in done.stderr
+    assert main(["serve", "--settings", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "the block secret/no-such is missing or holds none" in said
+    assert ANYONE in said
