@@ -232,6 +232,11 @@ class Prefect:
         answer.raise_for_status()
         return answer.json()
 
+    def cancel(self, run_id: str) -> None:
+        """As the button of the UI does."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        self.post(f"flow_runs/{run_id}/set_state", {"state": state})
+
     def delete(self, path: str) -> None:
         httpx.delete(f"{self.url}/{path}", timeout=30).raise_for_status()
 
