@@ -65,10 +65,11 @@ test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
 bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tests/benchmarks)
 	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done
 
-lint: $(STAMP) ## ruff, import-linter, sqlfluff
+lint: $(STAMP) ## ruff, import-linter, sqlfluff, the check of prefect.yaml
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
+	@$(BIN)/python -m deployments.check
 	@$(BIN)/sqlfluff lint dbt_projects
 
 format: $(STAMP) ## let ruff and sqlfluff correct what they can
@@ -82,7 +83,7 @@ types: $(STAMP) ## mypy
 dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -s ...")
 	@$(LOCAL) dbt $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
 
-psql: $(STAMP) ## psql on the domain's database (DOMAIN=, ARGS="-c '...'")
+psql: $(STAMP) ## psql, or DuckDB's prompt, on the domain's database (DOMAIN=, ARGS="-c '...'")
 	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
 
 env: $(STAMP) ## print that environment: eval "$$(make -s env)"

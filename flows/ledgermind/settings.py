@@ -19,6 +19,10 @@ class BigQuerySettings(BaseModel):
             "identity). Not looked at when BIGQUERY_EMULATOR_HOST names an emulator."
         ),
     )
+    warehouse_block: str | None = Field(
+        default=None,
+        description="Name of a BigQueryWarehouse block; where given it is used, not gcp_block.",
+    )
     maximum_gigabytes_billed: int = Field(
         default=10, gt=0, description="A single query that would read more is refused."
     )
