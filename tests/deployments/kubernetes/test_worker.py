@@ -6,6 +6,7 @@ image it can pull) as well, and the same tests run there.
 """
 
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import yaml
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Cluster, Double, Prefect, double, worker
+from tests.deployments.kubernetes.node import READ_ONLY, can_isolate
 
 BASE = PROJECT_ROOT / "deployments" / "kubernetes" / "base"
 AUTOMATION = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
@@ -130,6 +132,17 @@ def test_a_domains_run_goes_from_scheduled_to_completed_below_its_memory_limit(
     if isinstance(cluster, Double):
         usage = cluster.usage(runs["good"])
         assert 100 * 2**20 < usage.peak < usage.limit
+
+
+def test_a_pod_can_write_to_its_volumes_only(tmp_path: Path) -> None:
+    if not can_isolate():
+        pytest.skip("this user may not make mount namespaces")
+    (tmp_path / "volume").mkdir()
+    write = f"touch {tmp_path}/volume/here; touch {tmp_path}/beside"
+    command = ["unshare", "--mount", "sh", str(READ_ONLY), f"{tmp_path}/volume", "sh", "-c", write]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Read-only file system" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["volume", "here"]
 
 
 def test_the_password_of_the_server_is_in_no_manifest(
