@@ -243,7 +243,7 @@ class Prefect:
     def create_pool(self, name: str, image: str) -> None:
         template = json.loads(TEMPLATE.read_text())
         template["variables"]["properties"]["image"]["default"] = image
-        # A worker hands its settings on; that of a cluster has the image's folders, this one has not.
+        # A worker hands its settings on, and only that of a cluster has the image's folders.
         home = "/home/analytics/.prefect"
         folders = {"PREFECT_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
         template["variables"]["properties"]["env"]["default"] = folders
