@@ -13,6 +13,7 @@ import os
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
 
@@ -34,16 +35,16 @@ def main() -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, pass_on)
     while True:
-        try:
-            code = engine.wait(SECONDS_BETWEEN_LOOKS)
-        except subprocess.TimeoutExpired:
-            if not _is_cancelling():
-                continue
+        with suppress(subprocess.TimeoutExpired):
+            engine.wait(SECONDS_BETWEEN_LOOKS)
+        # A run that is being cancelled takes no other end, even from an engine that is through.
+        if _is_cancelling():
             _end(engine)
             _report_cancelled()
             return 0
-        # As a shell reports a process that was killed.
-        return 128 - code if code < 0 else code
+        if engine.returncode is not None:
+            # As a shell reports a process that was killed.
+            return 128 - engine.returncode if engine.returncode < 0 else engine.returncode
 
 
 def _is_cancelling() -> bool:
