@@ -93,7 +93,7 @@ def _revealed(block: Block) -> Mapping[str, Any]:
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    for field in wanted.keys() | found.keys():
+    for field in sorted(wanted.keys() | found.keys()):
         mine, other = wanted.get(field), found.get(field)
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
             yield from _differing(mine, other)

@@ -110,10 +110,7 @@ def test_a_dry_run_tells_which_fields_would_change_and_changes_none(prefect_serv
     register(["scout"], {"SCOUT_DATABASE_URL": URL})
     moved = URL.replace("db.example.org", "new.example.org").replace("s3cret", "n3w")
     (told,) = register(["scout"], {"SCOUT_DATABASE_URL": moved}, dry_run=True)
-    assert str(told) in (
-        "update scout-postgres: host, password",
-        "update scout-postgres: password, host",
-    )
+    assert str(told) == "update scout-postgres: host, password"
     (again,) = register(["scout"], {"SCOUT_DATABASE_URL": URL})
     assert str(again) == "unchanged scout-postgres"
 
