@@ -83,7 +83,7 @@ types: $(STAMP) ## mypy
 dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -s ...")
 	@$(LOCAL) dbt $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
 
-psql: $(STAMP) ## psql on the domain's database (DOMAIN=, ARGS="-c '...'")
+psql: $(STAMP) ## psql, or DuckDB's prompt, on the domain's database (DOMAIN=, ARGS="-c '...'")
 	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
 
 env: $(STAMP) ## print that environment: eval "$$(make -s env)"

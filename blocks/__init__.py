@@ -75,6 +75,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "clones of private repositories; more requests an hour to the GitHub API",
             is_required=False,
         ),
+        BlockNeed(
+            "github-scraper-app",
+            Kind.SECRET,
+            "GITHUB_APP",
+            "a GitHub App, as JSON with app_id, installation_id and private_key",
+            is_required=False,
+        ),
     ),
     "ledgermind": (
         BlockNeed(

@@ -96,6 +96,31 @@ def signal_of(content: Mapping[str, object]) -> Signal | None:
     return Signal.LOGS if "resourceLogs" in content else None
 
 
+def otel_lines(body: bytes) -> list[str]:
+    """The metrics, the logs, or both, of a body sent to ``/v1/otel``, a line for each.
+
+    Raises:
+        UnreadableTelemetryError: it holds neither, or not in the shape of OTLP.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        return [canonical_json(body)]
+    found = [key for key in ("resourceMetrics", "resourceLogs") if key in content]
+    parts = [{key: content[key]} for key in found] or [content]
+    return [canonical_json(json.dumps(part).encode()) for part in parts]
+
+
+def commit_rows(body: bytes) -> list[Any]:
+    """The rows of a body sent to ``/v1/commits``: one, a list, or an object with ``commits``."""
+    content = json.loads(body)
+    if isinstance(content, dict):
+        content = content.get("commits", [content])
+    return content if isinstance(content, list) else [content]
+
+
 def commit_of(row: Mapping[str, Any]) -> Commit:
     """A commit as the post-commit hook sends it. Raises ValueError or KeyError, saying why not."""
     commit_hash = str(row["commit_hash"]).strip().lower()

@@ -157,7 +157,9 @@ def _fetch_new(
     for url in urls:
         head = raw.read_head(connection, known[url].repository_id) if url in known else None
         try:
-            found[url] = planning.fetch_one_over_rest(client, url, head and head.head_hash)
+            found[url] = planning.fetch_one_over_rest(
+                client, url, None if head is None else head.head_hash
+            )
         except PermanentError as error:
             found[url] = error
     return found
@@ -376,22 +378,18 @@ def _read_pages(
     connection: psycopg.Connection, repository_id: int, state: WalkState, reader: WalkReader
 ) -> WalkState:
     """Fetch what is left of a walk; each page is kept before the next is asked for."""
-    if state.is_complete:
-        return state
-    if state.walk is not Walk.FRONTIER:
-        while not state.is_complete:
-            state = raw.save_page(connection, repository_id, state, reader.page(state))
-        return state
-    seen, unseen = raw.frontier(connection, repository_id)
+    is_frontier = state.walk is Walk.FRONTIER
+    seen, unseen = raw.frontier(connection, repository_id) if is_frontier else (set(), set())
     while not state.is_complete:
         page = reader.page(state)
         state = raw.save_page(connection, repository_id, state, page)
-        seen |= {commit.commit_hash for commit in page.commits}
-        unseen |= {parent for commit in page.commits for parent in commit.parent_hashes}
-        unseen -= seen
-        unseen -= raw.loaded_among(connection, repository_id, unseen)
-        if not unseen and not state.is_complete:
-            state = raw.close_walk(connection, repository_id, state)
+        if is_frontier and not state.is_complete:
+            seen |= {commit.commit_hash for commit in page.commits}
+            unseen |= {parent for commit in page.commits for parent in commit.parent_hashes}
+            unseen -= seen
+            unseen -= raw.loaded_among(connection, repository_id, unseen)
+            if not unseen:
+                state = raw.close_walk(connection, repository_id, state)
     return state
 
 

@@ -4,9 +4,10 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.resources import files
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -398,29 +399,37 @@ def drop_vectors_out_of_window(connection: psycopg.Connection) -> int:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A table that is scored: its key, its critical fields and when its newest row came."""
+    """A table that is scored: its key, its critical fields and when its newest row came.
+
+    ``recent`` are the rows that came since a moment, found by an index.
+    """
 
     table: str
     key: str
     critical: tuple[str, ...]
     moment: str
+    recent: str = "true"
 
 
+BRONZE = "bronze.bronze_transactions"
 SCORED = (
     _Scored(
-        "bronze.bronze_transactions",
+        BRONZE,
         "raw_id",
         tuple(
             f"nullif(btrim(raw_data ->> '{key}'), '')"
             for key in ("transaction_id", "date", "amount", "vendor_id")
         ),
         "ingested_at",
+        "ingested_at >= %(since)s",
     ),
     _Scored(
         "silver.silver_validated_transactions",
         "transaction_id",
         ("category", "vendor_name", "tax_code", "employee_id", "cost_center"),
         "ingested_at",
+        "raw_id >= ("
+        "select min(raw_id) from bronze.bronze_transactions where ingested_at >= %(since)s)",
     ),
     _Scored("silver.silver_products", "sku", ("category", "brand", "barcode"), "ingested_at"),
     _Scored(
@@ -438,28 +447,54 @@ SCORED = (
 )
 
 
-def measure_quality(connection: psycopg.Connection, now: datetime) -> list[QualityMeasures]:
-    """What every table that is there holds."""
-    measures = []
+def measure_quality(
+    connection: psycopg.Connection, now: datetime, window: timedelta
+) -> list[QualityMeasures]:
+    """What every table that is there holds; of bronze and silver, what came in lately.
+
+    Args:
+        window: how long before the newest payload of bronze lately begins.
+    """
+    measures: list[QualityMeasures] = []
+    since = None
     for each in SCORED:
         if connection.execute("select to_regclass(%s)", (each.table,)).fetchone() == (None,):
             continue
+        if each.table == BRONZE:
+            (newest,) = _only_row(
+                connection, "select max(ingested_at) from bronze.bronze_transactions"
+            )
+            since = newest - window if newest else None
         filled = " + ".join(f"count({field})" for field in each.critical)
-        row = connection.execute(
+        rows, completeness, uniqueness, age_hours = _only_row(
+            connection,
             f"""
             select
                 count(*),
                 coalesce(100.0 * ({filled}) / nullif(count(*) * {len(each.critical)}, 0), 100),
                 coalesce(100.0 * count(distinct {each.key}) / nullif(count(*), 0), 100),
-                extract(epoch from %s::timestamptz - max({each.moment})) / 3600
+                extract(epoch from %(now)s::timestamptz - coalesce(
+                    max({each.moment}),
+                    case when exists (select 1 from {each.table}) then %(since)s::timestamptz end
+                )) / 3600
             from {each.table}
-            """.encode(),  # noqa: S608  nothing but the constants above
-            (now,),
-        ).fetchone()
-        assert row is not None
-        age = None if row[3] is None else float(row[3])
-        measures.append(QualityMeasures(each.table, row[0], float(row[1]), float(row[2]), age))
+            where {each.recent}
+            """,  # noqa: S608  nothing but the constants above
+            {"now": now, "since": since},
+        )
+        age = None if age_hours is None else float(age_hours)
+        measures.append(
+            QualityMeasures(each.table, rows, float(completeness), float(uniqueness), age)
+        )
     return measures
+
+
+def _only_row(
+    connection: psycopg.Connection, query: str, values: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    row = connection.execute(query.encode(), values).fetchone()
+    assert row is not None
+    return row
 
 
 def record_scores(

@@ -136,6 +136,10 @@ class FilesFailedError(PermanentError):
     """Some files did not load; the others did, and the layers were built from them."""
 
 
+class DatabaseUnreachableError(TransientError):
+    """There is no connection to the database of the layers, or to that of the inbox."""
+
+
 class DriveRefusedError(PermanentError):
     """Google Drive refuses: credentials, permissions, or a folder that is not there."""
 

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
-from flows.github_scraper.flow import sync_repository
 from flows.github_scraper.records import LoadCounts
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.source.connect import GithubApi, Secrets, open_api
@@ -16,6 +15,7 @@ from flows.github_scraper.sync import (
     plan_repositories,
     resolve_accounts,
     sync_planned,
+    sync_repository,
 )
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import History, import_sample

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.github_scraper.flow import sync_repository
 from flows.github_scraper.records import Source, Walk
 from flows.github_scraper.rules import Mailmap
+from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.conftest import Api
 from tests.github_scraper.histories import AUTHOR, ENVIRONMENT, History, import_sample
 from tests.github_scraper.tables import comparable, contents, row_versions

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
-from flows.github_scraper.flow import sync_repository
 from flows.github_scraper.records import IncompleteWalkError, Walk
 from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import History, import_sample
 from tests.github_scraper.tables import contents, row_versions
@@ -217,7 +217,7 @@ LOADER = """
 import sys, psycopg
 from pathlib import Path
 from flows.github_scraper import raw, source
-from flows.github_scraper.flow import sync_repository
+from flows.github_scraper.sync import sync_repository
 from flows.github_scraper.settings import GithubScraperSettings
 
 database, url, cache_dir = sys.argv[1:]

@@ -44,6 +44,57 @@
     end
 {%- endmacro %}
 
+{% macro parsed_products(payloads) -%}
+text_of_payloads as (
+
+    select
+        id as bronze_id,
+        raw_id,
+        raw_data,
+        source,
+        source_filename,
+        ingested_at,
+        jsonb_typeof(raw_data) as payload_type,
+        {%- for key in [
+            "sku", "name", "description", "category", "brand", "price", "cost", "stock_quantity", "unit_of_measure",
+            "barcode", "is_active",
+        ] %}
+        {{ payload_text(key) }} as {{ key }}_text{{ "," if not loop.last }}
+        {%- endfor %}
+    from {{ payloads }}
+
+),
+
+cast_payloads as (
+
+    select
+        *,
+        case when price_text is null then 0 else round({{ safe_numeric("price_text") }}, 2) end as price,
+        coalesce(round({{ safe_numeric("cost_text") }}, 2), 0) as cost,
+        coalesce(trunc({{ safe_numeric("stock_quantity_text") }}), 0) as stock_quantity
+    from text_of_payloads
+
+),
+
+parsed as (
+
+    select
+        *,
+        case
+            when payload_type <> 'object' then 'not_an_object'
+            when sku_text is null then 'missing_sku'
+            when name_text is null then 'missing_name'
+            when price is null then 'invalid_price'
+            when price < 0 then 'negative_price'
+            when price >= {{ var("amount_limit") }} then 'price_too_large'
+            when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
+            when abs(stock_quantity) >= 2000000000 then 'stock_too_large'
+        end as rejection_reason
+    from cast_payloads
+
+)
+{%- endmacro %}
+
 {% macro parsed_transactions(payloads) -%}
     {#-
         Three steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,

@@ -16,7 +16,6 @@ from flows._shared.errors import PermanentError, TransientError
 
 CONNECTOR = "sqlalchemy-connector"
 SECRET = "secret"  # noqa: S105  the block type's slug
-GCP = "gcp-credentials"
 DEFAULT_PORT = 5432
 
 
@@ -73,18 +72,6 @@ def secret_value(block_name: str) -> str:
             "Register it again with `python -m blocks register`",
         )
     return value
-
-
-def service_account(block_name: str) -> Mapping[str, Any]:
-    """The JSON key in a GcpCredentials block, for the task that spends it. Errors as above."""
-    info = _document(block_name, GCP).get("service_account_info")
-    if not isinstance(info, Mapping) or not info:
-        raise UnusableBlockError(
-            f"reading the block {GCP}/{block_name}",
-            "it holds no service account key",
-            "Register it again with `python -m blocks register`",
-        )
-    return info
 
 
 def _connection(block_name: str) -> Mapping[str, Any]:

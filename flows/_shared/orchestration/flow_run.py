@@ -14,6 +14,7 @@ from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
 from prefect.states import AwaitingRetry
@@ -77,7 +78,7 @@ def suspend_until(moment: datetime, because: str) -> None:
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return
-    state = AwaitingRetry(scheduled_time=moment, message=f"Waiting for {because}")
+    state: State[Any] = AwaitingRetry(scheduled_time=moment, message=f"Waiting for {because}")
     client = get_client(sync_client=True)
     accepted = client.set_flow_run_state(context.flow_run.id, state, force=True)
     raise Pause(f"waiting for {because} until {moment:%Y-%m-%d %H:%M} UTC", state=accepted.state)

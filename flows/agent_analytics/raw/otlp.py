@@ -9,6 +9,7 @@ so that reading attributes, naming a developer and hashing cost once per counter
 """
 
 # ruff: noqa: S608  only constants of this file and quoted paths enter the SQL
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
@@ -42,11 +43,14 @@ _METRICS = (
     '"histogram" JSON, "exponentialHistogram" JSON, "summary" JSON)[])[])[]'
 )
 _LOGS = (
-    f'STRUCT("resource" STRUCT("attributes" {_ATTRIBUTES}), '
+    'STRUCT("resource" STRUCT("attributes" JSON), '
     '"scopeLogs" STRUCT("logRecords" STRUCT("timeUnixNano" VARCHAR, '
     '"observedTimeUnixNano" VARCHAR, "severityText" VARCHAR, "eventName" VARCHAR, '
     f'"body" STRUCT("stringValue" VARCHAR), "attributes" {_ATTRIBUTES})[])[])[]'
 )
+
+# Whether something is there: what is in it is not read.
+_ANY = 'STRUCT("-" BOOLEAN)[]'
 
 # Attributes become one JSON object, its keys in order: the same attributes are the same text. Of
 # attributes with the same key the first counts, a number keeps being a number.
@@ -94,13 +98,14 @@ create or replace temp macro otlp_agent(p, r, name) as
 _POINT_ROWS = """
 create or replace temp table new_points as
 with resources as (
-    select unnest(resourceMetrics) as r from otlp_lines
+    select unnest(resourceMetrics) as r from {lines}
 ), scopes as (
     select coalesce(r.resource.attributes, '[]') as resource_text, unnest(r.scopeMetrics) as s
     from resources
 ), metrics as (
     select
-        resource_text, concat_ws(
+        resource_text,
+        concat_ws(
             chr(30), coalesce(s.scope.name, ''), coalesce(s.scope.version, '')
         ) as scope,
         unnest(s.metrics) as m
@@ -110,7 +115,10 @@ with resources as (
         resource_text, scope, coalesce(m.name, '') as metric_name, m.unit,
         m.sum is not null as is_sum, m.sum.isMonotonic as is_monotonic,
         m.sum.aggregationTemporality as temporality,
-        unnest(coalesce(m.sum.dataPoints, m.gauge.dataPoints)) as p
+        coalesce(m.histogram, m.exponentialHistogram, m.summary) is not null as is_unread,
+        unnest(coalesce(
+            m.sum.dataPoints, m.gauge.dataPoints, case when is_unread then [null] end
+        )) as p
     from metrics
 )
 select
@@ -125,19 +133,28 @@ select
         when temporality in ('2', 'AGGREGATION_TEMPORALITY_CUMULATIVE') then 'cumulative'
         when temporality in ('1', 'AGGREGATION_TEMPORALITY_DELTA') then 'delta'
     end as temporality,
-    coalesce(is_monotonic, false) as is_monotonic
+    coalesce(is_monotonic, false) as is_monotonic,
+    is_unread
 from points
 where coalesce(p.flags, 0) % 2 = 0
+"""
+
+_TEXTS_OF_A_COUNTER = "texts_hash, resource_text, scope, metric_name, point_text"
+_COUNTERS = f"""
+create or replace temp table new_counters as
+select distinct {_TEXTS_OF_A_COUNTER} from new_points
 """
 
 # ``from_json`` makes NULL of what has another shape, so the shape is looked at apart from it.
 _TEXTS = f"""
 create or replace temp table new_texts as
 with texts as (
-    select distinct point_text as text from new_points
+    select point_text as text from new_counters
     union
-    select distinct resource_text from new_points
-), objects as materialized (
+    select resource_text from new_counters
+    union
+    select resource_text from new_records
+), objects as (
     select
         text,
         json_type(text) = 'ARRAY' and coalesce(list_bool_and(list_transform(
@@ -158,10 +175,8 @@ select text, is_otlp, object, otlp_names(object) as names from objects
 
 _SERIES = """
 create or replace temp table new_series as
-with texts as (
-    select distinct texts_hash, resource_text, scope, metric_name, point_text from new_points
-)
 select
+    row_number() over () as series_row,
     texts.*,
     concat_ws(
         chr(29), metric_name, scope, cast(point.object as varchar), cast(resource.object as varchar)
@@ -177,7 +192,7 @@ select
     otlp_named(point.names, resource.names, 3) as email,
     otlp_named(point.names, resource.names, 4) as account,
     otlp_named(point.names, resource.names, 6) as installation
-from texts
+from new_counters as texts
 inner join new_texts as point on texts.point_text = point.text
 inner join new_texts as resource on texts.resource_text = resource.text
 """
@@ -188,12 +203,14 @@ create or replace temp table new_metrics as
 select
     points."timestamp", points.start_timestamp, points.metric_value, points.temporality,
     points.is_monotonic, points.unit,
-    series.rowid as series_row,
+    series.series_row,
+    series.series_key,
     md5_number(concat_ws(
         chr(29), series.series_hash, epoch_us(points."timestamp"),
         coalesce(epoch_us(points.start_timestamp), 0), points.metric_value
     )) as point_key,
     case
+        when points.is_unread then 'a metric of a kind that is not read (histogram or summary)'
         when points.metric_name = '' then 'a metric without a name'
         when points."timestamp" is null then 'a data point without a time'
         when points.metric_value is null or not isfinite(points.metric_value)
@@ -201,23 +218,40 @@ select
         when points.temporality is null then 'a sum that is neither delta nor cumulative'
     end as reason
 from new_points as points
-inner join new_series as series using (texts_hash, resource_text, scope, metric_name, point_text)
+inner join new_series as series using ({texts})
+"""
+
+_RECORD_ROWS = """
+create or replace temp table new_records as
+with resources as (
+    select
+        resourceMetrics is null and resourceLogs is null as is_neither,
+        unnest(case when is_neither then [null] else resourceLogs end) as r
+    from {lines}
+), scopes as (
+    select
+        is_neither,
+        coalesce(r.resource.attributes, '[]') as resource_text,
+        unnest(case when is_neither then [null] else r.scopeLogs end) as s
+    from resources
+)
+select
+    is_neither, resource_text,
+    unnest(case when is_neither then [null] else s.logRecords end) as l
+from scopes
 """
 
 _LOG_ROWS = r"""
 create or replace temp table new_logs as
-with resources as (
-    select unnest(resourceLogs) as r from otlp_lines
-), scopes as materialized (
-    select otlp_object(coalesce(r.resource.attributes, [])) as resource, unnest(r.scopeLogs) as s
-    from resources
-), records as (
-    select resource, unnest(s.logRecords) as l from scopes
-), objects as materialized (
-    select resource, l, otlp_object(coalesce(l.attributes, [])) as attributes from records
-), named as materialized (
+with objects as (
     select
-        *, otlp_names(attributes) as p, otlp_names(resource) as r,
+        is_neither, resource_texts.object as resource, resource_texts.names as r, l,
+        otlp_object(coalesce(l.attributes, [])) as attributes
+    from new_records
+    inner join new_texts as resource_texts on resource_text = resource_texts.text
+), named as (
+    select
+        *, otlp_names(attributes) as p,
         coalesce(otlp_time(l.timeUnixNano), otlp_time(l.observedTimeUnixNano)) as "timestamp",
         upper(coalesce(nullif(l.severityText, ''), 'INFO')) as severity,
         l.body.stringValue as body
@@ -243,26 +277,19 @@ select
         chr(29), epoch_us("timestamp"), severity, coalesce(body, ''), coalesce(event_name, ''),
         cast(attributes as varchar), cast(resource as varchar)
     )) as log_key,
-    case when "timestamp" is null then 'an event without a time' end as reason
+    case
+        when is_neither then 'a line of neither metrics nor logs'
+        when "timestamp" is null then 'an event without a time'
+    end as reason
 from events
 """
 
-_UNREAD_KINDS = """
-with resources as (
-    select unnest(resourceMetrics) as r from otlp_lines
-), metrics as (
-    select unnest(s.metrics, recursive := false) as m
-    from (select unnest(r.scopeMetrics) as s from resources)
+_COUNTER_COLUMNS = (
+    "series_key, metric_name, developer_id, session_id, agent_type, model_name, attributes, "
+    "resource_attributes"
 )
-select distinct
-    'a metric of a kind that is not read (histogram or summary)' as reason, m.name as excerpt
-from metrics
-where m.histogram is not null or m.exponentialHistogram is not null or m.summary is not null
-"""
-
-_METRIC_COLUMNS = (
-    "developer_id, metric_name, metric_value, attributes, start_timestamp, temporality, "
-    "is_monotonic, unit, session_id, agent_type, model_name, resource_attributes, series_key, "
+_POINT_COLUMNS = (
+    '"timestamp", metric_value, start_timestamp, temporality, is_monotonic, unit, series_key, '
     "point_key"
 )
 _LOG_COLUMNS = (
@@ -271,12 +298,12 @@ _LOG_COLUMNS = (
 )
 
 
-def read_lines(paths: list[Path]) -> str:
+def read_lines(paths: Sequence[Path], **columns: str) -> str:
     """The table function that reads these files of lines, gzip by the name's ending."""
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    shape = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json([{listed}], format = 'newline_delimited', "
-        f"columns = {{resourceMetrics: '{_METRICS}', resourceLogs: '{_LOGS}'}}, "
+        f"read_json([{listed}], format = 'newline_delimited', columns = {{{shape}}}, "
         f"maximum_object_size = {MAXIMUM_LINE_BYTES})"
     )
 
@@ -290,19 +317,30 @@ def load_lines(connection: duckdb.DuckDBPyConnection, paths: list[Path], source:
         UnreadableTelemetryError, duckdb.Error: a line that is not OTLP.
     """
     connection.execute(MACROS)
-    connection.execute(f"create or replace temp table otlp_lines as from {read_lines(paths)}")
-    connection.execute(_POINT_ROWS)
+    metrics = read_lines(paths, resourceMetrics=_METRICS)
+    logs = read_lines(paths, resourceMetrics=_ANY, resourceLogs=_LOGS)
+    connection.execute(_POINT_ROWS.format(lines=metrics))
+    connection.execute(_RECORD_ROWS.format(lines=logs))
+    connection.execute(_COUNTERS)
     connection.execute(_TEXTS)
     _check_texts(connection, source)
     connection.execute(_SERIES)
-    connection.execute(_METRIC_ROWS)
-    connection.execute("drop table new_points; drop table new_texts")
+    connection.execute(_METRIC_ROWS.format(texts=_texts_to_join(connection)))
+    connection.execute("drop table new_points; drop table new_counters")
     connection.execute(_LOG_ROWS)
+    connection.execute("drop table new_records; drop table new_texts")
     rejected = _reject(connection, source)
-    connection.execute("drop table otlp_lines")
     counts = _insert_metrics(connection) + _insert_logs(connection)
     connection.execute("drop table new_metrics; drop table new_series; drop table new_logs")
     return counts + LoadCounts(rejected=rejected)
+
+
+def _texts_to_join(connection: duckdb.DuckDBPyConnection) -> str:
+    """The hash of the texts; with the texts, which is slow, if two different ones share a hash."""
+    row = connection.execute(
+        "select count(*) = count(distinct texts_hash) from new_counters"
+    ).fetchone()
+    return "texts_hash" if row == (True,) else _TEXTS_OF_A_COUNTER
 
 
 def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
@@ -318,12 +356,10 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
 def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     aside = (
         f"select reason, left(concat_ws(' ', metric_name, attributes), {EXCERPT}) as excerpt "
-        "from new_metrics inner join new_series as s on series_row = s.rowid "
+        "from new_metrics inner join new_series using (series_row) "
         "where reason is not null union all "
         f"select reason, left(concat_ws(' ', event_name, attributes), {EXCERPT}) "
-        f"from new_logs where reason is not null union all select * from ({_UNREAD_KINDS}) "
-        "union all select 'a line of neither metrics nor logs', '' from otlp_lines "
-        "where resourceMetrics is null and resourceLogs is null"
+        "from new_logs where reason is not null"
     )
     rows = connection.execute(
         "insert or ignore into raw.rejected "
@@ -335,14 +371,23 @@ def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
 
 
 def _insert_metrics(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
-    seen, new = _keep_new(connection, "metrics", "point_key")
+    seen, new = _keep_new(connection, "new_metrics", "raw.otel_points", "point_key")
     connection.execute(
         f"""
-        insert into raw.otel_metrics ("timestamp", {_METRIC_COLUMNS}, created_at)
-        select new_metrics."timestamp", {_METRIC_COLUMNS}, {NOW}
+        insert into raw.otel_counters ({_COUNTER_COLUMNS}, created_at)
+        select distinct on (series_key) {_COUNTER_COLUMNS}, {NOW}
+        from new_series
+        where
+            series_row in (select series_row from new_metrics where reason is null)
+            and series_key not in (select series_key from raw.otel_counters)
+        """
+    )
+    connection.execute(
+        f"""
+        insert into raw.otel_points ({_POINT_COLUMNS}, created_at)
+        select {_POINT_COLUMNS}, {NOW}
         from new_metrics
-        inner join new_series as s on series_row = s.rowid
-        where new_metrics.rowid in (select kept_row from kept)
+        where rowid in (select kept_row from kept)
         """
     )
     _add_identities(connection, "new_series")
@@ -350,7 +395,7 @@ def _insert_metrics(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
 
 
 def _insert_logs(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
-    seen, new = _keep_new(connection, "logs", "log_key")
+    seen, new = _keep_new(connection, "new_logs", "raw.otel_logs", "log_key")
     connection.execute(
         f"""
         insert into raw.otel_logs ("timestamp", {_LOG_COLUMNS}, created_at)
@@ -363,7 +408,9 @@ def _insert_logs(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
     return LoadCounts(rows_new=new, rows_repeated=seen - new)
 
 
-def _keep_new(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> tuple[int, int]:
+def _keep_new(
+    connection: duckdb.DuckDBPyConnection, rows: str, table: str, key: str
+) -> tuple[int, int]:
     """Note in ``kept`` the rows whose key is new, once each; rows that make sense, rows kept.
 
     A key holds the row's time: only rows of the times that came can have it already.
@@ -372,24 +419,24 @@ def _keep_new(connection: duckdb.DuckDBPyConnection, kind: str, key: str) -> tup
         f"""
         create or replace temp table kept as
         with first_copies as (
-            select {key}, min(rowid) as kept_row from new_{kind}
+            select {key}, min(rowid) as kept_row from {rows}
             where reason is null
             group by {key}
         ),
         times as (
-            select min("timestamp") as first_time, max("timestamp") as last_time from new_{kind}
+            select min("timestamp") as first_time, max("timestamp") as last_time from {rows}
         )
         select kept_row
         from first_copies
         anti join (
-            select {key} from raw.otel_{kind}
+            select {key} from {table}
             where "timestamp" between (select first_time from times)
                 and (select last_time from times)
         ) as known using ({key})
         """
     )
     row = connection.execute(
-        f"select count(*), (select count(*) from kept) from new_{kind} where reason is null"
+        f"select count(*), (select count(*) from kept) from {rows} where reason is null"
     ).fetchall()[0]
     return int(row[0]), int(row[1])
 

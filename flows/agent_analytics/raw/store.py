@@ -31,6 +31,7 @@ DAMAGES = (
     duckdb.InternalException,
     duckdb.SerializationException,
 )
+DAMAGED = frozenset({"IO", "FATAL", "INTERNAL", "SERIALIZATION"})
 DAMAGE = re.compile(
     "corrupt|checksum|serialization error|not a valid duckdb|database has been invalidated",
     re.IGNORECASE,
@@ -222,11 +223,25 @@ def _copy_in_one_step(source: Path, target: Path) -> None:
     with unfinished.open("rb") as written:
         os.fsync(written.fileno())
     unfinished.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
 
 
-def is_damage(error: Exception) -> bool:
-    """Whether DuckDB says that the file, not the statement, is at fault."""
-    return isinstance(error, DAMAGES) and DAMAGE.search(str(error)) is not None
+def is_damage(message: str, kind: type[Exception] | None = None) -> bool:
+    """Whether DuckDB says that the file, not the statement, is at fault.
+
+    Args:
+        kind: of the error; None where only dbt's words for it are left, which name it.
+    """
+    if kind is None:
+        named = re.search(r"\b(\w+) Error:", message)
+        is_kind = named is not None and named[1].upper() in DAMAGED
+    else:
+        is_kind = issubclass(kind, DAMAGES)
+    return is_kind and DAMAGE.search(message) is not None
 
 
 def _damaged(path: Path, error: duckdb.Error) -> StoreDamagedError:

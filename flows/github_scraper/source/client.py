@@ -150,7 +150,8 @@ class GithubClient:
             exchange = self._get(url, attempted, accept, is_conditional, known_etag, tries)
             if exchange.status == 304:
                 stored = self._stored(exchange.identity, url, accept)
-                return Answer(304, *(stored or (None, None)), was_unchanged=True)
+                body, next_url = stored or (None, None)
+                return Answer(304, body, next_url, was_unchanged=True)
             if exchange.status in (301, 302, 307, 308):
                 url = self._redirected(attempted, url, exchange.headers.get("location"))
                 continue

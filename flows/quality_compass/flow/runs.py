@@ -12,12 +12,18 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import (
+    block_document,
     dbt_postgres_env,
     postgres_url,
     secret_value,
-    service_account,
 )
-from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
+from flows._shared.orchestration.dbt import (
+    DbtFreshnessError,
+    DbtOptions,
+    build_dbt,
+    run_dbt_freshness,
+)
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -35,7 +41,7 @@ from flows.quality_compass.rules.audit import (
     NodeAudit,
     check_classification,
 )
-from flows.quality_compass.rules.reading import UnusableLineError, observe, parse
+from flows.quality_compass.rules.reading import UnusableLineError, observe, parse, run_time
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
@@ -120,6 +126,24 @@ def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
         time.monotonic() - started,
     )
     return counts
+
+
+@task(
+    task_run_name="tell-{counts.run_id}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def tell_landed(counts: LoadCounts) -> None:
+    """One event for each raw table in which a load wrote rows."""
+    for table, rows in counts.rows_by_table.items():
+        emit_landed(
+            SLUG,
+            table=table,
+            batch=f"{counts.run_id} of {counts.changed_at.isoformat()}",
+            rows=rows,
+            max_timestamp=run_time(counts.run_id),
+        )
 
 
 @task(task_run_name="verify-{run.run_id}")
@@ -225,8 +249,20 @@ def open_storage(settings: QualityCompassSettings) -> source.Storage:
         PermanentError: a block is missing or does not hold what it should.
     """
     options = _bucket_options(settings.storage_block) if settings.storage_block else None
-    account = service_account(settings.gcp_block) if settings.gcp_block else None
+    account = _service_account(settings.gcp_block) if settings.gcp_block else None
     return source.Storage(options, account)
+
+
+def _service_account(block_name: str) -> Mapping[str, Any]:
+    # Importing prefect-gcp for what is a document takes seconds.
+    key = block_document(block_name, "gcp-credentials").get("service_account_info")
+    if not isinstance(key, Mapping) or not key:
+        raise PermanentError(
+            f"reading the block {block_name}",
+            "it holds no service account key",
+            "Save the JSON key of a service account as a GcpCredentials block of that name",
+        )
+    return key
 
 
 def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
@@ -267,24 +303,32 @@ def refresh(
 ) -> None:
     """Load insight-graph runs, build the marts and say which signals are new, worse or better.
 
+    Fails after all of it when a source is older than its freshness allows; generated sample runs
+    may be of any age.
+
     Args:
-        runs: Which runs to load, and whether to audit them. Default: generated sample runs.
+        runs: Which runs to load, and whether to audit them. Default: all that are new at the
+            `addresses` of the settings.
         settings: Where to read from and write to, and the constants of the audit.
         dbt: Which models to build, and how.
     """
     started = time.monotonic()
     progress = Progress(SLUG)
+    is_sample = not (runs.addresses or settings.addresses)
     prepare(settings.database_block)
     found = find_runs(runs, settings)
     counts: list[LoadCounts] = []
     for run in found:
         progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
-        counts.append(load_run(run, settings))
+        loaded = load_run(run, settings)
+        counts.append(loaded)
+        if loaded.rows:
+            tell_landed(loaded)
     progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
     disagreed = _verify(found, runs, settings, progress)
     environment = dbt_postgres_env(settings.database_block)
-    freshness = run_dbt_freshness(SLUG, environment, DbtOptions(target=dbt.target))
     outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    stale, warnings = _judge_freshness(environment, dbt)
     publish_signals(settings)
     publish_summary(
         SLUG,
@@ -292,13 +336,15 @@ def refresh(
             rows_loaded=sum(each.rows for each in counts),
             models_built=outcome.models_built,
             tests_passed=outcome.tests_passed,
-            warnings=outcome.warnings + freshness.warnings,
-            failures=outcome.failures,
+            warnings=outcome.warnings + warnings,
+            failures=outcome.failures + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=tuple(_notes(runs, counts, disagreed)),
+            notes=tuple(_notes(is_sample, counts, disagreed, stale)),
         ),
     )
+    if stale is not None and not is_sample:
+        raise stale
     total = sum(disagreed.values())
     if total and runs.fail_on_disagreement:
         raise DisagreementError(
@@ -306,6 +352,20 @@ def refresh(
             f"{total} claims do not agree with their recomputation",
             "See public.raw_disagreements; everything was loaded and built",
         )
+
+
+def _judge_freshness(
+    environment: Mapping[str, str], dbt: DbtOptions
+) -> tuple[DbtFreshnessError | None, int]:
+    """What is wrong with the age of the sources, if it is an error, and the number of warnings.
+
+    After the build: what has arrived is in the marts even when something else did not arrive.
+    """
+    try:
+        outcome = run_dbt_freshness(SLUG, environment, DbtOptions(target=dbt.target))
+    except DbtFreshnessError as error:
+        return error, error.outcome.warnings if error.outcome else 0
+    return None, outcome.warnings
 
 
 def _verify(
@@ -325,10 +385,15 @@ def _verify(
 
 
 def _notes(
-    request: RunsRequest, counts: Sequence[LoadCounts], disagreed: Mapping[str, int]
+    is_sample: bool,
+    counts: Sequence[LoadCounts],
+    disagreed: Mapping[str, int],
+    stale: DbtFreshnessError | None,
 ) -> Iterator[str]:
-    if not request.addresses:
+    if is_sample:
         yield "No runs were given: these are generated sample runs"
+    if stale is not None:
+        yield f"Sources are stale: {stale.seen}"
     for each in counts:
         if each.quarantined:
             yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"

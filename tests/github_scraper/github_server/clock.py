@@ -1,6 +1,7 @@
 """A clock that is moved on by whoever sleeps on it, so that an hour's wait takes no time."""
 
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 
@@ -17,3 +18,13 @@ class FastClock:
         with self._lock:
             self._now += timedelta(seconds=seconds)
             self.slept += seconds
+
+
+class RealClock(FastClock):
+    """For clients that wait in earnest."""
+
+    def now(self) -> datetime:
+        return datetime.now(UTC)
+
+    def sleep(self, seconds: float) -> None:
+        time.sleep(seconds)

@@ -10,6 +10,7 @@ from graphql import (
     DocumentNode,
     FieldNode,
     FragmentDefinitionNode,
+    FragmentSpreadNode,
     GraphQLError,
     InlineFragmentNode,
     IntValueNode,
@@ -292,7 +293,7 @@ def cost(document: DocumentNode, variables: Mapping[str, Any]) -> int:
                 total += count(each.selection_set, parents * size)
             elif isinstance(each, InlineFragmentNode):
                 total += count(each.selection_set, parents)
-            else:
+            elif isinstance(each, FragmentSpreadNode):
                 total += count(fragments[each.name.value].selection_set, parents)
         return total
 

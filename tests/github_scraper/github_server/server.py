@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from email.message import Message
 from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -52,7 +53,7 @@ class Request:
     method: str
     path: str
     query: dict[str, str]
-    headers: Mapping[str, str]
+    headers: Message
     body: bytes
 
 
@@ -243,11 +244,11 @@ class GithubServer:
         elif fault.kind == "cut":
             self._raw(handler, 200, b'{"data": {"node"', headers, claimed=4_000)
         elif fault.kind == "graphql-limit":
-            body = {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}
-            self._reply(handler, 200 if bucket == "graphql" else 429, body, headers)
+            limited = {"errors": [{"type": "RATE_LIMITED", "message": "API rate limit exceeded"}]}
+            self._reply(handler, 200 if bucket == "graphql" else 429, limited, headers)
         elif fault.kind == "graphql-timeout":
-            body = {"data": None, "errors": [{"message": "Something went wrong: timeout"}]}
-            self._reply(handler, 200, body, headers)
+            timed_out = {"data": None, "errors": [{"message": "Something went wrong: timeout"}]}
+            self._reply(handler, 200, timed_out, headers)
         elif fault.kind == "redirect":
             self._raw(
                 handler, 301, b"", headers | ({"Location": fault.value} if fault.value else {})

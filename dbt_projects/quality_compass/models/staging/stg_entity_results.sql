@@ -104,7 +104,7 @@ final as (
             (
                 array_agg(
                     {{ json_number("point.value -> 'value'") }}
-                    order by point.value ->> 'period' desc
+                    order by {{ month_of("point.value ->> 'period'") }} desc
                 )
                 filter (where {{ json_number("point.value -> 'value'") }} is not null)
             )[1] as latest_value,
