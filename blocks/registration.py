@@ -89,7 +89,8 @@ def _compare(name: str, wanted: Block) -> Registration:
 
 
 def _revealed(block: Block) -> Mapping[str, Any]:
-    return block.model_dump(mode="json", context={"include_secrets": True})
+    fields = set(type(block).model_fields)
+    return block.model_dump(mode="json", include=fields, context={"include_secrets": True})
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
