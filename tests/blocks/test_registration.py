@@ -133,7 +133,7 @@ def test_mounted_files_stand_in_for_variables_and_are_tried(
     status, said = run("register", "scout", "--check", folder=tmp_path)
     assert status == 0, said
     name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
-    assert f"ok scout-postgres: connected as postgres to {name}" in said
+    assert f"ok scout-postgres: connected as analytics to {name}" in said
     assert "ok scout-embeddings: holds 18 characters" in said
     assert "a-secret-of-theirs" not in said
 
