@@ -89,11 +89,12 @@ def _compare(name: str, wanted: Block) -> Registration:
 
 
 def _revealed(block: Block) -> Mapping[str, Any]:
-    return block.model_dump(mode="json", context={"include_secrets": True})
+    fields = set(type(block).model_fields)
+    return block.model_dump(mode="json", include=fields, context={"include_secrets": True})
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    for field in wanted.keys() | found.keys():
+    for field in sorted(wanted.keys() | found.keys()):
         mine, other = wanted.get(field), found.get(field)
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
             yield from _differing(mine, other)

@@ -94,6 +94,12 @@ def _actions(
         if "blocks" not in config:
             yield action
         for block in config.get("blocks", []):
+            if block not in channels:
+                raise PermanentError(
+                    f"looking for the block {block}, which an automation names",
+                    f"the catalogue's `alerts` are {', '.join(channels)}",
+                    "Correct the automation, or add the block to blocks/__init__.py",
+                )
             if identity := channels[block]:
                 yield {**action, "block_document_id": identity}
 
