@@ -16,6 +16,7 @@ class Kind(Enum):
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
+    BIGQUERY = "bigquery-warehouse"
     WEBHOOK = "custom-webhook"
     # It sends to any address of Apprise, mail among them: docs/decisions/0012.
     EMAIL = "slack-webhook"
@@ -96,6 +97,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.GCP,
             "GCP_SA_JSON",
             "service account that exports to BigQuery and builds there; none for the emulator",
+            is_required=False,
+        ),
+        BlockNeed(
+            "ledgermind-bigquery",
+            Kind.BIGQUERY,
+            "GCP_SA_JSON",
+            "the same as a BigQueryWarehouse, for `warehouse_block` and for other flows",
             is_required=False,
         ),
     ),

@@ -111,6 +111,8 @@ def _block(need: BlockNeed, value: str) -> Block:
             return Secret(value=SecretStr(value))
         case Kind.GCP:
             return _service_account(need.variable, value)
+        case Kind.BIGQUERY:
+            return _warehouse(need.variable, value)
         case Kind.WEBHOOK:
             return CustomWebhookNotificationBlock(
                 name=need.name,
@@ -144,6 +146,13 @@ def _service_account(variable: str, value: str) -> Block:
             "it is not the JSON key of a service account",
             "Give the whole content of the key file",
         ) from None
+    return block
+
+
+def _warehouse(variable: str, value: str) -> Block:
+    from prefect_gcp.bigquery import BigQueryWarehouse
+
+    block: Block = BigQueryWarehouse(gcp_credentials=_service_account(variable, value))
     return block
 
 

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
@@ -79,6 +79,32 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
     return counts
 
 
+@task(
+    name="report what BigQuery billed",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def report_costs(settings: BigQuerySettings) -> tuple[str, bool]:
+    """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
+    from flows._shared.bigquery_costs import by_model, fetch_jobs, month_start, project
+    from flows._shared.bigquery_export import told_as_ours
+
+    now = datetime.now(UTC)
+    with told_as_ours("reading BigQuery's job statistics"):
+        jobs = fetch_jobs(bigquery_access(settings).client(), SLUG, month_start(now))
+        costs = by_model(jobs, settings.usd_per_tebibyte)
+    if api := current_flow_run():
+        rows = [vars(cost) for cost in costs]
+        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {month_start(now):%d %B}")
+    budget = project(costs, settings.monthly_budget_usd, now)
+    if budget is None:
+        return f"BigQuery told no billed bytes for {sum(cost.jobs for cost in costs)} jobs", False
+    if budget.is_exceeded:
+        get_run_logger().warning("%s", budget)
+    return str(budget), budget.is_exceeded
+
+
 @flow(name="ledgermind-export")
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
@@ -120,7 +146,7 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     notes: list[str] = []
-    rows = 0
+    rows, is_over_budget = 0, False
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
@@ -137,13 +163,15 @@ def refresh(
         options = dbt.model_copy(update={"target": "bigquery"})
         named = _Renamed(progress, "dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
+        note, is_over_budget = report_costs(settings.bigquery)
+        notes.append(note)
     publish_summary(
         SLUG,
         RunSummary(
             rows_loaded=rows,
             models_built=sum(outcome.models_built for outcome in outcomes),
             tests_passed=sum(outcome.tests_passed for outcome in outcomes),
-            warnings=sum(outcome.warnings for outcome in outcomes),
+            warnings=sum(outcome.warnings for outcome in outcomes) + is_over_budget,
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
