@@ -559,7 +559,10 @@ def refresh_copilot(
 
     def work() -> Worked:
         counts, landed = _loaded(store, lambda: fetch_copilot(organization, days, settings))
-        return counts, landed, build_and_publish(settings, dbt)
+        # A part can be built only where the rest of it was before.
+        all_of_it = dbt.model_copy(update={"select": (), "exclude": ()})
+        chosen = dbt if store.published_path.exists() else all_of_it
+        return counts, landed, build_and_publish(settings, chosen)
 
     counts, landed, outcome = work_on(
         store, "agent-analytics-copilot", settings.lock_timeout_seconds, work
