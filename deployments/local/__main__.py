@@ -8,13 +8,15 @@ import sys
 from collections.abc import Mapping, Sequence
 
 from deployments.local import runtime
+from deployments.local.arrival import follow_delivery
 from deployments.local.bigquery import BigQueryEmulator
-from deployments.local.domains import DOMAINS, Domain, select
+from deployments.local.domains import DOMAINS, WEBHOOKS, Domain, select
 from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
 from deployments.local.run import run_domains
 from deployments.local.server import PrefectServer
+from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker
 from flows._shared.errors import PlatformError
 from flows._shared.state import STATE_VARIABLE
@@ -79,7 +81,11 @@ def up(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     domains = select(options.domain)
-    return run_domains(runtime.up(domains, say=say), domains, options)
+    started = runtime.up(domains, say=say)
+    result = run_domains(started, domains, options)
+    if result == 0:
+        follow_delivery(started, domains, say)
+    return result
 
 
 def status(options: argparse.Namespace) -> int:
@@ -94,6 +100,8 @@ def status(options: argparse.Namespace) -> int:
     say(_line("Prefect", server.pid, (server.url() or "").removesuffix("/api")))
     emulator = BigQueryEmulator(paths)
     say(_line("BigQuery", emulator.pid, emulator.endpoint() or ""))
+    receiver = WebhookReceiver(paths)
+    say(_line("webhooks", receiver.pid, receiver.url() or ""))
     say(_line("worker", worker.pid, str(worker.log) if worker.pid else ""))
     if url := runtime.external_api(paths):
         say(f"PREFECT_API_URL names {url}: that one is used")
@@ -145,7 +153,7 @@ def _dbt(domain: Domain, arguments: Sequence[str], secrets: Mapping[str, str]) -
 
 
 def psql(options: argparse.Namespace) -> int:
-    domain = select([options.domain])[0]
+    domain = select([options.domain], (*DOMAINS, WEBHOOKS))[0]
     if not domain.has_postgres:
         return prompt(_store().published_path, _without_dashes(options.arguments))
     secrets = runtime.dbt_environment(runtime.database_url(domain, LocalPaths()))

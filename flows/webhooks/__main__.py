@@ -4,21 +4,25 @@ import argparse
 import sys
 import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
 import uvicorn
 import yaml
 from pydantic import ValidationError
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
+from flows._shared.orchestration.credentials import postgres_url
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.outbox import Dispatcher
 from flows.webhooks.protocol import bounded
 from flows.webhooks.secrets import Secrets
-from flows.webhooks.settings import ReceiverSettings
+from flows.webhooks.settings import ReceiverSettings, RetentionSettings
 from flows.webhooks.sources import served
+from flows.webhooks.upkeep import purge, replay
 
 EXAMPLES = """examples:
   python -m flows.webhooks serve --port 8090
@@ -64,6 +68,23 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--host", help="address to listen on")
             added.add_argument("--port", type=int, help="port to listen on")
         added.set_defaults(command=function)
+    text = "have readers read deliveries again"
+    again = commands.add_parser("replay", help=text, description=text)
+    again.add_argument("--source", required=True, help="such as github")
+    again.add_argument("--id", action="append", default=[], help="a delivery id; may be repeated")
+    again.add_argument(
+        "--since", type=_moment, help="received at or after, such as 2026-11-01T00:00Z"
+    )
+    again.add_argument("--until", type=_moment, help="received before")
+    again.set_defaults(command=replay_deliveries)
+    text = "remove old bodies and deliveries"
+    old = commands.add_parser("purge", help=text, description=text)
+    kept = RetentionSettings()
+    old.add_argument("--body-days", type=float, default=kept.body_days)
+    old.add_argument("--delivery-days", type=float, default=kept.delivery_days)
+    old.set_defaults(command=purge_inbox)
+    for added in (again, old):
+        added.add_argument("--database-block", default=kept.database_block)
     return parser
 
 
@@ -104,6 +125,28 @@ def dispatch(options: argparse.Namespace) -> int:
     return 0
 
 
+def replay_deliveries(options: argparse.Namespace) -> int:
+    url = postgres_url(options.database_block)
+    with psycopg.connect(url, autocommit=True) as connection:
+        count = replay(connection, options.source, options.id, options.since, options.until)
+    sys.stdout.write(f"Replayed {count} deliveries of {options.source}\n")
+    return 0
+
+
+def purge_inbox(options: argparse.Namespace) -> int:
+    kept = RetentionSettings(body_days=options.body_days, delivery_days=options.delivery_days)
+    url = postgres_url(options.database_block)
+    with psycopg.connect(url, autocommit=True) as connection:
+        purged = purge(
+            connection, datetime.now(UTC), kept.body_days, kept.delivery_days, kept.batch_rows
+        )
+    sys.stdout.write(
+        f"Removed {purged.bodies} bodies, {purged.deliveries} deliveries, "
+        f"{purged.conflicts} conflicts\n"
+    )
+    return 0
+
+
 def read_settings(path: Path | None) -> ReceiverSettings:
     """The settings of a YAML file; the defaults without one.
 
@@ -120,6 +163,11 @@ def read_settings(path: Path | None) -> ReceiverSettings:
             str(error),
             "Correct what it names; the fields are described in flows/webhooks/settings.py",
         ) from None
+
+
+def _moment(text: str) -> datetime:
+    moment = datetime.fromisoformat(text)
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 def _load(secrets: Secrets) -> None:

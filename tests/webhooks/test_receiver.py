@@ -69,7 +69,7 @@ def test_a_push_of_github_is_stored_as_it_came_and_told_thinly(
     told = event(inbox_url, identity)
     assert told is not None
     assert told["event"] == "github_scraper.delivery.received"
-    assert told["resource"] == {"prefect.resource.id": "analytics.github_scraper.push"}
+    assert told["resource"]["prefect.resource.id"] == "analytics.github_scraper.push"
     assert told["payload"]["attributes"] == {
         "repository_id": 186853002,
         "repository": "Codertocat/Hello-World",

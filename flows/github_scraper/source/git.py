@@ -37,6 +37,7 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import FETCHABLE_SCHEMES
 
+GITHUB = "https://github.com"
 SYNC_REF = "refs/sync/head"
 READ_BYTES = 1 << 20
 HEADER_FORMAT = (
@@ -111,13 +112,19 @@ class Mirror:
     """A bare clone of one repository's default branch, held under an exclusive lock."""
 
     def __init__(
-        self, path: Path, url: str, limits: GitLimits, token: str | None, lock: IO[str]
+        self,
+        path: Path,
+        url: str,
+        limits: GitLimits,
+        token: str | None,
+        lock: IO[str],
+        token_host: str,
     ) -> None:
         self.path = path
         self.url = url
         self.limits = limits
         self._lock = lock
-        self._environment = _git_environment(token)
+        self._environment = _git_environment(token, token_host)
 
     def fetch(self) -> Head | None:
         """Bring the default branch up to date. None where the repository has no commits."""
@@ -324,7 +331,11 @@ class Mirror:
 
 @contextmanager
 def open_mirror(
-    url: str, cache_dir: Path, limits: GitLimits, token: str | None = None
+    url: str,
+    cache_dir: Path,
+    limits: GitLimits,
+    token: str | None = None,
+    token_host: str = GITHUB,
 ) -> Iterator[Mirror]:
     """The mirror of a repository, locked against other runs for the length of the context.
 
@@ -340,7 +351,7 @@ def open_mirror(
         _wait_for_lock(lock, url, limits.lock_timeout_seconds)
         for stale in path.rglob("*.lock") if path.exists() else ():
             stale.unlink(missing_ok=True)
-        yield Mirror(path, url, limits, token, lock)
+        yield Mirror(path, url, limits, token, lock, token_host)
 
 
 def parse_log(fields: Iterator[bytes], shallow_boundary: frozenset[str]) -> Iterator[Commit]:
@@ -383,7 +394,8 @@ def _commit(header: list[bytes], counts: LineCounts, shallow_boundary: frozenset
         parent_hashes=tuple(text[1].split()),
         author=_signature(text[2:7]),
         committer=_signature(text[7:12]),
-        message=text[12],
+        # GitHub's API tells messages without the line break that most of them end with.
+        message=text[12].rstrip(),
         is_encoding_valid=not any("\ufffd" in field for field in text),
         # Cut off from its parents, a commit shows its whole tree as added.
         line_counts=None if commit_hash in shallow_boundary else counts,
@@ -421,11 +433,11 @@ def _range(walk: Walk, head: Head, previous: Head | None) -> tuple[str, ...]:
     return (head.head_hash, "--")
 
 
-def _git_environment(token: str | None) -> Mapping[str, str]:
+def _git_environment(token: str | None, token_host: str) -> Mapping[str, str]:
     """An environment of our own: no prompts, no user configuration, only named transports.
 
     The token travels as configuration in the environment, not in an argument that every user of
-    the machine can list, and only to github.com.
+    the machine can list, and only to the given host.
     """
     configuration = {
         "gc.autoDetach": "false",
@@ -437,7 +449,9 @@ def _git_environment(token: str | None) -> Mapping[str, str]:
     }
     if token is not None:
         basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        configuration["http.https://github.com/.extraHeader"] = f"Authorization: Basic {basic}"
+        configuration[f"http.{token_host.rstrip('/')}/.extraHeader"] = (
+            f"Authorization: Basic {basic}"
+        )
     environment = {
         name: value
         for name, value in os.environ.items()
