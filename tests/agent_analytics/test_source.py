@@ -172,7 +172,8 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
         connection.execute("delete from commit_coauthors")
         connection.execute(
             "insert into commit_coauthors (repository_id, commit_hash, position, contributor_id, "
-            "name, email) values (%s, %s, 1, 99, 'Claude', 'noreply@anthropic.com')",
+            "identity_id, name, email) "
+            "values (%s, %s, 1, 99, 99, 'Claude', 'noreply@anthropic.com')",
             (made[0].repository_id, made[0].commit_hash),
         )
         with pytest.raises(MartsMissingError, match="Run the flow github-scraper first"):
