@@ -27,7 +27,8 @@ transactions as not materialized (
         transaction_date <= {{ as_of_date() }}
         -- The first month that is shown is compared with the one a year before.
         and transaction_date
-        >= {{ month_of(as_of_date()) }} - interval '{{ var("monthly_window_months") + 11 }} months'
+        >= {{ month_of(as_of_date()) }}
+        - interval '{{ var("monthly_window_months") }} months' - interval '11 months'
 
 ),
 
@@ -56,7 +57,13 @@ measured as (
     {% if is_incremental() -%}
     where
         (month, category, currency)
-        in (select changed.month, changed.category, changed.currency from changed)
+        in (
+            select
+                changed.month,
+                changed.category,
+                changed.currency
+            from changed
+        )
     {% endif -%}
     group by 1, 2, 3
 
