@@ -76,6 +76,15 @@ def test_a_run_fills_the_leaderboard_and_reports_what_it_did(
     figures = measures(run_of(state).id)
     assert figures["rows_loaded"] == commits
     assert figures["failures"] == 0
+    with get_client(sync_client=True) as client:
+        told = client.request(
+            "POST",
+            "/events/filter",
+            json={"filter": {"event": {"name": ["github_scraper.rows.landed"]}}, "limit": 50},
+        ).json()
+    batch = str(run_of(state).id)
+    landed = {event["payload"]["batch"]: event["payload"] for event in told["events"]}
+    assert (landed[batch]["table"], landed[batch]["rows"]) == ("commits", commits)
     expected = {"fetch-small", "model leaderboard", "model fct_daily_commits"}
     assert expected <= names_of_task_runs(run_of(state).id, expected)
 
