@@ -7,6 +7,7 @@ writes the blocks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class Kind(Enum):
@@ -16,6 +17,7 @@ class Kind(Enum):
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
     WEBHOOK = "custom-webhook"
+    # It sends to any address of Apprise, mail among them: docs/decisions/0012.
     EMAIL = "slack-webhook"
 
     @property
@@ -46,6 +48,15 @@ class BlockNeed:
         """The secret value, None if the environment does not hold it."""
         names = [self.variable, *([self.fallback] if self.fallback else [])]
         return next((environment[name] for name in names if environment.get(name)), None)
+
+
+def mounted(folder: Path) -> dict[str, str]:
+    """Variables from a folder of files named after them, as a cluster mounts its secrets.
+
+    The line end that editors and pipes leave behind is not part of a value.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return {path.name: path.read_text().rstrip("\r\n") for path in files}
 
 
 CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
@@ -97,6 +108,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "scout-drive",
+            Kind.GCP,
+            "SCOUT_DRIVE_SA_JSON",
+            "service account that may read the Google Drive folder",
+            is_required=False,
+        ),
+        BlockNeed(
             "scout-embeddings",
             Kind.SECRET,
             "SCOUT_EMBEDDINGS",
@@ -116,7 +134,14 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "quality-compass-storage",
             Kind.SECRET,
             "QUALITY_COMPASS_STORAGE_OPTIONS",
-            "fsspec options, as a JSON object, of the bucket that runs are read from",
+            "keys and endpoints, as a JSON object by s3 and gs, of buckets runs are read from",
+            is_required=False,
+        ),
+        BlockNeed(
+            "quality-compass-gcp",
+            Kind.GCP,
+            "QUALITY_COMPASS_GCP_SA_JSON",
+            "service account that reads runs from gs:// addresses",
             is_required=False,
         ),
     ),

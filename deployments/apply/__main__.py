@@ -16,7 +16,13 @@ from deployments.apply.automations import plan_automations
 from deployments.apply.changes import Change, perform
 from deployments.apply.deployments import plan_deployments
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML, declared
-from deployments.apply.infrastructure import LIMITS, TEMPLATE_FILES, plan_limits, plan_work_pool
+from deployments.apply.infrastructure import (
+    LIMITS,
+    TEMPLATE_FILES,
+    limits,
+    plan_limits,
+    plan_work_pool,
+)
 from deployments.local.api import PrefectApi
 from flows._shared.errors import PermanentError, PlatformError
 
@@ -65,7 +71,7 @@ def _plans(api: PrefectApi, options: argparse.Namespace) -> Iterator[Sequence[Ch
     for pool in sorted({str(each.config["work_pool"]["name"]) for each in wanted}):
         yield plan_work_pool(api, pool, options.pool_type)
     yield plan_limits(api, options.limits)
-    yield plan_deployments(api, wanted)
+    yield plan_deployments(api, wanted, limits(options.limits))
     yield plan_automations(api, wanted, say, options.automations)
 
 

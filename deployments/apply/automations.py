@@ -1,6 +1,6 @@
 """Automations: those of ``deployments/automations`` and those of the deployments' triggers."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -31,8 +31,8 @@ def plan_automations(
     An automation that carries this project's tag belongs to this project. One without it that has
     the name of a trigger was made by Prefect's own `deploy`, and becomes ours.
 
-    A notification through a block that is not registered is left out, and told; so is an
-    automation of which nothing remains.
+    A notification goes through those of its blocks that are registered; an automation that can do
+    nothing without the others is left out, and that is told.
     """
     found = {each["name"]: each for each in api.all("automations/filter")}
     changes, names = [], set()
@@ -47,7 +47,7 @@ def plan_automations(
                 change = partial(_replace, api, found[name]["id"], create)
             else:
                 path = f"automations/{found[name]['id']}"
-                change = partial(api.call, "PUT", path, automation)
+                change = partial(api.call, "PUT", path, without_owner(automation))
             changes.append(Change("update", "automation", name, change, details))
 
     for name, automation in from_files(api, folder, say).items():
@@ -65,29 +65,37 @@ def plan_automations(
 def from_files(
     api: PrefectApi, folder: Path, say: Callable[[str], None]
 ) -> dict[str, dict[str, Any]]:
-    """The automations of the files by name, blocks and deployments named there as ids."""
-    named = {}
+    """The automations of the files by name. Where a file names blocks, there is one action each."""
+    channels = {name: api.block_id(kind, name) for name, kind in NOTIFIERS.items()}
+    named, left_out = {}, []
     for path, config in automation_files(folder):
         name = str(config["name"])
-        actions = []
-        for each in config["actions"]:
-            action = dict(each)
-            if block := action.pop("block", None):
-                identity = api.block_id(NOTIFIERS[block], block)
-                if identity is None:
-                    say(f"automation {name} does without the block {block}: it is not registered")
-                    continue
-                action["block_document_id"] = identity
-            actions.append(action)
-        if not actions:
-            say(f"automation {name} is left out: none of its actions is possible")
-            continue
         if name in named:
             raise PermanentError(
                 f"reading {path}", f"there are two automations {name}", "Give one another name"
             )
-        named[name] = normal(AutomationCore.model_validate({**config, "actions": actions}))
+        if actions := list(_actions(config["actions"], channels)):
+            named[name] = normal(AutomationCore.model_validate({**config, "actions": actions}))
+        else:
+            left_out.append(name)
+    if left_out:
+        say(
+            f"left out, for lack of a block to tell through: {', '.join(left_out)}. Register one: "
+            "`python -m blocks register alerts`"
+        )
     return named
+
+
+def _actions(
+    configs: Iterable[Mapping[str, Any]], channels: Mapping[str, str | None]
+) -> Iterator[dict[str, Any]]:
+    for config in configs:
+        action = {key: value for key, value in config.items() if key != "blocks"}
+        if "blocks" not in config:
+            yield action
+        for block in config.get("blocks", []):
+            if identity := channels[block]:
+                yield {**action, "block_document_id": identity}
 
 
 def from_triggers(api: PrefectApi, deployment: Declared) -> dict[str, dict[str, Any]]:

@@ -64,11 +64,8 @@ class Declared:
     def body(self) -> dict[str, Any]:
         """What ``POST /deployments/`` takes, without the id of the flow."""
         config, limit = self.config, self.config.get("concurrency_limit")
-        if not isinstance(limit, Mapping):
-            limit = {"limit": limit}
-        options = {name: limit[name] for name in ("collision_strategy",) if name in limit}
-        if "grace_period_seconds" in limit:
-            options["grace_period_seconds"] = limit["grace_period_seconds"]
+        options = dict(limit) if isinstance(limit, Mapping) else {"limit": limit}
+        number = options.pop("limit", None)
         pool = config["work_pool"]
         return {
             "name": self.name,
@@ -82,7 +79,7 @@ class Declared:
                 mode="json", exclude_unset=True
             ),
             "paused": bool(config.get("paused", False)),
-            "concurrency_limit": limit.get("limit"),
+            "concurrency_limit": number,
             "concurrency_options": options or None,
             "work_pool_name": pool["name"],
             "work_queue_name": pool.get("work_queue_name") or "default",

@@ -1,7 +1,7 @@
 """Work pool and global concurrency limits. Imports nothing of Prefect."""
 
 import json
-from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -65,14 +65,35 @@ def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Ch
     return [Change("update", "work pool", name, update, details)]
 
 
-def limits(path: Path = LIMITS) -> dict[str, Mapping[str, Any]]:
-    """The wanted limits by name."""
-    return {each["name"]: each for each in yaml.safe_load(path.read_text()) or []}
+@dataclass(frozen=True)
+class Limit:
+    """A global concurrency limit; ``deployments`` are the names of those that share it."""
+
+    name: str
+    limit: int
+    deployments: tuple[str, ...] = ()
+
+    @property
+    def body(self) -> dict[str, Any]:
+        return {"name": self.name, "limit": self.limit}
+
+
+def limits(path: Path = LIMITS) -> tuple[Limit, ...]:
+    """The wanted limits."""
+    entries = yaml.safe_load(path.read_text()) or []
+    return tuple(
+        Limit(str(each["name"]), int(each["limit"]), tuple(each.get("deployments", ())))
+        for each in entries
+    )
+
+
+def limit_id(api: PrefectApi, name: str) -> str:
+    return str(api.call("GET", f"v2/concurrency_limits/{name}")["id"])
 
 
 def plan_limits(api: PrefectApi, path: Path = LIMITS) -> list[Change]:
     """Create, update and delete global concurrency limits."""
-    wanted = limits(path)
+    wanted = {limit.name: limit.body for limit in limits(path)}
     found = {
         each["name"]: each
         for each in api.all("v2/concurrency_limits/filter")

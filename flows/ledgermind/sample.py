@@ -66,8 +66,12 @@ def sample(
         for n, (model, phase) in enumerate(PHASES, start=1)
     ]
     transactions = list(_transactions(chance, MISSION_TRANSACTIONS + events // 10, tenants, first))
-    made = [*_mission_events(), *_events(chance, events, len(transactions), first, days)]
-    feedback = [*_mission_feedback(), *_feedback(chance, made[12:])]
+    generated = list(_events(chance, events, len(transactions), first, days))
+    feedback = [*_mission_feedback(), *_feedback(chance, generated)]
+    made = [*_mission_events(), *generated]
+    # In the order in which an application writes them.
+    made.sort(key=lambda event: event.created_at)
+    feedback.sort(key=lambda reaction: reaction.created_at)
     return Sample(tenants, models, transactions, made, feedback)
 
 

@@ -27,7 +27,7 @@ from opentelemetry.sdk.resources import Resource
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
-from flows.agent_analytics.rules import canonical_line, rejection
+from flows.agent_analytics.rules import canonical_json, canonical_line
 from tests.agent_analytics.fleet import request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -210,7 +210,7 @@ def test_any_bytes_are_either_a_request_or_refused_with_a_reason(body: bytes) ->
                 continue
             else:
                 assert "\n" not in line
-                assert kind == "application/x-protobuf" or rejection(line.encode()) is None
+                assert canonical_json(line.encode()) == line
 
 
 @contextmanager

@@ -112,7 +112,7 @@ def load(url: str, commits: Iterable[Commit]) -> None:
             "insert into repository_metadata (repository_id, name_with_owner, stars, forks,"
             " licence, topics, languages, is_archived, is_fork, is_private, updated_at)"
             " values (%s, 'owner/parent', 12, 3, 'MIT', array['b', 'a'],"
-            " '{\"SQL\": 10, \"Python\": 90}', false, false, false, %s)",
+            ' \'{"SQL": 10, "Python": 90}\', false, false, false, %s)',
             (PARENT, FIRST_SYNC),
         )
         _copy_commits(connection, commits)

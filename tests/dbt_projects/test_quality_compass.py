@@ -51,7 +51,9 @@ def empty(warehouse: Warehouse) -> Warehouse:
 def load(warehouse: Warehouse, address: Path) -> None:
     with psycopg.connect(warehouse.url, autocommit=True) as connection:
         for run in source.find_runs(str(address)):
-            raw.load_run(connection, run, lambda file: source.FileReader(file, None, 16_000_000))
+            raw.load_run(
+                connection, run, lambda file: source.FileReader(file, source.Storage(), 16_000_000)
+            )
 
 
 def build(warehouse: Warehouse, *options: str, is_tested: bool = False) -> dict[str, str]:

@@ -39,13 +39,25 @@ class Server:
                 else:
                     os.environ[name] = value
 
-    def runs(self, deployment: str) -> list[dict[str, Any]]:
-        """The flow runs of a deployment in this pool, newest first."""
+    def runs(self, deployment: str, automation: str) -> list[dict[str, Any]]:
+        """The flow runs of a deployment in this pool that an automation asked for."""
         body = {
             "deployments": {"name": {"any_": [deployment]}},
             "work_pools": {"name": {"any_": [self.pool.name]}},
         }
-        return self.api.all("flow_runs/filter", body)
+        found = self.api.all("flow_runs/filter", body)
+        return [run for run in found if run["created_by"]["display_value"] == automation]
+
+    def start(self, deployment: str, parameters: Mapping[str, Any] | None = None) -> dict[str, Any]:
+        """A run of ``<flow>/<deployment>``, which no worker takes up."""
+        found = self.api.deployment(deployment)
+        assert found is not None, deployment
+        return self.api.start_run(found["id"], parameters or {})
+
+    def move(self, run: Mapping[str, Any], state: str, **more: str) -> None:
+        """Put a run into a state, as its worker would."""
+        body = {"state": {"type": state, "name": state.capitalize(), **more}}
+        self.api.call("POST", f"flow_runs/{run['id']}/set_state", body)
 
     def send(self, *events: Mapping[str, Any]) -> None:
         self.api.call("POST", "events", list(events))  # type: ignore[arg-type]

@@ -17,7 +17,7 @@ from deployments.local.processes import wait_until
 from tests.deployments.applied import Server
 
 BURST = 1_000
-BURST_DEPLOYMENT = "github-scraper-6h"
+BURST_DEPLOYMENT, BURST_TRIGGER = "github-scraper-6h", "github-scraper-6h on push"
 ENTRIES = {
     each["name"]: each
     for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
@@ -70,7 +70,7 @@ def after_other_events(server: Server) -> Mapping[str, int]:
     """How many runs there are after one event of each trigger's name that it must not match."""
     server.send(*[event(trigger, matches=False) for _, trigger in TRIGGERS.values()])
     time.sleep(3)
-    return {name: len(server.runs(deployment)) for name, (deployment, _) in TRIGGERS.items()}
+    return {name: len(server.runs(deployment, name)) for name, (deployment, _) in TRIGGERS.items()}
 
 
 @pytest.fixture(scope="module")
@@ -78,11 +78,11 @@ def fired(server: Server, after_other_events: Mapping[str, int]) -> datetime:
     """When one event for each trigger was sent, a thousand for one of them."""
     at = datetime.now(UTC)
     server.send(*[event(trigger, matches=True) for _, trigger in TRIGGERS.values()])
-    ((_, burst),) = [each for each in TRIGGERS.values() if each[0] == BURST_DEPLOYMENT]
+    _, burst = TRIGGERS[BURST_TRIGGER]
     for _ in range(10):
         server.send(*[event(burst, matches=True) for _ in range(BURST // 10)])
-    deployments = {deployment for deployment, _ in TRIGGERS.values()}
-    wait_until(lambda: all(server.runs(each) for each in deployments), 30, pause=0.5)
+    asked = [(deployment, name) for name, (deployment, _) in TRIGGERS.items()]
+    wait_until(lambda: all(server.runs(*each) for each in asked), 30, pause=0.5)
     count = {"filter": {"event": {"name": ["github_scraper.delivery.received"]}}}
     assert wait_until(
         lambda: server.api.call("POST", "events/filter", count)["total"] >= BURST, 30, pause=0.5
@@ -100,7 +100,7 @@ def test_a_trigger_asks_for_one_run_with_its_parameters_once_its_window_has_clos
     name: str, server: Server, fired: datetime
 ) -> None:
     deployment, trigger = TRIGGERS[name]
-    (run,) = server.runs(deployment)
+    (run,) = server.runs(deployment, name)
     assert run["state"]["type"] == "SCHEDULED"
     given = {"layer": "silver"} if "parameters" in trigger else {}
     assert run["parameters"] == {**ENTRIES[deployment]["parameters"], **given}
@@ -111,7 +111,7 @@ def test_a_trigger_asks_for_one_run_with_its_parameters_once_its_window_has_clos
 def test_a_burst_of_a_thousand_deliveries_is_one_run_that_begins_after_the_last(
     server: Server, fired: datetime
 ) -> None:
-    runs = server.runs(BURST_DEPLOYMENT)
+    runs = server.runs(BURST_DEPLOYMENT, BURST_TRIGGER)
     assert len(runs) in (1, 2)
     last = server.api.call(
         "POST",
@@ -124,12 +124,13 @@ def test_a_burst_of_a_thousand_deliveries_is_one_run_that_begins_after_the_last(
 
 
 def test_two_layers_asked_for_at_once_are_two_runs(server: Server, fired: datetime) -> None:
-    _, trigger = TRIGGERS["scout-on-demand on refresh request"]
+    name = "scout-on-demand on refresh request"
+    deployment, trigger = TRIGGERS[name]
     for layer in ("gold", "gold", ""):
         asked = event(trigger, matches=True)
         asked["payload"]["attributes"] = {"layer": layer} if layer else {}
         asked["resource"]["analytics.layer"] = layer
         server.send(asked)
-    assert wait_until(lambda: len(server.runs("scout-on-demand")) == 3, 15, pause=0.5)
-    layers = sorted(run["parameters"]["layer"] for run in server.runs("scout-on-demand"))
+    assert wait_until(lambda: len(server.runs(deployment, name)) == 3, 15, pause=0.5)
+    layers = sorted(run["parameters"]["layer"] for run in server.runs(deployment, name))
     assert layers == ["all", "gold", "silver"]

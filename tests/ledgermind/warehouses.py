@@ -24,7 +24,9 @@ from flows.ledgermind.settings import BigQuerySettings
 from tests.dbt_projects.warehouse import PROJECTS, environment, postgres_environment
 
 PROJECT = PROJECTS / "ledgermind"
-NOT_FACTS = ("built_at",)
+NOT_FACTS = ("built_at", "changed_at")
+# What dbt writes down for itself.
+NOT_MARTS = ("dbt_test_results", "int_source_days")
 Row = tuple[Any, ...]
 
 
@@ -84,9 +86,9 @@ class Warehouses:
             "select table_name, column_name from information_schema.columns "
             "join information_schema.tables using (table_schema, table_name) "
             "where table_schema = 'analytics' and table_type = 'BASE TABLE' "
-            "and table_name <> 'dbt_test_results' order by table_name, ordinal_position"
+            "order by table_name, ordinal_position"
         ):
-            if column not in NOT_FACTS:
+            if table not in NOT_MARTS and column not in NOT_FACTS:
                 found.setdefault(table, []).append(column)
         return found
 
@@ -98,21 +100,11 @@ class Warehouses:
         return _in_order([tuple(row.values()) for row in self.client().query(query).result()])
 
     def postgres_contents(self) -> dict[str, list[Row]]:
-        """The facts of every table, without the rows that only tell of a deletion."""
-        contents = {n: self.postgres_rows(n, columns) for n, columns in self.tables().items()}
-        return _without_tombstones(contents, self.tables())
+        """The facts of every table."""
+        return {name: self.postgres_rows(name, columns) for name, columns in self.tables().items()}
 
     def bigquery_contents(self) -> dict[str, list[Row]]:
-        contents = {n: self.bigquery_rows(n, columns) for n, columns in self.tables().items()}
-        return _without_tombstones(contents, self.tables())
-
-
-def _without_tombstones(
-    contents: dict[str, list[Row]], columns: dict[str, list[str]]
-) -> dict[str, list[Row]]:
-    flag = columns["int_suggestions"].index("is_deleted")
-    kept = [row for row in contents["int_suggestions"] if not row[flag]]
-    return {**contents, "int_suggestions": kept}
+        return {name: self.bigquery_rows(name, columns) for name, columns in self.tables().items()}
 
 
 def _in_order(rows: list[Row]) -> list[Row]:

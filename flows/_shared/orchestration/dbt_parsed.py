@@ -1,9 +1,9 @@
 """What the image build parsed, made to fit the warehouse of a run.
 
-dbt takes up a former parse only if the connection is the one it was parsed with, and an image knows
-no connection. It is therefore parsed with placeholders (``deployments.image.parse``); a run puts its
-own database and schema in their place and says whose parse it is. Everything else dbt checks as
-ever: its version, variables, files, environment.
+dbt takes up a former parse only if the connection is the one it was parsed with, and an image
+knows no connection. It is therefore parsed with placeholders (``deployments.image.parse``); a run
+puts its own database and schema in their place and says whose parse it is. Everything else dbt
+checks as ever: its version, variables, files, environment.
 """
 
 import os

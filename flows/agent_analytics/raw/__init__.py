@@ -2,22 +2,31 @@
 
 from flows.agent_analytics.raw.otlp import load_lines
 from flows.agent_analytics.raw.rows import (
+    consumed,
     ensure_schema,
+    landed,
+    last_ids,
     load_commits,
     load_copilot,
     read_before,
+    record_consumed,
     record_read,
     reject,
 )
-from flows.agent_analytics.raw.store import Store
+from flows.agent_analytics.raw.store import Store, is_damage
 
 __all__ = [
     "Store",
+    "consumed",
     "ensure_schema",
+    "is_damage",
+    "landed",
+    "last_ids",
     "load_commits",
     "load_copilot",
     "load_lines",
     "read_before",
+    "record_consumed",
     "record_read",
     "reject",
 ]

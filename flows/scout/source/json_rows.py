@@ -153,7 +153,7 @@ class _Values:
 
 def _row(number: int, value: str) -> Row:
     problem = why_unstorable(value)
-    return _aside(number, *problem, value) if problem else Payload(number, value)
+    return _aside(number, *problem, value) if problem else Payload(number, value.encode())
 
 
 def _aside(number: int, reason: str, detail: str, text: str) -> Quarantined:

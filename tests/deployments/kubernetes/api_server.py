@@ -16,14 +16,14 @@ from aiohttp import web
 
 from tests.deployments.kubernetes.store import Object, Store
 
-VERSION = "1.33"
+VERSION = "1.37"
 KINDS = {"jobs": "Job", "pods": "Pod", "events": "Event", "secrets": "Secret"}
 GROUPS = {"jobs": "batch", "pods": "", "events": "", "secrets": ""}
 
 Rules = Sequence[Mapping[str, Any]]
 
 
-class Refusal(Exception):
+class RefusedError(Exception):
     """An answer other than success, as Kubernetes words it."""
 
     def __init__(self, code: int, reason: str, message: str) -> None:
@@ -104,12 +104,12 @@ class ApiServer:
     ) -> web.StreamResponse:
         try:
             response: web.StreamResponse = await handler(request)
-        except Refusal as refusal:
+        except RefusedError as refusal:
             self.refused.append(f"{request.method} {request.path}: {refusal}")
             return refusal.answer()
         except web.HTTPNotFound:
             self.refused.append(f"{request.method} {request.path}: no such path")
-            return Refusal(404, "NotFound", "the server could not find it").answer()
+            return RefusedError(404, "NotFound", "the server could not find it").answer()
         return response
 
     async def _version(self, request: web.Request) -> web.Response:
@@ -177,11 +177,11 @@ class ApiServer:
         if resource == "jobs":
             _hold_to_schema(content)
         if resource == "secrets" and "stringData" in content:
-            raise Refusal(422, "Invalid", "give secrets as data")
+            raise RefusedError(422, "Invalid", "give secrets as data")
         try:
             created = self._store.create(resource, namespace, content)
         except KeyError as error:
-            raise Refusal(409, "AlreadyExists", f"{resource} {error} already exists") from None
+            raise RefusedError(409, "AlreadyExists", f"{resource} {error} already exists") from None
         return web.json_response(created, status=201)
 
     async def _read(self, request: web.Request) -> web.Response:
@@ -211,7 +211,7 @@ class ApiServer:
     async def _log(self, request: web.Request) -> web.Response:
         self._allow(request, "get", "pods/log")
         if request.query.get("previous") in ("true", "True"):
-            raise Refusal(400, "BadRequest", "previous terminated container not found")
+            raise RefusedError(400, "BadRequest", "previous terminated container not found")
         path = self._log_of(self._found(request)["metadata"]["name"])
         lines = path.read_text(errors="replace").splitlines() if path.exists() else []
         wanted = int(request.query.get("tailLines") or len(lines) or 1)
@@ -222,13 +222,13 @@ class ApiServer:
         found = self._store.get(place["resource"], place["namespace"], place["name"])
         if found is None:
             message = f'{place["resource"]} "{place["name"]}" not found'
-            raise Refusal(404, "NotFound", message)
+            raise RefusedError(404, "NotFound", message)
         return found
 
     def _allow(self, request: web.Request, verb: str, resource: str) -> None:
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if token not in self._rules:
-            raise Refusal(401, "Unauthorized", "Unauthorized")
+            raise RefusedError(401, "Unauthorized", "Unauthorized")
         rules = self._rules[token]
         namespace = request.match_info["namespace"]
         group = GROUPS[resource.partition("/")[0]]
@@ -243,9 +243,9 @@ class ApiServer:
         )
         if not is_allowed:
             where = f'in the namespace "{namespace}"'
-            raise Refusal(403, "Forbidden", f"cannot {verb} resource {resource} {where}")
+            raise RefusedError(403, "Forbidden", f"cannot {verb} resource {resource} {where}")
         if namespace != self._namespace:
-            raise Refusal(404, "NotFound", f'namespaces "{namespace}" not found')
+            raise RefusedError(404, "NotFound", f'namespaces "{namespace}" not found')
 
 
 def _hold_to_schema(content: Object) -> None:
@@ -253,7 +253,7 @@ def _hold_to_schema(content: Object) -> None:
         # Not strict: like a real server, which drops what it does not know.
         kubernetes_validate.validate(content, VERSION, strict=False)
     except kubernetes_validate.ValidationError as error:
-        raise Refusal(422, "Invalid", f"{error.path}: {error.message}") from None
+        raise RefusedError(422, "Invalid", f"{error.path}: {error.message}") from None
 
 
 def _api_version(resource: str) -> str:

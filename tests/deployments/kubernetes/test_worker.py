@@ -44,8 +44,8 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
         path = Path(REAL_CLUSTER)
         yield Cluster(path, path, os.environ["KUBERNETES_TEST_IMAGE"])
         return
-    rules = yaml.safe_load((BASE / "worker-role.yaml").read_text())["rules"]
-    with double(tmp_path_factory.mktemp("cluster"), image.here(), rules) as started:
+    role = next(yaml.safe_load_all((BASE / "worker-role.yaml").read_text()))
+    with double(tmp_path_factory.mktemp("cluster"), image.here(), role["rules"]) as started:
         started.create_secret("prefect-auth", {"auth-string": AUTH_STRING})
         yield started
         assert started.server.refused == [], "the worker asked for more than its Role allows"

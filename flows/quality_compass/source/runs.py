@@ -1,11 +1,9 @@
-"""Finds runs and reads their files: a folder, a glob or an object-store prefix, through fsspec."""
+"""Finds runs and reads their files: in a folder, a glob or a bucket's prefix."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from hashlib import sha256
 from typing import IO, Any
-
-import fsspec
 
 from flows.quality_compass.records import (
     FileChangedError,
@@ -13,24 +11,21 @@ from flows.quality_compass.records import (
     RunFile,
     RunNameError,
     RunNotFoundError,
-    StorageError,
-    StorageUnreachableError,
 )
 from flows.quality_compass.rules.reading import file_kind, is_run_id
+from flows.quality_compass.source.storage import Storage, reading
 
 CHUNK_BYTES = 1 << 20
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-Options = Mapping[str, Any]
+LOCAL = Storage()
 
 
-def find_runs(
-    address: str, options: Options | None = None, *, run_id: str | None = None
-) -> list[Run]:
+def find_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None = None) -> list[Run]:
     """The runs at an address, oldest first.
 
     Args:
         address: one run's folder, a folder or prefix of runs, or a glob of either.
-        options: fsspec options of the address's protocol, such as a token.
+        storage: opens the address.
         run_id: the id of a single run whose folder is not named after it.
 
     Raises:
@@ -38,21 +33,21 @@ def find_runs(
         RunNameError: a run's output in a folder whose name is not a run id.
         StorageError, StorageUnreachableError: the address cannot be read.
     """
-    with _storage(f"looking for runs at {address}"):
-        storage, path = fsspec.core.url_to_fs(address, **(options or {}))
+    with reading(f"looking for runs at {address}"):
+        system, path = storage.at(address)
         has_pattern = any(character in path for character in "*?[")
-        folders = sorted(storage.glob(path)) if has_pattern else [path]
+        folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
         found: dict[str, dict[str, RunFile]] = {}
         homes: dict[str, str] = {}
         for folder in folders:
-            for file in sorted(storage.find(folder)):
+            for file in sorted(system.find(folder, on_error="raise")):
                 relative = file[len(folder.rstrip("/")) + 1 :]
                 name, home, inner = _place(folder, relative, run_id)
                 kind = file_kind(inner)
                 if kind is None:
                     continue
-                _refuse_two_homes(homes, name, storage.unstrip_protocol(home))
-                url = storage.unstrip_protocol(file)
+                _refuse_two_homes(homes, name, system.unstrip_protocol(home))
+                url = system.unstrip_protocol(file)
                 found.setdefault(name, {})[inner] = RunFile(inner, kind, url)
     for name in found:
         if not is_run_id(name):
@@ -98,9 +93,9 @@ class FileReader:
     ``max_line_bytes`` + 1 bytes, so that who reads it can tell.
     """
 
-    def __init__(self, file: RunFile, options: Options | None, max_line_bytes: int) -> None:
+    def __init__(self, file: RunFile, storage: Storage, max_line_bytes: int) -> None:
         self._file = file
-        self._options = options or {}
+        self._storage = storage
         self._max_line_bytes = max_line_bytes
         self.bytes_read = 0
 
@@ -159,35 +154,10 @@ class FileReader:
 
     @contextmanager
     def _open(self) -> Iterator[IO[bytes]]:
-        with _storage(f"reading {self._file.url}"):
-            storage, path = fsspec.core.url_to_fs(self._file.url, **self._options)
-            with storage.open(path, "rb") as stream:
+        with reading(f"reading {self._file.url}"):
+            system, path = self._storage.at(self._file.url)
+            with system.open(path, "rb") as stream:
                 yield stream
-
-
-@contextmanager
-def _storage(attempted: str) -> Iterator[None]:
-    """Names what went wrong with a storage, by the exceptions every fsspec driver shares."""
-    try:
-        yield
-    except (ImportError, ValueError) as error:
-        raise StorageError(
-            attempted,
-            str(error),
-            "Install the driver of this protocol (gcsfs, s3fs), or copy the run to a local folder",
-        ) from None
-    except FileNotFoundError:
-        raise RunNotFoundError(
-            attempted, "there is nothing at this address", "Check the address"
-        ) from None
-    except PermissionError as error:
-        raise StorageError(
-            attempted, str(error), "Grant read access, or set the options in `storage_block`"
-        ) from None
-    except OSError as error:
-        raise StorageUnreachableError(
-            attempted, str(error), "Check that the storage is up and reachable from here"
-        ) from None
 
 
 def merge(runs: Sequence[Sequence[Run]]) -> list[Run]:
