@@ -293,7 +293,7 @@ def fetch_repositories(
         return outcome
     outcome.failed |= planned.failed
     outcome.notes += planned.notes
-    total = len(planned.plans)
+    total = len(planned.plans) + planned.unchanged
     pending: dict[str, PrefectFuture[LoadCounts]]
     with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
         pending = {
