@@ -14,7 +14,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
@@ -291,6 +291,9 @@ def fetch_repositories(
         outcome.wait_for(error)
         outcome.notes.append(str(error))
         return outcome
+    except TransientError as error:
+        outcome.failed["planning"] = str(error)
+        return outcome
     outcome.failed |= planned.failed
     outcome.notes += planned.notes
     total = len(planned.plans) + planned.unchanged
@@ -325,6 +328,9 @@ def fetch_repositories(
     except RateLimitedError as error:
         outcome.wait_for(error)
         merged = str(error)
+    except PlatformError as error:
+        outcome.failed["accounts of e-mails"] = str(error)
+        merged = None
     if merged is not None:
         outcome.notes.append(merged)
     return outcome
