@@ -7,6 +7,7 @@ writes the blocks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class Kind(Enum):
@@ -16,6 +17,9 @@ class Kind(Enum):
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
     BIGQUERY = "bigquery-warehouse"
+    WEBHOOK = "custom-webhook"
+    # It sends to any address of Apprise, mail among them: docs/decisions/0012.
+    EMAIL = "slack-webhook"
 
     @property
     def block_type(self) -> str:
@@ -47,6 +51,15 @@ class BlockNeed:
         return next((environment[name] for name in names if environment.get(name)), None)
 
 
+def mounted(folder: Path) -> dict[str, str]:
+    """Variables from a folder of files named after them, as a cluster mounts its secrets.
+
+    The line end that editors and pipes leave behind is not part of a value.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return {path.name: path.read_text().rstrip("\r\n") for path in files}
+
+
 CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
     "github_scraper": (
         BlockNeed(
@@ -61,6 +74,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "GITHUB_TOKEN",
             "clones of private repositories; more requests an hour to the GitHub API",
+            is_required=False,
+        ),
+        BlockNeed(
+            "github-scraper-app",
+            Kind.SECRET,
+            "GITHUB_APP",
+            "a GitHub App, as JSON with app_id, installation_id and private_key",
             is_required=False,
         ),
     ),
@@ -96,6 +116,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "scout-dbt-postgres",
+            Kind.POSTGRES,
+            "SCOUT_DBT_DATABASE_URL",
+            "the role that builds the layers, where it is not the owner of the raw payloads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "scout-drive",
+            Kind.GCP,
+            "SCOUT_DRIVE_SA_JSON",
+            "service account that may read the Google Drive folder",
+            is_required=False,
+        ),
+        BlockNeed(
             "scout-embeddings",
             Kind.SECRET,
             "SCOUT_EMBEDDINGS",
@@ -115,7 +149,14 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "quality-compass-storage",
             Kind.SECRET,
             "QUALITY_COMPASS_STORAGE_OPTIONS",
-            "fsspec options, as a JSON object, of the bucket that runs are read from",
+            "keys and endpoints, as a JSON object by s3 and gs, of buckets runs are read from",
+            is_required=False,
+        ),
+        BlockNeed(
+            "quality-compass-gcp",
+            Kind.GCP,
+            "QUALITY_COMPASS_GCP_SA_JSON",
+            "service account that reads runs from gs:// addresses",
             is_required=False,
         ),
     ),
@@ -125,6 +166,53 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "COPILOT_TOKEN",
             "Copilot usage reports of the organization",
+            is_required=False,
+        ),
+    ),
+    "alerts": (
+        BlockNeed(
+            "alerts-webhook",
+            Kind.WEBHOOK,
+            "ALERTS_WEBHOOK_URL",
+            'where alerts are posted as {"text": ...}, as Slack, Mattermost and others take them',
+            is_required=False,
+        ),
+        BlockNeed(
+            "alerts-email",
+            Kind.EMAIL,
+            "ALERTS_EMAIL_URL",
+            "mail server and addresses, as mailtos://user:password@host:port?from=...&to=...",
+            is_required=False,
+        ),
+    ),
+    "webhooks": (
+        BlockNeed(
+            "webhooks-postgres",
+            Kind.POSTGRES,
+            "WEBHOOKS_DATABASE_URL",
+            "the inbox of the webhook receiver; domains read it",
+            fallback="DATABASE_URL",
+        ),
+        *(
+            BlockNeed(
+                f"webhooks-{source}-secrets",
+                Kind.SECRET,
+                f"WEBHOOKS_{source.upper().replace('-', '_')}_SECRETS",
+                f"secrets that {sender}: a JSON list or one a line, all of them active",
+                is_required=False,
+            )
+            for source, sender in (
+                ("github", "GitHub signs with"),
+                ("scout", "senders to Scout sign with or show"),
+                ("quality-compass", "senders to Quality Compass sign with or show"),
+                ("agent-analytics", "OpenTelemetry exporters show"),
+            )
+        ),
+        BlockNeed(
+            "webhooks-github-token",
+            Kind.SECRET,
+            "WEBHOOKS_GITHUB_TOKEN",
+            "lists the deliveries of GitHub's hooks and asks for those that are missing",
             is_required=False,
         ),
     ),

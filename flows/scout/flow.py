@@ -1,31 +1,45 @@
 """Order, retries and artifacts of Scout: read the source into raw, then build the layers."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+from uuid import uuid4
 
+import fsspec
 import httpx
 import psycopg
 from prefect import flow, get_run_logger, task
-from prefect.events import emit_event
 
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
+from flows._shared.events import Event, QualityLow
+from flows._shared.inbox import Delivery, Position, read_deliveries
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    dbt_postgres_env,
+    postgres_url,
+    secret_value,
+)
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.events import emit_landed, send_events
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.state import state_dir
 from flows.scout import raw
 from flows.scout.records import (
+    DatabaseUnreachableError,
+    DeliveryCounts,
     DriveRefusedError,
     EmbeddingEndpoint,
+    Entity,
     FileCounts,
     FilesFailedError,
     QualityScore,
+    Row,
     SourceFile,
     TextToEmbed,
 )
@@ -40,11 +54,19 @@ from flows.scout.rules import (
 )
 from flows.scout.sample import write_sample
 from flows.scout.settings import EmbeddingSettings, ScoutSettings
-from flows.scout.source import examine, list_files, read_rows
+from flows.scout.source import examine, list_files, read_delivery, read_rows
 from flows.scout.source.drive import Changed, Drive, fetch_token, source_file
-from flows.scout.source.embeddings import endpoint_from, fetch_embeddings
+from flows.scout.source.embeddings import (
+    LOCAL_MODEL,
+    embed_locally,
+    endpoint_from,
+    fetch_embeddings,
+)
 
 SLUG = "scout"
+INBOX_KINDS = ("transactions", "products")
+# They read whole tables, or no data at all: run with a full refresh, and by hand.
+TESTS_OF_FULL_REFRESH = ("tag:whole_table", "test_type:unit")
 EXAMPLE_QUERY = (
     "select month, category, currency, total_amount, mom_growth_pct "
     "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
@@ -53,20 +75,48 @@ EXAMPLE_QUERY = (
 
 @dataclass(frozen=True)
 class Intake:
-    """What a run took in: files that ended well, files that failed and why, remarks for people."""
+    """What a run took in: files that ended well, files that failed and why, remarks for people,
+    and rows of deliveries."""
 
     counts: tuple[FileCounts, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
+    delivered: int = 0
 
     @property
     def rows_loaded(self) -> int:
-        return sum(each.rows_loaded for each in self.counts)
+        return self.delivered + sum(each.rows_loaded for each in self.counts)
 
     def and_also(self, other: "Intake") -> "Intake":
         return Intake(
-            self.counts + other.counts, self.failed + other.failed, self.notes + other.notes
+            self.counts + other.counts,
+            self.failed + other.failed,
+            self.notes + other.notes,
+            self.delivered + other.delivered,
         )
+
+
+@contextmanager
+def connect(block: str) -> Iterator[psycopg.Connection]:
+    """To the database of a block, committing each statement that is in no transaction.
+
+    Statements are never prepared: behind a pooler that hands out connections by transaction, the
+    next one may know nothing of them.
+
+    Raises:
+        DatabaseUnreachableError: no connection.
+    """
+    url = postgres_url(block)
+    try:
+        connection = psycopg.connect(url, autocommit=True, prepare_threshold=None)
+    except psycopg.OperationalError as error:
+        raise DatabaseUnreachableError(
+            f"Connecting to the database of the block {block}",
+            str(error),
+            "Check that it is up, and the block's host, user and password",
+        ) from None
+    with connection:
+        yield connection
 
 
 @task(
@@ -76,7 +126,7 @@ class Intake:
     retry_condition_fn=retry_transient,
 )
 def prepare(database_block: str) -> None:
-    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+    with connect(database_block) as connection:
         raw.ensure_schema(connection)
 
 
@@ -101,7 +151,7 @@ def generate_sample(settings: ScoutSettings) -> str:
 def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) -> FileCounts:
     """One file into the raw tables, unless its content is there already."""
     facts = examine(file, settings.fallback_encoding)
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         return raw.load_file(
             connection,
             entity_of(name),
@@ -123,7 +173,7 @@ def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) 
 def fetch_from_drive(settings: ScoutSettings, into: Path) -> tuple[list[SourceFile], Changed]:
     """Download what is new in the Drive folder."""
     assert settings.drive_folder_id is not None
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         page_token = raw.drive_page_token(connection, settings.drive_folder_id)
     with httpx.Client(timeout=60, follow_redirects=True) as client:
         token = fetch_token(client, service_account(settings.drive_credentials_block))
@@ -163,13 +213,17 @@ def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
         )
         files, _ = list_files(generate_sample(settings))
         return load_files(files, settings, progress, [note], "load generated sample", "csv")
-    if settings.folder is None and settings.drive_folder_id is None:
-        note = "No source is configured (settings `folder`, `drive_folder_id`): nothing was read"
-        return Intake(notes=(note,))
+    sources = (settings.folder, settings.drive_folder_id, settings.inbox_block)
+    if all(source is None for source in sources):
+        names = "`folder`, `drive_folder_id`, `inbox_block`"
+        return Intake(notes=(f"No source is configured (settings {names}): nothing was read",))
     intake = Intake()
+    if settings.inbox_block is not None:
+        intake = take_in_from_inbox(settings, settings.inbox_block, progress)
     if settings.folder is not None:
         files, left_alone = list_files(settings.folder)
-        intake = load_files(files, settings, progress, _left_alone(left_alone), "load", "csv")
+        notes = _left_alone(left_alone)
+        intake = intake.and_also(load_files(files, settings, progress, notes, "load", "csv"))
     if settings.drive_folder_id is not None:
         intake = intake.and_also(take_in_from_drive(settings, progress))
     return intake
@@ -182,11 +236,57 @@ def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
         notes = _left_alone(changed.left_alone)
         intake = load_files(files, settings, progress, notes, "load from Drive", "gdrive")
     if not intake.failed:
-        with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        with connect(settings.database_block) as connection:
             raw.save_drive_page_token(
                 connection, settings.drive_folder_id, changed.page_token, datetime.now(UTC)
             )
     return intake
+
+
+@task(
+    name="load deliveries",
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=retry_transient,
+)
+def load_deliveries(settings: ScoutSettings, inbox_block: str, batch: str) -> DeliveryCounts:
+    """The next deliveries of the inbox, with the position behind them."""
+    with connect(inbox_block) as inbox, connect(settings.database_block) as connection:
+
+        def read(after: Position | None) -> Iterator[tuple[Delivery, Iterator[Row]]]:
+            for delivery in read_deliveries(inbox, SLUG, after, INBOX_KINDS):
+                yield delivery, read_delivery(delivery)
+
+        return raw.load_deliveries(connection, batch, datetime.now(UTC), read)
+
+
+def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Progress) -> Intake:
+    batch = batch_id("webhook", datetime.now(UTC))
+    total = DeliveryCounts()
+    try:
+        while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
+            total += counts
+            progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+    except MissingBlockError as error:
+        return Intake(notes=(f"Deliveries were not read: {error}",))
+    tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
+    note = (
+        f"{total.deliveries:,} deliveries: {total.rows_loaded:,} payloads loaded, "
+        f"{total.rows_quarantined:,} quarantined"
+    )
+    return Intake(notes=(note,) if total.deliveries else (), delivered=total.rows_loaded)
+
+
+@task(
+    name="tell what landed",
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_condition_fn=retry_transient,
+)
+def tell_landed(batch: str, rows: dict[Entity, int]) -> None:
+    """One event for each raw table that a load has changed."""
+    for entity, added in rows.items():
+        emit_landed(SLUG, table=raw.TABLES[entity], batch=batch, rows=added)
 
 
 def _left_alone(names: Sequence[str]) -> list[str]:
@@ -214,6 +314,11 @@ def load_files(
         else:
             failed.append((file.name, str(outcome)))
     progress.update(phase, len(files), len(files), sum(each.rows_loaded for each in counts))
+    added = {
+        entity: sum(each.rows_loaded for each in counts if each.entity is entity)
+        for entity in Entity
+    }
+    tell_landed(batch, added)
     remarks = [
         f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
         if each.is_new
@@ -224,13 +329,14 @@ def load_files(
     return Intake(tuple(counts), tuple(failed), (*notes, *remarks))
 
 
-def build_layers(database_block: str, options: DbtOptions, progress: Progress) -> DbtOutcome:
+def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progress) -> DbtOutcome:
     """One build at a time per database, whichever deployment or machine it runs on."""
     with (
-        psycopg.connect(postgres_url(database_block), autocommit=True) as connection,
+        connect(settings.database_block) as connection,
         raw.one_build_at_a_time(connection),
     ):
-        return build_dbt(SLUG, dbt_postgres_env(database_block), options, progress=progress)
+        environment = dbt_postgres_env(settings.building_block)
+        return build_dbt(SLUG, environment, options, progress=progress)
 
 
 @flow(name="scout")
@@ -253,8 +359,11 @@ def refresh(
     intake = take_in(settings, progress) if takes_in(layer) else Intake()
     for note in intake.notes:
         get_run_logger().info(note)
-    options = dbt.model_copy(update={"select": selectors(layer) or dbt.select})
-    outcome = build_layers(settings.database_block, options, progress)
+    spared = () if dbt.full_refresh else TESTS_OF_FULL_REFRESH
+    options = dbt.model_copy(
+        update={"select": selectors(layer) or dbt.select, "exclude": (*dbt.exclude, *spared)}
+    )
+    outcome = build_layers(settings, options, progress)
     low = alerts(score_quality(settings), settings)
     for line in low:
         get_run_logger().warning(line)
@@ -287,11 +396,11 @@ def refresh(
 @task(name="score quality")
 def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
     """Score every table that is there and keep the scores."""
-    now = datetime.now(UTC)
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    now, window = datetime.now(UTC), timedelta(days=settings.quality.window_days)
+    with connect(settings.database_block) as connection:
         scores = tuple(
             QualityScore(measures, *quality_score(measures, settings.quality))
-            for measures in raw.measure_quality(connection, now)
+            for measures in raw.measure_quality(connection, now, window)
         )
         raw.record_scores(connection, scores, now)
     return scores
@@ -300,12 +409,8 @@ def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
 def alerts(scores: Sequence[QualityScore], settings: ScoutSettings) -> tuple[str, ...]:
     """A line for each table whose score is too low; each is also an event, for automations."""
     low = [each for each in scores if each.score < settings.quality.alert_below]
-    for each in low:
-        emit_event(
-            "scout.quality.low",
-            resource={"prefect.resource.id": f"scout.table.{each.measures.table}"},
-            payload={"score": round(each.score, 1), "alert_below": settings.quality.alert_below},
-        )
+    if low:
+        tell_low([each.measures.table for each in low], [each.score for each in low], settings)
     return tuple(
         f"Quality of {each.measures.table} is {each.score:.0f}, below "
         f"{settings.quality.alert_below:.0f} (completeness {each.measures.completeness:.0f}, "
@@ -314,11 +419,46 @@ def alerts(scores: Sequence[QualityScore], settings: ScoutSettings) -> tuple[str
     )
 
 
+@task(
+    name="tell low quality",
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_condition_fn=retry_transient,
+)
+def tell_low(tables: list[str], scores: list[float], settings: ScoutSettings) -> None:
+    limit = settings.quality.alert_below
+    send_events(
+        [
+            Event(
+                uuid4(),
+                "scout.quality.low",
+                f"scout.table.{table}",
+                QualityLow(score=round(score, 1), alert_below=limit),
+            )
+            for table, score in zip(tables, scores, strict=True)
+        ]
+    )
+
+
 @flow(name="scout-docs")
 def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
-    """Write the dbt documentation of the layers as one HTML file into the run's dbt target."""
-    outcome = build_dbt(SLUG, dbt_postgres_env(settings.database_block), command="docs generate")
-    get_run_logger().info("The documentation is in %s", outcome.artifacts_dir)
+    """Write the dbt documentation of the layers, a site of three files, to where people read it.
+
+    Args:
+        settings: `docs_folder` says where; the database tells which tables and columns are there.
+    """
+    outcome = build_dbt(SLUG, dbt_postgres_env(settings.building_block), command="docs generate")
+    folder = settings.docs_folder or str(state_dir() / "scout" / "docs")
+    # The manifest of the run has no secrets in it; the others hold none.
+    target = outcome.artifacts_dir.parents[1]
+    for file in (
+        target / "index.html",
+        target / "catalog.json",
+        outcome.artifacts_dir / "manifest.json",
+    ):
+        with fsspec.open(f"{folder.rstrip('/')}/{file.name}", "wb", auto_mkdir=True) as copy:
+            copy.write(file.read_bytes())
+    get_run_logger().info("The documentation is in %s: open index.html from a web server", folder)
 
 
 @task(
@@ -333,13 +473,14 @@ def embed_batch(
 ) -> int:
     """Embed and store one batch; equal texts are sent once."""
     unique = sorted({each.text for each in texts})
-    endpoint = _endpoint(settings)
-    if endpoint is None:
-        vectors = [embed_by_hashing(text, settings.dimension) for text in unique]
+    if endpoint := _endpoint(settings):
+        vectors = fetch_embeddings(endpoint, unique, settings.length, settings.timeout_seconds)
+    elif settings.is_local:
+        vectors = embed_locally(unique)
     else:
-        vectors = fetch_embeddings(endpoint, unique, settings.dimension, settings.timeout_seconds)
+        vectors = [embed_by_hashing(text, settings.length) for text in unique]
     by_text = dict(zip(unique, vectors, strict=True))
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         raw.save_vectors(
             connection, texts, [by_text[each.text] for each in texts], model, datetime.now(UTC)
         )
@@ -359,22 +500,28 @@ def embed(settings: EmbeddingSettings = EmbeddingSettings()) -> None:
     A batch that is stored stays stored: after a failure the next run begins where this one ended.
 
     Args:
-        settings: The endpoint, or the stand-in that hashes words.
+        settings: The endpoint, the local model, or the stand-in that hashes words.
     """
     started = time.monotonic()
     endpoint = _endpoint(settings)
-    if endpoint is None and not settings.use_hashing:
+    if endpoint:
+        model = endpoint.model
+    elif settings.is_local:
+        model = LOCAL_MODEL
+    elif settings.use_hashing:
+        model = f"hashing-{settings.length}"
+    else:
         get_run_logger().warning(
-            "No embeddings endpoint is configured (setting `endpoint_block`) and `use_hashing` is "
-            "off: nothing was embedded. Everything else of Scout works without."
+            "No embeddings endpoint is configured (setting `endpoint_block`), `use_local_model` "
+            "and `use_hashing` are off: nothing was embedded. Everything else of Scout works "
+            "without."
         )
         return
-    model = endpoint.model if endpoint else f"hashing-{settings.dimension}"
     prepare(settings.database_block)
     progress = Progress("scout_embeddings")
     embedded = 0
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
-        raw.prepare_vectors(connection, settings.dimension, model)
+    with connect(settings.database_block) as connection:
+        raw.prepare_vectors(connection, settings.length, model)
         dropped = raw.drop_vectors_out_of_window(connection)
         total = raw.count_texts_to_embed(connection)
         texts = raw.texts_to_embed(connection, None, settings.batch_size)

@@ -4,15 +4,19 @@ import hashlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from importlib.resources import files
 from itertools import islice
+from typing import Any
 from uuid import UUID
 
 import psycopg
 from psycopg import sql
+from psycopg.types.json import Jsonb
 
+from flows._shared.inbox import Delivery, Position
 from flows.scout.records import (
+    DeliveryCounts,
     Entity,
     FileCounts,
     FileFacts,
@@ -24,12 +28,14 @@ from flows.scout.records import (
     Row,
     TextToEmbed,
 )
-from flows.scout.rules import hash_text
+from flows.scout.rules import entity_of_kind, hash_text
 
 SCHEMA_LOCK = 7_310_020
 BUILD_LOCK = 7_310_022
 ROWS_PER_COPY = 20_000
 ROWS_PER_WRITE = 500
+DELIVERIES_PER_LOAD = 2_000
+BYTES_OF_DELIVERIES = 16 << 20
 
 TABLES = {
     Entity.TRANSACTION: "raw_transaction_ingestion",
@@ -124,14 +130,15 @@ def _load_rows(
     rows: Iterable[Row],
     told: Told,
 ) -> tuple[int, int]:
-    middle = "\t" + "\t".join(map(_escape, common)) + "\t"
+    middle = _middle(*common)
+    end = f"\t{file_id}\t".encode()
     statement = sql.SQL(COPY).format(table=sql.Identifier(TABLES[entity]))
     remaining = iter(rows)
     loaded = aside = 0
     is_exhausted = False
     while not is_exhausted:
         quarantined: list[Quarantined] = []
-        lines: list[str] = []
+        lines: list[bytes] = []
         is_exhausted = True
         with connection.cursor().copy(statement) as copy:
             for row in islice(remaining, ROWS_PER_COPY):
@@ -139,49 +146,125 @@ def _load_rows(
                 if isinstance(row, Quarantined):
                     quarantined.append(row)
                     continue
-                lines.append(_line(row, middle, file_id))
+                lines.append(_line(row, middle, end))
                 loaded += 1
                 if len(lines) >= ROWS_PER_WRITE:
-                    copy.write("".join(lines).encode())
+                    copy.write(b"".join(lines))
                     lines.clear()
-            copy.write("".join(lines).encode())
-        _set_aside(connection, file_id, quarantined)
+            copy.write(b"".join(lines))
+        _set_aside(connection, ((file_id, row) for row in quarantined))
         aside += len(quarantined)
         told(loaded + aside)
     return loaded, aside
 
 
-def _line(payload: Payload, middle: str, file_id: int) -> str:
-    text = payload.text
-    digest = hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-    return f"{_escape(text)}{middle}{digest}\t{file_id}\t{payload.line_number}\n"
+def _middle(source: str, name: str, ingested_at: str, batch: str) -> bytes:
+    return ("\t" + "\t".join(map(_escape, (source, name, ingested_at, batch))) + "\t").encode()
+
+
+def _line(payload: Payload, middle: bytes, end: bytes) -> bytes:
+    """A row as COPY's text format wants it."""
+    line_number, text = payload
+    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
+    escaped = text.replace(b"\\", b"\\\\")
+    return b"".join((escaped, middle, digest, end, str(line_number).encode(), b"\n"))
 
 
 def _escape(text: str) -> str:
-    """As COPY's text format wants it. Blank space between the parts of a payload may be tabs."""
-    text = text.replace("\\", "\\\\")
-    if "\n" in text or "\t" in text or "\r" in text:
-        return text.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
-    return text
+    plain = text.replace("\\", "\\\\")
+    return plain.replace("\n", "\\n").replace("\t", "\\t").replace("\r", "\\r")
 
 
 def _set_aside(
-    connection: psycopg.Connection, file_id: int, quarantined: Iterable[Quarantined]
+    connection: psycopg.Connection, quarantined: Iterable[tuple[int | str, Quarantined]]
 ) -> None:
+    """Keep rows with the id of their file, or that of their delivery, which is text."""
     statement = (
-        "copy scout.raw_ingestion_quarantine (file_id, line_number, reason, detail, raw_text) "
-        "from stdin"
+        "copy scout.raw_ingestion_quarantine "
+        "(file_id, delivery_id, line_number, reason, detail, raw_text) from stdin"
     )
     with connection.cursor().copy(statement) as copy:
-        for row in quarantined:
+        for place, row in quarantined:
+            ids = (None, _storable(place)) if isinstance(place, str) else (place, None)
             shown = (_storable(row.detail), _storable(row.text))
-            copy.write_row((file_id, row.line_number, row.reason, *shown))
+            copy.write_row((*ids, row.line_number, row.reason, *shown))
 
 
 def _storable(text: str) -> str:
     """NUL and undecodable bytes as ``\\xNN``, which a text column can hold."""
     plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
     return plain.replace("\0", "\\x00")
+
+
+def load_deliveries(
+    connection: psycopg.Connection,
+    batch: str,
+    now: datetime,
+    read: Callable[[Position | None], Iterable[tuple[Delivery, Iterable[Row]]]],
+) -> DeliveryCounts:
+    """Load the next deliveries and keep the position behind them, in one transaction.
+
+    Of several loads at a time each waits for the one before it, and reads on from there.
+
+    Args:
+        read: gives the deliveries behind a position, with their rows.
+
+    Returns:
+        What was loaded; no deliveries at all when none are left.
+    """
+    with connection.transaction():
+        standing = connection.execute(
+            "select position from scout.inbox_progress for update"
+        ).fetchone()
+        assert standing is not None
+        position = Position.from_json(standing[0]) if standing[0] else None
+        lines: dict[Entity, list[bytes]] = {entity: [] for entity in TABLES}
+        quarantined: list[tuple[int | str, Quarantined]] = []
+        deliveries = size = 0
+        for delivery, rows in read(position):
+            entity = entity_of_kind(delivery.kind)
+            at = delivery.received_at.isoformat()
+            middle = _middle("webhook", _storable(delivery.delivery_id), at, batch)
+            for row in rows:
+                if isinstance(row, Quarantined):
+                    quarantined.append((delivery.delivery_id, row))
+                else:
+                    lines[entity].append(_line(row, middle, b"\t\\N\t"))
+            position = delivery.position
+            deliveries += 1
+            size += len(delivery.body)
+            if size > BYTES_OF_DELIVERIES or deliveries == DELIVERIES_PER_LOAD:
+                break
+        counts = DeliveryCounts(
+            deliveries,
+            len(lines[Entity.TRANSACTION]),
+            len(lines[Entity.PRODUCT]),
+            len(quarantined),
+        )
+        if position is None or not deliveries:
+            return counts
+        for entity, table in TABLES.items():
+            if lines[entity]:
+                statement = sql.SQL(COPY).format(table=sql.Identifier(table))
+                with connection.cursor().copy(statement) as copy:
+                    copy.write(b"".join(lines[entity]))
+        _set_aside(connection, quarantined)
+        connection.execute(
+            """
+            update scout.inbox_progress
+            set
+                position = %s,
+                deliveries = deliveries + %s,
+                rows_loaded = rows_loaded + %s,
+                rows_quarantined = rows_quarantined + %s,
+                updated_at = %s
+            """,
+            (
+                *(Jsonb(position.to_json()), counts.deliveries),
+                *(counts.rows_loaded, counts.rows_quarantined, now),
+            ),
+        )
+    return counts
 
 
 def drive_page_token(connection: psycopg.Connection, folder_id: str) -> str | None:
@@ -311,29 +394,37 @@ def drop_vectors_out_of_window(connection: psycopg.Connection) -> int:
 
 @dataclass(frozen=True)
 class _Scored:
-    """A table that is scored: its key, its critical fields and when its newest row came."""
+    """A table that is scored: its key, its critical fields and when its newest row came.
+
+    ``recent`` are the rows that came since a moment, found by an index.
+    """
 
     table: str
     key: str
     critical: tuple[str, ...]
     moment: str
+    recent: str = "true"
 
 
+BRONZE = "bronze.bronze_transactions"
 SCORED = (
     _Scored(
-        "bronze.bronze_transactions",
+        BRONZE,
         "raw_id",
         tuple(
             f"nullif(btrim(raw_data ->> '{key}'), '')"
             for key in ("transaction_id", "date", "amount", "vendor_id")
         ),
         "ingested_at",
+        "ingested_at >= %(since)s",
     ),
     _Scored(
         "silver.silver_validated_transactions",
         "transaction_id",
         ("category", "vendor_name", "tax_code", "employee_id", "cost_center"),
         "ingested_at",
+        "raw_id >= ("
+        "select min(raw_id) from bronze.bronze_transactions where ingested_at >= %(since)s)",
     ),
     _Scored("silver.silver_products", "sku", ("category", "brand", "barcode"), "ingested_at"),
     _Scored(
@@ -351,28 +442,54 @@ SCORED = (
 )
 
 
-def measure_quality(connection: psycopg.Connection, now: datetime) -> list[QualityMeasures]:
-    """What every table that is there holds."""
-    measures = []
+def measure_quality(
+    connection: psycopg.Connection, now: datetime, window: timedelta
+) -> list[QualityMeasures]:
+    """What every table that is there holds; of bronze and silver, what came in lately.
+
+    Args:
+        window: how long before the newest payload of bronze lately begins.
+    """
+    measures: list[QualityMeasures] = []
+    since = None
     for each in SCORED:
         if connection.execute("select to_regclass(%s)", (each.table,)).fetchone() == (None,):
             continue
+        if each.table == BRONZE:
+            (newest,) = _only_row(
+                connection, "select max(ingested_at) from bronze.bronze_transactions"
+            )
+            since = newest - window if newest else None
         filled = " + ".join(f"count({field})" for field in each.critical)
-        row = connection.execute(
+        rows, completeness, uniqueness, age_hours = _only_row(
+            connection,
             f"""
             select
                 count(*),
                 coalesce(100.0 * ({filled}) / nullif(count(*) * {len(each.critical)}, 0), 100),
                 coalesce(100.0 * count(distinct {each.key}) / nullif(count(*), 0), 100),
-                extract(epoch from %s::timestamptz - max({each.moment})) / 3600
+                extract(epoch from %(now)s::timestamptz - coalesce(
+                    max({each.moment}),
+                    case when exists (select 1 from {each.table}) then %(since)s::timestamptz end
+                )) / 3600
             from {each.table}
-            """.encode(),  # noqa: S608  nothing but the constants above
-            (now,),
-        ).fetchone()
-        assert row is not None
-        age = None if row[3] is None else float(row[3])
-        measures.append(QualityMeasures(each.table, row[0], float(row[1]), float(row[2]), age))
+            where {each.recent}
+            """,  # noqa: S608  nothing but the constants above
+            {"now": now, "since": since},
+        )
+        age = None if age_hours is None else float(age_hours)
+        measures.append(
+            QualityMeasures(each.table, rows, float(completeness), float(uniqueness), age)
+        )
     return measures
+
+
+def _only_row(
+    connection: psycopg.Connection, query: str, values: dict[str, Any] | None = None
+) -> tuple[Any, ...]:
+    row = connection.execute(query.encode(), values).fetchone()
+    assert row is not None
+    return row
 
 
 def record_scores(

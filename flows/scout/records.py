@@ -17,10 +17,13 @@ class Entity(Enum):
 
 
 class Payload(NamedTuple):
-    """One JSON value as text that PostgreSQL accepts, from a line (counted from 1) of a file."""
+    """One JSON value that PostgreSQL accepts, from a line (counted from 1) of a file.
+
+    ``json`` is UTF-8 without tabs and line breaks, which JSON has between its parts only.
+    """
 
     line_number: int
-    text: str
+    json: bytes
 
 
 class Quarantined(NamedTuple):
@@ -63,6 +66,28 @@ class FileCounts:
     rows_read: int = 0
     rows_loaded: int = 0
     rows_quarantined: int = 0
+
+
+@dataclass(frozen=True)
+class DeliveryCounts:
+    """What became of deliveries: payloads loaded by entity, rows quarantined."""
+
+    deliveries: int = 0
+    transactions: int = 0
+    products: int = 0
+    rows_quarantined: int = 0
+
+    @property
+    def rows_loaded(self) -> int:
+        return self.transactions + self.products
+
+    def __add__(self, other: "DeliveryCounts") -> "DeliveryCounts":
+        return DeliveryCounts(
+            self.deliveries + other.deliveries,
+            self.transactions + other.transactions,
+            self.products + other.products,
+            self.rows_quarantined + other.rows_quarantined,
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +137,10 @@ class FileUnreadableError(PermanentError):
 
 class FilesFailedError(PermanentError):
     """Some files did not load; the others did, and the layers were built from them."""
+
+
+class DatabaseUnreachableError(TransientError):
+    """There is no connection to the database of the layers, or to that of the inbox."""
 
 
 class DriveRefusedError(PermanentError):

@@ -25,7 +25,7 @@ create table if not exists scout.raw_transaction_ingestion (
     ingested_at timestamptz not null default now(),
     ingestion_batch_id text,
     content_hash text,
-    file_id bigint references scout.raw_files (id),
+    file_id bigint,
     line_number bigint
 );
 
@@ -37,21 +37,45 @@ create table if not exists scout.raw_product_ingestion (
     ingested_at timestamptz not null default now(),
     ingestion_batch_id text,
     content_hash text,
-    file_id bigint references scout.raw_files (id),
+    file_id bigint,
     line_number bigint
 );
 
--- `raw_data` cannot hold these rows: they are no JSON, or do not fit the header of their file.
+-- One trigger event for each row would cost half as much again as the load itself: a file and its
+-- payloads are written in one transaction instead.
+alter table scout.raw_transaction_ingestion
+drop constraint if exists raw_transaction_ingestion_file_id_fkey;
+alter table scout.raw_product_ingestion
+drop constraint if exists raw_product_ingestion_file_id_fkey;
+
+-- `raw_data` cannot hold these rows: they are no JSON, or do not fit the header of their file. They
+-- came in a file or in a delivery.
 create table if not exists scout.raw_ingestion_quarantine (
     id bigint generated always as identity primary key,
-    file_id bigint not null references scout.raw_files (id),
+    file_id bigint references scout.raw_files (id),
     line_number bigint not null,
     reason text not null,
     detail text not null,
-    raw_text text not null
+    raw_text text not null,
+    delivery_id text
 );
+alter table scout.raw_ingestion_quarantine add column if not exists delivery_id text;
+alter table scout.raw_ingestion_quarantine alter column file_id drop not null;
 create index if not exists raw_ingestion_quarantine_file_id
 on scout.raw_ingestion_quarantine (file_id);
+create index if not exists raw_ingestion_quarantine_delivery_id
+on scout.raw_ingestion_quarantine (delivery_id) where delivery_id is not null;
+
+-- One row: up to where the webhook inbox was loaded, and what all loads up to there came to.
+create table if not exists scout.inbox_progress (
+    is_only_row boolean primary key default true check (is_only_row),
+    position jsonb,
+    deliveries bigint not null default 0,
+    rows_loaded bigint not null default 0,
+    rows_quarantined bigint not null default 0,
+    updated_at timestamptz
+);
+insert into scout.inbox_progress default values on conflict do nothing;
 
 create table if not exists scout.drive_folders (
     folder_id text primary key,

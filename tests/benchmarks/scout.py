@@ -1,30 +1,43 @@
 """What Scout's load and builds cost.
 
-    python -m tests.benchmarks.scout [--payloads 1000000]
+    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER] [--spread]
 
-Prints seconds and peak memory of the load from CSV and its ratio to a bare COPY of the same rows,
-then seconds of the first build (which also parses the project) and of the next one with 1 % new
-payloads, models alone and then all tests, on an embedded PostgreSQL of its own.
+On an embedded PostgreSQL of its own, with seconds and peak memory of each step:
+
+- the load of a CSV file with that many payloads, and its ratio to a bare COPY: of the same rows, as
+  the load leaves them, from a file in COPY's own format into a table of the same columns, types and
+  primary key. The bare COPY reads no CSV, hashes nothing and keeps no other index either;
+- the first build as a full refresh does it, models and all tests;
+- the load and the next build of 1 % new payloads, as the flow does it: models and all tests but
+  those tagged whole_table. These payloads are of the last week, but for some late ones and some
+  corrections, up to 60 days back. With --spread they are of any day of 800, so that every month of
+  every category changes.
+
+Memory is that of this process, which loads and runs dbt, and apart from it what the processes of
+PostgreSQL hold beside its shared buffers. Files already in FOLDER are used again.
 """
 
 import argparse
 import csv
 import json
-import resource
 import sys
 import tempfile
+import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
+import psutil
 import psycopg
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.scout import raw
 from flows.scout.records import Entity
-from flows.scout.sample import COLUMNS, transactions
+from flows.scout.sample import COLUMNS, products, transactions
 from flows.scout.source import examine, list_files, read_rows
 from tests.dbt_projects.warehouse import Warehouse, install_packages
 
@@ -33,14 +46,78 @@ COPIED = (
     "raw_data, source, source_filename, ingested_at, ingestion_batch_id, content_hash, file_id, "
     "line_number"
 )
-MODELS_ONLY = ("--exclude-resource-type", "test")
+PRODUCTS = 2_000
+SLOWEST = 12
+LATE_DAYS = 60
+# As the flow builds: what reads whole tables is tested by the weekly full refresh.
+WITHOUT_TESTS_OF_WHOLE_TABLES = ("--exclude", "tag:whole_table")
+MEBIBYTE = 1 << 20
 
 
-def write_csv(path: Path, payloads: int, seed: int) -> None:
-    with path.open("w", newline="") as file:
+class Memory(threading.Thread):
+    """The most that this process, and that PostgreSQL's, have held since ``reset``."""
+
+    def __init__(self, postmaster: int) -> None:
+        super().__init__(daemon=True)
+        self._self, self._postmaster = psutil.Process(), psutil.Process(postmaster)
+        self.own = self.postgres = 0
+
+    def reset(self) -> None:
+        self.own = self.postgres = 0
+
+    def run(self) -> None:
+        while True:
+            self.own = max(self.own, self._self.memory_info().rss)
+            held = 0
+            # Processes of PostgreSQL end at any time, and with them what can be read of them.
+            with suppress(psutil.NoSuchProcess):
+                for process in self._postmaster.children():
+                    memory = process.memory_info()
+                    held += memory.rss - memory.shared
+            self.postgres = max(self.postgres, held)
+            time.sleep(0.2)
+
+
+@dataclass
+class Bench:
+    memory: Memory
+
+    @contextmanager
+    def timed(self, what: str) -> Iterator[list[float]]:
+        """The seconds of a step, in a list that is filled when it ends."""
+        seconds: list[float] = []
+        self.memory.reset()
+        began = time.monotonic()
+        yield seconds
+        seconds.append(time.monotonic() - began)
+        own, postgres = self.memory.own // MEBIBYTE, self.memory.postgres // MEBIBYTE
+        print(f"{what}: {seconds[0]:.1f} s, {own} MiB here, {postgres} MiB PostgreSQL", flush=True)
+
+
+def write_csv(path: Path, payloads: Iterable[dict[str, Any]]) -> None:
+    if path.exists():
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    half_written = path.with_suffix(".part")
+    with half_written.open("w", newline="") as file:
         writer = csv.DictWriter(file, COLUMNS)
         writer.writeheader()
-        writer.writerows(transactions(payloads, seed, END))
+        writer.writerows(payloads)
+    half_written.rename(path)
+
+
+def delivery(size: int) -> Iterator[dict[str, Any]]:
+    """Payloads of the last week; one in twenty is late, one in fifty corrects an earlier one."""
+    since = (END - timedelta(days=LATE_DAYS)).isoformat()
+    earlier = (each for each in transactions(100 * size, 1, END) if since < str(each["date"]) < "3")
+    for number, payload in enumerate(transactions(size, 2, END)):
+        changes = {}
+        if any(digit in str(payload["date"]) for digit in "0123456789"):
+            age = number % 7 if number % 20 else number % LATE_DAYS
+            changes["date"] = (END - timedelta(days=age)).isoformat()
+        if number % 50 == 0:
+            changes["transaction_id"] = next(earlier)["transaction_id"]
+        yield payload | changes
 
 
 def load(connection: psycopg.Connection, folder: Path) -> int:
@@ -53,6 +130,17 @@ def load(connection: psycopg.Connection, folder: Path) -> int:
     return counts.rows_loaded
 
 
+def load_products(connection: psycopg.Connection, folder: Path) -> None:
+    folder.mkdir(exist_ok=True)
+    (folder / "products.json").write_text(json.dumps(list(products(PRODUCTS, 1))))
+    ((file,), _) = list_files(str(folder))
+    facts = examine(file, "cp1252")
+    raw.load_file(
+        connection, Entity.PRODUCT, file.name, file.source, facts, "benchmark",
+        datetime.now(UTC), lambda: read_rows(file, facts.encoding),
+    )  # fmt: skip
+
+
 def copy_bare(connection: psycopg.Connection, bytes_of_rows: Path) -> None:
     with (
         connection.transaction(),
@@ -63,45 +151,15 @@ def copy_bare(connection: psycopg.Connection, bytes_of_rows: Path) -> None:
             copy.write(chunk)
 
 
-@contextmanager
-def timed(what: str, seconds: dict[str, float]) -> Iterator[None]:
-    began = time.monotonic()
-    yield
-    seconds[what] = time.monotonic() - began
-    print(f"{what}: {seconds[what]:.1f} s", flush=True)
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--payloads", type=int, default=1_000_000)
-    payloads = parser.parse_args().payloads
-    seconds: dict[str, float] = {}
-    with tempfile.TemporaryDirectory(prefix="scout-benchmark-") as name:
-        folder = Path(name)
-        folder.chmod(0o755)
-        cluster = EmbeddedPostgres(folder / "postgres", is_durable=False).start()
-        try:
-            measure(cluster, folder, payloads, seconds)
-        finally:
-            cluster.stop()
-    return 0
-
-
-def measure(
-    cluster: EmbeddedPostgres, folder: Path, payloads: int, seconds: dict[str, float]
-) -> None:
-    url = cluster.create_database("scout")
-    first, later = folder / "first", folder / "later"
-    for place, size, seed in ((first, payloads, 1), (later, payloads // 100, 2)):
-        place.mkdir()
-        write_csv(place / "transactions.csv", size, seed)
+def measure_load(bench: Bench, url: str, first: Path, scratch: Path) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         raw.ensure_schema(connection)
-        with timed(f"load of {payloads:,} payloads", seconds):
+        load_products(connection, scratch / "products")
+        print(f"held before: {psutil.Process().memory_info().rss // MEBIBYTE} MiB here")
+        with bench.timed(f"load of {first}") as loading:
             loaded = load(connection, first)
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        print(f"  {loaded:,} loaded, peak memory of the process {peak:.0f} MiB")
-        bytes_of_rows = folder / "rows"
+        print(f"  {loaded:,} payloads loaded, {loaded / loading[0]:,.0f} a second")
+        bytes_of_rows = scratch / "rows"
         with (
             bytes_of_rows.open("wb") as target,
             connection.cursor().copy(
@@ -113,27 +171,82 @@ def measure(
         connection.execute(
             "create table scout.bare (like scout.raw_transaction_ingestion including all)"
         )
-        with timed("bare COPY of the same rows", seconds):
+        with bench.timed(f"bare COPY of the same {bytes_of_rows.stat().st_size:,} bytes") as bare:
             copy_bare(connection, bytes_of_rows)
         bytes_of_rows.unlink()
         connection.execute("drop table scout.bare")
-        times = list(seconds.values())
-        print(f"  load / bare COPY: {times[0] / times[1]:.2f}")
-        state = folder / "dbt"
-        state.mkdir()
-        install_packages("scout", state)
-        warehouse = Warehouse("scout", url, state, json.dumps({"as_of_date": END.isoformat()}))
-        with timed("first build, models", seconds):
-            warehouse.dbt("build", *MODELS_ONLY)
-        with timed("tests of everything", seconds):
-            warehouse.dbt("test")
+        print(f"  load / bare COPY: {loading[0] / bare[0]:.2f}")
+
+
+def build(bench: Bench, warehouse: Warehouse, what: str, *options: str) -> tuple[float, float]:
+    """Seconds of the whole build, and of those in which a model was built."""
+    with bench.timed(what) as seconds:
+        statuses = warehouse.dbt("build", *options)
+    bad = {name: status for name, status in statuses.items() if status in ("error", "fail")}
+    results = json.loads((warehouse.state / "target" / "run_results.json").read_text())["results"]
+    spans = [
+        (datetime.fromisoformat(step["started_at"]), datetime.fromisoformat(step["completed_at"]))
+        for each in results
+        for step in each["timing"]
+        if each["unique_id"].startswith("model.") and step["name"] == "execute"
+    ]
+    building, until = 0.0, datetime.min.replace(tzinfo=UTC)
+    for started, ended in sorted(spans):
+        building += max(0.0, (ended - max(started, until)).total_seconds())
+        until = max(until, ended)
+    print(f"  of these {building:.1f} s with a model being built; not good: {bad or 'nothing'}")
+    for each in sorted(results, key=lambda each: -each["execution_time"])[:SLOWEST]:
+        print(f"    {each['execution_time']:7.1f} s  {each['unique_id']}")
+    return seconds[0], building
+
+
+def measure(bench: Bench, url: str, first: Path, later: Path | None, scratch: Path) -> None:
+    measure_load(bench, url, first, scratch)
+    if later is None:
+        return
+    state = scratch / "dbt"
+    state.mkdir()
+    install_packages("scout", state)
+    warehouse = Warehouse("scout", url, state, json.dumps({"as_of_date": END.isoformat()}))
+    at_first = build(bench, warehouse, "first build")
+    with psycopg.connect(url, autocommit=True) as connection, bench.timed("load of 1 % more"):
         load(connection, later)
-    with timed("next build with 1 % new payloads, models", seconds):
-        warehouse.dbt("build", *MODELS_ONLY)
-    with timed("tests of everything again", seconds):
-        warehouse.dbt("test")
-    ratio = seconds["next build with 1 % new payloads, models"] / seconds["first build, models"]
-    print(f"  next / first, models: {ratio:.2f}")
+    then = build(bench, warehouse, "next build", *WITHOUT_TESTS_OF_WHOLE_TABLES)
+    print(f"  next / first: {then[0] / at_first[0]:.3f}, models {then[1] / at_first[1]:.3f}")
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--payloads", type=int, default=1_000_000)
+    parser.add_argument("--folder", type=Path)
+    parser.add_argument("--spread", action="store_true", help="1 %% more of any day")
+    parser.add_argument("--load-only", action="store_true", help="build nothing")
+    parser.add_argument("--generate-only", action="store_true", help="write the files and stop")
+    options = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="scout-benchmark-") as name:
+        scratch = Path(name)
+        scratch.chmod(0o755)
+        files = options.folder or scratch
+        first, later = (files / f"{which}-{options.payloads}" for which in ("first", "later"))
+        later = later.with_name(f"{later.name}-spread") if options.spread else later
+        size = options.payloads // 100
+        write_csv(first / "transactions.csv", transactions(options.payloads, 1, END))
+        write_csv(
+            later / "transactions.csv",
+            transactions(size, 2, END) if options.spread else delivery(size),
+        )
+        if options.generate_only:
+            return 0
+        cluster = EmbeddedPostgres(scratch / "postgres", is_durable=False).start()
+        try:
+            assert cluster.pid
+            memory = Memory(cluster.pid)
+            memory.start()
+            url = cluster.create_database("scout")
+            measure(Bench(memory), url, first, None if options.load_only else later, scratch)
+        finally:
+            cluster.stop()
+    return 0
 
 
 if __name__ == "__main__":

@@ -36,6 +36,7 @@ CATEGORIES = {
         "Uncategorized",
     )
 }
+NOT_EMPTY = "where transaction_count > 0"
 TABLES = {
     "bronze.bronze_transactions": "id",
     "bronze.bronze_products": "id",
@@ -44,6 +45,8 @@ TABLES = {
     "silver.silver_products": "id",
     "gold.gold_monthly_summary": "month, category, currency",
     "gold.gold_category_trends": "week, category, currency",
+    f"(select * from gold.int_monthly_spend {NOT_EMPTY})": "month, category, currency",
+    f"(select * from gold.int_weekly_spend {NOT_EMPTY})": "week, category, currency",
     "platinum.platinum_transaction_embeddings": "id",
     "platinum.platinum_product_recommendations": "product_id",
 }
@@ -55,7 +58,7 @@ _batches = count()
 def load(url: str, payloads: list[Any], at: datetime, entity: Entity = Entity.TRANSACTION) -> None:
     number = next(_batches)
     facts = FileFacts(sha256=f"batch-{number}", bytes_read=0, encoding="utf-8")
-    rows = [Payload(line, json.dumps(each)) for line, each in enumerate(payloads, start=1)]
+    rows = [Payload(line, json.dumps(each).encode()) for line, each in enumerate(payloads, start=1)]
     with psycopg.connect(url, autocommit=True) as connection:
         counts = raw.load_file(
             connection, entity, f"batch-{number}", "json_upload", facts, "test", at, lambda: rows
@@ -87,6 +90,7 @@ class Built:
     batches: tuple[tuple[datetime, list[Any]], ...]
     stepwise: dict[str, tuple[Any, ...]]
     again: dict[str, tuple[Any, ...]]
+    emptied: list[tuple[Any, ...]]
     refreshed: dict[str, tuple[Any, ...]]
 
 
@@ -161,6 +165,13 @@ def gap_payloads() -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
+# The only transaction of its currency, which a later payload puts into another month.
+MOVED = {
+    "transaction_id": "MOVED", "date": "2026-02-10", "amount": "10", "currency": "CHF",
+    "category": "Travel", "vendor_id": "V1",
+}  # fmt: skip
+
+
 def edge_payloads() -> list[dict[str, Any]]:
     plain = {"date": "2026-01-05", "amount": "5.00", "currency": "PHP", "vendor_id": "V1"}
     return [{**plain, "transaction_id": f"EDGE {name}", **changes} for name, changes, _ in EDGES]
@@ -169,11 +180,13 @@ def edge_payloads() -> list[dict[str, Any]]:
 @pytest.fixture(scope="module")
 def built(empty_warehouse: Warehouse) -> Built:
     warehouse = empty_warehouse
-    mess = list(transactions(SIZE - len(POISON) - len(EDGES) - len(GAPS), 3, AS_OF)) + list(POISON)
+    mess = list(transactions(SIZE - len(POISON) - len(EDGES) - len(GAPS) - 2, 3, AS_OF)) + list(
+        POISON
+    )
     half, tenth = SIZE // 2, SIZE // 10
     batches = (
-        (EARLY, edge_payloads() + gap_payloads() + mess[:half]),
-        (LATE, mess[half:-tenth]),
+        (EARLY, [MOVED, *edge_payloads(), *gap_payloads(), *mess[:half]]),
+        (LATE, [{**MOVED, "date": "2026-04-10"}, *mess[half:-tenth]]),
         (PAST, mess[-tenth:]),
     )
     for number, (at, payloads) in enumerate(batches):
@@ -183,8 +196,12 @@ def built(empty_warehouse: Warehouse) -> Built:
     stepwise = contents(warehouse)
     build(warehouse)
     again = contents(warehouse)
+    emptied = warehouse.query(
+        "select to_char(month, 'YYYY-MM'), transaction_count from gold.int_monthly_spend "
+        "where currency = 'CHF' order by 1"
+    )
     build(warehouse, "--full-refresh", *MODELS_ONLY)
-    return Built(warehouse, batches, stepwise, again, contents(warehouse))
+    return Built(warehouse, batches, stepwise, again, emptied, contents(warehouse))
 
 
 def judge(payload: Any, ingested_at: datetime) -> tuple[str | None, dict[str, Any]]:
@@ -407,6 +424,13 @@ def test_growth_is_over_the_month_before_and_not_over_the_row_before(built: Buil
         ("2026-03", "80.00", None, None, None),
         ("2026-05", "120.00", None, "100.00", 20.0),
     ]
+
+
+def test_a_month_that_loses_its_last_transaction_is_gone(built: Built) -> None:
+    assert built.warehouse.query(
+        "select to_char(month, 'YYYY-MM') from gold.gold_monthly_summary where currency = 'CHF'"
+    ) == [("2026-04",)]
+    assert built.emptied == [("2026-02", 0), ("2026-04", 1)]
 
 
 def test_weekly_figures_equal_a_computation_in_pandas(

@@ -62,7 +62,7 @@ def rows_of(folder: Path, name: str, content: bytes) -> list[Row]:
 
 
 def values(rows: list[Row]) -> list[Any]:
-    return [json.loads(row.text) for row in rows if isinstance(row, Payload)]
+    return [json.loads(row.json) for row in rows if isinstance(row, Payload)]
 
 
 def aside(rows: list[Row]) -> list[tuple[int, str]]:
@@ -184,7 +184,7 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(
     connection: psycopg.Connection, tmp_path: Path
 ) -> None:
     def breaking() -> Iterator[Row]:
-        yield from (Payload(line, "{}") for line in range(1, 30_000))
+        yield from (Payload(line, b"{}") for line in range(1, 30_000))
         raise OSError("the disk went away")
 
     file = file_of(tmp_path, "a.csv", b"a\n1\n")

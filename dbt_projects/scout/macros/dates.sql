@@ -9,6 +9,15 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro month_of(day) -%}
+    cast(date_trunc('month', cast({{ day }} as timestamp)) as date)
+{%- endmacro %}
+
+{% macro week_of(day) -%}
+    {#- The Monday. -#}
+    cast(date_trunc('week', cast({{ day }} as timestamp)) as date)
+{%- endmacro %}
+
 {% macro business_day(moment) -%}
     cast({{ moment }} at time zone '{{ var("business_timezone") }}' as date)
 {%- endmacro %}

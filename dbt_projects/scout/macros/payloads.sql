@@ -44,14 +44,70 @@
     end
 {%- endmacro %}
 
-{% macro parsed_transactions(payloads) -%}
-    {#- Two steps, so that text is taken out of the payload once: `text_of_payloads` and `parsed`. -#}
+{% macro parsed_products(payloads) -%}
 text_of_payloads as (
 
     select
         id as bronze_id,
         raw_id,
+        raw_data,
         source,
+        source_filename,
+        ingested_at,
+        jsonb_typeof(raw_data) as payload_type,
+        {%- for key in [
+            "sku", "name", "description", "category", "brand", "price", "cost", "stock_quantity", "unit_of_measure",
+            "barcode", "is_active",
+        ] %}
+        {{ payload_text(key) }} as {{ key }}_text{{ "," if not loop.last }}
+        {%- endfor %}
+    from {{ payloads }}
+
+),
+
+cast_payloads as (
+
+    select
+        *,
+        case when price_text is null then 0 else round({{ safe_numeric("price_text") }}, 2) end as price,
+        coalesce(round({{ safe_numeric("cost_text") }}, 2), 0) as cost,
+        coalesce(trunc({{ safe_numeric("stock_quantity_text") }}), 0) as stock_quantity
+    from text_of_payloads
+
+),
+
+parsed as (
+
+    select
+        *,
+        case
+            when payload_type <> 'object' then 'not_an_object'
+            when sku_text is null then 'missing_sku'
+            when name_text is null then 'missing_name'
+            when price is null then 'invalid_price'
+            when price < 0 then 'negative_price'
+            when price >= {{ var("amount_limit") }} then 'price_too_large'
+            when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
+            when abs(stock_quantity) >= 2000000000 then 'stock_too_large'
+        end as rejection_reason
+    from cast_payloads
+
+)
+{%- endmacro %}
+
+{% macro parsed_transactions(payloads) -%}
+    {#-
+        Three steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
+        and takes a value out of the payload again for every rule that looks at it.
+    -#}
+text_of_payloads as (
+
+    select
+        id as bronze_id,
+        raw_id,
+        raw_data,
+        source,
+        source_filename,
         ingested_at,
         jsonb_typeof(raw_data) as payload_type,
         {%- for key in [
@@ -63,6 +119,7 @@ text_of_payloads as (
         {%- endfor %}
         {{ business_day("ingested_at") }} as ingested_on
     from {{ payloads }}
+    offset 0
 
 ),
 
@@ -73,11 +130,10 @@ cast_payloads as (
         {{ safe_date("date_text") }} as transaction_date,
         round({{ safe_numeric("amount_text") }}, 2) as amount,
         coalesce(upper(currency_text), '{{ var("base_currency") }}') as currency,
-        coalesce({{ standard_category("category_text") }}, case when category_text is null then 'Uncategorized' else 'Other' end)
-            as category,
-        case when tax_amount_text is null then 0 else round({{ safe_numeric("tax_amount_text") }}, 2) end as tax_amount,
-        category_text is not null and {{ standard_category("category_text") }} is null as is_category_unknown
+        {{ standard_category("category_text") }} as known_category,
+        case when tax_amount_text is null then 0 else round({{ safe_numeric("tax_amount_text") }}, 2) end as tax_amount
     from text_of_payloads
+    offset 0
 
 ),
 
@@ -85,6 +141,8 @@ parsed as (
 
     select
         *,
+        coalesce(known_category, case when category_text is null then 'Uncategorized' else 'Other' end) as category,
+        category_text is not null and known_category is null as is_category_unknown,
         case
             when payload_type <> 'object' then 'not_an_object'
             when transaction_id_text is null then 'missing_transaction_id'
@@ -101,6 +159,7 @@ parsed as (
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason
     from cast_payloads
+    offset 0
 
 )
 {%- endmacro %}

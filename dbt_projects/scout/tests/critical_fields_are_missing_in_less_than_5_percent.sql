@@ -1,26 +1,26 @@
--- A gate: while it fails, nothing that reads silver is built. It needs bronze alone, but a test
--- holds back only what is built from everything it depends on.
--- depends_on: {{ ref('silver_validated_transactions') }}
+-- A gate: while it fails, nothing that reads silver is built. What silver accepted misses none of
+-- them, and every other payload is among the rejected.
 with
 
-payloads as (
+rejected as (
 
-    select * from {{ ref('bronze_transactions') }}
+    select * from {{ ref('silver_rejected_transactions') }}
 
 ),
 
 counted as (
 
     select
-        count(*) as payload_count,
         count(*) filter (
             where
             {{ payload_text("transaction_id") }} is null
             or {{ payload_text("date") }} is null
             or {{ payload_text("amount") }} is null
             or {{ payload_text("vendor_id") }} is null
-        ) as incomplete_count
-    from payloads
+        ) as incomplete_count,
+        count(*) + (select count(*) from {{ ref('silver_validated_transactions') }})
+            as payload_count
+    from rejected
 
 )
 

@@ -1,3 +1,5 @@
+{{ config(tags=['whole_table']) }}
+
 with
 
 bronze as (

@@ -1,57 +1,54 @@
 """CSV as people export it: any delimiter, ragged rows, stray quotes.
 
-A quote that is opened and never closed would swallow the rest of the file. Where a record of
-several lines does not fit, only its first line is quarantined and the others are read again.
+Lines are read in blocks, which Python's reader takes apart at its full speed. A record that does
+not fit, or that goes on past its block, is read again on its own. A quote that is opened and never
+closed would swallow the rest of the file: of a record of several lines that does not fit, only the
+first line is quarantined and the others are read again.
 """
 
 import csv
-import json.encoder
 from collections import deque
-from collections.abc import Iterator
-from itertools import islice
+from collections.abc import Iterator, Sequence
 from typing import TextIO
+
+import orjson
 
 from flows.scout.records import Payload, Quarantined, Row
 from flows.scout.rules import choose_delimiter, name_columns, why_unstorable_text
 
 MAX_LINE_CHARACTERS = 1 << 20
 MAX_LINES_OF_A_RECORD = 200
+LINES_OF_A_BLOCK = 500
+CHARACTERS_OF_A_BLOCK = 4 << 20
 KEPT_CHARACTERS = 10_000
-
-_quote = json.encoder.encode_basestring
 
 
 class _Lines:
-    """Lines one at a time, remembering those of the current record so that they can go back."""
+    """Lines of a file that can be given back, and the number of those that are taken."""
 
     def __init__(self, text: TextIO) -> None:
         self._text = text
         self._waiting: deque[str] = deque()
-        self.record: list[str] = []
-        self.line_number = 0
+        self.taken = 0
 
-    def __iter__(self) -> "_Lines":
-        return self
+    def take(self, at_most: int) -> list[str]:
+        """The next lines, fewer than asked for where they are long; none at the end."""
+        block: list[str] = []
+        room = CHARACTERS_OF_A_BLOCK
+        while len(block) < at_most and room > 0 and (line := self._next()):
+            block.append(line)
+            room -= len(line)
+        self.taken += len(block)
+        return block
 
-    def __next__(self) -> str:
-        if len(self.record) >= MAX_LINES_OF_A_RECORD:
-            raise csv.Error(f"a record of more than {MAX_LINES_OF_A_RECORD} lines")
-        line = self._waiting.popleft() if self._waiting else self._read()
-        self.record.append(line)
-        self.line_number += 1
-        return line
+    def _next(self) -> str:
+        if self._waiting:
+            return self._waiting.popleft()
+        return self._text.readline(MAX_LINE_CHARACTERS)
 
-    def _read(self) -> str:
-        line = self._text.readline(MAX_LINE_CHARACTERS)
-        if not line:
-            raise StopIteration
-        return line
-
-    def give_back_all_but_first(self) -> None:
-        rest = self.record[1:]
-        self._waiting.extendleft(reversed(rest))
-        self.line_number -= len(rest)
-        del self.record[1:]
+    def give_back(self, lines: Sequence[str]) -> None:
+        self._waiting.extendleft(reversed(lines))
+        self.taken -= len(lines)
 
 
 def read_csv(text: TextIO) -> Iterator[Row]:
@@ -63,45 +60,91 @@ def read_csv(text: TextIO) -> Iterator[Row]:
     lines = _Lines(text)
     header = ""
     while not header.strip():
-        lines.record.clear()
-        if not (header := next(lines, "")):
+        if not (block := lines.take(1)):
             return
+        header = block[0]
     delimiter = choose_delimiter(header)
     columns = name_columns(next(csv.reader([header], delimiter=delimiter)))
-    template = _template(columns)
-    width = len(columns)
-    reader = csv.reader(lines, delimiter=delimiter, strict=True)
-    while True:
-        lines.record.clear()
+    while block := lines.take(LINES_OF_A_BLOCK):
+        before = lines.taken - len(block)
+        done = 0
+        has_nul = "\0" in "".join(block)
+        reader = csv.reader(block, delimiter=delimiter, strict=True)
         try:
-            fields = next(reader)
-        except StopIteration:
-            return
-        except csv.Error as error:
-            yield _set_aside(lines, "malformed_csv", str(error))
-            reader = csv.reader(lines, delimiter=delimiter, strict=True)
-            continue
-        if len(fields) != width:
-            if not fields or not "".join(fields).strip():
-                continue
-            yield _set_aside(lines, "ragged_row", f"{len(fields)} fields, the header has {width}")
-            continue
-        payload = template % tuple(map(_quote, fields))
-        if not payload.isascii() or "\\u0000" in payload:
-            unstorable = why_unstorable_text("".join(fields))
-            if unstorable:
-                yield _set_aside(lines, *unstorable)
-                continue
-        yield Payload(lines.line_number - len(lines.record) + 1, payload)
+            for fields in reader:
+                first, after = done, reader.line_num
+                payload = None if has_nul else _json(fields, columns)
+                if payload and after - first == 1:
+                    done = after
+                    yield Payload(before + after, payload)
+                    continue
+                record = block[first:after]
+                if len(record) > 1:
+                    _refuse_long_or_ragged(record, fields, columns)
+                done = after
+                if row := _row(before + first + 1, fields, columns, record):
+                    yield row
+        except csv.Error:
+            lines.give_back(block[done:])
+            yield from _read_alone(lines, columns, delimiter)
 
 
-def _template(columns: tuple[str, ...]) -> str:
-    keys = (_quote(name).replace("%", "%%") for name in columns)
-    return "{" + ", ".join(f"{key}: %s" for key in keys) + "}"
+def _refuse_long_or_ragged(
+    record: Sequence[str], fields: Sequence[str], columns: Sequence[str]
+) -> None:
+    if len(record) > MAX_LINES_OF_A_RECORD:
+        raise csv.Error(f"a record of more than {MAX_LINES_OF_A_RECORD} lines")
+    if len(fields) != len(columns) and "".join(fields).strip():
+        raise csv.Error(_shape(fields, columns))
 
 
-def _set_aside(lines: _Lines, reason: str, detail: str) -> Quarantined:
-    first_line = lines.line_number - len(lines.record) + 1
-    lines.give_back_all_but_first()
-    kept = "".join(islice(lines.record, 1)).rstrip("\r\n")[:KEPT_CHARACTERS]
-    return Quarantined(first_line, reason, detail, kept)
+def _read_alone(lines: _Lines, columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:
+    """The next record, or the first line of what is none."""
+    record = lines.take(MAX_LINES_OF_A_RECORD)
+    number = lines.taken - len(record) + 1
+    reader = csv.reader(record, delimiter=delimiter, strict=True)
+    reason = "malformed_csv"
+    try:
+        fields = next(reader)
+        reason = "ragged_row"
+        _refuse_long_or_ragged(record[: reader.line_num], fields, columns)
+    except csv.Error as error:
+        lines.give_back(record[1:])
+        yield _aside(number, reason, str(error), record[:1])
+        return
+    lines.give_back(record[reader.line_num :])
+    if row := _row(number, fields, columns, record[: reader.line_num]):
+        yield row
+
+
+def _row(
+    number: int, fields: Sequence[str], columns: tuple[str, ...], record: Sequence[str]
+) -> Row | None:
+    """A record as a payload; None if it is blank."""
+    if len(fields) != len(columns):
+        if not "".join(fields).strip():
+            return None
+        return _aside(number, "ragged_row", _shape(fields, columns), record)
+    if unstorable := why_unstorable_text("".join(fields)):
+        return _aside(number, *unstorable, record)
+    return Payload(number, orjson.dumps(dict(zip(columns, fields, strict=True))))
+
+
+def _json(fields: Sequence[str], columns: tuple[str, ...]) -> bytes | None:
+    """The payload, unless something about it asks for a closer look."""
+    if len(fields) != len(columns):
+        return None
+    try:
+        return orjson.dumps(dict(zip(columns, fields, strict=False)))
+    # Bytes that are no text in the encoding of the file are no JSON either.
+    except orjson.JSONEncodeError:
+        return None
+
+
+def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:
+    return f"{len(fields)} fields, the header has {len(columns)}"
+
+
+def _aside(number: int, reason: str, detail: str, record: Sequence[str]) -> Quarantined:
+    kept = "".join(record).rstrip("\r\n")[:KEPT_CHARACTERS]
+    return Quarantined(number, reason, detail, kept)

@@ -9,26 +9,10 @@
 
 with
 
-transactions as (
-
-    select * from {{ ref('silver_validated_transactions') }}
-    where transaction_date <= {{ as_of_date() }}
-
-),
-
 weekly as (
 
-    select
-        cast(date_trunc('week', transaction_date) as date) as week,
-        category,
-        currency,
-        count(*) as transaction_count,
-        sum(amount) as total_amount,
-        avg(amount) as avg_amount,
-        stddev_samp(amount) as stddev_amount,
-        count(distinct vendor_id) as unique_vendors
-    from transactions
-    group by 1, 2, 3
+    select * from {{ ref('int_weekly_spend') }}
+    where transaction_count > 0
 
 ),
 
@@ -89,7 +73,7 @@ final as (
     from measured
     where
         week
-        > date_trunc('week', cast({{ as_of_date() }} as timestamp))
+        > {{ week_of(as_of_date()) }}
         - interval '{{ var("weekly_window_weeks") }} weeks'
 
 )

@@ -9,31 +9,10 @@
 
 with
 
-transactions as (
-
-    select * from {{ ref('silver_validated_transactions') }}
-    where transaction_date <= {{ as_of_date() }}
-
-),
-
 monthly as (
 
-    select
-        cast(date_trunc('month', transaction_date) as date) as month,
-        category,
-        currency,
-        count(*) as transaction_count,
-        count(distinct vendor_id) as unique_vendors,
-        sum(amount) as total_amount,
-        avg(amount) as avg_amount,
-        min(amount) as min_amount,
-        max(amount) as max_amount,
-        percentile_cont(0.5) within group (order by amount) as median_amount,
-        sum(tax_amount) as total_tax,
-        count(distinct employee_id) as unique_employees,
-        count(distinct cost_center) as unique_cost_centers
-    from transactions
-    group by 1, 2, 3
+    select * from {{ ref('int_monthly_spend') }}
+    where transaction_count > 0
 
 ),
 
@@ -72,7 +51,7 @@ final as (
         max_amount,
         cast(median_amount as numeric(20, 4)) as median_amount,
         cast(total_tax as numeric(20, 2)) as total_tax,
-        unique_employees,
+        cast(coalesce(cardinality(employee_ids), 0) as bigint) as unique_employees,
         unique_cost_centers,
         cast(prev_month_amount as numeric(20, 2)) as prev_month_amount,
         {{ growth_pct("total_amount", "prev_month_amount") }} as mom_growth_pct,
@@ -83,7 +62,7 @@ final as (
     from compared
     where
         month
-        > date_trunc('month', cast({{ as_of_date() }} as timestamp))
+        > {{ month_of(as_of_date()) }}
         - interval '{{ var("monthly_window_months") }} months'
 
 )

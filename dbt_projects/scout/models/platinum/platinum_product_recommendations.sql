@@ -6,26 +6,48 @@ products as (
 
 ),
 
-transactions as (
+months as (
 
-    select * from {{ ref('silver_validated_transactions') }}
+    select * from {{ ref('int_monthly_spend') }}
     where
-        transaction_date <= {{ as_of_date() }}
+        transaction_count > 0
         and currency = '{{ var("base_currency") }}'
+
+),
+
+buyers as (
+
+    select
+        months.category,
+        count(distinct employee.employee_id) as unique_buyers
+    from months
+    left join lateral unnest(months.employee_ids) as employee (employee_id) on true
+    group by months.category
 
 ),
 
 -- Transactions name no sku. What is known of a product's sales is known of its category, and is
 -- summed before products are joined, so that no amount is counted once per product.
-categories as (
+sales as (
 
     select
         category,
-        count(*) as transaction_count,
-        count(distinct employee_id) as unique_buyers,
-        sum(amount) as total_revenue
-    from transactions
+        cast(sum(transaction_count) as bigint) as transaction_count,
+        sum(total_amount) as total_revenue
+    from months
     group by category
+
+),
+
+categories as (
+
+    select
+        sales.category,
+        sales.transaction_count,
+        sales.total_revenue,
+        buyers.unique_buyers
+    from sales
+    inner join buyers on sales.category = buyers.category
 
 ),
 

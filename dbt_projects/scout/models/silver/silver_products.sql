@@ -17,46 +17,13 @@ payloads as (
 
 ),
 
-text_of_payloads as (
-
-    select
-        id as bronze_id,
-        source,
-        ingested_at,
-        {%- for key in [
-            "sku", "name", "description", "category", "brand", "price", "cost", "stock_quantity",
-            "unit_of_measure", "barcode", "is_active",
-        ] %}
-        {{ payload_text(key) }} as {{ key }}_text,
-        {%- endfor %}
-        raw_id
-    from payloads
-
-),
-
-parsed as (
-
-    select
-        *,
-        case when price_text is null then 0 else round({{ safe_numeric("price_text") }}, 2) end
-            as price,
-        coalesce(round({{ safe_numeric("cost_text") }}, 2), 0) as cost,
-        coalesce(trunc({{ safe_numeric("stock_quantity_text") }}), 0) as stock_quantity
-    from text_of_payloads
-
-),
+{{ parsed_products('payloads') }},
 
 newest as (
 
     select distinct on (sku_text) *
     from parsed
-    where
-        sku_text is not null
-        and name_text is not null
-        and price >= 0
-        and price < {{ var("amount_limit") }}
-        and abs(cost) < {{ var("amount_limit") }}
-        and abs(stock_quantity) < 2000000000
+    where rejection_reason is null
     order by sku_text asc, ingested_at desc, raw_id desc
 
 ),

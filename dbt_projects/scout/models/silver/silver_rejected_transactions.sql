@@ -65,7 +65,7 @@ outside_silver as (
         not exists (
             select 1
             from {{ ref('silver_validated_transactions') }} as accepted
-            where accepted.bronze_id = payloads.id
+            where accepted.raw_id = payloads.raw_id
         )
 
 ),
@@ -78,6 +78,10 @@ judged as (
         parsed.bronze_id,
         parsed.raw_id,
         parsed.transaction_id_text,
+        parsed.raw_data,
+        parsed.source,
+        parsed.source_filename,
+        parsed.ingested_at,
         coalesce(
             parsed.rejection_reason,
             case when winner.transaction_id is not null then 'superseded' end
@@ -94,20 +98,19 @@ judged as (
 final as (
 
     select
-        judged.bronze_id,
-        judged.raw_id,
-        judged.transaction_id_text as transaction_id,
-        judged.rejection_reason,
-        judged.superseded_by,
-        outside_silver.raw_data,
-        outside_silver.source,
-        outside_silver.source_filename,
-        outside_silver.ingested_at,
+        bronze_id,
+        raw_id,
+        transaction_id_text as transaction_id,
+        rejection_reason,
+        superseded_by,
+        raw_data,
+        source,
+        source_filename,
+        ingested_at,
         {{ build_moment() }} as rejected_at,
         cast({{ silver_through }} as bigint) as silver_through
     from judged
-    inner join outside_silver on judged.bronze_id = outside_silver.id
-    where judged.rejection_reason is not null
+    where rejection_reason is not null
 
 )
 

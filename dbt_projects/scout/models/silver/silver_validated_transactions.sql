@@ -31,7 +31,28 @@ payloads as (
 
 newest as (
 
-    select distinct on (transaction_id_text) *
+    select distinct on (transaction_id_text)
+        bronze_id,
+        raw_id,
+        transaction_id_text,
+        transaction_date,
+        amount,
+        currency,
+        category,
+        is_category_unknown,
+        subcategory_text,
+        vendor_name_text,
+        vendor_id_text,
+        tax_code_text,
+        tax_amount,
+        description_text,
+        receipt_url_text,
+        payment_method_text,
+        employee_id_text,
+        cost_center_text,
+        project_code_text,
+        source,
+        ingested_at
     from parsed
     where rejection_reason is null
     order by transaction_id_text asc, ingested_at desc, raw_id desc
