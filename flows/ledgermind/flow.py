@@ -11,6 +11,7 @@ from prefect import flow, get_run_logger, task
 from flows._shared.orchestration.bigquery import BigQueryAccess
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -221,6 +222,9 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
         counts.append(export(table, settings))
     progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
     if api := current_flow_run():
+        for each in counts:
+            batch = str(api.flow_run_id)
+            emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
         rows = [vars(each) for each in counts]
         api.create_table(f"{SLUG}-export-tables", rows, "Rows of each exported table")
     return counts
