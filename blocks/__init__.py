@@ -7,6 +7,7 @@ writes the blocks.
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 
 
 class Kind(Enum):
@@ -15,6 +16,10 @@ class Kind(Enum):
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
+    BIGQUERY = "bigquery-warehouse"
+    WEBHOOK = "custom-webhook"
+    # It sends to any address of Apprise, mail among them: docs/decisions/0012.
+    EMAIL = "slack-webhook"
 
     @property
     def block_type(self) -> str:
@@ -46,6 +51,15 @@ class BlockNeed:
         return next((environment[name] for name in names if environment.get(name)), None)
 
 
+def mounted(folder: Path) -> dict[str, str]:
+    """Variables from a folder of files named after them, as a cluster mounts its secrets.
+
+    The line end that editors and pipes leave behind is not part of a value.
+    """
+    files = [path for path in folder.iterdir() if path.is_file() and not path.name.startswith(".")]
+    return {path.name: path.read_text().rstrip("\r\n") for path in files}
+
+
 CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
     "github_scraper": (
         BlockNeed(
@@ -62,6 +76,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "clones of private repositories; more requests an hour to the GitHub API",
             is_required=False,
         ),
+        BlockNeed(
+            "github-scraper-app",
+            Kind.SECRET,
+            "GITHUB_APP",
+            "a GitHub App, as JSON with app_id, installation_id and private_key",
+            is_required=False,
+        ),
     ),
     "ledgermind": (
         BlockNeed(
@@ -76,6 +97,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.GCP,
             "GCP_SA_JSON",
             "service account that exports to BigQuery and builds there; none for the emulator",
+            is_required=False,
+        ),
+        BlockNeed(
+            "ledgermind-bigquery",
+            Kind.BIGQUERY,
+            "GCP_SA_JSON",
+            "the same as a BigQueryWarehouse, for `warehouse_block` and for other flows",
             is_required=False,
         ),
     ),
@@ -121,7 +149,14 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "quality-compass-storage",
             Kind.SECRET,
             "QUALITY_COMPASS_STORAGE_OPTIONS",
-            "fsspec options, as a JSON object, of the bucket that runs are read from",
+            "keys and endpoints, as a JSON object by s3 and gs, of buckets runs are read from",
+            is_required=False,
+        ),
+        BlockNeed(
+            "quality-compass-gcp",
+            Kind.GCP,
+            "QUALITY_COMPASS_GCP_SA_JSON",
+            "service account that reads runs from gs:// addresses",
             is_required=False,
         ),
     ),
@@ -131,6 +166,22 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.SECRET,
             "COPILOT_TOKEN",
             "Copilot usage reports of the organization",
+            is_required=False,
+        ),
+    ),
+    "alerts": (
+        BlockNeed(
+            "alerts-webhook",
+            Kind.WEBHOOK,
+            "ALERTS_WEBHOOK_URL",
+            'where alerts are posted as {"text": ...}, as Slack, Mattermost and others take them',
+            is_required=False,
+        ),
+        BlockNeed(
+            "alerts-email",
+            Kind.EMAIL,
+            "ALERTS_EMAIL_URL",
+            "mail server and addresses, as mailtos://user:password@host:port?from=...&to=...",
             is_required=False,
         ),
     ),

@@ -1,60 +1,112 @@
-"""``python -m blocks list | register [slug ...]``."""
+"""The credential blocks of the domains: list them, register them, try them."""
 
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 
-from blocks import CATALOGUE, Kind
+import httpx
+
+from blocks import CATALOGUE, Kind, mounted
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from flows._shared.errors import PlatformError
+from flows._shared.errors import PermanentError, PlatformError
+
+SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blocks", description=__doc__)
     parser.add_argument("command", choices=("list", "register"))
     parser.add_argument("slugs", nargs="*", metavar="slug", help="domains; all if none is given")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="show what would change, without any value"
+    )
+    parser.add_argument(
+        "--check", action="store_true", help="then try each registered block by connecting"
+    )
+    parser.add_argument(
+        "--secrets",
+        type=Path,
+        default=os.environ.get(SECRETS_DIR) or None,
+        metavar="FOLDER",
+        help=f"of files named after the variables that they stand in for (default: {SECRETS_DIR})",
+    )
     options = parser.parse_args(arguments)
     slugs = tuple(options.slugs) or tuple(CATALOGUE)
     if unknown := [slug for slug in slugs if slug not in CATALOGUE]:
         parser.error(f"no domain {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
-    if options.command == "list":
-        return show(slugs)
     try:
-        return write(slugs)
+        given = environment(options.secrets)
+        if options.command == "list":
+            return show(slugs, given)
+        write(slugs, given, dry_run=options.dry_run)
+        return tell_checks(slugs) if options.check else 0
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+    except httpx.TransportError as error:
+        sys.stderr.write(
+            f"asking the Prefect server: {type(error).__name__}. Check PREFECT_API_URL and that "
+            "the server is up\n"
+        )
+    return 1
 
 
-def show(slugs: Sequence[str]) -> int:
+def environment(folder: Path | None) -> dict[str, str]:
+    """The variables of this process and, where it lacks one, of the folder.
+
+    Raises:
+        PermanentError: there is no such folder, or a file in it cannot be read.
+    """
+    try:
+        files = mounted(folder) if folder else {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise PermanentError(
+            f"reading secrets from {folder}",
+            error.strerror or "" if isinstance(error, OSError) else "a file there is not text",
+            f"Mount them there, or name another folder with --secrets or {SECRETS_DIR}",
+        ) from None
+    return {**files, **{name: value for name, value in os.environ.items() if value}}
+
+
+def show(slugs: Sequence[str], given: Mapping[str, str]) -> int:
     for slug in slugs:
         for need in CATALOGUE[slug]:
             state = "required" if need.is_required else "optional"
-            is_set = "set" if need.value(os.environ) else "not set"
+            is_set = "set" if need.value(given) else "not set"
             line = f"{need.name}  {need.kind.block_type}  {need.variable} ({is_set})  {state}"
             sys.stdout.write(f"{line}  {need.purpose}\n")
     return 0
 
 
-def write(slugs: Sequence[str]) -> int:
+def write(slugs: Sequence[str], given: Mapping[str, str], *, dry_run: bool) -> None:
     from blocks.registration import register
 
-    written = register(slugs, {**embedded_values(slugs), **os.environ})
-    for name in written:
-        sys.stdout.write(f"registered {name}\n")
-    return 0
+    for registration in register(
+        slugs, {**embedded_values(slugs, given), **given}, dry_run=dry_run
+    ):
+        sys.stdout.write(
+            f"{'would ' if dry_run and registration.is_change else ''}{registration}\n"
+        )
 
 
-def embedded_values(slugs: Sequence[str]) -> dict[str, str]:
+def tell_checks(slugs: Sequence[str]) -> int:
+    from blocks.checks import check
+
+    status = 0
+    for each in check(slugs):
+        sys.stdout.write(f"{each}\n")
+        status = status if each.is_good else 1
+    return status
+
+
+def embedded_values(slugs: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
     """Values that the embedded runtime gives to needs the environment leaves open."""
     cluster = EmbeddedPostgres(LocalPaths().postgres)
     needs = [(slug, need) for slug in slugs for need in CATALOGUE[slug]]
     open_needs = [
-        (slug, need)
-        for slug, need in needs
-        if need.kind is Kind.POSTGRES and not need.value(os.environ)
+        (slug, need) for slug, need in needs if need.kind is Kind.POSTGRES and not need.value(given)
     ]
     if not open_needs or not cluster.is_running():
         return {}

@@ -1,9 +1,13 @@
 """Writing the blocks of the catalogue to a Prefect server."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 from prefect.blocks.core import Block
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
+from prefect.types import SecretDict
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector, SyncDriver
 from psycopg import ProgrammingError
 from psycopg.conninfo import conninfo_to_dict
@@ -15,18 +19,47 @@ from flows._shared.errors import PermanentError
 CONNECTION_PARTS = ("host", "port", "user", "password", "dbname")
 
 
-def register(slugs: Iterable[str], environment: Mapping[str, str]) -> tuple[str, ...]:
-    """Write the blocks of some domains, replacing what was there; values are never shown.
+@dataclass(frozen=True)
+class Registration:
+    """What registering a block does, told without any value.
+
+    Args:
+        fields: those whose value the server has otherwise; none when the block is new or unchanged.
+    """
+
+    name: str
+    is_new: bool
+    fields: tuple[str, ...]
+
+    @property
+    def is_change(self) -> bool:
+        return self.is_new or bool(self.fields)
+
+    def __str__(self) -> str:
+        if self.is_new:
+            return f"create {self.name}"
+        return (
+            f"update {self.name}: {', '.join(self.fields)}"
+            if self.fields
+            else (f"unchanged {self.name}")
+        )
+
+
+def register(
+    slugs: Iterable[str], environment: Mapping[str, str], *, dry_run: bool = False
+) -> tuple[Registration, ...]:
+    """Write the blocks of some domains where the server has none or another; values never show.
 
     Args:
         slugs: the domains.
         environment: where the values come from, as the catalogue says.
+        dry_run: only say what would change.
 
     Returns:
-        The names of the blocks written; an optional block without a value is left out.
+        What was done for each block; an optional block without a value is left out.
 
     Raises:
-        PermanentError: a required value is missing or is not a PostgreSQL URL. Nothing is
+        PermanentError: a required value is missing or is not what its kind needs. Nothing is
             written then.
     """
     needs = [need for slug in slugs for need in CATALOGUE[slug]]
@@ -39,9 +72,34 @@ def register(slugs: Iterable[str], environment: Mapping[str, str]) -> tuple[str,
             f"Set {missing[0].variable} to a URL such as "
             "postgresql://user:password@host:5432/database, or start the embedded one: `make up`",
         )
-    for name, block in blocks.items():
-        block.save(name, overwrite=True)
-    return tuple(blocks)
+    registrations = tuple(_compare(name, block) for name, block in blocks.items())
+    for registration in registrations:
+        if registration.is_change and not dry_run:
+            blocks[registration.name].save(registration.name, overwrite=True)
+    return registrations
+
+
+def _compare(name: str, wanted: Block) -> Registration:
+    try:
+        found = type(wanted).load(name)
+    except ValueError:
+        return Registration(name, is_new=True, fields=())
+    assert isinstance(found, Block)
+    return Registration(name, False, tuple(_differing(_revealed(wanted), _revealed(found))))
+
+
+def _revealed(block: Block) -> Mapping[str, Any]:
+    fields = set(type(block).model_fields)
+    return block.model_dump(mode="json", include=fields, context={"include_secrets": True})
+
+
+def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
+    for field in sorted(wanted.keys() | found.keys()):
+        mine, other = wanted.get(field), found.get(field)
+        if isinstance(mine, Mapping) and isinstance(other, Mapping):
+            yield from _differing(mine, other)
+        elif mine != other:
+            yield field
 
 
 def _block(need: BlockNeed, value: str) -> Block:
@@ -53,6 +111,27 @@ def _block(need: BlockNeed, value: str) -> Block:
             return Secret(value=SecretStr(value))
         case Kind.GCP:
             return _service_account(need.variable, value)
+        case Kind.BIGQUERY:
+            return _warehouse(need.variable, value)
+        case Kind.WEBHOOK:
+            return CustomWebhookNotificationBlock(
+                name=need.name,
+                url="{{ address }}",
+                json_data={"text": "{{ subject }}\n{{ body }}"},
+                secrets=SecretDict({"address": value}),
+            )
+        case Kind.EMAIL:
+            return _mail(need.variable, value)
+
+
+def _mail(variable: str, value: str) -> Block:
+    if not value.startswith(("mailto://", "mailtos://")):
+        raise PermanentError(
+            f"reading {variable}",
+            "it is not the address of a mail server",
+            "Give it as mailtos://user:password@host:587?from=alerts@example.org&to=you@example.org",
+        )
+    return SlackWebhook(url=SecretStr(value))
 
 
 def _service_account(variable: str, value: str) -> Block:
@@ -67,6 +146,13 @@ def _service_account(variable: str, value: str) -> Block:
             "it is not the JSON key of a service account",
             "Give the whole content of the key file",
         ) from None
+    return block
+
+
+def _warehouse(variable: str, value: str) -> Block:
+    from prefect_gcp.bigquery import BigQueryWarehouse
+
+    block: Block = BigQueryWarehouse(gcp_credentials=_service_account(variable, value))
     return block
 
 

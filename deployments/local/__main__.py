@@ -5,19 +5,26 @@ import os
 import shlex
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from deployments.local import runtime
+from deployments.local.arrival import follow_delivery
 from deployments.local.bigquery import BigQueryEmulator
-from deployments.local.domains import DOMAINS, select
+from deployments.local.domains import DOMAINS, WEBHOOKS, Domain, select
+from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
 from deployments.local.run import run_domains
 from deployments.local.server import PrefectServer
+from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker
 from flows._shared.errors import PlatformError
+from flows._shared.state import STATE_VARIABLE
+from flows.agent_analytics.raw import Store
+from flows.agent_analytics.settings import PATH_VARIABLE, AgentAnalyticsSettings
 
 INTERRUPTED = 130
+DUCKDB_WAIT_SECONDS = 600.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -53,7 +60,11 @@ def _parser() -> argparse.ArgumentParser:
     command("shell", shell, "open a shell in that environment")
     for name, function, text in (
         ("dbt", dbt, "run dbt in a domain's project, against its database"),
-        ("psql", psql, "open psql on a domain's database"),
+        (
+            "psql",
+            psql,
+            "open psql on a domain's database, or a prompt on its DuckDB file",
+        ),
     ):
         added = command(name, function, text)
         added.add_argument("--domain", default=DOMAINS[0].slug, metavar="SLUG")
@@ -70,7 +81,11 @@ def up(options: argparse.Namespace) -> int:
 
 def run(options: argparse.Namespace) -> int:
     domains = select(options.domain)
-    return run_domains(runtime.up(domains, say=say), domains, options)
+    started = runtime.up(domains, say=say)
+    result = run_domains(started, domains, options)
+    if result == 0:
+        follow_delivery(started, domains, say)
+    return result
 
 
 def status(options: argparse.Namespace) -> int:
@@ -85,6 +100,8 @@ def status(options: argparse.Namespace) -> int:
     say(_line("Prefect", server.pid, (server.url() or "").removesuffix("/api")))
     emulator = BigQueryEmulator(paths)
     say(_line("BigQuery", emulator.pid, emulator.endpoint() or ""))
+    receiver = WebhookReceiver(paths)
+    say(_line("webhooks", receiver.pid, receiver.url() or ""))
     say(_line("worker", worker.pid, str(worker.log) if worker.pid else ""))
     if url := runtime.external_api(paths):
         say(f"PREFECT_API_URL names {url}: that one is used")
@@ -115,19 +132,30 @@ def shell(options: argparse.Namespace) -> int:
 
 def dbt(options: argparse.Namespace) -> int:
     domain = select([options.domain])[0]
+    if domain.has_postgres:
+        database = runtime.database_url(domain, LocalPaths())
+        return _dbt(domain, options.arguments, runtime.dbt_environment(database))
+    store = _store()
+    with store.locked("make dbt", DUCKDB_WAIT_SECONDS, say):
+        status = _dbt(domain, options.arguments, {PATH_VARIABLE: str(store.path)})
+    say(f"Built in {store.path}; readers see it once the next run publishes it")
+    return status
+
+
+def _dbt(domain: Domain, arguments: Sequence[str], secrets: Mapping[str, str]) -> int:
     project = PROJECT_ROOT / "dbt_projects" / domain.slug
-    paths = LocalPaths()
-    secrets = runtime.dbt_environment(runtime.database_url(domain, paths))
     environment = {**os.environ, **secrets, "DO_NOT_TRACK": "1"}
     tool = [sys.executable, "-m", "dbt.cli.main"]
     if (project / "packages.yml").exists() and not (project / "dbt_packages").exists():
         subprocess.run([*tool, "deps", "--quiet"], cwd=project, env=environment, check=False)
-    given = options.arguments or ["build"]
+    given = arguments or ["build"]
     return subprocess.call([*tool, *_without_dashes(given)], cwd=project, env=environment)
 
 
 def psql(options: argparse.Namespace) -> int:
-    domain = select([options.domain])[0]
+    domain = select([options.domain], (*DOMAINS, WEBHOOKS))[0]
+    if not domain.has_postgres:
+        return prompt(_store().published_path, _without_dashes(options.arguments))
     secrets = runtime.dbt_environment(runtime.database_url(domain, LocalPaths()))
     environment = {
         **os.environ,
@@ -140,6 +168,12 @@ def psql(options: argparse.Namespace) -> int:
     }
     command = [str(program("psql")), *_without_dashes(options.arguments)]
     return subprocess.call(command, env=environment)
+
+
+def _store() -> Store:
+    """The DuckDB file, where the local worker keeps it too."""
+    os.environ.setdefault(STATE_VARIABLE, str(LocalPaths().cache))
+    return Store(AgentAnalyticsSettings().store_path)
 
 
 def say(line: str) -> None:

@@ -16,6 +16,7 @@ from flows._shared.errors import PermanentError, TransientError
 
 TIMEOUT_SECONDS = 30.0
 ERROR_LEVEL = 40
+PAGE = 200
 # A server on SQLite answers so while another write holds the database.
 BUSY = frozenset({429, 502, 503})
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
@@ -56,22 +57,19 @@ class PrefectApi:
 
     def deployment(self, name: str) -> dict[str, Any] | None:
         """The deployment called ``<flow>/<deployment>``, None if there is none."""
-        return self._find(f"deployments/name/{name}")
+        return self.find(f"deployments/name/{name}")
 
     def has_block(self, block_type: str, name: str) -> bool:
         """Whether a block document exists; its content is not asked for."""
-        path = f"block_types/slug/{block_type}/block_documents/name/{name}"
-        return self._find(path) is not None
+        return self.block_id(block_type, name) is not None
 
     def work_pool(self, name: str) -> dict[str, Any] | None:
-        return self._find(f"work_pools/{name}")
+        return self.find(f"work_pools/{name}")
 
-    def create_work_pool(self, name: str, template: Mapping[str, Any]) -> None:
-        body = {"name": name, "type": "process", "base_job_template": dict(template)}
-        self._call("POST", "work_pools/", body)
-
-    def update_work_pool(self, name: str, template: Mapping[str, Any]) -> None:
-        self._call("PATCH", f"work_pools/{name}", {"base_job_template": dict(template)})
+    def block_id(self, block_type: str, name: str) -> str | None:
+        """The id of a block document, None if there is none; its content is not asked for."""
+        found = self.find(f"block_types/slug/{block_type}/block_documents/name/{name}")
+        return str(found["id"]) if found else None
 
     def start_run(self, deployment_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a run now; returns the flow run at once, not its result."""
@@ -81,10 +79,10 @@ class PrefectApi:
             # Asked again after a busy answer, it is still one run.
             "idempotency_key": str(uuid.uuid4()),
         }
-        return dict(self._call("POST", f"deployments/{deployment_id}/create_flow_run", body))
+        return dict(self.call("POST", f"deployments/{deployment_id}/create_flow_run", body))
 
     def flow_run(self, run_id: str) -> dict[str, Any]:
-        return dict(self._call("GET", f"flow_runs/{run_id}"))
+        return dict(self.call("GET", f"flow_runs/{run_id}"))
 
     def unfinished_runs(self, work_pool: str) -> list[dict[str, Any]]:
         """The flow runs of a pool that have begun and not ended."""
@@ -92,11 +90,15 @@ class PrefectApi:
             "flow_runs": {"state": {"type": {"any_": list(UNFINISHED)}}},
             "work_pools": {"name": {"any_": [work_pool]}},
         }
-        return list(self._call("POST", "flow_runs/filter", body))
+        return list(self.call("POST", "flow_runs/filter", body))
 
     def mark_crashed(self, run_id: str, message: str) -> None:
         state = {"type": "CRASHED", "name": "Crashed", "message": message}
-        self._call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
+        self.call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
+
+    def mark_cancelled(self, run_id: str, message: str) -> None:
+        state = {"type": "CANCELLED", "name": "Cancelled", "message": message}
+        self.call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
 
     def table(self, run_id: str, key: str) -> list[dict[str, Any]]:
         """The rows of the newest table artifact of a run under ``key``; empty if none."""
@@ -105,7 +107,7 @@ class PrefectApi:
             "sort": "UPDATED_DESC",
             "limit": 1,
         }
-        found = self._call("POST", "artifacts/filter", body)
+        found = self.call("POST", "artifacts/filter", body)
         if not found or not found[0].get("data"):
             return []
         data = found[0]["data"]
@@ -119,17 +121,28 @@ class PrefectApi:
             "sort": "TIMESTAMP_ASC",
             "limit": limit,
         }
-        return [str(line["message"]) for line in self._call("POST", "logs/filter", body)]
+        return [str(line["message"]) for line in self.call("POST", "logs/filter", body)]
 
-    def _find(self, path: str) -> dict[str, Any] | None:
+    def call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """Any other call; returns the JSON of the answer, None where there is none."""
+        response = self._checked(self._send(method, path, body))
+        return response.json() if response.content else None
+
+    def all(self, path: str, body: Mapping[str, Any] | None = None) -> list[dict[str, Any]]:
+        """Everything that a ``.../filter`` finds, asked for page by page."""
+        found: list[dict[str, Any]] = []
+        while page := self.call(
+            "POST", path, {**(body or {}), "limit": PAGE, "offset": len(found)}
+        ):
+            found += page
+        return found
+
+    def find(self, path: str) -> dict[str, Any] | None:
+        """What is at a path, None if there is nothing."""
         response = self._send("GET", path, None)
         if response.status_code == httpx.codes.NOT_FOUND:
             return None
         return dict(self._checked(response).json())
-
-    def _call(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        response = self._checked(self._send(method, path, body))
-        return response.json() if response.content else None
 
     def _send(self, method: str, path: str, body: Mapping[str, Any] | None) -> httpx.Response:
         for pause in PAUSES_SECONDS:

@@ -144,18 +144,26 @@ DOMAINS = (
     ),
 )
 
+# No domain, but what belongs to one: a database, blocks, deployments.
+WEBHOOKS = Domain(
+    slug="webhooks",
+    deployment="webhooks-purge/webhooks-purge-daily",
+    parameters=lambda options: {},
+    query="select source, kind, count(*) from webhooks.deliveries group by 1, 2 order by 1, 2",
+)
 
-def select(slugs: Sequence[str]) -> tuple[Domain, ...]:
+
+def select(slugs: Sequence[str], known: Sequence[Domain] = DOMAINS) -> tuple[Domain, ...]:
     """The domains of those slugs, all of them if none is given.
 
     Raises:
         PermanentError: there is no such domain.
     """
-    known = {domain.slug: domain for domain in DOMAINS}
-    if unknown := [slug for slug in slugs if slug.replace("-", "_") not in known]:
+    by_slug = {domain.slug: domain for domain in known}
+    if unknown := [slug for slug in slugs if slug.replace("-", "_") not in by_slug]:
         raise PermanentError(
             f"choosing the domain {', '.join(unknown)}",
             "there is none of that name",
-            f"The domains are: {', '.join(known)}",
+            f"The domains are: {', '.join(by_slug)}",
         )
-    return tuple(known[slug.replace("-", "_")] for slug in slugs) or DOMAINS
+    return tuple(by_slug[slug.replace("-", "_")] for slug in slugs) or tuple(known)

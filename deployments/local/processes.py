@@ -13,7 +13,7 @@ import subprocess
 import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -168,6 +168,97 @@ def end(process: psutil.Process, patience_seconds: float = 15.0) -> None:
                 if is_alive(member):
                     member.kill()
         wait_until(lambda: not any(is_alive(member) for member in family), 5.0)
+
+
+class BackgroundProcess:
+    """A program kept running between commands, known by a record, a lock and a log.
+
+    Args:
+        folder: where the three are kept.
+        name: of the three files, such as ``server``.
+        title: what error messages call it, such as ``the Prefect server``.
+    """
+
+    def __init__(self, folder: Path, name: str, title: str) -> None:
+        self.log = folder / f"{name}.log"
+        self._record = folder / f"{name}.json"
+        self._lock = folder / f"{name}.lock"
+        self._title = title
+        self._child: subprocess.Popen[bytes] | None = None
+
+    def running(self) -> ProcessRecord | None:
+        """The record of the living process, None if it does not run."""
+        record = ProcessRecord.read(self._record)
+        return record if record and record.process() else None
+
+    @property
+    def pid(self) -> int | None:
+        record = self.running()
+        return record.pid if record else None
+
+    @property
+    def last_port(self) -> int:
+        """The port of the process that runs or ran last, 0 if none ever did."""
+        record = ProcessRecord.read(self._record)
+        return record.port if record else 0
+
+    def stop(self) -> None:
+        """Stop it and all it started. Does nothing if it does not run."""
+        with self.locked():
+            self.end()
+
+    def locked(self) -> AbstractContextManager[None]:
+        """Hold it against other commands that would start or stop it."""
+        return locked(self._lock)
+
+    def launch(
+        self,
+        command: Sequence[str],
+        environment: Mapping[str, str],
+        cwd: Path,
+        *,
+        port: int = 0,
+        fingerprint: str = "",
+    ) -> ProcessRecord:
+        """Start it and write its record. For use under ``locked``."""
+        self._child = start_detached(command, environment, self.log, cwd)
+        record = record_of(self._child.pid, port, fingerprint)
+        record.write(self._record)
+        return record
+
+    def end(self) -> None:
+        """Stop it. For use under ``locked``."""
+        record = ProcessRecord.read(self._record)
+        if record and (process := record.process()):
+            end(process)
+        if self._child:
+            self._child.wait()
+            self._child = None
+
+    def wait(self, record: ProcessRecord, answers: Callable[[], bool], seconds: float) -> bool:
+        """Wait until this very process answers; False once it is gone.
+
+        An answer alone proves nothing: the program of another clone may have the port.
+
+        Raises:
+            TransientError: it lives and does not answer in time.
+        """
+        deadline = time.monotonic() + seconds
+        while process := record.process():
+            if listens(process, record.port) and answers():
+                return True
+            if time.monotonic() > deadline:
+                raise TransientError(
+                    f"waiting for {self._title} on port {record.port}",
+                    f"no answer in {seconds:.0f} s; its log says:\n{tail(self.log)}\n",
+                    "`make stop`, then try again",
+                )
+            time.sleep(0.2)
+        return False
+
+    def died(self, remedy: str) -> PermanentError:
+        """The error for when it ended while it was expected to come up."""
+        return died(self._title, self.log, remedy)
 
 
 def wait_until(is_done: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:

@@ -195,7 +195,7 @@ def _say_where_to_look(api: PrefectApi, run: Watched, console: Console) -> None:
         _say_failure(api, run, console)
     console.print(f"{slug}: the run  {run.url}", highlight=False, soft_wrap=True)
     query = f'make psql DOMAIN={slug} ARGS="-c \\"{run.domain.query}\\""'
-    if run.is_good and run.domain.has_postgres:
+    if run.is_good:
         console.print(f"{slug}: try  {escape(query)}", highlight=False, soft_wrap=True)
 
 

@@ -17,11 +17,12 @@ from psycopg.conninfo import conninfo_to_dict
 from blocks import CATALOGUE, Kind
 from deployments.local.api import PrefectApi, is_healthy
 from deployments.local.bigquery import BigQueryEmulator
-from deployments.local.domains import DOMAINS, Domain
+from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord, locked, write_private
 from deployments.local.server import PrefectServer, api_url, client_environment, own_environment
+from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker, ensure_work_pool
 from flows._shared.errors import PermanentError, TransientError
 
@@ -61,6 +62,7 @@ def up(
         PlatformError: a part cannot be started or applied; the message says what to do.
     """
     paths = paths or LocalPaths()
+    domains = (*domains, WEBHOOKS)
     with ThreadPoolExecutor(3) as pool:
         server = pool.submit(_start_server, paths, say)
         bigquery = pool.submit(_start_bigquery, domains, paths, say)
@@ -71,6 +73,7 @@ def up(
     with locked(paths.run / "setup.lock"), runtime.api() as api:
         _start_worker(runtime, api, say)
         _apply(runtime, domains, api, say)
+        _start_receiver(runtime, say)
     return runtime
 
 
@@ -139,6 +142,7 @@ def down(paths: LocalPaths | None = None) -> None:
     paths = paths or LocalPaths()
     if not paths.state.exists():
         return
+    WebhookReceiver(paths).stop()
     ProcessWorker(paths).stop()
     PrefectServer(paths).stop()
     BigQueryEmulator(paths).stop()
@@ -206,6 +210,19 @@ def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
         say(f"Starting a worker for the work pool {pool}")
 
 
+def receiver_of(runtime: Runtime) -> WebhookReceiver | None:
+    """The local receiver. A server of the user's own has receivers, and secrets, of its own."""
+    return None if external_api(runtime.paths) else WebhookReceiver(runtime.paths)
+
+
+def _start_receiver(runtime: Runtime, say: Say) -> None:
+    receiver = receiver_of(runtime)
+    if receiver:
+        if receiver.running() is None:
+            say("Starting the webhook receiver")
+        receiver.start(runtime.environment)
+
+
 def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Say) -> None:
     applied_file = runtime.paths.run / "applied.json"
     applied = _read_json(applied_file)
@@ -219,7 +236,7 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
         steps.append(("registering blocks", ["blocks", "register", *slugs], secrets))
     if applied.get("deployments") != deployments or not _has_deployments(api, domains):
         say("Applying deployments")
-        steps.append(("applying deployments", ["prefect", "--no-prompt", "deploy", "--all"], {}))
+        steps.append(("applying deployments", ["deployments.apply"], {}))
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(_run_module, runtime, *step) for step in steps]:
             done.result()
@@ -280,10 +297,12 @@ def _has_blocks(api: PrefectApi, domains: Sequence[Domain]) -> bool:
 
 
 def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, str]:
+    receiver = receiver_of(runtime)
+    generated = receiver.secrets() if receiver else {}
     variables = {}
     for domain in domains:
         for need in CATALOGUE[domain.slug]:
-            given = os.environ.get(need.variable)
+            given = os.environ.get(need.variable) or generated.get(need.variable)
             is_database = need.kind is Kind.POSTGRES
             value = runtime.databases[domain.slug] if is_database else given
             if value:
@@ -292,14 +311,19 @@ def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, s
 
 
 def _deployment_sources(environment: Mapping[str, str]) -> str:
-    """What decides the content of the deployments: the file, and the signatures of the flows."""
-    flows = PROJECT_ROOT / "flows"
+    """What decides the content of the deployments: the files, and the signatures of the flows."""
+    flows, deployments = PROJECT_ROOT / "flows", PROJECT_ROOT / "deployments"
     sources = [
         PROJECT_ROOT / "prefect.yaml",
+        deployments / "limits.yaml",
+        *deployments.glob("automations/*.yaml"),
+        *deployments.glob("work_pools/*.json"),
         *flows.glob("*/flow.py"),
+        *flows.glob("*/flow/*.py"),
+        flows / "webhooks" / "operations.py",
         *flows.glob("*/settings.py"),
+        *flows.glob("_shared/orchestration/*.py"),
     ]
-    sources += flows.glob("_shared/orchestration/*.py")
     texts = [path.read_text() for path in sorted(sources)]
     return "\0".join(
         [environment["PREFECT_WORK_POOL"], environment["PREFECT_SCHEDULES_ACTIVE"], *texts]

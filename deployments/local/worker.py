@@ -2,25 +2,16 @@
 
 import hashlib
 import json
-import subprocess
 import sys
 from collections.abc import Mapping
-from typing import Any
 
 import psutil
 
+from deployments.apply.infrastructure import plan_work_pool
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import (
-    ProcessRecord,
-    end,
-    is_alive,
-    locked,
-    record_of,
-    start_detached,
-)
+from deployments.local.processes import BackgroundProcess, is_alive
 
-TEMPLATE = PROJECT_ROOT / "deployments" / "work_pools" / "local-process.json"
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # What the worker must be restarted for when it changes.
 FINGERPRINTED = (
@@ -32,14 +23,14 @@ FINGERPRINTED = (
 )
 
 
-class ProcessWorker:
-    """The local worker: started if absent, shared if running with the same settings."""
+class ProcessWorker(BackgroundProcess):
+    """The local worker: started if absent, shared if running with the same settings.
+
+    Stopping it also stops the flow runs it started.
+    """
 
     def __init__(self, paths: LocalPaths) -> None:
-        self.log = paths.run / "worker.log"
-        self._record = paths.run / "worker.json"
-        self._lock = paths.run / "worker.lock"
-        self._child: subprocess.Popen[bytes] | None = None
+        super().__init__(paths.run, "worker", "the worker")
 
     def start(self, environment: Mapping[str, str], api: PrefectApi) -> bool:
         """Start the worker unless it runs; tells whether it was started.
@@ -53,36 +44,17 @@ class ProcessWorker:
             api: the server it polls.
         """
         wanted = _fingerprint(environment)
-        with locked(self._lock):
-            record = ProcessRecord.read(self._record)
-            process = record.process() if record else None
-            if record and process and record.fingerprint == wanted:
+        with self.locked():
+            record = self.running()
+            if record and record.fingerprint == wanted:
                 return False
-            if process:
-                end(process)
+            self.end()
             pool = environment["PREFECT_WORK_POOL"]
             mark_lost_runs(api, pool)
             command = [sys.executable, "-m", "prefect", "worker", "start"]
             command += ["--pool", pool, "--type", "process", "--name", "local"]
-            self._child = start_detached(command, environment, self.log, PROJECT_ROOT)
-            record_of(self._child.pid, fingerprint=wanted).write(self._record)
+            self.launch(command, environment, PROJECT_ROOT, fingerprint=wanted)
         return True
-
-    def stop(self) -> None:
-        """Stop the worker and the flow runs it started. Does nothing if it does not run."""
-        with locked(self._lock):
-            record = ProcessRecord.read(self._record)
-            if record and (process := record.process()):
-                end(process)
-        if self._child:
-            self._child.wait()
-            self._child = None
-
-    @property
-    def pid(self) -> int | None:
-        record = ProcessRecord.read(self._record)
-        process = record.process() if record else None
-        return process.pid if process else None
 
 
 def ensure_work_pool(api: PrefectApi, name: str) -> None:
@@ -90,19 +62,10 @@ def ensure_work_pool(api: PrefectApi, name: str) -> None:
 
     A pool of another type under that name belongs to someone else and is left alone.
     """
-    template = pool_template()
     found = api.work_pool(name)
-    if found is None:
-        api.create_work_pool(name, template)
-    elif found["type"] == "process" and found["base_job_template"] != template:
-        api.update_work_pool(name, template)
-
-
-def pool_template() -> dict[str, Any]:
-    """The job template of the local pool: flow runs work in the project's root."""
-    template: dict[str, Any] = json.loads(TEMPLATE.read_text())
-    template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_ROOT)
-    return template
+    if found is None or found["type"] == "process":
+        for change in plan_work_pool(api, name, "process"):
+            change.perform()
 
 
 def mark_lost_runs(api: PrefectApi, pool: str) -> None:

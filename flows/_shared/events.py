@@ -139,10 +139,17 @@ class Event:
             "id": str(self.id),
             "event": self.name,
             "occurred": datetime.now(UTC).isoformat(),
-            "resource": {"prefect.resource.id": self.resource_id},
+            "resource": {"prefect.resource.id": self.resource_id, **self._labels()},
             "related": list(related),
             "payload": self.payload.model_dump(mode="json"),
         }
+
+    def _labels(self) -> dict[str, str]:
+        """A delivery's attributes: a trigger can tell events apart by labels, not by payloads."""
+        if not isinstance(self.payload, DeliveryReceived):
+            return {}
+        given = self.payload.attributes.items()
+        return {f"{RESOURCE_PREFIX}.{key}": str(value) for key, value in given if value is not None}
 
 
 def delivery_event(slug: str, delivery: DeliveryReceived, replays: int = 0) -> Event:

@@ -10,13 +10,16 @@ its own database. Then every delivery is loaded exactly once, whatever is killed
     save_position(own, position)                         # same transaction as load()
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
+from urllib.parse import parse_qs
 
 import psycopg
 
+FORM = "application/x-www-form-urlencoded"
 BATCH_ROWS = 1_000
 BATCH_BYTES = 16 * 1024**2
 
@@ -32,7 +35,7 @@ order by position
 """
 
 DELIVERIES = """
-select position, delivery_id, source, kind, received_at, content_type, body
+select position, delivery_id, source, kind, received_at, content_type, body, headers
 from webhooks.deliveries
 where id = any(%s) and body is not null
 order by position
@@ -59,7 +62,12 @@ class Position:
 
 @dataclass(frozen=True)
 class Delivery:
-    """One delivery as it was received; ``body`` is what was signed, free of transfer encodings."""
+    """One delivery as it was received.
+
+    Args:
+        body: the bytes that were sent, without the compression of the way.
+        headers: those that are kept, such as ``x-batch-id``; names in lower case.
+    """
 
     position: Position
     delivery_id: str
@@ -68,6 +76,18 @@ class Delivery:
     received_at: datetime
     content_type: str
     body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def document(self) -> Any:
+        """The JSON of the body, or of the form field ``payload`` as GitHub may send it.
+
+        Raises:
+            ValueError: the body is neither.
+        """
+        if self.content_type != FORM:
+            return json.loads(self.body)
+        (payload,) = parse_qs(self.body.decode(), strict_parsing=True)["payload"]
+        return json.loads(payload)
 
 
 def read_deliveries(

@@ -1,28 +1,40 @@
 """Order, retries and artifacts of agent analytics: load what is new, build, publish."""
 
 import json
-import re
 import shutil
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
 
 import duckdb
+import psycopg
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
 from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import secret_value
-from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.inbox import Position
+from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
+from flows._shared.orchestration.dbt import (
+    DbtBuildError,
+    DbtOptions,
+    DbtOutcome,
+    DbtProjectError,
+    build_dbt,
+)
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.state import state_dir
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
+    Commit,
     CopilotDay,
+    Landed,
     LoadCounts,
+    PostgresDownError,
     Rejected,
     StoreDamagedError,
     UnreadableTelemetryError,
@@ -36,7 +48,7 @@ from flows.agent_analytics.settings import (
 
 SLUG = "agent_analytics"
 MEGABYTE = 1_000_000
-DAMAGE = re.compile("corrupt|checksum|serialization error|not a valid duckdb", re.IGNORECASE)
+READ_ONLY = "-c default_transaction_read_only=on -c TimeZone=UTC"
 LOOK = (
     "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
     "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
@@ -52,6 +64,10 @@ BUDGETS = """
     order by developer_id
 """
 
+Worked = tuple[LoadCounts, tuple[Landed, ...], DbtOutcome]
+Work = Callable[[], Worked]
+Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
+
 
 def store_of(settings: AgentAnalyticsSettings) -> raw.Store:
     return raw.Store(settings.store_path, settings.threads, settings.memory_limit)
@@ -66,11 +82,11 @@ def load_telemetry(
     """
     files = source.telemetry_files(patterns)
     counts = LoadCounts()
-    with store.connect() as connection, tempfile.TemporaryDirectory() as scratch:
+    with store.connect() as connection, store.scratch() as scratch:
         raw.ensure_schema(connection)
         done = 0
         for parts in _batches(connection, files, batch_bytes):
-            counts += _load_parts(connection, parts, Path(scratch))
+            counts += _load_parts(connection, parts, scratch, batch_bytes)
             done += len(parts)
             if progress:
                 progress.update("telemetry", done, None, counts.rows_new)
@@ -82,92 +98,200 @@ def load_telemetry(
 def _batches(
     connection: duckdb.DuckDBPyConnection, files: Iterable[Path], batch_bytes: int
 ) -> Iterator[list[source.FilePart]]:
+    """Small files together, large ones in pieces: what is loaded at a time has a bound."""
     batch: list[source.FilePart] = []
     size = 0
     for path in files:
         part = source.unread_part(path, raw.read_before(connection, path))
-        if part is None:
-            continue
-        if batch and size + part.end - part.begin > batch_bytes:
-            yield batch
-            batch, size = [], 0
-        batch.append(part)
-        size += part.end - part.begin
+        for piece in source.split(part, batch_bytes) if part else ():
+            if batch and size + piece.end - piece.begin > batch_bytes:
+                yield batch
+                batch, size = [], 0
+            batch.append(piece)
+            size += piece.end - piece.begin
     if batch:
         yield batch
 
 
 def _load_parts(
-    connection: duckdb.DuckDBPyConnection, parts: Sequence[source.FilePart], scratch: Path
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
 ) -> LoadCounts:
-    names = ", ".join(part.path.name for part in parts)
-    rejected: list[Rejected] = []
-    lines: dict[source.FilePart, Path] = {}
-    for part in parts:
-        try:
-            lines[part] = source.as_lines(part, scratch)
-        except UnreadableTelemetryError as error:
-            rejected.append(Rejected(str(part.path), error.seen, ""))
-    connection.begin()
+    """One transaction. Lines that are not OTLP are looked for only where a load fails."""
     try:
-        counts = raw.load_lines(connection, list(lines.values()), names) if lines else LoadCounts()
-    except duckdb.Error as error:
-        connection.rollback()
-        if DAMAGE.search(str(error)) and not isinstance(error, duckdb.InvalidInputException):
-            raise _damaged(error) from error
-        connection.begin()
-        counts, found = _load_good_lines(connection, lines, scratch)
-        rejected += found
-    counts += LoadCounts(rejected=raw.reject(connection, rejected))
+        return _load_and_record(connection, parts, scratch, batch_bytes, _load_whole)
+    except (duckdb.Error, UnreadableTelemetryError):
+        return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
+
+
+def _load_and_record(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+    load: Load,
+) -> LoadCounts:
+    with _transaction(connection):
+        counts = _load_files(connection, parts, scratch, batch_bytes, load)
+        for part in parts:
+            raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+    return counts
+
+
+def _load_files(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+    load: Load,
+) -> LoadCounts:
+    counts = LoadCounts()
+    files: list[source.LineFile] = []
+    size = 0
     for part in parts:
-        raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
-    connection.commit()
-    for path in scratch.iterdir():
-        path.unlink()
+        for found in source.line_files(part, scratch, batch_bytes):
+            if isinstance(found, Rejected):
+                counts += LoadCounts(rejected=raw.reject(connection, [found]))
+                continue
+            more = found.path.stat().st_size
+            if files and size + more > batch_bytes:
+                counts += load(connection, files, scratch)
+                files, size = [], 0
+            files.append(found)
+            size += more
+    if files:
+        counts += load(connection, files, scratch)
+    return counts
+
+
+def _load_whole(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    counts = raw.load_lines(connection, [file.path for file in files], name)
+    for file in files:
+        if file.path.parent == scratch:
+            file.path.unlink()
     return counts
 
 
 def _load_good_lines(
-    connection: duckdb.DuckDBPyConnection, lines: dict[source.FilePart, Path], scratch: Path
-) -> tuple[LoadCounts, list[Rejected]]:
-    """Each file by itself, line by line: slow, and only for a batch that does not load whole."""
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    """Line by line: slow, and only for a batch that does not load whole."""
     counts = LoadCounts()
-    rejected: list[Rejected] = []
-    for part, path in lines.items():
-        good, found = source.good_lines(path, str(part.path), scratch)
-        rejected += found
-        if good.stat().st_size:
-            counts += raw.load_lines(connection, [good], part.path.name)
-    return counts, rejected
+    for file in files:
+        good, rejected = source.good_lines(file, scratch)
+        counts += LoadCounts(rejected=raw.reject(connection, rejected))
+        if good.path.stat().st_size:
+            counts += raw.load_lines(
+                connection, [good.path], file.name, longest=raw.LONGEST_LINE_BYTES
+            )
+        good.path.unlink()
+        if file.path.parent == scratch:
+            file.path.unlink()
+    return counts
 
 
-def _damaged(error: Exception) -> StoreDamagedError:
+def _damaged(seen: str) -> StoreDamagedError:
     return StoreDamagedError(
-        "Loading into the DuckDB file",
-        f"a part of it cannot be read ({str(error).splitlines()[0]})",
+        "Working on the DuckDB file",
+        f"a part of it cannot be read ({seen.splitlines()[0]})",
         "Put a good copy in its place, or move it away and load everything again.",
     )
 
 
-@task(name="load telemetry", retries=1, retry_condition_fn=retry_transient)
+@task(name="load telemetry", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def load_telemetry_files(
     patterns: Sequence[str], settings: AgentAnalyticsSettings, progress: Progress
 ) -> LoadCounts:
-    store = store_of(settings)
-    batch_bytes = settings.batch_megabytes * MEGABYTE
+    return load_telemetry(
+        store_of(settings), patterns, settings.batch_megabytes * MEGABYTE, progress
+    )
+
+
+@task(
+    name="load inbox",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def load_inbox(settings: AgentAnalyticsSettings, progress: Progress) -> LoadCounts:
+    """What the webhook receiver stored since the last run: telemetry and commits."""
     try:
-        return load_telemetry(store, patterns, batch_bytes, progress)
-    except StoreDamagedError as error:
-        store.restore(error, get_run_logger().warning)
-        return load_telemetry(store, patterns, batch_bytes, progress)
+        url = postgres_url(settings.inbox_block or "")
+    except MissingBlockError as error:
+        get_run_logger().info("No inbox is read: %s", error)
+        return LoadCounts()
+    batch_bytes = settings.batch_megabytes * MEGABYTE
+    return load_deliveries(store_of(settings), url, batch_bytes, progress)
 
 
-@task(name="load commits")
+def load_deliveries(
+    store: raw.Store, inbox_url: str, batch_bytes: int, progress: Progress | None = None
+) -> LoadCounts:
+    """Everything new in the inbox. A batch, and how far it reaches, is one transaction.
+
+    The caller holds the lock.
+
+    Raises:
+        PostgresDownError: the inbox does not answer.
+    """
+    counts = LoadCounts()
+    with store.connect() as connection, store.scratch() as scratch:
+        raw.ensure_schema(connection)
+        consumed = raw.consumed(connection, SLUG)
+        after = Position.from_json(consumed) if consumed else None
+        with _postgres(inbox_url, "the webhook inbox") as inbox:
+            for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
+                counts += _load_batch(connection, batch)
+                if progress:
+                    progress.update("inbox", batch.position.number, None, counts.rows_new)
+    return counts
+
+
+@contextmanager
+def _postgres(url: str, what: str) -> Iterator[psycopg.Connection]:
+    """A connection that only reads."""
+    try:
+        with psycopg.connect(url, options=READ_ONLY) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise PostgresDownError(
+            f"Reading {what}",
+            f"PostgreSQL does not answer ({type(error).__name__})",
+            "The run tries again; else check the database that the block names",
+        ) from error
+
+
+def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
+    with _transaction(connection):
+        counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
+        if batch.lines.path.stat().st_size:
+            counts += raw.load_lines(
+                connection,
+                [batch.lines.path],
+                batch.lines.name,
+                longest=raw.LONGEST_LINE_BYTES,
+            )
+        counts += raw.load_commits(connection, batch.commits)
+        raw.record_consumed(connection, SLUG, batch.position.to_json())
+    return counts
+
+
+@task(name="load commits", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def load_commits(inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings) -> LoadCounts:
-    """The hook's files, then repositories: all of their commits, as only new ones are written."""
+    """The hook's files, then repositories, then the GitHub scraper's marts.
+
+    All of their commits are read, as only new ones are written.
+    """
     rows = chain(
         chain.from_iterable(source.read_commit_rows(path) for path in _paths(inputs.commits)),
         chain.from_iterable(source.git_commits(path) for path in inputs.repositories),
+        _mart_commits(settings.github_block),
     )
     with store_of(settings).connect() as connection:
         raw.ensure_schema(connection)
@@ -175,7 +299,14 @@ def load_commits(inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings)
             return raw.load_commits(connection, rows)
 
 
-@task(name="load copilot files")
+def _mart_commits(block: str | None) -> Iterator[Commit]:
+    if block is None:
+        return
+    with _postgres(postgres_url(block), "the GitHub scraper's marts") as connection:
+        yield from source.mart_commits(connection)
+
+
+@task(name="load copilot files", cache_policy=NO_CACHE)
 def load_copilot_files(patterns: Sequence[str], settings: AgentAnalyticsSettings) -> LoadCounts:
     rows = chain.from_iterable(source.read_copilot_rows(path) for path in _paths(patterns))
     return _load_copilot(rows, settings)
@@ -190,20 +321,23 @@ def _load_copilot(
             return raw.load_copilot(connection, rows)
 
 
-class _transaction:  # noqa: N801  used as a statement
-    """All or nothing of one load."""
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing of one load.
 
-    def __init__(self, connection: duckdb.DuckDBPyConnection) -> None:
-        self.connection = connection
-
-    def __enter__(self) -> None:
-        self.connection.begin()
-
-    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        if kind is None:
-            self.connection.commit()
-        else:
-            self.connection.rollback()
+    Raises:
+        StoreDamagedError: the file cannot be read or written any more.
+    """
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException as error:
+        with suppress(duckdb.Error):  # A connection to a damaged file knows no transaction.
+            connection.rollback()
+        if isinstance(error, duckdb.Error) and raw.is_damage(str(error), type(error)):
+            raise _damaged(str(error)) from error
+        raise
 
 
 def _paths(patterns: Sequence[str]) -> list[Path]:
@@ -245,14 +379,61 @@ def _dumped(rows: Iterable[dict[str, object]]) -> Iterator[str]:
 def build_and_publish(
     settings: AgentAnalyticsSettings, dbt: DbtOptions, progress: Progress | None = None
 ) -> DbtOutcome:
-    """Build the marts and let readers see them; a failed build leaves them the last good copy."""
+    """Build the marts and let readers see them; a failed build leaves them the last good copy.
+
+    Raises:
+        StoreDamagedError: models could not be built because the file cannot be read.
+    """
     environment = {
         PATH_VARIABLE: str(settings.store_path),
         "AGENT_ANALYTICS_DUCKDB_MEMORY": settings.memory_limit,
     }
-    outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    try:
+        outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    except (DbtBuildError, DbtProjectError) as error:
+        outcome = error.outcome if isinstance(error, DbtBuildError) else None
+        failed = outcome.failed if outcome else ()
+        for message in (error.seen, *(node.message for node in failed)):
+            if raw.is_damage(message):
+                raise _damaged(message) from error
+        raise
     store_of(settings).publish()
     return outcome
+
+
+def work_on(store: raw.Store, purpose: str, wait_seconds: float, work: Work) -> Worked:
+    """Be the one writer and do the work; if the file is damaged, restore it and do it once more.
+
+    The work has to read again what was loaded since the published copy: everything that says how
+    far was read is in the file itself.
+    """
+    say = get_run_logger().warning
+    with store.locked(purpose, wait_seconds, say):
+        store.recover(say)
+        try:
+            return work()
+        except StoreDamagedError as damage:
+            store.restore(damage, say)
+            return work()
+
+
+@task(
+    name="announce",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def announce(landings: Sequence[Landed]) -> None:
+    """Tell the server which raw tables grew."""
+    for landed in landings:
+        emit_landed(
+            SLUG,
+            table=landed.table,
+            batch=landed.batch,
+            rows=landed.rows,
+            max_timestamp=landed.max_timestamp,
+        )
 
 
 def warnings_of(store: raw.Store) -> tuple[str, ...]:
@@ -293,21 +474,45 @@ def refresh(
         progress.update("made-up sample input, as none is configured", 1, 1)
         inputs = made.model_copy(update={"repositories": inputs.repositories})
     store = store_of(settings)
-    with store.locked("agent-analytics", settings.lock_timeout_seconds, logger.warning):
-        store.recover(logger.warning)
-        counts = load_telemetry_files(inputs.telemetry or (_inbox(),), settings, progress)
-        if inputs.commits or inputs.repositories:
-            counts += load_commits(inputs, settings)
-        if inputs.copilot:
-            counts += load_copilot_files(inputs.copilot, settings)
+
+    def work() -> Worked:
+        counts, landed = _loaded(store, lambda: _load_all(inputs, settings, progress))
         logger.info(
             "%s rows new, %s known before, %s pieces put aside",
             f"{counts.rows_new:,}",
             f"{counts.rows_repeated:,}",
             f"{counts.rejected:,}",
         )
-        outcome = build_and_publish(settings, dbt, progress)
+        return counts, landed, build_and_publish(settings, dbt, progress)
+
+    counts, landed, outcome = work_on(store, "agent-analytics", settings.lock_timeout_seconds, work)
+    announce(landed)
     _summarize(store, counts, outcome, started)
+
+
+def _load_all(
+    inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings, progress: Progress
+) -> LoadCounts:
+    counts = load_telemetry_files(inputs.telemetry or (_inbox(),), settings, progress)
+    if settings.inbox_block:
+        counts += load_inbox(settings, progress)
+    if inputs.commits or inputs.repositories or settings.github_block:
+        counts += load_commits(inputs, settings)
+    if inputs.copilot:
+        counts += load_copilot_files(inputs.copilot, settings)
+    return counts
+
+
+def _loaded(
+    store: raw.Store, load: Callable[[], LoadCounts]
+) -> tuple[LoadCounts, tuple[Landed, ...]]:
+    """What a load counted, and which tables it made longer."""
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        before = raw.last_ids(connection)
+    counts = load()
+    with store.connect() as connection:
+        return counts, raw.landed(connection, before)
 
 
 def _inbox() -> str:
@@ -343,6 +548,7 @@ def _summarize(
     retries=3,
     retry_delay_seconds=[10, 60, 300],
     retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
 )
 def fetch_copilot(
     organization: str, days: Sequence[date], settings: AgentAnalyticsSettings
@@ -350,6 +556,8 @@ def fetch_copilot(
     """All days in one transaction: a try that fails half-way leaves nothing behind."""
     token = secret_value(settings.copilot_token_block)
     with source.copilot_client(settings.copilot_api, token) as copilot:
+        if settings.copilot_report == "legacy":
+            return _load_copilot(copilot.fetch_legacy(organization, days), settings)
         rows = chain.from_iterable(copilot.fetch_day(organization, day) for day in days)
         return _load_copilot(rows, settings)
 
@@ -377,11 +585,19 @@ def refresh_copilot(
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=back) for back in range(days_back, 0, -1)]
     store = store_of(settings)
-    logger = get_run_logger()
-    with store.locked("agent-analytics-copilot", settings.lock_timeout_seconds, logger.warning):
-        store.recover(logger.warning)
-        counts = fetch_copilot(settings.organization, days, settings)
-        outcome = build_and_publish(settings, dbt)
+    organization = settings.organization
+
+    def work() -> Worked:
+        counts, landed = _loaded(store, lambda: fetch_copilot(organization, days, settings))
+        # A part can be built only where the rest of it was before.
+        all_of_it = dbt.model_copy(update={"select": (), "exclude": ()})
+        chosen = dbt if store.published_path.exists() else all_of_it
+        return counts, landed, build_and_publish(settings, chosen)
+
+    counts, landed, outcome = work_on(
+        store, "agent-analytics-copilot", settings.lock_timeout_seconds, work
+    )
+    announce(landed)
     _summarize(store, counts, outcome, started)
 
 

@@ -1,11 +1,13 @@
 """What the rooms of this domain hand each other, and what can go wrong between them.
 
 StoreBusyError      (transient)  another process writes the DuckDB file
+PostgresDownError   (transient)  the inbox or another domain's marts do not answer
 CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
 StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
 UnreadableTelemetry (permanent)  a body or file is not OTLP
 CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
 GitReadError        (permanent)  a repository cannot be read
+MartsMissingError   (permanent)  the GitHub scraper's marts are not built
 """
 
 from dataclasses import dataclass
@@ -21,6 +23,10 @@ class StoreBusyError(TransientError):
 
 class CopilotDownError(TransientError):
     """The Copilot API does not answer, or asks to come back later."""
+
+
+class PostgresDownError(TransientError):
+    """The PostgreSQL of the webhook inbox, or of another domain's marts, does not answer."""
 
 
 class StoreDamagedError(PermanentError):
@@ -39,6 +45,10 @@ class GitReadError(PermanentError):
     """A repository's commits cannot be read."""
 
 
+class MartsMissingError(PermanentError):
+    """The GitHub scraper's marts are not in the database that should hold them."""
+
+
 class Signal(Enum):
     """The two OTLP signals that are kept; the value is the last part of the receiver's path."""
 
@@ -48,7 +58,10 @@ class Signal(Enum):
 
 @dataclass(frozen=True)
 class Commit:
-    """One git commit. ``committed_at`` is UTC without an offset, as DuckDB's TIMESTAMP is."""
+    """One git commit. ``committed_at`` is UTC without an offset, as DuckDB's TIMESTAMP is.
+
+    ``co_authors`` names them where the message, which else does, is not known.
+    """
 
     commit_hash: str
     message: str
@@ -63,6 +76,7 @@ class Commit:
     agent_type: str | None = None
     developer_id: str | None = None
     project_id: str | None = None
+    co_authors: str | None = None
 
 
 @dataclass(frozen=True)
@@ -102,3 +116,13 @@ class LoadCounts:
             self.rows_repeated + other.rows_repeated,
             self.rejected + other.rejected,
         )
+
+
+@dataclass(frozen=True)
+class Landed:
+    """Rows that one run added to a raw table. ``max_timestamp`` is of the newest of them, UTC."""
+
+    table: str
+    batch: str
+    rows: int
+    max_timestamp: datetime

@@ -48,38 +48,77 @@ def canonical_line(
             message.ParseFromString(raw)
         except DecodeError as error:
             raise _unreadable(signal, f"it is not that protobuf message ({error})") from error
-        return json.dumps(MessageToDict(message), separators=(",", ":"))
+        return _as_line(message, signal)
     if kind == "application/json":
-        if reason := rejection(raw, signal):
-            raise _unreadable(signal, reason)
-        return json.dumps(json.loads(raw), separators=(",", ":"))
+        return canonical_json(raw, signal)
     raise _unreadable(signal, f"its content type is {kind or 'missing'}")
 
 
-def rejection(line: bytes, signal: Signal | None = None) -> str | None:
-    """Why a line is not an OTLP/JSON export request, None if it is one."""
+def canonical_json(line: bytes, signal: Signal | None = None) -> str:
+    """An OTLP/JSON export request, in the spelling that every sender's then has.
+
+    Args:
+        signal: what it has to be; None takes either.
+
+    Raises:
+        UnreadableTelemetryError: it is none, or of the other signal.
+    """
     try:
         content = json.loads(line)
     except (ValueError, RecursionError) as error:
-        return f"not JSON: {str(error).partition(' (')[0].partition(':')[0]}"
+        why = str(error).partition(" (")[0].partition(":")[0]
+        raise _unreadable(signal, f"not JSON: {why}") from error
     if not isinstance(content, dict):
-        return "not a JSON object"
+        raise _unreadable(signal, "not a JSON object")
     found = signal_of(content)
     if found is None:
-        return "neither resourceMetrics nor resourceLogs"
+        raise _unreadable(signal, "neither resourceMetrics nor resourceLogs")
     if signal is not None and found is not signal:
-        return f"it holds {found.value}, not {signal.value}"
+        raise _unreadable(signal, f"it holds {found.value}, not {signal.value}")
+    message = _empty(found)
     try:
-        ParseDict(content, _empty(found), ignore_unknown_fields=True)
+        ParseDict(content, message, ignore_unknown_fields=True)
+        return _as_line(message, found)
     except (ParseError, RecursionError) as error:
-        return f"not the shape of OTLP {found.value}: {str(error)[:120]}"
-    return None
+        seen = f"not the shape of OTLP {found.value}: {str(error)[:120]}"
+        raise _unreadable(signal, seen) from error
+
+
+def _as_line(message: Message, signal: Signal) -> str:
+    """An export of nothing is a request too, and says of which signal."""
+    content = {f"resource{signal.value.title()}": [], **MessageToDict(message)}
+    return json.dumps(content, separators=(",", ":"))
 
 
 def signal_of(content: Mapping[str, object]) -> Signal | None:
     if "resourceMetrics" in content:
         return Signal.METRICS
     return Signal.LOGS if "resourceLogs" in content else None
+
+
+def otel_lines(body: bytes) -> list[str]:
+    """The metrics, the logs, or both, of a body sent to ``/v1/otel``, a line for each.
+
+    Raises:
+        UnreadableTelemetryError: it holds neither, or not in the shape of OTLP.
+    """
+    try:
+        content = json.loads(body)
+    except (ValueError, RecursionError):
+        content = None
+    if not isinstance(content, dict):
+        return [canonical_json(body)]
+    found = [key for key in ("resourceMetrics", "resourceLogs") if key in content]
+    parts = [{key: content[key]} for key in found] or [content]
+    return [canonical_json(json.dumps(part).encode()) for part in parts]
+
+
+def commit_rows(body: bytes) -> list[Any]:
+    """The rows of a body sent to ``/v1/commits``: one, a list, or an object with ``commits``."""
+    content = json.loads(body)
+    if isinstance(content, dict):
+        content = content.get("commits", [content])
+    return content if isinstance(content, list) else [content]
 
 
 def commit_of(row: Mapping[str, Any]) -> Commit:
@@ -223,9 +262,9 @@ def _empty(signal: Signal) -> Message:
             return ExportLogsServiceRequest()
 
 
-def _unreadable(signal: Signal, seen: str) -> UnreadableTelemetryError:
+def _unreadable(signal: Signal | None, seen: str) -> UnreadableTelemetryError:
     return UnreadableTelemetryError(
-        f"Reading OTLP {signal.value}",
+        f"Reading OTLP {signal.value if signal else 'JSON'}",
         seen,
         "Send OTLP/HTTP as application/x-protobuf or application/json",
     )

@@ -2,6 +2,7 @@
 
 import os
 from pathlib import Path
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -32,8 +33,29 @@ class AgentAnalyticsSettings(BaseModel):
     batch_megabytes: int = Field(
         default=256, gt=0, description="Telemetry loaded in one transaction, about."
     )
+    inbox_block: str | None = Field(
+        default="webhooks-postgres",
+        description=(
+            "Name of the connector block of the webhook receiver's database, whose deliveries of "
+            "telemetry and commits are loaded. None, or a block that is not registered: no inbox."
+        ),
+    )
+    github_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the connector block of the GitHub scraper's database, `github-scraper-"
+            "postgres`: commits are read from its marts. None: not read."
+        ),
+    )
     organization: str | None = Field(
         default=None, description="GitHub organization whose Copilot reports are fetched."
+    )
+    copilot_report: Literal["usage metrics", "legacy"] = Field(
+        default="usage metrics",
+        description=(
+            "Report of Copilot that is fetched: `usage metrics` by user and day, or `legacy`, the "
+            "old one by day, where an installation still answers for it."
+        ),
     )
     copilot_token_block: str = Field(
         default="agent-analytics-copilot-token",

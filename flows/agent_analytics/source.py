@@ -7,31 +7,36 @@ import json
 import subprocess
 import tempfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
 import httpx
+import psycopg
 
+from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
     CopilotDownError,
     CopilotRefusedError,
     GitReadError,
+    MartsMissingError,
     Rejected,
     Signal,
     UnreadableTelemetryError,
 )
 from flows.agent_analytics.rules import (
+    canonical_json,
     canonical_line,
     commit_of,
+    commit_rows,
     copilot_day,
     legacy_copilot_day,
-    rejection,
+    otel_lines,
 )
 
 LINES = (".json", ".jsonl", ".ndjson")
@@ -39,9 +44,34 @@ PROTOBUF = (".pb", ".binpb")
 START_BYTES = 4096
 COPY_BYTES = 1 << 20
 EXCERPT = 300
+LONGEST_LINE = 120_000_000
 UNIT, RECORD = "\x1f", "\x1e"
 GIT_FORMAT = f"{RECORD}%H{UNIT}%an{UNIT}%ae{UNIT}%ct{UNIT}%B{UNIT}"
 Row = TypeVar("Row")
+# A commit that several repositories have is told of the first of them.
+MART_COMMITS = """
+with co_authors as (
+    select
+        coauthored.repository_id, coauthored.commit_hash,
+        string_agg(
+            concat_ws(' @', contributors.display_name, contributors.email_domain), E'\\n'
+            order by contributors.contributor_id
+        ) as co_authors
+    from analytics.int_coauthored_commits as coauthored
+    inner join analytics.dim_contributor as contributors using (contributor_id)
+    group by coauthored.repository_id, coauthored.commit_hash
+)
+select
+    commit_hash, authors.display_name, commits.commit_date,
+    commits.files_changed, commits.lines_added, commits.lines_deleted,
+    coalesce(lower(authors.username), 'contributor ' || contributor_id),
+    repositories.repo_name, co_authors.co_authors
+from analytics.int_commits as commits
+inner join analytics.dim_contributor as authors using (contributor_id)
+inner join analytics.dim_repository as repositories using (repository_id)
+left join co_authors using (repository_id, commit_hash)
+where commits.is_first_copy
+"""
 API_VERSION = "2022-11-28"
 NOT_YET = {202, 204}
 
@@ -62,9 +92,13 @@ class FilePart:
     start_hash: str
     modified_ns: int
 
-    @property
-    def is_whole(self) -> bool:
-        return self.begin == 0 and self.end == self.path.stat().st_size
+
+@dataclass(frozen=True)
+class LineFile:
+    """A file of OTLP JSON lines, and the name that a message gives it."""
+
+    path: Path
+    name: str
 
 
 def telemetry_files(patterns: Iterable[str]) -> list[Path]:
@@ -130,46 +164,95 @@ def _after_last_newline(path: Path, begin: int, size: int) -> int:
     return begin
 
 
-def as_lines(part: FilePart, folder: Path) -> Path:
-    """A file of OTLP JSON lines with the content of the part: the file itself where it is that.
+def split(part: FilePart, size: int) -> Iterator[FilePart]:
+    """The part in pieces of whole lines of about this many bytes, so that each can be one load."""
+    if not part.path.name.endswith(LINES):
+        yield part
+        return
+    begin = part.begin
+    with part.path.open("rb") as file:
+        while part.end - begin > size:
+            file.seek(begin + size)
+            file.readline()
+            end = min(file.tell(), part.end)
+            yield replace(part, begin=begin, end=end)
+            begin = end
+    if begin < part.end:
+        yield replace(part, begin=begin)
 
-    Raises:
-        UnreadableTelemetryError: a protobuf file that is none.
+
+def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    """Files of OTLP JSON lines with the content of the part, each of about this many bytes.
+
+    The file itself where it is one already. What cannot be read is told instead.
     """
     plain = part.path.name.removesuffix(".gz")
     if plain.endswith(PROTOBUF):
-        target = _scratch(part, folder)
-        target.write_text(_protobuf_line(part.path) + "\n", encoding="utf-8")
-        return target
-    if part.is_whole:
-        return part.path
-    target = _scratch(part, folder)
-    with part.path.open("rb") as source, target.open("wb") as copy:
-        source.seek(part.begin)
-        left = part.end - part.begin
-        while left > 0 and (block := source.read(min(COPY_BYTES, left))):
-            copy.write(block)
-            left -= len(block)
-    return target
-
-
-def good_lines(path: Path, name: str, folder: Path) -> tuple[Path, list[Rejected]]:
-    """A copy of a file of lines without those that are not OTLP, and why each was left out."""
-    target = folder / f"{hashlib.sha256(str(path).encode()).hexdigest()[:16]}.good.jsonl"
-    rejected = []
-    with target.open("wb") as copy:
         try:
-            with _opened(path) as lines:
-                for number, line in enumerate(lines, 1):
-                    if not line.strip():
-                        continue
-                    if reason := rejection(line):
-                        excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
-                        rejected.append(Rejected(name, reason, f"line {number}: {excerpt}"))
-                    else:
-                        copy.write(line.rstrip(b"\n") + b"\n")
-        except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-            rejected.append(Rejected(name, f"the gzip stream is broken: {error}", ""))
+            line = _protobuf_line(part.path)
+        except UnreadableTelemetryError as error:
+            yield Rejected(str(part.path), error.seen, "")
+            return
+        target = _scratch(part, folder)
+        target.path.write_text(f"{line}\n", encoding="utf-8")
+        yield target
+    elif part.path.name.endswith(".gz"):
+        yield from _inflated_files(part, folder, size)
+    elif part.begin == 0 and part.end == part.path.stat().st_size:
+        yield LineFile(part.path, str(part.path))
+    else:
+        target = _scratch(part, folder)
+        with part.path.open("rb") as source, target.path.open("wb") as copy:
+            source.seek(part.begin)
+            left = part.end - part.begin
+            while left > 0 and (block := source.read(min(COPY_BYTES, left))):
+                copy.write(block)
+                left -= len(block)
+        yield target
+
+
+def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    begin = 0
+    with gzip.open(part.path, "rb") as source:
+        while True:
+            target = _scratch(replace(part, begin=begin), folder)
+            broken = ""
+            with target.path.open("wb") as copy:
+                try:
+                    while copy.tell() < size and (line := source.readline()):
+                        copy.write(line)
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    broken = str(error)
+                written = copy.tell()
+            if written:
+                yield target
+            if broken:
+                yield Rejected(str(part.path), f"the gzip stream is broken: {broken}", "")
+            if broken or written < size:
+                return
+            begin += written
+
+
+def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
+    """The file without the lines that are not OTLP, and why each was left out."""
+    target = LineFile(folder / f"good-{file.path.name}", file.name)
+    rejected = []
+    with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                whole = canonical_json(line)
+                if len(whole) > LONGEST_LINE:
+                    raise UnreadableTelemetryError(
+                        "Reading OTLP JSON",
+                        f"longer than {LONGEST_LINE:,} characters",
+                        "Let the collector send smaller batches",
+                    )
+                copy.write(f"{whole}\n")
+            except UnreadableTelemetryError as error:
+                excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
+                rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
     return target, rejected
 
 
@@ -179,9 +262,9 @@ def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     return path.open("rb")
 
 
-def _scratch(part: FilePart, folder: Path) -> Path:
-    name = hashlib.sha256(f"{part.path}:{part.begin}".encode()).hexdigest()[:16]
-    return folder / f"{name}.jsonl"
+def _scratch(part: FilePart, folder: Path) -> LineFile:
+    name = f"{part.path} from byte {part.begin}" if part.begin else str(part.path)
+    return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
 
 
 def _protobuf_line(path: Path) -> str:
@@ -198,6 +281,109 @@ def _protobuf_line(path: Path) -> str:
     return canonical_line(body, named[0], "application/x-protobuf", encoding)
 
 
+@dataclass(frozen=True)
+class InboxBatch:
+    """Deliveries that are loaded together, and the position behind the last of them."""
+
+    lines: LineFile
+    commits: tuple[Commit | Rejected, ...]
+    rejected: tuple[Rejected, ...]
+    position: Position
+
+
+def read_inbox(
+    connection: psycopg.Connection, after: Position | None, folder: Path, size: int
+) -> Iterator[InboxBatch]:
+    """The deliveries behind a position, in batches of about this many bytes.
+
+    What cannot be read of a delivery is told in its batch. The file of a batch is gone once the
+    next one is asked for.
+    """
+    deliveries = read_deliveries(connection, "agent_analytics", after)
+    while batch := _inbox_batch(deliveries, folder, size):
+        yield batch
+        batch.lines.path.unlink(missing_ok=True)
+
+
+def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> InboxBatch | None:
+    lines = LineFile(folder / "inbox.jsonl", "inbox")
+    commits: list[Commit | Rejected] = []
+    rejected: list[Rejected] = []
+    position = None
+    taken = 0
+    with lines.path.open("w", encoding="utf-8") as file:
+        for delivery in deliveries:
+            position = delivery.position
+            taken += len(delivery.body)
+            name = f"delivery {delivery.delivery_id}"
+            try:
+                if delivery.kind == "commits":
+                    for number, row in enumerate(commit_rows(delivery.body), 1):
+                        text = json.dumps(row).encode()
+                        commits.append(_parsed(text, commit_of, name, f"row {number}"))
+                else:
+                    file.writelines(f"{line}\n" for line in _delivered_lines(delivery))
+            except (UnreadableTelemetryError, ValueError, RecursionError) as error:
+                seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
+                excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
+                rejected.append(Rejected(name, seen, excerpt))
+            if taken >= size:
+                break
+    if position is None:
+        return None
+    return InboxBatch(lines, tuple(commits), tuple(rejected), position)
+
+
+def _delivered_lines(delivery: Delivery) -> list[str]:
+    match delivery.kind:
+        case "otlp-metrics":
+            return [canonical_line(delivery.body, Signal.METRICS, delivery.content_type)]
+        case "otlp-logs":
+            return [canonical_line(delivery.body, Signal.LOGS, delivery.content_type)]
+        case "otel":
+            return otel_lines(delivery.body)
+        case other:
+            raise UnreadableTelemetryError(
+                f"Reading delivery {delivery.delivery_id}",
+                f"deliveries of the kind {other} are not read",
+                "Send telemetry and commits to the paths that the runbook names",
+            )
+
+
+def mart_commits(connection: psycopg.Connection) -> Iterator[Commit]:
+    """Commits of the GitHub scraper's marts, each hash once; streamed.
+
+    The marts keep neither messages nor addresses: authors are known by their login, co-authors by
+    the name and the domain of the address in the trailer.
+
+    Raises:
+        MartsMissingError: the marts are not built there.
+    """
+    exists = connection.execute("select to_regclass('analytics.int_commits')").fetchone()
+    if exists == (None,):
+        raise MartsMissingError(
+            "Reading commits from the GitHub scraper's marts",
+            "there is no analytics.int_commits in that database",
+            "Run the flow github-scraper first, or clear `github_block` in the settings",
+        )
+    with connection.transaction(), connection.cursor("github_commits") as rows:
+        rows.itersize = 5_000
+        for row in rows.execute(MART_COMMITS):
+            yield Commit(
+                commit_hash=row[0],
+                message="",
+                author_name=row[1],
+                author_email="",
+                committed_at=row[2].astimezone(UTC).replace(tzinfo=None),
+                files_changed=row[3],
+                lines_added=row[4],
+                lines_deleted=row[5],
+                developer_id=row[6],
+                project_id=row[7],
+                co_authors=row[8],
+            )
+
+
 def read_commit_rows(path: Path) -> Iterator[Commit | Rejected]:
     """Commits from a file of the hook's JSON, one a line."""
     yield from _rows(path, commit_of)
@@ -212,11 +398,11 @@ def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row
     with _opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
-                yield _parsed(line, parse, path.name, number)
+                yield _parsed(line, parse, path.name, f"line {number}")
 
 
 def _parsed(
-    line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, number: int
+    line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
 ) -> Row | Rejected:
     try:
         return parse(json.loads(line))
@@ -224,7 +410,7 @@ def _parsed(
         reason = f"without {error.args[0]}"
     except (ValueError, TypeError, AttributeError) as error:
         reason = f"not such a row: {str(error).partition(' (')[0]}"
-    return Rejected(name, reason, f"line {number}: {line[:EXCERPT].decode('utf-8', 'replace')}")
+    return Rejected(name, reason, f"{place}: {line[:EXCERPT].decode('utf-8', 'replace')}")
 
 
 def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Commit]:
@@ -318,13 +504,21 @@ class Copilot:
         for link in answer.json().get("download_links") or []:
             yield from self._download(str(link), day)
 
-    def fetch_legacy(self, organization: str) -> Iterator[CopilotDay]:
-        """The old organization-wide days, where an installation still answers for them."""
+    def fetch_legacy(
+        self, organization: str, days: Sequence[date]
+    ) -> Iterator[CopilotDay | Rejected]:
+        """The old organization-wide days, from the first to the last of ``days``.
+
+        Raises:
+            CopilotDownError, CopilotRefusedError
+        """
+        path = f"/orgs/{organization}/copilot/metrics"
+        span = {"since": min(days).isoformat(), "until": max(days).isoformat(), "per_page": "100"}
         page = 1
-        while rows := self._get(
-            f"/orgs/{organization}/copilot/metrics", {"page": str(page), "per_page": "100"}
-        ).json():
-            yield from (legacy_copilot_day(row) for row in rows)
+        while rows := self._get(path, {**span, "page": str(page)}).json():
+            for number, row in enumerate(rows, 1):
+                text = json.dumps(row).encode()
+                yield _parsed(text, legacy_copilot_day, "legacy", f"page {page} row {number}")
             page += 1
 
     def _download(self, link: str, day: date) -> Iterator[CopilotDay | Rejected]:
@@ -334,7 +528,7 @@ class Copilot:
                 _check(answer, f"Downloading the Copilot report of {day}")
                 for number, line in enumerate(answer.iter_lines(), 1):
                     if line.strip():
-                        yield _parsed(line.encode(), copilot_day, name, number)
+                        yield _parsed(line.encode(), copilot_day, name, f"line {number}")
         except httpx.TransportError as error:
             raise _down(f"Downloading the Copilot report of {day}", type(error).__name__) from error
 

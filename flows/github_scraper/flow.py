@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -14,22 +14,34 @@ from prefect.task_runners import ThreadPoolTaskRunner
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.flow_run import suspend_until
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.state import state_dir
-from flows.github_scraper import raw, source
+from flows.github_scraper import raw
 from flows.github_scraper.records import (
+    ApiConfigurationError,
+    KnownRepository,
     LoadCounts,
-    MirrorBrokenError,
-    RepositoryEmptiedError,
+    RateLimitedError,
     Walk,
     total_rows,
 )
-from flows.github_scraper.rules import plan_walk, repository_path_name, split_addresses
+from flows.github_scraper.rules import repository_path_name, split_addresses
 from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.source.connect import GithubApi, Secrets, open_api
+from flows.github_scraper.source.planning import fetch_organization
+from flows.github_scraper.sync import (
+    Plan,
+    Planned,
+    is_on,
+    plan_repositories,
+    resolve_accounts,
+    sync_planned,
+    sync_repository,
+)
 
 SLUG = "github_scraper"
-MEGABYTE = 1_000_000
 EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
@@ -44,74 +56,39 @@ class RepositoriesFailedError(PermanentError):
     """Some repositories did not load; the others did, and the marts were built from them."""
 
 
-def sync_repository(
-    connection: psycopg.Connection,
-    url: str,
-    settings: GithubScraperSettings,
-    cache_dir: Path,
-    token: str | None = None,
-) -> LoadCounts:
-    """Bring one repository's raw rows up to its default branch's head.
+@dataclass
+class Outcome:
+    """What became of the repositories of one run."""
 
-    The connection is in autocommit mode. A second call with nothing new touches only the
-    repository's own ``last_attempt_at`` and ``last_processed_at``.
+    loaded: list[LoadCounts] = field(default_factory=list)
+    failed: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    retry_at: datetime | None = None
+
+    def wait_for(self, error: RateLimitedError) -> None:
+        if error.retry_at is not None:
+            self.retry_at = min(error.retry_at, self.retry_at or error.retry_at)
+
+
+def read_secrets(settings: GithubScraperSettings) -> Secrets:
+    """The tokens of the blocks that the settings name, for the task that spends them."""
+    names = dict.fromkeys([settings.token_block, *settings.api.token_blocks])
+    tokens = tuple((name, secret_value(name)) for name in names if name is not None)
+    app = settings.api.app_block
+    return Secrets(tokens, (app, secret_value(app)) if app is not None else None)
+
+
+def connect(settings: GithubScraperSettings) -> GithubApi | None:
+    """The API with every token tried; None where repositories come by git alone.
 
     Raises:
-        PlatformError: named after the situation; nothing of this sync was written.
+        ApiConfigurationError: the API is asked for, and there is no token.
+        TokenRejectedError: GitHub rejected every token.
     """
-    limits = source.GitLimits(
-        timeout_seconds=settings.git_timeout_seconds,
-        max_mirror_bytes=settings.max_mirror_megabytes * MEGABYTE,
-        lock_timeout_seconds=settings.lock_timeout_seconds,
-    )
-    with source.open_mirror(url, cache_dir, limits, token) as mirror:
-        try:
-            return _sync_from(mirror, connection, url)
-        except MirrorBrokenError:
-            mirror.drop()
-            return _sync_from(mirror, connection, url)
-
-
-def _sync_from(mirror: source.Mirror, connection: psycopg.Connection, url: str) -> LoadCounts:
-    head = mirror.fetch()
-    repository_id = raw.register_repository(connection, url)
-    if head is None:
-        if raw.read_head(connection, repository_id) is not None:
-            raise RepositoryEmptiedError(
-                f"Fetching {url}",
-                "it has no default branch any more, though commits were loaded from it before",
-                "Check the repository; its loaded rows were left as they are",
-            )
-        raw.record_success(connection, repository_id, is_empty=True, changed=False)
-        return LoadCounts(url, Walk.NOTHING)
-    seen = raw.read_head(connection, repository_id)
-    if seen is None or seen != replace(head, ref=seen.ref):
-        raw.record_start(connection, repository_id)
-    with connection.transaction():
-        previous = raw.lock_head(connection, repository_id)
-        is_known = previous is not None and mirror.has_commit(previous.head_hash)
-        walk = plan_walk(previous, head, is_known)
-        counts = LoadCounts(url, walk)
-        if walk is not Walk.NOTHING:
-            orphans = mirror.read_orphans(head, previous) if previous and is_known else ()
-            counts = raw.load_walk(
-                connection,
-                repository_id,
-                url,
-                walk,
-                head,
-                mirror.read_commits(walk, head, previous),
-                orphans,
-                mirror.count_commits(walk, head, previous),
-            )
-        raw.record_success(
-            connection, repository_id, is_empty=False, changed=walk is not Walk.NOTHING
-        )
-    if counts.commits_orphaned and previous is not None and is_known:
-        mirror.keep(previous.head_hash)
-    if walk is not Walk.NOTHING:
-        mirror.tidy()
-    return counts
+    secrets = read_secrets(settings)
+    if not secrets and settings.api.path in ("auto", "git"):
+        return None
+    return open_api(secrets, settings.api)
 
 
 @task(
@@ -132,65 +109,246 @@ def known_urls(settings: GithubScraperSettings) -> list[str]:
 
 
 @task(
+    name="list repositories",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def list_repositories(
+    organizations: Sequence[str], file: Path | None, settings: GithubScraperSettings
+) -> list[str]:
+    """The addresses in a file (one a line, ``#`` begins a comment) and those of organizations."""
+    addresses = read_list(file) if file is not None else []
+    if not organizations:
+        return addresses
+    api = connect(settings)
+    if api is None:
+        raise ApiConfigurationError(
+            "Listing the repositories of organizations",
+            "there is no token, and only the API knows what an organization has",
+            "Name a Secret block with a token in `token_block` or `api.token_blocks`",
+        )
+    with api.client(postgres_url(settings.database_block), "organizations") as client:
+        for organization in organizations:
+            addresses += fetch_organization(client, organization, settings.api.host_url)
+    return addresses
+
+
+def read_list(file: Path) -> list[str]:
+    """Raises ApiConfigurationError where the file cannot be read."""
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise ApiConfigurationError(
+            f"Reading the list of repositories {file}",
+            f"{type(error).__name__}: {error.args[-1]}",
+            "Give a text file that the worker can read in the parameter `file`",
+        ) from None
+    stripped = (line.partition(" #")[0].strip() for line in lines)
+    return [line for line in stripped if line and not line.startswith("#")]
+
+
+@task(
+    name="plan repositories",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> Planned:
+    """Which of the repositories have something new, and how each is read."""
+    api = connect(settings)
+    on_github = [url for url in urls if api is not None and is_on(settings.api.host_url, url)]
+    by_git = [url for url in urls if url not in set(on_github)]
+    database_url = postgres_url(settings.database_block)
+    planned = Planned()
+    if on_github and api is not None:
+        if api.rejected:
+            planned.notes.append(
+                f"GitHub rejected the token of {', '.join(api.rejected)} (401): "
+                "put a valid one into that block, or take it out of `api.token_blocks`"
+            )
+        with (
+            psycopg.connect(database_url, autocommit=True) as connection,
+            api.client(database_url, "plan") as client,
+        ):
+            found = plan_repositories(
+                connection, client, on_github, settings, datetime.now(UTC), reread=reread
+            )
+        planned.unchanged = found.unchanged
+        planned.plans += found.plans
+        planned.failed |= found.failed
+        planned.notes += found.notes
+    planned.plans += [
+        Plan(KnownRepository(0, url, None, None, None), reread=reread) for url in by_git
+    ]
+    return planned
+
+
+@task(
     task_run_name="fetch-{repository}",
     retries=2,
     retry_delay_seconds=[5, 30],
     retry_jitter_factor=0.5,
     retry_condition_fn=retry_transient,
 )
-def fetch_repository(repository: str, url: str, settings: GithubScraperSettings) -> LoadCounts:
-    """One repository from git into the raw tables. ``repository`` is its short name."""
+def fetch_repository(repository: str, plan: Plan, settings: GithubScraperSettings) -> LoadCounts:
+    """One repository into the raw tables. ``repository`` is its short name."""
     logger = get_run_logger()
-    token = secret_value(settings.token_block) if settings.token_block else None
     cache_dir = settings.cache_dir or state_dir() / "git"
+    database_url = postgres_url(settings.database_block)
     started = time.monotonic()
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with psycopg.connect(database_url, autocommit=True) as connection:
+
+        def by_git() -> LoadCounts:
+            token = secret_value(settings.token_block) if settings.token_block else None
+            return sync_repository(
+                connection, plan.url, settings, cache_dir, token, reread=plan.reread
+            )
+
         try:
-            counts = sync_repository(connection, url, settings, cache_dir, token)
+            if plan.facts is None:
+                counts = by_git()
+            else:
+                api = connect(settings)
+                assert api is not None
+                with api.client(database_url, plan.facts.node_id) as client:
+                    counts = sync_planned(connection, plan, settings, client, by_git)
         except PlatformError as error:
-            raw.register_repository(connection, url)
+            raw.register_repository(connection, plan.url)
             raw.record_failure(
-                connection, url, str(error), is_permanent=isinstance(error, PermanentError)
+                connection, plan.url, str(error), is_permanent=isinstance(error, PermanentError)
             )
             raise
     logger.info(
-        "%s: %s commits written, %s orphaned (%s) in %.1f s",
+        "%s: %s commits written, %s orphaned (%s, %s) in %.1f s",
         repository,
         counts.commits_written,
         counts.commits_orphaned,
         counts.walk.value,
+        counts.source.value if counts.walk is not Walk.NOTHING else "nothing new",
         time.monotonic() - started,
     )
     return counts
 
 
+@task(
+    name="resolve accounts",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def resolve(settings: GithubScraperSettings) -> str | None:
+    """Whose e-mails these are. Returns a line for the summary where something was merged."""
+    api = connect(settings)
+    if api is None:
+        return None
+    database_url = postgres_url(settings.database_block)
+    with (
+        psycopg.connect(database_url, autocommit=True) as connection,
+        api.client(database_url, "accounts") as client,
+    ):
+        looked_up, moved = resolve_accounts(connection, client, settings, datetime.now(UTC))
+    if not looked_up and not moved:
+        return None
+    return f"{looked_up} e-mails looked up, {moved} identities merged with the person they are"
+
+
 def fetch_repositories(
-    addresses: Sequence[str], settings: GithubScraperSettings, progress: Progress
-) -> tuple[list[LoadCounts], dict[str, str]]:
-    """All repositories, a few at a time. Returns what loaded and why the others did not."""
-    loaded: list[LoadCounts] = []
-    urls, failed = split_addresses(addresses)
-    total = len(urls) + len(failed)
+    addresses: Sequence[str],
+    settings: GithubScraperSettings,
+    progress: Progress,
+    *,
+    reread: bool = False,
+) -> Outcome:
+    """Plan all repositories, then fetch them a few at a time."""
+    outcome = Outcome()
+    urls, outcome.failed = split_addresses(addresses)
+    try:
+        planned = plan(urls, settings, reread)
+    except RateLimitedError as error:
+        outcome.wait_for(error)
+        outcome.notes.append(str(error))
+        return outcome
+    outcome.failed |= planned.failed
+    outcome.notes += planned.notes
+    total = len(planned.plans)
     pending: dict[str, PrefectFuture[LoadCounts]]
     with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
         pending = {
-            url: runner.submit(
+            each.url: runner.submit(
                 fetch_repository,
-                {"repository": repository_path_name(url), "url": url, "settings": settings},
+                {
+                    "repository": repository_path_name(each.url),
+                    "plan": each,
+                    "settings": settings,
+                },
             )
-            for url in urls
+            for each in planned.plans
         }
         while pending:
-            progress.update("load", total - len(pending), total, total_rows(loaded))
+            progress.update("load", total - len(pending), total, total_rows(outcome.loaded))
             done = wait(list(pending.values()), timeout=1).done
             for url in [url for url, future in pending.items() if future in done]:
-                outcome: object = pending.pop(url).result(raise_on_failure=False)
-                if isinstance(outcome, LoadCounts):
-                    loaded.append(outcome)
+                result: object = pending.pop(url).result(raise_on_failure=False)
+                if isinstance(result, LoadCounts):
+                    outcome.loaded.append(result)
+                elif isinstance(result, RateLimitedError):
+                    outcome.wait_for(result)
+                    outcome.notes.append(f"{url}: {result}")
                 else:
-                    failed[url] = str(outcome)
-    progress.update("load", total, total, total_rows(loaded))
-    return loaded, failed
+                    outcome.failed[url] = str(result)
+    progress.update("load", total, total, total_rows(outcome.loaded))
+    try:
+        merged = resolve(settings)
+    except RateLimitedError as error:
+        outcome.wait_for(error)
+        merged = str(error)
+    if merged is not None:
+        outcome.notes.append(merged)
+    return outcome
+
+
+def load_and_build(
+    addresses: Sequence[str],
+    settings: GithubScraperSettings,
+    dbt: DbtOptions,
+    started: float,
+    *,
+    reread: bool = False,
+) -> None:
+    """Load, build, report; then fail, or make room until GitHub may be asked again."""
+    progress = Progress(SLUG)
+    outcome = fetch_repositories(addresses, settings, progress, reread=reread)
+    built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
+    failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
+    publish_summary(
+        SLUG,
+        RunSummary(
+            rows_loaded=total_rows(outcome.loaded),
+            models_built=built.models_built,
+            tests_passed=built.tests_passed,
+            warnings=built.warnings,
+            failures=built.failures + len(outcome.failed),
+            seconds=time.monotonic() - started,
+            look=(EXAMPLE_QUERY,),
+            notes=(*failures, *outcome.notes),
+        ),
+    )
+    if outcome.retry_at is not None:
+        suspend_until(outcome.retry_at, "GitHub's rate limits")
+        raise RateLimitedError(
+            f"Loading {len(addresses)} repositories",
+            f"GitHub may be asked again at {outcome.retry_at:%Y-%m-%d %H:%M} UTC",
+            "Run again then; a run of a deployment does so by itself",
+            outcome.retry_at,
+        )
+    if outcome.failed:
+        listed = "\n".join(f"- {url}: {reason}" for url, reason in outcome.failed.items())
+        raise RepositoriesFailedError(
+            f"Loading {len(addresses)} repositories",
+            f"{len(outcome.failed)} failed, the others were loaded and built:\n{listed}",
+            "Mend or remove these and run again",
+        )
 
 
 @flow(name="github-scraper", flow_run_name=run_name)
@@ -207,7 +365,6 @@ def refresh(
         dbt: Which models to build, and how.
     """
     started = time.monotonic()
-    progress = Progress(SLUG)
     prepare(settings.database_block)
     addresses = repositories or known_urls(settings)
     if not addresses:
@@ -216,25 +373,41 @@ def refresh(
             "no repository was given and none was loaded before",
             "Give some in the parameter `repositories`",
         )
-    loaded, failed = fetch_repositories(addresses, settings, progress)
-    outcome = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
-    publish_summary(
-        SLUG,
-        RunSummary(
-            rows_loaded=total_rows(loaded),
-            models_built=outcome.models_built,
-            tests_passed=outcome.tests_passed,
-            warnings=outcome.warnings,
-            failures=outcome.failures + len(failed),
-            seconds=time.monotonic() - started,
-            look=(EXAMPLE_QUERY,),
-            notes=tuple(f"{address}: {reason}" for address, reason in failed.items()),
-        ),
-    )
-    if failed:
-        listed = "\n".join(f"- {url}: {reason}" for url, reason in failed.items())
-        raise RepositoriesFailedError(
-            f"Loading {len(addresses)} repositories",
-            f"{len(failed)} failed, the others were loaded and built:\n{listed}",
-            "Mend or remove these and run again",
+    load_and_build(addresses, settings, dbt, started)
+
+
+def backfill_name() -> str:
+    return f"github-scraper-backfill {datetime.now(UTC):%Y-%m-%d %H:%M}"
+
+
+@flow(name="github-scraper-backfill", flow_run_name=backfill_name)
+def backfill(
+    repositories: list[str] | None = None,
+    organizations: list[str] | None = None,
+    file: Path | None = None,
+    reread: bool = False,
+    settings: GithubScraperSettings = GithubScraperSettings(),
+    dbt: DbtOptions = DbtOptions(),
+) -> None:
+    """Load the whole history of chosen repositories. Stopped at any point, it goes on from there.
+
+    Args:
+        repositories: Clone addresses or absolute paths.
+        organizations: Organizations on GitHub all of whose repositories are loaded.
+        file: A text file with an address a line.
+        reread: Read all commits again, also of repositories that are loaded. Rows that are right
+            stay untouched.
+        settings: Where to read from and write to, and what a repository may cost.
+        dbt: Which models to build, and how.
+    """
+    started = time.monotonic()
+    prepare(settings.database_block)
+    addresses = list(repositories or ())
+    addresses += list_repositories(organizations or (), file, settings)
+    if not addresses:
+        raise PermanentError(
+            "Backfilling the GitHub scraper",
+            "no repository was given",
+            "Give some in `repositories`, `organizations` or `file`",
         )
+    load_and_build(addresses, settings, dbt, started, reread=reread)

@@ -49,6 +49,71 @@ class GitCommandError(PermanentError):
     """git failed in a way that none of the other errors names."""
 
 
+class ApiConfigurationError(PermanentError):
+    """The settings of the API cannot work: no token where one is needed, or a malformed one."""
+
+
+class TokenRejectedError(PermanentError):
+    """GitHub does not know the token, or it has expired."""
+
+
+class AccessDeniedError(PermanentError):
+    """The token is good and may not do this."""
+
+
+class RepositoryGoneError(PermanentError):
+    """410: GitHub says that it is gone for good."""
+
+
+class RepositoryBlockedError(PermanentError):
+    """451: withheld for legal reasons."""
+
+
+class RepositoryMissingError(PermanentError):
+    """A known repository answers 404. Its rows stay; see ``repositories.missing_since``."""
+
+
+class EmptyRepositoryError(PermanentError):
+    """409: the repository has no commits. A state, not a failure: callers turn it into one."""
+
+
+class WalkImpossibleError(PermanentError):
+    """The API cannot list this (too deep, too large, base vanished): another way is needed."""
+
+
+class RedirectRefusedError(PermanentError):
+    """A redirect to another host, to nowhere, or in a circle."""
+
+
+class ApiRequestError(PermanentError):
+    """GitHub refused the request in a way that none of the other errors names."""
+
+
+class ApiUnavailableError(TransientError):
+    """No usable answer: a 5xx, a time-out, a broken connection, a body cut short, HTML."""
+
+
+class NotReadyError(TransientError):
+    """202: GitHub is still computing the answer."""
+
+
+class RepositoryBusyError(TransientError):
+    """Another run is reading this repository over the API."""
+
+
+class RateLimitedError(TransientError):
+    """Every token is out of budget or parked for longer than a run should wait in a worker.
+
+    ``retry_at`` is the earliest moment (UTC) at which one of them may be used again.
+    """
+
+    def __init__(
+        self, attempted: str, seen: str, remedy: str, retry_at: datetime | None = None
+    ) -> None:
+        super().__init__(attempted, seen, remedy)
+        self.retry_at = retry_at
+
+
 @dataclass(frozen=True)
 class Head:
     """The state of a repository's default branch at one moment.
@@ -69,6 +134,16 @@ class Walk(Enum):
     NOTHING = "nothing"
     DELTA = "delta"
     FULL = "full"
+    FRONTIER = "frontier"
+    """From the head down to commits that are loaded already; the base of a delta is gone."""
+
+
+class Source(Enum):
+    """Which way a commit was read."""
+
+    GIT = "git"
+    GRAPHQL = "graphql"
+    REST = "rest"
 
 
 @dataclass(frozen=True)
@@ -88,12 +163,15 @@ class Signature:
 
 @dataclass(frozen=True)
 class LineCounts:
-    """Sums over the files of a commit against its first parent; binary files have no lines."""
+    """Sums over the files of a commit against its first parent; binary files have no lines.
+
+    The API does not say which files are binary: None.
+    """
 
     lines_added: int
     lines_deleted: int
-    files_changed: int
-    binary_files_changed: int
+    files_changed: int | None
+    binary_files_changed: int | None
 
 
 class Coauthor(NamedTuple):
@@ -103,16 +181,23 @@ class Coauthor(NamedTuple):
 
 @dataclass(frozen=True)
 class Identity:
-    """What one contributor row stands for. ``key`` is stable under letter case."""
+    """What one contributor row stands for. ``key`` is stable under letter case.
+
+    ``account_id`` is GitHub's numeric id where the address carries it.
+    """
 
     key: str
     username: str | None
     email: str | None
+    account_id: int | None = None
 
 
 @dataclass(frozen=True)
 class Commit:
-    """One commit as loaded. ``line_counts`` is None where they could not be collected."""
+    """One commit as loaded. ``line_counts`` is None where they could not be collected.
+
+    ``stats_error`` says why GitHub gave none.
+    """
 
     commit_hash: str
     parent_hashes: tuple[str, ...]
@@ -121,6 +206,7 @@ class Commit:
     message: str
     is_encoding_valid: bool
     line_counts: LineCounts | None
+    stats_error: str | None = None
 
 
 @dataclass(frozen=True)
@@ -140,6 +226,7 @@ class LoadCounts:
     walk: Walk
     commits_written: int = 0
     commits_orphaned: int = 0
+    source: Source = Source.GIT
 
     @property
     def rows(self) -> int:
@@ -148,3 +235,83 @@ class LoadCounts:
 
 def total_rows(counts: Iterable[LoadCounts]) -> int:
     return sum(count.rows for count in counts)
+
+
+@dataclass(frozen=True)
+class RepositoryFacts:
+    """What GitHub says of one repository. ``repository_id`` and ``node_id`` never change.
+
+    ``head`` is None for an empty repository. ``disk_kilobytes`` is GitHub's own figure.
+    ``topics`` and ``languages`` (bytes by name) are None where they were not asked for.
+    """
+
+    account_repository_id: int
+    node_id: str
+    name_with_owner: str
+    is_archived: bool
+    is_fork: bool
+    is_private: bool
+    disk_kilobytes: int | None
+    stars: int
+    forks: int
+    licence: str | None
+    primary_language: str | None
+    description: str | None
+    pushed_at: datetime | None
+    ref: str | None
+    head_hash: str | None
+    topics: tuple[str, ...] | None = None
+    languages: tuple[tuple[str, int], ...] | None = None
+
+
+@dataclass(frozen=True)
+class KnownRepository:
+    """A repository as stored. ``github_id`` and ``node_id`` are None before the first planning."""
+
+    repository_id: int
+    url: str
+    github_id: int | None
+    node_id: str | None
+    metadata_observed_at: datetime | None
+
+
+@dataclass(frozen=True)
+class WalkState:
+    """One walk over the API as far as it has come, pinned to the head it began with.
+
+    ``position`` is where the next page begins: a cursor of GraphQL, a page number of REST. None
+    before the first page. ``expected`` is the number of commits that GitHub announced.
+    ``is_rewritten``: the head may lack commits that are loaded, so the graph has to be followed.
+    """
+
+    walk: Walk
+    source: Source
+    head: Head
+    base_hash: str | None
+    mailmap: str
+    expected: int | None
+    is_rewritten: bool
+    position: str | None = None
+    pages: int = 0
+    is_complete: bool = False
+
+
+@dataclass(frozen=True)
+class CommitPage:
+    """One page of a walk. ``position`` is where the next begins, None after the last."""
+
+    commits: tuple[Commit, ...]
+    position: str | None
+    requests: int = 1
+
+
+@dataclass(frozen=True)
+class AccountLookup:
+    """Whose GitHub account an e-mail belongs to. ``login`` is None where nobody claims it."""
+
+    email: str
+    commit_hash: str
+    repository_id: int
+    login: str | None = None
+    account_id: int | None = None
+    account_type: str | None = None

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
@@ -11,16 +12,21 @@ from flows.github_scraper.records import (
     Head,
     Identity,
     RepositoryAddressError,
+    RepositoryFacts,
     Signature,
+    Source,
     Walk,
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCP_ADDRESS = re.compile(r"^(?P<user>[\w.-]+)@(?P<host>[\w.-]+):(?P<path>[^:].*)$")
-NOREPLY_EMAIL = re.compile(r"^(?:\d+\+)?(?P<login>[^@+]+)@users\.noreply\.github\.com$", re.I)
+NOREPLY_EMAIL = re.compile(
+    r"^(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.github\.com$", re.I
+)
 COAUTHOR_TRAILER = re.compile(
     r"^co-authored-by:\s*(?P<name>[^<\n]*?)\s*<(?P<email>[^>\n]*)>", re.I | re.M
 )
+MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
 
 
@@ -108,12 +114,74 @@ def identify(name: str, email: str) -> Identity:
     email = email.strip().lower()
     if match := NOREPLY_EMAIL.match(email):
         login = match["login"]
-        return Identity(key=f"login:{login}", username=login, email=None)
+        account_id = int(match["id"]) if match["id"] else None
+        return Identity(f"login:{login}", username=login, email=None, account_id=account_id)
     if email:
         return Identity(key=f"email:{email}", username=None, email=email)
     if name := name.strip().lower():
         return Identity(key=f"name:{name}", username=None, email=None)
     return Identity(key="anonymous", username=None, email=None)
+
+
+@dataclass
+class _Mapped:
+    """What one address becomes; by name where the mailmap tells several people apart."""
+
+    name: str | None = None
+    email: str | None = None
+    by_name: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+
+
+class Mailmap:
+    """A repository's ``.mailmap``, read as git reads it."""
+
+    def __init__(self, text: str) -> None:
+        self._by_email: dict[str, _Mapped] = {}
+        for line in text.split("\n"):
+            if not line.startswith("#"):
+                self._read(line)
+
+    def lookup(self, name: str, email: str) -> tuple[str, str]:
+        """The proper name and e-mail of someone who signed with these."""
+        mapped = self._by_email.get(email.lower())
+        if mapped is None:
+            return name, email
+        proper_name, proper_email = mapped.by_name.get(name.lower(), (mapped.name, mapped.email))
+        return proper_name or name, proper_email or email
+
+    def _read(self, line: str) -> None:
+        first = MAILMAP_PERSON.match(line)
+        if first is None or not first["email"]:
+            return
+        second = MAILMAP_PERSON.match(line, first.end())
+        proper_name, proper_email = first["name"].strip() or None, first["email"]
+        if second is None:
+            self._by_email.setdefault(proper_email.lower(), _Mapped()).name = proper_name
+            return
+        mapped = self._by_email.setdefault(second["email"].lower(), _Mapped())
+        if name := second["name"].strip():
+            mapped.by_name[name.lower()] = (proper_name, proper_email)
+            return
+        mapped.name, mapped.email = proper_name or mapped.name, proper_email
+
+
+def choose_source(
+    facts: RepositoryFacts, path: str, max_mirror_megabytes: int, few_commits: int, new: int | None
+) -> Source:
+    """The way to read a repository whose head has moved.
+
+    ``new`` is the number of commits it has and we lack, None where that is everything. GraphQL
+    costs a point for a hundred commits, git costs none and a whole clone.
+    """
+    if path == "rest":
+        return Source.REST
+    if path == "graphql":
+        return Source.GRAPHQL
+    if path == "git":
+        return Source.GIT
+    if (facts.disk_kilobytes or 0) > max_mirror_megabytes * 1_000:
+        return Source.GRAPHQL
+    return Source.GRAPHQL if new is not None and new <= few_commits else Source.GIT
 
 
 def coauthors(message: str) -> tuple[Coauthor, ...]:

@@ -1,19 +1,14 @@
 """Order, retries and artifacts of LedgerMind: the marts beside the source, export, BigQuery."""
 
-import os
 import time
-from collections.abc import Callable, Collection, Sequence
-from datetime import datetime, timedelta
-from typing import Literal
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Literal
 
 import psycopg
-from google.api_core.client_options import ClientOptions
-from google.api_core.exceptions import GoogleAPIError, ServerError, TooManyRequests
-from google.auth.credentials import AnonymousCredentials
-from google.cloud import bigquery
 from prefect import flow, get_run_logger, task
 
-from flows._shared.errors import PermanentError, TransientError
+from flows._shared.orchestration.bigquery import BigQueryAccess
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
@@ -21,78 +16,17 @@ from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
-from flows.ledgermind.raw.exported import ExportedDataset
-from flows.ledgermind.records import EXPORTED, ExportCounts, ExportedTable, ExportMismatchError
 from flows.ledgermind.sample import sample
 from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
 
+if TYPE_CHECKING:
+    from flows._shared.bigquery_export import CopiedTable, ExportCounts
+
 SLUG = "ledgermind"
-EMULATOR = "BIGQUERY_EMULATOR_HOST"
 GIGABYTE = 1_000_000_000
 EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
 
 Target = Literal["pg_local", "bigquery"]
-
-
-class BigQueryRefusedError(PermanentError):
-    """BigQuery does not take what it was given."""
-
-
-class BigQueryUnavailableError(TransientError):
-    """BigQuery did not answer, or asks to come back later."""
-
-
-def export_table(
-    connection: psycopg.Connection,
-    dataset: ExportedDataset,
-    table: ExportedTable,
-    *,
-    excluded: Collection[str],
-    rows_per_load: int,
-    lookback: timedelta,
-    merged: Callable[[int], None] = lambda rows: None,
-) -> ExportCounts:
-    """Bring the copy of one table up to its source, and prove that they are equal.
-
-    Rows changed since the newest exported change less ``lookback`` are merged. If count or
-    checksum differ then, keys that are gone are deleted; if they still differ (a row was written
-    with an old date, or changed without its change column), the whole table is merged again.
-
-    Args:
-        connection: a snapshot of the source.
-        merged: told how many rows were merged, after each batch.
-
-    Raises:
-        SchemaChangedError: a column has another type than before.
-        ExportMismatchError: the copy is not equal to its source at the end.
-    """
-    started = time.monotonic()
-    columns = source.read_columns(connection, table.name, excluded)
-    dataset.ensure_table(table, columns)
-    wanted = source.fingerprint(connection, table)
-    newest = dataset.newest_change(table)
-    since = newest - lookback if newest else None
-
-    def send(since: datetime | None) -> int:
-        batches = source.fetch_batches(connection, table, columns, since, rows_per_load)
-        return dataset.merge(table, columns, batches, merged)
-
-    sent, deleted = send(since), 0
-    if dataset.fingerprint(table) != wanted:
-        key = next(column for column in columns if column.name == table.key)
-        keys = source.fetch_keys(connection, table, key, rows_per_load)
-        deleted = dataset.delete_missing(table, key, keys)
-    if since and dataset.fingerprint(table) != wanted:
-        sent += send(None)
-    found = dataset.fingerprint(table)
-    if found != wanted:
-        raise ExportMismatchError(
-            f"exporting {table.name}",
-            f"the source has {wanted.rows} rows (checksum {wanted.checksum}), the copy "
-            f"{found.rows} (checksum {found.checksum})",
-            "Drop the copy on BigQuery and export again; then look for a second writer",
-        )
-    return ExportCounts(table.name, sent, deleted, found.rows, time.monotonic() - started)
 
 
 @task(
@@ -119,35 +53,56 @@ def look(settings: LedgermindSettings) -> tuple[int, int]:
     retry_delay_seconds=[5, 30],
     retry_condition_fn=retry_transient,
 )
-def export(table: ExportedTable, settings: LedgermindSettings) -> ExportCounts:
+def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts":
     """One operational table to BigQuery: what changed, then count and checksum compared."""
+    from flows._shared.bigquery_export import CopyDataset, export_table, open_snapshot
+
     warehouse = settings.bigquery
-    try:
-        dataset = ExportedDataset(
-            bigquery_client(warehouse), warehouse.raw_dataset, warehouse.location
+    dataset = CopyDataset(
+        bigquery_access(warehouse).client(),
+        warehouse.raw_dataset,
+        warehouse.location,
+        {"domain": SLUG, "tool": "export"},
+    )
+    with open_snapshot(postgres_url(settings.database_block)) as connection:
+        counts = export_table(
+            connection,
+            dataset,
+            table,
+            rows_per_load=warehouse.rows_per_load,
+            lookback=timedelta(hours=warehouse.lookback_hours),
         )
-        with source.open_snapshot(postgres_url(settings.database_block)) as connection:
-            counts = export_table(
-                connection,
-                dataset,
-                table,
-                excluded=warehouse.excluded_columns,
-                rows_per_load=warehouse.rows_per_load,
-                lookback=timedelta(hours=warehouse.lookback_hours),
-            )
-    except (ServerError, TooManyRequests) as error:
-        raise BigQueryUnavailableError(
-            f"exporting {table.name}", str(error), "Try again later"
-        ) from error
-    except GoogleAPIError as error:
-        raise BigQueryRefusedError(
-            f"exporting {table.name}", str(error), "Check the project, its datasets and the roles"
-        ) from error
     get_run_logger().info(
-        "%s: %s rows sent, %s deleted, %s in the copy, in %.1f s",
-        *(counts.table, counts.rows, counts.deleted, counts.total, counts.seconds),
+        "%s: %s rows sent, %s written, %s deleted, %s in the copy, in %.1f s",
+        *(counts.table, counts.rows, counts.changed, counts.deleted, counts.total, counts.seconds),
     )
     return counts
+
+
+@task(
+    name="report what BigQuery billed",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def report_costs(settings: BigQuerySettings) -> tuple[str, bool]:
+    """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
+    from flows._shared.bigquery_costs import by_model, fetch_jobs, month_start, project
+    from flows._shared.bigquery_export import told_as_ours
+
+    now = datetime.now(UTC)
+    with told_as_ours("reading BigQuery's job statistics"):
+        jobs = fetch_jobs(bigquery_access(settings).client(), SLUG, month_start(now))
+        costs = by_model(jobs, settings.usd_per_tebibyte)
+    if api := current_flow_run():
+        rows = [vars(cost) for cost in costs]
+        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {month_start(now):%d %B}")
+    budget = project(costs, settings.monthly_budget_usd, now)
+    if budget is None:
+        return f"BigQuery told no billed bytes for {sum(cost.jobs for cost in costs)} jobs", False
+    if budget.is_exceeded:
+        get_run_logger().warning("%s", budget)
+    return str(budget), budget.is_exceeded
 
 
 @flow(name="ledgermind-export")
@@ -191,7 +146,7 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     notes: list[str] = []
-    rows = 0
+    rows, is_over_budget = 0, False
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
@@ -208,13 +163,15 @@ def refresh(
         options = dbt.model_copy(update={"target": "bigquery"})
         named = _Renamed(progress, "dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
+        note, is_over_budget = report_costs(settings.bigquery)
+        notes.append(note)
     publish_summary(
         SLUG,
         RunSummary(
             rows_loaded=rows,
             models_built=sum(outcome.models_built for outcome in outcomes),
             tests_passed=sum(outcome.tests_passed for outcome in outcomes),
-            warnings=sum(outcome.warnings for outcome in outcomes),
+            warnings=sum(outcome.warnings for outcome in outcomes) + is_over_budget,
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
@@ -223,52 +180,19 @@ def refresh(
     )
 
 
-def bigquery_client(settings: BigQuerySettings) -> bigquery.Client:
-    """A client of the emulator that BIGQUERY_EMULATOR_HOST names, else of Google's own."""
-    if endpoint := os.environ.get(EMULATOR):
-        return bigquery.Client(
-            project=settings.project,
-            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-            client_options=ClientOptions(api_endpoint=endpoint),
-        )
-    if settings.gcp_block is None:
-        return bigquery.Client(project=settings.project, location=settings.location)
-    # prefect-gcp takes seconds to import: a run against the emulator does without.
-    from prefect_gcp import GcpCredentials
-
-    block = GcpCredentials.load(settings.gcp_block)
-    client: bigquery.Client = block.get_bigquery_client(settings.project, settings.location)
-    return client
+def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:
+    """Where BigQuery is, and the block that logs in."""
+    return BigQueryAccess(
+        settings.project, settings.location, settings.gcp_block, settings.warehouse_block
+    )
 
 
 def bigquery_environment(settings: BigQuerySettings) -> dict[str, str]:
     """What the target `bigquery` of profiles.yml reads."""
-    environment = {
-        "DBT_BIGQUERY_PROJECT": settings.project,
+    return bigquery_access(settings).dbt_environment() | {
         "DBT_BIGQUERY_DATASET": settings.dataset,
         "DBT_BIGQUERY_SOURCE_DATASET": settings.raw_dataset,
-        "DBT_BIGQUERY_LOCATION": settings.location,
         "DBT_BIGQUERY_MAXIMUM_BYTES_BILLED": str(settings.maximum_gigabytes_billed * GIGABYTE),
-    }
-    if endpoint := os.environ.get(EMULATOR):
-        return environment | {
-            "DBT_BIGQUERY_METHOD": "oauth-secrets",
-            "DBT_ENV_SECRET_BIGQUERY_TOKEN": "emulator",
-            "DBT_BIGQUERY_API_ENDPOINT": endpoint,
-            "DBT_BIGQUERY_JOB_RETRIES": "0",
-        }
-    if settings.gcp_block is None:
-        return environment | {"DBT_BIGQUERY_METHOD": "oauth"}
-    from prefect_gcp import GcpCredentials
-
-    block = GcpCredentials.load(settings.gcp_block)
-    info = block.service_account_info.get_secret_value() if block.service_account_info else {}
-    return environment | {
-        "DBT_BIGQUERY_METHOD": "service-account-json",
-        "DBT_BIGQUERY_PRIVATE_KEY_ID": str(info.get("private_key_id", "")),
-        "DBT_ENV_SECRET_BIGQUERY_PRIVATE_KEY": str(info.get("private_key", "")),
-        "DBT_BIGQUERY_CLIENT_EMAIL": str(info.get("client_email", "")),
-        "DBT_BIGQUERY_CLIENT_ID": str(info.get("client_id", "")),
     }
 
 
@@ -285,12 +209,17 @@ class _Renamed:
         self._progress.update(self._name, done, total, rows)
 
 
-def _export_all(settings: LedgermindSettings, progress: Progress) -> list[ExportCounts]:
+def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[ExportCounts]":
+    from flows._shared.bigquery_export import open_snapshot
+    from flows.ledgermind.raw.exported import exported_tables
+
+    with open_snapshot(postgres_url(settings.database_block)) as connection:
+        tables = exported_tables(connection, settings.bigquery.excluded_columns)
     counts: list[ExportCounts] = []
-    for table in EXPORTED:
-        progress.update("export", len(counts), len(EXPORTED), sum(each.rows for each in counts))
+    for table in tables:
+        progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
         counts.append(export(table, settings))
-    progress.update("export", len(counts), len(EXPORTED), sum(each.rows for each in counts))
+    progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
     if api := current_flow_run():
         rows = [vars(each) for each in counts]
         api.create_table(f"{SLUG}-export-tables", rows, "Rows of each exported table")

@@ -75,6 +75,32 @@ class Feedback:
 
 
 @dataclass(frozen=True)
+class Label:
+    """``source`` is human, rule or import."""
+
+    txn_id: int
+    label: str
+    source: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Features:
+    """A transaction as models read it; ``ts_month`` is the first day of its month."""
+
+    txn_id: int
+    ts_month: date
+    amount: float
+    merchant: str | None
+    mcc: str | None
+    channel: str
+    hour_of_day: int
+    dow: int
+    is_subscription: bool
+
+
+@dataclass(frozen=True)
 class Sample:
     """One operational database, complete."""
 
@@ -83,65 +109,9 @@ class Sample:
     transactions: Sequence[Transaction]
     events: Sequence[Event]
     feedback: Sequence[Feedback]
+    labels: Sequence[Label] = ()
+    features: Sequence[Features] = ()
 
 
 class OperationalDatabaseError(PermanentError):
     """The operational database is not what the flow can read, or must not be written to."""
-
-
-class SchemaChangedError(PermanentError):
-    """A column has another type than the table it was exported to."""
-
-
-class ExportMismatchError(PermanentError):
-    """After an export the copy is not equal to its source."""
-
-
-@dataclass(frozen=True)
-class ExportedTable:
-    """A table that is copied to BigQuery.
-
-    ``change`` is the column that grows when a row is written, None to copy the whole table each
-    time. ``compared`` are the columns whose values go into the checksum.
-    """
-
-    name: str
-    key: str
-    change: str | None
-    compared: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Column:
-    """``kind`` is the type on BigQuery."""
-
-    name: str
-    kind: str
-
-
-@dataclass(frozen=True)
-class Fingerprint:
-    """Number of rows of a table and a sum over hashes of their compared columns."""
-
-    rows: int
-    checksum: int
-
-
-@dataclass(frozen=True)
-class ExportCounts:
-    """``rows`` were sent, ``deleted`` removed; ``total`` are in the copy now."""
-
-    table: str
-    rows: int
-    deleted: int
-    total: int
-    seconds: float
-
-
-EXPORTED = (
-    ExportedTable("suggestion_events", "id", "created_at", ("id", "txn_id", "model_id", "mode")),
-    ExportedTable("suggestion_feedback", "id", "created_at", ("id", "event_id", "action")),
-    ExportedTable("transactions", "id", "updated_at", ("id", "tenant_id", "user_id", "category")),
-    ExportedTable("model_registry", "id", None, ("id", "model_id", "phase")),
-    ExportedTable("tenants", "id", None, ("id", "name")),
-)

@@ -19,8 +19,20 @@ class BigQuerySettings(BaseModel):
             "identity). Not looked at when BIGQUERY_EMULATOR_HOST names an emulator."
         ),
     )
+    warehouse_block: str | None = Field(
+        default=None,
+        description="Name of a BigQueryWarehouse block; where given it is used, not gcp_block.",
+    )
     maximum_gigabytes_billed: int = Field(
         default=10, gt=0, description="A single query that would read more is refused."
+    )
+    monthly_budget_usd: float = Field(
+        default=50.0,
+        gt=0,
+        description="A run warns when the month's queries come to more at their pace.",
+    )
+    usd_per_tebibyte: float = Field(
+        default=6.25, ge=0, description="On-demand price of a tebibyte (2^40 bytes) billed."
     )
     rows_per_load: int = Field(
         default=50_000, gt=0, le=1_000_000, description="Rows of one Parquet load job."

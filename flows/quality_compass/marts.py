@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import psycopg
 
 SHOWN = 15
+TOLD = ("worse", "new", "better", "gone", "unclear")
 
 CHANGES = """
 with runs as (
@@ -41,8 +42,11 @@ paired as (
 
 select
     case
-        when previous_severity_score is null then 'new'
-        when severity_score is null then 'gone'
+        when previous_signal_type is null then 'new'
+        when signal_type is null then 'gone'
+        -- A severity of data that is not trusted compares with nothing.
+        when (signal_type = 'suspect_data') <> (previous_signal_type = 'suspect_data')
+            then 'unclear'
         when severity_score > previous_severity_score then 'worse'
         when severity_score < previous_severity_score then 'better'
         else 'same'
@@ -74,20 +78,27 @@ class Change:
 
 @dataclass(frozen=True)
 class Changes:
-    """How many signals changed how, and of each kind of change the ones to look at first."""
+    """How many signals changed how, and of each kind of change the ones to look at first.
+
+    ``silent`` are runs newer than ``latest`` that gave no signal at all.
+    """
 
     latest: str | None
     previous: str | None
+    silent: tuple[str, ...]
     counts: dict[str, int]
     first: dict[str, tuple[Change, ...]]
 
 
 def read_changes(connection: psycopg.Connection) -> Changes:
-    """The newest run of the marts against the one before it."""
+    """The newest run with signals against the one before it."""
     runs = connection.execute(
         "select distinct run_id from analytics.fct_signals order by 1 desc limit 2"
     ).fetchall()
     latest, previous = [*(row[0] for row in runs), None, None][:2]
+    silent = connection.execute(
+        "select run_id from analytics.stg_runs where run_id > %s order by 1", (latest or "",)
+    ).fetchall()
     counts: dict[str, int] = dict(
         connection.execute(
             f"select change, count(*) from ({CHANGES}) as changes group by 1"  # noqa: S608
@@ -104,24 +115,23 @@ def read_changes(connection: psycopg.Connection) -> Changes:
                 (change, SHOWN),
             )
         )
-        for change in ("worse", "new", "better", "gone")
+        for change in TOLD
     }
-    return Changes(latest, previous, counts, first)
+    return Changes(latest, previous, tuple(row[0] for row in silent), counts, first)
 
 
 def describe_changes(changes: Changes) -> str:
     """Markdown for people: the headline, then a table for each kind of change."""
-    if changes.latest is None:
-        return "# No signals\n\nThe marts hold no run with signals."
-    if changes.previous is None:
-        count = sum(changes.counts.values())
-        return (
-            f"# {count} signals in the first run\n\nRun {changes.latest}; nothing to compare with."
-        )
-    told = ", ".join(
-        f"{changes.counts.get(change, 0)} {change}" for change in ("worse", "new", "better", "gone")
+    silent = [f"No signals in {', '.join(changes.silent)}: are its classifications there?"] * bool(
+        changes.silent
     )
-    lines = [f"# {told}", "", f"Run {changes.latest} against {changes.previous}."]
+    if changes.latest is None:
+        return "\n\n".join(["# No signals", "The marts hold no run with signals.", *silent])
+    if changes.previous is None:
+        headline = f"# {sum(changes.counts.values())} signals in the first run"
+        return "\n\n".join([headline, f"Run {changes.latest}; nothing to compare with.", *silent])
+    told = ", ".join(f"{changes.counts.get(change, 0)} {change}" for change in TOLD)
+    lines = [f"# {told}", "", f"Run {changes.latest} against {changes.previous}.", *silent]
     for change, rows in changes.first.items():
         if rows:
             lines += ["", f"## {change.capitalize()}", "", *_table(rows)]

@@ -1,6 +1,7 @@
 """Writes this domain's raw tables: one transaction per run, so that readers see a run whole or not
 at all, and a killed load leaves nothing behind. The history of runs is kept."""
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib.resources import files
 from typing import Any
@@ -90,6 +91,7 @@ set
         when raw_runs.fingerprint = excluded.fingerprint then raw_runs.changed_at else now()
     end,
     loaded_at = now()
+returning changed_at
 """
 
 
@@ -122,7 +124,8 @@ def load_run(
     Raises:
         PlatformError: named after the situation; nothing of this load was written.
     """
-    changed = rows = quarantined = size = 0
+    changed = quarantined = size = 0
+    rows: Counter[str] = Counter()
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
         known: dict[str, str] = dict(
@@ -136,16 +139,19 @@ def load_run(
             content_hash = reader.content_hash()
             size += reader.bytes_read
             if known.get(file.path) != content_hash:
+                so_far = (done, rows.total())
                 written, refused = _load_file(
-                    connection, run.run_id, file, reader, content_hash, progress, (done, rows)
+                    connection, run.run_id, file, reader, content_hash, progress, so_far
                 )
-                changed, rows, quarantined = changed + 1, rows + written, quarantined + refused
-            progress(done, rows)
+                rows += written
+                changed, quarantined = changed + 1, quarantined + refused
+            progress(done, rows.total())
         connection.execute(
             "update public.raw_files set loaded_at = now() where run_id = %s", (run.run_id,)
         )
-        connection.execute(RECORD_RUN, {"run_id": run.run_id, "url": run.url})
-    return LoadCounts(run.run_id, len(run.files), changed, rows, quarantined, size)
+        recorded = connection.execute(RECORD_RUN, {"run_id": run.run_id, "url": run.url}).fetchone()
+        assert recorded is not None
+    return LoadCounts(run.run_id, len(run.files), changed, rows, quarantined, size, recorded[0])
 
 
 def record_disagreements(
@@ -174,8 +180,8 @@ def _load_file(
     content_hash: str,
     progress: Callable[[int, int], None],
     so_far: tuple[int, int],
-) -> tuple[int, int]:
-    """Replace the rows of one file; returns rows written and lines quarantined."""
+) -> tuple[Counter[str], int]:
+    """Replace the rows of one file; returns rows written by table and lines quarantined."""
     for table in (*KIND_TABLES[file.kind], None):
         connection.execute(
             sql.SQL("delete from public.{} where run_id = %s and file_path = %s").format(
@@ -183,14 +189,15 @@ def _load_file(
             ),
             (run_id, file.path),
         )
-    written = refused = 0
+    written: Counter[str] = Counter()
+    refused = 0
     for good, bad in _batches(_sorted_lines(file, reader, content_hash)):
         for table in {line.table for line in good}:
             _copy_lines(connection, run_id, file.path, table, good)
         _copy_quarantine(connection, run_id, file.path, bad)
-        written += len(good)
+        written.update(line.table.value for line in good)
         refused += len(bad)
-        progress(so_far[0] - 1, so_far[1] + written)
+        progress(so_far[0] - 1, so_far[1] + written.total())
     connection.execute(
         RECORD_FILE,
         {
@@ -199,7 +206,7 @@ def _load_file(
             "kind": file.kind.name.lower(),
             "content_hash": content_hash,
             "bytes": reader.bytes_read,
-            "rows": written,
+            "rows": written.total(),
             "quarantined": refused,
         },
     )

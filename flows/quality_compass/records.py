@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
@@ -90,14 +91,20 @@ class BadLine(NamedTuple):
 
 @dataclass(frozen=True)
 class LoadCounts:
-    """What loading one run changed: files, and rows written."""
+    """What loading one run changed: files, and rows written; ``changed_at`` is when the run's
+    content last changed."""
 
     run_id: str
     files: int
     files_changed: int
-    rows: int
+    rows_by_table: Mapping[str, int]
     quarantined: int
     bytes_read: int
+    changed_at: datetime
+
+    @property
+    def rows(self) -> int:
+        return sum(self.rows_by_table.values())
 
 
 class Disagreement(NamedTuple):

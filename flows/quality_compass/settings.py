@@ -68,18 +68,30 @@ class QualityCompassSettings(BaseModel):
         default="quality-compass-postgres",
         description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
     )
+    addresses: tuple[str, ...] = Field(
+        default=(),
+        description=(
+            "Where runs are found when a flow run names none: run folders, folders of runs, globs, "
+            "or gs:// and s3:// prefixes. A run that an event started reads only these."
+        ),
+    )
     storage_block: str | None = Field(
         default=None,
         description=(
-            "Name of a Secret block with a JSON object of fsspec options for gs:// and s3:// "
-            "addresses, such as a token. Local paths need none."
+            'Name of a Secret block with a JSON object, {"s3": {...}, "gs": {...}}, of the options '
+            "of pyarrow's S3FileSystem (access_key, secret_key, region, endpoint_override) and "
+            "GcsFileSystem. Empty: the identity of the machine. Local paths need none."
         ),
+    )
+    gcp_block: str | None = Field(
+        default=None,
+        description="Name of the GcpCredentials block for gs:// addresses, if they need one.",
     )
     sample_facilities: int | None = Field(
         default=None,
         ge=3,
         le=999,
-        description="When no run is given: generate and load sample runs of this many facilities.",
+        description="When no address is given: load generated runs of this many facilities.",
     )
     sample_seed: int = Field(default=5, description="Seed of the sample run.")
     max_line_bytes: int = Field(

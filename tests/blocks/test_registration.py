@@ -1,12 +1,14 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import psycopg
 import pytest
 
 from blocks import CATALOGUE
 from blocks.registration import connection, register
+from deployments.local.api import PrefectApi
 from deployments.local.domains import DOMAINS
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
@@ -58,8 +60,8 @@ def test_the_command_says_names_and_never_values(prefect_server: str) -> None:
         check=True,
     )
     said = done.stdout + done.stderr
-    assert "registered github-scraper-postgres" in said
-    assert "registered github-scraper-token" in said
+    assert "github-scraper-postgres" in said
+    assert "github-scraper-token" in said
     assert not [value for value in (PASSWORD, "s3cret", "token-of-ann") if value in said]
 
     from prefect.blocks.system import Secret
@@ -87,3 +89,62 @@ def test_what_is_no_database_url_is_refused_without_showing_it(wrong: str) -> No
 def test_a_missing_value_says_which_variable_to_set() -> None:
     with pytest.raises(PermanentError, match="Set GITHUB_SCRAPER_DATABASE_URL"):
         register(["github_scraper"], {})
+
+
+def run(*arguments: str, folder: Path | None = None, **variables: str) -> tuple[int, str]:
+    """The command in a process of its own, with these variables only; its status and output."""
+    known = {need.variable for needs in CATALOGUE.values() for need in needs} | {"DATABASE_URL"}
+    environment = {name: value for name, value in os.environ.items() if name not in known}
+    mounted = ["--secrets", str(folder)] if folder else []
+    done = subprocess.run(
+        [sys.executable, "-m", "blocks", *arguments, *mounted],
+        cwd=PROJECT_ROOT,
+        env={**environment, **variables},
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_dry_run_tells_which_fields_would_change_and_changes_none(prefect_server: str) -> None:
+    register(["scout"], {"SCOUT_DATABASE_URL": URL})
+    moved = URL.replace("db.example.org", "new.example.org").replace("s3cret", "n3w")
+    (told,) = register(["scout"], {"SCOUT_DATABASE_URL": moved}, dry_run=True)
+    assert str(told) == "update scout-postgres: host, password"
+    (again,) = register(["scout"], {"SCOUT_DATABASE_URL": URL})
+    assert str(again) == "unchanged scout-postgres"
+
+
+def test_a_block_that_is_unchanged_is_not_written_again(prefect_server: str) -> None:
+    api = PrefectApi(prefect_server, {})
+    path = "block_types/slug/sqlalchemy-connector/block_documents/name/scout-postgres"
+    register(["scout"], {"SCOUT_DATABASE_URL": URL})
+    before = api.call("GET", path)["updated"]
+    register(["scout"], {"SCOUT_DATABASE_URL": URL})
+    assert api.call("GET", path)["updated"] == before
+
+
+def test_mounted_files_stand_in_for_variables_and_are_tried(
+    prefect_server: str, database: str, tmp_path: Path
+) -> None:
+    (tmp_path / "SCOUT_DATABASE_URL").write_text(f"{database}\n")
+    (tmp_path / "SCOUT_EMBEDDINGS").write_text("a-secret-of-theirs")
+    (tmp_path / "..data").mkdir()
+    status, said = run("register", "scout", "--check", folder=tmp_path)
+    assert status == 0, said
+    name = psycopg.conninfo.conninfo_to_dict(database)["dbname"]
+    assert f"ok scout-postgres: connected as analytics to {name}" in said
+    assert "ok scout-embeddings: holds 18 characters" in said
+    assert "a-secret-of-theirs" not in said
+
+
+def test_a_folder_of_secrets_that_is_not_there_is_told(tmp_path: Path) -> None:
+    status, said = run("register", "scout", folder=tmp_path / "absent")
+    assert status == 1
+    assert "No such file or directory. Mount them there" in said
+
+
+def test_a_mail_address_of_another_kind_is_refused_without_showing_it() -> None:
+    with pytest.raises(PermanentError, match="not the address of a mail server") as refused:
+        register(["alerts"], {"ALERTS_EMAIL_URL": "https://ann:s3cret@example.org"})
+    assert "s3cret" not in str(refused.value)

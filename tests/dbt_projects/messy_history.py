@@ -93,7 +93,7 @@ def load(url: str, commits: Iterable[Commit]) -> None:
     with psycopg.connect(url) as connection:
         connection.execute(
             "truncate repositories, contributors, commits, commit_coauthors,"
-            " repository_contributors, repository_heads"
+            " repository_contributors, repository_heads cascade"
         )
         with connection.cursor().copy(
             "copy repositories (id, url, state, last_processed_at) from stdin"
@@ -108,6 +108,13 @@ def load(url: str, commits: Iterable[Commit]) -> None:
                 copy.write_row((person, f"email:{person}@x.org", None, f"{person}@x.org", "Ann"))
             copy.write_row((7, "login:renovate[bot]", "renovate[bot]", None, "renovate"))
             copy.write_row((8, "name:action", None, "action@github.com", "CI"))
+        connection.execute(
+            "insert into repository_metadata (repository_id, name_with_owner, stars, forks,"
+            " licence, topics, languages, is_archived, is_fork, is_private, updated_at)"
+            " values (%s, 'owner/parent', 12, 3, 'MIT', array['b', 'a'],"
+            ' \'{"SQL": 10, "Python": 90}\', false, false, false, %s)',
+            (PARENT, FIRST_SYNC),
+        )
         _copy_commits(connection, commits)
         connection.execute(
             "insert into repository_contributors (repository_id, contributor_id, commit_count)"
@@ -118,7 +125,8 @@ def load(url: str, commits: Iterable[Commit]) -> None:
 
 def _copy_commits(connection: psycopg.Connection, commits: list[Commit]) -> None:
     columns = (
-        "repository_id, contributor_id, commit_hash, parent_hashes, commit_date, committed_at,"
+        "repository_id, contributor_id, identity_id, commit_hash, parent_hashes,"
+        " commit_date, committed_at,"
         " author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,"
         " is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,"
         " committer_name, committer_email, committer_name_mapped, committer_email_mapped,"
@@ -131,7 +139,7 @@ def _copy_commits(connection: psycopg.Connection, commits: list[Commit]) -> None
             copy.write_row(
                 (
                     commit.repository_id,
-                    commit.contributor_id,
+                    *(commit.contributor_id, commit.contributor_id),
                     commit.commit_hash,
                     [f"p{number}" for number in range(commit.parents)],
                     *(commit.commit_date, commit.commit_date),
@@ -143,10 +151,11 @@ def _copy_commits(connection: psycopg.Connection, commits: list[Commit]) -> None
                 )
             )
     with connection.cursor().copy(
-        "copy commit_coauthors (repository_id, commit_hash, position, contributor_id, name, email)"
+        "copy commit_coauthors"
+        " (repository_id, commit_hash, position, contributor_id, identity_id, name, email)"
         " from stdin"
     ) as copy:
         for commit in commits:
             for position, coauthor in enumerate(commit.coauthors):
                 key = (commit.repository_id, commit.commit_hash, position)
-                copy.write_row((*key, coauthor, "name", "email"))
+                copy.write_row((*key, coauthor, coauthor, "name", "email"))

@@ -85,7 +85,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
 
     assert {name: s for name, s in statuses.items() if s not in GOOD} == {}
     assert all(rows == [] for rows in warehouse.tables().values())
-    assert len(warehouse.tables()) == 13
+    assert len(warehouse.tables()) == 14
 
 
 def test_a_second_build_changes_no_row(warehouse: Warehouse) -> None:
@@ -135,6 +135,23 @@ def sum_of(warehouse: Warehouse, relation: str, column: str) -> int:
     return int(
         warehouse.query(f"select coalesce(sum({column}), 0) from analytics.{relation}")[0][0]
     )
+
+
+def test_metadata_keeps_what_was_true_before(warehouse: Warehouse) -> None:
+    load(warehouse.url, history(seed=5, size=5))
+    build(warehouse)
+    warehouse.execute(
+        "update public.repository_metadata"
+        " set stars = 13, updated_at = updated_at + interval '1 day'"
+    )
+    build(warehouse)
+    assert warehouse.query(
+        "select stars, dbt_valid_to - dbt_valid_from"
+        " from analytics.repository_metadata_history order by dbt_valid_from"
+    ) == [(12, timedelta(days=1)), (13, None)]
+    assert warehouse.query(
+        "select stars, topics from analytics.dim_repository where stars is not null"
+    ) == [(13, "a, b")]
 
 
 def test_a_row_is_gone_when_its_last_commit_is(warehouse: Warehouse) -> None:

@@ -12,9 +12,9 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
-from flows.github_scraper.flow import sync_repository
 from flows.github_scraper.records import IncompleteWalkError, Walk
 from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import History, import_sample
 from tests.github_scraper.tables import contents, row_versions
@@ -217,7 +217,7 @@ LOADER = """
 import sys, psycopg
 from pathlib import Path
 from flows.github_scraper import raw, source
-from flows.github_scraper.flow import sync_repository
+from flows.github_scraper.sync import sync_repository
 from flows.github_scraper.settings import GithubScraperSettings
 
 database, url, cache_dir = sys.argv[1:]
@@ -257,7 +257,8 @@ def test_killed_at_any_point_and_run_again_equals_undisturbed(
     for share in (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9):
         connection.execute(
             "truncate public.repositories, public.contributors, public.commits, "
-            "public.commit_coauthors, public.repository_contributors, public.repository_heads"
+            "public.commit_coauthors, public.repository_contributors, public.repository_heads "
+            "cascade"
         )
         mirrors = tmp_path / f"killed-{share}"
         finished, _ = run_loader(database, sample_history.path, mirrors, seconds * share)

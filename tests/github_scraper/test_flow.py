@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from uuid import UUID
 
@@ -12,23 +14,20 @@ import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import FlowRun, State
+from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from blocks.registration import register
-from flows.github_scraper.flow import RepositoriesFailedError, refresh
+from flows.github_scraper.flow import RepositoriesFailedError, backfill, refresh
+from flows.github_scraper.records import ApiConfigurationError, TokenRejectedError
 from flows.github_scraper.settings import GithubScraperSettings
-from tests.github_scraper.histories import History, import_sample
+from tests.github_scraper.github_server import GithubServer, RealClock
+from tests.github_scraper.histories import History
 
 
 @pytest.fixture
 def settings(prefect_server: str, database: str, tmp_path: Path) -> GithubScraperSettings:
     register(["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": database})
     return GithubScraperSettings(cache_dir=tmp_path / "mirrors")
-
-
-@pytest.fixture
-def small_history(tmp_path: Path) -> History:
-    return import_sample(tmp_path / "small.git", 300, seed=5)
 
 
 def run_of(state: State[None]) -> FlowRun:
@@ -135,3 +134,125 @@ def test_a_flow_run_over_5000_commits_stays_below_512_mib(
     )
     peak = int(ran.stdout.rpartition("peak MiB")[2])
     assert peak <= 512
+
+
+@pytest.fixture
+def github() -> Iterator[GithubServer]:
+    """A server on the real clock, since a flow takes no other."""
+    with GithubServer(clock=RealClock()).running() as server:
+        yield server
+
+
+def api_settings(
+    settings: GithubScraperSettings, database: str, server: GithubServer, **api: object
+) -> GithubScraperSettings:
+    register(
+        ["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": database, "GITHUB_TOKEN": "ghp_good"}
+    )
+    given = {"host_url": server.url, "path": "graphql", **api}
+    return GithubScraperSettings.model_validate(
+        settings.model_dump() | {"token_block": "github-scraper-token", "api": given}
+    )
+
+
+def test_a_backfill_from_a_list_and_an_organization_reads_over_the_api(
+    settings: GithubScraperSettings,
+    database: str,
+    github: GithubServer,
+    small_history: History,
+    history: History,
+    tmp_path: Path,
+) -> None:
+    history.point(history.commit())
+    listed = github.add(small_history.path, stars=5)
+    github.add(history.path, owner="org", name="a")
+    private = github.add(history.path, owner="org", name="b", is_private=True)
+    file = tmp_path / "list.txt"
+    file.write_text(f"# ours\n{github.address(listed)}  # the tool\n\n")
+    given = api_settings(settings, database, github)
+    state = backfill(None, ["org"], file, False, given, return_state=True)
+    assert state.is_completed(), state.message
+    commits = int(small_history.git("rev-list", "--count", "main"))
+    with psycopg.connect(database) as connection:
+        assert connection.execute(
+            "select path_name, count(*), min(source) from public.commits"
+            " inner join public.repositories on repositories.id = repository_id"
+            " group by 1 order by 1"
+        ).fetchall() == [("octo/tool", commits, "graphql"), ("org/a", 1, "graphql"),
+                         ("org/b", 1, "graphql")]  # fmt: skip
+        assert connection.execute(
+            "select stars from analytics.dim_repository where repo_name = 'tool'"
+        ).fetchall() == [(5,)]
+    assert measures(run_of(state).id)["rows_loaded"] == commits + 2
+    github.forget_counts()
+    by_git = api_settings(settings, database, github, path="git")
+    again = backfill([github.address(private)], None, None, True, by_git, return_state=True)
+    assert again.is_completed(), again.message
+    assert not github.calls["history"], "read by git, with the token, from a private repository"
+
+
+def test_bad_configuration_is_said_before_any_repository_is_read(
+    settings: GithubScraperSettings, database: str, github: GithubServer, history: History
+) -> None:
+    history.point(history.commit())
+    url = github.address(github.add(history.path))
+    without = GithubScraperSettings.model_validate(
+        settings.model_dump() | {"api": {"host_url": github.url, "path": "graphql"}}
+    )
+    state = refresh([url], without, return_state=True)
+    with pytest.raises(ApiConfigurationError, match="`token_block`"):
+        state.result()
+    github.tokens = {}
+    state = refresh([url], api_settings(settings, database, github), return_state=True)
+    with pytest.raises(TokenRejectedError, match="github-scraper-token"):
+        state.result()
+    state = backfill(None, None, Path("/nowhere/list"), False, without, return_state=True)
+    with pytest.raises(ApiConfigurationError, match="`file`"):
+        state.result()
+    assert not github.calls
+
+
+PARKED_RUN = """
+from datetime import UTC, datetime, timedelta
+from prefect import flow
+from flows._shared.orchestration.flow_run import suspend_until
+
+@flow(name="parked")
+def parked():
+    suspend_until(datetime.now(UTC) + timedelta(hours=1), "GitHub's rate limits")
+"""
+
+
+def test_a_long_park_gives_the_worker_back_and_the_run_waits_for_its_time(
+    prefect_server: str, tmp_path: Path
+) -> None:
+    (tmp_path / "parked_run.py").write_text(PARKED_RUN)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow_from_name("parked")
+        pool = client.request(
+            "POST", "/work_pools/", json={"name": f"pool-{tmp_path.name}", "type": "process"}
+        ).json()
+        deployment = client.create_deployment(
+            flow_id, "parked", entrypoint="parked_run.py:parked", path=str(tmp_path),
+            work_pool_name=pool["name"],
+        )  # fmt: skip
+        run = client.create_flow_run_from_deployment(deployment)
+        done = subprocess.run(
+            [sys.executable, "-m", "prefect", "flow-run", "execute", str(run.id)],
+            cwd=tmp_path, capture_output=True, text=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(Path.cwd())},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        waiting = client.read_flow_run(run.id)
+        assert waiting.state is not None
+        assert (waiting.state.type, waiting.state.name) == (StateType.SCHEDULED, "AwaitingRetry")
+        assert waiting.next_scheduled_start_time is not None
+        assert waiting.next_scheduled_start_time > datetime.now(UTC) + timedelta(minutes=55)
+        later = (datetime.now(UTC) + timedelta(hours=2)).isoformat()
+        due = client.request(
+            "POST",
+            "/work_pools/{name}/get_scheduled_flow_runs",
+            path_params={"name": pool["name"]},
+            json={"scheduled_before": later},
+        ).json()
+    assert [each["flow_run"]["id"] for each in due] == [str(run.id)], "a worker starts it again"

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,21 @@ import psycopg
 from dbt.cli.main import dbtRunner
 from google.cloud import bigquery
 
-from flows.ledgermind.flow import bigquery_client, bigquery_environment, export_table
-from flows.ledgermind.raw.exported import ExportedDataset
-from flows.ledgermind.records import EXPORTED, ExportCounts
+from flows._shared.bigquery_export import (
+    CopyDataset,
+    ExportCounts,
+    export_table,
+    open_snapshot,
+)
+from flows.ledgermind.flow import bigquery_access, bigquery_environment
+from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.settings import BigQuerySettings
 from tests.dbt_projects.warehouse import PROJECTS, environment, postgres_environment
 
 PROJECT = PROJECTS / "ledgermind"
-NOT_FACTS = ("built_at",)
+NOT_FACTS = ("built_at", "changed_at")
+# What dbt writes down for itself.
+NOT_MARTS = ("dbt_test_results", "int_source_days")
 Row = tuple[Any, ...]
 
 
@@ -42,25 +49,16 @@ class Warehouses:
 
     def client(self) -> bigquery.Client:
         with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
-            return bigquery_client(self.settings)
+            return bigquery_access(self.settings).client()
 
     def export(self, rows_per_load: int = 50_000) -> dict[str, ExportCounts]:
         """As the flow ledgermind-export does, without Prefect."""
-        dataset = ExportedDataset(self.client(), self.settings.raw_dataset, "US")
-        return {table.name: self.export_one(dataset, table, rows_per_load) for table in EXPORTED}
-
-    def export_one(self, dataset: ExportedDataset, table: Any, rows_per_load: int) -> ExportCounts:
-        from flows.ledgermind import source
-
-        with source.open_snapshot(self.url) as connection:
-            return export_table(
-                connection,
-                dataset,
-                table,
-                excluded=self.settings.excluded_columns,
-                rows_per_load=rows_per_load,
-                lookback=timedelta(hours=24),
-            )
+        dataset = CopyDataset(self.client(), self.settings.raw_dataset, "US")
+        with open_snapshot(self.url) as connection:
+            return {
+                table.name: export_table(connection, dataset, table, rows_per_load=rows_per_load)
+                for table in exported_tables(connection, self.settings.excluded_columns)
+            }
 
     def build(self, target: str, *options: str) -> dict[str, str]:
         """`dbt build`; the status of each node by its name. Fails the test if a node failed."""
@@ -88,9 +86,9 @@ class Warehouses:
             "select table_name, column_name from information_schema.columns "
             "join information_schema.tables using (table_schema, table_name) "
             "where table_schema = 'analytics' and table_type = 'BASE TABLE' "
-            "and table_name <> 'dbt_test_results' order by table_name, ordinal_position"
+            "order by table_name, ordinal_position"
         ):
-            if column not in NOT_FACTS:
+            if table not in NOT_MARTS and column not in NOT_FACTS:
                 found.setdefault(table, []).append(column)
         return found
 
@@ -102,21 +100,11 @@ class Warehouses:
         return _in_order([tuple(row.values()) for row in self.client().query(query).result()])
 
     def postgres_contents(self) -> dict[str, list[Row]]:
-        """The facts of every table, without the rows that only tell of a deletion."""
-        contents = {n: self.postgres_rows(n, columns) for n, columns in self.tables().items()}
-        return _without_tombstones(contents, self.tables())
+        """The facts of every table."""
+        return {name: self.postgres_rows(name, columns) for name, columns in self.tables().items()}
 
     def bigquery_contents(self) -> dict[str, list[Row]]:
-        contents = {n: self.bigquery_rows(n, columns) for n, columns in self.tables().items()}
-        return _without_tombstones(contents, self.tables())
-
-
-def _without_tombstones(
-    contents: dict[str, list[Row]], columns: dict[str, list[str]]
-) -> dict[str, list[Row]]:
-    flag = columns["int_suggestions"].index("is_deleted")
-    kept = [row for row in contents["int_suggestions"] if not row[flag]]
-    return {**contents, "int_suggestions": kept}
+        return {name: self.bigquery_rows(name, columns) for name, columns in self.tables().items()}
 
 
 def _in_order(rows: list[Row]) -> list[Row]:

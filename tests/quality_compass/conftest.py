@@ -58,7 +58,9 @@ def load(connection: psycopg.Connection) -> Load:
         counts = None
         for run in source.find_runs(str(address)):
             counts = raw.load_run(
-                connection, run, lambda file: source.FileReader(file, None, max_line_bytes)
+                connection,
+                run,
+                lambda file: source.FileReader(file, source.Storage(), max_line_bytes),
             )
         assert counts is not None
         return counts

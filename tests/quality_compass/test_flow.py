@@ -1,10 +1,12 @@
 """The flows on a real server and database: load, verify, build, tell what changed; operations."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import httpx
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
@@ -12,8 +14,10 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
-from flows._shared.orchestration.dbt import DbtOptions
-from flows.quality_compass import rollback, source
+from flows._shared.errors import PermanentError
+from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
+from flows.quality_compass import raw, rollback, source
 from flows.quality_compass.flow import (
     RunsRequest,
     disagreements,
@@ -22,7 +26,12 @@ from flows.quality_compass.flow import (
     refresh,
     roll_back,
 )
-from flows.quality_compass.flow.operations import require_ssl
+from flows.quality_compass.flow.checklist import (
+    load_seeds,
+    main,
+    require_ssl,
+    write_documentation,
+)
 from flows.quality_compass.flow.runs import DisagreementError
 from flows.quality_compass.semantic import MetricsRequest
 from flows.quality_compass.settings import QualityCompassSettings
@@ -40,9 +49,18 @@ def settings(prefect_server: str, database: str, tmp_path: Path) -> QualityCompa
     return QualityCompassSettings(state_dir=tmp_path, sample_facilities=40)
 
 
-def artifacts(state: State[Any]) -> dict[str, str]:
+def run_id_of(state: State[Any]) -> UUID:
     flow_run_id = state.state_details.flow_run_id
     assert isinstance(flow_run_id, UUID)
+    return flow_run_id
+
+
+def figures(told: dict[str, str]) -> dict[str, float]:
+    return {row["measure"]: row["value"] for row in json.loads(told["quality-compass-run"])}
+
+
+def artifacts(state: State[Any]) -> dict[str, str]:
+    flow_run_id = run_id_of(state)
     with get_client(sync_client=True) as client:
         found = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
@@ -50,17 +68,49 @@ def artifacts(state: State[Any]) -> dict[str, str]:
     return {str(each.key): str(each.data) for each in found}
 
 
-def test_a_run_is_loaded_verified_built_and_its_changes_told(
-    settings: QualityCompassSettings, database: str, sample_folder: Path
+def landed_rows(server: str, flow_run_id: UUID) -> dict[str, int]:
+    """What the events of a flow run tell: rows by table."""
+    body = {
+        "filter": {
+            "event": {"name": ["quality_compass.rows.landed"]},
+            "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
+        }
+    }
+    found = httpx.post(f"{server}/events/filter", json=body).json()["events"]
+    return {each["payload"]["table"]: each["payload"]["rows"] for each in found}
+
+
+def test_runs_are_loaded_verified_built_and_their_changes_told(
+    settings: QualityCompassSettings, prefect_server: str, database: str, sample_folder: Path
 ) -> None:
-    request = RunsRequest(addresses=(str(sample_folder),), verify=True, fail_on_disagreement=True)
-    state = refresh(request, settings, UNTESTED, return_state=True)
+    """The life of an installation: a first run, no new run for days, then one under `addresses`."""
+    runs = sorted(sample_folder.iterdir())
+    lines = {
+        run: sum(len(path.read_text().splitlines()) for path in run.rglob("*.jsonl"))
+        for run in runs
+    }
+    state = refresh(RunsRequest(addresses=(str(runs[0]),)), settings, UNTESTED, return_state=True)
+    assert state.is_completed(), state.message
+    assert "signals in the first run" in artifacts(state)["quality-compass-signals"]
+    first = run_id_of(state)
+
+    with psycopg.connect(database) as connection:
+        connection.execute("update public.raw_files set changed_at = now() - interval '4 days'")
+    state = refresh(RunsRequest(addresses=(str(runs[0]),)), settings, UNTESTED, return_state=True)
+    with pytest.raises(DbtFreshnessError, match="raw_classifications"):
+        state.result()
+    told = artifacts(state)
+    assert "signals in the first run" in told["quality-compass-signals"]
+    assert figures(told)["rows_loaded"] == 0
+    stale = run_id_of(state)
+
+    configured = settings.model_copy(update={"addresses": (str(sample_folder),)})
+    request = RunsRequest(verify=True, fail_on_disagreement=True)
+    state = refresh(request, configured, UNTESTED, return_state=True)
     assert state.is_completed(), state.message
     told = artifacts(state)
-    figures = {row["measure"]: row["value"] for row in json.loads(told["quality-compass-run"])}
-    lines = sum(len(path.read_text().splitlines()) for path in sample_folder.rglob("*.jsonl"))
-    assert figures["rows_loaded"] == lines
-    assert figures["failures"] == 0
+    assert figures(told)["rows_loaded"] == lines[runs[1]]
+    assert figures(told)["failures"] == 0
     assert "Run 20250215060000 against 20250115060000" in told["quality-compass-signals"]
     with psycopg.connect(database) as connection:
         changed = connection.execute(
@@ -70,6 +120,7 @@ def test_a_run_is_loaded_verified_built_and_its_changes_told(
             inner join analytics.fct_signals as previous
                 using (canonical_node_id, metric_id, group_hash)
             where latest.run_id = '20250215060000' and previous.run_id = '20250115060000'
+            and latest.signal_type <> 'suspect_data' and previous.signal_type <> 'suspect_data'
             and latest.severity_score > previous.severity_score
             """
         ).fetchone()
@@ -82,12 +133,69 @@ def test_a_run_is_loaded_verified_built_and_its_changes_told(
         total = connection.execute("select count(*) from analytics.fct_signals").fetchone()
     assert total is not None
     assert rows == [{"total_signals": float(total[0])}]
+    # By now the server has stored what it was told.
+    assert sum(landed_rows(prefect_server, first).values()) == lines[runs[0]]
+    assert landed_rows(prefect_server, stale) == {}
 
 
-def test_maintenance_vacuums_the_large_tables(
+def test_the_checklist_is_one_command_that_says_what_passed_and_what_failed_and_why(
+    settings: QualityCompassSettings,
+    database: str,
+    run_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Here without SSL and with data of last week; then on a project that does not compile."""
+    with psycopg.connect(database, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+        (run,) = source.find_runs(str(run_folder))
+        raw.load_run(
+            connection, run, lambda file: source.FileReader(file, source.Storage(), 16_000_000)
+        )
+        connection.execute("update public.raw_files set changed_at = now() - interval '7 days'")
+    assert main() == 1
+    said = checklist(capsys)
+    assert "sslmode is prefer" in said["FAIL", "SSL is required and used"]
+    assert "raw_node_results" in said["FAIL", "sources are fresh"]
+    assert said["pass", "seeds load on prod"] == "2 seeds loaded"
+    assert "tests passed" in said["pass", "full refresh builds and every test passes on prod"]
+    assert said["pass", "documentation is generated on prod"] == "generated"
+
+    projects = tmp_path / "dbt_projects"
+    shutil.copytree(rollback.PROJECTS / "_shared", projects / "_shared")
+    shutil.copytree(rollback.PROJECTS / "quality_compass", projects / "quality_compass")
+    broken = projects / "quality_compass" / "models" / "marts" / "dim_metrics.sql"
+    broken.write_text(broken.read_text() + "-- {{ ref('no_such_model') }}\n")
+    seed = projects / "quality_compass" / "seeds" / "metric_catalog.csv"
+    seed.write_text(seed.read_text() + "too,few,columns\n")
+    monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(projects))
+    environment = dbt_postgres_env(settings.database_block)
+    with pytest.raises(PermanentError, match="no_such_model"):
+        write_documentation(environment)
+    broken.write_text(broken.read_text().replace("no_such_model", "metric_catalog"))
+    with pytest.raises(PermanentError, match="metric_catalog"):
+        load_seeds(environment)
+
+
+def checklist(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], str]:
+    printed = {}
+    for line in capsys.readouterr().out.splitlines():
+        if line[:6] in ("pass  ", "FAIL  "):
+            item, _, seen = line[6:].partition(": ")
+            printed[line[:4], item] = seen
+    return printed
+
+
+def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
     settings: QualityCompassSettings, database: str, run_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(run_folder),)), settings, UNTESTED)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "update analytics.fct_signals set z_score = 99 "
+            "where signal_id = (select min(signal_id) from analytics.fct_signals)"
+        )
     maintained = maintain(settings, return_state=True)
     assert maintained.is_completed(), maintained.message
     with psycopg.connect(database) as connection:
@@ -95,7 +203,18 @@ def test_maintenance_vacuums_the_large_tables(
             "select count(*) from pg_stat_user_tables where last_vacuum is not null "
             "and relname in ('fct_signals', 'stg_anomalies')"
         ).fetchone()
+        kept = connection.execute(
+            "select table_name from information_schema.columns "
+            "where table_schema = 'analytics_dbt_test__audit' and column_name = 'z_score'"
+        ).fetchall()
+        failing = [
+            connection.execute(
+                f"select z_score from analytics_dbt_test__audit.{name}".encode()
+            ).fetchall()
+            for (name,) in kept
+        ]
     assert vacuumed == (2,)
+    assert failing == [[(99,)]]
 
 
 def test_a_tampered_claim_is_named_by_file_and_line(
@@ -110,7 +229,7 @@ def test_a_tampered_claim_is_named_by_file_and_line(
     (run,) = source.find_runs(str(run_folder))
     found = {
         (each.file_path, each.line_number, each.field)
-        for each in disagreements(run, QualityCompassSettings())
+        for each in disagreements(run, QualityCompassSettings(), source.Storage())
     }
     assert found == {
         (CLASSIFICATIONS, 1, "severity"),
@@ -122,7 +241,7 @@ def test_a_sample_run_agrees_with_its_recomputation(
     sample_folder: Path,
 ) -> None:
     for run in source.find_runs(str(sample_folder)):
-        assert list(disagreements(run, QualityCompassSettings())) == []
+        assert list(disagreements(run, QualityCompassSettings(), source.Storage())) == []
 
 
 def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_the_old(
@@ -163,19 +282,24 @@ def test_an_unknown_mart_or_revision_is_refused(tmp_path: Path) -> None:
 def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
     settings: QualityCompassSettings,
 ) -> None:
-    with pytest.raises(Exception, match="sslmode is prefer"):
-        require_ssl(settings.database_block, "prefer")
-    with pytest.raises(Exception, match="not encrypted"):
-        require_ssl(settings.database_block, "require")
+    with pytest.raises(PermanentError, match="sslmode is prefer"):
+        require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "prefer"})
+    with pytest.raises(PermanentError, match="not encrypted"):
+        require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "require"})
 
 
-def test_a_rollback_to_the_current_revision_gives_the_same_rows(
-    settings: QualityCompassSettings, sample_folder: Path
+def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(
+    settings: QualityCompassSettings, database: str, sample_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings, UNTESTED)
     comparison = roll_back("dim_facilities", "HEAD", True, settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
+    with psycopg.connect(database) as connection:
+        homes = connection.execute(
+            "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"
+        ).fetchall()
+    assert homes == [("analytics",), (rollback.REPLACED_SCHEMA,)]
 
 
 def test_fail_on_disagreement_fails_after_everything_was_built(

@@ -138,3 +138,30 @@
 {% macro bigquery__mean(total, count) -%}
     safe_divide({{ total }}, {{ count }})
 {%- endmacro %}
+
+{% macro row_hash(columns) -%}
+    {#- A whole number of 31 bits; sums of them stay whole. -#}
+    {{ return(adapter.dispatch('row_hash', 'ledgermind')(columns)) }}
+{%- endmacro %}
+
+{% macro postgres__row_hash(columns) -%}
+    hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647
+{%- endmacro %}
+
+{% macro bigquery__row_hash(columns) -%}
+    mod(
+        farm_fingerprint(
+            concat(
+                {%- for column in columns -%}
+                    coalesce(cast({{ column }} as string), '~'){{ ", '|', " if not loop.last }}
+                {%- endfor -%}
+            )
+        ),
+        2147483647
+    )
+{%- endmacro %}
+
+{% macro rounded(expression, decimals) -%}
+    {#- Half away from zero on both: PostgreSQL rounds a float by banker's rule and a numeric so. -#}
+    round(cast({{ expression }} as numeric), {{ decimals }})
+{%- endmacro %}

@@ -1,57 +1,116 @@
-{% macro newest_seen(column) -%}
-    {#- The newest value that the last build saw, less the look-back, as a literal: with one the planner uses the
-        index on PostgreSQL, and BigQuery prunes partitions. -#}
-    {%- set found = none -%}
-    {%- if execute -%}
-        {%- set found = run_query(
-            "select max(" ~ column ~ ") as newest from " ~ this
-        ).rows[0][0] -%}
-    {%- endif -%}
-    {%- if found is none -%}
-        {{ moment('1900-01-01 00:00:00') }}
-    {%- else -%}
-        {%- set since = found.replace(tzinfo=none)
-            - modules.datetime.timedelta(hours=var('lookback_hours')) -%}
-        {{ moment(since.strftime('%Y-%m-%d %H:%M:%S.%f')) }}
-    {%- endif -%}
-{%- endmacro %}
-
-{% macro day_list(query) -%}
-    {#- The days a query returns as a list of literals; a day long past stands for none. -#}
-    {%- set days = [] -%}
-    {%- if execute -%}
-        {%- for row in run_query(query).rows -%}
-            {%- do days.append("cast('" ~ (row[0] | string)[:10] ~ "' as date)") -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ days | join(', ') if days else "cast('0001-01-01' as date)" }}
-{%- endmacro %}
-
-{% macro days_with_another_count() -%}
-    {#- Days on which the source has not as many events as were built: deleted, or written with an old date. -#}
-    {{ day_list(
-        "select coalesce(there.created_date, here.created_date) as created_date from ("
-        ~ "select created_date, count(*) as events from " ~ ref('stg_suggestion_events')
-        ~ " group by created_date) as there full outer join ("
-        ~ "select created_date, count(*) as events from " ~ this
-        ~ " where not is_deleted group by created_date) as here"
-        ~ " on there.created_date = here.created_date"
-        ~ " where coalesce(there.events, 0) <> coalesce(here.events, 0) order by 1"
-    ) }}
-{%- endmacro %}
-
-{% macro days_rebuilt_since() -%}
-    {#- Days of int_suggestions with a row written by this build or after the build of `this`. -#}
+{% macro last_built_at() -%}
+    {#- The start of the last build that wrote a row of this model, as a literal. -#}
     {%- set found = none -%}
     {%- if execute -%}
         {%- set found = run_query("select max(built_at) as newest from " ~ this).rows[0][0] -%}
     {%- endif -%}
-    {%- set since = found.replace(tzinfo=none).strftime('%Y-%m-%d %H:%M:%S.%f')
-        if found else '1900-01-01 00:00:00' -%}
-    {{ day_list(
-        "select distinct created_date from " ~ ref('int_suggestions')
-        ~ " where built_at > " ~ moment(since) ~ " order by 1"
-    ) }}
+    {%- if found is none -%}
+        {{ return(moment('1900-01-01 00:00:00')) }}
+    {%- endif -%}
+    {{ return(moment(found.replace(tzinfo=none).strftime('%Y-%m-%d %H:%M:%S.%f'))) }}
+{%- endmacro %}
+
+{% macro changed_days() -%}
+    {#- Days of each source table that changed since the last build of this model, as literals: with them
+        PostgreSQL uses indexes, and BigQuery prunes partitions. -#}
+    {%- set days = {'suggestion_events': [], 'suggestion_feedback': [], 'transactions': []} -%}
+    {%- if execute -%}
+        {%- for row in run_query(
+            "select source_table, source_day from " ~ ref('int_source_days')
+            ~ " where changed_at > " ~ last_built_at() ~ " order by source_table, source_day"
+        ).rows -%}
+            {%- do days[row[0]].append(row[1] | string | truncate(10, true, '', 0)) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(days) }}
+{%- endmacro %}
+
+{% macro affected_days() -%}
+    {#- Days of suggestions with an event that was written to int_suggestions since the last build of this
+        model, or that is gone from the source since. -#}
+    {%- set days = [] -%}
+    {%- if execute -%}
+        {%- set since = last_built_at() -%}
+        {%- for row in run_query(
+            "select created_date from " ~ ref('int_suggestions') ~ " where built_at > " ~ since
+            ~ " union distinct select source_day from " ~ ref('int_source_days')
+            ~ " where source_table = 'suggestion_events' and changed_at > " ~ since ~ " order by 1"
+        ).rows -%}
+            {%- do days.append(row[0] | string | truncate(10, true, '', 0)) -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(days) }}
+{%- endmacro %}
+
+{% macro is_one_of_days(column, days) -%}
+    {%- if days -%}
+        {{ column }} in (
+            {%- for day in days -%}
+                cast('{{ day }}' as date){{ ', ' if not loop.last }}
+            {%- endfor -%}
+        )
+    {%- else -%}
+        false
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro is_within_days(column, days) -%}
+    {#- Of an instant. Days in a row make one range, so that an index on the column is of use. -#}
+    {%- set ranges = [] -%}
+    {%- for day in days -%}
+        {%- set date = modules.datetime.datetime.strptime(day, '%Y-%m-%d') -%}
+        {%- if ranges and ranges[-1][1] == date -%}
+            {%- do ranges.append([ranges.pop()[0], date + modules.datetime.timedelta(days=1)]) -%}
+        {%- else -%}
+            {%- do ranges.append([date, date + modules.datetime.timedelta(days=1)]) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    (
+        {%- for range in ranges -%}
+            ({{ column }} >= {{ moment(range[0].strftime('%Y-%m-%d %H:%M:%S')) }}
+            and {{ column }} < {{ moment(range[1].strftime('%Y-%m-%d %H:%M:%S')) }})
+            {{- ' or ' if not loop.last }}
+        {%- else -%}
+            false
+        {%- endfor -%}
+    )
+{%- endmacro %}
+
+{% macro overlaps_days(first, last, days) -%}
+    {#- Whether one of the days lies between two instants, both included. -#}
+    (
+        {%- for day in days -%}
+            ({{ last }} >= {{ moment(day ~ ' 00:00:00') }} and {{ first }} <= {{ moment(day ~ ' 23:59:59.999999') }})
+            {{- ' or ' if not loop.last }}
+        {%- else -%}
+            false
+        {%- endfor -%}
+    )
+{%- endmacro %}
+
+{% macro plan_for_few_rows() -%}
+    {#- PostgreSQL's defaults are for spinning disks: with them it reads whole tables for a day's rows. -#}
+    {%- if is_incremental() and target.type == 'postgres' -%}
+        set local random_page_cost = 1.1; set local work_mem = '64MB'
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro delete_vanished_suggestions() -%}
+    {%- if is_incremental() -%}
+        {%- set days = changed_days()['suggestion_events'] -%}
+        {%- if days -%}
+            delete from {{ this }} as existing
+            where
+                {{ is_one_of_days('existing.created_date', days) }}
+                and not exists (
+                    select 1
+                    from {{ ref('stg_suggestion_events') }} as events
+                    where
+                        events.event_id = existing.event_id
+                        and {{ is_within_days('events.created_at', days) }}
+                )
+        {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro built_at() -%}

@@ -1,5 +1,10 @@
-{% macro analyze_table() -%}
-    analyze {{ this }}
+{% macro analyze_table(columns=none) -%}
+    {#- As a post-hook, with the columns that are joined or filtered by where others are wide. Nothing written,
+        nothing to learn. -#}
+    {%- set written = load_result('main') if execute -%}
+    {%- if not written or written['response'].rows_affected != 0 -%}
+        analyze {{ this }} {%- if columns %} ({{ columns | join(', ') }}) {%- endif -%}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro vacuum_analyze_table(table_name) -%}

@@ -64,7 +64,7 @@ def dbt_postgres_env(block_name: str) -> dict[str, str]:
 
 def secret_value(block_name: str) -> str:
     """The value of a Secret block, for the task that spends it. Errors as above."""
-    value = _document(block_name, SECRET).get("value")
+    value = block_document(block_name, SECRET).get("value")
     if not isinstance(value, str) or not value:
         raise UnusableBlockError(
             f"reading the block {SECRET}/{block_name}",
@@ -75,7 +75,7 @@ def secret_value(block_name: str) -> str:
 
 
 def _connection(block_name: str) -> Mapping[str, Any]:
-    info = _document(block_name, CONNECTOR).get("connection_info")
+    info = block_document(block_name, CONNECTOR).get("connection_info")
     parts = _from_url(info) if isinstance(info, str) else info
     if not isinstance(parts, Mapping) or not str(parts.get("driver", "")).startswith("postgres"):
         raise UnusableBlockError(
@@ -86,7 +86,7 @@ def _connection(block_name: str) -> Mapping[str, Any]:
     return parts
 
 
-def _document(block_name: str, block_type: str) -> Mapping[str, Any]:
+def block_document(block_name: str, block_type: str) -> Mapping[str, Any]:
     attempted = f"reading the block {block_type}/{block_name}"
     try:
         document = get_client(sync_client=True).read_block_document_by_name(

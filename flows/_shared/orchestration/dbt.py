@@ -55,6 +55,7 @@ SELECTING = frozenset(
 REFRESHING = frozenset({"build", "run", "seed"})
 COMMANDS = SELECTING | {"run-operation"}
 RUNS_KEPT = 20
+PARSED_VARIABLE = "ANALYTICS_FLOWS_DBT_PARSED_DIR"
 # Shorter values are words that messages need; no password of a real system is that short.
 SHORTEST_SECRET = 4
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
@@ -201,6 +202,7 @@ def build_dbt(
         job = _job(project, environment, options, command, projects_dir)
         with _environment(environment), _exclusive(job.target_path / ".lock"):
             _install_packages(job)
+            _take_over_parsed(job, options.target)
             outcome, unmatched = _run(job, verb, options, progress, began)
     if verb in SELECTING and verb != "docs generate":
         _refuse_empty(job, outcome, unmatched, options)
@@ -376,6 +378,16 @@ def _install_packages(job: _Job) -> None:
         _invoke(job, ["deps"], NodeWatch(lambda level, line: None, job.redact))
         installed.mkdir(exist_ok=True)
         os.utime(installed)
+
+
+def _take_over_parsed(job: _Job, target: str | None) -> None:
+    """Begin with what the image build parsed, where there is such a thing and nothing newer."""
+    name = "partial_parse.msgpack"
+    kept = Path(os.environ.get(PARSED_VARIABLE, ""), job.project, target or "default", name)
+    if PARSED_VARIABLE in os.environ and kept.is_file() and not (job.target_path / name).exists():
+        from flows._shared.orchestration.dbt_parsed import take_over
+
+        take_over(kept, job.project_dir, job.target_path, target)
 
 
 def _run(

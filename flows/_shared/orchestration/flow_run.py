@@ -8,13 +8,16 @@ import json
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
+from prefect.client.schemas.objects import State
 from prefect.context import FlowRunContext, TaskRunContext
-from prefect.exceptions import MissingContextError
+from prefect.exceptions import MissingContextError, Pause
+from prefect.states import AwaitingRetry
 
 Rows = Sequence[Mapping[str, Any]]
 Logger = logging.Logger | logging.LoggerAdapter[Any]
@@ -64,6 +67,21 @@ def current_flow_run() -> FlowRunApi | None:
     if flow and flow.flow_run:
         return FlowRunApi(flow.flow_run.id, None, get_client(sync_client=True))
     return None
+
+
+def suspend_until(moment: datetime, because: str) -> None:
+    """End this process now and have the same flow run started again at ``moment``.
+
+    The run waits on the server as AwaitingRetry and holds no worker. Returns where no worker
+    would start it again: outside a flow run, and in one that no deployment made.
+    """
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
+        return
+    state: State[Any] = AwaitingRetry(scheduled_time=moment, message=f"Waiting for {because}")
+    client = get_client(sync_client=True)
+    accepted = client.set_flow_run_state(context.flow_run.id, state, force=True)
+    raise Pause(f"waiting for {because} until {moment:%Y-%m-%d %H:%M} UTC", state=accepted.state)
 
 
 def run_logger(name: str) -> Logger:

@@ -1,23 +1,33 @@
 """Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
 
-from flows.agent_analytics.raw.otlp import load_lines
+from flows.agent_analytics.raw.otlp import LONGEST_LINE_BYTES, load_lines
 from flows.agent_analytics.raw.rows import (
+    consumed,
     ensure_schema,
+    landed,
+    last_ids,
     load_commits,
     load_copilot,
     read_before,
+    record_consumed,
     record_read,
     reject,
 )
-from flows.agent_analytics.raw.store import Store
+from flows.agent_analytics.raw.store import Store, is_damage
 
 __all__ = [
+    "LONGEST_LINE_BYTES",
     "Store",
+    "consumed",
     "ensure_schema",
+    "is_damage",
+    "landed",
+    "last_ids",
     "load_commits",
     "load_copilot",
     "load_lines",
     "read_before",
+    "record_consumed",
     "record_read",
     "reject",
 ]

@@ -3,246 +3,373 @@
 A line is one export request in OTLP's JSON, as a collector's file exporter writes it and as
 ``rules.canonical_line`` makes it of a body. Told the shape, DuckDB needs a third of the time its
 own guess of the shape takes.
+
+Points of one counter repeat its attributes. They stay text until it is known which are different,
+so that reading attributes, naming a developer and hashing cost once per counter and batch.
 """
 
 # ruff: noqa: S608  only constants of this file and quoted paths enter the SQL
+from collections.abc import Sequence
 from pathlib import Path
 
 import duckdb
 
-from flows.agent_analytics.records import LoadCounts
+from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
-MAXIMUM_LINE_BYTES = 67_108_864
+# DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
+ORDINARY_LINE_BYTES = 16 * 1024**2
+LONGEST_LINE_BYTES = 128 * 1024**2
 EXCERPT = 300
 NO_SESSION = "no-session:"
+NOW = "cast(now() at time zone 'UTC' as timestamp)"
 
 _ATTRIBUTES = (
     'STRUCT("key" VARCHAR, "value" STRUCT("stringValue" VARCHAR, "intValue" VARCHAR, '
     '"doubleValue" DOUBLE, "boolValue" BOOLEAN, "arrayValue" JSON, "kvlistValue" JSON))[]'
 )
+# The same, as the function that reads a list out of a text wants it told.
+_ATTRIBUTES_IN_TEXT = (
+    '[{"key":"VARCHAR","value":{"stringValue":"VARCHAR","intValue":"VARCHAR",'
+    '"doubleValue":"DOUBLE","boolValue":"BOOLEAN","arrayValue":"JSON","kvlistValue":"JSON"}}]'
+)
 _POINTS = (
-    f'STRUCT("attributes" {_ATTRIBUTES}, "startTimeUnixNano" VARCHAR, "timeUnixNano" VARCHAR, '
+    'STRUCT("attributes" JSON, "startTimeUnixNano" VARCHAR, "timeUnixNano" VARCHAR, '
     '"asDouble" DOUBLE, "asInt" VARCHAR, "flags" BIGINT)[]'
 )
-_RESOURCE = f'"resource" STRUCT("attributes" {_ATTRIBUTES})'
 _METRICS = (
-    f'STRUCT({_RESOURCE}, "scopeMetrics" STRUCT("metrics" STRUCT("name" VARCHAR, "unit" VARCHAR, '
+    'STRUCT("resource" STRUCT("attributes" JSON), '
+    '"scopeMetrics" STRUCT("scope" STRUCT("name" VARCHAR, "version" VARCHAR), '
+    '"metrics" STRUCT("name" VARCHAR, "unit" VARCHAR, '
     '"sum" STRUCT("aggregationTemporality" VARCHAR, "isMonotonic" BOOLEAN, '
     f'"dataPoints" {_POINTS}), "gauge" STRUCT("dataPoints" {_POINTS}), '
     '"histogram" JSON, "exponentialHistogram" JSON, "summary" JSON)[])[])[]'
 )
 _LOGS = (
-    f'STRUCT({_RESOURCE}, "scopeLogs" STRUCT("logRecords" STRUCT("timeUnixNano" VARCHAR, '
+    'STRUCT("resource" STRUCT("attributes" JSON), '
+    '"scopeLogs" STRUCT("logRecords" STRUCT("timeUnixNano" VARCHAR, '
     '"observedTimeUnixNano" VARCHAR, "severityText" VARCHAR, "eventName" VARCHAR, '
     f'"body" STRUCT("stringValue" VARCHAR), "attributes" {_ATTRIBUTES})[])[])[]'
 )
 
-# CTEs are materialized where DuckDB would otherwise compute the same map once per use of it.
-# The first of attributes with the same key counts; a number keeps being a number.
-MACROS = f"""
-create or replace temp macro otlp_map(attributes) as map_from_entries(list_transform(
-    case
-        when len(list_distinct(list_transform(coalesce(attributes, []), lambda b: b.key)))
-            = len(coalesce(attributes, [])) then coalesce(attributes, [])
-        else list_filter(attributes, lambda a, i: a.key is not null and list_position(
-            list_transform(attributes, lambda b: b.key), a.key) = i)
-    end,
-    lambda a: struct_pack(k := a.key, v := coalesce(
-        to_json(a.value.stringValue), to_json(try_cast(a.value.intValue as bigint)),
-        to_json(a.value.doubleValue), to_json(a.value.boolValue),
-        a.value.arrayValue, a.value.kvlistValue, 'null'::json))));
-create or replace temp macro otlp_text(point, resource, name) as
-    nullif(trim(coalesce(point[name] ->> '$', resource[name] ->> '$')), '');
+# Whether something is there: what is in it is not read.
+_ANY = 'STRUCT("-" BOOLEAN)[]'
+
+# Attributes become one JSON object, its keys in order: the same attributes are the same text. Of
+# attributes with the same key the first counts, a number keeps being a number.
+MACROS = (
+    r"""
+create or replace temp macro otlp_object(attributes) as cast('{' || array_to_string(list_sort(
+    list_transform(
+        case
+            when len(list_distinct(list_transform(attributes, lambda b: coalesce(b.key, ''))))
+                = len(attributes) then attributes
+            else list_filter(attributes, lambda a, i: list_position(
+                list_transform(attributes, lambda b: coalesce(b.key, '')), coalesce(a.key, '')) = i)
+        end,
+        lambda a: cast(to_json(coalesce(a.key, '')) as varchar) || ':' || coalesce(
+            cast(to_json(a.value.stringValue) as varchar),
+            cast(try_cast(a.value.intValue as bigint) as varchar),
+            cast(to_json(a.value.doubleValue) as varchar),
+            cast(a.value.boolValue as varchar),
+            cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar), 'null'))
+    ), ',') || '}' as json);
 create or replace temp macro otlp_time(nanos) as
     make_timestamp(nullif(try_cast(nanos as bigint), 0) // 1000);
-create or replace temp macro otlp_key(map) as array_to_string(list_sort(list_transform(
-    map_entries(map),
-    lambda e: e.key || chr(30) || coalesce(cast(e.value as varchar), ''))), chr(31));
-create or replace temp macro otlp_developer(point, resource) as coalesce(
-    otlp_text(point, resource, 'developer_id'), otlp_text(point, resource, 'x-developer-id'),
-    lower(otlp_text(point, resource, 'user.email')),
-    otlp_text(point, resource, 'user.account_uuid'),
-    otlp_text(point, resource, 'user.account_id'), otlp_text(point, resource, 'user.id'),
-    'unknown');
-create or replace temp macro otlp_session(point, resource, developer) as coalesce(
-    otlp_text(point, resource, 'session.id'), otlp_text(point, resource, 'session_id'),
-    '{NO_SESSION}' || developer);
-create or replace temp macro otlp_agent(point, resource, name) as
-    case coalesce(otlp_text(point, resource, 'agent_type'), nullif(split_part(name, '.', 1), ''),
-                  otlp_text(point, resource, 'service.name'), 'unknown')
+create or replace temp macro otlp_names(object) as list_transform(object ->> [
+    '$.developer_id', '$."x-developer-id"', '$."user.email"', '$."user.account_uuid"',
+    '$."user.account_id"', '$."user.id"', '$."session.id"', '$.session_id', '$.agent_type',
+    '$."service.name"', '$.model', '$."event.name"'], lambda name: nullif(trim(name), ''));
+create or replace temp macro otlp_named(point, resource, place) as
+    coalesce(point[place], resource[place]);
+create or replace temp macro otlp_developer(p, r) as coalesce(
+    otlp_named(p, r, 1), otlp_named(p, r, 2), lower(otlp_named(p, r, 3)), otlp_named(p, r, 4),
+    otlp_named(p, r, 5), otlp_named(p, r, 6), 'unknown');
+create or replace temp macro otlp_session(p, r) as coalesce(
+    otlp_named(p, r, 7), otlp_named(p, r, 8), '"""
+    + NO_SESSION
+    + r"""' || otlp_developer(p, r));
+create or replace temp macro otlp_agent(p, r, name) as
+    case coalesce(otlp_named(p, r, 9), nullif(split_part(name, '.', 1), ''),
+                  otlp_named(p, r, 10), 'unknown')
         when 'copilot' then 'github_copilot' when 'claude-code' then 'claude_code'
-        else coalesce(otlp_text(point, resource, 'agent_type'),
-                      nullif(split_part(name, '.', 1), ''),
-                      otlp_text(point, resource, 'service.name'), 'unknown') end;
+        else coalesce(otlp_named(p, r, 9), nullif(split_part(name, '.', 1), ''),
+                      otlp_named(p, r, 10), 'unknown') end;
 """
+)
 
-_METRIC_ROWS = """
-create or replace temp table new_metrics as
+_POINT_ROWS = """
+create or replace temp table new_points as
 with resources as (
     select unnest(resourceMetrics) as r from {lines}
-), scopes as materialized (
-    select
-        otlp_map(r.resource.attributes) as resource,
-        otlp_key(otlp_map(r.resource.attributes)) as resource_key,
-        unnest(r.scopeMetrics) as s
+), scopes as (
+    select coalesce(r.resource.attributes, '[]') as resource_text, unnest(r.scopeMetrics) as s
     from resources
 ), metrics as (
-    select resource, resource_key, unnest(s.metrics) as m from scopes
+    select
+        resource_text,
+        concat_ws(
+            chr(30), coalesce(s.scope.name, ''), coalesce(s.scope.version, '')
+        ) as scope,
+        unnest(s.metrics) as m
+    from scopes
 ), points as (
     select
-        resource, resource_key, m.name, m.unit,
+        resource_text, scope, coalesce(m.name, '') as metric_name, m.unit,
         m.sum is not null as is_sum, m.sum.isMonotonic as is_monotonic,
         m.sum.aggregationTemporality as temporality,
-        unnest(coalesce(m.sum.dataPoints, m.gauge.dataPoints)) as p
+        coalesce(m.histogram, m.exponentialHistogram, m.summary) is not null as is_unread,
+        unnest(coalesce(
+            m.sum.dataPoints, m.gauge.dataPoints, case when is_unread then [null] end
+        )) as p
     from metrics
-), mapped as materialized (
-    select *, otlp_map(p.attributes) as point from points
-), typed as materialized (
-    select
-        otlp_time(p.timeUnixNano) as "timestamp",
-        otlp_time(p.startTimeUnixNano) as start_timestamp,
-        otlp_developer(point, resource) as developer_id,
-        nullif(name, '') as metric_name,
-        coalesce(p.asDouble, try_cast(p.asInt as double)) as metric_value,
-        case
-            when not is_sum then 'gauge'
-            when temporality in ('2', 'AGGREGATION_TEMPORALITY_CUMULATIVE') then 'cumulative'
-            when temporality in ('1', 'AGGREGATION_TEMPORALITY_DELTA') then 'delta'
-        end as temporality,
-        coalesce(is_monotonic, false) as is_monotonic,
-        unit, name, point, resource,
-        coalesce(p.flags, 0) % 2 = 1 as has_no_value,
-        concat_ws(chr(29), name, otlp_key(point), resource_key) as series
-    from mapped
 )
 select
-    "timestamp", start_timestamp, developer_id, metric_name, metric_value, temporality,
-    is_monotonic, unit,
-    otlp_session(point, resource, developer_id) as session_id,
-    otlp_agent(point, resource, name) as agent_type,
-    otlp_text(point, resource, 'model') as model_name,
-    cast(point as json) as attributes,
-    cast(resource as json) as resource_attributes,
-    otlp_text(point, resource, 'user.email') as email,
-    otlp_text(point, resource, 'user.account_uuid') as account,
-    otlp_text(point, resource, 'user.id') as installation,
+    resource_text, scope, metric_name, coalesce(p.attributes, '[]') as point_text,
+    hash(resource_text, scope, metric_name, point_text) as texts_hash,
+    unit,
+    otlp_time(p.timeUnixNano) as "timestamp",
+    otlp_time(p.startTimeUnixNano) as start_timestamp,
+    coalesce(p.asDouble, try_cast(p.asInt as double)) as metric_value,
+    case
+        when not is_sum then 'gauge'
+        when temporality in ('2', 'AGGREGATION_TEMPORALITY_CUMULATIVE') then 'cumulative'
+        when temporality in ('1', 'AGGREGATION_TEMPORALITY_DELTA') then 'delta'
+    end as temporality,
+    coalesce(is_monotonic, false) as is_monotonic,
+    is_unread
+from points
+where coalesce(p.flags, 0) % 2 = 0
+"""
+
+_TEXTS_OF_A_COUNTER = "texts_hash, resource_text, scope, metric_name, point_text"
+_COUNTERS = f"""
+create or replace temp table new_counters as
+select distinct {_TEXTS_OF_A_COUNTER} from new_points
+"""
+
+# ``from_json`` makes NULL of what has another shape, so the shape is looked at apart from it.
+_TEXTS = f"""
+create or replace temp table new_texts as
+with texts as (
+    select point_text as text from new_counters
+    union
+    select resource_text from new_counters
+    union
+    select resource_text from new_records
+), objects as (
+    select
+        text,
+        json_type(text) = 'ARRAY' and coalesce(list_bool_and(list_transform(
+            from_json(text, '["JSON"]'),
+            lambda e: json_type(e) = 'OBJECT'
+                and coalesce(json_type(e, '$.key'), 'VARCHAR') = 'VARCHAR'
+                and coalesce(json_type(e, '$.value'), 'OBJECT') = 'OBJECT'
+                and (json_type(e, '$.value.doubleValue') is null
+                    or try_cast(e ->> '$.value.doubleValue' as double) is not null)
+                and (json_type(e, '$.value.boolValue') is null
+                    or json_type(e, '$.value.boolValue') = 'BOOLEAN')
+        )), true) as is_otlp,
+        otlp_object(from_json(text, '{_ATTRIBUTES_IN_TEXT}')) as object
+    from texts
+)
+select text, is_otlp, object, otlp_names(object) as names from objects
+"""
+
+_SERIES = """
+create or replace temp table new_series as
+select
+    row_number() over () as series_row,
+    texts.*,
+    concat_ws(
+        chr(29), metric_name, scope, cast(point.object as varchar), cast(resource.object as varchar)
+    ) as series,
+    md5(series) as series_hash,
     md5_number(series) as series_key,
+    otlp_developer(point.names, resource.names) as developer_id,
+    otlp_session(point.names, resource.names) as session_id,
+    otlp_agent(point.names, resource.names, metric_name) as agent_type,
+    otlp_named(point.names, resource.names, 11) as model_name,
+    point.object as attributes,
+    resource.object as resource_attributes,
+    otlp_named(point.names, resource.names, 3) as email,
+    otlp_named(point.names, resource.names, 4) as account,
+    otlp_named(point.names, resource.names, 6) as installation
+from new_counters as texts
+inner join new_texts as point on texts.point_text = point.text
+inner join new_texts as resource on texts.resource_text = resource.text
+"""
+
+# The text of a hash is hashed on: DuckDB writes a 128-bit number as text a hundred times slower.
+_METRIC_ROWS = """
+create or replace temp table new_metrics as
+select
+    points."timestamp", points.start_timestamp, points.metric_value, points.temporality,
+    points.is_monotonic, points.unit,
+    series.series_row,
+    series.series_key,
     md5_number(concat_ws(
-        chr(29), series, epoch_us("timestamp"), coalesce(epoch_us(start_timestamp), 0), metric_value
+        chr(29), series.series_hash, epoch_us(points."timestamp"),
+        coalesce(epoch_us(points.start_timestamp), 0), points.metric_value
     )) as point_key,
     case
-        when metric_name is null then 'a metric without a name'
-        when "timestamp" is null then 'a data point without a time'
-        when metric_value is null or not isfinite(metric_value) then 'a data point without a number'
-        when temporality is null then 'a sum that is neither delta nor cumulative'
+        when points.is_unread then 'a metric of a kind that is not read (histogram or summary)'
+        when points.metric_name = '' then 'a metric without a name'
+        when points."timestamp" is null then 'a data point without a time'
+        when points.metric_value is null or not isfinite(points.metric_value)
+            then 'a data point without a number'
+        when points.temporality is null then 'a sum that is neither delta nor cumulative'
     end as reason
-from typed
-where not has_no_value
+from new_points as points
+inner join new_series as series using ({texts})
 """
 
-_LOG_ROWS = """
-create or replace temp table new_logs as
+_RECORD_ROWS = """
+create or replace temp table new_records as
 with resources as (
-    select unnest(resourceLogs) as r from {lines}
-), scopes as materialized (
-    select otlp_map(r.resource.attributes) as resource, unnest(r.scopeLogs) as s from resources
-), records as (
-    select resource, unnest(s.logRecords) as l from scopes
-), mapped as materialized (
-    select *, otlp_map(l.attributes) as point from records
-), typed as materialized (
     select
-        coalesce(otlp_time(l.timeUnixNano), otlp_time(l.observedTimeUnixNano)) as "timestamp",
-        otlp_developer(point, resource) as developer_id,
-        upper(coalesce(nullif(l.severityText, ''), 'INFO')) as severity,
-        l.body.stringValue as body,
-        coalesce(
-            nullif(l.eventName, ''), otlp_text(point, resource, 'event.name'), l.body.stringValue
-        ) as event_name,
-        point, resource
-    from mapped
+        resourceMetrics is null and resourceLogs is null as is_neither,
+        unnest(case when is_neither then [null] else resourceLogs end) as r
+    from {lines}
+), scopes as (
+    select
+        is_neither,
+        coalesce(r.resource.attributes, '[]') as resource_text,
+        unnest(case when is_neither then [null] else r.scopeLogs end) as s
+    from resources
 )
 select
-    "timestamp", developer_id, severity, body,
-    regexp_replace(event_name, '^claude_code\\.', '') as event_name,
-    otlp_session(point, resource, developer_id) as session_id,
-    otlp_agent(point, resource, case when contains(coalesce(body, ''), '.') then body end)
-        as agent_type,
-    otlp_text(point, resource, 'model') as model_name,
-    cast(point as json) as attributes,
-    cast(resource as json) as resource_attributes,
-    otlp_text(point, resource, 'user.email') as email,
-    otlp_text(point, resource, 'user.account_uuid') as account,
-    otlp_text(point, resource, 'user.id') as installation,
-    md5_number(concat_ws(
-        chr(29), epoch_us("timestamp"), severity, body, event_name, otlp_key(point),
-        otlp_key(resource)
-    )) as log_key,
-    case when "timestamp" is null then 'an event without a time' end as reason
-from typed
+    is_neither, resource_text,
+    unnest(case when is_neither then [null] else s.logRecords end) as l
+from scopes
 """
 
-_UNREAD_KINDS = """
-with resources as (
-    select unnest(resourceMetrics) as r from {lines}
-), metrics as (
-    select unnest(s.metrics, recursive := false) as m
-    from (select unnest(r.scopeMetrics) as s from resources)
+_LOG_ROWS = r"""
+create or replace temp table new_logs as
+with objects as (
+    select
+        is_neither, resource_texts.object as resource, resource_texts.names as r, l,
+        otlp_object(coalesce(l.attributes, [])) as attributes
+    from new_records
+    inner join new_texts as resource_texts on resource_text = resource_texts.text
+), named as (
+    select
+        *, otlp_names(attributes) as p,
+        coalesce(otlp_time(l.timeUnixNano), otlp_time(l.observedTimeUnixNano)) as "timestamp",
+        upper(coalesce(nullif(l.severityText, ''), 'INFO')) as severity,
+        l.body.stringValue as body
+    from objects
+), events as (
+    select
+        *, coalesce(nullif(l.eventName, ''), otlp_named(p, r, 12), body) as event_name
+    from named
 )
-select distinct
-    'a metric of a kind that is not read (histogram or summary)' as reason, m.name as excerpt
-from metrics
-where m.histogram is not null or m.exponentialHistogram is not null or m.summary is not null
+select
+    "timestamp", severity, body,
+    regexp_replace(event_name, '^claude_code\.', '') as event_name,
+    otlp_developer(p, r) as developer_id,
+    otlp_session(p, r) as session_id,
+    otlp_agent(p, r, case when contains(coalesce(body, ''), '.') then body end) as agent_type,
+    otlp_named(p, r, 11) as model_name,
+    attributes,
+    resource as resource_attributes,
+    otlp_named(p, r, 3) as email,
+    otlp_named(p, r, 4) as account,
+    otlp_named(p, r, 6) as installation,
+    md5_number(concat_ws(
+        chr(29), epoch_us("timestamp"), severity, coalesce(body, ''), coalesce(event_name, ''),
+        cast(attributes as varchar), cast(resource as varchar)
+    )) as log_key,
+    case
+        when is_neither then 'a line of neither metrics nor logs'
+        when "timestamp" is null then 'an event without a time'
+    end as reason
+from events
 """
 
+_COUNTER_COLUMNS = (
+    "series_key, metric_name, developer_id, session_id, agent_type, model_name, attributes, "
+    "resource_attributes"
+)
+_POINT_COLUMNS = (
+    '"timestamp", metric_value, start_timestamp, temporality, is_monotonic, unit, series_key, '
+    "point_key"
+)
+_LOG_COLUMNS = (
+    "developer_id, severity, body, attributes, event_name, session_id, agent_type, model_name, "
+    "resource_attributes, log_key"
+)
 
-def read_lines(paths: list[Path]) -> str:
+
+def read_lines(paths: Sequence[Path], longest: int, **columns: str) -> str:
     """The table function that reads these files of lines, gzip by the name's ending."""
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
+    shape = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
-        f"read_json([{listed}], format = 'newline_delimited', "
-        f"columns = {{resourceMetrics: '{_METRICS}', resourceLogs: '{_LOGS}'}}, "
-        f"maximum_object_size = {MAXIMUM_LINE_BYTES})"
+        f"read_json([{listed}], format = 'newline_delimited', columns = {{{shape}}}, "
+        f"maximum_object_size = {longest})"
     )
 
 
-def load_lines(connection: duckdb.DuckDBPyConnection, paths: list[Path], source: str) -> LoadCounts:
+def load_lines(
+    connection: duckdb.DuckDBPyConnection,
+    paths: list[Path],
+    source: str,
+    longest: int = ORDINARY_LINE_BYTES,
+) -> LoadCounts:
     """Load files of OTLP lines into ``raw``, leaving out points and events that are there already.
 
-    The caller has begun a transaction. Rows a column of which makes no sense go to
-    ``raw.rejected``; a line that is not OTLP at all raises duckdb.Error.
+    The caller has begun a transaction. Points and events that make no sense go to ``raw.rejected``.
+
+    Args:
+        longest: bytes that a line may have.
+
+    Raises:
+        UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer.
     """
     connection.execute(MACROS)
-    connection.execute(f"create or replace temp table otlp_lines as from {read_lines(paths)}")
-    connection.execute(_METRIC_ROWS.format(lines="otlp_lines"))
-    connection.execute(_LOG_ROWS.format(lines="otlp_lines"))
+    metrics = read_lines(paths, longest, resourceMetrics=_METRICS)
+    logs = read_lines(paths, longest, resourceMetrics=_ANY, resourceLogs=_LOGS)
+    connection.execute(_POINT_ROWS.format(lines=metrics))
+    connection.execute(_RECORD_ROWS.format(lines=logs))
+    connection.execute(_COUNTERS)
+    connection.execute(_TEXTS)
+    _check_texts(connection, source)
+    connection.execute(_SERIES)
+    connection.execute(_METRIC_ROWS.format(texts=_texts_to_join(connection)))
+    connection.execute("drop table new_points; drop table new_counters")
+    connection.execute(_LOG_ROWS)
+    connection.execute("drop table new_records; drop table new_texts")
     rejected = _reject(connection, source)
-    connection.execute("drop table otlp_lines")
-    counts = _insert(connection, "metrics", "point_key", METRIC_COLUMNS)
-    counts += _insert(connection, "logs", "log_key", LOG_COLUMNS)
+    counts = _insert_metrics(connection) + _insert_logs(connection)
+    connection.execute("drop table new_metrics; drop table new_series; drop table new_logs")
     return counts + LoadCounts(rejected=rejected)
 
 
-METRIC_COLUMNS = (
-    '"timestamp", developer_id, metric_name, metric_value, attributes, start_timestamp, '
-    "temporality, is_monotonic, unit, session_id, agent_type, model_name, resource_attributes, "
-    "series_key, point_key"
-)
-LOG_COLUMNS = (
-    '"timestamp", developer_id, severity, body, attributes, event_name, session_id, agent_type, '
-    "model_name, resource_attributes, log_key"
-)
+def _texts_to_join(connection: duckdb.DuckDBPyConnection) -> str:
+    """The hash of the texts; with the texts, which is slow, if two different ones share a hash."""
+    row = connection.execute(
+        "select count(*) = count(distinct texts_hash) from new_counters"
+    ).fetchone()
+    return "texts_hash" if row == (True,) else _TEXTS_OF_A_COUNTER
+
+
+def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
+    bad = connection.execute("select text from new_texts where not is_otlp limit 1").fetchone()
+    if bad:
+        raise UnreadableTelemetryError(
+            f"Reading {source}",
+            f"attributes that are not a list of key and value: {bad[0][:EXCERPT]}",
+            "Check what wrote it",
+        )
 
 
 def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     aside = (
         f"select reason, left(concat_ws(' ', metric_name, attributes), {EXCERPT}) as excerpt "
-        "from new_metrics where reason is not null union all "
+        "from new_metrics inner join new_series using (series_row) "
+        "where reason is not null union all "
         f"select reason, left(concat_ws(' ', event_name, attributes), {EXCERPT}) "
-        "from new_logs where reason is not null union all "
-        f"select * from ({_UNREAD_KINDS.format(lines='otlp_lines')}) union all "
-        "select 'a line of neither metrics nor logs', '' from otlp_lines "
-        "where resourceMetrics is null and resourceLogs is null"
+        "from new_logs where reason is not null"
     )
     rows = connection.execute(
         "insert or ignore into raw.rejected "
@@ -250,34 +377,81 @@ def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
         "group by reason, excerpt",
         [source],
     ).fetchall()
-    connection.execute("delete from new_metrics where reason is not null")
-    connection.execute("delete from new_logs where reason is not null")
     return int(rows[0][0])
 
 
-NOW = "cast(now() at time zone 'UTC' as timestamp)"
+def _insert_metrics(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
+    seen, new = _keep_new(connection, "new_metrics", "raw.otel_points", "point_key")
+    connection.execute(
+        f"""
+        insert into raw.otel_counters ({_COUNTER_COLUMNS}, created_at)
+        select distinct on (series_key) {_COUNTER_COLUMNS}, {NOW}
+        from new_series
+        where
+            series_row in (select series_row from new_metrics where reason is null)
+            and series_key not in (select series_key from raw.otel_counters)
+        """
+    )
+    connection.execute(
+        f"""
+        insert into raw.otel_points ({_POINT_COLUMNS}, created_at)
+        select {_POINT_COLUMNS}, {NOW}
+        from new_metrics
+        where rowid in (select kept_row from kept)
+        """
+    )
+    _add_identities(connection, "new_series")
+    return LoadCounts(rows_new=new, rows_repeated=seen - new)
 
 
-def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, columns: str) -> LoadCounts:
-    """The rows whose key is new, once each. Keys are compared apart from the wide rows."""
-    seen = connection.execute(f"select count(*) from new_{kind}").fetchall()[0][0]
+def _insert_logs(connection: duckdb.DuckDBPyConnection) -> LoadCounts:
+    seen, new = _keep_new(connection, "new_logs", "raw.otel_logs", "log_key")
+    connection.execute(
+        f"""
+        insert into raw.otel_logs ("timestamp", {_LOG_COLUMNS}, created_at)
+        select "timestamp", {_LOG_COLUMNS}, {NOW}
+        from new_logs
+        where rowid in (select kept_row from kept)
+        """
+    )
+    _add_identities(connection, "new_logs")
+    return LoadCounts(rows_new=new, rows_repeated=seen - new)
+
+
+def _keep_new(
+    connection: duckdb.DuckDBPyConnection, rows: str, table: str, key: str
+) -> tuple[int, int]:
+    """Note in ``kept`` the rows whose key is new, once each; rows that make sense, rows kept.
+
+    A key holds the row's time: only rows of the times that came can have it already.
+    """
     connection.execute(
         f"""
         create or replace temp table kept as
         with first_copies as (
-            select {key}, min(rowid) as kept_row from new_{kind} group by {key}
+            select {key}, min(rowid) as kept_row from {rows}
+            where reason is null
+            group by {key}
         ),
-        known as (
-            select distinct t.{key} from raw.otel_{kind} as t
-            semi join first_copies on t.{key} = first_copies.{key}
+        times as (
+            select min("timestamp") as first_time, max("timestamp") as last_time from {rows}
         )
-        select kept_row from first_copies anti join known using ({key})
+        select kept_row
+        from first_copies
+        anti join (
+            select {key} from {table}
+            where "timestamp" between (select first_time from times)
+                and (select last_time from times)
+        ) as known using ({key})
         """
     )
-    connection.execute(
-        f"insert into raw.otel_{kind} ({columns}, created_at) "
-        f"select {columns}, {NOW} from new_{kind} where rowid in (select kept_row from kept)"
-    )
+    row = connection.execute(
+        f"select count(*), (select count(*) from kept) from {rows} where reason is null"
+    ).fetchall()[0]
+    return int(row[0]), int(row[1])
+
+
+def _add_identities(connection: duckdb.DuckDBPyConnection, rows: str) -> None:
     connection.execute(
         f"""
         insert or ignore into raw.developer_identities
@@ -285,11 +459,8 @@ def _insert(connection: duckdb.DuckDBPyConnection, kind: str, key: str, columns:
         from (
             select distinct
                 developer_id, unnest([lower(email), account, installation]) as identity
-            from new_{kind}
+            from {rows}
         )
         where identity is not null
         """
     )
-    new = connection.execute("select count(*) from kept").fetchall()[0][0]
-    connection.execute(f"drop table new_{kind}; drop table kept")
-    return LoadCounts(rows_new=int(new), rows_repeated=int(seen) - int(new))

@@ -2,15 +2,17 @@
 
 # ruff: noqa: S608  only constants of this file enter the SQL
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
+from datetime import UTC
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import duckdb
 
 from flows.agent_analytics.raw.otlp import NOW
-from flows.agent_analytics.records import Commit, CopilotDay, LoadCounts, Rejected
+from flows.agent_analytics.records import Commit, CopilotDay, Landed, LoadCounts, Rejected
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 ROWS_AT_A_TIME = 10_000
@@ -30,6 +32,7 @@ _COMMIT = json.dumps(
         "agent_type": "VARCHAR",
         "developer_id": "VARCHAR",
         "project_id": "VARCHAR",
+        "co_authors": "VARCHAR",
     }
 )
 _COPILOT = json.dumps(
@@ -63,7 +66,7 @@ def load_commits(
         insert into raw.git_commits (
             commit_hash, commit_message, author_name, author_email, commit_timestamp,
             files_changed, lines_added, lines_deleted, agent_assisted, agent_session_id,
-            agent_type, developer_id, project_id, created_at
+            agent_type, developer_id, project_id, co_authors, created_at
         )
         select distinct on (commit_hash) *, {NOW} from incoming
         on conflict (commit_hash) do update set
@@ -74,7 +77,8 @@ def load_commits(
             agent_session_id = coalesce(agent_session_id, excluded.agent_session_id),
             agent_type = coalesce(agent_type, excluded.agent_type),
             developer_id = coalesce(developer_id, excluded.developer_id),
-            project_id = coalesce(project_id, excluded.project_id)
+            project_id = coalesce(project_id, excluded.project_id),
+            co_authors = coalesce(co_authors, excluded.co_authors)
         """,
         "select count(*) from raw.git_commits",
     )
@@ -171,3 +175,50 @@ def record_read(
         f"insert or replace into raw.ingested_files values (?, ?, ?, ?, {NOW})",
         [str(path), bytes_read, start_hash, modified_ns],
     )
+
+
+def consumed(connection: duckdb.DuckDBPyConnection, source: str) -> dict[str, Any] | None:
+    """The position in the inbox up to which everything is loaded, as its JSON."""
+    row = connection.execute(
+        "select position from raw.inbox_position where source = ?", [source]
+    ).fetchone()
+    return dict(json.loads(row[0])) if row else None
+
+
+def record_consumed(
+    connection: duckdb.DuckDBPyConnection, source: str, position: dict[str, Any]
+) -> None:
+    """In the transaction of the rows that came from there: each delivery counts exactly once."""
+    connection.execute(
+        f"insert or replace into raw.inbox_position values (?, ?, {NOW})",
+        [source, json.dumps(position)],
+    )
+
+
+LANDING: Mapping[str, tuple[str, str]] = {
+    "otel_metrics": ("raw.otel_points", '"timestamp"'),
+    "otel_logs": ("raw.otel_logs", '"timestamp"'),
+    "git_commits": ("raw.git_commits", "commit_timestamp"),
+    "copilot_metrics": ("raw.copilot_metrics", '"date"'),
+}
+
+
+def last_ids(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """The newest row of each table that events tell of; ids only grow."""
+    return {
+        table: connection.execute(f"select coalesce(max(id), 0) from {rows}").fetchall()[0][0]
+        for table, (rows, _) in LANDING.items()
+    }
+
+
+def landed(connection: duckdb.DuckDBPyConnection, before: Mapping[str, int]) -> tuple[Landed, ...]:
+    """The tables that have rows newer than ``before``."""
+    found = []
+    for table, (rows, moment) in LANDING.items():
+        count, last, newest = connection.execute(
+            f"select count(*), max(id), max(cast({moment} as timestamp)) from {rows} where id > ?",
+            [before[table]],
+        ).fetchall()[0]
+        if count:
+            found.append(Landed(table, f"to row {last}", count, newest.replace(tzinfo=UTC)))
+    return tuple(found)

@@ -5,28 +5,56 @@ create sequence if not exists raw.otel_logs_id;
 create sequence if not exists raw.git_commits_id;
 create sequence if not exists raw.copilot_metrics_id;
 
--- One row per data point. point_key is the same for a resend of the same point, series_key for all
--- points of one counter. Times are UTC. Uniqueness of point_key is kept by the loader: an index of
--- ten million keys would cost more than the rows.
-create table if not exists raw.otel_metrics (
+-- One row per counter (or gauge): what all of its points have in common, kept once.
+create table if not exists raw.otel_counters (
+    series_key uhugeint not null,
+    metric_name varchar not null,
+    developer_id varchar not null,
+    session_id varchar not null,
+    agent_type varchar not null,
+    model_name varchar,
+    attributes json not null,
+    resource_attributes json not null,
+    created_at timestamp not null
+);
+
+-- One row per data point. point_key is the same for a resend of the same point. Times are UTC.
+-- Uniqueness of the keys is kept by the loader: an index of ten million would cost more than the
+-- rows.
+create table if not exists raw.otel_points (
     id bigint not null default nextval('raw.otel_metrics_id'),
     "timestamp" timestamp not null,
-    developer_id varchar not null,
-    metric_name varchar not null,
     metric_value double not null,
-    attributes json not null,
-    created_at timestamp not null,
     start_timestamp timestamp,
     temporality varchar not null,
     is_monotonic boolean not null,
     unit varchar,
-    session_id varchar not null,
-    agent_type varchar not null,
-    model_name varchar,
-    resource_attributes json not null,
     series_key uhugeint not null,
-    point_key uhugeint not null
+    point_key uhugeint not null,
+    created_at timestamp not null
 );
+
+create view if not exists raw.otel_metrics as
+select
+    points.id,
+    points."timestamp",
+    counters.developer_id,
+    counters.metric_name,
+    points.metric_value,
+    counters.attributes,
+    points.created_at,
+    points.start_timestamp,
+    points.temporality,
+    points.is_monotonic,
+    points.unit,
+    counters.session_id,
+    counters.agent_type,
+    counters.model_name,
+    counters.resource_attributes,
+    points.series_key,
+    points.point_key
+from raw.otel_points as points
+inner join raw.otel_counters as counters on points.series_key = counters.series_key;
 
 -- One row per event.
 create table if not exists raw.otel_logs (
@@ -68,6 +96,7 @@ create table if not exists raw.git_commits (
     agent_type varchar,
     developer_id varchar,
     project_id varchar,
+    co_authors varchar,
     created_at timestamp not null
 );
 
@@ -100,5 +129,12 @@ create table if not exists raw.ingested_files (
     bytes_read bigint not null,
     start_hash varchar not null,
     modified_ns bigint not null,
+    created_at timestamp not null
+);
+
+-- How far the webhook inbox was consumed; written in the transaction of the rows that came from it.
+create table if not exists raw.inbox_position (
+    source varchar primary key,
+    "position" json not null,
     created_at timestamp not null
 );

@@ -8,6 +8,7 @@ only reads opens the published copy, which is replaced in one step after a good 
 import fcntl
 import json
 import os
+import re
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -23,6 +24,18 @@ from flows.agent_analytics.records import StoreBusyError, StoreDamagedError
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 15.0
 MARTS = "mart"
+# An error of another kind can hold these words too, as words of the input.
+DAMAGES = (
+    duckdb.IOException,
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.SerializationException,
+)
+DAMAGED = frozenset({"IO", "FATAL", "INTERNAL", "SERIALIZATION"})
+DAMAGE = re.compile(
+    "corrupt|checksum|serialization error|not a valid duckdb|database has been invalidated",
+    re.IGNORECASE,
+)
 
 Say = Callable[[str], None]
 
@@ -74,8 +87,18 @@ class Store:
         connection.execute(f"set threads = {int(self.threads)}")
         connection.execute("set memory_limit = ?", [self.memory])
         connection.execute("set preserve_insertion_order = false")
-        connection.execute("set temp_directory = ?", [str(self.path.parent / "spill")])
         return connection
+
+    @contextmanager
+    def scratch(self) -> Iterator[Path]:
+        """A folder for files of one load, on the same disk; what a killed load left is gone."""
+        folder = self.path.with_name(f"{self.path.name}.scratch")
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir(parents=True)
+        try:
+            yield folder
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
 
     @contextmanager
     def locked(self, purpose: str, timeout_seconds: float, say: Say) -> Iterator[None]:
@@ -200,6 +223,25 @@ def _copy_in_one_step(source: Path, target: Path) -> None:
     with unfinished.open("rb") as written:
         os.fsync(written.fileno())
     unfinished.replace(target)
+    folder = os.open(target.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def is_damage(message: str, kind: type[Exception] | None = None) -> bool:
+    """Whether DuckDB says that the file, not the statement, is at fault.
+
+    Args:
+        kind: of the error; None where only dbt's words for it are left, which name it.
+    """
+    if kind is None:
+        named = re.search(r"\b(\w+) Error:", message)
+        is_kind = named is not None and named[1].upper() in DAMAGED
+    else:
+        is_kind = issubclass(kind, DAMAGES)
+    return is_kind and DAMAGE.search(message) is not None
 
 
 def _damaged(path: Path, error: duckdb.Error) -> StoreDamagedError:

@@ -1,7 +1,8 @@
 """The flows of Quality Compass. Deployments name them here."""
 
+from flows.quality_compass.flow.checklist import check_production
 from flows.quality_compass.flow.metrics import query_metrics
-from flows.quality_compass.flow.operations import check_production, maintain, roll_back
+from flows.quality_compass.flow.operations import maintain, roll_back
 from flows.quality_compass.flow.runs import RunsRequest, disagreements, refresh
 
 __all__ = [

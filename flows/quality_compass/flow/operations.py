@@ -1,16 +1,12 @@
-"""Flows for who runs Quality Compass: weekly maintenance, rollback of a mart, release checklist."""
+"""Flows for who runs Quality Compass: weekly maintenance, rollback of a mart."""
 
 import json
-import time
-from collections.abc import Callable
-from typing import NamedTuple
 
 import psycopg
 from prefect import flow, get_run_logger, task
 
-from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
-from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
@@ -24,20 +20,6 @@ LARGE_TABLES = (
     "stg_statistical_methods",
     "stg_anomalies",
 )
-SSL_MODES = ("require", "verify-ca", "verify-full")
-
-
-class ChecklistError(PermanentError):
-    """Items of the production checklist failed."""
-
-
-class Item(NamedTuple):
-    """One line of the checklist."""
-
-    item: str
-    is_passed: bool
-    seen: str
-    seconds: float
 
 
 @flow(name="quality-compass-maintenance")
@@ -137,89 +119,3 @@ def _describe(mart: str, revision: str, comparison: rollback.Comparison, kept: s
             lines += ["", f"{title}: {', '.join(names)}"]
     lines += ["", f"Swapped; the replaced mart is in {kept}." if kept else "Nothing was swapped."]
     return "\n".join(lines)
-
-
-@flow(name="quality-compass-checklist")
-def check_production(settings: QualityCompassSettings = QualityCompassSettings()) -> None:
-    """Go through the production checklist, every item whatever the others gave, and report each.
-
-    Leaves the table artifact `quality-compass-checklist`; fails when an item does.
-
-    Args:
-        settings: Where the marts are.
-    """
-    environment = dbt_postgres_env(settings.database_block)
-    production = DbtOptions(target="prod")
-
-    def seeds() -> str:
-        outcome = build_dbt(SLUG, environment, production, command="seed")
-        return f"{len(outcome.nodes)} seeds loaded"
-
-    def full_build() -> str:
-        options = DbtOptions(target="prod", full_refresh=True)
-        outcome = build_dbt(SLUG, environment, options)
-        return f"{outcome.models_built} models built, {outcome.tests_passed} tests passed"
-
-    def freshness() -> str:
-        outcome = run_dbt_freshness(SLUG, environment, production)
-        return f"{len(outcome.nodes)} sources looked at, {outcome.warnings} warnings"
-
-    def documentation() -> str:
-        build_dbt(SLUG, environment, production, command="docs generate")
-        return "generated"
-
-    def ssl() -> str:
-        return require_ssl(settings.database_block, environment["DBT_POSTGRES_SSLMODE"])
-
-    items = [
-        _check("SSL is required and used", ssl),
-        _check("seeds load on prod", seeds),
-        _check("full refresh builds and every test passes on prod", full_build),
-        _check("sources are fresh", freshness),
-        _check("documentation is generated on prod", documentation),
-    ]
-    api = current_flow_run()
-    if api is not None:
-        rows = [
-            {
-                "item": each.item,
-                "result": "pass" if each.is_passed else "fail",
-                "seen": each.seen,
-                "seconds": round(each.seconds, 1),
-            }
-            for each in items
-        ]
-        api.create_table("quality-compass-checklist", rows, "Production checklist")
-    if failed := [each for each in items if not each.is_passed]:
-        listed = "\n".join(f"- {each.item}: {each.seen}" for each in failed)
-        raise ChecklistError(
-            "going through the production checklist",
-            f"{len(failed)} of {len(items)} items failed:\n{listed}",
-            "Mend these before deploying",
-        )
-
-
-def require_ssl(database_block: str, mode: str) -> str:
-    """What the connection uses. Raises PermanentError unless it is encrypted and has to be."""
-    attempted = "checking that SSL is required"
-    if mode not in SSL_MODES:
-        raise PermanentError(
-            attempted, f"sslmode is {mode}", "Register the block with ?sslmode=require in its URL"
-        )
-    with psycopg.connect(postgres_url(database_block)) as connection:
-        row = connection.execute(
-            "select version from pg_stat_ssl where pid = pg_backend_pid() and ssl"
-        ).fetchone()
-    if row is None:
-        raise PermanentError(attempted, "the connection is not encrypted", "Turn SSL on")
-    return f"sslmode {mode}, {row[0]}"
-
-
-def _check(item: str, action: Callable[[], str]) -> Item:
-    began = time.monotonic()
-    try:
-        seen, is_passed = action(), True
-    except (PlatformError, psycopg.Error) as error:
-        seen, is_passed = str(error), False
-    get_run_logger().info("%s: %s (%s)", "pass" if is_passed else "FAIL", item, seen)
-    return Item(item, is_passed, seen[:1000], time.monotonic() - began)

@@ -11,8 +11,19 @@ from prefect import flow, get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
-from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
+from flows._shared.orchestration.credentials import (
+    block_document,
+    dbt_postgres_env,
+    postgres_url,
+    secret_value,
+)
+from flows._shared.orchestration.dbt import (
+    DbtFreshnessError,
+    DbtOptions,
+    build_dbt,
+    run_dbt_freshness,
+)
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -30,7 +41,7 @@ from flows.quality_compass.rules.audit import (
     NodeAudit,
     check_classification,
 )
-from flows.quality_compass.rules.reading import UnusableLineError, observe, parse
+from flows.quality_compass.rules.reading import UnusableLineError, observe, parse, run_time
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
@@ -54,7 +65,7 @@ class RunsRequest(BaseModel):
         (),
         description=(
             "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
-            "None: sample runs, if `sample_facilities` asks for them."
+            "None: the `addresses` of the settings, else sample runs if `sample_facilities` is set."
         ),
     )
     run_id: str | None = Field(
@@ -83,10 +94,10 @@ def prepare(database_block: str) -> None:
 
 @task(name="find runs", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
 def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Run]:
-    addresses = request.addresses or (str(make_sample(settings)),)
-    options = storage_options(settings)
+    addresses = request.addresses or settings.addresses or (str(make_sample(settings)),)
+    storage = open_storage(settings)
     return source.merge(
-        [source.find_runs(each, options, run_id=request.run_id) for each in addresses]
+        [source.find_runs(each, storage, run_id=request.run_id) for each in addresses]
     )
 
 
@@ -97,13 +108,13 @@ def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Ru
     retry_condition_fn=retry_transient,
 )
 def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
-    options = storage_options(settings)
+    storage = open_storage(settings)
     started = time.monotonic()
     with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
         counts = raw.load_run(
             connection,
             run,
-            lambda file: source.FileReader(file, options, settings.max_line_bytes),
+            lambda file: source.FileReader(file, storage, settings.max_line_bytes),
         )
     get_run_logger().info(
         "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
@@ -117,15 +128,33 @@ def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
     return counts
 
 
+@task(
+    task_run_name="tell-{counts.run_id}",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def tell_landed(counts: LoadCounts) -> None:
+    """One event for each raw table in which a load wrote rows."""
+    for table, rows in counts.rows_by_table.items():
+        emit_landed(
+            SLUG,
+            table=table,
+            batch=f"{counts.run_id} of {counts.changed_at.isoformat()}",
+            rows=rows,
+            max_timestamp=run_time(counts.run_id),
+        )
+
+
 @task(task_run_name="verify-{run.run_id}")
 def verify_run(run: Run, settings: QualityCompassSettings) -> int:
     """Recompute a run; returns how many of its claims do not agree."""
-    options = storage_options(settings)
+    storage = open_storage(settings)
     with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
         found = raw.record_disagreements(
             connection,
             run.run_id,
-            disagreements(run, settings, options),
+            disagreements(run, settings, storage),
             settings.max_disagreements,
         )
     get_run_logger().info("%s: %s claims do not agree with their recomputation", run.run_id, found)
@@ -133,12 +162,12 @@ def verify_run(run: Run, settings: QualityCompassSettings) -> int:
 
 
 def disagreements(
-    run: Run, settings: QualityCompassSettings, options: Mapping[str, Any] | None = None
+    run: Run, settings: QualityCompassSettings, storage: source.Storage
 ) -> Iterator[Disagreement]:
     """Every claim of a run's files that its own data does not give. Lines that cannot be read are
     left out: the load has quarantined them."""
     for file in run.files:
-        reader = source.FileReader(file, options, settings.max_line_bytes)
+        reader = source.FileReader(file, storage, settings.max_line_bytes)
         if file.kind is Kind.NODE:
             yield from _node_disagreements(file, reader, settings)
         elif file.kind is Kind.CLASSIFICATION:
@@ -213,15 +242,43 @@ def make_sample(settings: QualityCompassSettings) -> Path:
     return folder
 
 
-def storage_options(settings: QualityCompassSettings) -> dict[str, Any] | None:
-    if settings.storage_block is None:
-        return None
-    options = json.loads(secret_value(settings.storage_block))
-    if not isinstance(options, dict):
+def open_storage(settings: QualityCompassSettings) -> source.Storage:
+    """Storage with the credentials of the blocks that the settings name.
+
+    Raises:
+        PermanentError: a block is missing or does not hold what it should.
+    """
+    options = _bucket_options(settings.storage_block) if settings.storage_block else None
+    account = _service_account(settings.gcp_block) if settings.gcp_block else None
+    return source.Storage(options, account)
+
+
+def _service_account(block_name: str) -> Mapping[str, Any]:
+    # Importing prefect-gcp for what is a document takes seconds.
+    key = block_document(block_name, "gcp-credentials").get("service_account_info")
+    if not isinstance(key, Mapping) or not key:
         raise PermanentError(
-            f"reading the block {settings.storage_block}",
-            "it does not hold a JSON object",
-            'Store the fsspec options as JSON, such as {"token": "..."}',
+            f"reading the block {block_name}",
+            "it holds no service account key",
+            "Save the JSON key of a service account as a GcpCredentials block of that name",
+        )
+    return key
+
+
+def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
+    try:
+        options = json.loads(secret_value(block_name))
+    except json.JSONDecodeError:
+        options = None
+    if (
+        not isinstance(options, dict)
+        or not options.keys() <= {"s3", "gs"}
+        or not all(isinstance(each, dict) for each in options.values())
+    ):
+        raise PermanentError(
+            f"reading the block {block_name}",
+            "it does not hold a JSON object of options by s3 and gs",
+            'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
         )
     return options
 
@@ -246,24 +303,32 @@ def refresh(
 ) -> None:
     """Load insight-graph runs, build the marts and say which signals are new, worse or better.
 
+    Fails after all of it when a source is older than its freshness allows; generated sample runs
+    may be of any age.
+
     Args:
-        runs: Which runs to load, and whether to audit them. Default: generated sample runs.
+        runs: Which runs to load, and whether to audit them. Default: all that are new at the
+            `addresses` of the settings.
         settings: Where to read from and write to, and the constants of the audit.
         dbt: Which models to build, and how.
     """
     started = time.monotonic()
     progress = Progress(SLUG)
+    is_sample = not (runs.addresses or settings.addresses)
     prepare(settings.database_block)
     found = find_runs(runs, settings)
     counts: list[LoadCounts] = []
     for run in found:
         progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
-        counts.append(load_run(run, settings))
+        loaded = load_run(run, settings)
+        counts.append(loaded)
+        if loaded.rows:
+            tell_landed(loaded)
     progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
     disagreed = _verify(found, runs, settings, progress)
     environment = dbt_postgres_env(settings.database_block)
-    freshness = run_dbt_freshness(SLUG, environment, DbtOptions(target=dbt.target))
     outcome = build_dbt(SLUG, environment, dbt, progress=progress)
+    stale, warnings = _judge_freshness(environment, dbt)
     publish_signals(settings)
     publish_summary(
         SLUG,
@@ -271,13 +336,15 @@ def refresh(
             rows_loaded=sum(each.rows for each in counts),
             models_built=outcome.models_built,
             tests_passed=outcome.tests_passed,
-            warnings=outcome.warnings + freshness.warnings,
-            failures=outcome.failures,
+            warnings=outcome.warnings + warnings,
+            failures=outcome.failures + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=tuple(_notes(runs, counts, disagreed)),
+            notes=tuple(_notes(is_sample, counts, disagreed, stale)),
         ),
     )
+    if stale is not None and not is_sample:
+        raise stale
     total = sum(disagreed.values())
     if total and runs.fail_on_disagreement:
         raise DisagreementError(
@@ -285,6 +352,20 @@ def refresh(
             f"{total} claims do not agree with their recomputation",
             "See public.raw_disagreements; everything was loaded and built",
         )
+
+
+def _judge_freshness(
+    environment: Mapping[str, str], dbt: DbtOptions
+) -> tuple[DbtFreshnessError | None, int]:
+    """What is wrong with the age of the sources, if it is an error, and the number of warnings.
+
+    After the build: what has arrived is in the marts even when something else did not arrive.
+    """
+    try:
+        outcome = run_dbt_freshness(SLUG, environment, DbtOptions(target=dbt.target))
+    except DbtFreshnessError as error:
+        return error, error.outcome.warnings if error.outcome else 0
+    return None, outcome.warnings
 
 
 def _verify(
@@ -304,10 +385,15 @@ def _verify(
 
 
 def _notes(
-    request: RunsRequest, counts: Sequence[LoadCounts], disagreed: Mapping[str, int]
+    is_sample: bool,
+    counts: Sequence[LoadCounts],
+    disagreed: Mapping[str, int],
+    stale: DbtFreshnessError | None,
 ) -> Iterator[str]:
-    if not request.addresses:
+    if is_sample:
         yield "No runs were given: these are generated sample runs"
+    if stale is not None:
+        yield f"Sources are stale: {stale.seen}"
     for each in counts:
         if each.quarantined:
             yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"

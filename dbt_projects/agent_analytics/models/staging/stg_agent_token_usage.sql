@@ -200,7 +200,7 @@ final as (
         min(used_at) as first_used_at,
         max(used_at) as last_used_at,
         -- Up to where this build has read, the same in every row of it.
-        (select max(m.id) from {{ source('raw', 'otel_metrics') }} as m) as last_metric_id,
+        (select max(p.id) from {{ source('raw', 'otel_points') }} as p) as last_metric_id,
         (select max(l.id) from {{ source('raw', 'otel_logs') }} as l) as last_log_id
     from usage
     group by session_id, cast(used_at as date), agent_type, model_name, usage_source

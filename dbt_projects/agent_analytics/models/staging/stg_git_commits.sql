@@ -21,12 +21,19 @@ final as (
         developer_id,
         project_id,
         created_at,
+        co_authors,
         case
-            when regexp_matches(commit_message, '(?im)^co-authored-by:.*(claude|@anthropic\.com)')
+            when
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*@anthropic\.com')
+                or regexp_matches(co_authors, '(?i)@anthropic\.com')
                 then 'claude_code'
-            when regexp_matches(commit_message, '(?im)^co-authored-by:.*copilot')
+            when
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*copilot')
+                or regexp_matches(co_authors, '(?i)copilot')
                 then 'github_copilot'
-            when regexp_matches(commit_message, '(?im)^co-authored-by:.*cursor')
+            when
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*@cursor\.com')
+                or regexp_matches(co_authors, '(?i)@cursor\.com')
                 then 'cursor'
         end as trailer_agent_type
     from source

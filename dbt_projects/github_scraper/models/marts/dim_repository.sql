@@ -4,6 +4,12 @@ with repositories as (
 
 ),
 
+metadata as (
+
+    select * from {{ ref('stg_repository_metadata') }}
+
+),
+
 metrics as (
 
     select * from {{ ref('int_repository_metrics') }}
@@ -20,6 +26,14 @@ final as (
         repositories.repo_name,
         repositories.state,
         repositories.is_empty,
+        repositories.missing_since,
+        metadata.stars,
+        metadata.forks,
+        metadata.licence,
+        metadata.primary_language,
+        metadata.topics,
+        metadata.is_archived,
+        metadata.is_fork,
         metrics.first_commit_date,
         metrics.last_commit_date,
         repositories.last_attempt_at,
@@ -27,6 +41,7 @@ final as (
         repositories.created_at
     from repositories
     inner join metrics on repositories.repository_id = metrics.repository_id
+    left join metadata on repositories.repository_id = metadata.repository_id
 
 )
 

@@ -20,10 +20,14 @@ final as (
         nullif(split_part(lower(email), '@', 2), '') as email_domain,
         profile_url,
         coalesce(lower(email) like '%@users.noreply.github.com', false) as is_noreply,
-        {{ is_bot('username', 'email', 'display_name') }} as is_bot,
+        (
+            coalesce(account_type = 'Bot', false)
+            or {{ is_bot('username', 'email', 'display_name') }}
+        ) as is_bot,
         created_at,
         updated_at
     from source
+    where merged_into is null
 
 )
 

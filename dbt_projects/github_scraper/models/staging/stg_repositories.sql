@@ -26,6 +26,7 @@ final as (
         state,
         error_message,
         is_empty,
+        missing_since,
         last_attempt_at,
         last_processed_at,
         created_at,

@@ -11,26 +11,37 @@
             {'columns': ['event_id'], 'unique': true},
             {'columns': ['created_date']},
             {'columns': ['built_at']},
+            {'columns': ['last_feedback_at']},
+            {'columns': ['transaction_updated_at']},
         ],
-        post_hook="delete from {{ this }} where is_deleted and built_at < {{ built_at() }}",
+        pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_vanished_suggestions() }}"],
     )
 }}
+-- depends_on: {{ ref('int_source_days') }}
 
 with
 
 {%- if is_incremental() %}
+{%- set days = changed_days() %}
 
 touched as (
 
     select event_id
     from {{ ref('stg_suggestion_events') }}
-    where created_at >= {{ newest_seen('created_at') }}
+    where {{ is_within_days('created_at', days['suggestion_events']) }}
 
     union distinct
 
     select event_id
     from {{ ref('stg_suggestion_feedback') }}
-    where created_at >= {{ newest_seen('last_feedback_at') }}
+    where {{ is_within_days('created_at', days['suggestion_feedback']) }}
+
+    union distinct
+
+    -- A reaction of that day may be gone.
+    select event_id
+    from {{ this }}
+    where {{ overlaps_days('first_feedback_at', 'last_feedback_at', days['suggestion_feedback']) }}
 
     union distinct
 
@@ -38,13 +49,14 @@ touched as (
     from {{ ref('stg_transactions') }} as transactions
     inner join {{ ref('stg_suggestion_events') }} as events
         on transactions.txn_id = events.txn_id
-    where transactions.updated_at >= {{ newest_seen('transaction_updated_at') }}
+    where {{ is_within_days('transactions.updated_at', days['transactions']) }}
 
     union distinct
 
+    -- A transaction of that day may be gone.
     select event_id
-    from {{ ref('stg_suggestion_events') }}
-    where created_date in ({{ days_with_another_count() }})
+    from {{ this }}
+    where {{ is_within_days('transaction_updated_at', days['transactions']) }}
 
 ),
 
@@ -110,6 +122,7 @@ verdicts as (
         sum(case when action = 'accept' then 1 else 0 end) as accept_rows,
         sum(case when action = 'reject' then 1 else 0 end) as reject_rows,
         sum(case when action = 'undo' then 1 else 0 end) as undo_rows,
+        min(created_at) as first_feedback_at,
         max(created_at) as last_feedback_at
     from ranked_feedback
     group by event_id
@@ -167,55 +180,14 @@ final as (
         {{ whole('coalesce(verdicts.accept_rows, 0)') }} as accept_rows,
         {{ whole('coalesce(verdicts.reject_rows, 0)') }} as reject_rows,
         {{ whole('coalesce(verdicts.undo_rows, 0)') }} as undo_rows,
+        verdicts.first_feedback_at,
         verdicts.last_feedback_at,
         transactions.updated_at as transaction_updated_at,
-        false as is_deleted,
         {{ built_at() }} as built_at
     from parsed_events
     left join verdicts on parsed_events.event_id = verdicts.event_id
     left join transactions on parsed_events.txn_id = transactions.txn_id
 
 )
-{%- if is_incremental() %},
-
--- Events that are gone from the source. The next build drops these rows: until then they tell the
--- daily models which days have changed.
-tombstones as (
-
-    select
-        existing.event_id,
-        existing.txn_id,
-        existing.created_at,
-        existing.created_date,
-        existing.mode,
-        existing.model_id,
-        existing.engine,
-        existing.tenant_key,
-        existing.candidate_count,
-        existing.top_label,
-        existing.top_confidence,
-        existing.confidence_bucket,
-        existing.verdict,
-        existing.feedback_rows,
-        existing.accept_rows,
-        existing.reject_rows,
-        existing.undo_rows,
-        existing.last_feedback_at,
-        existing.transaction_updated_at,
-        true as is_deleted,
-        {{ built_at() }} as built_at
-    from {{ this }} as existing
-    left join events on existing.event_id = events.event_id
-    where
-        existing.created_date in ({{ days_with_another_count() }})
-        and not existing.is_deleted
-        and events.event_id is null
-
-)
-{%- endif %}
 
 select * from final
-{%- if is_incremental() %}
-union all
-select * from tombstones
-{%- endif %}

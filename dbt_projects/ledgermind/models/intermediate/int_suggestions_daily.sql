@@ -11,16 +11,17 @@
         post_hook="delete from {{ this }} where events = 0",
     )
 }}
+-- depends_on: {{ ref('int_source_days') }}
+
+{%- set days = affected_days() if is_incremental() else [] %}
 
 with suggestions as (
 
     select *
     from {{ ref('int_suggestions') }}
-    where
-        not is_deleted
-        {%- if is_incremental() %}
-        and created_date in ({{ days_rebuilt_since() }})
-        {%- endif %}
+    {%- if is_incremental() %}
+    where {{ is_one_of_days('created_date', days) }}
+    {%- endif %}
 
 ),
 
@@ -79,7 +80,7 @@ final as (
     left join counted
         on existing.day_mode_model_bucket = counted.day_mode_model_bucket
     where
-        existing.created_date in ({{ days_rebuilt_since() }})
+        {{ is_one_of_days('existing.created_date', days) }}
         and counted.day_mode_model_bucket is null
     {%- endif %}
 

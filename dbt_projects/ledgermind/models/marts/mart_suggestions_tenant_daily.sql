@@ -11,16 +11,17 @@
         post_hook="delete from {{ this }} where events = 0",
     )
 }}
+-- depends_on: {{ ref('int_source_days') }}
+
+{%- set days = affected_days() if is_incremental() else [] %}
 
 with suggestions as (
 
     select *
     from {{ ref('int_suggestions') }}
-    where
-        not is_deleted
-        {%- if is_incremental() %}
-        and created_date in ({{ days_rebuilt_since() }})
-        {%- endif %}
+    {%- if is_incremental() %}
+    where {{ is_one_of_days('created_date', days) }}
+    {%- endif %}
 
 ),
 
@@ -30,6 +31,7 @@ counted as (
         created_date,
         tenant_key,
         count(*) as events,
+        count(distinct txn_id) as transactions,
         sum(candidate_count) as candidates,
         sum(case when verdict = 'accept' then 1 else 0 end) as accepts,
         sum(case when verdict = 'reject' then 1 else 0 end) as rejects,
@@ -46,6 +48,7 @@ final as (
         created_date,
         tenant_key,
         {{ whole('events') }} as events,
+        {{ whole('transactions') }} as transactions,
         {{ whole('candidates') }} as candidates,
         {{ whole('accepts') }} as accepts,
         {{ whole('rejects') }} as rejects,
@@ -63,6 +66,7 @@ final as (
         existing.created_date,
         existing.tenant_key,
         {{ whole('0') }} as events,
+        {{ whole('0') }} as transactions,
         {{ whole('0') }} as candidates,
         {{ whole('0') }} as accepts,
         {{ whole('0') }} as rejects,
@@ -75,7 +79,7 @@ final as (
             existing.created_date = counted.created_date
             and existing.tenant_key = counted.tenant_key
     where
-        existing.created_date in ({{ days_rebuilt_since() }})
+        {{ is_one_of_days('existing.created_date', days) }}
         and counted.tenant_key is null
     {%- endif %}
 

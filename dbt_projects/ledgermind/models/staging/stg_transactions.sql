@@ -20,7 +20,9 @@ renamed as (
             when user_id is not null then concat('user:', {{ text('user_id') }})
             else 'unknown'
         end as tenant_key,
-        {{ utc('updated_at', columns) }} as updated_at
+        coalesce(
+            {{ utc('updated_at', columns) }}, {{ utc('created_at', columns) }}
+        ) as updated_at
     from source
 
 )

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
-        post_hook="{{ analyze_table() }}",
+        post_hook="{{ analyze_table(['run_id', 'statistical_method_id']) }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
-        post_hook="{{ analyze_table() }}",
+        post_hook="{{ analyze_table(['run_id', 'entity_result_id']) }}",
         indexes=[{'columns': ['run_id']}, {'columns': ['entity_result_id']}],
     )
 }}
@@ -17,7 +17,9 @@ with temporal_nodes as (
         canonical_node_id,
         min(related_node_id) as temporal_node_id
     from {{ ref('stg_node_edges') }}
-    where direction = 'child' and edge_type = 'trends_to'
+    where
+        direction = 'child' and edge_type = 'trends_to'
+        and {{ in_changed_runs('run_id') }}
     group by run_id, canonical_node_id
 
 ),
@@ -49,6 +51,7 @@ trends as (
             ) order by period_month
         ) as peer_percentile_trends
     from {{ ref('stg_percentile_trends') }}
+    where {{ in_changed_runs('run_id') }}
     group by run_id, canonical_node_id
 
 ),

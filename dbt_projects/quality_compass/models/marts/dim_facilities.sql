@@ -1,3 +1,5 @@
+{{ config(post_hook="{{ analyze_table() }}") }}
+
 with runs as (
 
     select * from {{ ref('stg_runs') }}
@@ -10,30 +12,9 @@ reference as (
 
 ),
 
-seen as (
-
-    select
-        facility_id,
-        run_id,
-        canonical_node_id,
-        system_name,
-        service_line,
-        encounters
-    from {{ ref('stg_entity_results') }}
-    where facility_id is not null
-
-),
-
 per_run as (
 
-    select
-        facility_id,
-        run_id,
-        max(encounters) as encounters,
-        min(system_name) as system_name,
-        min(service_line) as service_line
-    from seen
-    group by facility_id, run_id
+    select * from {{ ref('int_facility_runs') }}
 
 ),
 
@@ -49,7 +30,7 @@ facilities as (
             array_agg(per_run.service_line order by per_run.run_id desc)
             filter (where per_run.service_line is not null)
         )[1] as service_line,
-        max(per_run.encounters) as max_encounters,
+        max(per_run.max_encounters) as max_encounters,
         min(runs.run_at) as first_seen_at,
         max(runs.run_at) as last_seen_at,
         count(*) as runs_seen

@@ -1,3 +1,5 @@
+{{ config(post_hook="{{ analyze_table() }}") }}
+
 with catalog as (
 
     select * from {{ ref('metric_catalog') }}
@@ -6,11 +8,7 @@ with catalog as (
 
 metrics as (
 
-    select metric_id from {{ ref('stg_nodes') }}
-    union distinct
-    select metric_id from {{ ref('stg_classifications') }}
-    union distinct
-    select metric_id from {{ ref('stg_contributions') }}
+    select metric_id from {{ ref('int_metric_runs') }}
     union distinct
     select metric_id from catalog
 
@@ -45,7 +43,6 @@ final as (
         catalog.metric_id is not null as is_in_catalog
     from metrics
     left join catalog on metrics.metric_id = catalog.metric_id
-    where metrics.metric_id is not null
 
 )
 

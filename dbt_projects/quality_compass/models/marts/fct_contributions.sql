@@ -4,6 +4,10 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table([
+            'run_id', 'metric_id', 'parent_node_id', 'parent_facility_id', 'child_service_line',
+            'contribution_direction', 'detected_date',
+        ]) }}",
         indexes=[
             {'columns': ['run_id']},
             {'columns': ['parent_facility_id', 'metric_id']},

@@ -4,6 +4,10 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table([
+            'run_id', 'canonical_node_id', 'metric_id', 'group_hash', 'facility_id', 'domain',
+            'severity', 'signal_type', 'detected_date',
+        ]) }}",
         indexes=[
             {'columns': ['run_id']},
             {'columns': ['facility_id', 'metric_id']},
@@ -71,6 +75,7 @@ benchmarks as (
         max(global_metric_mean) filter (where method = 'simple_zscore') as simple_mean,
         max(global_metric_mean) as any_mean
     from {{ ref('stg_global_statistics') }}
+    where {{ in_changed_runs('run_id') }}
     group by run_id, canonical_node_id, facet_hash
 
 ),

@@ -4,7 +4,9 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
-        post_hook="{{ analyze_table() }}",
+        post_hook="{{ analyze_table(
+            ['run_id', 'canonical_node_id', 'metric_id', 'entity_hash']
+        ) }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}

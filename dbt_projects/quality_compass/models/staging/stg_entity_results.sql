@@ -4,7 +4,9 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
-        post_hook="{{ analyze_table() }}",
+        post_hook="{{ analyze_table(
+            ['run_id', 'canonical_node_id', 'metric_id', 'entity_hash', 'entity_result_id']
+        ) }}",
         indexes=[
             {'columns': ['run_id', 'canonical_node_id', 'entity_hash']},
             {'columns': ['entity_result_id']},
@@ -102,7 +104,7 @@ final as (
             (
                 array_agg(
                     {{ json_number("point.value -> 'value'") }}
-                    order by point.value ->> 'period' desc
+                    order by {{ month_of("point.value ->> 'period'") }} desc
                 )
                 filter (where {{ json_number("point.value -> 'value'") }} is not null)
             )[1] as latest_value,

@@ -1,18 +1,36 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='append',
+        on_schema_change='fail',
+        pre_hook="{{ forget_changed_runs() }}",
+        post_hook="{{ analyze_table(['run_id', 'canonical_node_id']) }}",
+        indexes=[{'columns': ['run_id', 'canonical_node_id']}],
+    )
+}}
 
-with newest as (
+with runs as (
 
-    select distinct on (run_id, row_key) *
-    from {{ source('raw', 'raw_node_results') }}
-    order by run_id asc, row_key asc, file_path desc, line_number desc
+    select * from {{ ref('stg_runs') }}
+    where {{ in_changed_runs('run_id') }}
+
+),
+
+newest as (
+
+    select distinct on (raw.run_id, raw.row_key) raw.*
+    from {{ source('raw', 'raw_node_results') }} as raw
+    where {{ in_changed_runs('raw.run_id') }}
+    order by raw.run_id asc, raw.row_key asc, raw.file_path desc, raw.line_number desc
 
 ),
 
 final as (
 
     select
-        {{ surrogate_key(['newest.run_id', 'content.canonical_node_id']) }} as node_run_id,
-        newest.run_id,
+        {{ surrogate_key(['runs.run_id', 'content.canonical_node_id']) }} as node_run_id,
+        runs.run_id,
+        runs.run_version,
         content.canonical_node_id,
         content.metric_id,
         content.dataset_path,
@@ -30,6 +48,7 @@ final as (
         cast({{ json_number('content.entity_results_count') }} as integer) as entity_results_count,
         cast(newest.json_data as jsonb) as raw_json
     from newest
+    inner join runs on newest.run_id = runs.run_id
     cross join
         lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
             canonical_node_id text,

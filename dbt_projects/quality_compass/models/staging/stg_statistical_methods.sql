@@ -4,7 +4,9 @@
         incremental_strategy='append',
         on_schema_change='fail',
         pre_hook="{{ forget_changed_runs() }}",
-        post_hook="{{ analyze_table() }}",
+        post_hook="{{ analyze_table(
+            ['run_id', 'entity_result_id', 'statistical_method_id', 'method']
+        ) }}",
         indexes=[{'columns': ['run_id']}, {'columns': ['entity_result_id']}],
     )
 }}

@@ -1,0 +1,126 @@
+"""Whether a registered block can be used: each is tried the way it is going to be used."""
+
+import smtplib
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs, unquote, urlsplit
+
+import httpx
+import psycopg
+from prefect.blocks.core import Block
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
+
+from blocks import CATALOGUE, BlockNeed, Kind
+from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.orchestration import postgres_url, secret_value
+from flows._shared.orchestration.credentials import MissingBlockError
+
+TIMEOUT_SECONDS = 10
+MAIL_PORTS = {"mailto": 25, "mailtos": 587}
+
+
+@dataclass(frozen=True)
+class Check:
+    """The outcome for one block; what was seen holds no secret."""
+
+    name: str
+    seen: str
+    is_good: bool
+
+    def __str__(self) -> str:
+        return f"{'ok' if self.is_good else 'FAILED'} {self.name}: {self.seen}"
+
+
+def check(slugs: Iterable[str]) -> Iterator[Check]:
+    """Try each registered block of some domains; an optional one that is not there is left out."""
+    for slug in slugs:
+        for need in CATALOGUE[slug]:
+            try:
+                yield Check(need.name, TRIALS[need.kind](need), is_good=True)
+            except MissingBlockError as error:
+                if need.is_required:
+                    yield Check(need.name, error.seen, is_good=False)
+            except PlatformError as error:
+                yield Check(need.name, error.seen, is_good=False)
+
+
+def _postgres(need: BlockNeed) -> str:
+    try:
+        with psycopg.connect(postgres_url(need.name), connect_timeout=TIMEOUT_SECONDS) as server:
+            server.execute("select 1")
+            return f"connected as {server.info.user} to {server.info.dbname}"
+    except psycopg.OperationalError as error:
+        # libpq names host, user and database, never the password.
+        raise _unusable(need, str(error).strip()) from None
+
+
+def _secret(need: BlockNeed) -> str:
+    return f"holds {len(secret_value(need.name))} characters"
+
+
+def _service_account(need: BlockNeed) -> str:
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+    from prefect_gcp import GcpCredentials
+
+    block = _loaded(GcpCredentials, need)
+    try:
+        credentials = block.get_credentials_from_service_account()
+        credentials.refresh(Request())
+    except GoogleAuthError as error:
+        raise _unusable(need, f"no token: {type(error).__name__}") from None
+    return f"was given a token as {credentials.service_account_email}"
+
+
+def _webhook(need: BlockNeed) -> str:
+    block = _loaded(CustomWebhookNotificationBlock, need)
+    try:
+        # A POST would be an alert.
+        answer = httpx.head(block.secrets.get_secret_value()["address"], timeout=TIMEOUT_SECONDS)
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
+        raise _unusable(need, type(error).__name__) from None
+    if answer.is_server_error:
+        raise _unusable(need, f"it answered {answer.status_code}")
+    return "its server answers"
+
+
+def _mail(need: BlockNeed) -> str:
+    address = urlsplit(_loaded(SlackWebhook, need).url.get_secret_value())
+    options = parse_qs(address.query)
+    host = options.get("smtp", [address.hostname or ""])[0]
+    has_tls = options.get("mode") == ["ssl"]
+    port = address.port or (465 if has_tls else MAIL_PORTS[address.scheme])
+    connect: Callable[..., smtplib.SMTP] = smtplib.SMTP_SSL if has_tls else smtplib.SMTP
+    try:
+        with connect(host, port, timeout=TIMEOUT_SECONDS) as server:
+            if address.scheme == "mailtos" and not has_tls:
+                server.starttls()
+            if address.username and address.password:
+                server.login(unquote(address.username), unquote(address.password))
+            server.noop()
+    except (OSError, smtplib.SMTPException) as error:
+        raise _unusable(need, f"{host}:{port}: {type(error).__name__}") from None
+    return f"{host}:{port} takes mail"
+
+
+TRIALS: Mapping[Kind, Callable[[BlockNeed], str]] = {
+    Kind.POSTGRES: _postgres,
+    Kind.SECRET: _secret,
+    Kind.GCP: _service_account,
+    Kind.WEBHOOK: _webhook,
+    Kind.EMAIL: _mail,
+}
+
+
+def _loaded(block: type[Block], need: BlockNeed) -> Any:
+    try:
+        return block.load(need.name)
+    except ValueError:
+        raise MissingBlockError(
+            f"loading the block {need.name}", "there is no such block", "Register it"
+        ) from None
+
+
+def _unusable(need: BlockNeed, seen: str) -> PermanentError:
+    return PermanentError(f"trying the block {need.name}", seen, "Register it again")

@@ -1,0 +1,1 @@
+"""Bringing a Prefect server in line with the files of this project: see ``python -m``."""

@@ -1,0 +1,134 @@
+"""What ``prefect.yaml`` and ``deployments/automations`` say, with the environment filled in."""
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import yaml
+from prefect import Flow
+from prefect.events import AutomationCore, DeploymentTriggerTypes
+from prefect.exceptions import MissingFlowError, ScriptError
+from prefect.flows import load_flow_from_entrypoint
+from prefect.utilities.callables import parameter_schema
+from prefect.utilities.templating import apply_values
+from pydantic import TypeAdapter
+
+from deployments.local.paths import PROJECT_ROOT
+from flows._shared.errors import PermanentError
+
+PREFECT_YAML = PROJECT_ROOT / "prefect.yaml"
+AUTOMATIONS = PROJECT_ROOT / "deployments" / "automations"
+TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
+
+
+@dataclass(frozen=True)
+class Declared:
+    """One deployment as the file declares it.
+
+    Args:
+        config: its entry; placeholders for environment variables are filled in.
+    """
+
+    config: Mapping[str, Any]
+
+    @property
+    def name(self) -> str:
+        return str(self.config["name"])
+
+    @property
+    def full_name(self) -> str:
+        """``<flow>/<deployment>``."""
+        return f"{self.flow.name}/{self.name}"
+
+    @cached_property
+    def flow(self) -> "Flow[Any, Any]":
+        """The flow of the entrypoint.
+
+        Raises:
+            PermanentError: there is none at the entrypoint.
+        """
+        entrypoint = str(self.config["entrypoint"])
+        try:
+            return load_flow_from_entrypoint(entrypoint)
+        except (ImportError, AttributeError, MissingFlowError, ScriptError, ValueError) as error:
+            raise PermanentError(
+                f"importing {entrypoint} for the deployment {self.name}",
+                f"{type(error).__name__}: {error}",
+                "Correct the entrypoint: a module path that ends in the name of a flow",
+            ) from error
+
+    @property
+    def body(self) -> dict[str, Any]:
+        """What ``POST /deployments/`` takes, without the id of the flow."""
+        config, limit = self.config, self.config.get("concurrency_limit")
+        options = dict(limit) if isinstance(limit, Mapping) else {"limit": limit}
+        number = options.pop("limit", None)
+        pool = config["work_pool"]
+        return {
+            "name": self.name,
+            "entrypoint": config["entrypoint"],
+            "description": config.get("description") or self.flow.description,
+            "version": config.get("version") or self.flow.version,
+            "tags": list(config.get("tags") or []),
+            "parameters": dict(config.get("parameters") or {}),
+            "enforce_parameter_schema": config.get("enforce_parameter_schema", True),
+            "parameter_openapi_schema": parameter_schema(self.flow).model_dump(
+                mode="json", exclude_unset=True
+            ),
+            "paused": bool(config.get("paused", False)),
+            "concurrency_limit": number,
+            "concurrency_options": options or None,
+            "work_pool_name": pool["name"],
+            "work_queue_name": pool.get("work_queue_name") or "default",
+            "job_variables": dict(pool.get("job_variables") or {}),
+            "pull_steps": [],
+            "schedules": [_schedule(each) for each in config.get("schedules") or []],
+        }
+
+    def automations(self, deployment_id: object) -> Iterator[AutomationCore]:
+        """The automations of its triggers, once the server has given the deployment an id."""
+        for number, each in enumerate(self.config.get("triggers") or [], start=1):
+            name = f"{self.name}__automation_{number}"
+            trigger = TRIGGER.validate_python({"name": name, **each})
+            trigger.set_deployment_id(deployment_id)  # type: ignore[arg-type]
+            yield trigger.as_automation()
+
+
+def declared(path: Path = PREFECT_YAML) -> list[Declared]:
+    """The deployments of the file, for the environment of this process."""
+    entries = read_yaml(path)["deployments"]
+    return [Declared(apply_values(each, os.environ, remove_notset=False)) for each in entries]
+
+
+def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping[str, Any]]]:
+    """Every automation of the folder with its file; a file holds one or a list of them."""
+    for path in sorted(folder.glob("*.yaml")):
+        content = read_yaml(path)
+        for each in content if isinstance(content, list) else [content]:
+            yield path, each
+
+
+def read_yaml(path: Path) -> Any:
+    """The content of a file. Raises PermanentError, with the line, if it is not YAML."""
+    try:
+        return yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise PermanentError(f"reading {path}", str(error), "Correct the line it names") from error
+
+
+def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
+    kinds = {
+        "cron": ("cron", "timezone", "day_or"),
+        "interval": ("interval", "timezone", "anchor_date"),
+        "rrule": ("rrule", "timezone"),
+    }
+    kind = next(kind for kind in kinds if kind in config)
+    return {
+        "slug": config.get("slug"),
+        "active": str(config.get("active", True)).lower() == "true",
+        "parameters": dict(config.get("parameters") or {}),
+        "schedule": {name: config[name] for name in kinds[kind] if name in config},
+    }

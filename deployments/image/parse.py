@@ -1,0 +1,62 @@
+"""Parse dbt projects for the image: ``python -m deployments.image.parse PROJECTS_DIR PARSED_DIR``.
+
+Installs the packages of every project and parses it for its default target and for each target of
+its profile, into ``PARSED_DIR/<project>/<target>``. A run starts from there: see
+``flows._shared.orchestration.dbt_parsed``.
+"""
+
+import os
+import shutil
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import yaml
+from dbt.cli.main import dbtRunner
+
+from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS
+
+DEFAULT = "default"
+
+
+def main(arguments: Sequence[str]) -> int:
+    projects, parsed = (Path(argument).resolve() for argument in arguments)
+    os.environ.update(PLACEHOLDERS)
+    for description in sorted(projects.glob("*/dbt_project.yml")):
+        project = description.parent
+        if not (project / "profiles.yml").exists():
+            continue
+        for target in [None, *_targets(project)]:
+            parse(project, target, parsed / project.name / (target or DEFAULT))
+            sys.stdout.write(f"parsed {project.name} for {target or 'its default target'}\n")
+    return 0
+
+
+def parse(project: Path, target: str | None, kept: Path) -> None:
+    """Install the packages of a project, parse it for a target and keep what dbt needs of it."""
+    with TemporaryDirectory() as folder:
+        common = ["--project-dir", str(project), "--profiles-dir", str(project), "--quiet"]
+        common += ["--no-send-anonymous-usage-stats", "--no-version-check"]
+        common += ["--log-path", folder]
+        _run(["deps", *common])
+        chosen = ["--target", target] if target else []
+        _run(["parse", *common, *chosen, "--target-path", folder])
+        kept.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(Path(folder, PARTIAL_PARSE), kept / PARTIAL_PARSE)
+
+
+def _run(arguments: list[str]) -> None:
+    result = dbtRunner().invoke(arguments)
+    if not result.success:
+        raise SystemExit(f"dbt {' '.join(arguments)} failed: {result.exception}")
+
+
+def _targets(project: Path) -> list[str]:
+    profiles = yaml.safe_load((project / "profiles.yml").read_text())
+    name = yaml.safe_load((project / "dbt_project.yml").read_text())["profile"]
+    return list(profiles[name]["outputs"])
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

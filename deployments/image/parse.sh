@@ -1,0 +1,8 @@
+#!/bin/sh
+# parse.sh VENV APP: dbt packages installed and every project parsed, so that a pod begins warm.
+set -eu
+venv=$1
+app=$2
+cd "$app"
+PYTHONPATH=$app DO_NOT_TRACK=1 PYTHONHASHSEED=0 \
+    "$venv/bin/python" -m deployments.image.parse "$app/dbt_projects" "$app/parsed"

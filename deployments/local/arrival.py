@@ -1,0 +1,95 @@
+"""One delivery, posted as its sender would, followed until a mart shows it."""
+
+import hashlib
+import hmac
+import json
+import os
+import time
+import uuid
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import psycopg
+
+from deployments.local.domains import Domain, is_own_database
+from deployments.local.processes import wait_until
+from deployments.local.runtime import Runtime, Say, receiver_of
+from flows._shared.errors import PermanentError, TransientError
+
+SLUG = "scout"
+SECRETS = "WEBHOOKS_SCOUT_SECRETS"
+PATIENCE_SECONDS = 300.0
+CATEGORY = "Webhook deliveries"
+IN_MART = """
+select coalesce(sum(transaction_count), 0)
+from gold.gold_monthly_summary
+where category = %s
+"""
+
+
+def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> None:
+    """Post a transaction and a request to refresh, and say after how long gold shows it.
+
+    Nothing is posted where Scout was not run, or has a database or secrets of the user's own.
+
+    Raises:
+        PermanentError: the receiver refused.
+        TransientError: the row is not in the mart in time.
+    """
+    receiver = receiver_of(runtime)
+    is_run = SLUG in {domain.slug for domain in domains}
+    is_ours = is_run and not is_own_database(SLUG) and SECRETS not in os.environ
+    url = receiver.url() if receiver else None
+    if not is_ours or receiver is None or url is None:
+        return
+    secret = receiver.secrets()[SECRETS]
+    before = _in_mart(runtime.databases[SLUG])
+    began = time.monotonic()
+    _post(url, "scout-transactions", secret, _transaction())
+    _post(url, "scout-refresh", secret, {"layer": "all"})
+    say(f"Posted a signed transaction to {url}/webhook/scout-transactions; gold is to show it")
+    if not wait_until(
+        lambda: _in_mart(runtime.databases[SLUG]) > before, PATIENCE_SECONDS, pause=0.5
+    ):
+        raise TransientError(
+            "following a delivery into gold.gold_monthly_summary",
+            f"it is not there after {PATIENCE_SECONDS:.0f} s",
+            "Look at the runs of scout-on-demand in the UI, and at .local/run/webhooks.log",
+        )
+    say(f"From the POST to the row in the mart: {time.monotonic() - began:.1f} s")
+
+
+def _transaction() -> dict[str, Any]:
+    return {
+        "transaction_id": f"webhook-{uuid.uuid4()}",
+        "date": datetime.now(UTC).date().isoformat(),
+        "amount": "149.50",
+        "currency": "PHP",
+        "category": CATEGORY,
+        "vendor_id": "V-0001",
+        "vendor_name": "A sender of webhooks",
+        "tax_code": "VAT-12",
+        "tax_amount": "16.02",
+        "description": "Posted by make run",
+    }
+
+
+def _post(url: str, name: str, secret: str, document: dict[str, Any]) -> None:
+    body = json.dumps(document).encode()
+    signature = hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+    headers = {"Content-Type": "application/json", "X-Signature-256": f"sha256={signature}"}
+    answer = httpx.post(f"{url}/webhook/{name}", content=body, headers=headers, timeout=30)
+    if answer.status_code != httpx.codes.ACCEPTED:
+        raise PermanentError(
+            f"posting to {url}/webhook/{name}",
+            f"the receiver answered {answer.status_code}: {answer.text}",
+            "Look into .local/run/webhooks.log",
+        )
+
+
+def _in_mart(database: str) -> int:
+    with psycopg.connect(database) as connection:
+        row = connection.execute(IN_MART, (CATEGORY,)).fetchone()
+    assert row is not None
+    return int(row[0])

@@ -1,0 +1,89 @@
+"""The webhook receiver of this machine, with secrets of its own."""
+
+import json
+import secrets
+import sys
+from collections.abc import Mapping
+
+import httpx
+
+from blocks import CATALOGUE, Kind
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import BackgroundProcess, free_ports, write_private
+
+SLUG = "webhooks"
+FIRST_PORT = 8090
+START_SECONDS = 120.0
+
+
+class WebhookReceiver(BackgroundProcess):
+    """The local receiver: started if absent, shared if running against the same server.
+
+    Args:
+        paths: where its record, log and secrets are kept.
+        first_port: ports are tried upwards from here; the one used last is tried before.
+    """
+
+    def __init__(self, paths: LocalPaths, *, first_port: int = FIRST_PORT) -> None:
+        super().__init__(paths.run, "webhooks", "the webhook receiver")
+        self._secrets = paths.run / "webhooks-secrets.json"
+        self._first_port = first_port
+
+    def start(self, environment: Mapping[str, str]) -> str:
+        """Start the receiver unless it runs; returns its address once it is ready.
+
+        Its blocks must be registered: see ``secrets``.
+
+        Args:
+            environment: names the Prefect server, whose blocks it reads.
+
+        Raises:
+            PermanentError: it ended while starting; the message carries the end of its log.
+            TransientError: it is not ready within two minutes.
+        """
+        fingerprint = environment["PREFECT_API_URL"]
+        with self.locked():
+            record = self.running()
+            if record is None or record.fingerprint != fingerprint:
+                self.end()
+                port = next(free_ports(self._first_port, self.last_port))
+                command = [sys.executable, "-m", "flows.webhooks", "serve", "--port", str(port)]
+                record = self.launch(
+                    command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint
+                )
+            address = _address(record.port)
+            if not self.wait(record, lambda: _is_ready(address), START_SECONDS):
+                raise self.died("Correct what it names, then try again")
+            return address
+
+    def url(self) -> str | None:
+        """The address of the running receiver, None if it does not run."""
+        record = self.running()
+        return _address(record.port) if record else None
+
+    def secrets(self) -> dict[str, str]:
+        """A secret for each source by environment variable; made once, kept readable by us only."""
+        names = [
+            need.variable
+            for need in CATALOGUE[SLUG]
+            if need.kind is Kind.SECRET and need.variable.endswith("_SECRETS")
+        ]
+        try:
+            known = dict(json.loads(self._secrets.read_text()))
+        except FileNotFoundError:
+            known = {}
+        kept = {name: known.get(name) or secrets.token_hex(32) for name in names}
+        if kept != known:
+            write_private(self._secrets, json.dumps(kept))
+        return kept
+
+
+def _address(port: int) -> str:
+    return f"http://127.0.0.1:{port}"
+
+
+def _is_ready(address: str) -> bool:
+    try:
+        return httpx.get(f"{address}/readyz", timeout=2.0).is_success
+    except httpx.HTTPError:
+        return False

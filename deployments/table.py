@@ -1,0 +1,64 @@
+"""The table of deployments in ``docs/deployments.md``: print it, or write it there anew."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from deployments.apply.files import Declared, declared
+from deployments.local.paths import PROJECT_ROOT
+
+PAGE = PROJECT_ROOT / "docs" / "deployments.md"
+BEGIN, END = "<!-- deployments -->\n", "<!-- end of deployments -->\n"
+
+
+def table() -> str:
+    """A row for each deployment: what it does, its schedules, and the events that start it."""
+    head = ["| Deployment | What it does | Schedule | Started by |", "|---|---|---|---|"]
+    return "\n".join([*head, *(_row(each) for each in declared())]) + "\n"
+
+
+def page(text: str) -> str:
+    """The page with the table of today."""
+    before, _, rest = text.partition(BEGIN)
+    _, _, after = rest.partition(END)
+    return f"{before}{BEGIN}{table()}{END}{after}"
+
+
+def _row(deployment: Declared) -> str:
+    config = deployment.config
+    schedules = [f"`{each['cron']}` {each['timezone']}" for each in config.get("schedules") or []]
+    events = [" ".join(_event(each)) for each in config.get("triggers") or []]
+    cells = [
+        f"`{deployment.full_name}`",
+        str(config["description"]),
+        ", ".join(schedules) or "none",
+        "; ".join(events) or "a person",
+    ]
+    return f"| {' | '.join(cells)} |"
+
+
+def _event(trigger: Mapping[str, Any]) -> Iterator[str]:
+    related = trigger.get("match_related")
+    if related:
+        yield f"a completed run of `{related['prefect.resource.name']}`"
+        return
+    wanted = trigger["match"]["prefect.resource.id"]
+    resources = [wanted] if isinstance(wanted, str) else wanted
+    kinds = [each.split(".", 2)[2] for each in resources]
+    yield f"`{trigger['expect'][0]}`"
+    yield "of any kind" if kinds == ["*"] else f"of {' or '.join(kinds)}"
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deployments.table", description=__doc__)
+    parser.add_argument("--write", action="store_true", help=f"put it into {PAGE.name}")
+    if parser.parse_args(arguments).write:
+        PAGE.write_text(page(PAGE.read_text()))
+    else:
+        sys.stdout.write(table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

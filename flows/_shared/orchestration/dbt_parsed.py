@@ -1,0 +1,69 @@
+"""What the image build parsed, made to fit the warehouse of a run.
+
+dbt takes up a former parse only if the connection is the one it was parsed with, and an image
+knows no connection. It is therefore parsed with placeholders (``deployments.image.parse``); a run
+puts its own database and schema in their place and says whose parse it is. Everything else dbt
+checks as ever: its version, variables, files, environment.
+"""
+
+import os
+import pprint
+from pathlib import Path
+from typing import Any
+
+import msgpack
+import yaml
+from dbt.config.profile import Profile, read_profile
+from dbt.config.renderer import ProfileRenderer
+from dbt.contracts.files import FileHash
+
+PARTIAL_PARSE = "partial_parse.msgpack"
+DATABASE, SCHEMA = "placeholder_database", "placeholder_schema"
+PLACEHOLDERS = {
+    "DBT_POSTGRES_DATABASE": DATABASE,
+    "DBT_BIGQUERY_PROJECT": DATABASE,
+    "DBT_BIGQUERY_DATASET": SCHEMA,
+    "AGENT_ANALYTICS_DUCKDB_PATH": f"/tmp/{DATABASE}.duckdb",  # noqa: S108  never opened
+}
+
+
+def take_over(parsed: Path, project_dir: Path, target_path: Path, target: str | None) -> None:
+    """Write ``target_path/partial_parse.msgpack`` from what the image build parsed.
+
+    Args:
+        parsed: the file written at image build.
+        target: of profiles.yml; None for the profile's default. The environment of profiles.yml
+            must be set.
+    """
+    credentials = _profile(project_dir, target).credentials
+    connection = pprint.pformat(sorted(credentials.connection_info()))
+    manifest = msgpack.unpackb(parsed.read_bytes(), strict_map_key=False)
+    manifest = _replaced(manifest, {DATABASE: credentials.database, SCHEMA: credentials.schema})
+    manifest["state_check"]["profile_hash"] = FileHash.from_contents(connection).to_dict()
+    target_path.mkdir(parents=True, exist_ok=True)
+    unfinished = target_path / f".{PARTIAL_PARSE}.{os.getpid()}"
+    unfinished.write_bytes(msgpack.packb(manifest))
+    unfinished.rename(target_path / PARTIAL_PARSE)
+
+
+def _profile(project_dir: Path, target: str | None) -> Profile:
+    name = yaml.safe_load((project_dir / "dbt_project.yml").read_text())["profile"]
+    return Profile.from_raw_profile_info(
+        raw_profile=read_profile(str(project_dir))[name],
+        profile_name=name,
+        renderer=ProfileRenderer({}),
+        target_override=target,
+    )
+
+
+def _replaced(value: Any, names: dict[str, str]) -> Any:
+    if isinstance(value, str):
+        if "placeholder_" in value:
+            for placeholder, name in names.items():
+                value = value.replace(placeholder, name)
+        return value
+    if isinstance(value, dict):
+        return {key: _replaced(each, names) for key, each in value.items()}
+    if isinstance(value, list):
+        return [_replaced(each, names) for each in value]
+    return value

@@ -1,0 +1,60 @@
+"""Writes this domain's raw tables."""
+
+from flows.github_scraper.raw.commits import load_api_walk, load_walk, lock_head, read_head
+from flows.github_scraper.raw.identities import merge_accounts, pending_emails, save_accounts
+from flows.github_scraper.raw.repositories import (
+    ensure_schema,
+    find_by_github_id,
+    find_repositories,
+    fingerprint,
+    known_urls,
+    record_facts,
+    record_failure,
+    record_missing,
+    record_start,
+    record_success,
+    record_unchanged,
+    recorded,
+    register_repository,
+)
+from flows.github_scraper.raw.walks import (
+    close_walk,
+    drop_walk,
+    frontier,
+    loaded_among,
+    read_walk,
+    save_page,
+    start_walk,
+    walked,
+)
+
+__all__ = [
+    "close_walk",
+    "drop_walk",
+    "ensure_schema",
+    "find_by_github_id",
+    "find_repositories",
+    "fingerprint",
+    "frontier",
+    "known_urls",
+    "load_api_walk",
+    "load_walk",
+    "loaded_among",
+    "lock_head",
+    "merge_accounts",
+    "pending_emails",
+    "read_head",
+    "read_walk",
+    "record_facts",
+    "record_failure",
+    "record_missing",
+    "record_start",
+    "record_success",
+    "record_unchanged",
+    "recorded",
+    "register_repository",
+    "save_accounts",
+    "save_page",
+    "start_walk",
+    "walked",
+]

@@ -1,0 +1,375 @@
+"""Commits and their contributors: one transaction per repository, so that a killed load leaves
+nothing behind and readers see a sync whole or not at all."""
+
+from collections.abc import Iterable
+
+import psycopg
+import psycopg.sql
+
+from flows.github_scraper.raw.stage import copy_commits
+from flows.github_scraper.raw.walks import drop_walk
+from flows.github_scraper.records import (
+    Commit,
+    Head,
+    IncompleteWalkError,
+    LoadCounts,
+    Source,
+    Walk,
+    WalkState,
+)
+
+# Taken inside a transaction, from the moment a load touches rows that repositories share until
+# it commits. Loads therefore commit in the order of their `updated_at`, which lets incremental
+# models use it as an exact watermark.
+MERGE_LOCK = 7_310_002
+
+STAGE = """
+create temporary table stage_commits (like github_api.walk_commits) on commit drop;
+create temporary table stage_orphans (commit_hash text not null) on commit drop
+"""
+
+STAGE_COAUTHORS = """
+create temporary table stage_coauthors on commit drop as
+select stage_commits.commit_hash, coauthor.*
+from stage_commits
+cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
+    position integer, identity_key text, username text, email text, account_id bigint,
+    name_given text, email_given text
+)
+"""
+
+MERGE_CONTRIBUTORS = """
+insert into public.contributors as known
+    (identity_key, username, email, account_id, profile_url, created_at, updated_at)
+select distinct on (identity_key)
+    identity_key,
+    case when not is_taken then username end,
+    email,
+    account_id,
+    case when not is_taken then 'https://github.com/' || username end,
+    %(now)s,
+    %(now)s
+from (
+    select identity_key, username, email, account_id from stage_commits
+    union all
+    select identity_key, username, email, account_id from stage_coauthors
+) as identities
+cross join lateral (
+    -- Of an account known by its e-mail so far; the merge of accounts settles who has the login.
+    select exists (
+        select 1 from public.contributors as other
+        where
+            lower(other.username) = identities.username
+            and other.identity_key <> identities.identity_key
+    ) as is_taken
+) as checked
+order by identity_key asc, account_id asc nulls last
+on conflict (identity_key) do update
+set account_id = excluded.account_id
+where known.account_id is null and excluded.account_id is not null
+"""
+
+# At the edge of a shallow clone a commit shows neither its parents nor its line counts: what an
+# earlier, deeper clone loaded stays.
+KEEP_COLLECTED = """
+update stage_commits
+set
+    parent_hashes = loaded.parent_hashes,
+    lines_added = loaded.lines_added,
+    lines_deleted = loaded.lines_deleted,
+    files_changed = loaded.files_changed,
+    binary_files_changed = loaded.binary_files_changed
+from public.commits as loaded
+where
+    stage_commits.lines_added is null
+    and loaded.lines_added is not null
+    and loaded.repository_id = %(repository_id)s
+    and loaded.commit_hash = stage_commits.commit_hash
+"""
+
+MERGE_COMMITS = """
+insert into public.commits as loaded (
+    repository_id, contributor_id, identity_id, commit_hash, parent_hashes, commit_date,
+    committed_at,
+    author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
+    is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
+    committer_name, committer_email, committer_name_mapped, committer_email_mapped,
+    commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
+    binary_files_changed, stats_error, source, created_at, updated_at
+)
+select
+    %(repository_id)s, coalesce(merged_into, contributors.id), contributors.id, commit_hash,
+    parent_hashes, commit_date, committed_at,
+    author_epoch_seconds, author_utc_offset, committer_epoch_seconds, committer_utc_offset,
+    is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
+    committer_name, committer_email, committer_name_mapped, committer_email_mapped,
+    commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
+    binary_files_changed, stats_error, %(source)s, %(now)s, %(now)s
+from stage_commits
+inner join public.contributors using (identity_key)
+on conflict (repository_id, commit_hash) do update
+set
+    contributor_id = excluded.contributor_id,
+    identity_id = excluded.identity_id,
+    parent_hashes = excluded.parent_hashes,
+    author_name_mapped = excluded.author_name_mapped,
+    author_email_mapped = excluded.author_email_mapped,
+    committer_name_mapped = excluded.committer_name_mapped,
+    committer_email_mapped = excluded.committer_email_mapped,
+    lines_added = excluded.lines_added,
+    lines_deleted = excluded.lines_deleted,
+    files_changed = coalesce(excluded.files_changed, loaded.files_changed),
+    binary_files_changed = coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+    stats_error = case when excluded.lines_added is null then excluded.stats_error end,
+    source = excluded.source,
+    orphaned_at = null,
+    updated_at = excluded.updated_at
+where
+    loaded.orphaned_at is not null
+    or (
+        loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
+        loaded.author_name_mapped, loaded.author_email_mapped,
+        loaded.committer_name_mapped, loaded.committer_email_mapped,
+        loaded.lines_added, loaded.lines_deleted, loaded.files_changed,
+        loaded.binary_files_changed, loaded.stats_error
+    ) is distinct from (
+        excluded.contributor_id, excluded.identity_id, excluded.parent_hashes,
+        excluded.author_name_mapped, excluded.author_email_mapped,
+        excluded.committer_name_mapped, excluded.committer_email_mapped,
+        excluded.lines_added, excluded.lines_deleted,
+        coalesce(excluded.files_changed, loaded.files_changed),
+        coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+        case when excluded.lines_added is null then excluded.stats_error end
+    )
+"""
+
+MERGE_COAUTHORS = """
+insert into public.commit_coauthors
+    (repository_id, commit_hash, position, contributor_id, identity_id, name, email, created_at)
+select
+    %(repository_id)s, commit_hash, position, coalesce(merged_into, contributors.id),
+    contributors.id, name_given, email_given, %(now)s
+from stage_coauthors
+inner join public.contributors using (identity_key)
+on conflict (repository_id, commit_hash, position) do nothing
+"""
+
+# After a whole walk the stage holds every reachable commit: what it lacks is orphaned.
+ORPHAN_UNSEEN = """
+update public.commits
+set orphaned_at = %(now)s, updated_at = %(now)s
+where
+    repository_id = %(repository_id)s
+    and orphaned_at is null
+    and not exists (
+        select 1 from stage_commits where stage_commits.commit_hash = commits.commit_hash
+    )
+"""
+
+ORPHAN_LISTED = """
+update public.commits
+set orphaned_at = %(now)s, updated_at = %(now)s
+from stage_orphans
+where
+    commits.repository_id = %(repository_id)s
+    and commits.commit_hash = stage_orphans.commit_hash
+    and commits.orphaned_at is null
+"""
+
+# Reads the graph of the rows themselves, in which every commit's ancestors are loaded: exact
+# also where GitHub has forgotten what the branch was before it was rewritten.
+FOLLOW_GRAPH = """
+with recursive reachable (commit_hash) as (
+    select %(head_hash)s::text
+    union
+    select parent.commit_hash
+    from reachable
+    inner join public.commits
+        on
+            commits.repository_id = %(repository_id)s
+            and commits.commit_hash = reachable.commit_hash
+    cross join lateral unnest(commits.parent_hashes) as parent (commit_hash)
+)
+
+update public.commits
+set
+    orphaned_at = case when reachable.commit_hash is null then %(now)s::timestamptz end,
+    updated_at = %(now)s
+from public.commits as each_commit
+left join reachable on each_commit.commit_hash = reachable.commit_hash
+where
+    each_commit.repository_id = %(repository_id)s
+    and commits.repository_id = each_commit.repository_id
+    and commits.commit_hash = each_commit.commit_hash
+    and (each_commit.orphaned_at is null) <> (reachable.commit_hash is not null)
+returning commits.orphaned_at is not null
+"""
+
+# The newest commit names the contributor, whatever the order of loads was.
+NAME_CONTRIBUTORS = """
+with named as (
+    select distinct on (contributors.id) contributors.id, signed.name
+    from public.contributors
+    cross join lateral (
+        (
+            select commits.author_name_mapped as name, commits.committed_at, commits.commit_hash
+            from public.commits
+            where commits.identity_id = contributors.id
+            order by commits.committed_at desc, commits.commit_hash desc
+            limit 1
+        )
+        union all
+        (
+            select commit_coauthors.name, '-infinity'::timestamptz, commit_coauthors.commit_hash
+            from public.commit_coauthors
+            where commit_coauthors.identity_id = contributors.id
+            order by commit_coauthors.commit_hash desc, commit_coauthors.position desc
+            limit 1
+        )
+    ) as signed
+    where contributors.identity_key in (
+        select identity_key from stage_commits
+        union
+        select identity_key from stage_coauthors
+    )
+    order by contributors.id asc, signed.committed_at desc
+)
+
+update public.contributors
+set display_name = named.name, updated_at = %(now)s
+from named
+where contributors.id = named.id and contributors.display_name is distinct from named.name
+"""
+
+ADVANCE_HEAD = """
+insert into public.repository_heads
+    (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, observed_at)
+values
+    (%(repository_id)s, %(ref)s, %(head_hash)s, %(mailmap_hash)s, %(shallow_boundary)s, %(now)s)
+on conflict (repository_id) do update
+set
+    ref = excluded.ref,
+    head_hash = excluded.head_hash,
+    mailmap_hash = excluded.mailmap_hash,
+    shallow_boundary = excluded.shallow_boundary,
+    observed_at = excluded.observed_at
+"""
+
+
+def lock_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
+    """The head of the last sync. Other loads of this repository wait until this one commits."""
+    connection.execute(
+        "select 1 from public.repositories where id = %s for update", (repository_id,)
+    )
+    return read_head(connection, repository_id)
+
+
+def read_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
+    row = connection.execute(
+        """
+        select ref, head_hash, mailmap_hash, shallow_boundary
+        from public.repository_heads
+        where repository_id = %s
+        """,
+        (repository_id,),
+    ).fetchone()
+    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]))
+
+
+def load_walk(
+    connection: psycopg.Connection,
+    repository_id: int,
+    url: str,
+    walk: Walk,
+    head: Head,
+    commits: Iterable[Commit],
+    orphans: Iterable[str],
+    expected_commits: int,
+) -> LoadCounts:
+    """Load one walk and advance the head, inside the caller's transaction.
+
+    Raises:
+        IncompleteWalkError: the stream gave another number of commits than the graph has.
+    """
+    connection.execute(STAGE)
+    staged = copy_commits(connection, "stage_commits", repository_id, commits)
+    if staged != expected_commits:
+        raise IncompleteWalkError(
+            f"Loading {url}",
+            f"git log gave {staged} commits where the graph has {expected_commits}",
+            "Nothing was written; run again",
+        )
+    with connection.cursor().copy("copy stage_orphans from stdin") as copy:
+        for commit_hash in orphans:
+            copy.write_row((commit_hash,))
+    written, parameters = _merge(connection, repository_id, Source.GIT)
+    orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
+    _finish(connection, parameters, head)
+    return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
+
+
+def load_api_walk(
+    connection: psycopg.Connection, repository_id: int, url: str, state: WalkState
+) -> LoadCounts:
+    """Load a complete walk over the API and advance the head, inside the caller's transaction."""
+    connection.execute(STAGE)
+    connection.execute(
+        """
+        insert into stage_commits
+        select distinct on (commit_hash) *
+        from github_api.walk_commits
+        where repository_id = %s
+        order by commit_hash
+        """,
+        (repository_id,),
+    )
+    written, parameters = _merge(connection, repository_id, state.source)
+    orphaned = 0
+    if state.is_rewritten:
+        graph = parameters | {"head_hash": state.head.head_hash}
+        orphaned = sum(row[0] for row in connection.execute(FOLLOW_GRAPH, graph))
+    _finish(connection, parameters, state.head)
+    drop_walk(connection, repository_id)
+    return LoadCounts(
+        url, state.walk, commits_written=written, commits_orphaned=orphaned, source=state.source
+    )
+
+
+def _merge(
+    connection: psycopg.Connection, repository_id: int, source: Source
+) -> tuple[int, dict[str, object]]:
+    """Merge the stage; returns the rows written and the parameters that later steps take."""
+    connection.execute(STAGE_COAUTHORS)
+    connection.execute("analyze stage_commits")
+    connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+    now = connection.execute("select clock_timestamp()").fetchone()
+    assert now is not None
+    parameters = {"repository_id": repository_id, "now": now[0], "source": source.value}
+    connection.execute(MERGE_CONTRIBUTORS, parameters)
+    connection.execute(KEEP_COLLECTED, parameters)
+    written = connection.execute(MERGE_COMMITS, parameters).rowcount
+    connection.execute(MERGE_COAUTHORS, parameters)
+    return written, parameters
+
+
+def _finish(connection: psycopg.Connection, parameters: dict[str, object], head: Head) -> None:
+    connection.execute(NAME_CONTRIBUTORS, parameters)
+    connection.execute(
+        "select public.recount_contributions(array[%(repository_id)s]::bigint[])", parameters
+    )
+    connection.execute(
+        ADVANCE_HEAD,
+        parameters
+        | {
+            "ref": head.ref,
+            "head_hash": head.head_hash,
+            "mailmap_hash": head.mailmap_hash,
+            "shallow_boundary": list(head.shallow_boundary),
+        },
+    )
+
+
+def _orphaning(walk: Walk, head: Head) -> str:
+    """A shallow clone cannot tell an orphan from a commit below its boundary."""
+    is_complete = walk is Walk.FULL and not head.shallow_boundary
+    return ORPHAN_UNSEEN if is_complete else ORPHAN_LISTED

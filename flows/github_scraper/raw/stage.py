@@ -1,0 +1,72 @@
+"""A commit as the row that loads merge from: everything decided, nothing merged."""
+
+from collections.abc import Iterable
+
+import psycopg
+import psycopg.sql
+from psycopg.types.json import Jsonb
+
+from flows.github_scraper.records import Commit
+from flows.github_scraper.rules import coauthors, commit_dates, identify
+
+
+def copy_commits(
+    connection: psycopg.Connection, table: str, repository_id: int, commits: Iterable[Commit]
+) -> int:
+    staged = 0
+    target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
+    with connection.cursor().copy(target) as copy:
+        for commit in commits:
+            copy.write_row((repository_id, *_stage_row(commit)))
+            staged += 1
+    return staged
+
+
+def _stage_row(commit: Commit) -> tuple[object, ...]:
+    author, committer, counts = commit.author, commit.committer, commit.line_counts
+    identity = identify(author.name_mapped, author.email_mapped)
+    dates = commit_dates(author, committer)
+    people = [
+        {
+            "position": position,
+            "identity_key": person.key,
+            "username": person.username,
+            "email": person.email,
+            "account_id": person.account_id,
+            "name_given": name,
+            "email_given": email,
+        }
+        for position, (name, email) in enumerate(coauthors(commit.message), start=1)
+        for person in (identify(name, email),)
+    ]
+    return (
+        commit.commit_hash,
+        list(commit.parent_hashes),
+        identity.key,
+        identity.username,
+        identity.email,
+        identity.account_id,
+        dates.commit_date,
+        dates.committed_at,
+        author.epoch_seconds,
+        author.utc_offset,
+        committer.epoch_seconds,
+        committer.utc_offset,
+        dates.is_clamped,
+        author.name,
+        author.email,
+        author.name_mapped,
+        author.email_mapped,
+        committer.name,
+        committer.email,
+        committer.name_mapped,
+        committer.email_mapped,
+        commit.message,
+        commit.is_encoding_valid,
+        counts and counts.lines_added,
+        counts and counts.lines_deleted,
+        counts and counts.files_changed,
+        counts and counts.binary_files_changed,
+        commit.stats_error,
+        Jsonb(people) if people else None,
+    )

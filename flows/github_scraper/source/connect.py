@@ -1,0 +1,174 @@
+"""Opens the API for a run: whose tokens these are, and a client for each repository."""
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import httpx
+import psycopg
+
+from flows.github_scraper.records import (
+    ApiConfigurationError,
+    ApiUnavailableError,
+    TokenRejectedError,
+)
+from flows.github_scraper.settings import GithubApiSettings
+from flows.github_scraper.source.client import API_VERSION, USER_AGENT, Endpoints, GithubClient
+from flows.github_scraper.source.clock import Clock, SystemClock
+from flows.github_scraper.source.credentials import (
+    Credential,
+    Installation,
+    PersonalToken,
+    Pool,
+    read_app_key,
+    user_identity,
+)
+from flows.github_scraper.source.governor import Governor
+
+TRIES = 4
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """What the blocks of a run hold. Pairs of a block's name and its content."""
+
+    tokens: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    app: tuple[str, str] | None = field(default=None, repr=False)
+
+    def __bool__(self) -> bool:
+        return bool(self.tokens or self.app)
+
+
+@dataclass
+class GithubApi:
+    """One GitHub and the credentials for it. Safe to share between threads."""
+
+    http: httpx.Client
+    endpoints: Endpoints
+    pool: Pool
+    settings: GithubApiSettings
+    clock: Clock
+    rejected: tuple[str, ...] = ()
+
+    @contextmanager
+    def client(self, database_url: str, key: str) -> Iterator[GithubClient]:
+        """A client for one thread. ``key`` is what sticks to one token."""
+        with psycopg.connect(database_url, autocommit=True) as connection:
+            governor = Governor(connection, self.clock, self.settings.max_wait_seconds)
+            yield GithubClient(
+                self.http,
+                self.endpoints,
+                self.pool,
+                governor,
+                connection,
+                self.clock,
+                key,
+                timeout_seconds=self.settings.timeout_seconds,
+            )
+
+
+_opened: dict[tuple[Secrets, GithubApiSettings], GithubApi] = {}
+_opening = threading.Lock()
+
+
+def open_api(
+    secrets: Secrets, settings: GithubApiSettings, clock: Clock | None = None
+) -> GithubApi:
+    """The API with every token tried, once for a process and a set of secrets.
+
+    Raises:
+        ApiConfigurationError: there is no token, or the app's key is malformed.
+        TokenRejectedError: GitHub rejected every one of them.
+        ApiUnavailableError: GitHub does not answer.
+    """
+    if not secrets:
+        raise ApiConfigurationError(
+            f"Opening the API of {settings.host_url}",
+            "there is no token",
+            "Name a Secret block in `token_block`, `api.token_blocks` or `api.app_block`, or set "
+            "`api.path` to git",
+        )
+    with _opening:
+        key = (secrets, settings)
+        if clock is not None or key not in _opened:
+            opened = _open(secrets, settings, clock or SystemClock())
+            if clock is not None:
+                return opened
+            _opened[key] = opened
+        return _opened[key]
+
+
+def _open(secrets: Secrets, settings: GithubApiSettings, clock: Clock) -> GithubApi:
+    http = httpx.Client(
+        headers={"User-Agent": USER_AGENT, "X-GitHub-Api-Version": API_VERSION},
+        timeout=httpx.Timeout(settings.timeout_seconds, connect=min(10, settings.timeout_seconds)),
+        follow_redirects=False,
+    )
+    endpoints = Endpoints.of(settings.host_url)
+    credentials: list[Credential] = []
+    rejected: list[str] = []
+    for label, text in secrets.tokens:
+        token = PersonalToken(label, text)
+        answer = _ask(http, clock, "GET", f"{endpoints.rest}/user", token.authorization())
+        if answer.status_code == httpx.codes.UNAUTHORIZED:
+            rejected.append(label)
+            continue
+        token.identity = user_identity(answer)
+        credentials.append(token)
+    if secrets.app is not None:
+        label, document = secrets.app
+
+        def mint(path: str, authorization: str) -> dict[str, Any]:
+            answer = _ask(http, clock, "POST", f"{endpoints.rest}{path}", authorization)
+            if answer.status_code == httpx.codes.CREATED:
+                return dict(answer.json())
+            raise TokenRejectedError(
+                f"Signing in with the GitHub App of the block {label}",
+                f"GitHub answered {answer.status_code}",
+                "Check app_id, installation_id and private_key in the block of `api.app_block`, "
+                "and that the app is still installed",
+            )
+
+        installation = Installation(label, read_app_key(label, document), mint, clock)
+        installation.authorization()
+        credentials.append(installation)
+    if not credentials:
+        blocks = ", ".join(rejected)
+        raise TokenRejectedError(
+            f"Opening the API of {settings.host_url}",
+            f"GitHub rejected the token of {blocks} (401)",
+            "Put a valid token into the block that `token_block` or `api.token_blocks` names, "
+            "with `python -m blocks register`",
+        )
+    return GithubApi(http, endpoints, Pool(credentials), settings, clock, tuple(rejected))
+
+
+def _ask(
+    http: httpx.Client, clock: Clock, method: str, url: str, authorization: str
+) -> httpx.Response:
+    """One of the few requests made before it is known whose budget they are on."""
+    seen = ""
+    for number in range(TRIES):
+        try:
+            answer = http.request(method, url, headers={"Authorization": authorization})
+        except httpx.HTTPError as error:
+            seen = f"no answer ({type(error).__name__})"
+        else:
+            if answer.status_code < 400 or answer.status_code in (401, 404):
+                try:
+                    answer.json()
+                except ValueError:
+                    seen = "the answer is no JSON"
+                else:
+                    return answer
+            else:
+                seen = f"it answered {answer.status_code}"
+        if number < TRIES - 1:
+            clock.sleep(2.0**number)
+    raise ApiUnavailableError(
+        f"Asking GitHub at {url.partition('/api/')[0]} who the token belongs to",
+        seen,
+        "Check `api.host_url`, the network and GitHub's status page",
+    )

@@ -1,0 +1,169 @@
+"""Finds runs and reads their files: in a folder, a glob or a bucket's prefix."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from hashlib import sha256
+from typing import IO, Any
+
+from flows.quality_compass.records import (
+    FileChangedError,
+    Run,
+    RunFile,
+    RunNameError,
+    RunNotFoundError,
+)
+from flows.quality_compass.rules.reading import file_kind, is_run_id
+from flows.quality_compass.source.storage import Storage, reading
+
+CHUNK_BYTES = 1 << 20
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+LOCAL = Storage()
+
+
+def find_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None = None) -> list[Run]:
+    """The runs at an address, oldest first.
+
+    Args:
+        address: one run's folder, a folder or prefix of runs, or a glob of either.
+        storage: opens the address.
+        run_id: the id of a single run whose folder is not named after it.
+
+    Raises:
+        RunNotFoundError: nothing there is a run's output.
+        RunNameError: a run's output in a folder whose name is not a run id.
+        StorageError, StorageUnreachableError: the address cannot be read.
+    """
+    with reading(f"looking for runs at {address}"):
+        system, path = storage.at(address)
+        has_pattern = any(character in path for character in "*?[")
+        folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
+        found: dict[str, dict[str, RunFile]] = {}
+        homes: dict[str, str] = {}
+        for folder in folders:
+            for file in sorted(system.find(folder, on_error="raise")):
+                relative = file[len(folder.rstrip("/")) + 1 :]
+                name, home, inner = _place(folder, relative, run_id)
+                kind = file_kind(inner)
+                if kind is None:
+                    continue
+                _refuse_two_homes(homes, name, system.unstrip_protocol(home))
+                url = system.unstrip_protocol(file)
+                found.setdefault(name, {})[inner] = RunFile(inner, kind, url)
+    for name in found:
+        if not is_run_id(name):
+            raise RunNameError(
+                f"looking for runs at {address}",
+                f"the folder {name!r} holds a run's output and is not named YYYYMMDDHHMMSS",
+                "Rename it, or give the run's id in the parameter `run_id`",
+            )
+    if not found:
+        raise RunNotFoundError(
+            f"looking for runs at {address}",
+            "there is no results/nodes, analysis/contribution or analysis/classification in it",
+            "Check the address: a run's folder, a folder of runs, or a glob",
+        )
+    return [
+        Run(name, homes[name], tuple(found[name][path] for path in sorted(found[name])))
+        for name in sorted(found)
+    ]
+
+
+def _place(folder: str, relative: str, run_id: str | None) -> tuple[str, str, str]:
+    """The run a file belongs to, that run's folder, and the file's path in it."""
+    own = folder.rstrip("/").rsplit("/", 1)[-1]
+    if is_run_id(own) or file_kind(relative) is not None:
+        return run_id or own, folder, relative
+    first, _, rest = relative.partition("/")
+    return first, f"{folder.rstrip('/')}/{first}", rest
+
+
+def _refuse_two_homes(homes: dict[str, str], run_id: str, home: str) -> None:
+    if homes.setdefault(run_id, home) != home:
+        raise RunNameError(
+            f"reading run {run_id}",
+            f"two folders claim to be it: {homes[run_id]} and {home}",
+            "Load one of them",
+        )
+
+
+class FileReader:
+    """Reads one file line by line, any number of times, and knows its content hash.
+
+    Memory is bounded by the longest line allowed: a longer one comes out cut off after
+    ``max_line_bytes`` + 1 bytes, so that who reads it can tell.
+    """
+
+    def __init__(self, file: RunFile, storage: Storage, max_line_bytes: int) -> None:
+        self._file = file
+        self._storage = storage
+        self._max_line_bytes = max_line_bytes
+        self.bytes_read = 0
+
+    def content_hash(self) -> str:
+        """SHA-256 of the whole file; ``bytes_read`` is its size afterwards."""
+        hashed = sha256()
+        size = 0
+        with self._open() as stream:
+            while chunk := stream.read(CHUNK_BYTES):
+                hashed.update(chunk)
+                size += len(chunk)
+        self.bytes_read = size
+        return hashed.hexdigest()
+
+    def lines(self, expected_hash: str | None = None) -> Iterator[tuple[int, bytes]]:
+        """(line number from 1, line with its newline); blank lines are left out.
+
+        Raises:
+            FileChangedError: at the end, when the content was not that of ``expected_hash``.
+        """
+        hashed = sha256()
+        with self._open() as stream:
+            for number, line in enumerate(self._split(stream, hashed.update), start=1):
+                if number == 1:
+                    line = line.removeprefix(BYTE_ORDER_MARK)
+                if line.strip():
+                    yield number, line
+        if expected_hash is not None and hashed.hexdigest() != expected_hash:
+            raise FileChangedError(
+                f"reading {self._file.url}",
+                "it was written to meanwhile",
+                "Run again once the insight graph has finished with it",
+            )
+
+    def is_too_long(self, line: bytes) -> bool:
+        return len(line.rstrip(b"\n")) > self._max_line_bytes
+
+    def _split(self, stream: IO[bytes], seen: Any) -> Iterator[bytes]:
+        limit = self._max_line_bytes
+        rest = b""
+        is_skipping = False
+        while chunk := stream.read(CHUNK_BYTES):
+            seen(chunk)
+            *whole, last = chunk.split(b"\n")
+            for line in whole:
+                if not is_skipping:
+                    yield (rest + line)[: limit + 1] + b"\n"
+                rest, is_skipping = b"", False
+            if not is_skipping:
+                rest += last
+            if len(rest) > limit:
+                yield rest[: limit + 1]
+                rest, is_skipping = b"", True
+        if rest:
+            yield rest
+
+    @contextmanager
+    def _open(self) -> Iterator[IO[bytes]]:
+        with reading(f"reading {self._file.url}"):
+            system, path = self._storage.at(self._file.url)
+            with system.open(path, "rb") as stream:
+                yield stream
+
+
+def merge(runs: Sequence[Sequence[Run]]) -> list[Run]:
+    """Runs of several addresses, each once, oldest first. Raises RunNameError for two of one id."""
+    merged: dict[str, Run] = {}
+    for run in (run for group in runs for run in group):
+        if merged.setdefault(run.run_id, run).url != run.url:
+            _refuse_two_homes({run.run_id: merged[run.run_id].url}, run.run_id, run.url)
+    return [merged[run_id] for run_id in sorted(merged)]

@@ -1,0 +1,91 @@
+"""The receiver as an ASGI application."""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response
+from starlette.routing import Route
+
+from flows.webhooks.intake import InFlight, Intake
+from flows.webhooks.limits import RateLimit
+from flows.webhooks.metrics import Metrics
+from flows.webhooks.outbox import Dispatcher
+from flows.webhooks.secrets import Secrets
+from flows.webhooks.settings import ReceiverSettings, Source
+from flows.webhooks.writer import Writer
+
+
+class Receiver:
+    """The routes, and the threads that work behind them.
+
+    Args:
+        secrets: loaded already.
+    """
+
+    def __init__(
+        self, settings: ReceiverSettings, sources: Sequence[Source], secrets: Secrets
+    ) -> None:
+        self._sources = sources
+        self._secrets = secrets
+        self._metrics = Metrics()
+        self._dispatcher = (
+            Dispatcher(settings, secrets.database_url, self._metrics)
+            if settings.dispatches
+            else None
+        )
+        wake = self._dispatcher.wake if self._dispatcher else lambda: None
+        self._writer = Writer(settings, secrets.database_url, self._metrics, wake)
+        in_flight = InFlight(settings.bytes_in_flight)
+        routes = [
+            Route("/healthz", self._show_health),
+            Route("/readyz", self._show_readiness),
+            Route("/metrics", self._show_metrics),
+        ]
+        for source in sources:
+            rate = RateLimit(source.requests_per_second, source.burst)
+            for endpoint in source.endpoints:
+                intake = Intake(
+                    settings,
+                    source,
+                    endpoint,
+                    secrets,
+                    self._writer,
+                    self._metrics,
+                    in_flight,
+                    rate,
+                )
+                routes.append(Route(endpoint.path, intake.take, methods=["POST"]))
+        self.application = Starlette(routes=routes, lifespan=self._lifespan)
+
+    @asynccontextmanager
+    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._writer.start()
+        self._secrets.start()
+        if self._dispatcher:
+            self._dispatcher.start()
+        yield
+        await asyncio.to_thread(self._writer.stop)
+        if self._dispatcher:
+            await asyncio.to_thread(self._dispatcher.stop)
+        self._secrets.stop()
+
+    async def _show_health(self, _: Request) -> Response:
+        return PlainTextResponse("alive\n")
+
+    async def _show_readiness(self, _: Request) -> Response:
+        missing = [
+            f"the source {source.name} has no secret"
+            for source in self._sources
+            if not source.unsigned and not self._secrets.of(source)
+        ]
+        if not self._writer.is_up:
+            missing.append(f"the inbox does not answer ({self._writer.last_error})")
+        if missing:
+            return PlainTextResponse("\n".join(missing) + "\n", 503)
+        return PlainTextResponse("ready\n")
+
+    async def _show_metrics(self, _: Request) -> Response:
+        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")

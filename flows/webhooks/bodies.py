@@ -1,0 +1,174 @@
+"""Bodies: decompressed within bounds, checked, and looked into for what the event refers to."""
+
+import re
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import parse_qs
+
+import orjson
+from google.protobuf.message import DecodeError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from flows._shared.events import Scalar
+from flows._shared.inbox import FORM
+from flows.webhooks.settings import Endpoint
+from flows.webhooks.sources import PROTOBUF
+
+GZIP_WINDOW = 31
+# Deeper than any sender's documents, shallower than what Python's own parser can read.
+DEEPEST = 100
+LONGEST_ATTRIBUTE = 1024
+MOST_FORM_FIELDS = 16
+NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
+OTLP_LISTS = {
+    "otlp-metrics": ("resourceMetrics",),
+    "otlp-logs": ("resourceLogs",),
+    "otlp": ("resourceMetrics", "resourceLogs"),
+}
+OTLP_MESSAGES = {
+    "otlp-metrics": ExportMetricsServiceRequest,
+    "otlp-logs": ExportLogsServiceRequest,
+}
+
+
+class BodyError(Exception):
+    """The body cannot be taken.
+
+    Args:
+        status: for the answer.
+        reason: one of a few words, fit for a metric.
+        message: for the sender; holds nothing of the body.
+    """
+
+    def __init__(self, status: int, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+
+
+@dataclass(frozen=True)
+class Content:
+    """The JSON text without NUL, None for protobuf, and what the event refers to."""
+
+    payload: str | None
+    attributes: Mapping[str, Scalar]
+
+
+def too_long(limit: int) -> BodyError:
+    return BodyError(413, "too long", f"The body is longer than {limit} bytes")
+
+
+def decompress(body: bytes, limit: int) -> bytes:
+    """The content of gzip, one member or several, of at most ``limit`` bytes.
+
+    Raises:
+        BodyError: it is longer, is cut short, or is no gzip.
+    """
+    pieces: list[bytes] = []
+    size = 0
+    while body or not pieces:
+        stream = zlib.decompressobj(GZIP_WINDOW)
+        try:
+            piece = stream.decompress(body, limit - size + 1)
+        except zlib.error:
+            raise BodyError(400, "bad gzip", "The body is not gzip") from None
+        size += len(piece)
+        if size > limit:
+            raise too_long(limit)
+        if not stream.eof:
+            raise BodyError(400, "bad gzip", "The gzip body is cut short")
+        pieces.append(piece)
+        body = stream.unused_data
+    return b"".join(pieces)
+
+
+def examine(endpoint: Endpoint, content_type: str, body: bytes) -> Content:
+    """Check that a body is what the endpoint takes.
+
+    Raises:
+        BodyError: with the status that tells the sender what is wrong.
+    """
+    if content_type == PROTOBUF:
+        try:
+            OTLP_MESSAGES[endpoint.protocol].FromString(body)
+        except DecodeError:
+            raise BodyError(400, "bad protobuf", "The body is not the protobuf message") from None
+        return Content(None, {})
+    text = _form_payload(body) if content_type == FORM else body
+    document = _document(text)
+    for name in OTLP_LISTS.get(endpoint.protocol, ()):
+        if not isinstance(document, dict) or not isinstance(document.get(name, []), list):
+            raise BodyError(400, "bad OTLP", f"The body is no OTLP request with a list `{name}`")
+    for pointer, pattern in endpoint.requires.items():
+        found = _at(document, pointer)
+        if not isinstance(found, str) or not re.fullmatch(pattern, found):
+            raise BodyError(400, "field", f"{pointer} is missing or does not match {pattern}")
+    attributes = {
+        name: _thin(value)
+        for name, pointer in endpoint.attributes.items()
+        if (value := _at(document, pointer)) is not None
+    }
+    safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
+    return Content(safe.decode(), attributes)
+
+
+def _form_payload(body: bytes) -> bytes:
+    try:
+        fields = parse_qs(
+            body.decode(),
+            strict_parsing=True,
+            errors="strict",
+            max_num_fields=MOST_FORM_FIELDS,
+        )
+        (payload,) = fields["payload"]
+    except (ValueError, KeyError):
+        raise BodyError(400, "bad form", "The form has no single field `payload`") from None
+    return payload.encode()
+
+
+def _document(text: bytes) -> Any:
+    try:
+        document = orjson.loads(text)
+    except orjson.JSONDecodeError as error:
+        # The library's message may quote the body.
+        place = f"line {error.lineno} column {error.colno}"
+        raise BodyError(400, "bad JSON", f"The body is not valid JSON: {place}") from None
+    if not isinstance(document, dict | list):
+        raise BodyError(400, "bad JSON", "The JSON is neither an object nor an array")
+    level: list[Any] = [document]
+    for _ in range(DEEPEST):
+        level = [
+            child
+            for each in level
+            for child in (each.values() if isinstance(each, dict) else each)
+            if isinstance(child, dict | list)
+        ]
+        if not level:
+            return document
+    raise BodyError(400, "too deep", f"The JSON is nested more than {DEEPEST} levels deep")
+
+
+def _at(document: Any, pointer: str) -> Any:
+    """What a JSON pointer leads to, None if it leads nowhere."""
+    for part in pointer.split("/")[1:]:
+        name = part.replace("~1", "/").replace("~0", "~")
+        if isinstance(document, dict):
+            document = document.get(name)
+        elif isinstance(document, list) and name.isdecimal() and int(name) < len(document):
+            document = document[int(name)]
+        else:
+            return None
+    return document
+
+
+def _thin(value: Any) -> Scalar:
+    """A reference as it may stand in an event: no structures, no long texts, no NUL."""
+    if isinstance(value, str):
+        return value[:LONGEST_ATTRIBUTE].replace("\0", "\ufffd")
+    return value if isinstance(value, bool | int | float) else None

@@ -1,0 +1,131 @@
+"""GitHub's record of what it delivered: GitHub never delivers again by itself."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+import httpx
+
+from flows._shared.errors import PermanentError, TransientError
+from flows.webhooks.settings import GitHubHook
+
+PAGE = 100
+LIMITED = frozenset({403, 429})
+# What the record holds beyond the time in which it can be asked for again.
+LOOK_BACK = timedelta(days=1)
+# A delivery that was refused so often is refused for a reason.
+MOST_ATTEMPTS = 6
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at a delivery. ``guid`` is the delivery's; attempts at it share it."""
+
+    id: int
+    guid: str
+    delivered_at: datetime
+    event: str
+    status: str
+
+
+@dataclass(frozen=True)
+class Missing:
+    """Deliveries that the inbox lacks, by what can be done about them."""
+
+    again: tuple[Attempt, ...] = ()
+    given_up: tuple[Attempt, ...] = ()
+    too_old: tuple[Attempt, ...] = ()
+
+
+class HookApi:
+    """The deliveries of one hook.
+
+    Args:
+        client: with the API's address and a token that may read and redeliver.
+
+    Every call raises TransientError when another try may help, else PermanentError.
+    """
+
+    def __init__(self, client: httpx.Client, hook: GitHubHook) -> None:
+        self._client = client
+        owner = f"repos/{hook.repository}" if hook.repository else f"orgs/{hook.organization}"
+        self._path = f"{owner}/hooks/{hook.hook_id}/deliveries"
+
+    def attempts(self, since: datetime) -> Iterator[Attempt]:
+        """The attempts since then, newest first."""
+        url = f"{self._path}?per_page={PAGE}"
+        while url:
+            response = self._call("GET", url)
+            for each in response.json():
+                attempt = _attempt(each)
+                if attempt.delivered_at < since:
+                    return
+                yield attempt
+            url = response.links.get("next", {}).get("url", "")
+
+    def redeliver(self, attempt: Attempt) -> None:
+        """Ask for one more attempt."""
+        self._call("POST", f"{self._path}/{attempt.id}/attempts")
+
+    def _call(self, method: str, url: str) -> httpx.Response:
+        attempted = f"asking GitHub for {self._path}"
+        try:
+            response = self._client.request(method, url)
+        except httpx.TransportError as error:
+            raise TransientError(
+                attempted, f"{type(error).__name__}: {error}", "Check the network and `api_url`"
+            ) from None
+        if response.is_success:
+            return response
+        status = response.status_code
+        is_limit = status in LIMITED and (
+            "retry-after" in response.headers
+            or response.headers.get("x-ratelimit-remaining") == "0"
+        )
+        if is_limit or status >= 500:
+            raise TransientError(attempted, f"it answered {status}", "It is asked again later")
+        raise PermanentError(
+            attempted,
+            f"it answered {status}",
+            "Check the hook's number and that the token may administer its hooks",
+        )
+
+
+def missing(
+    attempts: Iterable[Attempt], known: set[str], now: datetime, days: float, settle_seconds: float
+) -> Missing:
+    """Judge the deliveries behind some attempts.
+
+    Args:
+        known: the ids that the inbox holds.
+        days: for how long GitHub delivers again.
+        settle_seconds: the newest attempt may be on its way for so long.
+    """
+    by_guid: dict[str, list[Attempt]] = {}
+    for each in attempts:
+        if each.guid not in known:
+            by_guid.setdefault(each.guid, []).append(each)
+    found: dict[str, list[Attempt]] = {"again": [], "given_up": [], "too_old": []}
+    for tried in by_guid.values():
+        newest = max(tried, key=lambda each: each.delivered_at)
+        oldest = min(tried, key=lambda each: each.delivered_at)
+        if oldest.delivered_at < now - timedelta(days=days):
+            found["too_old"].append(oldest)
+        elif newest.delivered_at > now - timedelta(seconds=settle_seconds):
+            continue
+        elif len(tried) >= MOST_ATTEMPTS:
+            found["given_up"].append(oldest)
+        else:
+            found["again"].append(oldest)
+    return Missing(**{name: tuple(each) for name, each in found.items()})
+
+
+def _attempt(document: dict[str, Any]) -> Attempt:
+    return Attempt(
+        id=int(document["id"]),
+        guid=str(document["guid"]),
+        delivered_at=datetime.fromisoformat(document["delivered_at"]),
+        event=str(document["event"]),
+        status=str(document["status"]),
+    )

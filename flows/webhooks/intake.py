@@ -1,0 +1,361 @@
+"""Taking one delivery in: who may post, what is taken, what is answered.
+
+The checks come in the order of their price: address, rate, headers, length, signature, body.
+Nothing is parsed before the signature was checked, nothing is answered 2xx before it is durable.
+"""
+
+import asyncio
+import hashlib
+import logging
+import re
+import time
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from flows.webhooks import answers
+from flows.webhooks.bodies import BodyError, decompress, examine, too_long
+from flows.webhooks.inbox import NewDelivery
+from flows.webhooks.limits import RateLimit
+from flows.webhooks.metrics import Metrics
+from flows.webhooks.secrets import Secrets
+from flows.webhooks.settings import Endpoint, ReceiverSettings, Source, TokenScheme
+from flows.webhooks.signatures import SignatureError, Signed, deciding, verify
+from flows.webhooks.writer import InboxDownError, Kept, Writer
+
+# Whatever else the headers hold may be a credential and is not kept.
+KEPT_HEADERS = (
+    "content-encoding",
+    "idempotency-key",
+    "user-agent",
+    "webhook-id",
+    "webhook-timestamp",
+    "x-batch-id",
+    "x-github-delivery",
+    "x-github-event",
+    "x-github-hook-id",
+    "x-github-hook-installation-target-id",
+    "x-github-hook-installation-target-type",
+    "x-source",
+)
+LONGEST_KEPT_HEADER = 1024
+REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+KIND = re.compile(r"[\w.-]{1,64}", re.ASCII)
+RETRY_AFTER = {"retry-after": "5"}
+# A client that is still sending hears an answer only once it has sent all. Up to so many times the
+# longest body is read for its sake, and thrown away.
+DRAINED_BODIES = 2
+
+log = logging.getLogger("webhooks.request")
+
+
+class RefusedError(Exception):
+    """A request that is not taken. ``reason`` is one of a few words, fit for a metric."""
+
+    def __init__(
+        self, status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
+    ) -> None:
+        super().__init__(message)
+        self.status = status
+        self.reason = reason
+        self.message = message
+        self.headers = dict(headers or {})
+
+
+@dataclass
+class InFlight:
+    """How many bytes of bodies all requests together hold in memory."""
+
+    limit: int
+    bytes: int = 0
+
+    def add(self, length: int) -> None:
+        if self.bytes + length > self.limit:
+            raise RefusedError(503, "too much at once", "Too much is arriving", RETRY_AFTER)
+        self.bytes += length
+
+
+@dataclass
+class Told:
+    """What the log line of a request says besides its answer."""
+
+    kind: str | None = None
+    delivery_id: str | None = None
+    bytes: int = 0
+    outcome: str | None = None
+
+
+class Intake:
+    """One endpoint."""
+
+    def __init__(
+        self,
+        settings: ReceiverSettings,
+        source: Source,
+        endpoint: Endpoint,
+        secrets: Secrets,
+        writer: Writer,
+        metrics: Metrics,
+        in_flight: InFlight,
+        rate: RateLimit,
+    ) -> None:
+        self._settings = settings
+        self._source = source
+        self._endpoint = endpoint
+        self._secrets = secrets
+        self._writer = writer
+        self._metrics = metrics
+        self._in_flight = in_flight
+        self._rate = rate
+
+    async def take(self, request: Request) -> Response:
+        """Take a delivery in and answer; never raises for what a sender did."""
+        began = time.monotonic()
+        request_id = _request_id(request)
+        told = Told()
+        try:
+            response = await self._take(request, told)
+        except RefusedError as error:
+            self._metrics.refused.labels(self._source.name, error.reason).inc()
+            told.outcome = error.reason
+            response = answers.refused(
+                self._endpoint, _media_type(request), error.status, error.message, error.headers
+            )
+        finally:
+            self._in_flight.bytes -= told.bytes
+        seconds = time.monotonic() - began
+        response.headers["x-request-id"] = request_id
+        self._metrics.requests.labels(self._source.name, response.status_code).inc()
+        self._metrics.seconds.labels(self._source.name).observe(seconds)
+        self._metrics.bytes_in_flight.set(self._in_flight.bytes)
+        log.info(
+            "answered",
+            extra={
+                "request_id": request_id,
+                "source": self._source.name,
+                "kind": told.kind,
+                "delivery_id": told.delivery_id,
+                "client": _address(request),
+                "status": response.status_code,
+                "outcome": told.outcome,
+                "bytes": told.bytes,
+                "ms": round(seconds * 1000, 1),
+            },
+        )
+        return response
+
+    async def _take(self, request: Request, told: Told) -> Response:
+        delivery = await self._delivery(request, told)
+        try:
+            kept = await self._writer.keep(delivery)
+        except InboxDownError:
+            raise RefusedError(
+                503, "inbox down", "The delivery could not be stored", RETRY_AFTER
+            ) from None
+        told.outcome = kept.value
+        self._metrics.kept.labels(self._source.name, kept.value).inc()
+        if kept is Kept.CONFLICT:
+            raise RefusedError(
+                409, "conflict", "Another body came under the same id; both are kept"
+            )
+        return answers.accepted(self._endpoint, delivery.content_type, delivery.delivery_id, kept)
+
+    async def _delivery(self, request: Request, told: Told) -> NewDelivery:
+        received_at = datetime.now(UTC)
+        try:
+            self._check_sender(request)
+            is_gzip = self._check_headers(request)
+            told.kind = self._kind(request)
+            given_id = self._given_id(request)
+            signed = self._check_early(request)
+        except RefusedError as error:
+            if not await self._drain(request):
+                error.headers["connection"] = "close"
+            raise
+        body = await self._body(request, told)
+        if signed is None:
+            signed = self._check(request, body)
+        try:
+            content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
+            found = examine(self._endpoint, _media_type(request), content)
+        except BodyError as error:
+            raise RefusedError(error.status, error.reason, error.message) from None
+        told.delivery_id = self._valid_id(signed.delivery_id or given_id) or self._own_id(
+            told.kind, content
+        )
+        is_silent = told.kind in self._endpoint.silent_kinds
+        return NewDelivery(
+            source=self._source.name,
+            kind=told.kind,
+            delivery_id=told.delivery_id,
+            slug=None if is_silent else self._endpoint.slug,
+            received_at=received_at,
+            content_type=_media_type(request),
+            body=content,
+            payload=found.payload,
+            headers=_kept_headers(request),
+            attributes=found.attributes,
+        )
+
+    def _check_sender(self, request: Request) -> None:
+        address = _address(request)
+        if self._source.networks and not self._is_allowed(address):
+            raise RefusedError(403, "address", "This address may not post here")
+        wait = self._rate.take(address, time.monotonic())
+        if wait:
+            after = {"retry-after": str(max(1, round(wait)))}
+            raise RefusedError(429, "rate", "Too many requests", after)
+
+    def _is_allowed(self, address: str) -> bool:
+        with suppress(ValueError):
+            return any(ip_address(address) in network for network in self._source.networks)
+        return False
+
+    def _check_headers(self, request: Request) -> bool:
+        """Whether the body is gzip."""
+        media_type = _media_type(request)
+        if media_type not in self._endpoint.content_types or not _is_utf8(request):
+            raise RefusedError(
+                415,
+                "content type",
+                f"The content type must be {' or '.join(self._endpoint.content_types)}, in UTF-8",
+            )
+        encoding = request.headers.get("content-encoding", "identity").strip().lower()
+        is_gzip = encoding == "gzip" and self._endpoint.accepts_gzip
+        if not is_gzip and encoding != "identity":
+            accepted = {"accept-encoding": "gzip" if self._endpoint.accepts_gzip else "identity"}
+            raise RefusedError(415, "encoding", "The content encoding is not taken here", accepted)
+        length = request.headers.get("content-length", "0")
+        if length.isdecimal() and int(length) > self._endpoint.max_bytes:
+            raise self._too_long()
+        return is_gzip
+
+    def _kind(self, request: Request) -> str:
+        if self._endpoint.kind is not None:
+            return self._endpoint.kind
+        assert self._endpoint.kind_header is not None
+        found = request.headers.get(self._endpoint.kind_header, "")
+        if not KIND.fullmatch(found):
+            raise RefusedError(
+                400, "kind", f"The header {self._endpoint.kind_header} is missing or malformed"
+            )
+        return found
+
+    def _given_id(self, request: Request) -> str | None:
+        name = self._endpoint.delivery_id_header
+        found = request.headers.get(name) if name else None
+        if not found and self._endpoint.without_id == "refuse":
+            raise RefusedError(400, "delivery id", f"The header {name} is missing")
+        return self._valid_id(found)
+
+    def _valid_id(self, found: str | None) -> str | None:
+        if found and not re.fullmatch(self._endpoint.delivery_id_pattern, found):
+            raise RefusedError(400, "delivery id", "The id of the delivery is malformed")
+        return found or None
+
+    def _own_id(self, kind: str, content: bytes) -> str:
+        if self._endpoint.without_id == "by content":
+            return f"{kind}-{hashlib.sha256(content).hexdigest()}"
+        return str(uuid.uuid4())
+
+    def _check_early(self, request: Request) -> Signed | None:
+        """What can be said of the sender without the body; None if the body is needed."""
+        if self._source.unsigned:
+            return Signed()
+        if not self._secrets.of(self._source):
+            raise RefusedError(503, "no secret", "This source is not set up", RETRY_AFTER)
+        with _signature_refused():
+            scheme = deciding(self._source.schemes, request.headers)
+        return self._check(request, b"") if isinstance(scheme, TokenScheme) else None
+
+    def _check(self, request: Request, body: bytes) -> Signed:
+        with _signature_refused():
+            scheme = deciding(self._source.schemes, request.headers)
+            secrets = self._secrets.of(self._source)
+            return verify(scheme, secrets, request.headers, body, time.time())
+
+    async def _body(self, request: Request, told: Told) -> bytes:
+        chunks: list[bytes] = []
+        has_more = True
+        try:
+            async with asyncio.timeout(self._settings.body_seconds):
+                while has_more and told.bytes <= self._endpoint.max_bytes:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "gone", "The sender went away")
+                    chunk = message.get("body", b"")
+                    has_more = message.get("more_body", False)
+                    self._in_flight.add(len(chunk))
+                    told.bytes += len(chunk)
+                    chunks.append(chunk)
+        except TimeoutError:
+            raise RefusedError(
+                408, "slow", "The body did not arrive in time", {"connection": "close"}
+            ) from None
+        if told.bytes > self._endpoint.max_bytes:
+            chunks.clear()
+            if has_more:
+                await self._drain(request)
+            raise self._too_long()
+        return b"".join(chunks)
+
+    async def _drain(self, request: Request) -> bool:
+        """Whether the sender has sent all."""
+        left = DRAINED_BODIES * self._endpoint.max_bytes
+        if request.headers.get("expect", "").lower() == "100-continue":
+            return False
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._settings.body_seconds):
+                while left > 0:
+                    message = await request.receive()
+                    left -= len(message.get("body", b""))
+                    if not message.get("more_body"):
+                        return True
+        return False
+
+    def _too_long(self) -> RefusedError:
+        error = too_long(self._endpoint.max_bytes)
+        return RefusedError(error.status, error.reason, error.message, {"connection": "close"})
+
+
+@contextmanager
+def _signature_refused() -> Iterator[None]:
+    try:
+        yield
+    except SignatureError as error:
+        raise RefusedError(
+            401, f"signature {error.reason}", "The signature is missing or not right"
+        ) from None
+
+
+def _request_id(request: Request) -> str:
+    given = request.headers.get("x-request-id", "")
+    return given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _media_type(request: Request) -> str:
+    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def _is_utf8(request: Request) -> bool:
+    parameters = request.headers.get("content-type", "").lower().partition(";")[2]
+    name, _, value = parameters.partition("=")
+    return name.strip() != "charset" or value.strip().strip('"') in ("utf-8", "utf8")
+
+
+def _address(request: Request) -> str:
+    return request.client.host if request.client else ""
+
+
+def _kept_headers(request: Request) -> dict[str, str]:
+    return {
+        name: request.headers[name][:LONGEST_KEPT_HEADER].replace("\0", "\ufffd")
+        for name in KEPT_HEADERS
+        if name in request.headers
+    }

@@ -1,0 +1,118 @@
+"""Secrets and the database's address, from blocks, read again while the receiver runs."""
+
+import json
+import logging
+import threading
+from collections.abc import Mapping, Sequence
+
+from flows._shared.errors import PermanentError, TransientError
+from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
+from flows.webhooks.settings import ANYONE, Source
+
+
+class Secrets:
+    """The active secrets of each source.
+
+    Args:
+        sources: those that are served.
+        database_block: of the inbox.
+        refresh_seconds: how often the blocks are read.
+    """
+
+    def __init__(
+        self, sources: Sequence[Source], database_block: str, refresh_seconds: float
+    ) -> None:
+        self._sources = sources
+        self._database_block = database_block
+        self._refresh_seconds = refresh_seconds
+        self._secrets: Mapping[str, tuple[str, ...]] = {}
+        self._database_url = ""
+        self._is_over = threading.Event()
+        self._thread = threading.Thread(target=self._refresh, name="secrets", daemon=True)
+        self._log = logging.getLogger("webhooks.secrets")
+
+    def load(self) -> None:
+        """Read every block.
+
+        Raises:
+            PermanentError: a source has no secret and does not say that anyone may post.
+            TransientError: the Prefect server does not answer.
+        """
+        self._database_url = postgres_url(self._database_block)
+        self._secrets = {source.name: _active(source) for source in self._sources}
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._is_over.set()
+        self._thread.join()
+
+    def of(self, source: Source) -> tuple[str, ...]:
+        """The active secrets; empty for a source that needs none, or whose block is gone."""
+        return self._secrets.get(source.name, ())
+
+    def database_url(self) -> str:
+        return self._database_url
+
+    def _refresh(self) -> None:
+        while not self._is_over.wait(self._refresh_seconds):
+            try:
+                self._database_url = postgres_url(self._database_block)
+            except (PermanentError, TransientError) as error:
+                self._log.warning("block not read", extra={"error": type(error).__name__})
+            for source in self._sources:
+                self._refresh_one(source)
+
+    def _refresh_one(self, source: Source) -> None:
+        try:
+            active = _active(source)
+        except TransientError as error:
+            self._log.warning("block not read", extra={"error": type(error).__name__})
+            return
+        except PermanentError:
+            # Whoever removed the block revoked the secret: deliveries are no longer taken.
+            self._log.exception("a source has lost its secret", extra={"source": source.name})
+            active = ()
+        if active != self.of(source):
+            self._log.info("secrets changed", extra={"source": source.name, "active": len(active)})
+            self._secrets = {**self._secrets, source.name: active}
+
+
+def _active(source: Source) -> tuple[str, ...]:
+    if source.unsigned:
+        return ()
+    try:
+        active = parse(secret_value(source.block))
+    except MissingBlockError:
+        active = ()
+    if not active:
+        raise PermanentError(
+            f"reading the secrets of the source {source.name}",
+            f"the block secret/{source.block} is missing or holds none",
+            f"Register it with `python -m blocks register webhooks`, leave {source.name} out of "
+            f"the setting `enabled`, or say in its settings `unsigned: {ANYONE}`",
+        )
+    return active
+
+
+def parse(value: str) -> tuple[str, ...]:
+    """The secrets in a block's text: a JSON list of texts, or one a line.
+
+    Raises:
+        PermanentError: a JSON list holds something else.
+    """
+    text = value.strip()
+    if not text.startswith("["):
+        return tuple(line.strip() for line in text.splitlines() if line.strip())
+    try:
+        found = json.loads(text)
+    except json.JSONDecodeError:
+        found = None
+    if not isinstance(found, list) or not all(isinstance(each, str) and each for each in found):
+        raise PermanentError(
+            "reading a list of secrets",
+            "it begins with `[` and is no JSON list of texts",
+            'Write it as ["new secret", "old secret"], or one secret a line',
+        )
+    return tuple(found)

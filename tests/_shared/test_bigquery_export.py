@@ -1,0 +1,266 @@
+"""A copy on BigQuery equals its PostgreSQL table, whatever it holds or went through."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+import psycopg
+import pytest
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from flows._shared.bigquery_export import (
+    CopiedTable,
+    CopyDataset,
+    ExportCounts,
+    ExportMismatchError,
+    ExportRunningError,
+    ExportSourceError,
+    SchemaChangedError,
+    SourceUnavailableError,
+    export_table,
+    open_snapshot,
+)
+from flows._shared.orchestration.bigquery import BigQueryAccess
+
+PROJECT = "ledgermind-ml-analytics"
+THINGS = CopiedTable("shop", "things", ("region", "id"), "changed_at")
+CREATE = """
+create schema shop;
+create type shop.colour as enum ('red', 'green');
+create table shop.things (
+    region text not null, id integer not null, name varchar(40), colour shop.colour,
+    weight double precision, ratio real, price numeric(12, 4), is_sold boolean, sold_on date,
+    made_at timestamp, changed_at timestamptz, attributes jsonb, token uuid, secret text,
+    primary key (region, id)
+);
+insert into shop.things
+select
+    case when n % 3 = 0 then 'süd' else 'nord' end, n,
+    case n % 4 when 0 then null when 1 then '' when 2 then E'two\\nlines, "quoted"' else 't' end,
+    case when n % 5 > 0 then (array['red', 'green'])[1 + n % 2]::shop.colour end,
+    n / 7.0, n / 7.0, n / 8.0, n % 2 = 0, date '2025-01-01' + n,
+    timestamp '2025-01-01 00:00:00.123456' + n * interval '1 hour',
+    timestamptz '2025-01-01 00:00:00.000001+02' + n * interval '1 minute',
+    '{"b": [1, 2], "a": null}', md5(n::text)::uuid, 'hidden'
+from generate_series(1, 500) as n;
+insert into shop.things (region, id, weight, ratio) values ('nord', 0, 'NaN', 'Infinity');
+"""
+EXPORT = """
+import os
+from flows._shared.bigquery_export import CopiedTable, CopyDataset, export_table, open_snapshot
+from flows._shared.orchestration.bigquery import BigQueryAccess
+client = BigQueryAccess(os.environ["PROJECT"], "US").client()
+dataset = CopyDataset(client, os.environ["DATASET"], "US")
+things = CopiedTable("shop", "things", ("region", "id"), "changed_at")
+with open_snapshot(os.environ["DATABASE"]) as connection:
+    export_table(connection, dataset, things, rows_per_load=20)
+"""
+
+
+class Shop:
+    def __init__(self, url: str, endpoint: str, dataset: str) -> None:
+        self.url = url
+        self.dataset = dataset
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("BIGQUERY_EMULATOR_HOST", endpoint)
+            self.client: bigquery.Client = BigQueryAccess(PROJECT, "US").client()
+        self.copies = CopyDataset(self.client, dataset, "US")
+
+    def execute(self, statement: str) -> None:
+        with psycopg.connect(self.url) as connection:
+            connection.execute(statement.encode())
+
+    def copied(self, query: str) -> list[tuple[Any, ...]]:
+        rows = self.client.query(query.format(things=f"{self.dataset}.things")).result()
+        return [tuple(row.values()) for row in rows]
+
+    def export(self, table: CopiedTable = THINGS, **options: Any) -> ExportCounts:
+        with open_snapshot(self.url) as connection:
+            return export_table(connection, self.copies, table, **options)
+
+
+@pytest.fixture
+def shop(database: str, bigquery_emulator: str) -> Iterator[Shop]:
+    name = database.rpartition("/")[2].partition("?")[0]
+    made = Shop(database, bigquery_emulator, name)
+    made.execute(CREATE)
+    yield made
+    made.client.delete_dataset(name, delete_contents=True)
+
+
+def test_every_value_of_every_type_arrives_as_it_is(shop: Shop) -> None:
+    counts = shop.export(replace(THINGS, excluded=("secret",)), rows_per_load=99)
+    assert (counts.rows, counts.changed, counts.deleted, counts.total) == (501, 501, 0, 501)
+    names = "region, id, name, colour, weight, ratio, price, is_sold, sold_on, made_at, changed_at"
+    row = shop.copied(f"select {names}, attributes, token from {{things}} where id = 6")
+    assert row == [
+        (
+            *("süd", 6, 'two\nlines, "quoted"', "red", 6 / 7.0, pytest.approx(6 / 7, abs=1e-7)),
+            *(Decimal("0.75"), True, date(2025, 1, 7)),
+            datetime(2025, 1, 1, 6, 0, 0, 123456, tzinfo=UTC),
+            datetime(2024, 12, 31, 22, 6, 0, 1, tzinfo=UTC),
+            *('{"a": null, "b": [1, 2]}', "1679091c-5a88-0faf-6fb5-e6087eb1b2dc"),
+        )
+    ]
+    assert shop.copied("select count(*) from {things} where name is null") == [(126,)]
+    assert shop.copied("select count(*) from {things} where name = ''") == [(125,)]
+    assert shop.copied("select weight > 1, ratio from {things} where id = 0 and is_nan(weight)")
+    columns = {field.name for field in shop.client.get_table(f"{shop.dataset}.things").schema}
+    assert columns == {*names.split(", "), "attributes", "token"}
+
+
+def test_a_second_export_writes_nothing_and_a_change_writes_that_row(shop: Shop) -> None:
+    shop.export()
+    again = shop.export(lookback=timedelta(minutes=10))
+    assert (again.changed, again.deleted, again.total) == (0, 0, 501)
+    assert again.rows == 11
+
+    shop.execute("update shop.things set name = 'new', changed_at = '2026-01-01' where id = 3")
+    counts = shop.export(lookback=timedelta(minutes=10))
+    assert (counts.rows, counts.changed) == (12, 1)
+
+
+def test_what_no_change_column_tells_is_found_by_checksum_and_little_else_is_sent(
+    shop: Shop,
+) -> None:
+    shop.export()
+    for statement in (
+        "update shop.things set weight = weight + 0.001 where id = 77",
+        "update shop.things set name = null where id = 1",
+        "delete from shop.things where id in (5, 6)",
+        "insert into shop.things (region, id, changed_at) values ('west', 1, '2024-01-01')",
+        "insert into shop.things (region, id) values ('west', 2)",
+    ):
+        shop.execute(statement)
+    counts = shop.export(lookback=timedelta(0))
+    assert (counts.changed, counts.deleted, counts.total) == (4, 2, 501)
+    assert counts.rows < 40
+    assert shop.copied("select weight > 11.0005 from {things} where id = 77") == [(True,)]
+    assert shop.copied("select id from {things} where region = 'west' order by 1") == [(1,), (2,)]
+
+    shop.execute("alter table shop.things add column grade text default 'a'")
+    assert shop.export().changed == 501
+    assert shop.copied("select count(*) from {things} where grade = 'a'") == [(501,)]
+
+    shop.execute("truncate shop.things")
+    assert shop.export().deleted == 501
+    assert shop.copied("select count(*) from {things}") == [(0,)]
+
+
+def test_a_table_without_a_change_column_sends_nothing_when_nothing_changed(shop: Shop) -> None:
+    table = replace(THINGS, change=None)
+    assert shop.export(table).rows == 501
+    assert shop.export(table).rows == 0
+    shop.execute("update shop.things set name = 'x' where id = 9")
+    assert shop.export(table).changed == 1
+
+
+def test_a_growing_integer_is_a_change_column(shop: Shop) -> None:
+    table = replace(THINGS, key=("id",), change="id")
+    shop.export(table)
+    shop.execute("insert into shop.things (region, id) values ('west', 501), ('west', 502)")
+    assert shop.export(table).rows == 3
+
+
+def test_an_export_killed_half_way_goes_on_from_there_and_doubles_nothing(
+    shop: Shop, bigquery_emulator: str
+) -> None:
+    variables = {
+        **os.environ,
+        "DATABASE": shop.url,
+        "DATASET": shop.dataset,
+        "PROJECT": PROJECT,
+        "BIGQUERY_EMULATOR_HOST": bigquery_emulator,
+    }
+    child = subprocess.Popen([sys.executable, "-c", EXPORT], env=variables)
+    loaded = 0
+    deadline = time.monotonic() + 60
+    while loaded < 100 and time.monotonic() < deadline and child.poll() is None:
+        try:
+            loaded = shop.client.get_table(f"{shop.dataset}.things__loading").num_rows or 0
+        except NotFound:
+            time.sleep(0.02)
+    child.send_signal(signal.SIGKILL)
+    assert child.wait() == -signal.SIGKILL, "it had ended before it was killed"
+    assert shop.copied("select count(*) from {things}") == [(0,)], "half an export was to be seen"
+
+    # Rows that were loaded before the kill and have changed since must not come back.
+    shop.execute("update shop.things set name = 'newer', changed_at = '2026-01-01' where id = 2")
+    shop.execute("delete from shop.things where id = 3")
+    deadline = time.monotonic() + 30
+    while True:
+        try:
+            counts = shop.export(rows_per_load=100, lookback=timedelta(minutes=5))
+            break
+        except ExportRunningError:
+            assert time.monotonic() < deadline, "the killed process still holds its lock"
+            time.sleep(0.2)
+
+    assert counts.rows < 450, "the resumed export began again from nothing"
+    assert shop.copied("select count(*), count(distinct concat(region, id)) from {things}") == [
+        (500, 500)
+    ]
+    assert shop.copied("select name from {things} where id = 2") == [("newer",)]
+
+
+def test_a_new_column_passes_and_a_changed_type_stops_before_anything_is_sent(shop: Shop) -> None:
+    shop.export()
+    shop.execute("alter table shop.things alter column price type text")
+    with pytest.raises(SchemaChangedError, match=r"things\.price.*NUMERIC and is STRING"):
+        shop.export()
+
+
+@pytest.mark.parametrize(
+    ("change", "table", "message"),
+    [
+        ("", replace(THINGS, name="nothing"), "there is no such table"),
+        ("", replace(THINGS, key=("number",)), r"it has no column \['number'\]"),
+        ('alter table shop.things add column "a`b" text', THINGS, "no place for column 'a`b'"),
+        ("alter table shop.things add place point", THINGS, "'place' of type point"),
+        ("alter table shop.things add n numeric(40, 2)", THINGS, "'n' of type numeric"),
+        ("update shop.things set changed_at = 'infinity' where id = 8", THINGS, "infinity"),
+    ],
+)
+def test_what_bigquery_cannot_hold_is_refused_by_name(
+    shop: Shop, change: str, table: CopiedTable, message: str
+) -> None:
+    if change:
+        shop.execute(change)
+    with pytest.raises(ExportSourceError, match=message):
+        shop.export(table)
+
+
+def test_a_key_that_does_not_tell_rows_apart_is_an_error_not_a_smaller_copy(shop: Shop) -> None:
+    with pytest.raises(ExportMismatchError, match="the source has 501 rows, the copy 2"):
+        shop.export(replace(THINGS, key=("region",)))
+
+
+def test_two_exports_of_one_table_do_not_run_at_once(shop: Shop) -> None:
+    with open_snapshot(shop.url) as first:
+        export_table(first, shop.copies, THINGS)
+        with pytest.raises(ExportRunningError, match="another export of it is running"):
+            shop.export()
+
+
+def test_the_source_is_read_in_a_transaction_that_cannot_write(shop: Shop) -> None:
+    with (
+        open_snapshot(shop.url) as connection,
+        pytest.raises(psycopg.errors.ReadOnlySqlTransaction),
+    ):
+        connection.execute("delete from shop.things")
+
+
+def test_a_database_that_is_down_may_be_tried_again() -> None:
+    with (
+        pytest.raises(SourceUnavailableError),
+        open_snapshot("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2"),
+    ):
+        pass

@@ -1,0 +1,197 @@
+"""Starting receivers, and posting to them as their senders do."""
+
+import base64
+import hashlib
+import hmac
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+import uuid
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import psycopg
+import yaml
+from prefect.blocks.system import Secret
+from prefect_sqlalchemy import SqlAlchemyConnector
+
+from blocks.registration import connection
+from deployments.local.paths import PROJECT_ROOT
+from deployments.local.processes import free_ports
+from flows.webhooks.settings import ANYONE
+from flows.webhooks.sources import BUILT_IN
+
+SECRET = "It's a Secret to Everybody"
+OLD_SECRET = "the secret before"
+STANDARD_SECRET = "whsec_" + base64.b64encode(b"a standard secret").decode()
+START_SECONDS = 60.0
+FIRST_PORT = 43_000 + os.getpid() % 1000
+
+SHOP = {
+    "name": "shop",
+    "schemes": [{"type": "hmac", "header": "X-Shop-Signature", "encoding": "base64"}],
+    "endpoints": [
+        {
+            "path": "/webhook/shop",
+            "kind": "order",
+            "delivery_id_header": "X-Shop-Delivery",
+            "without_id": "by content",
+            "attributes": {"order": "/order/id", "first": "/lines/0/sku"},
+            "max_bytes": 1000,
+        }
+    ],
+    "networks": ["127.0.0.0/8"],
+}
+
+# Lets three requests pass, and one every two seconds after that.
+LIMITED = {
+    "name": "limited",
+    "unsigned": ANYONE,
+    "endpoints": [{"path": "/webhook/limited", "kind": "any"}],
+    "requests_per_second": 0.5,
+    "burst": 3,
+}
+
+
+def register(name: str, url: str) -> None:
+    """The blocks of one receiver: its database, and the secrets of every source."""
+    SqlAlchemyConnector(connection_info=connection("the database", url)).save(
+        f"webhooks-{name}-postgres", overwrite=True
+    )
+    for source in [*(source.name for source in BUILT_IN), "shop"]:
+        set_secrets(name, source, [STANDARD_SECRET, SECRET, OLD_SECRET])
+
+
+def set_secrets(name: str, source: str, secrets: list[str]) -> None:
+    block = f"webhooks-{name}-{source.replace('_', '-')}-secrets"
+    Secret(value=json.dumps(secrets)).save(block, overwrite=True)  # type: ignore[arg-type]
+
+
+def settings(name: str, **changes: Any) -> dict[str, Any]:
+    """The settings of a receiver whose blocks were registered under ``name``."""
+    sources = [source.model_dump(mode="json") for source in BUILT_IN]
+    for source in (own := [*sources, dict(SHOP), dict(LIMITED)]):
+        source["secrets_block"] = f"webhooks-{name}-{source['name'].replace('_', '-')}-secrets"
+    return {
+        "database_block": f"webhooks-{name}-postgres",
+        "sources": own,
+        "secrets_refresh_seconds": 0.5,
+        **changes,
+    }
+
+
+@dataclass
+class Running:
+    """A receiver that answers."""
+
+    url: str
+    log: Path
+    process: "subprocess.Popen[bytes]"
+    command: list[str]
+
+    def kill(self) -> None:
+        self.process.send_signal(signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> int:
+        if self.process.poll() is None:
+            self.process.send_signal(signal.SIGTERM)
+        return self.process.wait(timeout=30)
+
+    def again(self) -> None:
+        """Start it at its address, as a supervisor does after a crash."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(
+                self.command, cwd=PROJECT_ROOT, stdout=output, stderr=subprocess.STDOUT
+            )
+        wait_ready(self.url, self.process, self.log)
+
+    def lines(self) -> list[dict[str, Any]]:
+        return [json.loads(line) for line in self.log.read_text().splitlines()]
+
+    def metric(self, name: str) -> float:
+        text = httpx.get(f"{self.url}/metrics").text
+        return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
+
+
+def start(folder: Path, name: str, **changes: Any) -> Running:
+    """Start a receiver and wait until it is ready."""
+    file = folder / "receiver.yaml"
+    port = next(free_ports(FIRST_PORT))
+    file.write_text(yaml.safe_dump(settings(name, port=port, **changes)))
+    command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]
+    running = Running(f"http://127.0.0.1:{port}", folder / "log", None, command)  # type: ignore[arg-type]
+    running.again()
+    return running
+
+
+def wait_ready(url: str, process: "subprocess.Popen[bytes]", log: Path) -> None:
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()
+        try:
+            if httpx.get(f"{url}/readyz").status_code == 200:
+                return
+        except httpx.TransportError:
+            pass
+        time.sleep(0.05)
+    raise AssertionError(log.read_text())
+
+
+def hub_signature(body: bytes, secret: str = SECRET) -> str:
+    return "sha256=" + hmac.new(secret.encode(), body, hashlib.sha256).hexdigest()
+
+
+def github_headers(body: bytes, event: str = "push", **changes: str) -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "X-GitHub-Event": event,
+        "X-GitHub-Delivery": str(uuid.uuid4()),
+        "X-Hub-Signature-256": hub_signature(body),
+        **changes,
+    }
+
+
+def own_headers(body: bytes, secret: str = SECRET, **changes: str) -> dict[str, str]:
+    """As a sender to Scout or Quality Compass signs."""
+    return {
+        "Content-Type": "application/json",
+        "X-Signature-256": hub_signature(body, secret),
+        **changes,
+    }
+
+
+def standard_headers(
+    body: bytes, identity: str, timestamp: float | None = None, secret: str = STANDARD_SECRET
+) -> dict[str, str]:
+    at = int(time.time() if timestamp is None else timestamp)
+    key = base64.b64decode(secret.removeprefix("whsec_"))
+    digest = hmac.new(key, f"{identity}.{at}.".encode() + body, hashlib.sha256).digest()
+    return {
+        "Content-Type": "application/json",
+        "webhook-id": identity,
+        "webhook-timestamp": str(at),
+        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+    }
+
+
+def token_headers(secret: str = SECRET, **changes: str) -> dict[str, str]:
+    return {
+        "Content-Type": "application/json",
+        "Authorization": f"Bearer {secret}",
+        **changes,
+    }
+
+
+def rows(url: str, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+    with psycopg.connect(url) as connection:
+        return connection.execute(query.encode(), parameters).fetchall()
+
+
+def deliveries(url: str) -> int:
+    return int(rows(url, "select count(*) from webhooks.deliveries")[0][0])
