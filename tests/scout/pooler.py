@@ -53,22 +53,25 @@ class Pooler:
         self.port = 0
 
     async def start(self) -> asyncio.Server:
-        for user, url in self._urls.items():
+        for user in self._urls:
             self._idle[user] = asyncio.Queue()
             for _ in range(CONNECTIONS):
-                connection = psycopg.connect(url, autocommit=True)
-                self._opened.append(connection)
-                ours = socket.socket(fileno=os.dup(connection.fileno()))
-                self._idle[user].put_nowait(await asyncio.open_connection(sock=ours))
+                await self._open(user)
         server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         self.port = server.sockets[0].getsockname()[1]
         return server
+
+    async def _open(self, user: str) -> None:
+        connection = psycopg.connect(self._urls[user], autocommit=True)
+        self._opened.append(connection)
+        ours = socket.socket(fileno=os.dup(connection.fileno()))
+        self._idle[user].put_nowait(await asyncio.open_connection(sock=ours))
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with suppress(asyncio.IncompleteReadError, ConnectionError), closing(writer):
             user = await self._let_in(reader, writer)
             if user:
-                await self._relay(reader, writer, self._idle[user])
+                await self._relay(reader, writer, user)
 
     async def _let_in(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -101,8 +104,9 @@ class Pooler:
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
-        idle: "asyncio.Queue[Stream]",
+        user: str,
     ) -> None:
+        idle = self._idle[user]
         back: asyncio.Task[None] | None = None
         server: Stream | None = None
         try:
@@ -117,10 +121,11 @@ class Pooler:
                 await server[1].drain()
         finally:
             if back is not None and not back.done():
-                # The client left in the middle of a transaction.
+                # The client left in the middle of a transaction, which ends with its connection.
                 back.cancel()
                 if server is not None:
                     server[1].close()
+                await self._open(user)
 
     async def _answer(
         self, server: Stream, client: asyncio.StreamWriter, idle: "asyncio.Queue[Stream]"

@@ -51,7 +51,7 @@ measured as (
         max(amount) as max_amount,
         percentile_cont(0.5) within group (order by amount) as median_amount,
         sum(tax_amount) as total_tax,
-        array_agg(distinct employee_id) filter (where employee_id is not null) as employee_ids,
+        jsonb_agg(distinct employee_id) filter (where employee_id is not null) as employee_ids,
         count(distinct cost_center) as unique_cost_centers
     from transactions
     {% if is_incremental() -%}
