@@ -116,6 +116,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "scout-dbt-postgres",
+            Kind.POSTGRES,
+            "SCOUT_DBT_DATABASE_URL",
+            "the role that builds the layers, where it is not the owner of the raw payloads",
+            is_required=False,
+        ),
+        BlockNeed(
             "scout-drive",
             Kind.GCP,
             "SCOUT_DRIVE_SA_JSON",
