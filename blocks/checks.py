@@ -72,23 +72,20 @@ def _secret(need: BlockNeed) -> str:
 def _service_account(need: BlockNeed) -> str:
     from prefect_gcp import GcpCredentials
 
-<<<<<<< HEAD
-    block = GcpCredentials.load(need.name)
-=======
-    return _token(need, _loaded(GcpCredentials, need))
+    return _token(need, GcpCredentials.load(need.name))
 
 
 def _warehouse(need: BlockNeed) -> str:
     from prefect_gcp.bigquery import BigQueryWarehouse
 
-    return _token(need, _loaded(BigQueryWarehouse, need).gcp_credentials)
+    warehouse: Any = BigQueryWarehouse.load(need.name)
+    return _token(need, warehouse.gcp_credentials)
 
 
 def _token(need: BlockNeed, block: Any) -> str:
     from google.auth.exceptions import GoogleAuthError
     from google.auth.transport.requests import Request
 
->>>>>>> main
     try:
         credentials = block.get_credentials_from_service_account()
         credentials.refresh(Request())
