@@ -18,13 +18,15 @@ SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blocks", description=__doc__)
-    parser.add_argument("command", choices=("list", "register"))
+    parser.add_argument("command", choices=("list", "register", "check"))
     parser.add_argument("slugs", nargs="*", metavar="slug", help="domains; all if none is given")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would change, without any value"
     )
     parser.add_argument(
-        "--check", action="store_true", help="then try each registered block by connecting"
+        "--check",
+        action="store_true",
+        help="after registering, try each block, as `check` does by itself",
     )
     parser.add_argument(
         "--secrets",
@@ -41,6 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = environment(options.secrets)
         if options.command == "list":
             return show(slugs, given)
+        if options.command == "check":
+            return tell_checks(slugs)
         write(slugs, given, dry_run=options.dry_run)
         return tell_checks(slugs) if options.check else 0
     except PlatformError as error:

@@ -136,6 +136,8 @@ def test_mounted_files_stand_in_for_variables_and_are_tried(
     assert f"ok scout-postgres: connected as analytics to {name}" in said
     assert "ok scout-embeddings: holds 18 characters" in said
     assert "a-secret-of-theirs" not in said
+    status, said = run("check", "scout")
+    assert (status, said.count("ok scout-")) == (0, 2)
 
 
 def test_a_folder_of_secrets_that_is_not_there_is_told(tmp_path: Path) -> None:
