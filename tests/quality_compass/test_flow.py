@@ -167,14 +167,14 @@ def test_the_checklist_is_one_command_that_says_what_passed_and_what_failed_and_
     shutil.copytree(rollback.PROJECTS / "quality_compass", projects / "quality_compass")
     broken = projects / "quality_compass" / "models" / "marts" / "dim_metrics.sql"
     broken.write_text(broken.read_text() + "-- {{ ref('no_such_model') }}\n")
-    seed = projects / "quality_compass" / "seeds" / "metric_catalog.csv"
-    seed.write_text(seed.read_text() + "too,few,columns\n")
+    seed = projects / "quality_compass" / "seeds" / "ref_facilities.csv"
+    seed.write_text(seed.read_text() + "0100011,an id of 7 characters,Community,,West,CA,10\n")
     monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(projects))
     environment = dbt_postgres_env(settings.database_block)
     with pytest.raises(PermanentError, match="no_such_model"):
         write_documentation(environment)
     broken.write_text(broken.read_text().replace("no_such_model", "metric_catalog"))
-    with pytest.raises(PermanentError, match="metric_catalog"):
+    with pytest.raises(PermanentError, match="ref_facilities"):
         load_seeds(environment)
 
 
@@ -205,11 +205,11 @@ def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
         ).fetchone()
         kept = connection.execute(
             "select table_name from information_schema.columns "
-            "where table_schema = 'analytics_dbt_test__audit' and column_name = 'z_score'"
+            "where table_schema = 'quality_compass_test_failures' and column_name = 'z_score'"
         ).fetchall()
         failing = [
             connection.execute(
-                f"select z_score from analytics_dbt_test__audit.{name}".encode()
+                f"select z_score from quality_compass_test_failures.{name}".encode()
             ).fetchall()
             for (name,) in kept
         ]
