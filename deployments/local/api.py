@@ -96,6 +96,10 @@ class PrefectApi:
         state = {"type": "CRASHED", "name": "Crashed", "message": message}
         self.call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
 
+    def mark_cancelled(self, run_id: str, message: str) -> None:
+        state = {"type": "CANCELLED", "name": "Cancelled", "message": message}
+        self.call("POST", f"flow_runs/{run_id}/set_state", {"state": state})
+
     def table(self, run_id: str, key: str) -> list[dict[str, Any]]:
         """The rows of the newest table artifact of a run under ``key``; empty if none."""
         body = {

@@ -187,10 +187,15 @@ def checklist(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], str]:
     return printed
 
 
-def test_maintenance_vacuums_the_large_tables(
+def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
     settings: QualityCompassSettings, database: str, run_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(run_folder),)), settings, UNTESTED)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "update analytics.fct_signals set z_score = 99 "
+            "where signal_id = (select min(signal_id) from analytics.fct_signals)"
+        )
     maintained = maintain(settings, return_state=True)
     assert maintained.is_completed(), maintained.message
     with psycopg.connect(database) as connection:
@@ -198,7 +203,18 @@ def test_maintenance_vacuums_the_large_tables(
             "select count(*) from pg_stat_user_tables where last_vacuum is not null "
             "and relname in ('fct_signals', 'stg_anomalies')"
         ).fetchone()
+        kept = connection.execute(
+            "select table_name from information_schema.columns "
+            "where table_schema = 'analytics_dbt_test__audit' and column_name = 'z_score'"
+        ).fetchall()
+        failing = [
+            connection.execute(
+                f"select z_score from analytics_dbt_test__audit.{name}".encode()
+            ).fetchall()
+            for (name,) in kept
+        ]
     assert vacuumed == (2,)
+    assert failing == [[(99,)]]
 
 
 def test_a_tampered_claim_is_named_by_file_and_line(
@@ -272,13 +288,18 @@ def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
         require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "require"})
 
 
-def test_a_rollback_to_the_current_revision_gives_the_same_rows(
-    settings: QualityCompassSettings, sample_folder: Path
+def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(
+    settings: QualityCompassSettings, database: str, sample_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings, UNTESTED)
     comparison = roll_back("dim_facilities", "HEAD", True, settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
+    with psycopg.connect(database) as connection:
+        homes = connection.execute(
+            "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"
+        ).fetchall()
+    assert homes == [("analytics",), (rollback.REPLACED_SCHEMA,)]
 
 
 def test_fail_on_disagreement_fails_after_everything_was_built(

@@ -23,6 +23,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from blocks.registration import connection
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import free_ports
+from flows.webhooks.settings import ANYONE
 from flows.webhooks.sources import BUILT_IN
 
 SECRET = "It's a Secret to Everybody"
@@ -47,6 +48,15 @@ SHOP = {
     "networks": ["127.0.0.0/8"],
 }
 
+# Lets three requests pass, and one every two seconds after that.
+LIMITED = {
+    "name": "limited",
+    "unsigned": ANYONE,
+    "endpoints": [{"path": "/webhook/limited", "kind": "any"}],
+    "requests_per_second": 0.5,
+    "burst": 3,
+}
+
 
 def register(name: str, url: str) -> None:
     """The blocks of one receiver: its database, and the secrets of every source."""
@@ -65,12 +75,12 @@ def set_secrets(name: str, source: str, secrets: list[str]) -> None:
 def settings(name: str, **changes: Any) -> dict[str, Any]:
     """The settings of a receiver whose blocks were registered under ``name``."""
     sources = [source.model_dump(mode="json") for source in BUILT_IN]
-    for source in (own := [*sources, dict(SHOP)]):
+    for source in (own := [*sources, dict(SHOP), dict(LIMITED)]):
         source["secrets_block"] = f"webhooks-{name}-{source['name'].replace('_', '-')}-secrets"
     return {
         "database_block": f"webhooks-{name}-postgres",
         "sources": own,
-        "secrets_refresh_seconds": 1,
+        "secrets_refresh_seconds": 0.5,
         **changes,
     }
 

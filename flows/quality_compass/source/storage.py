@@ -106,8 +106,9 @@ class Storage:
 
         attempted = "signing in to Google Cloud Storage"
         try:
-            token = Credentials.from_service_account_info(service_account, scopes=[READ_ONLY])
-            token.refresh(Request())
+            make = Credentials.from_service_account_info
+            token = make(service_account, scopes=[READ_ONLY])  # type: ignore[no-untyped-call]
+            token.refresh(Request())  # type: ignore[no-untyped-call]
         except TransportError:
             raise StorageUnreachableError(
                 attempted, "the token endpoint did not answer", "Check the network; run again"

@@ -232,12 +232,21 @@ class Prefect:
         answer.raise_for_status()
         return answer.json()
 
+    def cancel(self, run_id: str) -> None:
+        """As the button of the UI does."""
+        state = {"type": "CANCELLING", "name": "Cancelling"}
+        self.post(f"flow_runs/{run_id}/set_state", {"state": state})
+
     def delete(self, path: str) -> None:
         httpx.delete(f"{self.url}/{path}", timeout=30).raise_for_status()
 
     def create_pool(self, name: str, image: str) -> None:
         template = json.loads(TEMPLATE.read_text())
         template["variables"]["properties"]["image"]["default"] = image
+        # A worker hands its settings on, and only that of a cluster has the image's folders.
+        home = "/home/analytics/.prefect"
+        folders = {"PREFECT_HOME": home, "PREFECT_PROFILES_PATH": f"{home}/profiles.toml"}
+        template["variables"]["properties"]["env"]["default"] = folders
         body = {"name": name, "type": "kubernetes", "base_job_template": template}
         self.post("work_pools/", body)
 

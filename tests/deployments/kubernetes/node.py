@@ -2,8 +2,9 @@
 
 What a container gets here as there: its command, its environment (the image's, secrets, the
 manifest's), a directory per volume, SIGTERM and then SIGKILL when it is to end, and SIGKILL of the
-whole process tree at its memory limit. What it does not get: a CPU limit and a file system of its
-own; paths of the image and of volumes in the environment are replaced by the paths they have here.
+whole process tree at its memory limit. Where this machine allows it (`can_isolate`), nothing else
+can be written to. What it does not get: a CPU limit and a file system of its own; paths of the
+image and of volumes in the environment are replaced by the paths they have here.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ import subprocess
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import psutil
 
@@ -22,7 +25,7 @@ from tests.deployments.kubernetes.store import Object, Store, now
 
 SECONDS_BETWEEN_LOOKS = 0.05
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
-KILLED = 137
+READ_ONLY = Path(__file__).with_name("read_only.sh")
 
 
 @dataclass(frozen=True)
@@ -206,9 +209,13 @@ class Node:
             ),
             Path(command[0]),
         )
+        given = [str(program), *command[1:]]
+        if container["securityContext"].get("readOnlyRootFilesystem") and can_isolate():
+            folders = ":".join(folder for _, folder in self._volumes(pod, container))
+            given = ["unshare", "--mount", "sh", str(READ_ONLY), folders, *given]
         with self.log_of(pod["metadata"]["name"]).open("wb") as log:
             process = subprocess.Popen(
-                [str(program), *command[1:]],
+                given,
                 env=environment,
                 cwd=image.working_dir,
                 stdin=subprocess.DEVNULL,
@@ -307,6 +314,17 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
             yield mount["mountPath"], str(folder)
         (self._folder / pod["metadata"]["name"]).mkdir(exist_ok=True)
+
+
+@cache
+def can_isolate() -> bool:
+    """Whether this user may make mount namespaces, as a node does for its containers."""
+    with TemporaryDirectory() as folder:
+        command = ["unshare", "--mount", "sh", str(READ_ONLY), folder, "true"]
+        try:
+            return subprocess.run(command, capture_output=True).returncode == 0
+        except FileNotFoundError:
+            return False
 
 
 def bytes_of(quantity: str) -> int:

@@ -14,6 +14,7 @@ from prefect.settings.legacy import _get_valid_setting_names
 from prefect_kubernetes.settings import KubernetesSettings
 
 from deployments.local.paths import PROJECT_ROOT
+from flows.webhooks.__main__ import _parser
 from tests.deployments.kubernetes.jobs import TEMPLATE, rendered_job
 from tests.deployments.kubernetes.tools import tool
 
@@ -23,7 +24,7 @@ NAMES = sorted(path.name for path in OVERLAYS.iterdir())
 CUSTOM = {"ExternalSecret"}
 WORKLOADS = {"Deployment", "StatefulSet", "Job"}
 # Made by hand or by External Secrets: docs/kubernetes.md says how.
-SECRETS = {"prefect-auth", "prefect-database", "analytics-flows-webhooks", "postgres"}
+SECRETS = {"prefect-auth", "prefect-database", "postgres"}
 
 Manifest = dict[str, Any]
 
@@ -236,6 +237,27 @@ def test_the_server_has_a_password_and_is_not_on_sqlite(
     names = {entry["name"] for entry in pod(workload)["containers"][0]["env"]}
     wanted = {"PREFECT_SERVER_API_AUTH_STRING", "PREFECT_SERVER_DATABASE_CONNECTION_URL"}
     assert wanted <= names
+
+
+def test_the_receiver_is_started_as_it_understands_and_probed_where_it_answers(
+    overlays: dict[str, list[Manifest]],
+) -> None:
+    for manifests in overlays.values():
+        workload = next(
+            each
+            for each in of_kind(manifests, "Deployment")
+            if each["metadata"]["name"] == "analytics-flows-webhooks"
+        )
+        container = pod(workload)["containers"][0]
+        options = _parser().parse_args(container["args"][3:])
+        assert container["args"][:3] == ["python", "-m", "flows.webhooks"]
+        assert {"name": "http", "containerPort": options.port} in container["ports"]
+        assert options.host == "0.0.0.0", "a service cannot reach loopback"
+        probes = [
+            container[f"{kind}Probe"]["httpGet"]["path"]
+            for kind in ("startup", "liveness", "readiness")
+        ]
+        assert probes == ["/healthz", "/healthz", "/readyz"]
 
 
 def test_every_prefect_setting_named_exists(overlays: dict[str, list[Manifest]]) -> None:

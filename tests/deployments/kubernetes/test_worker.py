@@ -6,6 +6,7 @@ image it can pull) as well, and the same tests run there.
 """
 
 import os
+import subprocess
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ import yaml
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Cluster, Double, Prefect, double, worker
+from tests.deployments.kubernetes.node import READ_ONLY, can_isolate
 
 BASE = PROJECT_ROOT / "deployments" / "kubernetes" / "base"
 AUTOMATION = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
@@ -33,6 +35,7 @@ SMALL = {
 LOSES = {
     "killed": ({"hold_seconds": 6}, {}),
     "evicted": ({"hold_seconds": 6}, {}),
+    "cancelled": ({"hold_seconds": 60}, {}),
     "out of memory": ({"mebibytes": 512}, {}),
     "image": ({}, {"image": "registry.invalid/analytics-flows:none", "deadline_seconds": 2}),
 }
@@ -83,14 +86,31 @@ def probe(prefect: Prefect, pool: str) -> str:
 
 
 @pytest.fixture(scope="module")
-def runs(cluster: Cluster, prefect: Prefect, pool: str, probe: str) -> Iterator[dict[str, str]]:
+def domain(prefect: Prefect, pool: str) -> str:
+    """A domain's deployment as prefect.yaml declares it."""
+    declared = yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
+    found = next(each for each in declared if each["name"] == "agent-analytics-hourly")
+    variables = {
+        name: value
+        for name, value in found["work_pool"]["job_variables"].items()
+        # A claim has one writer, and this cluster may have one that writes.
+        if name != "state_volume"
+    }
+    return prefect.deploy(pool, found["entrypoint"], "agent-analytics", variables)
+
+
+@pytest.fixture(scope="module")
+def runs(
+    cluster: Cluster, prefect: Prefect, pool: str, probe: str, domain: str
+) -> Iterator[dict[str, str]]:
     """Every kind of run, started together: the time they take is mostly waiting."""
-    started = {"good": prefect.start(probe, {})}
+    started = {"good": prefect.start(domain, {"inputs": {"sample": {"days": 2, "developers": 2}}})}
     for kind, (parameters, variables) in LOSES.items():
         started[kind] = prefect.start(probe, parameters, variables)
     lose = {"killed": cluster.kill, "evicted": cluster.evict}
-    for kind in lose:
+    for kind in [*lose, "cancelled"]:
         prefect.wait(started[kind], ["Running", *ENDED])
+    prefect.cancel(started["cancelled"])
     for kind, end in lose.items():
         [pod] = cluster.pods(started[kind])
         end(pod.metadata.name)
@@ -104,9 +124,25 @@ def essential(states: list[str]) -> list[str]:
     return [state for state in states if state not in ("Late", "Submitting")]
 
 
-def test_a_run_goes_from_scheduled_to_completed(prefect: Prefect, runs: dict[str, str]) -> None:
+def test_a_domains_run_goes_from_scheduled_to_completed_below_its_memory_limit(
+    cluster: Cluster, prefect: Prefect, runs: dict[str, str]
+) -> None:
     states = essential(prefect.wait(runs["good"], ENDED))
     assert states == ["Scheduled", "Pending", "InfrastructurePending", "Running", "Completed"]
+    if isinstance(cluster, Double):
+        usage = cluster.usage(runs["good"])
+        assert 100 * 2**20 < usage.peak < usage.limit
+
+
+def test_a_pod_can_write_to_its_volumes_only(tmp_path: Path) -> None:
+    if not can_isolate():
+        pytest.skip("this user may not make mount namespaces")
+    (tmp_path / "volume").mkdir()
+    write = f"touch {tmp_path}/volume/here; touch {tmp_path}/beside"
+    command = ["unshare", "--mount", "sh", str(READ_ONLY), f"{tmp_path}/volume", "sh", "-c", write]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert "Read-only file system" in done.stderr
+    assert [path.name for path in tmp_path.rglob("*")] == ["volume", "here"]
 
 
 def test_the_password_of_the_server_is_in_no_manifest(
@@ -123,22 +159,30 @@ def test_the_password_of_the_server_is_in_no_manifest(
     assert AUTH_STRING not in str(job)
 
 
-def test_an_evicted_pod_hands_its_run_back_and_another_completes_it(
-    prefect: Prefect, runs: dict[str, str]
+@pytest.mark.parametrize("kind", ["killed", "evicted"])
+def test_a_run_that_loses_its_pod_crashes_and_another_pod_completes_it(
+    prefect: Prefect, runs: dict[str, str], kind: str
 ) -> None:
-    states = essential(prefect.wait(runs["evicted"], ["Completed"]))
-    assert states.count("Running") == 2
-    assert "AwaitingRetry" in states
-    assert "Crashed" not in states
-
-
-def test_a_killed_pod_crashes_its_run_and_another_completes_it(
-    prefect: Prefect, runs: dict[str, str]
-) -> None:
-    states = essential(prefect.wait(runs["killed"], ["Completed"]))
+    states = essential(prefect.wait(runs[kind], ["Completed"]))
     crashed = states.index("Crashed")
     assert states[crashed - 1] == "Running"
     assert states[crashed + 1] == "AwaitingRetry"
+    assert states.count("Crashed") == 1
+
+
+def test_an_evicted_pod_says_so_itself_before_its_grace_is_over(
+    prefect: Prefect, runs: dict[str, str]
+) -> None:
+    prefect.wait(runs["evicted"], ["Completed"])
+    assert "termination signal" in prefect.logs(runs["evicted"])
+
+
+def test_a_cancelled_run_ends_as_cancelled_and_is_not_started_again(
+    prefect: Prefect, runs: dict[str, str]
+) -> None:
+    states = essential(prefect.wait(runs["cancelled"], ["Cancelled"]))
+    assert states[-2:] == ["Cancelling", "Cancelled"]
+    assert states.count("Running") == 1
 
 
 def test_a_run_whose_image_cannot_be_pulled_crashes_at_the_deadline_and_is_tried_again(
@@ -165,23 +209,6 @@ def test_a_run_that_never_fits_in_memory_stays_crashed_after_its_third_start(
     assert states.count("Running") == 3
     assert states[-1] == "Crashed"
     assert "OOMKilled" in prefect.logs(runs["out of memory"])
-
-
-def test_a_domain_completes_below_its_memory_limit(
-    cluster: Cluster, prefect: Prefect, pool: str
-) -> None:
-    declared = {
-        each["name"]: each
-        for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
-    }["agent-analytics-hourly"]
-    variables = {**declared["work_pool"]["job_variables"]}
-    deployment = prefect.deploy(pool, declared["entrypoint"], "agent-analytics", variables)
-    run = prefect.start(deployment, {"inputs": {"sample": {"days": 2, "developers": 2}}})
-    assert prefect.wait(run, ENDED)[-1] == "Completed"
-    if isinstance(cluster, Double):
-        usage = cluster.usage(run)
-        print(f"peak {usage.peak / 2**20:.0f} MiB of {usage.limit / 2**20:.0f}")
-        assert 0 < usage.peak < usage.limit
 
 
 def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:

@@ -44,7 +44,13 @@ measured as (
     {% if is_incremental() -%}
     where
         (week, category, currency)
-        in (select changed.week, changed.category, changed.currency from changed)
+        in (
+            select
+                changed.week,
+                changed.category,
+                changed.currency
+            from changed
+        )
     {% endif -%}
     group by 1, 2, 3
 

@@ -1,0 +1,121 @@
+"""A run of each domain through a Kubernetes worker: time, peak memory, limit.
+
+    python -m tests.benchmarks.kubernetes [--domain scout ...]
+
+The worker is the real one, the cluster the double of tests/deployments/kubernetes, the command,
+environment and limits those that the worker renders from prefect.yaml and the base job template.
+Samples are small; databases are embedded. Memory is the resident memory of all processes of the
+pod at its highest, shared pages counted in each process: somewhat more than a node would count.
+"""
+
+import argparse
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from deployments.image.parse import main as parse
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.server import PrefectServer, client_environment
+from tests.deployments.kubernetes import image
+from tests.deployments.kubernetes.cluster import Double, Prefect, double, worker
+
+MEBIBYTE = 2**20
+ENDED = ["Completed", "Crashed", "Failed"]
+RUNS: Mapping[str, tuple[str, dict[str, Any]]] = {
+    "github_scraper": ("github-scraper-6h", {"repositories": [str(PROJECT_ROOT)]}),
+    "ledgermind": (
+        "ledgermind-nightly",
+        {"settings": {"sample_events": 2000}, "targets": ["pg_local"]},
+    ),
+    "scout": ("scout-on-demand", {"settings": {"sample_payloads": 2000}}),
+    "quality_compass": ("quality-compass-daily", {"settings": {"sample_facilities": 5}}),
+    "agent_analytics": (
+        "agent-analytics-hourly",
+        {"inputs": {"sample": {"days": 5, "developers": 5}}},
+    ),
+}
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--domain", nargs="*", choices=RUNS, default=list(RUNS))
+    domains = parser.parse_args().domain
+    with tempfile.TemporaryDirectory(prefix="analytics-flows-") as place:
+        folder = Path(place)
+        paths = LocalPaths(folder / "local")
+        parse([str(PROJECT_ROOT / "dbt_projects"), str(folder / "parsed")])
+        server = PrefectServer(paths, first_port=47200)
+        databases = EmbeddedPostgres(paths.postgres, first_port=57320, is_durable=False)
+        url = server.start()
+        databases.start()
+        os.environ.update(client_environment(paths, url))
+        rules = next(yaml.safe_load_all(_base("worker-role.yaml")))["rules"]
+        (folder / "cluster").mkdir()
+        try:
+            register(databases, domains)
+            with (
+                double(folder / "cluster", image.here(folder / "parsed"), rules) as cluster,
+                worker(cluster, url, _pool(url, cluster), folder / "worker.log", {}),
+            ):
+                measure(Prefect(url), cluster, domains)
+        finally:
+            databases.stop()
+            server.stop()
+
+
+def register(databases: EmbeddedPostgres, domains: list[str]) -> None:
+    """Write the blocks of the domains, each with a database of its own."""
+    urls = {
+        f"{slug.upper()}_DATABASE_URL": databases.create_database(slug)
+        for slug in domains
+        if slug != "agent_analytics"
+    }
+    command = [sys.executable, "-m", "blocks", "register", *domains]
+    subprocess.run(command, env={**os.environ, **urls}, cwd=PROJECT_ROOT, check=True)
+
+
+def measure(prefect: Prefect, cluster: Double, domains: list[str]) -> None:
+    declared = {
+        each["name"]: each
+        for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
+    }
+    line = f"{'domain':<18}{'ended':<12}{'seconds':>8}{'peak MiB':>10}{'limit MiB':>11}{'share':>7}"
+    sys.stdout.write(f"load {os.getloadavg()[0]:.1f}\n{line}\n")
+    for slug in domains:
+        name, parameters = RUNS[slug]
+        module, _, function = declared[name]["entrypoint"].rpartition(".")
+        variables = declared[name]["work_pool"]["job_variables"]
+        flow = slug.replace("_", "-")
+        deployment = prefect.deploy("kubernetes", f"{module}.{function}", flow, variables)
+        began = time.monotonic()
+        run = prefect.start(deployment, parameters)
+        state = prefect.wait(run, ENDED, seconds=600)[-1]
+        seconds = time.monotonic() - began
+        usage = cluster.usage(run)
+        peak, limit = usage.peak / MEBIBYTE, usage.limit / MEBIBYTE
+        figures = f"{seconds:8.1f}{peak:10.0f}{limit:11.0f}{peak / limit:7.0%}"
+        sys.stdout.write(f"{slug:<18}{state:<12}{figures}\n")
+        sys.stdout.flush()
+        if state != "Completed":
+            sys.stdout.write(f"{prefect.logs(run)}\n{cluster.log(run)}\n")
+
+
+def _pool(url: str, cluster: Double) -> str:
+    Prefect(url).create_pool("kubernetes", cluster.image)
+    return "kubernetes"
+
+
+def _base(name: str) -> str:
+    return (PROJECT_ROOT / "deployments" / "kubernetes" / "base" / name).read_text()
+
+
+if __name__ == "__main__":
+    main()
