@@ -179,7 +179,7 @@ def test_attributes_of_another_shape_put_only_their_line_aside(
 ) -> None:
     odd = json.loads(METRICS)
     metric = odd["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
-    metric["sum"]["dataPoints"][0]["attributes"] = "none"
+    metric["sum"]["dataPoints"][0]["attributes"][-1]["value"] = "input"
     (inbox / "a.jsonl").write_text(f"{METRICS}\n{json.dumps(odd)}\n")
     assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
 

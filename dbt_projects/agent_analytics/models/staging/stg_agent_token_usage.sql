@@ -114,13 +114,18 @@ requests as (
 
 ),
 
--- The same request told twice, by another export or another collector, counts once.
+-- The same request told twice, by another export or another collector, counts once. What tells of
+-- no tokens is left out last: before, DuckDB would read it out of the events of all sessions.
 distinct_requests as (
 
-    select *
+    select
+        *,
+        coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
+            as has_tokens
     from requests
-    where coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
-    qualify row_number() over (
+    qualify
+        has_tokens
+        and row_number() over (
             partition by
                 session_id,
                 coalesce(
@@ -128,7 +133,7 @@ distinct_requests as (
                     'sequence ' || named_values[7] || ' ' || used_at,
                     'event ' || log_key
                 )
-            order by used_at, id
+            order by has_tokens desc, used_at asc, id asc
         ) = 1
 
 ),
