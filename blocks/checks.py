@@ -60,11 +60,21 @@ def _secret(need: BlockNeed) -> str:
 
 
 def _service_account(need: BlockNeed) -> str:
-    from google.auth.exceptions import GoogleAuthError
-    from google.auth.transport.requests import Request
     from prefect_gcp import GcpCredentials
 
-    block = _loaded(GcpCredentials, need)
+    return _token(need, _loaded(GcpCredentials, need))
+
+
+def _warehouse(need: BlockNeed) -> str:
+    from prefect_gcp.bigquery import BigQueryWarehouse
+
+    return _token(need, _loaded(BigQueryWarehouse, need).gcp_credentials)
+
+
+def _token(need: BlockNeed, block: Any) -> str:
+    from google.auth.exceptions import GoogleAuthError
+    from google.auth.transport.requests import Request
+
     try:
         credentials = block.get_credentials_from_service_account()
         credentials.refresh(Request())
@@ -108,6 +118,7 @@ TRIALS: Mapping[Kind, Callable[[BlockNeed], str]] = {
     Kind.POSTGRES: _postgres,
     Kind.SECRET: _secret,
     Kind.GCP: _service_account,
+    Kind.BIGQUERY: _warehouse,
     Kind.WEBHOOK: _webhook,
     Kind.EMAIL: _mail,
 }

@@ -37,12 +37,12 @@ def plan_automations(
     found = {each["name"]: each for each in api.all("automations/filter")}
     changes, names = [], set()
 
-    def plan(name: str, automation: Mapping[str, Any], create: partial[object]) -> None:
+    def plan(name: str, automation: Mapping[str, Any], create: Callable[[], object]) -> None:
         names.add(name)
         if name not in found:
             changes.append(Change("create", "automation", name, create))
         elif details := differences(without_owner(automation), normal(found[name])):
-            change: partial[object]
+            change: Callable[[], object]
             if automation["owner_resource"]:
                 change = partial(_replace, api, found[name]["id"], create)
             else:

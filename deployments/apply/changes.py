@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-LONGEST_VALUE = 80
+LONGEST_VALUE = 100
 
 # A deployment, its schedules, a trigger or an automation is known as this project's by this tag.
 PROJECT_TAG = "analytics-flows"

@@ -100,7 +100,8 @@ class Declared:
 def declared(path: Path = PREFECT_YAML) -> list[Declared]:
     """The deployments of the file, for the environment of this process."""
     entries = read_yaml(path)["deployments"]
-    return [Declared(apply_values(each, os.environ, remove_notset=False)) for each in entries]
+    environment: dict[str, Any] = dict(os.environ)
+    return [Declared(apply_values(each, environment, remove_notset=False)) for each in entries]
 
 
 def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping[str, Any]]]:

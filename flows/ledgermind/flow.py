@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Literal
 import psycopg
 from prefect import flow, get_run_logger, task
 
+from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import BigQueryAccess
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -146,7 +148,7 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     notes: list[str] = []
-    rows, is_over_budget = 0, False
+    rows, needs_a_look = 0, False
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
@@ -163,7 +165,11 @@ def refresh(
         options = dbt.model_copy(update={"target": "bigquery"})
         named = _Renamed(progress, "dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
-        note, is_over_budget = report_costs(settings.bigquery)
+        try:
+            note, needs_a_look = report_costs(settings.bigquery)
+        except PlatformError as error:
+            # The marts are built: only their price is not known.
+            note, needs_a_look = str(error), True
         notes.append(note)
     publish_summary(
         SLUG,
@@ -171,7 +177,7 @@ def refresh(
             rows_loaded=rows,
             models_built=sum(outcome.models_built for outcome in outcomes),
             tests_passed=sum(outcome.tests_passed for outcome in outcomes),
-            warnings=sum(outcome.warnings for outcome in outcomes) + is_over_budget,
+            warnings=sum(outcome.warnings for outcome in outcomes) + needs_a_look,
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
@@ -221,6 +227,9 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
         counts.append(export(table, settings))
     progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
     if api := current_flow_run():
+        for each in counts:
+            batch = str(api.flow_run_id)
+            emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
         rows = [vars(each) for each in counts]
         api.create_table(f"{SLUG}-export-tables", rows, "Rows of each exported table")
     return counts

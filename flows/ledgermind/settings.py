@@ -43,8 +43,8 @@ class BigQuerySettings(BaseModel):
         description="How far behind the newest exported change an export begins.",
     )
     excluded_columns: tuple[str, ...] = Field(
-        default=("description", "note", "account"),
-        description="Columns that never leave the operational database.",
+        default=("description", "note", "account", "norm_desc", "tokens"),
+        description="Columns that never leave the operational database, and those made of them.",
     )
 
 

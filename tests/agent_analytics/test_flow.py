@@ -14,9 +14,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.states import State
 
+from deployments.local import __main__ as local
 from flows.agent_analytics import flow as agent_flow
 from flows.agent_analytics.flow import refresh, refresh_copilot, report
 from flows.agent_analytics.settings import (
+    PATH_VARIABLE,
     AgentAnalyticsInputs,
     AgentAnalyticsSettings,
     SampleSize,
@@ -158,3 +160,24 @@ def test_copilot_is_fetched_and_the_report_exports_it(ran: Ran, shape: str, tmp_
     assert {"fct_daily_agent_usage", "fct_git_commits", "fct_agent_costs", "dim_developers"} < (
         exported
     )
+
+
+def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(ran.settings.store_path))
+    store = agent_flow.store_of(ran.settings)
+    monkeypatch.setattr(local, "DUCKDB_WAIT_SECONDS", 0.0)
+    build = ["dbt", "--domain", "agent_analytics", "--", "run", "--select", "dim_agents"]
+    with store.locked("another run", 1, print):
+        assert local.main(build) == 1
+    assert "another run" in capfd.readouterr().err
+    assert local.main(build) == 0
+    assert "1 of 1 OK" in capfd.readouterr().out
+
+    ask = ["psql", "--domain", "agent_analytics", "--", "-c"]
+    assert local.main([*ask, "select count(*) as developers from mart.dim_developers"]) == 0
+    assert "12" in capfd.readouterr().out
+    assert local.main([*ask, "select nothing"]) == 1
+    assert local.main([*ask, "delete from raw.otel_points"]) == 1
+    assert "read-only" in capfd.readouterr().err

@@ -161,7 +161,11 @@ def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
         (tmp_path / path.name).write_text(path.read_text())
     own = tmp_path / "own.yaml"
     trigger = {"type": "event", "expect": ["scout.rows.landed"], "within": 5}
-    automation = {"name": "own", "trigger": trigger, "actions": [{"type": "do-nothing"}]}
+    automation: dict[str, Any] = {
+        "name": "own",
+        "trigger": trigger,
+        "actions": [{"type": "do-nothing"}],
+    }
     own.write_text(yaml.safe_dump(automation))
     assert server.apply("--automations", tmp_path) == 0
     assert said.lines() == ["create automation own", "1 changes made"]

@@ -27,7 +27,11 @@ TRIGGERS = {
     for name, entry in ENTRIES.items()
     for trigger in entry.get("triggers", [])
 }
-DELIVERED = {"transactions": {}, "refresh": {"layer": "silver"}, "push": {"repository_id": 7}}
+DELIVERED: Mapping[str, Mapping[str, Any]] = {
+    "transactions": {},
+    "refresh": {"layer": "silver"},
+    "push": {"repository_id": 7},
+}
 
 
 def event(trigger: Mapping[str, Any], *, matches: bool) -> dict[str, Any]:

@@ -83,7 +83,20 @@ def wait_for_run(pool: Pool, deployment: str) -> dict[str, Any]:
     raise AssertionError(f"no finished run: {runs}")
 
 
-def test_a_completed_export_starts_the_build_on_bigquery(
+def landed_rows(pool: Pool, batch: str) -> dict[str, int]:
+    """Rows by table, as the events of one export tell them."""
+    deadline = time.monotonic() + 30
+    while time.monotonic() < deadline:
+        body = {"filter": {"event": {"name": ["ledgermind.rows.landed"]}}, "limit": 50}
+        events = pool.post("events/filter", body)["events"]
+        payloads = [event["payload"] for event in events if event["payload"]["batch"] == batch]
+        if payloads:
+            return {payload["table"]: payload["rows"] for payload in payloads}
+        time.sleep(0.3)
+    return {}
+
+
+def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
     pool: Pool, database: str, bigquery_emulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_emulator)
@@ -92,7 +105,9 @@ def test_a_completed_export_starts_the_build_on_bigquery(
         operational.create_operational_database(connection, mission_day())
     deployment = deploy_with_trigger(pool)
 
-    assert export_tables(SETTINGS, return_state=True).is_completed()
+    state = export_tables(SETTINGS, return_state=True)
+    assert state.is_completed(), state.message
+    assert landed_rows(pool, str(state.state_details.flow_run_id))["suggestion_events"] == 12
 
     run = wait_for_run(pool, deployment)
     assert run["state_type"] == "COMPLETED", run["state"]["message"]

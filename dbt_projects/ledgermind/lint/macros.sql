@@ -24,4 +24,3 @@
 {% macro delete_vanished_suggestions() %}{% endmacro %}
 {% macro row_hash(columns) %}length('row'){% endmacro %}
 {% macro plan_for_few_rows() %}{% endmacro %}
-{% macro rounded(expression, decimals) %}round({{ expression }}, {{ decimals }}){% endmacro %}

@@ -160,8 +160,3 @@
         2147483647
     )
 {%- endmacro %}
-
-{% macro rounded(expression, decimals) -%}
-    {#- Half away from zero on both: PostgreSQL rounds a float by banker's rule and a numeric so. -#}
-    round(cast({{ expression }} as numeric), {{ decimals }})
-{%- endmacro %}

@@ -38,16 +38,11 @@ points as (
             when ends_with(metric_name, '.token.usage')
                 then {{ token_type("attributes ->> '$.type'") }}
         end as token_type
-    from {{ source('raw', 'otel_metrics') }}
+    from {{ metric_points() }} as metrics
     where
-        (
-            ends_with(metric_name, '.token.usage')
-            or ends_with(metric_name, '.cost.usage')
-            or contains(metric_name, '.tokens.')
-        )
-        {% if is_incremental() %}
-        and session_id in (select touched.session_id from touched)
-        {% endif %}
+        ends_with(metric_name, '.token.usage')
+        or ends_with(metric_name, '.cost.usage')
+        or contains(metric_name, '.tokens.')
 
 ),
 

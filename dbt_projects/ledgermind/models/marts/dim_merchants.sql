@@ -37,7 +37,7 @@ final as (
         {{ whole('transactions') }} as transactions,
         {{ whole('merchant_transactions') }} as merchant_transactions,
         {{ whole('merchant_categories') }} as merchant_categories,
-        {{ real(rounded(shared.safe_divide('transactions', 'merchant_transactions'), 4)) }}
+        floor({{ real('transactions') }} * 10000 / merchant_transactions + 0.5) / 10000
             as category_prior,
         {{ text("case
             when merchant_categories = 1 or transactions >= 10 then 'high'

@@ -33,7 +33,6 @@ labelled as (
         features.day_of_week,
         features.is_weekend,
         features.is_subscription,
-        features.normalized_description,
         labels.label,
         labels.label_source,
         labels.updated_at as label_observed_at
@@ -68,7 +67,6 @@ final as (
         {{ whole('labelled.day_of_week') }} as day_of_week,
         labelled.is_weekend,
         labelled.is_subscription,
-        {{ text('labelled.normalized_description') }} as normalized_description,
         {{ text('labelled.label') }} as label,
         {{ text('labelled.label_source') }} as label_source,
         labelled.label_observed_at,

@@ -23,8 +23,7 @@ renamed as (
         hour_of_day,
         dow as day_of_week,
         is_weekend,
-        is_subscription,
-        norm_desc as normalized_description
+        is_subscription
     from source
 
 )
@@ -44,8 +43,7 @@ renamed as (
         {{ whole('null') }} as hour_of_day,
         {{ whole('null') }} as day_of_week,
         cast(null as boolean) as is_weekend,
-        cast(null as boolean) as is_subscription,
-        {{ text('null') }} as normalized_description
+        cast(null as boolean) as is_subscription
     from {{ ref('stg_transactions') }}
     where false
 
