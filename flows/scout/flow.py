@@ -261,15 +261,17 @@ def load_deliveries(settings: ScoutSettings, inbox_block: str, batch: str) -> De
 
 
 def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Progress) -> Intake:
-    batch = batch_id("webhook", datetime.now(UTC))
-    total = DeliveryCounts()
     try:
-        while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
-            total += counts
-            progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+        postgres_url(inbox_block)
     except MissingBlockError as error:
         return Intake(notes=(f"Deliveries were not read: {error}",))
-    tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
+    batch = batch_id("webhook", datetime.now(UTC))
+    total = DeliveryCounts()
+    while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
+        total += counts
+        progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+    if total.rows_loaded:
+        tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
     note = (
         f"{total.deliveries:,} deliveries: {total.rows_loaded:,} payloads loaded, "
         f"{total.rows_quarantined:,} quarantined"
@@ -318,7 +320,8 @@ def load_files(
         entity: sum(each.rows_loaded for each in counts if each.entity is entity)
         for entity in Entity
     }
-    tell_landed(batch, added)
+    if any(added.values()):
+        tell_landed(batch, added)
     remarks = [
         f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
         if each.is_new

@@ -18,6 +18,14 @@ class QualitySettings(BaseModel):
     uniqueness_weight: float = Field(0.3, ge=0, description="Weight of keys that occur once.")
     timeliness_weight: float = Field(0.3, ge=0, description="Weight of the age of the newest row.")
     points_lost_per_hour: float = Field(5.0, ge=0, description="Timeliness lost per hour of age.")
+    window_days: float = Field(
+        30,
+        gt=0,
+        description=(
+            "Completeness and uniqueness of bronze and silver are those of the rows ingested in "
+            "this many days before the newest."
+        ),
+    )
     alert_below: float = Field(80.0, ge=0, le=100, description="A score below this is a warning.")
 
     @model_validator(mode="after")
@@ -133,6 +141,13 @@ class ScoutSettings(BaseModel):
     fallback_encoding: str = Field(
         default="cp1252",
         description="How a file without byte order mark is read when it is not UTF-8.",
+    )
+    inbox_block: str | None = Field(
+        default="webhooks-postgres",
+        description=(
+            "Name of the SqlAlchemyConnector block of the database with the webhook inbox, whose "
+            "deliveries of transactions and products are read. Empty: they are not."
+        ),
     )
     sample_payloads: int | None = Field(
         default=None,

@@ -22,7 +22,7 @@ PAIRS = (
 
 
 def dot(one: list[float], other: list[float]) -> float:
-    return sum(map(mul, one, other))
+    return float(sum(map(mul, one, other)))
 
 
 def nearest(vectors: list[list[float]], to: int) -> int:

@@ -154,7 +154,7 @@ def test_the_documentation_of_the_layers_is_a_site(scout: str, tmp_path: Path) -
     manifest = json.loads((folder / "manifest.json").read_text())
     assert "model.scout.gold_monthly_summary" in manifest["nodes"]
     assert "sources" in json.loads((folder / "catalog.json").read_text())
-    assert urlsplit(scout).password not in (folder / "manifest.json").read_text()
+    assert str(urlsplit(scout).password) not in (folder / "manifest.json").read_text()
 
 
 def test_what_webhooks_delivered_reaches_silver_and_is_told_once(scout: str) -> None:

@@ -8,6 +8,8 @@
     )
 }}
 
+-- A test that fails holds back what is built from all that it looks at: the gates look at both.
+-- depends_on: {{ ref('silver_rejected_transactions') }}
 with
 
 transactions as not materialized (
