@@ -388,6 +388,7 @@ def build_and_publish(
         PATH_VARIABLE: str(settings.store_path),
         "AGENT_ANALYTICS_DUCKDB_MEMORY": settings.memory_limit,
     }
+    outcome: DbtOutcome | None
     try:
         outcome = build_dbt(SLUG, environment, dbt, progress=progress)
     except (DbtBuildError, DbtProjectError) as error:

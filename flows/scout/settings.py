@@ -119,13 +119,6 @@ class ScoutSettings(BaseModel):
             "`product` in their name hold products, all others transactions."
         ),
     )
-    inbox_block: str | None = Field(
-        default="webhooks-postgres",
-        description=(
-            "Name of the SqlAlchemyConnector block of the webhook receiver's inbox. None, or a "
-            "block that is not registered: no inbox."
-        ),
-    )
     drive_folder_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]+$",

@@ -12,9 +12,10 @@ import pytest
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.states import State
+from prefect.client.schemas.objects import State
 
 from deployments.local import __main__ as local
+from flows._shared.orchestration.dbt import build_dbt
 from flows.agent_analytics import flow as agent_flow
 from flows.agent_analytics.flow import refresh, refresh_copilot, report
 from flows.agent_analytics.settings import (
@@ -78,7 +79,7 @@ def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         copilot_token_block=TOKEN_BLOCK,
         organization="acme",
     )
-    Secret(value="the-token").save(TOKEN_BLOCK, overwrite=True)  # type: ignore[arg-type]
+    Secret(value="the-token").save(TOKEN_BLOCK, overwrite=True)
     state = refresh(INPUTS, settings, return_state=True)
     return Ran(settings, measures(state, "agent-analytics-run"), run_id(state))
 
@@ -116,8 +117,7 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
     ran: Ran, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     before = ran.marts()
-    build = agent_flow.build_dbt
-    builds = []
+    builds: list[int] = []
 
     def break_first(*arguments: Any, **options: Any) -> Any:
         if not builds:
@@ -126,7 +126,7 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
                 content[block : block + 512] = b"\xff" * 512
             ran.settings.store_path.write_bytes(content)
         builds.append(1)
-        return build(*arguments, **options)
+        return build_dbt(*arguments, **options)
 
     monkeypatch.setattr(agent_flow, "build_dbt", break_first)
     state = refresh(INPUTS, ran.settings, return_state=True)

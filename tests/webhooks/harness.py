@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -69,7 +69,7 @@ def register(name: str, url: str) -> None:
 
 def set_secrets(name: str, source: str, secrets: list[str]) -> None:
     block = f"webhooks-{name}-{source.replace('_', '-')}-secrets"
-    Secret(value=json.dumps(secrets)).save(block, overwrite=True)  # type: ignore[arg-type]
+    Secret(value=json.dumps(secrets)).save(block, overwrite=True)
 
 
 def settings(name: str, **changes: Any) -> dict[str, Any]:
@@ -91,8 +91,8 @@ class Running:
 
     url: str
     log: Path
-    process: "subprocess.Popen[bytes]"
     command: list[str]
+    process: "subprocess.Popen[bytes]" = field(init=False)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -125,7 +125,7 @@ def start(folder: Path, name: str, **changes: Any) -> Running:
     port = next(free_ports(FIRST_PORT))
     file.write_text(yaml.safe_dump(settings(name, port=port, **changes)))
     command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]
-    running = Running(f"http://127.0.0.1:{port}", folder / "log", None, command)  # type: ignore[arg-type]
+    running = Running(f"http://127.0.0.1:{port}", folder / "log", command)
     running.again()
     return running
 

@@ -151,7 +151,9 @@ def test_a_standard_webhook_that_is_replayed_or_changed_gets_401(
 def test_headers_that_do_not_fit_get_their_4xx(
     client: httpx.Client, nothing_stored: None, changes: dict[str, str], status: int
 ) -> None:
-    headers = {name: value.encode() for name, value in (github_headers(BODY) | changes).items()}
+    headers = {
+        name.encode(): value.encode() for name, value in (github_headers(BODY) | changes).items()
+    }
     assert client.post(GITHUB, content=BODY, headers=headers).status_code == status
 
 
@@ -403,18 +405,19 @@ def test_nothing_that_is_sent_makes_the_receiver_fail(
     others: dict[str, bytes],
 ) -> None:
     sent = gzip.compress(body) if encoding == "gzip" else body
-    headers: dict[str, bytes] = {"Content-Type": media_type.encode()}
+    headers: dict[bytes, bytes] = {b"Content-Type": media_type.encode()}
     if encoding:
-        headers["Content-Encoding"] = encoding.encode()
+        headers[b"Content-Encoding"] = encoding.encode()
     if is_signed:
         headers |= {
-            name: value.encode()
+            name.encode(): value.encode()
             for name, value in (github_headers(sent) | token_headers()).items()
             if name != "Content-Type"
         }
-        headers["X-Signature-256"] = hub_signature(sent).encode()
+        headers[b"X-Signature-256"] = hub_signature(sent).encode()
     try:
-        answer = client.request(method, path, content=sent, headers=headers | others)
+        headers |= {name.encode(): value for name, value in others.items()}
+        answer = client.request(method, path, content=sent, headers=headers)
     except (httpx.LocalProtocolError, httpx.RemoteProtocolError):
         # The client, or the parser, refuses such a header before there is a request.
         return

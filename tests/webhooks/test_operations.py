@@ -37,7 +37,7 @@ def inbox(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def token(prefect_server: str) -> str:
-    Secret(value=TOKEN).save("webhooks-test-token", overwrite=True)  # type: ignore[arg-type]
+    Secret(value=TOKEN).save("webhooks-test-token", overwrite=True)
     return "webhooks-test-token"
 
 

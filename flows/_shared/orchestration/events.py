@@ -90,7 +90,7 @@ def stored_events(ids: Sequence[str]) -> set[str]:
     return found
 
 
-def _ask(method: Any, path: str, body: Any, attempted: str) -> Any:
+def _ask(method: Any, path: Any, body: Any, attempted: str) -> Any:
     if not PREFECT_API_URL.value():
         raise NoServerError(
             attempted, "PREFECT_API_URL is not set", "Set it to the Prefect server's API address"

@@ -108,7 +108,7 @@ class Storage:
         try:
             make = Credentials.from_service_account_info
             token = make(service_account, scopes=[READ_ONLY])  # type: ignore[no-untyped-call]
-            token.refresh(Request())  # type: ignore[no-untyped-call]
+            token.refresh(Request())
         except TransportError:
             raise StorageUnreachableError(
                 attempted, "the token endpoint did not answer", "Check the network; run again"
