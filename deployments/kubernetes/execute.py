@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 ENGINE = [sys.executable, "-m", "prefect.engine"]
 SECONDS_BETWEEN_LOOKS = 10.0
-SECONDS_TO_END = 60.0
 
 
 def main() -> int:
@@ -39,7 +38,9 @@ def main() -> int:
             engine.wait(SECONDS_BETWEEN_LOOKS)
         # A run that is being cancelled takes no other end, even from an engine that is through.
         if _is_cancelling():
-            _end(engine)
+            # Told to end it would report Crashed, and be started again.
+            engine.kill()
+            engine.wait()
             _report_cancelled()
             return 0
         if engine.returncode is not None:
@@ -57,15 +58,6 @@ def _is_cancelling() -> bool:
         # The engine asks the same server and has its own patience with it.
         sys.stderr.write(f"{error}\n")
         return False
-
-
-def _end(engine: subprocess.Popen[bytes]) -> None:
-    engine.terminate()
-    try:
-        engine.wait(SECONDS_TO_END)
-    except subprocess.TimeoutExpired:
-        engine.kill()
-        engine.wait()
 
 
 def _report_cancelled() -> None:

@@ -181,7 +181,7 @@ def test_a_cancelled_run_ends_as_cancelled_and_is_not_started_again(
     prefect: Prefect, runs: dict[str, str]
 ) -> None:
     states = essential(prefect.wait(runs["cancelled"], ["Cancelled"]))
-    assert states[-2:] == ["Cancelling", "Cancelled"]
+    assert states[-3:] == ["Running", "Cancelling", "Cancelled"]
     assert states.count("Running") == 1
 
 
