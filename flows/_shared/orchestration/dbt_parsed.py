@@ -16,6 +16,8 @@ import yaml
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.files import FileHash
+from dbt_common.context import set_invocation_context
+from dbt_common.exceptions import DbtRuntimeError
 
 PARTIAL_PARSE = "partial_parse.msgpack"
 DATABASE, SCHEMA = "placeholder_database", "placeholder_schema"
@@ -35,7 +37,13 @@ def take_over(parsed: Path, project_dir: Path, target_path: Path, target: str | 
         target: of profiles.yml; None for the profile's default. The environment of profiles.yml
             must be set.
     """
-    credentials = _profile(project_dir, target).credentials
+    # Outside its commands dbt has no environment to render a profile with.
+    set_invocation_context(os.environ)
+    try:
+        credentials = _profile(project_dir, target).credentials
+    except DbtRuntimeError:
+        # The command that follows meets the same profile and says what is wrong with it.
+        return
     connection = pprint.pformat(sorted(credentials.connection_info()))
     manifest = msgpack.unpackb(parsed.read_bytes(), strict_map_key=False)
     manifest = _replaced(manifest, {DATABASE: credentials.database, SCHEMA: credentials.schema})

@@ -15,7 +15,7 @@ import pytest
 from deployments.image import parse
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.orchestration.dbt_nodes import NodeWatch
-from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, take_over
+from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.jobs import rendered_job
 from tests.deployments.kubernetes.tools import tool
@@ -130,7 +130,9 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     (venv / "bin").mkdir(parents=True)
     (venv / "lib").mkdir()
     (venv / "lib" / "module.py").write_text("ANSWER = 42\n")
-    (venv / "bin" / "python").symlink_to(sys.executable)
+    python = venv / "bin" / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
     for script in ("parse.sh", "compile.sh"):
         done = _script(script, venv, root, SOURCE_DATE_EPOCH=str(EPOCH))
         assert done.returncode == 0, done.stderr + done.stdout
@@ -165,10 +167,15 @@ def test_what_was_parsed_is_not_used_once_a_model_differs(app: Path, tmp_path: P
 
 
 def _take_over(app: Path, target_path: Path) -> None:
+    """In a process of its own, as in a pod: dbt has run nothing before."""
     parsed = app / "parsed" / PROJECT / parse.DEFAULT / PARTIAL_PARSE
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_ANALYTICS_DUCKDB_PATH", str(target_path / "mine.duckdb"))
-        take_over(parsed, app / "dbt_projects" / PROJECT, target_path, None)
+    script = "import sys; from pathlib import Path; "
+    script += "from flows._shared.orchestration.dbt_parsed import take_over; "
+    script += "take_over(*map(Path, sys.argv[1:]), None)"
+    places = [str(parsed), str(app / "dbt_projects" / PROJECT), str(target_path)]
+    given = {**os.environ, "AGENT_ANALYTICS_DUCKDB_PATH": str(target_path.parent / "mine.duckdb")}
+    command = [sys.executable, "-c", script, *places]
+    subprocess.run(command, env=given, cwd=PROJECT_ROOT, check=True)
 
 
 def _parse(app: Path, target_path: Path) -> tuple[str, list[str]]:
