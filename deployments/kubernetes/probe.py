@@ -8,18 +8,19 @@ MEBIBYTE = 2**20
 
 
 @task
-def allocate(mebibytes: int) -> int:
-    """Hold so much memory; its size in bytes."""
-    return len(b"." * (mebibytes * MEBIBYTE))
+def tell(size: int) -> None:
+    """Log how many bytes are held."""
+    get_run_logger().info("holding %d bytes", size)
 
 
 @flow(name="kubernetes-probe")
 def probe(hold_seconds: float = 0.0, mebibytes: int = 1) -> None:
-    """Use some memory for some time.
+    """Hold some memory for some time.
 
     Args:
         hold_seconds: how long to stay, for someone to delete the pod or drain its node.
         mebibytes: how much memory to take; more than the pod's limit gets it killed.
     """
-    get_run_logger().info("allocated %d bytes", allocate(mebibytes))
+    held = b"." * (mebibytes * MEBIBYTE)
+    tell(len(held))
     time.sleep(hold_seconds)

@@ -8,6 +8,7 @@ checks as ever: its version, variables, files, environment.
 
 import os
 import pprint
+from argparse import Namespace
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ import yaml
 from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.files import FileHash
+from dbt.flags import set_from_args
 from dbt_common.context import set_invocation_context
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -37,8 +39,9 @@ def take_over(parsed: Path, project_dir: Path, target_path: Path, target: str | 
         target: of profiles.yml; None for the profile's default. The environment of profiles.yml
             must be set.
     """
-    # Outside its commands dbt has no environment to render a profile with.
+    # Outside its commands dbt has neither environment nor flags to read a profile with.
     set_invocation_context(os.environ)
+    set_from_args(Namespace(), {})
     try:
         credentials = _profile(project_dir, target).credentials
     except DbtRuntimeError:

@@ -289,7 +289,7 @@ class Prefect:
         body = {"logs": {"flow_run_id": {"any_": [run_id]}}, "sort": "TIMESTAMP_ASC", "limit": 200}
         return "\n".join(each["message"] for each in self.post("logs/filter", body))
 
-    def wait(self, run_id: str, names: Sequence[str], seconds: float = 120) -> list[str]:
+    def wait(self, run_id: str, names: Sequence[str], seconds: float = 240) -> list[str]:
         """The states of a run once it is in one of those named."""
         deadline = time.monotonic() + seconds
         while True:

@@ -36,7 +36,7 @@ LOSES = {
     "killed": ({"hold_seconds": 6}, {}),
     "evicted": ({"hold_seconds": 6}, {}),
     "cancelled": ({"hold_seconds": 60}, {}),
-    "out of memory": ({"mebibytes": 512}, {}),
+    "out of memory": ({"mebibytes": 512, "hold_seconds": 5}, {}),
     "image": ({}, {"image": "registry.invalid/analytics-flows:none", "deadline_seconds": 2}),
 }
 
@@ -211,7 +211,7 @@ def test_a_run_that_never_fits_in_memory_stays_crashed_after_its_third_start(
     assert "OOMKilled" in prefect.logs(runs["out of memory"])
 
 
-def wait_for(condition: Callable[[], bool], seconds: float = 120) -> None:
+def wait_for(condition: Callable[[], bool], seconds: float = 240) -> None:
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "what was waited for did not happen"
