@@ -20,11 +20,11 @@ from flows._shared.errors import PermanentError, TransientError
 SLUG = "scout"
 SECRETS = "WEBHOOKS_SCOUT_SECRETS"
 PATIENCE_SECONDS = 300.0
-CATEGORY = "Webhook deliveries"
+CATEGORY = "Supplies"
 IN_MART = """
 select coalesce(sum(transaction_count), 0)
 from gold.gold_monthly_summary
-where category = %s
+where month = date_trunc('month', cast(%s as date)) and category = %s and currency = 'PHP'
 """
 
 
@@ -44,13 +44,14 @@ def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> 
     if not is_ours or receiver is None or url is None:
         return
     secret = receiver.secrets()[SECRETS]
-    before = _in_mart(runtime.databases[SLUG])
+    transaction = _transaction()
+    before = _in_mart(runtime.databases[SLUG], transaction)
     began = time.monotonic()
-    _post(url, "scout-transactions", secret, _transaction())
+    _post(url, "scout-transactions", secret, transaction)
     _post(url, "scout-refresh", secret, {"layer": "all"})
     say(f"Posted a signed transaction to {url}/webhook/scout-transactions; gold is to show it")
     if not wait_until(
-        lambda: _in_mart(runtime.databases[SLUG]) > before, PATIENCE_SECONDS, pause=0.5
+        lambda: _in_mart(runtime.databases[SLUG], transaction) > before, PATIENCE_SECONDS, pause=0.5
     ):
         raise TransientError(
             "following a delivery into gold.gold_monthly_summary",
@@ -88,8 +89,9 @@ def _post(url: str, name: str, secret: str, document: dict[str, Any]) -> None:
         )
 
 
-def _in_mart(database: str) -> int:
+def _in_mart(database: str, like: dict[str, Any]) -> int:
+    """Transactions of the same month and category."""
     with psycopg.connect(database) as connection:
-        row = connection.execute(IN_MART, (CATEGORY,)).fetchone()
+        row = connection.execute(IN_MART, (like["date"], like["category"])).fetchone()
     assert row is not None
     return int(row[0])

@@ -112,7 +112,7 @@ def test_a_post_becomes_a_row_by_a_run_of_its_own_and_a_burst_becomes_few_runs(
     with httpx.Client(base_url=receiver.url, timeout=30) as client:
         began = time.monotonic()
         post(client, "first")
-        assert wait_until(lambda: len(loaded(inbox_url)) == 1, 90, pause=0.1)
+        assert wait_until(lambda: len(loaded(inbox_url)) == 1, 180, pause=0.1)
         print(f"\nfrom the POST to the row: {time.monotonic() - began:.1f} s")
         assert wait_until(deployed.are_all_done, 30, pause=0.2)
         assert len(deployed.runs()) == 1
