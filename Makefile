@@ -94,7 +94,7 @@ shell: $(STAMP) ## a shell in which `prefect` and `dbt` use the local server
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
-	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --all-extras --no-annotate --custom-compile-command "make lock" \
+	$(UV) pip compile --quiet --universal --generate-hashes --no-emit-index-url --extra local --extra dev --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --python-platform linux --generate-hashes --no-emit-index-url --no-annotate --custom-compile-command "make lock" \
 		--python-version 3.11 --constraint requirements.lock pyproject.toml -o deployments/image/requirements.lock

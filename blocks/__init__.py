@@ -16,6 +16,7 @@ class Kind(Enum):
     POSTGRES = "sqlalchemy-connector"
     SECRET = "secret"  # noqa: S105  the name of a block type
     GCP = "gcp-credentials"
+    BIGQUERY = "bigquery-warehouse"
     WEBHOOK = "custom-webhook"
     # It sends to any address of Apprise, mail among them: docs/decisions/0012.
     EMAIL = "slack-webhook"
@@ -98,6 +99,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "service account that exports to BigQuery and builds there; none for the emulator",
             is_required=False,
         ),
+        BlockNeed(
+            "ledgermind-bigquery",
+            Kind.BIGQUERY,
+            "GCP_SA_JSON",
+            "the same as a BigQueryWarehouse, for `warehouse_block` and for other flows",
+            is_required=False,
+        ),
     ),
     "scout": (
         BlockNeed(
@@ -106,6 +114,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "SCOUT_DATABASE_URL",
             "raw payloads and the layers built from them",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "scout-dbt-postgres",
+            Kind.POSTGRES,
+            "SCOUT_DBT_DATABASE_URL",
+            "the role that builds the layers, where it is not the owner of the raw payloads",
+            is_required=False,
         ),
         BlockNeed(
             "scout-drive",

@@ -6,6 +6,8 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import httpx
+
 from blocks import CATALOGUE, Kind, mounted
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
@@ -16,18 +18,20 @@ SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m blocks", description=__doc__)
-    parser.add_argument("command", choices=("list", "register"))
+    parser.add_argument("command", choices=("list", "register", "check"))
     parser.add_argument("slugs", nargs="*", metavar="slug", help="domains; all if none is given")
     parser.add_argument(
         "--dry-run", action="store_true", help="show what would change, without any value"
     )
     parser.add_argument(
-        "--check", action="store_true", help="then try each registered block by connecting"
+        "--check",
+        action="store_true",
+        help="after registering, try each block, as `check` does by itself",
     )
     parser.add_argument(
         "--secrets",
         type=Path,
-        default=os.environ.get(SECRETS_DIR),
+        default=os.environ.get(SECRETS_DIR) or None,
         metavar="FOLDER",
         help=f"of files named after the variables that they stand in for (default: {SECRETS_DIR})",
     )
@@ -39,11 +43,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         given = environment(options.secrets)
         if options.command == "list":
             return show(slugs, given)
+        if options.command == "check":
+            return tell_checks(slugs)
         write(slugs, given, dry_run=options.dry_run)
         return tell_checks(slugs) if options.check else 0
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+    except httpx.TransportError as error:
+        sys.stderr.write(
+            f"asking the Prefect server: {type(error).__name__}. Check PREFECT_API_URL and that "
+            "the server is up\n"
+        )
+    return 1
 
 
 def environment(folder: Path | None) -> dict[str, str]:
@@ -54,10 +65,10 @@ def environment(folder: Path | None) -> dict[str, str]:
     """
     try:
         files = mounted(folder) if folder else {}
-    except OSError as error:
+    except (OSError, UnicodeDecodeError) as error:
         raise PermanentError(
             f"reading secrets from {folder}",
-            str(error.strerror),
+            error.strerror or "" if isinstance(error, OSError) else "a file there is not text",
             f"Mount them there, or name another folder with --secrets or {SECRETS_DIR}",
         ) from None
     return {**files, **{name: value for name, value in os.environ.items() if value}}

@@ -89,11 +89,12 @@ def _compare(name: str, wanted: Block) -> Registration:
 
 
 def _revealed(block: Block) -> Mapping[str, Any]:
-    return block.model_dump(mode="json", context={"include_secrets": True})
+    fields = set(type(block).model_fields)
+    return block.model_dump(mode="json", include=fields, context={"include_secrets": True})
 
 
 def _differing(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> Iterator[str]:
-    for field in wanted.keys() | found.keys():
+    for field in sorted(wanted.keys() | found.keys()):
         mine, other = wanted.get(field), found.get(field)
         if isinstance(mine, Mapping) and isinstance(other, Mapping):
             yield from _differing(mine, other)
@@ -110,6 +111,8 @@ def _block(need: BlockNeed, value: str) -> Block:
             return Secret(value=SecretStr(value))
         case Kind.GCP:
             return _service_account(need.variable, value)
+        case Kind.BIGQUERY:
+            return _warehouse(need.variable, value)
         case Kind.WEBHOOK:
             return CustomWebhookNotificationBlock(
                 name=need.name,
@@ -143,6 +146,13 @@ def _service_account(variable: str, value: str) -> Block:
             "it is not the JSON key of a service account",
             "Give the whole content of the key file",
         ) from None
+    return block
+
+
+def _warehouse(variable: str, value: str) -> Block:
+    from prefect_gcp.bigquery import BigQueryWarehouse
+
+    block: Block = BigQueryWarehouse(gcp_credentials=_service_account(variable, value))
     return block
 
 

@@ -37,12 +37,12 @@ def plan_automations(
     found = {each["name"]: each for each in api.all("automations/filter")}
     changes, names = [], set()
 
-    def plan(name: str, automation: Mapping[str, Any], create: partial[object]) -> None:
+    def plan(name: str, automation: Mapping[str, Any], create: Callable[[], object]) -> None:
         names.add(name)
         if name not in found:
             changes.append(Change("create", "automation", name, create))
         elif details := differences(without_owner(automation), normal(found[name])):
-            change: partial[object]
+            change: Callable[[], object]
             if automation["owner_resource"]:
                 change = partial(_replace, api, found[name]["id"], create)
             else:
@@ -94,6 +94,12 @@ def _actions(
         if "blocks" not in config:
             yield action
         for block in config.get("blocks", []):
+            if block not in channels:
+                raise PermanentError(
+                    f"looking for the block {block}, which an automation names",
+                    f"the catalogue's `alerts` are {', '.join(channels)}",
+                    "Correct the automation, or add the block to blocks/__init__.py",
+                )
             if identity := channels[block]:
                 yield {**action, "block_document_id": identity}
 

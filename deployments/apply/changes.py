@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
-LONGEST_VALUE = 80
+LONGEST_VALUE = 100
 
 # A deployment, its schedules, a trigger or an automation is known as this project's by this tag.
 PROJECT_TAG = "analytics-flows"
@@ -36,9 +36,10 @@ class Change:
 
 
 def differences(wanted: Json, found: Json) -> tuple[str, ...]:
-    """A line for each value of ``wanted`` that ``found`` lacks or has otherwise.
+    """A line for each value in which ``found`` is not what is wanted.
 
-    What ``found`` has besides is its own: the server adds ids and times.
+    What ``found`` has besides is its own at the top, where the server adds ids and times; further
+    down it is one thing too many.
     """
     return tuple(_differences(wanted, found, ()))
 
@@ -47,8 +48,8 @@ def _differences(wanted: Json, found: Json, path: tuple[str, ...]) -> Iterator[s
     for key, value in wanted.items():
         here = (*path, str(key))
         other = found.get(key)
-        if isinstance(value, Mapping) and isinstance(other, Mapping) and other and value:
-            gone = {name: None for name in other if name not in value} if path else {}
+        if isinstance(value, Mapping) and isinstance(other, Mapping):
+            gone = {name: None for name in other if name not in value}
             yield from _differences({**gone, **value}, other, here)
         elif value != other:
             yield f"{'.'.join(here)}: {_shown(other)} -> {_shown(value)}"

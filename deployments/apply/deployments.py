@@ -55,7 +55,7 @@ def _write(api: PrefectApi, wanted: Declared, limit: str | None) -> None:
 def _comparable(deployment: Mapping[str, Any]) -> dict[str, Any]:
     """The same shape for what is sent and for what the server answers."""
     limit = deployment.get("global_concurrency_limit")
-    is_shared = limit and not limit["name"].startswith(OWN_LIMIT_PREFIX)
+    limit_name = str(limit["name"]) if limit else OWN_LIMIT_PREFIX
     schedules = {}
     for each in deployment["schedules"]:
         fields = {name: each[name] for name in ("active", "parameters")}
@@ -63,7 +63,7 @@ def _comparable(deployment: Mapping[str, Any]) -> dict[str, Any]:
         named = {k: v for k, v in each["schedule"].items() if (k, v) != ("day_or", True)}
         schedules[str(each["slug"])] = {**fields, **named}
     return {
-        "shared_limit": limit["name"] if is_shared else None,
+        "shared_limit": None if limit_name.startswith(OWN_LIMIT_PREFIX) else limit_name,
         **deployment,
         "concurrency_limit": limit["limit"] if limit else deployment.get("concurrency_limit"),
         "pull_steps": deployment["pull_steps"] or [],

@@ -99,8 +99,9 @@ class Declared:
 
 def declared(path: Path = PREFECT_YAML) -> list[Declared]:
     """The deployments of the file, for the environment of this process."""
-    entries = read_yaml(path)["deployments"]
-    return [Declared(apply_values(each, os.environ, remove_notset=False)) for each in entries]
+    environment: dict[str, Any] = dict(os.environ)
+    filled: Any = apply_values(read_yaml(path)["deployments"], environment, remove_notset=False)
+    return [Declared(each) for each in filled]
 
 
 def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping[str, Any]]]:

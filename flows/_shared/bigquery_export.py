@@ -185,7 +185,7 @@ def export_table(
         PlatformError: one of those in this module's docstring.
     """
     started = time.monotonic()
-    with _told_as_ours(f"exporting {table} to BigQuery"):
+    with told_as_ours(f"exporting {table} to BigQuery"):
         _lock(connection, dataset, table)
         columns = read_columns(connection, table)
         dataset.ensure_table(table, columns)
@@ -226,7 +226,7 @@ def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
     Raises:
         SourceUnavailableError: PostgreSQL does not answer.
     """
-    with _told_as_ours("connecting to PostgreSQL"):
+    with told_as_ours("connecting to PostgreSQL"):
         opened = psycopg.connect(url)
     with opened as connection:
         connection.read_only = True
@@ -260,7 +260,7 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
     for name, kind, is_enum, whole_digits, decimals in found:
         if name in table.excluded:
             continue
-        known = "STRING" if is_enum else TYPES.get(kind)
+        known = "STRING" if is_enum or kind.endswith("[]") else TYPES.get(kind)
         if known == "NUMERIC" and (decimals is None or decimals > 9 or whole_digits > 29):
             known = None
         if known is None or not COLUMN_NAME.fullmatch(name):
@@ -297,7 +297,7 @@ class CopyDataset:
         self._reference = bigquery.DatasetReference(client.project, dataset)
         described = bigquery.Dataset(self._reference)
         described.location = location
-        with _told_as_ours(f"opening the BigQuery dataset {dataset}"):
+        with told_as_ours(f"opening the BigQuery dataset {dataset}"):
             client.create_dataset(described, exists_ok=True)
 
     def __str__(self) -> str:
@@ -679,8 +679,8 @@ def _sql_name(kind: str) -> str:
 
 
 @contextmanager
-def _told_as_ours(attempted: str) -> Iterator[None]:
-    """What libraries raise becomes an error that says whether another try may help."""
+def told_as_ours(attempted: str) -> Iterator[None]:
+    """What psycopg and Google's libraries raise becomes one of this module's errors."""
     try:
         yield
     except psycopg.OperationalError as error:

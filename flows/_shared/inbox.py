@@ -12,7 +12,7 @@ its own database. Then every delivery is loaded exactly once, whatever is killed
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
 from urllib.parse import parse_qs
@@ -76,7 +76,7 @@ class Delivery:
     received_at: datetime
     content_type: str
     body: bytes
-    headers: Mapping[str, str]
+    headers: Mapping[str, str] = field(default_factory=dict)
 
     def document(self) -> Any:
         """The JSON of the body, or of the form field ``payload`` as GitHub may send it.

@@ -12,11 +12,18 @@ from pathlib import Path
 import duckdb
 import psycopg
 from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
 
 from flows._shared.errors import PermanentError
 from flows._shared.inbox import Position
 from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
-from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import (
+    DbtBuildError,
+    DbtOptions,
+    DbtOutcome,
+    DbtProjectError,
+    build_dbt,
+)
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -179,7 +186,12 @@ def _load_good_lines(
         good, rejected = source.good_lines(file, scratch)
         counts += LoadCounts(rejected=raw.reject(connection, rejected))
         if good.path.stat().st_size:
-            counts += _load_whole(connection, [good], scratch)
+            counts += raw.load_lines(
+                connection, [good.path], file.name, longest=raw.LONGEST_LINE_BYTES
+            )
+        good.path.unlink()
+        if file.path.parent == scratch:
+            file.path.unlink()
     return counts
 
 
@@ -191,7 +203,7 @@ def _damaged(seen: str) -> StoreDamagedError:
     )
 
 
-@task(name="load telemetry", retries=1, retry_condition_fn=retry_transient)
+@task(name="load telemetry", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def load_telemetry_files(
     patterns: Sequence[str], settings: AgentAnalyticsSettings, progress: Progress
 ) -> LoadCounts:
@@ -200,7 +212,13 @@ def load_telemetry_files(
     )
 
 
-@task(name="load inbox", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
+@task(
+    name="load inbox",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
 def load_inbox(settings: AgentAnalyticsSettings, progress: Progress) -> LoadCounts:
     """What the webhook receiver stored since the last run: telemetry and commits."""
     try:
@@ -229,7 +247,7 @@ def load_deliveries(
         after = Position.from_json(consumed) if consumed else None
         with _postgres(inbox_url, "the webhook inbox") as inbox:
             for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
-                counts += _load_batch(connection, batch, scratch)
+                counts += _load_batch(connection, batch)
                 if progress:
                     progress.update("inbox", batch.position.number, None, counts.rows_new)
     return counts
@@ -249,19 +267,22 @@ def _postgres(url: str, what: str) -> Iterator[psycopg.Connection]:
         ) from error
 
 
-def _load_batch(
-    connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch, scratch: Path
-) -> LoadCounts:
+def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
     with _transaction(connection):
         counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
         if batch.lines.path.stat().st_size:
-            counts += _load_whole(connection, [batch.lines], scratch)
+            counts += raw.load_lines(
+                connection,
+                [batch.lines.path],
+                batch.lines.name,
+                longest=raw.LONGEST_LINE_BYTES,
+            )
         counts += raw.load_commits(connection, batch.commits)
         raw.record_consumed(connection, SLUG, batch.position.to_json())
     return counts
 
 
-@task(name="load commits", retries=1, retry_condition_fn=retry_transient)
+@task(name="load commits", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def load_commits(inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings) -> LoadCounts:
     """The hook's files, then repositories, then the GitHub scraper's marts.
 
@@ -285,7 +306,7 @@ def _mart_commits(block: str | None) -> Iterator[Commit]:
         yield from source.mart_commits(connection)
 
 
-@task(name="load copilot files")
+@task(name="load copilot files", cache_policy=NO_CACHE)
 def load_copilot_files(patterns: Sequence[str], settings: AgentAnalyticsSettings) -> LoadCounts:
     rows = chain.from_iterable(source.read_copilot_rows(path) for path in _paths(patterns))
     return _load_copilot(rows, settings)
@@ -367,12 +388,15 @@ def build_and_publish(
         PATH_VARIABLE: str(settings.store_path),
         "AGENT_ANALYTICS_DUCKDB_MEMORY": settings.memory_limit,
     }
+    outcome: DbtOutcome | None
     try:
         outcome = build_dbt(SLUG, environment, dbt, progress=progress)
-    except DbtBuildError as error:
-        for node in error.outcome.failed if error.outcome else ():
-            if raw.is_damage(node.message):
-                raise _damaged(node.message) from error
+    except (DbtBuildError, DbtProjectError) as error:
+        outcome = error.outcome if isinstance(error, DbtBuildError) else None
+        failed = outcome.failed if outcome else ()
+        for message in (error.seen, *(node.message for node in failed)):
+            if raw.is_damage(message):
+                raise _damaged(message) from error
         raise
     store_of(settings).publish()
     return outcome
@@ -394,7 +418,13 @@ def work_on(store: raw.Store, purpose: str, wait_seconds: float, work: Work) -> 
             return work()
 
 
-@task(name="announce", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
+@task(
+    name="announce",
+    retries=2,
+    retry_delay_seconds=5,
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
 def announce(landings: Sequence[Landed]) -> None:
     """Tell the server which raw tables grew."""
     for landed in landings:
@@ -519,6 +549,7 @@ def _summarize(
     retries=3,
     retry_delay_seconds=[10, 60, 300],
     retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
 )
 def fetch_copilot(
     organization: str, days: Sequence[date], settings: AgentAnalyticsSettings
@@ -559,7 +590,10 @@ def refresh_copilot(
 
     def work() -> Worked:
         counts, landed = _loaded(store, lambda: fetch_copilot(organization, days, settings))
-        return counts, landed, build_and_publish(settings, dbt)
+        # A part can be built only where the rest of it was before.
+        all_of_it = dbt.model_copy(update={"select": (), "exclude": ()})
+        chosen = dbt if store.published_path.exists() else all_of_it
+        return counts, landed, build_and_publish(settings, chosen)
 
     counts, landed, outcome = work_on(
         store, "agent-analytics-copilot", settings.lock_timeout_seconds, work

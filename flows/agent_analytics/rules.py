@@ -75,6 +75,8 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> str:
         raise _unreadable(signal, "neither resourceMetrics nor resourceLogs")
     if signal is not None and found is not signal:
         raise _unreadable(signal, f"it holds {found.value}, not {signal.value}")
+    if _has_odd_attributes(content):
+        raise _unreadable(signal, "attributes that are not a list of key and value")
     message = _empty(found)
     try:
         ParseDict(content, message, ignore_unknown_fields=True)
@@ -82,6 +84,24 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> str:
     except (ParseError, RecursionError) as error:
         seen = f"not the shape of OTLP {found.value}: {str(error)[:120]}"
         raise _unreadable(signal, seen) from error
+
+
+def _has_odd_attributes(content: Any) -> bool:
+    """Whether a value is no object: the protobuf library would take it for an empty one."""
+    waiting = [content]
+    while waiting:
+        each = waiting.pop()
+        if isinstance(each, list):
+            waiting.extend(each)
+        elif isinstance(each, dict):
+            pairs = each.get("attributes") or []
+            if not isinstance(pairs, list):
+                return True
+            for pair in pairs:
+                if not isinstance(pair, dict) or not isinstance(pair.get("value"), dict | None):
+                    return True
+            waiting.extend(value for key, value in each.items() if key != "attributes")
+    return False
 
 
 def _as_line(message: Message, signal: Signal) -> str:

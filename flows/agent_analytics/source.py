@@ -44,6 +44,7 @@ PROTOBUF = (".pb", ".binpb")
 START_BYTES = 4096
 COPY_BYTES = 1 << 20
 EXCERPT = 300
+LONGEST_LINE = 120_000_000
 UNIT, RECORD = "\x1f", "\x1e"
 GIT_FORMAT = f"{RECORD}%H{UNIT}%an{UNIT}%ae{UNIT}%ct{UNIT}%B{UNIT}"
 Row = TypeVar("Row")
@@ -241,7 +242,14 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
             if not line.strip():
                 continue
             try:
-                copy.write(f"{canonical_json(line)}\n")
+                whole = canonical_json(line)
+                if len(whole) > LONGEST_LINE:
+                    raise UnreadableTelemetryError(
+                        "Reading OTLP JSON",
+                        f"longer than {LONGEST_LINE:,} characters",
+                        "Let the collector send smaller batches",
+                    )
+                copy.write(f"{whole}\n")
             except UnreadableTelemetryError as error:
                 excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
                 rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))

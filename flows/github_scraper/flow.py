@@ -1,19 +1,23 @@
 """Order, retries and artifacts of the GitHub scraper: fetch each repository, then build dbt."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
-from prefect import flow, get_run_logger, task
+from prefect import Task, flow, get_run_logger, task
+from prefect.client.schemas.objects import State, TaskRun
 from prefect.futures import PrefectFuture, wait
+from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.flow_run import suspend_until
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -70,6 +74,12 @@ class Outcome:
             self.retry_at = min(error.retry_at, self.retry_at or error.retry_at)
 
 
+def retry_soon(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
+    """Transient errors but rate limits: for those the whole run waits, without a worker."""
+    result: object = state.result(raise_on_failure=False)
+    return not isinstance(result, RateLimitedError) and retry_transient(task, task_run, state)
+
+
 def read_secrets(settings: GithubScraperSettings) -> Secrets:
     """The tokens of the blocks that the settings name, for the task that spends them."""
     names = dict.fromkeys([settings.token_block, *settings.api.token_blocks])
@@ -95,7 +105,7 @@ def connect(settings: GithubScraperSettings) -> GithubApi | None:
     name="prepare raw tables",
     retries=2,
     retry_delay_seconds=[2, 10],
-    retry_condition_fn=retry_transient,
+    retry_condition_fn=retry_soon,
 )
 def prepare(database_block: str) -> None:
     with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
@@ -112,7 +122,7 @@ def known_urls(settings: GithubScraperSettings) -> list[str]:
     name="list repositories",
     retries=2,
     retry_delay_seconds=[5, 30],
-    retry_condition_fn=retry_transient,
+    retry_condition_fn=retry_soon,
 )
 def list_repositories(
     organizations: Sequence[str], file: Path | None, settings: GithubScraperSettings
@@ -152,7 +162,7 @@ def read_list(file: Path) -> list[str]:
     name="plan repositories",
     retries=2,
     retry_delay_seconds=[5, 30],
-    retry_condition_fn=retry_transient,
+    retry_condition_fn=retry_soon,
 )
 def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> Planned:
     """Which of the repositories have something new, and how each is read."""
@@ -189,7 +199,7 @@ def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> 
     retries=2,
     retry_delay_seconds=[5, 30],
     retry_jitter_factor=0.5,
-    retry_condition_fn=retry_transient,
+    retry_condition_fn=retry_soon,
 )
 def fetch_repository(repository: str, plan: Plan, settings: GithubScraperSettings) -> LoadCounts:
     """One repository into the raw tables. ``repository`` is its short name."""
@@ -199,20 +209,17 @@ def fetch_repository(repository: str, plan: Plan, settings: GithubScraperSetting
     started = time.monotonic()
     with psycopg.connect(database_url, autocommit=True) as connection:
 
-        def by_git() -> LoadCounts:
-            token = secret_value(settings.token_block) if settings.token_block else None
+        def by_git(token: str | None) -> LoadCounts:
             return sync_repository(
                 connection, plan.url, settings, cache_dir, token, reread=plan.reread
             )
 
         try:
             if plan.facts is None:
-                counts = by_git()
+                block = settings.token_block
+                counts = by_git(secret_value(block) if block is not None else None)
             else:
-                api = connect(settings)
-                assert api is not None
-                with api.client(database_url, plan.facts.node_id) as client:
-                    counts = sync_planned(connection, plan, settings, client, by_git)
+                counts = fetch_planned(connection, database_url, plan, settings, by_git)
         except PlatformError as error:
             raw.register_repository(connection, plan.url)
             raw.record_failure(
@@ -231,11 +238,26 @@ def fetch_repository(repository: str, plan: Plan, settings: GithubScraperSetting
     return counts
 
 
+def fetch_planned(
+    connection: psycopg.Connection,
+    database_url: str,
+    plan: Plan,
+    settings: GithubScraperSettings,
+    by_git: Callable[[str | None], LoadCounts],
+) -> LoadCounts:
+    """One repository that GitHub has shown, with the token that it sticks to."""
+    api = open_api(read_secrets(settings), settings.api)
+    assert plan.facts is not None
+    key = plan.facts.node_id
+    with api.client(database_url, key) as client:
+        return sync_planned(connection, plan, settings, client, lambda: by_git(api.git_token(key)))
+
+
 @task(
     name="resolve accounts",
     retries=2,
     retry_delay_seconds=[5, 30],
-    retry_condition_fn=retry_transient,
+    retry_condition_fn=retry_soon,
 )
 def resolve(settings: GithubScraperSettings) -> str | None:
     """Whose e-mails these are. Returns a line for the summary where something was merged."""
@@ -269,9 +291,12 @@ def fetch_repositories(
         outcome.wait_for(error)
         outcome.notes.append(str(error))
         return outcome
+    except TransientError as error:
+        outcome.failed["planning"] = str(error)
+        return outcome
     outcome.failed |= planned.failed
     outcome.notes += planned.notes
-    total = len(planned.plans)
+    total = len(planned.plans) + planned.unchanged
     pending: dict[str, PrefectFuture[LoadCounts]]
     with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
         pending = {
@@ -303,6 +328,9 @@ def fetch_repositories(
     except RateLimitedError as error:
         outcome.wait_for(error)
         merged = str(error)
+    except PlatformError as error:
+        outcome.failed["accounts of e-mails"] = str(error)
+        merged = None
     if merged is not None:
         outcome.notes.append(merged)
     return outcome
@@ -319,6 +347,10 @@ def load_and_build(
     """Load, build, report; then fail, or make room until GitHub may be asked again."""
     progress = Progress(SLUG)
     outcome = fetch_repositories(addresses, settings, progress, reread=reread)
+    try:
+        emit_landed(SLUG, table="commits", batch=str(flow_run.id), rows=total_rows(outcome.loaded))
+    except EventsNotTakenError as error:
+        outcome.notes.append(str(error))
     built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
     failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     publish_summary(

@@ -302,7 +302,6 @@ class CommitPage:
 
     commits: tuple[Commit, ...]
     position: str | None
-    requests: int = 1
 
 
 @dataclass(frozen=True)

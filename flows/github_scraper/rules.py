@@ -177,8 +177,6 @@ def choose_source(
         return Source.REST
     if path == "graphql":
         return Source.GRAPHQL
-    if path == "git":
-        return Source.GIT
     if (facts.disk_kilobytes or 0) > max_mirror_megabytes * 1_000:
         return Source.GRAPHQL
     return Source.GRAPHQL if new is not None and new <= few_commits else Source.GIT

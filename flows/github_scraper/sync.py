@@ -307,6 +307,8 @@ def _walk(
     """One walk over the API, begun or resumed, and loaded. None where git shall read it."""
     repository_id, facts = plan.repository.repository_id, plan.facts
     assert facts is not None
+    if settings.api.path == "git":
+        return None
     reader = WalkReader(client, facts, settings.api.page_size)
     state = raw.read_walk(connection, repository_id)
     if state is None or not _may_resume(state, previous):

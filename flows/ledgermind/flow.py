@@ -2,15 +2,17 @@
 
 import time
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
 import psycopg
 from prefect import flow, get_run_logger, task
 
+from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import BigQueryAccess
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -79,6 +81,32 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
     return counts
 
 
+@task(
+    name="report what BigQuery billed",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def report_costs(settings: BigQuerySettings) -> tuple[str, bool]:
+    """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
+    from flows._shared.bigquery_costs import by_model, fetch_jobs, month_start, project
+    from flows._shared.bigquery_export import told_as_ours
+
+    now = datetime.now(UTC)
+    with told_as_ours("reading BigQuery's job statistics"):
+        jobs = fetch_jobs(bigquery_access(settings).client(), SLUG, month_start(now))
+        costs = by_model(jobs, settings.usd_per_tebibyte)
+    if api := current_flow_run():
+        rows = [vars(cost) for cost in costs]
+        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {month_start(now):%d %B}")
+    budget = project(costs, settings.monthly_budget_usd, now)
+    if budget is None:
+        return f"BigQuery told no billed bytes for {sum(cost.jobs for cost in costs)} jobs", False
+    if budget.is_exceeded:
+        get_run_logger().warning("%s", budget)
+    return str(budget), budget.is_exceeded
+
+
 @flow(name="ledgermind-export")
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
@@ -120,7 +148,7 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     notes: list[str] = []
-    rows = 0
+    rows, needs_a_look = 0, False
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
@@ -137,13 +165,19 @@ def refresh(
         options = dbt.model_copy(update={"target": "bigquery"})
         named = _Renamed(progress, "dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
+        try:
+            note, needs_a_look = report_costs(settings.bigquery)
+        except PlatformError as error:
+            # The marts are built: only their price is not known.
+            note, needs_a_look = str(error), True
+        notes.append(note)
     publish_summary(
         SLUG,
         RunSummary(
             rows_loaded=rows,
             models_built=sum(outcome.models_built for outcome in outcomes),
             tests_passed=sum(outcome.tests_passed for outcome in outcomes),
-            warnings=sum(outcome.warnings for outcome in outcomes),
+            warnings=sum(outcome.warnings for outcome in outcomes) + needs_a_look,
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
@@ -193,6 +227,9 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
         counts.append(export(table, settings))
     progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
     if api := current_flow_run():
+        for each in counts:
+            batch = str(api.flow_run_id)
+            emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
         rows = [vars(each) for each in counts]
         api.create_table(f"{SLUG}-export-tables", rows, "Rows of each exported table")
     return counts

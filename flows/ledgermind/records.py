@@ -75,6 +75,32 @@ class Feedback:
 
 
 @dataclass(frozen=True)
+class Label:
+    """``source`` is human, rule or import."""
+
+    txn_id: int
+    label: str
+    source: str
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True)
+class Features:
+    """A transaction as models read it; ``ts_month`` is the first day of its month."""
+
+    txn_id: int
+    ts_month: date
+    amount: float
+    merchant: str | None
+    mcc: str | None
+    channel: str
+    hour_of_day: int
+    dow: int
+    is_subscription: bool
+
+
+@dataclass(frozen=True)
 class Sample:
     """One operational database, complete."""
 
@@ -83,6 +109,8 @@ class Sample:
     transactions: Sequence[Transaction]
     events: Sequence[Event]
     feedback: Sequence[Feedback]
+    labels: Sequence[Label] = ()
+    features: Sequence[Features] = ()
 
 
 class OperationalDatabaseError(PermanentError):

@@ -10,7 +10,16 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from uuid import UUID
 
-from flows.ledgermind.records import Event, Feedback, Model, Sample, Tenant, Transaction
+from flows.ledgermind.records import (
+    Event,
+    Features,
+    Feedback,
+    Label,
+    Model,
+    Sample,
+    Tenant,
+    Transaction,
+)
 
 MISSION_DAY = date(2025, 11, 4)
 MISSION_TRANSACTIONS = 3
@@ -72,7 +81,9 @@ def sample(
     # In the order in which an application writes them.
     made.sort(key=lambda event: event.created_at)
     feedback.sort(key=lambda reaction: reaction.created_at)
-    return Sample(tenants, models, transactions, made, feedback)
+    labels = list(_labels(chance, transactions))
+    features = [_features(chance, t) for t in transactions if chance.random() < 0.8]
+    return Sample(tenants, models, transactions, made, feedback, labels, features)
 
 
 def _identifier(chance: random.Random) -> UUID:
@@ -119,6 +130,33 @@ def _transactions(
             updated_at=updated,
             deleted_at=updated if chance.random() < 0.01 else None,
         )
+
+
+def _labels(chance: random.Random, transactions: Sequence[Transaction]) -> Iterator[Label]:
+    """Of about half the transactions, most with the category they have, some corrected later."""
+    for transaction in transactions:
+        if chance.random() < 0.5:
+            continue
+        is_right = transaction.category and chance.random() < 0.8
+        label = transaction.category if is_right else chance.choice(CATEGORIES)
+        source = chance.choices(("human", "rule", "import"), (0.5, 0.3, 0.2))[0]
+        made = transaction.updated_at + timedelta(hours=chance.randint(1, 240))
+        changed = made + timedelta(days=3) if chance.random() < 0.05 else made
+        yield Label(transaction.id, str(label), source, made, changed)
+
+
+def _features(chance: random.Random, transaction: Transaction) -> Features:
+    return Features(
+        txn_id=transaction.id,
+        ts_month=transaction.date.replace(day=1),
+        amount=0.0 if chance.random() < 0.01 else transaction.amount,
+        merchant=transaction.merchant,
+        mcc=chance.choice(("5411", "5812", "4111", None)),
+        channel=chance.choice(("card", "transfer", "online")),
+        hour_of_day=chance.randint(0, 23),
+        dow=transaction.date.weekday(),
+        is_subscription=transaction.category == "Subscriptions",
+    )
 
 
 def _events(

@@ -26,6 +26,14 @@ class BigQuerySettings(BaseModel):
     maximum_gigabytes_billed: int = Field(
         default=10, gt=0, description="A single query that would read more is refused."
     )
+    monthly_budget_usd: float = Field(
+        default=50.0,
+        gt=0,
+        description="A run warns when the month's queries come to more at their pace.",
+    )
+    usd_per_tebibyte: float = Field(
+        default=6.25, ge=0, description="On-demand price of a tebibyte (2^40 bytes) billed."
+    )
     rows_per_load: int = Field(
         default=50_000, gt=0, le=1_000_000, description="Rows of one Parquet load job."
     )
@@ -35,8 +43,8 @@ class BigQuerySettings(BaseModel):
         description="How far behind the newest exported change an export begins.",
     )
     excluded_columns: tuple[str, ...] = Field(
-        default=("description", "note", "account"),
-        description="Columns that never leave the operational database.",
+        default=("description", "note", "account", "norm_desc", "tokens"),
+        description="Columns that never leave the operational database, and those made of them.",
     )
 
 

@@ -107,6 +107,7 @@ class SemanticLayer:
     def __init__(self, workspace: Path, environment: Mapping[str, str]) -> None:
         self._workspace = workspace
         self._environment = environment
+        self._is_prepared = False
 
     def validate(self) -> str:
         """What ``mf validate-configs`` says. Raises MetricQueryError when it is not valid."""
@@ -130,7 +131,9 @@ class SemanticLayer:
         return Answer(tuple(header), tuple(_typed(header, row) for row in rows))
 
     def _prepare(self) -> None:
-        """The project as it is now, parsed. dbt keeps what it parsed between calls."""
+        """The project as it was at the first question, parsed."""
+        if self._is_prepared:
+            return
         self._workspace.mkdir(parents=True, exist_ok=True)
         for name in CONFIGURATION:
             shutil.copyfile(PROJECT / name, self._workspace / name)
@@ -143,6 +146,7 @@ class SemanticLayer:
                 *("--log-path", str(self._workspace / "logs")),
             ],
         )
+        self._is_prepared = True
 
     def _run(self, attempted: str, command: Sequence[str]) -> str:
         own = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}

@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import uuid4
 
+import fsspec
 import httpx
 import psycopg
 from prefect import flow, get_run_logger, task
@@ -55,7 +56,12 @@ from flows.scout.sample import write_sample
 from flows.scout.settings import EmbeddingSettings, ScoutSettings
 from flows.scout.source import examine, list_files, read_delivery, read_rows
 from flows.scout.source.drive import Changed, Drive, fetch_token, source_file
-from flows.scout.source.embeddings import endpoint_from, fetch_embeddings
+from flows.scout.source.embeddings import (
+    LOCAL_MODEL,
+    embed_locally,
+    endpoint_from,
+    fetch_embeddings,
+)
 
 SLUG = "scout"
 INBOX_KINDS = ("transactions", "products")
@@ -255,15 +261,17 @@ def load_deliveries(settings: ScoutSettings, inbox_block: str, batch: str) -> De
 
 
 def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Progress) -> Intake:
-    batch = batch_id("webhook", datetime.now(UTC))
-    total = DeliveryCounts()
     try:
-        while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
-            total += counts
-            progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+        postgres_url(inbox_block)
     except MissingBlockError as error:
         return Intake(notes=(f"Deliveries were not read: {error}",))
-    tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
+    batch = batch_id("webhook", datetime.now(UTC))
+    total = DeliveryCounts()
+    while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
+        total += counts
+        progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+    if total.rows_loaded:
+        tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
     note = (
         f"{total.deliveries:,} deliveries: {total.rows_loaded:,} payloads loaded, "
         f"{total.rows_quarantined:,} quarantined"
@@ -312,7 +320,8 @@ def load_files(
         entity: sum(each.rows_loaded for each in counts if each.entity is entity)
         for entity in Entity
     }
-    tell_landed(batch, added)
+    if any(added.values()):
+        tell_landed(batch, added)
     remarks = [
         f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
         if each.is_new
@@ -323,13 +332,14 @@ def load_files(
     return Intake(tuple(counts), tuple(failed), (*notes, *remarks))
 
 
-def build_layers(database_block: str, options: DbtOptions, progress: Progress) -> DbtOutcome:
+def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progress) -> DbtOutcome:
     """One build at a time per database, whichever deployment or machine it runs on."""
     with (
-        connect(database_block) as connection,
+        connect(settings.database_block) as connection,
         raw.one_build_at_a_time(connection),
     ):
-        return build_dbt(SLUG, dbt_postgres_env(database_block), options, progress=progress)
+        environment = dbt_postgres_env(settings.building_block)
+        return build_dbt(SLUG, environment, options, progress=progress)
 
 
 @flow(name="scout")
@@ -356,7 +366,7 @@ def refresh(
     options = dbt.model_copy(
         update={"select": selectors(layer) or dbt.select, "exclude": (*dbt.exclude, *spared)}
     )
-    outcome = build_layers(settings.database_block, options, progress)
+    outcome = build_layers(settings, options, progress)
     low = alerts(score_quality(settings), settings)
     for line in low:
         get_run_logger().warning(line)
@@ -435,9 +445,23 @@ def tell_low(tables: list[str], scores: list[float], settings: ScoutSettings) ->
 
 @flow(name="scout-docs")
 def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
-    """Write the dbt documentation of the layers as one HTML file into the run's dbt target."""
-    outcome = build_dbt(SLUG, dbt_postgres_env(settings.database_block), command="docs generate")
-    get_run_logger().info("The documentation is in %s", outcome.artifacts_dir)
+    """Write the dbt documentation of the layers, a site of three files, to where people read it.
+
+    Args:
+        settings: `docs_folder` says where; the database tells which tables and columns are there.
+    """
+    outcome = build_dbt(SLUG, dbt_postgres_env(settings.building_block), command="docs generate")
+    folder = settings.docs_folder or str(state_dir() / "scout" / "docs")
+    # The manifest of the run has no secrets in it; the others hold none.
+    target = outcome.artifacts_dir.parents[1]
+    for file in (
+        target / "index.html",
+        target / "catalog.json",
+        outcome.artifacts_dir / "manifest.json",
+    ):
+        with fsspec.open(f"{folder.rstrip('/')}/{file.name}", "wb", auto_mkdir=True) as copy:
+            copy.write(file.read_bytes())
+    get_run_logger().info("The documentation is in %s: open index.html from a web server", folder)
 
 
 @task(
@@ -452,11 +476,12 @@ def embed_batch(
 ) -> int:
     """Embed and store one batch; equal texts are sent once."""
     unique = sorted({each.text for each in texts})
-    endpoint = _endpoint(settings)
-    if endpoint is None:
-        vectors = [embed_by_hashing(text, settings.dimension) for text in unique]
+    if endpoint := _endpoint(settings):
+        vectors = fetch_embeddings(endpoint, unique, settings.length, settings.timeout_seconds)
+    elif settings.is_local:
+        vectors = embed_locally(unique)
     else:
-        vectors = fetch_embeddings(endpoint, unique, settings.dimension, settings.timeout_seconds)
+        vectors = [embed_by_hashing(text, settings.length) for text in unique]
     by_text = dict(zip(unique, vectors, strict=True))
     with connect(settings.database_block) as connection:
         raw.save_vectors(
@@ -478,22 +503,28 @@ def embed(settings: EmbeddingSettings = EmbeddingSettings()) -> None:
     A batch that is stored stays stored: after a failure the next run begins where this one ended.
 
     Args:
-        settings: The endpoint, or the stand-in that hashes words.
+        settings: The endpoint, the local model, or the stand-in that hashes words.
     """
     started = time.monotonic()
     endpoint = _endpoint(settings)
-    if endpoint is None and not settings.use_hashing:
+    if endpoint:
+        model = endpoint.model
+    elif settings.is_local:
+        model = LOCAL_MODEL
+    elif settings.use_hashing:
+        model = f"hashing-{settings.length}"
+    else:
         get_run_logger().warning(
-            "No embeddings endpoint is configured (setting `endpoint_block`) and `use_hashing` is "
-            "off: nothing was embedded. Everything else of Scout works without."
+            "No embeddings endpoint is configured (setting `endpoint_block`), `use_local_model` "
+            "and `use_hashing` are off: nothing was embedded. Everything else of Scout works "
+            "without."
         )
         return
-    model = endpoint.model if endpoint else f"hashing-{settings.dimension}"
     prepare(settings.database_block)
     progress = Progress("scout_embeddings")
     embedded = 0
     with connect(settings.database_block) as connection:
-        raw.prepare_vectors(connection, settings.dimension, model)
+        raw.prepare_vectors(connection, settings.length, model)
         dropped = raw.drop_vectors_out_of_window(connection)
         total = raw.count_texts_to_embed(connection)
         texts = raw.texts_to_embed(connection, None, settings.batch_size)

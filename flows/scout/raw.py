@@ -49,8 +49,6 @@ copy scout.{table} (
 ) from stdin
 """
 
-BLANK_SPACE = bytes.maketrans(b"\t\n\r", b"   ")
-
 Told = Callable[[int], None]
 
 
@@ -166,13 +164,10 @@ def _middle(source: str, name: str, ingested_at: str, batch: str) -> bytes:
 
 def _line(payload: Payload, middle: bytes, end: bytes) -> bytes:
     """A row as COPY's text format wants it."""
-    text = payload.json
-    digest = hashlib.md5(text, usedforsecurity=False).hexdigest().encode()
+    line_number, text = payload
+    digest = hashlib.sha1(text, usedforsecurity=False).hexdigest().encode()
     escaped = text.replace(b"\\", b"\\\\")
-    # JSON holds these between its parts only, where they are blank space.
-    if b"\n" in escaped or b"\t" in escaped or b"\r" in escaped:
-        escaped = escaped.translate(BLANK_SPACE)
-    return b"%b%b%b%b%d\n" % (escaped, middle, digest, end, payload.line_number)
+    return b"".join((escaped, middle, digest, end, str(line_number).encode(), b"\n"))
 
 
 def _escape(text: str) -> str:

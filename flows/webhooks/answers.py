@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import orjson
+from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
@@ -28,7 +29,7 @@ RPC_CODES = {
     500: 13,
     503: 14,
 }
-OTLP_SUCCESS = {
+OTLP_SUCCESS: Mapping[str, Message] = {
     "otlp-metrics": ExportMetricsServiceResponse(),
     "otlp-logs": ExportLogsServiceResponse(),
 }

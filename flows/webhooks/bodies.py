@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 import orjson
-from google.protobuf.message import DecodeError
+from google.protobuf.message import DecodeError, Message
 from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
@@ -30,7 +30,7 @@ OTLP_LISTS = {
     "otlp-logs": ("resourceLogs",),
     "otlp": ("resourceMetrics", "resourceLogs"),
 }
-OTLP_MESSAGES = {
+OTLP_MESSAGES: Mapping[str, type[Message]] = {
     "otlp-metrics": ExportMetricsServiceRequest,
     "otlp-logs": ExportLogsServiceRequest,
 }

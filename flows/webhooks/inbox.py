@@ -26,13 +26,13 @@ STORE = """
 with given as (
     select *
     from unnest(
-        %(sources)s::text[], %(delivery_ids)s::text[], %(kinds)s::text[], %(slugs)s::text[],
-        %(received)s::timestamptz[], %(content_types)s::text[], %(headers)s::text[],
-        %(attributes)s::text[], %(bodies)b::bytea[], %(hashes)b::bytea[], %(payloads)s::text[],
-        %(event_ids)s::uuid[], %(events)s::text[]
+        %(sources)b::text[], %(delivery_ids)b::text[], %(kinds)b::text[], %(slugs)b::text[],
+        %(received)b::timestamptz[], %(content_types)b::text[], %(headers)b::text[],
+        %(attributes)b::text[], %(bodies)b::bytea[], %(hashes)b::bytea[], %(are_json)b::bool[],
+        %(payloads)b::text[], %(event_ids)b::uuid[], %(events)b::text[]
     ) with ordinality as given (
         source, delivery_id, kind, slug, received_at, content_type, headers,
-        attributes, body, body_sha256, payload, event_id, event, number
+        attributes, body, body_sha256, is_json, payload, event_id, event, number
     )
 ), inserted as (
     insert into webhooks.deliveries (
@@ -41,7 +41,8 @@ with given as (
     )
     select
         source, delivery_id, kind, slug, received_at, content_type, cast(headers as jsonb),
-        cast(attributes as jsonb), body, length(body), body_sha256, cast(payload as jsonb)
+        cast(attributes as jsonb), body, length(body), body_sha256,
+        cast(case when is_json then convert_from(body, 'UTF8') else payload end as jsonb)
     from given
     order by number
     on conflict (source, delivery_id) do nothing
@@ -200,6 +201,10 @@ def _insert_at_once(
     connection: psycopg.Connection, deliveries: Sequence[NewDelivery]
 ) -> set[tuple[str, str]]:
     events = [each.event for each in deliveries]
+    # The bytes are sent once where they are the JSON that is kept.
+    are_json = [
+        each.payload is not None and each.payload.encode() == each.body for each in deliveries
+    ]
     rows = connection.execute(
         STORE,
         {
@@ -213,7 +218,11 @@ def _insert_at_once(
             "attributes": [json.dumps(dict(each.attributes or {})) for each in deliveries],
             "bodies": [each.body for each in deliveries],
             "hashes": [each.sha256 for each in deliveries],
-            "payloads": [each.payload for each in deliveries],
+            "are_json": are_json,
+            "payloads": [
+                None if is_json else each.payload
+                for each, is_json in zip(deliveries, are_json, strict=True)
+            ],
             "event_ids": [event.id if event else None for event in events],
             "events": [_json(event) for event in events],
         },

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from flows.webhooks import answers
@@ -282,15 +282,15 @@ class Intake:
 
     async def _body(self, request: Request, told: Told) -> bytes:
         chunks: list[bytes] = []
-        length = 0
+        has_more = True
         try:
             async with asyncio.timeout(self._settings.body_seconds):
-                async for chunk in request.stream():
-                    length += len(chunk)
-                    if length > self._endpoint.max_bytes:
-                        chunks.clear()
-                        await self._drain(request)
-                        raise self._too_long()
+                while has_more and told.bytes <= self._endpoint.max_bytes:
+                    message = await request.receive()
+                    if message["type"] == "http.disconnect":
+                        raise RefusedError(400, "gone", "The sender went away")
+                    chunk = message.get("body", b"")
+                    has_more = message.get("more_body", False)
                     self._in_flight.add(len(chunk))
                     told.bytes += len(chunk)
                     chunks.append(chunk)
@@ -298,8 +298,11 @@ class Intake:
             raise RefusedError(
                 408, "slow", "The body did not arrive in time", {"connection": "close"}
             ) from None
-        except ClientDisconnect:
-            raise RefusedError(400, "gone", "The sender went away") from None
+        if told.bytes > self._endpoint.max_bytes:
+            chunks.clear()
+            if has_more:
+                await self._drain(request)
+            raise self._too_long()
         return b"".join(chunks)
 
     async def _drain(self, request: Request) -> bool:
@@ -307,7 +310,7 @@ class Intake:
         left = DRAINED_BODIES * self._endpoint.max_bytes
         if request.headers.get("expect", "").lower() == "100-continue":
             return False
-        with suppress(TimeoutError, ClientDisconnect):
+        with suppress(TimeoutError):
             async with asyncio.timeout(self._settings.body_seconds):
                 while left > 0:
                     message = await request.receive()

@@ -105,7 +105,7 @@ def bounded(settings: ReceiverSettings) -> type[BoundedProtocol]:
     """The protocol with the limits of these settings."""
     limits = {
         "header_seconds": settings.header_seconds,
-        "message_seconds": 2 * settings.body_seconds + 5,
+        "message_seconds": 2 * settings.body_seconds + 1,
         "header_bytes": settings.header_bytes,
         "header_count": settings.header_count,
     }

@@ -159,7 +159,7 @@ class ReceiverSettings(_Settings):
     header_count: int = Field(default=100, gt=0, description="Most headers of a request.")
     connections: int = Field(default=1_000, gt=0, description="Most connections at a time.")
     bytes_in_flight: int = Field(
-        default=256 * MIB, gt=0, description="Most bytes of bodies in memory; more get a 503."
+        default=128 * MIB, gt=0, description="Most bytes of bodies in memory; more get a 503."
     )
     store_seconds: float = Field(
         default=8, gt=0, description="Longest wait for the inbox; then 503, or the spool."

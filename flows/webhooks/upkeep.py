@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import Any
 
 import psycopg
 
@@ -116,7 +117,7 @@ def replay(
     return len(chosen)
 
 
-def _tell(connection: psycopg.Connection, moved: Sequence[tuple[object, ...]]) -> None:
+def _tell(connection: psycopg.Connection, moved: Sequence[tuple[Any, ...]]) -> None:
     told = []
     for number, slug, delivery_id, source, kind, length, received_at, attributes, replays in moved:
         if not isinstance(slug, str):

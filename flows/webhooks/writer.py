@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from enum import Enum
+from itertools import repeat
 
 import psycopg
 
@@ -139,7 +140,8 @@ class Writer:
         if kept is None and batch:
             kept = self._put_aside(deliveries)
         assert self._loop is not None
-        results = list(zip((done for _, done in batch), kept or [None] * len(batch), strict=True))
+        outcomes = kept or repeat(None, len(batch))
+        results = list(zip((done for _, done in batch), outcomes, strict=True))
         # The loop is closed when the receiver was stopped with requests under way.
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(_settle, results)

@@ -1,59 +1,183 @@
-"""The whole flow on a real server: load, build, publish, report."""
+"""The flows on a real server: load, build, publish, report; a file that breaks on the way."""
 
 import json
+import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import duckdb
 import pytest
+from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
 
-from flows.agent_analytics.flow import refresh, report
+from deployments.local import __main__ as local
+from flows._shared.orchestration.dbt import build_dbt
+from flows.agent_analytics import flow as agent_flow
+from flows.agent_analytics.flow import refresh, refresh_copilot, report
 from flows.agent_analytics.settings import (
+    PATH_VARIABLE,
     AgentAnalyticsInputs,
     AgentAnalyticsSettings,
     SampleSize,
 )
+from tests.agent_analytics.copilot_api import running
+
+INPUTS = AgentAnalyticsInputs(sample=SampleSize(days=4, developers=12, seed=1))
+TOKEN_BLOCK = "agent-analytics-tests-copilot-token"
 
 
-def measures(flow_run_id: UUID, key: str) -> dict[str, object]:
+@dataclass
+class Ran:
+    """A store that the first run has filled and published."""
+
+    settings: AgentAnalyticsSettings
+    figures: dict[str, Any]
+    run_id: str
+
+    @property
+    def published(self) -> Path:
+        path = self.settings.store_path
+        return path.parent / "published" / path.name
+
+    def query(self, statement: str) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.published), read_only=True) as connection:
+            return connection.execute(statement).fetchall()
+
+    def marts(self) -> list[Any]:
+        return [
+            self.query(f"select * from mart.{table} order by all")
+            for table in ("fct_daily_agent_usage", "fct_git_commits", "fct_agent_costs")
+        ]
+
+
+def run_id(state: State[Any]) -> str:
+    assert state.is_completed(), state.message
+    return str(state.state_details.flow_run_id)
+
+
+def measures(state: State[Any], key: str) -> dict[str, Any]:
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+            artifact_filter=ArtifactFilter(
+                flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id(state))])
+            )
         )
     (run,) = (artifact for artifact in artifacts if artifact.key == key)
     return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
 
 
-def test_a_run_publishes_marts_that_the_report_exports(
-    prefect_server: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
+@pytest.fixture(scope="module")
+def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
+    folder = tmp_path_factory.mktemp("agents")
+    settings = AgentAnalyticsSettings(
+        database_path=folder / "agents.duckdb",
+        inbox_block="agent-analytics-tests-no-such-block",
+        copilot_token_block=TOKEN_BLOCK,
+        organization="acme",
+    )
+    Secret(value="the-token").save(TOKEN_BLOCK, overwrite=True)
+    state = refresh(INPUTS, settings, return_state=True)
+    return Ran(settings, measures(state, "agent-analytics-run"), run_id(state))
+
+
+def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
+    counts = {
+        table: ran.query(f"select count(*) from raw.{table}")[0][0]
+        for table in ("otel_metrics", "otel_logs", "git_commits", "copilot_metrics")
+    }
+    assert sum(counts.values()) == ran.figures["rows_loaded"]
+    told = {payload["table"]: payload for payload in landed(ran.run_id, len(counts))}
+    assert {table: payload["rows"] for table, payload in told.items()} == counts
+    newest = ran.query("select max(timestamp) from raw.otel_metrics")[0][0]
+    assert told["otel_metrics"]["max_timestamp"] == f"{newest.isoformat()}Z"
+
+
+def landed(flow_run_id: str, expected: int) -> list[dict[str, Any]]:
+    """The payloads that the server keeps of one run, once they are as many as expected."""
+    wanted = {
+        "filter": {
+            "event": {"name": ["agent_analytics.rows.landed"]},
+            "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
+        }
+    }
+    deadline = time.monotonic() + 20
+    while True:
+        with get_client(sync_client=True) as client:
+            events = client.request("POST", "/events/filter", json=wanted).json()["events"]
+        if len(events) >= expected or time.monotonic() > deadline:
+            return [event["payload"] for event in events]
+        time.sleep(0.2)
+
+
+def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = AgentAnalyticsSettings(database_path=tmp_path / "agents.duckdb")
-    inputs = AgentAnalyticsInputs(sample=SampleSize(days=4, developers=12, seed=1))
-    state = refresh(inputs, settings, return_state=True)
-    assert state.is_completed(), state.message
-    assert state.state_details.flow_run_id is not None
-    figures = measures(state.state_details.flow_run_id, "agent-analytics-run")
-    published = tmp_path / "published" / "agents.duckdb"
-    with duckdb.connect(str(published), read_only=True) as connection:
-        loaded = connection.execute(
-            "select (select count(*) from raw.otel_metrics) + (select count(*) from raw.otel_logs)"
-            " + (select count(*) from raw.git_commits) "
-            "+ (select count(*) from raw.copilot_metrics)"
-        ).fetchone()
-    assert loaded == (figures["rows_loaded"],)
+    before = ran.marts()
+    builds: list[int] = []
+
+    def break_first(*arguments: Any, **options: Any) -> Any:
+        if not builds:
+            content = bytearray(ran.settings.store_path.read_bytes())
+            for block in range(len(content) // 4, len(content) - 4096, 65_536):
+                content[block : block + 512] = b"\xff" * 512
+            ran.settings.store_path.write_bytes(content)
+        builds.append(1)
+        return build_dbt(*arguments, **options)
+
+    monkeypatch.setattr(agent_flow, "build_dbt", break_first)
+    state = refresh(INPUTS, ran.settings, return_state=True)
+    assert measures(state, "agent-analytics-run")["rows_loaded"] == 0
+    assert len(builds) == 2
+    assert "It was replaced by the last published copy" in caplog.text
     assert "claude-experimental-9 has no price" in caplog.text
     assert "made-up sample input" in caplog.text
+    assert ran.marts() == before
 
-    again = refresh(inputs, settings, return_state=True)
-    assert again.state_details.flow_run_id is not None
-    figures = measures(again.state_details.flow_run_id, "agent-analytics-run")
-    assert figures["rows_loaded"] == 0
 
+@pytest.mark.parametrize("shape", ["usage metrics", "legacy"])
+def test_copilot_is_fetched_and_the_report_exports_it(ran: Ran, shape: str, tmp_path: Path) -> None:
+    with running() as fake:
+        settings = ran.settings.model_copy(
+            update={"copilot_api": fake.url, "copilot_report": shape}
+        )
+        state = refresh_copilot(1, settings, return_state=True)
+    assert measures(state, "agent-analytics-run")["rows_loaded"] == {"legacy": 1}.get(shape, 2)
+    assert {authorization for _, authorization in fake.seen} <= {"Bearer the-token", None}
+    found = ran.query(
+        "select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics "
+        "where metric_date = date '2026-03-02' order by 1"
+    )
+    names = [name for name, _ in found if (name == "__org__") == (shape == "legacy")]
+    assert names == (["__org__"] if shape == "legacy" else ["dev0", "dev2"])
+    assert dict(found).get("__org__", 40) == 40
     state = report(tmp_path / "out", settings, return_state=True)
     assert state.is_completed(), state.message
     exported = {path.stem for path in (tmp_path / "out").glob("*.parquet")}
     assert {"fct_daily_agent_usage", "fct_git_commits", "fct_agent_costs", "dim_developers"} < (
         exported
     )
+
+
+def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv(PATH_VARIABLE, str(ran.settings.store_path))
+    store = agent_flow.store_of(ran.settings)
+    monkeypatch.setattr(local, "DUCKDB_WAIT_SECONDS", 0.0)
+    build = ["dbt", "--domain", "agent_analytics", "--", "run", "--select", "dim_agents"]
+    with store.locked("another run", 1, print):
+        assert local.main(build) == 1
+    assert "another run" in capfd.readouterr().err
+    assert local.main(build) == 0
+    assert "1 of 1 OK" in capfd.readouterr().out
+
+    ask = ["psql", "--domain", "agent_analytics", "--", "-c"]
+    assert local.main([*ask, "select count(*) as developers from mart.dim_developers"]) == 0
+    assert "12" in capfd.readouterr().out
+    assert local.main([*ask, "select nothing"]) == 1
+    assert local.main([*ask, "delete from raw.otel_points"]) == 1
+    assert "read-only" in capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +27,7 @@ from opentelemetry.sdk.resources import Resource
 
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.flow import load_telemetry
+from flows.agent_analytics.raw import otlp
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
 from tests.agent_analytics.fleet import request, session, tokens
@@ -153,6 +155,46 @@ def test_points_that_make_no_sense_are_put_aside_one_by_one(store: raw.Store, in
     assert load(store, inbox) == LoadCounts(rows_new=1, rejected=2)
     (inbox / "b.jsonl").write_text(json.dumps(good) + "\n")
     assert load(store, inbox) == LoadCounts(rows_new=1, rows_repeated=1)
+
+
+def test_a_line_longer_than_is_usual_loads_with_its_neighbours(
+    store: raw.Store, inbox: Path
+) -> None:
+    padding = "x" * 17_000_000
+    long = METRICS.replace('"description":""', f'"description":"{padding}"')
+    assert len(long) > 16 * 1024**2
+    (inbox / "a.jsonl").write_text(f"{LOGS}\n{long}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=3)
+
+
+def test_two_scopes_of_one_name_are_two_counters(store: raw.Store, inbox: Path) -> None:
+    other = METRICS.replace("com.anthropic.claude_code", "another.scope")
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n{other}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=4)
+    assert rows(store, "select count(*) from raw.otel_counters") == [(4,)]
+
+
+def test_attributes_of_another_shape_put_only_their_line_aside(
+    store: raw.Store, inbox: Path
+) -> None:
+    odd = json.loads(METRICS)
+    metric = odd["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
+    metric["sum"]["dataPoints"][0]["attributes"][-1]["value"] = "input"
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n{json.dumps(odd)}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+
+
+def test_different_texts_of_one_hash_stay_different(
+    store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(otlp, "_POINT_ROWS", re.sub(r"hash\(resource_text.*?\) as", "7 as",
+                                                    otlp._POINT_ROWS))  # fmt: skip
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=2)
+    assert rows(store, "select attributes ->> '$.type' from raw.otel_metrics order by 1") == [
+        ("input",),
+        ("output",),
+    ]
 
 
 def test_a_broken_gzip_and_a_broken_protobuf_leave_the_other_files_alone(

@@ -2,12 +2,11 @@
 
 import json
 import subprocess
-import threading
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from flows.agent_analytics import raw, sample, source
@@ -18,56 +17,22 @@ from flows.agent_analytics.records import (
     CopilotRefusedError,
     GitReadError,
     LoadCounts,
+    MartsMissingError,
     Rejected,
 )
-from flows.agent_analytics.rules import commit_of, legacy_copilot_day
+from flows.agent_analytics.rules import commit_of
+from tests.agent_analytics.copilot_api import Fake, running
+from tests.dbt_projects.messy_history import OTHER, PARENT, history
+from tests.dbt_projects.messy_history import load as load_history
+from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
 
 DAY = date(2026, 3, 2)
 
 
-class Fake(ThreadingHTTPServer):
-    """GitHub's Copilot API as far as it is asked here."""
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), Answer)
-        self.status = 200
-        self.seen: list[tuple[str, str | None]] = []
-        rows = list(sample.copilot_rows(1, 4, start=datetime(2026, 3, 2, tzinfo=UTC)))
-        self.report = "\n".join([*map(json.dumps, rows), '{"day": "2026-03-02"}', ""])
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_address[1]}"
-
-
-class Answer(BaseHTTPRequestHandler):
-    server: Fake
-
-    def do_GET(self) -> None:
-        self.server.seen.append((self.path, self.headers.get("authorization")))
-        body = (
-            self.server.report
-            if self.path.startswith("/signed")
-            else json.dumps({"download_links": [f"{self.server.url}/signed?token=x"]})
-        )
-        self.send_response(self.server.status)
-        self.end_headers()
-        if self.server.status != 204:
-            self.wfile.write(body.encode())
-
-    def log_message(self, *_: object) -> None:
-        pass
-
-
 @pytest.fixture
 def fake() -> Iterator[Fake]:
-    server = Fake()
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with running() as server:
+        yield server
 
 
 def fetch(fake: Fake) -> list[CopilotDay | Rejected]:
@@ -118,23 +83,14 @@ def test_a_server_that_is_gone_is_a_bad_moment() -> None:
         list(copilot.fetch_day("acme", DAY))
 
 
-def test_the_old_report_counts_for_the_whole_organization() -> None:
-    language = {
-        "name": "go",
-        "total_code_suggestions": 10,
-        "total_code_acceptances": 4,
-        "total_code_lines_suggested": 20,
-        "total_code_lines_accepted": 5,
-    }
-    editors = [{"models": [{"languages": [language, language]}]}]
-    day = legacy_copilot_day(
-        {
-            "date": "2026-03-02",
-            "total_active_users": 7,
-            "copilot_ide_code_completions": {"editors": editors},
-        }
-    )
+def test_the_old_report_counts_for_the_whole_organization(fake: Fake) -> None:
+    with source.copilot_client(fake.url, "the-token") as copilot:
+        day, bad = copilot.fetch_legacy("acme", [DAY, DAY - timedelta(days=2)])
     assert day == CopilotDay(DAY, "__org__", 20, 8, 40, 10, 7, {"go": 20})
+    assert isinstance(bad, Rejected)
+    assert fake.seen[0][0].startswith(
+        "/orgs/acme/copilot/metrics?since=2026-02-28&until=2026-03-02&per_page=100&page=1"
+    )
 
 
 def git(folder: Path, *arguments: str) -> None:
@@ -199,3 +155,45 @@ def test_a_commit_that_makes_no_sense_is_put_aside(
     assert good == commit_of(row)
     assert isinstance(bad, Rejected)
     assert reason in bad.reason
+
+
+def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
+    database: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(database) as connection:
+        connection.execute((ROOT / "flows/github_scraper/schema.sql").read_bytes())
+    made = [commit for commit in history(seed=1, size=40) if commit.orphaned_at is None]
+    load_history(database, made)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into contributors (id, identity_key, email, display_name) overriding system "
+            "value values (99, 'e', 'noreply@anthropic.com', 'Claude')"
+        )
+        connection.execute("delete from commit_coauthors")
+        connection.execute(
+            "insert into commit_coauthors (repository_id, commit_hash, position, contributor_id, "
+            "identity_id, name, email) "
+            "values (%s, %s, 1, 99, 99, 'Claude', 'noreply@anthropic.com')",
+            (made[0].repository_id, made[0].commit_hash),
+        )
+        with pytest.raises(MartsMissingError, match="Run the flow github-scraper first"):
+            list(source.mart_commits(connection))
+    install_packages("github_scraper", tmp_path)
+    models = ("dim_contributor", "dim_repository", "int_coauthored_commits")
+    statuses = Warehouse("github_scraper", database, tmp_path).dbt(
+        "run", "--select", *(f"+{model}" for model in models)
+    )
+    assert set(statuses.values()) == {"success"}
+
+    with psycopg.connect(database) as connection:
+        read = {commit.commit_hash: commit for commit in source.mart_commits(connection)}
+        rows = list(source.mart_commits(connection))
+    assert len(rows) == len(read) == len({commit.commit_hash for commit in made})
+    one = made[0]
+    assert one.repository_id in (PARENT, OTHER)
+    seen = read[one.commit_hash]
+    assert seen.co_authors == "Claude @anthropic.com"
+    assert seen.committed_at == one.commit_date.replace(tzinfo=None)
+    assert sum(commit.co_authors is not None for commit in rows) == 1
+    counted = [commit for commit in made if not commit.is_merge]
+    assert {read[c.commit_hash].lines_added for c in counted} == {c.lines_added for c in counted}

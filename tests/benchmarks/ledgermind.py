@@ -1,17 +1,19 @@
-"""What LedgerMind's builds and its export cost.
+"""What LedgerMind's builds and its export cost, and whether both adapters agree.
 
-    python -m tests.benchmarks.ledgermind [--events 100000] [--skip-export]
+    python -m tests.benchmarks.ledgermind [--events 100000] [--skip-export] [--both-adapters 100000]
 
 Prints: dbt's own time for the mission's four models on the mission's data; the build of all models
-on the given number of events, the incremental build of one new day after it, and whether that is
-equal to a full refresh; seconds and peak memory of the export to the emulator, in a process of its
-own.
+on the given number of events, the incremental build of one new day after it (with feedback for old
+days), and whether that is equal to a full refresh; seconds and peak memory of the process of the
+flow ledgermind-export, on a Prefect server and the emulator; whether the marts of both adapters are
+equal row for row.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,6 +23,7 @@ from dbt.cli.main import dbtRunner
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.server import PrefectServer, client_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
@@ -33,22 +36,21 @@ FOUR = (
     *("mart_suggestions_feedback_daily", "mart_suggestions_kpis"),
 )
 
+LATE_FEEDBACK = """
+insert into suggestion_feedback (id, event_id, txn_id, action, label, created_at)
+select gen_random_uuid(), id, txn_id, 'reject', 'Health', created_at + interval '1 minute'
+from suggestion_events order by created_at limit 5
+"""
+
 EXPORT = """
-import os, resource, time
-from datetime import timedelta
-from flows.ledgermind import source
-from flows.ledgermind.flow import bigquery_client, export_table
-from flows.ledgermind.raw.exported import ExportedDataset
-from flows.ledgermind.records import EXPORTED
-from flows.ledgermind.settings import BigQuerySettings
-started, settings = time.monotonic(), BigQuerySettings()
-dataset = ExportedDataset(bigquery_client(settings), settings.raw_dataset, settings.location)
-for table in EXPORTED:
-    with source.open_snapshot(os.environ["BENCH_URL"]) as connection:
-        export_table(connection, dataset, table, excluded=settings.excluded_columns,
-                     rows_per_load=settings.rows_per_load, lookback=timedelta(hours=24))
-peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-print(time.monotonic() - started, peak)
+import time
+from pathlib import Path
+started = time.monotonic()
+from flows.ledgermind.flow import export_tables
+assert export_tables(return_state=True).is_completed()
+status = Path("/proc/self/status").read_text()
+peak = int(status.partition("VmHWM:")[2].split()[0]) / 1024
+Path(RESULT).write_text(f"{time.monotonic() - started} {peak}")
 """
 
 
@@ -84,11 +86,10 @@ def without_last_day(made: Sample) -> tuple[Sample, Sample]:
     return first, later
 
 
-def in_a_process() -> tuple[float, float]:
-    """Seconds of the export and peak MiB of its process, which imports what the flow does."""
-    command = [sys.executable, "-c", EXPORT]
-    told = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
-    seconds, peak = told.split()
+def in_a_process(result: Path) -> tuple[float, float]:
+    """Seconds and peak MiB of a process that does nothing but the flow ledgermind-export."""
+    subprocess.run([sys.executable, "-c", f"RESULT = {str(result)!r}\n{EXPORT}"], check=True)
+    seconds, peak = result.read_text().split()
     return float(seconds), float(peak)
 
 
@@ -101,6 +102,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
     parser.add_argument("--skip-export", action="store_true")
+    parser.add_argument("--both-adapters", type=int, metavar="EVENTS")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         root = Path(scratch)
@@ -112,7 +114,9 @@ def main() -> None:
             mission(server, root)
             url = grown(server, root, options.events)
             if not options.skip_export:
-                export(url, emulator.start())
+                export(url, emulator.start(), root)
+            if options.both_adapters:
+                both_adapters(server, emulator.start(), root, options.both_adapters)
         finally:
             emulator.stop()
             server.stop()
@@ -137,6 +141,7 @@ def grown(server: EmbeddedPostgres, root: Path, events: int) -> str:
     full, _ = run(url, root / "grown")
     with psycopg.connect(url, autocommit=True) as connection:
         operational.write_rows(connection, later, FeedbackShape.V2)
+        connection.execute(LATE_FEEDBACK)
         connection.execute("analyze")
     say("events", f"{len(first.events):,} and {len(later.events):,} of one new day")
     increment, parts = run(url, root / "grown")
@@ -170,12 +175,43 @@ def is_same(warehouses: Warehouses, table: str, columns: list[str]) -> bool:
     )
 
 
-def export(url: str, endpoint: str) -> None:
-    with environment({"BENCH_URL": url, "BIGQUERY_EMULATOR_HOST": endpoint}):
-        for name in ("first export", "second export"):
-            seconds, peak = in_a_process()
-            say(f"{name}, seconds", f"{seconds:.1f}")
-            say(f"{name}, peak MiB of its process", f"{peak:.0f}")
+def export(url: str, endpoint: str, root: Path) -> None:
+    paths = LocalPaths(root)
+    prefect = PrefectServer(paths, first_port=47300)
+    variables = {**client_environment(paths, prefect.start()), "BIGQUERY_EMULATOR_HOST": endpoint}
+    try:
+        with environment({**variables, "LEDGERMIND_DATABASE_URL": url}):
+            command = [sys.executable, "-m", "blocks", "register", "ledgermind"]
+            subprocess.run(command, check=True, stdout=subprocess.PIPE)
+            for name in ("first export", "second export"):
+                seconds, peak = in_a_process(root / "measured")
+                say(f"{name}, seconds", f"{seconds:.1f}")
+                say(f"{name}, peak MiB of the flow's process", f"{peak:.0f}")
+    finally:
+        prefect.stop()
+
+
+def both_adapters(server: EmbeddedPostgres, endpoint: str, root: Path, events: int) -> None:
+    url = server.create_database("both")
+    settings = BigQuerySettings(dataset="both_marts", raw_dataset="both_raw")
+    warehouses = Warehouses(url, endpoint, settings, root / "both")
+    with psycopg.connect(url, autocommit=True) as connection:
+        operational.create_operational_database(connection, sample(events), FeedbackShape.V1)
+    for name, work in (
+        ("export", warehouses.export),
+        ("build and tests on PostgreSQL", lambda: warehouses.build("pg_local")),
+        ("build and tests on the emulator", lambda: warehouses.build("bigquery")),
+    ):
+        started = time.monotonic()
+        work()
+        say(f"{events:,} events, {name}", f"{time.monotonic() - started:.1f} s")
+    here, there = warehouses.postgres_contents(), warehouses.bigquery_contents()
+    differing = [table for table in here if here[table] != there[table]]
+    rows = sum(map(len, here.values()))
+    say(
+        f"{len(here)} tables of {rows:,} rows are equal",
+        "yes" if not differing else f"NO {differing}",
+    )
 
 
 if __name__ == "__main__":

@@ -155,6 +155,7 @@ def measure_load(bench: Bench, url: str, first: Path, scratch: Path) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         raw.ensure_schema(connection)
         load_products(connection, scratch / "products")
+        print(f"held before: {psutil.Process().memory_info().rss // MEBIBYTE} MiB here")
         with bench.timed(f"load of {first}") as loading:
             loaded = load(connection, first)
         print(f"  {loaded:,} payloads loaded, {loaded / loading[0]:,.0f} a second")
@@ -199,8 +200,10 @@ def build(bench: Bench, warehouse: Warehouse, what: str, *options: str) -> tuple
     return seconds[0], building
 
 
-def measure(bench: Bench, url: str, first: Path, later: Path, scratch: Path) -> None:
+def measure(bench: Bench, url: str, first: Path, later: Path | None, scratch: Path) -> None:
     measure_load(bench, url, first, scratch)
+    if later is None:
+        return
     state = scratch / "dbt"
     state.mkdir()
     install_packages("scout", state)
@@ -217,6 +220,7 @@ def main() -> int:
     parser.add_argument("--payloads", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path)
     parser.add_argument("--spread", action="store_true", help="1 %% more of any day")
+    parser.add_argument("--load-only", action="store_true", help="build nothing")
     parser.add_argument("--generate-only", action="store_true", help="write the files and stop")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="scout-benchmark-") as name:
@@ -238,7 +242,8 @@ def main() -> int:
             assert cluster.pid
             memory = Memory(cluster.pid)
             memory.start()
-            measure(Bench(memory), cluster.create_database("scout"), first, later, scratch)
+            url = cluster.create_database("scout")
+            measure(Bench(memory), url, first, None if options.load_only else later, scratch)
         finally:
             cluster.stop()
     return 0

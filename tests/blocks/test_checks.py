@@ -127,9 +127,7 @@ def test_a_required_block_that_is_not_there_is_told_an_optional_one_is_not(
         BlockNeed("absent-token", Kind.SECRET, "Y", "y", is_required=False),
     )
     monkeypatch.setattr("blocks.checks.CATALOGUE", {**CATALOGUE, "absent": needs})
-    assert told("absent") == {
-        "absent-postgres": "FAILED absent-postgres: there is no such block on this Prefect server"
-    }
+    assert told("absent") == {"absent-postgres": "FAILED absent-postgres: there is no such block"}
 
 
 def test_a_service_account_is_tried_by_asking_for_a_token(

@@ -1,7 +1,10 @@
 """The agent marts, against fleets whose numbers are counted by hand or in Python."""
 
-from datetime import UTC, datetime, timedelta
+import random
+import re
+from datetime import UTC, date, datetime, timedelta
 
+import duckdb
 import pytest
 
 from flows.agent_analytics import raw, sample
@@ -20,6 +23,7 @@ from tests.agent_analytics.fleet import (
 )
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
+FORECASTS = 200
 MILLION_IN = (1_000_000, 0, 0, 0)
 TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
 
@@ -381,32 +385,114 @@ def test_metrics_alone_count_the_same_as_events_alone(marts: Marts, sampled: Mar
     assert marts.query(both) == sampled.query(both)
 
 
+COMMITS_AND_SESSIONS_WITHOUT_ANY = """
+    (
+        select cost_usd, tokens_used as tokens from mart.fct_git_commits
+        union all
+        select session_cost_usd, total_tokens from intermediate.int_sessions_with_costs
+        where session_id not in (
+            select agent_session_id from mart.fct_git_commits where agent_session_id is not null
+        )
+    )
+"""
+BY_DEVELOPER = """
+    (
+        select sum(daily_cost_usd) as cost, sum(daily_tokens) as tokens from mart.fct_agent_costs
+        inner join mart.dim_developers using (developer_id) group by developer_id
+    )
+"""
+BY_MODEL = """
+    (
+        select sum(total_cost_usd) as cost, sum(total_tokens) as tokens
+        from mart.fct_daily_agent_usage group by model_name
+    )
+"""
+
+
 @pytest.mark.parametrize(
-    ("relation", "expression", "condition"),
+    ("relation", "cost", "tokens"),
     [
-        ("intermediate.int_sessions_with_costs", "sum(session_cost_usd)", "true"),
-        ("mart.fct_daily_agent_usage", "sum(total_cost_usd)", "true"),
-        ("mart.fct_agent_costs", "sum(daily_cost_usd)", "true"),
-        ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'week'"),
-        ("mart.fct_agent_cost_periods", "sum(total_cost_usd)", "period_type = 'month'"),
-        (
+        ("intermediate.int_sessions_with_costs", "session_cost_usd", "total_tokens"),
+        ("mart.fct_daily_agent_usage", "total_cost_usd", "total_tokens"),
+        ("mart.fct_agent_costs", "daily_cost_usd", "daily_tokens"),
+        (BY_DEVELOPER, "cost", "tokens"),
+        (BY_MODEL, "cost", "tokens"),
+        *(
             (
-                "(select cost_usd from mart.fct_git_commits union all select session_cost_usd "
-                "from intermediate.int_sessions_with_costs where session_id not in (select "
-                "agent_session_id from mart.fct_git_commits where agent_session_id is not null))"
-            ),
-            "sum(cost_usd)",
-            "true",
+                f"(select * from mart.fct_agent_cost_periods where period_type = '{period}')",
+                "total_cost_usd",
+                "total_tokens",
+            )
+            for period in ("day", "week", "month")
         ),
+        (COMMITS_AND_SESSIONS_WITHOUT_ANY, "cost_usd", "tokens"),
     ],
 )
-def test_every_way_to_sum_the_cost_gives_the_same(
-    sampled: Marts, relation: str, expression: str, condition: str
+def test_every_way_to_sum_cost_and_tokens_gives_the_same(
+    sampled: Marts, relation: str, cost: str, tokens: str
 ) -> None:
-    total = sampled.one("select sum(list_cost_usd) from intermediate.int_token_costs")
-    assert total > 1
-    seen = sampled.one(f"select {expression} from {relation} where {condition}")
-    assert float(seen) == pytest.approx(float(total), rel=1e-12)
+    ((total_cost, total_tokens),) = sampled.query(
+        "select sum(list_cost_usd), sum(total_tokens) from intermediate.int_token_costs"
+    )
+    assert total_cost > 1
+    ((seen_cost, seen_tokens),) = sampled.query(
+        f"select sum({cost}), sum({tokens}) from {relation}"
+    )
+    assert float(seen_cost) == pytest.approx(float(total_cost), rel=1e-12)
+    assert float(seen_tokens) == pytest.approx(float(total_tokens), rel=1e-12)
+
+
+def test_the_commits_of_each_session_cost_what_the_session_did(sampled: Marts) -> None:
+    rows = sampled.query(
+        "select s.session_cost_usd, sum(c.cost_usd), sum(c.session_share) "
+        "from mart.fct_git_commits as c "
+        "inner join intermediate.int_sessions_with_costs as s "
+        "on c.agent_session_id = s.session_id group by s.session_id, s.session_cost_usd"
+    )
+    assert len(rows) > 20
+    for cost, shared, share in rows:
+        assert float(share) == pytest.approx(1, rel=1e-9)
+        assert (shared is None) == (cost is None)
+        if cost is not None:
+            assert float(shared) == pytest.approx(float(cost), rel=1e-9)
+
+
+@pytest.mark.parametrize("weekend", [1.0, 0.2])
+def test_the_forecasts_interval_holds_about_four_of_five_months(
+    sampled: Marts, weekend: float
+) -> None:
+    """The model's own SQL, asked on days of many made-up months what each month will cost."""
+    compiled = sampled.state / "target/compiled/agent_analytics/models/marts/fct_cost_forecast.sql"
+    statement = re.sub(r'"\w+"\."(mart|staging)"\.', "", compiled.read_text())
+    chance = random.Random(f"forecast-{weekend}")
+    held = 0
+    with duckdb.connect() as connection:
+        connection.execute(
+            "create table budgets (developer_id varchar, effective_from date, "
+            "monthly_budget_usd decimal(18, 2))"
+        )
+        for _ in range(FORECASTS):
+            last = date(2026, 3, chance.randrange(1, 30))
+            days = [date(2026, 1, 1) + timedelta(days=number) for number in range(90)]
+            costs = [
+                (weekend if day.weekday() >= 5 else 1.0) * chance.lognormvariate(3, 0.7)
+                for day in days
+            ]
+            connection.execute(
+                "create or replace table fct_agent_costs as select 'ada' as developer_id, "
+                "unnest($days) as date, unnest($costs) as daily_cost_usd",
+                {"days": days, "costs": costs},
+            )
+            actual = connection.execute(
+                "select sum(daily_cost_usd) from fct_agent_costs where date >= date '2026-03-01'"
+            ).fetchall()[0][0]
+            connection.execute("delete from fct_agent_costs where date > ?", [last])
+            ((low, high),) = connection.execute(
+                "select forecast_low_usd, forecast_high_usd "
+                f"from ({statement}) where developer_id = 'all'"
+            ).fetchall()
+            held += low <= actual <= high
+    assert 0.70 <= held / FORECASTS <= 0.95
 
 
 def test_one_row_per_developer_and_every_fact_has_one(sampled: Marts) -> None:

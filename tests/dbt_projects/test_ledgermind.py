@@ -18,6 +18,24 @@ from tests.ledgermind.warehouses import Warehouses
 
 NOVEMBER_4 = date(2025, 11, 4)
 ADAPTERS = ("pg_local", "bigquery")
+# Far behind the newest day: a reaction written with an old date, one deleted, one rewritten in
+# place, an event rewritten in place.
+OLD_DAYS_CHANGE = """
+insert into suggestion_feedback
+select gen_random_uuid(), id, 'accept', null, null, created_at + interval '1 minute'
+from suggestion_events where created_at::date = '{days[15]}' limit 3;
+delete from suggestion_feedback where id = (
+    select min(id::text)::uuid from suggestion_feedback where created_at::date = '{days[8]}'
+);
+update suggestion_feedback set action = 'undo' where id = (
+    select min(id::text)::uuid from suggestion_feedback
+    where created_at::date = '{days[12]}' and action <> 'undo'
+);
+update suggestion_events set mode = case mode when 'auto' then 'model' else 'auto' end
+where id = (
+    select min(id::text)::uuid from suggestion_events where created_at::date = '{days[20]}'
+);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +126,10 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     warehouses.execute(
         "update transactions set tenant_id = 99, updated_at = '2026-01-01 00:00+00' where id = 7"
     )
+    warehouses.execute(OLD_DAYS_CHANGE.format(days=days))
     warehouses.export()
+    # A build that is cut off after it has seen what changed must not hide it from the next.
+    warehouses.build("pg_local", "--select", "int_source_days")
     for adapter in ADAPTERS:
         warehouses.build(adapter)
     incremental = warehouses.postgres_contents()

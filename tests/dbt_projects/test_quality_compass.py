@@ -8,11 +8,20 @@ from typing import Any
 
 import psycopg
 import pytest
+from dbt.cli.main import dbtRunner
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.quality_compass import raw, sample, source
+from flows.quality_compass.marts import Changes, describe_changes, read_changes
+from flows.quality_compass.records import RawTable
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
-from tests.dbt_projects.warehouse import Warehouse, install_packages, postgres_environment
+from tests.dbt_projects.warehouse import (
+    PROJECTS,
+    Warehouse,
+    environment,
+    install_packages,
+    postgres_environment,
+)
 
 RUNS = ("20250115060000", "20250215060000")
 PASSED = {"success", "pass", "warn", "no-op"}
@@ -75,8 +84,70 @@ def test_however_runs_arrive_the_marts_are_the_same(empty: Warehouse, folder: Pa
     assert len(expected["fct_contributions"]) > 200
     for _ in range(2):
         load(empty, folder)
+    build(empty)
+    assert empty.tables() == expected
     build(empty, "--full-refresh", is_tested=True)
     assert empty.tables() == expected
+
+
+def test_a_removed_run_leaves_the_marts_and_the_comparison(empty: Warehouse, folder: Path) -> None:
+    load(empty, folder / RUNS[0])
+    build(empty)
+    first = {name: rows for name, rows in empty.tables().items() if name != "facilities_snapshot"}
+    load(empty, folder)
+    build(empty)
+    assert changes(empty).previous == RUNS[0]
+    for table in [*(each.value for each in RawTable), "raw_files"]:
+        empty.execute(f"delete from public.{table} where run_id = '{RUNS[1]}'")
+    empty.execute(f"update public.raw_runs set fingerprint = md5('') where run_id = '{RUNS[1]}'")
+    build(empty)
+    assert changes(empty).silent == (RUNS[1],)
+    assert changes(empty).latest == RUNS[0]
+    assert f"No signals in {RUNS[1]}" in describe_changes(changes(empty))
+    empty.execute(f"delete from public.raw_runs where run_id = '{RUNS[1]}'")
+    build(empty)
+    assert (changes(empty).previous, changes(empty).silent) == (None, ())
+    assert "signals in the first run" in describe_changes(changes(empty))
+    now = {name: rows for name, rows in empty.tables().items() if name != "facilities_snapshot"}
+    assert now == first
+
+
+def changes(warehouse: Warehouse) -> Changes:
+    with psycopg.connect(warehouse.url) as connection:
+        return read_changes(connection)
+
+
+def test_hooks_and_operations_do_what_they_say(empty: Warehouse, folder: Path) -> None:
+    """A dbt unit test cannot see them: it runs neither hooks nor operations."""
+    load(empty, folder / RUNS[0])
+    build(empty)
+    known = dict(
+        empty.query(
+            "select tablename, array_agg(cast(attname as text)) from pg_stats "
+            "where schemaname = 'analytics' group by 1"
+        )
+    )
+    assert {"run_id", "facility_id", "severity"} <= set(known["fct_signals"])
+    assert {"run_id", "parent_facility_id"} <= set(known["fct_contributions"])
+    assert "facility_id" in known["dim_facilities"]
+    assert "metric_id" in known["dim_metrics"]
+    assert vacuumed(empty, "fct_signals")
+    assert vacuumed(empty, "public.raw_files")
+    for wrong in ("no_such_table", "fct_signals; drop table fct_signals", "a.b.c"):
+        assert not vacuumed(empty, wrong)
+    assert empty.query("select count(*) from analytics.fct_signals")[0][0] > 0
+
+
+def vacuumed(warehouse: Warehouse, table: str) -> bool:
+    project = PROJECTS / "quality_compass"
+    arguments = [
+        *("run-operation", "vacuum_analyze_table", "--args", json.dumps({"table_name": table})),
+        *("--project-dir", str(project), "--profiles-dir", str(project)),
+        *("--target-path", str(warehouse.state / "target"), "--log-path", str(warehouse.state)),
+        *("--vars", warehouse.variables, "--quiet"),
+    ]
+    with environment(postgres_environment(warehouse.url)):
+        return bool(dbtRunner().invoke(arguments).success)
 
 
 def test_a_changed_file_changes_its_own_run_only(
@@ -170,7 +241,7 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
     ) == [(0.0, None)]
 
 
-TEN_METRICS = {
+METRICS = {
     "total_signals": "count(*)",
     "critical_signals": "count(*) filter (where severity = 'Critical')",
     "actionable_signals": "count(*) filter (where severity in ('Critical', 'High'))",
@@ -195,22 +266,20 @@ def test_metricflow_gives_the_figures_of_plain_sql(
     build(empty)
     layer = SemanticLayer(tmp_path, postgres_environment(empty.url))
     answer = layer.query(
-        MetricsRequest(
-            metrics=tuple(TEN_METRICS), group_by=("signal__signal_type", "facility__region")
-        )
+        MetricsRequest(metrics=tuple(METRICS), group_by=("signal__signal_type", "facility__region"))
     )
     rows = {
         (row["signal__signal_type"], row["facility__region"]): row for row in answer.as_records()
     }
     expected = empty.query(
-        f"select signal_type, region, {', '.join(TEN_METRICS.values())} "
+        f"select signal_type, region, {', '.join(METRICS.values())} "
         "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
         "group by 1, 2"
     )
     assert len(rows) == len(expected) > 20
     for signal_type, region, *figures in expected:
         row = rows[signal_type, region]
-        for name, figure in zip(TEN_METRICS, figures, strict=True):
+        for name, figure in zip(METRICS, figures, strict=True):
             assert row[name] == pytest.approx(float(figure), rel=1e-9), name
 
     cumulative = layer.query(

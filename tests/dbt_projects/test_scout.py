@@ -43,6 +43,7 @@ TABLES = {
     "silver.silver_validated_transactions": "id",
     "silver.silver_rejected_transactions": "bronze_id",
     "silver.silver_products": "id",
+    "silver.silver_rejected_products": "bronze_id",
     "gold.gold_monthly_summary": "month, category, currency",
     "gold.gold_category_trends": "week, category, currency",
     f"(select * from gold.int_monthly_spend {NOT_EMPTY})": "month, category, currency",
@@ -424,6 +425,73 @@ def test_growth_is_over_the_month_before_and_not_over_the_row_before(built: Buil
         ("2026-03", "80.00", None, None, None),
         ("2026-05", "120.00", None, "100.00", 20.0),
     ]
+
+
+def test_recommendations_equal_a_computation_in_pandas(
+    built: Built, judged: tuple[Counter[str], pd.DataFrame]
+) -> None:
+    frame = judged[1]
+    first_month = pd.Period(AS_OF, "M") - 34
+    frame = frame[(frame["day"] <= pd.Timestamp(AS_OF)) & (frame["currency"] == "PHP")]
+    frame = frame[frame["day"].dt.to_period("M") >= first_month]
+    sales = frame.groupby("category").agg(
+        transactions=("amount", "size"), buyers=("employee_id", "nunique"), cents=("amount", "sum")
+    )
+    products = built.warehouse.query(
+        "select sku, category, cast(price as double precision), is_active "
+        "from silver.silver_products"
+    )
+    expected = {}
+    for sku, category, price, _ in products:
+        if category not in sales.index:
+            continue
+        near = sorted(
+            (round(abs(other - price), 2), each)
+            for each, its, other, is_active in products
+            if its == category and each != sku and is_active
+            if round(price * 0.8, 6) <= other <= round(price * 1.2, 6)
+        )
+        row = sales.loc[category]
+        expected[sku] = (
+            [each for _, each in near[:5]],
+            *(int(row[name]) for name in ("transactions", "buyers", "cents")),
+            row["transactions"] / sales["transactions"].max(),
+            row["cents"] / sales["cents"].max(),
+        )
+    found = built.warehouse.query(
+        """
+        select sku, top_5_similar_products, transaction_count, unique_buyers,
+            cast(total_revenue * 100 as bigint), cast(popularity_score as double precision),
+            cast(revenue_score as double precision)
+        from platinum.platinum_product_recommendations
+        """
+    )
+    assert {sku: list(rest[:4]) for sku, *rest in found} == {
+        sku: list(values[:4]) for sku, values in expected.items()
+    }
+    assert {sku: pytest.approx(rest[4:], abs=1e-6) for sku, *rest in found} == {
+        sku: list(values[4:]) for sku, values in expected.items()
+    }
+    assert len(found) > 200
+
+
+def test_every_payload_of_a_product_is_in_silver_or_has_its_reason(built: Built) -> None:
+    given = [each for seed in range(3) for each in products(400, seed)]
+    ((accepted,),) = built.warehouse.query("select count(*) from silver.silver_products")
+    reasons = dict(
+        built.warehouse.query(
+            "select rejection_reason, count(*) from silver.silver_rejected_products group by 1"
+        )
+    )
+    unnamed = sum(not each["name"] for each in given)
+    negative = sum(float(each["price"]) < 0 and bool(each["name"]) for each in given)
+    good = [each for each in given if each["name"] and float(each["price"]) >= 0]
+    assert accepted == len({each["sku"] for each in good})
+    assert reasons == {
+        "missing_name": unnamed,
+        "negative_price": negative,
+        "superseded": len(good) - accepted,
+    }
 
 
 def test_a_month_that_loses_its_last_transaction_is_gone(built: Built) -> None:

@@ -25,6 +25,11 @@ class Pool:
         answer.raise_for_status()
         return dict(answer.json())
 
+    def post_list(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
+        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=30)
+        answer.raise_for_status()
+        return list(answer.json())
+
     def deploy(self) -> str:
         """Make a deployment of the example flow; returns ``<flow>/<deployment>``."""
         flow = self.post("flows/", {"name": "example"})

@@ -14,6 +14,7 @@ from deployments.local.api import PrefectApi
 from tests.deployments.applied import Server
 
 GOLD_SCHEDULE = '{"active": false, "cron": "30 */6 * * *", "parameters": {}, "timezone": "UTC"}'
+WEEKLY = '{"active": false, "cron": "0 9 * * 1", "parameters": {}, "timezone": "Europe/Paris"}'
 MINE = {"deployments": {"tags": {"all_": [PROJECT_TAG]}}}
 
 
@@ -55,10 +56,12 @@ class Said:
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Path:
-    """The file with one schedule changed, one dropped, a deployment and a trigger taken out."""
+    """The file with a schedule changed, one more, one less; a deployment and a trigger less."""
     content = yaml.safe_load(PREFECT_YAML.read_text())
     entries = {each["name"]: each for each in content["deployments"]}
     entries["github-scraper-6h"]["schedules"][0]["cron"] = "0 */8 * * *"
+    weekly = {"slug": "weekly", "cron": "0 9 * * 1", "timezone": "Europe/Paris", "active": False}
+    entries["scout-bronze-daily"]["schedules"].append(weekly)
     entries["scout-gold-6h"]["schedules"] = []
     del entries["scout-silver-hourly"]["triggers"]
     del entries["scout-docs-weekly"]
@@ -129,11 +132,13 @@ def test_edits_converge_and_what_the_file_drops_is_deleted(
     assert set(said.lines()) == {
         "update deployment github-scraper-6h",
         '    schedules.every-6-hours.cron: "0 */6 * * *" -> "0 */8 * * *"',
+        "update deployment scout-bronze-daily",
+        f"    schedules.weekly: null -> {WEEKLY}",
         "update deployment scout-gold-6h",
         f"    schedules.every-6-hours: {GOLD_SCHEDULE} -> null",
         "delete deployment scout-docs-weekly",
         "delete automation scout-silver-hourly after scout-bronze-daily",
-        "4 changes made",
+        "5 changes made",
     }
     assert schedules(server, "github-scraper/github-scraper-6h") == {"every-6-hours": "0 */8 * * *"}
     assert schedules(server, "scout/scout-gold-6h") == {}
@@ -142,8 +147,11 @@ def test_edits_converge_and_what_the_file_drops_is_deleted(
     assert said.lines() == ["Nothing to change"]
 
     assert server.apply() == 0
-    assert said.lines()[-1] == "4 changes made"
+    lines = said.lines()
+    assert f"    schedules.weekly: {WEEKLY} -> null" in lines
+    assert lines[-1] == "5 changes made"
     assert schedules(server, "scout/scout-gold-6h") == {"every-6-hours": "30 */6 * * *"}
+    assert schedules(server, "scout/scout-bronze-daily") == {"daily-at-2": "0 2 * * *"}
 
 
 def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
@@ -153,7 +161,11 @@ def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
         (tmp_path / path.name).write_text(path.read_text())
     own = tmp_path / "own.yaml"
     trigger = {"type": "event", "expect": ["scout.rows.landed"], "within": 5}
-    automation = {"name": "own", "trigger": trigger, "actions": [{"type": "do-nothing"}]}
+    automation: dict[str, Any] = {
+        "name": "own",
+        "trigger": trigger,
+        "actions": [{"type": "do-nothing"}],
+    }
     own.write_text(yaml.safe_dump(automation))
     assert server.apply("--automations", tmp_path) == 0
     assert said.lines() == ["create automation own", "1 changes made"]
@@ -172,7 +184,7 @@ def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
 
 def test_what_others_made_on_the_server_is_left_alone(server: Server, said: Said) -> None:
     theirs = server.pool.deploy()
-    trigger = {"type": "event", "expect": ["their.event"]}
+    trigger = {"type": "event", "expect": ["their.event"], "posture": "Reactive"}
     body = {"name": "theirs", "trigger": trigger, "actions": [{"type": "do-nothing"}]}
     server.api.call("POST", "automations/", body)
     assert server.apply() == 0

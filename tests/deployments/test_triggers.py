@@ -27,7 +27,11 @@ TRIGGERS = {
     for name, entry in ENTRIES.items()
     for trigger in entry.get("triggers", [])
 }
-DELIVERED = {"transactions": {}, "refresh": {"layer": "silver"}, "push": {"repository_id": 7}}
+DELIVERED: Mapping[str, Mapping[str, Any]] = {
+    "transactions": {},
+    "refresh": {"layer": "silver"},
+    "push": {"repository_id": 7},
+}
 
 
 def event(trigger: Mapping[str, Any], *, matches: bool) -> dict[str, Any]:
@@ -82,10 +86,11 @@ def fired(server: Server, after_other_events: Mapping[str, int]) -> datetime:
     for _ in range(10):
         server.send(*[event(burst, matches=True) for _ in range(BURST // 10)])
     asked = [(deployment, name) for name, (deployment, _) in TRIGGERS.items()]
-    wait_until(lambda: all(server.runs(*each) for each in asked), 30, pause=0.5)
+    # A server on SQLite writes a thousand events and a run for each trigger one after the other.
+    wait_until(lambda: all(server.runs(*each) for each in asked), 120, pause=0.5)
     count = {"filter": {"event": {"name": ["github_scraper.delivery.received"]}}}
     assert wait_until(
-        lambda: server.api.call("POST", "events/filter", count)["total"] >= BURST, 30, pause=0.5
+        lambda: server.api.call("POST", "events/filter", count)["total"] >= BURST, 120, pause=0.5
     )
     return at
 
@@ -131,6 +136,6 @@ def test_two_layers_asked_for_at_once_are_two_runs(server: Server, fired: dateti
         asked["payload"]["attributes"] = {"layer": layer} if layer else {}
         asked["resource"]["analytics.layer"] = layer
         server.send(asked)
-    assert wait_until(lambda: len(server.runs(deployment, name)) == 3, 15, pause=0.5)
+    assert wait_until(lambda: len(server.runs(deployment, name)) == 3, 60, pause=0.5)
     layers = sorted(run["parameters"]["layer"] for run in server.runs(deployment, name))
     assert layers == ["all", "gold", "silver"]

@@ -1,3 +1,4 @@
+import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -5,6 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deployments.local.postgres import EmbeddedPostgres
 from flows.github_scraper import raw
 from flows.github_scraper.records import LoadCounts
 from flows.github_scraper.settings import GithubScraperSettings
@@ -118,6 +120,22 @@ class Api:
             return resolve_accounts(self.connection, client, settings, self.server.clock.now())
 
 
+@pytest.fixture(scope="session")
+def api_database(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """One database for all tests that go through the API; each finds its tables empty."""
+    name = f"api_{uuid.uuid4().hex[:12]}"
+    url = postgres.create_database(name)
+    with psycopg.connect(url, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+    yield url
+    postgres.drop_database(name)
+
+
 @pytest.fixture
-def api(connection: psycopg.Connection, database: str, github: GithubServer, tmp_path: Path) -> Api:
-    return Api(connection, database, github, tmp_path / "mirrors")
+def api(api_database: str, github: GithubServer, tmp_path: Path) -> Iterator[Api]:
+    with psycopg.connect(api_database, autocommit=True) as connection:
+        connection.execute(
+            "truncate public.repositories, public.contributors, github_api.budgets,"
+            " github_api.requests, github_api.responses restart identity cascade"
+        )
+        yield Api(connection, api_database, github, tmp_path / "mirrors")

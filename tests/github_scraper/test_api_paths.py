@@ -49,7 +49,8 @@ def odd_history(history: History) -> None:
         committer="Future <f@x> 4102444800 +1300",
     )  # fmt: skip
     broken = history.commit(b"bad \xff bytes\n", parents=[last], author=" <a@x> 1700000000 +0000")
-    tab = history.commit(b"a\ttab | pipe\r\n", parents=[broken], tree=mailmap, author=AUTHOR)
+    nobody = history.commit(b"before\0after\n", parents=[broken], author="", committer="")
+    tab = history.commit(b"a\ttab | pipe\r\n", parents=[nobody], tree=mailmap, author=AUTHOR)
     history.point(tab)
 
 
@@ -72,6 +73,16 @@ def test_all_ways_read_the_same_oddities(api: Api, history: History, path: str) 
     read = comparable(api.connection, path)
     assert read == by_git(api, url, path)
     assert {row[1] for row in read["commits"]} >= {"email:bo@work.example", "email:r@x"}
+
+
+def test_more_files_than_github_lists_are_counted_as_unknown(api: Api, history: History) -> None:
+    blob = history.blob(b"1\n")
+    tree = history.tree(("100644", "blob", blob, b"f%04d" % number) for number in range(3_000))
+    history.point(history.commit(tree=tree))
+    api.sync(api.server.address(api.server.add(history.path)), path="rest")
+    assert api.connection.execute(
+        "select files_changed, lines_added from public.commits"
+    ).fetchall() == [(None, 3_000)]
 
 
 @pytest.mark.parametrize("path", ["graphql", "rest"])

@@ -158,7 +158,12 @@ def test_an_unchanged_answer_is_served_from_the_store_and_costs_nothing(
 def test_stored_answers_are_kept_by_token(api: Api, tool: str) -> None:
     get(api, is_conditional=True)
     api.server.tokens = {"ghp_other": "user:2"}
+    known: list[str | None] = []
+    api.server.on_request = lambda request: known.append(request.headers["If-None-Match"])
     assert not get(api, is_conditional=True).was_unchanged
+    assert get(api, is_conditional=True).was_unchanged
+    # Each time it is first asked whose token this is.
+    assert [each is None for each in known] == [True, True, True, False]
 
 
 @pytest.mark.parametrize("max_first", [60, 12])

@@ -17,6 +17,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from blocks.registration import register
+from flows._shared.orchestration.dbt import DbtOptions
 from flows.github_scraper.flow import RepositoriesFailedError, backfill, refresh
 from flows.github_scraper.records import ApiConfigurationError, TokenRejectedError
 from flows.github_scraper.settings import GithubScraperSettings
@@ -76,6 +77,15 @@ def test_a_run_fills_the_leaderboard_and_reports_what_it_did(
     figures = measures(run_of(state).id)
     assert figures["rows_loaded"] == commits
     assert figures["failures"] == 0
+    with get_client(sync_client=True) as client:
+        told = client.request(
+            "POST",
+            "/events/filter",
+            json={"filter": {"event": {"name": ["github_scraper.rows.landed"]}}, "limit": 50},
+        ).json()
+    batch = str(run_of(state).id)
+    landed = {event["payload"]["batch"]: event["payload"] for event in told["events"]}
+    assert (landed[batch]["table"], landed[batch]["rows"]) == ("commits", commits)
     expected = {"fetch-small", "model leaderboard", "model fct_daily_commits"}
     assert expected <= names_of_task_runs(run_of(state).id, expected)
 
@@ -186,7 +196,10 @@ def test_a_backfill_from_a_list_and_an_organization_reads_over_the_api(
     assert measures(run_of(state).id)["rows_loaded"] == commits + 2
     github.forget_counts()
     by_git = api_settings(settings, database, github, path="git")
-    again = backfill([github.address(private)], None, None, True, by_git, return_state=True)
+    again = backfill(
+        [github.address(private)], None, None, True, by_git,
+        DbtOptions(select=("stg_repositories",)), return_state=True,
+    )  # fmt: skip
     assert again.is_completed(), again.message
     assert not github.calls["history"], "read by git, with the token, from a private repository"
 

@@ -26,3 +26,5 @@ def test_private_columns_never_leave_the_operational_database(warehouses: Wareho
     names = {field.name for field in table.schema}
     assert "merchant" in names
     assert not names & {"description", "note", "account"}
+    features = warehouses.client().get_table(f"{warehouses.settings.raw_dataset}.ml_features")
+    assert not {field.name for field in features.schema} & {"norm_desc", "tokens"}

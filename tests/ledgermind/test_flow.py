@@ -10,6 +10,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from blocks.registration import register
 from flows.ledgermind.flow import refresh
 from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
+from tests.ledgermind.warehouses import PROJECT
 
 
 def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
@@ -40,9 +41,14 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
         )
     texts = {artifact.key: str(artifact.data) for artifact in artifacts}
     measures = {row["measure"]: row["value"] for row in json.loads(texts["ledgermind-run"])}
-    assert measures["models_built"] == 36
+    models = list((PROJECT / "models").rglob("*.sql"))
+    assert measures["models_built"] == 2 * len(models)
     assert measures["failures"] == 0
     assert "a sample of" in texts["ledgermind-summary"]
+    assert "BigQuery told no billed bytes for" in texts["ledgermind-summary"]
+    costs = {row["model"]: row for row in json.loads(texts["ledgermind-bigquery-costs"])}
+    assert {model.stem for model in models} <= set(costs)
+    assert {row["bytes_billed"] for row in costs.values()} == {None}
     exported = {row["table"]: row["total"] for row in json.loads(texts["ledgermind-export-tables"])}
     assert exported["suggestion_events"] == 312
 

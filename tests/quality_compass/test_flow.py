@@ -167,14 +167,14 @@ def test_the_checklist_is_one_command_that_says_what_passed_and_what_failed_and_
     shutil.copytree(rollback.PROJECTS / "quality_compass", projects / "quality_compass")
     broken = projects / "quality_compass" / "models" / "marts" / "dim_metrics.sql"
     broken.write_text(broken.read_text() + "-- {{ ref('no_such_model') }}\n")
-    seed = projects / "quality_compass" / "seeds" / "metric_catalog.csv"
-    seed.write_text(seed.read_text() + "too,few,columns\n")
+    seed = projects / "quality_compass" / "seeds" / "ref_facilities.csv"
+    seed.write_text(seed.read_text() + "0100011,an id of 7 characters,Community,,West,CA,10\n")
     monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(projects))
     environment = dbt_postgres_env(settings.database_block)
     with pytest.raises(PermanentError, match="no_such_model"):
         write_documentation(environment)
     broken.write_text(broken.read_text().replace("no_such_model", "metric_catalog"))
-    with pytest.raises(PermanentError, match="metric_catalog"):
+    with pytest.raises(PermanentError, match="ref_facilities"):
         load_seeds(environment)
 
 
@@ -187,10 +187,15 @@ def checklist(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], str]:
     return printed
 
 
-def test_maintenance_vacuums_the_large_tables(
+def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
     settings: QualityCompassSettings, database: str, run_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(run_folder),)), settings, UNTESTED)
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "update analytics.fct_signals set z_score = 99 "
+            "where signal_id = (select min(signal_id) from analytics.fct_signals)"
+        )
     maintained = maintain(settings, return_state=True)
     assert maintained.is_completed(), maintained.message
     with psycopg.connect(database) as connection:
@@ -198,7 +203,18 @@ def test_maintenance_vacuums_the_large_tables(
             "select count(*) from pg_stat_user_tables where last_vacuum is not null "
             "and relname in ('fct_signals', 'stg_anomalies')"
         ).fetchone()
+        kept = connection.execute(
+            "select table_name from information_schema.columns "
+            "where table_schema = 'quality_compass_test_failures' and column_name = 'z_score'"
+        ).fetchall()
+        failing = [
+            connection.execute(
+                f"select z_score from quality_compass_test_failures.{name}".encode()
+            ).fetchall()
+            for (name,) in kept
+        ]
     assert vacuumed == (2,)
+    assert failing == [[(99,)]]
 
 
 def test_a_tampered_claim_is_named_by_file_and_line(
@@ -272,13 +288,18 @@ def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
         require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "require"})
 
 
-def test_a_rollback_to_the_current_revision_gives_the_same_rows(
-    settings: QualityCompassSettings, sample_folder: Path
+def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(
+    settings: QualityCompassSettings, database: str, sample_folder: Path
 ) -> None:
     refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings, UNTESTED)
     comparison = roll_back("dim_facilities", "HEAD", True, settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
+    with psycopg.connect(database) as connection:
+        homes = connection.execute(
+            "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"
+        ).fetchall()
+    assert homes == [("analytics",), (rollback.REPLACED_SCHEMA,)]
 
 
 def test_fail_on_disagreement_fails_after_everything_was_built(

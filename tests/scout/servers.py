@@ -79,15 +79,20 @@ class FakeDrive:
         if self.failures:
             return self.failures.pop(0), b"later"
         path = path.removeprefix("/drive/v3")
+        is_export = path.endswith("/export")
+        assert query.get("supportsAllDrives") == (None if is_export else "true")
         if path == "/changes/startPageToken":
             return _json({"startPageToken": str(len(self.changes))})
         if path == "/changes":
+            assert query["includeItemsFromAllDrives"] == "true"
             return self._changes(int(query["pageToken"]))
         if path == "/files":
+            assert query["includeItemsFromAllDrives"] == "true"
             assert query["q"] == f"'{self.folder_id}' in parents and trashed = false"
             return self._list(int(query.get("pageToken", 0)))
-        file_id, _, export = path.removeprefix("/files/").partition("/")
-        assert query == ({"mimeType": "text/csv"} if export else {"alt": "media"})
+        file_id = path.removeprefix("/files/").removesuffix("/export")
+        assert query.get("alt") == (None if is_export else "media")
+        assert query.get("mimeType") == ("text/csv" if is_export else None)
         self.downloads.append(file_id)
         return 200, self.contents[file_id]
 

@@ -1,10 +1,12 @@
 """The flows on a real Prefect server and PostgreSQL, with Drive and embeddings on loopback."""
 
 import json
+import time
 from collections.abc import Iterator
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psycopg
 import pytest
@@ -18,14 +20,16 @@ from prefect_gcp import GcpCredentials
 from blocks.registration import register
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.orchestration import DbtOptions
-from flows.scout.flow import embed, refresh
+from flows.scout.flow import embed, publish_docs, refresh
 from flows.scout.records import FilesFailedError
 from flows.scout.sample import COLUMNS
-from flows.scout.settings import EmbeddingSettings, ScoutSettings
+from flows.scout.settings import EmbeddingSettings, QualitySettings, ScoutSettings
+from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
 
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
 END = date(2026, 10, 31)
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 
 @pytest.fixture(scope="module")
@@ -38,7 +42,15 @@ def one_database(postgres: EmbeddedPostgres, prefect_server: str) -> Iterator[st
 @pytest.fixture
 def scout(one_database: str) -> str:
     with psycopg.connect(one_database) as connection:
-        for schema in ("platinum", "gold", "silver", "bronze", "test_failures", "scout"):
+        for schema in (
+            "platinum",
+            "gold",
+            "silver",
+            "bronze",
+            "test_failures",
+            "scout",
+            "webhooks",
+        ):
             connection.execute(f"drop schema if exists {schema} cascade".encode())
     register(["scout"], {"SCOUT_DATABASE_URL": one_database})
     return one_database
@@ -58,6 +70,28 @@ def measures(state: State[None]) -> dict[str, Any]:
         )
     (run,) = (artifact for artifact in artifacts if artifact.key == "scout-run")
     return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
+
+
+def events_since(state: State[None], name: str, at_least: int = 0) -> list[dict[str, Any]]:
+    """Events of one name since a flow run began; the server stores them in a moment."""
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    with get_client(sync_client=True) as client:
+        began = client.read_flow_run(run_id).start_time
+        assert began is not None
+        wanted = {"event": {"name": [name]}, "occurred": {"since": began.isoformat()}}
+        for _ in range(100):
+            answer = client.request("POST", "/events/filter", json={"filter": wanted})
+            found: list[dict[str, Any]] = answer.json()["events"]
+            if len(found) >= at_least:
+                return found
+            time.sleep(0.1)
+    raise AssertionError(f"{len(found)} events {name}, not {at_least}")
+
+
+def alerts_since(state: State[None]) -> dict[str, dict[str, Any]]:
+    told = events_since(state, "scout.quality.low", at_least=measures(state)["warnings"])
+    return {each["resource"]["prefect.resource.id"]: each["payload"] for each in told}
 
 
 def csv_file(*rows: dict[str, str]) -> bytes:
@@ -84,7 +118,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     rest = refresh("silver+", settings, AS_OF, return_state=True)
     assert rest.is_completed(), rest.message
     assert measures(rest)["rows_loaded"] == 0
-    assert measures(rest)["models_built"] == 7
+    assert measures(rest)["models_built"] == 10
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(
@@ -100,6 +134,78 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
         ("silver.silver_validated_transactions", 1),
     ]
     assert all(80 < low <= high <= 100 for *_, low, high in scored)
+
+    assert alerts_since(bronze) == {}
+    impatient = QualitySettings(points_lost_per_hour=1e9)
+    late = refresh("platinum", ScoutSettings(quality=impatient), AS_OF, return_state=True)
+    assert late.is_completed(), late.message
+    assert measures(late)["warnings"] == 5
+    told = alerts_since(late)
+    assert set(told) == {f"scout.table.{row[0]}" for row in scored}
+    assert all(payload["score"] < 80 for payload in told.values())
+
+
+def test_the_documentation_of_the_layers_is_a_site(scout: str, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    settings = ScoutSettings(docs_folder=str(folder))
+    documented = publish_docs(settings, return_state=True)
+    assert documented.is_completed(), documented.message
+    assert "<html" in (folder / "index.html").read_text()
+    manifest = json.loads((folder / "manifest.json").read_text())
+    assert "model.scout.gold_monthly_summary" in manifest["nodes"]
+    assert "sources" in json.loads((folder / "catalog.json").read_text())
+    assert str(urlsplit(scout).password) not in (folder / "manifest.json").read_text()
+
+
+def test_what_webhooks_delivered_reaches_silver_and_is_told_once(scout: str) -> None:
+    register(["webhooks"], {"WEBHOOKS_DATABASE_URL": scout})
+    with psycopg.connect(scout, autocommit=True) as connection:
+        prepare_inbox(connection)
+        bodies = [
+            json.dumps({"data": [transaction(number), transaction(number + 100)]}).encode()
+            for number in range(3)
+        ]
+        store(
+            connection,
+            [
+                NewDelivery("scout", "transactions", f"d{number}", "scout", NOW, "", body)
+                for number, body in enumerate([*bodies, b"poison"])
+            ],
+        )
+    first = refresh("all", ScoutSettings(), AS_OF, return_state=True)
+    assert first.is_completed(), first.message
+    assert measures(first)["rows_loaded"] == 6
+    second = refresh("bronze", ScoutSettings(), AS_OF, return_state=True)
+    assert second.is_completed(), second.message
+    assert measures(second)["rows_loaded"] == 0
+    assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(6,)]
+    assert ask(scout, "select delivery_id, reason from scout.raw_ingestion_quarantine") == [
+        ("d3", "invalid_json")
+    ]
+    (landed,) = events_since(first, "scout.rows.landed", at_least=1)
+    assert landed["resource"]["prefect.resource.id"] == (
+        "analytics.scout.raw_transaction_ingestion"
+    )
+    assert landed["payload"]["rows"] == 6
+
+
+def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_path: Path) -> None:
+    bad = [transaction(number, vendor_id="") for number in range(2)]
+    good = [transaction(number) for number in range(10, 30)]
+    (tmp_path / "a.csv").write_bytes(csv_file(*bad, *good))
+    settings = ScoutSettings(folder=str(tmp_path), inbox_block=None)
+
+    refused = refresh("all", settings, AS_OF, return_state=True)
+    assert refused.is_failed()
+    assert "critical_fields_are_missing_in_less_than_5_percent" in str(refused.message)
+    assert "silver_is_at_least_80_percent_of_bronze" not in str(refused.message)
+    assert ask(scout, "select to_regclass('gold.gold_monthly_summary') is null") == [(True,)]
+
+    more = [transaction(number) for number in range(30, 60)]
+    (tmp_path / "b.csv").write_bytes(csv_file(*more))
+    passed = refresh("all", settings, AS_OF, return_state=True)
+    assert passed.is_completed(), passed.message
+    assert ask(scout, "select sum(transaction_count) from gold.gold_monthly_summary") == [(50,)]
 
 
 def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -> None:
@@ -283,14 +389,14 @@ def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
 
 def test_another_model_embeds_everything_anew(described: str) -> None:
     assert embed(EmbeddingSettings(use_hashing=True), return_state=True).is_completed()
-    other = EmbeddingSettings(use_hashing=True, dimension=32)
-    assert embed(other, return_state=True).is_completed()
+    assert embed(EmbeddingSettings(use_local_model=True), return_state=True).is_completed()
     assert ask(
         described,
         "select model, vector_dims(embedding), count(*) "
         "from platinum.transaction_embedding_vectors group by 1, 2",
-    ) == [("hashing-32", 32, len(DESCRIBED))]
+    ) == [("universal-sentence-encoder-multilingual-3", 512, len(DESCRIBED))]
     assert nearest(described, "lunch") == "dinner"
+    assert nearest(described, "laptop") == "notebook"
 
 
 def test_without_an_endpoint_nothing_is_embedded_and_nothing_fails(described: str) -> None:

@@ -22,6 +22,8 @@ def receiver(
     """The receiver that most tests post to; every built-in source and one made by settings."""
     register("session", inbox_url)
     folder: Path = tmp_path_factory.mktemp("receiver")
-    running = start(folder, "session")
+    running = start(
+        folder, "session", header_seconds=4, body_seconds=4, trusted_proxies=["127.0.0.0/8"]
+    )
     yield running
     running.stop()

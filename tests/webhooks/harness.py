@@ -10,7 +10,7 @@ import subprocess
 import sys
 import time
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 from blocks.registration import connection
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import free_ports
+from flows.webhooks.settings import ANYONE
 from flows.webhooks.sources import BUILT_IN
 
 SECRET = "It's a Secret to Everybody"
@@ -47,6 +48,15 @@ SHOP = {
     "networks": ["127.0.0.0/8"],
 }
 
+# Lets three requests pass, and one every two seconds after that.
+LIMITED = {
+    "name": "limited",
+    "unsigned": ANYONE,
+    "endpoints": [{"path": "/webhook/limited", "kind": "any"}],
+    "requests_per_second": 0.5,
+    "burst": 3,
+}
+
 
 def register(name: str, url: str) -> None:
     """The blocks of one receiver: its database, and the secrets of every source."""
@@ -59,18 +69,18 @@ def register(name: str, url: str) -> None:
 
 def set_secrets(name: str, source: str, secrets: list[str]) -> None:
     block = f"webhooks-{name}-{source.replace('_', '-')}-secrets"
-    Secret(value=json.dumps(secrets)).save(block, overwrite=True)  # type: ignore[arg-type]
+    Secret(value=json.dumps(secrets)).save(block, overwrite=True)
 
 
 def settings(name: str, **changes: Any) -> dict[str, Any]:
     """The settings of a receiver whose blocks were registered under ``name``."""
     sources = [source.model_dump(mode="json") for source in BUILT_IN]
-    for source in (own := [*sources, dict(SHOP)]):
+    for source in (own := [*sources, dict(SHOP), dict(LIMITED)]):
         source["secrets_block"] = f"webhooks-{name}-{source['name'].replace('_', '-')}-secrets"
     return {
         "database_block": f"webhooks-{name}-postgres",
         "sources": own,
-        "secrets_refresh_seconds": 1,
+        "secrets_refresh_seconds": 0.5,
         **changes,
     }
 
@@ -81,8 +91,8 @@ class Running:
 
     url: str
     log: Path
-    process: "subprocess.Popen[bytes]"
     command: list[str]
+    process: "subprocess.Popen[bytes]" = field(init=False)
 
     def kill(self) -> None:
         self.process.send_signal(signal.SIGKILL)
@@ -115,7 +125,7 @@ def start(folder: Path, name: str, **changes: Any) -> Running:
     port = next(free_ports(FIRST_PORT))
     file.write_text(yaml.safe_dump(settings(name, port=port, **changes)))
     command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]
-    running = Running(f"http://127.0.0.1:{port}", folder / "log", None, command)  # type: ignore[arg-type]
+    running = Running(f"http://127.0.0.1:{port}", folder / "log", command)
     running.again()
     return running
 

@@ -1,5 +1,3 @@
-import subprocess
-import sys
 import uuid
 from collections.abc import Iterator
 from dataclasses import replace
@@ -11,9 +9,9 @@ import psycopg
 import pytest
 from prefect.blocks.system import Secret
 
-from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 from flows._shared.inbox import read_deliveries
+from flows.webhooks.__main__ import main
 from flows.webhooks.github import HookApi, missing
 from flows.webhooks.inbox import prepare_inbox, store
 from flows.webhooks.operations import purge, reconcile
@@ -39,7 +37,7 @@ def inbox(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 @pytest.fixture
 def token(prefect_server: str) -> str:
-    Secret(value=TOKEN).save("webhooks-test-token", overwrite=True)  # type: ignore[arg-type]
+    Secret(value=TOKEN).save("webhooks-test-token", overwrite=True)
     return "webhooks-test-token"
 
 
@@ -92,7 +90,10 @@ def test_bodies_go_first_and_their_rows_later(inbox: psycopg.Connection[Any]) ->
 
 
 def test_flows_purge_and_replay_and_so_does_the_command(
-    inbox: psycopg.Connection[Any], database: str, prefect_server: str
+    inbox: psycopg.Connection[Any],
+    database: str,
+    prefect_server: str,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
     name = uuid.uuid4().hex[:8]
     register(name, database)
@@ -100,11 +101,9 @@ def test_flows_purge_and_replay_and_so_does_the_command(
     store(inbox, [delivery("a"), delivery("b", received_at=datetime.now(UTC))])
     replay_flow("scout", ids=["a"], database_block=block)
     assert ids(inbox) == ["b", "a"]
-    command = [sys.executable, "-m", "flows.webhooks", "replay", "--source", "scout", "--id", "b"]
-    done = subprocess.run(
-        [*command, "--database-block", block], cwd=PROJECT_ROOT, capture_output=True, text=True
-    )
-    assert (done.returncode, done.stdout) == (0, "Replayed 1 deliveries of scout\n"), done.stderr
+    chosen = ["--source", "scout", "--id", "b", "--database-block", block]
+    assert main(["replay", *chosen]) == 0
+    assert "Replayed 1 deliveries of scout" in capsys.readouterr().out
     assert ids(inbox) == ["a", "b"]
     purge(RetentionSettings(database_block=block, body_days=0.5, delivery_days=0.5))
     assert ids(inbox) == ["b"]

@@ -8,7 +8,14 @@
         ).rows[0] -%}
     {%- endif -%}
     (
-        select session_id from {{ source('raw', 'otel_metrics') }} where id > {{ seen[0] }}
+        select session_id
+        from {{ source('raw', 'otel_counters') }}
+        where
+            series_key in (
+                select points.series_key
+                from {{ source('raw', 'otel_points') }} as points
+                where points.id > {{ seen[0] }}
+            )
         union
         select session_id from {{ source('raw', 'otel_logs') }} where id > {{ seen[1] }}
     )

@@ -23,3 +23,4 @@
 {% macro overlaps_days(first, last, days) %}{{ first }} < {{ last }}{% endmacro %}
 {% macro delete_vanished_suggestions() %}{% endmacro %}
 {% macro row_hash(columns) %}length('row'){% endmacro %}
+{% macro plan_for_few_rows() %}{% endmacro %}

@@ -88,6 +88,13 @@
     )
 {%- endmacro %}
 
+{% macro plan_for_few_rows() -%}
+    {#- PostgreSQL's defaults are for spinning disks: with them it reads whole tables for a day's rows. -#}
+    {%- if is_incremental() and target.type == 'postgres' -%}
+        set local random_page_cost = 1.1; set local work_mem = '64MB'
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro delete_vanished_suggestions() -%}
     {%- if is_incremental() -%}
         {%- set days = changed_days()['suggestion_events'] -%}

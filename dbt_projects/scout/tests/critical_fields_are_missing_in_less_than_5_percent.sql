@@ -1,5 +1,5 @@
--- A gate: while it fails, nothing that reads silver is built. What silver accepted misses none of
--- them, and every other payload is among the rejected.
+-- A gate: while it fails, nothing of gold and platinum is built. What silver accepted misses none
+-- of them, and every other payload is among the rejected.
 with
 
 rejected as (

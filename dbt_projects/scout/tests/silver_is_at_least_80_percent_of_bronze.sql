@@ -1,4 +1,4 @@
--- A gate: while it fails, nothing that reads silver is built.
+-- A gate: while it fails, nothing of gold and platinum is built.
 with
 
 counted as (

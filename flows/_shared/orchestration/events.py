@@ -86,18 +86,20 @@ def stored_events(ids: Sequence[str]) -> set[str]:
         page = list(ids[start : start + PAGE])
         body = {"filter": {"id": {"id": page}}, "limit": PAGE}
         answer = _ask("POST", "/events/filter", body, f"looking for {len(page)} events")
-        found.update(str(event["id"]) for event in answer.json()["events"])
+        found.update(str(event["id"]) for event in answer["events"])
     return found
 
 
-def _ask(method: Any, path: str, body: Any, attempted: str) -> httpx.Response:
+def _ask(method: Any, path: Any, body: Any, attempted: str) -> Any:
     if not PREFECT_API_URL.value():
         raise NoServerError(
             attempted, "PREFECT_API_URL is not set", "Set it to the Prefect server's API address"
         )
     try:
-        return get_client(sync_client=True).request(method, path, json=body)
-    except httpx.HTTPError as error:
+        response = get_client(sync_client=True).request(method, path, json=body)
+        return response.json() if response.content else None
+    except (httpx.HTTPError, ValueError) as error:
+        # A ValueError: what answered is no Prefect server, or a proxy in its stead.
         raise EventsNotTakenError(
             attempted,
             f"{type(error).__name__}: {error}",

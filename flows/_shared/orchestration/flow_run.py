@@ -15,6 +15,7 @@ from uuid import UUID
 from prefect import get_run_logger
 from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.client.schemas.objects import State
+from prefect.client.schemas.responses import SetStateStatus
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
 from prefect.states import AwaitingRetry
@@ -73,15 +74,17 @@ def suspend_until(moment: datetime, because: str) -> None:
     """End this process now and have the same flow run started again at ``moment``.
 
     The run waits on the server as AwaitingRetry and holds no worker. Returns where no worker
-    would start it again: outside a flow run, and in one that no deployment made.
+    would start it again: outside a flow run, in one that no deployment made, and in one that is
+    being cancelled.
     """
     context = FlowRunContext.get()
     if context is None or context.flow_run is None or context.flow_run.deployment_id is None:
         return
     state: State[Any] = AwaitingRetry(scheduled_time=moment, message=f"Waiting for {because}")
     client = get_client(sync_client=True)
-    accepted = client.set_flow_run_state(context.flow_run.id, state, force=True)
-    raise Pause(f"waiting for {because} until {moment:%Y-%m-%d %H:%M} UTC", state=accepted.state)
+    answer = client.set_flow_run_state(context.flow_run.id, state)
+    if answer.status is SetStateStatus.ACCEPT:
+        raise Pause(f"waiting for {because} until {moment:%Y-%m-%d %H:%M} UTC", state=answer.state)
 
 
 def run_logger(name: str) -> Logger:

@@ -16,7 +16,9 @@ import duckdb
 
 from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
-MAXIMUM_LINE_BYTES = 67_108_864
+# DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
+ORDINARY_LINE_BYTES = 16 * 1024**2
+LONGEST_LINE_BYTES = 128 * 1024**2
 EXCERPT = 300
 NO_SESSION = "no-session:"
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
@@ -298,27 +300,35 @@ _LOG_COLUMNS = (
 )
 
 
-def read_lines(paths: Sequence[Path], **columns: str) -> str:
+def read_lines(paths: Sequence[Path], longest: int, **columns: str) -> str:
     """The table function that reads these files of lines, gzip by the name's ending."""
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     shape = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
         f"read_json([{listed}], format = 'newline_delimited', columns = {{{shape}}}, "
-        f"maximum_object_size = {MAXIMUM_LINE_BYTES})"
+        f"maximum_object_size = {longest})"
     )
 
 
-def load_lines(connection: duckdb.DuckDBPyConnection, paths: list[Path], source: str) -> LoadCounts:
+def load_lines(
+    connection: duckdb.DuckDBPyConnection,
+    paths: list[Path],
+    source: str,
+    longest: int = ORDINARY_LINE_BYTES,
+) -> LoadCounts:
     """Load files of OTLP lines into ``raw``, leaving out points and events that are there already.
 
     The caller has begun a transaction. Points and events that make no sense go to ``raw.rejected``.
 
+    Args:
+        longest: bytes that a line may have.
+
     Raises:
-        UnreadableTelemetryError, duckdb.Error: a line that is not OTLP.
+        UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer.
     """
     connection.execute(MACROS)
-    metrics = read_lines(paths, resourceMetrics=_METRICS)
-    logs = read_lines(paths, resourceMetrics=_ANY, resourceLogs=_LOGS)
+    metrics = read_lines(paths, longest, resourceMetrics=_METRICS)
+    logs = read_lines(paths, longest, resourceMetrics=_ANY, resourceLogs=_LOGS)
     connection.execute(_POINT_ROWS.format(lines=metrics))
     connection.execute(_RECORD_ROWS.format(lines=logs))
     connection.execute(_COUNTERS)

@@ -52,6 +52,17 @@ class GithubApi:
     clock: Clock
     rejected: tuple[str, ...] = ()
 
+    def git_token(self, key: str) -> str:
+        """The token for git, of the same identity that the API uses for ``key``."""
+        order = self.pool.order(key)
+        if not order:
+            raise TokenRejectedError(
+                f"Reading from {self.settings.host_url} by git",
+                "GitHub rejected every token",
+                "Put valid tokens into their blocks with `python -m blocks register`",
+            )
+        return self.pool[order[0]].authorization().removeprefix("Bearer ")
+
     @contextmanager
     def client(self, database_url: str, key: str) -> Iterator[GithubClient]:
         """A client for one thread. ``key`` is what sticks to one token."""
@@ -92,7 +103,7 @@ def open_api(
         )
     with _opening:
         key = (secrets, settings)
-        if clock is not None or key not in _opened:
+        if clock is not None or key not in _opened or not _opened[key].pool:
             opened = _open(secrets, settings, clock or SystemClock())
             if clock is not None:
                 return opened

@@ -175,13 +175,6 @@ class Governor:
             )
             self._save(reservation.identity, reservation.bucket, budget)
 
-    def is_parked(self, identity: str, bucket: str) -> bool:
-        row = self._connection.execute(
-            "select parked_until from github_api.budgets where identity = %s and bucket = %s",
-            (identity, bucket),
-        ).fetchone()
-        return row is not None and row[0] is not None and row[0] > self._clock.now()
-
     def _park(
         self, budget: Mapping[str, Any], limits: Limits, now: datetime
     ) -> tuple[datetime, str]:

@@ -69,6 +69,26 @@ def write_rows(connection: psycopg.Connection, sample: Sample, shape: FeedbackSh
     )
     written += _copy(
         connection,
+        "transaction_labels",
+        "txn_id, label, source, created_at, updated_at",
+        ((x.txn_id, x.label, x.source, x.created_at, x.updated_at) for x in sample.labels),
+    )
+    written += _copy(
+        connection,
+        "ml_features",
+        "txn_id, ts_month, amount, abs_amount, merchant, mcc, channel, hour_of_day, dow, "
+        "is_weekend, is_subscription, norm_desc, tokens",
+        (
+            (
+                *(f.txn_id, f.ts_month, f.amount, abs(f.amount), f.merchant, f.mcc, f.channel),
+                *(f.hour_of_day, f.dow, f.dow >= 5, f.is_subscription),
+                *((f.merchant or "").lower(), (f.merchant or "").lower().split()),
+            )
+            for f in sample.features
+        ),
+    )
+    written += _copy(
+        connection,
         "suggestion_events",
         "id, txn_id, model_id, features_hash, candidates, mode, created_at",
         (

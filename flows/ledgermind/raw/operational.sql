@@ -50,3 +50,30 @@ create table public.transaction_labels (
     created_at timestamptz not null,
     updated_at timestamptz not null
 );
+
+create table public.ml_features (
+    txn_id integer primary key references public.transactions (id) on delete cascade,
+    ts_month date not null,
+    amount double precision not null,
+    abs_amount double precision not null,
+    merchant varchar(256),
+    mcc varchar(8),
+    channel text,
+    hour_of_day integer,
+    dow integer,
+    is_weekend boolean,
+    is_subscription boolean,
+    norm_desc text,
+    tokens text []
+);
+
+create table public.ml_training_runs (
+    run_id text primary key,
+    started_at timestamptz not null,
+    finished_at timestamptz,
+    feature_count integer,
+    train_size integer,
+    test_size integer,
+    f1_macro double precision,
+    accuracy double precision
+);

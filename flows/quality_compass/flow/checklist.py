@@ -145,8 +145,8 @@ def main() -> int:
     except ChecklistError as error:
         items = error.items
     for each in items:
-        first_line = each.seen.partition("\n")[0]
-        sys.stdout.write(f"{'pass' if each.is_passed else 'FAIL'}  {each.item}: {first_line}\n")
+        seen = "; ".join(each.seen.splitlines())
+        sys.stdout.write(f"{'pass' if each.is_passed else 'FAIL'}  {each.item}: {seen}\n")
     return 0 if all(each.is_passed for each in items) else 1
 
 

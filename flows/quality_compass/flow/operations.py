@@ -25,7 +25,7 @@ LARGE_TABLES = (
 @flow(name="quality-compass-maintenance")
 def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> None:
     """VACUUM ANALYZE the large tables, write fresh documentation, run every test and keep the rows
-    that fail in the schema `analytics_dbt_test__audit`.
+    that fail in the schema `quality_compass_test_failures`.
 
     Args:
         settings: Where the marts are.

@@ -106,7 +106,8 @@ class Storage:
 
         attempted = "signing in to Google Cloud Storage"
         try:
-            token = Credentials.from_service_account_info(service_account, scopes=[READ_ONLY])
+            make = Credentials.from_service_account_info
+            token = make(service_account, scopes=[READ_ONLY])  # type: ignore[no-untyped-call]
             token.refresh(Request())
         except TransportError:
             raise StorageUnreachableError(

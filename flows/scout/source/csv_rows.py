@@ -68,11 +68,12 @@ def read_csv(text: TextIO) -> Iterator[Row]:
     while block := lines.take(LINES_OF_A_BLOCK):
         before = lines.taken - len(block)
         done = 0
+        has_nul = "\0" in "".join(block)
         reader = csv.reader(block, delimiter=delimiter, strict=True)
         try:
             for fields in reader:
                 first, after = done, reader.line_num
-                payload = _json(fields, columns)
+                payload = None if has_nul else _json(fields, columns)
                 if payload and after - first == 1:
                     done = after
                     yield Payload(before + after, payload)
@@ -134,11 +135,10 @@ def _json(fields: Sequence[str], columns: tuple[str, ...]) -> bytes | None:
     if len(fields) != len(columns):
         return None
     try:
-        payload = orjson.dumps(dict(zip(columns, fields, strict=False)))
+        return orjson.dumps(dict(zip(columns, fields, strict=False)))
     # Bytes that are no text in the encoding of the file are no JSON either.
     except orjson.JSONEncodeError:
         return None
-    return None if b"\\u0000" in payload else payload
 
 
 def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:

@@ -23,6 +23,8 @@ TOKEN_LIFETIME_SECONDS = 3600
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SHEET = "application/vnd.google-apps.spreadsheet"
 FILE_FIELDS = "id,name,mimeType,parents,trashed,modifiedTime"
+# Without these Drive keeps silent about what lies on a shared drive.
+SHARED_DRIVES = {"supportsAllDrives": "true", "includeItemsFromAllDrives": "true"}
 RATE_LIMITED = ("rateLimitExceeded", "userRateLimitExceeded")
 REMEDY = "Share the folder with the service account and check the settings of Drive"
 
@@ -62,13 +64,15 @@ class Drive:
         """What is new in the folder since a token; everything when there is none."""
         if page_token is None:
             # Asked before listing: what changes meanwhile is read twice rather than never.
-            start = self._get("/changes/startPageToken", {})["startPageToken"]
+            query = {"supportsAllDrives": "true"}
+            start = self._get("/changes/startPageToken", query)["startPageToken"]
             return self._sorted_out(self._list(folder_id), str(start))
         found, token = [], page_token
         while True:
             page = self._get(
                 "/changes",
-                {
+                SHARED_DRIVES
+                | {
                     "pageToken": token,
                     "pageSize": "1000",
                     "fields": "nextPageToken,newStartPageToken,"
@@ -86,7 +90,7 @@ class Drive:
 
     def download(self, file: DriveFile, to: Path) -> None:
         """Write the file's bytes, a piece at a time."""
-        path, query = f"/files/{file.id}", {"alt": "media"}
+        path, query = f"/files/{file.id}", {"alt": "media", "supportsAllDrives": "true"}
         if file.is_sheet:
             path, query = f"{path}/export", {"mimeType": "text/csv"}
         with (
@@ -102,7 +106,7 @@ class Drive:
 
     def _list(self, folder_id: str) -> list[Mapping[str, Any]]:
         found: list[Mapping[str, Any]] = []
-        query = {
+        query = SHARED_DRIVES | {
             "q": f"'{folder_id}' in parents and trashed = false",
             "fields": f"nextPageToken,files({FILE_FIELDS})",
             "pageSize": "1000",

@@ -11,6 +11,7 @@ CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
 BLANK = " \t\r\n"
+ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
 _decoder = json.JSONDecoder()
 
 
@@ -153,7 +154,11 @@ class _Values:
 
 def _row(number: int, value: str) -> Row:
     problem = why_unstorable(value)
-    return _aside(number, *problem, value) if problem else Payload(number, value.encode())
+    return (
+        _aside(number, *problem, value)
+        if problem
+        else Payload(number, value.encode().translate(ONE_LINE))
+    )
 
 
 def _aside(number: int, reason: str, detail: str, text: str) -> Quarantined:

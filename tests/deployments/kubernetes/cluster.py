@@ -54,7 +54,8 @@ class Cluster:
             found = await core.list_namespaced_pod(self.namespace, label_selector=selector)
             return list(found.items)
 
-        return self._ask(call)
+        pods: list[Any] = self._ask(call)
+        return pods
 
     def kill(self, pod: str) -> None:
         """End a pod with no notice, as when its node is gone."""
@@ -145,7 +146,11 @@ def double(folder: Path, image: Image, rules: Rules) -> Iterator[Double]:
         address.append(f"http://127.0.0.1:{runner.addresses[0][1]}")
         running = asyncio.create_task(cluster.node.run())
         loop = asyncio.get_running_loop()
-        ends.append(lambda: loop.call_soon_threadsafe(running.cancel) and None)
+
+        def end() -> None:
+            loop.call_soon_threadsafe(running.cancel)
+
+        ends.append(end)
         is_up.set()
         await asyncio.gather(running, return_exceptions=True)
         await runner.cleanup()

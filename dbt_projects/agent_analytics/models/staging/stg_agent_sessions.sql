@@ -30,10 +30,7 @@ observations as (
         false as is_end,
         id as metric_id,
         0 as log_id
-    from {{ source('raw', 'otel_metrics') }}
-    {% if is_incremental() %}
-    where session_id in (select touched.session_id from touched)
-    {% endif %}
+    from {{ metric_points() }} as metrics
 
     union all
 

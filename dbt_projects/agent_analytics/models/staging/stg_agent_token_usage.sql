@@ -38,16 +38,11 @@ points as (
             when ends_with(metric_name, '.token.usage')
                 then {{ token_type("attributes ->> '$.type'") }}
         end as token_type
-    from {{ source('raw', 'otel_metrics') }}
+    from {{ metric_points() }} as metrics
     where
-        (
-            ends_with(metric_name, '.token.usage')
-            or ends_with(metric_name, '.cost.usage')
-            or contains(metric_name, '.tokens.')
-        )
-        {% if is_incremental() %}
-        and session_id in (select touched.session_id from touched)
-        {% endif %}
+        ends_with(metric_name, '.token.usage')
+        or ends_with(metric_name, '.cost.usage')
+        or contains(metric_name, '.tokens.')
 
 ),
 
@@ -119,13 +114,18 @@ requests as (
 
 ),
 
--- The same request told twice, by another export or another collector, counts once.
+-- The same request told twice, by another export or another collector, counts once. What tells of
+-- no tokens is left out last: before, DuckDB would read it out of the events of all sessions.
 distinct_requests as (
 
-    select *
+    select
+        *,
+        coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
+            as has_tokens
     from requests
-    where coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
-    qualify row_number() over (
+    qualify
+        has_tokens
+        and row_number() over (
             partition by
                 session_id,
                 coalesce(
@@ -133,7 +133,7 @@ distinct_requests as (
                     'sequence ' || named_values[7] || ' ' || used_at,
                     'event ' || log_key
                 )
-            order by used_at, id
+            order by has_tokens desc, used_at asc, id asc
         ) = 1
 
 ),

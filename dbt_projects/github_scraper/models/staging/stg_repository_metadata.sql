@@ -14,7 +14,10 @@ final as (
         forks,
         licence,
         primary_language,
-        array_to_string(array(select unnest(topics) as topic order by topic), ', ') as topics,
+        (
+            select string_agg(listed.topic, ', ' order by listed.topic)
+            from unnest(source.topics) as listed (topic)
+        ) as topics,
         cast(languages as text) as languages,
         is_archived,
         is_fork,

@@ -14,7 +14,7 @@
             {'columns': ['last_feedback_at']},
             {'columns': ['transaction_updated_at']},
         ],
-        pre_hook="{{ delete_vanished_suggestions() }}",
+        pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_vanished_suggestions() }}"],
     )
 }}
 -- depends_on: {{ ref('int_source_days') }}

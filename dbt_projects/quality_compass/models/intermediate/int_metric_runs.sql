@@ -9,9 +9,13 @@
     )
 }}
 
+{%- set naming = [
+    'stg_nodes', 'stg_entity_results', 'stg_classifications', 'stg_contributions'
+] %}
+
 with final as (
 
-    {%- for named_in in ['stg_nodes', 'stg_entity_results', 'stg_classifications', 'stg_contributions'] %}
+    {%- for named_in in naming %}
     select
         metric_id,
         run_id,

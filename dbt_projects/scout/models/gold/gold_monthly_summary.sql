@@ -51,7 +51,7 @@ final as (
         max_amount,
         cast(median_amount as numeric(20, 4)) as median_amount,
         cast(total_tax as numeric(20, 2)) as total_tax,
-        cast(coalesce(cardinality(employee_ids), 0) as bigint) as unique_employees,
+        cast(coalesce(jsonb_array_length(employee_ids), 0) as bigint) as unique_employees,
         unique_cost_centers,
         cast(prev_month_amount as numeric(20, 2)) as prev_month_amount,
         {{ growth_pct("total_amount", "prev_month_amount") }} as mom_growth_pct,

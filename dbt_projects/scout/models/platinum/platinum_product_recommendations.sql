@@ -21,7 +21,8 @@ buyers as (
         months.category,
         count(distinct employee.employee_id) as unique_buyers
     from months
-    left join lateral unnest(months.employee_ids) as employee (employee_id) on true
+    left join lateral jsonb_array_elements_text(months.employee_ids) as employee (employee_id)
+        on true
     group by months.category
 
 ),

@@ -1,3 +1,5 @@
+-- As gold, not built while a gate fails that looks at what was rejected.
+-- depends_on: {{ ref('silver_rejected_transactions') }}
 with
 
 transactions as (

@@ -1,0 +1,54 @@
+{%- set columns = source_columns(source('operational', 'ml_features')) -%}
+
+with
+
+{%- if columns %}
+
+source as (
+
+    select * from {{ source('operational', 'ml_features') }}
+
+),
+
+renamed as (
+
+    select
+        txn_id,
+        {{ day_floor('ts_month') }} as ts_month,
+        amount,
+        abs_amount,
+        merchant,
+        mcc,
+        channel,
+        hour_of_day,
+        dow as day_of_week,
+        is_weekend,
+        is_subscription
+    from source
+
+)
+
+{%- else %}
+
+renamed as (
+
+    select
+        {{ whole('null') }} as txn_id,
+        cast(null as date) as ts_month,
+        {{ real('null') }} as amount,
+        {{ real('null') }} as abs_amount,
+        {{ text('null') }} as merchant,
+        {{ text('null') }} as mcc,
+        {{ text('null') }} as channel,
+        {{ whole('null') }} as hour_of_day,
+        {{ whole('null') }} as day_of_week,
+        cast(null as boolean) as is_weekend,
+        cast(null as boolean) as is_subscription
+    from {{ ref('stg_transactions') }}
+    where false
+
+)
+
+{%- endif %}
+
+select * from renamed

@@ -1,0 +1,42 @@
+{%- set columns = source_columns(source('operational', 'transaction_labels')) -%}
+
+with
+
+{%- if columns %}
+
+source as (
+
+    select * from {{ source('operational', 'transaction_labels') }}
+
+),
+
+renamed as (
+
+    select
+        txn_id,
+        label,
+        source as label_source,
+        {{ utc('created_at', columns) }} as created_at,
+        {{ utc('updated_at', columns) }} as updated_at
+    from source
+
+)
+
+{%- else %}
+
+renamed as (
+
+    select
+        {{ whole('null') }} as txn_id,
+        {{ text('null') }} as label,
+        {{ text('null') }} as label_source,
+        cast(null as timestamp) as created_at,
+        cast(null as timestamp) as updated_at
+    from {{ ref('stg_transactions') }}
+    where false
+
+)
+
+{%- endif %}
+
+select * from renamed

@@ -1,0 +1,71 @@
+"""dbt's commands work as the README of the system has them, here and in a container."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import psycopg
+import yaml
+
+from flows.ledgermind.raw import operational
+from flows.ledgermind.sample import mission_day
+from tests.dbt_projects.warehouse import PROJECTS, ROOT, install_packages, postgres_environment
+
+PROJECT = PROJECTS / "ledgermind"
+COMPOSE = ROOT / "deployments" / "compose" / "ledgermind.yml"
+DBT = str(Path(sys.executable).parent / "dbt")
+
+
+def test_dbt_debug_and_dbt_build_work_in_the_folder_of_the_project(
+    database: str, tmp_path: Path
+) -> None:
+    install_packages("ledgermind", tmp_path)
+    with psycopg.connect(database, autocommit=True) as connection:
+        operational.create_operational_database(connection, mission_day())
+    variables = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("DBT_")},
+        **postgres_environment(database),
+        "DBT_TARGET_PATH": str(tmp_path / "target"),
+        "DBT_LOG_PATH": str(tmp_path / "logs"),
+    }
+    for command, said in (("debug", "All checks passed!"), ("build", "Completed successfully")):
+        done = subprocess.run(
+            [DBT, command], cwd=PROJECT, env=variables, capture_output=True, text=True
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+        assert said in done.stdout
+    with psycopg.connect(database) as connection:
+        found = connection.execute("select * from analytics.mart_suggestions_kpis").fetchall()
+    assert [row[1:] for row in found] == [(12, 0, 0, 1, 0.5)]
+
+
+def test_the_container_reaches_the_database_by_its_service_on_the_shared_network() -> None:
+    compose = yaml.safe_load(COMPOSE.read_text())
+    services = compose["services"]
+    dbt = services["dbt"]["environment"]
+    assert dbt["DBT_POSTGRES_HOST"] in services
+    assert all(service["networks"] == ["ledgermind"] for service in services.values())
+    network = compose["networks"]["ledgermind"]
+    assert network == {"name": "${LEDGERMIND_NETWORK:-shared-ollama}", "external": True}
+    assert (COMPOSE.parent / services["dbt"]["build"]["context"]).resolve() == ROOT
+    assert services["dbt"]["working_dir"].endswith("dbt_projects/ledgermind")
+
+
+def test_every_variable_of_the_container_is_one_that_dbt_or_its_profile_reads() -> None:
+    own = {"DBT_TARGET_PATH", "DBT_LOG_PATH"}
+    profile = (PROJECT / "profiles.yml").read_text()
+    read = set(re.findall(r"env_var\('([A-Z_]+)'", profile)) | own
+    given = yaml.safe_load(COMPOSE.read_text())["services"]["dbt"]["environment"]
+    assert set(given) <= read
+    assert {"DBT_POSTGRES_HOST", "DBT_POSTGRES_USER", "DBT_POSTGRES_DATABASE"} <= set(given)
+
+
+def test_no_password_is_written_into_the_file() -> None:
+    services = yaml.safe_load(COMPOSE.read_text())["services"]
+    values = {
+        services["dbt"]["environment"]["DBT_ENV_SECRET_POSTGRES_PASSWORD"],
+        services["postgres"]["environment"]["POSTGRES_PASSWORD"],
+    }
+    assert values == {"${DBT_ENV_SECRET_POSTGRES_PASSWORD:-}"}

@@ -1,0 +1,131 @@
+"""What happens while the database is away: 503 without a spool; with one, 202 and nothing lost."""
+
+import json
+import os
+import signal
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+
+from deployments.local.paths import LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import wait_until
+from flows._shared.errors import PermanentError
+from flows.webhooks.spool import Spool, SpoolFullError
+from tests.webhooks.harness import Running, github_headers, register, rows, start
+from tests.webhooks.test_inbox import delivery
+
+
+@pytest.fixture(scope="module")
+def away(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedPostgres]:
+    """A cluster of this module's own, to be stopped and started."""
+    folder = LocalPaths(tmp_path_factory.mktemp("cluster")).postgres
+    cluster = EmbeddedPostgres(folder, first_port=56_320, is_durable=False).start()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(scope="module")
+def spooling(
+    away: EmbeddedPostgres, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp("spooling")
+    register("spooling", away.create_database("spooling"))
+    running = start(folder, "spooling", spool=str(folder / "spool"), spool_bytes=20_000)
+    yield running
+    running.stop()
+
+
+def post(running: Running, *numbers: int) -> list[tuple[int, str]]:
+    """Post numbered deliveries; the status and the outcome of each."""
+    said = []
+    for number in numbers:
+        body = json.dumps({"number": number}).encode()
+        headers = github_headers(body) | {"X-GitHub-Delivery": str(uuid.UUID(int=number))}
+        answer = httpx.post(f"{running.url}/webhook/github", content=body, headers=headers)
+        said.append((answer.status_code, answer.json().get("outcome", "")))
+    return said
+
+
+def numbers(url: str) -> list[int]:
+    query = "select (payload ->> 'number')::int from webhooks.deliveries order by position"
+    return [number for (number,) in rows(url, query)]
+
+
+def test_what_is_spooled_survives_a_crash_and_is_stored_in_its_order(
+    away: EmbeddedPostgres, spooling: Running
+) -> None:
+    assert post(spooling, 1) == [(202, "stored")]
+    away.stop()
+    assert post(spooling, 2, 3) == [(202, "spooled")] * 2
+    assert httpx.get(f"{spooling.url}/readyz").status_code == 503
+    spooling.kill()
+    away.start()
+    spooling.again()
+    assert post(spooling, 4) == [(202, "stored")]
+    away_url = away.url("spooling")
+    assert wait_until(lambda: len(numbers(away_url)) == 4, 10)
+    assert numbers(away_url) == [1, 2, 3, 4]
+    assert post(spooling, 2) == [(202, "duplicate")]
+    assert spooling.metric("webhooks_spool_bytes") == 0
+
+
+def test_a_full_spool_is_a_503_and_no_promise(away: EmbeddedPostgres, spooling: Running) -> None:
+    away.stop()
+    try:
+        said = post(spooling, *range(100, 150))
+        assert {status for status, _ in said} == {202, 503}
+        assert said == sorted(said)
+    finally:
+        away.start()
+    promised = sum(status == 202 for status, _ in said)
+    away_url = away.url("spooling")
+    assert wait_until(lambda: len(numbers(away_url)) == 4 + promised, 20)
+    assert numbers(away_url)[4:] == list(range(100, 100 + promised))
+
+
+def test_without_a_spool_it_is_a_503_with_a_time_to_come_back_and_recovers_by_itself(
+    receiver: Running, postgres: EmbeddedPostgres, inbox_url: str
+) -> None:
+    assert postgres.pid is not None
+    os.kill(postgres.pid, signal.SIGKILL)
+    try:
+        body = b"{}"
+        headers = github_headers(body)
+        answer = httpx.post(f"{receiver.url}/webhook/github", content=body, headers=headers)
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "5")
+        assert httpx.get(f"{receiver.url}/healthz").status_code == 200
+    finally:
+        postgres.start()
+
+    def is_taken() -> bool:
+        url = f"{receiver.url}/webhook/github"
+        return httpx.post(url, content=body, headers=headers).status_code == 202
+
+    assert wait_until(is_taken, 20, pause=0.2)
+    query = "select count(*) from webhooks.deliveries where delivery_id = %s"
+    assert rows(inbox_url, query, headers["X-GitHub-Delivery"]) == [(1,)]
+
+
+def test_a_spool_keeps_its_bound_its_order_and_its_folder_to_itself(tmp_path: Path) -> None:
+    spool = Spool(tmp_path, 2_000)
+    batches = [[delivery("a"), delivery("b", bytes(range(256)), payload=None)], [delivery("c")]]
+    for batch in batches:
+        spool.append(batch)
+    with pytest.raises(SpoolFullError):
+        spool.append([delivery("d", b"x" * 2_000)])
+    with pytest.raises(PermanentError, match="another receiver"):
+        Spool(tmp_path, 2_000)
+    spool.close()
+    (tmp_path / "cut-short.part").write_bytes(b"{")
+    again = Spool(tmp_path, 2_000)
+    read = []
+    while found := again.oldest():
+        read.append(found[1])
+        again.remove(found[0])
+    assert read == batches
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["lock"]
+    again.close()

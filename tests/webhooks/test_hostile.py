@@ -1,0 +1,425 @@
+"""What an enemy sends gets the right 4xx, in bounded memory, and leaves nothing behind."""
+
+import contextlib
+import gzip
+import json
+import socket
+import time
+import uuid
+import zlib
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from flows._shared.inbox import FORM
+from flows.webhooks.settings import MIB
+from tests.webhooks.harness import (
+    SECRET,
+    Running,
+    deliveries,
+    github_headers,
+    hub_signature,
+    own_headers,
+    rows,
+    set_secrets,
+    standard_headers,
+    token_headers,
+)
+
+BODY = b'{"ref": "refs/heads/main"}'
+GITHUB = "/webhook/github"
+SCOUT = "/webhook/scout-transactions"
+LONGEST = 25 * MIB
+# What Python and its allocator keep after a burst of large bodies; far below the burst itself.
+KEPT_BYTES = 200 * MIB
+
+
+@pytest.fixture(scope="module")
+def client(receiver: Running) -> httpx.Client:
+    return httpx.Client(base_url=receiver.url, timeout=60)
+
+
+@pytest.fixture
+def nothing_stored(inbox_url: str) -> Iterator[None]:
+    before = deliveries(inbox_url)
+    yield
+    assert deliveries(inbox_url) == before
+
+
+def talk(url: str, *pieces: bytes, pause: float = 0.0) -> bytes:
+    """Send raw bytes and read the answer until the receiver says no more."""
+    parts = urlsplit(url)
+    with socket.create_connection((parts.hostname or "", parts.port or 0), timeout=30) as stream:
+        answer = b""
+        with contextlib.suppress(OSError):
+            for piece in pieces:
+                stream.sendall(piece)
+                time.sleep(pause)
+        with contextlib.suppress(OSError):
+            while chunk := stream.recv(65536):
+                answer += chunk
+                stream.settimeout(0.1)
+        return answer
+
+
+def status_of(answer: bytes) -> int:
+    return int(answer.split(b" ", 2)[1]) if answer else 0
+
+
+@pytest.mark.parametrize(
+    "signature",
+    [
+        None,
+        "",
+        "sha256=",
+        "sha256=" + "0" * 64,
+        "sha256=" + "0" * 63,
+        hub_signature(BODY)[:-1],
+        hub_signature(BODY) + "0",
+        hub_signature(BODY).removeprefix("sha256="),
+        hub_signature(BODY).upper(),
+        hub_signature(BODY, "another secret"),
+        hub_signature(BODY + b" "),
+        "sha1=" + "0" * 40,
+        "sha256=" + "é" * 64,
+        "sha256=" + "٣" * 64,
+        "sha256=" + "zz" * 32,
+    ],
+)
+def test_a_signature_that_is_not_right_gets_401(
+    client: httpx.Client, nothing_stored: None, signature: str | None
+) -> None:
+    headers = [
+        (name.encode(), value.encode())
+        for name, value in github_headers(BODY).items()
+        if name != "X-Hub-Signature-256"
+    ]
+    if signature is not None:
+        headers.append((b"X-Hub-Signature-256", signature.encode()))
+    answer = client.post(GITHUB, content=BODY, headers=headers)
+    assert answer.status_code == 401
+    assert answer.json() == {"error": "The signature is missing or not right"}
+
+
+def test_a_sha1_signature_alone_gets_401(client: httpx.Client, nothing_stored: None) -> None:
+    headers = github_headers(BODY)
+    del headers["X-Hub-Signature-256"]
+    headers["X-Hub-Signature"] = "sha1=" + "a" * 40
+    answer = client.post(GITHUB, content=BODY, headers=headers)
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("change", ["old", "future", "other id", "other body", "no number", "none"])
+def test_a_standard_webhook_that_is_replayed_or_changed_gets_401(
+    client: httpx.Client, nothing_stored: None, change: str
+) -> None:
+    seconds = {"old": -301, "future": 301}.get(change, 0)
+    headers = standard_headers(BODY, "msg_1", time.time() + seconds)
+    changed: dict[str, dict[str, str]] = {
+        "other id": {"webhook-id": "msg_2"},
+        "no number": {"webhook-timestamp": "soon"},
+        "none": {"webhook-signature": "v1a,x v2,y"},
+    }
+    body = BODY + b" " if change == "other body" else BODY
+    answer = client.post(SCOUT, content=body, headers=headers | changed.get(change, {}))
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"X-GitHub-Event": ""}, 400),
+        ({"X-GitHub-Event": "a b"}, 400),
+        ({"X-GitHub-Event": "x" * 65}, 400),
+        ({"X-GitHub-Delivery": ""}, 400),
+        ({"X-GitHub-Delivery": "72d3162e"}, 400),
+        ({"X-GitHub-Delivery": str(uuid.uuid4()) + "\u00e9"}, 400),
+        ({"Content-Type": "text/plain"}, 415),
+        ({"Content-Type": ""}, 415),
+        ({"Content-Type": "application/json; charset=utf-16"}, 415),
+        ({"Content-Encoding": "gzip"}, 415),
+        ({"Content-Encoding": "br"}, 415),
+        ({"Content-Type": FORM}, 400),
+    ],
+)
+def test_headers_that_do_not_fit_get_their_4xx(
+    client: httpx.Client, nothing_stored: None, changes: dict[str, str], status: int
+) -> None:
+    headers = {
+        name.encode(): value.encode() for name, value in (github_headers(BODY) | changes).items()
+    }
+    assert client.post(GITHUB, content=BODY, headers=headers).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"{",
+        b"null",
+        b'"text"',
+        b'{"a": 1} x',
+        b"{'a': 1}",
+        b'{"a": NaN}',
+        b"\xff\xfe{}",
+        b"\xef\xbb\xbf{}",
+        b"\x00",
+        b'{"a": "\x00"}',
+        b'{"a": "\xff"}',
+        b'{"a": "\\ud800"}',
+        b"[" * 101 + b"]" * 101,
+        b"[" * 1_000_000,
+        b'{"a":' * 500_000 + b"1" + b"}" * 500_000,
+        b"[" + b"9" * 1_000_000 + b"]",
+    ],
+    ids=lambda body: repr(body[:12]),
+)
+def test_a_body_that_is_no_json_gets_400_that_quotes_nothing(
+    client: httpx.Client, nothing_stored: None, body: bytes
+) -> None:
+    answer = client.post(GITHUB, content=body, headers=github_headers(body))
+    assert answer.status_code == 400
+    assert set(answer.json()) == {"error"}
+
+
+def test_an_escaped_nul_is_stored_byte_exact_and_its_json_without_it(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    body = b'{"a\\u0000": "x\\\\u0000 \\u0000y", "repository": {"full_name": "o/\\u0000"}}'
+    headers = github_headers(body)
+    assert client.post(GITHUB, content=body, headers=headers).status_code == 202
+    query = "select body, payload from webhooks.deliveries where delivery_id = %s"
+    ((kept, payload),) = rows(inbox_url, query, headers["X-GitHub-Delivery"])
+    assert kept == body
+    assert payload == {
+        "a\ufffd": "x\\u0000 \ufffdy",
+        "repository": {"full_name": "o/\ufffd"},
+    }
+
+
+def test_a_body_a_byte_too_long_gets_413_whether_it_says_so_or_not(
+    client: httpx.Client, receiver: Running, nothing_stored: None
+) -> None:
+    process = psutil.Process(receiver.process.pid)
+    before = process.memory_info().rss
+    body = b'["' + b"x" * (LONGEST - 3) + b'"]'
+    assert len(body) == LONGEST + 1
+    headers = github_headers(body)
+
+    def chunks() -> Iterator[bytes]:
+        for start in range(0, len(body), MIB):
+            yield body[start : start + MIB]
+
+    def post(number: int) -> int:
+        content = body if number % 2 else chunks()
+        return client.post(GITHUB, content=content, headers=headers).status_code
+
+    with ThreadPoolExecutor(2) as pool:
+        assert list(pool.map(post, range(6))) == [413] * 6
+    assert process.memory_info().rss - before < KEPT_BYTES
+
+
+def test_a_body_of_the_longest_length_is_taken(client: httpx.Client, inbox_url: str) -> None:
+    body = b'["' + b"x" * (LONGEST - 4) + b'"]'
+    headers = github_headers(body)
+    assert client.post(GITHUB, content=body, headers=headers).status_code == 202
+    query = "select length(body) from webhooks.deliveries where delivery_id = %s"
+    assert rows(inbox_url, query, headers["X-GitHub-Delivery"]) == [(LONGEST,)]
+
+
+def test_a_gzip_bomb_gets_413_in_bounded_memory(
+    client: httpx.Client, receiver: Running, nothing_stored: None
+) -> None:
+    before = psutil.Process(receiver.process.pid).memory_info().rss
+    packer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(packer.compress(b"\0" * MIB) for _ in range(300)) + packer.flush()
+    headers = token_headers(**{"Content-Encoding": "gzip"})
+    for _ in range(3):
+        assert client.post("/v1/metrics", content=bomb, headers=headers).status_code == 413
+    assert psutil.Process(receiver.process.pid).memory_info().rss - before < KEPT_BYTES
+    whole = gzip.compress(b'{"resourceMetrics": []}')
+    for wrong in (whole[:-1], whole + b"x", b"no gzip"):
+        assert client.post("/v1/metrics", content=wrong, headers=headers).status_code == 400
+
+
+def test_slow_senders_are_cut_off_with_408(receiver: Running, nothing_stored: None) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n".encode()
+    for name, value in github_headers(BODY).items():
+        head += f"{name}: {value}\r\n".encode() if name != "Content-Type" else b""
+    slow_body = head + b"Content-Length: 1000\r\n\r\n"
+    elsewhere = b"POST /nowhere HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\n"
+    began = time.monotonic()
+    with ThreadPoolExecutor(4) as pool:
+        slow = [
+            pool.submit(talk, receiver.url, *[bytes([each]) for each in head[:8]], pause=0.7),
+            pool.submit(talk, receiver.url, slow_body, *[b" "] * 8, pause=0.7),
+            pool.submit(talk, receiver.url),
+            pool.submit(talk, receiver.url, elsewhere, *[b" "] * 8, pause=0.7),
+        ]
+        statuses = [status_of(each.result()) for each in slow]
+    assert statuses == [408, 408, 0, 404]
+    assert time.monotonic() - began < 25
+
+
+def test_floods_of_headers_get_431_and_broken_requests_400(
+    receiver: Running, nothing_stored: None
+) -> None:
+    start = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\n".encode()
+    many = start + b"".join(b"a%d: b\r\n" % number for number in range(101)) + b"\r\n"
+    long = start + b"a: " + b"b" * 40_000 + b"\r\n\r\n"
+    assert status_of(talk(receiver.url, many)) == 431
+    assert status_of(talk(receiver.url, long)) == 431
+    assert status_of(talk(receiver.url, start + b"a: ", *[b"b" * 20_000] * 50)) == 431
+    assert status_of(talk(receiver.url, b"GET /" + b"a" * 40_000)) == 431
+    for broken in (
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03",
+        start + b"Content-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+        start + b"Content-Length: -1\r\n\r\n",
+        start + b"X-A: \x00\r\n\r\n",
+        start + b" folded: a\r\n\r\n",
+        b"POST * HTTP/1.1\r\nHost: x\r\n\r\n",
+    ):
+        assert status_of(talk(receiver.url, broken)) in (400, 404)
+
+
+def test_a_client_that_asks_for_too_much_gets_429_and_others_do_not(
+    client: httpx.Client,
+) -> None:
+    def post(address: str) -> httpx.Response:
+        headers = {"Content-Type": "application/json", "X-Forwarded-For": address}
+        return client.post("/webhook/limited", content=b"{}", headers=headers)
+
+    from_one = [post("192.0.2.1") for _ in range(5)]
+    assert [answer.status_code for answer in from_one[:3]] == [202] * 3
+    assert from_one[4].status_code == 429
+    assert int(from_one[4].headers["retry-after"]) in (1, 2)
+    assert post("192.0.2.2").status_code == 202
+
+
+def test_an_address_outside_the_allow_list_gets_403_however_it_forges_its_way(
+    client: httpx.Client, nothing_stored: None
+) -> None:
+    headers = own_headers(b"{}")
+    for forged in ("203.0.113.9", "127.0.0.1, 203.0.113.9", "127.0.0.1, 203.0.113.9, 127.0.0.2"):
+        forwarded = headers | {"X-Forwarded-For": forged}
+        assert client.post("/webhook/shop", content=b"{}", headers=forwarded).status_code == 403
+
+
+def test_unknown_paths_and_methods_are_refused(client: httpx.Client, nothing_stored: None) -> None:
+    assert client.post("/webhook/none", content=b"{}").status_code == 404
+    assert client.get(GITHUB).status_code == 405
+    assert client.request("TRACE", "/").status_code == 404
+
+
+def test_a_secret_that_is_rotated_out_is_refused_within_seconds(
+    client: httpx.Client, receiver: Running
+) -> None:
+    def status(secret: str) -> int:
+        headers = own_headers(BODY, secret)
+        path = "/webhook/quality-compass-run-finished"
+        return client.post(path, content=BODY, headers=headers).status_code
+
+    def wait_for(secret: str, expected: int) -> None:
+        deadline = time.monotonic() + 15
+        while status(secret) != expected and time.monotonic() < deadline:
+            time.sleep(0.2)
+        assert status(secret) == expected
+
+    assert (status(SECRET), status("new")) == (202, 401)
+    set_secrets("session", "quality_compass", ["new", SECRET])
+    wait_for("new", 202)
+    assert status(SECRET) == 202
+    set_secrets("session", "quality_compass", ["new"])
+    wait_for(SECRET, 401)
+    assert status("new") == 202
+    set_secrets("session", "quality_compass", [SECRET])
+    wait_for(SECRET, 202)
+
+
+PATHS = st.sampled_from(
+    [
+        GITHUB,
+        SCOUT,
+        "/webhook/scout-refresh",
+        "/webhook/quality-compass-run-finished",
+        "/webhook/shop",
+        "/v1/metrics",
+        "/v1/logs",
+        "/v1/otel",
+        "/v1/commits",
+        "/healthz",
+        "/%00",
+        "//",
+    ]
+)
+JSON_LIKE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(), inner, max_size=4),
+    max_leaves=12,
+).map(lambda value: json.dumps(value).encode())
+OTLP_LIKE = st.dictionaries(
+    st.sampled_from(["resourceMetrics", "resourceLogs", "layer"]),
+    st.none() | st.lists(st.integers(), max_size=2) | st.text(max_size=5),
+).map(lambda value: json.dumps(value).encode())
+VALUES = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=40).map(
+    lambda text: text.replace("\r", "").replace("\n", "").encode("latin-1")
+)
+
+
+@given(
+    method=st.sampled_from(["POST", "POST", "POST", "GET", "PUT", "DELETE", "OPTIONS", "HEAD"]),
+    path=PATHS,
+    body=st.binary(max_size=200) | JSON_LIKE | OTLP_LIKE,
+    media_type=st.sampled_from(
+        ["application/json", "application/x-protobuf", FORM, "text/plain", "application/json;a"]
+    ),
+    encoding=st.sampled_from(["", "", "gzip", "identity", "deflate"]),
+    is_signed=st.booleans(),
+    others=st.dictionaries(
+        st.sampled_from(
+            ["X-GitHub-Event", "X-GitHub-Delivery", "Idempotency-Key", "X-Request-ID", "webhook-id",
+             "webhook-signature", "webhook-timestamp", "X-Forwarded-For", "X-Batch-Id", "Expect"]
+        ),
+        VALUES,
+        max_size=4,
+    ),
+)  # fmt: skip
+@settings(
+    max_examples=400, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+def test_nothing_that_is_sent_makes_the_receiver_fail(
+    client: httpx.Client,
+    receiver: Running,
+    method: str,
+    path: str,
+    body: bytes,
+    media_type: str,
+    encoding: str,
+    is_signed: bool,
+    others: dict[str, bytes],
+) -> None:
+    sent = gzip.compress(body) if encoding == "gzip" else body
+    headers: dict[bytes, bytes] = {b"Content-Type": media_type.encode()}
+    if encoding:
+        headers[b"Content-Encoding"] = encoding.encode()
+    if is_signed:
+        headers |= {
+            name.encode(): value.encode()
+            for name, value in (github_headers(sent) | token_headers()).items()
+            if name != "Content-Type"
+        }
+        headers[b"X-Signature-256"] = hub_signature(sent).encode()
+    try:
+        headers |= {name.encode(): value for name, value in others.items()}
+        answer = client.request(method, path, content=sent, headers=headers)
+    except (httpx.LocalProtocolError, httpx.RemoteProtocolError):
+        # The client, or the parser, refuses such a header before there is a request.
+        return
+    assert answer.status_code < 500
+    assert receiver.process.poll() is None

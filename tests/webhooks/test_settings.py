@@ -1,0 +1,119 @@
+import uuid
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from pydantic import ValidationError
+
+from flows._shared.errors import PermanentError
+from flows._shared.events import SLUGS
+from flows.webhooks.__main__ import main, read_settings
+from flows.webhooks.secrets import parse
+from flows.webhooks.settings import ANYONE, Endpoint, ReceiverSettings, Source
+from flows.webhooks.sources import BUILT_IN, served
+from tests.webhooks.harness import register, settings
+
+ENDPOINT = {"path": "/webhook/a", "kind": "any"}
+
+
+def source(name: str, **changes: Any) -> Source:
+    return Source.model_validate({"name": name, "endpoints": [ENDPOINT], **changes})
+
+
+def test_every_built_in_source_tells_a_slug_of_the_catalogue() -> None:
+    slugs = {endpoint.slug for each in BUILT_IN for endpoint in each.endpoints}
+    assert slugs == {"github_scraper", "scout", "quality_compass", "agent_analytics"}
+    assert slugs <= set(SLUGS)
+
+
+def test_a_source_of_the_settings_replaces_the_built_in_one_of_its_name() -> None:
+    own = source("github")
+    names = {each.name: each for each in served(ReceiverSettings(sources=(own,)))}
+    assert names["github"] is own
+    assert set(names) == {each.name for each in BUILT_IN}
+    only = served(ReceiverSettings(enabled=("scout",)))
+    assert [each.name for each in only] == ["scout"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (ReceiverSettings(enabled=("nothing",)), "no source nothing"),
+        (ReceiverSettings(sources=(source("a"), source("a"))), "stands there twice"),
+        (ReceiverSettings(sources=(source("a"), source("b"))), "path /webhook/a"),
+    ],
+)
+def test_sources_that_contradict_each_other_are_refused(
+    given: ReceiverSettings, message: str
+) -> None:
+    with pytest.raises(PermanentError, match=message):
+        served(given)
+
+
+def test_no_source_is_unsigned_but_in_these_words() -> None:
+    assert source("a", unsigned=ANYONE).unsigned == ANYONE
+    for said in (True, "yes", ""):
+        with pytest.raises(ValidationError):
+            source("a", unsigned=said)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"path": "/a"},
+        {"path": "/a", "kind": "a", "kind_header": "X-A"},
+        {"path": "/a", "kind": "a", "without_id": "refuse"},
+        {"path": "a", "kind": "a"},
+        {"path": "/a", "kind": "a", "unknown": 1},
+    ],
+)
+def test_an_endpoint_that_cannot_work_is_refused(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ValidationError):
+        Endpoint.model_validate(wrong)
+
+
+def test_a_settings_file_says_what_is_wrong_in_it(tmp_path: Path) -> None:
+    file = tmp_path / "receiver.yaml"
+    assert read_settings(None) == ReceiverSettings()
+    file.write_text("")
+    assert read_settings(file) == ReceiverSettings()
+    file.write_text("prot: 1")
+    with pytest.raises(PermanentError, match="prot"):
+        read_settings(file)
+    with pytest.raises(PermanentError, match="No such file"):
+        read_settings(tmp_path / "none.yaml")
+
+
+@pytest.mark.parametrize(
+    ("text", "secrets"),
+    [
+        ("one", ("one",)),
+        ("new\n\n old \n", ("new", "old")),
+        ('["new", "o\\nld"]', ("new", "o\nld")),
+        ("", ()),
+    ],
+)
+def test_secrets_are_a_list_or_lines(text: str, secrets: tuple[str, ...]) -> None:
+    assert parse(text) == secrets
+
+
+@pytest.mark.parametrize("text", ['["a"', "[1]", '["a", ""]'])
+def test_a_broken_list_of_secrets_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(PermanentError, match="one secret a line"):
+        parse(text)
+
+
+def test_the_receiver_refuses_to_start_without_a_secret_and_says_what_to_do(
+    prefect_server: str, database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = uuid.uuid4().hex[:8]
+    register(name, database)
+    file = tmp_path / "receiver.yaml"
+    own = settings(name, enabled=["shop"])
+    next(each for each in own["sources"] if each["name"] == "shop")["secrets_block"] = "no-such"
+    file.write_text(yaml.safe_dump(own))
+    assert main(["serve", "--settings", str(file)]) == 1
+    said = capsys.readouterr().err
+    assert "the block secret/no-such is missing or holds none" in said
+    assert ANYONE in said
