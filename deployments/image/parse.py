@@ -27,26 +27,31 @@ def main(arguments: Sequence[str]) -> int:
         project = description.parent
         if not (project / "profiles.yml").exists():
             continue
+        install(project)
         for target in [None, *_targets(project)]:
             parse(project, target, parsed / project.name / (target or DEFAULT))
             sys.stdout.write(f"parsed {project.name} for {target or 'its default target'}\n")
     return 0
 
 
-def parse(project: Path, target: str | None, kept: Path) -> None:
-    """Install the packages of a project, parse it for a target and keep what dbt needs of it."""
+def install(project: Path) -> None:
+    """Install the packages of a project."""
     with TemporaryDirectory() as folder:
-        common = ["--project-dir", str(project), "--profiles-dir", str(project), "--quiet"]
-        common += ["--no-send-anonymous-usage-stats", "--no-version-check"]
-        common += ["--log-path", folder]
-        _run(["deps", *common])
+        _run(project, ["deps", "--log-path", folder])
+
+
+def parse(project: Path, target: str | None, kept: Path) -> None:
+    """Parse a project for a target, None for its default, and keep what a later parse needs."""
+    with TemporaryDirectory() as folder:
         chosen = ["--target", target] if target else []
-        _run(["parse", *common, *chosen, "--target-path", folder])
+        _run(project, ["parse", *chosen, "--target-path", folder, "--log-path", folder])
         kept.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(Path(folder, PARTIAL_PARSE), kept / PARTIAL_PARSE)
 
 
-def _run(arguments: list[str]) -> None:
+def _run(project: Path, arguments: list[str]) -> None:
+    arguments += ["--project-dir", str(project), "--profiles-dir", str(project), "--quiet"]
+    arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
     result = dbtRunner().invoke(arguments)
     if not result.success:
         raise SystemExit(f"dbt {' '.join(arguments)} failed: {result.exception}")

@@ -34,7 +34,9 @@ def main() -> None:
         ):
             began = time.monotonic()
             command = ["sh", str(app / "deployments" / "image" / script), *map(str, arguments)]
-            subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                command, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            )
             sizes = f"venv {size(venv):.0f} MB, app {size(app):.1f} MB"
             sys.stdout.write(f"{script:<12}{time.monotonic() - began:7.1f} s   {sizes}\n")
         largest = sorted((venv / "lib").glob("python*/site-packages/*"), key=size)[-8:]

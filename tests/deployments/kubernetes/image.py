@@ -8,6 +8,7 @@ from pathlib import Path
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes.node import Image
 
+BYTECODE = PROJECT_ROOT / ".local" / "cache" / "bytecode"
 DOCKERFILE = PROJECT_ROOT / "deployments" / "Dockerfile"
 
 
@@ -40,4 +41,4 @@ def here(parsed: Path | None = None) -> Image:
         paths["/app/parsed"] = str(parsed)
     values = environment()
     assert re.fullmatch(r"/opt/venv/bin:.*", values["PATH"])
-    return Image(values, PROJECT_ROOT, paths)
+    return Image(values, PROJECT_ROOT, paths, BYTECODE)

@@ -163,6 +163,8 @@ def test_what_was_parsed_is_not_used_once_a_model_differs(app: Path, tmp_path: P
         warm, _ = _parse(app, tmp_path / "warm")
     finally:
         model.write_text(before)
+        os.utime(model, (EPOCH, EPOCH))
+        os.utime(model.parent, (EPOCH, EPOCH))
     assert "-- changed" in warm
 
 
