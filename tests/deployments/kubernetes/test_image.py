@@ -18,6 +18,7 @@ from flows._shared.orchestration.dbt_nodes import NodeWatch
 from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.jobs import rendered_job
+from tests.deployments.kubernetes.node import compiled
 from tests.deployments.kubernetes.tools import tool
 
 SCRIPTS = PROJECT_ROOT / "deployments" / "image"
@@ -133,8 +134,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = venv / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    for script in ("parse.sh", "compile.sh"):
-        done = _script(script, venv, root, SOURCE_DATE_EPOCH=str(EPOCH))
+    for script, given in (("parse.sh", compiled(image.BYTECODE)), ("compile.sh", {})):
+        done = _script(script, venv, root, SOURCE_DATE_EPOCH=str(EPOCH), **given)
         assert done.returncode == 0, done.stderr + done.stdout
     return root
 
@@ -175,9 +176,10 @@ def _take_over(app: Path, target_path: Path) -> None:
     script += "from flows._shared.orchestration.dbt_parsed import take_over; "
     script += "take_over(*map(Path, sys.argv[1:]), None)"
     places = [str(parsed), str(app / "dbt_projects" / PROJECT), str(target_path)]
-    given = {**os.environ, "AGENT_ANALYTICS_DUCKDB_PATH": str(target_path.parent / "mine.duckdb")}
+    given = {"AGENT_ANALYTICS_DUCKDB_PATH": str(target_path.parent / "mine.duckdb")}
     command = [sys.executable, "-c", script, *places]
-    subprocess.run(command, env=given, cwd=PROJECT_ROOT, check=True)
+    environment = os.environ | compiled(image.BYTECODE) | given
+    subprocess.run(command, env=environment, cwd=PROJECT_ROOT, check=True)
 
 
 def _parse(app: Path, target_path: Path) -> tuple[str, list[str]]:

@@ -20,6 +20,9 @@ from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Cluster, Double, Prefect, double, worker
 from tests.deployments.kubernetes.node import READ_ONLY, can_isolate
 
+# The first test waits for a server, a worker and the pods of six runs.
+pytestmark = pytest.mark.timeout(600)
+
 BASE = PROJECT_ROOT / "deployments" / "kubernetes" / "base"
 AUTOMATION = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
 REAL_API_URL = os.environ.get("KUBERNETES_TEST_PREFECT_API_URL")
@@ -33,9 +36,9 @@ SMALL = {
     "termination_grace_seconds": 20,
 }
 LOSES = {
-    "killed": ({"hold_seconds": 6}, {}),
-    "evicted": ({"hold_seconds": 6}, {}),
-    "cancelled": ({"hold_seconds": 60}, {}),
+    "killed": ({"hold_seconds": 15}, {}),
+    "evicted": ({"hold_seconds": 15}, {}),
+    "cancelled": ({"hold_seconds": 300}, {}),
     "out of memory": ({"mebibytes": 512, "hold_seconds": 5}, {}),
     "image": ({}, {"image": "registry.invalid/analytics-flows:none", "deadline_seconds": 2}),
 }
@@ -107,16 +110,27 @@ def runs(
     started = {"good": prefect.start(domain, {"inputs": {"sample": {"days": 2, "developers": 2}}})}
     for kind, (parameters, variables) in LOSES.items():
         started[kind] = prefect.start(probe, parameters, variables)
-    lose = {"killed": cluster.kill, "evicted": cluster.evict}
-    for kind in [*lose, "cancelled"]:
-        prefect.wait(started[kind], ["Running", *ENDED])
-    prefect.cancel(started["cancelled"])
-    for kind, end in lose.items():
-        [pod] = cluster.pods(started[kind])
-        end(pod.metadata.name)
+    ends = {
+        "killed": lambda run: cluster.kill(pod_of(cluster, run)),
+        "evicted": lambda run: cluster.evict(pod_of(cluster, run)),
+        "cancelled": prefect.cancel,
+    }
+
+    def end_what_runs() -> bool:
+        for kind in list(ends):
+            if prefect.states(started[kind])[-1] == "Running":
+                ends.pop(kind)(started[kind])
+        return not ends
+
+    wait_for(end_what_runs)
     yield started
     for run in started.values():
         prefect.delete(f"flow_runs/{run}")
+
+
+def pod_of(cluster: Cluster, run: str) -> str:
+    [pod] = cluster.pods(run)
+    return str(pod.metadata.name)
 
 
 def essential(states: list[str]) -> list[str]:
