@@ -110,7 +110,7 @@ def runs(
     started = {"good": prefect.start(domain, {"inputs": {"sample": {"days": 2, "developers": 2}}})}
     for kind, (parameters, variables) in LOSES.items():
         started[kind] = prefect.start(probe, parameters, variables)
-    ends = {
+    ends: dict[str, Callable[[str], None]] = {
         "killed": lambda run: cluster.kill(pod_of(cluster, run)),
         "evicted": lambda run: cluster.evict(pod_of(cluster, run)),
         "cancelled": prefect.cancel,
