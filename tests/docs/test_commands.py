@@ -54,9 +54,11 @@ def test_every_deployment_run_named_fits_its_flow(page: str, command: str) -> No
     flow = getattr(import_module(module), function)
     assert flow.name == flow_name
     given = [words[at + 1] for at, word in enumerate(words) if word in ("-p", "--param")]
-    for name, _, value in (parameter.partition("=") for parameter in given):
+    split = (parameter.partition("=") for parameter in given)
+    parameters = {name: _json_or_text(value) for name, _, value in split}
+    for name in parameters:
         assert name in signature(flow.fn).parameters, f"{page}: no parameter {name}"
-        flow.validate_parameters({name: _json_or_text(value)})
+    flow.validate_parameters(parameters)
 
 
 def _json_or_text(value: str) -> object:
