@@ -359,6 +359,22 @@ DAMAGE = {
         ),
         {"repository_contributors_commit_count_reconciles_with_commits"},
     ),
+    "metadata": (
+        (
+            "alter table public.repository_metadata drop constraint repository_metadata_pkey;"
+            " alter table public.repository_metadata alter repository_id drop not null;"
+            " alter table public.repository_metadata alter stars drop not null;"
+            " insert into public.repository_metadata table public.repository_metadata;"
+            " insert into public.repository_metadata (repository_id, stars, name_with_owner, forks,"
+            " is_archived, is_fork, is_private, updated_at)"
+            " values (null, null, 'owner/lost', 0, false, false, false, now())"
+        ),
+        {
+            "unique_stg_repository_metadata_repository_id",
+            "not_null_stg_repository_metadata_repository_id",
+            "not_null_stg_repository_metadata_stars",
+        },
+    ),
 }
 
 
@@ -415,7 +431,7 @@ def test_a_source_is_as_fresh_as_the_newest_sync(
 
     statuses = warehouse.dbt("source", "freshness")
 
-    assert len(statuses) == 6
+    assert len(statuses) == 7
     assert set(statuses.values()) == {"error" if hours == 25 else status}
 
 
