@@ -214,7 +214,7 @@ def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
             for (name,) in kept
         ]
     assert vacuumed == (2,)
-    assert failing == [[(99,)]]
+    assert [rows for rows in failing if rows] == [[(99,)]]
 
 
 def test_a_tampered_claim_is_named_by_file_and_line(
