@@ -3,8 +3,6 @@
 import uuid
 from typing import Any
 
-import httpx
-
 from deployments.local.api import PrefectApi
 from deployments.local.worker import ensure_work_pool
 
@@ -21,14 +19,10 @@ class Pool:
         ensure_work_pool(self.api, self.name)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
-        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return dict(answer.json())
+        return dict(self.api.call("POST", path, body))
 
     def post_list(self, path: str, body: dict[str, Any]) -> list[dict[str, Any]]:
-        answer = httpx.post(f"{self.url}/{path}", json=body, timeout=30)
-        answer.raise_for_status()
-        return list(answer.json())
+        return list(self.api.call("POST", path, body))
 
     def deploy(self) -> str:
         """Make a deployment of the example flow; returns ``<flow>/<deployment>``."""
