@@ -122,7 +122,9 @@ class ScoutSettings(BaseModel):
     drive_folder_id: str | None = Field(
         default=None,
         pattern=r"^[A-Za-z0-9_-]+$",
-        description="Id of a Google Drive folder; its new and changed files are read.",
+        description=(
+            "Id of a Google Drive folder; new and changed files in it and in folders below are read."
+        ),
     )
     drive_credentials_block: str = Field(
         default="scout-drive",

@@ -3,7 +3,7 @@
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,6 +17,7 @@ from flows._shared.orchestration.credentials import postgres_url
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
+from flows.webhooks.networks import Networks
 from flows.webhooks.outbox import Dispatcher
 from flows.webhooks.protocol import bounded
 from flows.webhooks.secrets import Secrets
@@ -94,11 +95,13 @@ def serve(options: argparse.Namespace) -> int:
     settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
     sources = served(settings)
     secrets = Secrets(sources, settings.database_block, settings.secrets_refresh_seconds)
-    _load(secrets)
+    networks = Networks(sources)
+    _load(secrets.load)
+    _load(networks.load)
     log_as_json()
     proxies = [str(network) for network in settings.trusted_proxies]
     uvicorn.run(
-        Receiver(settings, sources, secrets).application,
+        Receiver(settings, sources, secrets, networks).application,
         host=settings.host,
         port=settings.port,
         http=bounded(settings),
@@ -118,7 +121,7 @@ def serve(options: argparse.Namespace) -> int:
 def dispatch(options: argparse.Namespace) -> int:
     settings = read_settings(options.settings)
     secrets = Secrets((), settings.database_block, settings.secrets_refresh_seconds)
-    _load(secrets)
+    _load(secrets.load)
     log_as_json()
     secrets.start()
     Dispatcher(settings, secrets.database_url, Metrics()).run()
@@ -170,11 +173,11 @@ def _moment(text: str) -> datetime:
     return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
-def _load(secrets: Secrets) -> None:
+def _load(load: Callable[[], None]) -> None:
     deadline = time.monotonic() + START_SECONDS
     while True:
         try:
-            return secrets.load()
+            return load()
         except TransientError:
             if time.monotonic() > deadline:
                 raise

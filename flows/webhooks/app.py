@@ -12,6 +12,7 @@ from starlette.routing import Route
 from flows.webhooks.intake import InFlight, Intake
 from flows.webhooks.limits import RateLimit
 from flows.webhooks.metrics import Metrics
+from flows.webhooks.networks import Networks
 from flows.webhooks.outbox import Dispatcher
 from flows.webhooks.secrets import Secrets
 from flows.webhooks.settings import ReceiverSettings, Source
@@ -22,14 +23,19 @@ class Receiver:
     """The routes, and the threads that work behind them.
 
     Args:
-        secrets: loaded already.
+        secrets, networks: loaded already.
     """
 
     def __init__(
-        self, settings: ReceiverSettings, sources: Sequence[Source], secrets: Secrets
+        self,
+        settings: ReceiverSettings,
+        sources: Sequence[Source],
+        secrets: Secrets,
+        networks: Networks,
     ) -> None:
         self._sources = sources
         self._secrets = secrets
+        self._networks = networks
         self._metrics = Metrics()
         self._dispatcher = (
             Dispatcher(settings, secrets.database_url, self._metrics)
@@ -52,6 +58,7 @@ class Receiver:
                     source,
                     endpoint,
                     secrets,
+                    networks,
                     self._writer,
                     self._metrics,
                     in_flight,
@@ -64,12 +71,14 @@ class Receiver:
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
         self._writer.start()
         self._secrets.start()
+        self._networks.start()
         if self._dispatcher:
             self._dispatcher.start()
         yield
         await asyncio.to_thread(self._writer.stop)
         if self._dispatcher:
             await asyncio.to_thread(self._dispatcher.stop)
+        self._networks.stop()
         self._secrets.stop()
 
     async def _show_health(self, _: Request) -> Response:

@@ -54,10 +54,11 @@ class BodyError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """The JSON text without NUL, None for protobuf, and what the event refers to."""
+    """The JSON text without NUL, None for protobuf, and what its event refers to, if one goes."""
 
     payload: str | None
     attributes: Mapping[str, Scalar]
+    is_silent: bool = False
 
 
 def too_long(limit: int) -> BodyError:
@@ -88,8 +89,13 @@ def decompress(body: bytes, limit: int) -> bytes:
     return b"".join(pieces)
 
 
-def examine(endpoint: Endpoint, content_type: str, body: bytes) -> Content:
+def examine(
+    endpoint: Endpoint, silent_where: Mapping[str, str], content_type: str, body: bytes
+) -> Content:
     """Check that a body is what the endpoint takes.
+
+    Args:
+        silent_where: JSON pointers, and patterns of the texts there that start nothing.
 
     Raises:
         BodyError: with the status that tells the sender what is wrong.
@@ -106,16 +112,16 @@ def examine(endpoint: Endpoint, content_type: str, body: bytes) -> Content:
         if not isinstance(document, dict) or not isinstance(document.get(name, []), list):
             raise BodyError(400, "bad OTLP", f"The body is no OTLP request with a list `{name}`")
     for pointer, pattern in endpoint.requires.items():
-        found = _at(document, pointer)
-        if not isinstance(found, str) or not re.fullmatch(pattern, found):
+        if not _matches(document, pointer, pattern):
             raise BodyError(400, "field", f"{pointer} is missing or does not match {pattern}")
     attributes = {
         name: _thin(value)
         for name, pointer in endpoint.attributes.items()
-        if (value := _at(document, pointer)) is not None
+        if (value := at(document, pointer)) is not None
     }
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
-    return Content(safe.decode(), attributes)
+    is_silent = any(_matches(document, *each) for each in silent_where.items())
+    return Content(safe.decode(), attributes, is_silent)
 
 
 def _form_payload(body: bytes) -> bytes:
@@ -154,7 +160,7 @@ def _document(text: bytes) -> Any:
     raise BodyError(400, "too deep", f"The JSON is nested more than {DEEPEST} levels deep")
 
 
-def _at(document: Any, pointer: str) -> Any:
+def at(document: Any, pointer: str) -> Any:
     """What a JSON pointer leads to, None if it leads nowhere."""
     for part in pointer.split("/")[1:]:
         name = part.replace("~1", "/").replace("~0", "~")
@@ -165,6 +171,11 @@ def _at(document: Any, pointer: str) -> Any:
         else:
             return None
     return document
+
+
+def _matches(document: Any, pointer: str, pattern: str) -> bool:
+    found = at(document, pointer)
+    return isinstance(found, str) and re.fullmatch(pattern, found) is not None
 
 
 def _thin(value: Any) -> Scalar:

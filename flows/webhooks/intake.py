@@ -14,7 +14,6 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from ipaddress import ip_address
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +23,7 @@ from flows.webhooks.bodies import BodyError, decompress, examine, too_long
 from flows.webhooks.inbox import NewDelivery
 from flows.webhooks.limits import RateLimit
 from flows.webhooks.metrics import Metrics
+from flows.webhooks.networks import Networks
 from flows.webhooks.secrets import Secrets
 from flows.webhooks.settings import Endpoint, ReceiverSettings, Source, TokenScheme
 from flows.webhooks.signatures import SignatureError, Signed, deciding, verify
@@ -100,6 +100,7 @@ class Intake:
         source: Source,
         endpoint: Endpoint,
         secrets: Secrets,
+        networks: Networks,
         writer: Writer,
         metrics: Metrics,
         in_flight: InFlight,
@@ -109,6 +110,7 @@ class Intake:
         self._source = source
         self._endpoint = endpoint
         self._secrets = secrets
+        self._networks = networks
         self._writer = writer
         self._metrics = metrics
         self._in_flight = in_flight
@@ -183,13 +185,15 @@ class Intake:
             signed = self._check(request, body)
         try:
             content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
-            found = examine(self._endpoint, _media_type(request), content)
+            found = examine(
+                self._endpoint, self._source.silent_where, _media_type(request), content
+            )
         except BodyError as error:
             raise RefusedError(error.status, error.reason, error.message) from None
         told.delivery_id = self._valid_id(signed.delivery_id or given_id) or self._own_id(
             told.kind, content
         )
-        is_silent = told.kind in self._endpoint.silent_kinds
+        is_silent = found.is_silent or told.kind in self._endpoint.silent_kinds
         return NewDelivery(
             source=self._source.name,
             kind=told.kind,
@@ -205,17 +209,12 @@ class Intake:
 
     def _check_sender(self, request: Request) -> None:
         address = _address(request)
-        if self._source.networks and not self._is_allowed(address):
+        if not self._networks.allow(self._source, address):
             raise RefusedError(403, "address", "This address may not post here")
         wait = self._rate.take(address, time.monotonic())
         if wait:
             after = {"retry-after": str(max(1, round(wait)))}
             raise RefusedError(429, "rate", "Too many requests", after)
-
-    def _is_allowed(self, address: str) -> bool:
-        with suppress(ValueError):
-            return any(ip_address(address) in network for network in self._source.networks)
-        return False
 
     def _check_headers(self, request: Request) -> bool:
         """Whether the body is gzip."""

@@ -1,7 +1,7 @@
 """What an operator may turn: limits, sources, what is kept for how long.
 
 Every field can be set in a YAML file (``python -m flows.webhooks serve --settings receiver.yaml``);
-a source under a name of ``flows.webhooks.sources`` there replaces it.
+a source under a name of ``flows.webhooks.sources`` there changes what it sets of that one.
 """
 
 from ipaddress import IPv4Network, IPv6Network
@@ -102,6 +102,18 @@ class Endpoint(_Settings):
         return self
 
 
+class PublishedNetworks(_Settings):
+    """A list of the addresses a sender posts from, kept by the sender."""
+
+    url: str = Field(
+        pattern=r"^https?://", description="JSON, such as `https://api.github.com/meta`."
+    )
+    pointer: str = Field(
+        pattern=r"^(/[^/]+)+$", description="JSON pointer of the list, such as `/hooks`."
+    )
+    refresh_seconds: float = Field(default=86_400, gt=0, description="How often it is read.")
+
+
 class Source(_Settings):
     """One kind of sender, its secrets and its addresses."""
 
@@ -122,13 +134,25 @@ class Source(_Settings):
         description="How a sender shows who it is; the first whose headers are there decides.",
     )
     networks: tuple[IPv4Network | IPv6Network, ...] = Field(
-        default=(), description="Addresses that may post; all if empty."
+        default=(), description="Addresses that may post; all if none are given or published."
+    )
+    published_networks: PublishedNetworks | None = Field(
+        default=None, description="Where the sender publishes more addresses that may post."
     )
     requests_per_second: float = Field(
         default=500, gt=0, description="Per client address, sustained; more get a 429."
     )
     burst: int = Field(default=5_000, gt=0, description="Per client address, at once.")
-    endpoints: tuple[Endpoint, ...] = Field(min_length=1, description="Where it posts to.")
+    silent_where: dict[str, str] = Field(
+        default={},
+        description=(
+            "JSON pointers and patterns: a delivery whose text there matches one is stored and "
+            "starts nothing, such as what your own app did: `/sender/login: my-app\\[bot\\]`."
+        ),
+    )
+    endpoints: tuple[Endpoint, ...] = Field(
+        default=(), description="Where it posts to; those of the built-in source if none."
+    )
 
     @property
     def block(self) -> str:
@@ -145,7 +169,7 @@ class ReceiverSettings(_Settings):
         default=None, description="Names of the sources that are served; all if null."
     )
     sources: tuple[Source, ...] = Field(
-        default=(), description="Sources of your own, or those that replace a built-in one."
+        default=(), description="Sources of your own, or what changes of a built-in one."
     )
     trusted_proxies: tuple[IPv4Network | IPv6Network, ...] = Field(
         default=(), description="Whose X-Forwarded-For is believed; none if empty."

@@ -141,14 +141,20 @@ BUILT_IN = (GITHUB, SCOUT, QUALITY_COMPASS, AGENT_ANALYTICS)
 
 
 def served(settings: ReceiverSettings) -> Sequence[Source]:
-    """The sources that these settings name; those of the settings replace built-in ones.
+    """The sources that these settings name.
 
     Raises:
-        PermanentError: a name or a path stands twice, or an enabled source does not exist.
+        PermanentError: a name or a path stands twice, a source has no endpoint, or an enabled
+            source does not exist.
     """
-    sources = {each.name: each for each in (*BUILT_IN, *settings.sources)}
     if len({each.name for each in settings.sources}) < len(settings.sources):
         raise _wrong("a source stands there twice", "Give each source a name of its own")
+    sources = {each.name: each for each in BUILT_IN}
+    for own in settings.sources:
+        changes = {name: getattr(own, name) for name in own.model_fields_set}
+        sources[own.name] = sources.get(own.name, own).model_copy(update=changes)
+    if bare := [each.name for each in sources.values() if not each.endpoints]:
+        raise _wrong(f"{bare[0]} is no built-in source and has no endpoint", "Give it `endpoints`")
     names = tuple(sources) if settings.enabled is None else settings.enabled
     if unknown := [name for name in names if name not in sources]:
         raise _wrong(f"there is no source {', '.join(unknown)}", f"There are {', '.join(sources)}")

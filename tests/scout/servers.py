@@ -1,6 +1,7 @@
 """Google Drive and an embeddings endpoint, as far as Scout speaks to them, on loopback."""
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 
 from flows.scout.rules import embed_by_hashing
+from flows.scout.source.drive import FOLDER
 
 Answer = tuple[int, bytes]
 Answering = Callable[[str, str, dict[str, str], bytes, str], Answer]
@@ -51,7 +53,7 @@ def serving(answering: Answering) -> Iterator[str]:
 
 @dataclass
 class FakeDrive:
-    """One folder. Each ``put`` is a change; pages hold two entries, so that paging is needed."""
+    """Folders. Each ``put`` is a change; pages hold two entries, so that paging is needed."""
 
     public_key: str
     folder_id: str = "folder-1"
@@ -88,8 +90,7 @@ class FakeDrive:
             return self._changes(int(query["pageToken"]))
         if path == "/files":
             assert query["includeItemsFromAllDrives"] == "true"
-            assert query["q"] == f"'{self.folder_id}' in parents and trashed = false"
-            return self._list(int(query.get("pageToken", 0)))
+            return self._list(query["q"], int(query.get("pageToken", 0)))
         file_id = path.removeprefix("/files/").removesuffix("/export")
         assert query.get("alt") == (None if is_export else "media")
         assert query.get("mimeType") == ("text/csv" if is_export else None)
@@ -114,11 +115,18 @@ class FakeDrive:
         changes = [{"fileId": each, "removed": False, "file": self.files[each]} for each in page]
         return _json({"changes": changes, **rest})
 
-    def _list(self, start: int) -> Answer:
+    def _list(self, wanted: str, start: int) -> Answer:
+        asked = re.fullmatch(
+            rf"\((.*)\) and mimeType (!?=) '({FOLDER})' and trashed = false", wanted
+        )
+        assert asked, wanted
+        parents = set(re.findall(r"'([^']*)' in parents", asked[1]))
         here = [
             file
             for file in self.files.values()
-            if self.folder_id in file["parents"] and not file["trashed"]
+            if parents & set(file["parents"])
+            and (file["mimeType"] == FOLDER) == (asked[2] == "=")
+            and not file["trashed"]
         ]
         more = {"nextPageToken": str(start + 2)} if start + 2 < len(here) else {}
         return _json({"files": here[start : start + 2], **more})

@@ -25,6 +25,7 @@ from flows.scout.flow import embed, publish_docs, refresh
 from flows.scout.records import FilesFailedError
 from flows.scout.sample import COLUMNS
 from flows.scout.settings import EmbeddingSettings, QualitySettings, ScoutSettings
+from flows.scout.source.drive import FOLDER
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
 
@@ -296,6 +297,30 @@ def test_only_new_and_changed_files_of_drive_are_read(
         "select transaction_id, cast(amount as text), source "
         "from silver.silver_validated_transactions order by 1",
     ) == [(f"T{n}", "99.00" if n == 1 else "12.50", "google_drive") for n in (0, 1, 2, 5)]
+
+
+def test_folders_below_the_one_of_drive_are_read_and_what_a_folder_brings_along(
+    scout: str, drive: tuple[FakeDrive, ScoutSettings]
+) -> None:
+    fake, settings = drive
+    fake.put("2026", "2026", b"", mimeType=FOLDER)
+    fake.put("may", "may", b"", mimeType=FOLDER, parents=["2026"])
+    fake.put("top", "day.csv", csv_file(transaction(0)))
+    fake.put("below", "day.csv", csv_file(transaction(1)), parents=["may"])
+    fake.put("outside", "outside", b"", mimeType=FOLDER, parents=["other"])
+    fake.put("later", "later", b"", mimeType=FOLDER, parents=["outside"])
+    fake.put("waiting", "day.csv", csv_file(transaction(2)), parents=["later"])
+    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert sorted(fake.downloads) == ["below", "top"]
+    names = "select source_filename from scout.raw_files order by 1"
+    assert ask(scout, names) == [("2026/may/day.csv",), ("day.csv",)]
+
+    fake.downloads.clear()
+    fake.put("outside", "inside", b"", mimeType=FOLDER, parents=["2026"])
+    fake.put("below", "day.csv", csv_file(transaction(3)), parents=["may"])
+    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert sorted(fake.downloads) == ["below", "waiting"]
+    assert ask(scout, "select count(*) from scout.raw_transaction_ingestion") == [(4,)]
 
 
 def test_a_refusal_of_drive_fails_the_run_and_forgets_nothing(

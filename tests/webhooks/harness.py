@@ -46,6 +46,7 @@ SHOP = {
         }
     ],
     "networks": ["127.0.0.0/8"],
+    "silent_where": {"/sender/login": r"our-app\[bot\]"},
 }
 
 # Lets three requests pass, and one every two seconds after that.

@@ -99,6 +99,25 @@ def test_a_ping_is_stored_and_starts_nothing(client: httpx.Client, inbox_url: st
     assert event(inbox_url, headers["X-GitHub-Delivery"]) is None
 
 
+def test_what_our_own_app_did_is_stored_and_starts_nothing(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    told = {}
+    for login in ("our-app[bot]", "octocat", ["our-app[bot]"]):
+        body = json.dumps({"order": {"id": 7}, "sender": {"login": login}}).encode()
+        digest = hmac.new(SECRET.encode(), body, hashlib.sha256).digest()
+        headers = {
+            "Content-Type": "application/json",
+            "X-Shop-Signature": base64.b64encode(digest).decode(),
+        }
+        answer = client.post("/webhook/shop", content=body, headers=headers)
+        assert answer.status_code == 202
+        identity = answer.json()["delivery_id"]
+        assert stored(inbox_url, identity)["body"] == body
+        told[str(login)] = event(inbox_url, identity) is not None
+    assert told == {"our-app[bot]": False, "octocat": True, "['our-app[bot]']": True}
+
+
 def test_what_comes_again_is_a_duplicate_and_another_body_under_its_id_a_conflict(
     client: httpx.Client, inbox_url: str
 ) -> None:

@@ -11,7 +11,7 @@ from flows._shared.events import SLUGS
 from flows.webhooks.__main__ import main, read_settings
 from flows.webhooks.secrets import parse
 from flows.webhooks.settings import ANYONE, Endpoint, ReceiverSettings, Source
-from flows.webhooks.sources import BUILT_IN, served
+from flows.webhooks.sources import BUILT_IN, GITHUB, served
 from tests.webhooks.harness import register, settings
 
 ENDPOINT = {"path": "/webhook/a", "kind": "any"}
@@ -27,11 +27,13 @@ def test_every_built_in_source_tells_a_slug_of_the_catalogue() -> None:
     assert slugs <= set(SLUGS)
 
 
-def test_a_source_of_the_settings_replaces_the_built_in_one_of_its_name() -> None:
-    own = source("github")
+def test_a_source_of_the_settings_changes_what_it_sets_of_the_built_in_one_of_its_name() -> None:
+    own = Source.model_validate({"name": "github", "networks": ["203.0.113.0/24"]})
     names = {each.name: each for each in served(ReceiverSettings(sources=(own,)))}
-    assert names["github"] is own
+    assert names["github"] == GITHUB.model_copy(update={"networks": own.networks})
     assert set(names) == {each.name for each in BUILT_IN}
+    moved = served(ReceiverSettings(sources=(source("github"),), enabled=("github",)))
+    assert [each.path for each in moved[0].endpoints] == ["/webhook/a"]
     only = served(ReceiverSettings(enabled=("scout",)))
     assert [each.name for each in only] == ["scout"]
 
@@ -42,6 +44,7 @@ def test_a_source_of_the_settings_replaces_the_built_in_one_of_its_name() -> Non
         (ReceiverSettings(enabled=("nothing",)), "no source nothing"),
         (ReceiverSettings(sources=(source("a"), source("a"))), "stands there twice"),
         (ReceiverSettings(sources=(source("a"), source("b"))), "path /webhook/a"),
+        (ReceiverSettings(sources=(source("a", endpoints=[]),)), "a is no built-in source"),
     ],
 )
 def test_sources_that_contradict_each_other_are_refused(

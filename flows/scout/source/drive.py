@@ -1,11 +1,11 @@
 """Google Drive (API v3) as a folder of files, of which only new and changed ones are read.
 
-The first run lists the folder; later runs ask for the changes since a page token, which is kept
-with the raw tables and moved on only once everything up to it was loaded.
+The first run lists the folder and those below it; later runs ask for the changes since a page
+token, which is kept with the raw tables and moved on only once everything up to it was loaded.
 """
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -22,7 +22,10 @@ SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 TOKEN_LIFETIME_SECONDS = 3600
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SHEET = "application/vnd.google-apps.spreadsheet"
+FOLDER = "application/vnd.google-apps.folder"
 FILE_FIELDS = "id,name,mimeType,parents,trashed,modifiedTime"
+# What one query may name: Drive refuses queries that grow too long.
+FOLDERS_PER_QUERY = 40
 # Without these Drive keeps silent about what lies on a shared drive.
 SHARED_DRIVES = {"supportsAllDrives": "true", "includeItemsFromAllDrives": "true"}
 RATE_LIMITED = ("rateLimitExceeded", "userRateLimitExceeded")
@@ -31,7 +34,7 @@ REMEDY = "Share the folder with the service account and check the settings of Dr
 
 @dataclass(frozen=True)
 class DriveFile:
-    """One file of the folder; a spreadsheet of Google's own is read as CSV."""
+    """One file, its name below the folder; a spreadsheet of Google's own is read as CSV."""
 
     id: str
     name: str
@@ -48,7 +51,7 @@ class Changed:
 
 
 class Drive:
-    """Reads one folder.
+    """Reads one folder and those below it.
 
     Raises, from every method:
         DriveUnavailableError: no answer, or Drive asks to come back later.
@@ -66,7 +69,8 @@ class Drive:
             # Asked before listing: what changes meanwhile is read twice rather than never.
             query = {"supportsAllDrives": "true"}
             start = self._get("/changes/startPageToken", query)["startPageToken"]
-            return self._sorted_out(self._list(folder_id), str(start))
+            paths = self._tree(folder_id)
+            return _sorted_out(self._files_in(paths), paths, str(start))
         found, token = [], page_token
         while True:
             page = self._get(
@@ -81,12 +85,17 @@ class Drive:
             )
             for change in page.get("changes", []):
                 file = change.get("file") or {}
-                is_gone = change.get("removed") or file.get("trashed")
-                if not is_gone and folder_id in file.get("parents", []):
+                if file and not (change.get("removed") or file.get("trashed")):
                     found.append(file)
             if "nextPageToken" not in page:
-                return self._sorted_out(found, str(page["newStartPageToken"]))
+                break
             token = str(page["nextPageToken"])
+        paths = self._tree(folder_id) if found else {}
+        # What came in with a folder has not changed itself.
+        came = tuple(paths[each["id"]] for each in found if each["id"] in paths)
+        brought = [each for each, path in paths.items() if came and path.startswith(came)]
+        found += self._files_in(brought)
+        return _sorted_out(found, paths, str(page["newStartPageToken"]))
 
     def download(self, file: DriveFile, to: Path) -> None:
         """Write the file's bytes, a piece at a time."""
@@ -104,36 +113,67 @@ class Drive:
                 for piece in response.iter_bytes(1 << 20):
                     target.write(piece)
 
-    def _list(self, folder_id: str) -> list[Mapping[str, Any]]:
-        found: list[Mapping[str, Any]] = []
-        query = SHARED_DRIVES | {
-            "q": f"'{folder_id}' in parents and trashed = false",
-            "fields": f"nextPageToken,files({FILE_FIELDS})",
-            "pageSize": "1000",
-            "orderBy": "modifiedTime",
-        }
-        while True:
-            page = self._get("/files", query)
-            found += page.get("files", [])
-            if "nextPageToken" not in page:
-                return found
-            query["pageToken"] = page["nextPageToken"]
+    def _tree(self, folder_id: str) -> dict[str, str]:
+        """The folder and those below it: of each id, what stands before its files' names."""
+        paths = {folder_id: ""}
+        level = [folder_id]
+        while level:
+            below = self._list(level, f"mimeType = '{FOLDER}'")
+            new = {each["id"]: _name(each, paths) + "/" for each in below}
+            level = [each for each in new if each not in paths]
+            paths = new | paths
+        return paths
 
-    def _sorted_out(self, found: list[Mapping[str, Any]], page_token: str) -> Changed:
-        # A file that changed several times is one file.
-        newest = {file["id"]: file for file in found}.values()
-        files = [
-            DriveFile(file["id"], file["name"], file.get("mimeType") == SHEET) for file in newest
-        ]
-        wanted = tuple(file for file in files if file.is_sheet or is_readable(file.name))
-        left_alone = tuple(file.name for file in files if file not in wanted)
-        return Changed(wanted, left_alone, page_token)
+    def _files_in(self, folder_ids: Iterable[str]) -> list[Mapping[str, Any]]:
+        return self._list(list(folder_ids), f"mimeType != '{FOLDER}'")
+
+    def _list(self, folder_ids: list[str], condition: str) -> list[Mapping[str, Any]]:
+        found: list[Mapping[str, Any]] = []
+        for start in range(0, len(folder_ids), FOLDERS_PER_QUERY):
+            some = folder_ids[start : start + FOLDERS_PER_QUERY]
+            parents = " or ".join(f"'{each}' in parents" for each in some)
+            query = SHARED_DRIVES | {
+                "q": f"({parents}) and {condition} and trashed = false",
+                "fields": f"nextPageToken,files({FILE_FIELDS})",
+                "pageSize": "1000",
+                "orderBy": "modifiedTime",
+            }
+            while True:
+                page = self._get("/files", query)
+                found += page.get("files", [])
+                if "nextPageToken" not in page:
+                    break
+                query["pageToken"] = page["nextPageToken"]
+        return found
 
     def _get(self, path: str, query: Mapping[str, str]) -> Any:
         with _answering("Asking Drive for files"):
             response = self._client.get(self._url + path, params=query, headers=self._headers)
             _check(response, "Asking Drive for files")
             return response.json()
+
+
+def _name(file: Mapping[str, Any], paths: Mapping[str, str]) -> str:
+    parent = next(each for each in file["parents"] if each in paths)
+    return f"{paths[parent]}{file['name']}"
+
+
+def _sorted_out(
+    found: Iterable[Mapping[str, Any]], paths: Mapping[str, str], page_token: str
+) -> Changed:
+    # A file that changed several times is one file.
+    newest = {
+        each["id"]: each
+        for each in found
+        if each.get("mimeType") != FOLDER and not paths.keys().isdisjoint(each.get("parents", ()))
+    }
+    files = [
+        DriveFile(each["id"], _name(each, paths), each.get("mimeType") == SHEET)
+        for each in newest.values()
+    ]
+    wanted = tuple(file for file in files if file.is_sheet or is_readable(file.name))
+    left_alone = tuple(file.name for file in files if file not in wanted)
+    return Changed(wanted, left_alone, page_token)
 
 
 def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str:
