@@ -123,7 +123,7 @@ class ScoutSettings(BaseModel):
         default=None,
         pattern=r"^[A-Za-z0-9_-]+$",
         description=(
-            "Id of a Google Drive folder; new and changed files in it and in folders below are read."
+            "Id of a Google Drive folder; new and changed files in it and below it are read."
         ),
     )
     drive_credentials_block: str = Field(

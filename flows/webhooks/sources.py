@@ -96,44 +96,23 @@ QUALITY_COMPASS = Source(
 AGENT_ANALYTICS = Source(
     name="agent_analytics",
     schemes=(TokenScheme(),),
-    endpoints=(
+    endpoints=tuple(
         Endpoint(
-            path="/v1/metrics",
-            kind="otlp-metrics",
+            path=path,
+            kind=kind,
             slug="agent_analytics",
-            content_types=(JSON, PROTOBUF),
+            content_types=content_types,
             accepts_gzip=True,
             max_bytes=16 * MIB,
             without_id="by content",
-            protocol="otlp-metrics",
-        ),
-        Endpoint(
-            path="/v1/logs",
-            kind="otlp-logs",
-            slug="agent_analytics",
-            content_types=(JSON, PROTOBUF),
-            accepts_gzip=True,
-            max_bytes=16 * MIB,
-            without_id="by content",
-            protocol="otlp-logs",
-        ),
-        Endpoint(
-            path="/v1/otel",
-            kind="otel",
-            slug="agent_analytics",
-            accepts_gzip=True,
-            max_bytes=16 * MIB,
-            without_id="by content",
-            protocol="otlp",
-        ),
-        Endpoint(
-            path="/v1/commits",
-            kind="commits",
-            slug="agent_analytics",
-            accepts_gzip=True,
-            max_bytes=16 * MIB,
-            without_id="by content",
-        ),
+            protocol=protocol,
+        )
+        for path, kind, content_types, protocol in (
+            ("/v1/metrics", "otlp-metrics", (JSON, PROTOBUF), "otlp-metrics"),
+            ("/v1/logs", "otlp-logs", (JSON, PROTOBUF), "otlp-logs"),
+            ("/v1/otel", "otel", (JSON,), "otlp"),
+            ("/v1/commits", "commits", (JSON,), "webhook"),
+        )
     ),
 )
 

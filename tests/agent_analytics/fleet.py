@@ -10,10 +10,11 @@ from typing import Any
 import duckdb
 from dbt.cli.main import dbtRunner
 
+from flows._shared.environment import set_environment
 from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.sample import DELTA, MODELS, Developer, Session
 from flows.agent_analytics.settings import PATH_VARIABLE
-from tests.dbt_projects.warehouse import PROJECTS, environment, install_packages
+from tests.dbt_projects.warehouse import PROJECTS, install_packages
 
 SONNET, OPUS, HAIKU = MODELS
 PROJECT = "agent_analytics"
@@ -110,7 +111,7 @@ class Marts:
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
             *("--vars", json.dumps(variables or {}), "--quiet"),
         ]
-        with environment({PATH_VARIABLE: str(self.store.path)}):
+        with set_environment({PATH_VARIABLE: str(self.store.path)}):
             outcome = dbtRunner().invoke(arguments)
         if outcome.exception:
             raise outcome.exception

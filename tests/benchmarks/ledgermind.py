@@ -24,11 +24,12 @@ from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, client_environment
+from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import BigQuerySettings
-from tests.dbt_projects.warehouse import environment, install_packages, postgres_environment
+from tests.dbt_projects.warehouse import install_packages, postgres_environment
 from tests.ledgermind.warehouses import PROJECT, Warehouses
 
 FOUR = (
@@ -59,7 +60,7 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
     arguments = ["run", "--target", "pg_local", *options]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
-    with environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}):
+    with set_environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}):
         outcome = dbtRunner().invoke(arguments)
     assert outcome.success, outcome.exception
     return outcome.result.elapsed_time, {
@@ -180,7 +181,7 @@ def export(url: str, endpoint: str, root: Path) -> None:
     prefect = PrefectServer(paths, first_port=47300)
     variables = {**client_environment(paths, prefect.start()), "BIGQUERY_EMULATOR_HOST": endpoint}
     try:
-        with environment({**variables, "LEDGERMIND_DATABASE_URL": url}):
+        with set_environment({**variables, "LEDGERMIND_DATABASE_URL": url}):
             command = [sys.executable, "-m", "blocks", "register", "ledgermind"]
             subprocess.run(command, check=True, stdout=subprocess.PIPE)
             for name in ("first export", "second export"):

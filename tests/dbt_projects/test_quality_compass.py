@@ -11,6 +11,7 @@ import pytest
 from dbt.cli.main import dbtRunner
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows._shared.environment import set_environment
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
@@ -18,7 +19,6 @@ from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, Sem
 from tests.dbt_projects.warehouse import (
     PROJECTS,
     Warehouse,
-    environment,
     install_packages,
     postgres_environment,
 )
@@ -146,7 +146,7 @@ def vacuumed(warehouse: Warehouse, table: str) -> bool:
         *("--target-path", str(warehouse.state / "target"), "--log-path", str(warehouse.state)),
         *("--vars", warehouse.variables, "--quiet"),
     ]
-    with environment(postgres_environment(warehouse.url)):
+    with set_environment(postgres_environment(warehouse.url)):
         return bool(dbtRunner().invoke(arguments).success)
 
 

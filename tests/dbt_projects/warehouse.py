@@ -1,8 +1,5 @@
 """One dbt project on one PostgreSQL database, built in this process."""
 
-import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,6 +7,8 @@ from urllib.parse import unquote, urlsplit
 
 import psycopg
 from dbt.cli.main import dbtRunner
+
+from flows._shared.environment import set_environment
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = ROOT / "dbt_projects"
@@ -26,20 +25,6 @@ def postgres_environment(url: str) -> dict[str, str]:
         "DBT_POSTGRES_DATABASE": parts.path.lstrip("/"),
         "DBT_POSTGRES_SSLMODE": "prefer",
     }
-
-
-@contextmanager
-def environment(variables: dict[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                del os.environ[name]
-            else:
-                os.environ[name] = value
 
 
 @dataclass(frozen=True)
@@ -63,7 +48,7 @@ class Warehouse:
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
             *("--vars", self.variables, "--quiet"),
         ]
-        with environment(postgres_environment(self.url)):
+        with set_environment(postgres_environment(self.url)):
             outcome = dbtRunner().invoke(arguments)
         if outcome.exception:
             raise outcome.exception

@@ -1,11 +1,11 @@
 """The files of the project applied to a server, and what comes of it."""
 
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
 from deployments.apply.__main__ import main
+from flows._shared.environment import set_environment
 from tests.deployments.pool import Pool
 
 
@@ -28,16 +28,8 @@ class Server:
             "PREFECT_WORK_POOL": self.pool.name,
             "PREFECT_SCHEDULES_ACTIVE": "false",
         }
-        before = {name: os.environ.get(name) for name in set_here}
-        os.environ.update(set_here)
-        try:
+        with set_environment(set_here):
             yield
-        finally:
-            for name, value in before.items():
-                if value is None:
-                    del os.environ[name]
-                else:
-                    os.environ[name] = value
 
     def runs(self, deployment: str, automation: str) -> list[dict[str, Any]]:
         """The flow runs of a deployment in this pool that an automation asked for."""

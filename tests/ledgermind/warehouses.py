@@ -18,10 +18,11 @@ from flows._shared.bigquery_export import (
     export_table,
     open_snapshot,
 )
+from flows._shared.environment import set_environment
 from flows.ledgermind.flow import bigquery_access, bigquery_environment
 from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.settings import BigQuerySettings
-from tests.dbt_projects.warehouse import PROJECTS, environment, postgres_environment
+from tests.dbt_projects.warehouse import PROJECTS, postgres_environment
 
 PROJECT = PROJECTS / "ledgermind"
 NOT_FACTS = ("built_at", "changed_at")
@@ -48,7 +49,7 @@ class Warehouses:
             return connection.execute(statement.encode()).fetchall()
 
     def client(self) -> bigquery.Client:
-        with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
+        with set_environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
             return bigquery_access(self.settings).client()
 
     def export(self, rows_per_load: int = 50_000) -> dict[str, ExportCounts]:
@@ -64,13 +65,13 @@ class Warehouses:
         """`dbt build`; the status of each node by its name. Fails the test if a node failed."""
         variables = postgres_environment(self.url)
         if target == "bigquery":
-            with environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
+            with set_environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
                 variables = bigquery_environment(self.settings)
         state = self.state / target
         arguments = ["build", "--target", target, *options]
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
-        with environment({**variables, "DO_NOT_TRACK": "1"}):
+        with set_environment({**variables, "DO_NOT_TRACK": "1"}):
             outcome = dbtRunner().invoke(arguments)
         if outcome.exception:
             raise outcome.exception

@@ -30,6 +30,7 @@ from urllib.parse import quote
 import httpx
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
+from flows._shared.environment import set_environment
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
@@ -200,7 +201,7 @@ def build_dbt(
     verb = _verb(command)
     with _one_at_a_time:
         job = _job(project, environment, options, command, projects_dir)
-        with _environment(environment), _exclusive(job.target_path / ".lock"):
+        with set_environment(environment), _exclusive(job.target_path / ".lock"):
             _install_packages(job)
             _take_over_parsed(job, options.target)
             outcome, unmatched = _run(job, verb, options, progress, began)
@@ -331,20 +332,6 @@ def _redaction(environment: Mapping[str, str]) -> Callable[[str], str]:
         return lambda text: text
     pattern = re.compile("|".join(re.escape(v) for v in sorted(values, key=len, reverse=True)))
     return lambda text: pattern.sub("*****", text)
-
-
-@contextmanager
-def _environment(variables: Mapping[str, str]) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in variables}
-    os.environ.update(variables)
-    try:
-        yield
-    finally:
-        for name, value in before.items():
-            if value is None:
-                os.environ.pop(name, None)
-            else:
-                os.environ[name] = value
 
 
 @contextmanager
