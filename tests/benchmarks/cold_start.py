@@ -23,9 +23,9 @@ from typing import Any
 
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.server import PrefectServer
+from tests import bytecode
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Prefect
-from tests.deployments.kubernetes.node import compiled
 
 BARE = "from prefect import flow, task; from dbt.cli.main import dbtRunner"
 PREFECT_ONLY = "from prefect import flow, task"
@@ -110,7 +110,7 @@ def pod_environment(paths: LocalPaths, url: str) -> dict[str, str]:
         for there, here in places.items():
             value = value.replace(there, here) if value.startswith("/") else value
         given[name] = value
-    return given | compiled(described.bytecode) | {"PREFECT_API_URL": url}
+    return given | bytecode.ENVIRONMENT | {"PREFECT_API_URL": url}
 
 
 def compare(prefect: Prefect, environment: Mapping[str, str], runs: int) -> None:

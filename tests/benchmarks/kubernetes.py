@@ -51,7 +51,8 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="analytics-flows-") as place:
         folder = Path(place)
         paths = LocalPaths(folder / "local")
-        parse([str(PROJECT_ROOT / "dbt_projects"), str(folder / "parsed")])
+        projects = image.projects_in(folder / "dbt_projects", domains)
+        parse([str(projects), str(folder / "parsed")])
         server = PrefectServer(paths, first_port=47200)
         databases = EmbeddedPostgres(paths.postgres, first_port=57320, is_durable=False)
         url = server.start()
@@ -62,7 +63,9 @@ def main() -> None:
         try:
             register(databases, domains)
             with (
-                double(folder / "cluster", image.here(folder / "parsed"), rules) as cluster,
+                double(
+                    folder / "cluster", image.here(projects, folder / "parsed"), rules
+                ) as cluster,
                 worker(cluster, url, _pool(url, cluster), folder / "worker.log", {}),
             ):
                 measure(Prefect(url), cluster, domains)

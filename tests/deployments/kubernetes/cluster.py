@@ -20,9 +20,9 @@ from kubernetes_asyncio.client import CoreV1Api, V1Eviction, V1ObjectMeta
 
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
+from tests import bytecode
 from tests.deployments.kubernetes.api_server import ApiServer, Rules
-from tests.deployments.kubernetes.image import BYTECODE
-from tests.deployments.kubernetes.node import Image, Node, Usage, compiled
+from tests.deployments.kubernetes.node import Image, Node, Usage
 from tests.deployments.kubernetes.store import Object, Store
 
 NAMESPACE = "analytics-flows"
@@ -196,7 +196,7 @@ def worker(
     """
     given = {
         **os.environ,
-        **compiled(BYTECODE),
+        **bytecode.ENVIRONMENT,
         **environment,
         "KUBECONFIG": str(cluster.worker_kubeconfig),
         "PREFECT_API_URL": api_url,

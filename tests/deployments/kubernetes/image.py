@@ -11,7 +11,6 @@ from deployments.image.parse import install
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes.node import Image
 
-BYTECODE = PROJECT_ROOT / ".local" / "cache" / "bytecode"
 DOCKERFILE = PROJECT_ROOT / "deployments" / "Dockerfile"
 
 
@@ -48,7 +47,7 @@ def here(projects: Path | None = None, parsed: Path | None = None) -> Image:
     if parsed:
         paths["/app/parsed"] = str(parsed)
     assert re.fullmatch(r"/opt/venv/bin:.*", values["PATH"])
-    return Image(values, PROJECT_ROOT, paths, BYTECODE)
+    return Image(values, PROJECT_ROOT, paths)
 
 
 def projects_in(folder: Path, slugs: Collection[str]) -> Path:

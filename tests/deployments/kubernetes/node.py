@@ -1,10 +1,11 @@
 """A job controller and a node that runs containers as processes of this machine.
 
 What a container gets here as there: its command, its environment (the image's, secrets, the
-manifest's), a directory per volume, SIGTERM and then SIGKILL when it is to end, and SIGKILL of the
-whole process tree at its memory limit. Where this machine allows it (`can_isolate`), nothing else
-can be written to. What it does not get: a CPU limit and a file system of its own; paths of the
-image and of volumes in the environment are replaced by the paths they have here.
+manifest's), compiled byte code, a directory per volume, SIGTERM and then SIGKILL when it is to end,
+and SIGKILL of the whole process tree at its memory limit. Where this machine allows it
+(`can_isolate`), nothing else can be written to. What it does not get: a CPU limit and a file system
+of its own; paths of the image and of volumes in the environment are replaced by the paths they have
+here.
 """
 
 import asyncio
@@ -21,6 +22,7 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
+from tests import bytecode
 from tests.deployments.kubernetes.store import Object, Store, now
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -36,13 +38,11 @@ class Image:
         environment: as its Dockerfile sets it.
         working_dir: a path of this machine.
         paths: where folders of the image are on this machine.
-        bytecode: where byte code is kept, which the image's build has compiled.
     """
 
     environment: dict[str, str]
     working_dir: Path
     paths: Mapping[str, str]
-    bytecode: Path
 
 
 @dataclass
@@ -73,6 +73,7 @@ class Node:
         self._store = store
         self._images = images
         self._folder = folder
+        bytecode.FOLDER.mkdir(parents=True, exist_ok=True)
         self._pods: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.usage: dict[str, Usage] = {}
@@ -214,7 +215,7 @@ class Node:
         given = [str(program), *command[1:]]
         if container["securityContext"].get("readOnlyRootFilesystem") and can_isolate():
             folders = ":".join(
-                [str(image.bytecode), *(folder for _, folder in self._volumes(pod, container))]
+                [str(bytecode.FOLDER), *(folder for _, folder in self._volumes(pod, container))]
             )
             given = ["unshare", "--mount", "sh", str(READ_ONLY), folders, *given]
         with self.log_of(pod["metadata"]["name"]).open("wb") as log:
@@ -283,7 +284,7 @@ class Node:
         self._store.update("pods", pod)
 
     def _environment(self, pod: Object, container: Object, image: Image) -> dict[str, str]:
-        given = image.environment | compiled(image.bytecode)
+        given = image.environment | bytecode.ENVIRONMENT
         for source in container.get("envFrom", ()):
             reference = source["secretRef"]
             given |= self._secret(pod, reference["name"], reference.get("optional", False))
@@ -318,12 +319,6 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
             yield mount["mountPath"], str(folder)
         (self._folder / pod["metadata"]["name"]).mkdir(exist_ok=True)
-
-
-def compiled(folder: Path) -> dict[str, str]:
-    """An environment whose Python compiles what is not in that folder yet, once for all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return {"PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @cache
