@@ -19,7 +19,6 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
-from tests import bytecode
 
 # Sessions that run side by side begin their search at different ports.
 FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
@@ -34,7 +33,6 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 os.environ.update(client_environment(PATHS, api_url(SERVER_PORT)))
 os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
-os.environ.update(bytecode.ENVIRONMENT)
 
 
 @atexit.register

@@ -20,7 +20,6 @@ from kubernetes_asyncio.client import CoreV1Api, V1Eviction, V1ObjectMeta
 
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
-from tests import bytecode
 from tests.deployments.kubernetes.api_server import ApiServer, Rules
 from tests.deployments.kubernetes.node import Image, Node, Usage
 from tests.deployments.kubernetes.store import Object, Store
@@ -196,7 +195,6 @@ def worker(
     """
     given = {
         **os.environ,
-        **bytecode.ENVIRONMENT,
         **environment,
         "KUBECONFIG": str(cluster.worker_kubeconfig),
         "PREFECT_API_URL": api_url,

@@ -1,11 +1,10 @@
 """A job controller and a node that runs containers as processes of this machine.
 
 What a container gets here as there: its command, its environment (the image's, secrets, the
-manifest's), compiled byte code, a directory per volume, SIGTERM and then SIGKILL when it is to end,
-and SIGKILL of the whole process tree at its memory limit. Where this machine allows it
-(`can_isolate`), nothing else can be written to. What it does not get: a CPU limit and a file system
-of its own; paths of the image and of volumes in the environment are replaced by the paths they have
-here.
+manifest's), a directory per volume, SIGTERM and then SIGKILL when it is to end, and SIGKILL of the
+whole process tree at its memory limit. Where this machine allows it (`can_isolate`), nothing else
+can be written to. What it does not get: a CPU limit and a file system of its own; paths of the
+image and of volumes in the environment are replaced by the paths they have here.
 """
 
 import asyncio
@@ -22,7 +21,6 @@ from tempfile import TemporaryDirectory
 
 import psutil
 
-from tests import bytecode
 from tests.deployments.kubernetes.store import Object, Store, now
 
 SECONDS_BETWEEN_LOOKS = 0.05
@@ -73,7 +71,6 @@ class Node:
         self._store = store
         self._images = images
         self._folder = folder
-        bytecode.FOLDER.mkdir(parents=True, exist_ok=True)
         self._pods: dict[str, _Running] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self.usage: dict[str, Usage] = {}
@@ -214,9 +211,7 @@ class Node:
         )
         given = [str(program), *command[1:]]
         if container["securityContext"].get("readOnlyRootFilesystem") and can_isolate():
-            folders = ":".join(
-                [str(bytecode.FOLDER), *(folder for _, folder in self._volumes(pod, container))]
-            )
+            folders = ":".join(folder for _, folder in self._volumes(pod, container))
             given = ["unshare", "--mount", "sh", str(READ_ONLY), folders, *given]
         with self.log_of(pod["metadata"]["name"]).open("wb") as log:
             process = subprocess.Popen(
@@ -284,7 +279,7 @@ class Node:
         self._store.update("pods", pod)
 
     def _environment(self, pod: Object, container: Object, image: Image) -> dict[str, str]:
-        given = image.environment | bytecode.ENVIRONMENT
+        given = dict(image.environment)
         for source in container.get("envFrom", ()):
             reference = source["secretRef"]
             given |= self._secret(pod, reference["name"], reference.get("optional", False))
