@@ -1,8 +1,8 @@
 """What the pod of a flow run starts: ``python -m deployments.kubernetes.execute``.
 
-Prefect's engine in a process of its own, begun before anything else is imported, and beside it a
-watch for a cancellation of the run. ``prefect flow-run execute`` does as much with three processes
-that each import Prefect, which is most of a short run: docs/decisions/0010.
+Prefect's engine in a process of its own (``engine.py``), begun before anything else is imported,
+and beside it a watch for a cancellation of the run. ``prefect flow-run execute`` does as much with
+three processes that each import Prefect, which is most of a short run: docs/decisions/0010.
 
 SIGTERM is passed on: the engine rolls back, reports the run as Crashed, and the automation
 ``rerun-crashed`` starts it again elsewhere. A process that is killed reports nothing; the worker's
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from deployments.local.api import PrefectApi
 
 RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
-ENGINE = [sys.executable, "-m", "prefect.engine"]
+ENGINE = [sys.executable, "-m", "deployments.kubernetes.engine"]
 SECONDS_BETWEEN_LOOKS = 10.0
 
 

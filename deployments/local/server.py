@@ -10,8 +10,9 @@ from deployments.local.processes import BackgroundProcess, ProcessRecord, free_p
 from flows._shared.errors import TransientError
 
 FIRST_PORT = 4200
-# A first start migrates an empty database: 20 to 40 s on a machine of two cores.
-START_SECONDS = 120.0
+# A first start migrates an empty database: 20 to 40 s on a machine of two cores, 130 s where eight
+# busy programs share them.
+START_SECONDS = 240.0
 KEPT_PREFIXES = ("PREFECT_LOGGING_",)
 
 
@@ -33,7 +34,7 @@ class PrefectServer(BackgroundProcess):
 
         Raises:
             PermanentError: it ended while starting; the message carries the end of its log.
-            TransientError: it does not answer within two minutes.
+            TransientError: it does not answer within four minutes.
         """
         with self.locked():
             record = self.running()

@@ -1,11 +1,12 @@
 """A run of each domain through a Kubernetes worker: time, peak memory, limit.
 
-    python -m tests.benchmarks.kubernetes [--domain scout ...]
+    python -m tests.benchmarks.kubernetes [--domain scout ...] [--times 10]
 
 The worker is the real one, the cluster the double of tests/deployments/kubernetes, the command,
 environment and limits those that the worker renders from prefect.yaml and the base job template.
-Samples are small; databases are embedded. Memory is the resident memory of all processes of the
-pod at its highest, shared pages counted in each process: somewhat more than a node would count.
+Samples are small, or so many times larger; databases are embedded. Memory is the resident memory
+of all processes of the pod at its highest, shared pages counted in each process: somewhat more than
+a node would count.
 """
 
 import argparse
@@ -29,29 +30,41 @@ from tests.deployments.kubernetes.cluster import Double, Prefect, double, worker
 
 MEBIBYTE = 2**20
 ENDED = ["Completed", "Crashed", "Failed"]
-RUNS: Mapping[str, tuple[str, dict[str, Any]]] = {
-    "github_scraper": ("github-scraper-6h", {"repositories": [str(PROJECT_ROOT)]}),
-    "ledgermind": (
-        "ledgermind-nightly",
-        {"settings": {"sample_events": 2000}, "targets": ["pg_local"]},
-    ),
-    "scout": ("scout-on-demand", {"settings": {"sample_payloads": 2000}}),
-    "quality_compass": ("quality-compass-daily", {"settings": {"sample_facilities": 5}}),
-    "agent_analytics": (
-        "agent-analytics-hourly",
-        {"inputs": {"sample": {"days": 5, "developers": 5}}},
-    ),
-}
+Runs = Mapping[str, tuple[str, dict[str, Any]]]
+DOMAINS = ["github_scraper", "ledgermind", "scout", "quality_compass", "agent_analytics"]
+
+
+def runs(times: int) -> Runs:
+    """The deployment and parameters of each domain, its sample so many times the smallest."""
+    return {
+        "github_scraper": ("github-scraper-6h", {"repositories": [str(PROJECT_ROOT)]}),
+        "ledgermind": (
+            "ledgermind-nightly",
+            {"settings": {"sample_events": 2000 * times}, "targets": ["pg_local"]},
+        ),
+        "scout": ("scout-on-demand", {"settings": {"sample_payloads": 2000 * times}}),
+        "quality_compass": (
+            "quality-compass-daily",
+            {"settings": {"sample_facilities": 5 * times}},
+        ),
+        "agent_analytics": (
+            "agent-analytics-hourly",
+            {"inputs": {"sample": {"days": 5, "developers": 5 * times}}},
+        ),
+    }
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--domain", nargs="*", choices=RUNS, default=list(RUNS))
-    domains = parser.parse_args().domain
+    parser.add_argument("--domain", nargs="*", choices=DOMAINS, default=DOMAINS)
+    parser.add_argument("--times", type=int, default=1)
+    chosen = parser.parse_args()
+    domains = chosen.domain
     with tempfile.TemporaryDirectory(prefix="analytics-flows-") as place:
         folder = Path(place)
         paths = LocalPaths(folder / "local")
-        parse([str(PROJECT_ROOT / "dbt_projects"), str(folder / "parsed")])
+        projects = image.projects_in(folder / "dbt_projects", domains)
+        parse([str(projects), str(folder / "parsed")])
         server = PrefectServer(paths, first_port=47200)
         databases = EmbeddedPostgres(paths.postgres, first_port=57320, is_durable=False)
         url = server.start()
@@ -62,10 +75,12 @@ def main() -> None:
         try:
             register(databases, domains)
             with (
-                double(folder / "cluster", image.here(folder / "parsed"), rules) as cluster,
+                double(
+                    folder / "cluster", image.here(projects, folder / "parsed"), rules
+                ) as cluster,
                 worker(cluster, url, _pool(url, cluster), folder / "worker.log", {}),
             ):
-                measure(Prefect(url), cluster, domains)
+                measure(Prefect(url), cluster, {each: runs(chosen.times)[each] for each in domains})
         finally:
             databases.stop()
             server.stop()
@@ -82,15 +97,14 @@ def register(databases: EmbeddedPostgres, domains: list[str]) -> None:
     subprocess.run(command, env={**os.environ, **urls}, cwd=PROJECT_ROOT, check=True)
 
 
-def measure(prefect: Prefect, cluster: Double, domains: list[str]) -> None:
+def measure(prefect: Prefect, cluster: Double, chosen: Runs) -> None:
     declared = {
         each["name"]: each
         for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
     }
     line = f"{'domain':<18}{'ended':<12}{'seconds':>8}{'peak MiB':>10}{'limit MiB':>11}{'share':>7}"
     sys.stdout.write(f"load {os.getloadavg()[0]:.1f}\n{line}\n")
-    for slug in domains:
-        name, parameters = RUNS[slug]
+    for slug, (name, parameters) in chosen.items():
         module, _, function = declared[name]["entrypoint"].rpartition(".")
         variables = declared[name]["work_pool"]["job_variables"]
         flow = slug.replace("_", "-")

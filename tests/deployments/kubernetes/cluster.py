@@ -13,16 +13,15 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-import httpx
 import yaml
 from aiohttp import web
 from kubernetes_asyncio import config
 from kubernetes_asyncio.client import CoreV1Api, V1Eviction, V1ObjectMeta
 
+from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes.api_server import ApiServer, Rules
-from tests.deployments.kubernetes.image import BYTECODE
-from tests.deployments.kubernetes.node import Image, Node, Usage, compiled
+from tests.deployments.kubernetes.node import Image, Node, Usage
 from tests.deployments.kubernetes.store import Object, Store
 
 NAMESPACE = "analytics-flows"
@@ -196,7 +195,6 @@ def worker(
     """
     given = {
         **os.environ,
-        **compiled(BYTECODE),
         **environment,
         "KUBECONFIG": str(cluster.worker_kubeconfig),
         "PREFECT_API_URL": api_url,
@@ -220,32 +218,25 @@ def worker(
 
 
 class Prefect:
-    """The calls of Prefect's API that these tests make."""
+    """The calls of Prefect's API that these tests make; a busy server is asked again."""
 
     def __init__(self, url: str) -> None:
         self.url = url
+        self._api = PrefectApi(url, os.environ)
 
     def post(self, path: str, body: Mapping[str, Any]) -> Any:
-        for _ in range(5):
-            answer = httpx.post(f"{self.url}/{path}", json=body, timeout=30)
-            if answer.status_code != httpx.codes.SERVICE_UNAVAILABLE:
-                break
-            time.sleep(1)
-        answer.raise_for_status()
-        return answer.json() if answer.content else None
+        return self._api.call("POST", path, body)
 
     def get(self, path: str) -> Any:
-        answer = httpx.get(f"{self.url}/{path}", timeout=30)
-        answer.raise_for_status()
-        return answer.json()
+        return self._api.call("GET", path)
+
+    def delete(self, path: str) -> None:
+        self._api.call("DELETE", path)
 
     def cancel(self, run_id: str) -> None:
         """As the button of the UI does."""
         state = {"type": "CANCELLING", "name": "Cancelling"}
         self.post(f"flow_runs/{run_id}/set_state", {"state": state})
-
-    def delete(self, path: str) -> None:
-        httpx.delete(f"{self.url}/{path}", timeout=30).raise_for_status()
 
     def create_pool(self, name: str, image: str) -> None:
         template = json.loads(TEMPLATE.read_text())

@@ -2,13 +2,15 @@
 
 import re
 import shlex
+import shutil
 import sys
+from collections.abc import Collection
 from pathlib import Path
 
+from deployments.image.parse import install
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes.node import Image
 
-BYTECODE = PROJECT_ROOT / ".local" / "cache" / "bytecode"
 DOCKERFILE = PROJECT_ROOT / "deployments" / "Dockerfile"
 
 
@@ -29,16 +31,30 @@ def environment() -> dict[str, str]:
     return dict(pair.split("=", 1) for rest in given for pair in shlex.split(rest))
 
 
-def here(parsed: Path | None = None) -> Image:
+def here(projects: Path | None = None, parsed: Path | None = None) -> Image:
     """The image with the project and the virtual environment of this clone in their places.
 
     Args:
+        projects: where dbt projects are with their packages; None for those of this clone.
         parsed: where parsed dbt projects are, if anywhere.
     """
     venv = Path(sys.executable).parents[1]
     paths = {"/app": str(PROJECT_ROOT), "/opt/venv": str(venv)}
+    values = environment()
+    if projects:
+        values["ANALYTICS_FLOWS_DBT_PROJECTS_DIR"] = "/app/dbt_projects"
+        paths["/app/dbt_projects"] = str(projects)
     if parsed:
         paths["/app/parsed"] = str(parsed)
-    values = environment()
     assert re.fullmatch(r"/opt/venv/bin:.*", values["PATH"])
-    return Image(values, PROJECT_ROOT, paths, BYTECODE)
+    return Image(values, PROJECT_ROOT, paths)
+
+
+def projects_in(folder: Path, slugs: Collection[str]) -> Path:
+    """dbt projects with their packages installed, as the image's build leaves them."""
+    ignored = shutil.ignore_patterns("target", "dbt_packages", "logs")
+    for slug in ("_shared", *slugs):
+        shutil.copytree(PROJECT_ROOT / "dbt_projects" / slug, folder / slug, ignore=ignored)
+    for slug in slugs:
+        install(folder / slug)
+    return folder

@@ -36,13 +36,11 @@ class Image:
         environment: as its Dockerfile sets it.
         working_dir: a path of this machine.
         paths: where folders of the image are on this machine.
-        bytecode: where byte code is kept, which the image's build has compiled.
     """
 
     environment: dict[str, str]
     working_dir: Path
     paths: Mapping[str, str]
-    bytecode: Path
 
 
 @dataclass
@@ -213,9 +211,7 @@ class Node:
         )
         given = [str(program), *command[1:]]
         if container["securityContext"].get("readOnlyRootFilesystem") and can_isolate():
-            folders = ":".join(
-                [str(image.bytecode), *(folder for _, folder in self._volumes(pod, container))]
-            )
+            folders = ":".join(folder for _, folder in self._volumes(pod, container))
             given = ["unshare", "--mount", "sh", str(READ_ONLY), folders, *given]
         with self.log_of(pod["metadata"]["name"]).open("wb") as log:
             process = subprocess.Popen(
@@ -283,7 +279,7 @@ class Node:
         self._store.update("pods", pod)
 
     def _environment(self, pod: Object, container: Object, image: Image) -> dict[str, str]:
-        given = image.environment | compiled(image.bytecode)
+        given = dict(image.environment)
         for source in container.get("envFrom", ()):
             reference = source["secretRef"]
             given |= self._secret(pod, reference["name"], reference.get("optional", False))
@@ -318,12 +314,6 @@ class Node:
             folder.mkdir(parents=True, exist_ok=True)
             yield mount["mountPath"], str(folder)
         (self._folder / pod["metadata"]["name"]).mkdir(exist_ok=True)
-
-
-def compiled(folder: Path) -> dict[str, str]:
-    """An environment whose Python compiles what is not in that folder yet, once for all."""
-    folder.mkdir(parents=True, exist_ok=True)
-    return {"PYTHONPYCACHEPREFIX": str(folder), "PYTHONDONTWRITEBYTECODE": ""}
 
 
 @cache

@@ -18,7 +18,6 @@ from flows._shared.orchestration.dbt_nodes import NodeWatch
 from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.jobs import rendered_job
-from tests.deployments.kubernetes.node import compiled
 from tests.deployments.kubernetes.tools import tool
 
 SCRIPTS = PROJECT_ROOT / "deployments" / "image"
@@ -107,10 +106,10 @@ def test_only_files_with_the_right_hash_are_installed(tmp_path: Path) -> None:
     assert "hash" in done.stderr.lower()
 
 
-def _script(name: str, *arguments: object, **environment: str) -> subprocess.CompletedProcess[str]:
+def _script(name: str, *arguments: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         ["sh", str(SCRIPTS / name), *map(str, arguments)],
-        env={**os.environ, **environment},
+        env={**os.environ, "SOURCE_DATE_EPOCH": str(EPOCH)},
         capture_output=True,
         text=True,
         timeout=200,
@@ -134,8 +133,8 @@ def app(tmp_path_factory: pytest.TempPathFactory) -> Path:
     python = venv / "bin" / "python"
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
     python.chmod(0o755)
-    for script, given in (("parse.sh", compiled(image.BYTECODE)), ("compile.sh", {})):
-        done = _script(script, venv, root, SOURCE_DATE_EPOCH=str(EPOCH), **given)
+    for script in ("parse.sh", "compile.sh"):
+        done = _script(script, venv, root)
         assert done.returncode == 0, done.stderr + done.stdout
     return root
 
@@ -145,23 +144,41 @@ def test_every_target_of_every_project_is_parsed(app: Path) -> None:
     assert found == {parse.DEFAULT, "dev", "prod"}
 
 
-def test_a_pod_begins_with_what_the_image_build_parsed(app: Path, tmp_path: Path) -> None:
+@pytest.fixture(scope="module")
+def taken_over(app: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What a pod has before its first dbt command, made in a process of its own as there: dbt has
+    run nothing before."""
+    folder = tmp_path_factory.mktemp("taken")
+    parsed = app / "parsed" / PROJECT / parse.DEFAULT / PARTIAL_PARSE
+    script = "import sys; from pathlib import Path; "
+    script += "from flows._shared.orchestration.dbt_parsed import take_over; "
+    script += "take_over(*map(Path, sys.argv[1:]), None)"
+    places = [str(parsed), str(app / "dbt_projects" / PROJECT), str(folder)]
+    environment = os.environ | {"AGENT_ANALYTICS_DUCKDB_PATH": str(app.parent / "mine.duckdb")}
+    command = [sys.executable, "-c", script, *places]
+    subprocess.run(command, env=environment, cwd=PROJECT_ROOT, check=True)
+    return folder / PARTIAL_PARSE
+
+
+def test_a_pod_begins_with_what_the_image_build_parsed(
+    app: Path, taken_over: Path, tmp_path: Path
+) -> None:
     cold, cold_lines = _parse(app, tmp_path / "cold")
-    _take_over(app, tmp_path / "warm")
-    warm, warm_lines = _parse(app, tmp_path / "warm")
+    warm, warm_lines = _parse(app, tmp_path / "warm", taken_over)
     assert any("full parse" in line for line in cold_lines)
     assert not any("full parse" in line or "Unable" in line for line in warm_lines)
     assert warm == cold
     assert "placeholder_" not in warm
 
 
-def test_what_was_parsed_is_not_used_once_a_model_differs(app: Path, tmp_path: Path) -> None:
+def test_what_was_parsed_is_not_used_once_a_model_differs(
+    app: Path, taken_over: Path, tmp_path: Path
+) -> None:
     model = next((app / "dbt_projects" / PROJECT / "models" / "marts").glob("*.sql"))
     before = model.read_text()
     try:
         model.write_text(f"{before}\n-- changed\n")
-        _take_over(app, tmp_path / "warm")
-        warm, _ = _parse(app, tmp_path / "warm")
+        warm, _ = _parse(app, tmp_path / "warm", taken_over)
     finally:
         model.write_text(before)
         os.utime(model, (EPOCH, EPOCH))
@@ -169,28 +186,17 @@ def test_what_was_parsed_is_not_used_once_a_model_differs(app: Path, tmp_path: P
     assert "-- changed" in warm
 
 
-def _take_over(app: Path, target_path: Path) -> None:
-    """In a process of its own, as in a pod: dbt has run nothing before."""
-    parsed = app / "parsed" / PROJECT / parse.DEFAULT / PARTIAL_PARSE
-    script = "import sys; from pathlib import Path; "
-    script += "from flows._shared.orchestration.dbt_parsed import take_over; "
-    script += "take_over(*map(Path, sys.argv[1:]), None)"
-    places = [str(parsed), str(app / "dbt_projects" / PROJECT), str(target_path)]
-    given = {"AGENT_ANALYTICS_DUCKDB_PATH": str(target_path.parent / "mine.duckdb")}
-    command = [sys.executable, "-c", script, *places]
-    environment = os.environ | compiled(image.BYTECODE) | given
-    subprocess.run(command, env=environment, cwd=PROJECT_ROOT, check=True)
-
-
-def _parse(app: Path, target_path: Path) -> tuple[str, list[str]]:
+def _parse(app: Path, target_path: Path, former: Path | None = None) -> tuple[str, list[str]]:
     """The manifest of a parse without what differs each time, and what dbt said."""
     from flows._shared.orchestration.dbt_runner import invoke
 
     lines: list[str] = []
     watch = NodeWatch(lambda level, line: lines.append(line), str)
-    target_path.mkdir(exist_ok=True)
+    target_path.mkdir()
+    if former:
+        shutil.copy(former, target_path)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AGENT_ANALYTICS_DUCKDB_PATH", str(target_path.parent / "mine.duckdb"))
+        patch.setenv("AGENT_ANALYTICS_DUCKDB_PATH", str(app.parent / "mine.duckdb"))
         result = invoke(app / "dbt_projects" / PROJECT, target_path, ["parse"], watch)
     assert result.success, result.exception
     manifest = json.loads((target_path / "manifest.json").read_text())
@@ -221,7 +227,7 @@ def test_the_same_sources_give_the_same_byte_code(app: Path, tmp_path: Path) -> 
     first = _hashes(app / "flows")
     shutil.rmtree(app / "flows")
     shutil.copytree(again / "flows", app / "flows")
-    done = _script("compile.sh", venv, app, SOURCE_DATE_EPOCH=str(EPOCH))
+    done = _script("compile.sh", venv, app)
     assert done.returncode == 0, done.stderr
     assert _hashes(app / "flows") == first
 

