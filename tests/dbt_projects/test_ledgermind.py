@@ -181,4 +181,7 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Wareho
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")
     warehouses.build("pg_local")
     left = {name: rows for name, rows in warehouses.postgres_contents().items() if rows}
-    assert set(left) <= {"mart_model_comparison"}
+    # Models are registered and there is one row of figures, though nothing has been suggested.
+    assert set(left) == {"mart_model_comparison", "mart_suggestions_kpis_30d"}
+    assert {model[4:7] for model in left["mart_model_comparison"]} == {(0, 0, 0)}
+    assert left["mart_suggestions_kpis_30d"] == [(None, 0, 0, 0, 0, None)]
