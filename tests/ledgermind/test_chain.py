@@ -96,7 +96,6 @@ def landed_rows(pool: Pool, batch: str) -> dict[str, int]:
     return {}
 
 
-@pytest.mark.xfail(reason="the build on the emulator inside this flow run fails; cause open")
 def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
     pool: Pool, database: str, bigquery_emulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

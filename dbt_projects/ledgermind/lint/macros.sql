@@ -21,6 +21,7 @@
 {% macro is_one_of_days(column, days) %}{{ column }} is not null{% endmacro %}
 {% macro is_within_days(column, days) %}{{ column }} is not null{% endmacro %}
 {% macro overlaps_days(first, last, days) %}{{ first }} < {{ last }}{% endmacro %}
+{% macro is_touched(column) %}{{ column }} in (select event_id from touched){% endmacro %}
 {% macro delete_vanished_suggestions() %}{% endmacro %}
 {% macro row_hash(columns) %}length('row'){% endmacro %}
 {% macro plan_for_few_rows() %}{% endmacro %}

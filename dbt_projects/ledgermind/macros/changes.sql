@@ -54,8 +54,9 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro is_within_days(column, days) -%}
-    {#- Of an instant. Days in a row make one range, so that an index on the column is of use. -#}
+{% macro day_ranges(days) -%}
+    {#- Days in a row as one range of its first day and the day after its last, so that PostgreSQL
+        reads an index once for it, and estimates few rows. -#}
     {%- set ranges = [] -%}
     {%- for day in days -%}
         {%- set date = modules.datetime.datetime.strptime(day, '%Y-%m-%d') -%}
@@ -65,10 +66,20 @@
             {%- do ranges.append([date, date + modules.datetime.timedelta(days=1)]) -%}
         {%- endif -%}
     {%- endfor -%}
+    {{ return(ranges) }}
+{%- endmacro %}
+
+{% macro is_within_days(column, days) -%}
+    {#- Whether an instant is of one of the days. -#}
+    {{ overlaps_days(column, column, days) }}
+{%- endmacro %}
+
+{% macro overlaps_days(first, last, days) -%}
+    {#- Whether one of the days lies between two instants, both included. -#}
     (
-        {%- for range in ranges -%}
-            ({{ column }} >= {{ moment(range[0].strftime('%Y-%m-%d %H:%M:%S')) }}
-            and {{ column }} < {{ moment(range[1].strftime('%Y-%m-%d %H:%M:%S')) }})
+        {%- for range in day_ranges(days) -%}
+            ({{ last }} >= {{ moment(range[0].strftime('%Y-%m-%d %H:%M:%S')) }}
+            and {{ first }} < {{ moment(range[1].strftime('%Y-%m-%d %H:%M:%S')) }})
             {{- ' or ' if not loop.last }}
         {%- else -%}
             false
@@ -76,16 +87,17 @@
     )
 {%- endmacro %}
 
-{% macro overlaps_days(first, last, days) -%}
-    {#- Whether one of the days lies between two instants, both included. -#}
-    (
-        {%- for day in days -%}
-            ({{ last }} >= {{ moment(day ~ ' 00:00:00') }} and {{ first }} <= {{ moment(day ~ ' 23:59:59.999999') }})
-            {{- ' or ' if not loop.last }}
-        {%- else -%}
-            false
-        {%- endfor -%}
-    )
+{% macro is_touched(column) -%}
+    {{ return(adapter.dispatch('is_touched', 'ledgermind')(column)) }}
+{%- endmacro %}
+
+{% macro postgres__is_touched(column) -%}
+    {#- An array is looked up in the index; joined with, the whole table would be read. -#}
+    {{ column }} = any(array(select event_id from touched))
+{%- endmacro %}
+
+{% macro bigquery__is_touched(column) -%}
+    {{ column }} in (select event_id from touched)
 {%- endmacro %}
 
 {% macro plan_for_few_rows() -%}
@@ -148,5 +160,12 @@
         {{ name }}
     {%- else -%}
         {{ nothing }} as {{ name }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
+    {#- An incremental run keeps the table and its comments, which wait for a vacuum of the table. -#}
+    {%- if not is_incremental() -%}
+        {{ default__persist_docs(relation, model, for_relation, for_columns) }}
     {%- endif -%}
 {%- endmacro %}

@@ -62,17 +62,15 @@ touched as (
 
 events as (
 
-    select events.*
-    from {{ ref('stg_suggestion_events') }} as events
-    inner join touched on events.event_id = touched.event_id
+    select * from {{ ref('stg_suggestion_events') }}
+    where {{ is_touched('event_id') }}
 
 ),
 
 feedback as (
 
-    select feedback.*
-    from {{ ref('stg_suggestion_feedback') }} as feedback
-    inner join touched on feedback.event_id = touched.event_id
+    select * from {{ ref('stg_suggestion_feedback') }}
+    where {{ is_touched('event_id') }}
 
 ),
 
