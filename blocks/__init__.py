@@ -83,6 +83,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "a GitHub App, as JSON with app_id, installation_id and private_key",
             is_required=False,
         ),
+        BlockNeed(
+            "github-scraper-gcp",
+            Kind.GCP,
+            "GCP_SA_JSON",
+            "service account that exports to BigQuery and builds there; none before the move",
+            is_required=False,
+        ),
+        BlockNeed(
+            "github-scraper-bigquery",
+            Kind.BIGQUERY,
+            "GCP_SA_JSON",
+            "the same as a BigQueryWarehouse, for `warehouse_block`",
+            is_required=False,
+        ),
     ),
     "ledgermind": (
         BlockNeed(

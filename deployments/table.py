@@ -27,7 +27,7 @@ def page(text: str) -> str:
 
 def _row(deployment: Declared) -> str:
     config = deployment.config
-    schedules = [f"`{each['cron']}` {each['timezone']}" for each in config.get("schedules") or []]
+    schedules = [_schedule(each) for each in config.get("schedules") or []]
     events = [" ".join(_event(each)) for each in config.get("triggers") or []]
     cells = [
         f"`{deployment.full_name}`",
@@ -36,6 +36,11 @@ def _row(deployment: Declared) -> str:
         "; ".join(events) or "a person",
     ]
     return f"| {' | '.join(cells)} |"
+
+
+def _schedule(schedule: Mapping[str, Any]) -> str:
+    asleep = " (off)" if schedule.get("active") is False else ""
+    return f"`{schedule['cron']}` {schedule['timezone']}{asleep}"
 
 
 def _event(trigger: Mapping[str, Any]) -> Iterator[str]:

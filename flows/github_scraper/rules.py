@@ -1,19 +1,21 @@
 """Decisions: how a repository is named, what has to be read, who a commit belongs to."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from urllib.parse import urlsplit, urlunsplit
 
 from flows.github_scraper.records import (
     Coauthor,
     CommitDates,
+    DaySize,
     Head,
     Identity,
     RepositoryAddressError,
     RepositoryFacts,
     Signature,
+    SizeOutlook,
     Source,
     Walk,
 )
@@ -27,6 +29,8 @@ COAUTHOR_TRAILER = re.compile(
     r"^co-authored-by:\s*(?P<name>[^<\n]*?)\s*<(?P<email>[^>\n]*)>", re.I | re.M
 )
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
+# Beyond it a projection says nothing, and the calendar ends.
+FAR_AWAY = timedelta(days=36_525)
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
 
 
@@ -210,3 +214,22 @@ def _moment(epoch_seconds: int | None) -> datetime | None:
         return EPOCH + timedelta(seconds=epoch_seconds)
     except OverflowError:
         return None
+
+
+def outlook(sizes: Sequence[DaySize], limit_bytes: int, warn_at: float) -> SizeOutlook:
+    """What the last size, and the pace from the first to it, say of the limit.
+
+    ``sizes`` are in the order of days, at least one; the warning begins at ``warn_at`` exactly.
+    """
+    first, last = sizes[0], sizes[-1]
+    days = (last.day - first.day).days
+    pace = (last.bytes - first.bytes) / days if days else None
+    limit_on: date | None = None
+    if last.bytes >= limit_bytes:
+        limit_on = last.day
+    elif pace is not None and pace > 0:
+        left = (limit_bytes - last.bytes) / pace
+        limit_on = last.day + timedelta(days=left) if left < FAR_AWAY.days else None
+    return SizeOutlook(
+        last.bytes, limit_bytes, pace, limit_on, is_warning=last.bytes >= warn_at * limit_bytes
+    )

@@ -187,6 +187,12 @@ create table if not exists public.contributor_merges (
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
 
+-- One row per UTC day on which a run measured the tables.
+create table if not exists public.database_sizes (
+    measured_on date primary key,
+    bytes bigint not null
+);
+
 create or replace function public.recount_contributions(repository_ids bigint [])
 returns void
 language sql

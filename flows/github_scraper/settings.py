@@ -74,6 +74,59 @@ class GithubApiSettings(BaseModel):
     )
 
 
+class BigQuerySettings(BaseModel):
+    """The warehouse for when PostgreSQL has grown too large."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    project: str = Field(default="github-scraper-analytics", description="Project on Google Cloud.")
+    dataset: str = Field(default="github_scraper", description="Dataset of the marts.")
+    raw_dataset: str = Field(
+        default="github_scraper_raw", description="Dataset of the copies of the raw tables."
+    )
+    location: str = Field(default="US", description="Location of both datasets.")
+    gcp_block: str | None = Field(
+        default="github-scraper-gcp",
+        description=(
+            "Name of the GcpCredentials block. Empty for the identity of the machine (workload "
+            "identity). Not looked at when BIGQUERY_EMULATOR_HOST names an emulator."
+        ),
+    )
+    warehouse_block: str | None = Field(
+        default=None,
+        description="Name of a BigQueryWarehouse block; where given it is used, not gcp_block.",
+    )
+    maximum_gigabytes_billed: int = Field(
+        default=100, gt=0, description="A single query that would read more is refused."
+    )
+    rows_per_load: int = Field(
+        default=50_000, gt=0, le=1_000_000, description="Rows of one Parquet load job."
+    )
+    lookback_hours: int = Field(
+        default=24,
+        ge=0,
+        description="How far behind the newest exported change an export begins.",
+    )
+
+
+class SizeSettings(BaseModel):
+    """When PostgreSQL is too large for this domain."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    limit_gigabytes: float = Field(
+        default=50,
+        gt=0,
+        description="Raw tables and marts of this size (10^9 bytes) belong on BigQuery.",
+    )
+    warn_at: float = Field(
+        default=0.8, gt=0, le=1, description="A run warns from this part of the limit on."
+    )
+    growth_days: int = Field(
+        default=28, ge=1, description="Growth is measured over at most this many days."
+    )
+
+
 class GithubScraperSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -90,6 +143,12 @@ class GithubScraperSettings(BaseModel):
     )
     api: GithubApiSettings = Field(
         default=GithubApiSettings(), description="Reading through GitHub's API."
+    )
+    bigquery: BigQuerySettings = Field(
+        default=BigQuerySettings(), description="Where the export goes and the second build runs."
+    )
+    size: SizeSettings = Field(
+        default=SizeSettings(), description="When a run warns of the size of the database."
     )
     cache_dir: Path | None = Field(
         default=None,

@@ -10,7 +10,7 @@ ROOT = Path(__file__).parents[2]
 DOMAINS = sorted(
     path.name
     for path in (ROOT / "flows").iterdir()
-    if path.is_dir() and (path / "flow.py").exists() and not path.name.startswith("_")
+    if ((path / "flow.py").exists() or (path / "flow").is_dir()) and not path.name.startswith("_")
 )
 ROOMS = ("__init__", "settings", "records", "source", "rules", "raw", "sample", "flow")
 

@@ -1,9 +1,12 @@
 """One dbt project on one PostgreSQL database, built in this process."""
 
 from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
+from uuid import UUID
 
 import psycopg
 from dbt.cli.main import dbtRunner
@@ -12,6 +15,7 @@ from flows._shared.environment import set_environment
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = ROOT / "dbt_projects"
+Row = tuple[Any, ...]
 
 
 def postgres_environment(url: str) -> dict[str, str]:
@@ -83,3 +87,21 @@ def install_packages(project: str, state: Path) -> None:
     outcome = dbtRunner().invoke([*arguments, "--log-path", str(state / "logs"), "--quiet"])
     if outcome.exception:
         raise outcome.exception
+
+
+def in_order(rows: list[Row]) -> list[Row]:
+    return sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
+
+
+def _plain(value: object) -> object:
+    """One spelling for what two databases spell in their own way; floats to nine digits."""
+    match value:
+        case bool():
+            return value
+        case float() | Decimal():
+            return round(float(value), 9) + 0.0
+        case datetime():
+            return value.replace(tzinfo=None)
+        case UUID():
+            return str(value)
+    return value

@@ -8,6 +8,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import psycopg
@@ -20,7 +21,7 @@ from blocks.registration import register
 from flows._shared.orchestration.dbt import DbtOptions
 from flows.github_scraper.flow import RepositoriesFailedError, backfill, refresh
 from flows.github_scraper.records import ApiConfigurationError, TokenRejectedError
-from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 from tests.github_scraper.github_server import GithubServer, RealClock
 from tests.github_scraper.histories import History
 
@@ -38,12 +39,17 @@ def run_of(state: State[None]) -> FlowRun:
 
 
 def measures(flow_run_id: UUID) -> dict[str, object]:
+    return {row["measure"]: row["value"] for row in artifact(flow_run_id, "github-scraper-run")}
+
+
+def artifact(flow_run_id: UUID, key: str) -> list[dict[str, Any]]:
+    """The rows of a table artifact."""
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(
             artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
         )
-    (run,) = (artifact for artifact in artifacts if artifact.key == "github-scraper-run")
-    return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
+    (table,) = (each for each in artifacts if each.key == key)
+    return list(json.loads(str(table.data)))
 
 
 def names_of_task_runs(flow_run_id: UUID, expected: set[str]) -> set[str]:
@@ -105,8 +111,16 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
         counted = connection.execute("select count(*) from analytics.leaderboard").fetchone()
     assert counted is not None
     assert counted[0] > 0
-    again = refresh(None, settings, return_state=True)
+    full = settings.model_copy(update={"size": SizeSettings(limit_gigabytes=0.001)})
+    again = refresh(None, full, build_here=False, return_state=True)
     assert again.is_completed(), "a mistyped address given once is not looked after for ever"
+    figures = measures(run_of(again).id)
+    assert (figures["models_built"], figures["warnings"]) == (0, 1), "the database is past 1 MB"
+    sizes = {
+        row["table"]: row["bytes"] for row in artifact(run_of(again).id, "github-scraper-size")
+    }
+    assert sizes["commits"] > sizes["repository_heads"] > 0
+    assert sizes["leaderboard"] > 0
 
 
 def test_nothing_to_do_is_an_error_that_says_what_to_give(
@@ -122,7 +136,7 @@ MEASURED_RUN = """
 import re, sys
 from pathlib import Path
 from flows.github_scraper.flow import refresh
-from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 
 refresh([sys.argv[1]], GithubScraperSettings(cache_dir=Path(sys.argv[2])))
 # Not ru_maxrss: a child begins with that of the process which started it.

@@ -1,15 +1,23 @@
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.github_scraper.records import Coauthor, Head, RepositoryAddressError, Signature, Walk
+from flows.github_scraper.records import (
+    Coauthor,
+    DaySize,
+    Head,
+    RepositoryAddressError,
+    Signature,
+    Walk,
+)
 from flows.github_scraper.rules import (
     EPOCH,
     coauthors,
     commit_dates,
     identify,
+    outlook,
     plan_walk,
     repository_path_name,
     repository_url,
@@ -170,3 +178,39 @@ def test_unreadable_dates_borrow_from_the_other_signature() -> None:
 @given(st.integers() | st.none(), st.integers() | st.none())
 def test_any_date_is_representable(authored: int | None, committed: int | None) -> None:
     assert commit_dates(signature(authored), signature(committed)).commit_date.tzinfo is UTC
+
+
+FIRST_DAY = date(2024, 6, 1)
+
+
+def sized(*sizes: int) -> list[DaySize]:
+    """Sizes ten days apart."""
+    return [DaySize(FIRST_DAY + timedelta(days=10 * n), size) for n, size in enumerate(sizes)]
+
+
+@pytest.mark.parametrize(("size", "is_warning"), [(79, False), (80, True), (100, True)])
+def test_a_size_warns_from_its_part_of_the_limit_on(size: int, is_warning: bool) -> None:
+    assert outlook(sized(size), 100, 0.8).is_warning is is_warning
+
+
+@pytest.mark.parametrize(
+    ("sizes", "pace", "limit_on"),
+    [
+        (sized(40), None, None),
+        (sized(40, 50, 60), 1.0, date(2024, 7, 31)),
+        (sized(60, 50), -1.0, None),
+        (sized(60, 60), 0.0, None),
+        (sized(0, 1), 0.1, date(2027, 2, 26)),
+        (sized(90, 100), 1.0, date(2024, 6, 11)),
+    ],
+)
+def test_growth_tells_the_day_on_which_the_limit_is_reached(
+    sizes: list[DaySize], pace: float | None, limit_on: date | None
+) -> None:
+    found = outlook(sizes, 100, 0.8)
+    assert (found.bytes_per_day, found.limit_on) == (pace, limit_on)
+
+
+def test_growth_of_a_byte_a_day_has_no_day_of_its_limit() -> None:
+    found = outlook(sized(0, 10), 50_000_000_000, 0.8)
+    assert found.limit_on is None

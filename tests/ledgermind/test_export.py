@@ -1,6 +1,7 @@
 """The copy on BigQuery equals LedgerMind's operational tables, less what is private."""
 
-from tests.ledgermind.warehouses import Row, Warehouses
+from tests.dbt_projects.warehouse import Row
+from tests.ledgermind.warehouses import Warehouses
 
 
 def copied(warehouses: Warehouses, query: str) -> list[Row]:

@@ -2,11 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import datetime
-from decimal import Decimal
 from pathlib import Path
-from typing import Any
-from uuid import UUID
 
 import psycopg
 from dbt.cli.main import dbtRunner
@@ -22,13 +18,12 @@ from flows._shared.environment import set_environment
 from flows.ledgermind.flow import bigquery_access, bigquery_environment
 from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.settings import BigQuerySettings
-from tests.dbt_projects.warehouse import PROJECTS, postgres_environment
+from tests.dbt_projects.warehouse import PROJECTS, Row, in_order, postgres_environment
 
 PROJECT = PROJECTS / "ledgermind"
 NOT_FACTS = ("built_at", "changed_at")
 # What dbt writes down for itself.
 NOT_MARTS = ("dbt_test_results", "int_source_days", "mart_test_failures_daily")
-Row = tuple[Any, ...]
 
 
 @dataclass(frozen=True)
@@ -101,11 +96,11 @@ class Warehouses:
         return found
 
     def postgres_rows(self, table: str, columns: Collection[str]) -> list[Row]:
-        return _in_order(self.query(f"select {', '.join(columns)} from analytics.{table}"))
+        return in_order(self.query(f"select {', '.join(columns)} from analytics.{table}"))
 
     def bigquery_rows(self, table: str, columns: Collection[str]) -> list[Row]:
         query = f"select {', '.join(columns)} from {self.settings.dataset}.{table}"
-        return _in_order([tuple(row.values()) for row in self.client().query(query).result()])
+        return in_order([tuple(row.values()) for row in self.client().query(query).result()])
 
     def postgres_contents(self) -> dict[str, list[Row]]:
         """The facts of every table."""
@@ -113,21 +108,3 @@ class Warehouses:
 
     def bigquery_contents(self) -> dict[str, list[Row]]:
         return {name: self.bigquery_rows(name, columns) for name, columns in self.tables().items()}
-
-
-def _in_order(rows: list[Row]) -> list[Row]:
-    return sorted((tuple(_plain(value) for value in row) for row in rows), key=repr)
-
-
-def _plain(value: object) -> object:
-    """One spelling for what two databases spell in their own way; floats to nine digits."""
-    match value:
-        case bool():
-            return value
-        case float() | Decimal():
-            return round(float(value), 9) + 0.0
-        case datetime():
-            return value.replace(tzinfo=None)
-        case UUID():
-            return str(value)
-    return value

@@ -14,3 +14,43 @@ def date_spine(first_date: str, last_date: str) -> str:
 
 def generate_schema_name(custom_schema_name: str | None, node: object) -> str:
     return custom_schema_name or "analytics"
+
+
+def cross_join_days(first_date: str, last_date: str, alias: str) -> str:
+    return f"cross join lateral {date_spine(first_date, last_date)} as {alias} (date_day)"
+
+
+def text(expression: str) -> str:
+    return f"cast({expression} as text)"
+
+
+def week_floor(day: str) -> str:
+    return f"cast(date_trunc('week', cast({day} as timestamp)) as date)"
+
+
+def month_floor(day: str) -> str:
+    return f"cast(date_trunc('month', cast({day} as timestamp)) as date)"
+
+
+def days_between(earlier: str, later: str) -> str:
+    return f"({later} - {earlier})"
+
+
+def add_days(day: str, count: str) -> str:
+    return f"({day} + {count})"
+
+
+def split_part(value: str, delimiter: str, part: int) -> str:
+    return f"split_part({value}, '{delimiter}', {part})"
+
+
+def matches(value: str, pattern: str) -> str:
+    return f"({value} ~ '{pattern}')"
+
+
+def first_match(value: str, pattern: str) -> str:
+    return f"substring({value} from '{pattern}')"
+
+
+def md5_hex(value: str) -> str:
+    return f"md5({value})"

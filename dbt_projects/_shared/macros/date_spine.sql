@@ -36,3 +36,20 @@
         ) as date_day
     )
 {%- endmacro %}
+
+{% macro cross_join_days(first_date, last_date, alias) -%}
+    {{ return(adapter.dispatch('cross_join_days', 'shared')(first_date, last_date, alias)) }}
+{%- endmacro %}
+
+{% macro default__cross_join_days(first_date, last_date, alias) -%}
+    cross join lateral {{ shared.date_spine(first_date, last_date) }} as {{ alias }}
+{%- endmacro %}
+
+{% macro bigquery__cross_join_days(first_date, last_date, alias) -%}
+    cross join unnest(
+        array(
+            select as struct date_day
+            from unnest(generate_date_array({{ first_date }}, {{ last_date }})) as date_day
+        )
+    ) as {{ alias }}
+{%- endmacro %}

@@ -1,13 +1,12 @@
 {% macro calculate_gini_coefficient(value, ascending_rank) -%}
+    {#- One division of whole numbers: the same to the last digit in every database. -#}
     case
         when coalesce(sum({{ value }}), 0) = 0 then null
-        when count({{ value }}) = 1 then 0
         else
-            cast(
-                2.0 * sum({{ ascending_rank }} * {{ value }}) / (count({{ value }}) * sum({{ value }}))
-                - (count({{ value }}) + 1.0) / count({{ value }})
-                as double precision
-            )
+            {{ shared.safe_divide(
+                '(2 * sum(' ~ ascending_rank ~ ' * ' ~ value ~ ') - (count(' ~ value ~ ') + 1) * sum(' ~ value ~ '))',
+                '(count(' ~ value ~ ') * sum(' ~ value ~ '))'
+            ) }}
     end
 {%- endmacro %}
 

@@ -17,6 +17,7 @@ from flows.github_scraper.raw.repositories import (
     recorded,
     register_repository,
 )
+from flows.github_scraper.raw.sizes import measure_tables, remember_size, remembered_sizes
 from flows.github_scraper.raw.walks import (
     close_walk,
     drop_walk,
@@ -41,6 +42,7 @@ __all__ = [
     "load_walk",
     "loaded_among",
     "lock_head",
+    "measure_tables",
     "merge_accounts",
     "pending_emails",
     "read_head",
@@ -53,6 +55,8 @@ __all__ = [
     "record_unchanged",
     "recorded",
     "register_repository",
+    "remember_size",
+    "remembered_sizes",
     "save_accounts",
     "save_page",
     "start_walk",

@@ -1,3 +1,11 @@
+{{
+    config(
+        partition_by=by_commit_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['repository_id'],
+    )
+}}
+
 with commits as (
 
     select * from {{ ref('stg_commits') }}

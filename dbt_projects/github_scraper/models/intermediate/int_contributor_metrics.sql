@@ -22,19 +22,17 @@ authored_metrics as (
         contributor_id,
         count(distinct repository_id) as repositories_contributed_to,
         count(*) as commits_in_all_copies,
-        count(*) filter (where is_first_copy) as total_commits,
-        count(*) filter (where is_first_copy and is_merge) as merge_commits,
-        count(*) filter (
-            where is_first_copy and not is_date_plausible
-        ) as commits_with_implausible_date,
-        count(*) filter (
-            where is_first_copy and is_without_line_counts
-        ) as commits_without_line_counts,
-        sum(lines_added) filter (where is_first_copy) as lines_added,
-        sum(lines_deleted) filter (where is_first_copy) as lines_deleted,
-        count(distinct commit_day) filter (where is_date_plausible) as active_days,
-        min(commit_day) filter (where is_date_plausible) as first_commit_date,
-        max(commit_day) filter (where is_date_plausible) as last_commit_date
+        count(case when is_first_copy then 1 end) as total_commits,
+        count(case when is_first_copy and is_merge then 1 end) as merge_commits,
+        count(case when is_first_copy and not is_date_plausible then 1 end)
+            as commits_with_implausible_date,
+        count(case when is_first_copy and is_without_line_counts then 1 end)
+            as commits_without_line_counts,
+        sum(case when is_first_copy then lines_added end) as lines_added,
+        sum(case when is_first_copy then lines_deleted end) as lines_deleted,
+        count(distinct case when is_date_plausible then commit_day end) as active_days,
+        min(case when is_date_plausible then commit_day end) as first_commit_date,
+        max(case when is_date_plausible then commit_day end) as last_commit_date
     from commits
     group by contributor_id
 
@@ -44,7 +42,7 @@ coauthored_metrics as (
 
     select
         contributor_id,
-        count(*) filter (where is_first_copy) as coauthored_commits
+        count(case when is_first_copy then 1 end) as coauthored_commits
     from coauthored
     group by contributor_id
 

@@ -15,19 +15,19 @@ commit_metrics as (
     select
         repository_id,
         count(*) as total_commits,
-        count(*) filter (where is_merge) as merge_commits,
-        count(*) filter (where is_bot) as bot_commits,
+        count(case when is_merge then 1 end) as merge_commits,
+        count(case when is_bot then 1 end) as bot_commits,
         count(distinct contributor_id) as contributors,
-        count(distinct contributor_id) filter (where not is_bot) as human_contributors,
-        count(distinct commit_day) filter (where is_date_plausible) as active_days,
-        min(commit_day) filter (where is_date_plausible) as first_commit_date,
-        max(commit_day) filter (where is_date_plausible) as last_commit_date,
+        count(distinct case when not is_bot then contributor_id end) as human_contributors,
+        count(distinct case when is_date_plausible then commit_day end) as active_days,
+        min(case when is_date_plausible then commit_day end) as first_commit_date,
+        max(case when is_date_plausible then commit_day end) as last_commit_date,
         cast(sum(lines_added) as bigint) as lines_added,
         cast(sum(lines_deleted) as bigint) as lines_deleted,
-        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
-        count(*) filter (where not is_date_plausible) as commits_with_implausible_date,
-        count(*) filter (where {{ is_in_trailing_days(30) }}) as commits_30d,
-        count(*) filter (where {{ is_in_trailing_days(90) }}) as commits_90d
+        count(case when is_without_line_counts then 1 end) as commits_without_line_counts,
+        count(case when not is_date_plausible then 1 end) as commits_with_implausible_date,
+        count(case when {{ is_in_trailing_days(30) }} then 1 end) as commits_30d,
+        count(case when {{ is_in_trailing_days(90) }} then 1 end) as commits_90d
     from commits
     group by repository_id
 

@@ -1,3 +1,11 @@
+{{
+    config(
+        partition_by=by_commit_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['repository_id'],
+    )
+}}
+
 with commits as (
 
     select *
@@ -12,7 +20,7 @@ daily as (
         repository_id,
         commit_day,
         count(*) as commits,
-        count(*) filter (where is_merge) as merge_commits,
+        count(case when is_merge then 1 end) as merge_commits,
         count(distinct contributor_id) as contributors,
         cast(sum(lines_added) as bigint) as lines_added,
         cast(sum(lines_deleted) as bigint) as lines_deleted
@@ -38,7 +46,7 @@ spine as (
         bounds.repository_id,
         days.date_day as commit_day
     from bounds
-    cross join lateral {{ shared.date_spine('bounds.first_day', 'bounds.last_day') }} as days
+    {{ shared.cross_join_days('bounds.first_day', 'bounds.last_day', 'days') }}
 
 ),
 

@@ -31,7 +31,7 @@ final as (
         metrics.active_days,
         metrics.first_commit_date,
         metrics.last_commit_date,
-        greatest({{ as_of_date() }} - metrics.last_commit_date, 0) as days_since_last_commit,
+        {{ days_since('metrics.last_commit_date') }} as days_since_last_commit,
         metrics.lines_added,
         metrics.lines_deleted,
         metrics.commits_without_line_counts,

@@ -13,7 +13,9 @@ metrics as (
 final as (
 
     select
-        md5('contributor|' || contributors.contributor_id) as contributor_key,
+        {{ shared.md5_hex(
+            "'contributor|' || " ~ shared.text('contributors.contributor_id')
+        ) }} as contributor_key,
         contributors.contributor_id,
         contributors.username,
         contributors.display_name,

@@ -19,7 +19,9 @@ metrics as (
 final as (
 
     select
-        md5('repository|' || repositories.repository_id) as repository_key,
+        {{ shared.md5_hex(
+            "'repository|' || " ~ shared.text('repositories.repository_id')
+        ) }} as repository_key,
         repositories.repository_id,
         repositories.url,
         repositories.owner,

@@ -9,6 +9,9 @@
             {'columns': ['contributor_id', 'commit_day']},
             {'columns': ['source_updated_at']},
         ],
+        partition_by=by_commit_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['repository_id'],
         post_hook="delete from {{ this }} where commits_count = 0",
     )
 }}
@@ -29,21 +32,7 @@ touched_days as (
 
 commits as (
 
-    select touched_commits.*
-    from touched_days
-    cross join lateral (
-        select stg_commits.*
-        from {{ ref('stg_commits') }} as stg_commits
-        where
-            stg_commits.repository_id = touched_days.repository_id
-            and stg_commits.commit_date
-            >= cast(touched_days.commit_day as timestamp) at time zone 'UTC'
-            and stg_commits.commit_date
-            < cast(touched_days.commit_day + 1 as timestamp) at time zone 'UTC'
-        -- A fence: one look into the index (repository_id, commit_date) per touched day. Without
-        -- it the planner may compare every touched day with every commit of the repository.
-        offset 0 -- noqa: AM09
-    ) as touched_commits
+    {{ commits_of_days(ref('stg_commits'), 'touched_days') }}
 
 ),
 
@@ -60,21 +49,20 @@ commits as (
 counted as (
 
     select
-        to_char(commit_day, 'YYYY-MM-DD')
-        || '_' || repository_id
-        || '_' || contributor_id as commit_day_repository_contributor,
+        {{ day_text('commit_day') }}
+        || '_' || {{ shared.text('repository_id') }}
+        || '_' || {{ shared.text('contributor_id') }} as commit_day_repository_contributor,
         commit_day,
         repository_id,
         contributor_id,
         count(*) as commits_count,
-        count(*) filter (where is_merge) as merge_commits_count,
-        count(*) filter (where not is_date_plausible) as commits_with_implausible_date,
-        count(*) filter (
-            where not is_merge and lines_added is null
-        ) as commits_without_line_counts,
-        cast(sum(lines_added) filter (where not is_merge) as bigint) as total_lines_added,
-        cast(sum(lines_deleted) filter (where not is_merge) as bigint) as total_lines_deleted,
-        cast(sum(files_changed) filter (where not is_merge) as bigint) as total_files_changed,
+        count(case when is_merge then 1 end) as merge_commits_count,
+        count(case when not is_date_plausible then 1 end) as commits_with_implausible_date,
+        count(case when not is_merge and lines_added is null then 1 end)
+            as commits_without_line_counts,
+        cast(sum(case when not is_merge then lines_added end) as bigint) as total_lines_added,
+        cast(sum(case when not is_merge then lines_deleted end) as bigint) as total_lines_deleted,
+        cast(sum(case when not is_merge then files_changed end) as bigint) as total_files_changed,
         max(updated_at) as source_updated_at
     from commits
     where is_reachable
@@ -100,8 +88,8 @@ vanished as (
 
 ),
 
--- Rows with no commit left: the merge sets them to 0 and the post-hook, in the same
--- transaction, deletes them.
+-- Rows with no commit left: the merge sets them to 0 and the post-hook deletes them, on PostgreSQL
+-- in the same transaction.
 tombstones as (
 
     select

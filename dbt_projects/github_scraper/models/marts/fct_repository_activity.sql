@@ -1,4 +1,11 @@
-{{ config(indexes=[{'columns': ['commit_week']}]) }}
+{{
+    config(
+        indexes=[{'columns': ['commit_week']}],
+        partition_by=by_commit_day('commit_week'),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['repository_id'],
+    )
+}}
 
 with commits as (
 
@@ -36,9 +43,9 @@ weekly as (
         repository_id,
         commit_week,
         count(*) as commits,
-        count(*) filter (where is_merge) as merge_commits,
+        count(case when is_merge then 1 end) as merge_commits,
         count(distinct contributor_id) as active_contributors,
-        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
+        count(case when is_without_line_counts then 1 end) as commits_without_line_counts,
         cast(sum(lines_added) as bigint) as lines_added,
         cast(sum(lines_deleted) as bigint) as lines_deleted,
         cast(sum(lines_added + lines_deleted) as bigint) as churn,
@@ -55,7 +62,7 @@ bounds as (
         min(commit_week) as first_week,
         greatest(
             max(commit_week),
-            cast(date_trunc('week', cast({{ as_of_date() }} as timestamp)) as date)
+            {{ shared.week_floor(as_of_date()) }}
         ) as last_week
     from weekly
     group by repository_id
@@ -68,12 +75,12 @@ spine as (
         bounds.repository_id,
         days.date_day as commit_week
     from bounds
-    cross join lateral {{ shared.date_spine('bounds.first_week', 'bounds.last_week') }} as days
-    where extract(isodow from days.date_day) = 1
+    {{ shared.cross_join_days('bounds.first_week', 'bounds.last_week', 'days') }}
+    where days.date_day = {{ shared.week_floor('days.date_day') }}
 
 ),
 
-final as (
+filled as (
 
     select
         spine.repository_id,
@@ -86,15 +93,14 @@ final as (
         case when weekly.commits is null then 0 else weekly.lines_added end as lines_added,
         case when weekly.commits is null then 0 else weekly.lines_deleted end as lines_deleted,
         case when weekly.commits is null then 0 else weekly.churn end as churn,
-        greatest(
-            least(spine.commit_week + 6, {{ as_of_date() }})
-            - max(weekly.last_commit_date) over (
-                partition by spine.repository_id
-                order by spine.commit_week
-                rows between unbounded preceding and current row
-            ),
-            0
-        ) as days_since_last_commit
+        max(weekly.last_commit_date) over (
+            partition by spine.repository_id
+            order by spine.commit_week
+            rows between unbounded preceding and current row
+        ) as last_commit_date,
+        least(
+            {{ shared.add_days('spine.commit_week', 6) }}, {{ as_of_date() }}
+        ) as last_day
     from spine
     left join weekly
         on
@@ -104,6 +110,26 @@ final as (
         on
             spine.repository_id = new_contributors.repository_id
             and spine.commit_week = new_contributors.first_week
+
+),
+
+final as (
+
+    select
+        repository_id,
+        commit_week,
+        commits,
+        merge_commits,
+        active_contributors,
+        new_contributors,
+        commits_without_line_counts,
+        lines_added,
+        lines_deleted,
+        churn,
+        greatest(
+            {{ shared.days_between('last_commit_date', 'last_day') }}, 0
+        ) as days_since_last_commit
+    from filled
 
 )
 

@@ -1,4 +1,9 @@
-{{ config(indexes=[{'columns': ['scope', 'time_window', 'repository_id', 'rank']}]) }}
+{{
+    config(
+        indexes=[{'columns': ['scope', 'time_window', 'repository_id', 'rank']}],
+        cluster_by=['repository_id'],
+    )
+}}
 
 with commits as (
 
@@ -21,11 +26,16 @@ contributors as (
 windows as (
 
     select
-        time_window,
-        days
-    from (
-        values ('all_time', null), ('trailing_90d', 90), ('trailing_30d', 30)
-    ) as listed (time_window, days)
+        'all_time' as time_window,
+        cast(null as integer) as days
+    union all
+    select
+        'trailing_90d' as time_window,
+        90 as days
+    union all
+    select
+        'trailing_30d' as time_window,
+        30 as days
 
 ),
 
@@ -39,8 +49,8 @@ daily_credits as (
         is_date_plausible,
         is_first_copy,
         count(*) as commits,
-        count(*) filter (where not is_merge) as non_merge_commits,
-        count(*) filter (where is_without_line_counts) as commits_without_line_counts,
+        count(case when not is_merge then 1 end) as non_merge_commits,
+        count(case when is_without_line_counts then 1 end) as commits_without_line_counts,
         0 as coauthored_commits,
         sum(lines_added) as lines_added,
         sum(lines_deleted) as lines_deleted
@@ -118,9 +128,9 @@ final as (
 
     select
         credited.scope
-        || '_' || coalesce(cast(credited.repository_id as text), 'all')
+        || '_' || coalesce({{ shared.text('credited.repository_id') }}, 'all')
         || '_' || credited.time_window
-        || '_' || credited.contributor_id as leaderboard_id,
+        || '_' || {{ shared.text('credited.contributor_id') }} as leaderboard_id,
         credited.scope,
         credited.repository_id,
         credited.time_window,

@@ -32,7 +32,7 @@ final as (
         metrics.active_days,
         metrics.first_commit_date,
         metrics.last_commit_date,
-        greatest({{ as_of_date() }} - metrics.last_commit_date, 0) as days_since_last_commit,
+        {{ days_since('metrics.last_commit_date') }} as days_since_last_commit,
         metrics.commits_30d,
         metrics.commits_90d,
         metrics.lines_added,

@@ -2,7 +2,7 @@ with source as (
 
     select
         *,
-        rtrim(split_part(ltrim(commit_message, e' \t\r\n'), e'\n', 1), e'\r') as commit_subject,
+        {{ subject('commit_message') }} as commit_subject,
         {{ utc_day('commit_date') }} as commit_day
     from {{ source('raw', 'commits') }}
 
@@ -18,14 +18,14 @@ final as (
         commit_date,
         committed_at,
         commit_day,
-        cast(date_trunc('week', cast(commit_day as timestamp)) as date) as commit_week,
-        cast(date_trunc('month', cast(commit_day as timestamp)) as date) as commit_month,
+        {{ shared.week_floor('commit_day') }} as commit_week,
+        {{ shared.month_floor('commit_day') }} as commit_month,
         commit_message as message,
         commit_subject,
         {{ commit_type('commit_subject') }} as commit_type,
         {{ commit_scope('commit_subject') }} as commit_scope,
         {{ is_breaking('commit_subject', 'commit_message') }} as is_breaking,
-        coalesce(cardinality(parent_hashes) > 1, false) as is_merge,
+        {{ is_merge('parent_hashes') }} as is_merge,
         {{ is_date_plausible('commit_date', 'is_date_clamped', 'created_at') }}
             as is_date_plausible,
         orphaned_at is null as is_reachable,

@@ -14,10 +14,10 @@ final as (
         coalesce(
             nullif(display_name, ''),
             username,
-            nullif(split_part(email, '@', 1), ''),
+            nullif({{ shared.split_part('email', '@', 1) }}, ''),
             identity_key
         ) as display_name,
-        nullif(split_part(lower(email), '@', 2), '') as email_domain,
+        nullif({{ shared.split_part('lower(email)', '@', 2) }}, '') as email_domain,
         profile_url,
         coalesce(lower(email) like '%@users.noreply.github.com', false) as is_noreply,
         (

@@ -8,8 +8,8 @@ located as (
 
     select
         *,
-        regexp_replace(rtrim(url, '/'), '\.git$', '') as trimmed_url,
-        url ~ '^(https?|ssh|git)://|^[^/@]+@[^/:]+:' as has_host
+        regexp_replace(rtrim(url, '/'), '[.]git$', '') as trimmed_url,
+        {{ shared.matches('url', '^(https?|ssh|git)://|^[^/@]+@[^/:]+:') }} as has_host
     from source
 
 ),
@@ -20,9 +20,10 @@ final as (
         id as repository_id,
         url,
         case
-            when has_host then nullif(substring(trimmed_url from '[/:]([^/:]+)/[^/]+$'), '')
+            when has_host
+                then nullif({{ shared.first_match('trimmed_url', '[/:]([^/:]+)/[^/]+$') }}, '')
         end as owner,
-        nullif(substring(trimmed_url from '([^/:]+)$'), '') as repo_name,
+        nullif({{ shared.first_match('trimmed_url', '([^/:]+)$') }}, '') as repo_name,
         state,
         error_message,
         is_empty,

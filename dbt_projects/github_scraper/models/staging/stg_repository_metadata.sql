@@ -7,23 +7,20 @@ with source as (
 final as (
 
     select
-        repository_id,
-        name_with_owner,
-        description,
-        stars,
-        forks,
-        licence,
-        primary_language,
-        (
-            select string_agg(listed.topic, ', ' order by listed.topic)
-            from unnest(source.topics) as listed (topic)
-        ) as topics,
-        cast(languages as text) as languages,
-        is_archived,
-        is_fork,
-        is_private,
-        default_branch,
-        updated_at
+        source.repository_id,
+        source.name_with_owner,
+        source.description,
+        source.stars,
+        source.forks,
+        source.licence,
+        source.primary_language,
+        {{ topic_list('source.topics') }} as topics,
+        {{ shared.text('languages') }} as languages,
+        source.is_archived,
+        source.is_fork,
+        source.is_private,
+        source.default_branch,
+        source.updated_at
     from source
 
 )

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +16,9 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
-from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
-from flows._shared.orchestration.flow_run import suspend_until
+from flows._shared.orchestration.flow_run import current_flow_run, suspend_until
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.state import state_dir
@@ -28,10 +28,11 @@ from flows.github_scraper.records import (
     KnownRepository,
     LoadCounts,
     RateLimitedError,
+    SizeOutlook,
     Walk,
     total_rows,
 )
-from flows.github_scraper.rules import repository_path_name, split_addresses
+from flows.github_scraper.rules import outlook, repository_path_name, split_addresses
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.source.connect import GithubApi, Secrets, open_api
 from flows.github_scraper.source.planning import fetch_organization
@@ -46,6 +47,7 @@ from flows.github_scraper.sync import (
 )
 
 SLUG = "github_scraper"
+GIGABYTE = 1_000_000_000
 EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
@@ -275,6 +277,30 @@ def resolve(settings: GithubScraperSettings) -> str | None:
     return f"{looked_up} e-mails looked up, {moved} identities merged with the person they are"
 
 
+@task(
+    name="report the size of the database",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def report_size(settings: GithubScraperSettings) -> SizeOutlook:
+    """The bytes of every table as an artifact, and when they reach the limit, as a log line."""
+    today = datetime.now(UTC).date()
+    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+        tables = raw.measure_tables(connection)
+        raw.remember_size(connection, today, sum(table.bytes for table in tables))
+        since = today - timedelta(days=settings.size.growth_days)
+        sizes = raw.remembered_sizes(connection, since)
+    limit = round(settings.size.limit_gigabytes * GIGABYTE)
+    found = outlook(sizes, limit, settings.size.warn_at)
+    log = get_run_logger()
+    (log.warning if found.is_warning else log.info)("%s", found)
+    if api := current_flow_run():
+        rows = [vars(table) for table in tables]
+        api.create_table("github-scraper-size", rows, str(found))
+    return found
+
+
 def fetch_repositories(
     addresses: Sequence[str],
     settings: GithubScraperSettings,
@@ -343,6 +369,7 @@ def load_and_build(
     started: float,
     *,
     reread: bool = False,
+    build_here: bool = True,
 ) -> None:
     """Load, build, report; then fail, or make room until GitHub may be asked again."""
     progress = Progress(SLUG)
@@ -351,19 +378,22 @@ def load_and_build(
         emit_landed(SLUG, table="commits", batch=str(flow_run.id), rows=total_rows(outcome.loaded))
     except EventsNotTakenError as error:
         outcome.notes.append(str(error))
-    built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
+    built: DbtOutcome | None = None
+    if build_here:
+        built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
+    size = report_size(settings)
     failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     publish_summary(
         SLUG,
         RunSummary(
             rows_loaded=total_rows(outcome.loaded),
-            models_built=built.models_built,
-            tests_passed=built.tests_passed,
-            warnings=built.warnings,
-            failures=built.failures + len(outcome.failed),
+            models_built=built.models_built if built else 0,
+            tests_passed=built.tests_passed if built else 0,
+            warnings=(built.warnings if built else 0) + size.is_warning,
+            failures=(built.failures if built else 0) + len(outcome.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*failures, *outcome.notes),
+            notes=(*failures, *outcome.notes, *([str(size)] if size.is_warning else ())),
         ),
     )
     if outcome.retry_at is not None:
@@ -388,6 +418,7 @@ def refresh(
     repositories: list[str] | None = None,
     settings: GithubScraperSettings = GithubScraperSettings(),
     dbt: DbtOptions = DbtOptions(),
+    build_here: bool = True,
 ) -> None:
     """Load new commits of each repository and rebuild the commit analytics.
 
@@ -395,6 +426,7 @@ def refresh(
         repositories: Clone addresses or absolute paths. Default: every repository loaded before.
         settings: Where to read from and write to, and what a repository may cost.
         dbt: Which models to build, and how.
+        build_here: Build the marts beside the raw tables; not once they are built on BigQuery.
     """
     started = time.monotonic()
     prepare(settings.database_block)
@@ -405,7 +437,7 @@ def refresh(
             "no repository was given and none was loaded before",
             "Give some in the parameter `repositories`",
         )
-    load_and_build(addresses, settings, dbt, started)
+    load_and_build(addresses, settings, dbt, started, build_here=build_here)
 
 
 def backfill_name() -> str:
@@ -420,6 +452,7 @@ def backfill(
     reread: bool = False,
     settings: GithubScraperSettings = GithubScraperSettings(),
     dbt: DbtOptions = DbtOptions(),
+    build_here: bool = True,
 ) -> None:
     """Load the whole history of chosen repositories. Stopped at any point, it goes on from there.
 
@@ -431,6 +464,7 @@ def backfill(
             stay untouched.
         settings: Where to read from and write to, and what a repository may cost.
         dbt: Which models to build, and how.
+        build_here: Build the marts beside the raw tables; not once they are built on BigQuery.
     """
     started = time.monotonic()
     prepare(settings.database_block)
@@ -442,4 +476,4 @@ def backfill(
             "no repository was given",
             "Give some in `repositories`, `organizations` or `file`",
         )
-    load_and_build(addresses, settings, dbt, started, reread=reread)
+    load_and_build(addresses, settings, dbt, started, reread=reread, build_here=build_here)

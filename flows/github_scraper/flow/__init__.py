@@ -1,0 +1,13 @@
+"""The flows of the GitHub scraper. Deployments name them here."""
+
+from flows.github_scraper.flow.bigquery import build_on_bigquery, export_tables, migrate
+from flows.github_scraper.flow.loads import RepositoriesFailedError, backfill, refresh
+
+__all__ = [
+    "RepositoriesFailedError",
+    "backfill",
+    "build_on_bigquery",
+    "export_tables",
+    "migrate",
+    "refresh",
+]

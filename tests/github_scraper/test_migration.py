@@ -1,0 +1,132 @@
+"""The way to BigQuery: export, build there, comparison and verdict, on the emulator."""
+
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from pathlib import Path
+
+import psycopg
+import pytest
+from google.cloud import bigquery
+
+from blocks.registration import register
+from deployments.local.bigquery import PROJECT
+from flows._shared.state import state_dir
+from flows.github_scraper import raw
+from flows.github_scraper.flow import migrate
+from flows.github_scraper.flow.bigquery import SLUG, bigquery_access
+from flows.github_scraper.records import MartsDifferError
+from flows.github_scraper.settings import BigQuerySettings, GithubScraperSettings
+from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
+from tests.dbt_projects.test_github_scraper import after_second_sync
+from tests.dbt_projects.warehouse import Warehouse, in_order
+
+HISTORY = "repository_metadata_history"
+# The emulator does not tell of partitions: the statements do.
+BY_COMMIT_DAY = {
+    "int_commits": "commit_day",
+    "int_coauthored_commits": "commit_day",
+    "int_time_series": "commit_day",
+    "fct_daily_commits": "commit_day",
+    "fct_repository_activity": "commit_week",
+    "commit_type_summary": "commit_month",
+}
+
+
+@pytest.fixture
+def settings(
+    prefect_server: str, bigquery_emulator: str, database: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[GithubScraperSettings]:
+    monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_emulator)
+    register(["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": database})
+    name = database.rpartition("/")[2].partition("?")[0]
+    made = BigQuerySettings(project=PROJECT, dataset=f"{name}_marts", raw_dataset=f"{name}_raw")
+    with psycopg.connect(database, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+    yield GithubScraperSettings(bigquery=made)
+    for dataset in (made.dataset, made.raw_dataset):
+        bigquery_access(made).client().delete_dataset(
+            dataset, delete_contents=True, not_found_ok=True
+        )
+
+
+def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
+    settings: GithubScraperSettings, database: str, tmp_path: Path
+) -> None:
+    here = Warehouse("github_scraper", database, tmp_path)
+    there = bigquery_access(settings.bigquery).client()
+    dataset = settings.bigquery.dataset
+
+    commits = history(seed=2, size=300)
+    load(database, commits[::2])
+    plain = next(each for each in commits[::2] if not each.is_merge and not each.orphaned_at)
+    with load_while_the_marts_are_built(database, plain):
+        migrate(settings)
+    assert_same_rows(here, there, dataset)
+    for name, day in BY_COMMIT_DAY.items():
+        (statement,) = state_dir().glob(f"dbt/{SLUG}/bigquery/run/**/{name}.sql")
+        created = " ".join(statement.read_text().split())
+        assert f"partition by date_trunc({day}, month) cluster by repository_id" in created
+
+    there.query(f"update {dataset}.{HISTORY} set description = 'damaged' where true").result()
+    load(database, [after_second_sync(*numbered) for numbered in enumerate(commits)])
+    here.execute("update repository_metadata set stars = 13, updated_at = updated_at + '1 day'")
+    with pytest.raises(MartsDifferError) as told:
+        migrate(settings)
+    assert f"{HISTORY} has 2 rows on PostgreSQL and 2 on BigQuery" in told.value.seen
+    assert told.value.seen.count("parts are not equal") == 1
+    assert_same_rows(here, there, dataset, besides=HISTORY)
+
+
+def assert_same_rows(
+    here: Warehouse, there: bigquery.Client, dataset: str, besides: str | None = None
+) -> None:
+    """Row by row, and not with the checksums that the migration itself goes by."""
+    compared = 0
+    for (name,) in here.query("select tablename from pg_tables where schemaname = 'analytics'"):
+        if name == besides:
+            continue
+        columns = [
+            column
+            for (column,) in here.query(
+                "select column_name from information_schema.columns"
+                f" where table_schema = 'analytics' and table_name = '{name}'"
+            )
+            if column != "dbt_scd_id"
+        ]
+        listed = ", ".join(columns)
+        copied = there.query(f"select {listed} from {dataset}.{name}").result()
+        rows = in_order(here.query(f"select {listed} from analytics.{name}"))
+        assert in_order([tuple(row.values()) for row in copied]) == rows, name
+        compared += bool(rows)
+    assert compared >= 13
+
+
+@contextmanager
+def load_while_the_marts_are_built(url: str, commit: Commit) -> Iterator[None]:
+    """A commit gets other lines between the export and the end of the build on PostgreSQL.
+
+    Afterwards it has to be in the marts: they were built again, of what was exported again.
+    """
+
+    def write() -> None:
+        with psycopg.connect(url, autocommit=True) as connection:
+            while connection.execute(
+                "select count(*) from pg_stat_activity where application_name = 'dbt'"
+                " and datname = current_database()"
+            ).fetchone() == (0,):
+                time.sleep(0.05)
+            connection.execute(
+                "update commits set lines_added = 1000000, updated_at = %s where commit_hash = %s",
+                (FIRST_SYNC + timedelta(minutes=10), commit.commit_hash),
+            )
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    yield
+    writer.join()
+    with psycopg.connect(url) as connection:
+        most = connection.execute("select max(lines_added) from analytics.int_commits").fetchone()
+    assert most == (1_000_000,)
