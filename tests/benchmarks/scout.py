@@ -1,6 +1,6 @@
 """What Scout's load and builds cost.
 
-    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER] [--spread]
+    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER]
 
 On an embedded PostgreSQL of its own, with seconds and peak memory of each step:
 
@@ -10,8 +10,8 @@ On an embedded PostgreSQL of its own, with seconds and peak memory of each step:
 - the first build as a full refresh does it, models and all tests;
 - the load and the next build of 1 % new payloads, as the flow does it: models and all tests but
   those tagged whole_table. These payloads are of the last week, but for some late ones and some
-  corrections, up to 60 days back. With --spread they are of any day of 800, so that every month of
-  every category changes.
+  corrections, up to 60 days back;
+- the same for another 1 %, of any day of 800, so that every month of every category changes.
 
 Memory is that of this process, which loads and runs dbt, and apart from it what the processes of
 PostgreSQL hold beside its shared buffers. Files already in FOLDER are used again.
@@ -24,7 +24,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -200,26 +200,23 @@ def build(bench: Bench, warehouse: Warehouse, what: str, *options: str) -> tuple
     return seconds[0], building
 
 
-def measure(bench: Bench, url: str, first: Path, later: Path | None, scratch: Path) -> None:
-    measure_load(bench, url, first, scratch)
-    if later is None:
-        return
+def measure_builds(bench: Bench, url: str, deliveries: Mapping[str, Path], scratch: Path) -> None:
     state = scratch / "dbt"
     state.mkdir()
     install_packages("scout", state)
     warehouse = Warehouse("scout", url, state, json.dumps({"as_of_date": END.isoformat()}))
     at_first = build(bench, warehouse, "first build")
-    with psycopg.connect(url, autocommit=True) as connection, bench.timed("load of 1 % more"):
-        load(connection, later)
-    then = build(bench, warehouse, "next build", *WITHOUT_TESTS_OF_WHOLE_TABLES)
-    print(f"  next / first: {then[0] / at_first[0]:.3f}, models {then[1] / at_first[1]:.3f}")
+    for what, folder in deliveries.items():
+        with psycopg.connect(url, autocommit=True) as connection, bench.timed(f"load of {what}"):
+            load(connection, folder)
+        then = build(bench, warehouse, f"build with {what}", *WITHOUT_TESTS_OF_WHOLE_TABLES)
+        print(f"  this / first: {then[0] / at_first[0]:.3f}, models {then[1] / at_first[1]:.3f}")
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path)
-    parser.add_argument("--spread", action="store_true", help="1 %% more of any day")
     parser.add_argument("--load-only", action="store_true", help="build nothing")
     parser.add_argument("--generate-only", action="store_true", help="write the files and stop")
     options = parser.parse_args()
@@ -227,14 +224,13 @@ def main() -> int:
         scratch = Path(name)
         scratch.chmod(0o755)
         files = options.folder or scratch
-        first, later = (files / f"{which}-{options.payloads}" for which in ("first", "later"))
-        later = later.with_name(f"{later.name}-spread") if options.spread else later
+        first, later, spread = (
+            files / f"{which}-{options.payloads}" for which in ("first", "later", "spread")
+        )
         size = options.payloads // 100
         write_csv(first / "transactions.csv", transactions(options.payloads, 1, END))
-        write_csv(
-            later / "transactions.csv",
-            transactions(size, 2, END) if options.spread else delivery(size),
-        )
+        write_csv(later / "transactions.csv", delivery(size))
+        write_csv(spread / "transactions.csv", transactions(size, 3, END))
         if options.generate_only:
             return 0
         cluster = EmbeddedPostgres(scratch / "postgres", is_durable=False).start()
@@ -243,7 +239,11 @@ def main() -> int:
             memory = Memory(cluster.pid)
             memory.start()
             url = cluster.create_database("scout")
-            measure(Bench(memory), url, first, None if options.load_only else later, scratch)
+            bench = Bench(memory)
+            measure_load(bench, url, first, scratch)
+            if not options.load_only:
+                deliveries = {"1 % more": later, "1 % more of any day": spread}
+                measure_builds(bench, url, deliveries, scratch)
         finally:
             cluster.stop()
     return 0
