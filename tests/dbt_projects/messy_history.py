@@ -14,7 +14,10 @@ SECOND_SYNC = datetime(2024, 7, 4, 6, tzinfo=UTC)
 PARENT, FORK, OTHER, EMPTY, BOTS_ONLY = 1, 2, 3, 4, 5
 PEOPLE = (1, 2, 3, 4, 5, 6)
 BOTS = (7, 8)
-SUBJECTS = ("feat: a", "fix(api)!: b", "Merge branch 'x'", "chore(deps): bump", "no type", "")
+SUBJECTS = (
+    *("feat: a", "fix(api)!: b", "Merge branch 'x'", "chore(deps): bump", "no type", ""),
+    *("\nFix: typo\r\n\nbody", "docs( ): d\n\nBREAKING-CHANGE: e", 'Revert "feat: a"'),
+)
 
 
 @dataclass(frozen=True)
