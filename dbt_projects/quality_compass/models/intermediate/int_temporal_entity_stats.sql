@@ -38,7 +38,8 @@ methods as (
 
 ),
 
-trends as (
+-- Materialized: where one entity is expected, it would be unnested again for each of thousands.
+trends as materialized (
 
     select
         run_id,
