@@ -136,6 +136,10 @@ def test_hooks_and_operations_do_what_they_say(empty: Warehouse, folder: Path) -
     for wrong in ("no_such_table", "fct_signals; drop table fct_signals", "a.b.c"):
         assert not vacuumed(empty, wrong)
     assert empty.query("select count(*) from analytics.fct_signals")[0][0] > 0
+    empty.execute("alter table analytics.int_facility_runs add column of_an_older_model text")
+    assert empty.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "error"}
+    empty.execute("alter table analytics.int_facility_runs drop column of_an_older_model")
+    assert empty.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "success"}
 
 
 def vacuumed(warehouse: Warehouse, table: str) -> bool:

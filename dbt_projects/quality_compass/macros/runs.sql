@@ -39,24 +39,26 @@
     {{ return(run_query(found).columns[0].values()) }}
 {%- endmacro %}
 
-{% macro in_changed_runs(column) -%}
-    {#- Named outside the condition: dbt learns what a model depends on before it knows that it is incremental. -#}
-    {%- set runs = ref('stg_runs') -%}
+{% macro in_changed_runs(column, changed) -%}
     {%- if not is_incremental() -%}
         true
+    {%- elif changed -%}
+        {{ column }} in ('{{ changed | join("', '") }}')
     {%- else -%}
-        {%- set ids = changed_run_ids() -%}
-        {%- if ids -%}
-            {{ column }} in ('{{ ids | join("', '") }}')
-        {%- else -%}
-            false
-        {%- endif -%}
+        false
     {%- endif -%}
 {%- endmacro %}
 
-{% macro forget_changed_runs() -%}
-    {%- set ids = changed_run_ids() -%}
-    {%- if ids -%}
-        delete from {{ this }} where run_id in ('{{ ids | join("', '") }}')
+{% macro columns_of_model_and_table(sql) -%}
+    {#- The columns that both have, for an insert by name; an error unless they are the same. -#}
+    {%- set model_columns = get_column_schema_from_query(sql) | map(attribute='name') | list -%}
+    {%- set table_columns = adapter.get_columns_in_relation(this) | map(attribute='name') | list -%}
+    {%- if model_columns | sort != table_columns | sort -%}
+        {{ exceptions.raise_compiler_error(
+            "building into " ~ this ~ ": the model has the columns " ~ model_columns | join(', ')
+            ~ ", the table has " ~ table_columns | join(', ')
+            ~ ". Build it with --full-refresh, and what reads it"
+        ) }}
     {%- endif -%}
+    {{ return(model_columns | join(', ')) }}
 {%- endmacro %}

@@ -87,6 +87,8 @@ class Store:
         connection.execute(f"set threads = {int(self.threads)}")
         connection.execute("set memory_limit = ?", [self.memory])
         connection.execute("set preserve_insertion_order = false")
+        # A load of many batches would write tables again after each: once, at the end, is enough.
+        connection.execute("set checkpoint_threshold = '1GB'")
         return connection
 
     @contextmanager

@@ -1,13 +1,13 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(['run_id', 'statistical_method_id']) }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}
+
+{%- set changed = changed_run_ids() -%}
 
 {#- The column of each label, and what the anomaly applies to. -#}
 {%- set labels = {
@@ -23,7 +23,7 @@
 with anomalies as (
 
     select * from {{ ref('stg_anomalies') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 

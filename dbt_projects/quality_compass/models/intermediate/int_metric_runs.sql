@@ -1,13 +1,13 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table() }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}
+
+{%- set changed = changed_run_ids() -%}
 
 {%- set naming = [
     'stg_nodes', 'stg_entity_results', 'stg_classifications', 'stg_contributions'
@@ -21,7 +21,7 @@ with final as (
         run_id,
         run_version
     from {{ ref(named_in) }}
-    where metric_id is not null and {{ in_changed_runs('run_id') }}
+    where metric_id is not null and {{ in_changed_runs('run_id', changed) }}
     {{- '\n\n    union distinct\n' if not loop.last }}
     {%- endfor %}
 

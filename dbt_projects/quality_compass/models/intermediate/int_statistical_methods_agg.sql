@@ -1,25 +1,25 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(['run_id', 'entity_result_id']) }}",
         indexes=[{'columns': ['run_id']}, {'columns': ['entity_result_id']}],
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with methods as (
 
     select * from {{ ref('stg_statistical_methods') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
 labels as (
 
     select * from {{ ref('int_anomaly_labels') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 

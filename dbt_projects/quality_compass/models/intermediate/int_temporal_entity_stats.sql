@@ -1,13 +1,13 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(['run_id', 'entity_result_id']) }}",
         indexes=[{'columns': ['run_id']}, {'columns': ['entity_result_id']}],
     )
 }}
+
+{%- set changed = changed_run_ids() -%}
 
 with temporal_nodes as (
 
@@ -19,7 +19,7 @@ with temporal_nodes as (
     from {{ ref('stg_node_edges') }}
     where
         direction = 'child' and edge_type = 'trends_to'
-        and {{ in_changed_runs('run_id') }}
+        and {{ in_changed_runs('run_id', changed) }}
     group by run_id, canonical_node_id
 
 ),
@@ -27,18 +27,19 @@ with temporal_nodes as (
 entities as (
 
     select * from {{ ref('stg_entity_results') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
 methods as (
 
     select * from {{ ref('int_statistical_methods_agg') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
-trends as (
+-- Materialized: where one entity is expected, it would be unnested again for each of thousands.
+trends as materialized (
 
     select
         run_id,
@@ -51,7 +52,7 @@ trends as (
             ) order by period_month
         ) as peer_percentile_trends
     from {{ ref('stg_percentile_trends') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
     group by run_id, canonical_node_id
 
 ),

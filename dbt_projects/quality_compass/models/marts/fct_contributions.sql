@@ -1,9 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table([
             'run_id', 'metric_id', 'parent_node_id', 'parent_facility_id', 'child_service_line',
             'contribution_direction', 'detected_date',
@@ -15,6 +13,8 @@
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with runs as (
 
     select * from {{ ref('stg_runs') }}
@@ -24,7 +24,7 @@ with runs as (
 contributions as (
 
     select * from {{ ref('stg_contributions') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 

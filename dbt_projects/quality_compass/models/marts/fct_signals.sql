@@ -1,9 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table([
             'run_id', 'canonical_node_id', 'metric_id', 'group_hash', 'facility_id', 'domain',
             'severity', 'signal_type', 'detected_date',
@@ -15,6 +13,8 @@
         ],
     )
 }}
+
+{%- set changed = changed_run_ids() -%}
 
 {%- set label_columns = [
     'simple_zscore_anomaly',
@@ -35,28 +35,28 @@ with runs as (
 entities as (
 
     select * from {{ ref('stg_entity_results') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
 classifications as (
 
     select * from {{ ref('stg_classifications') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
 aggregates as (
 
     select * from {{ ref('int_statistical_methods_agg') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
 temporal as (
 
     select * from {{ ref('int_temporal_entity_stats') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
@@ -75,7 +75,7 @@ benchmarks as (
         max(global_metric_mean) filter (where method = 'simple_zscore') as simple_mean,
         max(global_metric_mean) as any_mean
     from {{ ref('stg_global_statistics') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
     group by run_id, canonical_node_id, facet_hash
 
 ),

@@ -1,17 +1,17 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with methods as (
 
     select * from {{ ref('stg_statistical_methods') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 

@@ -1,9 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(
             ['run_id', 'canonical_node_id', 'metric_id', 'entity_hash']
         ) }}",
@@ -11,10 +9,12 @@
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with runs as (
 
     select * from {{ ref('stg_runs') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
@@ -22,7 +22,7 @@ newest as (
 
     select distinct on (raw.run_id, raw.row_key) raw.*
     from {{ source('raw', 'raw_classifications') }} as raw
-    where {{ in_changed_runs('raw.run_id') }}
+    where {{ in_changed_runs('raw.run_id', changed) }}
     order by raw.run_id asc, raw.row_key asc, raw.file_path desc, raw.line_number desc
 
 ),

@@ -1,18 +1,18 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(['run_id', 'metric_id', 'parent_node_id']) }}",
         indexes=[{'columns': ['run_id']}],
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with runs as (
 
     select * from {{ ref('stg_runs') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 
@@ -20,7 +20,7 @@ newest as (
 
     select distinct on (raw.run_id, raw.row_key) raw.*
     from {{ source('raw', 'raw_contributions') }} as raw
-    where {{ in_changed_runs('raw.run_id') }}
+    where {{ in_changed_runs('raw.run_id', changed) }}
     order by raw.run_id asc, raw.row_key asc, raw.file_path desc, raw.line_number desc
 
 ),

@@ -1,9 +1,7 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='append',
         on_schema_change='fail',
-        pre_hook="{{ forget_changed_runs() }}",
         post_hook="{{ analyze_table(
             ['run_id', 'entity_result_id', 'statistical_method_id', 'method']
         ) }}",
@@ -11,10 +9,12 @@
     )
 }}
 
+{%- set changed = changed_run_ids() -%}
+
 with entities as (
 
     select * from {{ ref('stg_entity_results') }}
-    where {{ in_changed_runs('run_id') }}
+    where {{ in_changed_runs('run_id', changed) }}
 
 ),
 

@@ -1,0 +1,29 @@
+{% materialization incremental, adapter='postgres' %}
+    {#- The rows of the changed runs are replaced in the table itself. dbt's own way, which the first build and a full
+        refresh take, writes every new row twice and asks for the columns eight times. -#}
+    {%- if not is_incremental() -%}
+        {{ return(dbt.materialization_incremental_default()) }}
+    {%- endif -%}
+    {%- if config.get('contract').enforced -%}
+        {{ get_assert_columns_equivalent(sql) }}
+    {%- endif -%}
+    {%- set columns = columns_of_model_and_table(sql) -%}
+    {%- set changed = changed_run_ids() -%}
+
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {% call statement('main') -%}
+        {%- if changed %}
+        delete from {{ this }} where {{ in_changed_runs('run_id', changed) }};
+        {%- endif %}
+        insert into {{ this }} ({{ columns }})
+        select {{ columns }} from (
+            {{ sql }}
+        ) as replaced
+    {%- endcall %}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+
+    {{ return({'relations': [this.incorporate(type='table')]}) }}
+{% endmaterialization %}
