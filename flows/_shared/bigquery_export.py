@@ -47,8 +47,9 @@ from psycopg import sql
 from flows._shared.errors import PermanentError, TransientError
 
 JOB_SECONDS = 1800.0
-# The longest row that can be read, as text.
-BLOCK_BYTES = 8 << 20
+# The longest row that can be read, as text. Arrow holds several of these blocks at a time: an
+# export of 1,000,000 rows took 508 MiB with 8 MiB, and 311 MiB with 1.
+BLOCK_BYTES = 1 << 20
 BATCH = "export_batch"
 COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 TYPES = {

@@ -60,6 +60,8 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
     arguments = ["run", "--target", "pg_local", *options]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
+    # As in a flow, where dbt writes no log of its own.
+    arguments += ["--log-level-file", "none"]
     with set_environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}):
         outcome = dbtRunner().invoke(arguments)
     assert outcome.success, outcome.exception
