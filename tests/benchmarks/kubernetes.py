@@ -11,47 +11,26 @@ a node would count.
 
 import argparse
 import os
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import yaml
+from prefect_sqlalchemy import SqlAlchemyConnector
 
+from blocks.registration import connection
 from deployments.image.parse import main as parse
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, client_environment
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Double, Prefect, double, worker
+from tests.deployments.kubernetes.domains import DomainRun, domain_runs
 
 MEBIBYTE = 2**20
 ENDED = ["Completed", "Crashed", "Failed"]
-Runs = Mapping[str, tuple[str, dict[str, Any]]]
-DOMAINS = ["github_scraper", "ledgermind", "scout", "quality_compass", "agent_analytics"]
-
-
-def runs(times: int) -> Runs:
-    """The deployment and parameters of each domain, its sample so many times the smallest."""
-    return {
-        "github_scraper": ("github-scraper-6h", {"repositories": [str(PROJECT_ROOT)]}),
-        "ledgermind": (
-            "ledgermind-nightly",
-            {"settings": {"sample_events": 2000 * times}, "targets": ["pg_local"]},
-        ),
-        "scout": ("scout-on-demand", {"settings": {"sample_payloads": 2000 * times}}),
-        "quality_compass": (
-            "quality-compass-daily",
-            {"settings": {"sample_facilities": 5 * times}},
-        ),
-        "agent_analytics": (
-            "agent-analytics-hourly",
-            {"inputs": {"sample": {"days": 5, "developers": 5 * times}}},
-        ),
-    }
+DOMAINS = [each.slug for each in domain_runs("")]
 
 
 def main() -> None:
@@ -59,11 +38,13 @@ def main() -> None:
     parser.add_argument("--domain", nargs="*", choices=DOMAINS, default=DOMAINS)
     parser.add_argument("--times", type=int, default=1)
     chosen = parser.parse_args()
-    domains = chosen.domain
+    runs = [
+        each for each in domain_runs(str(PROJECT_ROOT), chosen.times) if each.slug in chosen.domain
+    ]
     with tempfile.TemporaryDirectory(prefix="analytics-flows-") as place:
         folder = Path(place)
         paths = LocalPaths(folder / "local")
-        projects = image.projects_in(folder / "dbt_projects", domains)
+        projects = image.projects_in(folder / "dbt_projects", chosen.domain)
         parse([str(projects), str(folder / "parsed")])
         server = PrefectServer(paths, first_port=47200)
         databases = EmbeddedPostgres(paths.postgres, first_port=57320, is_durable=False)
@@ -73,50 +54,38 @@ def main() -> None:
         rules = next(yaml.safe_load_all(_base("worker-role.yaml")))["rules"]
         (folder / "cluster").mkdir()
         try:
-            register(databases, domains)
+            register(databases, runs)
             with (
                 double(
                     folder / "cluster", image.here(projects, folder / "parsed"), rules
                 ) as cluster,
                 worker(cluster, url, _pool(url, cluster), folder / "worker.log", {}),
             ):
-                measure(Prefect(url), cluster, {each: runs(chosen.times)[each] for each in domains})
+                measure(Prefect(url), cluster, runs)
         finally:
             databases.stop()
             server.stop()
 
 
-def register(databases: EmbeddedPostgres, domains: list[str]) -> None:
+def register(databases: EmbeddedPostgres, runs: list[DomainRun]) -> None:
     """Write the blocks of the domains, each with a database of its own."""
-    urls = {
-        f"{slug.upper()}_DATABASE_URL": databases.create_database(slug)
-        for slug in domains
-        if slug != "agent_analytics"
-    }
-    command = [sys.executable, "-m", "blocks", "register", *domains]
-    subprocess.run(command, env={**os.environ, **urls}, cwd=PROJECT_ROOT, check=True)
+    for each in runs:
+        url = databases.create_database(each.slug)
+        SqlAlchemyConnector(connection_info=connection("a database", url)).save(each.database_block)
 
 
-def measure(prefect: Prefect, cluster: Double, chosen: Runs) -> None:
-    declared = {
-        each["name"]: each
-        for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
-    }
+def measure(prefect: Prefect, cluster: Double, runs: list[DomainRun]) -> None:
     line = f"{'domain':<18}{'ended':<12}{'seconds':>8}{'peak MiB':>10}{'limit MiB':>11}{'share':>7}"
     sys.stdout.write(f"load {os.getloadavg()[0]:.1f}\n{line}\n")
-    for slug, (name, parameters) in chosen.items():
-        module, _, function = declared[name]["entrypoint"].rpartition(".")
-        variables = declared[name]["work_pool"]["job_variables"]
-        flow = slug.replace("_", "-")
-        deployment = prefect.deploy("kubernetes", f"{module}.{function}", flow, variables)
+    for each in runs:
         began = time.monotonic()
-        run = prefect.start(deployment, parameters)
+        run = each.start(prefect, "kubernetes")
         state = prefect.wait(run, ENDED, seconds=600)[-1]
         seconds = time.monotonic() - began
         usage = cluster.usage(run)
         peak, limit = usage.peak / MEBIBYTE, usage.limit / MEBIBYTE
         figures = f"{seconds:8.1f}{peak:10.0f}{limit:11.0f}{peak / limit:7.0%}"
-        sys.stdout.write(f"{slug:<18}{state:<12}{figures}\n")
+        sys.stdout.write(f"{each.slug:<18}{state:<12}{figures}\n")
         sys.stdout.flush()
         if state != "Completed":
             sys.stdout.write(f"{prefect.logs(run)}\n{cluster.log(run)}\n")
