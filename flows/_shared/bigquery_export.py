@@ -47,9 +47,12 @@ from psycopg import sql
 from flows._shared.errors import PermanentError, TransientError
 
 JOB_SECONDS = 1800.0
-# The longest row that can be read, as text. Arrow holds several of these blocks at a time: an
-# export of 1,000,000 rows took 508 MiB with 8 MiB, and 311 MiB with 1.
+# Arrow holds several blocks of text at a time: an export of 1,000,000 rows took 508 MiB with blocks
+# of 8 MiB, and 311 MiB with 1. A row that is longer than a block is read with a longer one; BigQuery
+# itself takes rows of up to 100 MB.
 BLOCK_BYTES = 1 << 20
+LONGEST_BLOCK_BYTES = 128 << 20
+ROW_LONGER_THAN_BLOCK = "straddling object"
 BATCH = "export_batch"
 COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 TYPES = {
@@ -539,12 +542,36 @@ def _read(
     condition: sql.Composable,
 ) -> Iterator[pa.RecordBatch]:
     """Rows in order of change, a block of text at a time."""
+    block_bytes, rows = BLOCK_BYTES, 0
+    while True:
+        try:
+            for batch in _read_blocks(connection, table, columns, condition, rows, block_bytes):
+                rows += batch.num_rows
+                yield batch
+            return
+        except pa.ArrowInvalid as error:
+            if ROW_LONGER_THAN_BLOCK not in str(error) or block_bytes >= LONGEST_BLOCK_BYTES:
+                raise
+            block_bytes = min(8 * block_bytes, LONGEST_BLOCK_BYTES)
+
+
+def _read_blocks(
+    connection: psycopg.Connection,
+    table: CopiedTable,
+    columns: Sequence[Column],
+    condition: sql.Composable,
+    first_row: int,
+    block_bytes: int,
+) -> Iterator[pa.RecordBatch]:
     order = [*([table.change] if table.change else []), *table.key]
-    query = sql.SQL("copy (select {} from {} where {} order by {}) to stdout (format csv)").format(
+    query = sql.SQL(
+        "copy (select {} from {} where {} order by {} offset {}) to stdout (format csv)"
+    ).format(
         sql.SQL(", ").join(_as_read(column) for column in columns),
         sql.Identifier(table.schema, table.name),
         condition,
         sql.SQL(", ").join(sql.Identifier(name) for name in order),
+        sql.Literal(first_row),
     )
     names = [column.name for column in columns]
     read_as = pa_csv.ConvertOptions(
@@ -555,14 +582,15 @@ def _read(
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    with connection.cursor().copy(query) as copy:
+    # A savepoint: what is cut off must not end the transaction, which sees the tables as of one moment.
+    with connection.transaction(), connection.cursor().copy(query) as copy:
         source = io.BufferedReader(_CopyFile(copy))
         # pyarrow cannot open an empty file.
         if not source.peek(1):
             return
         yield from pa_csv.open_csv(
             source,
-            pa_csv.ReadOptions(use_threads=False, block_size=BLOCK_BYTES, column_names=names),
+            pa_csv.ReadOptions(use_threads=False, block_size=block_bytes, column_names=names),
             pa_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=False),
             read_as,
         )

@@ -17,6 +17,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from flows._shared.bigquery_export import (
+    BLOCK_BYTES,
     CopiedTable,
     CopyDataset,
     ExportCounts,
@@ -115,6 +116,18 @@ def test_every_value_of_every_type_arrives_as_it_is(shop: Shop) -> None:
     assert shop.copied("select weight > 1, ratio from {things} where id = 0 and is_nan(weight)")
     columns = {field.name for field in shop.client.get_table(f"{shop.dataset}.things").schema}
     assert columns == {*names.split(", "), "attributes", "token"}
+
+
+def test_rows_longer_than_a_block_arrive_among_others(shop: Shop) -> None:
+    longest = 3 * BLOCK_BYTES
+    shop.execute(
+        f"update shop.things set secret = repeat('x', {longest}) where id in (200, 201);"
+        "update shop.things set secret = repeat('y', 5000) where id not in (200, 201)"
+    )
+    counts = shop.export()
+    assert (counts.rows, counts.total) == (501, 501)
+    lengths = "select length(secret), count(*) from {things} group by 1 order by 1"
+    assert shop.copied(lengths) == [(5000, 499), (longest, 2)]
 
 
 def test_a_second_export_writes_nothing_and_a_change_writes_that_row(shop: Shop) -> None:

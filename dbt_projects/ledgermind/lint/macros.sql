@@ -1,12 +1,8 @@
 {% macro day_floor(moment) %}cast({{ moment }} as date){% endmacro %}
-{% macro week_floor(day) %}cast({{ day }} as date){% endmacro %}
-{% macro days_between(earlier, later) %}({{ later }} - {{ earlier }}){% endmacro %}
-{% macro add_days(day, count) %}({{ day }} + {{ count }}){% endmacro %}
 {% macro json_length(document) %}jsonb_array_length({{ document }}){% endmacro %}
 {% macro json_extract_scalar(document, index, key) %}({{ document }} -> {{ index }} ->> '{{ key }}'){% endmacro %}
 {% macro safe_float(text) %}cast({{ text }} as double precision){% endmacro %}
 {% macro moment(text) %}cast('{{ text }}' as timestamp){% endmacro %}
-{% macro text(expression) %}cast({{ expression }} as text){% endmacro %}
 {% macro whole(expression) %}cast({{ expression }} as bigint){% endmacro %}
 {% macro real(expression) %}cast({{ expression }} as double precision){% endmacro %}
 {% macro mean(total, count) %}({{ total }} / nullif({{ count }}, 0)){% endmacro %}

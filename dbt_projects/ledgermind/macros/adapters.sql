@@ -10,43 +10,6 @@
     date({{ moment }})
 {%- endmacro %}
 
-{% macro week_floor(day) -%}
-    {{ return(adapter.dispatch('week_floor', 'ledgermind')(day)) }}
-{%- endmacro %}
-
-{% macro postgres__week_floor(day) -%}
-    cast(date_trunc('week', {{ day }}) as date)
-{%- endmacro %}
-
-{% macro bigquery__week_floor(day) -%}
-    {#- date_trunc(day, isoweek) in words that the emulator knows, too. -#}
-    date_sub({{ day }}, interval mod(extract(dayofweek from {{ day }}) + 5, 7) day)
-{%- endmacro %}
-
-{% macro days_between(earlier, later) -%}
-    {{ return(adapter.dispatch('days_between', 'ledgermind')(earlier, later)) }}
-{%- endmacro %}
-
-{% macro postgres__days_between(earlier, later) -%}
-    ({{ later }} - {{ earlier }})
-{%- endmacro %}
-
-{% macro bigquery__days_between(earlier, later) -%}
-    date_diff({{ later }}, {{ earlier }}, day)
-{%- endmacro %}
-
-{% macro add_days(day, count) -%}
-    {{ return(adapter.dispatch('add_days', 'ledgermind')(day, count)) }}
-{%- endmacro %}
-
-{% macro postgres__add_days(day, count) -%}
-    ({{ day }} + {{ count }})
-{%- endmacro %}
-
-{% macro bigquery__add_days(day, count) -%}
-    date_add({{ day }}, interval {{ count }} day)
-{%- endmacro %}
-
 {% macro json_length(document) -%}
     {{ return(adapter.dispatch('json_length', 'ledgermind')(document)) }}
 {%- endmacro %}
@@ -112,10 +75,6 @@
 
 {% macro bigquery__moment(text) -%}
     timestamp('{{ text }}+00:00')
-{%- endmacro %}
-
-{% macro text(expression) -%}
-    cast({{ expression }} as {{ dbt.type_string() }})
 {%- endmacro %}
 
 {% macro whole(expression) -%}

@@ -68,11 +68,11 @@ def test_every_folder_written_to_is_a_volume_of_the_job() -> None:
         assert any(Path(given[name]).is_relative_to(mount) for mount in mounted), name
 
 
-def test_the_base_image_is_named_in_one_place_and_exactly() -> None:
+def test_the_base_image_is_named_in_one_place_by_tag_and_digest() -> None:
     text = image.DOCKERFILE.read_text()
     assert re.findall(r"^FROM (.*) AS", text, re.MULTILINE) == ["${PYTHON_IMAGE}"] * 2
-    [tag] = re.findall(r"^ARG PYTHON_IMAGE=(.*)", text, re.MULTILINE)
-    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+", tag)
+    [named] = re.findall(r"^ARG PYTHON_IMAGE=(.*)", text, re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+\.\d+-slim-[a-z]+@sha256:[0-9a-f]{64}", named)
 
 
 def test_the_image_installs_what_was_tested() -> None:

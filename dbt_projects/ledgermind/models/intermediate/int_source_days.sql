@@ -56,7 +56,7 @@ counted as (
 keyed as (
 
     select
-        concat(source_table, '|', {{ text('source_day') }}) as source_and_day,
+        concat(source_table, '|', {{ shared.text('source_day') }}) as source_and_day,
         source_table,
         source_day,
         {{ whole('source_rows') }} as source_rows,

@@ -29,7 +29,7 @@ counted as (
 
     select
         concat(
-            {{ text('created_date') }}, '|', mode, '|', model_id, '|', confidence_bucket
+            {{ shared.text('created_date') }}, '|', mode, '|', model_id, '|', confidence_bucket
         ) as day_mode_model_bucket,
         created_date,
         mode,

@@ -32,14 +32,14 @@ totals as (
 final as (
 
     select
-        {{ text('merchant') }} as merchant,
-        {{ text('category') }} as category,
+        {{ shared.text('merchant') }} as merchant,
+        {{ shared.text('category') }} as category,
         {{ whole('transactions') }} as transactions,
         {{ whole('merchant_transactions') }} as merchant_transactions,
         {{ whole('merchant_categories') }} as merchant_categories,
         floor({{ real('transactions') }} * 10000 / merchant_transactions + 0.5) / 10000
             as category_prior,
-        {{ text("case
+        {{ shared.text("case
             when merchant_categories = 1 or transactions >= 10 then 'high'
             when transactions >= 3 then 'medium'
             else 'low'

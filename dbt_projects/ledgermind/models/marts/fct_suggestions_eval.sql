@@ -42,18 +42,18 @@ joined as (
 final as (
 
     select
-        {{ text('feedback_id') }} as feedback_id,
-        {{ text('event_id') }} as event_id,
+        {{ shared.text('feedback_id') }} as feedback_id,
+        {{ shared.text('event_id') }} as event_id,
         {{ whole('txn_id') }} as txn_id,
         created_date,
-        {{ text('mode') }} as mode,
-        {{ text('model_id') }} as model_id,
-        {{ text('engine') }} as engine,
+        {{ shared.text('mode') }} as mode,
+        {{ shared.text('model_id') }} as model_id,
+        {{ shared.text('engine') }} as engine,
         {{ real('top_confidence') }} as top_confidence,
-        {{ text('action') }} as action,
+        {{ shared.text('action') }} as action,
         feedback_at,
-        {{ text('suggested_label') }} as suggested_label,
-        {{ text('true_label') }} as true_label,
+        {{ shared.text('suggested_label') }} as suggested_label,
+        {{ shared.text('true_label') }} as true_label,
         case when action in ('accept', 'reject') then action = 'accept' end as is_accepted,
         case when action = 'accept' then suggested_label = true_label end as is_correct_accept,
         case when action = 'reject' then suggested_label <> true_label end as is_correct_reject

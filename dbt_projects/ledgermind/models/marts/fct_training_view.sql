@@ -58,20 +58,21 @@ final as (
         {{ whole('labelled.txn_id') }} as txn_id,
         labelled.ts_month,
         labelled.txn_date,
-        {{ text('labelled.merchant') }} as merchant,
+        {{ shared.text('labelled.merchant') }} as merchant,
         {{ real('labelled.amount') }} as amount,
         {{ real('labelled.abs_amount') }} as abs_amount,
-        {{ text('labelled.mcc') }} as mcc,
-        {{ text('labelled.channel') }} as channel,
+        {{ shared.text('labelled.mcc') }} as mcc,
+        {{ shared.text('labelled.channel') }} as channel,
         {{ whole('labelled.hour_of_day') }} as hour_of_day,
         {{ whole('labelled.day_of_week') }} as day_of_week,
         labelled.is_weekend,
         labelled.is_subscription,
-        {{ text('labelled.label') }} as label,
-        {{ text('labelled.label_source') }} as label_source,
+        {{ shared.text('labelled.label') }} as label,
+        {{ shared.text('labelled.label_source') }} as label_source,
         labelled.label_observed_at,
-        {{ text("case when labelled.ts_month = last_month.ts_month then 'test' else 'train' end") }}
-            as dataset_split
+        {{ shared.text("case
+            when labelled.ts_month = last_month.ts_month then 'test' else 'train'
+        end") }} as dataset_split
     from labelled
     cross join last_month
 

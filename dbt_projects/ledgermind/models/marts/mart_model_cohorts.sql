@@ -19,7 +19,8 @@ final as (
     select
         daily.model_id,
         first_days.first_date,
-        {{ whole(days_between('first_days.first_date', 'daily.created_date')) }} as day_number,
+        {{ whole(shared.days_between('first_days.first_date', 'daily.created_date')) }}
+            as day_number,
         {{ whole('sum(daily.events)') }} as events,
         {{ whole('sum(daily.accepts)') }} as accepts,
         {{ whole('sum(daily.rejects)') }} as rejects,

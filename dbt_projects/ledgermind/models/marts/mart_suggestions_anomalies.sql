@@ -34,7 +34,8 @@ complete as (
 
     select
         days.created_date,
-        mod({{ days_between("cast('2024-01-01' as date)", 'days.created_date') }}, 7) as weekday,
+        mod({{ shared.days_between("cast('2024-01-01' as date)", 'days.created_date') }}, 7)
+            as weekday,
         {{ real('coalesce(daily.events, 0)') }} as events,
         {{ real('coalesce(daily.accepts, 0)') }} as accepts,
         {{ real('coalesce(daily.verdicts, 0)') }} as verdicts

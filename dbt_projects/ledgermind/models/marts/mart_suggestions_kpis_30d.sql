@@ -14,7 +14,7 @@ recent as (
 
     select daily.*
     from daily
-    inner join newest on daily.created_date > {{ add_days('newest.as_of_date', -30) }}
+    inner join newest on daily.created_date > {{ shared.add_days('newest.as_of_date', -30) }}
 
 ),
 

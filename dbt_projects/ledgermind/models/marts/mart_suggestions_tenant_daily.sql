@@ -44,7 +44,7 @@ counted as (
 final as (
 
     select
-        concat({{ text('created_date') }}, '|', tenant_key) as day_tenant,
+        concat({{ shared.text('created_date') }}, '|', tenant_key) as day_tenant,
         created_date,
         tenant_key,
         {{ whole('events') }} as events,

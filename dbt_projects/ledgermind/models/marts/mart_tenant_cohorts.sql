@@ -9,7 +9,7 @@ first_weeks as (
 
     select
         tenant_key,
-        {{ week_floor('min(created_date)') }} as cohort_week
+        {{ shared.week_floor('min(created_date)') }} as cohort_week
     from daily
     group by tenant_key
 
@@ -29,14 +29,14 @@ weekly as (
 
     select
         first_weeks.cohort_week,
-        {{ week_floor('daily.created_date') }} as week,
+        {{ shared.week_floor('daily.created_date') }} as week,
         count(distinct daily.tenant_key) as tenants_active,
         sum(daily.events) as events,
         sum(daily.accepts) as accepts,
         sum(daily.rejects) as rejects
     from daily
     inner join first_weeks on daily.tenant_key = first_weeks.tenant_key
-    group by first_weeks.cohort_week, {{ week_floor('daily.created_date') }}
+    group by first_weeks.cohort_week, {{ shared.week_floor('daily.created_date') }}
 
 ),
 
@@ -44,7 +44,8 @@ final as (
 
     select
         weekly.cohort_week,
-        {{ whole(days_between('weekly.cohort_week', 'weekly.week') ~ ' / 7') }} as week_number,
+        {{ whole(shared.days_between('weekly.cohort_week', 'weekly.week') ~ ' / 7') }}
+            as week_number,
         {{ whole('cohorts.tenants') }} as tenants,
         {{ whole('weekly.tenants_active') }} as tenants_active,
         {{ whole('weekly.events') }} as events,

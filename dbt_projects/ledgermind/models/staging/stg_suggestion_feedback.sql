@@ -11,11 +11,11 @@ renamed as (
     select
         id as feedback_id,
         event_id,
-        lower({{ text('action') }}) as action,
+        lower({{ shared.text('action') }}) as action,
         reason,
         {{ column_or_null('txn_id', columns, whole('null')) }},
-        {{ column_or_null('label', columns, text('null')) }},
-        {{ column_or_null('user_id', columns, text('null')) }},
+        {{ column_or_null('label', columns, shared.text('null')) }},
+        {{ column_or_null('user_id', columns, shared.text('null')) }},
         {{ utc('created_at', columns) }} as created_at
     from source
 

@@ -28,8 +28,8 @@ renamed as (
 
     select
         {{ whole('null') }} as txn_id,
-        {{ text('null') }} as label,
-        {{ text('null') }} as label_source,
+        {{ shared.text('null') }} as label,
+        {{ shared.text('null') }} as label_source,
         cast(null as timestamp) as created_at,
         cast(null as timestamp) as updated_at
     from {{ ref('stg_transactions') }}
