@@ -27,7 +27,6 @@ from flows.agent_analytics import raw
 from flows.agent_analytics.flow import load_deliveries
 from flows.agent_analytics.records import LoadCounts, PostgresDownError
 from tests.agent_analytics.fleet import Marts, commit, request, session, tokens
-from tests.webhooks.conftest import inbox_url, receiver  # noqa: F401  fixtures
 from tests.webhooks.harness import SECRET, Running, token_headers
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -36,7 +35,7 @@ RESOURCE = Resource({"service.name": "claude-code", "developer_id": "ada"})
 
 
 @pytest.fixture
-def store(tmp_path: Path, inbox_url: str) -> raw.Store:  # noqa: F811
+def store(tmp_path: Path, inbox_url: str) -> raw.Store:
     """A store that has seen all that other tests sent."""
     store = raw.Store(tmp_path / "store.duckdb")
     load_deliveries(store, inbox_url, MEGABYTE)
@@ -51,14 +50,14 @@ def rows(store: raw.Store, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement).fetchall()
 
 
-def post(receiver: Running, path: str, body: bytes, **headers: str) -> int:  # noqa: F811
+def post(receiver: Running, path: str, body: bytes, **headers: str) -> int:
     answer = httpx.post(f"{receiver.url}{path}", content=body, headers=token_headers(**headers))
     return answer.status_code
 
 
 def test_what_a_real_sdk_exports_reaches_the_marts_through_a_restart_and_a_resend(
-    receiver: Running,  # noqa: F811
-    inbox_url: str,  # noqa: F811
+    receiver: Running,
+    inbox_url: str,
     store: raw.Store,
     tmp_path: Path,
 ) -> None:
@@ -126,8 +125,8 @@ PROTOBUF = "application/x-protobuf"
 
 
 def test_bodies_of_every_path_load_and_bad_ones_are_kept_with_a_reason(
-    receiver: Running,  # noqa: F811
-    inbox_url: str,  # noqa: F811
+    receiver: Running,
+    inbox_url: str,
     store: raw.Store,
 ) -> None:
     work = session("s", DAY)
@@ -151,8 +150,8 @@ def test_bodies_of_every_path_load_and_bad_ones_are_kept_with_a_reason(
 
 
 def test_a_load_that_fails_half_way_begins_again_where_it_was(
-    receiver: Running,  # noqa: F811
-    inbox_url: str,  # noqa: F811
+    receiver: Running,
+    inbox_url: str,
     store: raw.Store,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

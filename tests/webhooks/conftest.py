@@ -9,13 +9,13 @@ from deployments.local.postgres import EmbeddedPostgres
 from tests.webhooks.harness import Running, register, start
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def inbox_url(postgres: EmbeddedPostgres) -> Iterator[str]:
     yield postgres.create_database("test_webhooks")
     postgres.drop_database("test_webhooks")
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="package")
 def receiver(
     inbox_url: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:

@@ -81,7 +81,8 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
     return {
         "database_block": f"webhooks-{name}-postgres",
         "sources": own,
-        "secrets_refresh_seconds": 0.5,
+        # Each time six blocks are asked for, at the server that the other tests use, too.
+        "secrets_refresh_seconds": 3,
         **changes,
     }
 
