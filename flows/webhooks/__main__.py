@@ -1,6 +1,7 @@
 """The webhook receiver from the command line: see ``python -m flows.webhooks --help``."""
 
 import argparse
+import gc
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -99,6 +100,9 @@ def serve(options: argparse.Namespace) -> int:
     _load(secrets.load)
     _load(networks.load)
     log_as_json()
+    # What was imported stays: looking through it again and again would hold deliveries up.
+    gc.collect()
+    gc.freeze()
     proxies = [str(network) for network in settings.trusted_proxies]
     uvicorn.run(
         Receiver(settings, sources, secrets, networks).application,
