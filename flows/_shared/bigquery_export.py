@@ -48,8 +48,8 @@ from flows._shared.errors import PermanentError, TransientError
 
 JOB_SECONDS = 1800.0
 # Arrow holds several blocks of text at a time: an export of 1,000,000 rows took 508 MiB with blocks
-# of 8 MiB, and 311 MiB with 1. A row that is longer than a block is read with a longer one; BigQuery
-# itself takes rows of up to 100 MB.
+# of 8 MiB, and 310 MiB with 1. A row that is longer than a block is read with a longer one, as far
+# as BigQuery takes such rows: up to 100 MB.
 BLOCK_BYTES = 1 << 20
 LONGEST_BLOCK_BYTES = 128 << 20
 ROW_LONGER_THAN_BLOCK = "straddling object"
@@ -582,7 +582,7 @@ def _read_blocks(
         strings_can_be_null=True,
         quoted_strings_can_be_null=False,
     )
-    # A savepoint: what is cut off must not end the transaction, which sees the tables as of one moment.
+    # A savepoint: what is cut off must not end the transaction, which sees tables as of one moment.
     with connection.transaction(), connection.cursor().copy(query) as copy:
         source = io.BufferedReader(_CopyFile(copy))
         # pyarrow cannot open an empty file.
