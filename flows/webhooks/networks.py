@@ -54,7 +54,8 @@ class Networks:
 
     def allow(self, source: Source, address: str) -> bool:
         allowed = source.networks + self._found.get(source.name, ())
-        if not allowed:
+        # A list that has not been read lets nobody in.
+        if not allowed and source.name not in self._published:
             return True
         try:
             parsed = ip_address(address)
@@ -85,7 +86,7 @@ def published(list_of: PublishedNetworks) -> tuple[Network, ...]:
     attempted = f"reading the networks at {list_of.url}"
     try:
         response = httpx.get(list_of.url, timeout=READ_SECONDS)
-    except httpx.TransportError as error:
+    except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise TransientError(
             attempted, f"{type(error).__name__}: {error}", "Check the network and the address"
         ) from None

@@ -67,6 +67,8 @@ def test_published_and_given_networks_may_post_and_no_others(publisher: Publishe
     publisher.publish(ELSEWHERE, "2001:db8::/32")
     given = source(publisher, HERE)
     networks = Networks([given])
+    unread = source(publisher)
+    assert not Networks([unread]).allow(unread, "203.0.113.9")
     networks.load()
     for address in ("127.0.0.1", "203.0.113.9", "2001:db8::1"):
         assert networks.allow(given, address), address
