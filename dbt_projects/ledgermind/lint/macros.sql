@@ -17,7 +17,9 @@
 {% macro is_one_of_days(column, days) %}{{ column }} is not null{% endmacro %}
 {% macro is_within_days(column, days) %}{{ column }} is not null{% endmacro %}
 {% macro overlaps_days(first, last, days) %}{{ first }} < {{ last }}{% endmacro %}
-{% macro is_touched(column) %}{{ column }} in (select event_id from touched){% endmacro %}
+{% macro is_one_of(column, name) %}{{ column }} in (select {{ column }} from {{ name }}){% endmacro %}
 {% macro delete_vanished_suggestions() %}{% endmacro %}
-{% macro row_hash(columns) %}length('row'){% endmacro %}
+{% macro row_version(relation, columns) %}length('row'){% endmacro %}
+{% macro evaluated_once() %}{% endmacro %}
+{% macro count_side_by_side() %}{% endmacro %}
 {% macro plan_for_few_rows() %}{% endmacro %}

@@ -98,16 +98,22 @@
     safe_divide({{ total }}, {{ count }})
 {%- endmacro %}
 
-{% macro row_hash(columns) -%}
-    {#- A whole number of 31 bits; sums of them stay whole. -#}
-    {{ return(adapter.dispatch('row_hash', 'ledgermind')(columns)) }}
+{% macro row_version(relation, columns) -%}
+    {#- A whole number of 32 bits that another version of a row does not share; sums of them stay whole. -#}
+    {{ return(adapter.dispatch('row_version', 'ledgermind')(relation, columns)) }}
 {%- endmacro %}
 
-{% macro postgres__row_hash(columns) -%}
-    hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647
+{% macro postgres__row_version(relation, columns) -%}
+    {#- The transaction that wrote the row. A view has none. -#}
+    {%- set found = load_relation(relation) if execute -%}
+    {%- if found and found.is_view -%}
+        (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
+    {%- else -%}
+        cast(cast(xmin as text) as bigint)
+    {%- endif -%}
 {%- endmacro %}
 
-{% macro bigquery__row_hash(columns) -%}
+{% macro bigquery__row_version(relation, columns) -%}
     mod(
         farm_fingerprint(
             concat(
@@ -118,4 +124,9 @@
         ),
         2147483647
     )
+{%- endmacro %}
+
+{% macro evaluated_once() -%}
+    {#- Ends a query whose expressions PostgreSQL would else evaluate again wherever their names are used. -#}
+    {{ 'offset 0' if target.type == 'postgres' }}
 {%- endmacro %}

@@ -87,23 +87,30 @@
     )
 {%- endmacro %}
 
-{% macro is_touched(column) -%}
-    {{ return(adapter.dispatch('is_touched', 'ledgermind')(column)) }}
+{% macro is_one_of(column, name) -%}
+    {{ return(adapter.dispatch('is_one_of', 'ledgermind')(column, name)) }}
 {%- endmacro %}
 
-{% macro postgres__is_touched(column) -%}
+{% macro postgres__is_one_of(column, name) -%}
     {#- An array is looked up in the index; joined with, the whole table would be read. -#}
-    {{ column }} = any(array(select event_id from touched))
+    {{ column }} = any(array(select {{ column }} from {{ name }}))
 {%- endmacro %}
 
-{% macro bigquery__is_touched(column) -%}
-    {{ column }} in (select event_id from touched)
+{% macro bigquery__is_one_of(column, name) -%}
+    {{ column }} in (select {{ column }} from {{ name }})
 {%- endmacro %}
 
 {% macro plan_for_few_rows() -%}
     {#- PostgreSQL's defaults are for spinning disks: with them it reads whole tables for a day's rows. -#}
     {%- if is_incremental() and target.type == 'postgres' -%}
         set local random_page_cost = 1.1; set local work_mem = '64MB'
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro count_side_by_side() -%}
+    {#- Nothing else can be built until the changed days are known: PostgreSQL counts the tables at the same time. -#}
+    {%- if target.type == 'postgres' -%}
+        set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0
     {%- endif -%}
 {%- endmacro %}
 

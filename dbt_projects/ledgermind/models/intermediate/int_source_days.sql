@@ -4,6 +4,7 @@
         incremental_strategy='merge',
         unique_key='source_and_day',
         on_schema_change='fail',
+        pre_hook="{{ count_side_by_side() }}",
     )
 }}
 
@@ -13,7 +14,7 @@ with events as (
         'suggestion_events' as source_table,
         created_date as source_day,
         count(*) as source_rows,
-        sum({{ row_hash(['event_id', 'txn_id', 'model_id', 'mode', 'created_at']) }}) as checksum
+        sum(row_version) as versions
     from {{ ref('stg_suggestion_events') }}
     group by created_date
 
@@ -25,7 +26,7 @@ feedback as (
         'suggestion_feedback' as source_table,
         {{ day_floor('created_at') }} as source_day,
         count(*) as source_rows,
-        sum({{ row_hash(['feedback_id', 'event_id', 'action', 'created_at']) }}) as checksum
+        sum(row_version) as versions
     from {{ ref('stg_suggestion_feedback') }}
     group by {{ day_floor('created_at') }}
 
@@ -37,7 +38,7 @@ transactions as (
         'transactions' as source_table,
         {{ day_floor('updated_at') }} as source_day,
         count(*) as source_rows,
-        sum({{ row_hash(['txn_id', 'tenant_key', 'updated_at']) }}) as checksum
+        sum(row_version) as versions
     from {{ ref('stg_transactions') }}
     group by {{ day_floor('updated_at') }}
 
@@ -60,7 +61,7 @@ keyed as (
         source_table,
         source_day,
         {{ whole('source_rows') }} as source_rows,
-        {{ whole('checksum') }} as checksum
+        {{ whole('versions') }} as versions
     from counted
 
 )
@@ -80,13 +81,13 @@ final as (
         coalesce(keyed.source_table, seen.source_table) as source_table,
         coalesce(keyed.source_day, seen.source_day) as source_day,
         coalesce(keyed.source_rows, 0) as source_rows,
-        coalesce(keyed.checksum, 0) as checksum,
+        coalesce(keyed.versions, 0) as versions,
         {{ built_at() }} as changed_at
     from keyed
     full outer join seen on keyed.source_and_day = seen.source_and_day
     where
         coalesce(keyed.source_rows, 0) <> coalesce(seen.source_rows, -1)
-        or coalesce(keyed.checksum, 0) <> coalesce(seen.checksum, -1)
+        or coalesce(keyed.versions, 0) <> coalesce(seen.versions, -1)
 
 )
 {%- else %},

@@ -11,7 +11,7 @@
             {'columns': ['event_id'], 'unique': true},
             {'columns': ['created_date']},
             {'columns': ['built_at']},
-            {'columns': ['last_feedback_at']},
+            {'columns': ['last_feedback_at', 'first_feedback_at']},
             {'columns': ['transaction_updated_at']},
         ],
         pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_vanished_suggestions() }}"],
@@ -63,14 +63,21 @@ touched as (
 events as (
 
     select * from {{ ref('stg_suggestion_events') }}
-    where {{ is_touched('event_id') }}
+    where {{ is_one_of('event_id', 'touched') }}
 
 ),
 
 feedback as (
 
     select * from {{ ref('stg_suggestion_feedback') }}
-    where {{ is_touched('event_id') }}
+    where {{ is_one_of('event_id', 'touched') }}
+
+),
+
+transactions as (
+
+    select * from {{ ref('stg_transactions') }}
+    where {{ is_one_of('txn_id', 'events') }}
 
 ),
 
@@ -88,13 +95,13 @@ feedback as (
 
 ),
 
-{%- endif %}
-
 transactions as (
 
     select * from {{ ref('stg_transactions') }}
 
 ),
+
+{%- endif %}
 
 ranked_feedback as (
 
@@ -140,6 +147,7 @@ parsed_events as (
         {{ json_extract_scalar('candidates', 0, 'label') }} as top_label,
         {{ safe_float(json_extract_scalar('candidates', 0, 'confidence')) }} as top_confidence
     from events
+    {{ evaluated_once() }}
 
 ),
 

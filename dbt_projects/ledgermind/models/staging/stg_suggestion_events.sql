@@ -1,6 +1,13 @@
 with source as (
 
-    select * from {{ source('operational', 'suggestion_events') }}
+    select
+        *,
+        {{ row_version(
+            source('operational', 'suggestion_events'),
+            ['id', 'txn_id', 'model_id', 'mode', 'created_at'],
+        ) }}
+            as row_version
+    from {{ source('operational', 'suggestion_events') }}
 
 ),
 
@@ -14,7 +21,8 @@ renamed as (
         candidates,
         mode,
         created_at,
-        {{ day_floor('created_at') }} as created_date
+        {{ day_floor('created_at') }} as created_date,
+        row_version
     from source
 
 )

@@ -2,7 +2,14 @@
 
 with source as (
 
-    select * from {{ source('operational', 'suggestion_feedback') }}
+    select
+        *,
+        {{ row_version(
+            source('operational', 'suggestion_feedback'),
+            ['id', 'event_id', 'action', 'created_at'],
+        ) }}
+            as row_version
+    from {{ source('operational', 'suggestion_feedback') }}
 
 ),
 
@@ -16,7 +23,8 @@ renamed as (
         {{ column_or_null('txn_id', columns, whole('null')) }},
         {{ column_or_null('label', columns, shared.text('null')) }},
         {{ column_or_null('user_id', columns, shared.text('null')) }},
-        {{ utc('created_at', columns) }} as created_at
+        {{ utc('created_at', columns) }} as created_at,
+        row_version
     from source
 
 )

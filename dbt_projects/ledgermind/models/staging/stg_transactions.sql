@@ -2,7 +2,14 @@
 
 with source as (
 
-    select * from {{ source('operational', 'transactions') }}
+    select
+        *,
+        {{ row_version(
+            source('operational', 'transactions'),
+            ['id', 'tenant_id', 'user_id', 'created_at', 'updated_at'],
+        ) }}
+            as row_version
+    from {{ source('operational', 'transactions') }}
 
 ),
 
@@ -22,7 +29,8 @@ renamed as (
         end as tenant_key,
         coalesce(
             {{ utc('updated_at', columns) }}, {{ utc('created_at', columns) }}
-        ) as updated_at
+        ) as updated_at,
+        row_version
     from source
 
 )
