@@ -14,7 +14,7 @@ with events as (
         'suggestion_events' as source_table,
         created_date as source_day,
         count(*) as source_rows,
-        sum(row_version) as versions
+        sum(row_version) as checksum
     from {{ ref('stg_suggestion_events') }}
     group by created_date
 
@@ -26,7 +26,7 @@ feedback as (
         'suggestion_feedback' as source_table,
         {{ day_floor('created_at') }} as source_day,
         count(*) as source_rows,
-        sum(row_version) as versions
+        sum(row_version) as checksum
     from {{ ref('stg_suggestion_feedback') }}
     group by {{ day_floor('created_at') }}
 
@@ -38,7 +38,7 @@ transactions as (
         'transactions' as source_table,
         {{ day_floor('updated_at') }} as source_day,
         count(*) as source_rows,
-        sum(row_version) as versions
+        sum(row_version) as checksum
     from {{ ref('stg_transactions') }}
     group by {{ day_floor('updated_at') }}
 
@@ -61,7 +61,7 @@ keyed as (
         source_table,
         source_day,
         {{ whole('source_rows') }} as source_rows,
-        {{ whole('versions') }} as versions
+        {{ whole('checksum') }} as checksum
     from counted
 
 )
@@ -81,13 +81,13 @@ final as (
         coalesce(keyed.source_table, seen.source_table) as source_table,
         coalesce(keyed.source_day, seen.source_day) as source_day,
         coalesce(keyed.source_rows, 0) as source_rows,
-        coalesce(keyed.versions, 0) as versions,
+        coalesce(keyed.checksum, 0) as checksum,
         {{ built_at() }} as changed_at
     from keyed
     full outer join seen on keyed.source_and_day = seen.source_and_day
     where
         coalesce(keyed.source_rows, 0) <> coalesce(seen.source_rows, -1)
-        or coalesce(keyed.versions, 0) <> coalesce(seen.versions, -1)
+        or coalesce(keyed.checksum, 0) <> coalesce(seen.checksum, -1)
 
 )
 {%- else %},
