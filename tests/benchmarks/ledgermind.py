@@ -10,6 +10,7 @@ equal row for row.
 """
 
 import argparse
+import os
 import subprocess
 import sys
 import tempfile
@@ -18,6 +19,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import psycopg
+import yaml
 from dbt.cli.main import dbtRunner
 
 from deployments.local.bigquery import BigQueryEmulator
@@ -29,7 +31,7 @@ from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import BigQuerySettings
-from tests.dbt_projects.warehouse import install_packages, postgres_environment
+from tests.dbt_projects.warehouse import PROJECTS, install_packages, postgres_environment
 from tests.ledgermind.warehouses import PROJECT, Warehouses
 
 FOUR = (
@@ -90,8 +92,13 @@ def without_last_day(made: Sample) -> tuple[Sample, Sample]:
 
 
 def in_a_process(result: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of a process that does nothing but the flow ledgermind-export."""
-    subprocess.run([sys.executable, "-c", f"RESULT = {str(result)!r}\n{EXPORT}"], check=True)
+    """Seconds and peak MiB of a process that does nothing but the flow ledgermind-export, started with
+    the variables of its deployment."""
+    declared = yaml.safe_load((PROJECTS.parent / "prefect.yaml").read_text())["deployments"]
+    export = next(each for each in declared if each["name"] == "ledgermind-export-nightly")
+    environment = {**os.environ, **export["work_pool"]["job_variables"]["env"]}
+    command = [sys.executable, "-c", f"RESULT = {str(result)!r}\n{EXPORT}"]
+    subprocess.run(command, env=environment, check=True)
     seconds, peak = result.read_text().split()
     return float(seconds), float(peak)
 

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
@@ -168,6 +169,54 @@ def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:
     )
     assert len(later.feedback) > len(held_back) // 4, "no late feedback in this sample"
     return first, later
+
+
+def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_place(
+    warehouses: Warehouses,
+) -> None:
+    """What others built on the marts stays, a table that has lost a column is made anew, and views
+    in place of the source's tables give the same marts."""
+    create(warehouses, sample(600, seed=11), FeedbackShape.V2)
+    warehouses.build_untested("pg_local")
+    before = warehouses.postgres_contents()
+    for relation in ("mart_suggestions_daily", "fct_suggestions_eval"):
+        warehouses.execute(
+            f"create view public.own_{relation} as select * from analytics.{relation}"
+        )
+    warehouses.execute(
+        'update suggestion_events set candidates = \'[{"label": "X", "confidence": 0.1}]\' '
+        "where created_at::date = (select max(created_at)::date from suggestion_events)"
+    )
+    warehouses.execute("alter table analytics.mart_suggestions_kpis_30d drop accept_rate_30d")
+
+    warehouses.build_untested("pg_local")
+    incremental = warehouses.postgres_contents()
+    differing = {name for name, rows in incremental.items() if rows != before[name]}
+    assert {"int_suggestions", "mart_suggestions_confidence_daily"} <= differing
+    assert "mart_suggestions_feedback_daily" not in differing
+    for relation in ("mart_suggestions_daily", "fct_suggestions_eval"):
+        assert warehouses.query(f"select count(*) from public.own_{relation}") == warehouses.query(
+            f"select count(*) from analytics.{relation}"
+        )
+        warehouses.execute(f"drop view public.own_{relation}")
+
+    warehouses.build_untested("pg_local", "--full-refresh")
+    assert warehouses.postgres_contents() == incremental
+
+    warehouses.execute("create schema shown")
+    for (table,) in warehouses.query(
+        "select table_name from information_schema.tables where table_schema = 'public'"
+    ):
+        warehouses.execute(f"create view shown.{table} as select * from public.{table}")
+    with set_environment({"DBT_POSTGRES_SOURCE_SCHEMA": "shown"}):
+        warehouses.build_untested("pg_local")
+        assert warehouses.postgres_contents() == incremental
+        warehouses.execute("delete from suggestion_feedback where action = 'reject'")
+        warehouses.build_untested("pg_local")
+    without_rejects = warehouses.postgres_contents()
+    assert without_rejects != incremental
+    warehouses.build_untested("pg_local", "--full-refresh")
+    assert warehouses.postgres_contents() == without_rejects
 
 
 def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Warehouses) -> None:
