@@ -92,8 +92,10 @@ def without_last_day(made: Sample) -> tuple[Sample, Sample]:
 
 
 def in_a_process(result: Path) -> tuple[float, float]:
-    """Seconds and peak MiB of a process that does nothing but the flow ledgermind-export, started with
-    the variables of its deployment."""
+    """Seconds and peak MiB of a process that does nothing but the flow ledgermind-export.
+
+    It is started with the variables of its deployment.
+    """
     declared = yaml.safe_load((PROJECTS.parent / "prefect.yaml").read_text())["deployments"]
     export = next(each for each in declared if each["name"] == "ledgermind-export-nightly")
     environment = {**os.environ, **export["work_pool"]["job_variables"]["env"]}
