@@ -5,6 +5,15 @@ from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from flows._shared.bigquery_settings import (
+    BigQuerySettings,
+    Dataset,
+    GcpBlock,
+    MaximumGigabytesBilled,
+    Project,
+    RawDataset,
+)
+
 
 class GithubApiSettings(BaseModel):
     """Reading through GitHub's API. Without a token or an app, repositories come by git alone."""
@@ -74,39 +83,14 @@ class GithubApiSettings(BaseModel):
     )
 
 
-class BigQuerySettings(BaseModel):
+class GithubBigQuerySettings(BigQuerySettings):
     """The warehouse for when PostgreSQL has grown too large."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    project: str = Field(default="github-scraper-analytics", description="Project on Google Cloud.")
-    dataset: str = Field(default="github_scraper", description="Dataset of the marts.")
-    raw_dataset: str = Field(
-        default="github_scraper_raw", description="Dataset of the copies of the raw tables."
-    )
-    location: str = Field(default="US", description="Location of both datasets.")
-    gcp_block: str | None = Field(
-        default="github-scraper-gcp",
-        description=(
-            "Name of the GcpCredentials block. Empty for the identity of the machine (workload "
-            "identity). Not looked at when BIGQUERY_EMULATOR_HOST names an emulator."
-        ),
-    )
-    warehouse_block: str | None = Field(
-        default=None,
-        description="Name of a BigQueryWarehouse block; where given it is used, not gcp_block.",
-    )
-    maximum_gigabytes_billed: int = Field(
-        default=100, gt=0, description="A single query that would read more is refused."
-    )
-    rows_per_load: int = Field(
-        default=50_000, gt=0, le=1_000_000, description="Rows of one Parquet load job."
-    )
-    lookback_hours: int = Field(
-        default=24,
-        ge=0,
-        description="How far behind the newest exported change an export begins.",
-    )
+    project: Project = "github-scraper-analytics"
+    dataset: Dataset = "github_scraper"
+    raw_dataset: RawDataset = "github_scraper_raw"
+    gcp_block: GcpBlock = "github-scraper-gcp"
+    maximum_gigabytes_billed: MaximumGigabytesBilled = 100
 
 
 class SizeSettings(BaseModel):
@@ -144,8 +128,9 @@ class GithubScraperSettings(BaseModel):
     api: GithubApiSettings = Field(
         default=GithubApiSettings(), description="Reading through GitHub's API."
     )
-    bigquery: BigQuerySettings = Field(
-        default=BigQuerySettings(), description="Where the export goes and the second build runs."
+    bigquery: GithubBigQuerySettings = Field(
+        default=GithubBigQuerySettings(),
+        description="Where the export goes and the second build runs.",
     )
     size: SizeSettings = Field(
         default=SizeSettings(), description="When a run warns of the size of the database."

@@ -9,7 +9,7 @@ import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PlatformError
-from flows._shared.orchestration.bigquery import BigQueryAccess
+from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_landed
@@ -19,13 +19,12 @@ from flows._shared.orchestration.summary import Progress, RunSummary, publish_su
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import sample
-from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 
 if TYPE_CHECKING:
     from flows._shared.bigquery_export import CopiedTable, ExportCounts
 
 SLUG = "ledgermind"
-GIGABYTE = 1_000_000_000
 EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
 
 Target = Literal["pg_local", "bigquery"]
@@ -87,7 +86,7 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
     retry_delay_seconds=[5, 30],
     retry_condition_fn=retry_transient,
 )
-def report_costs(settings: BigQuerySettings) -> tuple[str, bool]:
+def report_costs(settings: LedgermindBigQuerySettings) -> tuple[str, bool]:
     """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
     from flows._shared.bigquery_costs import by_model, fetch_jobs, month_start, project
     from flows._shared.bigquery_export import told_as_ours
@@ -163,7 +162,7 @@ def refresh(
             _export_all(settings, progress)
         environment = bigquery_environment(settings.bigquery)
         options = dbt.model_copy(update={"target": "bigquery"})
-        named = _Renamed(progress, "dbt on BigQuery")
+        named = progress.named("dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
         try:
             note, needs_a_look = report_costs(settings.bigquery)
@@ -184,35 +183,6 @@ def refresh(
             notes=tuple(notes),
         ),
     )
-
-
-def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:
-    """Where BigQuery is, and the block that logs in."""
-    return BigQueryAccess(
-        settings.project, settings.location, settings.gcp_block, settings.warehouse_block
-    )
-
-
-def bigquery_environment(settings: BigQuerySettings) -> dict[str, str]:
-    """What the target `bigquery` of profiles.yml reads."""
-    return bigquery_access(settings).dbt_environment() | {
-        "DBT_BIGQUERY_DATASET": settings.dataset,
-        "DBT_BIGQUERY_SOURCE_DATASET": settings.raw_dataset,
-        "DBT_BIGQUERY_MAXIMUM_BYTES_BILLED": str(settings.maximum_gigabytes_billed * GIGABYTE),
-    }
-
-
-class _Renamed:
-    """Reports a phase under another name: two builds of one run must not share a line."""
-
-    def __init__(self, progress: Progress, name: str) -> None:
-        self._progress = progress
-        self._name = name
-
-    def update(
-        self, phase: str, done: int, total: int | None = None, rows: int | None = None
-    ) -> None:
-        self._progress.update(self._name, done, total, rows)
 
 
 def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[ExportCounts]":

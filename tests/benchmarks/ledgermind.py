@@ -30,7 +30,7 @@ from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
-from flows.ledgermind.settings import BigQuerySettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import PROJECTS, install_packages, postgres_environment
 from tests.ledgermind.warehouses import PROJECT, Warehouses
 
@@ -157,7 +157,7 @@ def grown(server: EmbeddedPostgres, root: Path, events: int) -> str:
         connection.execute("analyze")
     say("events", f"{len(first.events):,} and {len(later.events):,} of one new day")
     increment, parts = run(url, root / "grown")
-    warehouses = Warehouses(url, "", BigQuerySettings(), root)
+    warehouses = Warehouses(url, "", LedgermindBigQuerySettings(), root)
     tables = warehouses.tables()
     warehouses.execute("create schema incremental")
     for table in tables:
@@ -205,7 +205,7 @@ def export(url: str, endpoint: str, root: Path) -> None:
 
 def both_adapters(server: EmbeddedPostgres, endpoint: str, root: Path, events: int) -> None:
     url = server.create_database("both")
-    settings = BigQuerySettings(dataset="both_marts", raw_dataset="both_raw")
+    settings = LedgermindBigQuerySettings(dataset="both_marts", raw_dataset="both_raw")
     warehouses = Warehouses(url, endpoint, settings, root / "both")
     with psycopg.connect(url, autocommit=True) as connection:
         operational.create_operational_database(connection, sample(events), FeedbackShape.V1)

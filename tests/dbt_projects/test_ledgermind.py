@@ -13,7 +13,7 @@ from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
-from flows.ledgermind.settings import BigQuerySettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
 
@@ -54,7 +54,7 @@ def database(
 def warehouses(database: tuple[str, Path], bigquery_emulator: str) -> Warehouses:
     """No operational tables, no copy and no marts."""
     url, state = database
-    made = Warehouses(url, bigquery_emulator, BigQuerySettings(), state)
+    made = Warehouses(url, bigquery_emulator, LedgermindBigQuerySettings(), state)
     made.execute("drop schema if exists analytics cascade")
     made.execute("drop schema public cascade")
     made.execute("create schema public")

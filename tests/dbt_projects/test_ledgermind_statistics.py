@@ -10,7 +10,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
-from flows.ledgermind.settings import BigQuerySettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
 
@@ -29,7 +29,7 @@ def marts(
     state = tmp_path_factory.mktemp("dbt")
     install_packages("ledgermind", state)
     url = postgres.create_database("ledgermind_statistics")
-    yield Warehouses(url, "", BigQuerySettings(), Path(state))
+    yield Warehouses(url, "", LedgermindBigQuerySettings(), Path(state))
     postgres.drop_database("ledgermind_statistics")
 
 

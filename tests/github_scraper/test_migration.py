@@ -13,12 +13,13 @@ from google.cloud import bigquery
 
 from blocks.registration import register
 from deployments.local.bigquery import PROJECT
+from flows._shared.orchestration.bigquery import bigquery_access
 from flows._shared.state import state_dir
 from flows.github_scraper import raw
 from flows.github_scraper.flow import migrate
-from flows.github_scraper.flow.bigquery import SLUG, bigquery_access
+from flows.github_scraper.flow.bigquery import SLUG
 from flows.github_scraper.records import MartsDifferError
-from flows.github_scraper.settings import BigQuerySettings, GithubScraperSettings
+from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
 from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
 from tests.dbt_projects.test_github_scraper import after_second_sync
 from tests.dbt_projects.warehouse import Warehouse, in_order
@@ -42,7 +43,9 @@ def settings(
     monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", bigquery_emulator)
     register(["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": database})
     name = database.rpartition("/")[2].partition("?")[0]
-    made = BigQuerySettings(project=PROJECT, dataset=f"{name}_marts", raw_dataset=f"{name}_raw")
+    made = GithubBigQuerySettings(
+        project=PROJECT, dataset=f"{name}_marts", raw_dataset=f"{name}_raw"
+    )
     with psycopg.connect(database, autocommit=True) as connection:
         raw.ensure_schema(connection)
     yield GithubScraperSettings(bigquery=made)

@@ -15,12 +15,12 @@ from deployments.local.worker import ProcessWorker
 from flows.ledgermind.flow import export_tables
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import mission_day
-from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 from tests.dbt_projects.warehouse import ROOT
 from tests.deployments.pool import Pool
 
 SETTINGS = LedgermindSettings(
-    bigquery=BigQuerySettings(dataset="chain_marts", raw_dataset="chain_raw")
+    bigquery=LedgermindBigQuerySettings(dataset="chain_marts", raw_dataset="chain_raw")
 )
 OF_A_TRIGGER = ("type", "match", "match_related", "expect", "after", "for_each", "threshold")
 

@@ -10,7 +10,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape
 from flows.ledgermind.sample import sample
-from flows.ledgermind.settings import BigQuerySettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import Row
 from tests.ledgermind.warehouses import Warehouses
 
@@ -18,7 +18,7 @@ from tests.ledgermind.warehouses import Warehouses
 @pytest.fixture(scope="module")
 def exported(postgres: EmbeddedPostgres, bigquery_emulator: str) -> Iterator[Warehouses]:
     """A small operational database in the second shape, and its copy."""
-    settings = BigQuerySettings(raw_dataset="exported_raw")
+    settings = LedgermindBigQuerySettings(raw_dataset="exported_raw")
     url = postgres.create_database("ledgermind_exported")
     with psycopg.connect(url, autocommit=True) as connection:
         operational.create_operational_database(connection, sample(900, seed=2), FeedbackShape.V2)

@@ -9,7 +9,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 
 from blocks.registration import register
 from flows.ledgermind.flow import refresh
-from flows.ledgermind.settings import BigQuerySettings, LedgermindSettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 from tests.ledgermind.warehouses import PROJECT
 
 
@@ -23,7 +23,7 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     register(["ledgermind"], {"LEDGERMIND_DATABASE_URL": database})
     settings = LedgermindSettings(
         sample_events=300,
-        bigquery=BigQuerySettings(dataset="flow_marts", raw_dataset="flow_raw"),
+        bigquery=LedgermindBigQuerySettings(dataset="flow_marts", raw_dataset="flow_raw"),
     )
     state = refresh(settings, targets=["pg_local", "bigquery"], return_state=True)
     assert state.is_completed(), state.message

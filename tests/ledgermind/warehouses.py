@@ -15,9 +15,9 @@ from flows._shared.bigquery_export import (
     open_snapshot,
 )
 from flows._shared.environment import set_environment
-from flows.ledgermind.flow import bigquery_access, bigquery_environment
+from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows.ledgermind.raw.exported import exported_tables
-from flows.ledgermind.settings import BigQuerySettings
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import PROJECTS, Row, in_order, postgres_environment
 
 PROJECT = PROJECTS / "ledgermind"
@@ -32,7 +32,7 @@ class Warehouses:
 
     url: str
     endpoint: str
-    settings: BigQuerySettings
+    settings: LedgermindBigQuerySettings
     state: Path
 
     def execute(self, statement: str) -> None:

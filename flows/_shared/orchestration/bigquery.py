@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import UnusableBlockError, block_document
 
@@ -21,6 +22,7 @@ GCP = "gcp-credentials"
 WAREHOUSE = "bigquery-warehouse"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
 REQUIRED = ("private_key", "client_email", "token_uri")
+GIGABYTE = 1_000_000_000
 
 
 class GoogleLoginError(PermanentError):
@@ -130,3 +132,19 @@ class BigQueryAccess:
                 "Register it again with `python -m blocks register`",
             )
         return login
+
+
+def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:
+    """Where BigQuery is, and the block that logs in."""
+    return BigQueryAccess(
+        settings.project, settings.location, settings.gcp_block, settings.warehouse_block
+    )
+
+
+def bigquery_environment(settings: BigQuerySettings) -> dict[str, str]:
+    """What the target `bigquery` of profiles.yml reads."""
+    return bigquery_access(settings).dbt_environment() | {
+        "DBT_BIGQUERY_DATASET": settings.dataset,
+        "DBT_BIGQUERY_SOURCE_DATASET": settings.raw_dataset,
+        "DBT_BIGQUERY_MAXIMUM_BYTES_BILLED": str(settings.maximum_gigabytes_billed * GIGABYTE),
+    }

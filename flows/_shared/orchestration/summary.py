@@ -64,6 +64,10 @@ class Progress:
         if is_new or current.is_complete or now - self._written_at >= SECONDS_BETWEEN_WRITES:
             self.flush()
 
+    def named(self, phase: str) -> "NamedProgress":
+        """The same display with another name for what reports: two builds must not share a line."""
+        return NamedProgress(self, phase)
+
     def flush(self) -> None:
         """Write what the throttle held back."""
         if self._api is None or self._is_written:
@@ -78,6 +82,19 @@ class Progress:
             self._is_written = True
         except httpx.HTTPError as error:
             run_logger(__name__).debug("progress was not written: %s", error)
+
+
+@dataclass(frozen=True)
+class NamedProgress:
+    """Reports every phase as one of its own name."""
+
+    progress: Progress
+    name: str
+
+    def update(
+        self, phase: str, done: int, total: int | None = None, rows: int | None = None
+    ) -> None:
+        self.progress.update(self.name, done, total, rows)
 
 
 @dataclass(frozen=True)

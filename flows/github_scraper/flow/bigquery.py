@@ -5,7 +5,6 @@ after; `migrate` proves that both warehouses say the same before anybody reads t
 """
 
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -13,20 +12,19 @@ import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import TransientError
-from flows._shared.orchestration.bigquery import BigQueryAccess
+from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows.github_scraper.records import MartsDifferError
-from flows.github_scraper.settings import BigQuerySettings, GithubScraperSettings
+from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
 
 if TYPE_CHECKING:
     from flows._shared.bigquery_export import Comparison, CopyDataset, ExportCounts
 
 SLUG = "github_scraper"
-GIGABYTE = 1_000_000_000
 MARTS_SCHEMA = "analytics"
 HISTORY = "repository_metadata_history"
 # dbt hashes a time as each database writes it: the key of a snapshot's row is its own on each.
@@ -212,23 +210,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
         )
 
 
-def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:
-    """Where BigQuery is, and the block that logs in."""
-    return BigQueryAccess(
-        settings.project, settings.location, settings.gcp_block, settings.warehouse_block
-    )
-
-
-def bigquery_environment(settings: BigQuerySettings) -> dict[str, str]:
-    """What the target `bigquery` of profiles.yml reads."""
-    return bigquery_access(settings).dbt_environment() | {
-        "DBT_BIGQUERY_DATASET": settings.dataset,
-        "DBT_BIGQUERY_SOURCE_DATASET": settings.raw_dataset,
-        "DBT_BIGQUERY_MAXIMUM_BYTES_BILLED": str(settings.maximum_gigabytes_billed * GIGABYTE),
-    }
-
-
-def copy_dataset(settings: BigQuerySettings, dataset: str) -> "CopyDataset":
+def copy_dataset(settings: GithubBigQuerySettings, dataset: str) -> "CopyDataset":
     from flows._shared.bigquery_export import CopyDataset
 
     return CopyDataset(
@@ -259,18 +241,6 @@ def _build_from_what_was_copied(
     )
 
 
-@dataclass(frozen=True)
-class _Renamed:
-    """Reports dbt's phase under another name: two builds of one run must not share a line."""
-
-    progress: Progress
-
-    def update(
-        self, phase: str, done: int, total: int | None = None, rows: int | None = None
-    ) -> None:
-        self.progress.update("dbt on BigQuery", done, total, rows)
-
-
 def _build_there(
     settings: GithubScraperSettings, dbt: DbtOptions, progress: Progress
 ) -> DbtOutcome:
@@ -278,7 +248,7 @@ def _build_there(
         SLUG,
         bigquery_environment(settings.bigquery),
         dbt.model_copy(update={"target": "bigquery"}),
-        progress=_Renamed(progress),
+        progress=progress.named("dbt on BigQuery"),
     )
 
 

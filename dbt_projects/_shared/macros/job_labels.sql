@@ -1,6 +1,6 @@
-{% macro job_labels(node) -%}
+{% macro job_labels(node, domain) -%}
     {#- As JSON. The queries of a test count towards the model it is attached to. -#}
-    {%- set labels = {'domain': 'ledgermind', 'tool': 'dbt', 'model': 'dbt'} -%}
+    {%- set labels = {'domain': domain, 'tool': 'dbt', 'model': 'dbt'} -%}
     {%- if node -%}
         {%- set model = (node.attached_node or '').split('.')[-1]
             if node.resource_type == 'test' else node.name -%}
