@@ -5,10 +5,10 @@ module is, and point at the address where ``prefect_server`` starts the server o
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +19,22 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
+from tests.databases import database_of
 
 # Sessions that run side by side begin their search at different ports.
 FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
 FIRST_POSTGRES_PORT = 55320
 FIRST_BIGQUERY_PORT = 49050 + os.getpid() % 1000
+
+# The rest in order of their names. Where files differ by minutes, one that starts last leaves the
+# other processes of the session without work for as long.
+LONGEST_FILES = (
+    "tests/dbt_projects/test_ledgermind.py",
+    "tests/quality_compass/test_flow.py",
+)
+
+# Every module under test stays: collections look through all of them again and again.
+gc.set_threshold(50_000, 10, 10)
 
 STATE = Path(tempfile.mkdtemp(prefix="analytics-flows-tests-"))
 PATHS = LocalPaths(STATE)
@@ -52,9 +63,10 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+def database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
     """The libpq URL of an empty database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
+    name = database_of(request.path)
+    postgres.drop_database(name)
     yield postgres.create_database(name)
     postgres.drop_database(name)
 
