@@ -1,3 +1,4 @@
+import gc
 import json
 import os
 import shutil
@@ -376,6 +377,16 @@ def test_the_environment_is_set_for_the_build_alone(
 
     assert "SAMPLE_PATH" not in os.environ
     assert os.environ["SAMPLE_OTHER"] == "as it was"
+
+
+def test_a_build_leaves_the_garbage_collector_as_it_was(tmp_path: Path, build: Build) -> None:
+    write_sample(tmp_path, with_failure=True)
+    before = gc.get_threshold()
+
+    with pytest.raises(DbtBuildError):
+        build()
+
+    assert gc.get_threshold() == before
 
 
 def test_a_second_build_reads_only_what_changed(tmp_path: Path, build: Build) -> None:
