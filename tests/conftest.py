@@ -19,18 +19,32 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
-from tests.databases import database_of
+from tests.databases import TESTS, database_of
 
 # Sessions that run side by side begin their search at different ports.
 FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
 FIRST_POSTGRES_PORT = 55320
 FIRST_BIGQUERY_PORT = 49050 + os.getpid() % 1000
 
-# The rest in order of their names. Where files differ by minutes, one that starts last leaves the
-# other processes of the session without work for as long.
+# About a minute or more each, longest first. A file runs in one process: one of these that starts
+# last leaves the others of a session without work for as long.
 LONGEST_FILES = (
-    "tests/dbt_projects/test_ledgermind.py",
-    "tests/quality_compass/test_flow.py",
+    "dbt_projects/test_ledgermind.py",
+    "github_scraper/test_migration.py",
+    "dbt_projects/test_agent_analytics.py",
+    "scout/test_flow.py",
+    "quality_compass/test_flow.py",
+    "dbt_projects/test_quality_compass.py",
+    "agent_analytics/test_flow.py",
+    "deployments/kubernetes/test_worker.py",
+    "dbt_projects/test_github_scraper.py",
+    "github_scraper/test_flow.py",
+    "agent_analytics/test_recovery.py",
+    "webhooks/test_crashes.py",
+    "ledgermind/test_flow.py",
+    "deployments/test_server.py",
+    "_shared/test_dbt_build.py",
+    "webhooks/test_event_to_run.py",
 )
 
 # Every module under test stays: collections look through all of them again and again.
@@ -51,6 +65,11 @@ def _stop_and_remove() -> None:
     """Registered before Prefect is imported, so run after Prefect has sent its last log lines."""
     PrefectServer(PATHS).stop()
     shutil.rmtree(STATE, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {TESTS / file: rank for rank, file in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
 
 
 @pytest.fixture(scope="session")
