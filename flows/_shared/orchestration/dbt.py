@@ -477,7 +477,7 @@ def _invoke(job: _Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
 def _rare_garbage_collection() -> Iterator[None]:
     """dbt makes many objects that live until it ends: looking through them took a fifth of its CPU.
 
-    With Python's own 700 new objects between collections, that is; peak memory is the same.
+    With Python's own 700 new objects between collections, that is.
     """
     before = gc.get_threshold()
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, *before[1:])
