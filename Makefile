@@ -60,7 +60,7 @@ clean: $(STAMP) ## stop everything and remove .local/
 	@$(LOCAL) clean
 
 test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile $(TESTS) $(ARGS)
+	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tests/benchmarks)
 	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done

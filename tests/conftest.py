@@ -5,10 +5,10 @@ module is, and point at the address where ``prefect_server`` starts the server o
 """
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,11 +19,36 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
+from tests.databases import TESTS, database_of
 
 # Sessions that run side by side begin their search at different ports.
 FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
 FIRST_POSTGRES_PORT = 55320
 FIRST_BIGQUERY_PORT = 49050 + os.getpid() % 1000
+
+# About a minute or more each, longest first. A file runs in one process: one of these that starts
+# last leaves the others of a session without work for as long.
+LONGEST_FILES = (
+    "dbt_projects/test_ledgermind.py",
+    "github_scraper/test_migration.py",
+    "dbt_projects/test_agent_analytics.py",
+    "scout/test_flow.py",
+    "quality_compass/test_flow.py",
+    "dbt_projects/test_quality_compass.py",
+    "agent_analytics/test_flow.py",
+    "deployments/kubernetes/test_worker.py",
+    "dbt_projects/test_github_scraper.py",
+    "github_scraper/test_flow.py",
+    "agent_analytics/test_recovery.py",
+    "webhooks/test_crashes.py",
+    "ledgermind/test_flow.py",
+    "deployments/test_server.py",
+    "_shared/test_dbt_build.py",
+    "webhooks/test_event_to_run.py",
+)
+
+# Every module under test stays: collections look through all of them again and again.
+gc.set_threshold(50_000, 10, 10)
 
 STATE = Path(tempfile.mkdtemp(prefix="analytics-flows-tests-"))
 PATHS = LocalPaths(STATE)
@@ -42,6 +67,11 @@ def _stop_and_remove() -> None:
     shutil.rmtree(STATE, ignore_errors=True)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    ranks = {TESTS / file: rank for rank, file in enumerate(LONGEST_FILES)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL for the session. Its data may be lost in a power cut, which makes it quick."""
@@ -52,9 +82,10 @@ def postgres() -> Iterator[EmbeddedPostgres]:
 
 
 @pytest.fixture
-def database(postgres: EmbeddedPostgres) -> Iterator[str]:
+def database(postgres: EmbeddedPostgres, request: pytest.FixtureRequest) -> Iterator[str]:
     """The libpq URL of an empty database, dropped after the test."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
+    name = database_of(request.path)
+    postgres.drop_database(name)
     yield postgres.create_database(name)
     postgres.drop_database(name)
 

@@ -6,8 +6,8 @@ PROFILES = """
 sample:
   target: dev
   outputs:
-    dev: {type: duckdb, path: "{{ env_var('SAMPLE_PATH') }}", threads: 2}
-    other: {type: duckdb, path: "{{ env_var('SAMPLE_PATH') }}.other", threads: 1}
+    dev: {type: duckdb, path: "{{ env_var('SAMPLE_PATH') }}", threads: 2, keep_open: false}
+    other: {type: duckdb, path: "{{ env_var('SAMPLE_PATH') }}.other", threads: 1, keep_open: false}
 """
 MODELS = {
     "orders": "select 1 as order_id, 10 as amount union all select 2, 30",

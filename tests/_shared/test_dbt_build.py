@@ -1,5 +1,8 @@
+import gc
 import json
 import os
+import shutil
+import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -17,6 +20,7 @@ from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
+from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import (
     DbtBuildError,
     DbtFreshnessError,
@@ -32,13 +36,46 @@ from tests._shared.dbt_sample import write_sample
 
 SECONDS_UNTIL_VISIBLE = 30
 SECRET = "correct-horse-battery"
+PARSED = Path("state/dbt/sample/default/partial_parse.msgpack")
 Build = Callable[..., DbtOutcome]
 
 
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("builds") / "own"
+
+
+@pytest.fixture
+def tmp_path(folder: Path) -> Path:
+    """The same folder for every test, emptied: dbt would parse a project of another path anew."""
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir()
+    return folder
+
+
+def paths(folder: Path) -> dict[str, str]:
+    return {
+        "ANALYTICS_FLOWS_STATE_DIR": str(folder / "state"),
+        "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(folder),
+    }
+
+
+@pytest.fixture(scope="module")
+def parsed(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What dbt keeps of parsing the sample, most of it macros that no test changes."""
+    folder.mkdir()
+    write_sample(folder)
+    with set_environment(paths(folder)):
+        build_dbt("sample", {"SAMPLE_PATH": str(folder / "sample.duckdb")}, command="run")
+    return (folder / PARSED).rename(tmp_path_factory.mktemp("parsed") / PARSED.name)
+
+
 @pytest.fixture(autouse=True)
-def _own_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("ANALYTICS_FLOWS_STATE_DIR", str(tmp_path / "state"))
-    monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(tmp_path))
+def _own_state(parsed: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in paths(tmp_path).items():
+        monkeypatch.setenv(name, value)
+    (tmp_path / PARSED).parent.mkdir(parents=True)
+    shutil.copy(parsed, tmp_path / PARSED)
 
 
 @pytest.fixture
@@ -143,12 +180,16 @@ def test_every_node_is_on_the_server_with_dbts_own_times(
 def test_running_nodes_are_seen_before_the_build_ends(
     tmp_path: Path, environment: dict[str, str], prefect_server: str
 ) -> None:
+    """The model reads a pipe, into which nothing is written until its node was seen."""
     folder = write_sample(tmp_path)
+    pipe = tmp_path / "amounts.csv"
+    os.mkfifo(pipe)
     (folder / "models" / "totals.sql").write_text(
-        "{{ config(materialized='table') }}\nselect sum(a.range * b.range % 7) as amount "
-        "from range(60000) as a, range(12000) as b"
+        "{{ config(materialized='table') }}\n"
+        f"select * from read_csv('{pipe}', columns={{'amount': 'integer'}}, auto_detect=false)"
     )
     seen: list[tuple[str, int | None]] = []
+    patience = threading.Timer(SECONDS_UNTIL_VISIBLE, pipe.write_text, ["0"])
 
     # Filled in by the flow: the reporter's thread has no flow run context of its own.
     run_ids: list[UUID] = []
@@ -159,15 +200,22 @@ def test_running_nodes_are_seen_before_the_build_ends(
         ) -> None:
             found = from_server("/task_runs/filter", run_ids[0])
             seen.extend((run["state"]["name"], total) for run in found)
+            if ("Running", 1) in seen and patience.is_alive():
+                patience.cancel()
+                patience.join()
+                pipe.write_text("40")
 
     def work() -> None:
         run_ids.append(UUID(str(flow_run.id)))
         options = DbtOptions(select=("totals",), exclude=("test_type:unit",), threads=1)
         build_dbt("sample", environment, options, progress=Watching())
 
+    patience.start()
     in_a_flow(work)
 
     assert ("Running", 1) in seen
+    with duckdb.connect(environment["SAMPLE_PATH"]) as connection:
+        assert connection.sql("select amount from totals").fetchall() == [(40,)]
 
 
 def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
@@ -331,8 +379,19 @@ def test_the_environment_is_set_for_the_build_alone(
     assert os.environ["SAMPLE_OTHER"] == "as it was"
 
 
+def test_a_build_leaves_the_garbage_collector_as_it_was(tmp_path: Path, build: Build) -> None:
+    write_sample(tmp_path, with_failure=True)
+    before = gc.get_threshold()
+
+    with pytest.raises(DbtBuildError):
+        build()
+
+    assert gc.get_threshold() == before
+
+
 def test_a_second_build_reads_only_what_changed(tmp_path: Path, build: Build) -> None:
     write_sample(tmp_path)
+    (tmp_path / PARSED).unlink()
     whole = "Unable to do partial parsing"
 
     first, second = build(), build()

@@ -14,6 +14,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from tests.databases import copy_database
 from tests.dbt_projects.messy_history import (
     AS_OF,
     BOTS,
@@ -30,21 +31,23 @@ from tests.dbt_projects.messy_history import (
 from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
 
 SCHEMA = (ROOT / "flows" / "github_scraper" / "schema.sql").read_text()
+DATABASE, UNDAMAGED = "github_scraper_marts", "github_scraper_undamaged"
 GOOD = {"success", "pass", "no-op"}
+MODELS_ONLY = ("--exclude-resource-type", "test")
 
 
 @pytest.fixture(scope="module")
 def built_here(
     postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Warehouse]:
-    url = postgres.create_database("github_scraper_marts")
+    url = postgres.create_database(DATABASE)
     with psycopg.connect(url) as connection:
         connection.execute(SCHEMA.encode())
     state = tmp_path_factory.mktemp("dbt")
     install_packages("github_scraper", state)
     as_of = json.dumps({"as_of_date": AS_OF.date().isoformat()})
     yield Warehouse("github_scraper", url, state, as_of)
-    postgres.drop_database("github_scraper_marts")
+    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture
@@ -378,17 +381,15 @@ DAMAGE = {
 }
 
 
-def test_every_kind_of_damage_fails_the_test_that_names_it(warehouse: Warehouse) -> None:
+def test_every_kind_of_damage_fails_the_test_that_names_it(
+    warehouse: Warehouse, postgres: EmbeddedPostgres
+) -> None:
     load(warehouse.url, history(seed=5, size=300))
     build(warehouse)
+    copy_database(postgres, DATABASE, UNDAMAGED)
     undetected = {}
     proven: set[str] = set()
     for name, (damage, expected) in DAMAGE.items():
-        warehouse.execute("create schema kept")
-        for (table,) in warehouse.query(
-            "select tablename from pg_tables where schemaname = 'analytics'"
-        ):
-            warehouse.execute(f"create table kept.{table} as table analytics.{table}")
         warehouse.execute(damage)
 
         statuses = warehouse.dbt("test", "--select", "test_type:data")
@@ -396,14 +397,8 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(warehouse: Warehouse)
         failed = {test for test, status in statuses.items() if status == "fail"}
         undetected[name] = expected - failed
         proven |= failed
-        for (table,) in warehouse.query(
-            "select tablename from pg_tables where schemaname = 'kept'"
-        ):
-            warehouse.execute(
-                f"truncate analytics.{table};"
-                f" insert into analytics.{table} table kept.{table}; drop table kept.{table}"
-            )
-        warehouse.execute("drop schema kept")
+        copy_database(postgres, UNDAMAGED, DATABASE)
+    postgres.drop_database(UNDAMAGED)
     assert not {name: missing for name, missing in undetected.items() if missing}
     assert set(statuses) - proven == {"shared_not_in_future_stg_commits_commit_date"}
 
@@ -436,7 +431,7 @@ def test_a_source_is_as_fresh_as_the_newest_sync(
 
 
 def test_descriptions_are_kept_in_the_database(warehouse: Warehouse) -> None:
-    build(warehouse)
+    build(warehouse, *MODELS_ONLY)
 
     missing = warehouse.query(
         "select c.relname, a.attname from pg_class c"
@@ -450,7 +445,7 @@ def test_descriptions_are_kept_in_the_database(warehouse: Warehouse) -> None:
 
 def test_the_incremental_build_finds_changed_commits_by_index(warehouse: Warehouse) -> None:
     load(warehouse.url, history(seed=8, size=3000))
-    build(warehouse)
+    build(warehouse, *MODELS_ONLY)
     warehouse.execute("update commits set updated_at = timestamptz '2024-01-01' where id % 50 > 0")
     warehouse.execute("analyze commits")
     warehouse.dbt("compile", "--select", "fct_daily_commits")

@@ -2,6 +2,7 @@
 
 import json
 import random
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from flows.quality_compass import raw, sample, source
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from tests.databases import copy_database
 from tests.dbt_projects.warehouse import (
     PROJECTS,
     Warehouse,
@@ -23,6 +25,7 @@ from tests.dbt_projects.warehouse import (
     postgres_environment,
 )
 
+DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
 PASSED = {"success", "pass", "warn", "no-op"}
 AGGREGATE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
@@ -36,8 +39,8 @@ def warehouse(
 ) -> Iterator[Warehouse]:
     state = tmp_path_factory.mktemp("dbt")
     install_packages("quality_compass", state)
-    yield Warehouse("quality_compass", postgres.create_database("quality_compass_marts"), state)
-    postgres.drop_database("quality_compass_marts")
+    yield Warehouse("quality_compass", postgres.create_database(DATABASE), state)
+    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,42 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def empty(warehouse: Warehouse) -> Warehouse:
+    make_empty(warehouse)
+    return warehouse
+
+
+@pytest.fixture(scope="module")
+def kept(warehouse: Warehouse, folder: Path, postgres: EmbeddedPostgres) -> Iterator[None]:
+    """Copies of the database with the first run built, and with both, one after the other."""
+    make_empty(warehouse)
+    load(warehouse, folder / RUNS[0])
+    build(warehouse)
+    copy_database(postgres, DATABASE, f"{DATABASE}_first")
+    load(warehouse, folder)
+    build(warehouse)
+    copy_database(postgres, DATABASE, f"{DATABASE}_both")
+    yield
+    postgres.drop_database(f"{DATABASE}_first")
+    postgres.drop_database(f"{DATABASE}_both")
+
+
+@pytest.fixture
+def first_built(kept: None, warehouse: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
+    copy_database(postgres, f"{DATABASE}_first", DATABASE)
+    return warehouse
+
+
+@pytest.fixture
+def both_built(kept: None, warehouse: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
+    copy_database(postgres, f"{DATABASE}_both", DATABASE)
+    return warehouse
+
+
+def make_empty(warehouse: Warehouse) -> None:
     warehouse.execute("drop schema if exists public cascade; create schema public")
     warehouse.execute("drop schema if exists analytics cascade")
     with psycopg.connect(warehouse.url, autocommit=True) as connection:
         raw.ensure_schema(connection)
-    return warehouse
 
 
 def load(warehouse: Warehouse, address: Path) -> None:
@@ -90,26 +124,31 @@ def test_however_runs_arrive_the_marts_are_the_same(empty: Warehouse, folder: Pa
     assert empty.tables() == expected
 
 
-def test_a_removed_run_leaves_the_marts_and_the_comparison(empty: Warehouse, folder: Path) -> None:
-    load(empty, folder / RUNS[0])
-    build(empty)
-    first = {name: rows for name, rows in empty.tables().items() if name != "facilities_snapshot"}
-    load(empty, folder)
-    build(empty)
-    assert changes(empty).previous == RUNS[0]
+def test_a_removed_run_leaves_the_marts_and_the_comparison(
+    first_built: Warehouse, postgres: EmbeddedPostgres
+) -> None:
+    first = without_history(first_built)
+    copy_database(postgres, f"{DATABASE}_both", DATABASE)
+    assert changes(first_built).previous == RUNS[0]
     for table in [*(each.value for each in RawTable), "raw_files"]:
-        empty.execute(f"delete from public.{table} where run_id = '{RUNS[1]}'")
-    empty.execute(f"update public.raw_runs set fingerprint = md5('') where run_id = '{RUNS[1]}'")
-    build(empty)
-    assert changes(empty).silent == (RUNS[1],)
-    assert changes(empty).latest == RUNS[0]
-    assert f"No signals in {RUNS[1]}" in describe_changes(changes(empty))
-    empty.execute(f"delete from public.raw_runs where run_id = '{RUNS[1]}'")
-    build(empty)
-    assert (changes(empty).previous, changes(empty).silent) == (None, ())
-    assert "signals in the first run" in describe_changes(changes(empty))
-    now = {name: rows for name, rows in empty.tables().items() if name != "facilities_snapshot"}
-    assert now == first
+        first_built.execute(f"delete from public.{table} where run_id = '{RUNS[1]}'")
+    first_built.execute(
+        f"update public.raw_runs set fingerprint = md5('') where run_id = '{RUNS[1]}'"
+    )
+    build(first_built)
+    assert changes(first_built).silent == (RUNS[1],)
+    assert changes(first_built).latest == RUNS[0]
+    assert f"No signals in {RUNS[1]}" in describe_changes(changes(first_built))
+    first_built.execute(f"delete from public.raw_runs where run_id = '{RUNS[1]}'")
+    build(first_built)
+    assert (changes(first_built).previous, changes(first_built).silent) == (None, ())
+    assert "signals in the first run" in describe_changes(changes(first_built))
+    assert without_history(first_built) == first
+
+
+def without_history(warehouse: Warehouse) -> dict[str, list[str]]:
+    tables = warehouse.tables()
+    return {name: rows for name, rows in tables.items() if name != "facilities_snapshot"}
 
 
 def changes(warehouse: Warehouse) -> Changes:
@@ -117,12 +156,10 @@ def changes(warehouse: Warehouse) -> Changes:
         return read_changes(connection)
 
 
-def test_hooks_and_operations_do_what_they_say(empty: Warehouse, folder: Path) -> None:
+def test_hooks_and_operations_do_what_they_say(first_built: Warehouse) -> None:
     """A dbt unit test cannot see them: it runs neither hooks nor operations."""
-    load(empty, folder / RUNS[0])
-    build(empty)
     known = dict(
-        empty.query(
+        first_built.query(
             "select tablename, array_agg(cast(attname as text)) from pg_stats "
             "where schemaname = 'analytics' group by 1"
         )
@@ -131,15 +168,17 @@ def test_hooks_and_operations_do_what_they_say(empty: Warehouse, folder: Path) -
     assert {"run_id", "parent_facility_id"} <= set(known["fct_contributions"])
     assert "facility_id" in known["dim_facilities"]
     assert "metric_id" in known["dim_metrics"]
-    assert vacuumed(empty, "fct_signals")
-    assert vacuumed(empty, "public.raw_files")
+    assert vacuumed(first_built, "fct_signals")
+    assert vacuumed(first_built, "public.raw_files")
     for wrong in ("no_such_table", "fct_signals; drop table fct_signals", "a.b.c"):
-        assert not vacuumed(empty, wrong)
-    assert empty.query("select count(*) from analytics.fct_signals")[0][0] > 0
-    empty.execute("alter table analytics.int_facility_runs add column of_an_older_model text")
-    assert empty.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "error"}
-    empty.execute("alter table analytics.int_facility_runs drop column of_an_older_model")
-    assert empty.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "success"}
+        assert not vacuumed(first_built, wrong)
+    assert first_built.query("select count(*) from analytics.fct_signals")[0][0] > 0
+    first_built.execute("alter table analytics.int_facility_runs add column of_an_older_model text")
+    assert first_built.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "error"}
+    first_built.execute("alter table analytics.int_facility_runs drop column of_an_older_model")
+    assert first_built.dbt("run", "--select", "int_facility_runs") == {
+        "int_facility_runs": "success"
+    }
 
 
 def vacuumed(warehouse: Warehouse, table: str) -> bool:
@@ -154,42 +193,36 @@ def vacuumed(warehouse: Warehouse, table: str) -> bool:
         return bool(dbtRunner().invoke(arguments).success)
 
 
-def test_a_changed_file_changes_its_own_run_only(
-    empty: Warehouse, folder: Path, tmp_path: Path
-) -> None:
-    load(empty, folder)
-    build(empty)
-    before = set(empty.rows("fct_signals"))
+def test_a_changed_file_changes_its_own_run_only(both_built: Warehouse, tmp_path: Path) -> None:
+    before = set(both_built.rows("fct_signals"))
     run = sample.write_run(tmp_path, RUNS[1], 18, seed=4, metrics=("losIndex",))
     lines = (run / AGGREGATE).read_text().splitlines(keepends=True)
     (run / AGGREGATE).write_text("".join(lines[:-1]))
-    load(empty, run)
-    build(empty)
-    after = set(empty.rows("fct_signals"))
+    load(both_built, run)
+    build(both_built)
+    after = set(both_built.rows("fct_signals"))
     of_first_run = {row for row in before if f",{RUNS[0]}," in row}
     assert of_first_run
     assert of_first_run <= after
     assert len(after) == len(before) - 1
-    incremental = empty.tables()
-    build(empty, "--full-refresh")
-    assert empty.tables() == incremental
+    incremental = both_built.tables()
+    build(both_built, "--full-refresh")
+    assert both_built.tables() == incremental
 
 
 def test_lines_repeated_and_shuffled_give_the_same_signals(
-    empty: Warehouse, folder: Path, tmp_path: Path
+    first_built: Warehouse, tmp_path: Path
 ) -> None:
-    load(empty, folder / RUNS[0])
-    build(empty)
-    expected = [row.split(",", 3)[0] for row in empty.rows("fct_signals")]
+    expected = [row.split(",", 3)[0] for row in first_built.rows("fct_signals")]
     run = sample.write_run(tmp_path, RUNS[0], 18, seed=4, metrics=("losIndex",))
     for path in run.rglob("*.jsonl"):
         head, *rest = path.read_text().splitlines(keepends=True)
         rest += rest[:5]
         random.Random(1).shuffle(rest)
         path.write_text("".join([head, *rest]))
-    load(empty, run)
-    build(empty)
-    assert [row.split(",", 3)[0] for row in empty.rows("fct_signals")] == expected
+    load(first_built, run)
+    build(first_built)
+    assert [row.split(",", 3)[0] for row in first_built.rows("fct_signals")] == expected
 
 
 def test_nothing_loaded_builds_empty_marts(empty: Warehouse) -> None:
@@ -198,11 +231,9 @@ def test_nothing_loaded_builds_empty_marts(empty: Warehouse) -> None:
 
 
 def test_signals_restate_the_entities_and_their_classifications(
-    empty: Warehouse, folder: Path
+    first_built: Warehouse, folder: Path
 ) -> None:
     """Counted from the files themselves."""
-    load(empty, folder / RUNS[0])
-    build(empty)
     expected: dict[tuple[str, str], tuple[str, int]] = {}
     for path in (folder / RUNS[0] / "analysis" / "classification").glob("*.jsonl"):
         for line in path.read_text().splitlines():
@@ -214,7 +245,7 @@ def test_signals_restate_the_entities_and_their_classifications(
             )
     found = {
         (facility, line): (signal_type, severity)
-        for facility, line, signal_type, severity in empty.query(
+        for facility, line, signal_type, severity in first_built.query(
             "select facility_id, coalesce(service_line, 'All'), signal_type, severity_score "
             "from analytics.fct_signals"
         )
@@ -263,19 +294,17 @@ METRICS = {
 }
 
 
-def test_metricflow_gives_the_figures_of_plain_sql(
-    empty: Warehouse, folder: Path, tmp_path: Path
-) -> None:
-    load(empty, folder)
-    build(empty)
-    layer = SemanticLayer(tmp_path, postgres_environment(empty.url))
+def test_metricflow_gives_the_figures_of_plain_sql(both_built: Warehouse, tmp_path: Path) -> None:
+    # Parsed already, by builds.
+    shutil.copytree(both_built.state / "target", tmp_path / "target")
+    layer = SemanticLayer(tmp_path, postgres_environment(both_built.url))
     answer = layer.query(
         MetricsRequest(metrics=tuple(METRICS), group_by=("signal__signal_type", "facility__region"))
     )
     rows = {
         (row["signal__signal_type"], row["facility__region"]): row for row in answer.as_records()
     }
-    expected = empty.query(
+    expected = both_built.query(
         f"select signal_type, region, {', '.join(METRICS.values())} "
         "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
         "group by 1, 2"
@@ -296,7 +325,7 @@ def test_metricflow_gives_the_figures_of_plain_sql(
     ).as_records()
     by_day = {str(row["metric_time__day"])[:10]: row for row in cumulative}
     first, both = (
-        empty.query(
+        both_built.query(
             "select count(*), sum(encounters) from analytics.fct_signals "
             f"where detected_date <= '{day}'"
         )[0]
@@ -307,7 +336,7 @@ def test_metricflow_gives_the_figures_of_plain_sql(
         assert by_day[day]["cumulative_encounters"] == float(encounters)
 
     saved = layer.query(MetricsRequest(saved_query="dashboard_severity")).as_records()
-    total = empty.query("select count(*) from analytics.fct_signals")[0][0]
+    total = both_built.query("select count(*) from analytics.fct_signals")[0][0]
     assert sum(float(row["total_signals"] or 0) for row in saved) == total
     with pytest.raises(MetricQueryError, match="no_such_metric"):
         layer.query(MetricsRequest(metrics=("no_such_metric",)))

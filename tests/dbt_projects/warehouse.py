@@ -51,6 +51,8 @@ class Warehouse:
             *("--project-dir", str(project), "--profiles-dir", str(project)),
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
             *("--vars", self.variables, "--quiet"),
+            # No test reads dbt's manifest, which takes longer to write than some models to build.
+            "--no-write-json",
         ]
         with set_environment(postgres_environment(self.url)):
             outcome = dbtRunner().invoke(arguments)

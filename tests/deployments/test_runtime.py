@@ -10,6 +10,7 @@ from deployments.local.domains import DOMAINS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import ProcessRecord
 from deployments.local.runtime import dbt_environment, printable
+from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
 
 
@@ -63,11 +64,10 @@ def test_the_prefect_command_deploys_every_deployment_of_the_file(
         assert not any(schedule["active"] for schedule in deployment["schedules"])
 
 
-def test_the_six_hourly_deployment_asks_for_the_resources_of_the_plan(
-    external: LocalPaths, prefect_server: str
-) -> None:
-    runtime.up(paths=external, say=lambda line: None)
-    deployment = Pool(prefect_server).api.deployment("github-scraper/github-scraper-6h")
+def test_the_six_hourly_deployment_asks_for_the_resources_of_the_plan(prefect_server: str) -> None:
+    server = Server(prefect_server)
+    assert server.apply() == 0
+    deployment = server.api.deployment("github-scraper/github-scraper-6h")
     assert deployment is not None
     assert deployment["job_variables"] == {
         "cpu_request": "250m",

@@ -2,6 +2,8 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -14,6 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
+from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
@@ -35,10 +38,13 @@ from flows.quality_compass.flow.checklist import (
 from flows.quality_compass.flow.runs import DisagreementError
 from flows.quality_compass.semantic import MetricsRequest
 from flows.quality_compass.settings import QualityCompassSettings
+from tests.databases import copy_database, database_of
 from tests.quality_compass.conftest import read, write
 
 # Their tests are the business of tests/dbt_projects.
 UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
+FIRST_RUN = "20250115060000"
+KEPT = "quality_compass_first_build"
 CLASSIFICATIONS = "analysis/classification/losIndex.jsonl"
 NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 
@@ -47,6 +53,45 @@ NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 def settings(prefect_server: str, database: str, tmp_path: Path) -> QualityCompassSettings:
     register(["quality_compass"], {"QUALITY_COMPASS_DATABASE_URL": database})
     return QualityCompassSettings(state_dir=tmp_path, sample_facilities=40)
+
+
+@dataclass(frozen=True)
+class Built:
+    """A database in which the first of the sample runs was loaded and built."""
+
+    url: str
+    settings: QualityCompassSettings
+    first_run: State[Any]
+
+
+@pytest.fixture(scope="module")
+def first_build(
+    request: pytest.FixtureRequest,
+    postgres: EmbeddedPostgres,
+    prefect_server: str,
+    sample_folder: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[Built]:
+    """Of what the tests that go on from there begin with a copy, in KEPT."""
+    name = database_of(request.path)
+    url = postgres.create_database(name)
+    register(["quality_compass"], {"QUALITY_COMPASS_DATABASE_URL": url})
+    settings = QualityCompassSettings(state_dir=tmp_path_factory.mktemp("state"))
+    runs = RunsRequest(addresses=(str(sample_folder / FIRST_RUN),))
+    state = refresh(runs, settings, UNTESTED, return_state=True)
+    assert state.is_completed(), state.message
+    copy_database(postgres, name, KEPT)
+    yield Built(url, settings, state)
+    postgres.drop_database(KEPT)
+
+
+@pytest.fixture
+def built(
+    request: pytest.FixtureRequest, postgres: EmbeddedPostgres, first_build: Built, database: str
+) -> Built:
+    assert database == first_build.url
+    copy_database(postgres, KEPT, database_of(request.path))
+    return first_build
 
 
 def run_id_of(state: State[Any]) -> UUID:
@@ -81,16 +126,15 @@ def landed_rows(server: str, flow_run_id: UUID) -> dict[str, int]:
 
 
 def test_runs_are_loaded_verified_built_and_their_changes_told(
-    settings: QualityCompassSettings, prefect_server: str, database: str, sample_folder: Path
+    built: Built, prefect_server: str, sample_folder: Path
 ) -> None:
     """The life of an installation: a first run, no new run for days, then one under `addresses`."""
+    settings, database, state = built.settings, built.url, built.first_run
     runs = sorted(sample_folder.iterdir())
     lines = {
         run: sum(len(path.read_text().splitlines()) for path in run.rglob("*.jsonl"))
         for run in runs
     }
-    state = refresh(RunsRequest(addresses=(str(runs[0]),)), settings, UNTESTED, return_state=True)
-    assert state.is_completed(), state.message
     assert "signals in the first run" in artifacts(state)["quality-compass-signals"]
     first = run_id_of(state)
 
@@ -188,17 +232,16 @@ def checklist(capsys: pytest.CaptureFixture[str]) -> dict[tuple[str, str], str]:
 
 
 def test_maintenance_vacuums_the_large_tables_and_keeps_the_rows_that_fail(
-    settings: QualityCompassSettings, database: str, run_folder: Path
+    built: Built,
 ) -> None:
-    refresh(RunsRequest(addresses=(str(run_folder),)), settings, UNTESTED)
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(built.url) as connection:
         connection.execute(
             "update analytics.fct_signals set z_score = 99 "
             "where signal_id = (select min(signal_id) from analytics.fct_signals)"
         )
-    maintained = maintain(settings, return_state=True)
+    maintained = maintain(built.settings, return_state=True)
     assert maintained.is_completed(), maintained.message
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(built.url) as connection:
         vacuumed = connection.execute(
             "select count(*) from pg_stat_user_tables where last_vacuum is not null "
             "and relname in ('fct_signals', 'stg_anomalies')"
@@ -288,14 +331,11 @@ def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
         require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "require"})
 
 
-def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(
-    settings: QualityCompassSettings, database: str, sample_folder: Path
-) -> None:
-    refresh(RunsRequest(addresses=(str(sample_folder / "20250115060000"),)), settings, UNTESTED)
-    comparison = roll_back("dim_facilities", "HEAD", True, settings)
+def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(built: Built) -> None:
+    comparison = roll_back("dim_facilities", "HEAD", True, built.settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
-    with psycopg.connect(database) as connection:
+    with psycopg.connect(built.url) as connection:
         homes = connection.execute(
             "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"
         ).fetchall()

@@ -1,6 +1,7 @@
 """The flows on a real Prefect server and PostgreSQL, with Drive and embeddings on loopback."""
 
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
@@ -27,8 +28,10 @@ from flows.scout.sample import COLUMNS
 from flows.scout.settings import EmbeddingSettings, QualitySettings, ScoutSettings
 from flows.scout.source.drive import FOLDER
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
+from tests.databases import copy_database
 from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
 
+DATABASE = "scout_flow"
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
 END = date(2026, 10, 31)
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -37,13 +40,18 @@ NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 @pytest.fixture(scope="module")
 def one_database(postgres: EmbeddedPostgres, prefect_server: str) -> Iterator[str]:
     """dbt parses a project anew for another database: all tests here share one."""
-    yield postgres.create_database("scout_flow")
-    postgres.drop_database("scout_flow")
+    yield postgres.create_database(DATABASE)
+    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture
 def scout(one_database: str) -> str:
-    with psycopg.connect(one_database) as connection:
+    make_empty(one_database)
+    return one_database
+
+
+def make_empty(database: str) -> None:
+    with psycopg.connect(database) as connection:
         for schema in (
             "platinum",
             "gold",
@@ -54,8 +62,7 @@ def scout(one_database: str) -> str:
             "webhooks",
         ):
             connection.execute(f"drop schema if exists {schema} cascade".encode())
-    register(["scout"], {"SCOUT_DATABASE_URL": one_database})
-    return one_database
+    register(["scout"], {"SCOUT_DATABASE_URL": database})
 
 
 def ask(database: str, statement: str) -> list[tuple[Any, ...]]:
@@ -345,16 +352,28 @@ DESCRIBED = {
 }
 
 
-@pytest.fixture
-def described(scout: str, tmp_path: Path) -> str:
+@pytest.fixture(scope="module")
+def described_file(
+    one_database: str, postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Path]:
+    """A file of texts; the layers built from it are kept in a database of their own."""
+    file = tmp_path_factory.mktemp("described") / "transactions.csv"
     rows = [
         transaction(0, transaction_id=name, description=f'"{text}"', vendor_name="Somebody")
         for name, text in DESCRIBED.items()
     ]
-    (tmp_path / "transactions.csv").write_bytes(csv_file(*rows))
-    state = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+    file.write_bytes(csv_file(*rows))
+    make_empty(one_database)
+    state = refresh("all", ScoutSettings(folder=str(file.parent)), AS_OF, return_state=True)
     assert state.is_completed(), state.message
-    return scout
+    copy_database(postgres, DATABASE, f"{DATABASE}_described")
+    yield file
+    postgres.drop_database(f"{DATABASE}_described")
+
+
+@pytest.fixture
+def described(described_file: Path, scout: str, postgres: EmbeddedPostgres) -> str:
+    return copy_database(postgres, f"{DATABASE}_described", DATABASE)
 
 
 def nearest(database: str, to: str) -> str:
@@ -387,8 +406,9 @@ def test_texts_that_share_words_are_neighbours_and_the_stand_in_is_labelled(
 
 
 def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
-    described: str, tmp_path: Path
+    described: str, described_file: Path, tmp_path: Path
 ) -> None:
+    shutil.copy(described_file, tmp_path)
     fake = FakeEmbeddings(dimension=64, key="sesame")
     with serving(fake.answer) as url:
         block = json.dumps({"url": f"{url}/v1", "model": "words-64", "key": "sesame"})

@@ -23,3 +23,7 @@
     {%- call statement('vacuum', auto_begin=False) -%} vacuum (analyze) {{ relation }} {%- endcall -%}
     {{ log("vacuumed and analyzed " ~ relation, info=true) }}
 {%- endmacro %}
+
+{% macro vacuum_analyze_tables(table_names) -%}
+    {%- for table_name in table_names -%} {{ vacuum_analyze_table(table_name) }} {%- endfor -%}
+{%- endmacro %}

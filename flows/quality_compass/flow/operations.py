@@ -31,10 +31,8 @@ def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> Non
         settings: Where the marts are.
     """
     environment = dbt_postgres_env(settings.database_block)
-    for table in LARGE_TABLES:
-        arguments = json.dumps({"table_name": table}, separators=(",", ":"))
-        command = f"run-operation vacuum_analyze_table --args {arguments}"
-        build_dbt(SLUG, environment, command=command)
+    arguments = json.dumps({"table_names": LARGE_TABLES}, separators=(",", ":"))
+    build_dbt(SLUG, environment, command=f"run-operation vacuum_analyze_tables --args {arguments}")
     build_dbt(SLUG, environment, command="docs generate")
     outcome = build_dbt(SLUG, {**environment, "DBT_STORE_FAILURES": "true"}, command="test")
     get_run_logger().info(
