@@ -21,7 +21,7 @@ from flows.scout.sample import POISON, products, transactions
 from tests.dbt_projects.warehouse import Warehouse, install_packages
 
 AS_OF = date(2026, 10, 31)
-SIZE = 50_000
+SIZE = 200_000
 EARLY = datetime(2026, 10, 30, 2, tzinfo=UTC)
 LATE = datetime(2026, 11, 1, 2, tzinfo=UTC)
 # Arrives last and says it was ingested first: a re-sent batch of the past.
