@@ -27,6 +27,7 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, client_environment
 from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt import rare_garbage_collection
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
@@ -62,9 +63,10 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
     arguments = ["run", "--target", "pg_local", *options]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
-    # As in a flow, where dbt writes no log of its own.
+    # As in a flow, where dbt writes no log of its own and garbage is collected rarely.
     arguments += ["--log-level-file", "none"]
-    with set_environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}):
+    variables = {**postgres_environment(url), "DO_NOT_TRACK": "1"}
+    with set_environment(variables), rare_garbage_collection():
         outcome = dbtRunner().invoke(arguments)
     assert outcome.success, outcome.exception
     return outcome.result.elapsed_time, {

@@ -169,10 +169,3 @@
         {{ nothing }} as {{ name }}
     {%- endif -%}
 {%- endmacro %}
-
-{% macro postgres__persist_docs(relation, model, for_relation, for_columns) -%}
-    {#- An incremental run keeps the table and its comments, which wait for a vacuum of the table. -#}
-    {%- if not is_incremental() -%}
-        {{ default__persist_docs(relation, model, for_relation, for_columns) }}
-    {%- endif -%}
-{%- endmacro %}

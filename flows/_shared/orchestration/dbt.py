@@ -455,7 +455,7 @@ def _arguments(job: _Job, verb: str, options: DbtOptions) -> list[str]:
 
 
 def _invoke(job: _Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
-    with _rare_garbage_collection():
+    with rare_garbage_collection():
         # dbt takes two seconds and 60 MiB to import: only a process that builds pays for it.
         from flows._shared.orchestration.dbt_runner import invoke
 
@@ -474,7 +474,7 @@ def _invoke(job: _Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
 
 
 @contextmanager
-def _rare_garbage_collection() -> Iterator[None]:
+def rare_garbage_collection() -> Iterator[None]:
     """dbt makes many objects that live until it ends: looking through them took a fifth of its CPU.
 
     With Python's own 700 new objects between collections, that is.
