@@ -4,6 +4,7 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tempfile
 import zlib
@@ -203,12 +204,21 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     else:
         target = _scratch(part, folder)
         with part.path.open("rb") as source, target.path.open("wb") as copy:
-            source.seek(part.begin)
-            left = part.end - part.begin
-            while left > 0 and (block := source.read(min(COPY_BYTES, left))):
-                copy.write(block)
-                left -= len(block)
+            _copy(source, copy, part.begin, part.end)
         yield target
+
+
+def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
+    # Linux alone has it: read and written, the copy would be a tenth of the time of a load.
+    copy_in_kernel = getattr(os, "copy_file_range", None)
+    if copy_in_kernel is None:
+        source.seek(begin)
+        while begin < end and (block := source.read(min(COPY_BYTES, end - begin))):
+            begin += copy.write(block)
+    else:
+        files = source.fileno(), copy.fileno()
+        while begin < end and (copied := copy_in_kernel(*files, end - begin, offset_src=begin)):
+            begin += copied
 
 
 def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
