@@ -129,7 +129,7 @@ def differing(marts: Marts, folder: Path) -> list[str]:
         ]
 
 
-def phase(name: str, folder: Path) -> dict[str, object]:
+def phase(name: str, folder: Path) -> dict[str, float]:
     """One phase in this process: what it takes, and the process's peak memory."""
     marts = Marts(raw.Store(folder / "agents.duckdb"), folder)
     batch_bytes = AgentAnalyticsSettings().batch_megabytes * 1_000_000
