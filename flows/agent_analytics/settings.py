@@ -31,7 +31,7 @@ class AgentAnalyticsSettings(BaseModel):
         description="Memory of DuckDB while loading; past it, it spills to disk.",
     )
     batch_megabytes: int = Field(
-        default=256, gt=0, description="Telemetry loaded in one transaction, about."
+        default=512, gt=0, description="Telemetry loaded in one transaction, about."
     )
     inbox_block: str | None = Field(
         default="webhooks-postgres",

@@ -4,11 +4,12 @@ import gzip
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tempfile
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -203,12 +204,21 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     else:
         target = _scratch(part, folder)
         with part.path.open("rb") as source, target.path.open("wb") as copy:
-            source.seek(part.begin)
-            left = part.end - part.begin
-            while left > 0 and (block := source.read(min(COPY_BYTES, left))):
-                copy.write(block)
-                left -= len(block)
+            _copy(source, copy, part.begin, part.end)
         yield target
+
+
+def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
+    # Read and written, the copy would be a tenth of the time of a load. Linux alone copies within
+    # the kernel, and not between file systems of two kinds.
+    with suppress(AttributeError, OSError):
+        files = source.fileno(), copy.fileno()
+        while begin < end and (copied := os.copy_file_range(*files, end - begin, offset_src=begin)):
+            begin += copied
+    source.seek(begin)
+    copy.seek(0, os.SEEK_END)
+    while begin < end and (block := source.read(min(COPY_BYTES, end - begin))):
+        begin += copy.write(block)
 
 
 def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:

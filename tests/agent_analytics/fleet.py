@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 from dbt.cli.main import dbtRunner
 
 from flows._shared.environment import set_environment
@@ -109,21 +110,22 @@ class Marts:
             *command,
             *("--project-dir", folder, "--profiles-dir", folder),
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
-            *("--vars", json.dumps(variables or {}), "--quiet"),
+            *("--vars", json.dumps(variables or {}), "--quiet", "--log-level-file", "none"),
         ]
         with set_environment({PATH_VARIABLE: str(self.store.path)}):
             outcome = dbtRunner().invoke(arguments)
+        DuckDBConnectionManager.env().close()
         if outcome.exception:
             raise outcome.exception
         return {result.node.name: str(result.status) for result in outcome.result.results}
 
-    def run(self) -> None:
+    def run(self, *options: str, variables: dict[str, object] | None = None) -> None:
         """Build the models alone, which takes a third of the time; seeds once per file."""
         seeded = self.one(
             "select count(*) from information_schema.tables where table_name = 'model_prices'"
         )
         statuses = {} if seeded else self.dbt("seed")
-        statuses |= self.dbt("run")
+        statuses |= self.dbt("run", *options, variables=variables)
         assert set(statuses.values()) <= GOOD, statuses
 
     def build(self, *options: str) -> dict[str, str]:
@@ -132,6 +134,10 @@ class Marts:
         bad = {name: status for name, status in statuses.items() if status not in GOOD | {"warn"}}
         assert not bad
         return statuses
+
+    def execute(self, statement: str) -> None:
+        with duckdb.connect(str(self.store.path)) as connection:
+            connection.execute(statement)
 
     def query(self, statement: str) -> list[tuple[Any, ...]]:
         with duckdb.connect(str(self.store.path)) as connection:
@@ -156,7 +162,7 @@ class Marts:
             assert cursor.description is not None
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchall()
-        marks = ("last_metric_id", "last_log_id", "created_at")
+        marks = ("last_metric_id", "last_log_id", "created_at", "input_hash")
         kept = [i for i, name in enumerate(names) if name not in marks]
         return sorted(
             str([f"{row[i]:.9g}" if isinstance(row[i], float) else row[i] for i in kept])
@@ -168,6 +174,11 @@ class Marts:
         with self.store.connect() as connection:
             for schema in ("raw", "mart", "intermediate"):
                 connection.execute(f"drop schema if exists {schema} cascade")
-            for model in ("stg_agent_sessions", "stg_agent_token_usage"):
-                connection.execute(f"drop table if exists staging.{model}")
+            models = connection.execute(
+                "select table_name from information_schema.tables "
+                "where table_schema = 'staging' and starts_with(table_name, 'stg_') "
+                "and table_type = 'BASE TABLE'"
+            ).fetchall()
+            for (model,) in models:
+                connection.execute(f"drop table staging.{model}")
             raw.ensure_schema(connection)

@@ -2,7 +2,6 @@
 
 import gzip
 import json
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -27,7 +26,6 @@ from opentelemetry.sdk.resources import Resource
 
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.flow import load_telemetry
-from flows.agent_analytics.raw import otlp
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
 from tests.agent_analytics.fleet import request, session, tokens
@@ -182,19 +180,6 @@ def test_attributes_of_another_shape_put_only_their_line_aside(
     metric["sum"]["dataPoints"][0]["attributes"][-1]["value"] = "input"
     (inbox / "a.jsonl").write_text(f"{METRICS}\n{json.dumps(odd)}\n")
     assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
-
-
-def test_different_texts_of_one_hash_stay_different(
-    store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(otlp, "_POINT_ROWS", re.sub(r"hash\(resource_text.*?\) as", "7 as",
-                                                    otlp._POINT_ROWS))  # fmt: skip
-    (inbox / "a.jsonl").write_text(f"{METRICS}\n")
-    assert load(store, inbox) == LoadCounts(rows_new=2)
-    assert rows(store, "select attributes ->> '$.type' from raw.otel_metrics order by 1") == [
-        ("input",),
-        ("output",),
-    ]
 
 
 def test_a_broken_gzip_and_a_broken_protobuf_leave_the_other_files_alone(

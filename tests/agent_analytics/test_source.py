@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -197,3 +198,24 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
     assert sum(commit.co_authors is not None for commit in rows) == 1
     counted = [commit for commit in made if not commit.is_merge]
     assert {read[c.commit_hash].lines_added for c in counted} == {c.lines_added for c in counted}
+
+
+OTHER_FILE_SYSTEM = Path("/dev/shm")
+
+
+@pytest.mark.skipif(not OTHER_FILE_SYSTEM.is_dir(), reason="no second file system is mounted")
+def test_pieces_of_a_file_are_the_file_whatever_file_system_it_is_on(tmp_path: Path) -> None:
+    """Linux refuses to copy within the kernel between file systems of two kinds."""
+    lines = "".join(f"line {number}\n" for number in range(1000))
+    with tempfile.NamedTemporaryFile("w", suffix=".jsonl", dir=OTHER_FILE_SYSTEM) as file:
+        file.write(lines)
+        file.flush()
+        part = source.FilePart(Path(file.name), 5, len(lines) - 9, "", 0)
+        pieces = [
+            made.path.read_text()
+            for piece in source.split(part, 2000)
+            for made in source.line_files(piece, tmp_path, 2000)
+            if isinstance(made, source.LineFile)
+        ]
+    assert len(pieces) > 3
+    assert "".join(pieces) == lines[5:-9]

@@ -2,13 +2,14 @@
 
 import random
 import re
+from collections.abc import Callable
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
 import pytest
 
 from flows.agent_analytics import raw, sample
-from flows.agent_analytics.sample import CUMULATIVE, UNPRICED_MODEL
+from flows.agent_analytics.sample import CUMULATIVE, UNPRICED_MODEL, Session
 from tests.agent_analytics.fleet import (
     GOOD,
     HAIKU,
@@ -526,6 +527,210 @@ def test_half_then_all_equals_all_at_once(marts: Marts) -> None:
     marts.load(lines, made)
     marts.run()
     assert marts.tables() == in_two_steps
+
+
+# What changes after it was built. Every model below the raw tables is compared with a full refresh.
+
+INCREMENTAL = (
+    "staging.stg_agent_sessions",
+    "staging.stg_agent_token_usage",
+    "staging.stg_git_commits",
+    "intermediate.int_token_costs",
+    "intermediate.int_sessions_with_costs",
+    "intermediate.int_commits_with_agent_context",
+    "intermediate.int_agent_daily_aggregates",
+    "mart.fct_daily_agent_usage",
+    "mart.fct_agent_costs",
+    "mart.fct_git_commits",
+)
+FIRST = session("first", DAY + timedelta(hours=9))
+SECOND = session("second", DAY + timedelta(days=3, hours=9), by=developer(2))
+COUNTED = session("counted", DAY + timedelta(days=1), by=developer(3, CUMULATIVE))
+LATER = session("later", DAY + timedelta(days=40), by=developer(4))
+
+
+@pytest.fixture(scope="module")
+def grown(tmp_path_factory: pytest.TempPathFactory) -> Marts:
+    """A fleet that changes from test to test, whichever of them run."""
+    state = tmp_path_factory.mktemp("grown")
+    marts = Marts(raw.Store(state / "marts.duckdb"), state)
+    marts.load(
+        [
+            *sample.telemetry(4, 4, seed=3),
+            request(FIRST, 0, MILLION_IN),
+            request(FIRST, 20, MILLION_IN, OPUS, 1),
+            request(SECOND, 5, MILLION_IN),
+            tokens(COUNTED, {"input": 10}, 0, 1, counted_since=COUNTED.started_at),
+            tokens(COUNTED, {"input": 30}, 0, 3, counted_since=COUNTED.started_at),
+            request(LATER, 0, MILLION_IN, UNPRICED_MODEL),
+            request(session("gone", DAY + timedelta(days=6)), 0, MILLION_IN),
+        ],
+        [
+            *sample.commits(4, 4, seed=3),
+            commit(1, FIRST.ended_at, agent_session_id="first", lines_added=30),
+            commit(2, FIRST.ended_at + timedelta(days=9), agent_session_id="first"),
+            commit(3, SECOND.started_at + timedelta(minutes=6), **by_hand(2)),
+            commit(4, SECOND.started_at + timedelta(days=1), **by_hand(2)),
+        ],
+        list(sample.copilot_rows(4, 4, seed=3)),
+    )
+    marts.dbt("seed")
+    marts.execute(
+        "insert into staging.developer_aliases values ('dev5@work.example', 'dev0@work.example')"
+    )
+    marts.run()
+    return marts
+
+
+def by_hand(number: int) -> dict[str, object]:
+    address = f"dev{number}@work.example"
+    return {"developer_id": address, "author_email": address}
+
+
+def told(work: Session, commit_id: str, minutes: int) -> str:
+    """A tool result that tells of a commit."""
+    moment = work.started_at + timedelta(minutes=minutes)
+    parameters: sample.Attributes = {"tool_parameters": f'{{"git_commit_id": "{commit_id}"}}'}
+    return sample.logs_line(work, [(moment, "tool_result", parameters)])
+
+
+CHANGES: dict[str, Callable[[Marts], None]] = {
+    "a late request of an old session": lambda marts: marts.load(
+        [request(FIRST, 10, MILLION_IN, number=2)]
+    ),
+    "a late point between two of a cumulative counter that began again": lambda marts: marts.load(
+        [tokens(COUNTED, {"input": 40}, 0, 2, counted_since=COUNTED.started_at)]
+    ),
+    "a session that begins earlier than was known": lambda marts: marts.load(
+        [request(FIRST, -60 * 24, MILLION_IN, number=3)]
+    ),
+    "events of a session that had sent metrics only": lambda marts: marts.load(
+        [request(COUNTED, 2, MILLION_IN)]
+    ),
+    "a session resumed on another day": lambda marts: marts.load(
+        [request(SECOND, 60 * 24 + 1, MILLION_IN, number=1)]
+    ),
+    "a session without usage": lambda marts: marts.load(
+        [told(session("idle", DAY - timedelta(days=20)), "f" * 40, 1)]
+    ),
+    "usage of a day before all others": lambda marts: marts.load(
+        [request(session("oldest", DAY - timedelta(days=90)), 0, MILLION_IN)]
+    ),
+    "a commit long after its session": lambda marts: marts.load(
+        commits=[commit(5, DAY + timedelta(days=30), agent_session_id="first", lines_added=99)]
+    ),
+    "a commit that comes again with what was not known of it": lambda marts: marts.load(
+        commits=[commit(4, SECOND.started_at + timedelta(days=1), agent_session_id="second")]
+    ),
+    "a tool result that tells of an older commit": lambda marts: marts.load(
+        [told(LATER, f"{3:040x}", 5)]
+    ),
+    "an earlier tool result that tells of the same commit": lambda marts: marts.load(
+        [told(FIRST, f"{3:040x}", 5)]
+    ),
+    "an address that joins two developers": lambda marts: marts.load(
+        commits=[
+            commit(6, DAY, developer_id="dev2@work.example", author_email="dev1@work.example")
+        ]
+    ),
+    "an alias that joins two developers": lambda marts: marts.execute(
+        "insert into staging.developer_aliases values ('dev3@work.example', 'dev4@work.example')"
+    ),
+    "an alias less": lambda marts: marts.execute(
+        "delete from staging.developer_aliases where alias = 'dev0@work.example'"
+    ),
+    "another price": lambda marts: marts.execute(
+        "update staging.model_prices set input = input + 1 where model_prefix = 'claude-sonnet-4'"
+    ),
+    "a price of what had none": lambda marts: marts.execute(
+        "insert into staging.model_prices select * replace ('claude-experimental' as model_prefix) "
+        "from staging.model_prices where model_prefix = 'claude-3-opus'"
+    ),
+    "a price less": lambda marts: marts.execute(
+        "delete from staging.model_prices where model_prefix = 'claude-opus-4-5'"
+    ),
+    "a commit less": lambda marts: marts.execute(
+        f"delete from raw.git_commits where commit_hash = '{1:040x}'"
+    ),
+    "points less": lambda marts: marts.execute(
+        "delete from raw.otel_points where id in (select min(id) from raw.otel_metrics "
+        "where session_id like '%-%' group by session_id having count(*) > 9 limit 3)"
+    ),
+    "a session less": lambda marts: marts.execute(
+        "delete from raw.otel_logs where session_id = 'gone'"
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_changes_later_is_built_as_if_it_had_always_been_so(grown: Marts, change: str) -> None:
+    before = grown.tables()
+    CHANGES[change](grown)
+    grown.run()
+    built = grown.tables()
+    assert built != before
+    grown.run("--full-refresh")
+    again = grown.tables()
+    assert [name for name in again if again[name] != built[name]] == []
+
+
+def test_what_is_sent_again_changes_nothing(marts: Marts) -> None:
+    lines, made = list(sample.telemetry(2, 3)), list(sample.commits(2, 3))
+    marts.load(lines, made)
+    marts.run()
+    before = marts.tables()
+    marts.load(lines, made)
+    marts.run()
+    assert marts.tables() == before
+
+
+def test_another_last_day_is_followed_forth_and_back(grown: Marts) -> None:
+    for day in ("2026-06-30", "2026-03-04"):
+        grown.run(variables={"as_of_date": day})
+        assert str(grown.one("select max(date) from mart.fct_agent_costs")) == day
+        built = grown.tables()
+        grown.run("--full-refresh", variables={"as_of_date": day})
+        assert grown.tables() == built
+    grown.run()
+
+
+def test_a_new_day_leaves_the_days_before_it_as_they_were(marts: Marts) -> None:
+    days = [session(f"day {n}", DAY + timedelta(days=n)) for n in range(5)]
+    marts.load(
+        [request(work, 0, MILLION_IN) for work in days],
+        [commit(n + 1, work.ended_at, agent_session_id=f"day {n}") for n, work in enumerate(days)],
+    )
+    marts.run()
+    rows = {name: marts.query(f"select rowid, * from {name} order by 1") for name in INCREMENTAL}
+    new = session("day 5", DAY + timedelta(days=5))
+    marts.load([request(new, 0, MILLION_IN)], [commit(9, new.ended_at)])
+    marts.run()
+    for name, before in rows.items():
+        after = marts.query(f"select rowid, * from {name} order by 1")
+        assert after[: len(before)] == before, name
+        assert len(after) > len(before), name
+
+
+def test_a_build_that_broke_off_is_made_up_for(marts: Marts) -> None:
+    marts.load([request(session("a", DAY), 0, MILLION_IN)])
+    marts.run()
+    marts.load([request(session("a", DAY), 2, MILLION_IN, number=1)])
+    marts.run("--select", "staging")
+    marts.load([request(session("b", DAY + timedelta(days=1)), 0, MILLION_IN)])
+    marts.run("--select", "int_token_costs")
+    marts.run("--select", "stg_agent_token_usage")
+    marts.run()
+    built = marts.tables()
+    marts.run("--full-refresh")
+    assert marts.tables() == built
+    assert marts.one("select sum(total_cost_usd) from mart.fct_daily_agent_usage") == 9
+
+
+def test_a_table_with_other_columns_than_its_model_is_refused(marts: Marts) -> None:
+    marts.load([request(session("a", DAY), 0, MILLION_IN)])
+    marts.run()
+    marts.execute("alter table mart.fct_git_commits add column more integer")
+    assert marts.dbt("run", "--select", "fct_git_commits") == {"fct_git_commits": "error"}
 
 
 def test_a_budget_that_is_spent_warns(marts: Marts) -> None:

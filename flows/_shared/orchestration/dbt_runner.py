@@ -4,6 +4,7 @@ What prefect-dbt's runner does per node (a Prefect task in a thread of its own) 
 itself: here it drives dbt, and nodes are reported by `NodeReporter`.
 """
 
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,4 +63,17 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
         log_level=EventLevel.INFO,
     )
     runner = _Runner(settings, watch)
-    return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
+    try:
+        return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
+    finally:
+        _close_duckdb()
+
+
+def _close_duckdb() -> None:
+    """Close the file that dbt-duckdb would keep open until the process ends.
+
+    Told by `keep_open: false` to close it, it opens the file anew for every second node.
+    """
+    connections = sys.modules.get("dbt.adapters.duckdb.connections")
+    if connections and connections.DuckDBConnectionManager._ENV:
+        connections.DuckDBConnectionManager._ENV.close()

@@ -97,8 +97,9 @@ create or replace temp macro otlp_agent(p, r, name) as
 """
 )
 
-_POINT_ROWS = """
-create or replace temp table new_points as
+# One row per counter of these lines, with its points in a list.
+_COUNTERS = """
+create or replace temp table new_counters as
 with resources as (
     select unnest(resourceMetrics) as r from {lines}
 ), scopes as (
@@ -125,26 +126,22 @@ with resources as (
 )
 select
     resource_text, scope, metric_name, coalesce(p.attributes, '[]') as point_text,
-    hash(resource_text, scope, metric_name, point_text) as texts_hash,
     unit,
-    otlp_time(p.timeUnixNano) as "timestamp",
-    otlp_time(p.startTimeUnixNano) as start_timestamp,
-    coalesce(p.asDouble, try_cast(p.asInt as double)) as metric_value,
     case
         when not is_sum then 'gauge'
         when temporality in ('2', 'AGGREGATION_TEMPORALITY_CUMULATIVE') then 'cumulative'
         when temporality in ('1', 'AGGREGATION_TEMPORALITY_DELTA') then 'delta'
     end as temporality,
     coalesce(is_monotonic, false) as is_monotonic,
-    is_unread
+    is_unread,
+    list(struct_pack(
+        "timestamp" := otlp_time(p.timeUnixNano),
+        start_timestamp := otlp_time(p.startTimeUnixNano),
+        metric_value := coalesce(p.asDouble, try_cast(p.asInt as double))
+    )) as points
 from points
 where coalesce(p.flags, 0) % 2 = 0
-"""
-
-_TEXTS_OF_A_COUNTER = "texts_hash, resource_text, scope, metric_name, point_text"
-_COUNTERS = f"""
-create or replace temp table new_counters as
-select distinct {_TEXTS_OF_A_COUNTER} from new_points
+group by all
 """
 
 # ``from_json`` makes NULL of what has another shape, so the shape is looked at apart from it.
@@ -202,25 +199,29 @@ inner join new_texts as resource on texts.resource_text = resource.text
 # The text of a hash is hashed on: DuckDB writes a 128-bit number as text a hundred times slower.
 _METRIC_ROWS = """
 create or replace temp table new_metrics as
+with points as (
+    select
+        series_row, series_key, series_hash, metric_name, unit, temporality, is_monotonic,
+        is_unread, unnest(points, recursive := true)
+    from new_series
+)
 select
-    points."timestamp", points.start_timestamp, points.metric_value, points.temporality,
-    points.is_monotonic, points.unit,
-    series.series_row,
-    series.series_key,
+    "timestamp", start_timestamp, metric_value, temporality, is_monotonic, unit,
+    series_row,
+    series_key,
     md5_number(concat_ws(
-        chr(29), series.series_hash, epoch_us(points."timestamp"),
-        coalesce(epoch_us(points.start_timestamp), 0), points.metric_value
+        chr(29), series_hash, epoch_us("timestamp"), coalesce(epoch_us(start_timestamp), 0),
+        metric_value
     )) as point_key,
     case
-        when points.is_unread then 'a metric of a kind that is not read (histogram or summary)'
-        when points.metric_name = '' then 'a metric without a name'
-        when points."timestamp" is null then 'a data point without a time'
-        when points.metric_value is null or not isfinite(points.metric_value)
+        when is_unread then 'a metric of a kind that is not read (histogram or summary)'
+        when metric_name = '' then 'a metric without a name'
+        when "timestamp" is null then 'a data point without a time'
+        when metric_value is null or not isfinite(metric_value)
             then 'a data point without a number'
-        when points.temporality is null then 'a sum that is neither delta nor cumulative'
+        when temporality is null then 'a sum that is neither delta nor cumulative'
     end as reason
-from new_points as points
-inner join new_series as series using ({texts})
+from points
 """
 
 _RECORD_ROWS = """
@@ -329,28 +330,19 @@ def load_lines(
     connection.execute(MACROS)
     metrics = read_lines(paths, longest, resourceMetrics=_METRICS)
     logs = read_lines(paths, longest, resourceMetrics=_ANY, resourceLogs=_LOGS)
-    connection.execute(_POINT_ROWS.format(lines=metrics))
+    connection.execute(_COUNTERS.format(lines=metrics))
     connection.execute(_RECORD_ROWS.format(lines=logs))
-    connection.execute(_COUNTERS)
     connection.execute(_TEXTS)
     _check_texts(connection, source)
     connection.execute(_SERIES)
-    connection.execute(_METRIC_ROWS.format(texts=_texts_to_join(connection)))
-    connection.execute("drop table new_points; drop table new_counters")
+    connection.execute("drop table new_counters")
+    connection.execute(_METRIC_ROWS)
     connection.execute(_LOG_ROWS)
     connection.execute("drop table new_records; drop table new_texts")
     rejected = _reject(connection, source)
     counts = _insert_metrics(connection) + _insert_logs(connection)
     connection.execute("drop table new_metrics; drop table new_series; drop table new_logs")
     return counts + LoadCounts(rejected=rejected)
-
-
-def _texts_to_join(connection: duckdb.DuckDBPyConnection) -> str:
-    """The hash of the texts; with the texts, which is slow, if two different ones share a hash."""
-    row = connection.execute(
-        "select count(*) = count(distinct texts_hash) from new_counters"
-    ).fetchone()
-    return "texts_hash" if row == (True,) else _TEXTS_OF_A_COUNTER
 
 
 def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:

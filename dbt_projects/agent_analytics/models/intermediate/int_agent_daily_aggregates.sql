@@ -1,6 +1,59 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='usage_date',
+    )
+}}
+
 with sessions as (
 
-    select * from {{ ref('int_sessions_with_costs') }}
+    select
+        *,
+        cast(session_start as date) as start_date
+    from {{ ref('int_sessions_with_costs') }}
+
+),
+
+-- A day is made from the usage and the commits of the day and from the sessions that start on it.
+parts as (
+
+    select
+        costs.usage_date,
+        hash('usage', costs.agent_type, costs.model_name, sessions.input_hash) as input_hash
+    from {{ ref('int_token_costs') }} as costs
+    inner join sessions on costs.session_id = sessions.session_id
+
+    union all
+
+    select
+        start_date as usage_date,
+        hash('session', session_id, input_hash) as input_hash
+    from sessions
+    where is_session_known
+
+    union all
+
+    select
+        commit_date as usage_date,
+        hash('commit', commit_hash, input_hash) as input_hash
+    from {{ ref('int_commits_with_agent_context') }}
+    where is_agent_assisted = 1
+
+),
+
+inputs as (
+
+    select
+        usage_date,
+        {{ hash_of_rows('input_hash') }} as input_hash
+    from parts
+    group by usage_date
+
+),
+
+touched as (
+
+    {{ touched('usage_date') }}
 
 ),
 
@@ -26,6 +79,7 @@ usage_by_day as (
         sum(costs.reported_cost_usd) as reported_cost_usd
     from {{ ref('int_token_costs') }} as costs
     inner join sessions on costs.session_id = sessions.session_id
+    where costs.usage_date in (select touched.usage_date from touched)
     group by costs.usage_date, sessions.developer_id, costs.agent_type, costs.model_name
 
 ),
@@ -33,22 +87,22 @@ usage_by_day as (
 sessions_by_day as (
 
     select
-        cast(session_start as date) as usage_date,
+        start_date as usage_date,
         developer_id,
         agent_type,
         model_name,
         count(*) as total_sessions,
         sum(duration_seconds) as total_duration_seconds
     from sessions
-    where is_session_known
-    group by cast(session_start as date), developer_id, agent_type, model_name
+    where is_session_known and start_date in (select touched.usage_date from touched)
+    group by start_date, developer_id, agent_type, model_name
 
 ),
 
 commits_by_day as (
 
     select
-        cast(commit_timestamp as date) as usage_date,
+        commit_date as usage_date,
         developer_id,
         agent_type,
         model_name,
@@ -56,8 +110,8 @@ commits_by_day as (
         sum(lines_added) as agent_assisted_lines_added,
         sum(lines_deleted) as agent_assisted_lines_deleted
     from {{ ref('int_commits_with_agent_context') }}
-    where is_agent_assisted = 1
-    group by cast(commit_timestamp as date), developer_id, agent_type, model_name
+    where is_agent_assisted = 1 and commit_date in (select touched.usage_date from touched)
+    group by commit_date, developer_id, agent_type, model_name
 
 ),
 
@@ -102,13 +156,16 @@ summed as (
 final as (
 
     select
-        *,
+        summed.*,
+        touched.input_hash,
         {{ shared.safe_divide('total_duration_seconds', 'total_sessions') }}
             as avg_duration_seconds,
         {{ shared.safe_divide('total_cost_usd', 'total_sessions') }}
             as avg_cost_per_session_usd
     from summed
+    inner join touched on summed.usage_date = touched.usage_date
 
 )
 
 select * from final
+{{ and_replaced('usage_date') }}

@@ -1,20 +1,30 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='commit_date',
+    )
+}}
+
 with sessions as (
 
     select * from {{ ref('int_sessions_with_costs') }}
 
 ),
 
-commits as (
+named_commits as (
 
     select
-        stg_git_commits.*,
+        commits.commit_hash,
+        cast(commits.commit_timestamp as date) as commit_date,
+        commits.agent_session_id,
+        commits.input_hash,
         developers.developer_id as canonical_developer_id
-    from {{ ref('stg_git_commits') }} as stg_git_commits
+    from {{ ref('stg_git_commits') }} as commits
     inner join {{ ref('int_developer_names') }} as developers
         on
             coalesce(
-                nullif(lower(trim(stg_git_commits.developer_id)), ''),
-                nullif(stg_git_commits.author_email, ''),
+                nullif(lower(trim(commits.developer_id)), ''),
+                nullif(commits.author_email, ''),
                 'unknown'
             ) = developers.name
 
@@ -27,12 +37,76 @@ told_commits as (
         commits.commit_hash,
         arg_max(tool_commits.session_id, (length(tool_commits.commit_id), tool_commits.session_id))
             as session_id
-    from commits
+    from named_commits as commits
     inner join {{ ref('stg_agent_tool_commits') }} as tool_commits
         on
             left(commits.commit_hash, 7) = left(tool_commits.commit_id, 7)
             and starts_with(commits.commit_hash, tool_commits.commit_id)
     group by commits.commit_hash
+
+),
+
+-- A day is made from its commits, the sessions that they or a tool result name, and all sessions
+-- that are at work on it.
+parts as (
+
+    select
+        commits.commit_date,
+        hash(
+            'commit',
+            commits.input_hash,
+            commits.canonical_developer_id,
+            told_commits.session_id,
+            sessions.input_hash
+        ) as input_hash
+    from named_commits as commits
+    left join told_commits on commits.commit_hash = told_commits.commit_hash
+    left join sessions
+        on coalesce(commits.agent_session_id, told_commits.session_id) = sessions.session_id
+
+    union all
+
+    select
+        unnest(
+            generate_series(
+                cast(session_start as date),
+                cast(session_end + to_seconds({{ var('commit_grace_seconds') }}) as date),
+                interval 1 day
+            )
+        ) as commit_date,
+        hash('session', session_id, input_hash) as input_hash
+    from sessions
+    where is_session_known
+
+),
+
+inputs as (
+
+    select
+        cast(commit_date as date) as commit_date,
+        hash({{ hash_of_rows('input_hash') }}, {{ var('commit_grace_seconds') }}) as input_hash
+    from parts
+    group by cast(commit_date as date)
+    having commit_date in (select named_commits.commit_date from named_commits)
+
+),
+
+touched as (
+
+    {{ touched('commit_date') }}
+
+),
+
+commits as (
+
+    select
+        stg_git_commits.* replace (touched.input_hash as input_hash),
+        named_commits.commit_date,
+        named_commits.canonical_developer_id
+    from named_commits
+    inner join touched on named_commits.commit_date = touched.commit_date
+    inner join {{ ref('stg_git_commits') }} as stg_git_commits
+        on named_commits.commit_hash = stg_git_commits.commit_hash
 
 ),
 
@@ -45,7 +119,12 @@ windows as (
         unnest(blocks).started_at as started_at,
         unnest(blocks).ended_at as ended_at
     from sessions
-    where is_session_known
+    where
+        is_session_known
+        and session_end >= (
+            select min(touched.commit_date) - to_seconds({{ var('commit_grace_seconds') }})
+            from touched
+        )
 
 ),
 
@@ -116,6 +195,7 @@ final as (
         attributed.author_name,
         attributed.author_email,
         attributed.commit_timestamp,
+        attributed.commit_date,
         attributed.files_changed,
         attributed.lines_added,
         attributed.lines_deleted,
@@ -155,10 +235,12 @@ final as (
             when coalesce(attributed.lines_added, 0) + coalesce(attributed.lines_deleted, 0) > 100
                 then 'medium'
             else 'small'
-        end as commit_size
+        end as commit_size,
+        attributed.input_hash
     from attributed
     left join sessions on attributed.attributed_session_id = sessions.session_id
 
 )
 
 select * from final
+{{ and_replaced('commit_date') }}

@@ -1,12 +1,48 @@
-with sessions as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='session_id',
+    )
+}}
 
-    select * from {{ ref('stg_agent_sessions') }}
+with usage as (
+
+    select
+        session_id,
+        any_value(input_hash) as input_hash
+    from {{ ref('int_token_costs') }}
+    group by session_id
 
 ),
 
-developers as (
+inputs as (
 
-    select * from {{ ref('int_developer_names') }}
+    select
+        sessions.session_id,
+        developers.developer_id,
+        hash(sessions.input_hash, developers.developer_id, usage.input_hash) as input_hash
+    from {{ ref('stg_agent_sessions') }} as sessions
+    inner join {{ ref('int_developer_names') }} as developers
+        on lower(trim(sessions.developer_id)) = developers.name
+    left join usage on sessions.session_id = usage.session_id
+
+),
+
+touched as (
+
+    {{ touched('session_id') }}
+
+),
+
+sessions as (
+
+    select
+        sessions.* replace (
+            inputs.developer_id as developer_id, inputs.input_hash as input_hash
+        )
+    from {{ ref('stg_agent_sessions') }} as sessions
+    inner join inputs on sessions.session_id = inputs.session_id
+    where sessions.session_id in (select touched.session_id from touched)
 
 ),
 
@@ -25,6 +61,7 @@ session_usage as (
         sum(list_cost_usd) as session_cost_usd,
         sum(reported_cost_usd) as reported_cost_usd
     from {{ ref('int_token_costs') }}
+    where session_id in (select touched.session_id from touched)
     group by session_id
 
 ),
@@ -34,7 +71,7 @@ final as (
     select
         sessions.session_id,
         sessions.is_session_known,
-        developers.developer_id,
+        sessions.developer_id,
         sessions.agent_type,
         sessions.model_name,
         sessions.session_start,
@@ -58,11 +95,12 @@ final as (
         session_usage.reported_cost_usd - session_usage.session_cost_usd as cost_variance_usd,
         coalesce(
             {{ shared.safe_divide('session_usage.total_tokens', 'sessions.duration_seconds') }}, 0
-        ) as tokens_per_second
+        ) as tokens_per_second,
+        sessions.input_hash
     from sessions
     left join session_usage on sessions.session_id = session_usage.session_id
-    inner join developers on lower(trim(sessions.developer_id)) = developers.name
 
 )
 
 select * from final
+{{ and_replaced('session_id') }}

@@ -1,6 +1,38 @@
-with usage as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='session_id',
+    )
+}}
 
-    select * from {{ ref('stg_agent_token_usage') }}
+-- A session is made from its usage and from the list of prices as a whole.
+with inputs as (
+
+    select
+        session_id,
+        hash(
+            any_value(input_hash),
+            (
+                select {{ hash_of_rows('prices') }}
+                from {{ ref('model_prices') }} as prices  -- noqa: AL05
+            )
+        ) as input_hash
+    from {{ ref('stg_agent_token_usage') }}
+    group by session_id
+
+),
+
+touched as (
+
+    {{ touched('session_id') }}
+
+),
+
+usage as (
+
+    select usage.* replace (touched.input_hash as input_hash)
+    from {{ ref('stg_agent_token_usage') }} as usage
+    inner join touched on usage.session_id = touched.session_id
 
 ),
 
@@ -69,7 +101,8 @@ final as (
             when model_prices.model_name is null
                 then usage.total_tokens + usage.total_cache_read_tokens
             else 0
-        end as unpriced_tokens
+        end as unpriced_tokens,
+        usage.input_hash
     from usage
     left join model_prices
         on
@@ -79,3 +112,4 @@ final as (
 )
 
 select * from final
+{{ and_replaced('session_id') }}

@@ -1,3 +1,10 @@
+{{
+    config(
+        materialized='incremental',
+        unique_key='date',
+    )
+}}
+
 with daily as (
 
     select
@@ -35,6 +42,57 @@ days as (
 
 ),
 
+day_hashes as (
+
+    select
+        usage_date,
+        any_value(input_hash) as input_hash
+    from {{ ref('int_agent_daily_aggregates') }}
+    group by usage_date
+
+),
+
+-- Sums run on: a day is made from all days up to it.
+inputs as (
+
+    select
+        days.date_day as date,
+        bit_xor(hash(hash(days.date_day, day_hashes.input_hash))) over (order by days.date_day)
+            as input_hash
+    from days
+    left join day_hashes on days.date_day = day_hashes.usage_date
+
+),
+
+touched as (
+
+    {{ touched('date') }}
+
+),
+
+-- No window but the cumulative one reaches back further than 31 days.
+reach as (
+
+    select min(date) - 31 as first_day
+    from touched
+
+),
+
+costs_before as (
+
+    select
+        daily.developer_id,
+        daily.agent_type,
+        coalesce(
+            sum(daily.daily_cost_usd),
+            case when count(*) < any_value(reach.first_day) - min(daily.usage_date) then 0 end
+        ) as cost_usd
+    from daily
+    inner join reach on daily.usage_date < reach.first_day
+    group by daily.developer_id, daily.agent_type
+
+),
+
 -- Every day since the first, so that a window of seven rows is a window of seven days. A day
 -- without usage costs 0; a day whose usage has no price costs nobody knows what.
 every_day as (
@@ -50,6 +108,7 @@ every_day as (
             as reported_cost_usd
     from first_days
     inner join days on first_days.first_day <= days.date_day
+    inner join reach on days.date_day >= reach.first_day
     left join daily
         on
             first_days.developer_id = daily.developer_id
@@ -58,7 +117,7 @@ every_day as (
 
 ),
 
-final as (
+windows as (
 
     select
         date,
@@ -71,7 +130,7 @@ final as (
         reported_cost_usd - daily_cost_usd as cost_variance_usd,
         sum(daily_cost_usd) over (
             partition by developer_id, agent_type order by date
-        ) as cumulative_cost_usd,
+        ) as cost_since_usd,
         sum(daily_cost_usd) over (
             partition by developer_id, agent_type, date_trunc('week', date) order by date
         ) as wtd_cost_usd,
@@ -88,6 +147,25 @@ final as (
         ) as avg_30day_cost_usd
     from every_day
 
+),
+
+final as (
+
+    select
+        windows.* exclude (cost_since_usd),  -- noqa: RF02
+        case
+            when costs_before.cost_usd is null then windows.cost_since_usd
+            else costs_before.cost_usd + coalesce(windows.cost_since_usd, 0)
+        end as cumulative_cost_usd,
+        touched.input_hash
+    from windows
+    inner join touched on windows.date = touched.date
+    left join costs_before
+        on
+            windows.developer_id = costs_before.developer_id
+            and windows.agent_type = costs_before.agent_type
+
 )
 
 select * from final
+{{ and_replaced('date') }}

@@ -1,6 +1,31 @@
-with daily as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='date',
+    )
+}}
 
-    select * from {{ ref('int_agent_daily_aggregates') }}
+with inputs as (
+
+    select
+        usage_date as date,
+        any_value(input_hash) as input_hash
+    from {{ ref('int_agent_daily_aggregates') }}
+    group by usage_date
+
+),
+
+touched as (
+
+    {{ touched('date') }}
+
+),
+
+daily as (
+
+    select *
+    from {{ ref('int_agent_daily_aggregates') }}
+    where usage_date in (select touched.date from touched)
 
 ),
 
@@ -32,9 +57,11 @@ final as (
         {{ shared.safe_divide('total_cost_usd', 'agent_assisted_commits') }} as cost_per_commit_usd,
         {{ shared.safe_divide('total_tokens', 'agent_assisted_commits') }} as tokens_per_commit,
         1000 * {{ shared.safe_divide('agent_assisted_lines_added', 'total_tokens') }}
-            as lines_per_1k_tokens
+            as lines_per_1k_tokens,
+        input_hash
     from daily
 
 )
 
 select * from final
+{{ and_replaced('date') }}

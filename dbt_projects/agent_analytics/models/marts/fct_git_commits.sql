@@ -1,9 +1,50 @@
-with commits as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='commit_hash',
+    )
+}}
+
+with commits_of_sessions as (
 
     select
-        *,
-        coalesce(lines_added, 0) + coalesce(lines_deleted, 0) as lines_changed
+        agent_session_id,
+        {{ hash_of_rows('hash(commit_hash, input_hash)') }} as input_hash
     from {{ ref('int_commits_with_agent_context') }}
+    where is_session_found
+    group by agent_session_id
+
+),
+
+-- A commit is made from itself, from its session, and from all commits that share that session.
+inputs as (
+
+    select
+        commits.commit_hash,
+        hash(
+            commits.input_hash, sessions.input_hash, commits_of_sessions.input_hash
+        ) as input_hash
+    from {{ ref('int_commits_with_agent_context') }} as commits
+    left join commits_of_sessions
+        on commits.agent_session_id = commits_of_sessions.agent_session_id
+    left join {{ ref('int_sessions_with_costs') }} as sessions
+        on commits.agent_session_id = sessions.session_id
+
+),
+
+touched as (
+
+    {{ touched('commit_hash') }}
+
+),
+
+commits as (
+
+    select
+        commits.* replace (touched.input_hash as input_hash),
+        coalesce(commits.lines_added, 0) + coalesce(commits.lines_deleted, 0) as lines_changed
+    from {{ ref('int_commits_with_agent_context') }} as commits
+    inner join touched on commits.commit_hash = touched.commit_hash
 
 ),
 
@@ -70,7 +111,8 @@ final as (
                 then {{ shared.safe_divide(
                     'commits.lines_added', '(sessions.session_cost_usd * shares.session_share)'
                 ) }}
-        end as lines_per_dollar
+        end as lines_per_dollar,
+        commits.input_hash
     from commits
     left join shares on commits.commit_hash = shares.commit_hash
     left join sessions on shares.agent_session_id = sessions.session_id
@@ -78,3 +120,4 @@ final as (
 )
 
 select * from final
+{{ and_replaced('commit_hash') }}

@@ -1,11 +1,11 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='session_id',
-        on_schema_change='fail',
     )
 }}
+
+{%- set new = new_telemetry(this) %}
 
 with
 
@@ -13,7 +13,18 @@ with
 
 touched as (
 
-    {{ touched_sessions(this) }}
+    select session_id
+    from {{ source('raw', 'otel_counters') }}
+    where
+        series_key in (
+            select points.series_key
+            from {{ source('raw', 'otel_points') }} as points
+            where points.id > {{ new.after_metric_id }}
+        )
+    union
+    select session_id
+    from {{ source('raw', 'otel_logs') }}
+    where id > {{ new.after_log_id }}
 
 ),
 
@@ -30,7 +41,7 @@ observations as (
         false as is_end,
         id as metric_id,
         0 as log_id
-    from {{ metric_points() }} as metrics
+    from {{ metric_points(new.since) }} as metrics
 
     union all
 
@@ -45,7 +56,9 @@ observations as (
         id as log_id
     from {{ source('raw', 'otel_logs') }}
     {% if is_incremental() %}
-    where session_id in (select touched.session_id from touched)
+    where
+        session_id in (select touched.session_id from touched)
+        and {{ not_before(new.since, 'timestamp') }}
     {% endif %}
 
 ),
@@ -62,6 +75,7 @@ by_minute as (
         min(agent_type) as agent_type,
         min(model_name) as model_name,
         bool_or(is_end) as has_end,
+        count(*) as observations,
         max(metric_id) as last_metric_id,
         max(log_id) as last_log_id
     from observations
@@ -102,6 +116,7 @@ blocks as (
         arg_min(agent_type, observed_minute) as agent_type,
         arg_min(model_name, observed_minute) as model_name,
         bool_or(has_end) as has_end,
+        sum(observations) as observations,
         max(last_metric_id) as last_metric_id,
         max(last_log_id) as last_log_id
     from numbered
@@ -125,6 +140,7 @@ sessions as (
         list(
             struct_pack(started_at := started_at, ended_at := ended_at) order by started_at
         ) as blocks,
+        cast(sum(observations) as bigint) as observations,
         max(last_metric_id) as last_metric_id,
         max(last_log_id) as last_log_id
     from blocks
@@ -148,10 +164,17 @@ final as (
         ended_reason,
         block_count,
         blocks,
+        observations,
         last_metric_id,
-        last_log_id
+        last_log_id,
+        hash(observations, last_metric_id, last_log_id, {{ var('idle_minutes') }}) as input_hash
     from sessions
 
 )
 
 select * from final
+{%- if is_incremental() %}
+union all by name
+select replaced.session_id
+from {{ 'touched' if new.since else this }} as replaced
+{%- endif %}

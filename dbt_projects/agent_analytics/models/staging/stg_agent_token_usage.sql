@@ -1,23 +1,23 @@
 {{
     config(
         materialized='incremental',
-        incremental_strategy='delete+insert',
         unique_key='session_id',
-        on_schema_change='fail',
     )
 }}
 
-with
+{%- set since = unread_since(ref('stg_agent_sessions')) %}
 
-{%- if is_incremental() %}
+with inputs as (
 
-touched as (
-
-    {{ touched_sessions(this) }}
+    select * from {{ ref('stg_agent_sessions') }}
 
 ),
 
-{%- endif %}
+touched as (
+
+    {{ touched('session_id') }} {{ 'and ' ~ is_usage_unread() if is_incremental() }}
+
+),
 
 points as (
 
@@ -38,7 +38,7 @@ points as (
             when ends_with(metric_name, '.token.usage')
                 then {{ token_type("attributes ->> '$.type'") }}
         end as token_type
-    from {{ metric_points() }} as metrics
+    from {{ metric_points(since) }} as metrics
     where
         ends_with(metric_name, '.token.usage')
         or ends_with(metric_name, '.cost.usage')
@@ -110,6 +110,7 @@ requests as (
         ends_with(event_name, 'api_request')
         {% if is_incremental() %}
         and session_id in (select touched.session_id from touched)
+        and {{ not_before(since, 'timestamp') }}
         {% endif %}
 
 ),
@@ -180,7 +181,7 @@ usage as (
 
 ),
 
-final as (
+summed as (
 
     select
         session_id,
@@ -198,13 +199,24 @@ final as (
         ) as total_tokens,
         sum(cast(reported_cost_usd as decimal(28, 10))) as reported_cost_usd,
         min(used_at) as first_used_at,
-        max(used_at) as last_used_at,
-        -- Up to where this build has read, the same in every row of it.
-        (select max(p.id) from {{ source('raw', 'otel_points') }} as p) as last_metric_id,
-        (select max(l.id) from {{ source('raw', 'otel_logs') }} as l) as last_log_id
+        max(used_at) as last_used_at
     from usage
     group by session_id, cast(used_at as date), agent_type, model_name, usage_source
+
+),
+
+final as (
+
+    select
+        summed.*,
+        -- Up to where this build has read, the same in every row of it.
+        (select max(read.last_metric_id) from inputs as read) as last_metric_id,
+        (select max(read.last_log_id) from inputs as read) as last_log_id,
+        touched.input_hash
+    from summed
+    inner join touched on summed.session_id = touched.session_id
 
 )
 
 select * from final
+{{ and_replaced('session_id') }}

@@ -1,6 +1,32 @@
-with source as (
+{{
+    config(
+        materialized='incremental',
+        unique_key='commit_hash',
+    )
+}}
 
-    select * from {{ source('raw', 'git_commits') }}
+with inputs as (
+
+    select
+        commits.commit_hash,
+        hash(commits) as input_hash
+    from {{ source('raw', 'git_commits') }} as commits
+
+),
+
+touched as (
+
+    {{ touched('commit_hash') }}
+
+),
+
+source as (
+
+    select
+        commits.*,
+        touched.input_hash
+    from {{ source('raw', 'git_commits') }} as commits
+    inner join touched on commits.commit_hash = touched.commit_hash
 
 ),
 
@@ -35,9 +61,11 @@ final as (
                 regexp_matches(commit_message, '(?im)^co-authored-by:.*@cursor\.com')
                 or regexp_matches(co_authors, '(?i)@cursor\.com')
                 then 'cursor'
-        end as trailer_agent_type
+        end as trailer_agent_type,
+        input_hash
     from source
 
 )
 
 select * from final
+{{ and_replaced('commit_hash') }}

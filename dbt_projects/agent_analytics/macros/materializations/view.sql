@@ -1,0 +1,3 @@
+{% materialization view, adapter='duckdb' %}
+    {{ return(write_whole('view', sql)) }}
+{% endmaterialization %}
