@@ -21,10 +21,11 @@ from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
 from tests.databases import TESTS, database_of
 
-# Sessions that run side by side begin their search at different ports.
-FIRST_SERVER_PORT = 44200 + os.getpid() % 1000
-FIRST_POSTGRES_PORT = 55320
-FIRST_BIGQUERY_PORT = 49050 + os.getpid() % 1000
+# Sessions that run side by side begin their search at different ports. All are below those that
+# Linux gives to clients, one of which would keep a server that was stopped from coming back.
+FIRST_SERVER_PORT = 24200 + os.getpid() % 1000
+FIRST_POSTGRES_PORT = 25320
+FIRST_BIGQUERY_PORT = 29050 + os.getpid() % 1000
 
 # About a minute or more each, longest first. A file runs in one process: one of these that starts
 # last leaves the others of a session without work for as long.

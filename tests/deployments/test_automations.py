@@ -78,7 +78,7 @@ def chat() -> Iterator[Chat]:
 
 @pytest.fixture(scope="module")
 def mail() -> Iterator[tuple[Mailbox, int]]:
-    box, port = Mailbox(), next(free_ports(42500))
+    box, port = Mailbox(), next(free_ports(22500))
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     yield box, port

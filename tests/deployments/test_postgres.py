@@ -17,7 +17,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports, wait_until
 from flows._shared.errors import PermanentError
 
-FIRST_PORT = 56320
+FIRST_PORT = 26320
 
 
 @pytest.fixture

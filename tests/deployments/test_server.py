@@ -51,7 +51,7 @@ def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
 def test_two_clones_that_start_at_once_never_share_one_server(
     tmp_path: Path, prefect_server: str, local_paths: LocalPaths
 ) -> None:
-    first = next(free_ports(47200 + os.getpid() % 1000))
+    first = next(free_ports(27200 + os.getpid() % 1000))
     clones = [LocalPaths(tmp_path / name) for name in ("one", "other")]
     for clone in clones:
         copy_server_database(local_paths, clone)
@@ -94,7 +94,7 @@ def test_a_process_nobody_has_reaped_counts_as_dead() -> None:
 
 
 def test_ports_in_use_are_stepped_over_and_the_last_one_is_tried_first() -> None:
-    first = next(free_ports(45200))
+    first = next(free_ports(25200))
     with socket.create_server(("127.0.0.1", first)):
         assert next(free_ports(first)) > first
     assert next(free_ports(first, preferred=first + 7)) == first + 7
