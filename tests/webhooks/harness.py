@@ -30,7 +30,7 @@ SECRET = "It's a Secret to Everybody"
 OLD_SECRET = "the secret before"
 STANDARD_SECRET = "whsec_" + base64.b64encode(b"a standard secret").decode()
 START_SECONDS = 60.0
-FIRST_PORT = 43_000 + os.getpid() % 1000
+FIRST_PORT = 23_000 + os.getpid() % 1000
 
 SHOP = {
     "name": "shop",
