@@ -19,6 +19,8 @@ from tests.dbt_projects.warehouse import PROJECTS, install_packages
 
 SONNET, OPUS, HAIKU = MODELS
 PROJECT = "agent_analytics"
+# Columns that say which rows were read when, and from what.
+MARKS = ("last_metric_id", "last_log_id", "created_at", "input_hash")
 GOOD = {"success", "pass", "no-op"}
 Usage = tuple[int, int, int, int]
 
@@ -162,8 +164,7 @@ class Marts:
             assert cursor.description is not None
             names = [column[0] for column in cursor.description]
             rows = cursor.fetchall()
-        marks = ("last_metric_id", "last_log_id", "created_at", "input_hash")
-        kept = [i for i, name in enumerate(names) if name not in marks]
+        kept = [i for i, name in enumerate(names) if name not in MARKS]
         return sorted(
             str([f"{row[i]:.9g}" if isinstance(row[i], float) else row[i] for i in kept])
             for row in rows

@@ -28,7 +28,7 @@ import duckdb
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.settings import AgentAnalyticsSettings
-from tests.agent_analytics.fleet import GOOD, Marts
+from tests.agent_analytics.fleet import GOOD, MARKS, Marts
 
 PEOPLE = 40
 POINTS_PER_DAY = 12_100
@@ -57,8 +57,6 @@ PHASES = (
     *("native", "load", "load_commits", "seed", "build"),
     *("load_day", "load_commits_day", "build_day"),
 )
-# Which rows were read when, and from what.
-MARKS = ("last_metric_id", "last_log_id", "created_at", "input_hash")
 
 
 def write(path: Path, days: int, first: int = 0) -> None:

@@ -104,12 +104,12 @@
 {%- endmacro %}
 
 {% macro postgres__row_version(relation, columns) -%}
-    {#- The transaction that wrote the row. A view has none. -#}
+    {#- The transaction that wrote the row. A view or a foreign table does not tell it. -#}
     {%- set found = load_relation(relation) if execute -%}
-    {%- if found and found.is_view -%}
-        (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
-    {%- else -%}
+    {%- if found and found.is_table -%}
         cast(cast(xmin as text) as bigint)
+    {%- else -%}
+        (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
     {%- endif -%}
 {%- endmacro %}
 
