@@ -1,12 +1,13 @@
 """What LedgerMind's builds and its export cost, and whether both adapters agree.
 
-    python -m tests.benchmarks.ledgermind [--events 100000] [--skip-export] [--both-adapters 100000]
+    python -m tests.benchmarks.ledgermind [--events 100000] [--days 60] [--runs 3]
+        [--skip-export] [--both-adapters 100000]
 
 Prints: dbt's own time for the mission's four models on the mission's data; the build of all models
-on the given number of events, the incremental build of one new day after it (with feedback for old
-days), and whether that is equal to a full refresh; seconds and peak memory of the process of the
-flow ledgermind-export, on a Prefect server and the emulator; whether the marts of both adapters are
-equal row for row.
+on the given number of events, spread over the given days; medians of the incremental build of one
+new day after it (with feedback for old days), of one with nothing new, and of a full refresh, which
+must make equal tables; seconds and peak memory of the process of the flow ledgermind-export, on a
+Prefect server and the emulator; whether the marts of both adapters are equal row for row.
 """
 
 import argparse
@@ -17,6 +18,7 @@ import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import psycopg
 import yaml
@@ -30,8 +32,9 @@ from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import rare_garbage_collection
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
-from flows.ledgermind.sample import mission_day, sample
+from flows.ledgermind.sample import DAYS, mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
+from tests.databases import copy_database
 from tests.dbt_projects.warehouse import PROJECTS, install_packages, postgres_environment
 from tests.ledgermind.warehouses import PROJECT, Warehouses
 
@@ -62,9 +65,9 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
     """`dbt run`: its own elapsed seconds and those of each model."""
     arguments = ["run", "--target", "pg_local", *options]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
-    arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
+    arguments += ["--target-path", str(state), "--log-path", str(state / "logs")]
     # As in a flow, where dbt writes no log of its own and garbage is collected rarely.
-    arguments += ["--log-level-file", "none"]
+    arguments += ["--log-level", "none", "--log-level-file", "none"]
     variables = {**postgres_environment(url), "DO_NOT_TRACK": "1"}
     with set_environment(variables), rare_garbage_collection():
         outcome = dbtRunner().invoke(arguments)
@@ -75,22 +78,25 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
 
 
 def without_last_day(made: Sample) -> tuple[Sample, Sample]:
+    """What is there on the evening before the last day of events, and what that day brings.
+
+    Feedback of later days has not happened yet: it is left out.
+    """
     last = max(event.created_at.date() for event in made.events)
-    new = {event.id for event in made.events if event.created_at.date() == last}
-    first = replace(
-        made,
-        events=[event for event in made.events if event.id not in new],
-        feedback=[f for f in made.feedback if f.event_id not in new and f.created_at.date() < last],
+    return (
+        replace(
+            made,
+            events=[event for event in made.events if event.created_at.date() < last],
+            feedback=[each for each in made.feedback if each.created_at.date() < last],
+        ),
+        Sample(
+            [],
+            [],
+            [],
+            [event for event in made.events if event.created_at.date() == last],
+            [each for each in made.feedback if each.created_at.date() == last],
+        ),
     )
-    known = {feedback.id for feedback in first.feedback}
-    later = Sample(
-        [],
-        [],
-        [],
-        [event for event in made.events if event.id in new],
-        [feedback for feedback in made.feedback if feedback.id not in known],
-    )
-    return first, later
 
 
 def in_a_process(result: Path) -> tuple[float, float]:
@@ -115,6 +121,8 @@ def say(what: str, value: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--events", type=int, default=100_000)
+    parser.add_argument("--days", type=int, default=DAYS, help="over which events are spread")
+    parser.add_argument("--runs", type=int, default=3, help="of which medians are shown")
     parser.add_argument("--skip-export", action="store_true")
     parser.add_argument("--both-adapters", type=int, metavar="EVENTS")
     options = parser.parse_args()
@@ -126,7 +134,7 @@ def main() -> None:
         emulator = BigQueryEmulator(LocalPaths(root), first_port=47050)
         try:
             mission(server, root)
-            url = grown(server, root, options.events)
+            url = grown(server, root, options)
             if not options.skip_export:
                 export(url, emulator.start(), root)
             if options.both_adapters:
@@ -147,30 +155,43 @@ def mission(server: EmbeddedPostgres, root: Path) -> None:
     say("mission's data, the four together", f"{sum(seconds[model] for model in FOUR):.2f} s")
 
 
-def grown(server: EmbeddedPostgres, root: Path, events: int) -> str:
-    url = server.create_database("grown")
-    first, later = without_last_day(sample(events))
-    with psycopg.connect(url, autocommit=True) as connection:
+def grown(server: EmbeddedPostgres, root: Path, options: argparse.Namespace) -> str:
+    """Several times from the same day: what is new, nothing new, and all of it."""
+    first, later = without_last_day(sample(options.events, days=options.days))
+    known = {event.id for event in later.events}
+    late = sum(each.event_id is not None and each.event_id not in known for each in later.feedback)
+    say("events", f"{len(first.events):,} and {len(later.events):,} of one new day")
+    say("feedback of that day", f"{len(later.feedback):,}, {late:,} of it on older events")
+    before = server.create_database("before")
+    with psycopg.connect(before, autocommit=True) as connection:
         operational.create_operational_database(connection, first)
-    full, _ = run(url, root / "grown")
-    with psycopg.connect(url, autocommit=True) as connection:
+    first_build, _ = run(before, root / "before")
+    with psycopg.connect(before, autocommit=True) as connection:
         operational.write_rows(connection, later, FeedbackShape.V2)
         connection.execute(LATE_FEEDBACK)
         connection.execute("analyze")
-    say("events", f"{len(first.events):,} and {len(later.events):,} of one new day")
-    increment, parts = run(url, root / "grown")
-    warehouses = Warehouses(url, "", LedgermindBigQuerySettings(), root)
-    tables = warehouses.tables()
-    warehouses.execute("create schema incremental")
-    for table in tables:
-        warehouses.execute(f"create table incremental.{table} as table analytics.{table}")
-    again, slowest = run(url, root / "grown", "--full-refresh")
-    is_equal = all(is_same(warehouses, table, columns) for table, columns in tables.items())
-    say("first build, all models", f"{full:.2f} s")
-    say("incremental build of the new day", f"{increment:.2f} s")
-    say("full refresh", f"{again:.2f} s")
-    say("incremental / full refresh", f"{increment / again:.1%}")
-    say("incremental equals full refresh", "yes" if is_equal else "NO")
+    trials = []
+    for _ in range(options.runs):
+        url = copy_database(server, "before", "grown")
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("checkpoint")
+        new_day, parts = run(url, root / "grown")
+        nothing, _ = run(url, root / "grown")
+        warehouses = Warehouses(url, "", LedgermindBigQuerySettings(), root)
+        tables = warehouses.tables()
+        warehouses.execute("create schema incremental")
+        for table in tables:
+            warehouses.execute(f"create table incremental.{table} as table analytics.{table}")
+        full, slowest = run(url, root / "grown", "--full-refresh")
+        trials.append((new_day, nothing, full))
+        if not all(is_same(warehouses, table, columns) for table, columns in tables.items()):
+            raise SystemExit("the incremental build differs from a full refresh")
+    new_day, nothing, full = (median(each) for each in zip(*trials, strict=True))
+    say("first build, all models", f"{first_build:.2f} s")
+    say("incremental build of the new day", f"{new_day:.2f} s")
+    say("incremental build of nothing new", f"{nothing:.2f} s")
+    say("full refresh, to equal tables", f"{full:.2f} s")
+    say("new day / full refresh", f"{median(day / full for day, _, full in trials):.1%}")
     for title, seconds in (("incremental", parts), ("full", slowest)):
         for name in sorted(seconds, key=lambda model: -seconds[model])[:3]:
             say(f"  {title}, {name}", f"{seconds[name]:.2f} s")

@@ -10,6 +10,7 @@
 {% macro by_day(field) %}{{ field }}{% endmacro %}
 {% macro source_columns(relation) %}{% endmacro %}
 {% macro utc(name, columns) %}{{ name }}{% endmacro %}
+{% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
 {% macro column_or_null(name, columns, nothing) %}{{ name }}{% endmacro %}
 {% macro wilson_bound(accepts, verdicts, side) %}(0.5 {{ side }} 0.1){% endmacro %}
 {% macro changed_days() %}{{ return({}) }}{% endmacro %}

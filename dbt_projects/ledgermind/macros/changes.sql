@@ -17,7 +17,8 @@
     {%- if execute -%}
         {%- for row in run_query(
             "select source_table, source_day from " ~ ref('int_source_days')
-            ~ " where changed_at > " ~ last_built_at() ~ " order by source_table, source_day"
+            ~ " where changed_at > (select coalesce(max(built_at), " ~ moment('1900-01-01 00:00:00')
+            ~ ") from " ~ this ~ ") order by source_table, source_day"
         ).rows -%}
             {%- do days[row[0]].append(row[1] | string | truncate(10, true, '', 0)) -%}
         {%- endfor -%}
@@ -110,7 +111,7 @@
 {% macro count_side_by_side() -%}
     {#- Nothing else can be built until the changed days are known: PostgreSQL counts the tables at the same time. -#}
     {%- if target.type == 'postgres' -%}
-        set local parallel_setup_cost = 0; set local parallel_tuple_cost = 0
+        set local parallel_setup_cost = 0
     {%- endif -%}
 {%- endmacro %}
 
@@ -160,6 +161,11 @@
     {%- else -%}
         {{ name }}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro transaction_updated_at(columns) -%}
+    {#- A transaction that was never updated is as old as itself. -#}
+    coalesce({{ utc('updated_at', columns) }}, {{ utc('created_at', columns) }})
 {%- endmacro %}
 
 {% macro column_or_null(name, columns, nothing) -%}

@@ -7,50 +7,51 @@
         pre_hook="{{ count_side_by_side() }}",
     )
 }}
+{%- set events = source('operational', 'suggestion_events') %}
+{%- set feedback = source('operational', 'suggestion_feedback') %}
+{%- set transactions = source('operational', 'transactions') %}
+{%- set feedback_columns = source_columns(feedback) %}
+{%- set transactions_columns = source_columns(transactions) %}
 
-with events as (
+-- One list that is grouped once: PostgreSQL then counts the three tables in parallel. From the
+-- sources, not from staging: it is their rows that are counted, and nothing is waited for.
+with versions as (
 
     select
         'suggestion_events' as source_table,
-        created_date as source_day,
-        count(*) as source_rows,
-        sum(row_version) as checksum
-    from {{ ref('stg_suggestion_events') }}
-    group by created_date
+        {{ day_floor('created_at') }} as source_day,
+        {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
+    from {{ events }}
 
-),
-
-feedback as (
+    union all
 
     select
         'suggestion_feedback' as source_table,
-        {{ day_floor('created_at') }} as source_day,
-        count(*) as source_rows,
-        sum(row_version) as checksum
-    from {{ ref('stg_suggestion_feedback') }}
-    group by {{ day_floor('created_at') }}
+        {{ day_floor(utc('created_at', feedback_columns)) }} as source_day,
+        {{ row_version(feedback, ['id', 'event_id', 'action', 'created_at']) }} as row_version
+    from {{ feedback }}
 
-),
-
-transactions as (
+    union all
 
     select
         'transactions' as source_table,
-        {{ day_floor('updated_at') }} as source_day,
-        count(*) as source_rows,
-        sum(row_version) as checksum
-    from {{ ref('stg_transactions') }}
-    group by {{ day_floor('updated_at') }}
+        {{ day_floor(transaction_updated_at(transactions_columns)) }} as source_day,
+        {{ row_version(
+            transactions, ['id', 'tenant_id', 'user_id', 'created_at', 'updated_at']
+        ) }} as row_version
+    from {{ transactions }}
 
 ),
 
 counted as (
 
-    select * from events
-    union all
-    select * from feedback
-    union all
-    select * from transactions
+    select
+        source_table,
+        source_day,
+        count(*) as source_rows,
+        sum(row_version) as checksum
+    from versions
+    group by source_table, source_day
 
 ),
 

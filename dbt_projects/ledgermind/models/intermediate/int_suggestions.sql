@@ -24,13 +24,14 @@ with
 {%- if is_incremental() %}
 {%- set days = changed_days() %}
 
-touched as (
+events_of_changed_days as (
 
-    select event_id
-    from {{ ref('stg_suggestion_events') }}
+    select * from {{ ref('stg_suggestion_events') }}
     where {{ is_within_days('created_at', days['suggestion_events']) }}
 
-    union distinct
+),
+
+touched as (
 
     select event_id
     from {{ ref('stg_suggestion_feedback') }}
@@ -60,17 +61,30 @@ touched as (
 
 ),
 
+touched_of_other_days as (
+
+    select touched.event_id
+    from touched
+    left join events_of_changed_days as changed on touched.event_id = changed.event_id
+    where changed.event_id is null
+
+),
+
 events as (
 
+    select * from events_of_changed_days
+
+    union all
+
     select * from {{ ref('stg_suggestion_events') }}
-    where {{ is_one_of('event_id', 'touched') }}
+    where {{ is_one_of('event_id', 'touched_of_other_days') }}
 
 ),
 
 feedback as (
 
     select * from {{ ref('stg_suggestion_feedback') }}
-    where {{ is_one_of('event_id', 'touched') }}
+    where {{ is_one_of('event_id', 'events') }}
 
 ),
 

@@ -1,13 +1,6 @@
 with source as (
 
-    select
-        *,
-        {{ row_version(
-            source('operational', 'suggestion_events'),
-            ['id', 'txn_id', 'model_id', 'mode', 'created_at'],
-        ) }}
-            as row_version
-    from {{ source('operational', 'suggestion_events') }}
+    select * from {{ source('operational', 'suggestion_events') }}
 
 ),
 
@@ -21,8 +14,7 @@ renamed as (
         candidates,
         mode,
         created_at,
-        {{ day_floor('created_at') }} as created_date,
-        row_version
+        {{ day_floor('created_at') }} as created_date
     from source
 
 )

@@ -2,14 +2,7 @@
 
 with source as (
 
-    select
-        *,
-        {{ row_version(
-            source('operational', 'suggestion_feedback'),
-            ['id', 'event_id', 'action', 'created_at'],
-        ) }}
-            as row_version
-    from {{ source('operational', 'suggestion_feedback') }}
+    select * from {{ source('operational', 'suggestion_feedback') }}
 
 ),
 
@@ -23,8 +16,7 @@ renamed as (
         {{ column_or_null('txn_id', columns, whole('null')) }},
         {{ column_or_null('label', columns, shared.text('null')) }},
         {{ column_or_null('user_id', columns, shared.text('null')) }},
-        {{ utc('created_at', columns) }} as created_at,
-        row_version
+        {{ utc('created_at', columns) }} as created_at
     from source
 
 )

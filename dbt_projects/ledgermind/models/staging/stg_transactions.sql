@@ -2,14 +2,7 @@
 
 with source as (
 
-    select
-        *,
-        {{ row_version(
-            source('operational', 'transactions'),
-            ['id', 'tenant_id', 'user_id', 'created_at', 'updated_at'],
-        ) }}
-            as row_version
-    from {{ source('operational', 'transactions') }}
+    select * from {{ source('operational', 'transactions') }}
 
 ),
 
@@ -27,10 +20,7 @@ renamed as (
             when user_id is not null then concat('user:', {{ shared.text('user_id') }})
             else 'unknown'
         end as tenant_key,
-        coalesce(
-            {{ utc('updated_at', columns) }}, {{ utc('created_at', columns) }}
-        ) as updated_at,
-        row_version
+        {{ transaction_updated_at(columns) }} as updated_at
     from source
 
 )
