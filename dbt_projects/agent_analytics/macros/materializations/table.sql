@@ -7,19 +7,14 @@
     {#- The relation anew, in one transaction: DuckDB rolls back a drop, too. -#}
     {%- set existing = load_cached_relation(this) -%}
     {%- set target = this.incorporate(type=type) -%}
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% call statement('main') -%}
-        {%- if existing %}
+    {%- set statement -%}
+        {%- if existing -%}
         drop {{ existing.type }} if exists {{ this }};
         {%- endif %}
         {{ get_create_view_as_sql(target, sql) if type == 'view' else get_create_table_as_sql(False, target, sql) }};
         {{ comments_on(target) }}
-    {%- endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {{ adapter.commit() }}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {{ return({'relations': [target]}) }}
+    {%- endset -%}
+    {{ return(shared.write_in_place(statement, type)) }}
 {%- endmacro %}
 
 {% macro comments_on(target) -%}

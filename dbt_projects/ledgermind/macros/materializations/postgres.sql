@@ -32,7 +32,7 @@
     {%- if not unchanged_columns(sql) -%}
         {{ return(dbt.materialization_view_default()) }}
     {%- endif -%}
-    {{ return(write_in_place('create or replace view ' ~ this ~ ' as (' ~ sql ~ ')', 'view')) }}
+    {{ return(shared.write_in_place('create or replace view ' ~ this ~ ' as (' ~ sql ~ ')', 'view')) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='postgres' %}
@@ -48,7 +48,7 @@
             {{ sql }}
         ) as replaced
     {%- endset -%}
-    {{ return(write_in_place(statement, 'table')) }}
+    {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
 
 {% materialization incremental, adapter='postgres' %}
@@ -72,17 +72,5 @@
         when not matched then insert ({{ columns | join(', ') }})
         values (changed.{{ columns | join(', changed.') }})
     {%- endset -%}
-    {{ return(write_in_place(statement, 'table')) }}
+    {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
-
-{% macro write_in_place(statement_sql, type) -%}
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% call statement('main') -%}
-        {{ statement_sql }}
-    {%- endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {{ adapter.commit() }}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-    {{ return({'relations': [this.incorporate(type=type)]}) }}
-{%- endmacro %}

@@ -9,21 +9,14 @@
     {%- endif -%}
     {%- set columns = columns_of_model_and_table(sql) -%}
     {%- set changed = changed_run_ids() -%}
-
-    {{ run_hooks(pre_hooks, inside_transaction=False) }}
-    {{ run_hooks(pre_hooks, inside_transaction=True) }}
-    {% call statement('main') -%}
-        {%- if changed %}
+    {%- set statement -%}
+        {%- if changed -%}
         delete from {{ this }} where {{ in_changed_runs('run_id', changed) }};
         {%- endif %}
         insert into {{ this }} ({{ columns }})
         select {{ columns }} from (
             {{ sql }}
         ) as replaced
-    {%- endcall %}
-    {{ run_hooks(post_hooks, inside_transaction=True) }}
-    {{ adapter.commit() }}
-    {{ run_hooks(post_hooks, inside_transaction=False) }}
-
-    {{ return({'relations': [this.incorporate(type='table')]}) }}
+    {%- endset -%}
+    {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
