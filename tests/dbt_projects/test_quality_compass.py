@@ -144,6 +144,11 @@ def test_a_removed_run_leaves_the_marts_and_the_comparison(
     assert (changes(first_built).previous, changes(first_built).silent) == (None, ())
     assert "signals in the first run" in describe_changes(changes(first_built))
     assert without_history(first_built) == first
+    copy_database(postgres, f"{DATABASE}_both", DATABASE)
+    for table in [*(each.value for each in RawTable), "raw_files", "raw_runs"]:
+        first_built.execute(f"delete from public.{table} where run_id = '{RUNS[1]}'")
+    build(first_built)
+    assert without_history(first_built) == first, "removed whole, between two builds"
 
 
 def without_history(warehouse: Warehouse) -> dict[str, list[str]]:
