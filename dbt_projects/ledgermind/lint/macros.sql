@@ -2,7 +2,7 @@
 {% macro json_length(document) %}jsonb_array_length({{ document }}){% endmacro %}
 {% macro json_extract_scalar(document, index, key) %}({{ document }} -> {{ index }} ->> '{{ key }}'){% endmacro %}
 {% macro safe_float(text) %}cast({{ text }} as double precision){% endmacro %}
-{% macro moment(text) %}cast('{{ text }}' as timestamp){% endmacro %}
+{% macro moment(text, type) %}cast('{{ text }}' as timestamp){% endmacro %}
 {% macro whole(expression) %}cast({{ expression }} as bigint){% endmacro %}
 {% macro real(expression) %}cast({{ expression }} as double precision){% endmacro %}
 {% macro mean(total, count) %}({{ total }} / nullif({{ count }}, 0)){% endmacro %}
@@ -16,8 +16,8 @@
 {% macro changed_days() %}{{ return({}) }}{% endmacro %}
 {% macro affected_days() %}{{ return([]) }}{% endmacro %}
 {% macro is_one_of_days(column, days) %}{{ column }} is not null{% endmacro %}
-{% macro is_within_days(column, days) %}{{ column }} is not null{% endmacro %}
-{% macro overlaps_days(first, last, days) %}{{ first }} < {{ last }}{% endmacro %}
+{% macro is_within_days(column, days, type) %}{{ column }} is not null{% endmacro %}
+{% macro overlaps_days(first, last, days, type) %}{{ first }} < {{ last }}{% endmacro %}
 {% macro is_one_of(column, name) %}{{ column }} in (select {{ column }} from {{ name }}){% endmacro %}
 {% macro delete_vanished_suggestions() %}{% endmacro %}
 {% macro row_version(relation, columns) %}length('row'){% endmacro %}

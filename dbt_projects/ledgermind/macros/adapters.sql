@@ -65,15 +65,16 @@
     )
 {%- endmacro %}
 
-{% macro moment(text) -%}
-    {{ return(adapter.dispatch('moment', 'ledgermind')(text)) }}
+{% macro moment(text, type='timestamp') -%}
+    {#- An instant in UTC, as the given type of PostgreSQL: with a time zone or without. -#}
+    {{ return(adapter.dispatch('moment', 'ledgermind')(text, type)) }}
 {%- endmacro %}
 
-{% macro postgres__moment(text) -%}
-    cast('{{ text }}' as timestamp)
+{% macro postgres__moment(text, type) -%}
+    cast('{{ text }}+00' as {{ type }})
 {%- endmacro %}
 
-{% macro bigquery__moment(text) -%}
+{% macro bigquery__moment(text, type) -%}
     timestamp('{{ text }}+00:00')
 {%- endmacro %}
 

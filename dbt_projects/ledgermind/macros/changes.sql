@@ -70,17 +70,17 @@
     {{ return(ranges) }}
 {%- endmacro %}
 
-{% macro is_within_days(column, days) -%}
-    {#- Whether an instant is of one of the days. -#}
-    {{ overlaps_days(column, column, days) }}
+{% macro is_within_days(column, days, type='timestamp') -%}
+    {#- Whether an instant, of this type on PostgreSQL, is of one of the days. -#}
+    {{ overlaps_days(column, column, days, type) }}
 {%- endmacro %}
 
-{% macro overlaps_days(first, last, days) -%}
+{% macro overlaps_days(first, last, days, type='timestamp') -%}
     {#- Whether one of the days lies between two instants, both included. -#}
     (
         {%- for range in day_ranges(days) -%}
-            ({{ last }} >= {{ moment(range[0].strftime('%Y-%m-%d %H:%M:%S')) }}
-            and {{ first }} < {{ moment(range[1].strftime('%Y-%m-%d %H:%M:%S')) }})
+            ({{ last }} >= {{ moment(range[0].strftime('%Y-%m-%d %H:%M:%S'), type) }}
+            and {{ first }} < {{ moment(range[1].strftime('%Y-%m-%d %H:%M:%S'), type) }})
             {{- ' or ' if not loop.last }}
         {%- else -%}
             false

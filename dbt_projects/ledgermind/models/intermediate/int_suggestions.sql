@@ -23,6 +23,8 @@ with
 
 {%- if is_incremental() %}
 {%- set days = changed_days() %}
+{%- set feedback = source('operational', 'suggestion_feedback') %}
+{%- set feedback_columns = source_columns(feedback) %}
 
 events_of_changed_days as (
 
@@ -33,9 +35,12 @@ events_of_changed_days as (
 
 touched as (
 
+    -- From the source: on its own column, of its own type, PostgreSQL has an index.
     select event_id
-    from {{ ref('stg_suggestion_feedback') }}
-    where {{ is_within_days('created_at', days['suggestion_feedback']) }}
+    from {{ feedback }}
+    where {{ is_within_days(
+        'created_at', days['suggestion_feedback'], feedback_columns['created_at']
+    ) }}
 
     union distinct
 
