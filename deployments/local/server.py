@@ -97,6 +97,9 @@ def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
         # One commit per batch of task runs, not one each: see docs/decisions/0004.
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_BATCH_SIZE": "200",
         "PREFECT_SERVER_SERVICES_TASK_RUN_RECORDER_FLUSH_INTERVAL": "1",
+        # To remember the blocks it registered, a server first imports every integration and hashes
+        # their blocks: that took longer than registering them anew. Clients register their own.
+        "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
         "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
             f"sqlite+aiosqlite:///{paths.prefect / 'prefect.db'}"
         ),
