@@ -82,11 +82,16 @@ def commit(number: int, moment: datetime, **fields: object) -> dict[str, object]
 
 @dataclass
 class Marts:
-    """The dbt project on one DuckDB file."""
+    """The dbt project on one DuckDB file.
+
+    ``writes_json`` has dbt write its manifest, which takes longer than some models to build, and
+    its results, which benchmarks read.
+    """
 
     store: raw.Store
     state: Path
     files: int = 0
+    writes_json: bool = True
 
     def load(
         self,
@@ -113,6 +118,7 @@ class Marts:
             *("--project-dir", folder, "--profiles-dir", folder),
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
             *("--vars", json.dumps(variables or {}), "--quiet", "--log-level-file", "none"),
+            *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment({PATH_VARIABLE: str(self.store.path)}):
             outcome = dbtRunner().invoke(arguments)
@@ -151,24 +157,12 @@ class Marts:
 
     def tables(self) -> dict[str, list[str]]:
         """Every table dbt made, as sorted texts of rows; without the marks of when it was read."""
-        names = self.query(
-            "select table_schema || '.' || table_name from information_schema.tables "
-            "where table_schema in ('staging', 'intermediate', 'mart') order by 1"
-        )
-        return {name: self.rows(name) for (name,) in names}
-
-    def rows(self, relation: str) -> list[str]:
-        """Sums of floats depend on the order of adding: nine digits are compared."""
         with duckdb.connect(str(self.store.path)) as connection:
-            cursor = connection.execute(f"select * from {relation}")
-            assert cursor.description is not None
-            names = [column[0] for column in cursor.description]
-            rows = cursor.fetchall()
-        kept = [i for i, name in enumerate(names) if name not in MARKS]
-        return sorted(
-            str([f"{row[i]:.9g}" if isinstance(row[i], float) else row[i] for i in kept])
-            for row in rows
-        )
+            names = connection.execute(
+                "select table_schema || '.' || table_name from information_schema.tables "
+                "where table_schema in ('staging', 'intermediate', 'mart') order by 1"
+            ).fetchall()
+            return {name: _rows(connection, name) for (name,) in names}
 
     def empty(self) -> None:
         """No raw rows and no models; the seeds stay."""
@@ -183,3 +177,15 @@ class Marts:
             for (model,) in models:
                 connection.execute(f"drop table staging.{model}")
             raw.ensure_schema(connection)
+
+
+def _rows(connection: duckdb.DuckDBPyConnection, relation: str) -> list[str]:
+    """Sums of floats depend on the order of adding: nine digits are compared."""
+    cursor = connection.execute(f"select * from {relation}")
+    assert cursor.description is not None
+    names = [column[0] for column in cursor.description]
+    kept = [i for i, name in enumerate(names) if name not in MARKS]
+    return sorted(
+        str([f"{row[i]:.9g}" if isinstance(row[i], float) else row[i] for i in kept])
+        for row in cursor.fetchall()
+    )
