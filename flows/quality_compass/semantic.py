@@ -18,8 +18,10 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.state import state_dir
 
 PROJECT = Path(__file__).parents[2] / "dbt_projects" / "quality_compass"
+PARTIAL_PARSE = "partial_parse.msgpack"
 CONFIGURATION = ("dbt_project.yml", "profiles.yml")
 TIMEOUT_SECONDS = 300
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
@@ -137,6 +139,7 @@ class SemanticLayer:
         self._workspace.mkdir(parents=True, exist_ok=True)
         for name in CONFIGURATION:
             shutil.copyfile(PROJECT / name, self._workspace / name)
+        self._begin_with_what_a_build_parsed()
         self._run(
             "parsing the dbt project quality_compass",
             [
@@ -147,6 +150,14 @@ class SemanticLayer:
             ],
         )
         self._is_prepared = True
+
+    def _begin_with_what_a_build_parsed(self) -> None:
+        """A first question then waits for no parsing of everything; dbt checks that it fits."""
+        parsed = self._workspace / "target" / PARTIAL_PARSE
+        of_a_build = state_dir() / "dbt" / PROJECT.name / "default" / PARTIAL_PARSE
+        if of_a_build.is_file() and not parsed.exists():
+            parsed.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(of_a_build, parsed)
 
     def _run(self, attempted: str, command: Sequence[str]) -> str:
         own = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
