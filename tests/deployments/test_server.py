@@ -78,6 +78,12 @@ def copy_server_database(source: LocalPaths, clone: LocalPaths) -> None:
         database.backup(copy)
 
 
+def test_no_integration_is_imported_to_remember_its_blocks(
+    prefect_server: str, local_paths: LocalPaths
+) -> None:
+    assert not (local_paths.prefect / "memo_store.toml").exists()
+
+
 def test_a_pid_that_now_belongs_to_another_program_is_not_taken_for_ours() -> None:
     mine = record_of(os.getpid())
     reused = ProcessRecord(mine.pid, mine.created - 3600)

@@ -177,6 +177,10 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
         total = connection.execute("select count(*) from analytics.fct_signals").fetchone()
     assert total is not None
     assert rows == [{"total_signals": float(total[0])}]
+    assert settings.state_dir is not None
+    parsing = (settings.state_dir / "metricflow" / "logs" / "dbt.log").read_text()
+    assert "partial parsing" in parsing.lower()
+    assert "Unable to do partial parsing" not in parsing
     # By now the server has stored what it was told.
     assert sum(landed_rows(prefect_server, first).values()) == lines[runs[0]]
     assert landed_rows(prefect_server, stale) == {}
