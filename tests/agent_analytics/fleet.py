@@ -84,14 +84,14 @@ def commit(number: int, moment: datetime, **fields: object) -> dict[str, object]
 class Marts:
     """The dbt project on one DuckDB file.
 
-    ``writes_json`` has dbt write its manifest, which takes longer than some models to build, and
-    its results, which benchmarks read.
+    ``writes_json`` has dbt write its results, which benchmarks read, and its manifest, which takes
+    longer than some models to build.
     """
 
     store: raw.Store
     state: Path
     files: int = 0
-    writes_json: bool = True
+    writes_json: bool = False
 
     def load(
         self,

@@ -112,7 +112,7 @@ def test_what_a_real_sdk_exports_reaches_the_marts_through_a_restart_and_a_resen
     load_deliveries(store, inbox_url, MEGABYTE)
     assert load_deliveries(store, inbox_url, MEGABYTE) == LoadCounts()
 
-    marts = Marts(store, tmp_path, writes_json=False)
+    marts = Marts(store, tmp_path)
     marts.run()
     assert marts.query(
         "select session_id, total_input_tokens, total_output_tokens, "

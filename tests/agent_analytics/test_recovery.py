@@ -50,7 +50,7 @@ with store.locked("a run that is killed", 5, print):
     if point.startswith("build"):
         after = int(point.partition(" ")[2])
         threading.Thread(target=die_after_changes, args=[after], daemon=True).start()
-    Marts(store, path.parent, writes_json=False).run()
+    Marts(store, path.parent).run()
     if point == "publish":
         shutil.copyfile = half_a_copy
     store.publish()
@@ -80,7 +80,7 @@ def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(
     inbox: Path, tmp_path: Path
 ) -> None:
     store = raw.Store(tmp_path / "store.duckdb")
-    marts = Marts(store, tmp_path, writes_json=False)
+    marts = Marts(store, tmp_path)
     load_telemetry(store, [str(inbox)], BATCH_BYTES)
     marts.run()
     undisturbed = marts.tables()

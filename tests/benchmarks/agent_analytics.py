@@ -129,7 +129,7 @@ def differing(marts: Marts, folder: Path) -> list[str]:
 
 def phase(name: str, folder: Path) -> dict[str, float]:
     """One phase in this process: what it takes, and the process's peak memory."""
-    marts = Marts(raw.Store(folder / "agents.duckdb"), folder)
+    marts = Marts(raw.Store(folder / "agents.duckdb"), folder, writes_json=True)
     batch_bytes = AgentAnalyticsSettings().batch_megabytes * 1_000_000
     work: dict[str, Callable[[], object]] = {
         "native": lambda: native(folder / "history.jsonl", folder),
@@ -176,7 +176,7 @@ def measure(points: int, folder: Path) -> dict[str, Any]:
             if figure in results[whole]:
                 ratio = round(results[part][figure] / results[whole][figure], 3)
                 results[f"{part} / {whole}, {figure}"] = ratio
-    marts = Marts(raw.Store(folder / "agents.duckdb"), folder)
+    marts = Marts(raw.Store(folder / "agents.duckdb"), folder, writes_json=True)
     results["points"] = marts.one("select count(*) from raw.otel_points")
     results["events"] = marts.one("select count(*) from raw.otel_logs")
     results["database_megabytes"] = round(marts.store.path.stat().st_size / 1e6)

@@ -32,7 +32,7 @@ TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
 @pytest.fixture(scope="module")
 def built_here(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     state = tmp_path_factory.mktemp("agent_analytics")
-    return Marts(raw.Store(state / "marts.duckdb"), state, writes_json=False)
+    return Marts(raw.Store(state / "marts.duckdb"), state)
 
 
 @pytest.fixture
@@ -46,7 +46,7 @@ def marts(built_here: Marts) -> Marts:
 def sampled(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     """A fleet with every mess, built once; read only."""
     state = tmp_path_factory.mktemp("sampled")
-    marts = Marts(raw.Store(state / "marts.duckdb"), state, writes_json=False)
+    marts = Marts(raw.Store(state / "marts.duckdb"), state)
     marts.load(
         sample.telemetry(12, 8), list(sample.commits(12, 8)), list(sample.copilot_rows(12, 8))
     )
@@ -553,7 +553,7 @@ LATER = session("later", DAY + timedelta(days=40), by=developer(4))
 def grown(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     """A fleet that changes from test to test, whichever of them run."""
     state = tmp_path_factory.mktemp("grown")
-    marts = Marts(raw.Store(state / "marts.duckdb"), state, writes_json=False)
+    marts = Marts(raw.Store(state / "marts.duckdb"), state)
     marts.load(
         [
             *sample.telemetry(4, 4, seed=3),

@@ -36,12 +36,15 @@ class Warehouse:
     """A project, the database it is built in and a folder for dbt's own files.
 
     One database serves many tests, because dbt parses a project anew for another database.
+    ``writes_json`` has dbt write its results, which benchmarks read, and its manifest, which takes
+    longer than some models to build.
     """
 
     project: str
     url: str
     state: Path
     variables: str = "{}"
+    writes_json: bool = False
 
     def dbt(self, *command: str) -> dict[str, str]:
         """Run a dbt command; the status of each node by its name."""
@@ -51,8 +54,7 @@ class Warehouse:
             *("--project-dir", str(project), "--profiles-dir", str(project)),
             *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
             *("--vars", self.variables, "--quiet"),
-            # No test reads dbt's manifest, which takes longer to write than some models to build.
-            "--no-write-json",
+            *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment(postgres_environment(self.url)):
             outcome = dbtRunner().invoke(arguments)
