@@ -98,12 +98,28 @@ def local_paths() -> LocalPaths:
 
 
 @pytest.fixture(scope="session")
-def prefect_server(local_paths: LocalPaths) -> str:
-    """The API address of a Prefect server for the session; flows run in tests use it."""
+def server_of_session(local_paths: LocalPaths) -> str:
     server = PrefectServer(local_paths, first_port=SERVER_PORT)
     url = server.start()
     assert url == api_url(SERVER_PORT), "another program took the port a moment ago: try again"
     return url
+
+
+@pytest.fixture(scope="module")
+def prefect_server(server_of_session: str) -> Iterator[str]:
+    """The API address of a Prefect server for the session; flows run in tests use it.
+
+    A block ends with the module that saved it, as do the databases that blocks name: flows of
+    another module would read it by its default name.
+    """
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        kept = {block.id for block in client.read_block_documents()}
+        yield server_of_session
+        for block in client.read_block_documents():
+            if block.id not in kept:
+                client.delete_block_document(block.id)
 
 
 @pytest.fixture(scope="session")

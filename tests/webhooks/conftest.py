@@ -17,7 +17,7 @@ def inbox_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def receiver(
-    inbox_url: str, prefect_server: str, tmp_path_factory: pytest.TempPathFactory
+    inbox_url: str, server_of_session: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """The receiver that most tests post to; every built-in source and one made by settings."""
     register("session", inbox_url)
