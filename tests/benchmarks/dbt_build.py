@@ -26,6 +26,7 @@ from psycopg.conninfo import conninfo_to_dict
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, client_environment
+from tests.dbt_projects.warehouse import install_packages
 
 MODELS = 20
 TESTS_PER_MODEL = 3
@@ -185,6 +186,7 @@ def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Pat
     if project == "generated":
         generate_project(folder / "projects" / project)
         return folder / "projects"
+    install_packages(project, folder)
     schema = (PROJECT_ROOT / "flows" / project / "schema.sql").read_text()
     with psycopg.connect(environment["GIVEN_URL"], autocommit=True) as connection:
         connection.execute(schema.encode())

@@ -22,20 +22,23 @@ from statistics import median
 
 import psycopg
 import yaml
-from dbt.cli.main import dbtRunner
 
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, client_environment
 from flows._shared.environment import set_environment
-from flows._shared.orchestration.dbt import rare_garbage_collection
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import DAYS, mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.databases import copy_database
-from tests.dbt_projects.warehouse import PROJECTS, install_packages, postgres_environment
+from tests.dbt_projects.warehouse import (
+    PROJECTS,
+    dbt_as_in_flows,
+    install_packages,
+    postgres_environment,
+)
 from tests.ledgermind.warehouses import PROJECT, Warehouses
 
 FOUR = (
@@ -66,11 +69,11 @@ def run(url: str, state: Path, *options: str) -> tuple[float, dict[str, float]]:
     arguments = ["run", "--target", "pg_local", *options]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs")]
-    # As in a flow, where dbt writes no log of its own and garbage is collected rarely.
+    # As in a flow, where dbt writes no log of its own.
     arguments += ["--log-level", "none", "--log-level-file", "none"]
     variables = {**postgres_environment(url), "DO_NOT_TRACK": "1"}
-    with set_environment(variables), rare_garbage_collection():
-        outcome = dbtRunner().invoke(arguments)
+    with set_environment(variables):
+        outcome = dbt_as_in_flows(arguments)
     assert outcome.success, outcome.exception
     return outcome.result.elapsed_time, {
         each.node.name: each.execution_time for each in outcome.result.results

@@ -9,9 +9,11 @@ from urllib.parse import unquote, urlsplit
 from uuid import UUID
 
 import psycopg
-from dbt.cli.main import dbtRunner
+from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt import rare_garbage_collection
+from flows._shared.orchestration.dbt_postgres import reused_connections
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = ROOT / "dbt_projects"
@@ -57,7 +59,7 @@ class Warehouse:
             *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment(postgres_environment(self.url)):
-            outcome = dbtRunner().invoke(arguments)
+            outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception
         return {result.node.name: str(result.status) for result in outcome.result.results}
@@ -80,6 +82,12 @@ class Warehouse:
         """All tables of the analytics schema with their rows."""
         names = self.query("select tablename from pg_tables where schemaname = 'analytics'")
         return {name: self.rows(name) for (name,) in names}
+
+
+def dbt_as_in_flows(arguments: list[str]) -> dbtRunnerResult:
+    """A dbt command in this process, with what a flow does to make it cheap."""
+    with rare_garbage_collection(), reused_connections():
+        return dbtRunner().invoke(arguments)
 
 
 def install_packages(project: str, state: Path) -> None:

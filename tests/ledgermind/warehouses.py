@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
-from dbt.cli.main import dbtRunner
 from google.cloud import bigquery
 
 from flows._shared.bigquery_export import (
@@ -18,7 +17,13 @@ from flows._shared.environment import set_environment
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.settings import LedgermindBigQuerySettings
-from tests.dbt_projects.warehouse import PROJECTS, Row, in_order, postgres_environment
+from tests.dbt_projects.warehouse import (
+    PROJECTS,
+    Row,
+    dbt_as_in_flows,
+    in_order,
+    postgres_environment,
+)
 
 PROJECT = PROJECTS / "ledgermind"
 NOT_FACTS = ("built_at", "changed_at")
@@ -74,7 +79,7 @@ class Warehouses:
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
         with set_environment({**variables, "DO_NOT_TRACK": "1"}):
-            outcome = dbtRunner().invoke(arguments)
+            outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception
         statuses = {each.node.name: str(each.status) for each in outcome.result.results}

@@ -105,10 +105,12 @@
 {%- endmacro %}
 
 {% macro postgres__row_version(relation, columns) -%}
-    {#- The transaction that wrote the row. A view or a foreign table does not tell it. -#}
+    {#- The transaction that wrote the row; as a hash from PostgreSQL 18, which has no other quick way from it to a
+        number. A view or a foreign table does not tell it. -#}
     {%- set found = load_relation(relation) if execute -%}
     {%- if found and found.is_table -%}
-        cast(cast(xmin as text) as bigint)
+        {%- set hash = run_query("select to_regproc('pg_catalog.hashxid')").rows[0][0] -%}
+        {{ 'cast(hashxid(xmin) as bigint)' if hash else 'cast(cast(xmin as text) as bigint)' }}
     {%- else -%}
         (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
     {%- endif -%}

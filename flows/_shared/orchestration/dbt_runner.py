@@ -1,4 +1,4 @@
-"""The only file that imports dbt and prefect-dbt; imported when a build begins.
+"""Drives dbt through prefect-dbt; imported when a build begins, as both take long to import.
 
 What prefect-dbt's runner does per node (a Prefect task in a thread of its own) costs more than dbt
 itself: here it drives dbt, and nodes are reported by `NodeReporter`.
@@ -15,6 +15,7 @@ from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from flows._shared.orchestration.dbt_nodes import NodeWatch
+from flows._shared.orchestration.dbt_postgres import reused_connections
 
 SILENT = SimpleNamespace(value="none")
 ALWAYS = ["--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors"]
@@ -64,7 +65,8 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
     )
     runner = _Runner(settings, watch)
     try:
-        return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
+        with reused_connections():
+            return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
     finally:
         _close_duckdb()
 

@@ -13,12 +13,12 @@
 {%- set feedback_columns = source_columns(feedback) %}
 {%- set transactions_columns = source_columns(transactions) %}
 
--- One list that is grouped once: PostgreSQL then counts the three tables in parallel. From the
--- sources, not from staging: it is their rows that are counted, and nothing is waited for.
+-- One list that is grouped once, by numbers: PostgreSQL then counts the three tables in parallel.
+-- From the sources, not from staging: it is their rows that are counted, and nothing is waited for.
 with versions as (
 
     select
-        'suggestion_events' as source_table,
+        1 as source_number,
         {{ day_floor('created_at') }} as source_day,
         {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
     from {{ events }}
@@ -26,7 +26,7 @@ with versions as (
     union all
 
     select
-        'suggestion_feedback' as source_table,
+        2 as source_number,
         {{ day_floor(utc('created_at', feedback_columns)) }} as source_day,
         {{ row_version(feedback, ['id', 'event_id', 'action', 'created_at']) }} as row_version
     from {{ feedback }}
@@ -34,7 +34,7 @@ with versions as (
     union all
 
     select
-        'transactions' as source_table,
+        3 as source_number,
         {{ day_floor(transaction_updated_at(transactions_columns)) }} as source_day,
         {{ row_version(
             transactions, ['id', 'tenant_id', 'user_id', 'created_at', 'updated_at']
@@ -46,12 +46,16 @@ with versions as (
 counted as (
 
     select
-        source_table,
+        case source_number
+            when 1 then 'suggestion_events'
+            when 2 then 'suggestion_feedback'
+            when 3 then 'transactions'
+        end as source_table,
         source_day,
         count(*) as source_rows,
         sum(row_version) as checksum
     from versions
-    group by source_table, source_day
+    group by source_number, source_day
 
 ),
 

@@ -1,0 +1,63 @@
+"""dbt on PostgreSQL with one connection per thread, where dbt-postgres 1.11 makes one per node.
+
+The backend of a new connection knows nothing of the catalogue and reads it anew. Adapters of other
+databases have the same as a setting, `reuse_connections`; this may go once dbt-postgres has it.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg2
+from dbt.adapters.contracts.connection import Connection, ConnectionState
+from dbt.adapters.postgres import PostgresAdapter, PostgresConnectionManager
+
+
+class OneConnectionPerThread(PostgresConnectionManager):  # type: ignore[misc]
+    """Closes its connections at dbt's end only; each node finds its own as good as new."""
+
+    def release(self) -> None:
+        """Called after each node, whose transaction ends with it."""
+        connection = self.get_if_exists()
+        # `set role` happens where dbt connects, and would not outlive the cleaning.
+        if not _is_open(connection) or connection.credentials.role:
+            super().release()
+            return
+        try:
+            connection.handle.rollback()
+            connection.transaction_open = False
+        except psycopg2.Error:
+            super().release()
+
+    def set_connection_name(self, name: str | None = None) -> Connection:
+        """Called before each node. A server may have hung up while the thread waited for one."""
+        connection = self.get_if_exists()
+        if _is_open(connection) and not connection.transaction_open and not _is_clean(connection):
+            self.close(connection)
+        return super().set_connection_name(name)
+
+
+def _is_open(connection: Connection | None) -> bool:
+    return connection is not None and connection.state == ConnectionState.OPEN
+
+
+def _is_clean(connection: Connection) -> bool:
+    """Whether nothing is left of earlier nodes: temporary tables, settings, locks."""
+    try:
+        connection.handle.autocommit = True
+        with connection.handle.cursor() as cursor:
+            cursor.execute("discard all")
+        connection.handle.autocommit = connection.credentials.autocommit
+    except psycopg2.Error:
+        return False
+    return True
+
+
+@contextmanager
+def reused_connections() -> Iterator[None]:
+    """While it lasts, dbt on PostgreSQL connects once per thread."""
+    before = PostgresAdapter.ConnectionManager
+    PostgresAdapter.ConnectionManager = OneConnectionPerThread
+    try:
+        yield
+    finally:
+        PostgresAdapter.ConnectionManager = before
