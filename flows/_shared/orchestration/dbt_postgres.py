@@ -7,7 +7,7 @@ databases have the same as a setting, `reuse_connections`; this may go once dbt-
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-import psycopg2
+import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.postgres import PostgresAdapter, PostgresConnectionManager
 
