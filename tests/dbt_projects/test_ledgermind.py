@@ -219,6 +219,23 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     assert warehouses.postgres_contents() == without_rejects
 
 
+def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(
+    warehouses: Warehouses,
+) -> None:
+    create(warehouses, sample(600, seed=11), FeedbackShape.V2)
+    warehouses.execute("alter function pg_catalog.hashxid(xid) rename to not_there_before_18")
+    try:
+        warehouses.build_untested("pg_local", "--select", "int_source_days")
+        for table in ("suggestion_events", "suggestion_feedback", "transactions"):
+            [(checksum,)] = warehouses.query(
+                "select sum(checksum) from analytics.int_source_days "
+                f"where source_table = '{table}'"
+            )
+            assert [(checksum,)] == warehouses.query(f"select sum(xmin::text::bigint) from {table}")
+    finally:
+        warehouses.execute("alter function pg_catalog.not_there_before_18(xid) rename to hashxid")
+
+
 def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Warehouses) -> None:
     create(warehouses, sample(1_500, seed=4), FeedbackShape.V2)
     warehouses.build_untested("pg_local")

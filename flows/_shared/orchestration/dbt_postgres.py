@@ -11,6 +11,11 @@ import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.postgres import PostgresAdapter, PostgresConnectionManager
 
+# Not `discard all`: behind a transaction pooler it would take the prepared statements of others.
+CLEAN = (
+    "set session authorization default; reset all; discard temp; select pg_advisory_unlock_all()"
+)
+
 
 class OneConnectionPerThread(PostgresConnectionManager):  # type: ignore[misc]
     """Closes its connections at dbt's end only; each node finds its own as good as new."""
@@ -45,7 +50,7 @@ def _is_clean(connection: Connection) -> bool:
     try:
         connection.handle.autocommit = True
         with connection.handle.cursor() as cursor:
-            cursor.execute("discard all")
+            cursor.execute(CLEAN)
         connection.handle.autocommit = connection.credentials.autocommit
     except psycopg2.Error:
         return False
