@@ -18,7 +18,7 @@ CLEAN = (
 
 
 class OneConnectionPerThread(PostgresConnectionManager):  # type: ignore[misc]
-    """Closes its connections at dbt's end only; each node finds its own as good as new."""
+    """Closes its connections at dbt's end only; each node finds nothing of the one before."""
 
     def release(self) -> None:
         """Called after each node, whose transaction ends with it."""
@@ -36,7 +36,7 @@ class OneConnectionPerThread(PostgresConnectionManager):  # type: ignore[misc]
     def set_connection_name(self, name: str | None = None) -> Connection:
         """Called before each node. A server may have hung up while the thread waited for one."""
         connection = self.get_if_exists()
-        if _is_open(connection) and not connection.transaction_open and not _is_clean(connection):
+        if _is_open(connection) and not connection.transaction_open and not _cleaned(connection):
             self.close(connection)
         return super().set_connection_name(name)
 
@@ -45,8 +45,8 @@ def _is_open(connection: Connection | None) -> bool:
     return connection is not None and connection.state == ConnectionState.OPEN
 
 
-def _is_clean(connection: Connection) -> bool:
-    """Whether nothing is left of earlier nodes: temporary tables, settings, locks."""
+def _cleaned(connection: Connection) -> bool:
+    """Clear what nodes may leave: temporary tables, settings, locks. False if the server is gone."""
     try:
         connection.handle.autocommit = True
         with connection.handle.cursor() as cursor:
