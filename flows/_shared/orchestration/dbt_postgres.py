@@ -46,7 +46,7 @@ def _is_open(connection: Connection | None) -> bool:
 
 
 def _cleaned(connection: Connection) -> bool:
-    """Clear what nodes may leave: temporary tables, settings, locks. False if the server is gone."""
+    """Clear temporary tables, settings and locks of earlier nodes; False if the server is gone."""
     try:
         connection.handle.autocommit = True
         with connection.handle.cursor() as cursor:
