@@ -5,12 +5,12 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
@@ -39,7 +39,7 @@ Target = Literal["pg_local", "bigquery"]
 def look(settings: LedgermindSettings) -> tuple[int, int]:
     """Events and feedback rows there are to build from; rows of a sample that was made, or 0."""
     made = 0
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         is_empty = not operational.has_operational_tables(connection)
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)

@@ -8,13 +8,12 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import uvicorn
 import yaml
 from pydantic import ValidationError
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
-from flows._shared.orchestration.credentials import postgres_url
+from flows._shared.orchestration.database import connect
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
@@ -133,8 +132,7 @@ def dispatch(options: argparse.Namespace) -> int:
 
 
 def replay_deliveries(options: argparse.Namespace) -> int:
-    url = postgres_url(options.database_block)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(options.database_block) as connection:
         count = replay(connection, options.source, options.id, options.since, options.until)
     sys.stdout.write(f"Replayed {count} deliveries of {options.source}\n")
     return 0
@@ -142,8 +140,7 @@ def replay_deliveries(options: argparse.Namespace) -> int:
 
 def purge_inbox(options: argparse.Namespace) -> int:
     kept = RetentionSettings(body_days=options.body_days, delivery_days=options.delivery_days)
-    url = postgres_url(options.database_block)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(options.database_block) as connection:
         purged = purge(
             connection, datetime.now(UTC), kept.body_days, kept.delivery_days, kept.batch_rows
         )
