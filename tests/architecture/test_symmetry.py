@@ -91,3 +91,14 @@ def test_lineage_is_by_ref_and_source_only(domain: str) -> None:
             words = [*line.split(), ""]
             if words[0] == "from" and re.fullmatch(r'[\w"]+\.[\w."]+', words[1]):
                 raise AssertionError(f"{model.name} reads {words[1]} by name")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> None:
+    project = ROOT / "dbt_projects" / domain
+    models = yaml.safe_load((project / "dbt_project.yml").read_text())["models"][domain]
+    assert models["+pre-hook"] == "{{ shared.note_published_rows() }}"
+    assert models["+post-hook"] == "{{ shared.brake() }}"
+    for model in (project / "models").rglob("*.sql"):
+        hooks = re.search(r"post_hook=(.*)", model.read_text())
+        assert not hooks or hooks[1].endswith("shared.brake(is_last=true) }}\"],"), model

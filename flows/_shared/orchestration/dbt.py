@@ -58,6 +58,7 @@ REFRESHING = frozenset({"build", "run", "seed"})
 COMMANDS = SELECTING | {"run-operation"}
 RUNS_KEPT = 20
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
+BRAKE_VARIABLE = "FLOWS_BRAKE"
 PARSED_VARIABLE = "ANALYTICS_FLOWS_DBT_PARSED_DIR"
 # Shorter values are words that messages need; no password of a real system is that short.
 SHORTEST_SECRET = 4
@@ -117,6 +118,11 @@ class DbtOptions(BaseModel):
     variables: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="dbt variables. A change makes dbt read the whole project anew.",
+    )
+    release_brake: bool = Field(
+        False,
+        description="Publish tables that lost all of their rows, more than half of them, or their "
+        "grain: without it they stay as they were, and the run fails and says so.",
     )
     target: str | None = Field(
         None,
@@ -203,7 +209,8 @@ def build_dbt(
     verb = _verb(command)
     with _one_at_a_time:
         job = _job(project, environment, options, command, projects_dir)
-        with set_environment(environment), _exclusive(job.target_path / ".lock"):
+        brake = {BRAKE_VARIABLE: "off" if options.release_brake else "on"}
+        with set_environment({**environment, **brake}), _exclusive(job.target_path / ".lock"):
             _install_packages(job)
             _take_over_parsed(job, options.target)
             outcome, unmatched = _run(job, verb, options, progress, began)
