@@ -1,7 +1,7 @@
 """The brake in front of every table that a flow publishes, on a small project of its own."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import duckdb
@@ -66,7 +66,7 @@ Execute = Callable[[str], list[tuple[object, ...]]]
 @pytest.fixture(params=["postgres", "duckdb"])
 def execute(
     request: pytest.FixtureRequest, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> Execute:
+) -> Iterator[Execute]:
     """The project, beside a source of 100 sales; runs a statement in its database."""
     folder = tmp_path / "braked"
     (folder / "models").mkdir(parents=True)
@@ -102,7 +102,7 @@ def execute(
 
 def build(request: pytest.FixtureRequest, **options: object) -> None:
     target = request.node.callspec.params["execute"]
-    build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")  # type: ignore[arg-type]
+    build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")
 
 
 def contents(execute: Execute) -> dict[str, list[tuple[object, ...]]]:

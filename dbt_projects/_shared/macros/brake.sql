@@ -34,10 +34,11 @@
 {%- endmacro %}
 
 {% macro bigquery__note_published_rows(published) -%}
-    {#- No transaction holds a table and its check together: a clone, which stores nothing, is what was published. -#}
-    create or replace table {{ shared.last_good(this) }}
-    {%- if published is not none and published.type == 'table' %} clone {{ published }}
-    {%- else %} as select 1 as nothing_published from unnest([1]) where false
+    {#- No transaction holds a table and its check together: a copy, which is free, is what was published. -#}
+    {%- if published is not none and published.type == 'table' -%}
+        {%- do adapter.copy_table(published, shared.last_good(this), 'table') -%}
+    {%- else -%}
+        create or replace table {{ shared.last_good(this) }} as select 1 as nothing_published from unnest([1]) where false
     {%- endif -%}
 {%- endmacro %}
 
@@ -47,8 +48,8 @@
 
 {% macro brake(is_last=false) -%}
     {#- Runs in the transaction that writes the model: an error rolls it back, and readers keep what they had. The hook
-        of the project leaves a model with a post-hook of its own to that one, which names the brake at its end. -#}
-    {%- if shared.is_braked() and (is_last or post_hooks | length == 1) -%}
+        of the project leaves a model whose own post-hooks delete rows to those, which end with the brake. -#}
+    {%- if shared.is_braked() and (is_last or 'is_last=true' not in post_hooks | map(attribute='sql') | join) -%}
         {%- set before, after = adapter.dispatch('published_and_new_rows', 'shared')() -%}
         {%- set why = shared.why_braked(before, after) if before else none -%}
         {%- if why -%}
@@ -123,7 +124,7 @@
 {% macro default__keep_last_good() -%}{%- endmacro %}
 
 {% macro bigquery__keep_last_good() -%}
-    {%- do run_query('create or replace table ' ~ this ~ ' clone ' ~ shared.last_good(this)) -%}
+    {%- do adapter.copy_table(shared.last_good(this), this, 'table') -%}
     {{ shared.bigquery__forget_last_good() }}
 {%- endmacro %}
 
