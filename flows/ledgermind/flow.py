@@ -16,6 +16,7 @@ from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import sample
@@ -155,13 +156,13 @@ def refresh(
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
         environment = dbt_postgres_env(settings.database_block)
-        options = dbt.model_copy(update={"target": "pg_local"})
+        options = revised(dbt, target="pg_local")
         outcomes.append(build_dbt(SLUG, environment, options, progress=progress))
     if "bigquery" in targets:
         if export_first:
             _export_all(settings, progress)
         environment = bigquery_environment(settings.bigquery)
-        options = dbt.model_copy(update={"target": "bigquery"})
+        options = revised(dbt, target="bigquery")
         named = progress.named("dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
         try:

@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.database import connect
+from flows._shared.revised import revised
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
@@ -92,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def serve(options: argparse.Namespace) -> int:
     settings = read_settings(options.settings)
     given = {"host": options.host, "port": options.port}
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    settings = revised(settings, **{k: v for k, v in given.items() if v is not None})
     sources = served(settings)
     secrets = Secrets(sources, settings.database_block, settings.secrets_refresh_seconds)
     networks = Networks(sources)

@@ -103,3 +103,13 @@ def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> N
         hooks = re.search(r"post_hook=(.*)", model.read_text())
         if hooks and re.search("delete|insert|update|truncate", hooks[1]):
             assert "shared.brake(is_last=true)" in hooks[1], model
+
+
+def test_no_model_is_changed_past_its_validators() -> None:
+    changed = [
+        path
+        for folder in ("flows", "blocks", "deployments")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\.model_copy\(\s*update|\.model_construct\(", path.read_text())
+    ]
+    assert not changed, "flows._shared.revised checks what is changed"

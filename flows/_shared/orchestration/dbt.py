@@ -58,6 +58,8 @@ REFRESHING = frozenset({"build", "run", "seed"})
 COMMANDS = SELECTING | {"run-operation"}
 RUNS_KEPT = 20
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
+# Methods, paths, graph operators and joins of dbt; an option begins with a dash.
+SELECTOR = re.compile(r"[\w+@*][\w+@*.:,/?\[\]=-]*")
 BRAKE_VARIABLE = "FLOWS_BRAKE"
 PARSED_VARIABLE = "ANALYTICS_FLOWS_DBT_PARSED_DIR"
 # Shorter values are words that messages need; no password of a real system is that short.
@@ -137,7 +139,8 @@ class DbtOptions(BaseModel):
     @classmethod
     def _are_selectors(cls, selectors: tuple[str, ...]) -> tuple[str, ...]:
         for selector in selectors:
-            if not selector.strip() or selector.lstrip().startswith("-"):
+            parts = selector.split()
+            if not parts or any(not SELECTOR.fullmatch(part) for part in parts):
                 raise ValueError(f"{selector!r} is not a dbt selector")
         return selectors
 
