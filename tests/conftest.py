@@ -21,6 +21,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
 from tests.databases import TESTS, database_of
+from tests.lasting_blocks import LastingBlocks
 
 # Sessions that run side by side begin their search at different ports. All are below those that
 # Linux gives to clients, one of which would keep a server that was stopped from coming back.
@@ -167,21 +168,22 @@ def server_of_session(local_paths: LocalPaths) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def lasting_blocks(server_of_session: str) -> LastingBlocks:
+    """The blocks of what outlives a module."""
+    return LastingBlocks(set())
+
+
 @pytest.fixture(scope="module")
-def prefect_server(server_of_session: str) -> Iterator[str]:
+def prefect_server(server_of_session: str, lasting_blocks: LastingBlocks) -> Iterator[str]:
     """The API address of a Prefect server for the session; flows run in tests use it.
 
     A block ends with the module that saved it, as do the databases that blocks name: flows of
     another module would read it by its default name.
     """
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        kept = {block.id for block in client.read_block_documents()}
-        yield server_of_session
-        for block in client.read_block_documents():
-            if block.id not in kept:
-                client.delete_block_document(block.id)
+    kept = lasting_blocks.present()
+    yield server_of_session
+    lasting_blocks.end_all_but(kept)
 
 
 @pytest.fixture(scope="session")
