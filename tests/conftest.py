@@ -7,6 +7,7 @@ module is, and point at the address where ``prefect_server`` starts the server o
 import atexit
 import gc
 import os
+import random
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -20,6 +21,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
 from deployments.local.server import PrefectServer, api_url, client_environment
 from tests.databases import TESTS, database_of
+from tests.lasting_blocks import LastingBlocks
 
 # Sessions that run side by side begin their search at different ports. All are below those that
 # Linux gives to clients, one of which would keep a server that was stopped from coming back.
@@ -48,10 +50,17 @@ LONGEST_FILES = (
     "webhooks/test_event_to_run.py",
 )
 
-# Every module under test stays: collections look through all of them again and again.
+ANY_SEED = "any"
+RUN_VARIABLE = "ANALYTICS_FLOWS_TESTS_RUN"
+
 gc.set_threshold(50_000, 10, 10)
 
-STATE = Path(tempfile.mkdtemp(prefix="analytics-flows-tests-"))
+# What the processes of one run share. The first of them makes it; the others inherit its name.
+IS_FIRST = RUN_VARIABLE not in os.environ
+if IS_FIRST:
+    os.environ[RUN_VARIABLE] = tempfile.mkdtemp(prefix="analytics-flows-tests-")
+RUN = Path(os.environ[RUN_VARIABLE])
+STATE = Path(tempfile.mkdtemp(prefix="process-", dir=RUN))
 PATHS = LocalPaths(STATE)
 SERVER_PORT = next(free_ports(FIRST_SERVER_PORT))
 
@@ -59,18 +68,72 @@ for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 os.environ.update(client_environment(PATHS, api_url(SERVER_PORT)))
 os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
+os.environ["ANALYTICS_FLOWS_DBT_PARSED_DIR"] = str(RUN / "parsed")
 
 
 @atexit.register
 def _stop_and_remove() -> None:
     """Registered before Prefect is imported, so run after Prefect has sent its last log lines."""
     PrefectServer(PATHS).stop()
-    shutil.rmtree(STATE, ignore_errors=True)
+    shutil.rmtree(RUN if IS_FIRST else STATE, ignore_errors=True)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    ranks = {TESTS / file: rank for rank, file in enumerate(LONGEST_FILES)}
-    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--exhaustive", action="store_true", help="run the exhaustive checks, too: minutes more"
+    )
+    parser.addoption(
+        "--shuffle",
+        nargs="?",
+        const=ANY_SEED,
+        metavar="SEED",
+        help="run files, and the tests of each, in an order drawn from this seed, or from any",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.shuffle == ANY_SEED:
+        config.option.shuffle = RUN.name.rpartition("-")[2]
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    seed = config.option.shuffle
+    return f"in the order of: --shuffle={seed}" if seed else None
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.option.exhaustive:
+        left_out = [item for item in items if item.get_closest_marker("exhaustive")]
+        items[:] = [item for item in items if not item.get_closest_marker("exhaustive")]
+        config.hook.pytest_deselected(items=left_out)
+    if config.option.shuffle:
+        shuffle(items, config.option.shuffle)
+    else:
+        ranks = {TESTS / file: rank for rank, file in enumerate(LONGEST_FILES)}
+        items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+def shuffle(items: list[pytest.Item], seed: str) -> None:
+    """Draw an order of files, and one of the tests of each that do not tell one story in order."""
+    order = random.Random(seed)
+    files = {item.path: order.random() for item in items}
+    places = {
+        item: (files[item.path], 0 if item.get_closest_marker("in_order") else order.random())
+        for item in items
+    }
+    items.sort(key=lambda item: places[item])
+
+
+def pytest_collection_finish() -> None:
+    # All that was imported stays: no collection looks through it again.
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(scope="session")
+def is_exhaustive(request: pytest.FixtureRequest) -> bool:
+    """Whether a check of many cases checks all of them."""
+    return bool(request.config.getoption("exhaustive"))
 
 
 @pytest.fixture(scope="session")
@@ -105,21 +168,22 @@ def server_of_session(local_paths: LocalPaths) -> str:
     return url
 
 
+@pytest.fixture(scope="session")
+def lasting_blocks(server_of_session: str) -> LastingBlocks:
+    """The blocks of what outlives a module."""
+    return LastingBlocks(set())
+
+
 @pytest.fixture(scope="module")
-def prefect_server(server_of_session: str) -> Iterator[str]:
+def prefect_server(server_of_session: str, lasting_blocks: LastingBlocks) -> Iterator[str]:
     """The API address of a Prefect server for the session; flows run in tests use it.
 
     A block ends with the module that saved it, as do the databases that blocks name: flows of
     another module would read it by its default name.
     """
-    from prefect.client.orchestration import get_client
-
-    with get_client(sync_client=True) as client:
-        kept = {block.id for block in client.read_block_documents()}
-        yield server_of_session
-        for block in client.read_block_documents():
-            if block.id not in kept:
-                client.delete_block_document(block.id)
+    kept = lasting_blocks.present()
+    yield server_of_session
+    lasting_blocks.end_all_but(kept)
 
 
 @pytest.fixture(scope="session")

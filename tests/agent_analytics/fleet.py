@@ -15,7 +15,7 @@ from flows._shared.environment import set_environment
 from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.sample import DELTA, MODELS, Developer, Session
 from flows.agent_analytics.settings import PATH_VARIABLE
-from tests.dbt_projects.warehouse import PROJECTS, install_packages
+from tests.parsed import PROJECTS, begin_parsed, install_packages
 
 SONNET, OPUS, HAIKU = MODELS
 PROJECT = "agent_analytics"
@@ -112,15 +112,16 @@ class Marts:
     def dbt(self, *command: str, variables: dict[str, object] | None = None) -> dict[str, str]:
         """Run dbt; the status of each node by its name."""
         install_packages(PROJECT, self.state)
-        folder = str(PROJECTS / PROJECT)
+        folder, target = str(PROJECTS / PROJECT), self.state / "target"
         arguments = [
             *command,
             *("--project-dir", folder, "--profiles-dir", folder),
-            *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
+            *("--target-path", str(target), "--log-path", str(self.state / "logs")),
             *("--vars", json.dumps(variables or {}), "--quiet", "--log-level-file", "none"),
             *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment({PATH_VARIABLE: str(self.store.path)}):
+            begin_parsed(PROJECT, target)
             outcome = dbtRunner().invoke(arguments)
         DuckDBConnectionManager.env().close()
         if outcome.exception:

@@ -21,7 +21,7 @@ from flows.scout.sample import POISON, products, transactions
 from tests.dbt_projects.warehouse import Warehouse, install_packages
 
 AS_OF = date(2026, 10, 31)
-SIZE = 200_000
+SIZE, EXHAUSTIVE_SIZE = 20_000, 200_000
 EARLY = datetime(2026, 10, 30, 2, tzinfo=UTC)
 LATE = datetime(2026, 11, 1, 2, tzinfo=UTC)
 # Arrives last and says it was ingested first: a re-sent batch of the past.
@@ -179,12 +179,17 @@ def edge_payloads() -> list[dict[str, Any]]:
 
 
 @pytest.fixture(scope="module")
-def built(empty_warehouse: Warehouse) -> Built:
+def size(is_exhaustive: bool) -> int:
+    return EXHAUSTIVE_SIZE if is_exhaustive else SIZE
+
+
+@pytest.fixture(scope="module")
+def built(empty_warehouse: Warehouse, size: int) -> Built:
     warehouse = empty_warehouse
-    mess = list(transactions(SIZE - len(POISON) - len(EDGES) - len(GAPS) - 2, 3, AS_OF)) + list(
+    mess = list(transactions(size - len(POISON) - len(EDGES) - len(GAPS) - 2, 3, AS_OF)) + list(
         POISON
     )
-    half, tenth = SIZE // 2, SIZE // 10
+    half, tenth = size // 2, size // 10
     batches = (
         (EARLY, [MOVED, *edge_payloads(), *gap_payloads(), *mess[:half]]),
         (LATE, [{**MOVED, "date": "2026-04-10"}, *mess[half:-tenth]]),
@@ -311,7 +316,7 @@ def judged(built: Built) -> tuple[Counter[str], pd.DataFrame]:
 
 
 def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
-    built: Built, judged: tuple[Counter[str], pd.DataFrame]
+    built: Built, judged: tuple[Counter[str], pd.DataFrame], size: int
 ) -> None:
     found = built.warehouse.query(
         """
@@ -326,8 +331,8 @@ def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
         group by 1
         """
     )
-    assert sum(rows for _, rows, _ in found) == SIZE
-    assert sum(payloads for *_, payloads in found) == SIZE
+    assert sum(rows for _, rows, _ in found) == size
+    assert sum(payloads for *_, payloads in found) == size
     expected, accepted = judged
     assert {place: rows for place, rows, _ in found} == {**expected, "silver": len(accepted)}
 

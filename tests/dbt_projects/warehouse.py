@@ -14,10 +14,14 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import rare_garbage_collection
 from flows._shared.orchestration.dbt_postgres import reused_connections
+from tests.parsed import PROJECTS as PROJECTS
+from tests.parsed import begin_parsed
+from tests.parsed import install_packages as install_packages
 
 ROOT = Path(__file__).parents[2]
-PROJECTS = ROOT / "dbt_projects"
 Row = tuple[Any, ...]
+# Of other variables dbt would parse the project anew.
+NO_VARIABLES = "{}"
 
 
 def postgres_environment(url: str) -> dict[str, str]:
@@ -45,20 +49,22 @@ class Warehouse:
     project: str
     url: str
     state: Path
-    variables: str = "{}"
+    variables: str = NO_VARIABLES
     writes_json: bool = False
 
     def dbt(self, *command: str) -> dict[str, str]:
         """Run a dbt command; the status of each node by its name."""
-        project = PROJECTS / self.project
+        project, target = PROJECTS / self.project, self.state / "target"
         arguments = [
             *command,
             *("--project-dir", str(project), "--profiles-dir", str(project)),
-            *("--target-path", str(self.state / "target"), "--log-path", str(self.state / "logs")),
+            *("--target-path", str(target), "--log-path", str(self.state / "logs")),
             *("--vars", self.variables, "--quiet"),
             *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment(postgres_environment(self.url)):
+            if self.variables == NO_VARIABLES:
+                begin_parsed(self.project, target)
             outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception
@@ -88,17 +94,6 @@ def dbt_as_in_flows(arguments: list[str]) -> dbtRunnerResult:
     """A dbt command in this process, with what a flow does to make it cheap."""
     with rare_garbage_collection(), reused_connections():
         return dbtRunner().invoke(arguments)
-
-
-def install_packages(project: str, state: Path) -> None:
-    """`dbt deps`, when the project's packages are not there yet."""
-    folder = PROJECTS / project
-    if (folder / "dbt_packages" / "shared").exists():
-        return
-    arguments = ["deps", "--project-dir", str(folder), "--profiles-dir", str(folder)]
-    outcome = dbtRunner().invoke([*arguments, "--log-path", str(state / "logs"), "--quiet"])
-    if outcome.exception:
-        raise outcome.exception
 
 
 def in_order(rows: list[Row]) -> list[Row]:

@@ -24,6 +24,7 @@ from tests.dbt_projects.warehouse import (
     in_order,
     postgres_environment,
 )
+from tests.parsed import begin_parsed
 
 PROJECT = PROJECTS / "ledgermind"
 NOT_FACTS = ("built_at", "changed_at")
@@ -79,6 +80,7 @@ class Warehouses:
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
         with set_environment({**variables, "DO_NOT_TRACK": "1"}):
+            begin_parsed("ledgermind", state, target)
             outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from tests.lasting_blocks import LastingBlocks
 from tests.webhooks.harness import Running, register, start
 
 
@@ -17,10 +18,11 @@ def inbox_url(postgres: EmbeddedPostgres) -> Iterator[str]:
 
 @pytest.fixture(scope="package")
 def receiver(
-    inbox_url: str, server_of_session: str, tmp_path_factory: pytest.TempPathFactory
+    inbox_url: str, lasting_blocks: LastingBlocks, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Running]:
     """The receiver that most tests post to; every built-in source and one made by settings."""
-    register("session", inbox_url)
+    with lasting_blocks.collected():
+        register("session", inbox_url)
     folder: Path = tmp_path_factory.mktemp("receiver")
     running = start(
         folder, "session", header_seconds=4, body_seconds=4, trusted_proxies=["127.0.0.0/8"]

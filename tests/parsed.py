@@ -1,0 +1,48 @@
+"""Every dbt project is parsed once for a whole run of the tests, however many its processes.
+
+As in the image, what was parsed is made to fit the database of each build: dbt itself would parse
+a project anew for every other one.
+"""
+
+import os
+from pathlib import Path
+
+from deployments.image import parse
+from deployments.local.processes import locked
+from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt import PARSED_VARIABLE
+from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS, take_over
+
+PROJECTS = Path(__file__).parents[1] / "dbt_projects"
+LONGEST_PARSE_SECONDS = 600.0
+
+
+def install_packages(project: str, state: Path) -> None:
+    """`dbt deps`, when the project's packages are not there yet.
+
+    Two processes that install into one folder at once would break each other's.
+    """
+    lock = Path(os.environ.get(PARSED_VARIABLE, state), f".{project}.packages.lock")
+    with locked(lock, LONGEST_PARSE_SECONDS):
+        if not (PROJECTS / project / "dbt_packages" / "shared").exists():
+            parse.install(PROJECTS / project)
+
+
+def parse_once(project: str, target: str | None = None) -> Path:
+    """Parse a project for a target unless that was done; the file that tells of it."""
+    folder = Path(os.environ[PARSED_VARIABLE], project, target or parse.DEFAULT)
+    with locked(folder.with_suffix(".lock"), LONGEST_PARSE_SECONDS):
+        if not (folder / PARTIAL_PARSE).is_file():
+            install_packages(project, folder)
+            with set_environment(PLACEHOLDERS):
+                parse.parse(PROJECTS / project, target, folder)
+    return folder / PARTIAL_PARSE
+
+
+def begin_parsed(project: str, target_path: Path, target: str | None = None) -> None:
+    """Give builds in a new folder what is known of their project; their environment must be set.
+
+    Outside the tests, as in benchmarks, dbt parses.
+    """
+    if PARSED_VARIABLE in os.environ and not (target_path / PARTIAL_PARSE).exists():
+        take_over(parse_once(project, target), PROJECTS / project, target_path, target)
