@@ -97,7 +97,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
 
 def printable(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the environment that a person's shell needs to use the local server."""
-    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH")
+    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH")
     secret = ("KEY", "AUTH_STRING", "CONNECTION_URL")
     return {
         name: value

@@ -27,6 +27,7 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
@@ -473,7 +474,7 @@ def refresh(
     if inputs.sample:
         made = make_sample(inputs.sample)
         progress.update("made-up sample input, as none is configured", 1, 1)
-        inputs = made.model_copy(update={"repositories": inputs.repositories})
+        inputs = revised(made, repositories=inputs.repositories)
     store = store_of(settings)
 
     def work() -> Worked:
@@ -591,7 +592,7 @@ def refresh_copilot(
     def work() -> Worked:
         counts, landed = _loaded(store, lambda: fetch_copilot(organization, days, settings))
         # A part can be built only where the rest of it was before.
-        all_of_it = dbt.model_copy(update={"select": (), "exclude": ()})
+        all_of_it = revised(dbt, select=(), exclude=())
         chosen = dbt if store.published_path.exists() else all_of_it
         return counts, landed, build_and_publish(settings, chosen)
 

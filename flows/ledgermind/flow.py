@@ -5,17 +5,18 @@ from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Literal
 
-import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import sample
@@ -39,7 +40,7 @@ Target = Literal["pg_local", "bigquery"]
 def look(settings: LedgermindSettings) -> tuple[int, int]:
     """Events and feedback rows there are to build from; rows of a sample that was made, or 0."""
     made = 0
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         is_empty = not operational.has_operational_tables(connection)
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)
@@ -155,13 +156,13 @@ def refresh(
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
         environment = dbt_postgres_env(settings.database_block)
-        options = dbt.model_copy(update={"target": "pg_local"})
+        options = revised(dbt, target="pg_local")
         outcomes.append(build_dbt(SLUG, environment, options, progress=progress))
     if "bigquery" in targets:
         if export_first:
             _export_all(settings, progress)
         environment = bigquery_environment(settings.bigquery)
-        options = dbt.model_copy(update={"target": "bigquery"})
+        options = revised(dbt, target="bigquery")
         named = progress.named("dbt on BigQuery")
         outcomes.append(build_dbt(SLUG, environment, options, progress=named))
         try:

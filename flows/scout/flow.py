@@ -15,6 +15,7 @@ import fsspec
 import httpx
 import psycopg
 from prefect import flow, get_run_logger, task
+from pydantic import ValidationError
 
 from flows._shared.events import Event, QualityLow
 from flows._shared.inbox import Delivery, Position, read_deliveries
@@ -28,6 +29,7 @@ from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_landed, send_events
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.scout import raw
 from flows.scout.records import (
@@ -38,6 +40,7 @@ from flows.scout.records import (
     Entity,
     FileCounts,
     FilesFailedError,
+    LayerRefusedError,
     QualityScore,
     Row,
     SourceFile,
@@ -342,6 +345,24 @@ def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progres
         return build_dbt(SLUG, environment, options, progress=progress)
 
 
+def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
+    """How a layer is built.
+
+    Raises:
+        LayerRefusedError: the layer is neither one of the five nor dbt selectors.
+    """
+    spared = () if dbt.full_refresh else TESTS_OF_FULL_REFRESH
+    try:
+        chosen = selectors(layer) or dbt.select
+        return revised(dbt, select=chosen, exclude=(*dbt.exclude, *spared))
+    except ValidationError as error:
+        raise LayerRefusedError(
+            f"Building the layer {layer!r}",
+            "; ".join(each["msg"] for each in error.errors()),
+            "Name bronze, silver, gold, platinum, all, or dbt selectors such as `silver+`",
+        ) from None
+
+
 @flow(name="scout")
 def refresh(
     layer: str = "all",
@@ -358,14 +379,11 @@ def refresh(
     """
     started = time.monotonic()
     progress = Progress(SLUG)
+    options = layer_options(layer, dbt)
     prepare(settings.database_block)
     intake = take_in(settings, progress) if takes_in(layer) else Intake()
     for note in intake.notes:
         get_run_logger().info(note)
-    spared = () if dbt.full_refresh else TESTS_OF_FULL_REFRESH
-    options = dbt.model_copy(
-        update={"select": selectors(layer) or dbt.select, "exclude": (*dbt.exclude, *spared)}
-    )
     outcome = build_layers(settings, options, progress)
     low = alerts(score_quality(settings), settings)
     for line in low:

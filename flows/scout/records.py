@@ -139,6 +139,10 @@ class FilesFailedError(PermanentError):
     """Some files did not load; the others did, and the layers were built from them."""
 
 
+class LayerRefusedError(PermanentError):
+    """Neither one of the layers nor a dbt selector."""
+
+
 class DatabaseUnreachableError(TransientError):
     """There is no connection to the database of the layers, or to that of the inbox."""
 

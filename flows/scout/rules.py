@@ -157,7 +157,7 @@ def takes_in(layer: str) -> bool:
 
 def selectors(layer: str) -> tuple[str, ...]:
     """dbt selectors for a layer; empty for everything. A dbt selector is given on as it is."""
-    return () if layer == ALL_LAYERS else tuple(layer.split())
+    return () if layer == ALL_LAYERS else tuple(layer.split()) or (layer,)
 
 
 def end_of_last_month(today: date) -> date:

@@ -8,13 +8,13 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
 import uvicorn
 import yaml
 from pydantic import ValidationError
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
-from flows._shared.orchestration.credentials import postgres_url
+from flows._shared.orchestration.database import connect
+from flows._shared.revised import revised
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
 def serve(options: argparse.Namespace) -> int:
     settings = read_settings(options.settings)
     given = {"host": options.host, "port": options.port}
-    settings = settings.model_copy(update={k: v for k, v in given.items() if v is not None})
+    settings = revised(settings, **{k: v for k, v in given.items() if v is not None})
     sources = served(settings)
     secrets = Secrets(sources, settings.database_block, settings.secrets_refresh_seconds)
     networks = Networks(sources)
@@ -133,8 +133,7 @@ def dispatch(options: argparse.Namespace) -> int:
 
 
 def replay_deliveries(options: argparse.Namespace) -> int:
-    url = postgres_url(options.database_block)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(options.database_block) as connection:
         count = replay(connection, options.source, options.id, options.since, options.until)
     sys.stdout.write(f"Replayed {count} deliveries of {options.source}\n")
     return 0
@@ -142,8 +141,7 @@ def replay_deliveries(options: argparse.Namespace) -> int:
 
 def purge_inbox(options: argparse.Namespace) -> int:
     kept = RetentionSettings(body_days=options.body_days, delivery_days=options.delivery_days)
-    url = postgres_url(options.database_block)
-    with psycopg.connect(url, autocommit=True) as connection:
+    with connect(options.database_block) as connection:
         purged = purge(
             connection, datetime.now(UTC), kept.body_days, kept.delivery_days, kept.batch_rows
         )

@@ -3,12 +3,12 @@
 from datetime import UTC, datetime, timedelta
 
 import httpx
-import psycopg
 from prefect import flow, get_run_logger, task
 from prefect.artifacts import create_table_artifact
 
 from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import postgres_url, secret_value
+from flows._shared.orchestration.credentials import secret_value
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.retry import retry_transient
 from flows.webhooks.github import LOOK_BACK, HookApi, Missing, missing
 from flows.webhooks.inbox import prepare_inbox
@@ -39,7 +39,7 @@ def purge(settings: RetentionSettings = RetentionSettings()) -> None:
 
 @task(name="purge", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=retry_transient)
 def purge_once(settings: RetentionSettings) -> Purged:
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         prepare_inbox(connection)
         return purge_inbox(
             connection,
@@ -79,7 +79,7 @@ def replay_once(
     until: datetime | None,
     database_block: str,
 ) -> int:
-    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+    with connect(database_block) as connection:
         return replay_inbox(connection, source, ids or (), _aware(since), _aware(until))
 
 
@@ -140,7 +140,7 @@ def reconcile_hook(hook: GitHubHook, settings: ReconcileSettings) -> Missing:
 
 
 def _in_inbox(database_block: str, since: datetime) -> set[str]:
-    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+    with connect(database_block) as connection:
         exists = connection.execute("select to_regclass('webhooks.deliveries')").fetchone()
         if exists == (None,):
             raise PermanentError(

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from flows._shared.errors import PermanentError
 from flows._shared.inbox import FORM
+from flows._shared.revised import revised
 from flows.webhooks.settings import (
     JSON,
     MIB,
@@ -17,8 +18,8 @@ from flows.webhooks.settings import (
 
 PROTOBUF = "application/x-protobuf"
 UUID_PATTERN = r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}"
-# Layer names, and dbt selectors such as `silver+ gold+`.
-LAYER_PATTERN = r"[\w+@.:,* -]{1,200}"
+# What a sender may ask for: a dbt selector could name more than a layer, and options of dbt.
+LAYER_PATTERN = "all|bronze|silver|gold|platinum"
 OWN_SIGNATURE = HmacScheme(header="X-Signature-256", prefix="sha256=")
 IDEMPOTENCY_KEY = "Idempotency-Key"
 
@@ -131,7 +132,7 @@ def served(settings: ReceiverSettings) -> Sequence[Source]:
     sources = {each.name: each for each in BUILT_IN}
     for own in settings.sources:
         changes = {name: getattr(own, name) for name in own.model_fields_set}
-        sources[own.name] = sources.get(own.name, own).model_copy(update=changes)
+        sources[own.name] = revised(sources.get(own.name, own), **changes)
     if bare := [each.name for each in sources.values() if not each.endpoints]:
         raise _wrong(f"{bare[0]} is no built-in source and has no endpoint", "Give it `endpoints`")
     names = tuple(sources) if settings.enabled is None else settings.enabled

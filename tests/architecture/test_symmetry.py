@@ -91,3 +91,25 @@ def test_lineage_is_by_ref_and_source_only(domain: str) -> None:
             words = [*line.split(), ""]
             if words[0] == "from" and re.fullmatch(r'[\w"]+\.[\w."]+', words[1]):
                 raise AssertionError(f"{model.name} reads {words[1]} by name")
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> None:
+    project = ROOT / "dbt_projects" / domain
+    models = yaml.safe_load((project / "dbt_project.yml").read_text())["models"][domain]
+    assert models["+pre-hook"] == "{{ shared.note_published_rows() }}"
+    assert models["+post-hook"] == "{{ shared.brake() }}"
+    for model in (project / "models").rglob("*.sql"):
+        hooks = re.search(r"post_hook=(.*)", model.read_text())
+        if hooks and re.search("delete|insert|update|truncate", hooks[1]):
+            assert "shared.brake(is_last=true)" in hooks[1], model
+
+
+def test_no_model_is_changed_past_its_validators() -> None:
+    changed = [
+        path
+        for folder in ("flows", "blocks", "deployments")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"\.model_copy\(\s*update|\.model_construct\(", path.read_text())
+    ]
+    assert not changed, "flows._shared.revised checks what is changed"

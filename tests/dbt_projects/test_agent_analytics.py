@@ -29,6 +29,10 @@ MILLION_IN = (1_000_000, 0, 0, 0)
 TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
 
 
+SONNET_5_5 = "claude-sonnet-5-5"
+DAY_OF_OPUS_5_5 = datetime(2026, 11, 1, tzinfo=UTC)
+
+
 @pytest.fixture(scope="module")
 def built_here(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     state = tmp_path_factory.mktemp("agent_analytics")
@@ -188,6 +192,85 @@ def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(marts: Marts) -
         ("s", SONNET, 3.75),
         ("s", "eu.anthropic.claude-haiku-4-5", 1.0),
     ]
+
+
+def test_a_price_holds_for_its_model_and_no_other_version(marts: Marts) -> None:
+    work = session("s", DAY)
+    a_million_of_each = (1_000_000, 1_000_000, 1_000_000, 1_000_000)
+    wanted = {
+        "claude-opus-4-5": 36.75,
+        "claude-opus-4.6": 36.75,
+        "anthropic/claude-opus-4.5": 36.75,
+        "claude-opus-4": 110.25,
+        "claude-opus-4-0": 110.25,
+        "claude-opus-4@20250514": 110.25,
+        "us.anthropic.claude-opus-4-20250514-v1:0": 110.25,
+        "claude-opus-4-5[1m]": 36.75,
+        "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
+        "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
+        "claude-3-5-sonnet-latest": 22.05,
+        "claude-opus-4-9": None,
+        "claude-opus-4.5.1": None,
+        "claude-opus-45": None,
+        "claude-opus-4-preview": None,
+        "not-claude-opus-4": None,
+    }
+    marts.load([request(work, n, a_million_of_each, name, n) for n, name in enumerate(wanted)])
+    marts.run()
+    assert (
+        dict(
+            marts.query(
+                "select model_name, cast(list_cost_usd as double) from intermediate.int_token_costs"
+            )
+        )
+        == wanted
+    )
+    assert marts.one(
+        "select count(*) from intermediate.int_token_costs where unpriced_tokens > 0"
+    ) == len([price for price in wanted.values() if price is None])
+
+
+def test_a_price_changes_on_its_day(marts: Marts) -> None:
+    reads = (0, 0, 1_000_000, 0)
+    marts.load(
+        [
+            request(session("before", datetime(2026, 10, 6, tzinfo=UTC)), 0, reads, SONNET_5_5),
+            request(session("after", datetime(2026, 10, 7, tzinfo=UTC)), 0, reads, SONNET_5_5),
+            request(session("opus", DAY_OF_OPUS_5_5), 0, (10**6,) * 4, "claude-opus-5-5"),
+        ]
+    )
+    marts.run()
+    assert dict(
+        marts.query(
+            "select session_id, cast(list_cost_usd as double) from intermediate.int_token_costs"
+        )
+    ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
+
+
+def test_durations_of_any_length_add_up(marts: Marts) -> None:
+    lines = []
+    for number, tenths in enumerate((1, 1, 1, 2, 3)):
+        work = session(f"s{number}", DAY + timedelta(days=number // 3))
+        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
+    marts.load(lines)
+    statuses = marts.build()
+    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
+    assert marts.query(
+        "select total_duration_seconds from mart.fct_daily_agent_usage order by date"
+    ) == [(pytest.approx(0.3),), (pytest.approx(0.5),)]
+
+
+def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
+    work = session("s", DAY)
+    lines = []
+    for number in range(3):
+        moment, name, attributes = sample.request_event(
+            work, SONNET, (5, 0, 0, 0), 1.0, DAY + timedelta(seconds=number), number
+        )
+        lines.append(sample.logs_line(work, [(moment, name, {**attributes, "request_id": " "})]))
+    marts.load(lines)
+    marts.run()
+    assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 15
 
 
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:

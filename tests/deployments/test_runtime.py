@@ -105,7 +105,8 @@ def test_the_users_own_prefect_settings_do_not_reach_the_local_server(
 
 def test_what_is_printed_for_a_shell_holds_no_secret() -> None:
     secret = {"PREFECT_API_KEY": "k", "PREFECT_API_AUTH_STRING": "a:b", "DATABASE_URL": "d"}
-    assert printable({**secret, "PREFECT_HOME": "/h"}) == {"PREFECT_HOME": "/h"}
+    needed = {"PREFECT_HOME": "/h", "PATH": "/venv/bin:/usr/bin"}
+    assert printable({**secret, **needed}) == needed
 
 
 def test_a_database_url_becomes_what_the_dbt_profile_reads() -> None:

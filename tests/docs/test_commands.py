@@ -86,6 +86,35 @@ def test_every_other_command_starts_with_something_that_is_there(page: str, comm
         subprocess.run([python, "-c", f"import {words[2]}"], cwd=ROOT, check=True)
 
 
+def test_a_clean_shell_with_the_local_environment_has_every_program(tmp_path: Path) -> None:
+    lines = [shlex.split(command) for _, command in COMMANDS if not command.startswith("eval")]
+    first = {next(word for word in words if not re.match(r"\w+=", word)) for words in lines}
+    programs = sorted(program for program in first if "/" not in program)
+    assert {"prefect", "python", "make"} <= set(programs)
+    script = (
+        'eval "$(make -s env)"\nfor each in "$@"; do command -v "$each" >&2 || echo "$each"; done'
+    )
+    shown = subprocess.run(
+        [
+            "env",
+            "-i",
+            f"HOME={tmp_path}",
+            "PATH=/usr/bin:/bin",
+            "sh",
+            "-c",
+            script,
+            "sh",
+            *programs,
+        ],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert not shown.stdout, shown.stderr
+    assert str(ROOT / ".venv" / "bin" / "prefect") in shown.stderr
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_every_link_between_pages_leads_somewhere(page: Path) -> None:
     for target in LINK.findall(page.read_text()):

@@ -199,6 +199,28 @@ def test_each_refresh_request_is_an_event_with_its_layer(
         assert client.post(path, content=wrong, headers=token_headers()).status_code == 400
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [
+        "silver+ --empty --full-refresh",
+        "--full-refresh",
+        "silver+",
+        "silver gold",
+        "silver\n",
+        " silver",
+        "Silver",
+        "tag:silver",
+        "",
+    ],
+)
+def test_a_sender_names_one_of_the_layers_and_nothing_else(
+    client: httpx.Client, layer: str
+) -> None:
+    body = json.dumps({"layer": layer}).encode()
+    answer = client.post("/webhook/scout-refresh", content=body, headers=token_headers())
+    assert answer.status_code == 400
+
+
 def test_a_finished_run_of_quality_compass_names_itself(
     client: httpx.Client, inbox_url: str
 ) -> None:

@@ -58,6 +58,9 @@ REFRESHING = frozenset({"build", "run", "seed"})
 COMMANDS = SELECTING | {"run-operation"}
 RUNS_KEPT = 20
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
+# Methods, paths, graph operators and joins of dbt; an option begins with a dash.
+SELECTOR = re.compile(r"[\w+@*][\w+@*.:,/?\[\]=-]*")
+BRAKE_VARIABLE = "FLOWS_BRAKE"
 PARSED_VARIABLE = "ANALYTICS_FLOWS_DBT_PARSED_DIR"
 # Shorter values are words that messages need; no password of a real system is that short.
 SHORTEST_SECRET = 4
@@ -118,6 +121,11 @@ class DbtOptions(BaseModel):
         default_factory=dict,
         description="dbt variables. A change makes dbt read the whole project anew.",
     )
+    release_brake: bool = Field(
+        False,
+        description="Publish tables that lost all of their rows, more than half of them, or their "
+        "grain: without it they stay as they were, and the run fails and says so.",
+    )
     target: str | None = Field(
         None,
         pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
@@ -131,7 +139,8 @@ class DbtOptions(BaseModel):
     @classmethod
     def _are_selectors(cls, selectors: tuple[str, ...]) -> tuple[str, ...]:
         for selector in selectors:
-            if not selector.strip() or selector.lstrip().startswith("-"):
+            parts = selector.split()
+            if not parts or any(not SELECTOR.fullmatch(part) for part in parts):
                 raise ValueError(f"{selector!r} is not a dbt selector")
         return selectors
 
@@ -203,7 +212,8 @@ def build_dbt(
     verb = _verb(command)
     with _one_at_a_time:
         job = _job(project, environment, options, command, projects_dir)
-        with set_environment(environment), _exclusive(job.target_path / ".lock"):
+        brake = {BRAKE_VARIABLE: "off" if options.release_brake else "on"}
+        with set_environment({**environment, **brake}), _exclusive(job.target_path / ".lock"):
             _install_packages(job)
             _take_over_parsed(job, options.target)
             outcome, unmatched = _run(job, verb, options, progress, began)

@@ -18,6 +18,7 @@ from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
 from flows.github_scraper.records import MartsDifferError
 from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
 
@@ -229,7 +230,7 @@ def _build_from_what_was_copied(
     Where a load wrote while dbt read, the export after the build has something to send: then the
     marts are built once more. Unit tests say nothing of rows and are left out.
     """
-    dbt = dbt.model_copy(update={"exclude": ("test_type:unit",)})
+    dbt = revised(dbt, exclude=("test_type:unit",))
     for _ in range(BUILDS_BEFORE_GIVING_UP):
         built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
         if not any(each.changed or each.deleted for each in export(settings)):
@@ -247,7 +248,7 @@ def _build_there(
     return build_dbt(
         SLUG,
         bigquery_environment(settings.bigquery),
-        dbt.model_copy(update={"target": "bigquery"}),
+        revised(dbt, target="bigquery"),
         progress=progress.named("dbt on BigQuery"),
     )
 

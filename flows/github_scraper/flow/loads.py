@@ -16,6 +16,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url, secret_value
+from flows._shared.orchestration.database import connect as open_database
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run, suspend_until
@@ -110,13 +111,13 @@ def connect(settings: GithubScraperSettings) -> GithubApi | None:
     retry_condition_fn=retry_soon,
 )
 def prepare(database_block: str) -> None:
-    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+    with open_database(database_block) as connection:
         raw.ensure_schema(connection)
 
 
 @task(name="list known repositories")
 def known_urls(settings: GithubScraperSettings) -> list[str]:
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with open_database(settings.database_block) as connection:
         return raw.known_urls(connection)
 
 
@@ -180,7 +181,7 @@ def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> 
                 "put a valid one into that block, or take it out of `api.token_blocks`"
             )
         with (
-            psycopg.connect(database_url, autocommit=True) as connection,
+            open_database(settings.database_block) as connection,
             api.client(database_url, "plan") as client,
         ):
             found = plan_repositories(
@@ -209,7 +210,7 @@ def fetch_repository(repository: str, plan: Plan, settings: GithubScraperSetting
     cache_dir = settings.cache_dir or state_dir() / "git"
     database_url = postgres_url(settings.database_block)
     started = time.monotonic()
-    with psycopg.connect(database_url, autocommit=True) as connection:
+    with open_database(settings.database_block) as connection:
 
         def by_git(token: str | None) -> LoadCounts:
             return sync_repository(
@@ -268,7 +269,7 @@ def resolve(settings: GithubScraperSettings) -> str | None:
         return None
     database_url = postgres_url(settings.database_block)
     with (
-        psycopg.connect(database_url, autocommit=True) as connection,
+        open_database(settings.database_block) as connection,
         api.client(database_url, "accounts") as client,
     ):
         looked_up, moved = resolve_accounts(connection, client, settings, datetime.now(UTC))
@@ -286,7 +287,7 @@ def resolve(settings: GithubScraperSettings) -> str | None:
 def report_size(settings: GithubScraperSettings) -> SizeOutlook:
     """The bytes of every table as an artifact, and when they reach the limit, as a log line."""
     today = datetime.now(UTC).date()
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with open_database(settings.database_block) as connection:
         tables = raw.measure_tables(connection)
         raw.remember_size(connection, today, sum(table.bytes for table in tables))
         since = today - timedelta(days=settings.size.growth_days)

@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
-import psycopg
 
+from flows._shared.postgres import connected
 from flows.github_scraper.records import (
     ApiConfigurationError,
     ApiUnavailableError,
@@ -66,7 +66,7 @@ class GithubApi:
     @contextmanager
     def client(self, database_url: str, key: str) -> Iterator[GithubClient]:
         """A client for one thread. ``key`` is what sticks to one token."""
-        with psycopg.connect(database_url, autocommit=True) as connection:
+        with connected(database_url, "the database of the raw tables") as connection:
             governor = Governor(connection, self.clock, self.settings.max_wait_seconds)
             yield GithubClient(
                 self.http,

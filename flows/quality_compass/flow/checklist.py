@@ -16,7 +16,8 @@ import psycopg
 from prefect import flow, get_run_logger
 
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows.quality_compass.settings import QualityCompassSettings
@@ -97,7 +98,7 @@ def require_ssl(database_block: str, environment: Environment) -> str:
         raise PermanentError(
             attempted, f"sslmode is {mode}", "Register the block with ?sslmode=require in its URL"
         )
-    with psycopg.connect(postgres_url(database_block)) as connection:
+    with connect(database_block) as connection:
         row = connection.execute(
             "select version from pg_stat_ssl where pid = pg_backend_pid() and ssl"
         ).fetchone()

@@ -2,10 +2,10 @@
 
 import json
 
-import psycopg
 from prefect import flow, get_run_logger, task
 
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.state import state_dir
@@ -45,13 +45,13 @@ def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> Non
 
 @task(name="compare mart")
 def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Comparison:
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         return rollback.compare(connection, mart)
 
 
 @task(name="swap mart")
 def swap_mart(mart: str, settings: QualityCompassSettings) -> str:
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         return rollback.swap(connection, mart)
 
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import psycopg
 from prefect import flow, get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,9 +13,9 @@ from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import (
     block_document,
     dbt_postgres_env,
-    postgres_url,
     secret_value,
 )
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import (
     DbtFreshnessError,
     DbtOptions,
@@ -88,7 +87,7 @@ class RunsRequest(BaseModel):
     retry_condition_fn=retry_transient,
 )
 def prepare(database_block: str) -> None:
-    with psycopg.connect(postgres_url(database_block), autocommit=True) as connection:
+    with connect(database_block) as connection:
         raw.ensure_schema(connection)
 
 
@@ -110,7 +109,7 @@ def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Ru
 def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
     storage = open_storage(settings)
     started = time.monotonic()
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         counts = raw.load_run(
             connection,
             run,
@@ -150,7 +149,7 @@ def tell_landed(counts: LoadCounts) -> None:
 def verify_run(run: Run, settings: QualityCompassSettings) -> int:
     """Recompute a run; returns how many of its claims do not agree."""
     storage = open_storage(settings)
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         found = raw.record_disagreements(
             connection,
             run.run_id,
@@ -287,7 +286,7 @@ def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
 def publish_signals(settings: QualityCompassSettings) -> None:
     """The artifact ``quality-compass-signals``: what is new, worse, better since the last run."""
     api = current_flow_run()
-    with psycopg.connect(postgres_url(settings.database_block), autocommit=True) as connection:
+    with connect(settings.database_block) as connection:
         changes = marts.read_changes(connection)
     if api is not None:
         api.create_markdown(

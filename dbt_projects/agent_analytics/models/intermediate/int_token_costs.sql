@@ -40,13 +40,15 @@ models as (
 
     select distinct
         model_name,
-        usage_date
+        usage_date,
+        {{ price_name('model_name') }} as price_name
     from usage
 
 ),
 
--- Names come with a provider before and a date behind: anthropic/claude-sonnet-4-5-20250929.
--- The longest price name that begins it counts, so that claude-opus-4-5 is not priced as -4.
+-- Names come with a provider before and a date behind: anthropic/claude-sonnet-4-5-20250929. Of the
+-- price names that begin it the longest counts. What stands behind it may only say which build or
+-- window of the same model it is: claude-opus-5-5 is another model than claude-opus-5.
 model_prices as (
 
     select
@@ -59,9 +61,10 @@ model_prices as (
     from models
     inner join {{ ref('model_prices') }} as prices
         on
-            starts_with(
-                regexp_replace(lower(models.model_name), '^.*(anthropic[./])', ''),
-                prices.model_prefix
+            starts_with(models.price_name, prices.model_prefix)
+            and regexp_matches(
+                substr(models.price_name, length(prices.model_prefix) + 1),
+                '^(-?[0-9]{8}|-latest)?(-v[0-9]+)?([@\[:].*)?$'
             )
             and models.usage_date >= prices.effective_from
             and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')

@@ -98,7 +98,7 @@ final as (
         sessions.total_tokens * shares.session_share as tokens_used,
         sessions.session_cost_usd * shares.session_share as cost_usd,
         sessions.reported_cost_usd * shares.session_share as reported_cost_usd,
-        commits.agent_session_duration as agent_duration_seconds,
+        cast(commits.agent_session_duration as double) as agent_duration_seconds,
         commits.seconds_after_session,
         case
             when commits.is_agent_assisted = 1

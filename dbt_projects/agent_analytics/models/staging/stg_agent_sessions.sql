@@ -136,7 +136,7 @@ sessions as (
         max(ended_at) as session_end,
         case when bool_or(has_end) then 'reported' else 'inferred' end as ended_reason,
         count(*) as block_count,
-        sum(epoch(ended_at - started_at)) as active_seconds,
+        sum({{ seconds_between('started_at', 'ended_at') }}) as active_seconds,
         list(
             struct_pack(started_at := started_at, ended_at := ended_at) order by started_at
         ) as blocks,
@@ -158,7 +158,7 @@ final as (
         model_name,
         session_start,
         session_end,
-        case when is_session_known then epoch(session_end - session_start) end
+        case when is_session_known then {{ seconds_between('session_start', 'session_end') }} end
             as duration_seconds,
         case when is_session_known then active_seconds end as active_seconds,
         ended_reason,

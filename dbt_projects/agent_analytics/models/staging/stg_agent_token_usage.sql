@@ -130,7 +130,7 @@ distinct_requests as (
             partition by
                 session_id,
                 coalesce(
-                    'request ' || named_values[6],
+                    'request ' || nullif(trim(named_values[6]), ''),
                     'sequence ' || named_values[7] || ' ' || used_at,
                     'event ' || log_key
                 )

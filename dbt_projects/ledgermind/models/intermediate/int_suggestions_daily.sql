@@ -9,7 +9,7 @@
         cluster_by=['mode', 'model_id'],
         indexes=[{'columns': ['day_mode_model_bucket'], 'unique': true}],
         pre_hook="{{ plan_for_few_rows() }}",
-        post_hook="delete from {{ this }} where events = 0",
+        post_hook=["delete from {{ this }} where events = 0", "{{ shared.brake(is_last=true) }}"],
     )
 }}
 -- depends_on: {{ ref('int_source_days') }}

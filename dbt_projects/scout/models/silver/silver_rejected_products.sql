@@ -1,6 +1,7 @@
 {{
     config(
         materialized='table',
+        meta={'is_braked': false},
         indexes=[
             {'columns': ['bronze_id'], 'unique': true},
             {'columns': ['rejection_reason']},

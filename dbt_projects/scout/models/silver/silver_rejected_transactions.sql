@@ -1,6 +1,7 @@
 {{
     config(
         materialized='incremental',
+        meta={'is_braked': false},
         incremental_strategy='merge',
         unique_key='bronze_id',
         on_schema_change='fail',

@@ -1,0 +1,159 @@
+"""The brake in front of every table that a flow publishes, on a small project of its own."""
+
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, build_dbt
+from tests.dbt_projects.warehouse import PROJECTS, postgres_environment
+
+PROJECT = """
+name: braked
+version: 1.0.0
+profile: braked
+models:
+  braked:
+    +materialized: table
+    +pre-hook: "{{ shared.note_published_rows() }}"
+    +post-hook: "{{ shared.brake() }}"
+"""
+PROFILES = """
+braked:
+  target: postgres
+  outputs:
+    postgres:
+      type: postgres
+      host: "{{ env_var('DBT_POSTGRES_HOST', '') }}"
+      port: "{{ env_var('DBT_POSTGRES_PORT', '0') | int }}"
+      user: "{{ env_var('DBT_POSTGRES_USER', '') }}"
+      password: "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD', '') }}"
+      dbname: "{{ env_var('DBT_POSTGRES_DATABASE', '') }}"
+      schema: analytics
+      threads: 2
+    duckdb: {type: duckdb, path: "{{ env_var('SAMPLE_PATH', '') }}", schema: analytics, threads: 2}
+"""
+SALES = "select * from {{ source('raw', 'sales') }}"
+PROPERTIES = """
+sources: [{name: raw, schema: public_raw, tables: [{name: sales}]}]
+models:
+  - name: sales
+    columns: [{name: sale_id, data_tests: [unique]}]
+  - name: new_sales
+    columns: [{name: sale_id, data_tests: [unique]}]
+"""
+MODELS = {
+    "sales": SALES,
+    "new_sales": "{{ config(materialized='incremental') }}\n"
+    + SALES
+    + "\n{% if is_incremental() %}"
+    "\nwhere sale_id > (select max(sale_id) from {{ this }}) or sale_id < 0\n{% endif %}",
+    "by_shop": "select shop, count(*) as sales from {{ ref('sales') }} group by shop",
+    "late_sales": "{{ config(meta={'is_braked': false}) }}\n"
+    "select * from {{ ref('sales') }} where sale_id > 90",
+}
+DOUBLED = "insert into public_raw.sales select * from public_raw.kept"
+SAME_KEY = "insert into public_raw.sales select -1, shop from public_raw.kept"
+MANY_MORE = "insert into public_raw.sales select n, 'shop' from generate_series(1000, 3000) as t(n)"
+TABLES = ("sales", "new_sales", "by_shop", "late_sales")
+Execute = Callable[[str], list[tuple[object, ...]]]
+
+
+@pytest.fixture(params=["postgres", "duckdb"])
+def execute(
+    request: pytest.FixtureRequest, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Execute]:
+    """The project, beside a source of 100 sales; runs a statement in its database."""
+    folder = tmp_path / "braked"
+    (folder / "models").mkdir(parents=True)
+    (folder / "dbt_project.yml").write_text(PROJECT)
+    (folder / "profiles.yml").write_text(PROFILES)
+    (folder / "packages.yml").write_text(f"packages: [{{local: {PROJECTS / '_shared'}}}]")
+    (folder / "models" / "models.yml").write_text(PROPERTIES)
+    for name, query in MODELS.items():
+        (folder / "models" / f"{name}.sql").write_text(query)
+    monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(tmp_path))
+    monkeypatch.setenv("ANALYTICS_FLOWS_STATE_DIR", str(tmp_path / "state"))
+    monkeypatch.setenv("BRAKED_TARGET", request.param)
+
+    def on_postgres(statement: str) -> list[tuple[object, ...]]:
+        with psycopg.connect(database) as connection:
+            cursor = connection.execute(statement.encode())
+            return cursor.fetchall() if cursor.description else []
+
+    def on_duckdb(statement: str) -> list[tuple[object, ...]]:
+        with duckdb.connect(str(tmp_path / "braked.duckdb")) as connection:
+            return connection.execute(statement).fetchall()
+
+    run = on_postgres if request.param == "postgres" else on_duckdb
+    with set_environment({**postgres_environment(database), "SAMPLE_PATH": f"{folder}.duckdb"}):
+        run("create schema public_raw")
+        run(
+            "create table public_raw.sales as select n as sale_id, 'shop ' || (n % 30) as shop "
+            "from generate_series(1, 100) as t(n)"
+        )
+        yield run
+    shutil.rmtree(folder)
+
+
+def build(request: pytest.FixtureRequest, **options: object) -> None:
+    target = request.node.callspec.params["execute"]
+    build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")
+
+
+def contents(execute: Execute) -> dict[str, list[tuple[object, ...]]]:
+    return {table: execute(f"select * from analytics.{table} order by 1") for table in TABLES}
+
+
+def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    build(request)
+    good = contents(execute)
+    assert [len(rows) for rows in good.values()] == [100, 100, 30, 10]
+
+    execute("create table public_raw.kept as select * from public_raw.sales")
+    for damage, seen in {
+        "delete from public_raw.sales": "no row is left of 100",
+        "delete from public_raw.sales where sale_id > 49": "49 rows where 100 were published",
+        DOUBLED: "100 values of its grain",
+        SAME_KEY: "1 values of its grain",
+    }.items():
+        execute(damage)
+        with pytest.raises(DbtBuildError, match=f"(?s)The brake stopped.*{seen}") as caught:
+            build(request)
+        assert "release_brake" in str(caught.value)
+        assert contents(execute) == {**good, "new_sales": contents(execute)["new_sales"]}
+        execute("delete from public_raw.sales")
+        execute("insert into public_raw.sales select * from public_raw.kept")
+    assert contents(execute)["new_sales"] == good["new_sales"]
+
+    execute("delete from public_raw.sales where sale_id > 95")
+    build(request)
+    assert len(contents(execute)["sales"]) == 95, "a small fall passes"
+    assert len(contents(execute)["late_sales"]) == 5, "rows that come and go do"
+
+    execute(
+        "insert into public_raw.sales select n, 'shop' from generate_series(1000, 3000) as t(n)"
+    )
+    build(request)
+    assert len(contents(execute)["sales"]) == 2096, "a rise of new rows passes"
+
+    execute("delete from public_raw.sales")
+    build(request, release_brake=True)
+    assert contents(execute)["sales"] == []
+
+
+def test_a_full_refresh_does_not_go_round_the_brake(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    build(request)
+    good = contents(execute)
+    execute("delete from public_raw.sales")
+    with pytest.raises(DbtBuildError, match="The brake stopped"):
+        build(request, full_refresh=True)
+    assert contents(execute) == {**good, "late_sales": good["late_sales"]}

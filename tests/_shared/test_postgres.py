@@ -1,0 +1,92 @@
+"""The one door to PostgreSQL, on a real server."""
+
+from urllib.parse import urlsplit
+
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import free_ports
+from flows._shared.errors import TransientError
+from flows._shared.postgres import (
+    APPLICATION,
+    READ_ONLY,
+    DatabaseRefusedError,
+    DatabaseUnreachableError,
+    connected,
+    open_connection,
+)
+
+SECRET = "s3cr3t-of-the-test"
+
+
+def test_a_server_that_is_down_is_told_with_a_remedy_and_tried_again() -> None:
+    port = next(free_ports(24900))
+    with pytest.raises(DatabaseUnreachableError, match="Check that it is up") as caught:
+        open_connection(f"postgresql://me:{SECRET}@127.0.0.1:{port}/none", "the marts")
+    assert isinstance(caught.value, TransientError)
+    assert str(caught.value).startswith("Connecting to the marts")
+    assert SECRET not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", ["password", "database", "user"])
+def test_what_is_refused_for_good_is_not_tried_again(
+    postgres: EmbeddedPostgres, wrong: str
+) -> None:
+    parts = urlsplit(postgres.url())
+    login = {"user": parts.username, "password": parts.password, "database": "postgres"}
+    login[wrong] = SECRET
+    url = (
+        f"postgresql://{login['user']}:{login['password']}@127.0.0.1:{parts.port}"
+        f"/{login['database']}"
+    )
+    with pytest.raises(DatabaseRefusedError) as caught:
+        open_connection(url, "the marts")
+    assert str(parts.password) not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"host=localhost password={SECRET} 'x",
+        f"postgresql://me:{SECRET}@h:no/x?y",
+        f"postgres//me:{SECRET}",
+    ],
+)
+def test_an_address_that_cannot_be_read_is_not_repeated(address: str) -> None:
+    with pytest.raises((DatabaseRefusedError, DatabaseUnreachableError)) as caught:
+        open_connection(address, "the marts")
+    assert SECRET not in str(caught.value)
+
+
+def test_a_connection_that_breaks_off_in_the_midst_is_tried_again(
+    postgres: EmbeddedPostgres, database: str
+) -> None:
+    def work() -> None:
+        with connected(database, "the marts") as connection:
+            connection.execute("create table kept (id int)")
+            with psycopg.connect(postgres.url(), autocommit=True) as other:
+                other.execute("select pg_terminate_backend(%s)", (connection.info.backend_pid,))
+            connection.execute("insert into kept values (1)")
+
+    with pytest.raises(DatabaseUnreachableError, match="Working in the marts"):
+        work()
+
+
+def test_an_error_of_a_statement_stays_what_it_is(database: str) -> None:
+    with (
+        pytest.raises(psycopg.errors.UndefinedTable),
+        connected(database, "the marts") as connection,
+    ):
+        connection.execute("select * from nothing_of_that_name")
+
+
+def test_a_connection_says_whose_it_is_and_prepares_nothing(database: str) -> None:
+    with connected(database, "the marts", options=READ_ONLY) as connection:
+        for _ in range(7):
+            name = connection.execute("show application_name").fetchone()
+        prepared = connection.execute("select count(*) from pg_prepared_statements").fetchone()
+        only_reads = connection.execute("show default_transaction_read_only").fetchone()
+    assert (name, prepared, only_reads) == ((APPLICATION,), (0,), ("on",))
+    with connected(f"{database}?application_name=mine", "the marts") as connection:
+        assert connection.execute("show application_name").fetchone() == ("mine",)
