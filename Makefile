@@ -17,17 +17,18 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 pyth
 	$$candidate -c '$(IS_SUITABLE)' >/dev/null 2>&1 && command -v $$candidate && break; done)
 
 LOCAL := $(BIN)/python -m deployments.local
+PYTEST := $(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder
 TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOMAIN) or not dbt_projects")
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up status stop clean test bench lint format types dbt psql env shell lock
+.PHONY: help setup run up status stop clean test test-all bench lint format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
 	@echo "make run DOMAIN=github_scraper REPOS=\"<url or path> ...\""
 	@echo
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-10s %s\n", $$1, $$2}'
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{printf "  %-10s %s\n", $$1, $$2}'
 
 setup: $(STAMP) ## make .venv from requirements.lock
 
@@ -60,7 +61,10 @@ clean: $(STAMP) ## stop everything and remove .local/
 	@$(LOCAL) clean
 
 test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
-	@$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder $(TESTS) $(ARGS)
+	@$(PYTEST) $(TESTS) $(ARGS)
+
+test-all: $(STAMP) ## run the exhaustive checks, too, in any order
+	@$(PYTEST) --exhaustive --shuffle $(TESTS) $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tests/benchmarks)
 	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done

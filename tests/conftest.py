@@ -175,12 +175,18 @@ def lasting_blocks(server_of_session: str) -> LastingBlocks:
 
 
 @pytest.fixture(scope="module")
-def prefect_server(server_of_session: str, lasting_blocks: LastingBlocks) -> Iterator[str]:
+def prefect_server(
+    server_of_session: str, lasting_blocks: LastingBlocks, request: pytest.FixtureRequest
+) -> Iterator[str]:
     """The API address of a Prefect server for the session; flows run in tests use it.
 
     A block ends with the module that saved it, as do the databases that blocks name: flows of
-    another module would read it by its default name.
+    another module would read it by its default name. Flows of a domain begin with its dbt project
+    parsed.
     """
+    from tests.parsed import prepare_flows_of
+
+    prepare_flows_of(request.path.parent.name)
     kept = lasting_blocks.present()
     yield server_of_session
     lasting_blocks.end_all_but(kept)

@@ -12,6 +12,7 @@ from deployments.local.processes import locked
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import PARSED_VARIABLE
 from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS, take_over
+from flows._shared.state import state_dir
 
 PROJECTS = Path(__file__).parents[1] / "dbt_projects"
 LONGEST_PARSE_SECONDS = 600.0
@@ -46,3 +47,11 @@ def begin_parsed(project: str, target_path: Path, target: str | None = None) -> 
     """
     if PARSED_VARIABLE in os.environ and not (target_path / PARTIAL_PARSE).exists():
         take_over(parse_once(project, target), PROJECTS / project, target_path, target)
+
+
+def prepare_flows_of(domain: str) -> None:
+    """Have the dbt builds of a domain's flows begin parsed, whatever flows before them left."""
+    if (PROJECTS / domain / "dbt_project.yml").is_file():
+        parse_once(domain)
+        for left in state_dir().glob(f"dbt/{domain}/*/{PARTIAL_PARSE}"):
+            left.unlink()

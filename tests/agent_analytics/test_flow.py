@@ -26,6 +26,8 @@ from flows.agent_analytics.settings import (
 )
 from tests.agent_analytics.copilot_api import running
 
+pytestmark = pytest.mark.in_order
+
 INPUTS = AgentAnalyticsInputs(sample=SampleSize(days=4, developers=12, seed=1))
 TOKEN_BLOCK = "agent-analytics-tests-copilot-token"
 

@@ -73,7 +73,9 @@ def append(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
         operational.write_rows(connection, made, shape)
 
 
-@pytest.mark.parametrize("shape", list(FeedbackShape))
+@pytest.mark.parametrize(
+    "shape", [FeedbackShape.V1, pytest.param(FeedbackShape.V2, marks=pytest.mark.exhaustive)]
+)
 def test_the_missions_day_gives_the_missions_figures_on_both_adapters(
     warehouses: Warehouses, shape: FeedbackShape
 ) -> None:

@@ -13,6 +13,8 @@ from deployments.apply.infrastructure import LIMIT_PREFIX, limits
 from deployments.local.api import PrefectApi
 from tests.deployments.applied import Server
 
+pytestmark = pytest.mark.in_order
+
 GOLD_SCHEDULE = '{"active": false, "cron": "30 */6 * * *", "parameters": {}, "timezone": "UTC"}'
 WEEKLY = '{"active": false, "cron": "0 9 * * 1", "parameters": {}, "timezone": "Europe/Paris"}'
 MINE = {"deployments": {"tags": {"all_": [PROJECT_TAG]}}}

@@ -16,6 +16,8 @@ from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import wait_until
 from tests.deployments.applied import Server
 
+pytestmark = pytest.mark.in_order
+
 BURST = 1_000
 BURST_DEPLOYMENT, BURST_TRIGGER = "github-scraper-6h", "github-scraper-6h on push"
 ENTRIES = {

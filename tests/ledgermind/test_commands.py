@@ -9,9 +9,11 @@ from pathlib import Path
 import psycopg
 import yaml
 
+from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import mission_day
 from tests.dbt_projects.warehouse import PROJECTS, ROOT, install_packages, postgres_environment
+from tests.parsed import begin_parsed
 
 PROJECT = PROJECTS / "ledgermind"
 COMPOSE = ROOT / "deployments" / "compose" / "ledgermind.yml"
@@ -22,6 +24,8 @@ def test_dbt_debug_and_dbt_build_work_in_the_folder_of_the_project(
     database: str, tmp_path: Path
 ) -> None:
     install_packages("ledgermind", tmp_path)
+    with set_environment(postgres_environment(database)):
+        begin_parsed("ledgermind", tmp_path / "target")
     with psycopg.connect(database, autocommit=True) as connection:
         operational.create_operational_database(connection, mission_day())
     variables = {

@@ -24,6 +24,7 @@ from tests.deployments.kubernetes.cluster import Cluster, Double, Prefect, doubl
 from tests.deployments.kubernetes.domains import DomainRun, domain_runs
 from tests.deployments.kubernetes.node import READ_ONLY, can_isolate
 from tests.github_scraper.histories import History
+from tests.parsed import parse_once
 
 # The first test waits for a server, a worker and the pods of nine runs.
 pytestmark = pytest.mark.timeout(600)
@@ -34,7 +35,14 @@ REAL_API_URL = os.environ.get("KUBERNETES_TEST_PREFECT_API_URL")
 REAL_CLUSTER = os.environ.get("KUBECONFIG") if REAL_API_URL else None
 AUTH_STRING = "admin:a-password-of-the-server"
 ENDED = ["Completed", "Crashed", "Failed"]
-DOMAINS = [each.slug for each in domain_runs("")]
+# One on PostgreSQL and the one on DuckDB; an exhaustive run has all domains.
+ALWAYS = ("github_scraper", "agent_analytics")
+DOMAINS = [
+    each.slug
+    if each.slug in ALWAYS
+    else pytest.param(each.slug, marks=pytest.mark.exhaustive, id=each.slug)
+    for each in domain_runs("")
+]
 SMALL = {
     "cpu_request": "100m",
     "memory_request": "128Mi",
@@ -50,15 +58,22 @@ LOSES = {
 
 
 @pytest.fixture(scope="module")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+def slugs(is_exhaustive: bool) -> list[str]:
+    """The domains of which there are runs."""
+    return [each.slug for each in domain_runs("") if is_exhaustive or each.slug in ALWAYS]
+
+
+@pytest.fixture(scope="module")
+def cluster(slugs: list[str], tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     if REAL_CLUSTER:
         path = Path(REAL_CLUSTER)
         yield Cluster(path, path, os.environ["KUBERNETES_TEST_IMAGE"])
         return
     role = next(yaml.safe_load_all((BASE / "worker-role.yaml").read_text()))
-    projects = image.projects_in(tmp_path_factory.mktemp("dbt"), DOMAINS)
+    projects = image.projects_in(tmp_path_factory.mktemp("dbt"), slugs)
+    parsed = [parse_once(slug).parents[2] for slug in slugs]
     folder = tmp_path_factory.mktemp("cluster")
-    with double(folder, image.here(projects), role["rules"]) as started:
+    with double(folder, image.here(projects, parsed[0]), role["rules"]) as started:
         started.create_secret("prefect-auth", {"auth-string": AUTH_STRING})
         yield started
         assert started.server.refused == [], "the worker asked for more than its Role allows"
@@ -97,12 +112,12 @@ def probe(prefect: Prefect, pool: str) -> str:
 
 @pytest.fixture(scope="module")
 def domains(
-    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
+    slugs: list[str], postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
 ) -> list[DomainRun]:
     """Runs of the domains, each with a database of its own. A real cluster reaches none of them."""
     history = History(tmp_path_factory.mktemp("repository") / "history")
     history.point(history.commit())
-    runs = domain_runs(str(history.path))
+    runs = [each for each in domain_runs(str(history.path)) if each.slug in slugs]
     if REAL_CLUSTER:
         return [each for each in runs if not each.is_on_postgres]
     for each in runs:
