@@ -258,6 +258,35 @@ def test_signals_restate_the_entities_and_their_classifications(
     assert found == expected
 
 
+def test_the_percentile_of_a_signal_is_that_of_its_own_value_among_the_same_peers(
+    first_built: Warehouse,
+) -> None:
+    """As the file of the aggregate node says it, beside the z-score of the same statistics."""
+    ((compared, differing, differing_from_months),) = first_built.query(
+        """
+        select
+            count(*),
+            count(*) filter (
+                where signals.percentile_rank is distinct from own.percentile_rank
+                or signals.simple_zscore is distinct from own.simple_zscore
+            ),
+            count(*) filter (where signals.percentile_rank <> months.percentile_rank)
+        from analytics.fct_signals as signals
+        inner join analytics.stg_entity_results as entities
+            on signals.run_id = entities.run_id
+            and signals.canonical_node_id = entities.canonical_node_id
+            and signals.metric_id = entities.metric_id
+            and signals.group_hash = entities.entity_hash
+        inner join analytics.stg_statistical_methods as own
+            on entities.entity_result_id = own.entity_result_id and own.method = 'simple_zscore'
+        left join analytics.int_temporal_entity_stats as months
+            on entities.entity_result_id = months.entity_result_id
+        """
+    )
+    assert (compared > 0, differing) == (True, 0)
+    assert differing_from_months > 0, "the sample cannot tell the two apart"
+
+
 def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance(
     empty: Warehouse, folder: Path, tmp_path: Path
 ) -> None:

@@ -170,6 +170,16 @@ def test_a_bad_line_is_quarantined_with_its_number_and_the_others_load(
             ),
             "202407 twice",
         ),
+        (
+            lambda entity: entity["entity"][0].update(id="medicareId", value=" 10001"),
+            "holds a space",
+        ),
+        (
+            lambda entity: entity["statistical_methods"][0]["statistics"].update(
+                percentile_rank=101
+            ),
+            "percentile_rank 101 is outside 0 to 100",
+        ),
     ],
 )
 def test_impossible_values_are_quarantined(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.quality_compass.records import Observation
+from flows.quality_compass.records import BadLine, Kind, Observation, RawLine
 from flows.quality_compass.rules import statistics as formulas
 from flows.quality_compass.rules.audit import NodeAudit
 from flows.quality_compass.rules.classification import (
@@ -18,7 +18,7 @@ from flows.quality_compass.rules.classification import (
     Inputs,
     classify,
 )
-from flows.quality_compass.rules.reading import normal_period, observe
+from flows.quality_compass.rules.reading import normal_period, observe, sort_line
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
 
 TOLERANCE = 1e-9
@@ -360,3 +360,49 @@ def test_both_spellings_of_a_period_are_one() -> None:
     for wrong in ("2024-13", "24-07", "2024", "", None, 202407):
         with pytest.raises(ValueError, match="not a month"):
             normal_period(wrong)
+
+
+CONTRIBUTION: dict[str, object] = {
+    "parent_node_id": "p",
+    "child_node_id": "c",
+    "metric_id": "m",
+    "parent_entity": {"medicareId": "010001"},
+    "child_entity": {"medicareId": "010001"},
+    "weight_share": 0.5,
+}
+CLASSIFICATION: dict[str, object] = {
+    "node_id": "p",
+    "metric_id": "m",
+    "entity_key": {"medicareId": "010001"},
+    "signal_type": "baseline",
+    "severity": 20,
+    "severity_range": [10, 30],
+}
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "change", "reason"),
+    [
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": 1.7}, "outside 0 to 1"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": -0.1}, "outside 0 to 1"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": "half"}, "not a number"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_value": True}, "not a number"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity": 17.6}, "no whole number"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity": 176}, "outside 0 to 100"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity": 31}, "outside its range 10 to 30"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity_range": [10]}, "not two numbers"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity_range": [10, "x"]}, "not a number"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"severity_range": [1.5, 30]}, "two whole numbers"),
+    ],
+)
+def test_a_value_that_cannot_be_is_kept_apart_from_the_others(
+    kind: Kind, good: dict[str, object], change: dict[str, object], reason: str
+) -> None:
+    def sort(line: dict[str, object]) -> RawLine | BadLine:
+        return sort_line(kind, "analysis/x.jsonl", 2, json.dumps(line).encode() + b"\n")
+
+    assert isinstance(sort(good), RawLine)
+    assert isinstance(sort({**good, "weight_share": 1.0000000001}), RawLine)
+    bad = sort({**good, **change})
+    assert isinstance(bad, BadLine)
+    assert reason in bad.reason

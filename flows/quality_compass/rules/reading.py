@@ -18,6 +18,8 @@ FACILITY_ID_LENGTH = 6
 SUSPICIOUS_NUMBER = re.compile(rb"\d[eE][+-]?\d{3}|\d{300}")
 SUSPICIOUS_ESCAPE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 TEXT_KEPT = 2000
+# Shares and ranks are floats: a sum of them may end beside 1.
+ROUNDING = 1e-9
 KIND_TABLES = {
     Kind.CONTRIBUTION: RawTable.CONTRIBUTIONS,
     Kind.CLASSIFICATION: RawTable.CLASSIFICATIONS,
@@ -130,6 +132,8 @@ def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
         if value is None or not isinstance(value, str) or not value:
             raise UnusableLineError(f"entity key {key} is {value!r}, not a text")
     facility = keys.get(FACILITY_KEY)
+    if isinstance(facility, str) and facility != "".join(facility.split()):
+        raise UnusableLineError(f"{FACILITY_KEY} {facility!r} holds a space")
     if isinstance(facility, str) and len(facility) != FACILITY_ID_LENGTH:
         raise UnusableLineError(
             f"{FACILITY_KEY} {facility!r} has {len(facility)} characters, not {FACILITY_ID_LENGTH}"
@@ -156,8 +160,9 @@ def _node_line(
 
 
 def _contribution_key(parsed: Json) -> object:
-    for field in ("child_value", "parent_value", "weight_share", "excess_over_parent"):
+    for field in ("child_value", "parent_value", "weight_value", "excess_over_parent"):
         _number(field, parsed.get(field))
+    _within("weight_share", parsed.get("weight_share"), 0, 1)
     return [
         _text(parsed, "parent_node_id"),
         _text(parsed, "child_node_id"),
@@ -169,8 +174,10 @@ def _contribution_key(parsed: Json) -> object:
 
 def _classification_key(parsed: Json) -> object:
     _text(parsed, "signal_type")
-    if not 0 <= (_number("severity", parsed.get("severity")) or 0) <= 100:
-        raise UnusableLineError(f"severity {parsed['severity']!r} is outside 0 to 100")
+    severity = _within("severity", parsed.get("severity"), 0, 100)
+    if severity is not None and not severity.is_integer():
+        raise UnusableLineError(f"severity {parsed['severity']!r} is no whole number")
+    _severity_range(severity, parsed.get("severity_range"))
     return [
         _text(parsed, "node_id"),
         _text(parsed, "metric_id"),
@@ -224,6 +231,10 @@ def _methods(entity: Json) -> tuple[Json, ...]:
         raise UnusableLineError("statistical_methods is not a list of objects")
     for method in methods:
         _text(method, "statistical_method")
+        statistics = method.get("statistics")
+        for name, value in statistics.items() if isinstance(statistics, Mapping) else ():
+            if str(name).endswith(("percentile_rank", "slope_percentile")):
+                _within(name, value, 0, 100)
     return tuple(methods)
 
 
@@ -254,6 +265,25 @@ def _number(what: str, value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise UnusableLineError(f"{what} is {value!r}, not a number")
     return float(value)
+
+
+def _within(what: str, value: object, low: float, high: float) -> float | None:
+    number = _number(what, value)
+    if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
+        raise UnusableLineError(f"{what} {value!r} is outside {low} to {high}")
+    return number
+
+
+def _severity_range(severity: float | None, limits: object) -> None:
+    if limits is None:
+        return
+    if not isinstance(limits, list) or len(limits) != 2:
+        raise UnusableLineError(f"severity_range is {limits!r}, not two numbers")
+    low, high = (_within("an end of severity_range", each, 0, 100) for each in limits)
+    if low is None or high is None or not low.is_integer() or not high.is_integer():
+        raise UnusableLineError(f"severity_range is {limits!r}, not two whole numbers")
+    if severity is not None and not low <= severity <= high:
+        raise UnusableLineError(f"severity {severity:g} is outside its range {low:g} to {high:g}")
 
 
 def _finite(text: str) -> float:

@@ -32,9 +32,9 @@ ranked as (
 
     select
         *,
-        rank() over (
-            partition by run_id, parent_node_id, parent_facility_id, parent_service_line
-            order by contribution_weight desc
+        row_number() over (
+            partition by run_id, metric_id, parent_node_id, child_node_id, parent_entity_hash
+            order by contribution_weight desc, weight_share desc, contribution_id asc
         ) as contribution_rank,
         sum(weight_share) over same_parent as total_weight_share,
         sum(excess_over_parent) over same_parent as total_excess_over_parent

@@ -99,7 +99,7 @@ signals as (
         aggregates.statistical_methods as aggregate_methods,
         aggregates.primary_simple_zscore as simple_zscore,
         aggregates.primary_robust_zscore as robust_zscore,
-        coalesce(temporal.percentile_rank, aggregates.primary_percentile_rank) as percentile_rank,
+        aggregates.primary_percentile_rank as percentile_rank,
         aggregates.primary_peer_std as peer_std,
         aggregates.primary_peer_count as peer_count,
         coalesce(benchmarks.simple_mean, benchmarks.any_mean, aggregates.primary_peer_mean)
