@@ -19,6 +19,7 @@ from flows._shared.errors import PermanentError, TransientError
 APPLICATION = "analytics-flows"
 READ_ONLY = "-c default_transaction_read_only=on"
 CONNECT_SECONDS = 10
+CANCEL_SECONDS = 2
 # libpq tells a refusal in words only; no retry mends one.
 REFUSED = re.compile(
     "authentication failed|does not exist|no password supplied|no pg_hba.conf entry"
@@ -99,7 +100,7 @@ def connected(
         url, what, autocommit=autocommit, options=options, application=application
     )
     try:
-        with opened as connection:
+        with opened as connection, _ended_with_its_statement(connection):
             yield connection
     except psycopg.errors.QueryCanceled:
         raise
@@ -109,6 +110,18 @@ def connected(
             f"{type(error).__name__}: {error}",
             "Check that it is up and has room; what was not committed is done again",
         ) from error
+
+
+@contextmanager
+def _ended_with_its_statement(connection: psycopg.Connection) -> Iterator[None]:
+    """A program that is told to stop leaves no statement running on the server."""
+    try:
+        yield
+    except Exception:
+        raise
+    except BaseException:
+        connection.cancel_safe(timeout=CANCEL_SECONDS)
+        raise
 
 
 def _text(value: object) -> str | None:

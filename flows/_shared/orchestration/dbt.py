@@ -33,6 +33,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
 
 from flows._shared.environment import set_environment
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.orchestration.cancellation import stops_with_the_run
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
     MESSAGES,
@@ -45,7 +46,6 @@ from flows._shared.orchestration.flow_run import (
     FlowRunApi,
     Logger,
     current_flow_run,
-    kebab,
     run_logger,
 )
 from flows._shared.state import state_dir
@@ -261,6 +261,7 @@ class _Job:
 
     project: str
     command: str
+    target: str | None
     project_dir: Path
     target_path: Path
     artifacts_dir: Path
@@ -297,6 +298,7 @@ def _job(
     return _Job(
         project,
         command,
+        options.target,
         project_dir,
         target_path,
         artifacts_dir,
@@ -470,7 +472,8 @@ def _invoke(job: _Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
         from flows._shared.orchestration.dbt_runner import invoke
 
         try:
-            return invoke(job.project_dir, job.target_path, list(arguments), watch)
+            with stops_with_the_run():
+                return invoke(job.project_dir, job.target_path, list(arguments), watch)
         # prefect-dbt raises a bare ValueError for every exception of dbt.
         except ValueError as error:
             seen = job.redact(str(error).partition("': ")[2] or str(error)).strip()
@@ -569,9 +572,17 @@ def _publish_nodes(job: _Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
         for node in sorted(outcome.nodes, key=_worst_first)
     ]
     try:
-        api.create_table(f"{kebab(job.project)}-dbt-nodes", rows, f"{job.attempted}, by node")
+        api.create_table(_nodes_key(job), rows, f"{job.attempted}, by node")
     except httpx.HTTPError as error:
         job.logger.warning("the table of dbt nodes was not published: %s", error)
+
+
+def _nodes_key(job: _Job) -> str:
+    """``<slug>-dbt-nodes`` is the build for the default target; other commands and targets have
+    keys of their own, so that none hides another."""
+    command = "" if job.command == "build" else job.command.partition(" --")[0]
+    parts = (job.project, "dbt-nodes", command, job.target or "")
+    return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()) for part in parts if part)
 
 
 def _worst_first(node: NodeResult) -> int:
