@@ -51,7 +51,7 @@ def begin_parsed(project: str, target_path: Path, target: str | None = None) -> 
 
 def prepare_flows_of(domain: str) -> None:
     """Have the dbt builds of a domain's flows begin parsed, whatever flows before them left."""
-    if (PROJECTS / domain / "dbt_project.yml").is_file():
+    if (PROJECTS / domain / "profiles.yml").is_file():
         parse_once(domain)
         for left in state_dir().glob(f"dbt/{domain}/*/{PARTIAL_PARSE}"):
             left.unlink()

@@ -49,8 +49,20 @@ class IncompleteWalkError(TransientError):
     """git log gave another number of commits than the graph has."""
 
 
-class GitCommandError(PermanentError):
-    """git failed in a way that none of the other errors names."""
+class GitCommandError(TransientError):
+    """git failed in a way that none of the other errors names: nobody knows that it is for good."""
+
+
+class HostUntrustedError(PermanentError):
+    """The certificate or the key of the host is not the one that is trusted."""
+
+
+class FolderNotOursError(PermanentError):
+    """git refuses a folder that belongs to another user."""
+
+
+class DiskFullError(TransientError):
+    """There is no room for the mirror."""
 
 
 class ApiConfigurationError(PermanentError):

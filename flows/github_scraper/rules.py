@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from urllib.parse import urlsplit, urlunsplit
+from urllib.parse import urlsplit
 
 from flows.github_scraper.records import (
     Coauthor,
@@ -21,7 +21,16 @@ from flows.github_scraper.records import (
 )
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-SCP_ADDRESS = re.compile(r"^(?P<user>[\w.-]+)@(?P<host>[\w.-]+):(?P<path>[^:].*)$")
+URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/?#]*)(?P<path>[^?#]*).*")
+SCP_ADDRESS = re.compile(r"(?P<user>[^@/:]+)@(?P<host>[\w.-]+):(?P<path>[^:-].*)")
+PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::(?P<port>\d{1,5})?)?")
+HOST = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+# Names of accounts as hosts give them; a token is longer or in mixed case.
+USER = re.compile(r"[a-z_][a-z0-9_.-]{0,31}")
+LOGIN_IN_PATH = re.compile(r":.*@|^/[^/]*@")
+GITHUB_HOSTS = ("github.com", "www.github.com", "ssh.github.com")
+GITHUB_PATH = re.compile(r"[a-z0-9_.-]+/[a-z0-9_.-]+")
+DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 NOREPLY_EMAIL = re.compile(
     r"^(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.github\.com$", re.I
 )
@@ -32,47 +41,94 @@ MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # Beyond it a projection says nothing, and the calendar ends.
 FAR_AWAY = timedelta(days=36_525)
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
+SHOWN = 100
+GIVE_CLONE_ADDRESS = (
+    "Give a clone address such as https://github.com/owner/name, or an absolute path"
+)
+NO_ADDRESS = (
+    f"it is neither an absolute path nor a {', '.join(FETCHABLE_SCHEMES[:-1])} address",
+    GIVE_CLONE_ADDRESS,
+)
 
 
 def repository_url(address: str) -> str:
-    """The one spelling under which a repository is known.
+    """The one spelling under which a repository is known: its key.
 
-    ``git@github.com:o/r.git``, ``https://GitHub.com/o/r/`` and ``https://github.com/o/r.git`` are
-    one repository. Absolute paths stay as they are.
+    On GitHub scheme, user, port, ``www.``, case and ``.git`` do not matter: all spellings are
+    ``https://github.com/owner/name``. Elsewhere the host is lower case and without its default
+    port. Absolute paths stay as they are.
 
     Raises:
-        RepositoryAddressError: not fetchable, or with a password inside, which is not repeated.
+        RepositoryAddressError: not fetchable, or with credentials inside. Nothing before an ``@``
+            is repeated.
     """
-    attempted = "Reading a repository address"
     address = address.strip()
-    if any(ord(character) < 32 for character in address):
-        raise RepositoryAddressError(
-            attempted, f"{address!r} contains control characters", "Remove them"
-        )
+    if any(ord(character) < 32 or ord(character) == 127 for character in address):
+        raise _refused(address, "it contains control characters", "Remove them")
     if address.startswith("/"):
-        return address.rstrip("/") or "/"
-    if match := SCP_ADDRESS.match(address):
-        host, path = match["host"].lower(), match["path"]
-        if host != "github.com":
-            return address
-        address = f"https://{host}/{path.lstrip('/')}"
-    parts = urlsplit(address)
-    if parts.password is not None or (parts.username is not None and parts.scheme != "ssh"):
-        raise RepositoryAddressError(
-            attempted,
-            f"the address of {parts.hostname or 'a repository'} carries credentials",
+        return _local_path(address)
+    if match := URL.fullmatch(address):
+        user, _, place = match["authority"].rpartition("@")
+        scheme, path = match["scheme"].lower(), match["path"]
+    elif match := SCP_ADDRESS.fullmatch(address):
+        user, place, scheme, path = match["user"], match["host"], "scp", match["path"]
+    else:
+        raise _refused(address, *NO_ADDRESS)
+    _refuse_credentials(address, scheme, user, path)
+    host, port = _host_and_port(address, place)
+    if host in GITHUB_HOSTS and scheme in (*FETCHABLE_SCHEMES, "scp"):
+        owner_and_name = path.strip("/").lower().removesuffix(".git").rstrip("/")
+        if GITHUB_PATH.fullmatch(owner_and_name):
+            return f"https://github.com/{owner_and_name}"
+        raise _refused(address, "it names no repository of an owner", GIVE_CLONE_ADDRESS)
+    if scheme == "scp":
+        return f"{user}@{host}:{path.rstrip('/')}"
+    if scheme == "file":
+        raise _refused(address, "it is a file address", "Give the absolute path itself")
+    if scheme not in FETCHABLE_SCHEMES:
+        raise _refused(address, *NO_ADDRESS)
+    login = f"{user}@" if user else ""
+    told_port = f":{port}" if port and port != DEFAULT_PORTS.get(scheme) else ""
+    return f"{scheme}://{login}{host}{told_port}{path.rstrip('/')}"
+
+
+def _local_path(address: str) -> str:
+    if address.startswith("//") or LOGIN_IN_PATH.search(address):
+        raise _refused(address, "it is neither a path nor an address", GIVE_CLONE_ADDRESS)
+    return address.rstrip("/") or "/"
+
+
+def _refuse_credentials(address: str, scheme: str, user: str, path: str) -> None:
+    is_login = scheme in ("ssh", "scp") and USER.fullmatch(user)
+    if (user and not is_login) or "@" in path:
+        raise _refused(
+            address,
+            "it carries credentials",
             "Remove them from the address and keep the token in a Secret block (token_block)",
         )
-    if parts.scheme not in FETCHABLE_SCHEMES or (parts.scheme != "file" and not parts.hostname):
-        raise RepositoryAddressError(
-            attempted,
-            f"{address!r} is neither an absolute path nor a {', '.join(FETCHABLE_SCHEMES)} address",
-            "Give a clone address such as https://github.com/owner/name, or an absolute path",
-        )
-    path = parts.path.rstrip("/")
-    if parts.hostname == "github.com":
-        path = path.removesuffix(".git")
-    return urlunsplit((parts.scheme, parts.netloc.lower(), path, "", ""))
+
+
+def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
+    """The host in lower case, in ASCII, and the port that is told."""
+    match = PLACE.fullmatch(place)
+    if match is None:
+        raise _refused(address, "its host or port cannot be read", GIVE_CLONE_ADDRESS)
+    host = match["host"].lower().rstrip(".")
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
+    if not HOST.fullmatch(host):
+        raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS)
+    return host, int(match["port"]) if match["port"] else None
+
+
+def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:
+    """The error, with so much of the address as cannot be a credential."""
+    behind = re.split("[?#]", address.rpartition("@")[2])[0]
+    shown = f"{'...@' if '@' in address else ''}{behind}"[:SHOWN]
+    return RepositoryAddressError(f"Reading the repository address {shown!r}", seen, remedy)
 
 
 def split_addresses(addresses: Iterable[str]) -> tuple[list[str], dict[str, str]]:
@@ -89,9 +145,9 @@ def split_addresses(addresses: Iterable[str]) -> tuple[list[str], dict[str, str]
 
 def repository_path_name(url: str) -> str:
     """``owner/name`` of a hosted repository, the folder's name of a local one."""
-    path = url.partition(":")[2] if SCP_ADDRESS.match(url) else urlsplit(url).path
+    path = url.partition(":")[2] if SCP_ADDRESS.fullmatch(url) else urlsplit(url).path
     segments = [segment for segment in path.removesuffix(".git").split("/") if segment]
-    is_local = url.startswith(("/", "file:"))
+    is_local = url.startswith("/")
     return "/".join(segments[-1:] if is_local else segments[-2:]) or url
 
 
@@ -186,14 +242,16 @@ def choose_source(
     return Source.GRAPHQL if new is not None and new <= few_commits else Source.GIT
 
 
-def coauthors(message: str) -> tuple[Coauthor, ...]:
-    """The distinct people named by ``Co-authored-by:`` lines, in their order."""
+def coauthors(message: str, mailmap: Mailmap) -> tuple[tuple[Coauthor, Identity], ...]:
+    """The distinct people named by ``Co-authored-by:`` lines, in their order: as they stand there,
+    and who they are through the mailmap, which holds for them as for authors."""
     if "-by:" not in message.lower():
         return ()
-    found: dict[str, Coauthor] = {}
+    found: dict[str, tuple[Coauthor, Identity]] = {}
     for match in COAUTHOR_TRAILER.finditer(message):
         coauthor = Coauthor(match["name"].strip(), match["email"].strip())
-        found.setdefault(identify(*coauthor).key, coauthor)
+        person = identify(*mailmap.lookup(*coauthor))
+        found.setdefault(person.key, (coauthor, person))
     return tuple(found.values())
 
 

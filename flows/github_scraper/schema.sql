@@ -100,7 +100,35 @@ alter table public.repositories
     add column if not exists github_id bigint unique,
     add column if not exists node_id text unique,
     add column if not exists missing_first_seen_at timestamptz,
-    add column if not exists missing_since timestamptz;
+    add column if not exists missing_since timestamptz,
+    add column if not exists failed_attempts integer not null default 0;
+
+-- Addresses as they were kept before they had one spelling each. Where two rows are one repository,
+-- both stay: a run names them.
+update public.repositories
+set url = spelled.url
+from (
+    select
+        id,
+        case
+            when url like 'file:///%' then rtrim(substr(url, 8), '/')
+            else 'https://github.com/' || regexp_replace(
+                regexp_replace(lower(url), '^[a-z]+://[^/]*/+', ''), '(\.git)?/*$', ''
+            )
+        end as url
+    from public.repositories
+    where
+        url like 'file:///%'
+        or lower(url) ~ '^(https?|ssh|git)://([^@/]*@)?((www|ssh)\.)?github\.com(:[0-9]+)?/+[^/#]+/[^/#]+/*$'
+) as spelled
+where
+    repositories.id = spelled.id
+    and repositories.url <> spelled.url
+    and not exists (
+        select 1
+        from public.repositories as other
+        where other.id <> repositories.id and lower(other.url) = lower(spelled.url)
+    );
 
 alter table public.contributors
     add column if not exists account_id bigint,

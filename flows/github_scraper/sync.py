@@ -468,6 +468,7 @@ def _sync_from(
                 mirror.read_commits(walk, head, previous),
                 orphans,
                 mirror.count_commits(walk, head, previous),
+                mirror.read_mailmap(head),
             )
         raw.record_success(
             connection, repository_id, is_empty=False, changed=walk is not Walk.NOTHING

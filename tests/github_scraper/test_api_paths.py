@@ -141,7 +141,8 @@ def test_a_vanished_base_is_walked_down_to_what_is_loaded(
 
 
 def test_a_changed_mailmap_moves_old_commits_too(api: Api, history: History) -> None:
-    first = history.commit(author="ada <ada@home.example> 1700000000 +0000")
+    message = b"pair\n\nCo-authored-by: Ada <ada@home.example>\n"
+    first = history.commit(message, author="ada <ada@home.example> 1700000000 +0000")
     history.point(first)
     url = api.server.address(api.server.add(history.path))
     api.sync(url)
@@ -150,6 +151,11 @@ def test_a_changed_mailmap_moves_old_commits_too(api: Api, history: History) -> 
     (counts,) = api.sync(url)
     assert counts.walk is Walk.FULL
     assert {row[1] for row in contents(api.connection)["commits"]} == {"email:ada@work.example"}
+    coauthors = api.connection.execute(
+        "select identity_key from public.commit_coauthors "
+        "inner join public.contributors on contributors.id = contributor_id"
+    ).fetchall()
+    assert coauthors == [("email:ada@work.example",)]
 
 
 def test_few_new_commits_come_by_graphql_and_many_by_git(

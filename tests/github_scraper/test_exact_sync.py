@@ -141,6 +141,37 @@ def test_a_changed_mailmap_moves_old_commits_too(
     assert anew["repository_contributors"] == moved["repository_contributors"]
 
 
+def test_a_mailmap_holds_for_coauthors_too_and_mends_those_loaded_before(
+    connection: psycopg.Connection, database: str, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    both = b"pair\n\nCo-authored-by: B <bob-old@x>\nCo-authored-by: Bob <bob@x>\n"
+    first = history.commit(both)
+    history.point(first)
+    sync(history.path)
+    assert coauthor_keys(connection) == [(1, "email:bob-old@x"), (2, "email:bob@x")]
+    mailmap = history.files({".mailmap": b"Bob <bob@x> <bob-old@x>\n"})
+    again = b"map\n\nCo-authored-by: B <BOB-OLD@x>\n"
+    history.point(history.commit(again, parents=[first], tree=mailmap))
+    sync(history.path)
+    assert coauthor_keys(connection) == [(1, "email:bob@x"), (1, "email:bob@x")]
+    told = history.git(
+        "-c", "mailmap.blob=main:.mailmap", "shortlog", "-s", "-e",
+        "--group=trailer:co-authored-by", "main",
+    )  # fmt: skip
+    assert [line.split("\t") for line in told.splitlines()] == [["2", "Bob <bob@x>"]]
+    moved = contents(connection)["commit_coauthors"]
+    connection.close()
+    anew = full_load(database, history.path, tmp_path / "other-mirrors")
+    assert anew["commit_coauthors"] == moved
+
+
+def coauthor_keys(connection: psycopg.Connection) -> list[tuple[int, str]]:
+    return connection.execute(
+        "select position, identity_key from public.commit_coauthors "
+        "inner join public.contributors on contributors.id = contributor_id order by 1, 2"
+    ).fetchall()
+
+
 def test_a_renamed_default_branch_is_followed(
     connection: psycopg.Connection, sync: Sync, history: History
 ) -> None:
@@ -181,7 +212,7 @@ def test_commits_that_git_log_withholds_are_noticed(
     with pytest.raises(IncompleteWalkError), connection.transaction():
         raw.load_walk(
             connection, repository_id, "x", Walk.FULL,
-            head=None, commits=iter(()), orphans=(), expected_commits=1,  # type: ignore[arg-type]
+            head=None, commits=iter(()), orphans=(), expected_commits=1, mailmap_text="",  # type: ignore[arg-type]
         )  # fmt: skip
     assert connection.execute("select count(*) from public.commits").fetchone() == (0,)
 

@@ -12,9 +12,13 @@ from typing import ClassVar
 import psycopg
 import pytest
 
-from flows._shared.errors import PlatformError
-from flows.github_scraper import source
+from flows._shared.errors import PlatformError, TransientError
+from flows.github_scraper import raw, source
 from flows.github_scraper.records import (
+    DiskFullError,
+    FolderNotOursError,
+    GitCommandError,
+    HostUntrustedError,
     LoginRequiredError,
     RepositoryEmptiedError,
     RepositoryNotFoundError,
@@ -22,6 +26,7 @@ from flows.github_scraper.records import (
     RepositoryUnreachableError,
     Walk,
 )
+from flows.github_scraper.source.git import GitLimits, open_mirror
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
 
@@ -253,6 +258,75 @@ def test_a_folder_that_is_no_repository_is_named(sync: Sync, tmp_path: Path) -> 
 def test_a_closed_port_is_transient(sync: Sync) -> None:
     with pytest.raises(RepositoryUnreachableError):
         sync("http://127.0.0.1:9/owner/name")
+
+
+@pytest.mark.parametrize(
+    ("message", "error"),
+    [
+        (
+            "gnutls_handshake() failed: The TLS connection was non-properly terminated.",
+            RepositoryUnreachableError,
+        ),
+        ("kex_exchange_identification: Connection closed by remote host", TransientError),
+        ("ssh: connect to host h port 22: Network is unreachable", RepositoryUnreachableError),
+        ("ssh: connect to host h port 22: No route to host", RepositoryUnreachableError),
+        ("fatal: unable to access 'x': Operation timed out", RepositoryUnreachableError),
+        ("fatal: write error: No space left on device", DiskFullError),
+        ("fatal: something that nobody has seen yet", GitCommandError),
+        ("", GitCommandError),
+        ("SSL certificate problem: self-signed certificate", HostUntrustedError),
+        ("Host key verification failed.", HostUntrustedError),
+        ("fatal: detected dubious ownership in repository at '/x'", FolderNotOursError),
+        ("remote: Repository not found.", RepositoryNotFoundError),
+    ],
+)
+def test_only_what_is_known_to_be_for_good_is_not_tried_again(
+    tmp_path: Path, message: str, error: type[PlatformError]
+) -> None:
+    with open_mirror("https://h/o/r", tmp_path, GitLimits(1, 1, 1)) as mirror:
+        failure = mirror._failure(["git", "fetch"], 128, message.encode())
+    assert isinstance(failure, error)
+    for_good = (HostUntrustedError, FolderNotOursError, RepositoryNotFoundError)
+    assert isinstance(failure, TransientError) == (error not in for_good)
+    assert failure.remedy
+
+
+def test_a_new_repository_stays_in_the_schedule_through_a_failure_for_good(
+    connection: psycopg.Connection,
+) -> None:
+    raw.register_repository(connection, "https://github.com/o/mistyped")
+    for attempt in range(3):
+        assert raw.known_urls(connection) == ["https://github.com/o/mistyped"], attempt
+        raw.record_failure(
+            connection, "https://github.com/o/mistyped", "not found", is_permanent=True
+        )
+    assert raw.known_urls(connection) == []
+    raw.record_failure(connection, "https://github.com/o/mistyped", "network", is_permanent=False)
+    assert raw.known_urls(connection) == ["https://github.com/o/mistyped"]
+
+
+def test_addresses_kept_before_they_had_one_spelling_get_it(connection: psycopg.Connection) -> None:
+    kept = [
+        "http://www.GitHub.com:80/Octo/Tool.git",
+        "ssh://git@github.com/octo/other.git",
+        "file:///srv/git/tool.git",
+        "https://gitlab.example/Octo/Tool.git",
+        "https://github.com/octo/twice",
+        "https://github.com/Octo/Twice.git",
+    ]
+    connection.cursor().executemany(
+        "insert into public.repositories (url) values (%s)", [(url,) for url in kept]
+    )
+    raw.ensure_schema(connection)
+    found = connection.execute("select url from public.repositories order by id").fetchall()
+    assert [url for (url,) in found] == [
+        "https://github.com/octo/tool",
+        "https://github.com/octo/other",
+        "/srv/git/tool.git",
+        "https://gitlab.example/Octo/Tool.git",
+        "https://github.com/octo/twice",
+        "https://github.com/Octo/Twice.git",
+    ]
 
 
 class _Host(BaseHTTPRequestHandler):

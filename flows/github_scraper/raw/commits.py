@@ -144,14 +144,40 @@ where
 """
 
 MERGE_COAUTHORS = """
-insert into public.commit_coauthors
+insert into public.commit_coauthors as known
     (repository_id, commit_hash, position, contributor_id, identity_id, name, email, created_at)
 select
     %(repository_id)s, commit_hash, position, coalesce(merged_into, contributors.id),
     contributors.id, name_given, email_given, %(now)s
 from stage_coauthors
 inner join public.contributors using (identity_key)
-on conflict (repository_id, commit_hash, position) do nothing
+on conflict (repository_id, commit_hash, position) do update
+set
+    contributor_id = excluded.contributor_id,
+    identity_id = excluded.identity_id,
+    name = excluded.name,
+    email = excluded.email
+where
+    (known.contributor_id, known.identity_id, known.name, known.email)
+    is distinct from (
+        excluded.contributor_id, excluded.identity_id, excluded.name, excluded.email
+    )
+"""
+
+# Two names that a mailmap makes one person leave one place behind.
+FORGET_COAUTHORS = """
+delete from public.commit_coauthors as known
+using stage_commits
+where
+    known.repository_id = %(repository_id)s
+    and known.commit_hash = stage_commits.commit_hash
+    and not exists (
+        select 1
+        from stage_coauthors
+        where
+            stage_coauthors.commit_hash = known.commit_hash
+            and stage_coauthors.position = known.position
+    )
 """
 
 # After a whole walk the stage holds every reachable commit: what it lacks is orphaned.
@@ -285,6 +311,7 @@ def load_walk(
     commits: Iterable[Commit],
     orphans: Iterable[str],
     expected_commits: int,
+    mailmap_text: str,
 ) -> LoadCounts:
     """Load one walk and advance the head, inside the caller's transaction.
 
@@ -292,7 +319,7 @@ def load_walk(
         IncompleteWalkError: the stream gave another number of commits than the graph has.
     """
     connection.execute(STAGE)
-    staged = copy_commits(connection, "stage_commits", repository_id, commits)
+    staged = copy_commits(connection, "stage_commits", repository_id, commits, mailmap_text)
     if staged != expected_commits:
         raise IncompleteWalkError(
             f"Loading {url}",
@@ -348,6 +375,7 @@ def _merge(
     connection.execute(MERGE_CONTRIBUTORS, parameters)
     connection.execute(KEEP_COLLECTED, parameters)
     written = connection.execute(MERGE_COMMITS, parameters).rowcount
+    connection.execute(FORGET_COAUTHORS, parameters)
     connection.execute(MERGE_COAUTHORS, parameters)
     return written, parameters
 

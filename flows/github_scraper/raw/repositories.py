@@ -12,12 +12,13 @@ from flows.github_scraper.records import (
     RepositoryAddressError,
     RepositoryFacts,
 )
-from flows.github_scraper.rules import repository_path_name
+from flows.github_scraper.rules import repository_path_name, repository_url
 
 # Taken inside a transaction while tables are created.
 SCHEMA_LOCK = 7_310_001
 # A repository is missing once GitHub has denied it twice, this long apart.
 CONFIRM_AFTER = timedelta(hours=1)
+ATTEMPTS_OF_A_NEW_REPOSITORY = 3
 KNOWN = """
 select repositories.id, url, github_id, node_id, repository_metadata.details_observed_at
 from public.repositories
@@ -52,14 +53,19 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
 def known_urls(connection: psycopg.Connection) -> list[str]:
     """Repositories that a run without a list of its own looks after.
 
-    One that never loaded and failed for good, such as a mistyped address, is not among them.
+    One that never loaded and failed for good several times, such as a mistyped address, is not
+    among them.
     """
     rows = connection.execute(
         """
         select url from public.repositories
-        where last_processed_at is not null or state <> 'failed'
+        where
+            last_processed_at is not null
+            or state <> 'failed'
+            or failed_attempts < %s
         order by id
-        """
+        """,
+        (ATTEMPTS_OF_A_NEW_REPOSITORY,),
     )
     return [row[0] for row in rows]
 
@@ -71,10 +77,15 @@ def record_failure(
     connection.execute(
         """
         update public.repositories
-        set state = %s, error_message = %s, last_attempt_at = now(), updated_at = now()
+        set
+            state = %s,
+            error_message = %s,
+            failed_attempts = failed_attempts + %s,
+            last_attempt_at = now(),
+            updated_at = now()
         where url = %s
         """,
-        ("failed" if is_permanent else "pending", message, url),
+        ("failed" if is_permanent else "pending", message, int(is_permanent), url),
     )
 
 
@@ -99,6 +110,7 @@ def record_success(
         set
             state = 'completed',
             error_message = null,
+            failed_attempts = 0,
             is_empty = %(is_empty)s,
             last_attempt_at = now(),
             last_processed_at = now(),
@@ -117,6 +129,7 @@ def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -
         set
             state = 'completed',
             error_message = null,
+            failed_attempts = 0,
             last_attempt_at = now(),
             last_processed_at = now()
         from unnest(%s::bigint[], %s::text[]) as asked (repository_id, head_hash)
@@ -249,8 +262,13 @@ def _move(
 ) -> str:
     """Give a renamed repository its new address. One that had it before (names are used again)
     makes way until it is planned itself."""
-    url = f"{host_url.rstrip('/')}/{facts.name_with_owner}"
+    url = repository_url(f"{host_url.rstrip('/')}/{facts.name_with_owner}")
     if url == repository.url:
+        connection.execute(
+            "update public.repositories set path_name = %(name)s"
+            " where id = %(id)s and path_name is distinct from %(name)s",
+            {"name": facts.name_with_owner, "id": repository.repository_id},
+        )
         return url
     holder = connection.execute(
         "select id, github_id from public.repositories where url = %s and id <> %s",

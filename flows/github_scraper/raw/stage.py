@@ -7,22 +7,27 @@ import psycopg.sql
 from psycopg.types.json import Jsonb
 
 from flows.github_scraper.records import Commit
-from flows.github_scraper.rules import coauthors, commit_dates, identify
+from flows.github_scraper.rules import Mailmap, coauthors, commit_dates, identify
 
 
 def copy_commits(
-    connection: psycopg.Connection, table: str, repository_id: int, commits: Iterable[Commit]
+    connection: psycopg.Connection,
+    table: str,
+    repository_id: int,
+    commits: Iterable[Commit],
+    mailmap_text: str,
 ) -> int:
     staged = 0
+    mailmap = Mailmap(mailmap_text)
     target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
     with connection.cursor().copy(target) as copy:
         for commit in commits:
-            copy.write_row((repository_id, *_stage_row(commit)))
+            copy.write_row((repository_id, *_stage_row(commit, mailmap)))
             staged += 1
     return staged
 
 
-def _stage_row(commit: Commit) -> tuple[object, ...]:
+def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
     author, committer, counts = commit.author, commit.committer, commit.line_counts
     identity = identify(author.name_mapped, author.email_mapped)
     dates = commit_dates(author, committer)
@@ -36,8 +41,9 @@ def _stage_row(commit: Commit) -> tuple[object, ...]:
             "name_given": name,
             "email_given": email,
         }
-        for position, (name, email) in enumerate(coauthors(commit.message), start=1)
-        for person in (identify(name, email),)
+        for position, ((name, email), person) in enumerate(
+            coauthors(commit.message, mailmap), start=1
+        )
     ]
     return (
         commit.commit_hash,

@@ -60,7 +60,9 @@ def save_page(
         is_complete=page.position is None,
     )
     with connection.transaction():
-        copy_commits(connection, "github_api.walk_commits", repository_id, page.commits)
+        copy_commits(
+            connection, "github_api.walk_commits", repository_id, page.commits, state.mailmap
+        )
         connection.execute(
             """
             update github_api.walks

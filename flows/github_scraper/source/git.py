@@ -23,8 +23,11 @@ from typing import IO
 
 from flows.github_scraper.records import (
     Commit,
+    DiskFullError,
+    FolderNotOursError,
     GitCommandError,
     Head,
+    HostUntrustedError,
     LineCounts,
     LoginRequiredError,
     MirrorBrokenError,
@@ -40,6 +43,7 @@ from flows.github_scraper.rules import FETCHABLE_SCHEMES
 GITHUB = "https://github.com"
 SYNC_REF = "refs/sync/head"
 READ_BYTES = 1 << 20
+MAX_MAILMAP_BYTES = 16 << 20
 HEADER_FORMAT = (
     "%H%x00%P%x00%an%x00%ae%x00%aN%x00%aE%x00%ad%x00%cn%x00%ce%x00%cN%x00%cE%x00%cd%x00%B%x00"
 )
@@ -61,8 +65,29 @@ FAILURES = (
         ),
     ),
     (
+        (
+            r"SSL certificate problem|certificate verif|server certificate"
+            r"|no alternative certificate|certificate subject name"
+        ),
+        HostUntrustedError,
+        (
+            "Have the host mend its certificate, or trust its authority: GIT_SSL_CAINFO names a "
+            "file with it"
+        ),
+    ),
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        HostUntrustedError,
+        "Compare the key of the host with the one it publishes and put it into known_hosts",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        DiskFullError,
+        "Free space in the folder of the mirrors (cache_dir); the next run goes on",
+    ),
+    (
         r"dubious ownership",
-        GitCommandError,
+        FolderNotOursError,
         "The folder belongs to another user: change its owner, or clone it once as this user",
     ),
     (
@@ -79,6 +104,8 @@ FAILURES = (
             r"Could not resolve host|Connection (?:refused|timed out|reset)|Failed to connect"
             r"|early EOF|RPC failed|hung up unexpectedly|returned error: (?:429|5\d\d)"
             r"|Operation too slow|unexpected disconnect|Couldn't connect|Empty reply"
+            r"|Connection closed|TLS connection|SSL_ERROR|gnutls_handshake|Network is (?:un|down)"
+            r"|No route to host|Operation timed out|Temporary failure in name resolution"
         ),
         RepositoryUnreachableError,
         "Check the network and the host's status page; the next run continues where this one was",
@@ -222,6 +249,14 @@ class Mirror:
     def _sync_hash(self) -> str | None:
         return self._resolve(SYNC_REF)
 
+    def read_mailmap(self, head: Head) -> str:
+        """The text of the mailmap at the head; empty where there is none, or one beyond reason."""
+        blob = head.mailmap_hash
+        if blob is None or int(self._git("cat-file", "-s", blob, inside=True)) > MAX_MAILMAP_BYTES:
+            return ""
+        with self._stream("cat-file", "blob", blob) as output:
+            return output.read().decode("utf-8", "replace")
+
     def _mailmap_hash(self) -> str | None:
         return self._resolve(f"{SYNC_REF}:.mailmap")
 
@@ -326,7 +361,8 @@ class Mirror:
         for pattern, error, remedy in FAILURES:
             if re.search(pattern, said):
                 return error(attempted, seen, remedy)
-        return GitCommandError(attempted, seen, "Run the same git command by hand to see more")
+        remedy = "It is tried again; if it stays, run the same git command by hand to see more"
+        return GitCommandError(attempted, seen, remedy)
 
 
 @contextmanager
