@@ -11,10 +11,10 @@ TOLD = ("worse", "new", "better", "gone", "unclear")
 CHANGES = """
 with runs as (
     select
-        max(run_id) as latest,
-        max(run_id) filter (where run_id < (select max(run_id) from analytics.fct_signals))
-            as previous
-    from analytics.fct_signals
+        (array_agg(run_id order by run_at desc, run_id desc))[1] as latest,
+        (array_agg(run_id order by run_at desc, run_id desc))[2] as previous
+    from analytics.stg_runs
+    where exists (select 1 from analytics.fct_signals as found where found.run_id = stg_runs.run_id)
 ),
 
 latest as (
@@ -93,11 +93,16 @@ class Changes:
 def read_changes(connection: psycopg.Connection) -> Changes:
     """The newest run with signals against the one before it."""
     runs = connection.execute(
-        "select distinct run_id from analytics.fct_signals order by 1 desc limit 2"
+        "select run_id from analytics.stg_runs where exists ("
+        "select 1 from analytics.fct_signals as found where found.run_id = stg_runs.run_id"
+        ") order by run_at desc, run_id desc limit 2"
     ).fetchall()
     latest, previous = [*(row[0] for row in runs), None, None][:2]
     silent = connection.execute(
-        "select run_id from analytics.stg_runs where run_id > %s order by 1", (latest or "",)
+        "select run_id from analytics.stg_runs where (run_at, run_id) > ("
+        "select coalesce(max(run_at), '-infinity'), coalesce(max(run_id), '') "
+        "from analytics.stg_runs where run_id = %s) order by run_at, run_id",
+        (latest,),
     ).fetchall()
     counts: dict[str, int] = dict(
         connection.execute(

@@ -20,14 +20,17 @@ from flows.quality_compass.records import (
     RawTable,
     Run,
     RunFile,
+    RunStart,
 )
-from flows.quality_compass.rules.reading import parse, sort_line
+from flows.quality_compass.rules.reading import parse, run_time, sort_line
 
 SCHEMA_LOCK = 7_510_001
 # Two loads of one run at a time would each see half of the other's files.
 LOAD_LOCK = 7_510_002
 BATCH_BYTES = 8_000_000
 BATCH_LINES = 20_000
+# In a note, which people read.
+NAMED = 20
 
 KIND_TABLES = {
     Kind.NODE: (RawTable.NODE_RESULTS, RawTable.ENTITY_RESULTS),
@@ -70,13 +73,17 @@ set
 
 RECORD_RUN = """
 insert into public.raw_runs (
-    run_id, url, fingerprint, files, first_loaded_at, changed_at, loaded_at
+    run_id, url, fingerprint, files, started_at, first_loaded_at, changed_at, loaded_at
 )
 select
     cast(%(run_id)s as varchar),
     %(url)s,
-    md5(coalesce(string_agg(file_path || ' ' || content_hash, ',' order by file_path), '')),
+    md5(
+        coalesce(string_agg(file_path || ' ' || content_hash, ',' order by file_path), '')
+        || %(stated)s
+    ),
     count(*),
+    %(started_at)s,
     now(),
     now(),
     now()
@@ -87,6 +94,7 @@ set
     url = excluded.url,
     fingerprint = excluded.fingerprint,
     files = excluded.files,
+    started_at = excluded.started_at,
     changed_at = case
         when raw_runs.fingerprint = excluded.fingerprint then raw_runs.changed_at else now()
     end,
@@ -112,6 +120,7 @@ def load_run(
     run: Run,
     open_file: Callable[[RunFile], LineReader],
     progress: Callable[[int, int], None] = lambda files, rows: None,
+    start: RunStart | None = None,
 ) -> LoadCounts:
     """Bring one run's rows up to its files. Files that are as they were are only looked at.
 
@@ -120,6 +129,7 @@ def load_run(
     Args:
         open_file: the reader of a file of this run.
         progress: told the files done and the rows written so far.
+        start: when the run was started. None: as its id says, in UTC.
 
     Raises:
         PlatformError: named after the situation; nothing of this load was written.
@@ -149,9 +159,68 @@ def load_run(
         connection.execute(
             "update public.raw_files set loaded_at = now() where run_id = %s", (run.run_id,)
         )
-        recorded = connection.execute(RECORD_RUN, {"run_id": run.run_id, "url": run.url}).fetchone()
+        start = start or RunStart(run_time(run.run_id), is_stated=False)
+        is_as_named = start.at == run_time(run.run_id)
+        recorded = connection.execute(
+            RECORD_RUN,
+            {
+                "run_id": run.run_id,
+                "url": run.url,
+                "started_at": start.at,
+                "stated": "" if is_as_named else f" {start.at.isoformat()}",
+            },
+        ).fetchone()
         assert recorded is not None
-    return LoadCounts(run.run_id, len(run.files), changed, rows, quarantined, size, recorded[0])
+    notes = [start.note] if start.note else []
+    if run.unread:
+        notes.append(f"{len(run.unread)} files were not read: {_some(run.unread)}")
+    notes += _counts_that_differ(connection, run.run_id)
+    return LoadCounts(
+        run.run_id,
+        len(run.files),
+        changed,
+        rows,
+        quarantined,
+        size,
+        recorded[0],
+        start.at,
+        tuple(notes),
+    )
+
+
+COUNTS_THAT_DIFFER = """
+select
+    entities.file_path || ' has ' || entities.lines || ' entities, its first line says '
+    || nodes.stated
+from (
+    select
+        file_path,
+        rows + quarantined - 1 as lines
+    from public.raw_files
+    where run_id = %(run_id)s and kind = 'node'
+) as entities
+inner join (
+    select
+        file_path,
+        cast(json_data as jsonb) ->> 'entity_results_count' as stated
+    from public.raw_node_results
+    where run_id = %(run_id)s
+) as nodes
+    on entities.file_path = nodes.file_path
+where nodes.stated is distinct from cast(entities.lines as text) and nodes.stated is not null
+order by 1
+"""
+
+
+def _counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str]:
+    """Files that a cut or an unfinished write left with fewer lines, or more, than they claim."""
+    found = connection.execute(COUNTS_THAT_DIFFER, {"run_id": run_id}).fetchall()
+    return [row[0] for row in found[:NAMED]]
+
+
+def _some(paths: Sequence[str]) -> str:
+    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
+    return ", ".join(paths[:NAMED]) + more
 
 
 def record_disagreements(
@@ -216,7 +285,7 @@ def _load_file(
 def _sorted_lines(
     file: RunFile, reader: LineReader, content_hash: str
 ) -> Iterator[RawLine | BadLine]:
-    node_id = None
+    node_id, number = None, 0
     for number, line in reader.lines(content_hash):
         if reader.is_too_long(line):
             yield BadLine(
@@ -227,6 +296,8 @@ def _sorted_lines(
         if isinstance(sorted_line, RawLine) and sorted_line.table is RawTable.NODE_RESULTS:
             node_id = sorted_line.canonical_node_id
         yield sorted_line
+    if reader.broken_off:
+        yield BadLine(number + 1, reader.broken_off, "")
 
 
 def _batches(

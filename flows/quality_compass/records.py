@@ -64,11 +64,23 @@ class RunFile:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, as found."""
+    """A run's folder, as found. ``unread`` are files in it that are of no kind known here."""
 
     run_id: str
     url: str
     files: tuple[RunFile, ...]
+    manifest_url: str | None = None
+    unread: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class RunStart:
+    """When a run was started. ``is_stated``: its manifest says so; otherwise its id was read, and
+    ``note`` says why where there is a manifest."""
+
+    at: datetime
+    is_stated: bool
+    note: str | None = None
 
 
 class RawLine(NamedTuple):
@@ -92,7 +104,7 @@ class BadLine(NamedTuple):
 @dataclass(frozen=True)
 class LoadCounts:
     """What loading one run changed: files, and rows written; ``changed_at`` is when the run's
-    content last changed."""
+    content last changed, ``started_at`` when the run was started."""
 
     run_id: str
     files: int
@@ -101,6 +113,8 @@ class LoadCounts:
     quarantined: int
     bytes_read: int
     changed_at: datetime
+    started_at: datetime
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:
@@ -146,6 +160,7 @@ class LineReader(Protocol):
     """One file of a run, as the raw tables need it: see ``source.FileReader``."""
 
     bytes_read: int
+    broken_off: str | None
 
     def content_hash(self) -> str: ...
 

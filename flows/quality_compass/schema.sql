@@ -13,6 +13,9 @@ create table if not exists public.raw_runs (
     loaded_at timestamptz not null
 );
 
+-- The instant the run was started: its manifest's, otherwise its id read in the zone of ids.
+alter table public.raw_runs add column if not exists started_at timestamptz;
+
 create table if not exists public.raw_files (
     run_id varchar(255) not null references public.raw_runs (run_id) deferrable initially deferred,
     file_path text not null,

@@ -130,7 +130,8 @@ class SemanticLayer:
             return Answer((), ()) if not said.strip() else self._refuse(attempted, said)
         with table.open(newline="", encoding="utf-8") as stream:
             header, *rows = list(csv.reader(stream))
-        return Answer(tuple(header), tuple(_typed(header, row) for row in rows))
+        texts = frozenset(request.group_by)
+        return Answer(tuple(header), tuple(_typed(header, row, texts) for row in rows))
 
     def _prepare(self) -> None:
         """The project as it was at the first question, parsed."""
@@ -200,9 +201,11 @@ def _program(name: str) -> str:
     return str(Path(sys.executable).with_name(name))
 
 
-def _typed(header: Sequence[str], row: Sequence[str]) -> tuple[str | float | None, ...]:
-    """Only dimensions carry a double underscore: everything else is a metric."""
+def _typed(
+    header: Sequence[str], row: Sequence[str], texts: frozenset[str]
+) -> tuple[str | float | None, ...]:
+    """What is grouped by is text: an entity by its name, a dimension with a double underscore."""
     return tuple(
-        value if "__" in column else float(value) if value else None
+        value if column in texts or "__" in column else float(value) if value else None
         for column, value in zip(header, row, strict=True)
     )

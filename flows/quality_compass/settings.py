@@ -1,8 +1,9 @@
 """What an operator may turn: the form that the Prefect UI shows."""
 
 from pathlib import Path
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 
 class StatisticsSettings(BaseModel):
@@ -75,6 +76,13 @@ class QualityCompassSettings(BaseModel):
             "or gs:// and s3:// prefixes. A run that an event started reads only these."
         ),
     )
+    run_id_time_zone: str = Field(
+        default="UTC",
+        description=(
+            "Zone in which run ids are local time, such as America/Chicago. Used where a run has "
+            "no run_manifest.json, which states the instant."
+        ),
+    )
     storage_block: str | None = Field(
         default=None,
         description=(
@@ -114,3 +122,12 @@ class QualityCompassSettings(BaseModel):
         if not self.database_block.strip():
             raise ValueError("database_block is empty")
         return self
+
+    @field_validator("run_id_time_zone")
+    @classmethod
+    def _is_a_zone(cls, name: str) -> str:
+        try:
+            ZoneInfo(name)
+        except (ZoneInfoNotFoundError, ValueError, OSError):
+            raise ValueError(f"{name!r} is not a time zone such as America/Chicago") from None
+        return name

@@ -1,7 +1,11 @@
+import os
+from pathlib import Path
 from uuid import uuid4
 
 import psycopg
 import pytest
+import yaml
+from jinja2 import Template
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector, SyncDriver
 from psycopg.conninfo import conninfo_to_dict
 
@@ -12,6 +16,7 @@ from flows._shared.orchestration.credentials import (
     postgres_url,
 )
 
+PROJECTS = Path(__file__).parents[2] / "dbt_projects"
 AWKWARD = "p@ss:w/rd%20 #?é"
 
 
@@ -57,6 +62,46 @@ def test_a_block_becomes_the_variables_of_profiles(block_name: str) -> None:
         "DBT_POSTGRES_DATABASE": "ledger mind",
         "DBT_POSTGRES_SSLMODE": "require",
     }
+
+
+@pytest.mark.parametrize(
+    ("host", "query", "mode"),
+    [
+        ("db.example", {}, "require"),
+        ("10.0.0.7", {}, "require"),
+        ("127.0.0.1.example", {}, "require"),
+        ("localhost,db.example", {}, "require"),
+        ("localhost", {"host": "db.example"}, "require"),
+        ("db.example", {"sslmode": "disable"}, "disable"),
+        ("localhost", {}, "prefer"),
+        ("127.0.0.1", {}, "prefer"),
+        ("::1", {}, "prefer"),
+        ("", {"host": "/var/run/postgresql"}, "prefer"),
+        ("127.0.0.1", {"sslmode": "verify-full"}, "verify-full"),
+    ],
+)
+def test_what_leaves_this_machine_is_encrypted_unless_the_block_says_otherwise(
+    block_name: str, host: str, query: dict[str, str], mode: str
+) -> None:
+    SqlAlchemyConnector(connection_info=components(host=host, query=query)).save(block_name)
+
+    assert dbt_postgres_env(block_name)["DBT_POSTGRES_SSLMODE"] == mode
+    assert conninfo_to_dict(postgres_url(block_name)).get("sslmode", "prefer") == mode
+
+
+@pytest.mark.parametrize("profile", sorted(PROJECTS.glob("*/profiles.yml")), ids=str)
+def test_no_profile_of_production_goes_on_in_clear(
+    profile: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("DBT_POSTGRES_SSLMODE", raising=False)
+    ((_, content),) = yaml.safe_load(profile.read_text()).items()
+    for target, output in content["outputs"].items():
+        if output["type"] != "postgres":
+            continue
+        for host, mode in (("db.example", "require"), ("127.0.0.1", "prefer")):
+            monkeypatch.setenv("DBT_POSTGRES_HOST", host)
+            rendered = Template(output["sslmode"]).render(env_var=os.environ.get)
+            assert rendered == ("require" if target == "prod" else mode)
 
 
 def test_a_block_given_as_a_url_opens_a_connection(block_name: str, database: str) -> None:

@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
@@ -16,6 +17,7 @@ from flows._shared.environment import set_environment
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
+from flows.quality_compass.rules.reading import run_start
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
 from tests.databases import copy_database
 from tests.dbt_projects.warehouse import (
@@ -95,7 +97,12 @@ def load(warehouse: Warehouse, address: Path) -> None:
     with psycopg.connect(warehouse.url, autocommit=True) as connection:
         for run in source.find_runs(str(address)):
             raw.load_run(
-                connection, run, lambda file: source.FileReader(file, source.Storage(), 16_000_000)
+                connection,
+                run,
+                lambda file: source.FileReader(file, source.Storage(), 16_000_000),
+                start=run_start(
+                    run.run_id, source.read_manifest(run, source.Storage()), ZoneInfo("UTC")
+                ),
             )
 
 
@@ -310,68 +317,183 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
     ) == [(0.0, None)]
 
 
-METRICS = {
+RATE = "100.0 * count(*) filter (where {}) / count(*)".format
+SIGNAL_METRICS = {
     "total_signals": "count(*)",
     "critical_signals": "count(*) filter (where severity = 'Critical')",
-    "actionable_signals": "count(*) filter (where severity in ('Critical', 'High'))",
-    "critical_signal_rate": "100.0 * count(*) filter (where severity = 'Critical') / count(*)",
-    "actionable_signal_rate": (
-        "100.0 * count(*) filter (where severity in ('Critical', 'High')) / count(*)"
-    ),
-    "efficiency_share": "100.0 * count(*) filter (where domain = 'Efficiency') / count(*)",
-    "avg_abs_z_score": "avg(abs(z_score))",
-    "avg_variance_percent": "avg(variance_percent)",
-    "total_encounters": "sum(encounters)",
+    "high_priority_signals": "count(*) filter (where severity = 'High')",
+    "moderate_signals": "count(*) filter (where severity = 'Moderate')",
+    "watch_signals": "count(*) filter (where severity = 'Watch')",
+    "critical_signal_rate": RATE("severity = 'Critical'"),
+    "actionable_signal_rate": RATE("severity in ('Critical', 'High')"),
+    "efficiency_signals": "count(*) filter (where domain = 'Efficiency')",
+    "safety_signals": "count(*) filter (where domain = 'Safety')",
+    "effectiveness_signals": "count(*) filter (where domain = 'Effectiveness')",
+    "efficiency_signal_share": RATE("domain = 'Efficiency'"),
+    "safety_signal_share": RATE("domain = 'Safety'"),
+    "avg_z_score_magnitude": "avg(abs(z_score))",
+    "avg_robust_zscore_magnitude": "avg(abs(robust_zscore))",
+    "avg_variance_from_benchmark": "avg(variance_percent)",
+    "total_encounters_covered": "sum(encounters)",
     "unique_facilities": "count(distinct facility_sk)",
     "signals_per_facility": "1.0 * count(*) / count(distinct facility_sk)",
     "critical_signal_ratio": "1.0 * count(*) filter (where severity = 'Critical') / count(*)",
 }
+CONTRIBUTION_METRICS = {
+    "total_contributions": "count(*)",
+    "avg_impact_score": "avg(contribution_weight)",
+    "positive_contributors": "count(*) filter (where contribution_direction = 'positive')",
+    "negative_contributors": "count(*) filter (where contribution_direction = 'negative')",
+    "positive_contributor_rate": RATE("contribution_direction = 'positive'"),
+}
+CUMULATIVE = ("cumulative_signals", "cumulative_encounters")
 
 
-def test_metricflow_gives_the_figures_of_plain_sql(both_built: Warehouse, tmp_path: Path) -> None:
+@pytest.fixture
+def layer(both_built: Warehouse, tmp_path: Path) -> SemanticLayer:
     # Parsed already, by builds.
     shutil.copytree(both_built.state / "target", tmp_path / "target")
-    layer = SemanticLayer(tmp_path, postgres_environment(both_built.url))
-    answer = layer.query(
-        MetricsRequest(metrics=tuple(METRICS), group_by=("signal__signal_type", "facility__region"))
-    )
-    rows = {
-        (row["signal__signal_type"], row["facility__region"]): row for row in answer.as_records()
-    }
+    return SemanticLayer(tmp_path, postgres_environment(both_built.url))
+
+
+def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
+    both_built: Warehouse, layer: SemanticLayer
+) -> None:
+    """Every metric that the owner's backend asks for by its name, with two runs loaded."""
+    groups = ("signal__signal_type", "facility__region")
+    answer = layer.query(MetricsRequest(metrics=tuple(SIGNAL_METRICS), group_by=groups))
+    rows = {tuple(row[name] for name in groups): row for row in answer.as_records()}
     expected = both_built.query(
-        f"select signal_type, region, {', '.join(METRICS.values())} "
+        f"select signal_type, region, {', '.join(SIGNAL_METRICS.values())} "
         "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
-        "group by 1, 2"
+        f"where run_id = '{RUNS[1]}' group by 1, 2"
     )
-    assert len(rows) == len(expected) > 20
+    assert len(rows) == len(expected) > 15
     for signal_type, region, *figures in expected:
         row = rows[signal_type, region]
-        for name, figure in zip(METRICS, figures, strict=True):
+        for name, figure in zip(SIGNAL_METRICS, figures, strict=True):
             assert row[name] == pytest.approx(float(figure), rel=1e-9), name
 
-    cumulative = layer.query(
+    by_month = layer.query(
         MetricsRequest(
-            metrics=("cumulative_signals", "cumulative_encounters"),
-            group_by=("metric_time__day",),
-            start_time="2025-01-15",
-            end_time="2025-02-15",
+            metrics=("total_signals", *CUMULATIVE),
+            group_by=("metric_time__month",),
+            order_by=("metric_time__month",),
         )
     ).as_records()
-    by_day = {str(row["metric_time__day"])[:10]: row for row in cumulative}
-    first, both = (
-        both_built.query(
-            "select count(*), sum(encounters) from analytics.fct_signals "
-            f"where detected_date <= '{day}'"
-        )[0]
-        for day in ("2025-01-15", "2025-02-15")
+    counts = both_built.query(
+        "select count(*), sum(encounters) from analytics.fct_signals "
+        "group by run_id order by run_id"
     )
-    for day, (signals, encounters) in (("2025-01-15", first), ("2025-02-15", both)):
-        assert by_day[day]["cumulative_signals"] == signals
-        assert by_day[day]["cumulative_encounters"] == float(encounters)
+    told = [row for row in by_month if row["cumulative_signals"] is not None]
+    assert [row["total_signals"] for row in told] == [float(each[0]) for each in counts]
+    for column, name in enumerate(CUMULATIVE):
+        first, second = (float(each[column]) for each in counts)
+        assert [row[name] for row in told] == [first, first + second], name
 
-    saved = layer.query(MetricsRequest(saved_query="dashboard_severity")).as_records()
-    total = both_built.query("select count(*) from analytics.fct_signals")[0][0]
-    assert sum(float(row["total_signals"] or 0) for row in saved) == total
-    with pytest.raises(MetricQueryError, match="no_such_metric"):
+    (answered,) = layer.query(MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS))).as_records()
+    ((*figures,),) = both_built.query(
+        f"select {', '.join(CONTRIBUTION_METRICS.values())} "
+        f"from analytics.fct_contributions where run_id = '{RUNS[1]}'"
+    )
+    assert answered == pytest.approx(
+        dict(zip(CONTRIBUTION_METRICS, map(float, figures), strict=True)), rel=1e-9
+    )
+
+
+def test_the_dimensions_of_the_owners_semantic_models_group(layer: SemanticLayer) -> None:
+    signals = layer.query(
+        MetricsRequest(
+            metrics=("total_signals",),
+            group_by=(
+                "signal__direction",
+                "signal__sub_service_line",
+                "metric__direction_preference",
+                "run__is_latest",
+            ),
+        )
+    )
+    assert {row["run__is_latest"] for row in signals.as_records()} == {"yes"}
+    contributions = layer.query(
+        MetricsRequest(
+            metrics=("total_contributions",),
+            group_by=(
+                "contribution__contribution_method",
+                "contribution__child_sub_service_line",
+                "child_facility",
+                "parent_facility",
+                "contribution__loaded_at__day",
+            ),
+        )
+    )
+    assert contributions.rows
+    with pytest.raises(MetricQueryError):
         layer.query(MetricsRequest(metrics=("no_such_metric",)))
-    assert "validated" in layer.validate()
+
+
+BACKEND_QUERIES = {
+    "all signals": """
+        select
+            signal_id, run_id, canonical_node_id, temporal_node_id, system_name, facility_id,
+            service_line, sub_service_line, metric_id, metric_value, benchmark_value,
+            percentile_rank, encounters, domain, description, entity_dimensions,
+            entity_dimensions_hash, groupby_label, group_value, metric_trend_timeline,
+            trend_direction, simplified_signal_type, simplified_severity,
+            simplified_severity_range, simplified_inputs, simplified_indicators,
+            simplified_reasoning, simplified_severity_calculation, metadata, metadata_per_period,
+            peer_percentile_trends, global_metric_mean, global_metric_std, variance_percent,
+            detected_at, dbt_updated_at
+        from public_marts.fct_signals
+        order by canonical_node_id, metric_id
+    """,
+    "count": "select count(*) from public_marts.fct_signals",
+    "contributions of a parent": """
+        select
+            contribution_id, record_timestamp, child_admission_status, child_payer_segment,
+            contribution_method, contribution_rank, contribution_pct, facility_name, metric_name,
+            direction_preference, primary_service_line, total_encounters, loaded_at
+        from public_marts.fct_contributions as contributions
+        left join public_marts.dim_facilities as facilities
+            on contributions.parent_facility_sk = facilities.facility_sk
+        left join public_marts.dim_metrics as metrics
+            on contributions.metric_sk = metrics.metric_sk
+        where parent_node_id = 'losIndex__medicareId__aggregate_time_period'
+            and parent_facility_id = '010001' and parent_service_line is null
+        order by contribution_rank
+    """,
+    "top contributors": """
+        select run_id, child_facility_sk, contribution_weight from public_marts.fct_contributions
+        where contribution_rank = 1 order by contribution_weight desc limit 10
+    """,
+    "drivers of models": """
+        select run_id, estimator, r2, global_shap_path, experiment_rank, loaded_at
+        from public_marts.fct_model_drivers order by experiment_rank asc nulls last, r2 desc
+    """,
+    "metrics with dimensions": """
+        select metrics.metric_id, metrics.direction_preference, facilities.region, count(*)
+        from public_marts.fct_signals as signals
+        inner join public_marts.dim_metrics as metrics using (metric_sk)
+        inner join public_marts.dim_facilities as facilities using (facility_sk)
+        group by 1, 2, 3
+    """,
+}
+
+
+def test_the_queries_of_the_owners_backend_answer_for_the_newest_run(
+    both_built: Warehouse,
+) -> None:
+    answers = {name: both_built.query(query) for name, query in BACKEND_QUERIES.items()}
+    ((newest,),) = both_built.query(
+        f"select count(*) from analytics.fct_signals where run_id = '{RUNS[1]}'"
+    )
+    assert (answers["count"], len(answers["all signals"])) == ([(newest,)], newest)
+    assert {row[1] for row in answers["all signals"]} == {RUNS[1]}
+    assert {type(row[22]) for row in answers["all signals"]} == {int}
+    assert all(row[14] == f"{row[21]} (severity: {row[22]})" for row in answers["all signals"])
+    ranks = [row[5] for row in answers["contributions of a parent"]]
+    assert ranks == list(range(1, len(ranks) + 1))
+    assert {row[9] for row in answers["contributions of a parent"]} == {"lower_is_better"}
+    assert {row[0] for row in answers["top contributors"]} == {RUNS[1]}
+    assert {row[0] for row in answers["drivers of models"]} == {RUNS[1]}
+    assert {row[4] for row in answers["drivers of models"]} == {1}
+    assert sum(row[3] for row in answers["metrics with dimensions"]) == newest

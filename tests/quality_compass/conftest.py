@@ -3,12 +3,14 @@ import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
 
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.records import LoadCounts
+from flows.quality_compass.rules.reading import run_start
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(
@@ -61,6 +63,9 @@ def load(connection: psycopg.Connection) -> Load:
                 connection,
                 run,
                 lambda file: source.FileReader(file, source.Storage(), max_line_bytes),
+                start=run_start(
+                    run.run_id, source.read_manifest(run, source.Storage()), ZoneInfo("UTC")
+                ),
             )
         assert counts is not None
         return counts

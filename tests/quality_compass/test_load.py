@@ -1,13 +1,18 @@
 """From files to raw tables: what is kept, replaced, quarantined, and that nothing else is."""
 
+import gzip
 import json
+import shutil
 import tracemalloc
+from datetime import datetime
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import fsspec
 import psycopg
 import pytest
+from pydantic import ValidationError
 
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.records import (
@@ -16,6 +21,8 @@ from flows.quality_compass.records import (
     RunNotFoundError,
     StorageError,
 )
+from flows.quality_compass.rules.reading import run_start
+from flows.quality_compass.settings import QualityCompassSettings
 from tests.quality_compass.conftest import RUN, Load, ids, read, rows, write
 
 NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
@@ -129,6 +136,9 @@ def test_a_file_that_went_back_to_what_it_was_gives_the_first_fingerprint(
         (b'{"a": "\\u0000"}', "a text holds NUL"),
         (b'{"a": "\\ud800"}', "half a surrogate pair"),
         (b'{"a": 1e400}', "does not fit a double"),
+        (b'{"a": 1e308}', "none that was measured"),
+        (b'{"a": -12345678901234567}', "none that was measured"),
+        (b'{"a": 1E-200}', "none that was measured"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"metric": []}', "no entity"),
         (b'{"entity": [{"id": "medicareId", "value": 10001}]}', "not a text"),
@@ -173,6 +183,13 @@ def test_a_bad_line_is_quarantined_with_its_number_and_the_others_load(
         (
             lambda entity: entity["entity"][0].update(id="medicareId", value=" 10001"),
             "holds a space",
+        ),
+        (lambda entity: entity["metadata"].update(encounters=-1), "encounters -1 is outside"),
+        (
+            lambda entity: entity["statistical_methods"][0].update(
+                runtime={"anomaly_statistics": {"peer_count": -3}}
+            ),
+            "peer_count -3 is outside",
         ),
         (
             lambda entity: entity["statistical_methods"][0]["statistics"].update(
@@ -325,3 +342,138 @@ def test_the_sample_is_a_function_of_its_seed(tmp_path: Path) -> None:
     assert (first / NODE).read_bytes() == (same / NODE).read_bytes()
     assert (first / NODE).read_bytes() != (other / NODE).read_bytes()
     json.loads((first / OTHER_NODE).read_text().splitlines()[0])
+
+
+@pytest.mark.parametrize(
+    ("manifest", "instant", "noted"),
+    [
+        ({"started_at": "2025-01-15T06:00:00-06:00"}, "2025-01-15T12:00:00+00:00", False),
+        ({"started_at": "2025-01-15T06:00:01+05:45"}, "2025-01-15T00:15:01+00:00", False),
+        ({"started_at": "2025-01-15T06:00:00"}, "2025-01-15T06:00:00+00:00", False),
+        ({"started_at": "2025-07-01T06:00:00Z"}, "2025-01-15T06:00:00+00:00", True),
+        ({"started_at": "0001-01-01T00:00:00+14:00"}, "2025-01-15T06:00:00+00:00", True),
+        ({"started_at": 17}, "2025-01-15T06:00:00+00:00", True),
+        ({}, "2025-01-15T06:00:00+00:00", True),
+        (
+            {"started_at": "2025-01-15T06:00:00-06:00", "run_id": "20200101000000"},
+            "2025-01-15T06:00:00+00:00",
+            True,
+        ),
+    ],
+)
+def test_a_run_was_started_when_its_manifest_says(
+    load: Load,
+    connection: psycopg.Connection,
+    run_folder: Path,
+    manifest: dict[str, Any],
+    instant: str,
+    noted: bool,
+) -> None:
+    (run_folder / "run_manifest.json").write_text(json.dumps(manifest))
+    counts = load(run_folder)
+    found = connection.execute("select started_at from public.raw_runs").fetchone()
+    assert found == (datetime.fromisoformat(instant),)
+    assert bool(counts.notes) == noted
+
+
+def test_a_manifest_that_comes_later_changes_the_version_of_its_run(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    def version() -> Any:
+        return connection.execute("select fingerprint, changed_at from public.raw_runs").fetchall()
+
+    load(run_folder)
+    without = version()
+    (run_folder / "run_manifest.json").write_text('{"started_at": "2025-01-15T06:00:00-06:00"}')
+    load(run_folder)
+    assert version() != without
+    stated = version()
+    load(run_folder)
+    assert version() == stated
+
+
+def test_ids_are_local_time_of_the_zone_of_the_settings(tmp_path: Path) -> None:
+    start = run_start("20260116085939", None, ZoneInfo("America/Chicago"))
+    assert start.at.isoformat() == "2026-01-16T14:59:39+00:00"
+    with pytest.raises(ValidationError, match="not a time zone"):
+        QualityCompassSettings(run_id_time_zone="Mars/Olympus")
+
+
+def test_the_manifest_of_a_real_run_says_when_it_was_started(real_data: Path) -> None:
+    manifest = real_data / "run_manifest.json"
+    if not manifest.exists():
+        pytest.skip("no manifest among the real data")
+    start = run_start("20260116085939", manifest.read_bytes(), ZoneInfo("UTC"))
+    assert (start.at.isoformat(), start.is_stated) == ("2026-01-16T14:59:39+00:00", True)
+
+
+def test_runs_are_found_below_folders_of_sets(run_folder: Path, tmp_path: Path) -> None:
+    for nested in ("a/test_minimal", "b/insight_graph/test_minimal"):
+        home = tmp_path / nested / run_folder.name
+        home.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(run_folder, home)
+        (run,) = source.find_runs(str(tmp_path / nested.split("/")[0]))
+        assert (run.run_id, run.url) == (RUN, f"file://{home}")
+
+
+def test_a_folder_whose_name_reads_as_a_pattern_is_found(run_folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "runs [old]"
+    shutil.copytree(run_folder.parent, odd)
+    assert [run.run_id for run in source.find_runs(str(odd))] == [RUN]
+    assert [run.run_id for run in source.find_runs(f"{tmp_path}/runs [[]old]")] == [RUN]
+
+
+def test_compressed_lines_are_the_same_rows(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    plain = rows(connection, "raw_entity_results")
+    for table in reversed(TABLES):
+        connection.execute(f"truncate public.{table} cascade".encode())
+    for path in run_folder.rglob("*.jsonl"):
+        path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+        path.unlink()
+    counts = load(run_folder)
+    assert (counts.quarantined, counts.notes) == (0, ())
+    assert [row[2:] for row in rows(connection, "raw_entity_results")] == [row[2:] for row in plain]
+
+
+def test_a_compressed_file_that_breaks_off_loses_its_end_only(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    path = run_folder / NODE
+    whole = gzip.compress(path.read_bytes())
+    path.with_name(f"{path.name}.gz").write_bytes(whole[: len(whole) // 2])
+    path.unlink()
+    counts = load(run_folder)
+    assert any("breaks off" in reason for _, reason in quarantined(connection))
+    assert len(ids(connection, "raw_entity_results")[f"{NODE}.gz"]) > 0
+    assert any("its first line says" in note for note in counts.notes)
+
+
+def test_lines_that_are_missing_at_the_end_of_a_file_are_told(load: Load, run_folder: Path) -> None:
+    write(run_folder / NODE, read(run_folder / NODE)[:-2])
+    (note,) = load(run_folder).notes
+    assert NODE in note
+
+
+def test_the_owners_arrays_of_modelling_are_read(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    modeling = run_folder / "modeling"
+    for lines, whole in (("runs", "run_summary"), ("experiments", "experiments")):
+        content = read(modeling / f"{lines}.jsonl")
+        (modeling / f"{lines}.jsonl").unlink()
+        (modeling / f"{whole}.json").write_text(json.dumps([*content, 7]))
+    load(run_folder)
+    assert len(rows(connection, "raw_modeling_runs")) == 1
+    assert len(rows(connection, "raw_modeling_experiments")) == 2
+    assert [reason for _, reason in quarantined(connection)] == ["not an object but int"] * 2
+
+
+def test_files_that_are_not_read_are_named(load: Load, run_folder: Path) -> None:
+    (run_folder / "graph.json").write_text("{}")
+    (run_folder / "results" / "nodes" / "legacy.json").write_text("{}")
+    (run_folder / "results" / "index.json").write_text("{}")
+    (note,) = load(run_folder).notes
+    assert note == "2 files were not read: graph.json, results/nodes/legacy.json"

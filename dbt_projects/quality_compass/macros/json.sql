@@ -2,6 +2,16 @@
     (case when jsonb_typeof({{ value }}) = 'number' then cast({{ value }} as double precision) end)
 {%- endmacro %}
 
+{% macro json_integer(value) -%}
+    {#- NULL for what no integer holds: one impossible number must not stop the rows of every run. -#}
+    (
+        case
+            when {{ json_number(value) }} between -2147483648 and 2147483647
+                then cast({{ json_number(value) }} as integer)
+        end
+    )
+{%- endmacro %}
+
 {% macro json_array(value) -%}
     (case when jsonb_typeof({{ value }}) = 'array' then {{ value }} else cast('[]' as jsonb) end)
 {%- endmacro %}
@@ -11,7 +21,25 @@
 {%- endmacro %}
 
 {% macro month_of(period) -%}
-    to_date(replace({{ period }}, '-', ''), 'YYYYMM')
+    case
+        when {{ period }} ~ '^[0-9]{4}-?(0[1-9]|1[0-2])$'
+            then to_date(replace({{ period }}, '-', ''), 'YYYYMM')
+    end
+{%- endmacro %}
+
+{% macro instant_of(value) -%}
+    {#- A text that begins with a day as an instant, without a zone as UTC; NULL for anything else: 'now' and
+        'infinity' are instants to PostgreSQL. -#}
+    (
+        case
+            when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9:]+)$'
+                and pg_input_is_valid({{ value }}, 'timestamp with time zone')
+                then cast({{ value }} as timestamp with time zone)
+            when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+$'
+                and pg_input_is_valid({{ value }}, 'timestamp')
+                then cast({{ value }} as timestamp) at time zone 'UTC'
+        end
+    )
 {%- endmacro %}
 
 {% macro surrogate_key(columns) -%}

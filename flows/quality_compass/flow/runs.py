@@ -5,6 +5,7 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 from prefect import flow, get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
@@ -40,10 +41,11 @@ from flows.quality_compass.rules.audit import (
     NodeAudit,
     check_classification,
 )
-from flows.quality_compass.rules.reading import UnusableLineError, observe, parse, run_time
+from flows.quality_compass.rules.reading import UnusableLineError, observe, parse, run_start
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
+EXPECTED_KINDS = (Kind.NODE, Kind.CONTRIBUTION, Kind.CLASSIFICATION)
 SAMPLE_RUNS = ("20250115060000", "20250215060000")
 EXAMPLE_QUERY = (
     "select facility_id, metric_id, group_value, signal_type, severity_score "
@@ -114,6 +116,11 @@ def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
             connection,
             run,
             lambda file: source.FileReader(file, storage, settings.max_line_bytes),
+            start=run_start(
+                run.run_id,
+                source.read_manifest(run, storage),
+                ZoneInfo(settings.run_id_time_zone),
+            ),
         )
     get_run_logger().info(
         "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
@@ -141,7 +148,7 @@ def tell_landed(counts: LoadCounts) -> None:
             table=table,
             batch=f"{counts.run_id} of {counts.changed_at.isoformat()}",
             rows=rows,
-            max_timestamp=run_time(counts.run_id),
+            max_timestamp=counts.started_at,
         )
 
 
@@ -225,7 +232,9 @@ def make_sample(settings: QualityCompassSettings) -> Path:
         raise PermanentError(
             "finding runs to load",
             "no run was given",
-            "Name run folders in the parameter `runs`, as `addresses`",
+            "Name run folders in the parameter `runs`, as `addresses`, or for every run in the "
+            "deployment's parameter `settings`, as `addresses`; `sample_facilities` there loads "
+            "generated ones",
         )
     name = f"{settings.sample_facilities}-{settings.sample_seed}"
     folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name
@@ -313,9 +322,11 @@ def refresh(
     """
     started = time.monotonic()
     progress = Progress(SLUG)
-    is_sample = not (runs.addresses or settings.addresses)
+    is_named = bool(runs.addresses or settings.addresses)
+    is_built_only = dbt.full_refresh and not is_named and settings.sample_facilities is None
+    is_sample = not (is_named or is_built_only)
     prepare(settings.database_block)
-    found = find_runs(runs, settings)
+    found = [] if is_built_only else find_runs(runs, settings)
     counts: list[LoadCounts] = []
     for run in found:
         progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
@@ -339,7 +350,7 @@ def refresh(
             failures=outcome.failures + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=tuple(_notes(is_sample, counts, disagreed, stale)),
+            notes=(*_notes(is_sample, counts, disagreed, stale), *_absent(found)),
         ),
     )
     if stale is not None and not is_sample:
@@ -383,6 +394,15 @@ def _verify(
     return disagreed
 
 
+def _absent(found: Sequence[Run]) -> Iterator[str]:
+    """A run may come without some kinds of files; it is said, for it may be a mistake."""
+    for run in found:
+        kinds = {file.kind for file in run.files}
+        for kind in EXPECTED_KINDS:
+            if kind not in kinds:
+                yield f"{run.run_id}: no files in {kind.value}"
+
+
 def _notes(
     is_sample: bool,
     counts: Sequence[LoadCounts],
@@ -396,6 +416,8 @@ def _notes(
     for each in counts:
         if each.quarantined:
             yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"
+        for note in each.notes:
+            yield f"{each.run_id}: {note}"
     for run_id, found in disagreed.items():
         verdict = f"{found} claims do not agree" if found else "every claim agrees"
         yield f"{run_id}: {verdict} with its recomputation"

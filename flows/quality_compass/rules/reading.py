@@ -4,18 +4,33 @@ import json
 import math
 import re
 from collections.abc import Callable, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from typing import Any
+from zoneinfo import ZoneInfo
 
-from flows.quality_compass.records import BadLine, Json, Kind, Observation, RawLine, RawTable
+from flows.quality_compass.records import (
+    BadLine,
+    Json,
+    Kind,
+    Observation,
+    RawLine,
+    RawTable,
+    RunStart,
+)
 
 RUN_ID = re.compile(r"\d{14}")
 PERIOD = re.compile(r"(\d{4})-?(0[1-9]|1[0-2])")
 FACILITY_KEY = "medicareId"
 FACILITY_ID_LENGTH = 6
+# The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
+LONGEST_WAY_ROUND = timedelta(hours=15)
 # What JSON allows and a double or PostgreSQL does not: looked for before it is looked at.
-SUSPICIOUS_NUMBER = re.compile(rb"\d[eE][+-]?\d{3}|\d{300}")
+SUSPICIOUS_NUMBER = re.compile(rb"[eE]\+?\d{2}|[eE]-\d{3}|(?<![\d.])\d{16}")
+# Nothing measured here comes near: beyond them sums, squares and quotients do not fit a double.
+LARGEST_NUMBER = 1e15
+SMALLEST_NUMBER = 1e-100
+LARGEST_COUNT = 2**31 - 1
 SUSPICIOUS_ESCAPE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
 TEXT_KEPT = 2000
 # Shares and ranks are floats: a sum of them may end beside 1.
@@ -28,13 +43,44 @@ KIND_TABLES = {
 }
 
 
+# One JSON array each, of what stands on the lines of the other files.
+WHOLE_FILES = {
+    "modeling/run_summary.json": Kind.MODELING_RUN,
+    "modeling/experiments.json": Kind.MODELING_EXPERIMENT,
+}
+# Read, and not rows.
+ABOUT_THE_RUN = re.compile(r"run_manifest\.json|results/index\.json|analysis/[^/]+/index\.json")
+
+
 class UnusableLineError(ValueError):
     """The line is not a row; the message says why."""
 
 
 def run_time(run_id: str) -> datetime:
-    """When a run was started (UTC): its id is ``YYYYMMDDHHMMSS``. Raises ValueError."""
+    """A run's id, ``YYYYMMDDHHMMSS``, read as UTC. Raises ValueError."""
     return datetime.strptime(run_id, "%Y%m%d%H%M%S").replace(tzinfo=UTC)
+
+
+def run_start(run_id: str, manifest: bytes | None, zone: ZoneInfo) -> RunStart:
+    """When a run was started: the instant of its manifest, otherwise its id in the zone of ids.
+
+    A manifest's time without an offset is local time like the id.
+    """
+    local = run_time(run_id).replace(tzinfo=zone)
+    assumed = local.astimezone(UTC)
+    if manifest is None:
+        return RunStart(assumed, is_stated=False)
+    try:
+        content = parse(manifest)
+        if content.get("run_id", run_id) != run_id:
+            raise UnusableLineError(f"it is of the run {str(content['run_id'])[:30]!r}")
+        stated = datetime.fromisoformat(_text(content, "started_at"))
+        at = (stated if stated.tzinfo else stated.replace(tzinfo=zone)).astimezone(UTC)
+        if abs(at - run_time(run_id)) > LONGEST_WAY_ROUND:
+            raise UnusableLineError(f"{stated.isoformat()} is no local time of this id anywhere")
+    except (ValueError, OverflowError) as error:
+        return RunStart(assumed, False, f"its manifest does not say when it was started: {error}")
+    return RunStart(at, is_stated=True)
 
 
 def is_run_id(name: str) -> bool:
@@ -49,6 +95,9 @@ def is_run_id(name: str) -> bool:
 
 def file_kind(path: str) -> Kind | None:
     """The kind of a file by its path in the run's folder; None for what is no part of a run."""
+    if path in WHOLE_FILES:
+        return WHOLE_FILES[path]
+    path = path.removesuffix(".gz")
     if not path.endswith(".jsonl"):
         return None
     return next(
@@ -122,7 +171,7 @@ def observe(entity: Json) -> Observation:
     value = None if timeline is not None else _number("metric value", values)
     metadata = entity.get("metadata")
     if isinstance(metadata, Mapping):
-        _number("encounters", metadata.get("encounters"))
+        _within("encounters", metadata.get("encounters"), 0, LARGEST_NUMBER)
     return Observation(keys, metric_id, value, timeline, _methods(entity))
 
 
@@ -178,6 +227,7 @@ def _classification_key(parsed: Json) -> object:
     if severity is not None and not severity.is_integer():
         raise UnusableLineError(f"severity {parsed['severity']!r} is no whole number")
     _severity_range(severity, parsed.get("severity_range"))
+    _within("period_count", parsed.get("period_count"), 0, LARGEST_COUNT)
     return [
         _text(parsed, "node_id"),
         _text(parsed, "metric_id"),
@@ -235,7 +285,14 @@ def _methods(entity: Json) -> tuple[Json, ...]:
         for name, value in statistics.items() if isinstance(statistics, Mapping) else ():
             if str(name).endswith(("percentile_rank", "slope_percentile")):
                 _within(name, value, 0, 100)
+        _peer_count(method.get("runtime"))
     return tuple(methods)
+
+
+def _peer_count(runtime: object) -> None:
+    about = runtime.get("anomaly_statistics") if isinstance(runtime, Mapping) else None
+    if isinstance(about, Mapping):
+        _within("peer_count", about.get("peer_count"), 0, LARGEST_COUNT)
 
 
 def _first(parent: Json, field: str) -> Json:
@@ -290,6 +347,11 @@ def _finite(text: str) -> float:
     number = float(text)
     if math.isinf(number) or (number == 0 and text.lower().partition("e")[0].strip("-0.")):
         raise UnusableLineError(f"the number {text[:30]} does not fit a double")
+    if abs(number) > LARGEST_NUMBER or 0 < abs(number) < SMALLEST_NUMBER:
+        raise UnusableLineError(
+            f"the number {text[:30]} is none that was measured: "
+            f"beyond {LARGEST_NUMBER:g} or nearer to 0 than {SMALLEST_NUMBER:g}"
+        )
     return number
 
 

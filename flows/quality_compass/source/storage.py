@@ -15,7 +15,8 @@ from flows.quality_compass.records import (
     StorageUnreachableError,
 )
 
-BUCKETS = {"s3": "s3", "gs": "gs", "gcs": "gs"}
+# Hadoop's names for a bucket are the same bucket.
+BUCKETS = {"s3": "s3", "s3a": "s3", "s3n": "s3", "gs": "gs", "gcs": "gs"}
 READ_ONLY = "https://www.googleapis.com/auth/devstorage.read_only"
 # Arrow's own limit is 15 minutes; whoever waits that long sees no message meanwhile.
 GCS_RETRIES = timedelta(seconds=60)

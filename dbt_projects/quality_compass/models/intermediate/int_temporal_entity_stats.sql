@@ -70,6 +70,7 @@ final as (
         temporal.observed_periods,
         temporal.metric_trend_timeline,
         temporal.encounters as temporal_encounters,
+        temporal.metadata_per_period,
         methods.statistical_methods as temporal_statistical_methods,
         methods.any_suppressed,
         methods.primary_mean_simple_zscore as mean_simple_zscore,

@@ -23,11 +23,11 @@ facilities as (
     select
         per_run.facility_id,
         (
-            array_agg(per_run.system_name order by per_run.run_id desc)
+            array_agg(per_run.system_name order by runs.run_at desc, per_run.run_id desc)
             filter (where per_run.system_name is not null)
         )[1] as system_name,
         (
-            array_agg(per_run.service_line order by per_run.run_id desc)
+            array_agg(per_run.service_line order by runs.run_at desc, per_run.run_id desc)
             filter (where per_run.service_line is not null)
         )[1] as service_line,
         max(per_run.max_encounters) as max_encounters,

@@ -70,6 +70,8 @@ final as (
         ranked.child_admission_source,
         ranked.child_discharge_status,
         ranked.child_payer,
+        ranked.child_admission_status,
+        ranked.recorded_at,
         {{ compute_groupby_label('ranked.child_entity') }} as child_groupby_label,
         {{ compute_group_value('ranked.child_entity') }} as child_group_value,
         ranked.method,

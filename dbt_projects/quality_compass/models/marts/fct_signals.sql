@@ -73,7 +73,8 @@ benchmarks as (
         canonical_node_id,
         facet_hash,
         max(global_metric_mean) filter (where method = 'simple_zscore') as simple_mean,
-        max(global_metric_mean) as any_mean
+        max(global_metric_mean) as any_mean,
+        max(global_metric_std) as global_std
     from {{ ref('stg_global_statistics') }}
     where {{ in_changed_runs('run_id', changed) }}
     group by run_id, canonical_node_id, facet_hash
@@ -91,6 +92,8 @@ signals as (
         classifications.severity_range_max,
         classifications.classification_reasoning,
         classifications.severity_calculation,
+        classifications.inputs as classification_inputs,
+        classifications.derived_indicators,
         classifications.period_count,
         classifications.magnitude_tier,
         classifications.trajectory_tier,
@@ -104,6 +107,9 @@ signals as (
         aggregates.primary_peer_count as peer_count,
         coalesce(benchmarks.simple_mean, benchmarks.any_mean, aggregates.primary_peer_mean)
             as benchmark_value,
+        coalesce(benchmarks.simple_mean, benchmarks.any_mean) as global_metric_mean,
+        benchmarks.global_std as global_metric_std,
+        temporal.metadata_per_period as temporal_metadata_per_period,
         temporal.temporal_node_id,
         temporal.temporal_statistical_methods,
         temporal.metric_trend_timeline as temporal_timeline,
@@ -209,6 +215,8 @@ final as (
         percentile_rank,
         peer_std,
         peer_count,
+        global_metric_mean,
+        global_metric_std,
         encounters,
         metric_name || ' of ' || coalesce(facility_id, 'all facilities')
         || ' ('
@@ -242,6 +250,8 @@ final as (
         severity_range_max,
         classification_reasoning,
         severity_calculation,
+        classification_inputs,
+        derived_indicators,
         period_count,
         magnitude_tier,
         trajectory_tier,
@@ -250,6 +260,7 @@ final as (
         {{ surrogate_key(['facility_id']) }} as facility_sk,
         {{ surrogate_key(['metric_id']) }} as metric_sk,
         metadata,
+        coalesce(temporal_metadata_per_period, metadata_per_period) as metadata_per_period,
         run_at as detected_at,
         cast(run_at at time zone 'UTC' as date) as detected_date
     from judged

@@ -41,9 +41,9 @@ final as (
         md5(cast(content.entity_key - array['medicareId', 'systemName'] as text))
             as entity_key_hash,
         content.signal_type,
-        cast({{ json_number('content.severity') }} as integer) as severity_score,
-        cast({{ json_number('content.severity_range -> 0') }} as integer) as severity_range_min,
-        cast({{ json_number('content.severity_range -> 1') }} as integer) as severity_range_max,
+        {{ json_integer('content.severity') }} as severity_score,
+        {{ json_integer('content.severity_range -> 0') }} as severity_range_min,
+        {{ json_integer('content.severity_range -> 1') }} as severity_range_max,
         content.classification_reasoning,
         content.severity_calculation,
         content.inputs,
@@ -53,7 +53,7 @@ final as (
         ] %}
         {{ json_number("content.inputs -> '" ~ name ~ "'") }} as {{ name }},
         {%- endfor %}
-        cast({{ json_number('content.period_count') }} as integer) as period_count,
+        {{ json_integer('content.period_count') }} as period_count,
         content.magnitude_tier,
         content.trajectory_tier,
         content.consistency_tier,

@@ -50,10 +50,14 @@ contributions as (
         ] %}
         {{ json_number('content.' ~ name) }} as {{ name }},
         {%- endfor %}
-        jsonb_array_length({{ json_array('content.missing_inputs') }}) as missing_input_count
+        jsonb_array_length({{ json_array('content.missing_inputs') }}) as missing_input_count,
+        content.recorded_at
     from newest
     inner join runs on newest.run_id = runs.run_id
-    cross join lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (
+    cross join lateral jsonb_to_record(
+        cast(newest.json_data as jsonb)
+        || jsonb_build_object('recorded_at', cast(newest.json_data as jsonb) ->> 'timestamp')
+    ) as content (
         parent_node_id text,
         child_node_id text,
         parent_entity jsonb,
@@ -69,7 +73,8 @@ contributions as (
         contribution_value jsonb,
         raw_component jsonb,
         excess_over_parent jsonb,
-        missing_inputs jsonb
+        missing_inputs jsonb,
+        recorded_at text
     )
 
 ),
@@ -91,7 +96,8 @@ final as (
         child_entity ->> 'vizientSubServiceLine' as child_sub_service_line,
         child_entity ->> 'admissionSource' as child_admission_source,
         child_entity ->> 'dischargeStatus' as child_discharge_status,
-        child_entity ->> 'primaryPayer' as child_payer,
+        coalesce(child_entity ->> 'payerSegment', child_entity ->> 'primaryPayer') as child_payer,
+        child_entity ->> 'admissionStatus' as child_admission_status,
         parent_entity,
         child_entity,
         method,
@@ -110,7 +116,8 @@ final as (
             when excess_over_parent < 0 then 'negative'
             else 'neutral'
         end as contribution_direction,
-        missing_input_count
+        missing_input_count,
+        {{ instant_of('recorded_at') }} as recorded_at
     from contributions
 
 )

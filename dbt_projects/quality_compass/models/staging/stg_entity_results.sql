@@ -93,10 +93,16 @@ final as (
         timeline.latest_month,
         timeline.observed_periods,
         timeline.points as metric_trend_timeline,
-        cast(
-            cast({{ json_number("entities.metadata -> 'encounters'") }} as numeric) as bigint
-        ) as encounters,
+        case
+            when {{ json_number("entities.metadata -> 'encounters'") }} between 0 and 1e15
+                then
+                    cast(
+                        cast({{ json_number("entities.metadata -> 'encounters'") }} as numeric)
+                        as bigint
+                    )
+        end as encounters,
         entities.metadata - 'per_period' as metadata,
+        entities.metadata -> 'per_period' as metadata_per_period,
         entities.statistical_methods
     from entities
     left join lateral (

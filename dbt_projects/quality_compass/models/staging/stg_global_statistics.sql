@@ -49,11 +49,9 @@ final as (
         {{ json_number("method_statistics -> 'global_metric_std'") }} as global_metric_std,
         {{ json_number("method_statistics -> 'global_metric_median'") }} as global_metric_median,
         {{ json_number("method_statistics -> 'global_mad'") }} as global_mad,
-        cast(
-            {{ json_number("method_statistics -> 'min_peer_count'") }} as integer
-        ) as min_peer_count,
-        cast({{ json_number("facet_counts -> 'record_count'") }} as integer) as record_count,
-        cast({{ json_number("facet_counts -> 'entity_count'") }} as integer) as entity_count
+        {{ json_integer("method_statistics -> 'min_peer_count'") }} as min_peer_count,
+        {{ json_integer("facet_counts -> 'record_count'") }} as record_count,
+        {{ json_integer("facet_counts -> 'entity_count'") }} as entity_count
     from facets
     order by run_id, canonical_node_id, statistical_method, md5(cast(facet_values as text))
 

@@ -39,13 +39,11 @@ final as (
         coalesce(content.summary #>> '{temporal_context,time_grain}', 'aggregate') as time_grain,
         {{ month_of("content.summary #>> '{temporal_context,start_period}'") }} as start_month,
         {{ month_of("content.summary #>> '{temporal_context,end_period}'") }} as end_month,
-        cast(
-            {{ json_number("content.summary #> '{temporal_context,period_count}'") }} as integer
-        ) as period_count,
+        {{ json_integer("content.summary #> '{temporal_context,period_count}'") }} as period_count,
         jsonb_array_length({{ json_array('content.canonical_child_node_ids') }}) as child_count,
         jsonb_array_length({{ json_array('content.canonical_parent_node_ids') }}) as parent_count,
         newest.file_path as entity_results_path,
-        cast({{ json_number('content.entity_results_count') }} as integer) as entity_results_count,
+        {{ json_integer('content.entity_results_count') }} as entity_results_count,
         cast(newest.json_data as jsonb) as raw_json
     from newest
     inner join runs on newest.run_id = runs.run_id

@@ -61,7 +61,7 @@ final as (
             else {{ json_number("trend -> '" ~ percentile ~ "' -> position") }}
         end as {{ percentile }},
         {%- endfor %}
-        cast({{ json_number("trend -> 'sample_sizes' -> position") }} as integer) as sample_size
+        {{ json_integer("trend -> 'sample_sizes' -> position") }} as sample_size
     from periods
     order by run_id asc, canonical_node_id asc, {{ month_of('period') }} asc, position asc
 

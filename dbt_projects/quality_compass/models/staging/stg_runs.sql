@@ -5,7 +5,7 @@ with runs as (
     select
         cast(run_id as text) as run_id,
         cast(fingerprint as uuid) as run_version,
-        to_timestamp(run_id || '+00', 'YYYYMMDDHH24MISSTZH') as run_at
+        coalesce(started_at, to_timestamp(run_id || '+00', 'YYYYMMDDHH24MISSTZH')) as run_at
     from {{ source('raw', 'raw_runs') }}
 
 ),
@@ -16,8 +16,8 @@ final as (
         run_id,
         run_version,
         run_at,
-        lag(run_id) over (order by run_id) as previous_run_id,
-        row_number() over (order by run_id desc) = 1 as is_latest
+        lag(run_id) over (order by run_at, run_id) as previous_run_id,
+        row_number() over (order by run_at desc, run_id desc) = 1 as is_latest
     from runs
 
 )

@@ -71,19 +71,16 @@ final as (
         {%- endfor %}
         statistics ->> 'trend_direction' as trend_direction,
         statistics ->> 'momentum' as momentum,
-        cast(
-            coalesce(
-                {{ json_number("statistics -> 'period_count'") }},
-                {{ json_number("statistics -> 'periods'") }}
-            ) as integer
+        coalesce(
+            {{ json_integer("statistics -> 'period_count'") }},
+            {{ json_integer("statistics -> 'periods'") }}
         ) as period_count,
         {{ month_of("statistics ->> 'latest_period'") }} as latest_month,
         coalesce(
             statistics -> 'per_period_simple_zscores',
             statistics -> 'per_period_robust_zscores'
         ) as monthly_z_scores,
-        cast({{ json_number("runtime #> '{anomaly_statistics,peer_count}'") }} as integer)
-            as peer_count,
+        {{ json_integer("runtime #> '{anomaly_statistics,peer_count}'") }} as peer_count,
         runtime ->> 'status' as runtime_status,
         coalesce({{ json_boolean("runtime #> '{summary,has_issues}'") }}, false) as has_issues,
         anomalies

@@ -1,0 +1,14 @@
+{% macro newest_run_of(relation) -%}
+    {#- The newest run that has rows there: a run that came without some of its files hides none of them. -#}
+    (
+        select runs.run_id
+        from {{ ref('stg_runs') }} as runs
+        where exists (select 1 from {{ relation }} as found where found.run_id = runs.run_id)
+        order by runs.run_at desc, runs.run_id desc
+        limit 1
+    )
+{%- endmacro %}
+
+{% macro preference_as_spelled_outside(direction) -%}
+    (case when {{ direction }} in ('lower', 'higher') then {{ direction }} || '_is_better' else {{ direction }} end)
+{%- endmacro %}

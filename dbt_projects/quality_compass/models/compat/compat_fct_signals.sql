@@ -1,0 +1,88 @@
+{{ config(alias='fct_signals') }}
+
+with signals as (
+
+    select * from {{ ref('fct_signals') }}
+
+),
+
+contents as (
+
+    select * from {{ source('raw', 'raw_runs') }}
+
+),
+
+final as (
+
+    select
+        signals.signal_id,
+        signals.run_id,
+        signals.canonical_node_id,
+        signals.temporal_node_id,
+        signals.system_name,
+        signals.facility_id,
+        signals.service_line,
+        signals.sub_service_line,
+        signals.metric_id,
+        signals.metric_value,
+        signals.benchmark_value,
+        signals.variance_percent,
+        signals.statistical_methods,
+        signals.simple_zscore,
+        signals.robust_zscore,
+        signals.latest_simple_zscore,
+        signals.mean_simple_zscore,
+        signals.latest_robust_zscore,
+        signals.mean_robust_zscore,
+        signals.percentile_rank,
+        signals.peer_std,
+        signals.peer_count,
+        signals.encounters,
+        signals.global_metric_mean,
+        signals.global_metric_std,
+        signals.signal_type || ' (severity: ' || signals.severity_score || ')' as description,
+        signals.domain,
+        signals.facility_sk,
+        signals.metric_sk,
+        signals.entity_key - array['medicareId', 'systemName'] as entity_dimensions,
+        md5(cast(signals.entity_key - array['medicareId', 'systemName'] as text))
+            as entity_dimensions_hash,
+        signals.groupby_label,
+        signals.group_value,
+        signals.metric_trend_timeline,
+        signals.monthly_z_scores,
+        signals.slope,
+        signals.slope_percentile,
+        signals.acceleration,
+        signals.trend_direction,
+        signals.momentum,
+        signals.peer_percentile_trends,
+        signals.simple_zscore_anomaly,
+        signals.robust_zscore_anomaly,
+        signals.latest_simple_zscore_anomaly,
+        signals.mean_simple_zscore_anomaly,
+        signals.latest_robust_zscore_anomaly,
+        signals.mean_robust_zscore_anomaly,
+        signals.slope_anomaly,
+        signals.signal_type as simplified_signal_type,
+        signals.severity_score as simplified_severity,
+        jsonb_build_array(signals.severity_range_min, signals.severity_range_max)
+            as simplified_severity_range,
+        signals.classification_inputs as simplified_inputs,
+        signals.derived_indicators as simplified_indicators,
+        signals.classification_reasoning as simplified_reasoning,
+        signals.severity_calculation as simplified_severity_calculation,
+        signals.magnitude_tier,
+        signals.trajectory_tier,
+        signals.consistency_tier,
+        signals.coefficient_of_variation,
+        signals.metadata,
+        signals.metadata_per_period,
+        signals.detected_at,
+        contents.changed_at as dbt_updated_at
+    from signals
+    inner join contents on signals.run_id = contents.run_id
+    where signals.run_id = {{ newest_run_of(ref('fct_signals')) }}
+)
+
+select * from final
