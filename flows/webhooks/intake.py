@@ -10,16 +10,17 @@ import logging
 import re
 import time
 import uuid
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from flows.webhooks import answers
-from flows.webhooks.bodies import BodyError, decompress, examine, too_long
+from flows.webhooks.bodies import BodyError, Content, decompress, examine, too_long
 from flows.webhooks.inbox import NewDelivery
 from flows.webhooks.limits import RateLimit
 from flows.webhooks.metrics import Metrics
@@ -45,9 +46,14 @@ KEPT_HEADERS = (
     "x-source",
 )
 LONGEST_KEPT_HEADER = 1024
+EXAMINED_IN_LOOP_BYTES = 256 * 1024
+MOST_DIGITS = 18
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
 KIND = re.compile(r"[\w.-]{1,64}", re.ASCII)
 RETRY_AFTER = {"retry-after": "5"}
+SHARE_OF_ADDRESS = 0.5
+SHARE_OF_SMALL = 0.25
+SMALL_BODY_BYTES = 1024**2
 # A client that is still sending hears an answer only once it has sent all. Up to so many times the
 # longest body is read for its sake, and thrown away.
 DRAINED_BODIES = 2
@@ -70,15 +76,36 @@ class RefusedError(Exception):
 
 @dataclass
 class InFlight:
-    """How many bytes of bodies all requests together hold in memory."""
+    """How many bytes of bodies all requests together hold in memory, and those of one address.
+
+    Bodies are held before their signature can be checked: no address may hold more than its share,
+    and the last quarter is for small bodies, so that few large ones keep nobody else out.
+    """
 
     limit: int
     bytes: int = 0
+    by_address: Counter[str] = field(default_factory=Counter)
 
-    def add(self, length: int) -> None:
-        if self.bytes + length > self.limit:
+    def add(self, address: str, length: int, held: int) -> None:
+        """Count bytes of a request that holds ``held`` already.
+
+        Raises:
+            RefusedError: 429 for who holds its share, 503 where all together hold too much.
+        """
+        if self.by_address[address] + length > self.limit * SHARE_OF_ADDRESS:
+            raise RefusedError(429, "too much at once", "Too much at once", RETRY_AFTER)
+        is_small = held + length <= SMALL_BODY_BYTES
+        room = self.limit if is_small else self.limit * (1 - SHARE_OF_SMALL)
+        if self.bytes + length > room:
             raise RefusedError(503, "too much at once", "Too much is arriving", RETRY_AFTER)
         self.bytes += length
+        self.by_address[address] += length
+
+    def release(self, address: str, length: int) -> None:
+        self.bytes -= length
+        self.by_address[address] -= length
+        if not self.by_address[address]:
+            del self.by_address[address]
 
 
 @dataclass
@@ -88,6 +115,7 @@ class Told:
     kind: str | None = None
     delivery_id: str | None = None
     bytes: int = 0
+    held: int = 0
     outcome: str | None = None
 
 
@@ -130,7 +158,7 @@ class Intake:
                 self._endpoint, _media_type(request), error.status, error.message, error.headers
             )
         finally:
-            self._in_flight.bytes -= told.bytes
+            self._in_flight.release(_address(request), told.held)
         seconds = time.monotonic() - began
         response.headers["x-request-id"] = request_id
         self._metrics.requests.labels(self._source.name, response.status_code).inc()
@@ -184,10 +212,7 @@ class Intake:
         if signed is None:
             signed = self._check(request, body)
         try:
-            content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
-            found = examine(
-                self._endpoint, self._source.silent_where, _media_type(request), content
-            )
+            content, found = await self._examined(request, body, is_gzip)
         except BodyError as error:
             raise RefusedError(error.status, error.reason, error.message) from None
         told.delivery_id = self._valid_id(signed.delivery_id or given_id) or self._own_id(
@@ -206,6 +231,20 @@ class Intake:
             headers=_kept_headers(request),
             attributes=found.attributes,
         )
+
+    async def _examined(
+        self, request: Request, body: bytes, is_gzip: bool
+    ) -> tuple[bytes, Content]:
+        """What is in a body. The work on a large one is done beside the loop, which others use."""
+
+        def work() -> tuple[bytes, Content]:
+            content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
+            media_type = _media_type(request)
+            return content, examine(self._endpoint, self._source.silent_where, media_type, content)
+
+        if is_gzip or len(body) > EXAMINED_IN_LOOP_BYTES:
+            return await asyncio.to_thread(work)
+        return work()
 
     def _check_sender(self, request: Request) -> None:
         address = _address(request)
@@ -230,8 +269,7 @@ class Intake:
         if not is_gzip and encoding != "identity":
             accepted = {"accept-encoding": "gzip" if self._endpoint.accepts_gzip else "identity"}
             raise RefusedError(415, "encoding", "The content encoding is not taken here", accepted)
-        length = request.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._endpoint.max_bytes:
+        if _told_length(request) > self._endpoint.max_bytes:
             raise self._too_long()
         return is_gzip
 
@@ -290,7 +328,8 @@ class Intake:
                         raise RefusedError(400, "gone", "The sender went away")
                     chunk = message.get("body", b"")
                     has_more = message.get("more_body", False)
-                    self._in_flight.add(len(chunk))
+                    self._in_flight.add(_address(request), len(chunk), told.held)
+                    told.held += len(chunk)
                     told.bytes += len(chunk)
                     chunks.append(chunk)
         except TimeoutError:
@@ -336,6 +375,12 @@ def _signature_refused() -> Iterator[None]:
 def _request_id(request: Request) -> str:
     given = request.headers.get("x-request-id", "")
     return given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
+
+
+def _told_length(request: Request) -> int:
+    """The length that the headers tell, 0 if they tell none. Thousands of digits are no number."""
+    digits = request.headers.get("content-length", "").lstrip("0")
+    return int(digits[:MOST_DIGITS]) if digits.isascii() and digits.isdecimal() else 0
 
 
 def _media_type(request: Request) -> str:

@@ -1,8 +1,10 @@
 """uvicorn's HTTP protocol with bounds on headers, which it has none of its own for.
 
-A client that sends its headers slowly, or without end, is answered 408 or 431 and cut off.
+A client that sends its headers slowly, or without end, is answered 408 or 431 and cut off. So is
+one whose chunks come with more words than content: their extensions, and trailers after the last.
 """
 
+import re
 from asyncio import TimerHandle, Transport
 from http import HTTPStatus
 from typing import Any
@@ -10,6 +12,11 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from flows.webhooks.settings import ReceiverSettings
+
+# llhttp passes everything behind a request that offers another protocol (h2c, as some clients of
+# HTTP/2 do) to that protocol, and the body is lost. None is spoken here: the offer is not heard.
+OFFER = re.compile(rb"(?im)^upgrade(?=[ \t]*:)")
+UNHEARD = b"x-offer"
 
 
 class _HeadersRefusedError(Exception):
@@ -29,6 +36,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._deadline: TimerHandle | None = None
         self._is_in_headers = True
         self._unparsed_bytes = 0
+        self._framing_bytes = 0
+        self._body_bytes = 0
         self._refusal: HTTPStatus | None = None
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
@@ -46,10 +55,29 @@ class BoundedProtocol(HttpToolsProtocol):
             self._unparsed_bytes += len(data)
             if self._deadline is None:
                 self._expect_headers()
+            head, end, rest = data.partition(b"\r\n\r\n")
+            data = OFFER.sub(UNHEARD, head) + end + rest
+        else:
+            self._framing_bytes += len(data)
         super().data_received(data)
         is_too_long = self._is_in_headers and self._unparsed_bytes > self.header_bytes
-        if is_too_long and not self.transport.is_closing():
+        if (is_too_long or self._is_overframed()) and not self.transport.is_closing():
             self._refuse(HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+
+    def _is_overframed(self) -> bool:
+        """Whether what came besides the content of a body is more than headers may be, and more
+        than the content itself."""
+        return self._framing_bytes > self.header_bytes + self._body_bytes
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """Trailers come the same way, and are no headers: nothing may be added to those later."""
+        if self._is_in_headers:
+            super().on_header(name, value)
+
+    def on_body(self, body: bytes) -> None:
+        self._body_bytes += len(body)
+        self._framing_bytes -= len(body)
+        super().on_body(body)
 
     def on_headers_complete(self) -> None:
         size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
@@ -64,7 +92,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_message_complete(self) -> None:
         self._unset_deadline()
         self._is_in_headers = True
-        self._unparsed_bytes = 0
+        self._unparsed_bytes = self._framing_bytes = self._body_bytes = 0
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -90,6 +118,12 @@ class BoundedProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _refuse(self, status: HTTPStatus) -> None:
+        cycle = self.cycle
+        if cycle is not None and cycle.response_started and not cycle.response_complete:
+            # An answer within an answer would be part of it.
+            self._unset_deadline()
+            self.transport.close()
+            return
         text = f"{status.phrase}\n".encode()
         head = (
             f"HTTP/1.1 {status.value} {status.phrase}\r\n"

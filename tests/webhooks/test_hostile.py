@@ -18,6 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows._shared.inbox import FORM
+from flows.webhooks.bodies import decompress
+from flows.webhooks.intake import InFlight, RefusedError
 from flows.webhooks.settings import MIB
 from tests.webhooks.harness import (
     SECRET,
@@ -286,6 +288,102 @@ def test_floods_of_headers_get_431_and_broken_requests_400(
         b"POST * HTTP/1.1\r\nHost: x\r\n\r\n",
     ):
         assert status_of(talk(receiver.url, broken)) in (400, 404)
+
+
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"0\r\n", b"a: " + b"b" * 1000 + b"\r\n"),
+        (b"1\r\n{\r\n0\r\n", b"x-hub-signature-256: " + b"b" * 1000 + b"\r\n"),
+        (b"1;" + b"a" * 1000, b"b" * 1000),
+        (b"", b"1;" + b"a" * 1000 + b"\r\n{\r\n"),
+    ],
+    ids=["trailers", "trailers after content", "one endless extension", "extensions"],
+)
+def test_what_comes_with_chunks_is_bounded(
+    receiver: Running, nothing_stored: None, begin: bytes, more: bytes
+) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+    for name, value in github_headers(BODY).items():
+        head += f"{name}: {value}\r\n".encode()
+    before = psutil.Process(receiver.process.pid).memory_info().rss
+    answer = talk(receiver.url, head + b"\r\n" + begin, *[more * 100] * 300)
+    assert status_of(answer) in (0, 400, 431)
+    assert psutil.Process(receiver.process.pid).memory_info().rss - before < 8 * MIB
+
+
+def test_a_body_in_small_chunks_is_whole(client: httpx.Client, inbox_url: str) -> None:
+    body = json.dumps({"ref": "x" * 50_000}).encode()
+    pieces = (body[at : at + 50] for at in range(0, len(body), 50))
+    headers = github_headers(body)
+    assert client.post(GITHUB, content=pieces, headers=headers).status_code == 202
+
+
+def test_a_trailer_is_no_header(receiver: Running, nothing_stored: None) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+    signed = github_headers(BODY)
+    signature = signed.pop("X-Hub-Signature-256")
+    for name, value in signed.items():
+        head += f"{name}: {value}\r\n".encode()
+    body = b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n"
+    trailer = f"X-Hub-Signature-256: {signature}\r\n\r\n".encode()
+    assert status_of(talk(receiver.url, head + b"\r\n" + body + trailer)) == 401
+
+
+@pytest.mark.parametrize("length", ["0" * 5000 + "7", "9" * 5000, "0" * 20 + "9" * 30])
+def test_a_length_of_thousands_of_digits_is_told_as_what_it_is(
+    receiver: Running, nothing_stored: None, length: str
+) -> None:
+    head = f"POST {SCOUT} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode()
+    for name, value in token_headers().items():
+        head += f"{name}: {value}\r\n".encode()
+    assert 400 <= status_of(talk(receiver.url, head + b"\r\n{}")) < 500
+
+
+def test_a_client_that_offers_http_2_is_heard(receiver: Running, inbox_url: str) -> None:
+    before = deliveries(inbox_url)
+    for offer in (
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n",
+        "upgrade: websocket\r\nconnection: upgrade\r\n",
+    ):
+        body = json.dumps({"ref": str(uuid.uuid4())}).encode()
+        head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\n{offer}Content-Length: {len(body)}\r\n"
+        for name, value in github_headers(body).items():
+            head += f"{name}: {value}\r\n"
+        assert status_of(talk(receiver.url, head.encode() + b"\r\n" + body)) == 202
+    assert deliveries(inbox_url) == before + 2
+
+
+def test_a_gzip_of_many_members_costs_no_time(client: httpx.Client, nothing_stored: None) -> None:
+    headers = token_headers(**{"Content-Encoding": "gzip"})
+    many = gzip.compress(b"") * 100_000
+    began = time.monotonic()
+    answer = client.post("/v1/metrics", content=many, headers=headers)
+    assert answer.status_code == 400
+    assert "members" in answer.text
+    assert time.monotonic() - began < 3
+    halves = gzip.compress(b'{"resource') + gzip.compress(b'Metrics": []}')
+    assert decompress(halves, 100) == b'{"resourceMetrics": []}'
+    assert decompress(gzip.compress(b"a" * 300_000) * 3, MIB) == b"a" * 900_000
+
+
+def test_large_bodies_of_one_address_keep_nobody_else_out() -> None:
+    held = InFlight(limit=100 * MIB)
+    for _ in range(2):
+        held.add("192.0.2.1", 25 * MIB, 0)
+    with pytest.raises(RefusedError) as too_much:
+        held.add("192.0.2.1", 1, 0)
+    assert too_much.value.status == 429
+    held.add("192.0.2.2", 25 * MIB, 0)
+    with pytest.raises(RefusedError) as full:
+        held.add("192.0.2.3", 2 * MIB, 0)
+    assert full.value.status == 503
+    held.add("192.0.2.3", MIB, 0)
+    with pytest.raises(RefusedError):
+        held.add("192.0.2.3", 1, MIB)
+    held.release("192.0.2.1", 50 * MIB)
+    held.add("192.0.2.3", 25 * MIB, MIB)
+    assert held.by_address == {"192.0.2.2": 25 * MIB, "192.0.2.3": 26 * MIB}
 
 
 def test_a_client_that_asks_for_too_much_gets_429_and_others_do_not(
