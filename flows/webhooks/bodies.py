@@ -25,6 +25,8 @@ MOST_MEMBERS = 1000
 PIECE_BYTES = 64 * 1024
 # Deeper than any sender's documents, shallower than what Python's own parser can read.
 DEEPEST = 100
+# Each is an object in memory many times as long as its text, and a list of lists is all values.
+MOST_VALUES = 2_000_000
 LONGEST_ATTRIBUTE = 1024
 MOST_FORM_FIELDS = 16
 NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -149,6 +151,8 @@ def _form_payload(body: bytes) -> bytes:
 
 
 def _document(text: bytes) -> Any:
+    if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:
