@@ -147,9 +147,6 @@ class BoundedProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         self._body_bytes += len(body)
         self._framing_bytes -= len(body)
-        if type(self.cycle.body) is bytes:
-            # To bytes, each of many small chunks would be added by copying all before it.
-            self.cycle.body = bytearray(self.cycle.body)
         super().on_body(body)
 
     def on_headers_complete(self) -> None:
