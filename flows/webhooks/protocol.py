@@ -200,8 +200,8 @@ class BoundedProtocol(HttpToolsProtocol):
 
     def _refuse(self, status: HTTPStatus) -> None:
         cycle = self.cycle
-        is_within = cycle is not None and cycle.response_started and not cycle.response_complete
-        if is_within or self.pipeline:
+        is_answering = cycle is not None and not cycle.response_complete
+        if is_answering and (self._is_in_headers or cycle.response_started):
             # An answer within an answer would be part of it; one out of order, another's.
             self._unset_deadline()
             self.transport.close()
