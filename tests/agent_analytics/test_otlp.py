@@ -25,9 +25,9 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from flows.agent_analytics import raw, sample
-from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
