@@ -4,6 +4,7 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -32,7 +33,7 @@ UNPRICED = """
     group by model_name order by model_name
 """
 BUDGETS = """
-    select developer_id, forecast_cost_usd, monthly_budget_usd, budget_status
+    select developer_id, budget_status, forecast_cost_usd, monthly_budget_usd, unpriced_tokens
     from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
     order by developer_id
 """
@@ -306,10 +307,18 @@ def warnings_of(store: raw.Store) -> tuple[str, ...]:
             for model, tokens in unpriced
         ),
         *(
-            f"{developer}: {status}: {cost:,.2f} USD expected this month, budget {budget:,.2f}"
-            for developer, cost, budget, status in budgets
+            _budget_warning(developer, status, cost, budget, unpriced)
+            for developer, status, cost, budget, unpriced in budgets
         ),
     )
+
+
+def _budget_warning(
+    developer: str, status: str, cost: float | None, budget: Decimal, unpriced: int
+) -> str:
+    expected = "no cost known" if cost is None else f"{cost:,.2f} USD expected"
+    missing = f", without {unpriced:,} tokens that have no price" if unpriced else ""
+    return f"{developer}: {status}: {expected} this month{missing}, budget {budget:,.2f}"
 
 
 def write_sample(folder: Path, days: int, developers: int, seed: int) -> None:

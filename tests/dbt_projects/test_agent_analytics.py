@@ -399,6 +399,32 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) 
     assert rows[hashes[7]] == ("declared", 1.0, None, 1)
 
 
+def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -> None:
+    wanted = {
+        "Claude <noreply@anthropic.com>": "claude_code",
+        "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
+        "Cursor <cursoragent@cursor.com>": "cursor",
+        "Codex <noreply@openai.com>": "codex",
+        "opencode <noreply@opencode.ai>": "opencode",
+        "x <x@anthropic.com.example>": None,
+        "x <x@cursor.community>": None,
+        "Ada Copilot <ada@work.example>": None,
+        "Ada <ada@copilot.example>": None,
+        "Ada <copilot@users.noreply.github.com.example>": None,
+    }
+    marts.load(
+        commits=[
+            commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}")
+            for number, name in enumerate(wanted)
+        ]
+    )
+    marts.run("--select", "stg_git_commits")
+    found = marts.query(
+        "select trailer_agent_type from staging.stg_git_commits order by commit_hash"
+    )
+    assert [kind for (kind,) in found] == list(wanted.values())
+
+
 def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(marts: Marts) -> None:
     work = session("s", DAY + timedelta(hours=9))
     lines = [request(work, minutes, (1, 1, 1, 1), number=minutes) for minutes in (0, 10, 600)]
@@ -564,7 +590,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
             ]
             connection.execute(
                 "create or replace table fct_agent_costs as select 'ada' as developer_id, "
-                "unnest($days) as date, unnest($costs) as daily_cost_usd",
+                "unnest($days) as date, unnest($costs) as daily_cost_usd, 0 as unpriced_tokens",
                 {"days": days, "costs": costs},
             )
             actual = connection.execute(
@@ -839,6 +865,26 @@ def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
         "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
     )
     assert row == [(120_000, 120_000 + 26 * 30_000, 900_000, 900_000, 26, "over")]
+
+
+def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
+    """What is known settles it only where it is too much by itself."""
+    dear = session("dear", DAY, by=developer(2))
+    lines = [
+        request(session("cheap", DAY), 0, MILLION_IN),
+        request(dear, 0, (10**10, 0, 0, 0), UNPRICED_MODEL),
+        request(dear, 1, MILLION_IN, SONNET, number=1),
+    ]
+    marts.load(lines)
+    marts.run()
+    status = (
+        "select budget_status, unpriced_tokens from mart.fct_cost_forecast "
+        "where developer_id = 'all'"
+    )
+    assert marts.query(status) == [("unknown", 10**10)]
+    marts.load([request(session("much", DAY), 0, (10**10, 0, 0, 0), OPUS, n) for n in range(5)])
+    marts.run()
+    assert marts.query(status) == [("over", 10**10)]
 
 
 def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:

@@ -93,11 +93,11 @@ final as (
         -- Decimals: sums are the same in whichever order they are added.
         cast(
             cast(0.000001 as decimal(7, 6)) * (
-                cast(usage.total_input_tokens as decimal(14, 0)) * model_prices.input
-                + cast(usage.total_output_tokens as decimal(14, 0)) * model_prices.output
-                + cast(usage.total_cache_creation_tokens as decimal(14, 0))
+                cast(usage.total_input_tokens as decimal(18, 0)) * model_prices.input
+                + cast(usage.total_output_tokens as decimal(18, 0)) * model_prices.output
+                + cast(usage.total_cache_creation_tokens as decimal(18, 0))
                 * model_prices.cache_write_5m
-                + cast(usage.total_cache_read_tokens as decimal(14, 0)) * model_prices.cache_read
+                + cast(usage.total_cache_read_tokens as decimal(18, 0)) * model_prices.cache_read
             ) as decimal(28, 10)
         ) as list_cost_usd,
         case

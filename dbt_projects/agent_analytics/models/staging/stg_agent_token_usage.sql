@@ -72,7 +72,7 @@ metric_increments as (
         token_type,
         metric_value as increment
     from points
-    where temporality <> 'cumulative'
+    where temporality = 'delta'
 
     union all
 
