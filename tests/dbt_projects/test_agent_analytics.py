@@ -314,6 +314,34 @@ def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> No
     ) == [("e", "events", 100, 10, 5), ("m", "metrics", 12, 0, 3)]
 
 
+def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
+    """By kind and time: what one source lost, the other tells; what both tell counts once."""
+    lost, night, parts = session("lost", DAY), session("night", DAY), session("parts", DAY)
+    marts.load(
+        [
+            tokens(lost, {"input": 3_000_000, "output": 40}, 0, 1),
+            request(lost, 1, (10, 50, 0, 0)),
+            request(night, 23 * 60 + 59, (100, 0, 0, 0)),  # exported on the next day
+            tokens(night, {"input": 100}, 23 * 60, 24 * 60 + 1),
+            request(night, 24 * 60 + 30, (20, 0, 0, 0), number=1),
+            tokens(night, {"input": 20}, 24 * 60 + 1, 24 * 60 + 61),
+            request(parts, 1, (7, 0, 0, 0)),
+            tokens(parts, {"input": 5}, 5 * 60, 5 * 60 + 1),
+        ]
+    )
+    marts.run()
+    assert marts.query(
+        "select session_id, usage_source, total_input_tokens, total_output_tokens, "
+        "tokens_by_events, tokens_by_metrics from staging.stg_agent_token_usage "
+        "order by session_id, usage_date"
+    ) == [
+        ("lost", "events and metrics", 3_000_000, 50, 60, 3_000_040),
+        ("night", "events", 100, 0, 100, 0),
+        ("night", "events", 20, 0, 20, 120),
+        ("parts", "events and metrics", 12, 0, 7, 5),
+    ]
+
+
 def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
     marts: Marts,
 ) -> None:
