@@ -342,6 +342,34 @@ def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
     ]
 
 
+def without_session(line: str) -> str:
+    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
+
+
+def test_counters_without_a_session_and_events_with_one_count_once(marts: Marts) -> None:
+    work, late = session("s", DAY), session("late", DAY + timedelta(days=1))
+    marts.load(
+        [
+            request(work, 1, (1_000_000, 0, 0, 0)),
+            without_session(tokens(work, {"input": 1_000_000}, 0, 1)),
+            without_session(tokens(session("m", DAY, by=developer(2)), {"input": 9}, 0, 1)),
+        ]
+    )
+    statuses = marts.build()
+    total = "select sum(total_input_tokens) from mart.fct_daily_agent_usage"
+    assert statuses["priced_tokens_equal_the_used_tokens"] == "pass"
+    assert marts.one(total) == 1_000_009
+    marts.load([without_session(tokens(late, {"input": 2_000_000}, 0, 1))])
+    marts.run()
+    assert marts.one(total) == 3_000_009
+    marts.load([request(late, 1, (2_000_000, 0, 0, 0))])  # the events come in a later build
+    marts.run()
+    assert marts.one(total) == 3_000_009
+    grown = marts.tables()
+    marts.run("--full-refresh")
+    assert marts.tables() == grown
+
+
 def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
     marts: Marts,
 ) -> None:

@@ -272,47 +272,51 @@ reconciled as (
 days as (
 
     select
-        session_id,
-        cast(usage_hour as date) as usage_date,
-        agent_type,
-        model_name,
-        cast(sum(requests) as bigint) as total_requests,
+        told.session_id,
+        cast(told.usage_hour as date) as usage_date,
+        told.agent_type,
+        told.model_name,
+        cast(sum(told.requests) as bigint) as total_requests,
         {%- for kind in kinds[:4] %}
         cast(
-            sum(coalesce({{ kind }}_by_events, 0) + {{ kind }}_by_metrics_alone) as bigint
+            sum(coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone) as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
-            when count(reported_cost_usd_by_events) + count(reported_cost_usd_by_metrics) > 0
+            when count(told.reported_cost_usd_by_events) + count(told.reported_cost_usd_by_metrics) > 0
                 then sum(
-                    coalesce(reported_cost_usd_by_events, 0) + reported_cost_usd_by_metrics_alone
+                    coalesce(told.reported_cost_usd_by_events, 0) + told.reported_cost_usd_by_metrics_alone
                 )
         end as reported_cost_usd,
+        {%- for kind in kinds %}
+        sum(coalesce(told.{{ kind }}_by_events, 0)) as {{ kind }}_by_events,
+        sum(coalesce(told.{{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
+        {%- endfor %}
         cast(
             sum(
                 {%- for kind in kinds[:4] %}
-                coalesce({{ kind }}_by_events, 0){{ ' +' if not loop.last }}
+                coalesce(told.{{ kind }}_by_events, 0){{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
         ) as tokens_by_events,
         cast(
             sum(
                 {%- for kind in kinds[:4] %}
-                coalesce({{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
+                coalesce(told.{{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
         ) as tokens_by_metrics,
         cast(
             sum(
                 {%- for kind in kinds[:4] %}
-                {{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
+                told.{{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
         ) as tokens_by_metrics_alone,
-        min(first_used_at) as first_used_at,
-        max(last_used_at) as last_used_at
-    from reconciled
-    group by session_id, cast(usage_hour as date), agent_type, model_name
+        min(told.first_used_at) as first_used_at,
+        max(told.last_used_at) as last_used_at
+    from reconciled as told
+    group by told.session_id, cast(told.usage_hour as date), told.agent_type, told.model_name
 
 ),
 
