@@ -224,7 +224,7 @@ runs as (
 
 -- By how much the counters have been ahead of the events at most, since the last silent hour: so
 -- much was told by counters alone.
-ahead as (
+ahead as (  -- noqa: disable=LT02
 
     select
         *,
@@ -279,13 +279,18 @@ days as (
         cast(sum(told.requests) as bigint) as total_requests,
         {%- for kind in kinds[:4] %}
         cast(
-            sum(coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone) as bigint
+            sum(
+                coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone
+            ) as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
-            when count(told.reported_cost_usd_by_events) + count(told.reported_cost_usd_by_metrics) > 0
+            when
+                count(told.reported_cost_usd_by_events)
+                + count(told.reported_cost_usd_by_metrics) > 0
                 then sum(
-                    coalesce(told.reported_cost_usd_by_events, 0) + told.reported_cost_usd_by_metrics_alone
+                    coalesce(told.reported_cost_usd_by_events, 0)
+                    + told.reported_cost_usd_by_metrics_alone
                 )
         end as reported_cost_usd,
         {%- for kind in kinds %}
