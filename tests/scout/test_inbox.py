@@ -11,6 +11,7 @@ import pytest
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.scout import raw
+from flows.scout.raw import loading
 from flows.scout.records import DeliveryCounts, Payload, Row
 from flows.scout.source import read_delivery
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
@@ -170,7 +171,7 @@ def test_a_load_that_breaks_off_leaves_nothing_and_the_next_loads_it_once(
 def test_loads_at_the_same_time_take_each_delivery_once(
     connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "DELIVERIES_PER_LOAD", 7)
+    monkeypatch.setattr(loading, "DELIVERIES_PER_LOAD", 7)
     bodies = [json.dumps({"transaction_id": f"T{n}"}).encode() for n in range(200)]
     store(connection, [delivery(f"d{n}", body) for n, body in enumerate(bodies)])
     taken: list[int] = []
