@@ -9,7 +9,7 @@ import psycopg
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.scout import raw
-from flows.scout.records import DeliveryCounts, FileCounts, Row, SourceFile
+from flows.scout.records import DeliveredRow, DeliveryCounts, FileCounts, SourceFile
 from flows.scout.rules import entity_of
 from flows.scout.sample import write_sample
 from flows.scout.settings import ScoutSettings
@@ -29,6 +29,10 @@ class Intake:
     failed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     delivered: int = 0
+
+    @property
+    def files(self) -> int:
+        return sum(not each.failure for each in self.counts) + len(self.failed)
 
     @property
     def rows_loaded(self) -> int:
@@ -68,7 +72,7 @@ def load_source_file(
         facts,
         batch,
         datetime.now(UTC),
-        lambda: read_rows(file, facts.encoding),
+        lambda: read_rows(file, facts.encoding, settings.sheets, settings.fallback_encoding),
     )
 
 
@@ -90,7 +94,7 @@ def load_next_deliveries(
 ) -> DeliveryCounts:
     """The next deliveries of the inbox, with the position behind them."""
 
-    def read(after: Position | None) -> Iterator[tuple[Delivery, Iterator[Row]]]:
+    def read(after: Position | None) -> Iterator[tuple[Delivery, Iterator[DeliveredRow]]]:
         for delivery in read_deliveries(inbox, SLUG, after, INBOX_KINDS):
             yield delivery, read_delivery(delivery)
 
@@ -98,15 +102,23 @@ def load_next_deliveries(
 
 
 def names_left_alone(names: Sequence[str]) -> list[str]:
-    return [f"Left alone, neither CSV nor JSON: {name}" for name in names]
+    return [f"Left alone, neither CSV, JSON nor a workbook: {name}" for name in names]
+
+
+def list_failed(failed: Sequence[tuple[str, str]]) -> str:
+    return "\n".join(f"- {name}: {reason}" for name, reason in failed)
 
 
 def remarks_on(counts: Sequence[FileCounts]) -> list[str]:
     """What people should know of files that ended well."""
-    return [
+    said = [f"{each.name}: {remark}" for each in counts for remark in each.remarks]
+    said += [
+        f"{each.name}: it holds no rows" for each in counts if each.is_new and not each.rows_read
+    ]
+    return said + [
         f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
         if each.is_new
         else f"{each.name}: loaded before, nothing added"
         for each in counts
-        if each.rows_quarantined or not each.is_new
+        if (each.rows_quarantined or not each.is_new) and not each.failure
     ]

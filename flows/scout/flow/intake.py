@@ -188,6 +188,8 @@ def load_files(
         outcome = state.result(raise_on_failure=False)
         if isinstance(outcome, FileCounts):
             counts.append(outcome)
+            if outcome.failure:
+                failed.append((file.name, outcome.failure))
         else:
             failed.append((file.name, str(outcome)))
     progress.update(phase, len(files), len(files), sum(each.rows_loaded for each in counts))

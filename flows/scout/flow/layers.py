@@ -11,7 +11,7 @@ from pydantic import ValidationError
 
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import dbt_postgres_env
-from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -21,12 +21,16 @@ from flows.scout import raw
 from flows.scout.flow.databases import connect, prepare
 from flows.scout.flow.intake import take_in
 from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
-from flows.scout.rules import quality_score, selectors, takes_in
+from flows.scout.rules import describe_rejections, quality_score, selectors, takes_in
 from flows.scout.settings import ScoutSettings
-from flows.scout.sync import SLUG, Intake
+from flows.scout.sync import SLUG, Intake, list_failed
 
 # They read whole tables, or no data at all: run with a full refresh, and by hand.
 TESTS_OF_FULL_REFRESH = ("tag:whole_table", "test_type:unit")
+GATES = (
+    "silver_is_at_least_80_percent_of_bronze",
+    "critical_fields_are_missing_in_less_than_5_percent",
+)
 EXAMPLE_QUERY = (
     "select month, category, currency, total_amount, mom_growth_pct "
     "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
@@ -82,7 +86,10 @@ def refresh(
     intake = take_in(settings, progress) if takes_in(layer) else Intake()
     for note in intake.notes:
         get_run_logger().info(note)
-    outcome = build_layers(settings, options, progress)
+    try:
+        outcome = build_layers(settings, options, progress)
+    except DbtBuildError as error:
+        raise explained(error, settings, intake) from None
     low = alerts(score_quality(settings), settings)
     for line in low:
         get_run_logger().warning(line)
@@ -104,12 +111,24 @@ def refresh(
         ),
     )
     if intake.failed:
-        listed = "\n".join(f"- {name}: {reason}" for name, reason in intake.failed)
         raise FilesFailedError(
-            f"Taking in {len(intake.counts) + len(intake.failed)} files",
-            f"{len(intake.failed)} failed, the others were loaded and built:\n{listed}",
+            f"Taking in {intake.files} files",
+            f"{len(intake.failed)} failed, the others were loaded and built:\n"
+            f"{list_failed(intake.failed)}",
             "Mend or remove these and run again; what is loaded is not loaded twice",
         )
+
+
+def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> DbtBuildError:
+    """The same failure, with what silver rejected where a gate is shut, and files that failed."""
+    seen = error.seen
+    if error.outcome and any(node.label.endswith(GATES) for node in error.outcome.failed):
+        with connect(settings.database_block) as connection:
+            seen += describe_rejections(raw.commonest_rejections(connection))
+        seen += "\nEach is in silver.silver_rejected_transactions, with its payload"
+    if intake.failed:
+        seen += f"\nFiles that failed:\n{list_failed(intake.failed)}"
+    return DbtBuildError(error.attempted, seen, error.remedy, error.outcome)
 
 
 @task(name="score quality")

@@ -4,6 +4,7 @@ from flows.scout.raw.database import ensure_schema, one_build_at_a_time
 from flows.scout.raw.drive import drive_page_token, save_drive_page_token
 from flows.scout.raw.loading import TABLES, load_deliveries, load_file
 from flows.scout.raw.quality import measure_quality, record_scores
+from flows.scout.raw.rejections import commonest_rejections
 from flows.scout.raw.vectors import (
     count_texts_to_embed,
     drop_vectors_out_of_window,
@@ -14,6 +15,7 @@ from flows.scout.raw.vectors import (
 
 __all__ = [
     "TABLES",
+    "commonest_rejections",
     "count_texts_to_embed",
     "drive_page_token",
     "drop_vectors_out_of_window",

@@ -1,7 +1,8 @@
 """Files and deliveries into the raw tables: a file as a whole, once, in one transaction."""
 
 import hashlib
-from collections.abc import Callable, Iterable
+import re
+from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from itertools import islice
 
@@ -11,18 +12,22 @@ from psycopg.types.json import Jsonb
 
 from flows._shared.inbox import Delivery, Position
 from flows.scout.records import (
+    DeliveredRow,
     DeliveryCounts,
     Entity,
     FileCounts,
     FileFacts,
     Payload,
     Quarantined,
+    Remark,
     Row,
 )
 from flows.scout.rules import entity_of_kind
 
 ROWS_PER_COPY = 20_000
 ROWS_PER_WRITE = 500
+REMARKS_TOLD = 20
+REASONS_TOLD = 3
 DELIVERIES_PER_LOAD = 2_000
 BYTES_OF_DELIVERIES = 16 << 20
 
@@ -30,6 +35,8 @@ TABLES = {
     Entity.TRANSACTION: "raw_transaction_ingestion",
     Entity.PRODUCT: "raw_product_ingestion",
 }
+
+_ESCAPED_BYTE = re.compile("[\ud800-\udfff]")
 
 COPY = """
 copy scout.{table} (
@@ -75,10 +82,12 @@ def load_file(
             ),
         ).fetchone()
         if registered is None:
-            return FileCounts(name, entity, is_new=False)
+            return _counts_of_known(connection, entity, name, facts.sha256)
         file_id = int(registered[0])
         common = (source, name, ingested_at.isoformat(), batch)
-        loaded, aside = _load_rows(connection, entity, file_id, common, read(), told)
+        remarks: list[str] = []
+        rows = _without_remarks(read(), remarks)
+        loaded, aside = _load_rows(connection, entity, file_id, common, rows, told)
         connection.execute(
             """
             update scout.raw_files
@@ -87,7 +96,44 @@ def load_file(
             """,
             (loaded + aside, loaded, aside, file_id),
         )
-    return FileCounts(name, entity, True, loaded + aside, loaded, aside)
+        failure = _why_nothing_loaded(connection, file_id) if aside and not loaded else None
+    return FileCounts(name, entity, True, loaded + aside, loaded, aside, tuple(remarks), failure)
+
+
+def _counts_of_known(
+    connection: psycopg.Connection, entity: Entity, name: str, sha256: str
+) -> FileCounts:
+    """Of a file whose content was looked at before: it fails as often as it is sent."""
+    row = connection.execute(
+        """
+        select id from scout.raw_files
+        where
+            entity = %s and content_sha256 = %s and rows_loaded = 0 and rows_quarantined > 0
+        """,
+        (entity.value, sha256),
+    ).fetchone()
+    failure = _why_nothing_loaded(connection, row[0]) if row else None
+    return FileCounts(name, entity, is_new=False, failure=failure)
+
+
+def _why_nothing_loaded(connection: psycopg.Connection, file_id: int) -> str:
+    reasons = connection.execute(
+        """
+        select reason, count(*), min(line_number) from scout.raw_ingestion_quarantine
+        where file_id = %s group by 1 order by 2 desc, 1 limit %s
+        """,
+        (file_id, REASONS_TOLD),
+    ).fetchall()
+    told = ", ".join(f"{reason} ({rows:,}, first in line {line})" for reason, rows, line in reasons)
+    return f"no row of it can be loaded: {told}; they are in scout.raw_ingestion_quarantine"
+
+
+def _without_remarks(rows: Iterable[Row], remarks: list[str]) -> Iterator[DeliveredRow]:
+    for row in rows:
+        if not isinstance(row, Remark):
+            yield row
+        elif len(remarks) < REMARKS_TOLD:
+            remarks.append(row.text)
 
 
 def _load_rows(
@@ -95,7 +141,7 @@ def _load_rows(
     entity: Entity,
     file_id: int,
     common: tuple[str, str, str, str],
-    rows: Iterable[Row],
+    rows: Iterable[DeliveredRow],
     told: Told,
 ) -> tuple[int, int]:
     middle = _middle(*common)
@@ -160,7 +206,7 @@ def _set_aside(
 
 def _storable(text: str) -> str:
     """NUL and undecodable bytes as ``\\xNN``, which a text column can hold."""
-    plain = text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+    plain = _ESCAPED_BYTE.sub(lambda byte: f"\\x{ord(byte[0]) & 0xFF:02x}", text)
     return plain.replace("\0", "\\x00")
 
 
@@ -168,7 +214,7 @@ def load_deliveries(
     connection: psycopg.Connection,
     batch: str,
     now: datetime,
-    read: Callable[[Position | None], Iterable[tuple[Delivery, Iterable[Row]]]],
+    read: Callable[[Position | None], Iterable[tuple[Delivery, Iterable[DeliveredRow]]]],
 ) -> DeliveryCounts:
     """Load the next deliveries and keep the position behind them, in one transaction.
 
