@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from itertools import count
@@ -467,6 +467,28 @@ def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
     assert sum(payloads for *_, payloads in found) == SIZE
     expected, accepted = judged
     assert {place: rows for place, rows, _ in found} == {**expected, "silver": len(accepted)}
+
+
+def test_failures_are_read_by_the_name_of_their_model(built: Built) -> None:
+    """As the system's own page types it, after a build and after plain `dbt test`."""
+    failures = built.warehouse.query(
+        "select distinct test_name from test_failures.int_file_conventions"
+    )
+    assert failures == [("files_keep_one_order_and_one_mark",)]
+    assert built.warehouse.query("select * from test_failures.silver_validated_transactions") == []
+    strict = json.dumps({"as_of_date": AS_OF.isoformat(), "minimum_silver_share": 0.99})
+    assert (
+        replace(built.warehouse, variables=strict).dbt(
+            *("test", "--store-failures"),
+            *("--select", "silver_is_at_least_80_percent_of_bronze"),
+        )["silver_is_at_least_80_percent_of_bronze"]
+        == "fail"
+    )
+    for model in ("silver_validated_transactions", "bronze_transactions"):
+        ((name, row),) = built.warehouse.query(f"select * from test_failures.{model}")
+        assert name == "silver_is_at_least_80_percent_of_bronze"
+        assert row["bronze_count"] == SIZE
+    assert built.warehouse.query("select * from test_failures.int_file_conventions")
 
 
 def test_built_in_steps_equals_built_from_nothing(built: Built) -> None:

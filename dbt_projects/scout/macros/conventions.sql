@@ -80,7 +80,7 @@ told_by_files as (
             {%- endfor %}
         ) as decimal_point_count
     from written
-    group by 1, 2
+    group by source_filename, ingested_at
 
 ),
 

@@ -145,7 +145,7 @@ conventions as (
         case when count(distinct date_order) > 1 then 'conflicting' else max(date_order) end as date_order,
         case when count(distinct decimal_mark) > 1 then 'conflicting' else max(decimal_mark) end as decimal_mark
     from {{ ref('int_file_conventions') }}
-    group by 1, 2
+    group by source_filename, ingested_at
 
 ),
 

@@ -21,7 +21,8 @@ payloads as (
 
 {{ conventions_of_files('payloads', ['amount', 'tax_amount'], 'date') }},
 
--- What tells no other reading than the settings is left out, but for the last: up to there all were looked at.
+-- What tells no other reading than the settings is left out, but for the last, which tells up to
+-- where all were looked at.
 final as (
 
     select
