@@ -173,6 +173,10 @@ class DriveRefusedError(PermanentError):
     """Google Drive refuses: credentials, permissions, or a folder that is not there."""
 
 
+class DrivePageTokenError(DriveRefusedError):
+    """Google Drive takes a page token no more."""
+
+
 class DriveUnavailableError(TransientError):
     """Google Drive did not answer, or asked to come back later."""
 

@@ -110,14 +110,19 @@ def choose_delimiter(start: str, header: str) -> str:
 
 def name_columns(header: Sequence[str]) -> tuple[str, ...]:
     """Keys of the payloads: ``Transaction ID`` becomes ``transaction_id``, doubles get a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    copies: dict[str, int] = {}
     for position, title in enumerate(header, start=1):
-        plain = re.sub(r"[\s\-]+", "_", title.strip()).lower() or f"column_{position}"
-        name, copy = plain, 2
+        name = plain = _plain_name(title) or f"column_{position}"
         while name in names:
-            name, copy = f"{plain}_{copy}", copy + 1
-        names.append(name)
+            copies[plain] = copies.get(plain, 1) + 1
+            name = f"{plain}_{copies[plain]}"
+        names[name] = None
     return tuple(names)
+
+
+def _plain_name(title: str) -> str:
+    return re.sub(r"[\s\-]+", "_", title.strip()).lower()
 
 
 @dataclass(frozen=True)
@@ -145,9 +150,10 @@ def find_header(rows: Sequence[Sequence[str]]) -> Header | None:
     if KNOWN_COLUMNS.intersection(first):
         return Header(0, first)
     for position, row in enumerate(rows):
-        names = name_columns(row)
-        if len(KNOWN_COLUMNS.intersection(names)) >= 2:
-            return Header(position, names, remark=f"the header is in row {position + 1}")
+        if len(KNOWN_COLUMNS.intersection(map(_plain_name, row))) >= 2:
+            return Header(
+                position, name_columns(row), remark=f"the header is in row {position + 1}"
+            )
     said = shown(", ".join(cell.strip() for cell in rows[0]))
     if any(_NO_TITLE.fullmatch(cell.strip()) for cell in rows[0]):
         columns = tuple(f"column_{number}" for number in range(1, len(rows[0]) + 1))

@@ -9,7 +9,13 @@ import psycopg
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.scout import raw
-from flows.scout.records import DeliveredRow, DeliveryCounts, FileCounts, SourceFile
+from flows.scout.records import (
+    DeliveredRow,
+    DeliveryCounts,
+    DriveRefusedError,
+    FileCounts,
+    SourceFile,
+)
 from flows.scout.rules import entity_of
 from flows.scout.sample import write_sample
 from flows.scout.settings import ScoutSettings
@@ -78,15 +84,23 @@ def load_source_file(
 
 def fetch_changed(
     folder: Drive, folder_id: str, page_token: str | None, into: Path
-) -> tuple[list[SourceFile], Changed]:
-    """Download what is new in a Drive folder since a page token."""
+) -> tuple[list[SourceFile], Changed, list[tuple[str, str]]]:
+    """Download what is new in a Drive folder since a page token.
+
+    Returns:
+        The files, what changed, and the names of files that Drive refuses, with its reason.
+    """
     changed = folder.changed(folder_id, page_token)
-    files = []
+    files, refused = [], []
     for number, file in enumerate(changed.files):
         path = into / str(number)
-        folder.download(file, path)
-        files.append(source_file(file, path))
-    return files, changed
+        try:
+            folder.download(file, path)
+        except DriveRefusedError as error:
+            refused.append((file.name, str(error)))
+        else:
+            files.append(source_file(file, path))
+    return files, changed, refused
 
 
 def load_next_deliveries(

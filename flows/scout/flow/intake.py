@@ -60,7 +60,9 @@ def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) 
     retry_delay_seconds=[5, 30, 120],
     retry_condition_fn=retry_transient,
 )
-def fetch_from_drive(settings: ScoutSettings, into: Path) -> tuple[list[SourceFile], Changed]:
+def fetch_from_drive(
+    settings: ScoutSettings, into: Path
+) -> tuple[list[SourceFile], Changed, list[tuple[str, str]]]:
     """Download what is new in the Drive folder."""
     assert settings.drive_folder_id is not None
     with connect(settings.database_block) as connection:
@@ -116,9 +118,12 @@ def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
 def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
     assert settings.drive_folder_id is not None
     with TemporaryDirectory(prefix="scout-drive-") as folder:
-        files, changed = fetch_from_drive(settings, Path(folder))
+        files, changed, refused = fetch_from_drive(settings, Path(folder))
         notes = names_left_alone(changed.left_alone)
+        if changed.is_listed_anew:
+            notes.append("Drive took the page token no more: the whole folder was listed anew")
         intake = load_files(files, settings, progress, notes, "load from Drive", "gdrive")
+        intake = intake.and_also(Intake(failed=tuple(refused)))
     if not intake.failed:
         with connect(settings.database_block) as connection:
             raw.save_drive_page_token(
