@@ -38,6 +38,7 @@ def found() -> list[Path]:
         for folder in folders
         for path in folder.rglob("*")
         if path.suffix.lower() in SUFFIXES
+        and not path.name.startswith(".")
         and path.is_file()
         and 0 < path.stat().st_size < MAX_BYTES
     )
