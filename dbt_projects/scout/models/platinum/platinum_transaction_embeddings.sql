@@ -21,11 +21,11 @@ texts as (
 
     select
         *,
-        'On ' || to_char(transaction_date, 'YYYY-MM-DD')
+        left('On ' || to_char(transaction_date, 'YYYY-MM-DD')
         || ' paid ' || vendor_name
         || ' for ' || category || coalesce(' (' || subcategory || ')', '')
         || ': ' || currency || ' ' || amount
-        || coalesce('. ' || description, '') as text
+        || coalesce('. ' || description, ''), {{ var("embedding_characters") }}) as text
     from transactions
 
 ),
