@@ -360,7 +360,12 @@ def test_a_value_that_no_request_has_is_put_aside_with_its_sender(
 def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     store: raw.Store, inbox: Path
 ) -> None:
-    fine = [{"cost_usd": ""}, {"input_tokens": " "}, {"input_tokens": "1e3"}, {"input_tokens": 7}]
+    fine: list[dict[str, object]] = [
+        {"cost_usd": ""},
+        {"input_tokens": " "},
+        {"input_tokens": "1e3"},
+        {"input_tokens": 7},
+    ]
     lines = [event_with(request_id=f"r{n}", **values) for n, values in enumerate(fine)]
     (inbox / "a.jsonl").write_text("\n".join([*lines, ""]))
     assert load(store, inbox) == LoadCounts(rows_new=len(fine))

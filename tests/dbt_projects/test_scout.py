@@ -474,7 +474,7 @@ def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
     assert {place: rows for place, rows, _ in found} == {**expected, "silver": len(accepted)}
 
 
-def test_failures_are_read_by_the_name_of_their_model(built: Built) -> None:
+def test_failures_are_read_by_the_name_of_their_model(built: Built, size: int) -> None:
     """As the system's own page types it, after a build and after plain `dbt test`."""
     failures = built.warehouse.query(
         "select distinct test_name from test_failures.int_file_conventions"
@@ -492,7 +492,7 @@ def test_failures_are_read_by_the_name_of_their_model(built: Built) -> None:
     for model in ("silver_validated_transactions", "bronze_transactions"):
         ((name, row),) = built.warehouse.query(f"select * from test_failures.{model}")
         assert name == "silver_is_at_least_80_percent_of_bronze"
-        assert row["bronze_count"] == SIZE
+        assert row["bronze_count"] == size
     assert built.warehouse.query("select * from test_failures.int_file_conventions")
 
 
