@@ -69,7 +69,10 @@ def kind_of(file: SourceFile) -> str:
 
 
 def _is_binary(start: bytes) -> bool:
-    """Whether a twentieth of it are control characters; NUL bytes of UTF-16 and UTF-32 are none."""
+    """Whether it holds NUL and a twentieth of it are control characters, which a text may be made
+    of, too; NUL bytes of UTF-16 and UTF-32 are none."""
+    if 0 not in start:
+        return False
     if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         return False
     if start[0::2].count(0) > len(start) * 0.4 or start[1::2].count(0) > len(start) * 0.4:
