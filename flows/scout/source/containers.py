@@ -1,6 +1,7 @@
 """What a file really is, whatever its name says, and the files that lie in it."""
 
 import bz2
+import codecs
 import gzip
 import io
 import lzma
@@ -69,12 +70,24 @@ def kind_of(file: SourceFile) -> str:
 
 
 def _is_binary(start: bytes) -> bool:
-    """Whether a twentieth of it are control characters; NUL bytes of UTF-16 and UTF-32 are none."""
+    """Whether it is no UTF-8, holds NUL, and a twentieth of it are control characters, of which a
+    text may be made, too; NUL bytes of UTF-16 and UTF-32 are none."""
+    if 0 not in start or _is_utf8(start):
+        return False
     if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
         return False
     if start[0::2].count(0) > len(start) * 0.4 or start[1::2].count(0) > len(start) * 0.4:
         return False
     return len(start) - len(start.translate(None, CONTROL_BYTES)) > max(4, len(start) // 20)
+
+
+def _is_utf8(start: bytes) -> bool:
+    """Whether it begins a text in UTF-8, whose last character may be cut."""
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(start)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def unreadable(name: str, seen: str) -> FileUnreadableError:
