@@ -24,6 +24,7 @@ from flows._shared.errors import PermanentError, TransientError
 LOCK_WAIT_SECONDS = 300.0
 # The creation time is derived from the boot time, which moves when the clock is set.
 CREATED_TOLERANCE_SECONDS = 2.0
+PRIVATE_UMASK = 0o077
 
 
 @dataclass(frozen=True)
@@ -122,14 +123,22 @@ def free_ports(first: int, preferred: int = 0, span: int = 200) -> Iterator[int]
     return (port for port in candidates if is_free(port))
 
 
+def _opened_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def start_detached(
     command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a process in its own session, its output in ``log``, that outlives this one."""
+    """Start a process in its own session, its output in ``log``, that outlives this one.
+
+    What it writes is for this user alone.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with open(log, "wb", opener=_opened_private) as output:
         return subprocess.Popen(
             command,
+            umask=PRIVATE_UMASK,
             env=dict(environment),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -62,6 +62,7 @@ def up(
         PlatformError: a part cannot be started or applied; the message says what to do.
     """
     paths = paths or LocalPaths()
+    paths.make_private()
     domains = (*domains, WEBHOOKS)
     with ThreadPoolExecutor(3) as pool:
         server = pool.submit(_start_server, paths, say)

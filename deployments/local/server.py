@@ -59,7 +59,7 @@ class PrefectServer(BackgroundProcess):
         command = [sys.executable, "-m", "prefect", "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         environment = own_environment(os.environ) | server_environment(self._paths, url)
-        self._paths.prefect.mkdir(parents=True, exist_ok=True)
+        self._paths.make_private()
         if self._is_up(self.launch(command, environment, PROJECT_ROOT, port=port)):
             return True
         # Seconds pass before the server takes the port it found free: another may be quicker.

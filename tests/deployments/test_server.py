@@ -2,8 +2,10 @@ import os
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
@@ -11,6 +13,7 @@ import psutil
 
 from deployments.local.api import is_healthy
 from deployments.local.paths import LocalPaths
+from deployments.local.privilege import is_root
 from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
 from deployments.local.server import PrefectServer
 
@@ -30,6 +33,41 @@ def test_a_second_start_reuses_the_running_server(
     before = server.pid
     assert server.start() == prefect_server
     assert server.pid == before
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_what_the_server_writes_is_for_its_user_alone(
+    prefect_server: str, local_paths: LocalPaths
+) -> None:
+    kept = modes(local_paths.prefect) | modes(local_paths.run)
+    assert {"prefect.db", "server.log", "server.json"} <= set(kept)
+    assert not {
+        name: oct(mode) for name, mode in kept.items() if mode & 0o077 and ".lock" not in name
+    }
+
+
+def test_another_user_reads_nothing_of_an_installation_made_before() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        paths = LocalPaths(Path(folder) / "local")
+        files = [paths.prefect / "prefect.db", paths.run / "applied.json", paths.cache / "a" / "b"]
+        for file in [*files, paths.state / "note"]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("a secret")
+            file.chmod(0o644)
+        paths.postgres.mkdir(mode=0o711)
+        paths.make_private()
+        closed = [paths.prefect, paths.run, paths.cache]
+        assert {stat.S_IMODE(each.stat().st_mode) for each in closed} == {0o700}
+        assert not stat.S_IMODE(paths.state.stat().st_mode) & 0o066
+        if is_root():
+            for file in [*files, paths.state / "note"]:
+                command = ["cat", str(file)]
+                seen = subprocess.run(command, user="nobody", capture_output=True)
+                assert (seen.returncode, seen.stdout) == (1, b"")
 
 
 def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
