@@ -26,6 +26,10 @@ CODE_COMPLETION = "code_completion"
 MAXIMUM_BODY_BYTES = 64 * 1024 * 1024
 HASH_LENGTHS = (40, 64)
 LARGEST_COUNT = 2_147_483_647
+OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
+    Signal.METRICS: ExportMetricsServiceRequest,
+    Signal.LOGS: ExportLogsServiceRequest,
+}
 
 
 def canonical_line(
@@ -275,11 +279,7 @@ def _inflated(body: bytes, content_encoding: str) -> bytes:
 
 
 def _empty(signal: Signal) -> Message:
-    match signal:
-        case Signal.METRICS:
-            return ExportMetricsServiceRequest()
-        case Signal.LOGS:
-            return ExportLogsServiceRequest()
+    return OTLP_MESSAGES[signal]()
 
 
 def _unreadable(signal: Signal | None, seen: str) -> UnreadableTelemetryError:

@@ -34,7 +34,10 @@ create table if not exists raw.otel_points (
     created_at timestamp not null
 );
 
-create view if not exists raw.otel_metrics as
+-- Of a histogram the sum of what was observed is the value.
+alter table raw.otel_points add column if not exists observations bigint;
+
+create or replace view raw.otel_metrics as
 select
     points.id,
     points."timestamp",
@@ -52,7 +55,8 @@ select
     counters.model_name,
     counters.resource_attributes,
     points.series_key,
-    points.point_key
+    points.point_key,
+    points.observations
 from raw.otel_points as points
 inner join raw.otel_counters as counters on points.series_key = counters.series_key;
 
