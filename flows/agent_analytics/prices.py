@@ -87,9 +87,9 @@ def differences(
             own = Decimal(row[column])
             if told is not None and told != own:
                 yield Difference(name, column, own, told)
-        for label, own, told in _multiples(row, model):
-            if told is not None and told != own:
-                yield Difference(name, label, own, told)
+        for label, in_seed, in_file in _multiples(row, model):
+            if in_file is not None and in_file != in_seed:
+                yield Difference(name, label, in_seed, in_file)
     for name, model in listed.items():
         if name not in of_day and _is_of_interest(name, model, of_day):
             yield Difference(name, "all", None, _per_million(model.get(FIELDS["input"])))

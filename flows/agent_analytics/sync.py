@@ -64,6 +64,7 @@ class Progress(Protocol):
     ) -> None: ...
 
 
+@raw.told_when_full
 def load_telemetry(
     store: raw.Store, patterns: Sequence[str], batch_bytes: int, progress: Progress | None = None
 ) -> LoadCounts:
@@ -186,6 +187,7 @@ def _load_good_lines(
     return counts
 
 
+@raw.told_when_full
 def load_deliveries(
     store: raw.Store, inbox_url: str, batch_bytes: int, progress: Progress | None = None
 ) -> LoadCounts:
@@ -238,6 +240,7 @@ def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch)
     return counts
 
 
+@raw.told_when_full
 def load_commits(
     store: raw.Store,
     patterns: Sequence[str],
@@ -267,6 +270,7 @@ def _mart_commits(url: str | None) -> Iterator[Commit]:
         yield from source.mart_commits(connection)
 
 
+@raw.told_when_full
 def load_copilot(store: raw.Store, rows: Iterable[CopilotDay | Rejected]) -> LoadCounts:
     with store.connect() as connection:
         raw.ensure_schema(connection)

@@ -118,6 +118,14 @@ create table if not exists raw.copilot_metrics (
     unique ("date", developer_id)
 );
 
+alter table raw.copilot_metrics add column if not exists ai_credits double;
+alter table raw.copilot_metrics add column if not exists cli_requests bigint;
+alter table raw.copilot_metrics add column if not exists cli_prompt_tokens bigint;
+alter table raw.copilot_metrics add column if not exists cli_output_tokens bigint;
+alter table raw.copilot_metrics add column if not exists app_requests bigint;
+alter table raw.copilot_metrics add column if not exists app_prompt_tokens bigint;
+alter table raw.copilot_metrics add column if not exists app_output_tokens bigint;
+
 -- Input that was put aside, with the reason.
 create table if not exists raw.rejected (
     source varchar not null,
