@@ -18,6 +18,7 @@ from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
 
 NOVEMBER_4 = date(2025, 11, 4)
+DATABASE = "ledgermind_marts"
 ADAPTERS = ("pg_local", "bigquery")
 # Far behind the newest day: a reaction written with an old date, one deleted, one rewritten in
 # place, an event rewritten in place.
@@ -37,6 +38,28 @@ where id = (
     select min(id::text)::uuid from suggestion_events where created_at::date = '{days[20]}'
 );
 """
+# What LedgerMind's own migrations did to feedback, and more of their kind.
+OWNERS_MIGRATION = """
+create type suggestion_action as enum ('accept', 'reject');
+create type requested_mode as enum ('auto', 'model', 'heuristic');
+update suggestion_feedback set action = 'reject' where action = 'undo';
+alter table suggestion_feedback
+    drop column user_ts,
+    add column txn_id integer not null default 0,
+    add column label varchar(128) not null default '',
+    add column user_id varchar(128),
+    alter column event_id drop not null,
+    alter column action type suggestion_action using action::suggestion_action,
+    alter column created_at type timestamptz using created_at at time zone 'UTC';
+alter table transactions drop column description, alter column amount type numeric(14, 2);
+alter table suggestion_events
+    drop column features_hash,
+    alter column mode type requested_mode using mode::requested_mode,
+    alter column created_at type timestamptz using created_at at time zone 'UTC';
+alter table model_registry drop column notes;
+alter table ml_features drop column tokens;
+alter table transaction_labels alter column source type varchar(20);
+"""
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +69,8 @@ def database(
     """One database for all tests here, since dbt parses a project anew for another."""
     state = tmp_path_factory.mktemp("dbt")
     install_packages("ledgermind", state)
-    yield postgres.create_database("ledgermind_marts"), state
-    postgres.drop_database("ledgermind_marts")
+    yield postgres.create_database(DATABASE), state
+    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture
@@ -219,6 +242,45 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     assert without_rejects != incremental
     warehouses.build_untested("pg_local", "--full-refresh")
     assert warehouses.postgres_contents() == without_rejects
+
+
+def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
+    warehouses: Warehouses,
+) -> None:
+    """Nothing here keeps LedgerMind from altering its tables, nor from altering them back."""
+    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
+    warehouses.build_untested("pg_local")
+    before = warehouses.postgres_contents()
+    daily = "select sum(accepts)::int, sum(rejects)::int, sum(undos)::int from {} order by 1"
+    [(accepts, rejects, undos)] = warehouses.query(
+        daily.format("analytics.mart_suggestions_feedback_daily")
+    )
+    assert undos
+    plan = warehouses.query("explain select * from analytics.stg_suggestion_feedback")
+    assert "Function Scan" not in str(plan), "what reads the view does not see the table's indexes"
+
+    # Days are those of UTC, whatever the zone of whoever asks.
+    warehouses.execute(f"alter database {DATABASE} set timezone to 'Pacific/Kiritimati'")
+    try:
+        warehouses.execute(OWNERS_MIGRATION)
+        warehouses.build_untested("pg_local")
+        migrated = warehouses.postgres_contents()
+        assert warehouses.query(daily.format("analytics.mart_suggestions_feedback_daily")) == [
+            (accepts, rejects + undos, 0)
+        ]
+        of_events = "mart_suggestions_daily"
+        assert migrated[of_events] == before[of_events]
+        assert {row[2:4] for row in migrated["int_suggestions"]} == {
+            row[2:4] for row in before["int_suggestions"]
+        }
+        warehouses.execute(
+            "alter table suggestion_feedback alter action type text; drop type suggestion_action;"
+            "alter table suggestion_events alter mode type text; drop type requested_mode"
+        )
+        warehouses.build_untested("pg_local", "--full-refresh")
+        assert warehouses.postgres_contents() == migrated
+    finally:
+        warehouses.execute(f"alter database {DATABASE} reset timezone")
 
 
 def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(

@@ -10,6 +10,7 @@
 {%- set events = source('operational', 'suggestion_events') %}
 {%- set feedback = source('operational', 'suggestion_feedback') %}
 {%- set transactions = source('operational', 'transactions') %}
+{%- set events_columns = source_columns(events) %}
 {%- set feedback_columns = source_columns(feedback) %}
 {%- set transactions_columns = source_columns(transactions) %}
 
@@ -19,7 +20,7 @@ with versions as (
 
     select
         1 as source_number,
-        {{ day_floor('created_at') }} as source_day,
+        {{ day_floor(utc('created_at', events_columns)) }} as source_day,
         {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
     from {{ events }}
 

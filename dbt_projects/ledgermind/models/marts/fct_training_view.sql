@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with features as (
 
     select * from {{ ref('stg_ml_features') }}

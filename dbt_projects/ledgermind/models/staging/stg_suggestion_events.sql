@@ -1,6 +1,11 @@
+{%- set columns = source_columns(source('operational', 'suggestion_events')) -%}
+
 with source as (
 
-    select * from {{ source('operational', 'suggestion_events') }}
+    select
+        *,
+        {{ utc('created_at', columns) }} as created_at_utc
+    from {{ source('operational', 'suggestion_events') }}
 
 ),
 
@@ -10,11 +15,11 @@ renamed as (
         id as event_id,
         txn_id,
         model_id,
-        features_hash,
+        {{ column_or_null('features_hash', columns, shared.text('null')) }},
         candidates,
-        mode,
-        created_at,
-        {{ day_floor('created_at') }} as created_date
+        {{ shared.text('mode') }} as mode,
+        created_at_utc as created_at,
+        {{ day_floor('created_at_utc') }} as created_date
     from source
 
 )

@@ -12,7 +12,7 @@ renamed as (
         id as feedback_id,
         event_id,
         lower({{ shared.text('action') }}) as action,
-        reason,
+        {{ column_or_null('reason', columns, shared.text('null')) }},
         {{ column_or_null('txn_id', columns, whole('null')) }},
         {{ column_or_null('label', columns, shared.text('null')) }},
         {{ column_or_null('user_id', columns, shared.text('null')) }},
