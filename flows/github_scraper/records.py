@@ -130,18 +130,24 @@ class RateLimitedError(TransientError):
         self.retry_at = retry_at
 
 
+# Raised when a commit gives other values than before: each repository is then read whole once.
+READING = 1
+
+
 @dataclass(frozen=True)
 class Head:
     """The state of a repository's default branch at one moment.
 
     ``mailmap_hash`` is the blob of ``.mailmap`` at the head, None where there is none.
-    ``shallow_boundary`` lists the commits whose parents the clone does not have.
+    ``shallow_boundary`` lists the commits whose parents the clone does not have. ``reading`` says
+    by which rules the commits were read.
     """
 
     ref: str
     head_hash: str
     mailmap_hash: str | None = None
     shallow_boundary: tuple[str, ...] = ()
+    reading: int = READING
 
 
 class Walk(Enum):
@@ -199,7 +205,7 @@ class Coauthor(NamedTuple):
 class Identity:
     """What one contributor row stands for. ``key`` is stable under letter case.
 
-    ``account_id`` is GitHub's numeric id where the address carries it.
+    ``account_id`` is the numeric id on github.com where the address carries it.
     """
 
     key: str

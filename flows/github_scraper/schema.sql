@@ -130,9 +130,14 @@ where
         where other.id <> repositories.id and lower(other.url) = lower(spelled.url)
     );
 
+-- `reading` is 0 for what was read before its rules had numbers. `signed_login` is the login that
+-- an account's newest noreply address carries.
+alter table public.repository_heads add column if not exists reading integer not null default 0;
+
 alter table public.contributors
     add column if not exists account_id bigint,
     add column if not exists account_type text,
+    add column if not exists signed_login text,
     add column if not exists merged_into bigint references public.contributors (id);
 
 create index if not exists contributors_login on public.contributors (lower(username));
@@ -214,6 +219,16 @@ create table if not exists public.contributor_merges (
 
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
+
+create index if not exists commit_coauthors_contributor_id
+on public.commit_coauthors (contributor_id);
+
+-- Every login that reachable commits show for an account of which they carry the number.
+create table if not exists public.account_logins (
+    contributor_id bigint not null references public.contributors (id) on delete cascade,
+    login text not null,
+    primary key (contributor_id, login)
+);
 
 -- One row per UTC day on which a run measured the tables.
 create table if not exists public.database_sizes (
@@ -371,6 +386,8 @@ create table if not exists github_api.walk_commits (
 
 create index if not exists walk_commits_hash
 on github_api.walk_commits (repository_id, commit_hash);
+
+alter table github_api.walks add column if not exists reading integer not null default 0;
 
 -- The leaderboard application reads its own quoted names. Where its tables exist they stay as they
 -- are; where they do not, these views stand in for them.

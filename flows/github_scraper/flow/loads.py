@@ -263,10 +263,13 @@ def fetch_planned(
     retry_condition_fn=retry_soon,
 )
 def resolve(settings: GithubScraperSettings) -> str | None:
-    """Whose e-mails these are. Returns a line for the summary where something was merged."""
+    """Whose e-mails these are, and which identities are one person: numbers in addresses tell it
+    without the API, too. Returns a line for the summary where something was merged."""
     api = connect(settings)
     if api is None:
-        return None
+        with open_database(settings.database_block) as connection:
+            moved = raw.merge_accounts(connection)
+        return f"{moved} identities merged with the person they are" if moved else None
     database_url = postgres_url(settings.database_block)
     with (
         open_database(settings.database_block) as connection,

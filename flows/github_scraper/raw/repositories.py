@@ -8,6 +8,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from flows.github_scraper.records import (
+    READING,
     KnownRepository,
     RepositoryAddressError,
     RepositoryFacts,
@@ -121,10 +122,24 @@ def record_success(
     )
 
 
-def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -> set[int]:
-    """Mark those repositories as up to date whose loaded head is the given one; returns them."""
+def record_unchanged(
+    connection: psycopg.Connection, heads: Mapping[int, tuple[str, str]]
+) -> set[int]:
+    """Mark those repositories as up to date whose loaded head is the given one, a branch and a
+    hash, whatever the branch was called; returns them."""
     rows = connection.execute(
         """
+        with renamed as (
+            update public.repository_heads
+            set ref = asked.ref, observed_at = clock_timestamp()
+            from unnest(%(ids)s::bigint[], %(refs)s::text[], %(hashes)s::text[])
+                as asked (repository_id, ref, head_hash)
+            where
+                repository_heads.repository_id = asked.repository_id
+                and repository_heads.head_hash = asked.head_hash
+                and repository_heads.ref <> asked.ref
+        )
+
         update public.repositories
         set
             state = 'completed',
@@ -132,17 +147,35 @@ def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -
             failed_attempts = 0,
             last_attempt_at = now(),
             last_processed_at = now()
-        from unnest(%s::bigint[], %s::text[]) as asked (repository_id, head_hash)
+        from unnest(%(ids)s::bigint[], %(hashes)s::text[]) as asked (repository_id, head_hash)
         inner join public.repository_heads
             on
                 repository_heads.repository_id = asked.repository_id
                 and repository_heads.head_hash = asked.head_hash
+                and repository_heads.reading = %(reading)s
         where repositories.id = asked.repository_id
         returning repositories.id
         """,
-        (list(heads), list(heads.values())),
+        {
+            "ids": list(heads),
+            "refs": [ref for ref, _ in heads.values()],
+            "hashes": [head_hash for _, head_hash in heads.values()],
+            "reading": READING,
+        },
     )
     return {row[0] for row in rows}
+
+
+def follow_branch(connection: psycopg.Connection, repository_id: int, ref: str) -> None:
+    """Keep the name that the default branch has now, where nothing else has changed."""
+    connection.execute(
+        """
+        update public.repository_heads
+        set ref = %(ref)s, observed_at = clock_timestamp()
+        where repository_id = %(repository_id)s and ref <> %(ref)s
+        """,
+        {"repository_id": repository_id, "ref": ref},
+    )
 
 
 def find_repositories(connection: psycopg.Connection, urls: Sequence[str]) -> list[KnownRepository]:
