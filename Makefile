@@ -22,7 +22,7 @@ TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOM
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up status stop clean test test-all bench lint format types dbt psql env shell lock
+.PHONY: help setup run up status stop clean test test-all bench lint audit format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -75,6 +75,9 @@ lint: $(STAMP) ## ruff, import-linter, sqlfluff, the check of prefect.yaml
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deployments.check
 	@$(BIN)/sqlfluff lint dbt_projects
+
+audit: $(STAMP) ## committed secrets, locks, workflows; known vulnerabilities where the network is there
+	@$(BIN)/python -m deployments.audit $(ARGS)
 
 format: $(STAMP) ## let ruff and sqlfluff correct what they can
 	@$(BIN)/ruff check --fix .

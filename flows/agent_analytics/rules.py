@@ -205,7 +205,7 @@ def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
             languages[name] = languages.get(name, 0) + _sum(
                 [part], "code_generation_activity_count"
             )
-    login = str(row["user_login"]).strip().lower()
+    login = str(row["user_login"] or "").strip().lower()
     if not login:
         raise ValueError("user_login is empty")
     return CopilotDay(
@@ -304,4 +304,7 @@ def _count(row: Mapping[str, Any], name: str) -> int | None:
 
 
 def _sum(parts: Sequence[Mapping[str, Any]], name: str) -> int:
-    return sum(int(part.get(name) or 0) for part in parts)
+    numbers = [int(part.get(name) or 0) for part in parts]
+    if any(not 0 <= number <= LARGEST_COUNT for number in numbers):
+        raise ValueError(f"{name} is not a count")
+    return sum(numbers)

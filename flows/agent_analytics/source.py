@@ -333,7 +333,7 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                         commits.append(_parsed(text, commit_of, name, f"row {number}"))
                 else:
                     file.writelines(f"{line}\n" for line in _delivered_lines(delivery))
-            except (UnreadableTelemetryError, ValueError, RecursionError) as error:
+            except (UnreadableTelemetryError, ValueError, ArithmeticError, RecursionError) as error:
                 seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
                 excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
                 rejected.append(Rejected(name, seen, excerpt))
@@ -418,7 +418,7 @@ def _parsed(
         return parse(json.loads(line))
     except KeyError as error:
         reason = f"without {error.args[0]}"
-    except (ValueError, TypeError, AttributeError) as error:
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
         reason = f"not such a row: {str(error).partition(' (')[0]}"
     return Rejected(name, reason, f"{place}: {line[:EXCERPT].decode('utf-8', 'replace')}")
 

@@ -104,7 +104,7 @@ alter table public.repositories
     add column if not exists failed_attempts integer not null default 0;
 
 -- Addresses as they were kept before they had one spelling each. Where two rows are one repository,
--- both stay: a run names them.
+-- both stay as they are; only the one with the spelling of today is loaded further.
 update public.repositories
 set url = spelled.url
 from (

@@ -35,7 +35,14 @@ class Quarantined(NamedTuple):
     text: str
 
 
-Row = Payload | Quarantined
+class Remark(NamedTuple):
+    """What people should know of a file; no row of it."""
+
+    text: str
+
+
+DeliveredRow = Payload | Quarantined
+Row = DeliveredRow | Remark
 
 
 @dataclass(frozen=True)
@@ -58,7 +65,10 @@ class FileFacts:
 
 @dataclass(frozen=True)
 class FileCounts:
-    """How the ingestion of one file ended; ``rows_read = rows_loaded + rows_quarantined``."""
+    """How the ingestion of one file ended; ``rows_read = rows_loaded + rows_quarantined``.
+
+    ``failure`` says why nothing of a file was loaded that has rows.
+    """
 
     name: str
     entity: Entity
@@ -66,6 +76,8 @@ class FileCounts:
     rows_read: int = 0
     rows_loaded: int = 0
     rows_quarantined: int = 0
+    remarks: tuple[str, ...] = ()
+    failure: str | None = None
 
 
 @dataclass(frozen=True)
@@ -111,6 +123,16 @@ class QualityScore:
 
 
 @dataclass(frozen=True)
+class Rejections:
+    """How many payloads silver rejected for one reason, and in which file most of them stand."""
+
+    reason: str
+    payloads: int
+    commonest_file: str
+    payloads_of_file: int
+
+
+@dataclass(frozen=True)
 class EmbeddingEndpoint:
     """An OpenAI-compatible endpoint. ``url`` ends before ``/embeddings``; ``key`` is secret."""
 
@@ -149,6 +171,10 @@ class DatabaseUnreachableError(TransientError):
 
 class DriveRefusedError(PermanentError):
     """Google Drive refuses: credentials, permissions, or a folder that is not there."""
+
+
+class DrivePageTokenError(DriveRefusedError):
+    """Google Drive takes a page token no more."""
 
 
 class DriveUnavailableError(TransientError):

@@ -5,18 +5,34 @@ import json
 import math
 import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 
 import orjson
 
-from flows.scout.records import Entity, QualityMeasures
+from flows.scout.records import Entity, QualityMeasures, Rejections
 from flows.scout.settings import QualitySettings
 
 DELIMITERS = ",;\t|"
 LAYERS = ("bronze", "silver", "gold", "platinum")
 ALL_LAYERS = "all"
-READABLE_SUFFIXES = frozenset({".csv", ".tsv", ".txt", ".json", ".jsonl", ".ndjson"})
+PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
+READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
+    {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
+)
+KNOWN_COLUMNS = frozenset(
+    {
+        *("transaction_id", "date", "amount", "currency", "category", "subcategory"),
+        *("vendor_name", "vendor_id", "tax_code", "tax_amount", "description", "receipt_url"),
+        *("payment_method", "employee_id", "cost_center", "project_code"),
+        *("sku", "name", "brand", "price", "cost", "stock_quantity", "unit_of_measure"),
+        *("barcode", "is_active"),
+    }
+)
+# A header is looked for in so many rows; above it stand titles and the like.
+LINES_BEFORE_HEADER = 30
+_NO_TITLE = re.compile(r"(?=.*\d)(?!(?:1[89]|20)\d\d$)[-+\d.,:/ ₱$€£]+")
 JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 
 # What Python's JSON reader takes and PostgreSQL's jsonb does not: an escaped NUL, half a surrogate
@@ -28,6 +44,7 @@ MAX_DEPTH = 500
 # Too short for deep nesting or a long number. orjson itself refuses half a surrogate pair and what
 # is past the range of a double, and takes what is next to 0.
 PLAIN_CHARACTERS = 1000
+_SPACE_BEFORE_COLON = re.compile(r'"\s+:')
 _SMALL_EXPONENT = re.compile(r"[eE]-\d{4}")
 
 
@@ -46,7 +63,10 @@ def is_readable(filename: str) -> bool:
 
 
 def is_json(filename: str) -> bool:
-    return PurePath(filename).suffix.lower() in JSON_SUFFIXES
+    path = PurePath(filename)
+    if path.suffix.lower() in PACKED_SUFFIXES:
+        path = path.with_suffix("")
+    return path.suffix.lower() in JSON_SUFFIXES
 
 
 def batch_id(prefix: str, moment: datetime) -> str:
@@ -63,27 +83,84 @@ def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> st
         invalid: bytes found on the way that are no UTF-8.
         fallback: what a file is that is not mostly UTF-8.
     """
+    if start.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        return "utf-32"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
+    # Without a mark, the bytes that Latin letters leave empty tell.
+    if start[1::2].count(0) > len(start) * 0.4:
+        return "utf-16-le"
+    if start[0::2].count(0) > len(start) * 0.4:
+        return "utf-16-be"
     return fallback if invalid > valid else "utf-8-sig"
 
 
-def choose_delimiter(header: str) -> str:
-    """The delimiter that occurs most often outside quotes; a comma when none does."""
+def choose_delimiter(start: str, header: str) -> str:
+    """The delimiter that occurs most often in the header outside quotes; a comma when none does.
+
+    Args:
+        start: the header and some lines behind it, on which a quoted cell of it may end.
+        header: its first line.
+    """
     bare = re.sub(r'"[^"]*"', "", header)
+    if bare.count('"') % 2:
+        bare = re.sub(r'"[^"]*"', "", start).split("\n", 1)[0]
     return max(DELIMITERS, key=bare.count)
 
 
 def name_columns(header: Sequence[str]) -> tuple[str, ...]:
     """Keys of the payloads: ``Transaction ID`` becomes ``transaction_id``, doubles get a number."""
-    names: list[str] = []
+    names: dict[str, None] = {}
+    copies: dict[str, int] = {}
     for position, title in enumerate(header, start=1):
-        plain = re.sub(r"[\s\-]+", "_", title.strip()).lower() or f"column_{position}"
-        name, copy = plain, 2
+        name = plain = _plain_name(title) or f"column_{position}"
         while name in names:
-            name, copy = f"{plain}_{copy}", copy + 1
-        names.append(name)
+            copies[plain] = copies.get(plain, 1) + 1
+            name = f"{plain}_{copies[plain]}"
+        names[name] = None
     return tuple(names)
+
+
+def _plain_name(title: str) -> str:
+    return re.sub(r"[\s\-]+", "_", title.strip()).lower()
+
+
+@dataclass(frozen=True)
+class Header:
+    """Where the names of the columns stand, and what is odd about that.
+
+    ``is_made_up`` says that there are none: the row found there is one like the others.
+    """
+
+    rows_before: int
+    columns: tuple[str, ...]
+    is_made_up: bool = False
+    remark: str = ""
+
+
+def find_header(rows: Sequence[Sequence[str]]) -> Header | None:
+    """The header among the first rows of a file: the first row, unless it names nothing known.
+
+    Then it is a row further down that names two columns or more; else the first row after all,
+    where it may be titles, and else nothing: the columns are numbered. None without rows.
+    """
+    if not rows:
+        return None
+    first = name_columns(rows[0])
+    if KNOWN_COLUMNS.intersection(first):
+        return Header(0, first)
+    for position, row in enumerate(rows):
+        if len(KNOWN_COLUMNS.intersection(map(_plain_name, row))) >= 2:
+            return Header(
+                position, name_columns(row), remark=f"the header is in row {position + 1}"
+            )
+    said = shown(", ".join(cell.strip() for cell in rows[0]))
+    if any(_NO_TITLE.fullmatch(cell.strip()) for cell in rows[0]):
+        columns = tuple(f"column_{number}" for number in range(1, len(rows[0]) + 1))
+        return Header(
+            0, columns, True, f"it has no header: the first row is one like the others ({said})"
+        )
+    return Header(0, first, remark=f"none of its columns is known: {said}")
 
 
 def why_unstorable(text: str) -> tuple[str, str] | None:
@@ -96,10 +173,14 @@ def _is_plainly_storable(text: str) -> bool:
     if len(text) > PLAIN_CHARACTERS or "\\u0000" in text or _SMALL_EXPONENT.search(text):
         return False
     try:
-        orjson.loads(text)
+        value = orjson.loads(text)
     except orjson.JSONDecodeError:
         return False
-    return True
+    # Every name has a colon behind it: with more colons than names, one name may stand twice.
+    names = len(value) if isinstance(value, dict) else 0
+    return text.count(":") <= names or (
+        text.count('":') <= names and not _SPACE_BEFORE_COLON.search(text)
+    )
 
 
 def _why_unstorable(text: str) -> tuple[str, str] | None:
@@ -107,6 +188,8 @@ def _why_unstorable(text: str) -> tuple[str, str] | None:
         value = _decode(text)
     except RecursionError:
         return "too_deep", f"nested more than {MAX_DEPTH} levels"
+    except DuplicateNameError as error:
+        return "duplicate_name", str(error)
     except ValueError as error:
         return "invalid_json", str(error)
     if not text.isascii() and _SURROGATE.search(text):
@@ -126,7 +209,22 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant).decode
+class DuplicateNameError(ValueError):
+    """An object has a name twice: a reader would keep one value and lose the other."""
+
+
+def _refuse_duplicates(members: list[tuple[str, object]]) -> dict[str, object]:
+    value = dict(members)
+    if len(value) < len(members):
+        names = [name for name, _ in members]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise DuplicateNameError(f"{shown(twice)!r} is there more than once")
+    return value
+
+
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates
+).decode
 
 
 def _depth(value: object) -> int:
@@ -175,6 +273,24 @@ def quality_score(measures: QualityMeasures, settings: QualitySettings) -> tuple
     )
     weights = settings.completeness_weight + settings.uniqueness_weight + settings.timeliness_weight
     return timeliness, weighted / weights
+
+
+def describe_rejections(rejections: Sequence[Rejections]) -> str:
+    """The sentence behind a failing gate; empty where nothing was rejected."""
+    if not rejections:
+        return ""
+    listed = "\n".join(
+        f"- {each.reason}: {each.payloads:,}, most of them ({each.payloads_of_file:,}) "
+        f"from {shown(each.commonest_file)}"
+        for each in rejections
+    )
+    return f"\nWhat silver rejected most:\n{listed}"
+
+
+def shown(name: str) -> str:
+    """A name that others gave, on one line and not endless."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return plain if len(plain) <= 200 else f"{plain[:200]}..."
 
 
 def hash_text(text: str) -> str:

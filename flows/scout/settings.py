@@ -115,8 +115,8 @@ class ScoutSettings(BaseModel):
     folder: str | None = Field(
         default=None,
         description=(
-            "Folder with CSV and JSON files, a path or the URL of an object store. Files with "
-            "`product` in their name hold products, all others transactions."
+            "Folder with CSV and JSON files and .xlsx workbooks, a path or the URL of an object "
+            "store. Files with `product` in their name hold products, all others transactions."
         ),
     )
     drive_folder_id: str | None = Field(
@@ -132,6 +132,10 @@ class ScoutSettings(BaseModel):
     )
     drive_api_url: str = Field(
         default="https://www.googleapis.com", description="Where the Drive API is."
+    )
+    sheets: list[str] = Field(
+        default=[],
+        description="Sheets of workbooks to read. Default: all that are not hidden.",
     )
     fallback_encoding: str = Field(
         default="cp1252",

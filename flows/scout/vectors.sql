@@ -1,4 +1,4 @@
--- Made for one dimension by flows/scout/raw.py, which puts it in place of {dimension}.
+-- Made for one dimension by flows/scout/raw/vectors.py, which puts it in place of {dimension}.
 create index if not exists transaction_embedding_vectors_hnsw_{dimension}
 on platinum.transaction_embedding_vectors
 using hnsw ((embedding::vector({dimension})) vector_cosine_ops);

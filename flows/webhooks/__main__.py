@@ -69,6 +69,7 @@ def _parser() -> argparse.ArgumentParser:
         if function is serve:
             added.add_argument("--host", help="address to listen on")
             added.add_argument("--port", type=int, help="port to listen on")
+            added.add_argument("--metrics-port", type=int, help="port for Prometheus")
         added.set_defaults(command=function)
     text = "have readers read deliveries again"
     again = commands.add_parser("replay", help=text, description=text)
@@ -92,7 +93,11 @@ def _parser() -> argparse.ArgumentParser:
 
 def serve(options: argparse.Namespace) -> int:
     settings = read_settings(options.settings)
-    given = {"host": options.host, "port": options.port}
+    given = {
+        "host": options.host,
+        "port": options.port,
+        "metrics_port": options.metrics_port,
+    }
     settings = revised(settings, **{k: v for k, v in given.items() if v is not None})
     sources = served(settings)
     secrets = Secrets(sources, settings.database_block, settings.secrets_refresh_seconds)

@@ -1,9 +1,10 @@
 """The receiver as an ASGI application."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
 
+from prometheus_client import start_http_server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
@@ -33,6 +34,7 @@ class Receiver:
         secrets: Secrets,
         networks: Networks,
     ) -> None:
+        self._settings = settings
         self._sources = sources
         self._secrets = secrets
         self._networks = networks
@@ -48,7 +50,6 @@ class Receiver:
         routes = [
             Route("/healthz", self._show_health),
             Route("/readyz", self._show_readiness),
-            Route("/metrics", self._show_metrics),
         ]
         for source in sources:
             rate = RateLimit(source.requests_per_second, source.burst)
@@ -66,6 +67,8 @@ class Receiver:
                 )
                 routes.append(Route(endpoint.path, intake.take, methods=["POST"]))
         self.application = Starlette(routes=routes, lifespan=self._lifespan)
+        # A redirect would lead to whatever host the sender named.
+        self.application.router.redirect_slashes = False
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
@@ -74,12 +77,26 @@ class Receiver:
         self._networks.start()
         if self._dispatcher:
             self._dispatcher.start()
-        yield
+        with self._shown_metrics():
+            yield
         await asyncio.to_thread(self._writer.stop)
         if self._dispatcher:
             await asyncio.to_thread(self._dispatcher.stop)
         self._networks.stop()
         self._secrets.stop()
+
+    @contextmanager
+    def _shown_metrics(self) -> Iterator[None]:
+        """The metrics on a port of their own, which senders need not reach."""
+        port = self._settings.metrics_port
+        if port is None:
+            yield
+            return
+        server, thread = start_http_server(port, self._settings.host, self._metrics.registry)
+        yield
+        server.shutdown()
+        server.server_close()
+        thread.join()
 
     async def _show_health(self, _: Request) -> Response:
         return PlainTextResponse("alive\n")
@@ -95,6 +112,3 @@ class Receiver:
         if missing:
             return PlainTextResponse("\n".join(missing) + "\n", 503)
         return PlainTextResponse("ready\n")
-
-    async def _show_metrics(self, _: Request) -> Response:
-        return Response(self._metrics.text(), media_type="text/plain; version=0.0.4")

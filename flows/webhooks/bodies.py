@@ -20,8 +20,13 @@ from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
 
 GZIP_WINDOW = 31
+# Programs that add to a gzip file write a member each time; none that exports writes many.
+MOST_MEMBERS = 1000
+PIECE_BYTES = 64 * 1024
 # Deeper than any sender's documents, shallower than what Python's own parser can read.
 DEEPEST = 100
+# Each is an object in memory many times as long as its text, and a list of lists is all values.
+MOST_VALUES = 2_000_000
 LONGEST_ATTRIBUTE = 1024
 MOST_FORM_FIELDS = 16
 NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
@@ -68,25 +73,32 @@ def too_long(limit: int) -> BodyError:
 def decompress(body: bytes, limit: int) -> bytes:
     """The content of gzip, one member or several, of at most ``limit`` bytes.
 
+    The work is bounded, too: by the number of members, each of which costs a start of its own.
+
     Raises:
-        BodyError: it is longer, is cut short, or is no gzip.
+        BodyError: it is longer, is cut short, has too many members, or is no gzip.
     """
+    rest = memoryview(body)
     pieces: list[bytes] = []
-    size = 0
-    while body or not pieces:
+    left = limit + 1
+    for _ in range(MOST_MEMBERS):
         stream = zlib.decompressobj(GZIP_WINDOW)
-        try:
-            piece = stream.decompress(body, limit - size + 1)
-        except zlib.error:
-            raise BodyError(400, "bad gzip", "The body is not gzip") from None
-        size += len(piece)
-        if size > limit:
-            raise too_long(limit)
-        if not stream.eof:
-            raise BodyError(400, "bad gzip", "The gzip body is cut short")
-        pieces.append(piece)
-        body = stream.unused_data
-    return b"".join(pieces)
+        while not stream.eof:
+            if not rest:
+                raise BodyError(400, "bad gzip", "The gzip body is cut short")
+            # What a member leaves over is copied: of a piece, not of all that follows.
+            piece, rest = rest[:PIECE_BYTES], rest[PIECE_BYTES:]
+            try:
+                pieces.append(stream.decompress(piece, left))
+            except zlib.error:
+                raise BodyError(400, "bad gzip", "The body is not gzip") from None
+            left -= len(pieces[-1])
+            if left <= 0:
+                raise too_long(limit)
+        rest = memoryview(body)[len(body) - len(rest) - len(stream.unused_data) :]
+        if not rest:
+            return b"".join(pieces)
+    raise BodyError(400, "bad gzip", f"The gzip body has more than {MOST_MEMBERS} members")
 
 
 def examine(
@@ -139,6 +151,8 @@ def _form_payload(body: bytes) -> bytes:
 
 
 def _document(text: bytes) -> Any:
+    if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
+        raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
     try:
         document = orjson.loads(text)
     except orjson.JSONDecodeError as error:

@@ -10,49 +10,41 @@ import logging
 import re
 import time
 import uuid
-from collections.abc import Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
 
-from flows.webhooks import answers
-from flows.webhooks.bodies import BodyError, decompress, examine, too_long
+from flows.webhooks import answers, heads
+from flows.webhooks.bodies import BodyError, Content, decompress, examine, too_long
 from flows.webhooks.inbox import NewDelivery
-from flows.webhooks.limits import RateLimit
+from flows.webhooks.limits import RateLimit, sharer
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.networks import Networks
 from flows.webhooks.secrets import Secrets
-from flows.webhooks.settings import Endpoint, ReceiverSettings, Source, TokenScheme
-from flows.webhooks.signatures import SignatureError, Signed, deciding, verify
+from flows.webhooks.settings import Endpoint, ReceiverSettings, Source
+from flows.webhooks.signatures import Claim, SignatureError, Signed, claim, names
 from flows.webhooks.writer import InboxDownError, Kept, Writer
 
-# Whatever else the headers hold may be a credential and is not kept.
-KEPT_HEADERS = (
-    "content-encoding",
-    "idempotency-key",
-    "user-agent",
-    "webhook-id",
-    "webhook-timestamp",
-    "x-batch-id",
-    "x-github-delivery",
-    "x-github-event",
-    "x-github-hook-id",
-    "x-github-hook-installation-target-id",
-    "x-github-hook-installation-target-type",
-    "x-source",
-)
-LONGEST_KEPT_HEADER = 1024
-REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
+WORKED_IN_LOOP_BYTES = 256 * 1024
 KIND = re.compile(r"[\w.-]{1,64}", re.ASCII)
+ONCE = ("authorization", "content-encoding", "content-type")
 RETRY_AFTER = {"retry-after": "5"}
+SHARE_OF_ADDRESS = 0.5
+SHARE_OF_SMALL = 0.25
+SMALL_BODY_BYTES = 1024**2
 # A client that is still sending hears an answer only once it has sent all. Up to so many times the
 # longest body is read for its sake, and thrown away.
 DRAINED_BODIES = 2
 
 log = logging.getLogger("webhooks.request")
+
+Result = TypeVar("Result")
 
 
 class RefusedError(Exception):
@@ -70,15 +62,36 @@ class RefusedError(Exception):
 
 @dataclass
 class InFlight:
-    """How many bytes of bodies all requests together hold in memory."""
+    """How many bytes of bodies all requests together hold in memory, and those of one address.
+
+    Bodies are held before their signature can be checked: no address may hold more than its share,
+    and the last quarter is for small bodies, so that few large ones keep nobody else out.
+    """
 
     limit: int
     bytes: int = 0
+    by_address: Counter[str] = field(default_factory=Counter)
 
-    def add(self, length: int) -> None:
-        if self.bytes + length > self.limit:
+    def add(self, address: str, length: int, held: int) -> None:
+        """Count bytes of a request that holds ``held`` already.
+
+        Raises:
+            RefusedError: 429 for who holds its share, 503 where all together hold too much.
+        """
+        if self.by_address[address] + length > self.limit * SHARE_OF_ADDRESS:
+            raise RefusedError(429, "too much at once", "Too much at once", RETRY_AFTER)
+        is_small = held + length <= SMALL_BODY_BYTES
+        room = self.limit if is_small else self.limit * (1 - SHARE_OF_SMALL)
+        if self.bytes + length > room:
             raise RefusedError(503, "too much at once", "Too much is arriving", RETRY_AFTER)
         self.bytes += length
+        self.by_address[address] += length
+
+    def release(self, address: str, length: int) -> None:
+        self.bytes -= length
+        self.by_address[address] -= length
+        if not self.by_address[address]:
+            del self.by_address[address]
 
 
 @dataclass
@@ -88,6 +101,7 @@ class Told:
     kind: str | None = None
     delivery_id: str | None = None
     bytes: int = 0
+    held: int = 0
     outcome: str | None = None
 
 
@@ -115,11 +129,14 @@ class Intake:
         self._metrics = metrics
         self._in_flight = in_flight
         self._rate = rate
+        given = (endpoint.kind_header, endpoint.delivery_id_header)
+        own = {name.lower() for name in given if name}
+        self._once = names(source.schemes) | own | set(ONCE)
 
     async def take(self, request: Request) -> Response:
         """Take a delivery in and answer; never raises for what a sender did."""
         began = time.monotonic()
-        request_id = _request_id(request)
+        request_id = heads.request_id(request)
         told = Told()
         try:
             response = await self._take(request, told)
@@ -127,10 +144,14 @@ class Intake:
             self._metrics.refused.labels(self._source.name, error.reason).inc()
             told.outcome = error.reason
             response = answers.refused(
-                self._endpoint, _media_type(request), error.status, error.message, error.headers
+                self._endpoint,
+                heads.media_type(request),
+                error.status,
+                error.message,
+                error.headers,
             )
         finally:
-            self._in_flight.bytes -= told.bytes
+            self._in_flight.release(sharer(heads.address(request)), told.held)
         seconds = time.monotonic() - began
         response.headers["x-request-id"] = request_id
         self._metrics.requests.labels(self._source.name, response.status_code).inc()
@@ -143,7 +164,7 @@ class Intake:
                 "source": self._source.name,
                 "kind": told.kind,
                 "delivery_id": told.delivery_id,
-                "client": _address(request),
+                "client": heads.address(request),
                 "status": response.status_code,
                 "outcome": told.outcome,
                 "bytes": told.bytes,
@@ -175,24 +196,22 @@ class Intake:
             is_gzip = self._check_headers(request)
             told.kind = self._kind(request)
             given_id = self._given_id(request)
-            signed = self._check_early(request)
+            claimed = self._claim(request)
         except RefusedError as error:
             if not await self._drain(request):
                 error.headers["connection"] = "close"
             raise
         body = await self._body(request, told)
-        if signed is None:
-            signed = self._check(request, body)
+        signed = await self._verified(claimed, body)
+        delivery_id = self._valid_id(signed.delivery_id or given_id)
         try:
-            content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
-            found = examine(
-                self._endpoint, self._source.silent_where, _media_type(request), content
+            examined = await _worked(
+                lambda: self._examine(request, body, is_gzip, told.kind or "", delivery_id),
+                is_gzip or len(body) > WORKED_IN_LOOP_BYTES,
             )
         except BodyError as error:
             raise RefusedError(error.status, error.reason, error.message) from None
-        told.delivery_id = self._valid_id(signed.delivery_id or given_id) or self._own_id(
-            told.kind, content
-        )
+        content, found, told.delivery_id = examined
         is_silent = found.is_silent or told.kind in self._endpoint.silent_kinds
         return NewDelivery(
             source=self._source.name,
@@ -200,26 +219,38 @@ class Intake:
             delivery_id=told.delivery_id,
             slug=None if is_silent else self._endpoint.slug,
             received_at=received_at,
-            content_type=_media_type(request),
+            content_type=heads.media_type(request),
             body=content,
             payload=found.payload,
-            headers=_kept_headers(request),
+            headers=heads.kept_headers(request),
             attributes=found.attributes,
         )
 
+    def _examine(
+        self, request: Request, body: bytes, is_gzip: bool, kind: str, delivery_id: str | None
+    ) -> tuple[bytes, Content, str]:
+        """What is in a body, and under which id."""
+        content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
+        media_type = heads.media_type(request)
+        found = examine(self._endpoint, self._source.silent_where, media_type, content)
+        return content, found, delivery_id or self._own_id(kind, content)
+
     def _check_sender(self, request: Request) -> None:
-        address = _address(request)
+        address = heads.address(request)
         if not self._networks.allow(self._source, address):
             raise RefusedError(403, "address", "This address may not post here")
-        wait = self._rate.take(address, time.monotonic())
+        wait = self._rate.take(sharer(address), time.monotonic())
         if wait:
             after = {"retry-after": str(max(1, round(wait)))}
             raise RefusedError(429, "rate", "Too many requests", after)
 
     def _check_headers(self, request: Request) -> bool:
         """Whether the body is gzip."""
-        media_type = _media_type(request)
-        if media_type not in self._endpoint.content_types or not _is_utf8(request):
+        given = [name for name in request.headers if name in self._once]
+        if len(given) > len(set(given)):
+            raise RefusedError(400, "header twice", "A header that decides is there twice")
+        media_type = heads.media_type(request)
+        if media_type not in self._endpoint.content_types or not heads.is_utf8(request):
             raise RefusedError(
                 415,
                 "content type",
@@ -230,8 +261,7 @@ class Intake:
         if not is_gzip and encoding != "identity":
             accepted = {"accept-encoding": "gzip" if self._endpoint.accepts_gzip else "identity"}
             raise RefusedError(415, "encoding", "The content encoding is not taken here", accepted)
-        length = request.headers.get("content-length", "0")
-        if length.isdecimal() and int(length) > self._endpoint.max_bytes:
+        if heads.told_length(request) > self._endpoint.max_bytes:
             raise self._too_long()
         return is_gzip
 
@@ -263,25 +293,29 @@ class Intake:
             return f"{kind}-{hashlib.sha256(content).hexdigest()}"
         return str(uuid.uuid4())
 
-    def _check_early(self, request: Request) -> Signed | None:
-        """What can be said of the sender without the body; None if the body is needed."""
+    def _claim(self, request: Request) -> Claim | Signed:
+        """What can be said of the sender without the body."""
         if self._source.unsigned:
             return Signed()
         if not self._secrets.of(self._source):
             raise RefusedError(503, "no secret", "This source is not set up", RETRY_AFTER)
         with _signature_refused():
-            scheme = deciding(self._source.schemes, request.headers)
-        return self._check(request, b"") if isinstance(scheme, TokenScheme) else None
-
-    def _check(self, request: Request, body: bytes) -> Signed:
-        with _signature_refused():
-            scheme = deciding(self._source.schemes, request.headers)
             secrets = self._secrets.of(self._source)
-            return verify(scheme, secrets, request.headers, body, time.time())
+            return claim(self._source.schemes, secrets, request.headers, time.time())
+
+    async def _verified(self, claimed: Claim | Signed, body: bytes) -> Signed:
+        if isinstance(claimed, Signed):
+            return claimed
+        secrets = self._secrets.of(self._source)
+        with _signature_refused():
+            return await _worked(
+                lambda: claimed.verify(secrets, body), len(body) > WORKED_IN_LOOP_BYTES
+            )
 
     async def _body(self, request: Request, told: Told) -> bytes:
         chunks: list[bytes] = []
         has_more = True
+        address = sharer(heads.address(request))
         try:
             async with asyncio.timeout(self._settings.body_seconds):
                 while has_more and told.bytes <= self._endpoint.max_bytes:
@@ -290,7 +324,8 @@ class Intake:
                         raise RefusedError(400, "gone", "The sender went away")
                     chunk = message.get("body", b"")
                     has_more = message.get("more_body", False)
-                    self._in_flight.add(len(chunk))
+                    self._in_flight.add(address, len(chunk), told.held)
+                    told.held += len(chunk)
                     told.bytes += len(chunk)
                     chunks.append(chunk)
         except TimeoutError:
@@ -323,6 +358,11 @@ class Intake:
         return RefusedError(error.status, error.reason, error.message, {"connection": "close"})
 
 
+async def _worked(work: Callable[[], Result], is_long: bool) -> Result:
+    """What is worked out: beside the loop, which others use, where it takes long."""
+    return await asyncio.to_thread(work) if is_long else work()
+
+
 @contextmanager
 def _signature_refused() -> Iterator[None]:
     try:
@@ -331,30 +371,3 @@ def _signature_refused() -> Iterator[None]:
         raise RefusedError(
             401, f"signature {error.reason}", "The signature is missing or not right"
         ) from None
-
-
-def _request_id(request: Request) -> str:
-    given = request.headers.get("x-request-id", "")
-    return given if REQUEST_ID.fullmatch(given) else str(uuid.uuid4())
-
-
-def _media_type(request: Request) -> str:
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
-
-
-def _is_utf8(request: Request) -> bool:
-    parameters = request.headers.get("content-type", "").lower().partition(";")[2]
-    name, _, value = parameters.partition("=")
-    return name.strip() != "charset" or value.strip().strip('"') in ("utf-8", "utf8")
-
-
-def _address(request: Request) -> str:
-    return request.client.host if request.client else ""
-
-
-def _kept_headers(request: Request) -> dict[str, str]:
-    return {
-        name: request.headers[name][:LONGEST_KEPT_HEADER].replace("\0", "\ufffd")
-        for name in KEPT_HEADERS
-        if name in request.headers
-    }

@@ -2,8 +2,26 @@
 
 from collections import OrderedDict
 from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv6Address, ip_address, ip_network
 
 MOST_ADDRESSES = 10_000
+# The network that one customer of a provider has to himself; its addresses cost nothing.
+OWN_PREFIX = 64
+
+
+@lru_cache(MOST_ADDRESSES)
+def sharer(address: str) -> str:
+    """Who shares one quota: an IPv4 address, also one written as IPv6; else a network of IPv6."""
+    try:
+        parsed = ip_address(address.partition("%")[0])
+    except ValueError:
+        return address
+    if not isinstance(parsed, IPv6Address):
+        return str(parsed)
+    if parsed.ipv4_mapped is not None:
+        return str(parsed.ipv4_mapped)
+    return str(ip_network((parsed, OWN_PREFIX), strict=False))
 
 
 @dataclass

@@ -1,6 +1,6 @@
 """What the receiver counts, for Prometheus."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 ROWS = (1, 2, 5, 10, 20, 50, 100, 200, 500)
@@ -63,7 +63,3 @@ class Metrics:
             "Age of the oldest event that was never sent.",
             registry=self.registry,
         )
-
-    def text(self) -> bytes:
-        """The metrics in Prometheus' text format."""
-        return generate_latest(self.registry)

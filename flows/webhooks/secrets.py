@@ -1,5 +1,7 @@
 """Secrets and the database's address, from blocks, read again while the receiver runs."""
 
+import base64
+import binascii
 import json
 import logging
 import threading
@@ -8,6 +10,11 @@ from collections.abc import Mapping, Sequence
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
 from flows.webhooks.settings import ANYONE, Source
+
+STANDARD_KEY_PREFIX = "whsec_"
+COMMENT = "#"
+# Shorter ones are guessed, or are no secrets: a word that was left where one should stand.
+SHORTEST = 16
 
 
 class Secrets:
@@ -97,19 +104,47 @@ def _active(source: Source) -> tuple[str, ...]:
 
 
 def parse(value: str) -> tuple[str, ...]:
-    """The secrets in a block's text: a JSON list of texts, or one a line.
+    """The secrets in a block's text: a JSON list of texts, or one a line beside comments.
 
     Raises:
-        PermanentError: a JSON list holds something else.
+        PermanentError: a JSON list holds something else, or a secret is too short to be one.
     """
-    text = value.strip()
+    found = _listed(value.strip())
+    if any(_length(each) < SHORTEST for each in found):
+        raise PermanentError(
+            "reading a list of secrets",
+            f"one of the {len(found)} has fewer than {SHORTEST} characters, or bytes of a key",
+            "Make one with `openssl rand -hex 32`, and give it to the sender, too",
+        )
+    return found
+
+
+def key_of_base64(text: str) -> bytes | None:
+    """The key that a text is the base64 of, with or without its padding; None if of no key."""
+    try:
+        key = base64.b64decode(text + "=" * (-len(text) % 4), validate=True)
+    except (binascii.Error, ValueError):
+        return None
+    return key if len(key) >= SHORTEST else None
+
+
+def _length(secret: str) -> int:
+    """Of the key, where the secret says that it is the base64 of one."""
+    if not secret.startswith(STANDARD_KEY_PREFIX):
+        return len(secret.strip())
+    return len(key_of_base64(secret.removeprefix(STANDARD_KEY_PREFIX)) or b"")
+
+
+def _listed(text: str) -> tuple[str, ...]:
     if not text.startswith("["):
-        return tuple(line.strip() for line in text.splitlines() if line.strip())
+        lines = [line.strip() for line in text.splitlines()]
+        return tuple(line for line in lines if line and not line.startswith(COMMENT))
     try:
         found = json.loads(text)
     except json.JSONDecodeError:
         found = None
-    if not isinstance(found, list) or not all(isinstance(each, str) and each for each in found):
+    is_list = isinstance(found, list) and all(isinstance(each, str) and each for each in found)
+    if not is_list:
         raise PermanentError(
             "reading a list of secrets",
             "it begins with `[` and is no JSON list of texts",

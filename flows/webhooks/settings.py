@@ -162,6 +162,12 @@ class Source(_Settings):
 class ReceiverSettings(_Settings):
     host: str = Field(default="127.0.0.1", description="Address to listen on.")
     port: int = Field(default=8090, ge=0, le=65535, description="Port to listen on.")
+    metrics_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port for Prometheus, which senders need not reach; none if null.",
+    )
     database_block: str = Field(
         default="webhooks-postgres", description="SqlAlchemyConnector block of the inbox."
     )
@@ -181,9 +187,15 @@ class ReceiverSettings(_Settings):
     body_seconds: float = Field(default=10, gt=0, description="Longest wait for a whole body.")
     header_bytes: int = Field(default=32_768, gt=0, description="Longest headers, all together.")
     header_count: int = Field(default=100, gt=0, description="Most headers of a request.")
-    connections: int = Field(default=1_000, gt=0, description="Most connections at a time.")
+    connections: int = Field(
+        default=1_000,
+        gt=0,
+        description="Most connections at a time, and a quarter of them by one address.",
+    )
     bytes_in_flight: int = Field(
-        default=128 * MIB, gt=0, description="Most bytes of bodies in memory; more get a 503."
+        default=128 * MIB,
+        gt=0,
+        description="Most bytes of bodies in memory, and half of them by one address.",
     )
     store_seconds: float = Field(
         default=8, gt=0, description="Longest wait for the inbox; then 503, or the spool."

@@ -1,18 +1,23 @@
 """Who sent a delivery: signatures and tokens, checked against several active secrets.
 
-Every comparison takes the same time whatever is wrong, and nothing but ASCII reaches it.
+What a sender claims is read from the headers before a body is waited for; the body then shows
+whether it is so. Every comparison takes the same time whatever is wrong, and nothing but ASCII
+reaches it.
 """
 
 import base64
 import binascii
 import hmac
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
+from flows.webhooks.secrets import STANDARD_KEY_PREFIX, key_of_base64
 from flows.webhooks.settings import HmacScheme, Scheme, StandardScheme, TokenScheme
 
-STANDARD_KEY_PREFIX = "whsec_"
 LONGEST_SIGNATURE = 4096
+# The names of Standard Webhooks, and those that its authors' own libraries used before.
+STANDARD_NAMES = ("webhook", "svix")
 
 
 class SignatureError(Exception):
@@ -30,73 +35,98 @@ class Signed:
     delivery_id: str | None = None
 
 
-def deciding(schemes: Sequence[Scheme], headers: Mapping[str, str]) -> Scheme:
-    """The first scheme whose header is there; it alone decides.
+@dataclass(frozen=True)
+class Claim:
+    """Signatures of which one must be that of ``before`` and the body, made with a secret."""
+
+    signatures: Sequence[bytes]
+    before: bytes = b""
+    delivery_id: str | None = None
+
+    def verify(self, secrets: Sequence[str], body: bytes) -> Signed:
+        """Check a delivery.
+
+        Args:
+            secrets: the active ones; any may have been used.
+            body: as it came, before anything else is done with it.
+
+        Raises:
+            SignatureError: none of the signatures is right.
+        """
+        signed = self.before + body
+        keys = {key for secret in secrets for key in _keys(secret)}
+        expected = [hmac.digest(key, signed, "sha256") for key in keys]
+        found = [hmac.compare_digest(one, other) for one in expected for other in self.signatures]
+        _require(any(found))
+        return Signed(self.delivery_id)
+
+
+def claim(
+    schemes: Sequence[Scheme], secrets: Sequence[str], headers: Mapping[str, str], now: float
+) -> Claim | Signed:
+    """What the headers say of the sender: all there is to say if it showed a token.
+
+    The first scheme whose header is there decides alone.
 
     Args:
+        secrets: the active ones.
         headers: names in lower case.
-
-    Raises:
-        SignatureError: there is none.
-    """
-    for scheme in schemes:
-        name = "webhook-signature" if isinstance(scheme, StandardScheme) else scheme.header.lower()
-        if name in headers:
-            return scheme
-    raise SignatureError("missing")
-
-
-def verify(
-    scheme: Scheme, secrets: Sequence[str], headers: Mapping[str, str], body: bytes, now: float
-) -> Signed:
-    """Check a delivery.
-
-    Args:
-        secrets: the active ones; any may have been used.
-        headers: names in lower case.
-        body: as it came, before anything else is done with it; no matter for a token.
         now: seconds since 1970.
 
     Raises:
-        SignatureError: the check failed.
+        SignatureError: there is no signature, or none that can be right.
     """
-    match scheme:
-        case HmacScheme():
-            return _verify_hmac(scheme, secrets, headers[scheme.header.lower()], body)
-        case StandardScheme():
-            return _verify_standard(scheme, secrets, headers, body, now)
-        case TokenScheme():
-            return _verify_token(scheme, secrets, headers[scheme.header.lower()])
+    for scheme in schemes:
+        match scheme:
+            case HmacScheme() if scheme.header.lower() in headers:
+                return _claim_of_hmac(scheme, headers[scheme.header.lower()])
+            case StandardScheme():
+                for name in STANDARD_NAMES:
+                    if f"{name}-signature" in headers:
+                        return _claim_of_standard(scheme, name, headers, now)
+            case TokenScheme() if scheme.header.lower() in headers:
+                return _verify_token(scheme, secrets, headers[scheme.header.lower()])
+    raise SignatureError("missing")
 
 
-def _verify_hmac(scheme: HmacScheme, secrets: Sequence[str], given: str, body: bytes) -> Signed:
+def names(schemes: Sequence[Scheme]) -> frozenset[str]:
+    """The headers that decide who a sender is, in lower case."""
+    found: set[str] = set()
+    for scheme in schemes:
+        if isinstance(scheme, StandardScheme):
+            parts = ("id", "timestamp", "signature")
+            found.update(f"{name}-{part}" for name in STANDARD_NAMES for part in parts)
+        else:
+            found.add(scheme.header.lower())
+    return frozenset(found)
+
+
+def _claim_of_hmac(scheme: HmacScheme, given: str) -> Claim:
     if not given.startswith(scheme.prefix):
         raise SignatureError("malformed")
     text = given[len(scheme.prefix) :]
-    signature = _bytes_of_hex(text) if scheme.encoding == "hex" else _bytes_of_base64(text)
-    return _require(_matches(secrets, body, [signature]))
+    return Claim([_bytes_of_hex(text) if scheme.encoding == "hex" else _bytes_of_base64(text)])
 
 
-def _verify_standard(
-    scheme: StandardScheme,
-    secrets: Sequence[str],
-    headers: Mapping[str, str],
-    body: bytes,
-    now: float,
-) -> Signed:
-    given = headers["webhook-signature"]
-    identity, timestamp = headers.get("webhook-id"), headers.get("webhook-timestamp", "")
+def _claim_of_standard(
+    scheme: StandardScheme, name: str, headers: Mapping[str, str], now: float
+) -> Claim:
+    given = headers[f"{name}-signature"]
+    identity, timestamp = headers.get(f"{name}-id"), headers.get(f"{name}-timestamp", "")
     if not identity or not identity.isascii() or "." in identity or len(given) > LONGEST_SIGNATURE:
         raise SignatureError("malformed")
     if not (timestamp.isascii() and timestamp.isdigit() and len(timestamp) < 16):
         raise SignatureError("malformed")
     if abs(now - int(timestamp)) > scheme.tolerance_seconds:
         raise SignatureError("expired")
-    parts = [part.partition(",") for part in given.split(" ")]
-    signatures = [_bytes_of_base64(text) for version, _, text in parts if version == "v1"]
-    signed = f"{identity}.{timestamp}.".encode() + body
-    _require(_matches(secrets, signed, signatures))
-    return Signed(identity)
+    signatures = []
+    for version, _, text in (part.partition(",") for part in given.split(" ")):
+        # Of another version, or cut short: it says nothing of the others.
+        with suppress(SignatureError):
+            signatures += [_bytes_of_base64(text)] if version == "v1" else []
+    if not signatures:
+        raise SignatureError("malformed")
+    return Claim(signatures, f"{identity}.{timestamp}.".encode(), identity)
 
 
 def _verify_token(scheme: TokenScheme, secrets: Sequence[str], given: str) -> Signed:
@@ -113,19 +143,12 @@ def _require(is_right: bool) -> Signed:
     return Signed()
 
 
-def _matches(secrets: Sequence[str], signed: bytes, signatures: Sequence[bytes]) -> bool:
-    expected = [hmac.digest(_key(secret), signed, "sha256") for secret in secrets]
-    found = [hmac.compare_digest(one, other) for one in expected for other in signatures]
-    return any(found)
-
-
-def _key(secret: str) -> bytes:
-    if secret.startswith(STANDARD_KEY_PREFIX):
-        try:
-            return base64.b64decode(secret.removeprefix(STANDARD_KEY_PREFIX), validate=True)
-        except binascii.Error:
-            return secret.encode()
-    return secret.encode()
+def _keys(secret: str) -> Iterator[bytes]:
+    """What a sender may have made of a secret: its text, or what the text is the base64 of."""
+    yield secret.encode()
+    key = key_of_base64(secret.removeprefix(STANDARD_KEY_PREFIX))
+    if key is not None:
+        yield key
 
 
 def _bytes_of_hex(text: str) -> bytes:

@@ -6,6 +6,7 @@ import json
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import datetime
 from pathlib import Path
@@ -34,6 +35,7 @@ class Spool:
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.chmod(0o700)
         self._folder = folder
         self._limit = limit_bytes
         self._lock = _locked(folder / "lock")
@@ -63,12 +65,19 @@ class Spool:
         self._number += 1
         path = self._folder / f"{time.time_ns():020}-{self._number:06}{SUFFIX}"
         part = path.with_suffix(".part")
-        with part.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        part.rename(path)
-        _sync_folder(self._folder)
+        try:
+            with open(part, "wb", opener=_opened_private) as file:
+                file.write(content)
+                file.flush()
+                os.fsync(file.fileno())
+            part.rename(path)
+            _sync_folder(self._folder)
+        except OSError:
+            # What was not promised takes no room, and is not stored later.
+            with suppress(OSError):
+                part.unlink(missing_ok=True)
+                path.unlink(missing_ok=True)
+            raise
         self._sizes[path] = len(content)
 
     def oldest(self) -> tuple[Path, list[NewDelivery]] | None:
@@ -99,6 +108,10 @@ def _locked(path: Path) -> IO[str]:
             "Give each receiver a folder of its own",
         ) from None
     return stream
+
+
+def _opened_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _sync_folder(folder: Path) -> None:

@@ -24,8 +24,8 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from flows.agent_analytics import raw
-from flows.agent_analytics.flow import load_deliveries
 from flows.agent_analytics.records import LoadCounts, PostgresDownError
+from flows.agent_analytics.sync import load_deliveries
 from tests.agent_analytics.fleet import Marts, commit, request, session, tokens
 from tests.webhooks.harness import SECRET, Running, token_headers
 

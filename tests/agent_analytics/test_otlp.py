@@ -25,9 +25,9 @@ from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
 from flows.agent_analytics import raw, sample
-from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -329,3 +329,74 @@ def test_the_store_opens_read_only_while_nobody_writes(store: raw.Store, inbox: 
     load(store, inbox)
     with duckdb.connect(str(store.path), read_only=True) as connection:
         assert connection.execute("select count(*) from raw.otel_metrics").fetchone() == (2,)
+
+
+def event_with(**values: object) -> str:
+    moment, name, attributes = sample.request_event(WORK, sample.MODELS[0], (1, 2, 3, 4), 1, DAY, 0)
+    return sample.logs_line(WORK, [(moment, name, {**attributes, **values})])
+
+
+POISONED_EVENTS = [
+    {name: value}
+    for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
+    for value in ("inf", "-inf", "nan", "1e14", "-5000000", "many", "1.5", "10000000001")
+] + [{"cost_usd": value} for value in ("inf", "nan", "-1", "1e11", "free")]
+
+
+def test_a_value_that_no_request_has_is_put_aside_with_its_sender(
+    store: raw.Store, inbox: Path
+) -> None:
+    """Each alone, beside an event that is in order."""
+    lines = [event_with(request_id=f"r{n}", **bad) for n, bad in enumerate(POISONED_EVENTS)]
+    (inbox / "a.jsonl").write_text("\n".join([*lines, LOGS, ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=1, rejected=len(POISONED_EVENTS))
+    assert rows(
+        store,
+        "select count(*) from raw.rejected "
+        "where starts_with(excerpt, 'from dev1@work.example in s at 2026-03-02')",
+    ) == [(len(POISONED_EVENTS),)]
+
+
+def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
+    store: raw.Store, inbox: Path
+) -> None:
+    fine: list[dict[str, object]] = [
+        {"cost_usd": ""},
+        {"input_tokens": " "},
+        {"input_tokens": "1e3"},
+        {"input_tokens": 7},
+    ]
+    lines = [event_with(request_id=f"r{n}", **values) for n, values in enumerate(fine)]
+    (inbox / "a.jsonl").write_text("\n".join([*lines, ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=len(fine))
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e13])
+def test_a_counter_of_tokens_that_no_session_reaches_is_put_aside(
+    store: raw.Store, inbox: Path, value: float
+) -> None:
+    (inbox / "a.jsonl").write_text(
+        f"{tokens(WORK, {'input': value}, 0, 1)}\n{tokens(WORK, {'output': 5}, 0, 1)}\n"
+    )
+    assert load(store, inbox) == LoadCounts(rows_new=1, rejected=1)
+
+
+def test_a_clock_far_from_the_receipt_is_put_aside(store: raw.Store, inbox: Path) -> None:
+    lines = []
+    for day in (datetime(2099, 1, 1, tzinfo=UTC), datetime(1971, 1, 1, tzinfo=UTC)):
+        far = session("far", day)
+        lines += [request(far, 0, (1, 0, 0, 0)), tokens(far, {"input": 1}, 0, 1)]
+    fast = session("fast", datetime.now(UTC) + timedelta(hours=20))
+    (inbox / "a.jsonl").write_text("\n".join([*lines, request(fast, 0, (1, 0, 0, 0)), ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=1, rejected=4)
+    assert rows(store, "select distinct reason from raw.rejected") == [
+        ("a time before 2020 or more than a day after its receipt (the clock of the sender)",)
+    ]
+
+
+def test_a_gauge_of_tokens_is_not_added_up(store: raw.Store, inbox: Path) -> None:
+    gauge = json.loads(METRICS)
+    (metric,) = gauge["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+    metric["gauge"] = {"dataPoints": metric.pop("sum")["dataPoints"]}
+    (inbox / "a.jsonl").write_text(json.dumps(gauge) + "\n")
+    assert load(store, inbox) == LoadCounts(rejected=2)

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from flows.agent_analytics import raw, sample
-from flows.agent_analytics.flow import load_telemetry
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import Marts
 
 ROOT = Path(__file__).parents[2]
@@ -20,7 +20,7 @@ RUN = """
 import os, shutil, signal, sys, threading, time
 from pathlib import Path
 from flows.agent_analytics import raw
-from flows.agent_analytics.flow import load_telemetry
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import Marts
 
 path, inbox, point = Path(sys.argv[1]), sys.argv[2], sys.argv[3]

@@ -13,8 +13,8 @@ import duckdb
 import pytest
 
 from flows.agent_analytics import raw
-from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.records import StoreBusyError, StoreDamagedError
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import session, tokens
 
 ROOT = Path(__file__).parents[2]

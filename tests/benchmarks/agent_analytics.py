@@ -26,8 +26,8 @@ from typing import Any
 import duckdb
 
 from flows.agent_analytics import raw, sample, source
-from flows.agent_analytics.flow import load_telemetry
 from flows.agent_analytics.settings import AgentAnalyticsSettings
+from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import GOOD, MARKS, Marts
 
 PEOPLE = 40

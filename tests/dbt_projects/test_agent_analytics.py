@@ -314,6 +314,62 @@ def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> No
     ) == [("e", "events", 100, 10, 5), ("m", "metrics", 12, 0, 3)]
 
 
+def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
+    """By kind and time: what one source lost, the other tells; what both tell counts once."""
+    lost, night, parts = session("lost", DAY), session("night", DAY), session("parts", DAY)
+    marts.load(
+        [
+            tokens(lost, {"input": 3_000_000, "output": 40}, 0, 1),
+            request(lost, 1, (10, 50, 0, 0)),
+            request(night, 23 * 60 + 59, (100, 0, 0, 0)),  # exported on the next day
+            tokens(night, {"input": 100}, 23 * 60, 24 * 60 + 1),
+            request(night, 24 * 60 + 30, (20, 0, 0, 0), number=1),
+            tokens(night, {"input": 20}, 24 * 60 + 1, 24 * 60 + 61),
+            request(parts, 1, (7, 0, 0, 0)),
+            tokens(parts, {"input": 5}, 5 * 60, 5 * 60 + 1),
+        ]
+    )
+    marts.run()
+    assert marts.query(
+        "select session_id, usage_source, total_input_tokens, total_output_tokens, "
+        "tokens_by_events, tokens_by_metrics from staging.stg_agent_token_usage "
+        "order by session_id, usage_date"
+    ) == [
+        ("lost", "events and metrics", 3_000_000, 50, 60, 3_000_040),
+        ("night", "events", 100, 0, 100, 0),
+        ("night", "events", 20, 0, 20, 120),
+        ("parts", "events and metrics", 12, 0, 7, 5),
+    ]
+
+
+def without_session(line: str) -> str:
+    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
+
+
+def test_counters_without_a_session_and_events_with_one_count_once(marts: Marts) -> None:
+    work, late = session("s", DAY), session("late", DAY + timedelta(days=1))
+    marts.load(
+        [
+            request(work, 1, (1_000_000, 0, 0, 0)),
+            without_session(tokens(work, {"input": 1_000_000}, 0, 1)),
+            without_session(tokens(session("m", DAY, by=developer(2)), {"input": 9}, 0, 1)),
+        ]
+    )
+    statuses = marts.build()
+    total = "select sum(total_input_tokens) from mart.fct_daily_agent_usage"
+    assert statuses["priced_tokens_equal_the_used_tokens"] == "pass"
+    assert marts.one(total) == 1_000_009
+    marts.load([without_session(tokens(late, {"input": 2_000_000}, 0, 1))])
+    marts.run()
+    assert marts.one(total) == 3_000_009
+    marts.load([request(late, 1, (2_000_000, 0, 0, 0))])  # the events come in a later build
+    marts.run()
+    assert marts.one(total) == 3_000_009
+    grown = marts.tables()
+    marts.run("--full-refresh")
+    assert marts.tables() == grown
+
+
 def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
     marts: Marts,
 ) -> None:
@@ -397,6 +453,32 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) 
     assert rows[hashes[5]] == (None, None, None, 0)
     assert rows[hashes[6]] == ("trailer", 0.9, "one", 1)
     assert rows[hashes[7]] == ("declared", 1.0, None, 1)
+
+
+def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -> None:
+    wanted = {
+        "Claude <noreply@anthropic.com>": "claude_code",
+        "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
+        "Cursor <cursoragent@cursor.com>": "cursor",
+        "Codex <noreply@openai.com>": "codex",
+        "opencode <noreply@opencode.ai>": "opencode",
+        "x <x@anthropic.com.example>": None,
+        "x <x@cursor.community>": None,
+        "Ada Copilot <ada@work.example>": None,
+        "Ada <ada@copilot.example>": None,
+        "Ada <copilot@users.noreply.github.com.example>": None,
+    }
+    marts.load(
+        commits=[
+            commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}")
+            for number, name in enumerate(wanted)
+        ]
+    )
+    marts.run("--select", "stg_git_commits")
+    found = marts.query(
+        "select trailer_agent_type from staging.stg_git_commits order by commit_hash"
+    )
+    assert [kind for (kind,) in found] == list(wanted.values())
 
 
 def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(marts: Marts) -> None:
@@ -564,7 +646,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
             ]
             connection.execute(
                 "create or replace table fct_agent_costs as select 'ada' as developer_id, "
-                "unnest($days) as date, unnest($costs) as daily_cost_usd",
+                "unnest($days) as date, unnest($costs) as daily_cost_usd, 0 as unpriced_tokens",
                 {"days": days, "costs": costs},
             )
             actual = connection.execute(
@@ -839,6 +921,26 @@ def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
         "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
     )
     assert row == [(120_000, 120_000 + 26 * 30_000, 900_000, 900_000, 26, "over")]
+
+
+def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
+    """What is known settles it only where it is too much by itself."""
+    dear = session("dear", DAY, by=developer(2))
+    lines = [
+        request(session("cheap", DAY), 0, MILLION_IN),
+        request(dear, 0, (10**10, 0, 0, 0), UNPRICED_MODEL),
+        request(dear, 1, MILLION_IN, SONNET, number=1),
+    ]
+    marts.load(lines)
+    marts.run()
+    status = (
+        "select budget_status, unpriced_tokens from mart.fct_cost_forecast "
+        "where developer_id = 'all'"
+    )
+    assert marts.query(status) == [("unknown", 10**10)]
+    marts.load([request(session("much", DAY), 0, (10**10, 0, 0, 0), OPUS, n) for n in range(5)])
+    marts.run()
+    assert marts.query(status) == [("over", 10**10)]
 
 
 def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:

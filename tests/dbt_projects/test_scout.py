@@ -3,7 +3,7 @@
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 from itertools import count
@@ -29,6 +29,8 @@ PAST = datetime(2026, 10, 29, 2, tzinfo=UTC)
 MANILA = ZoneInfo("Asia/Manila")
 MODELS_ONLY = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 GOOD = {"success", "pass", "no-op"}
+# Two files of the mess contradict themselves.
+TOLD = {"files_keep_one_order_and_one_mark"}
 CATEGORIES = {
     name.lower(): name
     for name in (
@@ -69,7 +71,7 @@ def load(url: str, payloads: list[Any], at: datetime, entity: Entity = Entity.TR
 
 def build(warehouse: Warehouse, *options: str) -> None:
     statuses = warehouse.dbt("build", *options)
-    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
+    assert {name for name, status in statuses.items() if status not in GOOD} <= TOLD
 
 
 def contents(warehouse: Warehouse) -> dict[str, tuple[Any, ...]]:
@@ -117,12 +119,31 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("evening in UTC is tomorrow in Manila", {"date": "2026-01-31T23:30:00Z"}, "2026-02-01"),
     ("an offset", {"date": "2026-01-31 23:30:00+08:00"}, "2026-01-31"),
     ("no offset", {"date": "2026-01-31T23:30:00"}, "2026-01-31"),
-    ("hour 24", {"date": "2026-01-31T24:00:00"}, "invalid_date"),
+    ("the midnight at its end", {"date": "2026-01-31T24:00:00"}, "2026-02-01"),
+    ("past midnight", {"date": "2026-01-31T24:00:01"}, "invalid_date"),
+    ("midnight in UTC", {"date": "2026-01-31 24:00:00Z"}, "2026-02-01"),
     ("30 February at noon", {"date": "2026-02-30T12:00:00Z"}, "invalid_date"),
     ("without dashes", {"date": "20260131"}, "2026-01-31"),
     ("a number", {"date": 20260131}, "2026-01-31"),
     ("slashes", {"date": "1/31/2026"}, "2026-01-31"),
-    ("day before month", {"date": "31/01/2026"}, "invalid_date"),
+    ("slashes and a clock", {"date": "1/31/2026 2:30 PM"}, "2026-01-31"),
+    ("slashes and no clock", {"date": "1/31/2026 25:30"}, "invalid_date"),
+    ("a name", {"date": "5 Oct 2026"}, "2026-10-05"),
+    ("a name first", {"date": "Oct 5, 2026"}, "2026-10-05"),
+    ("a long name", {"date": "Monday, 5th October 2026"}, "2026-10-05"),
+    ("a name between dashes", {"date": "05-SEPT-2026"}, "2026-09-05"),
+    ("a name with a point", {"date": "Oct. 5, 2026 14:30"}, "2026-10-05"),
+    ("a name in the middle", {"date": "2026-Oct-05"}, "2026-10-05"),
+    ("no name of a month", {"date": "5 Okt 2026"}, "invalid_date"),
+    ("30 February by name", {"date": "30 Feb 2026"}, "invalid_date"),
+    ("a year of two digits", {"date": "05/10/26"}, "ambiguous_date"),
+    ("a name and a year of two digits", {"date": "5-Oct-26"}, "ambiguous_date"),
+    ("year before dots", {"date": "2026.10.5"}, "2026-10-05"),
+    ("mixed marks", {"date": "05/10.2026"}, "invalid_date"),
+    ("seconds since 1970", {"date": "1769895000"}, "2026-02-01"),
+    ("milliseconds since 1970", {"date": 1769895000000}, "2026-02-01"),
+    ("an offset of hours", {"date": "2026-01-31 23:30:00+08"}, "2026-01-31"),
+    ("UTC in letters", {"date": "2026-01-31 23:30:00 UTC"}, "2026-02-01"),
     ("year before slashes", {"date": "2026/1/31"}, "2026-01-31"),
     ("a spreadsheet's day", {"date": "46053"}, "2026-01-31"),
     ("a spreadsheet's moment", {"date": 46053.75}, "2026-01-31"),
@@ -143,13 +164,107 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("exponent as text", {"amount": "1e3"}, "invalid_amount"),
     ("exponent as number", {"amount": 1e3}, "1000.00"),
     ("not a number", {"amount": "NaN"}, "invalid_amount"),
-    ("digits of another script again", {"amount": "١٢٣"}, "invalid_amount"),
+    ("Arabic digits", {"amount": "١٢٣"}, "123.00"),
+    ("Arabic marks", {"amount": "١٬٢٣٤٫٥٦٧"}, "1234.57"),
+    ("an Arabic decimal mark", {"amount": "١٫٢٣٤"}, "1.23"),
+    ("digits that are not read", {"amount": "१२३"}, "invalid_amount"),
+    ("a sign", {"amount": "₱1,234.50"}, "1234.50"),
+    ("a sign and a space", {"amount": "₱ 5"}, "5.00"),
+    ("a code before", {"amount": "PHP 5.25"}, "5.25"),
+    ("a code behind", {"amount": "5.25php"}, "5.25"),
+    ("another code", {"amount": "USD 5.25"}, "conflicting_currency"),
+    ("a code alone", {"amount": "USD 5.25", "currency": ""}, "USD"),
+    ("a pound alone", {"amount": "£ 5,25", "currency": None}, "GBP"),
+    ("a dollar of a known kind", {"amount": "$5.25", "currency": "SGD"}, "SGD"),
+    ("a dollar of any kind", {"amount": "$5.25", "currency": ""}, "ambiguous_currency"),
+    ("a dollar in pesos", {"amount": "$5.25"}, "conflicting_currency"),
+    ("two codes", {"amount": "USD 5 PHP"}, "conflicting_currency"),
+    ("no currency", {"amount": "5.25 pcs"}, "unknown_currency"),
+    ("a thousand in short", {"amount": "5.25k"}, "unknown_currency"),
+    ("brackets", {"amount": "(12.00)"}, "amount_not_positive"),
+    ("half a bracket", {"amount": "(12.00"}, "invalid_amount"),
+    ("minus behind", {"amount": "12.00-"}, "amount_not_positive"),
+    ("minus twice", {"amount": "-12.00-"}, "invalid_amount"),
+    ("another minus", {"amount": "−12.00"}, "amount_not_positive"),
+    ("plus", {"amount": "+12.00"}, "12.00"),
+    ("a space that does not break", {"amount": "1\u00a0234,50"}, "1234.50"),
+    ("a narrow one", {"amount": "1\u202f234\u202f567.5 PHP"}, "1234567.50"),
+    ("a space where none belongs", {"amount": "12 34"}, "invalid_amount"),
+    ("apostrophes", {"amount": "1'234.50"}, "1234.50"),
+    ("a number of JSON has a point", {"amount": 1.234}, "1.23"),
+    ("tax with its sign", {"tax_amount": "₱0.50"}, "accepted"),
+    ("tax of another currency", {"tax_amount": "$0.50"}, "invalid_tax_amount"),
+    (
+        "an id too long to be indexed",
+        {"transaction_id": "EDGE an id too long to be indexed" + "x" * 3_000},
+        "transaction_id_too_long",
+    ),
+    ("a vendor too long to be indexed", {"vendor_id": "x" * 4_000}, "vendor_id_too_long"),
+    ("long ago", {"date": "1989-12-31"}, "too_old"),
     ("an object", {"amount": {"value": 1}}, "missing_amount"),
     ("small letters", {"currency": " usd "}, "USD"),
     ("a symbol", {"currency": "₱"}, "invalid_currency"),
     ("no vendor", {"vendor_id": " "}, "missing_vendor"),
     ("vendor as number", {"vendor_id": 7}, "accepted"),
 )
+
+
+# Each is a file of its own, whose values tell how the others are read: the day, the amount in its
+# currency, or the reason.
+FILES: dict[str, tuple[tuple[dict[str, Any], str], ...]] = {
+    "day first": (
+        ({"date": "13/04/2026"}, "2026-04-13"),
+        ({"date": "05/10/2026"}, "2026-10-05"),
+        ({"date": "3-4-2026 10:00"}, "2026-04-03"),
+    ),
+    "month first": (
+        ({"date": "04/13/2026"}, "2026-04-13"),
+        ({"date": "05.10.2026"}, "2026-05-10"),
+        ({"date": "05/10/2026"}, "2026-05-10"),
+    ),
+    "both first": (
+        ({"date": "13/04/2026"}, "2026-04-13"),
+        ({"date": "04/13/2026"}, "2026-04-13"),
+        ({"date": "05/10/2026"}, "conflicting_date_order"),
+        ({"date": "05.10.2026"}, "conflicting_date_order"),
+        ({"date": "05/05/2026"}, "2026-05-05"),
+        ({"date": "2026-10-05"}, "2026-10-05"),
+        ({"date": "32/13/2026"}, "invalid_date"),
+    ),
+    "dots": (({"date": "05.10.2026"}, "2026-10-05"), ({"date": "5.4.2026"}, "2026-04-05")),
+    "either first": (({"date": "05/10/2026"}, "2026-05-10"), ({"date": "5/10/2026"}, "2026-05-10")),
+    "comma": (
+        ({"amount": "1.234,56"}, "1234.56"),
+        ({"amount": "1.234"}, "1234.00"),
+        ({"amount": "1,234"}, "1.23"),
+        ({"amount": 1.234}, "1.23"),
+        ({"tax_amount": "1.234", "amount": "2000"}, "2000.00"),
+    ),
+    "comma in the tax": (({"tax_amount": "0,12"}, "5.00"), ({"amount": "1.234"}, "1234.00")),
+    "groups tell": (({"amount": "1.234.567"}, "1234567.00"), ({"amount": "2,345"}, "2.35")),
+    "point": (({"amount": "12.5"}, "12.50"), ({"amount": "1.234"}, "1.23")),
+    "both marks": (
+        ({"amount": "12.50"}, "12.50"),
+        ({"amount": "12,50"}, "12.50"),
+        ({"amount": "1.234"}, "conflicting_decimal_mark"),
+        ({"amount": "1,234"}, "conflicting_decimal_mark"),
+        ({"amount": "1,234.5"}, "1234.50"),
+        ({"amount": "1234"}, "1234.00"),
+    ),
+    "no mark": (({"amount": "1.234"}, "1.23"), ({"amount": "1,234"}, "1234.00")),
+    "prose tells nothing": (
+        ({"amount": "about 12,50 or so", "date": "13/13/2026"}, "invalid_date"),
+        ({"amount": "1.234"}, "1.23"),
+    ),
+}  # fmt: skip
+
+
+def file_payloads(name: str) -> list[dict[str, Any]]:
+    plain = {"date": "2026-10-01", "amount": "5", "currency": "NOK", "vendor_id": "V1"}
+    return [
+        {**plain, "transaction_id": f"FILE {name} {row}", **changes}
+        for row, (changes, _) in enumerate(FILES[name])
+    ]
 
 
 # A currency of its own, with a month left out.
@@ -186,17 +301,20 @@ def size(is_exhaustive: bool) -> int:
 @pytest.fixture(scope="module")
 def built(empty_warehouse: Warehouse, size: int) -> Built:
     warehouse = empty_warehouse
-    mess = list(transactions(size - len(POISON) - len(EDGES) - len(GAPS) - 2, 3, AS_OF)) + list(
-        POISON
-    )
+    elsewhere = len(POISON) + len(EDGES) + len(GAPS) + 2 + sum(map(len, FILES.values()))
+    mess = [*transactions(size - elsewhere, 3, AS_OF), *POISON]
     half, tenth = size // 2, size // 10
     batches = (
-        (EARLY, [MOVED, *edge_payloads(), *gap_payloads(), *mess[:half]]),
+        (EARLY, [MOVED, *gap_payloads(), *mess[:half]]),
         (LATE, [{**MOVED, "date": "2026-04-10"}, *mess[half:-tenth]]),
         (PAST, mess[-tenth:]),
     )
     for number, (at, payloads) in enumerate(batches):
         load(warehouse.url, payloads, at)
+        if number == 0:
+            for name in FILES:
+                load(warehouse.url, file_payloads(name), EARLY)
+            load(warehouse.url, edge_payloads(), EARLY)
         load(warehouse.url, list(products(400, seed=number)), at, Entity.PRODUCT)
         build(warehouse, *MODELS_ONLY)
     stepwise = contents(warehouse)
@@ -308,7 +426,26 @@ def judged(built: Built) -> tuple[Counter[str], pd.DataFrame]:
             places["superseded"] += standing is not None
             if standing is None or standing[0] < (at, number):
                 newest[values["transaction_id"]] = ((at, number), values)
-    frame = pd.DataFrame([values for _, values in newest.values()])
+    # What is odd about these is told by test_a_value_at_the_edge and its sibling.
+    kept = built.warehouse.query(
+        """
+        select transaction_date, amount, tax_amount, currency, category, vendor_id, 'accepted'
+        from silver.silver_validated_transactions
+        where transaction_id ~ '^(EDGE|FILE) ' or currency = 'NOK'
+        """
+    )
+    reasons = built.warehouse.query(
+        """
+        select rejection_reason, count(*) from silver.silver_rejected_transactions
+        where raw_data ->> 'transaction_id' ~ '^(EDGE|FILE) '
+        group by 1
+        """
+    )
+    for reason, rows in reasons:
+        places[reason] += rows
+    names = ("day", "amount", "tax", "currency", "category", "vendor_id")
+    others = [dict(zip(names, row, strict=False)) for row in kept]
+    frame = pd.DataFrame([*(values for _, values in newest.values()), *others])
     frame["amount"] = frame["amount"].map(lambda amount: int(amount * 100))
     frame["tax"] = frame["tax"].map(lambda tax: int(tax * 100))
     frame["day"] = pd.to_datetime(frame["day"])
@@ -337,6 +474,28 @@ def test_every_payload_is_in_exactly_one_of_silver_rejected_and_superseded(
     assert {place: rows for place, rows, _ in found} == {**expected, "silver": len(accepted)}
 
 
+def test_failures_are_read_by_the_name_of_their_model(built: Built, size: int) -> None:
+    """As the system's own page types it, after a build and after plain `dbt test`."""
+    failures = built.warehouse.query(
+        "select distinct test_name from test_failures.int_file_conventions"
+    )
+    assert failures == [("files_keep_one_order_and_one_mark",)]
+    assert built.warehouse.query("select * from test_failures.silver_validated_transactions") == []
+    strict = json.dumps({"as_of_date": AS_OF.isoformat(), "minimum_silver_share": 0.99})
+    assert (
+        replace(built.warehouse, variables=strict).dbt(
+            *("test", "--store-failures"),
+            *("--select", "silver_is_at_least_80_percent_of_bronze"),
+        )["silver_is_at_least_80_percent_of_bronze"]
+        == "fail"
+    )
+    for model in ("silver_validated_transactions", "bronze_transactions"):
+        ((name, row),) = built.warehouse.query(f"select * from test_failures.{model}")
+        assert name == "silver_is_at_least_80_percent_of_bronze"
+        assert row["bronze_count"] == size
+    assert built.warehouse.query("select * from test_failures.int_file_conventions")
+
+
 def test_built_in_steps_equals_built_from_nothing(built: Built) -> None:
     assert built.stepwise == built.refreshed
     assert all(rows > 0 for rows, _ in built.stepwise.values())
@@ -354,14 +513,31 @@ def test_a_value_at_the_edge_is_read_or_refused_as_expected(
     found = built.warehouse.query(
         f"""
         select cast(transaction_date as text), cast(amount as text), currency, 'accepted'
-        from silver.silver_validated_transactions where transaction_id = '{quoted}'
+        from silver.silver_validated_transactions where rtrim(transaction_id, 'x') = '{quoted}'
         union all
         select rejection_reason, '', '', ''
-        from silver.silver_rejected_transactions where transaction_id = '{quoted}'
+        from silver.silver_rejected_transactions where rtrim(transaction_id, 'x') = '{quoted}'
         """
     )
     assert len(found) == 1
     assert expected in found[0]
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_a_file_is_read_by_one_order_and_one_mark(built: Built, name: str) -> None:
+    found = built.warehouse.query(
+        f"""
+        select transaction_id, cast(transaction_date as text), cast(amount as text)
+        from silver.silver_validated_transactions where transaction_id like 'FILE {name} _'
+        union all
+        select transaction_id, rejection_reason, ''
+        from silver.silver_rejected_transactions where transaction_id like 'FILE {name} _'
+        order by 1
+        """
+    )
+    assert len(found) == len(FILES[name])
+    for (changes, expected), (_, *values) in zip(FILES[name], found, strict=True):
+        assert expected in values, (changes, values)
 
 
 def test_monthly_figures_equal_a_computation_in_pandas(

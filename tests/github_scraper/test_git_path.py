@@ -275,6 +275,10 @@ def test_a_closed_port_is_transient(sync: Sync) -> None:
         ("fatal: something that nobody has seen yet", GitCommandError),
         ("", GitCommandError),
         ("SSL certificate problem: self-signed certificate", HostUntrustedError),
+        (
+            "server verification failed: certificate signer not trusted. (CAfile: none)",
+            HostUntrustedError,
+        ),
         ("Host key verification failed.", HostUntrustedError),
         ("fatal: detected dubious ownership in repository at '/x'", FolderNotOursError),
         ("remote: Repository not found.", RepositoryNotFoundError),

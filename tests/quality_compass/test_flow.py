@@ -174,7 +174,9 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
 
     rows = query_metrics(MetricsRequest(metrics=("total_signals",)), settings)
     with psycopg.connect(database) as connection:
-        total = connection.execute("select count(*) from analytics.fct_signals").fetchone()
+        total = connection.execute(
+            "select count(*) from analytics.fct_signals where run_id = %s", (runs[-1].name,)
+        ).fetchone()
     assert total is not None
     assert rows == [{"total_signals": float(total[0])}]
     assert settings.state_dir is not None

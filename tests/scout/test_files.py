@@ -1,11 +1,18 @@
 """Files as people send them: every row is loaded or quarantined, once, with its line and reason."""
 
+import bz2
 import csv
+import gzip
+import io
 import json
+import lzma
+import time
 import tracemalloc
 import uuid
+import zipfile
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -14,13 +21,16 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from openpyxl import Workbook
 
 from flows.scout import raw
 from flows.scout.records import (
     FileCounts,
+    FileUnreadableError,
     FolderUnreadableError,
     Payload,
     Quarantined,
+    Remark,
     Row,
     SourceFile,
 )
@@ -69,6 +79,30 @@ def aside(rows: list[Row]) -> list[tuple[int, str]]:
     return [(row.line_number, row.reason) for row in rows if isinstance(row, Quarantined)]
 
 
+def archive(contents: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as target:
+        for name, content in contents.items():
+            target.writestr(name, content)
+    return packed.getvalue()
+
+
+def workbook(**sheets: list[list[Any]]) -> bytes:
+    book = Workbook()
+    book.remove(book.active)
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(row)
+    packed = io.BytesIO()
+    book.save(packed)
+    return packed.getvalue()
+
+
+def remarks(rows: list[Row]) -> list[str]:
+    return [row.text for row in rows if isinstance(row, Remark)]
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -88,8 +122,24 @@ def aside(rows: list[Row]) -> list[tuple[int, str]]:
         (b'100%,"a""b"\n%s,\\u0000\n', [{"100%": "%s", 'a"b': "\\u0000"}]),
         (b"", []),
         (b"id,amount\n", []),
+        (b'id,amount\n1,2\n,\n , \t\n"",""\n3,4\n' + b",\n" * 5000, [{"id": "1", "amount": "2"}, {"id": "3", "amount": "4"}]),  # noqa: E501
+        (b'sku,"Unit\nPrice"\n1,2\n', [{"sku": "1", "unit_price": "2"}]),
+        (b'"Vendor;\r\nname";Amount;"x\r\ny\r\nz"\r\nV;1;2\r\n', [{"vendor;_name": "V", "amount": "1", "x_y_z": "2"}]),  # noqa: E501
+        (b"sep=|\r\nsku|na,me,\r\n1|2\r\n", [{"sku": "1", "na,me,": "2"}]),
+        ("id,amount\n1,₱2\n".encode("utf-16-le"), [{"id": "1", "amount": "₱2"}]),
+        ("id,amount\n1,2\n".encode("utf-16-be"), [{"id": "1", "amount": "2"}]),
+        ("id,amount\n1,₱2\n".encode("utf-32"), [{"id": "1", "amount": "₱2"}]),
+        (b'\n[{"amount": "1"},\n{"amount": "2"}]', [{"amount": "1"}, {"amount": "2"}]),
+        (b'{"amount": "1"}\n{"amount": "2"}', [{"amount": "1"}, {"amount": "2"}]),
+        (gzip.compress(b"id,amount\n1,\xe9\n"), [{"id": "1", "amount": "é"}]),
+        (bz2.compress(b"id,amount\n1,2\n"), [{"id": "1", "amount": "2"}]),
+        (lzma.compress(gzip.compress(b"id,amount\n1,2\n")), [{"id": "1", "amount": "2"}]),
+        (archive({"a.csv": b"id,amount\n1,2\n", "d/b.jsonl": b'{"id": 3}', "__MACOSX/._a.csv": b"x"}), [{"id": "1", "amount": "2"}, {"id": 3}]),  # noqa: E501
+        (archive({"a.csv": "id,amount\n1,é\n".encode("cp1252"), "b.csv": "id,amount\n1,é\n".encode()}), [{"id": "1", "amount": "é"}] * 2),  # noqa: E501
     ],
-)
+    # Archives say when they were made: their bytes are no names for tests.
+    ids=count(),
+)  # fmt: skip
 def test_a_dialect_of_csv_is_understood(
     tmp_path: Path, content: bytes, expected: list[Any]
 ) -> None:
@@ -107,6 +157,7 @@ def test_a_dialect_of_csv_is_understood(
         (b'a,b\n"x"y,2\n3,4\n', 1, [(2, "malformed_csv")]),
         ("a,b\né,1\nü,2\n".encode() + b"\xff,3\n4,5\n", 3, [(4, "undecodable_bytes")]),
         (b"a,b\n1\x00,2\n3,4\n", 1, [(2, "unstorable_character")]),
+        ("a,b\n1,2\n3,4".encode("utf-16") + b"\n", 1, [(3, "undecodable_bytes")]),
     ],
 )
 def test_a_bad_row_of_csv_costs_that_row_only(
@@ -117,9 +168,121 @@ def test_a_bad_row_of_csv_costs_that_row_only(
     assert aside(rows) == quarantined
 
 
+def test_the_lines_of_rows_are_those_of_the_file(tmp_path: Path) -> None:
+    content = b'\n,,\n"Transaction\nID",amount,x\n,,\n1,2,3\n"a\nb",4,5\n6,7\n'
+    rows = rows_of(tmp_path, "t.csv", content)
+    assert [row.line_number for row in rows if not isinstance(row, Remark)] == [6, 7, 9]
+
+
+def test_a_file_without_a_header_keeps_its_first_row_and_is_told(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "t.csv", b"T1,2026-10-05,12.50,V1\nT2,2026-10-06,13.00,V1\n")
+    assert [next(iter(each.values())) for each in values(rows)] == ["T1", "T2"]
+    assert list(values(rows)[0]) == ["column_1", "column_2", "column_3", "column_4"]
+    assert len(remarks(rows)) == 1
+    assert "no header" in remarks(rows)[0]
+    alone = rows_of(tmp_path, "alone.csv", b"T1,2026-10-05,12.50,V1")
+    assert len(values(alone)) == 1
+
+
+def test_a_header_of_many_equal_titles_takes_no_long_time(tmp_path: Path) -> None:
+    began = time.monotonic()
+    rows = rows_of(tmp_path, "t.csv", b"a," * 50_000 + b"a\n" + b"1," * 50_000 + b"1\n")
+    assert list(values(rows)[0])[-1] == "a_50001"
+    assert time.monotonic() - began < 10
+
+
+def test_a_file_of_unknown_columns_is_read_and_told(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "t.csv", b"Country,2019,2020\nPH,1,2\n")
+    assert values(rows) == [{"country": "PH", "2019": "1", "2020": "2"}]
+    assert remarks(rows) == ["none of its columns is known: Country, 2019, 2020"]
+
+
+def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
+    content = "Sales, of October\n\nbranch;Cebu\nTransaction ID;Date;Amount\nT1;5.10.2026;1,50\n"
+    rows = rows_of(tmp_path, "t.csv", content.encode())
+    assert values(rows) == [{"transaction_id": "T1", "date": "5.10.2026", "amount": "1,50"}]
+    assert aside(rows) == [(1, "before_header"), (3, "before_header")]
+    assert len(remarks(rows)) == 1
+
+
+@pytest.mark.parametrize(
+    ("content", "seen"),
+    [
+        (b"%PDF-1.7 and so on", "a PDF"),
+        (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1" + b"\0" * 600, "before 2007"),
+        (b"PAR1" + bytes(range(256)), "Parquet"),
+        (b"\x89PNG\r\n\x1a\n" + bytes(64), "a picture"),
+        (b"<html><table><tr><td>T1</td></tr></table></html>", "HTML"),
+        (bytes(range(256)) * 20, "no text"),
+        (gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20], "is broken"),
+        (gzip.compress(bytes(300 << 20), 9), "unpack to"),
+        (archive({"a.csv": b"id,amount\n1,2\n"})[:-30], "is broken"),
+        (archive({"a.zip": archive({"a.csv": b"id\n1\n"})}), "within another"),
+        (archive({"a.pdf": b"%PDF"}), "no file that can be read"),
+        (archive({"a.csv": b"\x89PNG"}), "a picture"),
+        (archive({"content.xml": b"<x/>", "mimetype": b"x"}), "OpenDocument"),
+        (workbook(a=[["id"]])[:-40], "is broken"),
+        (archive({"xl/workbook.xml": b"<oops", "[Content_Types].xml": b"<x/>"}), "is broken"),
+        (lzma.compress(gzip.compress(gzip.compress(bz2.compress(b"id\n1\n")))), "too often"),
+    ],
+    # Archives say when they were made: their bytes are no names for tests.
+    ids=count(),
+)  # fmt: skip
+def test_what_cannot_be_read_is_a_failed_file_with_a_reason(
+    tmp_path: Path, content: bytes, seen: str
+) -> None:
+    with pytest.raises(FileUnreadableError, match=seen) as caught:
+        rows_of(tmp_path, "t.csv", content)
+    assert any(name in str(caught.value) for name in ("t.csv", "a.csv", "a.zip"))
+
+
+def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
+    content = workbook(
+        May=[
+            ["Report of May"],
+            [],
+            ["Transaction\nID", "Date", "Amount", "Note"],
+            ["T1", datetime(2026, 5, 1), 12.1 + 0.2, None],
+            [None, "  ", None],
+            ["T2", datetime(2026, 5, 2, 13, 30), 7, "=1"],
+            ["T3", date(2026, 5, 3), "1.234,50", "é", "too much"],
+            [4, True, 1.5, "nul"],
+        ],
+        June=[["sku", "price"], ["A", 2]],
+    )
+    rows = rows_of(tmp_path, "t.csv", content)
+    assert values(rows) == [
+        {"transaction_id": "T1", "date": "2026-05-01", "amount": 12.3, "note": None},
+        {"transaction_id": "T2", "date": "2026-05-02 13:30:00", "amount": 7, "note": None},
+        {"transaction_id": 4, "date": True, "amount": 1.5, "note": "nul"},
+        {"sku": "A", "price": 2},
+    ]
+    assert aside(rows) == [(1, "before_header"), (7, "ragged_row")]
+    file = file_of(tmp_path, "t.csv", content)
+    assert values(list(read_rows(file, "", ["June"]))) == [{"sku": "A", "price": 2}]
+    with pytest.raises(FileUnreadableError, match="no sheet July, but May, June"):
+        list(read_rows(file, "", ["July"]))
+
+
+def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    content = b'transaction_id,amount\n1\n2\n"x"y,1\n'
+    for name in ("a.csv", "again.csv"):
+        failure = load(file_of(tmp_path, name, content)).failure
+        assert failure is not None
+        assert "ragged_row (2, first in line 2), malformed_csv (1, first in line 4)" in failure
+    kept = connection.execute("select count(*) from scout.raw_ingestion_quarantine").fetchone()
+    assert kept == (3,)
+    assert load(file_of(tmp_path, "b.csv", b"transaction_id,amount\n")).failure is None
+
+
 @pytest.mark.parametrize(
     ("name", "content", "good", "quarantined"),
     [
+        ("t.jsonl", b'{"a": 1, "a": 2}\n{"a": {"b": 1, "b" : 1}}\n{"a": "b:c", "b": "a\\":"}\n', 1, [(1, "duplicate_name"), (2, "duplicate_name")]),  # noqa: E501
+        ("t.json", b'[{"a" :1,"a" :2}, {"a": [{"c": 1}, {"c": 1}]}]', 1, [(1, "duplicate_name")]),
+        ("t.json", b"transaction_id,amount\n1,2\n", 1, []),
         ("t.jsonl", b'{"a": 1}\n\n[1]\n"x"\n', 3, []),
         ("t.jsonl", b'{"a": 1}\n{"a": \n{"a": 2}', 2, [(2, "invalid_json")]),
         ("t.jsonl", b'{"a": NaN}\n{"a": "\\u0000"}\n', 0, [(1, "invalid_json"), (2, "unstorable_character")]),  # noqa: E501

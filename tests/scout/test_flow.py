@@ -127,7 +127,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     rest = refresh("silver+", settings, AS_OF, return_state=True)
     assert rest.is_completed(), rest.message
     assert measures(rest)["rows_loaded"] == 0
-    assert measures(rest)["models_built"] == 10
+    assert measures(rest)["models_built"] == 11
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(
@@ -226,6 +226,11 @@ def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -
 
     assert state.is_failed()
     assert "silver_is_at_least_80_percent_of_bronze" in str(state.message)
+    assert "amount_not_positive: 3, most of them (3) from transactions.csv" in str(state.message)
+    assert ask(
+        scout,
+        "select rejection_reason, count(*) from silver.silver_rejected_transactions group by 1",
+    ) == [("amount_not_positive", 3)]
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(7,)]
     assert ask(scout, "select to_regclass('gold.gold_monthly_summary') is null") == [(True,)]
 

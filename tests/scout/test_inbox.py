@@ -11,7 +11,8 @@ import pytest
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.scout import raw
-from flows.scout.records import DeliveryCounts, Payload, Row
+from flows.scout.raw import loading
+from flows.scout.records import DeliveredRow, DeliveryCounts, Payload, Quarantined
 from flows.scout.source import read_delivery
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 
@@ -31,7 +32,7 @@ def delivery(name: str, body: bytes, kind: str = "transactions") -> NewDelivery:
     )
 
 
-def rows(body: bytes) -> list[Row]:
+def rows(body: bytes) -> list[DeliveredRow]:
     return list(read_delivery(Delivery(Position(1), "d", "scout", "transactions", NOW, "", body)))
 
 
@@ -76,7 +77,7 @@ def test_poison_costs_no_more_than_itself_and_has_its_reason(
 ) -> None:
     read = rows(body)
     assert sum(isinstance(row, Payload) for row in read) == good
-    bad = [(row[0], row[1]) for row in read if not isinstance(row, Payload)]
+    bad = [(row.line_number, row.reason) for row in read if isinstance(row, Quarantined)]
     assert bad == quarantined
 
 
@@ -93,7 +94,7 @@ def load(database: str, kinds: tuple[str, ...] = ("transactions", "products")) -
     total = DeliveryCounts()
     with psycopg.connect(database, autocommit=True) as inbox:
 
-        def read(after: Position | None) -> Iterator[tuple[Delivery, Iterable[Row]]]:
+        def read(after: Position | None) -> Iterator[tuple[Delivery, Iterable[DeliveredRow]]]:
             for each in read_deliveries(inbox, "scout", after, kinds):
                 yield each, read_delivery(each)
 
@@ -152,7 +153,7 @@ def test_a_load_that_breaks_off_leaves_nothing_and_the_next_loads_it_once(
 ) -> None:
     store(connection, [delivery(f"d{n}", b'{"transaction_id": "A"}') for n in range(3)])
 
-    def breaking(after: Position | None) -> Iterator[tuple[Delivery, Iterable[Row]]]:
+    def breaking(after: Position | None) -> Iterator[tuple[Delivery, Iterable[DeliveredRow]]]:
         for each in read_deliveries(connection, "scout", after):
             yield each, read_delivery(each)
             raise OSError("the machine went away")
@@ -170,7 +171,7 @@ def test_a_load_that_breaks_off_leaves_nothing_and_the_next_loads_it_once(
 def test_loads_at_the_same_time_take_each_delivery_once(
     connection: psycopg.Connection[Any], database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(raw, "DELIVERIES_PER_LOAD", 7)
+    monkeypatch.setattr(loading, "DELIVERIES_PER_LOAD", 7)
     bodies = [json.dumps({"transaction_id": f"T{n}"}).encode() for n in range(200)]
     store(connection, [delivery(f"d{n}", body) for n, body in enumerate(bodies)])
     taken: list[int] = []

@@ -29,6 +29,8 @@ from flows.webhooks.sources import BUILT_IN
 SECRET = "It's a Secret to Everybody"
 OLD_SECRET = "the secret before"
 STANDARD_SECRET = "whsec_" + base64.b64encode(b"a standard secret").decode()
+# As the libraries of Standard Webhooks take it, too.
+BARE_SECRET = base64.b64encode(b"another standard secret").decode()
 START_SECONDS = 60.0
 FIRST_PORT = 23_000 + os.getpid() % 1000
 
@@ -65,7 +67,7 @@ def register(name: str, url: str) -> None:
         f"webhooks-{name}-postgres", overwrite=True
     )
     for source in [*(source.name for source in BUILT_IN), "shop"]:
-        set_secrets(name, source, [STANDARD_SECRET, SECRET, OLD_SECRET])
+        set_secrets(name, source, [STANDARD_SECRET, BARE_SECRET, SECRET, OLD_SECRET])
 
 
 def set_secrets(name: str, source: str, secrets: list[str]) -> None:
@@ -94,6 +96,7 @@ class Running:
     url: str
     log: Path
     command: list[str]
+    metrics_url: str
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def kill(self) -> None:
@@ -117,17 +120,19 @@ class Running:
         return [json.loads(line) for line in self.log.read_text().splitlines()]
 
     def metric(self, name: str) -> float:
-        text = httpx.get(f"{self.url}/metrics").text
+        text = httpx.get(self.metrics_url).text
         return sum(float(line.split()[-1]) for line in text.splitlines() if line.startswith(name))
 
 
 def start(folder: Path, name: str, **changes: Any) -> Running:
     """Start a receiver and wait until it is ready."""
     file = folder / "receiver.yaml"
-    port = next(free_ports(FIRST_PORT))
-    file.write_text(yaml.safe_dump(settings(name, port=port, **changes)))
+    ports = free_ports(FIRST_PORT)
+    port, metrics_port = next(ports), next(ports)
+    file.write_text(yaml.safe_dump(settings(name, port=port, metrics_port=metrics_port, **changes)))
     command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]
-    running = Running(f"http://127.0.0.1:{port}", folder / "log", command)
+    metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
+    running = Running(f"http://127.0.0.1:{port}", folder / "log", command, metrics_url)
     running.again()
     return running
 
@@ -169,16 +174,20 @@ def own_headers(body: bytes, secret: str = SECRET, **changes: str) -> dict[str, 
 
 
 def standard_headers(
-    body: bytes, identity: str, timestamp: float | None = None, secret: str = STANDARD_SECRET
+    body: bytes,
+    identity: str,
+    timestamp: float | None = None,
+    secret: str = STANDARD_SECRET,
+    names: str = "webhook",
 ) -> dict[str, str]:
     at = int(time.time() if timestamp is None else timestamp)
     key = base64.b64decode(secret.removeprefix("whsec_"))
     digest = hmac.new(key, f"{identity}.{at}.".encode() + body, hashlib.sha256).digest()
     return {
         "Content-Type": "application/json",
-        "webhook-id": identity,
-        "webhook-timestamp": str(at),
-        "webhook-signature": f"v1,{base64.b64encode(digest).decode()}",
+        f"{names}-id": identity,
+        f"{names}-timestamp": str(at),
+        f"{names}-signature": f"v1,{base64.b64encode(digest).decode()}",
     }
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import resource
 import signal
 import uuid
 from collections.abc import Iterator
@@ -14,6 +15,7 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import wait_until
 from flows._shared.errors import PermanentError
+from flows.webhooks.settings import MIB
 from flows.webhooks.spool import Spool, SpoolFullError
 from tests.webhooks.harness import Running, github_headers, register, rows, start
 from tests.webhooks.test_inbox import delivery
@@ -122,6 +124,7 @@ def test_a_spool_keeps_its_bound_its_order_and_its_folder_to_itself(tmp_path: Pa
     with pytest.raises(PermanentError, match="another receiver"):
         Spool(tmp_path, 2_000)
     spool.close()
+    assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.suffix} == {0}
     (tmp_path / "cut-short.part").write_bytes(b"{")
     again = Spool(tmp_path, 2_000)
     read = []
@@ -131,3 +134,22 @@ def test_a_spool_keeps_its_bound_its_order_and_its_folder_to_itself(tmp_path: Pa
     assert read == batches
     assert sorted(path.name for path in tmp_path.iterdir()) == ["lock"]
     again.close()
+
+
+def test_a_batch_that_a_full_disk_refused_leaves_nothing(tmp_path: Path) -> None:
+    """The disk is full at a byte of the file: a limit of the system, which writes meet, too."""
+    spool = Spool(tmp_path / "spool", 10 * MIB)
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    try:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
+        with pytest.raises(OSError, match="File too large"):
+            spool.append([delivery("a", b"x" * 20_000)])
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        signal.signal(signal.SIGXFSZ, handler)
+    assert (len(spool), spool.bytes) == (0, 0)
+    assert [path.name for path in (tmp_path / "spool").iterdir()] == ["lock"]
+    spool.append([delivery("b")])
+    assert len(spool) == 1
+    spool.close()

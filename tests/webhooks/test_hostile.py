@@ -3,6 +3,7 @@
 import contextlib
 import gzip
 import json
+import re
 import socket
 import time
 import uuid
@@ -18,6 +19,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from flows._shared.inbox import FORM
+from flows.webhooks.bodies import decompress
+from flows.webhooks.intake import InFlight, RefusedError
+from flows.webhooks.limits import sharer
 from flows.webhooks.settings import MIB
 from tests.webhooks.harness import (
     SECRET,
@@ -288,6 +292,181 @@ def test_floods_of_headers_get_431_and_broken_requests_400(
         assert status_of(talk(receiver.url, broken)) in (400, 404)
 
 
+@pytest.mark.parametrize(
+    ("begin", "more"),
+    [
+        (b"0\r\n", b"a: " + b"b" * 1000 + b"\r\n"),
+        (b"1\r\n{\r\n0\r\n", b"x-hub-signature-256: " + b"b" * 1000 + b"\r\n"),
+        (b"1;" + b"a" * 1000, b"b" * 1000),
+        (b"", b"1;" + b"a" * 1000 + b"\r\n{\r\n"),
+    ],
+    ids=["trailers", "trailers after content", "one endless extension", "extensions"],
+)
+def test_what_comes_with_chunks_is_bounded(
+    receiver: Running, nothing_stored: None, begin: bytes, more: bytes
+) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+    for name, value in github_headers(BODY).items():
+        head += f"{name}: {value}\r\n".encode()
+    before = psutil.Process(receiver.process.pid).memory_info().rss
+    answer = talk(receiver.url, head + b"\r\n" + begin, *[more * 100] * 300)
+    assert status_of(answer) in (0, 400, 431)
+    assert psutil.Process(receiver.process.pid).memory_info().rss - before < 8 * MIB
+
+
+def test_a_body_in_small_chunks_is_whole(client: httpx.Client, inbox_url: str) -> None:
+    body = json.dumps({"ref": "x" * 50_000}).encode()
+    pieces = (body[at : at + 50] for at in range(0, len(body), 50))
+    headers = github_headers(body)
+    assert client.post(GITHUB, content=pieces, headers=headers).status_code == 202
+
+
+def test_a_trailer_is_no_header(receiver: Running, nothing_stored: None) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+    signed = github_headers(BODY)
+    signature = signed.pop("X-Hub-Signature-256")
+    for name, value in signed.items():
+        head += f"{name}: {value}\r\n".encode()
+    body = b"%x\r\n" % len(BODY) + BODY + b"\r\n0\r\n"
+    trailer = f"X-Hub-Signature-256: {signature}\r\n\r\n".encode()
+    assert status_of(talk(receiver.url, head + b"\r\n" + body + trailer)) == 401
+
+
+@pytest.mark.parametrize("length", ["0" * 5000 + "7", "9" * 5000, "0" * 20 + "9" * 30])
+def test_a_length_of_thousands_of_digits_is_told_as_what_it_is(
+    receiver: Running, nothing_stored: None, length: str
+) -> None:
+    head = f"POST {SCOUT} HTTP/1.1\r\nHost: x\r\nContent-Length: {length}\r\n".encode()
+    for name, value in token_headers().items():
+        head += f"{name}: {value}\r\n".encode()
+    assert 400 <= status_of(talk(receiver.url, head + b"\r\n{}")) < 500
+
+
+def test_a_client_that_offers_http_2_is_heard(receiver: Running) -> None:
+    for offer in (
+        "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABkAAQ\r\n",
+        "upgrade: websocket\r\nconnection: upgrade\r\n",
+    ):
+        body = json.dumps({"ref": "refs/heads/main"}).encode()
+        head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\n{offer}Content-Length: {len(body)}\r\n"
+        for name, value in github_headers(body).items():
+            head += f"{name}: {value}\r\n"
+        sent = head.encode() + b"\r\n" + body
+        assert status_of(talk(receiver.url, sent)) == 202
+        for cut in range(1, 8):
+            at = sent.lower().index(b"\r\nupgrade:") + cut
+            assert status_of(talk(receiver.url, sent[:at], sent[at:], pause=0.02)) == 202
+
+
+def test_text_of_a_body_is_no_offer_wherever_it_is_cut(
+    receiver: Running, nothing_stored: None
+) -> None:
+    body = b'{"ref":\nupgrade: h2c\r\n\r\n}'
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nContent-Length: {len(body)}\r\n"
+    for name, value in github_headers(body).items():
+        head += f"{name}: {value}\r\n"
+    sent = head.encode() + b"\r\n" + body
+    for cut in range(len(head), len(head) + 14):
+        answer = talk(receiver.url, sent[:cut], sent[cut:], pause=0.02)
+        assert b"not valid JSON" in answer, "the signature was that of other bytes"
+
+
+def test_an_offer_behind_another_request_blames_no_signature(
+    receiver: Running, nothing_stored: None
+) -> None:
+    first = "GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: h2c\r\n"
+    for name, value in github_headers(BODY).items():
+        head += f"{name}: {value}\r\n"
+    answer = talk(receiver.url, f"{first}{head}Content-Length: {len(BODY)}\r\n\r\n".encode() + BODY)
+    assert set(re.findall(rb"HTTP/1.1 (\d+) ", answer)) <= {b"200"}
+
+
+@pytest.mark.parametrize(
+    ("head", "statuses"),
+    [
+        ("POST {} HTTP/1.1\r\n", (400,)),
+        ("POST {} HTTP/1.1\r\nHost: x\r\nHost: y\r\n", (400,)),
+        ("POST {} HTTP/1.0\r\n", (202,)),
+        ("POST http://elsewhere.example{} HTTP/1.1\r\nHost: x\r\n", (202,)),
+        ("POST {} HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256=00\r\n", (400,)),
+        ("POST {} HTTP/1.1\r\nHost: x\r\nX-GitHub-Event: ping\r\n", (400,)),
+        ("POST {} HTTP/1.1\nHost: x\n", (400,)),
+        ("POST /webhook/./github HTTP/1.1\r\nHost: x\r\n", (404,)),
+        ("POST /webhook//github HTTP/1.1\r\nHost: x\r\n", (404,)),
+        ("POST {}%00 HTTP/1.1\r\nHost: x\r\n", (404,)),
+        ("CONNECT elsewhere.example:443 HTTP/1.1\r\nHost: x\r\n", (400,)),
+        ("POST {} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\n", (100, 202)),
+    ],
+)
+def test_the_forms_of_a_request_are_taken_or_refused_as_the_protocol_says(
+    receiver: Running, head: str, statuses: tuple[int, ...]
+) -> None:
+    text = head.format(GITHUB)
+    end = "\r\n" if "\r\n" in text else "\n"
+    for name, value in github_headers(BODY).items():
+        text += f"{name}: {value}{end}"
+    answer = talk(receiver.url, f"{text}Content-Length: {len(BODY)}{end}{end}".encode() + BODY)
+    assert tuple(map(int, re.findall(rb"HTTP/1.1 (\d+) ", answer))) == statuses
+
+
+def test_requests_that_do_not_wait_for_answers_are_bounded(receiver: Running) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    assert talk(receiver.url, one * 10).count(b"alive") == 10
+    assert talk(receiver.url, one * 5_000).count(b"alive") <= 20
+    assert httpx.get(f"{receiver.url}/healthz").status_code == 200
+
+
+def test_who_shares_a_quota() -> None:
+    assert sharer("192.0.2.1") == sharer("::ffff:192.0.2.1") == "192.0.2.1"
+    assert sharer("2001:db8::1") == sharer("2001:db8::ffff:1%eth0") == "2001:db8::/64"
+    assert sharer("2001:db8:0:1::1") != sharer("2001:db8::1")
+    assert sharer("") == ""
+    assert sharer("testclient") == "testclient"
+
+
+def test_json_of_more_values_than_memory_holds_gets_413(
+    client: httpx.Client, receiver: Running, nothing_stored: None
+) -> None:
+    before = psutil.Process(receiver.process.pid).memory_info().rss
+    for many in (b"[" + b"[]," * 8_000_000 + b"[]]", b"[" + b"1," * 12_000_000 + b"1]"):
+        answer = client.post(GITHUB, content=many, headers=github_headers(many))
+        assert (answer.status_code, "values" in answer.text) == (413, True)
+    assert psutil.Process(receiver.process.pid).memory_info().rss - before < KEPT_BYTES
+
+
+def test_a_gzip_of_many_members_costs_no_time(client: httpx.Client, nothing_stored: None) -> None:
+    headers = token_headers(**{"Content-Encoding": "gzip"})
+    many = gzip.compress(b"") * 100_000
+    began = time.monotonic()
+    answer = client.post("/v1/metrics", content=many, headers=headers)
+    assert answer.status_code == 400
+    assert "members" in answer.text
+    assert time.monotonic() - began < 3
+    halves = gzip.compress(b'{"resource') + gzip.compress(b'Metrics": []}')
+    assert decompress(halves, 100) == b'{"resourceMetrics": []}'
+    assert decompress(gzip.compress(b"a" * 300_000) * 3, MIB) == b"a" * 900_000
+
+
+def test_large_bodies_of_one_address_keep_nobody_else_out() -> None:
+    held = InFlight(limit=100 * MIB)
+    for _ in range(2):
+        held.add("192.0.2.1", 25 * MIB, 0)
+    with pytest.raises(RefusedError) as too_much:
+        held.add("192.0.2.1", 1, 0)
+    assert too_much.value.status == 429
+    held.add("192.0.2.2", 25 * MIB, 0)
+    with pytest.raises(RefusedError) as full:
+        held.add("192.0.2.3", 2 * MIB, 0)
+    assert full.value.status == 503
+    held.add("192.0.2.3", MIB, 0)
+    with pytest.raises(RefusedError):
+        held.add("192.0.2.3", 1, MIB)
+    held.release("192.0.2.1", 50 * MIB)
+    held.add("192.0.2.3", 25 * MIB, MIB)
+    assert held.by_address == {"192.0.2.2": 25 * MIB, "192.0.2.3": 26 * MIB}
+
+
 def test_a_client_that_asks_for_too_much_gets_429_and_others_do_not(
     client: httpx.Client,
 ) -> None:
@@ -315,6 +494,8 @@ def test_unknown_paths_and_methods_are_refused(client: httpx.Client, nothing_sto
     assert client.post("/webhook/none", content=b"{}").status_code == 404
     assert client.get(GITHUB).status_code == 405
     assert client.request("TRACE", "/").status_code == 404
+    slash = client.post(f"{GITHUB}/", content=BODY, headers={"Host": "elsewhere.example"})
+    assert (slash.status_code, slash.headers.get("location")) == (404, None)
 
 
 def test_a_secret_that_is_rotated_out_is_refused_within_seconds(
@@ -331,13 +512,14 @@ def test_a_secret_that_is_rotated_out_is_refused_within_seconds(
             time.sleep(0.2)
         assert status(secret) == expected
 
-    assert (status(SECRET), status("new")) == (202, 401)
-    set_secrets("session", "quality_compass", ["new", SECRET])
-    wait_for("new", 202)
+    new = "the newest secret"
+    assert (status(SECRET), status(new)) == (202, 401)
+    set_secrets("session", "quality_compass", [new, SECRET])
+    wait_for(new, 202)
     assert status(SECRET) == 202
-    set_secrets("session", "quality_compass", ["new"])
+    set_secrets("session", "quality_compass", [new])
     wait_for(SECRET, 401)
-    assert status("new") == 202
+    assert status(new) == 202
     set_secrets("session", "quality_compass", [SECRET])
     wait_for(SECRET, 202)
 

@@ -10,8 +10,10 @@ import pytest
 
 from flows._shared.inbox import FORM
 from tests.webhooks.harness import (
+    BARE_SECRET,
     OLD_SECRET,
     SECRET,
+    STANDARD_SECRET,
     Running,
     github_headers,
     hub_signature,
@@ -169,6 +171,44 @@ def test_scout_takes_rows_signed_by_any_of_three_ways(
     }
 
 
+@pytest.mark.parametrize("names", ["webhook", "svix"])
+@pytest.mark.parametrize("secret", [STANDARD_SECRET, BARE_SECRET])
+@pytest.mark.parametrize("beside", ["", "v1,short", "v1," + "!" * 44, "v1a,x v2,y v1"])
+def test_a_standard_webhook_is_taken_in_every_form_of_its_libraries(
+    client: httpx.Client, inbox_url: str, names: str, secret: str, beside: str
+) -> None:
+    identity = f"msg_{uuid.uuid4()}"
+    headers = standard_headers(b"[]", identity, secret=secret, names=names)
+    headers[f"{names}-signature"] = f"{beside} {headers[f'{names}-signature']}".strip()
+    answer = client.post("/webhook/scout-transactions", content=b"[]", headers=headers)
+    assert (answer.status_code, answer.json().get("delivery_id")) == (202, identity)
+    assert stored(inbox_url, identity)["headers"][f"{names}-id"] == identity
+
+
+@pytest.mark.parametrize(
+    ("parameters", "status"),
+    [
+        ("", 202),
+        (";", 202),
+        ("; charset=utf-8", 202),
+        ('; charset="UTF-8"; v=1', 202),
+        ("; v=1; charset=utf8", 202),
+        ('; v="; charset=latin1"', 202),
+        ("; v=1; charset=latin1", 415),
+        ("; charset=utf-8; charset=latin1", 415),
+        ("; charset*=latin1''x", 415),
+        ('; v="a; charset=utf-8', 415),
+        ("; charset", 415),
+    ],
+)
+def test_a_charset_is_seen_wherever_it_stands(
+    client: httpx.Client, parameters: str, status: int
+) -> None:
+    headers = own_headers(b"[]") | {"Content-Type": f"application/json{parameters}"}
+    answer = client.post("/webhook/scout-transactions", content=b"[]", headers=headers)
+    assert answer.status_code == status
+
+
 def test_a_row_that_goes_back_to_an_earlier_state_is_not_taken_for_a_duplicate(
     client: httpx.Client,
 ) -> None:
@@ -279,3 +319,4 @@ def test_health_readiness_and_metrics_are_there(client: httpx.Client, receiver: 
     client.post("/webhook/scout-transactions", content=body, headers=own_headers(body))
     after = receiver.metric('webhooks_deliveries_total{outcome="stored",source="scout"}')
     assert after == before + 1
+    assert client.get("/metrics").status_code == 404

@@ -91,14 +91,34 @@ def test_a_settings_file_says_what_is_wrong_in_it(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "secrets"),
     [
-        ("one", ("one",)),
-        ("new\n\n old \n", ("new", "old")),
-        ('["new", "o\\nld"]', ("new", "o\nld")),
+        ("a secret of a sender", ("a secret of a sender",)),
+        ("the newest secret\n\n the one before it \n", ("the newest secret", "the one before it")),
+        ("# of 2026\nthe newest secret\n  # the old one is gone", ("the newest secret",)),
+        ('["the newest secret", "# the one\\nbefore"]', ("the newest secret", "# the one\nbefore")),
+        (f"whsec_{'YWJj' * 8}", (f"whsec_{'YWJj' * 8}",)),
+        ("# nothing but words", ()),
         ("", ()),
     ],
 )
 def test_secrets_are_a_list_or_lines(text: str, secrets: tuple[str, ...]) -> None:
     assert parse(text) == secrets
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x",
+        '["the newest secret", "changeme"]',
+        "the newest secret\nwhsec_",
+        "whsec_YWJj",
+        "whsec_" + "!" * 40,
+        '["                    "]',
+    ],
+)
+def test_what_is_too_short_for_a_secret_is_refused_without_showing_it(text: str) -> None:
+    with pytest.raises(PermanentError, match="fewer than 16") as refused:
+        parse(text)
+    assert "changeme" not in str(refused.value)
 
 
 @pytest.mark.parametrize("text", ['["a"', "[1]", '["a", ""]'])

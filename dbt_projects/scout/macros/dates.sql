@@ -46,16 +46,17 @@
     end
 {%- endmacro %}
 
-{% macro safe_date(value) -%}
-    {%- set month_at, day_at = (1, 2) if var("slash_date_order") == "mdy" else (2, 1) -%}
+{% macro safe_date(value, order) -%}
+    {#- `order` is what its file tells: mdy, dmy, conflicting, or NULL. Moments are taken to the business day. -#}
     case
         when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}$'
             then {{ date_from_parts(
                 "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 6, 2)", "substr(" ~ value ~ ", 9, 2)"
             ) }}
+        -- 24:00 is the midnight at the end of the day.
         when
             {{ value }}
-            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?(Z|[+-](0[0-9]|1[0-4]):?[0-5][0-9])?$'
+            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?|24:00(:00(\.0{1,9})?)?)(Z| ?UTC| ?[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?$'
             then
                 case
                     when
@@ -63,28 +64,90 @@
                             "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 6, 2)", "substr(" ~ value ~ ", 9, 2)"
                         ) }} is null
                         then null
-                    when {{ value }} ~ '(Z|[+-][0-9]{2}:?[0-9]{2})$' and substr({{ value }}, 11) ~ '[Z+-]'
+                    when substr({{ value }}, 11) ~ '(Z|UTC|[+-][0-9:]+)$'
                         then {{ business_day("cast(" ~ value ~ " as timestamptz)") }}
-                    else cast(substr({{ value }}, 1, 10) as date)
+                    else cast(cast({{ value }} as timestamp) as date)
                 end
         when {{ value }} ~ '^[0-9]{8}$'
             then {{ date_from_parts(
                 "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 5, 2)", "substr(" ~ value ~ ", 7, 2)"
             ) }}
-        when {{ value }} ~ '^[0-9]{4}/[0-9]{1,2}/[0-9]{1,2}$'
+        when {{ value }} ~ '^[0-9]{4}([/.-])[0-9]{1,2}\1[0-9]{1,2}{{ clock() }}$'
             then {{ date_from_parts(
-                "split_part(" ~ value ~ ", '/', 1)",
-                "split_part(" ~ value ~ ", '/', 2)",
-                "split_part(" ~ value ~ ", '/', 3)"
+                numeric_date_part(value, 1), numeric_date_part(value, 2),
+                "substring(" ~ value ~ " from '^[0-9]+.[0-9]+.([0-9]+)')"
             ) }}
-        when {{ value }} ~ '^[0-9]{1,2}/[0-9]{1,2}/[0-9]{4}$'
-            then {{ date_from_parts(
-                "split_part(" ~ value ~ ", '/', 3)",
-                "split_part(" ~ value ~ ", '/', " ~ month_at ~ ")",
-                "split_part(" ~ value ~ ", '/', " ~ day_at ~ ")"
-            ) }}
+        when {{ is_numeric_date(value) }}
+            then
+                case {{ numeric_order(value, order) }}
+                    when 'dmy'
+                        then {{ date_from_parts(
+                            "substring(" ~ value ~ " from '^[0-9]+.[0-9]+.([0-9]{4})')",
+                            numeric_date_part(value, 2), numeric_date_part(value, 1)
+                        ) }}
+                    when 'mdy'
+                        then {{ date_from_parts(
+                            "substring(" ~ value ~ " from '^[0-9]+.[0-9]+.([0-9]{4})')",
+                            numeric_date_part(value, 1), numeric_date_part(value, 2)
+                        ) }}
+                end
+        when {{ value }} ~* '^([a-z]{3,9},? +)?[0-9]{1,2}(st|nd|rd|th)?[ -][a-z]{3,9}[.]?,?[ -][0-9]{4}{{ clock() }}$'
+            then {{ date_from_names(value, '^(?:[a-z]{3,9},? +)?([0-9]{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})[.]?,?[ -]([0-9]{4})', 3, 2, 1) }}
+        when {{ value }} ~* '^([a-z]{3,9},? +)?[a-z]{3,9}[.]?[ -][0-9]{1,2}(st|nd|rd|th)?,?[ -][0-9]{4}{{ clock() }}$'
+            then {{ date_from_names(value, '^(?:[a-z]{3,9},? +)?([a-z]{3,9})[.]?[ -]([0-9]{1,2})(?:st|nd|rd|th)?,?[ -]([0-9]{4})', 3, 1, 2) }}
+        when {{ value }} ~* '^[0-9]{4}[ -][a-z]{3,9}[ -][0-9]{1,2}{{ clock() }}$'
+            then {{ date_from_names(value, '^([0-9]{4})[ -]([a-z]{3,9})[ -]([0-9]{1,2})', 1, 2, 3) }}
         -- Days since 30 December 1899, as spreadsheets count them.
         when {{ value }} ~ '^[1-9][0-9]{4}(\.[0-9]{1,15})?$'
             then date '1899-12-30' + cast(floor(cast({{ value }} as numeric)) as integer)
+        -- Seconds and milliseconds since 1970.
+        when {{ value }} ~ '^[1-9][0-9]{9}(\.[0-9]{1,9})?$'
+            then {{ business_day("to_timestamp(cast(" ~ value ~ " as double precision))") }}
+        when {{ value }} ~ '^[1-9][0-9]{12}$'
+            then {{ business_day("to_timestamp(cast(" ~ value ~ " as double precision) / 1000)") }}
+    end
+{%- endmacro %}
+
+{% macro fits_both_orders(value) -%}
+    {{ numeric_date_part(value, 1) }} between 1 and 12
+    and {{ numeric_date_part(value, 2) }} between 1 and 12
+    and {{ numeric_date_part(value, 1) }} <> {{ numeric_date_part(value, 2) }}
+{%- endmacro %}
+
+{% macro numeric_order(value, order) -%}
+    {#- Dots are written between day, month and year wherever they are written, unless their file tells otherwise. -#}
+    case
+        when {{ fits_both_orders(value) }}
+            then coalesce({{ order }}, case when {{ value }} like '%.%.%' then 'dmy' else '{{ var("slash_date_order") }}' end)
+        when {{ numeric_date_part(value, 2) }} > 12 then 'mdy'
+        else 'dmy'
+    end
+{%- endmacro %}
+
+{% macro date_from_names(value, pattern, year, month, day) -%}
+    {%- set parts = "(regexp_match(lower(" ~ value ~ "), '" ~ pattern ~ "'))" -%}
+    {%- set named -%}
+        coalesce(
+            array_position(
+                array['january', 'february', 'march', 'april', 'may', 'june', 'july', 'august', 'september', 'october', 'november', 'december'],
+                {{ parts }}[{{ month }}]
+            ),
+            array_position(
+                array['jan', 'feb', 'mar', 'apr', 'may', 'jun', 'jul', 'aug', 'sep', 'oct', 'nov', 'dec'],
+                case {{ parts }}[{{ month }}] when 'sept' then 'sep' else {{ parts }}[{{ month }}] end
+            )
+        )
+    {%- endset -%}
+    {{ date_from_parts(parts ~ "[" ~ year ~ "]", named, parts ~ "[" ~ day ~ "]") }}
+{%- endmacro %}
+
+{% macro why_no_date(value, order) -%}
+    case
+        when {{ is_numeric_date(value) }} and {{ order }} = 'conflicting'
+            then case when {{ fits_both_orders(value) }} then 'conflicting_date_order' else 'invalid_date' end
+        -- A year of two digits.
+        when {{ value }} ~ '^[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2}( |$)' then 'ambiguous_date'
+        when {{ value }} ~* '^([0-9]{1,2}[ -][a-z]{3,9}|[a-z]{3,9} [0-9]{1,2}),?[ -][0-9]{2}$' then 'ambiguous_date'
+        else 'invalid_date'
     end
 {%- endmacro %}

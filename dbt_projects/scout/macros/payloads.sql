@@ -12,28 +12,24 @@
     )
 {%- endmacro %}
 
-{% macro safe_numeric(value) -%}
-    case
-        when {{ value }} ~ '^[+-]?([0-9]{1,30}(\.[0-9]{0,30})?|\.[0-9]{1,30})$'
-            then cast({{ value }} as numeric)
-        when {{ value }} ~ '^[+-]?[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
-            then cast(replace({{ value }}, ',', '') as numeric)
-        -- A decimal comma: 1.234,50 and 12,5, which no grouping by thousands gives.
-        when {{ value }} ~ '^[+-]?([0-9]{1,30}|[0-9]{1,3}(\.[0-9]{3}){1,9}),[0-9]{1,2}$'
-            then cast(replace(replace({{ value }}, '.', ''), ',', '.') as numeric)
-    end
-{%- endmacro %}
-
 {% macro safe_boolean(value) -%}
     case
-        when lower({{ value }}) in ('true', 't', 'yes', 'y', '1') then true
-        when lower({{ value }}) in ('false', 'f', 'no', 'n', '0') then false
+        when lower({{ value }}) in ('true', 't', 'yes', 'y', '1', 'on', 'active', 'enabled') then true
+        when lower({{ value }}) in ('false', 'f', 'no', 'n', '0', 'off', 'inactive', 'disabled') then false
     end
 {%- endmacro %}
 
 {% macro transaction_key(prefix='') -%}
-    {#- Also the expression of an index on bronze: keep it immutable and free of line comments. -#}
-    btrim({{ prefix }}raw_data ->> 'transaction_id', e' \t\r\n')
+    {#-
+        Also the expression of an index on bronze: keep it immutable and free of line comments. An index takes no long
+        text: ids that are longer are rejected, and share a key with others at most.
+    -#}
+    left(btrim({{ prefix }}raw_data ->> 'transaction_id', e' \t\r\n'), {{ longest_key() }})
+{%- endmacro %}
+
+{% macro longest_key() -%}
+    {#- Characters, of four bytes at most, in a text that is indexed: PostgreSQL takes 2,704 bytes. -#}
+    255
 {%- endmacro %}
 
 {% macro standard_category(value) -%}
@@ -45,23 +41,43 @@
 {%- endmacro %}
 
 {% macro parsed_products(payloads) -%}
+{{ conventions_of_files(payloads, ["price", "cost"]) }},
+
 text_of_payloads as (
 
     select
-        id as bronze_id,
-        raw_id,
-        raw_data,
-        source,
-        source_filename,
-        ingested_at,
-        jsonb_typeof(raw_data) as payload_type,
+        payloads.id as bronze_id,
+        payloads.raw_id,
+        payloads.raw_data,
+        payloads.source,
+        payloads.source_filename,
+        payloads.ingested_at,
+        jsonb_typeof(payloads.raw_data) as payload_type,
         {%- for key in [
             "sku", "name", "description", "category", "brand", "price", "cost", "stock_quantity", "unit_of_measure",
             "barcode", "is_active",
         ] %}
-        {{ payload_text(key) }} as {{ key }}_text{{ "," if not loop.last }}
+        {{ payload_text(key) }} as {{ key }}_text,
         {%- endfor %}
-    from {{ payloads }}
+        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark
+    from {{ payloads }} as payloads
+    left join conventions
+        on
+            coalesce(payloads.source_filename, '') = conventions.source_filename
+            and payloads.ingested_at = conventions.ingested_at
+    offset 0
+
+),
+
+shaped_payloads as (
+
+    select
+        *,
+        {%- for key in ["price", "cost", "stock_quantity"] %}
+        {{ money_parts(key ~ "_text") }} as {{ key }}_parts{{ "," if not loop.last }}
+        {%- endfor %}
+    from text_of_payloads
+    offset 0
 
 ),
 
@@ -69,10 +85,23 @@ cast_payloads as (
 
     select
         *,
-        case when price_text is null then 0 else round({{ safe_numeric("price_text") }}, 2) end as price,
-        coalesce(round({{ safe_numeric("cost_text") }}, 2), 0) as cost,
-        coalesce(trunc({{ safe_numeric("stock_quantity_text") }}), 0) as stock_quantity
-    from text_of_payloads
+        {%- for key in ["price", "cost"] %}
+        case when {{ key }}_text is null then 0 else {{ read_money(key ~ "_text", key ~ "_parts", "decimal_mark", key) }} end
+            as {{ key }},
+        {%- endfor %}
+        case
+            when stock_quantity_text is null then 0
+            else trunc({{ read_money("stock_quantity_text", "stock_quantity_parts", "decimal_mark", "stock_quantity") }})
+        end as stock_quantity,
+        case when is_active_text is null then true else {{ safe_boolean("is_active_text") }} end as is_active,
+        {%- for key in ["price", "cost"] %}
+        coalesce(
+            {{ currency_of_sign(key ~ "_parts[3]") }}, {{ currency_of_sign(key ~ "_parts[6]") }}, '{{ var("base_currency") }}'
+        ) as {{ key }}_currency,
+        {%- endfor %}
+        coalesce(stock_quantity_parts[3], stock_quantity_parts[6]) as stock_unit
+    from shaped_payloads
+    offset 0
 
 ),
 
@@ -83,12 +112,20 @@ parsed as (
         case
             when payload_type <> 'object' then 'not_an_object'
             when sku_text is null then 'missing_sku'
+            when length(sku_text) > {{ longest_key() }} then 'sku_too_long'
             when name_text is null then 'missing_name'
+            when length(category_text) > {{ longest_key() }} then 'category_too_long'
+            when price is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(price_parts[5])") }}
+                then 'conflicting_decimal_mark'
             when price is null then 'invalid_price'
+            when price_currency <> '{{ var("base_currency") }}' then 'price_in_another_currency'
             when price < 0 then 'negative_price'
             when price >= {{ var("amount_limit") }} then 'price_too_large'
+            when cost is null or cost_currency <> '{{ var("base_currency") }}' then 'invalid_cost'
             when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
+            when stock_quantity is null or stock_unit is not null then 'invalid_stock'
             when abs(stock_quantity) >= 2000000000 then 'stock_too_large'
+            when is_active is null then 'invalid_is_active'
         end as rejection_reason
     from cast_payloads
 
@@ -97,19 +134,31 @@ parsed as (
 
 {% macro parsed_transactions(payloads) -%}
     {#-
-        Three steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
+        Four steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
         and takes a value out of the payload again for every rule that looks at it.
     -#}
+conventions as (
+
+    select
+        source_filename,
+        ingested_at,
+        case when count(distinct date_order) > 1 then 'conflicting' else max(date_order) end as date_order,
+        case when count(distinct decimal_mark) > 1 then 'conflicting' else max(decimal_mark) end as decimal_mark
+    from {{ ref('int_file_conventions') }}
+    group by source_filename, ingested_at
+
+),
+
 text_of_payloads as (
 
     select
-        id as bronze_id,
-        raw_id,
-        raw_data,
-        source,
-        source_filename,
-        ingested_at,
-        jsonb_typeof(raw_data) as payload_type,
+        payloads.id as bronze_id,
+        payloads.raw_id,
+        payloads.raw_data,
+        payloads.source,
+        payloads.source_filename,
+        payloads.ingested_at,
+        jsonb_typeof(payloads.raw_data) as payload_type,
         {%- for key in [
             "transaction_id", "date", "amount", "currency", "category", "subcategory", "vendor_name", "vendor_id",
             "tax_code", "tax_amount", "description", "receipt_url", "payment_method", "employee_id", "cost_center",
@@ -117,8 +166,25 @@ text_of_payloads as (
         ] %}
         {{ payload_text(key) }} as {{ key }}_text,
         {%- endfor %}
-        {{ business_day("ingested_at") }} as ingested_on
-    from {{ payloads }}
+        {{ business_day("payloads.ingested_at") }} as ingested_on,
+        conventions.date_order,
+        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark
+    from {{ payloads }} as payloads
+    left join conventions
+        on
+            coalesce(payloads.source_filename, '') = conventions.source_filename
+            and payloads.ingested_at = conventions.ingested_at
+    offset 0
+
+),
+
+shaped_payloads as (
+
+    select
+        *,
+        {{ money_parts("amount_text") }} as amount_parts,
+        {{ money_parts("tax_amount_text") }} as tax_amount_parts
+    from text_of_payloads
     offset 0
 
 ),
@@ -127,12 +193,33 @@ cast_payloads as (
 
     select
         *,
-        {{ safe_date("date_text") }} as transaction_date,
-        round({{ safe_numeric("amount_text") }}, 2) as amount,
-        coalesce(upper(currency_text), '{{ var("base_currency") }}') as currency,
-        {{ standard_category("category_text") }} as known_category,
-        case when tax_amount_text is null then 0 else round({{ safe_numeric("tax_amount_text") }}, 2) end as tax_amount
-    from text_of_payloads
+        {{ safe_date("date_text", "date_order") }} as transaction_date,
+        {{ read_money("amount_text", "amount_parts", "decimal_mark", "amount") }} as amount,
+        case
+            when tax_amount_text is null then 0
+            else {{ read_money("tax_amount_text", "tax_amount_parts", "decimal_mark", "tax_amount") }}
+        end as tax_amount,
+        {{ currency_of_sign("amount_parts[3]") }} as currency_before,
+        {{ currency_of_sign("amount_parts[6]") }} as currency_behind,
+        coalesce(
+            {{ currency_of_sign("tax_amount_parts[3]") }}, {{ currency_of_sign("tax_amount_parts[6]") }}
+        ) as currency_of_tax,
+        upper(currency_text) as currency_given,
+        {{ standard_category("category_text") }} as known_category
+    from shaped_payloads
+    offset 0
+
+),
+
+with_currency as (
+
+    select
+        *,
+        coalesce(
+            currency_given, nullif(nullif(currency_before, '$'), '¥'), nullif(nullif(currency_behind, '$'), '¥'),
+            case when currency_before is null and currency_behind is null then '{{ var("base_currency") }}' end
+        ) as currency
+    from cast_payloads
     offset 0
 
 ),
@@ -146,19 +233,32 @@ parsed as (
         case
             when payload_type <> 'object' then 'not_an_object'
             when transaction_id_text is null then 'missing_transaction_id'
+            when length(transaction_id_text) > {{ longest_key() }} then 'transaction_id_too_long'
             when date_text is null then 'missing_date'
-            when transaction_date is null then 'invalid_date'
+            when transaction_date is null then {{ why_no_date("date_text", "date_order") }}
             when transaction_date > ingested_on then 'future_date'
-            when transaction_date < ingested_on - {{ var("max_age_days") }} then 'too_old'
+            when
+                transaction_date < ingested_on - {{ var("max_age_days") }} or transaction_date < date '1990-01-01'
+                then 'too_old'
             when amount_text is null then 'missing_amount'
+            when amount is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(amount_parts[5])") }}
+                then 'conflicting_decimal_mark'
             when amount is null then 'invalid_amount'
+            when '?' in (currency_before, currency_behind) then 'unknown_currency'
+            when currency is null then 'ambiguous_currency'
+            when
+                not {{ agrees_with_sign("currency", "coalesce(currency_before, currency)") }}
+                or not {{ agrees_with_sign("currency", "coalesce(currency_behind, currency)") }}
+                then 'conflicting_currency'
             when amount <= 0 then 'amount_not_positive'
             when amount >= {{ var("amount_limit") }} then 'amount_too_large'
             when currency !~ '^[A-Z]{3}$' then 'invalid_currency'
             when vendor_id_text is null then 'missing_vendor'
+            when length(vendor_id_text) > {{ longest_key() }} then 'vendor_id_too_long'
+            when not {{ agrees_with_sign("currency", "coalesce(currency_of_tax, currency)") }} then 'invalid_tax_amount'
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason
-    from cast_payloads
+    from with_currency
     offset 0
 
 )

@@ -1,4 +1,5 @@
--- A gate: while it fails, nothing of gold and platinum is built.
+-- A gate: while it fails, nothing of gold and platinum is built. What explains it is built before.
+-- depends_on: {{ ref('silver_rejected_transactions') }}
 with
 
 counted as (

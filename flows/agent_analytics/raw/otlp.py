@@ -19,9 +19,15 @@ from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 # DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
 ORDINARY_LINE_BYTES = 16 * 1024**2
 LONGEST_LINE_BYTES = 128 * 1024**2
-EXCERPT = 300
+EXCERPT = 1000
 NO_SESSION = "no-session:"
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
+# What no request and no counter of a session reaches; sums of a million of them still fit.
+LARGEST_REQUEST = 1e10
+LARGEST_COUNTER = 1e12
+# No agent sent telemetry before; a clock may be a day fast.
+EARLIEST = "timestamp '2020-01-01'"
+LATEST = f"{NOW} + interval 1 day"
 
 _ATTRIBUTES = (
     'STRUCT("key" VARCHAR, "value" STRUCT("stringValue" VARCHAR, "intValue" VARCHAR, '
@@ -197,12 +203,15 @@ inner join new_texts as resource on texts.resource_text = resource.text
 """
 
 # The text of a hash is hashed on: DuckDB writes a 128-bit number as text a hundred times slower.
-_METRIC_ROWS = """
+_FAR = "a time before 2020 or more than a day after its receipt (the clock of the sender)"
+_METRIC_ROWS = rf"""
 create or replace temp table new_metrics as
 with points as (
     select
         series_row, series_key, series_hash, metric_name, unit, temporality, is_monotonic,
-        is_unread, unnest(points, recursive := true)
+        is_unread,
+        regexp_matches(metric_name, '\.(token|cost)\.usage$|\.tokens\.') as is_usage,
+        unnest(points, recursive := true)
     from new_series
 )
 select
@@ -214,6 +223,11 @@ select
         metric_value
     )) as point_key,
     case
+        when "timestamp" < {EARLIEST} or "timestamp" > {LATEST} then '{_FAR}'
+        when is_usage and not metric_value between 0 and {LARGEST_COUNTER}
+            then 'a count or cost below zero or larger than any session reaches'
+        when is_usage and temporality = 'gauge'
+            then 'a gauge of tokens or cost: only what a sum counts can be added up'
         when is_unread then 'a metric of a kind that is not read (histogram or summary)'
         when metric_name = '' then 'a metric without a name'
         when "timestamp" is null then 'a data point without a time'
@@ -244,7 +258,7 @@ select
 from scopes
 """
 
-_LOG_ROWS = r"""
+_LOG_ROWS = rf"""
 create or replace temp table new_logs as
 with objects as (
     select
@@ -283,6 +297,19 @@ select
     case
         when is_neither then 'a line of neither metrics nor logs'
         when "timestamp" is null then 'an event without a time'
+        when "timestamp" < {EARLIEST} or "timestamp" > {LATEST} then '{_FAR}'
+        when not coalesce(list_bool_and(list_transform(
+            attributes ->> [
+                '$.input_tokens', '$.output_tokens', '$.cache_read_tokens',
+                '$.cache_creation_tokens'
+            ],
+            lambda n: nullif(trim(n), '') is null or coalesce(
+                try_cast(n as double) between 0 and {LARGEST_REQUEST}
+                and try_cast(n as double) = floor(try_cast(n as double)), false)
+        )), true) then 'a count of tokens that is no whole number from 0 to 1e10'
+        when nullif(trim(attributes ->> '$.cost_usd'), '') is not null and not coalesce(
+            try_cast(attributes ->> '$.cost_usd' as double) between 0 and {LARGEST_REQUEST}, false
+        ) then 'a cost that is no number from 0 to 1e10'
     end as reason
 from events
 """
@@ -357,10 +384,13 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
 
 def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     aside = (
-        f"select reason, left(concat_ws(' ', metric_name, attributes), {EXCERPT}) as excerpt "
+        "select reason, left(concat_ws(' ', 'from', developer_id, 'in', "
+        f"session_id, 'at', timestamp, metric_name, metric_value, attributes), {EXCERPT}) "
+        "as excerpt "
         "from new_metrics inner join new_series using (series_row) "
         "where reason is not null union all "
-        f"select reason, left(concat_ws(' ', event_name, attributes), {EXCERPT}) "
+        "select reason, left(concat_ws(' ', 'from', developer_id, 'in', "
+        f"session_id, 'at', timestamp, event_name, attributes), {EXCERPT}) "
         "from new_logs where reason is not null"
     )
     rows = connection.execute(

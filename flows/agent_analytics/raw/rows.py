@@ -4,7 +4,7 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC
+from datetime import UTC, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ from flows.agent_analytics.records import Commit, CopilotDay, Landed, LoadCounts
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 ROWS_AT_A_TIME = 10_000
+FAR = "a time more than a day after it was received (the clock of the sender)"
 
 _COMMIT = json.dumps(
     {
@@ -60,7 +61,7 @@ def load_commits(
     the hook knows the session, the repository knows the lines."""
     return _load(
         connection,
-        commits,
+        _in_time(commits),
         _COMMIT,
         f"""
         insert into raw.git_commits (
@@ -90,7 +91,7 @@ def load_copilot(
     """Copilot by day and developer; a day that comes again replaces the one that was there."""
     return _load(
         connection,
-        days,
+        _in_time(days),
         _COPILOT,
         f"""
         insert into raw.copilot_metrics (
@@ -111,9 +112,25 @@ def load_copilot(
     )
 
 
+def _in_time(
+    rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
+) -> Iterator[Commit | CopilotDay | Rejected]:
+    """A day to come would become the last known day of the marts."""
+    latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
+    for row in rows:
+        match row:
+            case Commit() if row.committed_at > latest:
+                excerpt = f"{row.commit_hash} of {row.author_email} at {row.committed_at}"
+                yield Rejected("commits", FAR, excerpt)
+            case CopilotDay() if row.day > latest.date():
+                yield Rejected("copilot", FAR, f"{row.developer_id} on {row.day}")
+            case _:
+                yield row
+
+
 def _load(
     connection: duckdb.DuckDBPyConnection,
-    rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
+    rows: Iterable[Commit | CopilotDay | Rejected],
     shape: str,
     insert: str,
     count: str,
@@ -136,7 +153,7 @@ def _load(
 
 
 def _batches(
-    rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
+    rows: Iterable[Commit | CopilotDay | Rejected],
 ) -> Iterator[list[Commit | CopilotDay | Rejected]]:
     remaining: Iterator[Commit | CopilotDay | Rejected] = iter(rows)
     while batch := list(islice(remaining, ROWS_AT_A_TIME)):

@@ -66,7 +66,7 @@ FAILURES = (
     ),
     (
         (
-            r"SSL certificate problem|certificate verif|server certificate"
+            r"SSL certificate problem|certificate verif|server (?:certificate|verification)"
             r"|no alternative certificate|certificate subject name"
         ),
         HostUntrustedError,

@@ -7,20 +7,29 @@ first line is quarantined and the others are read again.
 """
 
 import csv
+import re
 from collections import deque
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import TextIO
 
 import orjson
 
-from flows.scout.records import Payload, Quarantined, Row
-from flows.scout.rules import choose_delimiter, name_columns, why_unstorable_text
+from flows.scout.records import Payload, Quarantined, Remark, Row
+from flows.scout.rules import (
+    LINES_BEFORE_HEADER,
+    choose_delimiter,
+    find_header,
+    why_unstorable_text,
+)
 
 MAX_LINE_CHARACTERS = 1 << 20
 MAX_LINES_OF_A_RECORD = 200
 LINES_OF_A_BLOCK = 500
 CHARACTERS_OF_A_BLOCK = 4 << 20
 KEPT_CHARACTERS = 10_000
+LINES_OF_A_HEADER = 50
+SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
 class _Lines:
@@ -54,17 +63,24 @@ class _Lines:
 def read_csv(text: TextIO) -> Iterator[Row]:
     """Payloads with the columns of the header as keys, all values text as they came.
 
-    The first line that is not blank is the header. Blank lines are no rows.
+    Blank lines, and those of nothing but delimiters, are no rows. ``find_header`` says where the
+    header is; what stands above it is quarantined.
     """
     csv.field_size_limit(MAX_LINE_CHARACTERS)
     lines = _Lines(text)
-    header = ""
-    while not header.strip():
-        if not (block := lines.take(1)):
-            return
-        header = block[0]
-    delimiter = choose_delimiter(header)
-    columns = name_columns(next(csv.reader([header], delimiter=delimiter)))
+    records = _first_records(lines, _declared_delimiter(lines))
+    header = find_header([each.fields for each in records])
+    if header is None:
+        return
+    if header.remark:
+        yield Remark(header.remark)
+    for each in records[: header.rows_before]:
+        yield _aside(each.number, "before_header", "it stands above the header", each.lines)
+    # The delimiter is that of the header: what stands above it may be prose.
+    delimiter = records[header.rows_before].delimiter
+    columns = header.columns
+    behind = records[header.rows_before + (0 if header.is_made_up else 1) :]
+    lines.give_back([line for each in behind for line in each.before + each.lines])
     while block := lines.take(LINES_OF_A_BLOCK):
         before = lines.taken - len(block)
         done = 0
@@ -73,6 +89,9 @@ def read_csv(text: TextIO) -> Iterator[Row]:
         try:
             for fields in reader:
                 first, after = done, reader.line_num
+                if (not fields or not fields[0].strip()) and not "".join(fields).strip():
+                    done = after
+                    continue
                 payload = None if has_nul else _json(fields, columns)
                 if payload and after - first == 1:
                     done = after
@@ -87,6 +106,47 @@ def read_csv(text: TextIO) -> Iterator[Row]:
         except csv.Error:
             lines.give_back(block[done:])
             yield from _read_alone(lines, columns, delimiter)
+
+
+@dataclass(frozen=True)
+class _Record:
+    """A record that may be the header, the lines it was read from, and blank ones before them."""
+
+    number: int
+    fields: list[str]
+    delimiter: str
+    before: list[str]
+    lines: list[str]
+
+
+def _declared_delimiter(lines: _Lines) -> str | None:
+    """What a first line such as ``sep=;`` says, which spreadsheets write and do not show."""
+    block = lines.take(1)
+    if block and (declared := SEPARATOR.fullmatch(block[0].strip())):
+        return declared[1]
+    lines.give_back(block)
+    return None
+
+
+def _first_records(lines: _Lines, delimiter: str | None) -> list[_Record]:
+    """The first records of a file, of which one may be the header."""
+    records: list[_Record] = []
+    before: list[str] = []
+    while len(records) < LINES_BEFORE_HEADER and (block := lines.take(LINES_OF_A_HEADER)):
+        used = delimiter or choose_delimiter("".join(block), block[0])
+        try:
+            reader = csv.reader(block, delimiter=used, strict=True)
+            fields, count = next(reader), reader.line_num
+        except (csv.Error, StopIteration):
+            fields, count = next(csv.reader(block[:1], delimiter=used), []), 1
+        lines.give_back(block[count:])
+        if not "".join(fields).strip():
+            before += block[:count]
+            continue
+        number = lines.taken - count + 1
+        records.append(_Record(number, fields, used, before, block[:count]))
+        before = []
+    return records
 
 
 def _refuse_long_or_ragged(
@@ -121,9 +181,9 @@ def _row(
     number: int, fields: Sequence[str], columns: tuple[str, ...], record: Sequence[str]
 ) -> Row | None:
     """A record as a payload; None if it is blank."""
+    if not "".join(fields).strip():
+        return None
     if len(fields) != len(columns):
-        if not "".join(fields).strip():
-            return None
         return _aside(number, "ragged_row", _shape(fields, columns), record)
     if unstorable := why_unstorable_text("".join(fields)):
         return _aside(number, *unstorable, record)

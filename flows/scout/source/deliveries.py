@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from io import StringIO
 
 from flows._shared.inbox import Delivery
-from flows.scout.records import Quarantined, Row
+from flows.scout.records import DeliveredRow, Quarantined
 from flows.scout.source.json_rows import BLANK, KEPT_CHARACTERS, read_json
 
 WRAPPERS = frozenset({"data", "records", "items", "rows", "transactions", "products"})
@@ -13,7 +13,7 @@ IDENTIFIERS = frozenset({"transaction_id", "sku"})
 _decode = json.JSONDecoder().raw_decode
 
 
-def read_delivery(delivery: Delivery) -> Iterator[Row]:
+def read_delivery(delivery: Delivery) -> Iterator[DeliveredRow]:
     """Payloads as their text stands in the body; what cannot be read has its reason.
 
     An empty list has no rows; an empty body is one that cannot be read.

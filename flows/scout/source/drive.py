@@ -4,10 +4,12 @@ The first run lists the folder and those below it; later runs ask for the change
 token, which is kept with the raw tables and moved on only once everything up to it was loaded.
 """
 
+import hashlib
+import re
 import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -15,20 +17,33 @@ from typing import Any, BinaryIO, cast
 import httpx
 import jwt
 
-from flows.scout.records import DriveRefusedError, DriveUnavailableError, SourceFile
-from flows.scout.rules import is_readable
+from flows.scout.records import (
+    DrivePageTokenError,
+    DriveRefusedError,
+    DriveUnavailableError,
+    SourceFile,
+)
+from flows.scout.rules import is_readable, shown
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 TOKEN_LIFETIME_SECONDS = 3600
 GRANT = "urn:ietf:params:oauth:grant-type:jwt-bearer"
 SHEET = "application/vnd.google-apps.spreadsheet"
 FOLDER = "application/vnd.google-apps.folder"
-FILE_FIELDS = "id,name,mimeType,parents,trashed,modifiedTime"
+SHORTCUT = "application/vnd.google-apps.shortcut"
+WORKBOOK = "application/vnd.openxmlformats-officedocument.spreadsheetml.sheet"
+FILE_FIELDS = (
+    "id,name,mimeType,parents,trashed,modifiedTime,md5Checksum,size,"
+    "shortcutDetails(targetId,targetMimeType)"
+)
 # What one query may name: Drive refuses queries that grow too long.
 FOLDERS_PER_QUERY = 40
 # Without these Drive keeps silent about what lies on a shared drive.
 SHARED_DRIVES = {"supportsAllDrives": "true", "includeItemsFromAllDrives": "true"}
-RATE_LIMITED = ("rateLimitExceeded", "userRateLimitExceeded")
+# Of the reasons that Drive gives for a 403, those that name a limit or a quota pass with time.
+PASSING = re.compile(r"rate|quota|limit|backend|try ?again", re.IGNORECASE)
+LASTING = re.compile(r"exportSizeLimitExceeded|numChildrenInNonRootLimitExceeded", re.IGNORECASE)
+ATTEMPTS_OF_A_DOWNLOAD = 5
 REMEDY = "Share the folder with the service account and check the settings of Drive"
 
 
@@ -39,6 +54,8 @@ class DriveFile:
     id: str
     name: str
     is_sheet: bool
+    md5: str | None = None
+    size: int | None = None
 
 
 @dataclass(frozen=True)
@@ -48,6 +65,7 @@ class Changed:
     files: tuple[DriveFile, ...]
     left_alone: tuple[str, ...]
     page_token: str
+    is_listed_anew: bool = False
 
 
 class Drive:
@@ -64,13 +82,23 @@ class Drive:
         self._url = f"{api_url.rstrip('/')}/drive/v3"
 
     def changed(self, folder_id: str, page_token: str | None) -> Changed:
-        """What is new in the folder since a token; everything when there is none."""
+        """What is new in the folder since a token; everything when there is none, or one that
+        Drive takes no more: what was loaded before is told by its content."""
         if page_token is None:
-            # Asked before listing: what changes meanwhile is read twice rather than never.
-            query = {"supportsAllDrives": "true"}
-            start = self._get("/changes/startPageToken", query)["startPageToken"]
-            paths = self._tree(folder_id)
-            return _sorted_out(self._files_in(paths), paths, str(start))
+            return self._everything(folder_id)
+        try:
+            return self._changed_since(folder_id, page_token)
+        except DrivePageTokenError:
+            return replace(self._everything(folder_id), is_listed_anew=True)
+
+    def _everything(self, folder_id: str) -> Changed:
+        # Asked before listing: what changes meanwhile is read twice rather than never.
+        query = {"supportsAllDrives": "true"}
+        start = self._get("/changes/startPageToken", query)["startPageToken"]
+        paths = self._tree(folder_id)
+        return self._sorted_out(self._files_in(paths), paths, str(start))
+
+    def _changed_since(self, folder_id: str, page_token: str) -> Changed:
         found, token = [], page_token
         while True:
             page = self._get(
@@ -82,6 +110,7 @@ class Drive:
                     "fields": "nextPageToken,newStartPageToken,"
                     f"changes(fileId,removed,file({FILE_FIELDS}))",
                 },
+                refused=DrivePageTokenError,
             )
             for change in page.get("changes", []):
                 file = change.get("file") or {}
@@ -95,23 +124,105 @@ class Drive:
         came = tuple(paths[each["id"]] for each in found if each["id"] in paths)
         brought = [each for each, path in paths.items() if came and path.startswith(came)]
         found += self._files_in(brought)
-        return _sorted_out(found, paths, str(page["newStartPageToken"]))
+        found += self._changed_targets(found, paths)
+        return self._sorted_out(found, paths, str(page["newStartPageToken"]))
+
+    def _changed_targets(
+        self, found: list[Mapping[str, Any]], paths: Mapping[str, str]
+    ) -> list[Mapping[str, Any]]:
+        """Shortcuts in the folder to files elsewhere that have changed."""
+        elsewhere = {each["id"] for each in found if paths.keys().isdisjoint(_parents(each))}
+        if not elsewhere:
+            return []
+        there = self._files_in(paths)
+        return [each for each in there if _target(each).get("targetId") in elsewhere]
+
+    def _sorted_out(
+        self, found: Iterable[Mapping[str, Any]], paths: Mapping[str, str], page_token: str
+    ) -> Changed:
+        # A file that changed several times is one file.
+        newest = {
+            each["id"]: each
+            for each in found
+            if each.get("mimeType") != FOLDER and not paths.keys().isdisjoint(_parents(each))
+        }
+        files: dict[str, DriveFile] = {}
+        left_alone = []
+        for each in newest.values():
+            name = _name(each, paths)
+            actual = self._behind(each) if each.get("mimeType") == SHORTCUT else each
+            if actual is None or not _is_wanted(name, actual):
+                left_alone.append(name)
+                continue
+            files[actual["id"]] = DriveFile(
+                actual["id"],
+                name,
+                actual.get("mimeType") == SHEET,
+                actual.get("md5Checksum"),
+                int(actual["size"]) if actual.get("size") is not None else None,
+            )
+        return Changed(tuple(files.values()), tuple(left_alone), page_token)
+
+    def _behind(self, shortcut: Mapping[str, Any]) -> Mapping[str, Any] | None:
+        """The file that a shortcut shows; None of one that is gone or may not be read."""
+        target = _target(shortcut)
+        if target.get("targetMimeType") == FOLDER or "targetId" not in target:
+            return None
+        query = {"supportsAllDrives": "true", "fields": FILE_FIELDS}
+        try:
+            file: Mapping[str, Any] = self._get(f"/files/{target['targetId']}", query)
+        except DriveRefusedError:
+            return None
+        return None if file.get("trashed") else file
 
     def download(self, file: DriveFile, to: Path) -> None:
-        """Write the file's bytes, a piece at a time."""
+        """Write the file's bytes, a piece at a time; what breaks off goes on where it did.
+
+        Raises:
+            DriveUnavailableError: also when the bytes are not those that Drive promised.
+        """
+        attempted = f"Downloading {shown(file.name)} from Drive"
+        digest = hashlib.md5(usedforsecurity=False)
+        written = 0
+        with to.open("wb") as target:
+            for attempt in range(1, ATTEMPTS_OF_A_DOWNLOAD + 1):
+                try:
+                    for piece in self._pieces(file, written, attempted):
+                        target.write(piece)
+                        digest.update(piece)
+                        written += len(piece)
+                except DriveUnavailableError:
+                    # Without a byte more than last time another attempt is for the next run.
+                    if attempt == ATTEMPTS_OF_A_DOWNLOAD or file.is_sheet or not written:
+                        raise
+                    continue
+                if file.size is None or written >= file.size:
+                    break
+        if file.size is not None and written != file.size:
+            seen = f"{written:,} bytes came, {file.size:,} were promised"
+            raise DriveUnavailableError(attempted, seen, "Nothing is lost: run again")
+        if file.md5 is not None and digest.hexdigest() != file.md5:
+            seen = "its bytes have another MD5 than Drive says"
+            raise DriveUnavailableError(attempted, seen, "Nothing is lost: run again")
+
+    def _pieces(self, file: DriveFile, start: int, attempted: str) -> Iterator[bytes]:
+        """The bytes from a place on."""
         path, query = f"/files/{file.id}", {"alt": "media", "supportsAllDrives": "true"}
         if file.is_sheet:
             path, query = f"{path}/export", {"mimeType": "text/csv"}
+        headers = self._headers | ({"Range": f"bytes={start}-"} if start else {})
         with (
-            _answering(f"Downloading {file.name} from Drive"),
-            self._client.stream(
-                "GET", self._url + path, params=query, headers=self._headers
-            ) as response,
+            _answering(attempted),
+            self._client.stream("GET", self._url + path, params=query, headers=headers) as response,
         ):
-            _check(response, f"Downloading {file.name} from Drive")
-            with to.open("wb") as target:
-                for piece in response.iter_bytes(1 << 20):
-                    target.write(piece)
+            if start and response.status_code == 416:
+                return
+            _check(response, attempted)
+            # Who does not know ranges sends everything again.
+            skipped = start if response.status_code == 200 else 0
+            for piece in response.iter_bytes(1 << 20):
+                yield piece[skipped:]
+                skipped = max(0, skipped - len(piece))
 
     def _tree(self, folder_id: str) -> dict[str, str]:
         """The folder and those below it: of each id, what stands before its files' names."""
@@ -146,34 +257,36 @@ class Drive:
                 query["pageToken"] = page["nextPageToken"]
         return found
 
-    def _get(self, path: str, query: Mapping[str, str]) -> Any:
-        with _answering("Asking Drive for files"):
+    def _get(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        refused: type[DriveRefusedError] = DriveRefusedError,
+    ) -> Any:
+        attempted = "Asking Drive for files"
+        with _answering(attempted):
             response = self._client.get(self._url + path, params=query, headers=self._headers)
-            _check(response, "Asking Drive for files")
+            if response.status_code in (400, 404, 410):
+                raise refused(attempted, f"it answered {response.status_code}", REMEDY)
+            _check(response, attempted)
             return response.json()
 
 
+def _parents(file: Mapping[str, Any]) -> Iterable[str]:
+    return cast(Iterable[str], file.get("parents") or ())
+
+
+def _target(shortcut: Mapping[str, Any]) -> Mapping[str, Any]:
+    return cast(Mapping[str, Any], shortcut.get("shortcutDetails") or {})
+
+
+def _is_wanted(name: str, file: Mapping[str, Any]) -> bool:
+    return file.get("mimeType") in (SHEET, WORKBOOK) or any(map(is_readable, (name, file["name"])))
+
+
 def _name(file: Mapping[str, Any], paths: Mapping[str, str]) -> str:
-    parent = next(each for each in file["parents"] if each in paths)
+    parent = next(each for each in _parents(file) if each in paths)
     return f"{paths[parent]}{file['name']}"
-
-
-def _sorted_out(
-    found: Iterable[Mapping[str, Any]], paths: Mapping[str, str], page_token: str
-) -> Changed:
-    # A file that changed several times is one file.
-    newest = {
-        each["id"]: each
-        for each in found
-        if each.get("mimeType") != FOLDER and not paths.keys().isdisjoint(each.get("parents", ()))
-    }
-    files = [
-        DriveFile(each["id"], _name(each, paths), each.get("mimeType") == SHEET)
-        for each in newest.values()
-    ]
-    wanted = tuple(file for file in files if file.is_sheet or is_readable(file.name))
-    left_alone = tuple(file.name for file in files if file not in wanted)
-    return Changed(wanted, left_alone, page_token)
 
 
 def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str:
@@ -231,10 +344,10 @@ def _answering(attempted: str) -> Iterator[None]:
 
 
 def _check(response: httpx.Response, attempted: str) -> None:
-    if response.status_code == 200:
+    if response.status_code in (200, 206):
         return
     said = response.read().decode("utf-8", "replace")[:300]
-    is_limited = response.status_code == 403 and any(word in said for word in RATE_LIMITED)
+    is_limited = response.status_code == 403 and PASSING.search(said) and not LASTING.search(said)
     seen = f"it answered {response.status_code}: {said}"
     if response.status_code >= 500 or response.status_code == 429 or is_limited:
         raise DriveUnavailableError(attempted, seen, "Nothing is lost: run again")

@@ -2,7 +2,10 @@
 
 import json
 import math
+import time
 from collections.abc import Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from functools import cache
 from typing import Any
 
@@ -17,6 +20,7 @@ from flows.scout.records import (
 
 LOCAL_MODEL = "universal-sentence-encoder-multilingual-3"
 LOCAL_THREADS = 2
+LONGEST_WAIT_SECONDS = 120
 TRY_AGAIN = frozenset({408, 409, 425, 429})
 
 
@@ -50,17 +54,22 @@ def fetch_embeddings(
     """
     attempted = f"Embedding {len(texts)} texts with {endpoint.model}"
     headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
-    try:
-        response = httpx.post(
-            f"{endpoint.url}/embeddings",
-            json={"model": endpoint.model, "input": list(texts), "encoding_format": "float"},
-            headers=headers,
-            timeout=timeout_seconds,
-        )
-    except httpx.TransportError as error:
-        raise EmbeddingsUnavailableError(
-            attempted, f"no answer ({type(error).__name__})", "Check that the endpoint is up"
-        ) from None
+    asked = {"model": endpoint.model, "input": list(texts), "encoding_format": "float"}
+    waited = 0.0
+    while True:
+        try:
+            response = httpx.post(
+                f"{endpoint.url}/embeddings", json=asked, headers=headers, timeout=timeout_seconds
+            )
+        except httpx.TransportError as error:
+            raise EmbeddingsUnavailableError(
+                attempted, f"no answer ({type(error).__name__})", "Check that the endpoint is up"
+            ) from None
+        wait = _asked_to_wait(response)
+        if wait is None or waited + wait > LONGEST_WAIT_SECONDS:
+            break
+        time.sleep(wait)
+        waited += max(wait, 0.1)
     if response.status_code >= 500 or response.status_code in TRY_AGAIN:
         raise EmbeddingsUnavailableError(
             attempted, f"it answered {response.status_code}", "What is embedded so far is kept"
@@ -77,6 +86,13 @@ def fetch_embeddings(
         raise EmbeddingsRefusedError(
             attempted, f"its answer cannot be read ({error})", "Check url and model in the block"
         ) from None
+    if answered := _another_model(response, endpoint.model):
+        raise EmbeddingsRefusedError(
+            attempted,
+            f"the answer comes from {answered}",
+            "Name that model in the block: vectors of two models do not compare, and its name in "
+            "the block is what tells them apart",
+        )
     if wrong := {len(vector) for vector in vectors} - {dimension}:
         raise EmbeddingsRefusedError(
             attempted,
@@ -84,6 +100,20 @@ def fetch_embeddings(
             "Set `dimension` to what the model gives",
         )
     return vectors
+
+
+def _asked_to_wait(response: httpx.Response) -> float | None:
+    """Seconds of a ``Retry-After``, None where the endpoint names none."""
+    if response.status_code not in (429, 503):
+        return None
+    said = response.headers.get("Retry-After", "")
+    if said.isdecimal():
+        return float(said)
+    try:
+        moment = parsedate_to_datetime(said)
+    except ValueError:
+        return None
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds()) if moment.tzinfo else None
 
 
 def embed_locally(texts: Sequence[str]) -> list[list[float]]:
@@ -111,13 +141,27 @@ def _local_model() -> Any:
     return USE(threads=LOCAL_THREADS, denoise=True)
 
 
+def _another_model(response: httpx.Response, asked: str) -> str | None:
+    """The model that an answer names, where it is none of the asked name, its path or version."""
+    answered = response.json().get("model")
+    if not isinstance(answered, str) or not answered:
+        return None
+    one, other = (
+        name.lower().removesuffix(":latest").rsplit("/", 1)[-1] for name in (asked, answered)
+    )
+    return None if one.startswith(other) or other.startswith(one) else answered[:100]
+
+
 def _vectors(answer: Any, expected: int) -> list[list[float]]:
     by_index = {
         int(each["index"]): [float(value) for value in each["embedding"]] for each in answer["data"]
     }
-    if sorted(by_index) != list(range(expected)):
-        raise ValueError(f"{len(by_index)} vectors for {expected} texts")
+    if len(answer["data"]) != expected or sorted(by_index) != list(range(expected)):
+        raise ValueError(f"{len(answer['data'])} vectors for {expected} texts, or not of each one")
     vectors = [by_index[index] for index in range(expected)]
     if not all(math.isfinite(value) for vector in vectors for value in vector):
         raise ValueError("a value that is no number")
+    # A vector without a direction is near to nothing, and its distance to anything no number.
+    if not all(any(vector) for vector in vectors):
+        raise ValueError("a vector of zeros")
     return vectors

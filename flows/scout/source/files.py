@@ -3,18 +3,52 @@
 import codecs
 import hashlib
 import io
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, cast
 
 import fsspec
 
-from flows.scout.records import FileFacts, FolderUnreadableError, Row, SourceFile
-from flows.scout.rules import decide_encoding, is_json, is_readable
+from flows.scout.records import (
+    FileFacts,
+    FolderUnreadableError,
+    Quarantined,
+    Remark,
+    Row,
+    SourceFile,
+)
+from flows.scout.rules import decide_encoding, is_json, is_readable, shown
+from flows.scout.source.containers import (
+    FIRST_BYTES,
+    MAX_DEPTH_OF_CONTAINERS,
+    PACKED_MARKS,
+    is_workbook,
+    kind_of,
+    members,
+    unpacked,
+    unreadable,
+)
 from flows.scout.source.csv_rows import read_csv
 from flows.scout.source.json_rows import read_json
+from flows.scout.source.workbooks import read_workbook
 
 CHUNK_BYTES = 1 << 20
+DEFAULT_FALLBACK = "cp1252"
+BEGINS_AS_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{]|\[\s*\]\s*$)")
+MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
+ESCAPED_BYTES = "scout-escaped-bytes"
+
+
+def _escape_bytes(error: UnicodeError) -> tuple[str, int]:
+    """Each byte that is no text as half a surrogate pair; Python's own refuses those below 128."""
+    if not isinstance(error, UnicodeDecodeError):
+        raise error
+    bad = error.object[error.start : error.end]
+    return "".join(chr(0xDC00 + byte) for byte in bad), error.end
+
+
+codecs.register_error(ESCAPED_BYTES, _escape_bytes)
 
 
 def list_files(folder: str) -> tuple[list[SourceFile], list[str]]:
@@ -51,37 +85,138 @@ def _file(system: Any, path: str, name: str) -> SourceFile:
 
 
 def examine(file: SourceFile, fallback_encoding: str) -> FileFacts:
-    """Hash the file and find its encoding in one pass of constant memory."""
-    digest, size, start = hashlib.sha256(), 0, b""
-    valid = invalid = 0
-    decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+    """Hash the file and find its encoding in one pass of constant memory.
+
+    What is packed is hashed as it lies there, and has the encoding of what is in it.
+    """
+    digest, size = hashlib.sha256(), 0
+    guess = _Guess(fallback_encoding)
     with file.open() as stream:
         while chunk := stream.read(CHUNK_BYTES):
-            start = start or chunk[:4]
             digest.update(chunk)
             size += len(chunk)
-            if chunk.isascii() and not decoder.getstate()[0]:
-                continue
-            text = decoder.decode(chunk)
-            escaped = sum(text.count(chr(code)) for code in range(0xDC80, 0xDD00))
-            invalid += escaped
-            valid += len(text) - len(text.encode("ascii", "ignore")) - escaped
-    invalid += len(decoder.getstate()[0])
-    return FileFacts(
-        digest.hexdigest(), size, decide_encoding(start, valid, invalid, fallback_encoding)
-    )
+            guess.look_at(chunk)
+    if not guess.is_packed:
+        return FileFacts(digest.hexdigest(), size, guess.encoding())
+    kind = kind_of(file)
+    encoding = "" if kind == "zip" else _encoding(unpacked(file, kind), fallback_encoding)
+    return FileFacts(digest.hexdigest(), size, encoding)
 
 
-def read_rows(file: SourceFile, encoding: str) -> Iterator[Row]:
-    """Every row of a file, as a payload or with the reason why it is none. Constant memory."""
+def _encoding(file: SourceFile, fallback_encoding: str) -> str:
+    guess = _Guess(fallback_encoding)
+    with file.open() as stream:
+        while chunk := stream.read(CHUNK_BYTES):
+            guess.look_at(chunk)
+    return guess.encoding()
+
+
+class _Guess:
+    """The encoding of bytes that come in chunks."""
+
+    def __init__(self, fallback: str) -> None:
+        self._fallback = fallback
+        self._start = b""
+        self._valid = self._invalid = 0
+        self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+
+    @property
+    def is_packed(self) -> bool:
+        return self._start.startswith(PACKED_MARKS)
+
+    def look_at(self, chunk: bytes) -> None:
+        self._start = self._start or chunk[:FIRST_BYTES]
+        if self.is_packed or (chunk.isascii() and not self._decoder.getstate()[0]):
+            return
+        text = self._decoder.decode(chunk)
+        escaped = sum(text.count(chr(code)) for code in range(0xDC80, 0xDD00))
+        self._invalid += escaped
+        self._valid += len(text) - len(text.encode("ascii", "ignore")) - escaped
+
+    def encoding(self) -> str:
+        invalid = self._invalid + len(self._decoder.getstate()[0])
+        return decide_encoding(self._start, self._valid, invalid, self._fallback)
+
+
+def read_rows(
+    file: SourceFile,
+    encoding: str,
+    sheets: Sequence[str] = (),
+    fallback_encoding: str = DEFAULT_FALLBACK,
+) -> Iterator[Row]:
+    """Every row of a file, as a payload or with the reason why it is none. Constant memory.
+
+    Its content decides how it is read, not its name.
+
+    Args:
+        encoding: what ``examine`` found.
+        sheets: of a workbook, all that are not hidden when empty.
+        fallback_encoding: for the files in an archive.
+
+    Raises:
+        FileUnreadableError: it is no text, no archive and no workbook, or a broken one.
+    """
+    yield from _read(file, encoding, sheets, fallback_encoding, 1)
+
+
+def _read(
+    file: SourceFile, encoding: str, sheets: Sequence[str], fallback: str, depth: int
+) -> Iterator[Row]:
+    kind = kind_of(file)
+    if depth > MAX_DEPTH_OF_CONTAINERS:
+        raise unreadable(file.name, "it is packed too often")
+    if kind == "text":
+        yield from _read_text(file, encoding)
+    elif kind != "zip":
+        inner = unpacked(file, kind)
+        found = encoding if depth == 1 else _encoding(inner, fallback)
+        yield from _read(inner, found, sheets, fallback, depth + 1)
+    elif depth > 1 and not _is_seekable(file):
+        raise unreadable(file.name, "it is an archive or a workbook within another file")
+    elif is_workbook(file):
+        yield from read_workbook(file, sheets)
+    else:
+        yield from _read_archive(file, sheets, fallback, depth)
+
+
+def _is_seekable(file: SourceFile) -> bool:
+    with file.open() as stream:
+        return stream.seekable()
+
+
+def _read_archive(
+    file: SourceFile, sheets: Sequence[str], fallback: str, depth: int
+) -> Iterator[Row]:
+    found = False
+    for member in members(file):
+        if not isinstance(member, SourceFile):
+            detail = "neither CSV, JSON nor a workbook"
+            yield Quarantined(1, "unreadable_member", detail, shown(member.filename))
+            continue
+        found = True
+        for row in _read(member, _encoding(member, fallback), sheets, fallback, depth + 1):
+            if isinstance(row, Quarantined):
+                yield row._replace(detail=f"{row.detail}; in {shown(member.name)}")
+            elif isinstance(row, Remark):
+                yield Remark(f"{shown(member.name)}: {row.text}")
+            else:
+                yield row
+    if not found:
+        raise unreadable(file.name, "no file that can be read lies in it")
+
+
+def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
+    with file.open() as stream:
+        start = stream.read(FIRST_BYTES).decode(encoding, "replace")
     with file.open() as raw:
         text = io.TextIOWrapper(
             io.BufferedReader(cast(Any, raw), CHUNK_BYTES) if not hasattr(raw, "read1") else raw,
             encoding=encoding,
-            errors="surrogateescape",
+            errors=ESCAPED_BYTES,
             newline="",
         )
-        if is_json(file.name):
-            yield from read_json(text, value_per_line=not file.name.lower().endswith(".json"))
+        if BEGINS_AS_JSON.match(start) or (is_json(file.name) and MAY_BE_JSON.match(start)):
+            is_lines = is_json(file.name) and not file.name.lower().endswith(".json")
+            yield from read_json(text, value_per_line=is_lines)
         else:
             yield from read_csv(text)

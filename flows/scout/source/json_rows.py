@@ -4,7 +4,7 @@ import json
 from collections.abc import Iterator
 from typing import TextIO
 
-from flows.scout.records import Payload, Quarantined, Row
+from flows.scout.records import DeliveredRow, Payload, Quarantined
 from flows.scout.rules import why_unstorable
 
 CHUNK_CHARACTERS = 1 << 16
@@ -15,7 +15,7 @@ ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
 _decoder = json.JSONDecoder()
 
 
-def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[Row]:
+def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
     """Payloads as their text stands in the file.
 
     A broken line costs that line. In an array or a sequence of values nothing after a broken value
@@ -47,7 +47,7 @@ def _goes_on(first_line: str) -> bool:
     return False
 
 
-def _lines(text: TextIO, line: str, number: int) -> Iterator[Row]:
+def _lines(text: TextIO, line: str, number: int) -> Iterator[DeliveredRow]:
     while line:
         if not line.endswith("\n") and len(line) < MAX_VALUE_CHARACTERS:
             line += text.readline(MAX_VALUE_CHARACTERS - len(line))
@@ -75,7 +75,7 @@ class _Values:
         self._line_number = line_number
         self._is_ended = False
 
-    def __iter__(self) -> Iterator[Row]:
+    def __iter__(self) -> Iterator[DeliveredRow]:
         in_array = self._peek() == "["
         if in_array:
             self._advance(self._at + 1)
@@ -152,7 +152,7 @@ class _Values:
         )
 
 
-def _row(number: int, value: str) -> Row:
+def _row(number: int, value: str) -> DeliveredRow:
     problem = why_unstorable(value)
     return (
         _aside(number, *problem, value)

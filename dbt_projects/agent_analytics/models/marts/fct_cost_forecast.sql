@@ -19,7 +19,8 @@ scoped_costs as (
     select
         'all' as developer_id,
         date,
-        sum(daily_cost_usd) as daily_cost_usd
+        sum(daily_cost_usd) as daily_cost_usd,
+        sum(unpriced_tokens) as unpriced_tokens
     from costs
     group by date
 
@@ -28,7 +29,8 @@ scoped_costs as (
     select
         developer_id,
         date,
-        sum(daily_cost_usd) as daily_cost_usd
+        sum(daily_cost_usd) as daily_cost_usd,
+        sum(unpriced_tokens) as unpriced_tokens
     from costs
     group by developer_id, date
 
@@ -52,7 +54,15 @@ measured as (
         ) as daily_mean_usd,
         stddev_samp(scoped_costs.daily_cost_usd) filter (
             where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
-        ) as daily_spread_usd
+        ) as daily_spread_usd,
+        -- What has no price is missing from the month and from the mean of the days to come.
+        cast(
+            coalesce(sum(scoped_costs.unpriced_tokens) filter (
+                where
+                scoped_costs.date >= as_of.month_start
+                or scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
+            ), 0) as bigint
+        ) as unpriced_tokens
     from scoped_costs
     cross join as_of
     group by scoped_costs.developer_id, as_of.as_of_date, as_of.month_start, as_of.month_end
@@ -100,11 +110,13 @@ final as (
             forecast.month_to_date_cost_usd, forecast.forecast_cost_usd - forecast.half_width_usd
         ) as forecast_low_usd,
         forecast.forecast_cost_usd + forecast.half_width_usd as forecast_high_usd,
+        forecast.unpriced_tokens,
         budgets.monthly_budget_usd,
         case
             when budgets.monthly_budget_usd is null then 'no budget'
             when forecast.month_to_date_cost_usd > budgets.monthly_budget_usd then 'over'
             when forecast.forecast_cost_usd > budgets.monthly_budget_usd then 'will be over'
+            when forecast.unpriced_tokens > 0 or forecast.forecast_cost_usd is null then 'unknown'
             when
                 forecast.forecast_cost_usd + forecast.half_width_usd > budgets.monthly_budget_usd
                 then 'may be over'

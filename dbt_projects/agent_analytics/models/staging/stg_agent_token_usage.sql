@@ -5,6 +5,10 @@
     )
 }}
 
+{%- set kinds = [
+    'input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens',
+    'reported_cost_usd',
+] -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
 with inputs as (
@@ -72,7 +76,7 @@ metric_increments as (
         token_type,
         metric_value as increment
     from points
-    where temporality <> 'cumulative'
+    where temporality = 'delta'
 
     union all
 
@@ -139,12 +143,6 @@ distinct_requests as (
 
 ),
 
-sessions_with_requests as (
-
-    select distinct session_id from distinct_requests
-
-),
-
 usage as (
 
     select
@@ -177,31 +175,167 @@ usage as (
         case when token_type = 'cache_read' then increment else 0 end as cache_read_tokens,
         case when is_cost then increment end as reported_cost_usd
     from metric_increments
-    where session_id not in (select seen.session_id from sessions_with_requests as seen)
+
+),
+
+-- A counter tells an hour's usage up to an hour later than the event does.
+hours as (
+
+    select
+        session_id,
+        agent_type,
+        model_name,
+        date_trunc('hour', used_at) as usage_hour,
+        sum(requests) as requests,
+        {%- for kind in kinds %}
+        sum(cast({{ kind }} as decimal(28, 10))) filter (where usage_source = 'events')
+            as {{ kind }}_by_events,
+        sum(cast({{ kind }} as decimal(28, 10))) filter (where usage_source = 'metrics')
+            as {{ kind }}_by_metrics,
+        {%- endfor %}
+        min(used_at) as first_used_at,
+        max(used_at) as last_used_at
+    from usage
+    group by session_id, agent_type, model_name, date_trunc('hour', used_at)
+
+),
+
+after_hours as (
+
+    select
+        *,
+        usage_hour - lag(usage_hour) over (
+            partition by session_id, agent_type, model_name order by usage_hour
+        ) > interval 1 hour as is_after_silence
+    from hours
+
+),
+
+runs as (
+
+    select
+        *,
+        count(*) filter (where is_after_silence) over (
+            partition by session_id, agent_type, model_name order by usage_hour
+        ) as run_number
+    from after_hours
+
+),
+
+-- By how much the counters have been ahead of the events at most, since the last silent hour: so
+-- much was told by counters alone.
+ahead as (  -- noqa: disable=LT02
+
+    select
+        *,
+        {%- for kind in kinds %}
+        sum(coalesce({{ kind }}_by_metrics, 0) - coalesce({{ kind }}_by_events, 0)) over (
+            partition by session_id, agent_type, model_name, run_number order by usage_hour
+        ) as {{ kind }}_ahead{{ ',' if not loop.last }}
+        {%- endfor %}
+    from runs
+
+),
+
+most_ahead as (
+
+    select
+        *,
+        {%- for kind in kinds %}
+        greatest(
+            max({{ kind }}_ahead) over (
+                partition by session_id, agent_type, model_name, run_number order by usage_hour
+            ),
+            0
+        ) as {{ kind }}_most_ahead{{ ',' if not loop.last }}
+        {%- endfor %}
+    from ahead
+
+),
+
+reconciled as (
+
+    select
+        *,
+        {%- for kind in kinds %}
+        {{ kind }}_most_ahead - coalesce(
+            lag({{ kind }}_most_ahead) over (
+                partition by session_id, agent_type, model_name, run_number order by usage_hour
+            ),
+            0
+        ) as {{ kind }}_by_metrics_alone{{ ',' if not loop.last }}
+        {%- endfor %}
+    from most_ahead
+
+),
+
+days as (
+
+    select
+        told.session_id,
+        cast(told.usage_hour as date) as usage_date,
+        told.agent_type,
+        told.model_name,
+        cast(sum(told.requests) as bigint) as total_requests,
+        {%- for kind in kinds[:4] %}
+        cast(
+            sum(
+                coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone
+            ) as bigint
+        ) as total_{{ kind }},
+        {%- endfor %}
+        case
+            when
+                count(told.reported_cost_usd_by_events)
+                + count(told.reported_cost_usd_by_metrics) > 0
+                then sum(
+                    coalesce(told.reported_cost_usd_by_events, 0)
+                    + told.reported_cost_usd_by_metrics_alone
+                )
+        end as reported_cost_usd,
+        {%- for kind in kinds %}
+        sum(coalesce(told.{{ kind }}_by_events, 0)) as {{ kind }}_by_events,
+        sum(coalesce(told.{{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
+        {%- endfor %}
+        cast(
+            sum(
+                {%- for kind in kinds[:4] %}
+                coalesce(told.{{ kind }}_by_events, 0){{ ' +' if not loop.last }}
+                {%- endfor %}
+            ) as bigint
+        ) as tokens_by_events,
+        cast(
+            sum(
+                {%- for kind in kinds[:4] %}
+                coalesce(told.{{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
+                {%- endfor %}
+            ) as bigint
+        ) as tokens_by_metrics,
+        cast(
+            sum(
+                {%- for kind in kinds[:4] %}
+                told.{{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
+                {%- endfor %}
+            ) as bigint
+        ) as tokens_by_metrics_alone,
+        min(told.first_used_at) as first_used_at,
+        max(told.last_used_at) as last_used_at
+    from reconciled as told
+    group by told.session_id, cast(told.usage_hour as date), told.agent_type, told.model_name
 
 ),
 
 summed as (
 
     select
-        session_id,
-        cast(used_at as date) as usage_date,
-        agent_type,
-        model_name,
-        usage_source,
-        cast(sum(requests) as bigint) as total_requests,
-        cast(sum(input_tokens) as bigint) as total_input_tokens,
-        cast(sum(output_tokens) as bigint) as total_output_tokens,
-        cast(sum(cache_creation_tokens) as bigint) as total_cache_creation_tokens,
-        cast(sum(cache_read_tokens) as bigint) as total_cache_read_tokens,
-        cast(
-            sum(input_tokens) + sum(output_tokens) + sum(cache_creation_tokens) as bigint
-        ) as total_tokens,
-        sum(cast(reported_cost_usd as decimal(28, 10))) as reported_cost_usd,
-        min(used_at) as first_used_at,
-        max(used_at) as last_used_at
-    from usage
-    group by session_id, cast(used_at as date), agent_type, model_name, usage_source
+        *,
+        total_input_tokens + total_output_tokens + total_cache_creation_tokens as total_tokens,
+        case
+            when total_requests is null then 'metrics'
+            when tokens_by_metrics_alone > 0 then 'events and metrics'
+            else 'events'
+        end as usage_source
+    from days
 
 ),
 

@@ -50,17 +50,36 @@ final as (
         co_authors,
         case
             when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*@anthropic\.com')
-                or regexp_matches(co_authors, '(?i)@anthropic\.com')
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*@anthropic\.com[>\s]*$')
+                or regexp_matches(co_authors, '(?im)@anthropic\.com\s*$')
                 then 'claude_code'
             when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*copilot')
-                or regexp_matches(co_authors, '(?i)copilot')
+                regexp_matches(
+                    commit_message,
+                    '(?im)^co-authored-by:.*('
+                    || '\+copilot@users\.noreply\.github\.com|[<\s]copilot@github\.com'
+                    || ')[>\s]*$'
+                )
+                or regexp_matches(
+                    co_authors,
+                    '(?im)^(github )?copilot(-swe-agent)?(\[bot\])? '
+                    || '@(users\.noreply\.)?github\.com\s*$'
+                )
                 then 'github_copilot'
             when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*@cursor\.com')
-                or regexp_matches(co_authors, '(?i)@cursor\.com')
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*@cursor\.com[>\s]*$')
+                or regexp_matches(co_authors, '(?im)@cursor\.com\s*$')
                 then 'cursor'
+            when
+                regexp_matches(
+                    commit_message, '(?im)^co-authored-by:.*[<\s]noreply@openai\.com[>\s]*$'
+                )
+                or regexp_matches(co_authors, '(?im)^codex @openai\.com\s*$')
+                then 'codex'
+            when
+                regexp_matches(commit_message, '(?im)^co-authored-by:.*@opencode\.ai[>\s]*$')
+                or regexp_matches(co_authors, '(?im)@opencode\.ai\s*$')
+                then 'opencode'
         end as trailer_agent_type,
         input_hash
     from source

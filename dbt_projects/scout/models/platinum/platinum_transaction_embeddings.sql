@@ -21,11 +21,13 @@ texts as (
 
     select
         *,
-        'On ' || to_char(transaction_date, 'YYYY-MM-DD')
-        || ' paid ' || vendor_name
-        || ' for ' || category || coalesce(' (' || subcategory || ')', '')
-        || ': ' || currency || ' ' || amount
-        || coalesce('. ' || description, '') as text
+        left(
+            'On ' || to_char(transaction_date, 'YYYY-MM-DD')
+            || ' paid ' || vendor_name
+            || ' for ' || category || coalesce(' (' || subcategory || ')', '')
+            || ': ' || currency || ' ' || amount
+            || coalesce('. ' || description, ''), {{ var("embedding_characters") }}
+        ) as text
     from transactions
 
 ),

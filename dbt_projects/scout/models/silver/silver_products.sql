@@ -43,7 +43,7 @@ final as (
         cast(stock_quantity as integer) as stock_quantity,
         coalesce(unit_of_measure_text, 'EA') as unit_of_measure,
         barcode_text as barcode,
-        coalesce({{ safe_boolean("is_active_text") }}, true) as is_active,
+        is_active,
         source,
         ingested_at,
         {{ build_moment() }} as validated_at

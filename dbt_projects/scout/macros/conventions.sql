@@ -1,0 +1,104 @@
+{#- How one file writes dates and numbers. What fits one reading only tells it; what fits two is read by it. -#}
+
+{% macro clock() -%}
+([Tt ]+([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?( ?[AaPp]\.?[Mm]\.?)?)?
+{%- endmacro %}
+
+{% macro is_numeric_date(value) -%}
+    {{ value }} ~ '^[0-9]{1,2}([/.-])[0-9]{1,2}\1[0-9]{4}{{ clock() }}$'
+{%- endmacro %}
+
+{% macro numeric_date_part(value, part) -%}
+    cast(split_part(regexp_replace({{ value }}, '[/.]', '-', 'g'), '-', {{ part }}) as integer)
+{%- endmacro %}
+
+{% macro only_fits_decimal(value, mark, grouping) -%}
+    {{ value }} ~ ('^[^0-9.,]{0,5}('
+    || '[0-9]{0,30}{{ mark }}([0-9]{1,2}|[0-9]{4,30})|0[0-9]{0,30}{{ mark }}[0-9]{3}|[0-9]{4,30}{{ mark }}[0-9]{3}'
+    || '|[0-9]{1,3}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}|[0-9]{1,3}({{ grouping }}[0-9]{3}){2,9}'
+    || '|[0-9]{1,3}([ ''’' || u&'\00A0\2009\202F' || '][0-9]{3})+{{ mark }}[0-9]{1,30}'
+    || ')[^0-9.,]{0,5}$')
+{%- endmacro %}
+
+{% macro conventions_of_files(payloads, money_keys, date_key=none) -%}
+    {#-
+        A file is what came under one name at one moment; a delivery is a file. `date_order` and `decimal_mark` are NULL
+        where nothing tells.
+    -#}
+written as not materialized (
+
+    select
+        coalesce(source_filename, '') as source_filename,
+        ingested_at,
+        raw_id,
+        {%- for key in money_keys %}
+        case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}') end
+            as {{ key }}_written,
+        {%- endfor %}
+        {% if date_key -%}
+        case when {{ is_numeric_date("btrim(raw_data ->> '" ~ date_key ~ "')") }} then btrim(raw_data ->> '{{ date_key }}') end
+        {%- else -%}
+        cast(null as text)
+        {%- endif %} as date_written
+    from {{ payloads }}
+
+),
+
+told_by_files as (
+
+    select
+        source_filename,
+        ingested_at,
+        max(raw_id) as last_raw_id,
+        count(*) filter (
+            where
+            {{ numeric_date_part("date_written", 1) }} between 13 and 31
+            and {{ numeric_date_part("date_written", 2) }} between 1 and 12
+        ) as day_first_count,
+        count(*) filter (
+            where
+            {{ numeric_date_part("date_written", 2) }} between 13 and 31
+            and {{ numeric_date_part("date_written", 1) }} between 1 and 12
+        ) as month_first_count,
+        count(*) filter (
+            where
+            {%- for key in money_keys %}
+            {{ "or " if not loop.first }}(
+                ({{ key }}_written like '%,%' or {{ key }}_written like '%.%.%')
+                and {{ only_fits_decimal(key ~ "_written", ",", "\\.") }}
+            )
+            {%- endfor %}
+        ) as decimal_comma_count,
+        count(*) filter (
+            where
+            {%- for key in money_keys %}
+            {{ "or " if not loop.first }}{{ key }}_written ~ '^[0-9]+\.[0-9]{1,2}$'
+            or (
+                ({{ key }}_written like '%.%' or {{ key }}_written like '%,%,%')
+                and {{ only_fits_decimal(key ~ "_written", "\\.", ",") }}
+            )
+            {%- endfor %}
+        ) as decimal_point_count
+    from written
+    group by source_filename, ingested_at
+
+),
+
+conventions as (
+
+    select
+        *,
+        case
+            when day_first_count > 0 and month_first_count > 0 then 'conflicting'
+            when day_first_count > 0 then 'dmy'
+            when month_first_count > 0 then 'mdy'
+        end as date_order,
+        case
+            when decimal_comma_count > 0 and decimal_point_count > 0 then 'conflicting'
+            when decimal_comma_count > 0 then ','
+            when decimal_point_count > 0 then '.'
+        end as decimal_mark
+    from told_by_files
+
+)
+{%- endmacro %}

@@ -1,0 +1,117 @@
+{#- Money as people write it. docs/decisions/scout-what-a-file-tells-of-its-values.md says by which rules. -#}
+
+{% macro is_plain_number(value) -%}
+    {{ value }} ~ '^[+-]?[0-9]{1,30}(\.[0-9]{1,2})?$'
+{%- endmacro %}
+
+{% macro ascii_number(value) -%}
+    {#-
+        Arabic, Persian and full-width digits, every kind of space, minus and apostrophe as the plain ones; marks of
+        writing direction go. An Arabic decimal mark stays one whatever the file: a 0 behind it leaves no doubt.
+    -#}
+    replace(replace(
+        translate(
+            {{ value }},
+            '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹０１２３４５６７８９' || u&'\2212\2010\2013\FF0D\2019\02BC\00A0\2007\2009\202F\200E\200F\061C\2066\2069',
+            '012345678901234567890123456789----''''    '
+        ) || case when {{ value }} like '%٫%' and {{ value }} ~ '[0-9٠-٩۰-۹]$' then '0' else '' end,
+        '٬', ''), '٫', '.')
+{%- endmacro %}
+
+{% macro money_parts(value) -%}
+    {#- Opening bracket, sign, currency, sign, figure, currency, sign, closing bracket. -#}
+    case
+        when not ({{ is_plain_number(value) }})
+            then regexp_match(
+                {{ ascii_number(value) }},
+                '^(\(?) *([+-]?) *([^0-9.,+() ''-]{1,4})? *([+-]?) *([0-9][0-9., '']*|[.,][0-9]+) *([^0-9.,+() ''-]{1,4})? *([+-]?) *(\)?)$'
+            )
+    end
+{%- endmacro %}
+
+{% macro money_figure(parts) -%}
+    {#- Spaces and apostrophes part thousands; where they do not, nothing is left. -#}
+    case
+        when rtrim({{ parts }}[5]) !~ '[ '']' then rtrim({{ parts }}[5])
+        when rtrim({{ parts }}[5]) ~ '^[0-9]{1,3}( [0-9]{3})+([.,][0-9]{0,30})?$' then replace({{ parts }}[5], ' ', '')
+        when rtrim({{ parts }}[5]) ~ '^[0-9]{1,3}(''[0-9]{3})+([.,][0-9]{0,30})?$'
+            then replace(rtrim({{ parts }}[5]), '''', '')
+    end
+{%- endmacro %}
+
+{% macro fits_both_marks(figure) -%}
+    {{ figure }} ~ '^[1-9][0-9]{0,2}[.,][0-9]{3}$'
+{%- endmacro %}
+
+{% macro read_figure(figure, mark) -%}
+    case
+        when {{ figure }} ~ '^[0-9]{1,30}\.?$' then cast(rtrim({{ figure }}, '.') as numeric)
+        when {{ fits_both_marks(figure) }}
+            then
+                case
+                    when {{ mark }} = '.' then cast(replace({{ figure }}, ',', '') as numeric)
+                    when {{ mark }} = ',' then cast(replace(replace({{ figure }}, '.', ''), ',', '.') as numeric)
+                end
+        when {{ figure }} ~ '^[0-9]{0,30}\.[0-9]{1,30}$' or {{ figure }} ~ '^[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
+            then cast(rtrim(replace({{ figure }}, ',', ''), '.') as numeric)
+        when {{ figure }} ~ '^[0-9]{0,30},[0-9]{1,30}$' or {{ figure }} ~ '^[0-9]{1,3}(\.[0-9]{3}){1,9}(,[0-9]{0,30})?$'
+            then cast(rtrim(replace(replace({{ figure }}, '.', ''), ',', '.'), '.') as numeric)
+    end
+{%- endmacro %}
+
+{% macro read_money(value, parts, mark, key) -%}
+    {#- Rounded to hundredths; NULL where it is no amount. A JSON number has a decimal point wherever it stands. -#}
+    round(
+        case
+            when {{ is_plain_number(value) }} then cast({{ value }} as numeric)
+            when ({{ parts }}[1] = '(') <> ({{ parts }}[8] = ')') then null
+            when length({{ parts }}[1] || {{ parts }}[2] || {{ parts }}[4] || {{ parts }}[7]) > 1 then null
+            else
+                case when '-' in ({{ parts }}[2], {{ parts }}[4], {{ parts }}[7]) or {{ parts }}[1] = '(' then -1 else 1 end
+                * {{ read_figure(
+                    money_figure(parts),
+                    "case when jsonb_typeof(raw_data -> '" ~ key ~ "') = 'number' then '.' else " ~ mark ~ " end"
+                ) }}
+        end,
+        2
+    )
+{%- endmacro %}
+
+{% macro currency_of_sign(written) -%}
+    {#- A code, `$` or `¥` where several currencies share the sign, `?` for what is no currency, NULL for nothing. -#}
+    case
+        when {{ written }} is null then null
+        when upper({{ written }}) in ('{{ iso_currencies() | join("', '") }}') then upper({{ written }})
+        {%- for sign, code in {
+            "₱": "PHP", "P": "PHP", "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "฿": "THB", "₫": "VND", "RM": "MYR",
+            "US$": "USD", "S$": "SGD", "SG$": "SGD", "A$": "AUD", "AU$": "AUD", "C$": "CAD", "CA$": "CAD", "HK$": "HKD",
+            "NT$": "TWD", "NZ$": "NZD", "R$": "BRL", "MX$": "MXN",
+        }.items() %}
+        when upper({{ written }}) = '{{ sign }}' then '{{ code }}'
+        {%- endfor %}
+        when {{ written }} in ('$', '¥') then {{ written }}
+        else '?'
+    end
+{%- endmacro %}
+
+{% macro agrees_with_sign(code, sign) -%}
+    case {{ sign }}
+        when '$' then {{ code }} in (
+            'USD', 'AUD', 'CAD', 'SGD', 'HKD', 'NZD', 'TWD', 'MXN', 'CLP', 'COP', 'ARS', 'BSD', 'BBD', 'BZD', 'BMD', 'BND',
+            'FJD', 'GYD', 'JMD', 'LRD', 'NAD', 'SBD', 'SRD', 'TTD', 'XCD', 'UYU', 'DOP'
+        )
+        when '¥' then {{ code }} in ('JPY', 'CNY')
+        else {{ code }} = {{ sign }}
+    end
+{%- endmacro %}
+
+{% macro iso_currencies() -%}
+    {{ return((
+        "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP "
+        ~ "CNY COP CRC CUP CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF "
+        ~ "IDR ILS INR IQD IRR ISK JMD JOD JPY KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD "
+        ~ "MMK MNT MOP MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB "
+        ~ "RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SVC SYP SZL THB TJS TMT TND TOP TRY TTD TWD TZS UAH UGX USD "
+        ~ "UYU UZS VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG"
+    ).split()) }}
+{%- endmacro %}

@@ -1,0 +1,350 @@
+"""Loading into the DuckDB file, and reading what was published, without Prefect."""
+
+import json
+import shutil
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from decimal import Decimal
+from itertools import chain
+from pathlib import Path
+from typing import Protocol
+
+import duckdb
+import psycopg
+
+from flows._shared.inbox import Position
+from flows.agent_analytics import raw, sample, source
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    Landed,
+    LoadCounts,
+    PostgresDownError,
+    Rejected,
+    StoreDamagedError,
+    UnreadableTelemetryError,
+)
+
+CONSUMER = "agent_analytics"
+READ_ONLY = "-c default_transaction_read_only=on -c TimeZone=UTC"
+UNPRICED = """
+    select model_name, cast(sum(unpriced_tokens) as bigint)
+    from intermediate.int_token_costs where unpriced_tokens > 0
+    group by model_name order by model_name
+"""
+BUDGETS = """
+    select developer_id, budget_status, forecast_cost_usd, monthly_budget_usd, unpriced_tokens
+    from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
+    order by developer_id
+"""
+
+
+Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
+
+
+class Progress(Protocol):
+    """Where loading says how far it is."""
+
+    def update(
+        self, phase: str, done: int, total: int | None = None, rows: int | None = None
+    ) -> None: ...
+
+
+def load_telemetry(
+    store: raw.Store, patterns: Sequence[str], batch_bytes: int, progress: Progress | None = None
+) -> LoadCounts:
+    """Everything new in the telemetry files; each batch of files is one transaction.
+
+    The caller holds the lock. A file with lines that are not OTLP loads without them.
+    """
+    files = source.telemetry_files(patterns)
+    counts = LoadCounts()
+    with store.connect() as connection, store.scratch() as scratch:
+        raw.ensure_schema(connection)
+        done = 0
+        for parts in _batches(connection, files, batch_bytes):
+            counts += _load_parts(connection, parts, scratch, batch_bytes)
+            done += len(parts)
+            if progress:
+                progress.update("telemetry", done, None, counts.rows_new)
+    if progress:
+        progress.update("telemetry", done, done, counts.rows_new)
+    return counts
+
+
+def _batches(
+    connection: duckdb.DuckDBPyConnection, files: Iterable[Path], batch_bytes: int
+) -> Iterator[list[source.FilePart]]:
+    """Small files together, large ones in pieces: what is loaded at a time has a bound."""
+    batch: list[source.FilePart] = []
+    size = 0
+    for path in files:
+        part = source.unread_part(path, raw.read_before(connection, path))
+        for piece in source.split(part, batch_bytes) if part else ():
+            if batch and size + piece.end - piece.begin > batch_bytes:
+                yield batch
+                batch, size = [], 0
+            batch.append(piece)
+            size += piece.end - piece.begin
+    if batch:
+        yield batch
+
+
+def _load_parts(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+) -> LoadCounts:
+    """One transaction. Lines that are not OTLP are looked for only where a load fails."""
+    try:
+        return _load_and_record(connection, parts, scratch, batch_bytes, _load_whole)
+    except (duckdb.Error, UnreadableTelemetryError):
+        return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
+
+
+def _load_and_record(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+    load: Load,
+) -> LoadCounts:
+    with _transaction(connection):
+        counts = _load_files(connection, parts, scratch, batch_bytes, load)
+        for part in parts:
+            raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+    return counts
+
+
+def _load_files(
+    connection: duckdb.DuckDBPyConnection,
+    parts: Sequence[source.FilePart],
+    scratch: Path,
+    batch_bytes: int,
+    load: Load,
+) -> LoadCounts:
+    counts = LoadCounts()
+    files: list[source.LineFile] = []
+    size = 0
+    for part in parts:
+        for found in source.line_files(part, scratch, batch_bytes):
+            if isinstance(found, Rejected):
+                counts += LoadCounts(rejected=raw.reject(connection, [found]))
+                continue
+            more = found.path.stat().st_size
+            if files and size + more > batch_bytes:
+                counts += load(connection, files, scratch)
+                files, size = [], 0
+            files.append(found)
+            size += more
+    if files:
+        counts += load(connection, files, scratch)
+    return counts
+
+
+def _load_whole(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    counts = raw.load_lines(connection, [file.path for file in files], name)
+    for file in files:
+        if file.path.parent == scratch:
+            file.path.unlink()
+    return counts
+
+
+def _load_good_lines(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    """Line by line: slow, and only for a batch that does not load whole."""
+    counts = LoadCounts()
+    for file in files:
+        good, rejected = source.good_lines(file, scratch)
+        counts += LoadCounts(rejected=raw.reject(connection, rejected))
+        if good.path.stat().st_size:
+            counts += raw.load_lines(
+                connection, [good.path], file.name, longest=raw.LONGEST_LINE_BYTES
+            )
+        good.path.unlink()
+        if file.path.parent == scratch:
+            file.path.unlink()
+    return counts
+
+
+def load_deliveries(
+    store: raw.Store, inbox_url: str, batch_bytes: int, progress: Progress | None = None
+) -> LoadCounts:
+    """Everything new in the inbox. A batch, and how far it reaches, is one transaction.
+
+    The caller holds the lock.
+
+    Raises:
+        PostgresDownError: the inbox does not answer.
+    """
+    counts = LoadCounts()
+    with store.connect() as connection, store.scratch() as scratch:
+        raw.ensure_schema(connection)
+        consumed = raw.consumed(connection, CONSUMER)
+        after = Position.from_json(consumed) if consumed else None
+        with _postgres(inbox_url, "the webhook inbox") as inbox:
+            for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
+                counts += _load_batch(connection, batch)
+                if progress:
+                    progress.update("inbox", batch.position.number, None, counts.rows_new)
+    return counts
+
+
+@contextmanager
+def _postgres(url: str, what: str) -> Iterator[psycopg.Connection]:
+    """A connection that only reads."""
+    try:
+        with psycopg.connect(url, options=READ_ONLY) as connection:
+            yield connection
+    except psycopg.OperationalError as error:
+        raise PostgresDownError(
+            f"Reading {what}",
+            f"PostgreSQL does not answer ({type(error).__name__})",
+            "The run tries again; else check the database that the block names",
+        ) from error
+
+
+def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
+    with _transaction(connection):
+        counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
+        if batch.lines.path.stat().st_size:
+            counts += raw.load_lines(
+                connection,
+                [batch.lines.path],
+                batch.lines.name,
+                longest=raw.LONGEST_LINE_BYTES,
+            )
+        counts += raw.load_commits(connection, batch.commits)
+        raw.record_consumed(connection, CONSUMER, batch.position.to_json())
+    return counts
+
+
+def load_commits(
+    store: raw.Store,
+    patterns: Sequence[str],
+    repositories: Sequence[Path],
+    marts_url: str | None = None,
+) -> LoadCounts:
+    """The hook's files, then repositories, then the GitHub scraper's marts.
+
+    All of their commits are read, as only new ones are written.
+    """
+    files = source.telemetry_files(patterns)
+    rows = chain(
+        chain.from_iterable(source.read_commit_rows(path) for path in files),
+        chain.from_iterable(source.git_commits(path) for path in repositories),
+        _mart_commits(marts_url),
+    )
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        with _transaction(connection):
+            return raw.load_commits(connection, rows)
+
+
+def _mart_commits(url: str | None) -> Iterator[Commit]:
+    if url is None:
+        return
+    with _postgres(url, "the GitHub scraper's marts") as connection:
+        yield from source.mart_commits(connection)
+
+
+def load_copilot(store: raw.Store, rows: Iterable[CopilotDay | Rejected]) -> LoadCounts:
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        with _transaction(connection):
+            return raw.load_copilot(connection, rows)
+
+
+def copilot_files(patterns: Sequence[str]) -> Iterator[CopilotDay | Rejected]:
+    files = source.telemetry_files(patterns)
+    return chain.from_iterable(source.read_copilot_rows(path) for path in files)
+
+
+@contextmanager
+def _transaction(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    """All or nothing of one load.
+
+    Raises:
+        StoreDamagedError: the file cannot be read or written any more.
+    """
+    connection.begin()
+    try:
+        yield
+        connection.commit()
+    except BaseException as error:
+        with suppress(duckdb.Error):  # A connection to a damaged file knows no transaction.
+            connection.rollback()
+        if isinstance(error, duckdb.Error) and raw.is_damage(str(error), type(error)):
+            raise damaged(str(error)) from error
+        raise
+
+
+def loaded(
+    store: raw.Store, load: Callable[[], LoadCounts]
+) -> tuple[LoadCounts, tuple[Landed, ...]]:
+    """What a load counted, and which tables it made longer."""
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        before = raw.last_ids(connection)
+    counts = load()
+    with store.connect() as connection:
+        return counts, raw.landed(connection, before)
+
+
+def warnings_of(store: raw.Store) -> tuple[str, ...]:
+    """What a person should know of the published marts: models without a price, budgets."""
+    with store.reader() as connection:
+        unpriced = connection.execute(UNPRICED).fetchall()
+        budgets = connection.execute(BUDGETS).fetchall()
+    return (
+        *(
+            f"{model} has no price: {tokens:,} tokens have no cost. Add it to model_prices.csv"
+            for model, tokens in unpriced
+        ),
+        *(
+            _budget_warning(developer, status, cost, budget, unpriced)
+            for developer, status, cost, budget, unpriced in budgets
+        ),
+    )
+
+
+def _budget_warning(
+    developer: str, status: str, cost: float | None, budget: Decimal, unpriced: int
+) -> str:
+    expected = "no cost known" if cost is None else f"{cost:,.2f} USD expected"
+    missing = f", without {unpriced:,} tokens that have no price" if unpriced else ""
+    return f"{developer}: {status}: {expected} this month{missing}, budget {budget:,.2f}"
+
+
+def write_sample(folder: Path, days: int, developers: int, seed: int) -> None:
+    """The example input of this size and seed, written once."""
+    if folder.exists():
+        return
+    unfinished = folder.with_name(f"{folder.name}.unfinished")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    for name, lines in (
+        ("telemetry", sample.telemetry(days, developers, seed)),
+        ("commits", _dumped(sample.commits(days, developers, seed))),
+        ("copilot", _dumped(sample.copilot_rows(days, developers, seed))),
+    ):
+        (unfinished / name).mkdir(parents=True)
+        with (unfinished / name / f"{name}.jsonl").open("w", encoding="utf-8") as file:
+            file.writelines(f"{line}\n" for line in lines)
+    unfinished.rename(folder)
+
+
+def _dumped(rows: Iterable[dict[str, object]]) -> Iterator[str]:
+    return (json.dumps(row, separators=(",", ":")) for row in rows)
+
+
+def damaged(seen: str) -> StoreDamagedError:
+    return StoreDamagedError(
+        "Working on the DuckDB file",
+        f"a part of it cannot be read ({seen.splitlines()[0]})",
+        "Put a good copy in its place, or move it away and load everything again.",
+    )

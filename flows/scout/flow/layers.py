@@ -1,0 +1,199 @@
+"""Building the layers, scoring them, and publishing their documentation."""
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from uuid import uuid4
+
+import fsspec
+from prefect import flow, get_run_logger, task
+from pydantic import ValidationError
+
+from flows._shared.events import Event, QualityLow
+from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.events import send_events
+from flows._shared.orchestration.retry import retry_transient
+from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.revised import revised
+from flows._shared.state import state_dir
+from flows.scout import raw
+from flows.scout.flow.databases import connect, prepare
+from flows.scout.flow.intake import take_in
+from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
+from flows.scout.rules import describe_rejections, quality_score, selectors, takes_in
+from flows.scout.settings import ScoutSettings
+from flows.scout.sync import SLUG, Intake, list_failed
+
+# They read whole tables, or no data at all: run with a full refresh, and by hand.
+TESTS_OF_FULL_REFRESH = ("tag:whole_table", "test_type:unit")
+GATES = (
+    "silver_is_at_least_80_percent_of_bronze",
+    "critical_fields_are_missing_in_less_than_5_percent",
+)
+EXAMPLE_QUERY = (
+    "select month, category, currency, total_amount, mom_growth_pct "
+    "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
+)
+
+
+def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progress) -> DbtOutcome:
+    """One build at a time per database, whichever deployment or machine it runs on."""
+    with (
+        connect(settings.database_block) as connection,
+        raw.one_build_at_a_time(connection),
+    ):
+        environment = dbt_postgres_env(settings.building_block)
+        return build_dbt(SLUG, environment, options, progress=progress)
+
+
+def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
+    """How a layer is built.
+
+    Raises:
+        LayerRefusedError: the layer is neither one of the five nor dbt selectors.
+    """
+    spared = () if dbt.full_refresh else TESTS_OF_FULL_REFRESH
+    try:
+        chosen = selectors(layer) or dbt.select
+        return revised(dbt, select=chosen, exclude=(*dbt.exclude, *spared))
+    except ValidationError as error:
+        raise LayerRefusedError(
+            f"Building the layer {layer!r}",
+            "; ".join(each["msg"] for each in error.errors()),
+            "Name bronze, silver, gold, platinum, all, or dbt selectors such as `silver+`",
+        ) from None
+
+
+@flow(name="scout")
+def refresh(
+    layer: str = "all",
+    settings: ScoutSettings = ScoutSettings(),
+    dbt: DbtOptions = DbtOptions(),
+) -> None:
+    """Take in new files and build the layers.
+
+    Args:
+        layer: `bronze`, `silver`, `gold`, `platinum`, `all`, or dbt selectors such as `silver+`.
+            Files are read when it is `all` or names bronze.
+        settings: Where to read from and write to.
+        dbt: How to build; `select` here narrows nothing when `layer` names a layer.
+    """
+    started = time.monotonic()
+    progress = Progress(SLUG)
+    options = layer_options(layer, dbt)
+    prepare(settings.database_block)
+    intake = take_in(settings, progress) if takes_in(layer) else Intake()
+    for note in intake.notes:
+        get_run_logger().info(note)
+    try:
+        outcome = build_layers(settings, options, progress)
+    except DbtBuildError as error:
+        raise explained(error, settings, intake) from None
+    low = alerts(score_quality(settings), settings)
+    for line in low:
+        get_run_logger().warning(line)
+    publish_summary(
+        SLUG,
+        RunSummary(
+            rows_loaded=intake.rows_loaded,
+            models_built=outcome.models_built,
+            tests_passed=outcome.tests_passed,
+            warnings=outcome.warnings + len(low),
+            failures=outcome.failures + len(intake.failed),
+            seconds=time.monotonic() - started,
+            look=(EXAMPLE_QUERY,),
+            notes=(
+                *low,
+                *intake.notes,
+                *(f"{name}: {reason}" for name, reason in intake.failed),
+            ),
+        ),
+    )
+    if intake.failed:
+        raise FilesFailedError(
+            f"Taking in {intake.files} files",
+            f"{len(intake.failed)} failed, the others were loaded and built:\n"
+            f"{list_failed(intake.failed)}",
+            "Mend or remove these and run again; what is loaded is not loaded twice",
+        )
+
+
+def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> DbtBuildError:
+    """The same failure, with what silver rejected where a gate is shut, and files that failed."""
+    seen = error.seen
+    if error.outcome and any(node.label.endswith(GATES) for node in error.outcome.failed):
+        with connect(settings.database_block) as connection:
+            seen += describe_rejections(raw.commonest_rejections(connection))
+        seen += "\nEach is in silver.silver_rejected_transactions, with its payload"
+    if intake.failed:
+        seen += f"\nFiles that failed:\n{list_failed(intake.failed)}"
+    return DbtBuildError(error.attempted, seen, error.remedy, error.outcome)
+
+
+@task(name="score quality")
+def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
+    """Score every table that is there and keep the scores."""
+    now, window = datetime.now(UTC), timedelta(days=settings.quality.window_days)
+    with connect(settings.database_block) as connection:
+        scores = tuple(
+            QualityScore(measures, *quality_score(measures, settings.quality))
+            for measures in raw.measure_quality(connection, now, window)
+        )
+        raw.record_scores(connection, scores, now)
+    return scores
+
+
+def alerts(scores: Sequence[QualityScore], settings: ScoutSettings) -> tuple[str, ...]:
+    """A line for each table whose score is too low; each is also an event, for automations."""
+    low = [each for each in scores if each.score < settings.quality.alert_below]
+    if low:
+        tell_low([each.measures.table for each in low], [each.score for each in low], settings)
+    return tuple(
+        f"Quality of {each.measures.table} is {each.score:.0f}, below "
+        f"{settings.quality.alert_below:.0f} (completeness {each.measures.completeness:.0f}, "
+        f"uniqueness {each.measures.uniqueness:.0f}, timeliness {each.timeliness:.0f})"
+        for each in low
+    )
+
+
+@task(
+    name="tell low quality",
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_condition_fn=retry_transient,
+)
+def tell_low(tables: list[str], scores: list[float], settings: ScoutSettings) -> None:
+    limit = settings.quality.alert_below
+    send_events(
+        [
+            Event(
+                uuid4(),
+                "scout.quality.low",
+                f"scout.table.{table}",
+                QualityLow(score=round(score, 1), alert_below=limit),
+            )
+            for table, score in zip(tables, scores, strict=True)
+        ]
+    )
+
+
+@flow(name="scout-docs")
+def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
+    """Write the dbt documentation of the layers, a site of three files, to where people read it.
+
+    Args:
+        settings: `docs_folder` says where; the database tells which tables and columns are there.
+    """
+    outcome = build_dbt(SLUG, dbt_postgres_env(settings.building_block), command="docs generate")
+    folder = settings.docs_folder or str(state_dir() / "scout" / "docs")
+    # The manifest of the run has no secrets in it; the others hold none.
+    target = outcome.artifacts_dir.parents[1]
+    for file in (
+        target / "index.html",
+        target / "catalog.json",
+        outcome.artifacts_dir / "manifest.json",
+    ):
+        with fsspec.open(f"{folder.rstrip('/')}/{file.name}", "wb", auto_mkdir=True) as copy:
+            copy.write(file.read_bytes())
+    get_run_logger().info("The documentation is in %s: open index.html from a web server", folder)

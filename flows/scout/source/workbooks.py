@@ -1,0 +1,149 @@
+"""Workbooks (.xlsx), a row at a time; of the file only its table of strings is held."""
+
+import zlib
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time, timedelta
+from itertools import chain, islice
+from typing import Any
+from zipfile import BadZipFile, ZipFile
+
+import orjson
+from openpyxl import load_workbook
+from openpyxl.utils.exceptions import InvalidFileException
+
+from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
+from flows.scout.rules import LINES_BEFORE_HEADER, find_header, shown, why_unstorable_text
+from flows.scout.source.containers import check_unpacked_size, unreadable
+
+MAX_BYTES_OF_STRINGS = 128 << 20
+KEPT_CHARACTERS = 10_000
+MAX_COLUMNS = 16_384
+# All that the library raises for what is no workbook inside.
+BROKEN = (
+    *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, EOFError),
+    *(RuntimeError, SyntaxError, BadZipFile, InvalidFileException, zlib.error),
+)
+Cells = list[Any]
+
+
+def read_workbook(file: SourceFile, sheets: Sequence[str] = ()) -> Iterator[Row]:
+    """Rows of the sheets asked for, or of all that are not hidden; each has its own header.
+
+    Numbers are numbers, days are ISO dates, formulas are what they came to last.
+
+    Raises:
+        FileUnreadableError: it is broken, or lacks a sheet.
+    """
+    with file.open() as stream:
+        try:
+            _check_sizes(file, ZipFile(stream))
+            stream.seek(0)
+            book = load_workbook(stream, read_only=True, data_only=True, keep_links=False)
+            there = {sheet.title: sheet for sheet in book.worksheets}
+        except BROKEN as error:
+            raise unreadable(file.name, f"its workbook is broken ({_first_line(error)})") from None
+        if missing := [name for name in sheets if name not in there]:
+            raise unreadable(
+                file.name,
+                f"it has no sheet {', '.join(map(shown, missing))}, but "
+                f"{', '.join(map(shown, there))}",
+            )
+        for title, sheet in there.items():
+            if sheets and title not in sheets:
+                continue
+            if not sheets and sheet.sheet_state != "visible":
+                yield Remark(f"the hidden sheet {shown(title)} was not read")
+                continue
+            yield from _read_sheet(title, _cells(file, sheet))
+
+
+def _check_sizes(file: SourceFile, archive: ZipFile) -> None:
+    entries = archive.infolist()
+    packed, held = (
+        sum(each.compress_size for each in entries), sum(each.file_size for each in entries)
+    )  # fmt: skip
+    check_unpacked_size(file.name, packed, held)
+    for entry in entries:
+        if entry.filename.endswith("sharedStrings.xml") and entry.file_size > MAX_BYTES_OF_STRINGS:
+            raise unreadable(
+                file.name, f"its table of strings is {entry.file_size:,} bytes long: too much"
+            )
+
+
+def _cells(file: SourceFile, sheet: Any) -> Iterator[tuple[int, Cells]]:
+    """Rows that hold something, with their numbers."""
+    sheet.reset_dimensions()
+    rows = enumerate(sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS), start=1)
+    while True:
+        try:
+            number, row = next(rows)
+            cells = [_plain(cell) for cell in row]
+        except StopIteration:
+            return
+        except BROKEN as error:
+            raise unreadable(
+                file.name, f"its sheet {shown(sheet.title)} is broken ({_first_line(error)})"
+            ) from None
+        while cells and _is_blank(cells[-1]):
+            cells.pop()
+        if cells:
+            yield number, cells
+
+
+def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
+    first = list(islice(rows, LINES_BEFORE_HEADER))
+    header = find_header([[_text(cell) for cell in cells] for _, cells in first])
+    if header is None:
+        return
+    if header.remark:
+        yield Remark(f"sheet {shown(title)}: {header.remark}")
+    for number, cells in first[: header.rows_before]:
+        yield _aside(number, "before_header", f"sheet {shown(title)}", cells)
+    start = header.rows_before + (0 if header.is_made_up else 1)
+    width = len(header.columns)
+    for number, cells in chain(first[start:], rows):
+        if len(cells) > width:
+            detail = f"{len(cells)} cells, the header has {width}; sheet {shown(title)}"
+            yield _aside(number, "ragged_row", detail, cells)
+        elif unstorable := why_unstorable_text("".join(c for c in cells if isinstance(c, str))):
+            yield _aside(number, *unstorable, cells)
+        else:
+            filled = [*cells, *(None,) * (width - len(cells))]
+            yield Payload(number, orjson.dumps(dict(zip(header.columns, filled, strict=True))))
+
+
+def _plain(cell: Any) -> Any:
+    """A cell as JSON has it; numbers have the 15 digits that a spreadsheet shows."""
+    match cell:
+        case bool() | int() if abs(cell) < 1 << 53:
+            return cell
+        case float() if cell == cell and abs(cell) != float("inf"):
+            return float(f"{cell:.15g}")
+        case datetime():
+            if cell.time() == time():
+                return cell.date().isoformat()
+            return cell.replace(microsecond=0).isoformat(sep=" ")
+        case date() | time():
+            return cell.isoformat()
+        case timedelta() | int() | float():
+            return str(cell)
+        case None | str():
+            return cell
+    return str(cell)
+
+
+def _text(cell: Any) -> str:
+    return "" if cell is None else str(cell)
+
+
+def _is_blank(cell: Any) -> bool:
+    return cell is None or (isinstance(cell, str) and not cell.strip())
+
+
+def _aside(number: int, reason: str, detail: str, cells: Cells) -> Quarantined:
+    kept = "\t".join(map(_text, cells))[:KEPT_CHARACTERS]
+    return Quarantined(number, reason, detail, kept)
+
+
+def _first_line(error: BaseException) -> str:
+    return (str(error) or type(error).__name__).splitlines()[0][:200]

@@ -1,0 +1,90 @@
+"""Who has no secret keeps nobody out who has one, whatever is tried, and all of it at once."""
+
+import contextlib
+import select
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from urllib.parse import urlsplit
+
+import httpx
+import psutil
+import pytest
+
+from deployments.local.paths import PROJECT_ROOT
+from flows.webhooks.protocol import SHARE_OF_CONNECTIONS
+from flows.webhooks.settings import MIB
+from tests.webhooks.attacks import ENEMY, GITHUB, connect
+from tests.webhooks.harness import Running, deliveries, github_headers, start
+
+MOST_CONNECTIONS = 200
+SECONDS = 6.0
+MOST_MEMORY = 256 * MIB
+
+
+@pytest.fixture(scope="module")
+def exposed(receiver: Running, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    """A receiver beside the package's, on its inbox, that trusts no proxy."""
+    running = start(
+        tmp_path_factory.mktemp("exposed"),
+        "session",
+        connections=MOST_CONNECTIONS,
+        header_seconds=3,
+        body_seconds=3,
+    )
+    yield running
+    running.stop()
+
+
+def test_connections_of_one_address_keep_nobody_else_out(exposed: Running) -> None:
+    with contextlib.ExitStack() as held:
+        crowd = [held.enter_context(connect(exposed.url, ENEMY)) for _ in range(MOST_CONNECTIONS)]
+        time.sleep(0.5)
+        closed = [each for each in crowd if select.select([each], [], [], 0)[0]]
+        assert len(closed) == MOST_CONNECTIONS - MOST_CONNECTIONS // SHARE_OF_CONNECTIONS
+        assert httpx.get(f"{exposed.url}/healthz").status_code == 200
+
+
+def test_who_reads_no_answer_is_cut_off(exposed: Running) -> None:
+    one = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    with socket.socket() as stream:
+        stream.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+        stream.bind((ENEMY, 0))
+        parts = urlsplit(exposed.url)
+        stream.connect((parts.hostname or "", parts.port or 0))
+        with pytest.raises(ConnectionError):
+            send_without_reading(stream, one * 10, seconds=30)
+
+
+def send_without_reading(stream: socket.socket, requests: bytes, seconds: float) -> None:
+    stream.settimeout(0.2)
+    deadline, left = time.monotonic() + seconds, requests
+    while time.monotonic() < deadline:
+        with contextlib.suppress(TimeoutError):
+            left = left[stream.send(left) :] or requests
+
+
+def test_all_attacks_at_once_refuse_no_good_delivery(exposed: Running, inbox_url: str) -> None:
+    process = psutil.Process(exposed.process.pid)
+    before, lines = deliveries(inbox_url), len(exposed.lines())
+    command = [sys.executable, "-m", "tests.webhooks.attacks", exposed.url]
+    enemy = subprocess.Popen([*command, f"--seconds={SECONDS}"], cwd=PROJECT_ROOT)
+    statuses, memory = [], [process.memory_info().rss]
+    try:
+        with httpx.Client(base_url=exposed.url, timeout=30) as client:
+            while enemy.poll() is None:
+                body = b'{"ref": "refs/heads/main"}'
+                answer = client.post(GITHUB, content=body, headers=github_headers(body))
+                statuses.append(answer.status_code)
+                memory.append(process.memory_info().rss)
+    finally:
+        enemy.kill()
+        enemy.wait()
+    assert set(statuses) == {202}
+    assert len(statuses) > 10
+    assert deliveries(inbox_url) == before + len(statuses)
+    assert max(memory) < MOST_MEMORY
+    answered = [line.get("status", 0) for line in exposed.lines()[lines:]]
+    assert not [status for status in answered if status >= 500]
