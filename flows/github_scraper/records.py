@@ -21,6 +21,10 @@ class RepositoryAddressError(PermanentError):
     """The address is not one that may be fetched from."""
 
 
+class RepositoryNotKnownError(PermanentError):
+    """There is no row of that repository."""
+
+
 class RepositoryTooLargeError(PermanentError):
     """The mirror would grow past the configured size."""
 

@@ -119,6 +119,11 @@ def load(url: str, commits: Iterable[Commit]) -> None:
             ' \'{"SQL": 10, "Python": 90}\', false, false, false, %s)',
             (PARENT, FIRST_SYNC),
         )
+        connection.execute(
+            "insert into repository_heads (repository_id, ref, head_hash)"
+            " select id, 'refs/heads/main', 'a' from repositories where id <> %s",
+            (EMPTY,),
+        )
         _copy_commits(connection, commits)
         connection.execute(
             "insert into repository_contributors (repository_id, contributor_id, commit_count)"

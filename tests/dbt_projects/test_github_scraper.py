@@ -369,7 +369,8 @@ DAMAGE = {
     ),
     "commit_count": (
         (
-            "update public.repository_contributors set commit_count = commit_count - 1"
+            "set github_scraper.is_counting = 'yes';"
+            " update public.repository_contributors set commit_count = commit_count - 1"
             " where contributor_id = 1"
         ),
         {"repository_contributors_commit_count_reconciles_with_commits"},

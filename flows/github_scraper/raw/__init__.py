@@ -1,6 +1,8 @@
 """Writes this domain's raw tables."""
 
+from flows.github_scraper.raw.application import adopt_repositories, fill_leaderboard
 from flows.github_scraper.raw.commits import load_api_walk, load_walk, lock_head, read_head
+from flows.github_scraper.raw.duplicates import tidy_addresses
 from flows.github_scraper.raw.identities import merge_accounts, pending_emails, save_accounts
 from flows.github_scraper.raw.repositories import (
     ensure_schema,
@@ -18,6 +20,13 @@ from flows.github_scraper.raw.repositories import (
     recorded,
     register_repository,
 )
+from flows.github_scraper.raw.schedule import (
+    ScheduledRepository,
+    change_schedule,
+    count_set_aside,
+    list_repositories,
+    set_aside,
+)
 from flows.github_scraper.raw.sizes import measure_tables, remember_size, remembered_sizes
 from flows.github_scraper.raw.walks import (
     close_walk,
@@ -31,15 +40,21 @@ from flows.github_scraper.raw.walks import (
 )
 
 __all__ = [
+    "ScheduledRepository",
+    "adopt_repositories",
+    "change_schedule",
     "close_walk",
+    "count_set_aside",
     "drop_walk",
     "ensure_schema",
+    "fill_leaderboard",
     "find_by_github_id",
     "find_repositories",
     "fingerprint",
     "follow_branch",
     "frontier",
     "known_urls",
+    "list_repositories",
     "load_api_walk",
     "load_walk",
     "loaded_among",
@@ -61,6 +76,8 @@ __all__ = [
     "remembered_sizes",
     "save_accounts",
     "save_page",
+    "set_aside",
     "start_walk",
+    "tidy_addresses",
     "walked",
 ]

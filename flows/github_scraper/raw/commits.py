@@ -121,6 +121,19 @@ set
     contributor_id = excluded.contributor_id,
     identity_id = excluded.identity_id,
     parent_hashes = excluded.parent_hashes,
+    commit_date = excluded.commit_date,
+    committed_at = excluded.committed_at,
+    author_epoch_seconds = excluded.author_epoch_seconds,
+    author_utc_offset = excluded.author_utc_offset,
+    committer_epoch_seconds = excluded.committer_epoch_seconds,
+    committer_utc_offset = excluded.committer_utc_offset,
+    is_date_clamped = excluded.is_date_clamped,
+    author_name = excluded.author_name,
+    author_email = excluded.author_email,
+    committer_name = excluded.committer_name,
+    committer_email = excluded.committer_email,
+    commit_message = excluded.commit_message,
+    is_encoding_valid = excluded.is_encoding_valid,
     author_name_mapped = excluded.author_name_mapped,
     author_email_mapped = excluded.author_email_mapped,
     committer_name_mapped = excluded.committer_name_mapped,
@@ -135,6 +148,7 @@ set
     updated_at = excluded.updated_at
 where
     loaded.orphaned_at is not null
+    or loaded.source = 'application'
     or (
         loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
         loaded.author_name_mapped, loaded.author_email_mapped,

@@ -28,21 +28,24 @@ left join public.repository_metadata on repository_metadata.repository_id = repo
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing."""
-    statements = files("flows.github_scraper").joinpath("schema.sql").read_text()
+    """Create the raw tables where they are missing, and columns where tables lack them."""
+    folder = files("flows.github_scraper")
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
+        for name in ("adopt.sql", "schema.sql"):
+            connection.execute(folder.joinpath(name).read_bytes())
 
 
 def register_repository(connection: psycopg.Connection, url: str) -> int:
     """The id of a repository, known from now on."""
-    known = connection.execute("select id from public.repositories where url = %s", (url,))
+    known = connection.execute(
+        "select id from public.repositories where url = %s and named_by = 'run'", (url,)
+    )
     if (row := known.fetchone()) is None:
         row = connection.execute(
             """
-            insert into public.repositories (url, path_name) values (%s, %s)
-            on conflict (url) do update set url = excluded.url
+            insert into public.repositories (url, path_name, named_by) values (%s, %s, 'run')
+            on conflict (url) do update set named_by = excluded.named_by
             returning id
             """,
             (url, repository_path_name(url)),
@@ -54,16 +57,17 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
 def known_urls(connection: psycopg.Connection) -> list[str]:
     """Repositories that a run without a list of its own looks after.
 
-    One that never loaded and failed for good several times, such as a mistyped address, is not
-    among them.
+    Paused and retired ones are not among them, nor one that never loaded and failed for good
+    several times, such as a mistyped address, nor a folder of this machine that no person named.
     """
     rows = connection.execute(
         """
         select url from public.repositories
         where
-            last_processed_at is not null
-            or state <> 'failed'
-            or failed_attempts < %s
+            paused_at is null
+            and retired_at is null
+            and (named_by = 'run' or url not like '/%%')
+            and (last_processed_at is not null or state <> 'failed' or failed_attempts < %s)
         order by id
         """,
         (ATTEMPTS_OF_A_NEW_REPOSITORY,),
