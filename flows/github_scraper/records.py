@@ -21,6 +21,10 @@ class RepositoryAddressError(PermanentError):
     """The address is not one that may be fetched from."""
 
 
+class RepositoryNotKnownError(PermanentError):
+    """There is no row of that repository."""
+
+
 class RepositoryTooLargeError(PermanentError):
     """The mirror would grow past the configured size."""
 
@@ -130,18 +134,24 @@ class RateLimitedError(TransientError):
         self.retry_at = retry_at
 
 
+# Raised when a commit gives other values than before: each repository is then read whole once.
+READING = 1
+
+
 @dataclass(frozen=True)
 class Head:
     """The state of a repository's default branch at one moment.
 
     ``mailmap_hash`` is the blob of ``.mailmap`` at the head, None where there is none.
-    ``shallow_boundary`` lists the commits whose parents the clone does not have.
+    ``shallow_boundary`` lists the commits whose parents the clone does not have. ``reading`` says
+    by which rules the commits were read.
     """
 
     ref: str
     head_hash: str
     mailmap_hash: str | None = None
     shallow_boundary: tuple[str, ...] = ()
+    reading: int = READING
 
 
 class Walk(Enum):
@@ -199,7 +209,7 @@ class Coauthor(NamedTuple):
 class Identity:
     """What one contributor row stands for. ``key`` is stable under letter case.
 
-    ``account_id`` is GitHub's numeric id where the address carries it.
+    ``account_id`` is the numeric id on github.com where the address carries it.
     """
 
     key: str

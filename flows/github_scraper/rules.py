@@ -31,9 +31,11 @@ LOGIN_IN_PATH = re.compile(r":.*@|^/[^/]*@")
 GITHUB_HOSTS = ("github.com", "www.github.com", "ssh.github.com")
 GITHUB_PATH = re.compile(r"[a-z0-9_.-]+/[a-z0-9_.-]+")
 DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
+# GitHub writes 9+login, its Enterprise Server too, GitLab 9-login, each under its own host.
 NOREPLY_EMAIL = re.compile(
-    r"^(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.github\.com$", re.I
+    r"(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.(?P<host>[a-z0-9.-]+\.[a-z0-9-]+)"
 )
+GITLAB_LOGIN = re.compile(r"(?P<id>\d{1,15})-(?P<login>.+)")
 COAUTHOR_TRAILER = re.compile(
     r"^co-authored-by:\s*(?P<name>[^<\n]*?)\s*<(?P<email>[^>\n]*)>", re.I | re.M
 )
@@ -154,10 +156,13 @@ def repository_path_name(url: str) -> str:
 def plan_walk(previous: Head | None, current: Head, is_previous_in_mirror: bool) -> Walk:
     """How much to read, by comparing heads of the commit graph; dates play no part.
 
-    A changed mailmap can move every commit to another contributor, and a boundary that moved
-    gives commits their parents and line counts back: both need the whole graph again.
+    A changed mailmap can move every commit to another contributor, a boundary that moved gives
+    commits their parents and line counts back, and other rules of reading may give any commit
+    another value: all need the whole graph again.
     """
     if previous is None or not is_previous_in_mirror:
+        return Walk.FULL
+    if previous.reading != current.reading:
         return Walk.FULL
     if previous.mailmap_hash != current.mailmap_hash:
         return Walk.FULL
@@ -169,18 +174,28 @@ def plan_walk(previous: Head | None, current: Head, is_previous_in_mirror: bool)
 def identify(name: str, email: str) -> Identity:
     """The contributor that a name and an e-mail stand for.
 
-    GitHub's noreply addresses carry the login, so the address itself is no identity.
+    A noreply address carries the number of the account, which is never given twice, and its
+    login, which is: the number is the identity, the login a label. Those of other hosts than
+    github.com are told apart by the host.
     """
     email = email.strip().lower()
-    if match := NOREPLY_EMAIL.match(email):
-        login = match["login"]
-        account_id = int(match["id"]) if match["id"] else None
-        return Identity(f"login:{login}", username=login, email=None, account_id=account_id)
+    if match := NOREPLY_EMAIL.fullmatch(email):
+        return _account(match["id"], match["login"], match["host"])
     if email:
         return Identity(key=f"email:{email}", username=None, email=email)
     if name := name.strip().lower():
         return Identity(key=f"name:{name}", username=None, email=None)
     return Identity(key="anonymous", username=None, email=None)
+
+
+def _account(number: str | None, login: str, host: str) -> Identity:
+    if number is None and "gitlab" in host and (match := GITLAB_LOGIN.fullmatch(login)):
+        number, login = match["id"], match["login"]
+    place, username = ("", login) if host == "github.com" else (f"{host}/", None)
+    if number is None:
+        return Identity(f"login:{place}{login}", username, email=None)
+    account_id = None if place else int(number)
+    return Identity(f"account:{place}{int(number)}", username, email=None, account_id=account_id)
 
 
 @dataclass

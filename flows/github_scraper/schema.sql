@@ -101,38 +101,146 @@ alter table public.repositories
     add column if not exists node_id text unique,
     add column if not exists missing_first_seen_at timestamptz,
     add column if not exists missing_since timestamptz,
-    add column if not exists failed_attempts integer not null default 0;
+    add column if not exists failed_attempts integer not null default 0,
+    add column if not exists paused_at timestamptz,
+    add column if not exists retired_at timestamptz,
+    add column if not exists retired_because text;
 
--- Addresses as they were kept before they had one spelling each. Where two rows are one repository,
--- both stay as they are; only the one with the spelling of today is loaded further.
-update public.repositories
-set url = spelled.url
-from (
-    select
-        id,
-        case
-            when url like 'file:///%' then rtrim(substr(url, 8), '/')
-            else 'https://github.com/' || regexp_replace(
-                regexp_replace(lower(url), '^[a-z]+://[^/]*/+', ''), '(\.git)?/*$', ''
+-- The one spelling of an address on GitHub; any other address as it is. `repository_url` in rules.py
+-- knows more and refuses what cannot be fetched.
+create or replace function public.repository_address(address text)
+returns text
+language sql
+immutable
+as $$
+    select case
+        when address like 'file:///%' then rtrim(substr(address, 8), '/')
+        when
+            lower(address)
+            ~ '^(https?|ssh|git)://([^@/]*@)?((www|ssh)\.)?github\.com\.?(:[0-9]+)?/+[^/#]+/[^/#]+/*$'
+            then 'https://github.com/' || regexp_replace(
+                regexp_replace(lower(address), '^[a-z]+://[^/]*/+', ''), '(\.git)?/*$', ''
             )
-        end as url
-    from public.repositories
-    where
-        url like 'file:///%'
-        or lower(url) ~ '^(https?|ssh|git)://([^@/]*@)?((www|ssh)\.)?github\.com(:[0-9]+)?/+[^/#]+/[^/#]+/*$'
-) as spelled
-where
-    repositories.id = spelled.id
-    and repositories.url <> spelled.url
-    and not exists (
+        else address
+    end;
+$$;
+
+-- What the application may write besides its own columns is made up here: it knows no identities,
+-- and its counts of a repository that is loaded are those of the commits.
+create or replace function public.complete_repository()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.url := public.repository_address(new.url);
+    return new;
+end
+$$;
+
+create or replace function public.complete_contributor()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.identity_key := public.identity_key_of(new.username, new.email);
+    if new.identity_key is null then
+        new.identity_key := 'application:' || new.id;
+        return new;
+    end if;
+    select coalesce(merged_into, id) into new.merged_into
+    from public.contributors
+    where identity_key = new.identity_key;
+    if found then
+        new.identity_key := 'application:' || new.id;
+    end if;
+    return new;
+end
+$$;
+
+create or replace function public.complete_commit()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.committed_at := coalesce(new.committed_at, new.commit_date);
+    new.identity_id := coalesce(new.identity_id, new.contributor_id);
+    new.commit_message := coalesce(new.commit_message, '');
+    return new;
+end
+$$;
+
+create or replace function public.keep_commit_count()
+returns trigger
+language plpgsql
+as $$
+begin
+    if coalesce(current_setting('github_scraper.is_counting', true), '') <> 'yes' and exists (
+        select 1 from public.repository_heads where repository_id = new.repository_id
+    ) then
+        select count(*) into new.commit_count
+        from public.commits
+        where
+            repository_id = new.repository_id
+            and contributor_id = new.contributor_id
+            and orphaned_at is null
+            and source <> 'application';
+    end if;
+    return new;
+end
+$$;
+
+-- Who put a repository on the list: a run, for a person, or the application, for anybody who asks it.
+do $$
+begin
+    if not exists (
         select 1
-        from public.repositories as other
-        where other.id <> repositories.id and lower(other.url) = lower(spelled.url)
-    );
+        from pg_attribute
+        where attrelid = 'public.repositories'::regclass and attname = 'named_by'
+    ) then
+        alter table public.repositories
+            add column named_by text not null default 'run',
+            alter column named_by set default 'application';
+    end if;
+end
+$$;
+
+create or replace trigger complete_repository
+before insert on public.repositories
+for each row execute function public.complete_repository();
+
+create or replace trigger keep_commit_count
+before insert or update of commit_count on public.repository_contributors
+for each row execute function public.keep_commit_count();
+
+do $$
+begin
+    if not exists (
+        select 1
+        from pg_constraint
+        where
+            conrelid = 'public.repositories'::regclass
+            and contype = 'c'
+            and pg_get_constraintdef(oid) like '%users_processing%'
+    ) then
+        alter table public.repositories drop constraint if exists repositories_state_check;
+        alter table public.repositories add constraint repositories_state_check check (
+            state in (
+                'pending', 'in_progress', 'completed', 'failed',
+                'commits_processing', 'users_processing'
+            )
+        );
+    end if;
+end
+$$;
+
+-- `reading` is 0 for what was read before its rules had numbers. `signed_login` is the login that
+-- an account's newest noreply address carries.
+alter table public.repository_heads add column if not exists reading integer not null default 0;
 
 alter table public.contributors
     add column if not exists account_id bigint,
     add column if not exists account_type text,
+    add column if not exists signed_login text,
     add column if not exists merged_into bigint references public.contributors (id);
 
 create index if not exists contributors_login on public.contributors (lower(username));
@@ -161,6 +269,16 @@ begin
     end if;
 end
 $$;
+
+create or replace trigger complete_contributor
+before insert on public.contributors
+for each row when (new.identity_key is null) execute function public.complete_contributor();
+
+create or replace trigger complete_commit
+before insert on public.commits
+for each row
+when (new.committed_at is null or new.identity_id is null or new.commit_message is null)
+execute function public.complete_commit();
 
 create table if not exists public.repository_names (
     repository_id bigint not null references public.repositories (id),
@@ -215,6 +333,16 @@ create table if not exists public.contributor_merges (
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
 
+create index if not exists commit_coauthors_contributor_id
+on public.commit_coauthors (contributor_id);
+
+-- Every login that reachable commits show for an account of which they carry the number.
+create table if not exists public.account_logins (
+    contributor_id bigint not null references public.contributors (id) on delete cascade,
+    login text not null,
+    primary key (contributor_id, login)
+);
+
 -- One row per UTC day on which a run measured the tables.
 create table if not exists public.database_sizes (
     measured_on date primary key,
@@ -224,12 +352,16 @@ create table if not exists public.database_sizes (
 create or replace function public.recount_contributions(repository_ids bigint [])
 returns void
 language sql
+set github_scraper.is_counting = 'yes'
 as $$
     insert into public.repository_contributors as counted
         (repository_id, contributor_id, commit_count)
     select repository_id, contributor_id, count(*)
     from public.commits
-    where repository_id = any(repository_ids) and orphaned_at is null
+    where
+        repository_id = any(repository_ids)
+        and orphaned_at is null
+        and source <> 'application'
     group by repository_id, contributor_id
     on conflict (repository_id, contributor_id) do update
     set commit_count = excluded.commit_count, updated_at = clock_timestamp()
@@ -245,6 +377,7 @@ as $$
                 commits.repository_id = counted.repository_id
                 and commits.contributor_id = counted.contributor_id
                 and commits.orphaned_at is null
+                and commits.source <> 'application'
         );
 $$;
 
@@ -372,64 +505,80 @@ create table if not exists github_api.walk_commits (
 create index if not exists walk_commits_hash
 on github_api.walk_commits (repository_id, commit_hash);
 
--- The leaderboard application reads its own quoted names. Where its tables exist they stay as they
--- are; where they do not, these views stand in for them (`?schema=leaderboard`): outside of
--- `public`, where the application may create its own, and on functions, whose text keeps nobody
--- from altering a table.
+alter table github_api.walks add column if not exists reading integer not null default 0;
+
+-- The leaderboard application has its own quoted names. Where its tables exist they stay its own:
+-- `raw/application.py` reads and fills them. Where they do not, these views stand in for them; they
+-- are plain enough to be written through, also with `on conflict`.
 do $$
+declare
+    granted record;
+    grants text[] := '{}';
+    listed record;
 begin
-    if to_regclass('public."Repository"') is null then
-        create schema if not exists leaderboard;
-        create or replace function leaderboard.repositories()
-        returns table (
-            id bigint, url text, "pathName" text, state text, "lastAttempt" timestamp(3),
-            "lastProcessedAt" timestamp(3), "createdAt" timestamp(3), "updatedAt" timestamp(3)
-        )
-        language sql stable as $rows$
-            select
-                id, url, path_name, state::text,
-                (last_attempt_at at time zone 'UTC')::timestamp(3),
-                (last_processed_at at time zone 'UTC')::timestamp(3),
-                (created_at at time zone 'UTC')::timestamp(3),
-                (updated_at at time zone 'UTC')::timestamp(3)
-            from public.repositories
-        $rows$;
-        create or replace view leaderboard."Repository" as
-        select * from leaderboard.repositories();
-    end if;
-    if to_regclass('public."Contributor"') is null then
-        create schema if not exists leaderboard;
-        create or replace function leaderboard.contributors()
-        returns table (
-            id bigint, username text, email text, "profileUrl" text,
-            "createdAt" timestamp(3), "updatedAt" timestamp(3)
-        )
-        language sql stable as $rows$
-            select
-                id, username, email, profile_url,
-                (created_at at time zone 'UTC')::timestamp(3),
-                (updated_at at time zone 'UTC')::timestamp(3)
-            from public.contributors
-        $rows$;
-        create or replace view leaderboard."Contributor" as
-        select * from leaderboard.contributors();
-    end if;
-    if to_regclass('public."RepositoryContributor"') is null then
-        create schema if not exists leaderboard;
-        create or replace function leaderboard.repository_contributors()
-        returns table (
-            id bigint, "repositoryId" bigint, "contributorId" bigint, "commitCount" bigint,
-            "createdAt" timestamp(3), "updatedAt" timestamp(3)
-        )
-        language sql stable as $rows$
-            select
-                id, repository_id, contributor_id, commit_count,
-                (created_at at time zone 'UTC')::timestamp(3),
-                (updated_at at time zone 'UTC')::timestamp(3)
-            from public.repository_contributors
-        $rows$;
-        create or replace view leaderboard."RepositoryContributor" as
-        select * from leaderboard.repository_contributors();
-    end if;
+    for listed in
+        select *
+        from (
+            values
+            (
+                'Repository',
+                'select id, url, path_name as "pathName", state, last_attempt_at as "lastAttempt",'
+                ' last_processed_at as "lastProcessedAt", created_at as "createdAt",'
+                ' updated_at as "updatedAt" from public.repositories'
+            ),
+            (
+                'Contributor',
+                'select id, username, email, profile_url as "profileUrl", created_at as "createdAt",'
+                ' updated_at as "updatedAt" from public.contributors'
+            ),
+            (
+                'RepositoryContributor',
+                'select id, repository_id as "repositoryId", contributor_id as "contributorId",'
+                ' commit_count as "commitCount", created_at as "createdAt",'
+                ' updated_at as "updatedAt" from public.repository_contributors'
+            )
+        ) as views (name, query)
+        left join pg_class on pg_class.oid = to_regclass(format('public.%I', views.name))
+        where
+            pg_class.oid is null
+            or (
+                pg_class.relkind = 'v'
+                and exists (
+                    select 1
+                    from pg_attribute
+                    where
+                        attrelid = pg_class.oid
+                        and attname = 'createdAt'
+                        and atttypid = 'timestamp'::regtype
+                )
+            )
+    loop
+        grants := array(
+            select format(
+                'grant %s on public.%I to %s%s', privilege.privilege_type, listed.name,
+                case when privilege.grantee = 0 then 'public' else privilege.grantee::regrole::text end,
+                case when privilege.is_grantable then ' with grant option' else '' end
+            )
+            from pg_class
+            cross join lateral aclexplode(pg_class.relacl) as privilege
+            where pg_class.oid = to_regclass(format('public.%I', listed.name))
+        );
+        execute format('drop view if exists public.%I', listed.name);
+        execute format('create view public.%I as %s', listed.name, listed.query);
+        for granted in select unnest(grants) as statement loop
+            execute granted.statement;
+        end loop;
+    end loop;
 end
 $$;
+
+-- Which rows of the application's own tables are which of ours. Empty where it has none.
+create table if not exists public.application_repositories (
+    application_id bigint primary key,
+    repository_id bigint not null references public.repositories (id) on delete cascade
+);
+
+create table if not exists public.application_contributors (
+    contributor_id bigint primary key references public.contributors (id) on delete cascade,
+    application_id bigint not null
+);

@@ -13,6 +13,7 @@ import psycopg
 from flows._shared.errors import PermanentError, PlatformError
 from flows.github_scraper import raw
 from flows.github_scraper.records import (
+    READING,
     Head,
     IncompleteWalkError,
     KnownRepository,
@@ -132,9 +133,9 @@ def plan_repositories(
         unchanged = raw.record_unchanged(
             connection,
             {
-                plan.repository.repository_id: plan.facts.head_hash
+                plan.repository.repository_id: (plan.facts.ref, plan.facts.head_hash)
                 for plan in planned.plans
-                if plan.facts is not None and plan.facts.head_hash is not None
+                if plan.facts is not None and plan.facts.ref and plan.facts.head_hash
             },
         )
         planned.unchanged = len(unchanged)
@@ -283,7 +284,8 @@ def sync_planned(
         for number in range(MAX_WALKS):
             previous = raw.read_head(connection, repository_id)
             is_reread = plan.reread and number == 0
-            if previous is not None and previous.head_hash == facts.head_hash and not is_reread:
+            if previous is not None and _is_current(previous, facts) and not is_reread:
+                raw.follow_branch(connection, repository_id, facts.ref)
                 break
             walked = _walk(connection, plan, previous, settings, client, is_reread)
             if walked is None:
@@ -343,7 +345,7 @@ def _begin(
             facts, settings.api.path, settings.max_mirror_megabytes, settings.api.few_commits, new
         )
 
-    if previous is None or previous.shallow_boundary or is_reread:
+    if previous is None or previous.shallow_boundary or is_reread or previous.reading != READING:
         chosen = source(None)
         if chosen is Source.GIT:
             return None
@@ -367,6 +369,10 @@ def _begin(
         return WalkState(Walk.FULL, chosen, head, None, mailmap, total, is_rewritten)
     base = previous.head_hash if walk is Walk.DELTA else None
     return WalkState(walk, chosen, head, base, mailmap, new, is_rewritten)
+
+
+def _is_current(previous: Head, facts: RepositoryFacts) -> bool:
+    return previous.head_hash == facts.head_hash and previous.reading == READING
 
 
 def _may_resume(state: WalkState, previous: Head | None) -> bool:
@@ -457,7 +463,9 @@ def _sync_from(
         is_known = previous is not None and mirror.has_commit(previous.head_hash)
         walk = Walk.FULL if reread else plan_walk(previous, head, is_known)
         counts = LoadCounts(url, walk)
-        if walk is not Walk.NOTHING:
+        if walk is Walk.NOTHING:
+            raw.follow_branch(connection, repository_id, head.ref)
+        else:
             orphans = mirror.read_orphans(head, previous) if previous and is_known else ()
             counts = raw.load_walk(
                 connection,

@@ -111,12 +111,18 @@ def load(url: str, commits: Iterable[Commit]) -> None:
                 copy.write_row((person, f"email:{person}@x.org", None, f"{person}@x.org", "Ann"))
             copy.write_row((7, "login:renovate[bot]", "renovate[bot]", None, "renovate"))
             copy.write_row((8, "name:action", None, "action@github.com", "CI"))
+            copy.write_row((9, "email:gone@x.org", None, "gone@x.org", "Gone"))
         connection.execute(
             "insert into repository_metadata (repository_id, name_with_owner, stars, forks,"
             " licence, topics, languages, is_archived, is_fork, is_private, updated_at)"
             " values (%s, 'owner/parent', 12, 3, 'MIT', array['b', 'a'],"
             ' \'{"SQL": 10, "Python": 90}\', false, false, false, %s)',
             (PARENT, FIRST_SYNC),
+        )
+        connection.execute(
+            "insert into repository_heads (repository_id, ref, head_hash)"
+            " select id, 'refs/heads/main', 'a' from repositories where id <> %s",
+            (EMPTY,),
         )
         _copy_commits(connection, commits)
         connection.execute(

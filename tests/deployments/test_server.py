@@ -45,10 +45,9 @@ def test_what_the_server_writes_is_for_its_user_alone(
     prefect_server: str, local_paths: LocalPaths
 ) -> None:
     kept = modes(local_paths.prefect) | modes(local_paths.run)
-    assert {"prefect.db", "server.log", "server.json"} <= set(kept)
-    assert not {
-        name: oct(mode) for name, mode in kept.items() if mode & 0o077 and ".lock" not in name
-    }
+    for name in ("prefect.db", "sign-in", "server.log", "server.json"):
+        assert not kept[name] & 0o077, name
+    assert {modes(local_paths.state)[name] for name in ("prefect", "run")} == {0o700}
 
 
 @pytest.mark.parametrize("credentials", [None, ("local", "a guess")])

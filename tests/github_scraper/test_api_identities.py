@@ -2,10 +2,12 @@
 
 from typing import Any
 
+import psycopg
 import pytest
 
 from flows.github_scraper import raw
-from tests.github_scraper.conftest import Api
+from flows.github_scraper.records import Walk
+from tests.github_scraper.conftest import Api, Sync
 from tests.github_scraper.github_server import User
 from tests.github_scraper.histories import History
 from tests.github_scraper.tables import contents, row_versions
@@ -68,8 +70,8 @@ def test_several_addresses_of_one_account_are_one_contributor_whose_counts_add_u
         " order by 1"
     ).fetchall()
     assert [merge[:3] for merge in merges] == [
-        ("email:ada@home.example", "login:ada", "same GitHub account 7"),
-        ("email:ada@work.example", "login:ada", "same GitHub account 7"),
+        ("email:ada@home.example", "account:7", "same GitHub account 7"),
+        ("email:ada@work.example", "account:7", "same GitHub account 7"),
     ]
     assert "ada@home.example" in merges[0][3]
 
@@ -187,4 +189,65 @@ def test_coauthors_follow_their_account(api: Api, history: History) -> None:
     history.point(history.commit(b"y\n", parents=[history.head()], author=HOME))
     api.sync(api.server.address(repository))
     api.resolve()
-    assert [row[3] for row in contents(api.connection)["commit_coauthors"]] == ["login:ada"]
+    assert [row[3] for row in contents(api.connection)["commit_coauthors"]] == ["account:7"]
+
+
+def merged(connection: psycopg.Connection) -> dict[str, str | None]:
+    """Each person's identities by key, and the login that the person is shown with."""
+    rows = connection.execute(
+        "select string_agg(one.identity_key, ' ' order by one.identity_key), max(root.username)"
+        " from public.contributors as one"
+        " inner join public.contributors as root on root.id = coalesce(one.merged_into, one.id)"
+        " group by root.id"
+    )
+    return dict(rows.fetchall())
+
+
+def test_without_a_token_the_number_of_an_account_is_the_person_and_its_login_a_label(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    commit_all(
+        history,
+        "O <9+old@users.noreply.github.com> 1700000000 +0000",
+        "N <9+new@users.noreply.github.com> 1700000001 +0000",
+        "O <old@users.noreply.github.com> 1700000002 +0000",
+        "S <5+sam@users.noreply.github.com> 1700000003 +0000",
+        "S <99+Sam@users.noreply.github.com> 1700000004 +0000",
+        "S <sam@users.noreply.github.com> 1700000005 +0000",
+        "E <9+old@users.noreply.ghe.example> 1700000006 +0000",
+    )
+    sync(history.path)
+    assert raw.merge_accounts(connection) == 1
+    assert merged(connection) == {
+        "account:9 login:old": "new",
+        "account:5": None,
+        "account:99": "sam",
+        "login:sam": None,
+        "account:ghe.example/9": None,
+    }
+    before = row_versions(connection)
+    assert raw.merge_accounts(connection) == 0
+    assert row_versions(connection) == before
+
+
+def test_identities_of_before_numbers_are_read_anew_once(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    commit_all(
+        history,
+        "S <5+sam@users.noreply.github.com> 1700000003 +0000",
+        "S <99+sam@users.noreply.github.com> 1700000004 +0000",
+    )
+    sync(history.path)
+    connection.execute(
+        "insert into public.contributors (identity_key, account_id) values ('login:sam', 5);"
+        "update public.commits set (identity_id, contributor_id) = (select id, id"
+        " from public.contributors where identity_key = 'login:sam');"
+        "update public.repository_heads set reading = 0;"
+        "delete from public.repository_contributors;"
+        "delete from public.contributors where identity_key <> 'login:sam'"
+    )
+    assert sync(history.path).walk is Walk.FULL
+    raw.merge_accounts(connection)
+    assert merged(connection) == {"account:5": None, "account:99": "sam"}
+    assert sync(history.path).walk is Walk.NOTHING

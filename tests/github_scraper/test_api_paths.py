@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.github_scraper.records import Source, Walk
+from flows.github_scraper.records import READING, Source, Walk
 from flows.github_scraper.rules import Mailmap
 from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.conftest import Api
@@ -190,10 +190,10 @@ def test_a_second_sync_of_1000_unchanged_repositories_costs_ten_points_and_no_co
     assert len(planned.plans) == 1_000
     api.connection.execute(
         """
-        insert into public.repository_heads (repository_id, ref, head_hash)
-        select id, 'refs/heads/main', %s from public.repositories
+        insert into public.repository_heads (repository_id, ref, head_hash, reading)
+        select id, 'refs/heads/main', %s, %s from public.repositories
         """,
-        (history.head(),),
+        (history.head(), READING),
     )
     before = row_versions(api.connection)
     api.server.forget_counts()

@@ -20,8 +20,13 @@ from prefect.client.schemas.objects import FlowRun, State, StateType
 from blocks.registration import register
 from flows._shared.orchestration.dbt import DbtOptions
 from flows.github_scraper import raw
-from flows.github_scraper.flow import RepositoriesFailedError, backfill, refresh
-from flows.github_scraper.records import ApiConfigurationError, TokenRejectedError
+from flows.github_scraper.__main__ import main
+from flows.github_scraper.flow import RepositoriesFailedError, backfill, manage, refresh
+from flows.github_scraper.records import (
+    ApiConfigurationError,
+    RepositoryNotKnownError,
+    TokenRejectedError,
+)
 from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 from tests.github_scraper.github_server import GithubServer, RealClock
 from tests.github_scraper.histories import History
@@ -51,6 +56,15 @@ def artifact(flow_run_id: UUID, key: str) -> list[dict[str, Any]]:
         )
     (table,) = (each for each in artifacts if each.key == key)
     return list(json.loads(str(table.data)))
+
+
+def summary(flow_run_id: UUID) -> str:
+    with get_client(sync_client=True) as client:
+        artifacts = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
+        )
+    (page,) = (each for each in artifacts if each.key == "github-scraper-summary")
+    return str(page.data)
 
 
 def names_of_task_runs(flow_run_id: UUID, expected: set[str]) -> set[str]:
@@ -124,6 +138,42 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
     }
     assert sizes["commits"] > sizes["repository_heads"] > 0
     assert sizes["leaderboard"] > 0
+
+
+def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
+    settings: GithubScraperSettings,
+    database: str,
+    small_history: History,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    gone = History(tmp_path / "gone.git")
+    gone.point(gone.commit())
+    both = [str(gone.path), str(small_history.path)]
+    refresh(both, settings, build_here=False)
+    gone.path.rename(tmp_path / "elsewhere.git")
+    assert refresh(None, settings, build_here=False, return_state=True).is_failed()
+    with pytest.raises(RepositoryNotKnownError):
+        manage("retire", [str(gone.path), "https://host.example/never/loaded"], None, settings)
+    manage("retire", [f"{gone.path}/"], "deleted by its owner", settings)
+    assert refresh(None, settings, build_here=False, return_state=True).is_completed()
+    named = refresh(both, settings, build_here=False, return_state=True)
+    assert named.is_completed(), "a schedule with a list of its own goes on"
+    assert f"{gone.path} is retired and was left out" in summary(run_of(named).id)
+    assert main(["list"]) == 0
+    assert f"retired\t{gone.path}\tdeleted by its owner\n" in capsys.readouterr().out
+    with psycopg.connect(database) as connection:
+        kept = "select count(*) from public.commits inner join public.repositories"
+        kept += " on repositories.id = repository_id where retired_at is not null"
+        assert connection.execute(kept).fetchall() == [(1,)]
+    (tmp_path / "elsewhere.git").rename(gone.path)
+    assert main(["resume", str(gone.path)]) == 0
+    assert main(["pause", str(small_history.path)]) == 0
+    assert refresh(None, settings, build_here=False, return_state=True).is_completed()
+    listed = {each.url: each.schedule for each in manage(settings=settings)}
+    assert listed == {str(gone.path): "active", str(small_history.path): "paused"}
+    manage("retire", [str(gone.path)], None, settings)
+    assert refresh(None, settings, build_here=False, return_state=True).is_completed()
 
 
 def test_nothing_to_do_is_an_error_that_says_what_to_give(

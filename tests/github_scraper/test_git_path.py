@@ -318,10 +318,11 @@ def test_addresses_kept_before_they_had_one_spelling_get_it(connection: psycopg.
         "https://github.com/octo/twice",
         "https://github.com/Octo/Twice.git",
     ]
+    connection.execute("alter table public.repositories disable trigger complete_repository")
     connection.cursor().executemany(
         "insert into public.repositories (url) values (%s)", [(url,) for url in kept]
     )
-    raw.ensure_schema(connection)
+    raw.tidy_addresses(connection)
     found = connection.execute("select url from public.repositories order by id").fetchall()
     assert [url for (url,) in found] == [
         "https://github.com/octo/tool",
@@ -329,7 +330,6 @@ def test_addresses_kept_before_they_had_one_spelling_get_it(connection: psycopg.
         "/srv/git/tool.git",
         "https://gitlab.example/Octo/Tool.git",
         "https://github.com/octo/twice",
-        "https://github.com/Octo/Twice.git",
     ]
 
 

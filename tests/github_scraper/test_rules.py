@@ -196,12 +196,20 @@ def test_the_walk_follows_from_the_heads(
     ("name", "email", "key"),
     [
         ("Ada", "Ada@Work.example", "email:ada@work.example"),
-        ("Ada", "12345+AdaL@users.noreply.github.com", "login:adal"),
+        ("Ada", "12345+AdaL@users.noreply.github.com", "account:12345"),
+        ("Ada", "012345+other@Users.NoReply.GitHub.com", "account:12345"),
         ("Ada", "adal@users.noreply.github.com", "login:adal"),
-        ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "login:dependabot[bot]"),
+        ("Ada", "9-adal@users.noreply.github.com", "login:9-adal"),
+        ("Ada", "+adal@users.noreply.github.com", "email:+adal@users.noreply.github.com"),
+        ("Ada", "9+adal@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
+        ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
+        ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
+        ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
         ("Ada", "", "name:ada"),
         ("", "", "anonymous"),
-        ("Ada", "a@users.noreply.github.com.evil", "email:a@users.noreply.github.com.evil"),
+        ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
+        ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
+        ("Ada", "a@users.noreply.", "email:a@users.noreply."),
     ],
 )
 def test_identity_of_a_signature(name: str, email: str, key: str) -> None:

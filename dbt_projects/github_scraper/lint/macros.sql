@@ -16,3 +16,4 @@
 {% macro incremental_watermark(relation, column) %}cast('2024-01-01' as timestamptz){% endmacro %}
 {% macro commits_of_days(commits, touched_days) %}select {{ commits }}.* from {{ commits }} cross join {{ touched_days }}{% endmacro %}
 {% macro by_commit_day(field) %}{{ field }}{% endmacro %}
+{% macro is_shallow(shallow_boundary) %}(cardinality({{ shallow_boundary }}) > 0){% endmacro %}

@@ -44,3 +44,15 @@
 {% macro bigquery__subject(message) -%}
     rtrim(split(ltrim({{ message }}, ' \t\r\n'), '\n')[safe_offset(0)], '\r')
 {%- endmacro %}
+
+{% macro is_shallow(shallow_boundary) -%}
+    {{ return(adapter.dispatch('is_shallow', 'github_scraper')(shallow_boundary)) }}
+{%- endmacro %}
+
+{% macro postgres__is_shallow(shallow_boundary) -%}
+    cardinality({{ shallow_boundary }}) > 0
+{%- endmacro %}
+
+{% macro bigquery__is_shallow(shallow_boundary) -%}
+    {{ shallow_boundary }} not in ('', '{}')
+{%- endmacro %}

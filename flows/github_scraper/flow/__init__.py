@@ -2,12 +2,14 @@
 
 from flows.github_scraper.flow.bigquery import build_on_bigquery, export_tables, migrate
 from flows.github_scraper.flow.loads import RepositoriesFailedError, backfill, refresh
+from flows.github_scraper.flow.schedule import manage
 
 __all__ = [
     "RepositoriesFailedError",
     "backfill",
     "build_on_bigquery",
     "export_tables",
+    "manage",
     "migrate",
     "refresh",
 ]

@@ -1,7 +1,7 @@
 """Order, retries and artifacts of the GitHub scraper: fetch each repository, then build dbt."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -77,6 +77,16 @@ class Outcome:
             self.retry_at = min(error.retry_at, self.retry_at or error.retry_at)
 
 
+@dataclass(frozen=True)
+class Prepared:
+    """What was found in the database: what was put in order, which repositories of the
+    application's list cannot be loaded, and how many were taken out of the schedule."""
+
+    notes: tuple[str, ...] = ()
+    refused: Mapping[str, str] = field(default_factory=dict)
+    set_aside: int = 0
+
+
 def retry_soon(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
     """Transient errors but rate limits: for those the whole run waits, without a worker."""
     result: object = state.result(raise_on_failure=False)
@@ -110,9 +120,12 @@ def connect(settings: GithubScraperSettings) -> GithubApi | None:
     retry_delay_seconds=[2, 10],
     retry_condition_fn=retry_soon,
 )
-def prepare(database_block: str) -> None:
+def prepare(database_block: str) -> Prepared:
     with open_database(database_block) as connection:
         raw.ensure_schema(connection)
+        notes = raw.tidy_addresses(connection)
+        refused = raw.adopt_repositories(connection)
+        return Prepared(tuple(notes), refused, raw.count_set_aside(connection))
 
 
 @task(name="list known repositories")
@@ -169,11 +182,15 @@ def read_list(file: Path) -> list[str]:
 )
 def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> Planned:
     """Which of the repositories have something new, and how each is read."""
+    planned = Planned()
+    with open_database(settings.database_block) as connection:
+        aside = raw.set_aside(connection, urls)
+    planned.notes += aside.values()
+    urls = [url for url in urls if url not in aside]
     api = connect(settings)
     on_github = [url for url in urls if api is not None and is_on(settings.api.host_url, url)]
     by_git = [url for url in urls if url not in set(on_github)]
     database_url = postgres_url(settings.database_block)
-    planned = Planned()
     if on_github and api is not None:
         if api.rejected:
             planned.notes.append(
@@ -263,10 +280,13 @@ def fetch_planned(
     retry_condition_fn=retry_soon,
 )
 def resolve(settings: GithubScraperSettings) -> str | None:
-    """Whose e-mails these are. Returns a line for the summary where something was merged."""
+    """Whose e-mails these are, and which identities are one person: numbers in addresses tell it
+    without the API, too. Returns a line for the summary where something was merged."""
     api = connect(settings)
     if api is None:
-        return None
+        with open_database(settings.database_block) as connection:
+            moved = raw.merge_accounts(connection)
+        return f"{moved} identities merged with the person they are" if moved else None
     database_url = postgres_url(settings.database_block)
     with (
         open_database(settings.database_block) as connection,
@@ -300,6 +320,18 @@ def report_size(settings: GithubScraperSettings) -> SizeOutlook:
         rows = [vars(table) for table in tables]
         api.create_table("github-scraper-size", rows, str(found))
     return found
+
+
+@task(
+    name="fill the application's leaderboard",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+)
+def fill_leaderboard(settings: GithubScraperSettings) -> None:
+    """Where the application has tables of its own they show what is loaded here."""
+    with open_database(settings.database_block) as connection:
+        raw.fill_leaderboard(connection)
 
 
 def fetch_repositories(
@@ -360,6 +392,7 @@ def fetch_repositories(
         merged = None
     if merged is not None:
         outcome.notes.append(merged)
+    fill_leaderboard(settings)
     return outcome
 
 
@@ -369,12 +402,17 @@ def load_and_build(
     dbt: DbtOptions,
     started: float,
     *,
+    prepared: Prepared = Prepared(),
     reread: bool = False,
     build_here: bool = True,
 ) -> None:
     """Load, build, report; then fail, or make room until GitHub may be asked again."""
     progress = Progress(SLUG)
     outcome = fetch_repositories(addresses, settings, progress, reread=reread)
+    outcome.notes += [
+        *prepared.notes,
+        *(f"{name}: {reason}" for name, reason in prepared.refused.items()),
+    ]
     try:
         emit_landed(SLUG, table="commits", batch=str(flow_run.id), rows=total_rows(outcome.loaded))
     except EventsNotTakenError as error:
@@ -430,15 +468,15 @@ def refresh(
         build_here: Build the marts beside the raw tables; not once they are built on BigQuery.
     """
     started = time.monotonic()
-    prepare(settings.database_block)
+    prepared = prepare(settings.database_block)
     addresses = repositories or known_urls(settings)
-    if not addresses:
+    if not addresses and not prepared.set_aside:
         raise PermanentError(
             "Refreshing the GitHub scraper",
             "no repository was given and none was loaded before",
             "Give some in the parameter `repositories`",
         )
-    load_and_build(addresses, settings, dbt, started, build_here=build_here)
+    load_and_build(addresses, settings, dbt, started, prepared=prepared, build_here=build_here)
 
 
 def backfill_name() -> str:
@@ -468,7 +506,7 @@ def backfill(
         build_here: Build the marts beside the raw tables; not once they are built on BigQuery.
     """
     started = time.monotonic()
-    prepare(settings.database_block)
+    prepared = prepare(settings.database_block)
     addresses = list(repositories or ())
     addresses += list_repositories(organizations or (), file, settings)
     if not addresses:
@@ -477,4 +515,6 @@ def backfill(
             "no repository was given",
             "Give some in `repositories`, `organizations` or `file`",
         )
-    load_and_build(addresses, settings, dbt, started, reread=reread, build_here=build_here)
+    load_and_build(
+        addresses, settings, dbt, started, prepared=prepared, reread=reread, build_here=build_here
+    )

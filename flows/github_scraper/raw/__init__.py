@@ -1,12 +1,15 @@
 """Writes this domain's raw tables."""
 
+from flows.github_scraper.raw.application import adopt_repositories, fill_leaderboard
 from flows.github_scraper.raw.commits import load_api_walk, load_walk, lock_head, read_head
+from flows.github_scraper.raw.duplicates import tidy_addresses
 from flows.github_scraper.raw.identities import merge_accounts, pending_emails, save_accounts
 from flows.github_scraper.raw.repositories import (
     ensure_schema,
     find_by_github_id,
     find_repositories,
     fingerprint,
+    follow_branch,
     known_urls,
     record_facts,
     record_failure,
@@ -16,6 +19,13 @@ from flows.github_scraper.raw.repositories import (
     record_unchanged,
     recorded,
     register_repository,
+)
+from flows.github_scraper.raw.schedule import (
+    ScheduledRepository,
+    change_schedule,
+    count_set_aside,
+    list_repositories,
+    set_aside,
 )
 from flows.github_scraper.raw.sizes import measure_tables, remember_size, remembered_sizes
 from flows.github_scraper.raw.walks import (
@@ -30,14 +40,21 @@ from flows.github_scraper.raw.walks import (
 )
 
 __all__ = [
+    "ScheduledRepository",
+    "adopt_repositories",
+    "change_schedule",
     "close_walk",
+    "count_set_aside",
     "drop_walk",
     "ensure_schema",
+    "fill_leaderboard",
     "find_by_github_id",
     "find_repositories",
     "fingerprint",
+    "follow_branch",
     "frontier",
     "known_urls",
+    "list_repositories",
     "load_api_walk",
     "load_walk",
     "loaded_among",
@@ -59,6 +76,8 @@ __all__ = [
     "remembered_sizes",
     "save_accounts",
     "save_page",
+    "set_aside",
     "start_walk",
+    "tidy_addresses",
     "walked",
 ]

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import psycopg
 import psycopg.sql
 
+from flows.github_scraper.raw.people import follow_commits, note_rewritten, note_touched
 from flows.github_scraper.raw.stage import copy_commits
 from flows.github_scraper.raw.walks import drop_walk
 from flows.github_scraper.records import (
@@ -41,29 +42,37 @@ cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
 MERGE_CONTRIBUTORS = """
 insert into public.contributors as known
     (identity_key, username, email, account_id, profile_url, created_at, updated_at)
-select distinct on (identity_key)
+select
     identity_key,
-    case when not is_taken then username end,
+    case when is_free then username end,
     email,
     account_id,
-    case when not is_taken then 'https://github.com/' || username end,
+    case when is_free then 'https://github.com/' || username end,
     %(now)s,
     %(now)s
 from (
-    select identity_key, username, email, account_id from stage_commits
-    union all
-    select identity_key, username, email, account_id from stage_coauthors
-) as identities
-cross join lateral (
-    -- Of an account known by its e-mail so far; the merge of accounts settles who has the login.
-    select exists (
-        select 1 from public.contributors as other
-        where
-            lower(other.username) = identities.username
-            and other.identity_key <> identities.identity_key
-    ) as is_taken
-) as checked
-order by identity_key asc, account_id asc nulls last
+    -- The merge of accounts settles who has a login that several claim.
+    select
+        identities.*,
+        row_number() over (
+            partition by username order by account_id desc nulls last, identity_key
+        ) = 1
+        and not exists (
+            select 1 from public.contributors as other
+            where
+                lower(other.username) = identities.username
+                and other.identity_key <> identities.identity_key
+        ) as is_free
+    from (
+        select distinct on (identity_key) identity_key, username, email, account_id
+        from (
+            select identity_key, username, email, account_id from stage_commits
+            union all
+            select identity_key, username, email, account_id from stage_coauthors
+        ) as staged
+        order by identity_key asc, account_id asc nulls last, username asc
+    ) as identities
+) as claimed
 on conflict (identity_key) do update
 set account_id = excluded.account_id
 where known.account_id is null and excluded.account_id is not null
@@ -112,6 +121,19 @@ set
     contributor_id = excluded.contributor_id,
     identity_id = excluded.identity_id,
     parent_hashes = excluded.parent_hashes,
+    commit_date = excluded.commit_date,
+    committed_at = excluded.committed_at,
+    author_epoch_seconds = excluded.author_epoch_seconds,
+    author_utc_offset = excluded.author_utc_offset,
+    committer_epoch_seconds = excluded.committer_epoch_seconds,
+    committer_utc_offset = excluded.committer_utc_offset,
+    is_date_clamped = excluded.is_date_clamped,
+    author_name = excluded.author_name,
+    author_email = excluded.author_email,
+    committer_name = excluded.committer_name,
+    committer_email = excluded.committer_email,
+    commit_message = excluded.commit_message,
+    is_encoding_valid = excluded.is_encoding_valid,
     author_name_mapped = excluded.author_name_mapped,
     author_email_mapped = excluded.author_email_mapped,
     committer_name_mapped = excluded.committer_name_mapped,
@@ -126,6 +148,7 @@ set
     updated_at = excluded.updated_at
 where
     loaded.orphaned_at is not null
+    or loaded.source = 'application'
     or (
         loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
         loaded.author_name_mapped, loaded.author_email_mapped,
@@ -231,53 +254,20 @@ where
 returning commits.orphaned_at is not null
 """
 
-# The newest commit names the contributor, whatever the order of loads was.
-NAME_CONTRIBUTORS = """
-with named as (
-    select distinct on (contributors.id) contributors.id, signed.name
-    from public.contributors
-    cross join lateral (
-        (
-            select commits.author_name_mapped as name, commits.committed_at, commits.commit_hash
-            from public.commits
-            where commits.identity_id = contributors.id
-            order by commits.committed_at desc, commits.commit_hash desc
-            limit 1
-        )
-        union all
-        (
-            select commit_coauthors.name, '-infinity'::timestamptz, commit_coauthors.commit_hash
-            from public.commit_coauthors
-            where commit_coauthors.identity_id = contributors.id
-            order by commit_coauthors.commit_hash desc, commit_coauthors.position desc
-            limit 1
-        )
-    ) as signed
-    where contributors.identity_key in (
-        select identity_key from stage_commits
-        union
-        select identity_key from stage_coauthors
-    )
-    order by contributors.id asc, signed.committed_at desc
-)
-
-update public.contributors
-set display_name = named.name, updated_at = %(now)s
-from named
-where contributors.id = named.id and contributors.display_name is distinct from named.name
-"""
-
 ADVANCE_HEAD = """
 insert into public.repository_heads
-    (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, observed_at)
-values
-    (%(repository_id)s, %(ref)s, %(head_hash)s, %(mailmap_hash)s, %(shallow_boundary)s, %(now)s)
+    (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, reading, observed_at)
+values (
+    %(repository_id)s, %(ref)s, %(head_hash)s, %(mailmap_hash)s, %(shallow_boundary)s,
+    %(reading)s, %(now)s
+)
 on conflict (repository_id) do update
 set
     ref = excluded.ref,
     head_hash = excluded.head_hash,
     mailmap_hash = excluded.mailmap_hash,
     shallow_boundary = excluded.shallow_boundary,
+    reading = excluded.reading,
     observed_at = excluded.observed_at
 """
 
@@ -293,13 +283,13 @@ def lock_head(connection: psycopg.Connection, repository_id: int) -> Head | None
 def read_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
     row = connection.execute(
         """
-        select ref, head_hash, mailmap_hash, shallow_boundary
+        select ref, head_hash, mailmap_hash, shallow_boundary, reading
         from public.repository_heads
         where repository_id = %s
         """,
         (repository_id,),
     ).fetchone()
-    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]))
+    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]), row[4])
 
 
 def load_walk(
@@ -374,6 +364,7 @@ def _merge(
     parameters = {"repository_id": repository_id, "now": now[0], "source": source.value}
     connection.execute(MERGE_CONTRIBUTORS, parameters)
     connection.execute(KEEP_COLLECTED, parameters)
+    note_touched(connection, parameters)
     written = connection.execute(MERGE_COMMITS, parameters).rowcount
     connection.execute(FORGET_COAUTHORS, parameters)
     connection.execute(MERGE_COAUTHORS, parameters)
@@ -381,10 +372,11 @@ def _merge(
 
 
 def _finish(connection: psycopg.Connection, parameters: dict[str, object], head: Head) -> None:
-    connection.execute(NAME_CONTRIBUTORS, parameters)
+    note_rewritten(connection, parameters)
     connection.execute(
         "select public.recount_contributions(array[%(repository_id)s]::bigint[])", parameters
     )
+    follow_commits(connection, parameters)
     connection.execute(
         ADVANCE_HEAD,
         parameters
@@ -393,6 +385,7 @@ def _finish(connection: psycopg.Connection, parameters: dict[str, object], head:
             "head_hash": head.head_hash,
             "mailmap_hash": head.mailmap_hash,
             "shallow_boundary": list(head.shallow_boundary),
+            "reading": head.reading,
         },
     )
 

@@ -62,79 +62,133 @@ set
 """
 
 # One row per contributor with a known account; `root_id` is the contributor that stands for the
-# account: the one known by its login, else the first by key, whatever order they were loaded in.
-# A contributor whose merge a person has reverted is left as it is.
+# account: the one known by its number, then by its login, else the first by key, whatever order
+# they were loaded in. A contributor whose merge a person has reverted is left as it is.
+# `account` is the number on github.com, or the host, a slash and the number.
 DESIRED = """
 create temporary table desired on commit drop as
-with claimed as (
+with numbers as (
+    select login, min(account) as account
+    from (
+        select
+            substring(contributors.identity_key from 9) as account,
+            coalesce(substring(contributors.identity_key from '^account:(.*/)'), '')
+            || account_logins.login as login
+        from public.account_logins
+        inner join public.contributors on contributors.id = account_logins.contributor_id
+        union
+        select cast(account_id as text), lower(login)
+        from public.email_accounts
+        where account_id is not null
+    ) as seen
+    group by login
+    having count(*) = 1
+),
+
+claimed as (
     select
         contributors.id,
         contributors.identity_key,
         email_accounts.login,
-        email_accounts.account_id,
+        coalesce(
+            cast(email_accounts.account_id as text),
+            numbers.account,
+            'login:' || lower(email_accounts.login)
+        ) as account,
         email_accounts.account_type,
         'e-mail ' || email_accounts.email || ' is that of ' || email_accounts.login
         || ' on GitHub, as commit ' || email_accounts.commit_hash || ' shows' as evidence
     from public.contributors
     inner join public.email_accounts on email_accounts.email = contributors.email
+    left join numbers on numbers.login = lower(email_accounts.login)
     where email_accounts.login is not null
     union all
     select
         id,
         identity_key,
-        substring(identity_key from 7),
-        account_id,
-        case when identity_key like '%[bot]' then 'Bot' end,
-        'noreply address of ' || substring(identity_key from 7)
-        || coalesce(' with the account number ' || account_id, '')
+        case when identity_key not like '%/%' then coalesce(signed_login, username) end,
+        substring(identity_key from 9),
+        null,
+        'noreply address with the account number ' || substring(identity_key from 9)
     from public.contributors
-    where identity_key like 'login:%'
+    where identity_key like 'account:%'
+    union all
+    select
+        contributors.id,
+        contributors.identity_key,
+        case
+            when contributors.identity_key not like '%/%'
+                then substring(contributors.identity_key from 7)
+        end,
+        coalesce(numbers.account, contributors.identity_key),
+        null,
+        'noreply address of ' || substring(contributors.identity_key from 7)
+        || coalesce(', a login of the account number ' || numbers.account || ' alone', '')
+    from public.contributors
+    left join numbers on numbers.login = substring(contributors.identity_key from 7)
+    where contributors.identity_key like 'login:%'
 ),
 
-numbers as (
+rooted as (
     select
-        lower(login) as login,
-        max(account_id) as account_id
+        claimed.id,
+        claimed.account,
+        claimed.evidence,
+        first_value(claimed.id) over by_account as root_id,
+        first_value(claimed.login) over (
+            partition by claimed.account
+            order by
+                claimed.login is null,
+                claimed.identity_key like 'email:%' desc,
+                claimed.identity_key like 'account:%' desc,
+                claimed.login asc
+        ) as login,
+        bool_or(claimed.identity_key like 'email:%') over by_all as is_told_by_github,
+        case when claimed.account ~ '^[0-9]{1,15}$' then cast(claimed.account as bigint) end
+            as account_id,
+        max(
+            coalesce(claimed.account_type, case when claimed.login like '%[bot]' then 'Bot' end)
+        ) over by_all as account_type
     from claimed
-    where account_id is not null
-    group by lower(login)
-    having count(distinct account_id) = 1
+    where
+        not exists (
+            select 1
+            from public.contributor_merges as reverted
+            where reverted.contributor_id = claimed.id and reverted.reverted_at is not null
+        )
+    window
+        by_account as (
+            partition by claimed.account
+            order by
+                claimed.identity_key like 'account:%' desc,
+                claimed.identity_key like 'login:%' desc,
+                claimed.identity_key asc
+        ),
+        by_all as (partition by claimed.account)
 ),
 
-keyed as (
-    select
-        claimed.*,
-        coalesce(
-            cast(coalesce(claimed.account_id, numbers.account_id) as text),
-            'login:' || lower(claimed.login)
-        ) as account
-    from claimed
-    left join numbers on numbers.login = lower(claimed.login)
+-- A login is given anew once its owner has left it: the younger account has it.
+holders as (
+    select distinct on (login) login, root_id
+    from rooted
+    where id = root_id and login is not null
+    order by login, is_told_by_github desc, account_id desc nulls last, root_id
 )
 
 select
-    keyed.id,
-    first_value(keyed.id) over by_account as root_id,
-    keyed.account,
-    keyed.evidence,
-    first_value(keyed.login) over (
-        partition by keyed.account
-        order by keyed.identity_key like 'email:%' desc, keyed.login asc
-    ) as login,
-    max(keyed.account_id) over by_all as account_id,
-    max(keyed.account_type) over by_all as account_type
-from keyed
-where not exists (
-    select 1
-    from public.contributor_merges as reverted
-    where reverted.contributor_id = keyed.id and reverted.reverted_at is not null
-)
-window
-    by_account as (
-        partition by keyed.account
-        order by keyed.identity_key like 'login:%' desc, keyed.identity_key asc
-    ),
-    by_all as (partition by keyed.account)
+    rooted.id,
+    rooted.root_id,
+    rooted.account,
+    rooted.evidence,
+    case when rooted.id = rooted.root_id then holders.login end as username,
+    case
+        when rooted.id = rooted.root_id then rooted.account_id
+        when contributors.identity_key like 'account:%' then contributors.account_id
+    end as account_id,
+    case when rooted.id = rooted.root_id then rooted.account_type end as account_type
+from rooted
+inner join public.contributors on contributors.id = rooted.id
+left join holders on holders.root_id = rooted.root_id and holders.login = rooted.login
 """
 
 MOVED = """
@@ -196,38 +250,30 @@ APPLY = (
 NAME_ROOTS = (
     """
     update public.contributors
-    set
-        username = null,
-        profile_url = null,
-        account_type = null,
-        account_id = case
-            when contributors.identity_key like 'login:%%' then contributors.account_id
-        end,
-        updated_at = %(now)s
+    set username = null, profile_url = null, updated_at = %(now)s
     from desired
     where
         contributors.id = desired.id
-        and desired.id <> desired.root_id
-        and coalesce(contributors.username, contributors.account_type) is not null
+        and contributors.username is not null
+        and contributors.username is distinct from desired.username
     """,
     """
     update public.contributors
     set
-        username = desired.login,
-        profile_url = 'https://github.com/' || desired.login,
+        username = desired.username,
+        profile_url = 'https://github.com/' || desired.username,
         account_id = desired.account_id,
         account_type = desired.account_type,
         updated_at = %(now)s
     from desired
     where
-        desired.id = desired.root_id
-        and contributors.id = desired.root_id
+        contributors.id = desired.id
         and (contributors.username, contributors.account_id, contributors.account_type)
-        is distinct from (desired.login, desired.account_id, desired.account_type)
+        is distinct from (desired.username, desired.account_id, desired.account_type)
         and not exists (
             select 1
             from public.contributors as other
-            where other.username = desired.login and other.id <> contributors.id
+            where other.username = desired.username and other.id <> contributors.id
         )
     """,
 )

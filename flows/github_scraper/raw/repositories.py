@@ -8,6 +8,7 @@ import psycopg
 from psycopg.types.json import Jsonb
 
 from flows.github_scraper.records import (
+    READING,
     KnownRepository,
     RepositoryAddressError,
     RepositoryFacts,
@@ -27,21 +28,24 @@ left join public.repository_metadata on repository_metadata.repository_id = repo
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing."""
-    statements = files("flows.github_scraper").joinpath("schema.sql").read_text()
+    """Create the raw tables where they are missing, and columns where tables lack them."""
+    folder = files("flows.github_scraper")
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
+        for name in ("adopt.sql", "schema.sql"):
+            connection.execute(folder.joinpath(name).read_bytes())
 
 
 def register_repository(connection: psycopg.Connection, url: str) -> int:
     """The id of a repository, known from now on."""
-    known = connection.execute("select id from public.repositories where url = %s", (url,))
+    known = connection.execute(
+        "select id from public.repositories where url = %s and named_by = 'run'", (url,)
+    )
     if (row := known.fetchone()) is None:
         row = connection.execute(
             """
-            insert into public.repositories (url, path_name) values (%s, %s)
-            on conflict (url) do update set url = excluded.url
+            insert into public.repositories (url, path_name, named_by) values (%s, %s, 'run')
+            on conflict (url) do update set named_by = excluded.named_by
             returning id
             """,
             (url, repository_path_name(url)),
@@ -53,16 +57,17 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
 def known_urls(connection: psycopg.Connection) -> list[str]:
     """Repositories that a run without a list of its own looks after.
 
-    One that never loaded and failed for good several times, such as a mistyped address, is not
-    among them.
+    Paused and retired ones are not among them, nor one that never loaded and failed for good
+    several times, such as a mistyped address, nor a folder of this machine that no person named.
     """
     rows = connection.execute(
         """
         select url from public.repositories
         where
-            last_processed_at is not null
-            or state <> 'failed'
-            or failed_attempts < %s
+            paused_at is null
+            and retired_at is null
+            and (named_by = 'run' or url not like '/%%')
+            and (last_processed_at is not null or state <> 'failed' or failed_attempts < %s)
         order by id
         """,
         (ATTEMPTS_OF_A_NEW_REPOSITORY,),
@@ -121,10 +126,24 @@ def record_success(
     )
 
 
-def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -> set[int]:
-    """Mark those repositories as up to date whose loaded head is the given one; returns them."""
+def record_unchanged(
+    connection: psycopg.Connection, heads: Mapping[int, tuple[str, str]]
+) -> set[int]:
+    """Mark those repositories as up to date whose loaded head is the given one, a branch and a
+    hash, whatever the branch was called; returns them."""
     rows = connection.execute(
         """
+        with renamed as (
+            update public.repository_heads
+            set ref = asked.ref, observed_at = clock_timestamp()
+            from unnest(%(ids)s::bigint[], %(refs)s::text[], %(hashes)s::text[])
+                as asked (repository_id, ref, head_hash)
+            where
+                repository_heads.repository_id = asked.repository_id
+                and repository_heads.head_hash = asked.head_hash
+                and repository_heads.ref <> asked.ref
+        )
+
         update public.repositories
         set
             state = 'completed',
@@ -132,17 +151,35 @@ def record_unchanged(connection: psycopg.Connection, heads: Mapping[int, str]) -
             failed_attempts = 0,
             last_attempt_at = now(),
             last_processed_at = now()
-        from unnest(%s::bigint[], %s::text[]) as asked (repository_id, head_hash)
+        from unnest(%(ids)s::bigint[], %(hashes)s::text[]) as asked (repository_id, head_hash)
         inner join public.repository_heads
             on
                 repository_heads.repository_id = asked.repository_id
                 and repository_heads.head_hash = asked.head_hash
+                and repository_heads.reading = %(reading)s
         where repositories.id = asked.repository_id
         returning repositories.id
         """,
-        (list(heads), list(heads.values())),
+        {
+            "ids": list(heads),
+            "refs": [ref for ref, _ in heads.values()],
+            "hashes": [head_hash for _, head_hash in heads.values()],
+            "reading": READING,
+        },
     )
     return {row[0] for row in rows}
+
+
+def follow_branch(connection: psycopg.Connection, repository_id: int, ref: str) -> None:
+    """Keep the name that the default branch has now, where nothing else has changed."""
+    connection.execute(
+        """
+        update public.repository_heads
+        set ref = %(ref)s, observed_at = clock_timestamp()
+        where repository_id = %(repository_id)s and ref <> %(ref)s
+        """,
+        {"repository_id": repository_id, "ref": ref},
+    )
 
 
 def find_repositories(connection: psycopg.Connection, urls: Sequence[str]) -> list[KnownRepository]:

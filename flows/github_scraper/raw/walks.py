@@ -15,7 +15,7 @@ def read_walk(connection: psycopg.Connection, repository_id: int) -> WalkState |
     row = connection.execute(
         """
         select
-            walk, source, ref, head_hash, mailmap_hash, base_hash, mailmap, expected,
+            walk, source, ref, head_hash, mailmap_hash, reading, base_hash, mailmap, expected,
             is_rewritten, position, pages, is_complete
         from github_api.walks
         where repository_id = %s
@@ -24,8 +24,9 @@ def read_walk(connection: psycopg.Connection, repository_id: int) -> WalkState |
     ).fetchone()
     if row is None:
         return None
-    walk, source, ref, head_hash, mailmap_hash, *rest = row
-    return WalkState(Walk(walk), Source(source), Head(ref, head_hash, mailmap_hash), *rest)
+    walk, source, ref, head_hash, mailmap_hash, reading, *rest = row
+    head = Head(ref, head_hash, mailmap_hash, reading=reading)
+    return WalkState(Walk(walk), Source(source), head, *rest)
 
 
 def start_walk(connection: psycopg.Connection, repository_id: int, state: WalkState) -> None:
@@ -35,14 +36,17 @@ def start_walk(connection: psycopg.Connection, repository_id: int, state: WalkSt
         connection.execute(
             """
             insert into github_api.walks (
-                repository_id, walk, source, ref, head_hash, mailmap_hash, mailmap, base_hash,
-                expected, is_rewritten, started_at, updated_at
+                repository_id, walk, source, ref, head_hash, mailmap_hash, reading, mailmap,
+                base_hash, expected, is_rewritten, started_at, updated_at
             )
-            values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp())
+            values (
+                %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp()
+            )
             """,
             (
                 repository_id, state.walk.value, state.source.value, state.head.ref,
-                state.head.head_hash, state.head.mailmap_hash, state.mailmap.replace("\0", ""),
+                state.head.head_hash, state.head.mailmap_hash, state.head.reading,
+                state.mailmap.replace("\0", ""),
                 state.base_hash, state.expected, state.is_rewritten,
             ),
         )  # fmt: skip

@@ -72,6 +72,9 @@ final as (
         on contributors.contributor_id = authored.contributor_id
     left join coauthored_metrics
         on contributors.contributor_id = coauthored_metrics.contributor_id
+    where
+        authored.contributor_id is not null
+        or coauthored_metrics.contributor_id is not null
 
 )
 

@@ -10,6 +10,12 @@ metadata as (
 
 ),
 
+heads as (
+
+    select * from {{ source('raw', 'repository_heads') }}
+
+),
+
 metrics as (
 
     select * from {{ ref('int_repository_metrics') }}
@@ -29,6 +35,10 @@ final as (
         repositories.state,
         repositories.is_empty,
         repositories.missing_since,
+        repositories.paused_at,
+        repositories.retired_at,
+        repositories.retired_because,
+        coalesce({{ is_shallow('heads.shallow_boundary') }}, false) as is_shallow,
         metadata.stars,
         metadata.forks,
         metadata.licence,
@@ -43,6 +53,7 @@ final as (
         repositories.created_at
     from repositories
     inner join metrics on repositories.repository_id = metrics.repository_id
+    left join heads on repositories.repository_id = heads.repository_id
     left join metadata on repositories.repository_id = metadata.repository_id
 
 )

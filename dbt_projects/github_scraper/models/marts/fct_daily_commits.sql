@@ -16,6 +16,8 @@
     )
 }}
 
+-- depends_on: {{ ref('stg_repositories') }}
+
 with
 
 {%- if is_incremental() %}
@@ -27,6 +29,17 @@ touched_days as (
         commit_day
     from {{ ref('stg_commits') }}
     where updated_at > {{ incremental_watermark(this, 'source_updated_at') }}
+
+    union all
+
+    -- Days of a repository that was merged into another.
+    select distinct
+        existing.repository_id,
+        existing.commit_day
+    from {{ this }} as existing
+    left join {{ ref('stg_repositories') }} as repositories
+        on existing.repository_id = repositories.repository_id
+    where repositories.repository_id is null
 
 ),
 

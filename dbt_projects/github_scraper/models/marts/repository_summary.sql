@@ -18,6 +18,9 @@ final as (
         repositories.owner,
         repositories.repo_name,
         repositories.state,
+        repositories.paused_at,
+        repositories.retired_at,
+        repositories.is_shallow,
         case
             when metrics.total_commits > 0
                 then rank() over (order by metrics.total_commits desc)

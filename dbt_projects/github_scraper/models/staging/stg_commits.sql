@@ -5,6 +5,7 @@ with source as (
         {{ subject('commit_message') }} as commit_subject,
         {{ utc_day('commit_date') }} as commit_day
     from {{ source('raw', 'commits') }}
+    where source <> 'application'
 
 ),
 

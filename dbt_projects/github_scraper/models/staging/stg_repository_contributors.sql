@@ -4,6 +4,12 @@ with source as (
 
 ),
 
+heads as (
+
+    select * from {{ source('raw', 'repository_heads') }}
+
+),
+
 commits as (
 
     select * from {{ ref('stg_commits') }}
@@ -33,10 +39,12 @@ final as (
         commit_dates.first_commit_date,
         commit_dates.last_commit_date
     from source
+    inner join heads on source.repository_id = heads.repository_id
     left join commit_dates
         on
             source.repository_id = commit_dates.repository_id
             and source.contributor_id = commit_dates.contributor_id
+    where source.commit_count > 0
 
 )
 

@@ -1,0 +1,50 @@
+"""The way in and out of the schedule for a repository, as a flow."""
+
+from typing import Literal
+
+from prefect import flow, get_run_logger
+
+from flows._shared.errors import PermanentError
+from flows._shared.orchestration.database import connect
+from flows._shared.orchestration.flow_run import current_flow_run
+from flows.github_scraper import raw
+from flows.github_scraper.rules import repository_url
+from flows.github_scraper.settings import GithubScraperSettings
+
+ARTIFACT = "github-scraper-repositories"
+Action = Literal["list", "pause", "retire", "resume"]
+
+
+@flow(name="github-scraper-repositories", flow_run_name="github-scraper-repositories {action}")
+def manage(
+    action: Action = "list",
+    repositories: list[str] | None = None,
+    reason: str | None = None,
+    settings: GithubScraperSettings = GithubScraperSettings(),
+) -> list[raw.ScheduledRepository]:
+    """List repositories, or take some out of the schedule and into it again. Rows always stay.
+
+    Args:
+        action: list; pause for a while; retire for good, where the source is gone; resume.
+        repositories: Addresses, as the list shows them or in any other spelling.
+        reason: Why a repository retires; marts and the list show it.
+        settings: Which database.
+    """
+    urls = [repository_url(address) for address in repositories or ()]
+    if (action == "list") == bool(urls):
+        raise PermanentError(
+            f"Trying to {action} repositories",
+            "some were given" if urls else "none was given",
+            "Give addresses in `repositories` to pause, retire or resume, and none to list",
+        )
+    with connect(settings.database_block) as connection:
+        raw.ensure_schema(connection)
+        if action != "list":
+            raw.change_schedule(connection, action, urls, reason)
+        listed = raw.list_repositories(connection, raw.known_urls(connection))
+    log = get_run_logger()
+    for each in listed:
+        log.info("%s %s (%s)", each.schedule, each.url, each.reason or each.state)
+    if api := current_flow_run():
+        api.create_table(ARTIFACT, [vars(each) for each in listed], "Repositories and schedule")
+    return listed

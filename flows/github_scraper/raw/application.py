@@ -1,0 +1,242 @@
+"""The tables of the leaderboard application, where it has its own: its list of repositories is
+read, its leaderboard filled with what is loaded here. What it writes besides stays."""
+
+import psycopg
+
+from flows.github_scraper.records import RepositoryAddressError
+from flows.github_scraper.rules import repository_path_name, repository_url
+
+TABLES = ("Repository", "Contributor", "RepositoryContributor")
+
+LISTED = """
+select "Repository".id, "Repository".url
+from public."Repository"
+left join public.application_repositories
+    on application_repositories.application_id = "Repository".id
+where application_repositories.application_id is null
+order by "Repository".id
+"""
+
+# Ours that the application lacks come under the address known here.
+FILL_REPOSITORIES = (
+    """
+    delete from public.application_repositories
+    where not exists (
+        select 1 from public."Repository" as theirs where theirs.id = application_id
+    )
+    """,
+    """
+    with added as (
+        insert into public."Repository"
+            (url, "pathName", state, "lastAttempt", "lastProcessedAt", "createdAt", "updatedAt")
+        select
+            url, path_name, state, last_attempt_at at time zone 'UTC',
+            last_processed_at at time zone 'UTC', created_at at time zone 'UTC',
+            updated_at at time zone 'UTC'
+        from public.repositories
+        where
+            retired_at is null
+            and not exists (
+                select 1
+                from public.application_repositories
+                where application_repositories.repository_id = repositories.id
+            )
+        on conflict (url) do nothing
+        returning id, url
+    )
+
+    insert into public.application_repositories (application_id, repository_id)
+    select added.id, repositories.id
+    from added
+    inner join public.repositories on repositories.url = added.url
+    on conflict (application_id) do update set repository_id = excluded.repository_id
+    """,
+    """
+    update public."Repository" as theirs
+    set
+        "pathName" = ours.path_name,
+        state = ours.state,
+        "lastAttempt" = ours.last_attempt_at at time zone 'UTC',
+        "lastProcessedAt" = ours.last_processed_at at time zone 'UTC',
+        "updatedAt" = clock_timestamp() at time zone 'UTC'
+    from public.application_repositories
+    inner join public.repositories as ours on ours.id = application_repositories.repository_id
+    where
+        theirs.id = application_repositories.application_id
+        and ours.last_attempt_at is not null
+        and (theirs.state, theirs."lastProcessedAt") is distinct from (
+            ours.state, cast(ours.last_processed_at at time zone 'UTC' as timestamp (3))
+        )
+    """,
+)
+
+# A person is found by the login, then by any e-mail that is theirs.
+FILL_CONTRIBUTORS = (
+    """
+    create temporary table credited on commit drop as
+    select distinct contributors.id, contributors.username, contributors.email,
+        contributors.profile_url
+    from public.contributors
+    inner join public.repository_contributors
+        on repository_contributors.contributor_id = contributors.id
+    inner join public.repository_heads
+        on repository_heads.repository_id = repository_contributors.repository_id
+    """,
+    """
+    delete from public.application_contributors
+    where not exists (
+        select 1 from public."Contributor" as theirs where theirs.id = application_id
+    )
+    """,
+    """
+    insert into public.application_contributors (contributor_id, application_id)
+    select distinct on (credited.id) credited.id, theirs.id
+    from credited
+    inner join public.contributors as identities
+        on coalesce(identities.merged_into, identities.id) = credited.id
+    inner join public."Contributor" as theirs
+        on
+            lower(theirs.username) = lower(credited.username)
+            or lower(theirs.email) = identities.email
+    order by
+        credited.id,
+        coalesce(lower(theirs.username) = lower(credited.username), false) desc,
+        theirs.id
+    on conflict (contributor_id) do nothing
+    """,
+    """
+    with lacking as (
+        select
+            nextval(pg_get_serial_sequence('public."Contributor"', 'id')) as application_id,
+            credited.*
+        from credited
+        where not exists (
+            select 1
+            from public.application_contributors
+            where application_contributors.contributor_id = credited.id
+        )
+    ),
+
+    added as (
+        insert into public."Contributor"
+            (id, username, email, "profileUrl", "createdAt", "updatedAt")
+        overriding system value
+        select
+            application_id, username, email, profile_url, clock_timestamp() at time zone 'UTC',
+            clock_timestamp() at time zone 'UTC'
+        from lacking
+    )
+
+    insert into public.application_contributors (contributor_id, application_id)
+    select id, application_id from lacking
+    """,
+)
+
+# Of a repository that is loaded here the application's own counts, which stop at its limits, give
+# way; of any other they stay.
+FILL_COUNTS = (
+    """
+    create temporary table counted on commit drop as
+    select
+        application_repositories.application_id as repository_id,
+        application_contributors.application_id as contributor_id,
+        sum(repository_contributors.commit_count)::integer as commit_count
+    from public.repository_contributors
+    inner join public.repository_heads
+        on repository_heads.repository_id = repository_contributors.repository_id
+    inner join public.application_repositories
+        on application_repositories.repository_id = repository_contributors.repository_id
+    inner join public.application_contributors
+        on application_contributors.contributor_id = repository_contributors.contributor_id
+    where repository_contributors.commit_count > 0
+    group by 1, 2
+    """,
+    """
+    insert into public."RepositoryContributor" as theirs
+        ("repositoryId", "contributorId", "commitCount", "createdAt", "updatedAt")
+    select
+        repository_id, contributor_id, commit_count, clock_timestamp() at time zone 'UTC',
+        clock_timestamp() at time zone 'UTC'
+    from counted
+    on conflict ("repositoryId", "contributorId") do update
+    set "commitCount" = excluded."commitCount", "updatedAt" = excluded."updatedAt"
+    where theirs."commitCount" <> excluded."commitCount"
+    """,
+    """
+    delete from public."RepositoryContributor" as theirs
+    using public.application_repositories, public.repository_heads
+    where
+        theirs."repositoryId" = application_repositories.application_id
+        and repository_heads.repository_id = application_repositories.repository_id
+        and not exists (
+            select 1
+            from counted
+            where
+                counted.repository_id = theirs."repositoryId"
+                and counted.contributor_id = theirs."contributorId"
+        )
+    """,
+)
+
+
+def has_own_tables(connection: psycopg.Connection) -> bool:
+    row = connection.execute(
+        "select count(*) from pg_class where relkind in ('r', 'p')"
+        " and oid = any(array(select to_regclass(format('public.%%I', name))"
+        " from unnest(%s::text[]) as name))",
+        (list(TABLES),),
+    ).fetchone()
+    return row == (len(TABLES),)
+
+
+def adopt_repositories(connection: psycopg.Connection) -> dict[str, str]:
+    """Know the repositories on the application's list; returns why some of them cannot be.
+
+    The connection is in autocommit mode.
+    """
+    refused: dict[str, str] = {}
+    if not has_own_tables(connection):
+        return refused
+    with connection.transaction():
+        for application_id, address in connection.execute(LISTED).fetchall():
+            try:
+                url = _of_a_host(address)
+            except RepositoryAddressError as error:
+                refused[f"the application's repository {application_id}"] = str(error)
+                continue
+            connection.execute(
+                "insert into public.repositories (url, path_name) values (%s, %s)"
+                " on conflict (url) do nothing",
+                (url, repository_path_name(url)),
+            )
+            connection.execute(
+                "insert into public.application_repositories (application_id, repository_id)"
+                " select %s, id from public.repositories where url = %s",
+                (application_id, url),
+            )
+    return refused
+
+
+def _of_a_host(address: str) -> str:
+    """The spelling of an address that anybody may have given the application: no folder here."""
+    url = repository_url(address)
+    if url.startswith("/"):
+        raise RepositoryAddressError(
+            "Reading the application's list of repositories",
+            "one is a folder of this machine",
+            "Give it to a run in `repositories`; the application's list is for addresses of hosts",
+        )
+    return url
+
+
+def fill_leaderboard(connection: psycopg.Connection) -> bool:
+    """Bring the application's tables in line with what is loaded. Returns whether it has any.
+
+    The connection is in autocommit mode. A second call changes nothing.
+    """
+    if not has_own_tables(connection):
+        return False
+    with connection.transaction():
+        for statement in (*FILL_REPOSITORIES, *FILL_CONTRIBUTORS, *FILL_COUNTS):
+            connection.execute(statement)
+    return True

@@ -1,0 +1,318 @@
+"""The leaderboard application as it is: its own tables, the plan's, or none, before ours come."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from flows.github_scraper import raw
+from flows.github_scraper.settings import GithubScraperSettings
+from flows.github_scraper.sync import sync_repository
+from tests.github_scraper.github_server import GithubServer
+from tests.github_scraper.histories import History
+from tests.github_scraper.tables import row_versions
+
+OWN_TABLES = """
+create table "Repository" (
+    id serial primary key, url text not null unique, "pathName" text,
+    state text not null default 'pending', "lastAttempt" timestamp(3),
+    "lastProcessedAt" timestamp(3), "createdAt" timestamp(3) not null default current_timestamp,
+    "updatedAt" timestamp(3) not null
+);
+create table "Contributor" (
+    id serial primary key, username text unique, email text unique, "profileUrl" text,
+    "createdAt" timestamp(3) not null default current_timestamp, "updatedAt" timestamp(3) not null
+);
+create table "RepositoryContributor" (
+    id serial primary key,
+    "repositoryId" integer not null references "Repository" (id) on delete restrict,
+    "contributorId" integer not null references "Contributor" (id) on delete restrict,
+    "commitCount" integer not null default 0,
+    "createdAt" timestamp(3) not null default current_timestamp, "updatedAt" timestamp(3) not null,
+    unique ("repositoryId", "contributorId")
+)
+"""
+PLANNED_TABLES = """
+create table repositories (
+    id serial primary key, url text not null unique, path_name text,
+    state text not null default 'pending', last_attempt timestamp(3),
+    last_processed_at timestamp(3), created_at timestamp(3) not null default current_timestamp,
+    updated_at timestamp(3) not null
+);
+create table contributors (
+    id serial primary key, username text unique, email text unique, profile_url text,
+    created_at timestamp(3) not null default current_timestamp, updated_at timestamp(3) not null
+);
+create table repository_contributors (
+    id serial primary key, repository_id integer not null references repositories (id),
+    contributor_id integer not null references contributors (id),
+    commit_count integer not null default 0,
+    created_at timestamp(3) not null default current_timestamp, updated_at timestamp(3) not null,
+    unique (repository_id, contributor_id)
+);
+create table commits (
+    id serial primary key, repository_id integer not null references repositories (id),
+    contributor_id integer not null references contributors (id),
+    commit_hash text not null unique, commit_date timestamp(3) not null, commit_message text,
+    lines_added integer default 0, lines_deleted integer default 0,
+    files_changed integer default 0, created_at timestamp(3) not null default current_timestamp
+)
+"""
+# The worker's statements, as its database client writes them.
+FIND_OR_CREATE = """
+insert into "Repository" (url, "pathName", state, "createdAt", "updatedAt")
+values (%s, %s, 'pending', now() at time zone 'UTC', now() at time zone 'UTC')
+on conflict (url) do update set "updatedAt" = excluded."updatedAt"
+returning id
+"""
+BEGIN = """
+update "Repository" set state = 'in_progress', "lastAttempt" = now() at time zone 'UTC'
+where id = %s
+"""
+END = """
+update "Repository"
+set state = 'completed', "lastProcessedAt" = now() at time zone 'UTC',
+    "updatedAt" = now() at time zone 'UTC'
+where id = %s
+"""
+CONTRIBUTOR = """
+insert into "Contributor" (username, email, "profileUrl", "createdAt", "updatedAt")
+values (%s, %s, %s, now() at time zone 'UTC', now() at time zone 'UTC')
+returning id
+"""
+COUNT = """
+insert into "RepositoryContributor"
+    ("repositoryId", "contributorId", "commitCount", "createdAt", "updatedAt")
+values (%s, %s, %s, now() at time zone 'UTC', now() at time zone 'UTC')
+on conflict ("repositoryId", "contributorId") do update
+set "commitCount" = excluded."commitCount", "updatedAt" = excluded."updatedAt"
+"""
+# What the API of the leaderboard asks.
+LEADERBOARD = """
+select "Repository".url, "Contributor".username, "Contributor".email, "commitCount"
+from "RepositoryContributor"
+inner join "Repository" on "Repository".id = "repositoryId"
+inner join "Contributor" on "Contributor".id = "contributorId"
+where "Repository".url like %s
+order by "commitCount" desc, "Contributor".email, "Contributor".username
+"""
+
+
+@pytest.fixture
+def empty(database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def url(origin: History, github: GithubServer) -> str:
+    return github.address(github.add(origin.path))
+
+
+@pytest.fixture
+def origin(history: History) -> History:
+    """Three commits of Ada under two addresses of hers, one of Bo."""
+    parents: list[str] = []
+    for person in (
+        "Ada <7+ada@users.noreply.github.com> 1700000000 +0000",
+        "Ada <Ada@x.example> 1700000001 +0000",
+        "Ada <ada@x.example> 1700000002 +0000",
+        "Bo <bo@x.example> 1700000003 +0000",
+    ):
+        parents = [history.commit(parents=parents, author=person)]
+    history.point(parents[0])
+    return history
+
+
+def run(connection: psycopg.Connection, tmp_path: Path, *given: str) -> dict[str, str]:
+    """What a run does with the database; returns what it says of the application's list."""
+    raw.ensure_schema(connection)
+    raw.tidy_addresses(connection)
+    refused = raw.adopt_repositories(connection)
+    for url in given or raw.known_urls(connection):
+        sync_repository(connection, url, GithubScraperSettings(), tmp_path / "mirrors")
+    raw.merge_accounts(connection)
+    raw.fill_leaderboard(connection)
+    return refused
+
+
+def work(
+    connection: psycopg.Connection, url: str, counts: dict[tuple[str | None, str | None], int]
+) -> int:
+    """What the application's worker does with one repository; returns its number."""
+    row = connection.execute(FIND_OR_CREATE, (url, "o/r")).fetchone()
+    assert row is not None
+    connection.execute(BEGIN, row)
+    for (username, email), count in counts.items():
+        found = (
+            connection.execute(
+                'select id from "Contributor" where username = %s or email = %s limit 1',
+                (username, email),
+            ).fetchone()
+            or connection.execute(CONTRIBUTOR, (username, email, None)).fetchone()
+        )
+        assert found is not None
+        connection.execute(COUNT, (row[0], found[0], count))
+    connection.execute(END, row)
+    return int(row[0])
+
+
+def board(connection: psycopg.Connection, url: str) -> list[tuple[object, ...]]:
+    rows = connection.execute(LEADERBOARD, (url,)).fetchall()
+    return [(name or email, count) for _, name, email, count in rows]
+
+
+def assert_the_worker_can_go_on(connection: psycopg.Connection, url: str) -> None:
+    """Counts of what is loaded stay ours once a run has come by; the worker's own stay its."""
+    seen = {("ada", None): 1, (None, "bo@x.example"): 9, (None, "Cy@x.example"): 4}
+    work(connection, "https://host.example/o/unread", seen)
+    work(connection, url, seen)
+    assert board(connection, "%/o/unread") == [
+        ("bo@x.example", 9), ("Cy@x.example", 4), ("ada", 1),
+    ]  # fmt: skip
+    states = connection.execute(
+        'select state, "lastAttempt" is not null, "lastProcessedAt" is not null'
+        ' from "Repository" order by 1'
+    ).fetchall()
+    assert states == [("completed", True, True)] * len(states)
+
+
+def test_an_empty_database_serves_the_application_whose_worker_writes_through(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    run(empty, tmp_path, url)
+    ours = [("ada@x.example", 2), ("bo@x.example", 1), ("ada", 1)]
+    assert board(empty, url) == ours
+    assert_the_worker_can_go_on(empty, url)
+    assert [row for row in board(empty, url) if row[1]] == ours
+    empty.execute(FIND_OR_CREATE, ("/etc", None))
+    assert "/etc" not in raw.known_urls(empty), "the application's users name no folder"
+    before = row_versions(empty)
+    raw.ensure_schema(empty)
+    assert row_versions(empty) == before
+
+
+def test_the_applications_own_tables_are_read_and_filled(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    empty.execute(OWN_TABLES)
+    spelled = url.replace("http://", "HTTP://") + "/"
+    capped = {("Ada", None): 1, (None, "ada@x.example"): 1, (None, "Bo@x.example"): 1}
+    work(empty, spelled, capped)
+    empty.execute('update "Repository" set "lastProcessedAt" = null, state = \'pending\'')
+    local = empty.execute(FIND_OR_CREATE, ("/etc", None)).fetchone()
+    assert local is not None
+    refused = run(empty, tmp_path)
+    assert list(refused) == [f"the application's repository {local[0]}"]
+    empty.execute('delete from "Repository" where id = %s', local)
+    ours = [("ada@x.example", 2), ("Bo@x.example", 1), ("Ada", 1)]
+    assert board(empty, spelled) == ours
+    listed = empty.execute('select url, state, "lastProcessedAt" is null from "Repository"')
+    assert listed.fetchall() == [(spelled, "completed", False)]
+    versions = 'select xmin::text from "RepositoryContributor" order by 1'
+    before = empty.execute(versions).fetchall()
+    run(empty, tmp_path)
+    assert empty.execute(versions).fetchall() == before
+    assert_the_worker_can_go_on(empty, spelled)
+    raw.fill_leaderboard(empty)
+    assert board(empty, spelled) == ours
+    empty.execute('delete from "RepositoryContributor"; delete from "Repository"')
+    raw.fill_leaderboard(empty)
+    assert board(empty, url) == ours
+
+
+def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
+    empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
+) -> None:
+    empty.execute(PLANNED_TABLES)
+    empty.execute(
+        "insert into repositories (url, last_attempt, updated_at) values (%s, now(), now())",
+        (url,),
+    )
+    empty.execute(
+        "insert into contributors (username, email, updated_at)"
+        " values ('Ada', null, now()), (null, 'ADA@x.example', now()),"
+        " (null, 'ada@x.example', now()), (null, null, now());"
+        "insert into repository_contributors"
+        " (repository_id, contributor_id, commit_count, updated_at) values (1, 1, 99, now())"
+    )
+    empty.execute(
+        "insert into commits (repository_id, contributor_id, commit_hash, commit_date)"
+        " values (1, 1, %s, '2020-01-01'), (1, 1, 'gone', '2020-01-02')",
+        (origin.head(),),
+    )
+    run(empty, tmp_path)
+    ours = [("ADA@x.example", 2), ("bo@x.example", 1), ("ada", 1)]
+    assert sorted(board(empty, url)) == sorted(ours)
+    dates = empty.execute(
+        "select commit_hash = 'gone', orphaned_at is not null, extract(year from commit_date)::int"
+        " from commits where commit_hash in ('gone', %s) order by 1",
+        (origin.head(),),
+    ).fetchall()
+    assert dates == [(False, False, 2023), (True, True, 2020)]
+    empty.execute(
+        "insert into commits (repository_id, contributor_id, commit_hash, commit_date,"
+        " commit_message) values (1, 1, 'next', now(), null) on conflict do nothing"
+    )
+    assert_the_worker_can_go_on(empty, url)
+    before = row_versions(empty)
+    raw.ensure_schema(empty)
+    assert row_versions(empty) == before
+
+
+def test_installed_views_become_writable_and_keep_their_grants(
+    empty: psycopg.Connection,
+) -> None:
+    raw.ensure_schema(empty)
+    empty.execute(
+        'drop view "Repository";'
+        'create view "Repository" as select id, url, path_name as "pathName", state,'
+        " (created_at at time zone 'UTC')::timestamp(3) as \"createdAt\" from repositories;"
+        'grant select, update on "Repository" to pg_monitor'
+    )
+    raw.ensure_schema(empty)
+    empty.execute(FIND_OR_CREATE, ("https://www.GitHub.com/Octo/Tool.git", None))
+    listed = empty.execute(
+        "select url, has_table_privilege('pg_monitor', '\"Repository\"', 'update')"
+        ' from "Repository"'
+    )
+    assert listed.fetchall() == [("https://github.com/octo/tool", True)]
+
+
+def test_installed_duplicates_of_one_repository_are_merged(
+    empty: psycopg.Connection, origin: History, tmp_path: Path
+) -> None:
+    run(empty, tmp_path, str(origin.path))
+    twin = tmp_path / "twin"
+    twin.symlink_to(origin.path)
+    extra = origin.commit(b"x\n\nCo-authored-by: Bo <bo@x.example>\n", parents=[origin.head()])
+    origin.point(extra)
+    sync_repository(empty, str(twin), GithubScraperSettings(), tmp_path / "mirrors")
+    origin.point(origin.git("rev-parse", "HEAD^"))
+    empty.execute(
+        "alter table repositories disable trigger complete_repository;"
+        "update repositories set url = 'https://gitlab.com/o/r' where id = 1;"
+        "update repositories set url = 'HTTPS://GitLab.com:443/o/r/' where id = 2;"
+        "insert into repositories (url) values ('https://user:TOKEN@host/o/r'),"
+        " ('https://user:ab/TOKEN@host/o/r'), ('no address'),"
+        " ('https://user:TOKEN@host/o/r#1')"
+    )
+    notes = raw.tidy_addresses(empty)
+    assert len(notes) == 5
+    assert "TOKEN" not in " ".join(notes)
+    stored = empty.execute("select url, state, error_message from repositories order by id")
+    assert "TOKEN" not in str(rows := stored.fetchall())
+    assert [row[0] for row in rows] == [
+        *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no address", "withheld:6"),
+    ]
+    assert raw.known_urls(empty) == ["https://gitlab.com/o/r"]
+    assert empty.execute(
+        "select repository_id, count(*), sum(commit_count) from repository_contributors group by 1"
+    ).fetchall() == [(1, 4, 5)]
+    assert raw.tidy_addresses(empty) == []
+    empty.execute("update repositories set url = %s where id = 1", (str(origin.path),))
+    sync_repository(empty, str(origin.path), GithubScraperSettings(), tmp_path / "mirrors")
+    assert empty.execute(
+        "select commit_hash from commits where orphaned_at is not null"
+    ).fetchall() == [(extra,)]
