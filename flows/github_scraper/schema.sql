@@ -330,6 +330,16 @@ create table if not exists public.contributor_merges (
     reverted_at timestamptz
 );
 
+-- People whom somebody lists as one: e-mails, logins, or identity keys. A row that is deleted is
+-- undone by the next run.
+create table if not exists public.contributor_aliases (
+    alias text primary key,
+    person text not null,
+    note text,
+    created_at timestamptz not null default now(),
+    check (lower(trim(alias)) <> lower(trim(person)))
+);
+
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
 

@@ -114,8 +114,10 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     statuses = warehouse.dbt("build")
 
     assert {name: s for name, s in statuses.items() if s not in GOOD} == {}
-    assert all(rows == [] for rows in warehouse.tables().values())
-    assert len(warehouse.tables()) == 14
+    tables = warehouse.tables()
+    assert tables.pop("automation_patterns")
+    assert all(rows == [] for rows in tables.values())
+    assert len(tables) == 15
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
@@ -403,6 +405,10 @@ DAMAGE = {
             "bus_factor_and_gini_agree_with_the_number_of_people",
             "contributor_totals_add_up_to_the_distinct_commits",
         },
+    ),
+    "patterns": (
+        "update analytics.automation_patterns set pattern = 'Claude'",
+        {"automation_patterns_are_of_a_known_kind_and_field_and_in_lower_case"},
     ),
     "commit_count": (
         (

@@ -230,6 +230,76 @@ def test_without_a_token_the_number_of_an_account_is_the_person_and_its_login_a_
     assert row_versions(connection) == before
 
 
+def test_people_are_merged_by_hand_with_a_reason_and_apart_again_without(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    commit_all(
+        history,
+        "A <9+ada@users.noreply.github.com> 1700000000 +0000",
+        "A <ada@home.example> 1700000001 +0000",
+        "A <ada@work.example> 1700000002 +0000",
+        "A <ada@work.example> 1700000003 +0000",
+        "B <bo@x.example> 1700000004 +0000",
+        "C <cy@x.example> 1700000005 +0000",
+    )
+    sync(history.path)
+    raw.merge_accounts(connection)
+    apart = contents(connection)
+    connection.execute(
+        "insert into contributor_aliases (alias, person, note) values"
+        " ('Ada@home.example', 'ada', 'told by Ada'),"
+        " ('ada@work.example', 'ada@home.example', null), ('bo@x.example', 'cy@x.example', null),"
+        " ('cy@x.example', 'bo@x.example', null), ('nobody@x.example', 'bo@x.example', null)"
+    )
+    assert raw.merge_accounts(connection) == 3
+    people = {
+        "account:9 email:ada@home.example email:ada@work.example": "ada",
+        "email:bo@x.example email:cy@x.example": None,
+    }
+    assert merged(connection) == people
+    counted = connection.execute("select commit_count from repository_contributors order by 1")
+    assert counted.fetchall() == [(2,), (4,)]
+    reason = (
+        "select rule, evidence from contributor_merges inner join contributors"
+        " on contributors.id = contributor_id where identity_key = 'email:ada@work.example'"
+    )
+    assert connection.execute(reason).fetchall() == [
+        (
+            "same person by hand",
+            "Ada@home.example is ada (told by Ada); ada@work.example is ada@home.example",
+        )
+    ]
+    before = row_versions(connection)
+    assert raw.merge_accounts(connection) == 0
+    assert row_versions(connection) == before
+    incremental = contents(connection)
+    history.point(
+        history.commit(b"new\n", parents=[history.head()], author="A <ada@work.example> 1 +0000")
+    )
+    sync(history.path)
+    assert max(connection.execute("select commit_count from repository_contributors")) == (5,)
+    connection.execute("delete from contributor_aliases")
+    history.point(history.git("rev-parse", "HEAD^"))
+    sync(history.path)
+    connection.execute("delete from commits where orphaned_at is not null")
+    raw.merge_accounts(connection)
+    assert contents(connection) == apart
+    connection.execute(
+        "insert into contributor_aliases (alias, person) values"
+        " ('ada@home.example', '9+ada@users.noreply.github.com'),"
+        " ('email:ada@work.example', 'account:9'), ('bo@x.example', 'cy@x.example')"
+    )
+    raw.merge_accounts(connection)
+    assert merged(connection) == people
+    assert incremental["commits"] != apart["commits"]
+    connection.execute(
+        "select revert_contributor_merge(contributor_merges.id) from contributor_merges"
+        " inner join contributors on contributors.id = contributor_id"
+        " where identity_key = 'email:bo@x.example' and ended_at is null"
+    )
+    assert raw.merge_accounts(connection) == 0, "the newest word of a person holds"
+
+
 def test_identities_of_before_numbers_are_read_anew_once(
     connection: psycopg.Connection, sync: Sync, history: History
 ) -> None:

@@ -7,7 +7,7 @@
 {% macro commit_type(subject) %}lower({{ subject }}){% endmacro %}
 {% macro commit_scope(subject) %}lower({{ subject }}){% endmacro %}
 {% macro is_breaking(subject, message) %}({{ subject }} = {{ message }}){% endmacro %}
-{% macro is_bot(username, email, display_name) %}({{ username }} = {{ email }}){% endmacro %}
+{% macro fits(value, pattern) %}{{ value }} ~ {{ pattern }}{% endmacro %}
 {% macro is_merge(parent_hashes) %}(cardinality({{ parent_hashes }}) > 1){% endmacro %}
 {% macro topic_list(topics) %}array_to_string({{ topics }}, ', '){% endmacro %}
 {% macro subject(message) %}split_part({{ message }}, ' ', 1){% endmacro %}

@@ -30,22 +30,14 @@
     )
 {%- endmacro %}
 
-{% macro is_bot(username, email, display_name) -%}
-    (
-        {%- for name in [username, display_name] %}
-        coalesce({{ shared.matches('lower(' ~ name ~ ')', '(\\[bot\\]|[-_]bot)$') }}, false)
-        or coalesce(
-            lower({{ name }}) in ({% for bot in var('known_bots') %}'{{ bot }}'{{ ', ' if not loop.last }}{% endfor %}),
-            false
-        )
-        or
-        {%- endfor %}
-        coalesce({{ shared.matches('lower(' ~ email ~ ')', '\\[bot\\](@|$)') }}, false)
-        or coalesce(
-            lower({{ email }}) in (
-                {%- for bot in var('known_bot_emails') %}'{{ bot }}'{{ ', ' if not loop.last }}{% endfor -%}
-            ),
-            false
-        )
-    )
+{% macro fits(value, pattern) -%}
+    {{ return(adapter.dispatch('fits', 'github_scraper')(value, pattern)) }}
+{%- endmacro %}
+
+{% macro postgres__fits(value, pattern) -%}
+    {{ value }} ~ {{ pattern }}
+{%- endmacro %}
+
+{% macro bigquery__fits(value, pattern) -%}
+    regexp_contains({{ value }}, {{ pattern }})
 {%- endmacro %}

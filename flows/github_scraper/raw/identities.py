@@ -64,10 +64,12 @@ set
 # One row per contributor with a known account; `root_id` is the contributor that stands for the
 # account: the one known by its number, then by its login, else the first by key, whatever order
 # they were loaded in. A contributor whose merge a person has reverted is left as it is.
-# `account` is the number on github.com, or the host, a slash and the number.
+# `account` is the number on github.com, or the host, a slash and the number. Accounts and
+# identities that somebody has listed as one in `contributor_aliases` are one group; who is named as
+# the person stands for it. The newest word of a person holds: an alias or a reverted merge.
 DESIRED = """
 create temporary table desired on commit drop as
-with numbers as (
+with recursive numbers as (
     select login, min(account) as account
     from (
         select
@@ -129,16 +131,136 @@ claimed as (
     where contributors.identity_key like 'login:%'
 ),
 
+names as (
+    select id, identity_key as name from public.contributors
+    union
+    select id, lower(username) from public.contributors where username is not null
+    union
+    select id, substring(identity_key from 7)
+    from public.contributors
+    where identity_key like 'login:%'
+    union
+    select contributor_id, login from public.account_logins
+),
+
+listed as (
+    select
+        *,
+        case
+            when lower(trim(alias)) like '%:%' or alias not like '%@%' then lower(trim(alias))
+            else public.identity_key_of(null, alias)
+        end as alias_name,
+        case
+            when lower(trim(person)) like '%:%' or person not like '%@%' then lower(trim(person))
+            else public.identity_key_of(null, person)
+        end as person_name
+    from public.contributor_aliases
+),
+
+named as (
+    select
+        alias_names.id as alias_id,
+        person_names.id as person_id,
+        listed.alias || ' is ' || listed.person || coalesce(' (' || listed.note || ')', '') as told
+    from listed
+    inner join names as alias_names on alias_names.name = listed.alias_name
+    inner join names as person_names on person_names.name = listed.person_name
+    where not exists (
+        select 1
+        from public.contributor_merges as reverted
+        where
+            reverted.contributor_id = alias_names.id
+            and reverted.reverted_at > listed.created_at
+    )
+),
+
+members as (
+    select * from claimed
+    union all
+    -- Of no account: as far as somebody lists them, or has done so.
+    select id, identity_key, null, 'identity ' || identity_key, null, null
+    from public.contributors
+    where
+        not exists (select 1 from claimed where claimed.id = contributors.id)
+        and (
+            exists (select 1 from named where contributors.id in (alias_id, person_id))
+            or exists (
+                select 1
+                from public.contributor_merges as by_hand
+                where
+                    by_hand.contributor_id = contributors.id
+                    and by_hand.rule = 'same person by hand'
+                    and by_hand.ended_at is null
+            )
+        )
+),
+
+links as (
+    select aliases.account as one, people.account as other
+    from named
+    inner join members as aliases on aliases.id = named.alias_id
+    inner join members as people on people.id = named.person_id
+    union
+    select people.account, aliases.account
+    from named
+    inner join members as aliases on aliases.id = named.alias_id
+    inner join members as people on people.id = named.person_id
+),
+
+linked as (
+    select one as account, one as reached from links
+    union
+    select linked.account, links.other
+    from linked
+    inner join links on links.one = linked.reached
+),
+
+groups as (
+    select account, min(reached) as group_name from linked group by account
+),
+
+told as (
+    select groups.group_name, string_agg(distinct named.told, '; ' order by named.told) as evidence
+    from named
+    inner join members on members.id = named.alias_id
+    inner join groups on groups.account = members.account
+    group by groups.group_name
+),
+
+grouped as (
+    select
+        members.*,
+        coalesce(groups.group_name, members.account) as group_name,
+        told.evidence as told,
+        coalesce(bool_or(
+            exists (select 1 from named where named.person_id = members.id)
+            and not exists (select 1 from named where named.alias_id = members.id)
+        ) over (partition by members.account), false) as is_person
+    from members
+    left join groups on groups.account = members.account
+    left join told on told.group_name = groups.group_name
+),
+
 rooted as (
     select
         claimed.id,
         claimed.account,
-        claimed.evidence,
+        case
+            when claimed.account = first_value(claimed.account) over by_account
+                then claimed.evidence
+            else claimed.told
+        end as evidence,
+        case
+            when claimed.account = first_value(claimed.account) over by_account
+                then 'same GitHub account ' || claimed.account
+            else 'same person by hand'
+        end as rule,
         first_value(claimed.id) over by_account as root_id,
         first_value(claimed.login) over (
-            partition by claimed.account
+            partition by claimed.group_name
             order by
                 claimed.login is null,
+                claimed.is_person desc,
                 claimed.identity_key like 'email:%' desc,
                 claimed.identity_key like 'account:%' desc,
                 claimed.login asc
@@ -149,22 +271,24 @@ rooted as (
         max(
             coalesce(claimed.account_type, case when claimed.login like '%[bot]' then 'Bot' end)
         ) over by_all as account_type
-    from claimed
+    from grouped as claimed
     where
         not exists (
             select 1
             from public.contributor_merges as reverted
             where reverted.contributor_id = claimed.id and reverted.reverted_at is not null
         )
+        or exists (select 1 from named where claimed.id in (named.alias_id, named.person_id))
     window
         by_account as (
-            partition by claimed.account
+            partition by claimed.group_name
             order by
+                claimed.is_person desc,
                 claimed.identity_key like 'account:%' desc,
                 claimed.identity_key like 'login:%' desc,
                 claimed.identity_key asc
         ),
-        by_all as (partition by claimed.account)
+        by_all as (partition by claimed.group_name)
 ),
 
 -- A login is given anew once its owner has left it: the younger account has it.
@@ -178,7 +302,7 @@ holders as (
 select
     rooted.id,
     rooted.root_id,
-    rooted.account,
+    rooted.rule,
     rooted.evidence,
     case when rooted.id = rooted.root_id then holders.login end as username,
     case
@@ -196,7 +320,7 @@ create temporary table moved on commit drop as
 select
     contributors.id,
     desired.root_id,
-    desired.account,
+    desired.rule,
     desired.evidence
 from public.contributors
 inner join desired on desired.id = contributors.id
@@ -211,6 +335,15 @@ APPLY = (
     where contributors.id = moved.id
     """,
     """
+    update public.contributors
+    set merged_into = moved.root_id, updated_at = %(now)s
+    from moved
+    where
+        contributors.merged_into = moved.id
+        and moved.root_id <> moved.id
+        and contributors.id not in (select id from desired)
+    """,
+    """
     update public.contributor_merges
     set ended_at = %(now)s
     from moved
@@ -219,7 +352,7 @@ APPLY = (
     """
     insert into public.contributor_merges
         (contributor_id, merged_into, rule, evidence, merged_at)
-    select id, root_id, 'same GitHub account ' || account, evidence, %(now)s
+    select id, root_id, rule, evidence, %(now)s
     from moved
     where id <> root_id
     """,
@@ -316,8 +449,8 @@ def save_accounts(
 def merge_accounts(connection: psycopg.Connection) -> int:
     """Let one contributor stand for each GitHub account; returns how many identities moved.
 
-    What is merged follows from the e-mails alone, so the order of loads does not matter and a
-    second call changes nothing.
+    What is merged follows from the e-mails and from what people have listed alone, so the order of
+    loads does not matter and a second call changes nothing.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))

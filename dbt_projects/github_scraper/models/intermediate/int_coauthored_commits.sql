@@ -18,12 +18,19 @@ commits as (
 
 ),
 
+contributors as (
+
+    select * from {{ ref('stg_contributors') }}
+
+),
+
 final as (
 
     select
         commits.repository_id,
         commits.commit_hash,
         coauthors.contributor_id,
+        contributors.is_agent,
         commits.commit_day,
         commits.is_date_plausible,
         commits.is_first_copy
@@ -32,6 +39,7 @@ final as (
         on
             coauthors.repository_id = commits.repository_id
             and coauthors.commit_hash = commits.commit_hash
+    inner join contributors on coauthors.contributor_id = contributors.contributor_id
     where coauthors.contributor_id <> commits.contributor_id
 
 )

@@ -33,6 +33,7 @@ final as (
         commits.is_breaking,
         commits.is_merge,
         contributors.is_bot,
+        contributors.is_agent,
         commits.is_date_plausible,
         row_number() over (
             partition by commits.commit_hash

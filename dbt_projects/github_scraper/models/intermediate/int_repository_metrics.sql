@@ -10,6 +10,12 @@ commits as (
 
 ),
 
+coauthored as (
+
+    select * from {{ ref('int_coauthored_commits') }}
+
+),
+
 commit_metrics as (
 
     select
@@ -17,8 +23,10 @@ commit_metrics as (
         count(*) as total_commits,
         count(case when is_merge then 1 end) as merge_commits,
         count(case when is_bot then 1 end) as bot_commits,
+        count(case when is_agent then 1 end) as agent_commits,
         count(distinct contributor_id) as contributors,
-        count(distinct case when not is_bot then contributor_id end) as human_contributors,
+        count(distinct case when not is_bot and not is_agent then contributor_id end)
+            as human_contributors,
         count(distinct case when is_date_plausible then commit_day end) as active_days,
         min(case when is_date_plausible then commit_day end) as first_commit_date,
         max(case when is_date_plausible then commit_day end) as last_commit_date,
@@ -33,6 +41,17 @@ commit_metrics as (
 
 ),
 
+agent_coauthors as (
+
+    select
+        repository_id,
+        count(distinct commit_hash) as agent_coauthored_commits
+    from coauthored
+    where is_agent
+    group by repository_id
+
+),
+
 human_commits as (
 
     select
@@ -40,7 +59,7 @@ human_commits as (
         contributor_id,
         count(*) as commits
     from commits
-    where not is_bot
+    where not is_bot and not is_agent
     group by repository_id, contributor_id
 
 ),
@@ -82,12 +101,13 @@ final as (
     select
         repositories.repository_id,
         {%- for measure in [
-            'total_commits', 'merge_commits', 'bot_commits', 'contributors', 'human_contributors',
-            'active_days', 'commits_30d', 'commits_90d', 'commits_without_line_counts',
+            'total_commits', 'merge_commits', 'bot_commits', 'agent_commits', 'contributors',
+            'human_contributors', 'active_days', 'commits_30d', 'commits_90d', 'commits_without_line_counts',
             'commits_with_implausible_date'
         ] %}
         coalesce(commit_metrics.{{ measure }}, 0) as {{ measure }},
         {%- endfor %}
+        coalesce(agent_coauthors.agent_coauthored_commits, 0) as agent_coauthored_commits,
         commit_metrics.lines_added,
         commit_metrics.lines_deleted,
         commit_metrics.first_commit_date,
@@ -96,6 +116,7 @@ final as (
         concentration.gini_coefficient
     from repositories
     left join commit_metrics on repositories.repository_id = commit_metrics.repository_id
+    left join agent_coauthors on repositories.repository_id = agent_coauthors.repository_id
     left join concentration on repositories.repository_id = concentration.repository_id
 
 )

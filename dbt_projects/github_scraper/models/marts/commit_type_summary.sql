@@ -21,6 +21,7 @@ final as (
         count(*) as commits,
         count(case when is_merge then 1 end) as merge_commits,
         count(case when is_bot then 1 end) as bot_commits,
+        count(case when is_agent then 1 end) as agent_commits,
         count(case when is_breaking then 1 end) as breaking_commits,
         count(distinct contributor_id) as contributors,
         cast(sum(lines_added) as bigint) as lines_added,

@@ -17,7 +17,9 @@ final as (
         contributors.username,
         contributors.display_name,
         contributors.profile_url,
+        contributors.kind,
         contributors.is_bot,
+        contributors.is_agent,
         case
             when metrics.total_commits > 0
                 then rank() over (order by metrics.total_commits desc)

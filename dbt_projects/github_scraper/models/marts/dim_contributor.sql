@@ -22,7 +22,9 @@ final as (
         contributors.email_domain,
         contributors.profile_url,
         contributors.is_noreply,
+        contributors.kind,
         contributors.is_bot,
+        contributors.is_agent,
         metrics.first_commit_date,
         metrics.last_commit_date,
         contributors.created_at

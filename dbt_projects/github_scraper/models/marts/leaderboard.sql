@@ -138,10 +138,17 @@ final as (
             partition by credited.scope, credited.repository_id, credited.time_window
             order by credited.commits desc
         ) as rank,
+        rank() over (
+            partition by
+                credited.scope, credited.repository_id, credited.time_window, contributors.kind
+            order by credited.commits desc
+        ) as rank_in_kind,
         credited.contributor_id,
         contributors.username,
         contributors.display_name,
+        contributors.kind,
         contributors.is_bot,
+        contributors.is_agent,
         credited.commits,
         credited.non_merge_commits,
         credited.coauthored_commits,

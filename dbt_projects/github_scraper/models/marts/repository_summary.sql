@@ -28,6 +28,8 @@ final as (
         metrics.total_commits,
         metrics.merge_commits,
         metrics.bot_commits,
+        metrics.agent_commits,
+        metrics.agent_coauthored_commits,
         metrics.contributors,
         metrics.human_contributors,
         metrics.bus_factor,
