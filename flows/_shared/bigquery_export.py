@@ -11,6 +11,10 @@ the copy once however many rows there are. An export that was cut off goes on fr
 buckets that differ are sent again: rows that changed without their change column, that were written
 with an old date, or that were deleted.
 
+A type that BigQuery has no form for is copied as PostgreSQL's text of it. A value that it has none
+for (an instant or a day that is infinite or not of the years 1 to 9999, a NUMERIC that is no
+number) is NULL in the copy, and counted by column in `ExportCounts.nulled`.
+
     ExportSourceError       the source has not what is to be exported
     SchemaChangedError      a column has another type than its copy
     ExportMismatchError     after everything the copy is not equal to its source
@@ -24,7 +28,7 @@ import tempfile
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import IO, Any
 
@@ -45,6 +49,7 @@ from google.cloud import bigquery
 from psycopg import sql
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.postgres import DatabaseUnreachableError, open_connection
 
 JOB_SECONDS = 1800.0
 # Arrow holds several blocks of text at a time: an export of 1,000,000 rows took 508 MiB with blocks
@@ -54,6 +59,7 @@ BLOCK_BYTES = 1 << 18
 LONGEST_BLOCK_BYTES = 128 << 20
 ROW_LONGER_THAN_BLOCK = "straddling object"
 BATCH = "export_batch"
+NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
 TYPES = {
     "uuid": "STRING",
@@ -144,15 +150,23 @@ class CopiedTable:
 
 @dataclass(frozen=True)
 class Column:
-    """``kind`` is the type on BigQuery, as its API names it."""
+    """``kind`` is the type on BigQuery, as its API names it; ``source`` the name on PostgreSQL."""
 
     name: str
     kind: str
+    source: str = ""
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.source or self.name)
 
 
 @dataclass(frozen=True)
 class ExportCounts:
-    """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there."""
+    """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there.
+
+    ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there.
+    """
 
     table: str
     rows: int
@@ -160,6 +174,7 @@ class ExportCounts:
     deleted: int
     total: int
     seconds: float
+    nulled: Mapping[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -214,6 +229,7 @@ def export_table(
         columns = read_columns(connection, table)
         dataset.ensure_table(table, columns)
         wanted = _source_fingerprint(connection, table, columns)
+        nulled = _nulled(connection, table, columns)
 
         def send(condition: sql.Composable, first_batch: int) -> int:
             batches = _read(connection, table, columns, condition)
@@ -240,7 +256,7 @@ def export_table(
             "then drop the copy on BigQuery and export again",
         )
     seconds = time.monotonic() - started
-    return ExportCounts(table.name, rows, changed, deleted, _rows(found), seconds)
+    return ExportCounts(table.name, rows, changed, deleted, _rows(found), seconds, nulled)
 
 
 def compare_table(
@@ -266,14 +282,20 @@ def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
 
     Raises:
         SourceUnavailableError: PostgreSQL does not answer.
+        DatabaseRefusedError: it does not let us in.
     """
-    with told_as_ours("connecting to PostgreSQL"):
-        opened = psycopg.connect(url)
+    try:
+        opened = open_connection(url, "the source of an export", autocommit=False)
+    except DatabaseUnreachableError as error:
+        raise SourceUnavailableError(error.attempted, error.seen, error.remedy) from error
     with opened as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
         connection.execute("set time zone 'UTC'")
         connection.execute("set datestyle = 'ISO'")
+        connection.execute("set intervalstyle = 'postgres'")
+        connection.execute("set bytea_output = 'hex'")
+        connection.execute("set client_encoding = 'UTF8'")
         yield connection
 
 
@@ -284,7 +306,8 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
         ExportSourceError: no such table, or no BigQuery type is known for a column.
     """
     found = connection.execute(
-        "select attname, format_type(atttypid, null), typtype = 'e', "
+        "select attname, "
+        "format_type(case typtype when 'd' then typbasetype else atttypid end, null), "
         "case when atttypid = 'numeric'::regtype and atttypmod >= 4 "
         "then ((atttypmod - 4) >> 16) - ((atttypmod - 4) & 2047) end, "
         "case when atttypid = 'numeric'::regtype and atttypmod >= 4 "
@@ -298,24 +321,35 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
         remedy = "Point the block at the right database, or build the table first"
         raise ExportSourceError(attempted, "there is no such table", remedy)
     columns = []
-    for name, kind, is_enum, whole_digits, decimals in found:
+    needed = {*table.key, table.change}
+    for name, kind, whole_digits, decimals in found:
         if name in table.excluded:
             continue
-        known = "STRING" if is_enum or kind.endswith("[]") else TYPES.get(kind)
+        known = TYPES.get(kind, "STRING")
         if known == "NUMERIC" and (decimals is None or decimals > 9 or whole_digits > 29):
-            known = None
-        if known is None or not COLUMN_NAME.fullmatch(name):
+            known = "STRING"
+        columns.append(Column(_copied_name(name), known, name))
+    by_name: dict[str, list[str]] = {}
+    for column in columns:
+        by_name.setdefault(column.name.lower(), []).append(column.source)
+    for copied, names in by_name.items():
+        if len(names) > 1 or needed.intersection(names) - {each.name for each in columns}:
             raise ExportSourceError(
                 attempted,
-                f"BigQuery has no place for column {name!r} of type {kind}",
-                "Exclude the column, or cast it in a view and export that",
+                f"BigQuery has no place for column {names[-1]!r}: its name there is {copied}",
+                "Exclude the column, or rename it in a view and export that",
             )
-        columns.append(Column(name, known))
     missing = {*table.key, *([table.change] if table.change else [])} - {c.name for c in columns}
     if missing:
         remedy = "Correct the key and the change column of the table's description"
         raise ExportSourceError(attempted, f"it has no column {sorted(missing)}", remedy)
     return tuple(columns)
+
+
+def _copied_name(name: str) -> str:
+    """The name of a column on BigQuery, with a line under what its names do not hold."""
+    spelled = NOT_OF_A_NAME.sub("_", name)[:299]
+    return spelled if COLUMN_NAME.fullmatch(spelled) else f"_{spelled}"
 
 
 class CopyDataset:
@@ -389,12 +423,13 @@ class CopyDataset:
         loaded = self._schema(self._loading(table))
         if loaded is None:
             return newest, 0
-        if loaded != {BATCH: "INTEGER"} | {column.name: column.kind for column in columns}:
+        batch = _batch_column(columns)
+        if loaded != {batch: "INTEGER"} | {column.name: column.kind for column in columns}:
             self.forget_loaded(table)
             return newest, 0
         row = self._run(
             table,
-            f"select max(`{table.change}`) as newest, coalesce(max({BATCH}), -1) as batch "
+            f"select max(`{table.change}`) as newest, coalesce(max({batch}), -1) as batch "
             f"from {self._name(self._loading(table))}",
         )[0]
         known = [value for value in (newest, row["newest"]) if value is not None]
@@ -410,7 +445,7 @@ class CopyDataset:
         sent: Callable[[int], None],
     ) -> int:
         """Append rows to what is loaded for the copy; returns how many."""
-        fields = [bigquery.SchemaField(BATCH, "INTEGER"), *_fields(columns)]
+        fields = [bigquery.SchemaField(_batch_column(columns), "INTEGER"), *_fields(columns)]
         config = bigquery.LoadJobConfig(
             source_format=bigquery.SourceFormat.PARQUET,
             write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
@@ -443,7 +478,7 @@ class CopyDataset:
             f"merge into {self._name(table.name)} as kept using ("
             f"select {', '.join(names)} from {self._name(loading)} where true "
             f"qualify row_number() over "
-            f"(partition by {', '.join(keys)} order by {BATCH} desc) = 1"
+            f"(partition by {', '.join(keys)} order by {_batch_column(columns)} desc) = 1"
             f") as new on {' and '.join(f'kept.{key} = new.{key}' for key in keys)} {update}"
             f"when not matched then insert ({', '.join(names)}) "
             f"values ({', '.join(f'new.{name}' for name in names)})",
@@ -605,7 +640,10 @@ def _parquet_files(
     """Files of at most ``rows_per_file`` rows, each numbered in a column of its own."""
     kinds = [INSTANT if c.kind == "TIMESTAMP" else READ_AS[c.kind] for c in columns]
     schema = pa.schema(
-        [(BATCH, pa.int64()), *((c.name, kind) for c, kind in zip(columns, kinds, strict=True))]
+        [
+            (_batch_column(columns), pa.int64()),
+            *((c.name, kind) for c, kind in zip(columns, kinds, strict=True)),
+        ]
     )
     rest = iter(batches)
     pending = next(rest, None)
@@ -631,6 +669,15 @@ def _parquet_files(
         number += 1
 
 
+def _batch_column(columns: Sequence[Column]) -> str:
+    """A name that none of the columns has."""
+    taken = {column.name.lower() for column in columns}
+    name = BATCH
+    while name in taken:
+        name += "_"
+    return name
+
+
 def _lock(connection: psycopg.Connection, dataset: CopyDataset, table: CopiedTable) -> None:
     name = f"export of {table} to {dataset}"
     query = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
@@ -644,7 +691,8 @@ def _source_fingerprint(
     connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
 ) -> Fingerprint:
     query = sql.SQL(
-        "select {}, count(*), sum(('x' || substr(md5({}), 1, 8))::bit(32)::bigint) "
+        "select {}, count(*), "
+        "sum(('x' || substr(md5(convert_to({}, 'UTF8')), 1, 8))::bit(32)::bigint) "
         "from {} group by 1"
     ).format(
         _bucket(table, columns), _in_postgres(columns), sql.Identifier(table.schema, table.name)
@@ -674,7 +722,8 @@ def _in_buckets(
 
 
 def _bucket(table: CopiedTable, columns: Sequence[Column]) -> sql.Composable:
-    return sql.SQL("substr(md5({}), 1, 2)").format(_in_postgres(_only(columns, table.key)))
+    key = _in_postgres(_only(columns, table.key))
+    return sql.SQL("substr(md5(convert_to({}, 'UTF8')), 1, 2)").format(key)
 
 
 def _bigquery_bucket(key: str) -> str:
@@ -685,33 +734,97 @@ def _only(columns: Sequence[Column], names: Collection[str]) -> list[Column]:
     return [column for column in columns if column.name in names]
 
 
+# What BigQuery has a form for; what it has none for is NULL.
+WITH_A_FORM = {
+    "NUMERIC": "nullif({0}, 'NaN')",
+    "DATE": "case when {0} >= '0001-01-01' and {0} <= '9999-12-31' then {0} end",
+    "TIMESTAMP": "case when {0} >= '0001-01-01' and {0} < '10000-01-01' then {0} end",
+}
+AS_READ = {
+    "STRING": "{0}::text",
+    "FLOAT": "{0}::double precision",
+    "TIMESTAMP": "(extract(epoch from {0}) * 1000000)::bigint",
+}
+
+
+def _with_a_form(column: Column) -> sql.Composable:
+    return sql.SQL("(" + WITH_A_FORM.get(column.kind, "{0}") + ")").format(column.identifier)
+
+
 def _as_read(column: Column) -> sql.Composable:
-    name = sql.Identifier(column.name)
-    match column.kind:
-        case "STRING":
-            return sql.SQL("{}::text").format(name)
-        case "FLOAT":
-            return sql.SQL("{}::double precision").format(name)
-        case "TIMESTAMP":
-            return sql.SQL("(extract(epoch from {}) * 1000000)::bigint").format(name)
-    return name
+    return sql.SQL(AS_READ.get(column.kind, "{0}")).format(_with_a_form(column))
 
 
-# The same text of a row in both dialects: what the checksums are made of. A float counts to the
-# twentieth binary digit, where both multiply and round down alike.
+def _nulled(
+    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+) -> dict[str, int]:
+    doubtful = [column for column in columns if column.kind in WITH_A_FORM]
+    if not doubtful:
+        return {}
+    query = sql.SQL("select {} from {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("count({}) - count({})").format(column.identifier, _with_a_form(column))
+            for column in doubtful
+        ),
+        sql.Identifier(table.schema, table.name),
+    )
+    counted = connection.execute(query).fetchone() or ()
+    return {c.name: number for c, number in zip(doubtful, counted, strict=True) if number}
+
+
+# The same text of a row in both dialects: what the checksums are made of. A float is told exactly:
+# times a power of two, which neither rounds, its whole part has up to 63 binary digits and its
+# fraction at most 62. One such power does for 73 binary places; the first serves the numbers that
+# people write.
+PLACES = 73
+FRACTION = 2.0**62
+BANDS = sorted(range(-15, 15), key=abs)
+
+
+def _float_text(whole: str, absolute: str) -> str:
+    """The arms of a case on ``{0}``; ``whole`` is the text of a float without a fraction."""
+    arms = []
+    for band in BANDS:
+        lowest, highest = -10 + PLACES * band, -10 + PLACES * (band + 1)
+        half = -PLACES * band // 2
+        scaled = f"({{0}} * {2.0**half!r} * {2.0 ** (-PLACES * band - half)!r})"
+        if not band:
+            scaled = "({0} * 1.0)"
+        bounds = [f"{absolute} >= {2.0**lowest!r}"] if lowest > -1074 else []
+        bounds += [f"{absolute} < {2.0**highest!r}"] if highest < 1024 else []
+        fraction = f"(({scaled} - trunc({scaled})) * {FRACTION!r})"
+        arms.append(
+            f"when {' and '.join(bounds)} then concat({whole.format(f'trunc({scaled})')}, ':', "
+            f"{whole.format(fraction)})"
+        )
+    return " ".join(arms)
+
+
+FLOAT_IN_POSTGRES = (
+    "case when {0} is null then null when {0} = 'NaN' then 'nan' when {0} = 'Infinity' then 'inf' "
+    "when {0} = '-Infinity' then '-inf' when {0} = 0 then '0' "
+    + _float_text("cast(cast({} as bigint) as text)", "abs({0})")
+    + " end"
+)
+FLOAT_IN_BIGQUERY = (
+    "case when {0} is null then null when is_nan({0}) then 'nan' when is_inf({0}) then "
+    "if({0} > 0, 'inf', '-inf') when {0} = 0 then '0' "
+    + _float_text("cast(cast({} as int64) as string)", "abs({0})")
+    + " end"
+)
 
 
 def _in_postgres(columns: Sequence[Column]) -> sql.Composable:
     texts = {
-        "FLOAT": "case when abs({0}::double precision) < 1e12 "
-        "then floor({0}::double precision * 1048576)::bigint::text "
-        "when {0} is not null then 'large' end",
+        "FLOAT": FLOAT_IN_POSTGRES,
         "NUMERIC": "trim_scale({0})::text",
         "TIMESTAMP": "(extract(epoch from {0}) * 1000000)::bigint::text",
     }
     parts = [
         sql.SQL("coalesce('=' || " + texts.get(column.kind, "{0}::text") + ", '')").format(
-            sql.Identifier(column.name)
+            sql.SQL("{}::double precision").format(column.identifier)
+            if column.kind == "FLOAT"
+            else _with_a_form(column)
         )
         for column in columns
     ]
@@ -721,9 +834,7 @@ def _in_postgres(columns: Sequence[Column]) -> sql.Composable:
 def _in_bigquery(columns: Sequence[Column]) -> str:
     texts = {
         "STRING": "{0}",
-        "FLOAT": "case when abs({0}) < 1e12 "
-        "then cast(cast(floor({0} * 1048576) as int64) as string) "
-        "when {0} is not null then 'large' end",
+        "FLOAT": FLOAT_IN_BIGQUERY,
         "NUMERIC": "if(strpos(cast({0} as string), '.') > 0, "
         "rtrim(rtrim(cast({0} as string), '0'), '.'), cast({0} as string))",
         "TIMESTAMP": "cast(unix_micros({0}) as string)",

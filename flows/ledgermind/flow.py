@@ -78,6 +78,11 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
         "%s: %s rows sent, %s written, %s deleted, %s in the copy, in %.1f s",
         *(counts.table, counts.rows, counts.changed, counts.deleted, counts.total, counts.seconds),
     )
+    if counts.nulled:
+        get_run_logger().warning(
+            "%s: BigQuery has no form for some values, which are NULL there: %s",
+            *(counts.table, ", ".join(f"{n} of {column}" for column, n in counts.nulled.items())),
+        )
     return counts
 
 
