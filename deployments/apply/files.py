@@ -53,7 +53,14 @@ class Declared:
         entrypoint = str(self.config["entrypoint"])
         try:
             return load_flow_from_entrypoint(entrypoint)
-        except (ImportError, AttributeError, MissingFlowError, ScriptError, ValueError) as error:
+        except (
+            AttributeError,
+            ImportError,
+            MissingFlowError,
+            OSError,
+            ScriptError,
+            ValueError,
+        ) as error:
             raise PermanentError(
                 f"importing {entrypoint} for the deployment {self.name}",
                 f"{type(error).__name__}: {error}",

@@ -3,6 +3,12 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from deployments.local.privilege import is_root
+
+OWN = 0o700
+# The account that runs PostgreSQL for root passes through, and lists nothing.
+PASSED_THROUGH = 0o711
+
 PROJECT_ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -15,6 +21,23 @@ class LocalPaths:
     """
 
     state: Path = PROJECT_ROOT / ".local"
+
+    def make_private(self) -> None:
+        """Let no other user of this machine in: databases, logs and records hold secrets.
+
+        An installation made before is closed, too. PostgreSQL sees to its own folder.
+        """
+        for folder in (self.prefect, self.run, self.cache):
+            folder.mkdir(mode=OWN, parents=True, exist_ok=True)
+        self.state.chmod(PASSED_THROUGH if is_root() else OWN)
+        for path in self.state.iterdir():
+            if path != self.postgres and not path.is_symlink():
+                path.chmod(OWN if path.is_dir() else 0o600)
+
+    @property
+    def sign_in(self) -> Path:
+        """Holds the name and password that the local Prefect server asks for, one line."""
+        return self.prefect / "sign-in"
 
     @property
     def postgres(self) -> Path:

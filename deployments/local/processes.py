@@ -5,6 +5,7 @@ that a pid which the system has since given to something else is never taken for
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -24,6 +25,7 @@ from flows._shared.errors import PermanentError, TransientError
 LOCK_WAIT_SECONDS = 300.0
 # The creation time is derived from the boot time, which moves when the clock is set.
 CREATED_TOLERANCE_SECONDS = 2.0
+PRIVATE_UMASK = 0o077
 
 
 @dataclass(frozen=True)
@@ -77,6 +79,12 @@ def write_private(path: Path, text: str) -> None:
     Path(name).replace(path)
 
 
+def fingerprint_of(environment: Mapping[str, str], names: Sequence[str]) -> str:
+    """Tells whether the variables of these names are as they were, and not what they were."""
+    values = {name: environment.get(name, "") for name in names}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+
 @contextmanager
 def locked(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None]:
     """Hold ``path`` against other processes; the system frees it if the holder is killed.
@@ -122,14 +130,22 @@ def free_ports(first: int, preferred: int = 0, span: int = 200) -> Iterator[int]
     return (port for port in candidates if is_free(port))
 
 
+def _opened_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
 def start_detached(
     command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path
 ) -> "subprocess.Popen[bytes]":
-    """Start a process in its own session, its output in ``log``, that outlives this one."""
+    """Start a process in its own session, its output in ``log``, that outlives this one.
+
+    What it writes is for this user alone.
+    """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with log.open("wb") as output:
+    with open(log, "wb", opener=_opened_private) as output:
         return subprocess.Popen(
             command,
+            umask=PRIVATE_UMASK,
             env=dict(environment),
             cwd=cwd,
             stdin=subprocess.DEVNULL,

@@ -117,6 +117,7 @@ def build_and_publish(
 
     Raises:
         StoreDamagedError: models could not be built because the file cannot be read.
+        StoreFullError: its disk is full.
     """
     environment = {
         PATH_VARIABLE: str(settings.store_path),
@@ -131,6 +132,8 @@ def build_and_publish(
         for message in (error.seen, *(node.message for node in failed)):
             if raw.is_damage(message):
                 raise sync.damaged(message) from error
+            if raw.is_full(message):
+                raise store_of(settings).full() from error
         raise
     store_of(settings).publish()
     return outcome

@@ -1,8 +1,8 @@
 """What the rooms of this domain hand each other, and what can go wrong between them.
 
 StoreBusyError      (transient)  another process writes the DuckDB file
-PostgresDownError   (transient)  the inbox or another domain's marts do not answer
 CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
+StoreFullError      (permanent)  the disk of the DuckDB file is full; nothing is lost
 StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
 UnreadableTelemetry (permanent)  a body or file is not OTLP
 CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
@@ -25,8 +25,8 @@ class CopilotDownError(TransientError):
     """The Copilot API does not answer, or asks to come back later."""
 
 
-class PostgresDownError(TransientError):
-    """The PostgreSQL of the webhook inbox, or of another domain's marts, does not answer."""
+class StoreFullError(PermanentError):
+    """There is no room on the disk of the DuckDB file."""
 
 
 class StoreDamagedError(PermanentError):
@@ -81,7 +81,10 @@ class Commit:
 
 @dataclass(frozen=True)
 class CopilotDay:
-    """One developer's day of Copilot; ``developer_id`` is ``__org__`` for the aggregate report."""
+    """One developer's day of Copilot; ``developer_id`` is ``__org__`` for the aggregate report.
+
+    Requests and tokens are those of the command line and of the app, as GitHub counts them.
+    """
 
     day: date
     developer_id: str
@@ -91,6 +94,13 @@ class CopilotDay:
     lines_accepted: int
     active_users: int
     languages: dict[str, int]
+    ai_credits: float | None = None
+    cli_requests: int = 0
+    cli_prompt_tokens: int = 0
+    cli_output_tokens: int = 0
+    app_requests: int = 0
+    app_prompt_tokens: int = 0
+    app_output_tokens: int = 0
 
 
 @dataclass(frozen=True)

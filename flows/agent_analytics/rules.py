@@ -26,6 +26,11 @@ CODE_COMPLETION = "code_completion"
 MAXIMUM_BODY_BYTES = 64 * 1024 * 1024
 HASH_LENGTHS = (40, 64)
 LARGEST_COUNT = 2_147_483_647
+LARGEST_TOKENS = 10**12
+OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
+    Signal.METRICS: ExportMetricsServiceRequest,
+    Signal.LOGS: ExportLogsServiceRequest,
+}
 
 
 def canonical_line(
@@ -201,7 +206,7 @@ def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
     languages: dict[str, int] = {}
     for part in row.get("totals_by_language_feature") or []:
         if part.get("feature") == CODE_COMPLETION:
-            name = str(part.get("language"))
+            name = str(part.get("language") or "unknown")
             languages[name] = languages.get(name, 0) + _sum(
                 [part], "code_generation_activity_count"
             )
@@ -217,7 +222,37 @@ def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
         lines_accepted=_sum(parts, "loc_added_sum"),
         active_users=1,
         languages=languages,
+        ai_credits=_credits(row),
+        **_requests(row, "cli", "totals_by_cli"),
+        **_requests(row, "app", "totals_by_copilot_app"),
     )
+
+
+def _credits(row: Mapping[str, Any]) -> float | None:
+    if row.get("ai_credits_used") is None:
+        return None
+    number = float(row["ai_credits_used"])
+    if not 0 <= number <= LARGEST_COUNT:
+        raise ValueError("ai_credits_used is not a number of credits")
+    return number
+
+
+def _requests(row: Mapping[str, Any], name: str, totals: str) -> dict[str, int]:
+    told = row.get(totals) or {}
+    tokens = told.get("token_usage") or {}
+    return {
+        f"{name}_requests": _sum([told], "request_count"),
+        f"{name}_prompt_tokens": _tokens(tokens, "prompt_tokens_sum"),
+        f"{name}_output_tokens": _tokens(tokens, "output_tokens_sum"),
+    }
+
+
+def _tokens(told: Mapping[str, Any], name: str) -> int:
+    """A developer's tokens of a day: more than what other counts may be."""
+    number = int(told.get(name) or 0)
+    if not 0 <= number <= LARGEST_TOKENS:
+        raise ValueError(f"{name} is not a count of tokens")
+    return number
 
 
 def legacy_copilot_day(row: Mapping[str, Any]) -> CopilotDay:
@@ -231,7 +266,7 @@ def legacy_copilot_day(row: Mapping[str, Any]) -> CopilotDay:
     ]
     languages: dict[str, int] = {}
     for part in parts:
-        name = str(part.get("name"))
+        name = str(part.get("name") or "unknown")
         languages[name] = languages.get(name, 0) + _sum([part], "total_code_suggestions")
     return CopilotDay(
         day=date.fromisoformat(str(row["date"])),
@@ -275,11 +310,7 @@ def _inflated(body: bytes, content_encoding: str) -> bytes:
 
 
 def _empty(signal: Signal) -> Message:
-    match signal:
-        case Signal.METRICS:
-            return ExportMetricsServiceRequest()
-        case Signal.LOGS:
-            return ExportLogsServiceRequest()
+    return OTLP_MESSAGES[signal]()
 
 
 def _unreadable(signal: Signal | None, seen: str) -> UnreadableTelemetryError:

@@ -4,34 +4,47 @@ import json
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import date
 from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import duckdb
-import psycopg
 
 from flows._shared.inbox import Position
+from flows._shared.postgres import READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
     Landed,
     LoadCounts,
-    PostgresDownError,
     Rejected,
     StoreDamagedError,
     UnreadableTelemetryError,
 )
 
 CONSUMER = "agent_analytics"
-READ_ONLY = "-c default_transaction_read_only=on -c TimeZone=UTC"
+OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
 UNPRICED = """
-    select model_name, cast(sum(unpriced_tokens) as bigint)
+    select
+        model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),
+        (select max(effective_from) from staging.model_prices)
     from intermediate.int_token_costs where unpriced_tokens > 0
     group by model_name order by model_name
 """
+NAMED_AT_MOST = 10
+NOT_UNDERSTOOD = f"""
+    select agent_type, signal, name, cast(sum(observations) as bigint), count(*)
+    from mart.fct_agent_signals where treatment = 'unknown'
+    group by agent_type, signal, name order by 4 desc, name limit {NAMED_AT_MOST}
+"""  # noqa: S608
+SILENT = f"""
+    select distinct developer_id, agent_type, signal, signal_last_seen_at
+    from mart.fct_agent_signals where is_silent
+    order by 4 desc, developer_id, signal limit {NAMED_AT_MOST}
+"""  # noqa: S608
 BUDGETS = """
     select developer_id, budget_status, forecast_cost_usd, monthly_budget_usd, unpriced_tokens
     from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
@@ -50,6 +63,7 @@ class Progress(Protocol):
     ) -> None: ...
 
 
+@raw.told_when_full
 def load_telemetry(
     store: raw.Store, patterns: Sequence[str], batch_bytes: int, progress: Progress | None = None
 ) -> LoadCounts:
@@ -172,6 +186,7 @@ def _load_good_lines(
     return counts
 
 
+@raw.told_when_full
 def load_deliveries(
     store: raw.Store, inbox_url: str, batch_bytes: int, progress: Progress | None = None
 ) -> LoadCounts:
@@ -180,33 +195,19 @@ def load_deliveries(
     The caller holds the lock.
 
     Raises:
-        PostgresDownError: the inbox does not answer.
+        DatabaseUnreachableError: the inbox does not answer.
     """
     counts = LoadCounts()
     with store.connect() as connection, store.scratch() as scratch:
         raw.ensure_schema(connection)
         consumed = raw.consumed(connection, CONSUMER)
         after = Position.from_json(consumed) if consumed else None
-        with _postgres(inbox_url, "the webhook inbox") as inbox:
+        with connected(inbox_url, "the webhook inbox", autocommit=False, options=OPTIONS) as inbox:
             for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
                 counts += _load_batch(connection, batch)
                 if progress:
                     progress.update("inbox", batch.position.number, None, counts.rows_new)
     return counts
-
-
-@contextmanager
-def _postgres(url: str, what: str) -> Iterator[psycopg.Connection]:
-    """A connection that only reads."""
-    try:
-        with psycopg.connect(url, options=READ_ONLY) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
-        raise PostgresDownError(
-            f"Reading {what}",
-            f"PostgreSQL does not answer ({type(error).__name__})",
-            "The run tries again; else check the database that the block names",
-        ) from error
 
 
 def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
@@ -224,6 +225,7 @@ def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch)
     return counts
 
 
+@raw.told_when_full
 def load_commits(
     store: raw.Store,
     patterns: Sequence[str],
@@ -249,10 +251,13 @@ def load_commits(
 def _mart_commits(url: str | None) -> Iterator[Commit]:
     if url is None:
         return
-    with _postgres(url, "the GitHub scraper's marts") as connection:
+    with connected(
+        url, "the GitHub scraper's marts", autocommit=False, options=OPTIONS
+    ) as connection:
         yield from source.mart_commits(connection)
 
 
+@raw.told_when_full
 def load_copilot(store: raw.Store, rows: Iterable[CopilotDay | Rejected]) -> LoadCounts:
     with store.connect() as connection:
         raw.ensure_schema(connection)
@@ -297,19 +302,42 @@ def loaded(
 
 
 def warnings_of(store: raw.Store) -> tuple[str, ...]:
-    """What a person should know of the published marts: models without a price, budgets."""
+    """What a person should know of the published marts.
+
+    Models without a price, usage that is not understood, clients that fell silent, budgets.
+    """
     with store.reader() as connection:
         unpriced = connection.execute(UNPRICED).fetchall()
+        not_understood = connection.execute(NOT_UNDERSTOOD).fetchall()
+        silent = connection.execute(SILENT).fetchall()
         budgets = connection.execute(BUDGETS).fetchall()
     return (
+        *(_price_warning(*row) for row in unpriced),
         *(
-            f"{model} has no price: {tokens:,} tokens have no cost. Add it to model_prices.csv"
-            for model, tokens in unpriced
+            f"The {signal} {name} of {agent} seems to tell of usage, and is not counted: "
+            f"{observations:,} from {developers:,} developers. Add it to agent_signals.csv"
+            for agent, signal, name, observations, developers in not_understood
+        ),
+        *(
+            f"{developer}: no {signal}s of {agent} since {seen:%Y-%m-%d %H:%M} UTC"
+            for developer, agent, signal, seen in silent
         ),
         *(
             _budget_warning(developer, status, cost, budget, unpriced)
             for developer, status, cost, budget, unpriced in budgets
         ),
+    )
+
+
+def _price_warning(model: str, tokens: int, first_day: date, newest_price: date) -> str:
+    newer = (
+        f" It was first used on {first_day}, after the newest price of the list ({newest_price}):"
+        " the list may be older than the model."
+        if first_day > newest_price
+        else ""
+    )
+    return (
+        f"{model} has no price: {tokens:,} tokens have no cost. Add it to model_prices.csv.{newer}"
     )
 
 

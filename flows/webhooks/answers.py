@@ -6,14 +6,23 @@ from typing import Any
 import orjson
 from google.protobuf.message import Message
 from google.rpc.status_pb2 import Status
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceResponse
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsPartialSuccess,
+    ExportLogsServiceResponse,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsPartialSuccess,
     ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTracePartialSuccess,
+    ExportTraceServiceResponse,
 )
 from starlette.responses import Response
 
 from flows.webhooks.settings import JSON, Endpoint
 from flows.webhooks.sources import PROTOBUF
+from flows.webhooks.telemetry import Partial
 from flows.webhooks.writer import Kept
 
 # Codes of google.rpc.Code, which OTLP's error messages carry.
@@ -29,20 +38,44 @@ RPC_CODES = {
     500: 13,
     503: 14,
 }
-OTLP_SUCCESS: Mapping[str, Message] = {
-    "otlp-metrics": ExportMetricsServiceResponse(),
-    "otlp-logs": ExportLogsServiceResponse(),
+# The field that counts what was rejected; of the endpoint that takes both kinds, of either.
+REJECTED: Mapping[str, str] = {
+    "otlp-metrics": "rejectedDataPoints",
+    "otlp-logs": "rejectedLogRecords",
+    "otlp-traces": "rejectedSpans",
+    "otlp": "rejectedDataPoints",
 }
 
 
-def accepted(endpoint: Endpoint, content_type: str, identity: str, kept: Kept) -> Response:
-    """The delivery is durable. OTLP wants 200, and a partial success left out when all is taken."""
-    if endpoint.protocol == "webhook":
-        return _json(202, {"outcome": kept.value, "delivery_id": identity})
+def accepted(identity: str, kept: Kept) -> Response:
+    """The delivery is durable."""
+    return _json(202, {"outcome": kept.value, "delivery_id": identity})
+
+
+def told(endpoint: Endpoint, content_type: str, partial: Partial | None) -> Response:
+    """An export was taken. A partial success is left out when all of it was."""
     if content_type == PROTOBUF:
-        message = OTLP_SUCCESS[endpoint.protocol].SerializeToString()
+        message = _success(endpoint.protocol, partial).SerializeToString()
         return Response(message, media_type=PROTOBUF)
-    return _json(200, {})
+    if partial is None:
+        return _json(200, {})
+    # A 64-bit number is text in protobuf's JSON, and nothing where it is 0.
+    rejected = {REJECTED[endpoint.protocol]: str(partial.rejected)} if partial.rejected else {}
+    return _json(200, {"partialSuccess": {**rejected, "errorMessage": partial.message}})
+
+
+def _success(protocol: str, partial: Partial | None) -> Message:
+    count, message = (partial.rejected, partial.message) if partial else (0, "")
+    match protocol:
+        case "otlp-logs":
+            logs = ExportLogsPartialSuccess(rejected_log_records=count, error_message=message)
+            return ExportLogsServiceResponse(partial_success=logs if partial else None)
+        case "otlp-traces":
+            spans = ExportTracePartialSuccess(rejected_spans=count, error_message=message)
+            return ExportTraceServiceResponse(partial_success=spans if partial else None)
+        case _:
+            points = ExportMetricsPartialSuccess(rejected_data_points=count, error_message=message)
+            return ExportMetricsServiceResponse(partial_success=points if partial else None)
 
 
 def refused(

@@ -13,11 +13,13 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
+from flows.webhooks.telemetry import Partial, partial
 
 GZIP_WINDOW = 31
 # Programs that add to a gzip file write a member each time; none that exports writes many.
@@ -33,11 +35,13 @@ NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 OTLP_LISTS = {
     "otlp-metrics": ("resourceMetrics",),
     "otlp-logs": ("resourceLogs",),
+    "otlp-traces": ("resourceSpans",),
     "otlp": ("resourceMetrics", "resourceLogs"),
 }
 OTLP_MESSAGES: Mapping[str, type[Message]] = {
     "otlp-metrics": ExportMetricsServiceRequest,
     "otlp-logs": ExportLogsServiceRequest,
+    "otlp-traces": ExportTraceServiceRequest,
 }
 
 
@@ -59,11 +63,15 @@ class BodyError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """The JSON text without NUL, None for protobuf, and what its event refers to, if one goes."""
+    """The JSON text without NUL, None for protobuf, and what its event refers to, if one goes.
+
+    Of OTLP also what the answer has to say of a part of it.
+    """
 
     payload: str | None
     attributes: Mapping[str, Scalar]
     is_silent: bool = False
+    partial: Partial | None = None
 
 
 def too_long(limit: int) -> BodyError:
@@ -114,10 +122,10 @@ def examine(
     """
     if content_type == PROTOBUF:
         try:
-            OTLP_MESSAGES[endpoint.protocol].FromString(body)
+            message = OTLP_MESSAGES[endpoint.protocol].FromString(body)
         except DecodeError:
             raise BodyError(400, "bad protobuf", "The body is not the protobuf message") from None
-        return Content(None, {})
+        return Content(None, {}, partial=partial(endpoint.protocol, message))
     text = _form_payload(body) if content_type == FORM else body
     document = _document(text)
     for name in OTLP_LISTS.get(endpoint.protocol, ()):
@@ -133,7 +141,8 @@ def examine(
     }
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
     is_silent = any(_matches(document, *each) for each in silent_where.items())
-    return Content(safe.decode(), attributes, is_silent)
+    told = None if endpoint.protocol == "webhook" else partial(endpoint.protocol, document)
+    return Content(safe.decode(), attributes, is_silent, told)
 
 
 def _form_payload(body: bytes) -> bytes:

@@ -174,7 +174,10 @@ class Intake:
         return response
 
     async def _take(self, request: Request, told: Told) -> Response:
-        delivery = await self._delivery(request, told)
+        delivery, found = await self._delivery(request, told)
+        if self._endpoint.protocol == "otlp-traces":
+            told.outcome = "not kept"
+            return answers.told(self._endpoint, delivery.content_type, found.partial)
         try:
             kept = await self._writer.keep(delivery)
         except InboxDownError:
@@ -187,9 +190,11 @@ class Intake:
             raise RefusedError(
                 409, "conflict", "Another body came under the same id; both are kept"
             )
-        return answers.accepted(self._endpoint, delivery.content_type, delivery.delivery_id, kept)
+        if self._endpoint.protocol == "webhook":
+            return answers.accepted(delivery.delivery_id, kept)
+        return answers.told(self._endpoint, delivery.content_type, found.partial)
 
-    async def _delivery(self, request: Request, told: Told) -> NewDelivery:
+    async def _delivery(self, request: Request, told: Told) -> tuple[NewDelivery, Content]:
         received_at = datetime.now(UTC)
         try:
             self._check_sender(request)
@@ -213,7 +218,7 @@ class Intake:
             raise RefusedError(error.status, error.reason, error.message) from None
         content, found, told.delivery_id = examined
         is_silent = found.is_silent or told.kind in self._endpoint.silent_kinds
-        return NewDelivery(
+        delivery = NewDelivery(
             source=self._source.name,
             kind=told.kind,
             delivery_id=told.delivery_id,
@@ -225,6 +230,7 @@ class Intake:
             headers=heads.kept_headers(request),
             attributes=found.attributes,
         )
+        return delivery, found
 
     def _examine(
         self, request: Request, body: bytes, is_gzip: bool, kind: str, delivery_id: str | None

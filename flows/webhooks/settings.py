@@ -89,8 +89,9 @@ class Endpoint(_Settings):
     attributes: dict[str, str] = Field(
         default={}, description="Names in the event, and the JSON pointer each is taken from."
     )
-    protocol: Literal["webhook", "otlp-metrics", "otlp-logs", "otlp"] = Field(
-        default="webhook", description="How bodies are checked and answered."
+    protocol: Literal["webhook", "otlp-metrics", "otlp-logs", "otlp-traces", "otlp"] = Field(
+        default="webhook",
+        description="How bodies are checked and answered; traces are answered and not stored.",
     )
 
     @model_validator(mode="after")

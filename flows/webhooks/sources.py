@@ -111,6 +111,7 @@ AGENT_ANALYTICS = Source(
         for path, kind, content_types, protocol in (
             ("/v1/metrics", "otlp-metrics", (JSON, PROTOBUF), "otlp-metrics"),
             ("/v1/logs", "otlp-logs", (JSON, PROTOBUF), "otlp-logs"),
+            ("/v1/traces", "otlp-traces", (JSON, PROTOBUF), "otlp-traces"),
             ("/v1/otel", "otel", (JSON,), "otlp"),
             ("/v1/commits", "commits", (JSON,), "webhook"),
         )

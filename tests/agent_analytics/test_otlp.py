@@ -24,10 +24,12 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from flows.agent_analytics import raw, sample
+from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
 from flows.agent_analytics.sync import load_telemetry
+from flows.webhooks import telemetry
+from tests.agent_analytics import clients
 from tests.agent_analytics.fleet import request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -143,13 +145,13 @@ def test_a_line_of_another_signal_is_put_aside_even_in_a_good_file(
 
 
 def test_points_that_make_no_sense_are_put_aside_one_by_one(store: raw.Store, inbox: Path) -> None:
-    good, timeless, histogram = (json.loads(METRICS) for _ in range(3))
+    good, timeless, summary = (json.loads(METRICS) for _ in range(3))
     timeless["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0][
         "timeUnixNano"
     ] = "0"
-    metric = histogram["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
-    metric["histogram"] = {"dataPoints": metric.pop("sum")["dataPoints"][:0]}
-    (inbox / "a.jsonl").write_text("".join(json.dumps(x) + "\n" for x in (timeless, histogram)))
+    metric = summary["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
+    metric["summary"] = {"dataPoints": metric.pop("sum")["dataPoints"][:0]}
+    (inbox / "a.jsonl").write_text("".join(json.dumps(x) + "\n" for x in (timeless, summary)))
     assert load(store, inbox) == LoadCounts(rows_new=1, rejected=2)
     (inbox / "b.jsonl").write_text(json.dumps(good) + "\n")
     assert load(store, inbox) == LoadCounts(rows_new=1, rows_repeated=1)
@@ -400,3 +402,98 @@ def test_a_gauge_of_tokens_is_not_added_up(store: raw.Store, inbox: Path) -> Non
     metric["gauge"] = {"dataPoints": metric.pop("sum")["dataPoints"]}
     (inbox / "a.jsonl").write_text(json.dumps(gauge) + "\n")
     assert load(store, inbox) == LoadCounts(rejected=2)
+
+
+@pytest.mark.parametrize("kind", ["histogram", "exponentialHistogram"])
+def test_of_a_histogram_the_sum_is_loaded(store: raw.Store, inbox: Path, kind: str) -> None:
+    until = DAY + timedelta(minutes=1)
+    line = clients.counter(
+        "copilot-chat", "gen_ai.client.token.usage", [({"gen_ai.token.type": "input"}, 7.0)],
+        DAY, until, kind,
+    )  # fmt: skip
+    empty, unsummed = json.loads(line), json.loads(line)
+    for content, count in ((empty, "0"), (unsummed, "2")):
+        metric = content["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
+        del metric[kind]["dataPoints"][0]["sum"]
+        metric[kind]["dataPoints"][0]["count"] = count
+    (inbox / "a.jsonl").write_text(
+        "".join(f"{each}\n" for each in (line, json.dumps(empty), json.dumps(unsummed)))
+    )
+    assert load(store, inbox) == LoadCounts(rows_new=1, rejected=2)
+    assert rows(
+        store,
+        "select agent_type, metric_value, observations, temporality from raw.otel_metrics",
+    ) == [("github_copilot", 7.0, 1, "delta")]
+    assert set(rows(store, "select reason from raw.rejected")) == {
+        ("a histogram without observations",),
+        ("a histogram without a sum",),
+    }
+
+
+def test_an_event_has_its_name_agent_and_session_however_they_are_sent(
+    store: raw.Store, inbox: Path
+) -> None:
+    lines = [
+        clients.codex_event(DAY, "c", (1, 0, 1, 0), "gpt-5.4"),
+        *clients.gemini(DAY, DAY, "g", (1, 1, 0, 0, 0), "gemini-2.5-pro", "event details"),
+        clients.events("opencode", DAY, {"event.name": "session.created", "session.id": "o"}),
+        clients.events("else", DAY, {"gen_ai.conversation.id": "e"}, body="else.done"),
+        clients.events("else", DAY, {"session.id": "p"}, name="else.named", body="Some prose."),
+    ]
+    (inbox / "a.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    load(store, inbox)
+    assert rows(
+        store,
+        "select distinct session_id, agent_type, event_name from raw.otel_logs order by 1, 3",
+    ) == [
+        ("c", "codex", "codex.sse_event"),
+        ("e", "else", "else.done"),
+        ("g", "gemini_cli", "gemini_cli.api_response"),
+        ("g", "gemini_cli", "gen_ai.client.inference.operation.details"),
+        ("o", "opencode", "session.created"),
+        ("p", "else", "else.named"),
+    ]
+
+
+def test_the_receiver_tells_as_many_as_will_be_put_aside(store: raw.Store, inbox: Path) -> None:
+    """Of each body by itself, in JSON and in protobuf, by rules of its own."""
+    odd = [
+        event_with(**bad) for bad in (*POISONED_EVENTS, {"input_tokens": "1e3"}, {"cost_usd": ""})
+    ]
+    for day in (datetime(2099, 1, 1, tzinfo=UTC), datetime(1971, 1, 1, tzinfo=UTC), DAY):
+        odd += [
+            request(session("s", day), 0, (1, 0, 0, 0)),
+            tokens(session("s", day), {"input": 1, "output": -1, "cacheRead": 1e13}, 0, 1),
+        ]
+    name = "gen_ai.client.token.usage"
+    for kind in ("sum", "histogram", "exponentialHistogram"):
+        line = json.loads(clients.counter("x", name, [({}, 3.0)], DAY, DAY, kind))
+        (metric,) = line["resourceMetrics"][0]["scopeMetrics"][0]["metrics"]
+        (point,) = metric[kind]["dataPoints"]
+        odd.append(json.dumps(line))
+        for changed in ("sum", "asDouble", "timeUnixNano"):
+            kept = point.pop(changed, None)
+            odd.append(json.dumps(line))
+            if kept is not None:
+                point[changed] = kept
+        metric["name"] = ""
+        odd.append(json.dumps(line))
+        metric["name"] = "anything"
+        metric[kind]["aggregationTemporality"] = 0
+        odd.append(json.dumps(line))
+        point["flags"] = 1
+        odd.append(json.dumps(line))
+        metric["summary"] = {"dataPoints": [{"timeUnixNano": point["timeUnixNano"]}]}
+        del metric[kind]
+        odd.append(json.dumps(line))
+    for number, line in enumerate(odd):
+        signal = Signal.METRICS if '"resourceMetrics"' in line else Signal.LOGS
+        body = json.loads(line)
+        (inbox / f"{number}.jsonl").write_text(
+            canonical_json(line.replace('"s"', f'"s{number}"').encode()) + "\n"
+        )
+        expected = load(store, inbox).rejected
+        message = ParseDict(body, rules.OTLP_MESSAGES[signal]())
+        for form in (body, message):
+            said = telemetry.partial(f"otlp-{signal.value}", form)
+            assert (said.rejected if said else 0) == expected, (line, said)

@@ -21,7 +21,7 @@ from flows.agent_analytics.records import (
     MartsMissingError,
     Rejected,
 )
-from flows.agent_analytics.rules import commit_of
+from flows.agent_analytics.rules import commit_of, copilot_day
 from tests.agent_analytics.copilot_api import Fake, running
 from tests.dbt_projects.messy_history import OTHER, PARENT, history
 from tests.dbt_projects.messy_history import load as load_history
@@ -56,6 +56,54 @@ def test_edits_by_the_agent_are_no_accepted_completions(fake: Fake) -> None:
     assert row.acceptances < row.suggestions
     assert row.lines_accepted < row.lines_suggested
     assert row.languages == {"python": row.suggestions}
+
+
+def test_credits_and_tokens_of_a_report_are_read() -> None:
+    usage = {"token_usage": {"prompt_tokens_sum": 3_800, "output_tokens_sum": 5_000_000_000}}
+    told = copilot_day(
+        report(
+            ai_credits_used=12.5,
+            totals_by_cli={"request_count": 2, **usage},
+            totals_by_copilot_app={"request_count": 3},
+        )
+    )
+    assert (told.ai_credits, told.cli_requests, told.app_requests) == (12.5, 2, 3)
+    assert (told.cli_prompt_tokens, told.cli_output_tokens) == (3_800, 5_000_000_000)
+    without = copilot_day(report())
+    assert (without.ai_credits, without.cli_requests, without.cli_prompt_tokens) == (None, 0, 0)
+
+
+def report(**more: object) -> dict[str, object]:
+    return {**next(sample.copilot_rows(1, 1)), **more}
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        {"user_login": None},
+        {"user_login": " "},
+        {"ai_credits_used": -1},
+        {"ai_credits_used": float("nan")},
+        {"ai_credits_used": "free"},
+        {"totals_by_cli": [1]},
+        {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": -1}}},
+        {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": 1e13}}},
+        {"totals_by_copilot_app": {"request_count": "many"}},
+    ],
+)
+def test_a_row_that_makes_no_sense_is_put_aside_and_its_neighbour_is_not(
+    tmp_path: Path, odd: dict[str, object]
+) -> None:
+    path = tmp_path / "report.jsonl"
+    path.write_text(f"{json.dumps(report(**odd))}\n{json.dumps(report())}\n")
+    first, second = source.read_copilot_rows(path)
+    assert isinstance(first, Rejected)
+    assert isinstance(second, CopilotDay)
+
+
+def test_a_language_without_a_name_is_unknown() -> None:
+    parts = [{"language": None, "feature": "code_completion", "code_generation_activity_count": 2}]
+    assert copilot_day(report(totals_by_language_feature=parts)).languages == {"unknown": 2}
 
 
 def test_a_day_without_a_report_is_empty(fake: Fake) -> None:

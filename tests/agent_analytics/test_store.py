@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from flows.agent_analytics import raw
-from flows.agent_analytics.records import StoreBusyError, StoreDamagedError
+from flows.agent_analytics.records import StoreBusyError, StoreDamagedError, StoreFullError
 from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import session, tokens
 
@@ -186,3 +186,31 @@ def test_marts_are_exported_as_parquet_from_the_published_copy(
     (written,) = store.export_marts(tmp_path / "parquet")
     assert written.name == "t.parquet"
     assert duckdb.sql(f"select count(*), max(n) from '{written}'").fetchall() == [(1_000, 999)]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="there is no disk that is always full")
+def test_a_full_disk_is_told_and_leaves_what_was_published(
+    store: raw.Store, tmp_path: Path
+) -> None:
+    """Whether the system says so or DuckDB."""
+    fill(store, 10)
+    store.publish()
+    fill(store, 20)
+    unfinished = store.published_path.with_name(f"{store.path.name}.unfinished")
+    unfinished.symlink_to("/dev/full")
+    with pytest.raises(StoreFullError, match=r"disk is full .* Make room"):
+        store.publish()
+    unfinished.unlink()
+    with store.reader() as connection:
+        assert connection.execute("select count(*) from mart.t").fetchone() == (10,)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out/t.parquet.unfinished").symlink_to("/dev/full")
+    with pytest.raises(StoreFullError):
+        store.export_marts(tmp_path / "out")
+
+
+def test_words_of_the_input_are_no_full_disk() -> None:
+    with pytest.raises(duckdb.ConversionException) as error:
+        duckdb.sql("select cast('No space left on device' as integer)").fetchall()
+    assert not raw.is_full(error.value)
+    assert raw.is_full("Runtime Error in model x\n  IO Error: x: No space left on device")

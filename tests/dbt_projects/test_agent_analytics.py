@@ -209,6 +209,11 @@ def test_a_price_holds_for_its_model_and_no_other_version(marts: Marts) -> None:
         "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
         "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
         "claude-3-5-sonnet-latest": 22.05,
+        "vertex_ai/claude-3-5-sonnet-v2@20241022": 22.05,
+        "databricks/databricks-claude-sonnet-4-5": 22.05,
+        "replicate/anthropic/claude-4.5-sonnet": 22.05,
+        "azure/gpt-4.1-2025-04-14": 12.5,
+        "gpt-4.1-2025-4": None,
         "claude-opus-4-9": None,
         "claude-opus-4.5.1": None,
         "claude-opus-45": None,
@@ -946,8 +951,14 @@ def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
 def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:
     row = next(sample.copilot_rows(1, 2, start=DAY))
     nothing = {**row, "user_login": "idle", "totals_by_feature": []}
-    marts.load(copilot=[row, nothing])
+    usage = {"token_usage": {"prompt_tokens_sum": 30, "output_tokens_sum": 5}, "request_count": 2}
+    asked = {**row, "ai_credits_used": 1.5, "totals_by_cli": usage}
+    marts.load(copilot=[asked, nothing])
     marts.run()
+    assert marts.query(
+        "select ai_credits, cli_requests, cli_prompt_tokens, cli_output_tokens, app_requests "
+        "from mart.fct_copilot_usage order by developer_id"
+    ) == [(1.5, 2, 30, 5, 0), (None, 0, 0, 0, 0)]
     rates = dict(
         marts.query("select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics")
     )

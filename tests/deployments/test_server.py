@@ -2,15 +2,20 @@ import os
 import signal
 import socket
 import sqlite3
+import stat
 import subprocess
 import sys
+import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import psutil
+import pytest
 
 from deployments.local.api import is_healthy
 from deployments.local.paths import LocalPaths
+from deployments.local.privilege import is_root
 from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
 from deployments.local.server import PrefectServer
 
@@ -30,6 +35,50 @@ def test_a_second_start_reuses_the_running_server(
     before = server.pid
     assert server.start() == prefect_server
     assert server.pid == before
+
+
+def modes(folder: Path) -> dict[str, int]:
+    return {path.name: stat.S_IMODE(path.stat().st_mode) for path in folder.iterdir()}
+
+
+def test_what_the_server_writes_is_for_its_user_alone(
+    prefect_server: str, local_paths: LocalPaths
+) -> None:
+    kept = modes(local_paths.prefect) | modes(local_paths.run)
+    assert {"prefect.db", "server.log", "server.json"} <= set(kept)
+    assert not {
+        name: oct(mode) for name, mode in kept.items() if mode & 0o077 and ".lock" not in name
+    }
+
+
+@pytest.mark.parametrize("credentials", [None, ("local", "a guess")])
+def test_whoever_does_not_know_the_sign_in_reads_and_starts_nothing(
+    prefect_server: str, credentials: tuple[str, str] | None
+) -> None:
+    for path in ("block_documents/filter", "deployments/filter", "flows/"):
+        answer = httpx.post(f"{prefect_server}/{path}", json={"name": "f"}, auth=credentials)
+        assert answer.status_code == 401, path
+
+
+def test_another_user_reads_nothing_of_an_installation_made_before() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder).chmod(0o755)
+        paths = LocalPaths(Path(folder) / "local")
+        files = [paths.prefect / "prefect.db", paths.run / "applied.json", paths.cache / "a" / "b"]
+        for file in [*files, paths.state / "note"]:
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text("a secret")
+            file.chmod(0o644)
+        paths.postgres.mkdir(mode=0o711)
+        paths.make_private()
+        closed = [paths.prefect, paths.run, paths.cache]
+        assert {stat.S_IMODE(each.stat().st_mode) for each in closed} == {0o700}
+        assert not stat.S_IMODE(paths.state.stat().st_mode) & 0o066
+        if is_root():
+            for file in [*files, paths.state / "note"]:
+                command = ["cat", str(file)]
+                seen = subprocess.run(command, user="nobody", capture_output=True)
+                assert (seen.returncode, seen.stdout) == (1, b"")
 
 
 def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
@@ -107,7 +156,5 @@ def test_ports_in_use_are_stepped_over_and_the_last_one_is_tried_first() -> None
 
 
 def test_the_ui_calls_the_port_the_server_listens_on(prefect_server: str) -> None:
-    import httpx
-
     settings = httpx.get(prefect_server.removesuffix("/api") + "/ui-settings").json()
     assert settings["api_url"] == prefect_server

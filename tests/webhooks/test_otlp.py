@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import time
 from collections.abc import Callable
 
 import httpx
@@ -16,6 +17,10 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
     ExportMetricsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
 )
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
@@ -39,7 +44,9 @@ def metrics(name: str) -> ExportMetricsServiceRequest:
 
 def logs(name: str) -> ExportLogsServiceRequest:
     request = ExportLogsServiceRequest()
-    request.resource_logs.add().scope_logs.add().log_records.add(event_name=name)
+    request.resource_logs.add().scope_logs.add().log_records.add(
+        event_name=name, time_unix_nano=time.time_ns()
+    )
     return request
 
 
@@ -135,3 +142,54 @@ def test_the_sdks_own_exporter_loses_nothing(receiver: Running, inbox_url: str) 
     )
     bodies = [bytes(body) for (body,) in rows(inbox_url, query)]
     assert any(b"claude_code.token.usage" in body for body in bodies)
+
+
+def test_traces_are_answered_as_not_kept_and_are_not_stored(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    request = ExportTraceServiceRequest()
+    request.resource_spans.add().scope_spans.add().spans.add(name="chat")
+    body = request.SerializeToString()
+    answer = client.post(
+        "/v1/traces", content=body, headers=token_headers(**{"Content-Type": PROTOBUF})
+    )
+    said = ExportTraceServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, said.rejected_spans) == (200, 1)
+    assert "not kept" in said.error_message
+    as_json = client.post(
+        "/v1/traces",
+        content=b'{"resourceSpans":[{"scopeSpans":[{"spans":[{},{}]}]}]}',
+        headers=token_headers(),
+    )
+    assert as_json.json()["partialSuccess"]["rejectedSpans"] == "2"
+    assert client.post("/v1/traces", content=b"{}", headers=token_headers()).json() == {}
+    unsigned = client.post("/v1/traces", content=body, headers={"Content-Type": PROTOBUF})
+    assert unsigned.status_code == 401
+    assert kept(inbox_url, "otlp-traces", body) == 0
+
+
+def test_what_will_be_put_aside_is_told_in_the_answer_and_stored(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    request = metrics("claude_code.token.usage")
+    metric = request.resource_metrics[0].scope_metrics[0].metrics[0]
+    metric.sum.aggregation_temporality = 1
+    for value in (5, -1, float("nan")):
+        metric.sum.data_points.add(as_double=value, time_unix_nano=time.time_ns())
+    body = request.SerializeToString()
+    answer = client.post(
+        "/v1/metrics", content=body, headers=token_headers(**{"Content-Type": PROTOBUF})
+    )
+    said = ExportMetricsServiceResponse.FromString(answer.content).partial_success
+    assert (answer.status_code, said.rejected_data_points) == (200, 2)
+    assert kept(inbox_url, "otlp-metrics", body) == 1
+    unknown = metrics("newcomer.tokens_spent")
+    unknown.resource_metrics[0].scope_metrics[0].metrics[0].gauge.data_points.add(
+        as_int=1, time_unix_nano=time.time_ns()
+    )
+    content = unknown.SerializeToString()
+    answer = client.post(
+        "/v1/metrics", content=content, headers=token_headers(**{"Content-Type": PROTOBUF})
+    )
+    said = ExportMetricsServiceResponse.FromString(answer.content).partial_success
+    assert (said.rejected_data_points, bool(said.error_message)) == (0, True)

@@ -1,4 +1,15 @@
 {% macro price_name(model_name) -%}
-    {#- The name of a model as the price list spells it: no provider before it, dots as dashes. -#}
-    replace(regexp_replace(lower(trim({{ model_name }})), '^.*(anthropic[./]|models/|[/])', ''), '.', '-')
+    {#- The name of a model as the price list spells it: no provider before it, dots as dashes, the family before the
+        version. -#}
+    regexp_replace(
+        replace(
+            regexp_replace(
+                lower(trim({{ model_name }})),
+                '^.*(anthropic[./]|models/|[/])(anthropic-|databricks-)?|^(anthropic-|databricks-)',
+                ''
+            ), '.', '-'
+        ),
+        '^claude-([4-9](?:-[0-9])?)-(opus|sonnet|haiku|fable|mythos)',
+        'claude-\2-\1'
+    )
 {%- endmacro %}

@@ -13,7 +13,7 @@ from flows.agent_analytics.raw.rows import (
     record_read,
     reject,
 )
-from flows.agent_analytics.raw.store import Store, is_damage
+from flows.agent_analytics.raw.store import Store, is_damage, is_full, told_when_full
 
 __all__ = [
     "LONGEST_LINE_BYTES",
@@ -21,6 +21,7 @@ __all__ = [
     "consumed",
     "ensure_schema",
     "is_damage",
+    "is_full",
     "landed",
     "last_ids",
     "load_commits",
@@ -30,4 +31,5 @@ __all__ = [
     "record_consumed",
     "record_read",
     "reject",
+    "told_when_full",
 ]

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import duckdb
 
+from flows.agent_analytics.raw.agents import AGENT_OF_NAME, USAGE_ATTRIBUTES, USAGE_METRIC
 from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
 # DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
@@ -40,7 +41,7 @@ _ATTRIBUTES_IN_TEXT = (
 )
 _POINTS = (
     'STRUCT("attributes" JSON, "startTimeUnixNano" VARCHAR, "timeUnixNano" VARCHAR, '
-    '"asDouble" DOUBLE, "asInt" VARCHAR, "flags" BIGINT)[]'
+    '"asDouble" DOUBLE, "asInt" VARCHAR, "sum" DOUBLE, "count" VARCHAR, "flags" BIGINT)[]'
 )
 _METRICS = (
     'STRUCT("resource" STRUCT("attributes" JSON), '
@@ -48,7 +49,9 @@ _METRICS = (
     '"metrics" STRUCT("name" VARCHAR, "unit" VARCHAR, '
     '"sum" STRUCT("aggregationTemporality" VARCHAR, "isMonotonic" BOOLEAN, '
     f'"dataPoints" {_POINTS}), "gauge" STRUCT("dataPoints" {_POINTS}), '
-    '"histogram" JSON, "exponentialHistogram" JSON, "summary" JSON)[])[])[]'
+    f'"histogram" STRUCT("aggregationTemporality" VARCHAR, "dataPoints" {_POINTS}), '
+    f'"exponentialHistogram" STRUCT("aggregationTemporality" VARCHAR, "dataPoints" {_POINTS}), '
+    '"summary" JSON)[])[])[]'
 )
 _LOGS = (
     'STRUCT("resource" STRUCT("attributes" JSON), '
@@ -84,22 +87,29 @@ create or replace temp macro otlp_time(nanos) as
 create or replace temp macro otlp_names(object) as list_transform(object ->> [
     '$.developer_id', '$."x-developer-id"', '$."user.email"', '$."user.account_uuid"',
     '$."user.account_id"', '$."user.id"', '$."session.id"', '$.session_id', '$.agent_type',
-    '$."service.name"', '$.model', '$."event.name"'], lambda name: nullif(trim(name), ''));
+    '$."service.name"', '$.model', '$."event.name"', '$."conversation.id"',
+    '$."gen_ai.conversation.id"', '$."enduser.id"', '$."installation.id"',
+    '$."gen_ai.response.model"', '$."gen_ai.request.model"'
+    ], lambda name: nullif(trim(name), ''));
 create or replace temp macro otlp_named(point, resource, place) as
     coalesce(point[place], resource[place]);
 create or replace temp macro otlp_developer(p, r) as coalesce(
     otlp_named(p, r, 1), otlp_named(p, r, 2), lower(otlp_named(p, r, 3)), otlp_named(p, r, 4),
-    otlp_named(p, r, 5), otlp_named(p, r, 6), 'unknown');
+    otlp_named(p, r, 5), otlp_named(p, r, 6), otlp_named(p, r, 15), otlp_named(p, r, 16),
+    'unknown');
 create or replace temp macro otlp_session(p, r) as coalesce(
-    otlp_named(p, r, 7), otlp_named(p, r, 8), '"""
+    otlp_named(p, r, 7), otlp_named(p, r, 8), otlp_named(p, r, 13), otlp_named(p, r, 14), '"""
     + NO_SESSION
     + r"""' || otlp_developer(p, r));
-create or replace temp macro otlp_agent(p, r, name) as
-    case coalesce(otlp_named(p, r, 9), nullif(split_part(name, '.', 1), ''),
-                  otlp_named(p, r, 10), 'unknown')
-        when 'copilot' then 'github_copilot' when 'claude-code' then 'claude_code'
-        else coalesce(otlp_named(p, r, 9), nullif(split_part(name, '.', 1), ''),
-                      otlp_named(p, r, 10), 'unknown') end;
+create or replace temp macro otlp_model(p, r) as
+    coalesce(otlp_named(p, r, 11), otlp_named(p, r, 17), otlp_named(p, r, 18));
+create or replace temp macro otlp_agent_of(name) as """
+    + AGENT_OF_NAME
+    + r""";
+create or replace temp macro otlp_agent(p, r, name) as coalesce(
+    otlp_agent_of(otlp_named(p, r, 9)), otlp_named(p, r, 9), otlp_agent_of(otlp_named(p, r, 10)),
+    otlp_agent_of(name), case when not starts_with(name, 'gen_ai.')
+        then nullif(split_part(name, '.', 1), '') end, otlp_named(p, r, 10), 'unknown');
 """
 )
 
@@ -122,11 +132,17 @@ with resources as (
 ), points as (
     select
         resource_text, scope, coalesce(m.name, '') as metric_name, m.unit,
-        m.sum is not null as is_sum, m.sum.isMonotonic as is_monotonic,
-        m.sum.aggregationTemporality as temporality,
-        coalesce(m.histogram, m.exponentialHistogram, m.summary) is not null as is_unread,
+        coalesce(m.histogram, m.exponentialHistogram) is not null as is_histogram,
+        m.sum is not null or is_histogram as is_sum,
+        m.sum.isMonotonic or is_histogram as is_monotonic,
+        coalesce(
+            m.sum.aggregationTemporality, m.histogram.aggregationTemporality,
+            m.exponentialHistogram.aggregationTemporality
+        ) as temporality,
+        m.summary is not null as is_unread,
         unnest(coalesce(
-            m.sum.dataPoints, m.gauge.dataPoints, case when is_unread then [null] end
+            m.sum.dataPoints, m.gauge.dataPoints, m.histogram.dataPoints,
+            m.exponentialHistogram.dataPoints, case when is_unread then [null] end
         )) as p
     from metrics
 )
@@ -139,11 +155,15 @@ select
         when temporality in ('1', 'AGGREGATION_TEMPORALITY_DELTA') then 'delta'
     end as temporality,
     coalesce(is_monotonic, false) as is_monotonic,
+    is_histogram,
     is_unread,
     list(struct_pack(
         "timestamp" := otlp_time(p.timeUnixNano),
         start_timestamp := otlp_time(p.startTimeUnixNano),
-        metric_value := coalesce(p.asDouble, try_cast(p.asInt as double))
+        metric_value := case
+            when is_histogram then p.sum else coalesce(p.asDouble, try_cast(p.asInt as double))
+        end,
+        observations := case when is_histogram then try_cast(p.count as bigint) end
     )) as points
 from points
 where coalesce(p.flags, 0) % 2 = 0
@@ -191,12 +211,14 @@ select
     otlp_developer(point.names, resource.names) as developer_id,
     otlp_session(point.names, resource.names) as session_id,
     otlp_agent(point.names, resource.names, metric_name) as agent_type,
-    otlp_named(point.names, resource.names, 11) as model_name,
+    otlp_model(point.names, resource.names) as model_name,
     point.object as attributes,
     resource.object as resource_attributes,
     otlp_named(point.names, resource.names, 3) as email,
     otlp_named(point.names, resource.names, 4) as account,
-    otlp_named(point.names, resource.names, 6) as installation
+    coalesce(
+        otlp_named(point.names, resource.names, 6), otlp_named(point.names, resource.names, 16)
+    ) as installation
 from new_counters as texts
 inner join new_texts as point on texts.point_text = point.text
 inner join new_texts as resource on texts.resource_text = resource.text
@@ -209,13 +231,14 @@ create or replace temp table new_metrics as
 with points as (
     select
         series_row, series_key, series_hash, metric_name, unit, temporality, is_monotonic,
+        is_histogram,
         is_unread,
-        regexp_matches(metric_name, '\.(token|cost)\.usage$|\.tokens\.') as is_usage,
+        regexp_matches(metric_name, '{USAGE_METRIC}') as is_usage,
         unnest(points, recursive := true)
     from new_series
 )
 select
-    "timestamp", start_timestamp, metric_value, temporality, is_monotonic, unit,
+    "timestamp", start_timestamp, metric_value, observations, temporality, is_monotonic, unit,
     series_row,
     series_key,
     md5_number(concat_ws(
@@ -228,7 +251,10 @@ select
             then 'a count or cost below zero or larger than any session reaches'
         when is_usage and temporality = 'gauge'
             then 'a gauge of tokens or cost: only what a sum counts can be added up'
-        when is_unread then 'a metric of a kind that is not read (histogram or summary)'
+        when is_unread then 'a metric of a kind that is not read (summary)'
+        when is_histogram and metric_value is null and coalesce(observations, 0) = 0
+            then 'a histogram without observations'
+        when is_histogram and metric_value is null then 'a histogram without a sum'
         when metric_name = '' then 'a metric without a name'
         when "timestamp" is null then 'a data point without a time'
         when metric_value is null or not isfinite(metric_value)
@@ -275,7 +301,9 @@ with objects as (
     from objects
 ), events as (
     select
-        *, coalesce(nullif(l.eventName, ''), otlp_named(p, r, 12), body) as event_name
+        *,
+        case when not regexp_matches(body, '\s') then body end as body_name,
+        coalesce(p[12], nullif(trim(l.eventName), ''), r[12], body_name) as event_name
     from named
 )
 select
@@ -283,13 +311,17 @@ select
     regexp_replace(event_name, '^claude_code\.', '') as event_name,
     otlp_developer(p, r) as developer_id,
     otlp_session(p, r) as session_id,
-    otlp_agent(p, r, case when contains(coalesce(body, ''), '.') then body end) as agent_type,
-    otlp_named(p, r, 11) as model_name,
+    coalesce(
+        otlp_agent_of(otlp_named(p, r, 9)), otlp_named(p, r, 9),
+        otlp_agent_of(otlp_named(p, r, 10)), otlp_agent_of(event_name),
+        otlp_agent(p, r, case when contains(body_name, '.') then body_name end)
+    ) as agent_type,
+    otlp_model(p, r) as model_name,
     attributes,
     resource as resource_attributes,
     otlp_named(p, r, 3) as email,
     otlp_named(p, r, 4) as account,
-    otlp_named(p, r, 6) as installation,
+    coalesce(otlp_named(p, r, 6), otlp_named(p, r, 16)) as installation,
     md5_number(concat_ws(
         chr(29), epoch_us("timestamp"), severity, coalesce(body, ''), coalesce(event_name, ''),
         cast(attributes as varchar), cast(resource as varchar)
@@ -299,10 +331,7 @@ select
         when "timestamp" is null then 'an event without a time'
         when "timestamp" < {EARLIEST} or "timestamp" > {LATEST} then '{_FAR}'
         when not coalesce(list_bool_and(list_transform(
-            attributes ->> [
-                '$.input_tokens', '$.output_tokens', '$.cache_read_tokens',
-                '$.cache_creation_tokens'
-            ],
+            attributes ->> {USAGE_ATTRIBUTES},
             lambda n: nullif(trim(n), '') is null or coalesce(
                 try_cast(n as double) between 0 and {LARGEST_REQUEST}
                 and try_cast(n as double) = floor(try_cast(n as double)), false)
@@ -319,8 +348,8 @@ _COUNTER_COLUMNS = (
     "resource_attributes"
 )
 _POINT_COLUMNS = (
-    '"timestamp", metric_value, start_timestamp, temporality, is_monotonic, unit, series_key, '
-    "point_key"
+    '"timestamp", metric_value, observations, start_timestamp, temporality, is_monotonic, unit, '
+    "series_key, point_key"
 )
 _LOG_COLUMNS = (
     "developer_id, severity, body, attributes, event_name, session_id, agent_type, model_name, "

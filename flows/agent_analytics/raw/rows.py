@@ -46,6 +46,13 @@ _COPILOT = json.dumps(
         "lines_accepted": "BIGINT",
         "active_users": "BIGINT",
         "languages": "JSON",
+        "ai_credits": "DOUBLE",
+        "cli_requests": "BIGINT",
+        "cli_prompt_tokens": "BIGINT",
+        "cli_output_tokens": "BIGINT",
+        "app_requests": "BIGINT",
+        "app_prompt_tokens": "BIGINT",
+        "app_output_tokens": "BIGINT",
     }
 )
 
@@ -96,7 +103,9 @@ def load_copilot(
         f"""
         insert into raw.copilot_metrics (
             "date", developer_id, total_suggestions, total_acceptances, total_lines_suggested,
-            total_lines_accepted, total_active_users, language_breakdown, created_at
+            total_lines_accepted, total_active_users, language_breakdown, ai_credits,
+            cli_requests, cli_prompt_tokens, cli_output_tokens,
+            app_requests, app_prompt_tokens, app_output_tokens, created_at
         )
         select distinct on (day, developer_id) *, {NOW} from incoming
         on conflict ("date", developer_id) do update set
@@ -106,6 +115,13 @@ def load_copilot(
             total_lines_accepted = excluded.total_lines_accepted,
             total_active_users = excluded.total_active_users,
             language_breakdown = excluded.language_breakdown,
+            ai_credits = excluded.ai_credits,
+            cli_requests = excluded.cli_requests,
+            cli_prompt_tokens = excluded.cli_prompt_tokens,
+            cli_output_tokens = excluded.cli_output_tokens,
+            app_requests = excluded.app_requests,
+            app_prompt_tokens = excluded.app_prompt_tokens,
+            app_output_tokens = excluded.app_output_tokens,
             created_at = excluded.created_at
         """,
         "select count(*) from raw.copilot_metrics",

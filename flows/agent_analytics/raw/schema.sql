@@ -34,7 +34,10 @@ create table if not exists raw.otel_points (
     created_at timestamp not null
 );
 
-create view if not exists raw.otel_metrics as
+-- Of a histogram the sum of what was observed is the value.
+alter table raw.otel_points add column if not exists observations bigint;
+
+create or replace view raw.otel_metrics as
 select
     points.id,
     points."timestamp",
@@ -52,7 +55,8 @@ select
     counters.model_name,
     counters.resource_attributes,
     points.series_key,
-    points.point_key
+    points.point_key,
+    points.observations
 from raw.otel_points as points
 inner join raw.otel_counters as counters on points.series_key = counters.series_key;
 
@@ -113,6 +117,14 @@ create table if not exists raw.copilot_metrics (
     created_at timestamp not null,
     unique ("date", developer_id)
 );
+
+alter table raw.copilot_metrics add column if not exists ai_credits double;
+alter table raw.copilot_metrics add column if not exists cli_requests bigint;
+alter table raw.copilot_metrics add column if not exists cli_prompt_tokens bigint;
+alter table raw.copilot_metrics add column if not exists cli_output_tokens bigint;
+alter table raw.copilot_metrics add column if not exists app_requests bigint;
+alter table raw.copilot_metrics add column if not exists app_prompt_tokens bigint;
+alter table raw.copilot_metrics add column if not exists app_output_tokens bigint;
 
 -- Input that was put aside, with the reason.
 create table if not exists raw.rejected (

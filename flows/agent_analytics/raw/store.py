@@ -5,6 +5,7 @@ the database for as long as it works on it, another writer waits and says for wh
 only reads opens the published copy, which is replaced in one step after a good build.
 """
 
+import errno
 import fcntl
 import json
 import os
@@ -15,11 +16,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import wraps
 from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from flows.agent_analytics.records import StoreBusyError, StoreDamagedError
+from flows.agent_analytics.records import StoreBusyError, StoreDamagedError, StoreFullError
 
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 15.0
@@ -37,7 +40,38 @@ DAMAGE = re.compile(
     re.IGNORECASE,
 )
 
+FULL = re.compile("no space left|quota exceeded|max_temp_directory_size", re.IGNORECASE)
+FULL_KINDS = re.compile(r"\b(IO|Out of Memory) Error:")
+
 Say = Callable[[str], None]
+Given = ParamSpec("Given")
+Result = TypeVar("Result")
+
+
+def told_when_full(
+    work: Callable[Concatenate["Store", Given], Result],
+) -> Callable[Concatenate["Store", Given], Result]:
+    """Work on a store that says so where its disk is full, whoever noticed."""
+
+    @wraps(work)
+    def told(store: "Store", /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
+        try:
+            return work(store, *args, **kwargs)
+        except (OSError, duckdb.Error) as error:
+            if is_full(error):
+                raise store.full() from error
+            raise
+
+    return told
+
+
+def is_full(error: BaseException | str) -> bool:
+    """Whether a disk, or what may be used of it, is full; a text is dbt's words for an error."""
+    if isinstance(error, OSError):
+        return error.errno in (errno.ENOSPC, errno.EDQUOT)
+    # An error of another kind can hold these words as words of the input.
+    words = str(error)
+    return FULL.search(words) is not None and FULL_KINDS.search(words) is not None
 
 
 @dataclass(frozen=True)
@@ -90,6 +124,14 @@ class Store:
         # A load of many batches would write tables again after each: once, at the end, is enough.
         connection.execute("set checkpoint_threshold = '1GB'")
         return connection
+
+    def full(self) -> StoreFullError:
+        usage = shutil.disk_usage(self.path.parent)
+        return StoreFullError(
+            f"Writing {self.path}",
+            f"its disk is full ({usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free)",
+            "Make room for twice the size of the file, then run again: nothing is lost",
+        )
 
     @contextmanager
     def scratch(self) -> Iterator[Path]:
@@ -167,6 +209,7 @@ class Store:
             except duckdb.Error as error:
                 raise _damaged(self.path, error) from error
 
+    @told_when_full
     def restore(self, damage: StoreDamagedError, say: Say) -> bool:
         """Put the published copy in a damaged file's place. Raises the damage if there is none."""
         if not self.published_path.exists():
@@ -180,6 +223,7 @@ class Store:
         say(f"{damage} It was replaced by the last published copy and kept as {aside.name}")
         return True
 
+    @told_when_full
     def publish(self) -> int:
         """Replace the copy that readers use by the state of now; its size in bytes.
 
@@ -197,6 +241,7 @@ class Store:
         with duckdb.connect(str(self.published_path), read_only=True) as connection:
             yield connection
 
+    @told_when_full
     def export_marts(self, folder: Path) -> tuple[Path, ...]:
         """Every table of the marts in the published copy as a Parquet file, each replaced whole."""
         folder.mkdir(parents=True, exist_ok=True)

@@ -206,10 +206,11 @@ def _parse(app: Path, target_path: Path, former: Path | None = None) -> tuple[st
 
 
 def test_byte_code_is_taken_without_a_look_at_its_source(app: Path) -> None:
-    source = app / "flows" / "scout" / "flow.py"
-    compiled = Path(importlib.util.cache_from_source(str(source)))
-    flags = int.from_bytes(compiled.read_bytes()[4:8], "little")
-    assert flags == UNCHECKED
+    sources = sorted((app / "flows").rglob("*.py"))
+    assert sources
+    for source in sources:
+        compiled = Path(importlib.util.cache_from_source(str(source)))
+        assert int.from_bytes(compiled.read_bytes()[4:8], "little") == UNCHECKED, source
 
 
 def test_no_file_tells_when_it_was_built(app: Path) -> None:

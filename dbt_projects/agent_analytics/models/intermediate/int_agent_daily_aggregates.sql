@@ -73,6 +73,7 @@ usage_by_day as (
         sum(costs.total_output_tokens) as total_output_tokens,
         sum(costs.total_cache_creation_tokens) as total_cache_creation_tokens,
         sum(costs.total_cache_read_tokens) as total_cache_read_tokens,
+        sum(costs.total_reasoning_tokens) as total_reasoning_tokens,
         sum(costs.total_tokens) as total_tokens,
         sum(costs.unpriced_tokens) as unpriced_tokens,
         sum(costs.list_cost_usd) as total_cost_usd,
@@ -140,6 +141,7 @@ summed as (
         cast(coalesce(sum(total_cache_creation_tokens), 0) as bigint)
             as total_cache_creation_tokens,
         cast(coalesce(sum(total_cache_read_tokens), 0) as bigint) as total_cache_read_tokens,
+        cast(coalesce(sum(total_reasoning_tokens), 0) as bigint) as total_reasoning_tokens,
         cast(coalesce(sum(total_tokens), 0) as bigint) as total_tokens,
         cast(coalesce(sum(unpriced_tokens), 0) as bigint) as unpriced_tokens,
         sum(total_cost_usd) as total_cost_usd,

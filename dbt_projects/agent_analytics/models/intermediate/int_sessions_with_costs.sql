@@ -56,6 +56,7 @@ session_usage as (
         sum(total_output_tokens) as total_output_tokens,
         sum(total_cache_creation_tokens) as total_cache_creation_tokens,
         sum(total_cache_read_tokens) as total_cache_read_tokens,
+        sum(total_reasoning_tokens) as total_reasoning_tokens,
         sum(total_tokens) as total_tokens,
         sum(unpriced_tokens) as unpriced_tokens,
         sum(list_cost_usd) as session_cost_usd,
@@ -88,6 +89,8 @@ final as (
             as total_cache_creation_tokens,
         cast(coalesce(session_usage.total_cache_read_tokens, 0) as bigint)
             as total_cache_read_tokens,
+        cast(coalesce(session_usage.total_reasoning_tokens, 0) as bigint)
+            as total_reasoning_tokens,
         cast(coalesce(session_usage.total_tokens, 0) as bigint) as total_tokens,
         cast(coalesce(session_usage.unpriced_tokens, 0) as bigint) as unpriced_tokens,
         session_usage.session_cost_usd,

@@ -5,10 +5,8 @@
     )
 }}
 
-{%- set kinds = [
-    'input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens',
-    'reported_cost_usd',
-] -%}
+{%- set tokens = ['input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens'] -%}
+{%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
 
 -- The linter loses the indentation of lists that a loop writes.
 -- noqa: disable=LT02
@@ -33,16 +31,35 @@ used as (
 ),
 
 -- A client can leave the session off its counters, not off its events: what a developer's counters
--- tell without a session, events tell in the sessions.
-developers as (
+-- tell without a session, events tell in the sessions. Counters that do not name the developer
+-- either are compared with the events of all.
+events_of as (
 
     select
         sessions.developer_id,
-        {{ hash_of_rows('used.input_hash') }} as input_hash
+        used.input_hash
+    from used
+    inner join sessions on used.session_id = sessions.session_id
+    where sessions.is_session_known and sessions.developer_id <> 'unknown'
+
+    union all
+
+    select
+        'unknown' as developer_id,
+        used.input_hash
     from used
     inner join sessions on used.session_id = sessions.session_id
     where sessions.is_session_known
-    group by sessions.developer_id
+
+),
+
+developers as (
+
+    select
+        developer_id,
+        {{ hash_of_rows('input_hash') }} as input_hash
+    from events_of
+    group by developer_id
 
 ),
 
@@ -58,7 +75,8 @@ inputs as (
             (
                 select {{ hash_of_rows('prices') }}
                 from {{ ref('model_prices') }} as prices  -- noqa: AL05
-            )
+            ),
+            '{{ var('one_hour_cache_writes') }}'
         ) as input_hash
     from used
     left join sessions on used.session_id = sessions.session_id
@@ -73,33 +91,81 @@ touched as (
 
 ),
 
+nameless as (
+
+    select distinct
+        sessions.developer_id,
+        usage.agent_type
+    from {{ ref('stg_agent_token_usage') }} as usage
+    inner join sessions on usage.session_id = sessions.session_id
+    where not sessions.is_session_known
+
+),
+
+touched_nameless as (
+
+    select nameless.*
+    from nameless
+    inner join sessions on nameless.developer_id = sessions.developer_id
+    inner join touched on sessions.session_id = touched.session_id
+    where not sessions.is_session_known
+
+),
+
+-- Whose events are compared with the counters of which developer.
+compared as (
+
+    select
+        touched_nameless.developer_id as counted_for,
+        touched_nameless.agent_type,
+        sessions.session_id,
+        sessions.is_session_known
+    from touched_nameless
+    inner join sessions on touched_nameless.developer_id = sessions.developer_id
+
+    union
+
+    select
+        touched_nameless.developer_id as counted_for,
+        touched_nameless.agent_type,
+        sessions.session_id,
+        sessions.is_session_known
+    from touched_nameless
+    cross join sessions
+    left join nameless
+        on
+            sessions.developer_id = nameless.developer_id
+            and touched_nameless.agent_type = nameless.agent_type
+    where
+        touched_nameless.developer_id = 'unknown'
+        and sessions.is_session_known
+        and nameless.developer_id is null
+
+),
+
 usage_of_developers as (
 
     select
         usage.session_id,
-        sessions.developer_id,
-        sessions.is_session_known,
+        compared.counted_for as developer_id,
+        compared.is_session_known,
         usage.agent_type,
         usage.model_name,
         usage.usage_date,
         {%- for kind in kinds %}
         case
-            when sessions.is_session_known
+            when compared.is_session_known
                 then least(usage.{{ kind }}_by_metrics - usage.{{ kind }}_by_events, 0)
             else
                 {{ 'coalesce(usage.' ~ kind ~ ', 0)' if loop.last else 'usage.total_' ~ kind }}
                 - usage.{{ kind }}_by_events
         end as {{ kind }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from {{ ref('stg_agent_token_usage') }} as usage
-    inner join sessions on usage.session_id = sessions.session_id
-    where
-        sessions.developer_id in (
-            select nameless.developer_id
-            from sessions as nameless
-            inner join touched on nameless.session_id = touched.session_id
-            where not nameless.is_session_known
-        )
+    from compared
+    inner join {{ ref('stg_agent_token_usage') }} as usage
+        on
+            compared.session_id = usage.session_id
+            and compared.agent_type = usage.agent_type
 
 ),
 
@@ -199,7 +265,7 @@ counted as (
         usage.model_name,
         usage.usage_source,
         usage.total_requests,
-        {%- for kind in kinds[:4] %}
+        {%- for kind in kinds[:-1] %}
         cast(
             coalesce(usage.{{ kind }}_by_events + alone.{{ kind }}, usage.total_{{ kind }})
             as bigint
@@ -213,6 +279,7 @@ counted as (
                 )
         end as reported_cost_usd,
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
+        usage.special_usage,
         touched.input_hash
     from {{ ref('stg_agent_token_usage') }} as usage
     inner join touched on usage.session_id = touched.session_id
@@ -254,15 +321,21 @@ model_prices as (
         models.usage_date,
         prices.input,
         prices.cache_write_5m,
+        prices.cache_write_1h,
         prices.cache_read,
-        prices.output
+        prices.output,
+        prices.fast_multiplier,
+        prices.batch_multiplier,
+        prices.long_prompt_above,
+        prices.long_input_multiplier,
+        prices.long_output_multiplier
     from models
     inner join {{ ref('model_prices') }} as prices
         on
             starts_with(models.price_name, prices.model_prefix)
             and regexp_matches(
                 substr(models.price_name, length(prices.model_prefix) + 1),
-                '^(-?[0-9]{8}|-latest)?(-v[0-9]+)?([@\[:].*)?$'
+                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[:].*)?$'
             )
             and models.usage_date >= prices.effective_from
             and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
@@ -273,44 +346,188 @@ model_prices as (
 
 ),
 
-final as (
+special_parts as (
 
     select
-        usage.session_id,
-        usage.usage_date,
-        usage.agent_type,
-        usage.model_name,
-        usage.usage_source,
-        usage.total_requests,
-        usage.total_input_tokens,
-        usage.total_output_tokens,
-        usage.total_cache_creation_tokens,
-        usage.total_cache_read_tokens,
-        usage.total_tokens,
-        usage.reported_cost_usd,
-        usage.tokens_told - usage.total_tokens - usage.total_cache_read_tokens
-            as told_twice_tokens,
-        -- Decimals: sums are the same in whichever order they are added.
-        cast(
-            cast(0.000001 as decimal(7, 6)) * (
-                cast(usage.total_input_tokens as decimal(18, 0)) * model_prices.input
-                + cast(usage.total_output_tokens as decimal(18, 0)) * model_prices.output
-                + cast(usage.total_cache_creation_tokens as decimal(18, 0))
-                * model_prices.cache_write_5m
-                + cast(usage.total_cache_read_tokens as decimal(18, 0)) * model_prices.cache_read
-            ) as decimal(28, 10)
-        ) as list_cost_usd,
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        unnest(special_usage, recursive := true)  -- noqa: AL03
+    from usage
+
+),
+
+-- What requests of another tier, or with a long prompt, cost more or less than the price for all.
+special_rates as (
+
+    select
+        special_parts.session_id,
+        special_parts.usage_date,
+        special_parts.agent_type,
+        special_parts.model_name,
+        {%- for kind in tokens %}
+        special_parts.{{ kind }},
+        {%- endfor %}
+        model_prices.input,
+        model_prices.output,
+        model_prices.cache_write_5m,
+        model_prices.cache_write_1h,
+        model_prices.cache_read,
+        case special_parts.service_tier
+            when 'standard' then 1
+            when 'fast' then model_prices.fast_multiplier
+            when 'batch' then model_prices.batch_multiplier
+        end as tier,
         case
-            when model_prices.model_name is null
-                then usage.total_tokens + usage.total_cache_read_tokens
-            else 0
-        end as unpriced_tokens,
-        usage.input_hash
+            when special_parts.prompt_above >= model_prices.long_prompt_above
+                then model_prices.long_input_multiplier
+            else 1
+        end as long_input,
+        case
+            when special_parts.prompt_above >= model_prices.long_prompt_above
+                then model_prices.long_output_multiplier
+            else 1
+        end as long_output
+    from special_parts
+    inner join model_prices
+        on
+            special_parts.model_name = model_prices.model_name
+            and special_parts.usage_date = model_prices.usage_date
+
+),
+
+special_costs as (
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        sum(
+            {%- for kind, price, long in [
+                ('input_tokens', 'input', 'long_input'),
+                ('output_tokens', 'output', 'long_output'),
+                ('cache_read_tokens', 'cache_read', 'long_input'),
+            ] %}
+            {{ usd(
+                kind,
+                '(cast(' ~ price ~ ' * coalesce(tier, 0) * ' ~ long ~ ' as decimal(10, 4)) - ' ~ price ~ ')'
+            ) }}{{ ' +' if not loop.last }}
+            {%- endfor %}
+        ) as more_usd,
+        {%- for hours in ['5m', '1h'] %}
+        sum({{ usd(
+            'cache_creation_tokens',
+            '(cast(cache_write_' ~ hours ~ ' * coalesce(tier, 0) * long_input as decimal(10, 4)) - cache_write_'
+            ~ hours ~ ')'
+        ) }}) as more_usd_for_writes_{{ hours }},
+        {%- endfor %}
+        coalesce(sum(
+            {%- for kind in tokens %}
+            {{ kind }}{{ ' +' if not loop.last }}
+            {%- endfor %}
+        ) filter (where tier is null), 0) as unpriced_tokens
+    from special_rates
+    group by session_id, usage_date, agent_type, model_name
+
+),
+
+costs as (
+
+    select
+        usage.*,
+        model_prices.model_name is not null as is_priced,
+        coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
+        {{ usd('usage.total_input_tokens', 'model_prices.input') }}
+        + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
+        + {{ usd('usage.total_cache_read_tokens', 'model_prices.cache_read') }}
+        + coalesce(special_costs.more_usd, 0) as usd_without_writes,
+        {%- for hours in ['5m', '1h'] %}
+        {{ usd('usage.total_cache_creation_tokens', 'model_prices.cache_write_' ~ hours) }}
+        + coalesce(special_costs.more_usd_for_writes_{{ hours }}, 0)
+            as usd_for_writes_{{ hours }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from usage
     left join model_prices
         on
             usage.model_name = model_prices.model_name
             and usage.usage_date = model_prices.usage_date
+    left join special_costs
+        on
+            usage.session_id = special_costs.session_id
+            and usage.usage_date = special_costs.usage_date
+            and usage.agent_type = special_costs.agent_type
+            and usage.model_name = special_costs.model_name
+
+),
+
+-- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
+-- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
+hours as (
+
+    select
+        *,
+        {%- if var('one_hour_cache_writes') == 'all' %}
+        usd_for_writes_1h - usd_for_writes_5m as one_hour_cache_usd
+        {%- elif var('one_hour_cache_writes') == 'none' %}
+        0 as one_hour_cache_usd
+        {%- else %}
+        case
+            when
+                reported_cost_usd > usd_without_writes + usd_for_writes_5m
+                and reported_cost_usd <= 1.01 * (usd_without_writes + usd_for_writes_1h)
+                then least(
+                        reported_cost_usd - usd_without_writes - usd_for_writes_5m,
+                        usd_for_writes_1h - usd_for_writes_5m
+                    )
+            else 0
+        end as one_hour_cache_usd
+        {%- endif %}
+    from costs
+
+),
+
+final as (
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        usage_source,
+        total_requests,
+        total_input_tokens,
+        total_output_tokens,
+        total_cache_creation_tokens,
+        total_cache_read_tokens,
+        total_reasoning_tokens,
+        total_tokens,
+        reported_cost_usd,
+        tokens_told - total_tokens - total_cache_read_tokens as told_twice_tokens,
+        -- Nothing of it has a price where all of it was of a tier without one.
+        case
+            when
+                is_priced
+                and (
+                    unpriced_special_tokens = 0
+                    or unpriced_special_tokens < total_tokens + total_cache_read_tokens
+                )
+                then cast(
+                        usd_without_writes + usd_for_writes_5m + one_hour_cache_usd
+                        as decimal(28, 10)
+                    )
+        end as list_cost_usd,
+        case when is_priced then cast(one_hour_cache_usd as decimal(28, 10)) end
+            as one_hour_cache_usd,
+        cast(
+            case
+                when is_priced then unpriced_special_tokens
+                else total_tokens + total_cache_read_tokens
+            end as bigint
+        ) as unpriced_tokens,
+        input_hash
+    from hours
 
 )
 

@@ -45,6 +45,7 @@ final as (
         total_output_tokens,
         total_cache_creation_tokens,
         total_cache_read_tokens,
+        total_reasoning_tokens,
         total_tokens,
         unpriced_tokens,
         total_cost_usd,

@@ -5,12 +5,21 @@
     )
 }}
 
-{%- set kinds = [
-    'input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens',
-    'reported_cost_usd',
+{%- set tokens = ['input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens'] -%}
+{%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
+{%- set attributes = event_attributes() -%}
+{%- set others = [
+    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'speed', 'service_tier',
+    'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'gen_ai.operation.name',
 ] -%}
+{%- set named = {} -%}
+{%- for name in others -%}
+{%- do named.update({name: 'named_values[' ~ (attributes | length + loop.index) ~ ']'}) -%}
+{%- endfor -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
+-- The linter loses the indentation of lists that a loop writes.
+-- noqa: disable=LT02
 with inputs as (
 
     select * from {{ ref('stg_agent_sessions') }}
@@ -20,6 +29,12 @@ with inputs as (
 touched as (
 
     {{ touched('session_id') }} {{ 'and ' ~ is_usage_unread() if is_incremental() }}
+
+),
+
+signals as (
+
+    select * from {{ ref('agent_signals') }}
 
 ),
 
@@ -35,18 +50,12 @@ points as (
         temporality,
         series_key,
         metric_value,
-        ends_with(metric_name, '.cost.usage') as is_cost,
-        case
-            when contains(metric_name, '.tokens.')
-                then {{ token_type("regexp_extract(metric_name, '[^.]+$')") }}
-            when ends_with(metric_name, '.token.usage')
-                then {{ token_type("attributes ->> '$.type'") }}
-        end as token_type
+        {{ metric_signal('metric_name') }} as signal_name,
+        {{ token_type('metric_name', 'attributes') }} as token_type
     from {{ metric_points(since) }} as metrics
     where
-        ends_with(metric_name, '.token.usage')
-        or ends_with(metric_name, '.cost.usage')
-        or contains(metric_name, '.tokens.')
+        signal_name is not null
+        and not {{ is_whole_agent("attributes ->> '$.\"gen_ai.operation.name\"'") }}
 
 ),
 
@@ -67,12 +76,11 @@ cumulative_points as (
 metric_increments as (
 
     select
-        id,
         session_id,
         agent_type,
         model_name,
         used_at,
-        is_cost,
+        signal_name,
         token_type,
         metric_value as increment
     from points
@@ -81,18 +89,90 @@ metric_increments as (
     union all
 
     select
-        id,
         session_id,
         agent_type,
         model_name,
         used_at,
-        is_cost,
+        signal_name,
         token_type,
         case
             when value_before is null or metric_value < value_before then metric_value
             else metric_value - value_before
         end as increment
     from cumulative_points
+
+),
+
+-- What one agent counts in its input another counts apart: the weights make them the same kinds.
+counted_increments as (
+
+    select
+        increments.session_id,
+        increments.agent_type,
+        increments.model_name,
+        increments.used_at,
+        signals.family,
+        signals.kind,
+        increments.increment * signals.weight as amount
+    from metric_increments as increments
+    inner join signals
+        on
+            signals.signal = 'metric'
+            and increments.signal_name = signals.name
+            and (signals.token_type = 'any' or increments.token_type = signals.token_type)
+    where signals.kind <> 'none'
+
+),
+
+weights_of_attributes as (
+
+    select
+        name,
+        family,
+        token_type as attribute,
+        {%- for kind in kinds[:-1] %}
+        sum(weight) filter (where kind || '_tokens' = '{{ kind }}')
+            as {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from signals
+    where signal = 'event'
+    group by name, family, token_type
+
+),
+
+read_attributes as (
+
+    select
+        unnest([
+            {%- for attribute in attributes -%}
+            '{{ attribute }}'{{ ', ' if not loop.last }}
+            {%- endfor -%}
+        ]) as attribute,
+        unnest(range({{ attributes | length }})) as place
+
+),
+
+event_weights as (
+
+    select
+        names.name,
+        names.family,
+        {%- for kind in kinds[:-1] %}
+        list(
+            cast(coalesce(weights.{{ kind }}, 0) as double) order by read_attributes.place
+        ) as {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (
+        select distinct
+            signals.name,
+            signals.family
+        from signals
+        where signals.signal = 'event' and signals.kind <> 'none'
+    ) as names
+    cross join read_attributes
+    left join weights_of_attributes as weights
+        on names.name = weights.name and read_attributes.attribute = weights.attribute
+    group by names.name, names.family
 
 ),
 
@@ -104,14 +184,12 @@ requests as (
         agent_type,
         coalesce(model_name, 'unknown') as model_name,
         timestamp as used_at,
-        attributes ->> [
-            '$.input_tokens', '$.output_tokens', '$.cache_read_tokens',
-            '$.cache_creation_tokens', '$.cost_usd', '$.request_id', '$."event.sequence"'
-        ] as named_values,
+        attributes ->> {{ json_paths(attributes + others) }} as named_values,
+        {{ event_signal('event_name') }} as signal_name,
         log_key
     from {{ source('raw', 'otel_logs') }}
     where
-        ends_with(event_name, 'api_request')
+        signal_name is not null
         {% if is_incremental() %}
         and session_id in (select touched.session_id from touched)
         and {{ not_before(since, 'timestamp') }}
@@ -125,21 +203,60 @@ distinct_requests as (
 
     select
         *,
-        coalesce(named_values[1], named_values[2], named_values[3], named_values[4]) is not null
-            as has_tokens
+        list_transform(
+            named_values[1:{{ attributes | length }}],
+            lambda value: coalesce(try_cast(value as double), 0)
+        ) as counts,
+        len(list_filter(
+            named_values[1:{{ attributes | length }}], lambda value: value is not null
+        )) > 0 and not {{ is_whole_agent(named['gen_ai.operation.name']) }} as has_tokens
     from requests
     qualify
         has_tokens
         and row_number() over (
             partition by
                 session_id,
+                signal_name,
                 coalesce(
-                    'request ' || nullif(trim(named_values[6]), ''),
-                    'sequence ' || named_values[7] || ' ' || used_at,
+                    'request ' || coalesce(
+                        nullif(trim({{ named['request_id'] }}), ''),
+                        nullif(trim({{ named['gen_ai.response.id'] }}), '')
+                    ),
+                    'sequence ' || {{ named['event.sequence'] }} || ' ' || used_at,
                     'event ' || log_key
                 )
             order by has_tokens desc, used_at asc, id asc
         ) = 1
+
+),
+
+counted_requests as (
+
+    select
+        requests.session_id,
+        requests.agent_type,
+        requests.model_name,
+        requests.used_at,
+        weights.family,
+        {%- for kind in kinds[:-1] %}
+        greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
+        {%- endfor %}
+        try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
+        case lower(trim(coalesce(
+            {{ named['speed'] }},
+            {{ named['gen_ai.openai.response.service_tier'] }},
+            {{ named['openai.response.service_tier'] }},
+            {{ named['service_tier'] }}
+        )))
+            when 'fast' then 'fast'
+            when 'batch' then 'batch'
+            when 'flex' then 'batch'
+            when 'priority' then 'priority'
+            when 'ultrafast' then 'ultrafast'
+            else 'standard'
+        end as service_tier
+    from distinct_requests as requests
+    inner join event_weights as weights on requests.signal_name = weights.name
 
 ),
 
@@ -151,13 +268,12 @@ usage as (
         model_name,
         used_at,
         'events' as usage_source,
+        family,
         1 as requests,
-        coalesce(try_cast(named_values[1] as double), 0) as input_tokens,
-        coalesce(try_cast(named_values[2] as double), 0) as output_tokens,
-        coalesce(try_cast(named_values[4] as double), 0) as cache_creation_tokens,
-        coalesce(try_cast(named_values[3] as double), 0) as cache_read_tokens,
-        try_cast(named_values[5] as double) as reported_cost_usd
-    from distinct_requests
+        {%- for kind in kinds %}
+        {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from counted_requests
 
     union all
 
@@ -167,14 +283,40 @@ usage as (
         model_name,
         used_at,
         'metrics' as usage_source,
+        family,
         null as requests,
-        case when token_type = 'input' then increment else 0 end as input_tokens,
-        case when token_type = 'output' then increment else 0 end as output_tokens,
-        case when token_type = 'cache_creation' then increment else 0 end
-            as cache_creation_tokens,
-        case when token_type = 'cache_read' then increment else 0 end as cache_read_tokens,
-        case when is_cost then increment end as reported_cost_usd
-    from metric_increments
+        {%- for kind in kinds[:-1] %}
+        case when kind || '_tokens' = '{{ kind }}' then amount else 0 end as {{ kind }},
+        {%- endfor %}
+        case when kind = 'cost' then amount end as reported_cost_usd
+    from counted_increments
+
+),
+
+-- An agent may tell the same usage under several names, one of them its own: that which tells most
+-- counts.
+families as (
+
+    select
+        session_id,
+        agent_type,
+        model_name,
+        usage_source,
+        family,
+        family in (
+            select signals.family
+            from signals
+            where signals.signal = 'metric' and starts_with(signals.kind, 'cache_')
+        ) as is_cache_told
+    from usage
+    where family <> 'cost'
+    group by session_id, agent_type, model_name, usage_source, family
+    qualify row_number() over (
+            partition by session_id, agent_type, model_name, usage_source
+            order by
+                sum({{ tokens | join(' + ') }}) desc,
+                family desc
+        ) = 1
 
 ),
 
@@ -182,32 +324,55 @@ usage as (
 hours as (
 
     select
-        session_id,
-        agent_type,
-        model_name,
-        date_trunc('hour', used_at) as usage_hour,
-        sum(requests) as requests,
+        usage.session_id,
+        usage.agent_type,
+        usage.model_name,
+        date_trunc('hour', usage.used_at) as usage_hour,
+        sum(usage.requests) as requests,
         {%- for kind in kinds %}
-        sum(cast({{ kind }} as decimal(28, 10))) filter (where usage_source = 'events')
+        sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'events')
             as {{ kind }}_by_events,
-        sum(cast({{ kind }} as decimal(28, 10))) filter (where usage_source = 'metrics')
+        sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'metrics')
             as {{ kind }}_by_metrics,
         {%- endfor %}
-        min(used_at) as first_used_at,
-        max(used_at) as last_used_at
+        min(usage.used_at) as first_used_at,
+        max(usage.used_at) as last_used_at
     from usage
-    group by session_id, agent_type, model_name, date_trunc('hour', used_at)
+    left join families
+        on
+            usage.session_id = families.session_id
+            and usage.agent_type = families.agent_type
+            and usage.model_name = families.model_name
+            and usage.usage_source = families.usage_source
+    where usage.family in (families.family, 'cost')
+    group by
+        usage.session_id, usage.agent_type, usage.model_name, date_trunc('hour', usage.used_at)
 
 ),
 
+-- Counters that tell of input as a whole are compared with all input that events tell of.
 after_hours as (
 
     select
-        *,
-        usage_hour - lag(usage_hour) over (
-            partition by session_id, agent_type, model_name order by usage_hour
+        hours.*,
+        case
+            when families.is_cache_told is false
+                then
+                    coalesce(hours.cache_creation_tokens_by_events, 0)
+                    + coalesce(hours.cache_read_tokens_by_events, 0)
+            else 0
+        end as cached_tokens_by_events,
+        hours.usage_hour - lag(hours.usage_hour) over (
+            partition by hours.session_id, hours.agent_type, hours.model_name
+            order by hours.usage_hour
         ) > interval 1 hour as is_after_silence
     from hours
+    left join families
+        on
+            hours.session_id = families.session_id
+            and hours.agent_type = families.agent_type
+            and hours.model_name = families.model_name
+            and families.usage_source = 'metrics'
 
 ),
 
@@ -224,12 +389,15 @@ runs as (
 
 -- By how much the counters have been ahead of the events at most, since the last silent hour: so
 -- much was told by counters alone.
-ahead as (  -- noqa: disable=LT02
+ahead as (
 
     select
         *,
         {%- for kind in kinds %}
-        sum(coalesce({{ kind }}_by_metrics, 0) - coalesce({{ kind }}_by_events, 0)) over (
+        sum(
+            coalesce({{ kind }}_by_metrics, 0) - coalesce({{ kind }}_by_events, 0)
+            {{- ' - cached_tokens_by_events' if kind == 'input_tokens' }}
+        ) over (
             partition by session_id, agent_type, model_name, run_number order by usage_hour
         ) as {{ kind }}_ahead{{ ',' if not loop.last }}
         {%- endfor %}
@@ -277,11 +445,11 @@ days as (
         told.agent_type,
         told.model_name,
         cast(sum(told.requests) as bigint) as total_requests,
-        {%- for kind in kinds[:4] %}
+        {%- for kind in kinds[:-1] %}
         cast(
-            sum(
+            greatest(sum(
                 coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone
-            ) as bigint
+            ), 0) as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
@@ -299,21 +467,21 @@ days as (
         {%- endfor %}
         cast(
             sum(
-                {%- for kind in kinds[:4] %}
+                {%- for kind in tokens %}
                 coalesce(told.{{ kind }}_by_events, 0){{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
         ) as tokens_by_events,
         cast(
             sum(
-                {%- for kind in kinds[:4] %}
+                {%- for kind in tokens %}
                 coalesce(told.{{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
         ) as tokens_by_metrics,
         cast(
             sum(
-                {%- for kind in kinds[:4] %}
+                {%- for kind in tokens %}
                 told.{{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
@@ -325,17 +493,87 @@ days as (
 
 ),
 
-summed as (
+-- Requests that may cost another price: for their tier, or for the length of their prompt.
+special_requests as (
 
     select
         *,
-        total_input_tokens + total_output_tokens + total_cache_creation_tokens as total_tokens,
+        input_tokens + cache_creation_tokens + cache_read_tokens as prompt_tokens,
         case
-            when total_requests is null then 'metrics'
-            when tokens_by_metrics_alone > 0 then 'events and metrics'
+            when prompt_tokens > 272000 then 272000
+            when prompt_tokens > 200000 then 200000
+            when prompt_tokens > 100000 then 100000
+            else 0
+        end as prompt_above
+    from counted_requests
+    where
+        (service_tier <> 'standard' or prompt_tokens > 100000)
+        and (session_id, agent_type, model_name, family) in (
+            select (families.session_id, families.agent_type, families.model_name, families.family)
+            from families
+            where families.usage_source = 'events'
+        )
+
+),
+
+special_parts as (
+
+    select
+        session_id,
+        cast(used_at as date) as usage_date,
+        agent_type,
+        model_name,
+        service_tier,
+        prompt_above,
+        {%- for kind in tokens %}
+        cast(sum({{ kind }}) as bigint) as {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from special_requests
+    group by
+        session_id, cast(used_at as date), agent_type, model_name, service_tier, prompt_above
+
+),
+
+specials as (
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        list(
+            struct_pack(
+                service_tier := service_tier,
+                prompt_above := prompt_above,
+                {%- for kind in tokens %}
+                {{ kind }} := {{ kind }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            ) order by service_tier, prompt_above
+        ) as special_usage
+    from special_parts
+    group by session_id, usage_date, agent_type, model_name
+
+),
+
+summed as (
+
+    select
+        days.*,
+        specials.special_usage,
+        days.total_input_tokens + days.total_output_tokens + days.total_cache_creation_tokens
+            as total_tokens,
+        case
+            when days.total_requests is null then 'metrics'
+            when days.tokens_by_metrics_alone > 0 then 'events and metrics'
             else 'events'
         end as usage_source
     from days
+    left join specials
+        on
+            days.session_id = specials.session_id
+            and days.usage_date = specials.usage_date
+            and days.agent_type = specials.agent_type
+            and days.model_name = specials.model_name
 
 ),
 

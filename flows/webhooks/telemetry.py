@@ -1,0 +1,225 @@
+"""What of an OTLP request the loader will put aside, told to its sender in the answer.
+
+The rules are those of the loader of ``agent_analytics``, which has the last word: here they only
+say early what it will find, and nothing is left out of what is stored.
+"""
+
+import math
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from google.protobuf.message import Message
+
+# Of longer requests the first so many points are looked at.
+MOST_LOOKED_AT = 20_000
+EARLIEST_NANOS = 1_577_836_800 * 10**9
+LATEST_SECONDS = 86_400
+LARGEST_COUNTER = 1e12
+LARGEST_REQUEST = 1e10
+NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
+USAGE = re.compile(
+    r"[._]token[._]usage$|\.cost\.usage$|\.tokens\.|^gen_ai\.client\.inference\.(usage|operation)\."
+)
+COUNTED = re.compile(
+    r"(^|\.)(token|cost)\.usage$|\.tokens\.|^codex\.turn\.token_usage$"
+    r"|^gen_ai\.client\.inference\.(usage|operation)\."
+)
+ABOUT_USAGE = re.compile("token|cost")
+TOKENS = frozenset(
+    (
+        "input_tokens", "output_tokens", "reasoning_tokens", "cache_read_tokens",
+        "cache_creation_tokens", "input_token_count", "output_token_count", "cached_token_count",
+        "cached_content_token_count", "reasoning_token_count", "thoughts_token_count",
+        "tool_token_count", "gen_ai.usage.input_tokens", "gen_ai.usage.output_tokens",
+        "gen_ai.usage.cache_read.input_tokens", "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens",
+    )
+)  # fmt: skip
+KINDS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
+UNCLOCKED = "a time before 2020 or more than a day ahead"
+NOT_KEPT = "Traces are not kept here: send metrics and logs"
+
+
+@dataclass(frozen=True)
+class Partial:
+    """What a partial success says: how many were rejected, and why; or, with none, a warning."""
+
+    rejected: int
+    message: str
+
+
+@dataclass(frozen=True)
+class _Point:
+    metric: str
+    kind: str
+    nanos: int
+    value: float | None
+    has_temporality: bool
+    is_empty: bool
+
+
+def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | None:
+    """None where all will be taken. ``request`` is the message, or OTLP's JSON."""
+    reasons: Counter[str] = Counter()
+    latest = (time.time_ns() // 10**9 + LATEST_SECONDS) * 10**9
+    if protocol == "otlp-traces":
+        spans = sum(1 for _ in _leaves(request, "resource_spans", "scope_spans", "spans"))
+        return Partial(spans, NOT_KEPT) if spans else None
+    unknown: set[str] = set()
+    looked_at = 0
+    for point in _points(request):
+        looked_at += 1
+        if looked_at > MOST_LOOKED_AT:
+            break
+        if reason := _of_point(point, latest):
+            reasons[reason] += 1
+        elif ABOUT_USAGE.search(point.metric) and not COUNTED.search(point.metric):
+            unknown.add(point.metric)
+    for record in _leaves(request, "resource_logs", "scope_logs", "log_records"):
+        looked_at += 1
+        if looked_at > MOST_LOOKED_AT:
+            break
+        if reason := _of_record(record, latest):
+            reasons[reason] += 1
+    if reasons:
+        listed = "; ".join(f"{count} with {reason}" for reason, count in reasons.most_common())
+        return Partial(reasons.total(), f"Put aside: {listed}")
+    if unknown:
+        return Partial(0, f"{len(unknown)} metrics seem to tell of usage and are not counted")
+    return None
+
+
+def _of_point(point: _Point, latest: int) -> str | None:
+    if point.nanos and not EARLIEST_NANOS <= point.nanos <= latest:
+        return UNCLOCKED
+    if point.kind == "summary":
+        return "a metric of a kind that is not read (summary)"
+    is_usage = USAGE.search(point.metric) is not None
+    if is_usage and point.value is not None and not 0 <= point.value <= LARGEST_COUNTER:
+        return "a count or cost below zero or larger than any session reaches"
+    if is_usage and point.kind == "gauge":
+        return "a gauge of tokens or cost"
+    if point.is_empty:
+        return "a histogram without observations"
+    if not point.metric:
+        return "a metric without a name"
+    if not point.nanos:
+        return "no time"
+    if point.value is None or not math.isfinite(point.value):
+        return "no number"
+    if not point.has_temporality and point.kind != "gauge":
+        return "neither delta nor cumulative temporality"
+    return None
+
+
+def _of_record(record: Any, latest: int) -> str | None:
+    nanos = _nanos(_get(record, "time_unix_nano")) or _nanos(
+        _get(record, "observed_time_unix_nano")
+    )
+    if not nanos:
+        return "no time"
+    if not EARLIEST_NANOS <= nanos <= latest:
+        return UNCLOCKED
+    for pair in _items(_get(record, "attributes")):
+        key = _get(pair, "key")
+        if not isinstance(key, str) or not (key in TOKENS or key == "cost_usd"):
+            continue
+        value = _scalar(_get(pair, "value"))
+        if value is None or not value.strip():
+            continue
+        number = float(value) if NUMBER.fullmatch(value) else math.nan
+        if not 0 <= number <= LARGEST_REQUEST or (key != "cost_usd" and number % 1):
+            return "a count or cost that no request has"
+    return None
+
+
+def _points(request: Any) -> Iterator[_Point]:
+    for metric in _leaves(request, "resource_metrics", "scope_metrics", "metrics"):
+        name = _get(metric, "name")
+        for kind in KINDS:
+            content = _get(metric, kind)
+            if content is None:
+                continue
+            temporality = _get(content, "aggregation_temporality")
+            for point in _items(_get(content, "data_points")):
+                if not _number(_get(point, "flags") or 0) % 2:
+                    yield _point(name if isinstance(name, str) else "", kind, temporality, point)
+
+
+def _point(name: str, kind: str, temporality: Any, point: Any) -> _Point:
+    if kind in ("sum", "gauge"):
+        given = _get(point, "as_double")
+        value = _number(_get(point, "as_int") if given is None else given)
+        is_empty = False
+    else:
+        value = _number(_get(point, "sum"))
+        is_empty = math.isnan(value) and not _nanos(_get(point, "count"))
+    return _Point(
+        name,
+        kind,
+        _nanos(_get(point, "time_unix_nano")),
+        None if math.isnan(value) else value,
+        temporality in (1, 2, "1", "2")
+        or (isinstance(temporality, str) and temporality.endswith(("_DELTA", "_CUMULATIVE"))),
+        is_empty,
+    )
+
+
+def _leaves(request: Any, resources: str, scopes: str, leaves: str) -> Iterator[Any]:
+    for resource in _items(_get(request, resources)):
+        for scope in _items(_get(resource, scopes)):
+            yield from _items(_get(scope, leaves))
+
+
+def _get(holder: Any, name: str) -> Any:
+    """A field by its name in the message; None where it is not set, or is nothing like it."""
+    if isinstance(holder, Message):
+        field = _field(holder.DESCRIPTOR, name)
+        if field is None or (field.has_presence and not holder.HasField(field.name)):
+            return None
+        return getattr(holder, field.name)
+    return holder.get(_camel(name)) if isinstance(holder, Mapping) else None
+
+
+@cache
+def _field(message: Descriptor, name: str) -> FieldDescriptor | None:
+    return message.fields_by_name.get(name)
+
+
+@cache
+def _camel(name: str) -> str:
+    head, *rest = name.split("_")
+    return head + "".join(part.title() for part in rest)
+
+
+def _items(found: Any) -> Any:
+    is_list = hasattr(found, "__getitem__") and not isinstance(found, str | bytes | Mapping)
+    return found if is_list else ()
+
+
+def _nanos(found: Any) -> int:
+    try:
+        return int(found or 0)
+    except (TypeError, ValueError, OverflowError):
+        return 0
+
+
+def _number(found: Any) -> float:
+    try:
+        return float(found)
+    except (TypeError, ValueError, OverflowError):
+        return math.nan
+
+
+def _scalar(value: Any) -> str | None:
+    for name in ("string_value", "int_value", "double_value"):
+        found = _get(value, name)
+        if found is not None:
+            return str(found)
+    return None

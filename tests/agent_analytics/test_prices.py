@@ -1,0 +1,110 @@
+"""The seed of prices beside a list in LiteLLM's format."""
+
+import json
+from datetime import date
+from decimal import Decimal
+from pathlib import Path
+
+import pytest
+
+from flows.agent_analytics import prices
+from flows.agent_analytics.prices import Difference
+
+DAY = date(2026, 11, 1)
+
+
+def listed(**models: dict[str, object]) -> dict[str, object]:
+    """A list that agrees with the seed on Opus 5.5 and Haiku 5.5, but for what is given."""
+    opus = {
+        "litellm_provider": "anthropic",
+        "mode": "chat",
+        "input_cost_per_token": 4e-06,
+        "input_cost_per_token_batches": 2e-06,
+        "output_cost_per_token": 2e-05,
+        "cache_read_input_token_cost": 2e-07,
+        "cache_creation_input_token_cost": 5e-06,
+        "cache_creation_input_token_cost_above_1hr": 8e-06,
+    }
+    haiku = {
+        "input_cost_per_token": 1e-07,
+        "input_cost_per_token_above_100k_tokens": 5e-07,
+        "output_cost_per_token": 5e-07,
+        "output_cost_per_token_above_100k_tokens": 2.5e-06,
+    }
+    return {"claude-opus-5.5": opus, "claude-haiku-5-5": haiku, **models}
+
+
+def compared(tmp_path: Path, content: object) -> list[Difference]:
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(content))
+    found = prices.differences(prices.read_seed(), prices.read_list(path), DAY)
+    return [each for each in found if each.in_file is not None]
+
+
+def test_a_list_that_agrees_has_no_differences(tmp_path: Path) -> None:
+    assert compared(tmp_path, listed()) == []
+
+
+def test_every_price_that_differs_is_told(tmp_path: Path) -> None:
+    content = listed()
+    opus, haiku = content["claude-opus-5.5"], content["claude-haiku-5-5"]
+    assert isinstance(opus, dict)
+    assert isinstance(haiku, dict)
+    opus |= {"cache_read_input_token_cost": "3e-07", "input_cost_per_token_batches": 3e-06}
+    haiku |= {"output_cost_per_token_above_100k_tokens": 5e-06}
+    assert compared(tmp_path, content) == [
+        Difference("claude-opus-5-5", "cache_read", Decimal("0.20"), Decimal("0.3")),
+        Difference("claude-opus-5-5", "batch_multiplier", Decimal("0.5"), Decimal("0.75")),
+        Difference("claude-haiku-5-5", "long_output_multiplier", Decimal(5), Decimal(10)),
+    ]
+
+
+def test_a_price_is_that_of_the_day(tmp_path: Path) -> None:
+    sonnet = {"claude-sonnet-5-5": {"cache_read_input_token_cost": 2e-07}}
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps(sonnet))
+    for day, wanted in ((date(2026, 10, 6), 0), (date(2026, 10, 7), 1)):
+        found = prices.differences(prices.read_seed(), prices.read_list(path), day)
+        assert len([each for each in found if each.price == "cache_read"]) == wanted
+
+
+def test_what_only_the_list_has_is_named_once(tmp_path: Path) -> None:
+    new = {"litellm_provider": "anthropic", "mode": "chat", "input_cost_per_token": 1e-05}
+    content = listed(
+        **{
+            "claude-fable-6": new,
+            "claude-opus-5-5-20261101": new,
+            "elsewhere/claude-fable-6": new,
+            "pictures-1": {**new, "mode": "image_generation"},
+        }
+    )
+    assert compared(tmp_path, content) == [Difference("claude-fable-6", "all", None, Decimal(10))]
+
+
+@pytest.mark.parametrize(
+    "price", [None, True, "free", float("nan"), float("inf"), [], {}, "1e999999"]
+)
+def test_what_is_no_price_is_none(tmp_path: Path, price: object) -> None:
+    content = listed(**{"claude-opus-5-5": {"input_cost_per_token": price}})
+    del content["claude-opus-5.5"]
+    assert [each for each in compared(tmp_path, content) if each.price != "all"] == []
+
+
+@pytest.mark.parametrize("text", ["", "[]", "[" * 100_000, "{"])
+def test_a_file_of_another_kind_is_refused(
+    tmp_path: Path, text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(text)
+    assert prices.main([str(path)]) == 2
+    assert "LiteLLM" in capsys.readouterr().err
+
+
+def test_the_command_shows_both_prices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(json.dumps({"claude-opus-5-5": {"input_cost_per_token": 5e-06}}))
+    assert prices.main([str(path), "--day", "2026-11-01"]) == 1
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[1].split() == ["claude-opus-5-5", "input", "4", "5"]
+    assert shown[2] == "Prices that differ: 1"
+    assert prices.main([str(tmp_path / "none.json")]) == 2
