@@ -17,6 +17,7 @@ from flows.scout.settings import QualitySettings
 DELIMITERS = ",;\t|"
 LAYERS = ("bronze", "silver", "gold", "platinum")
 ALL_LAYERS = "all"
+LONGEST_FILENAME = 500
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
     {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
@@ -198,11 +199,23 @@ def _why_unstorable(text: str) -> tuple[str, str] | None:
         dumped = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in dumped or _SURROGATE.search(dumped):
             return "unstorable_character", "a NUL or half a surrogate pair"
-    if _SUSPICIOUS_NUMBER.search(text):
+    if _SUSPICIOUS_NUMBER.search(text) and _has_unstorable_number(text):
         return "unstorable_number", "a number of a thousand digits or a four-digit exponent"
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         return "too_deep", f"nested more than {MAX_DEPTH} levels"
     return None
+
+
+def _has_unstorable_number(text: str) -> bool:
+    """What looks like one may stand in a text."""
+    found = []
+
+    def look_at(number: str) -> str:
+        found.append(_SUSPICIOUS_NUMBER.search(number) is not None)
+        return number
+
+    json.loads(text, parse_float=look_at, parse_int=look_at)
+    return any(found)
 
 
 def _refuse_constant(name: str) -> None:
@@ -285,6 +298,20 @@ def describe_rejections(rejections: Sequence[Rejections]) -> str:
         for each in rejections
     )
     return f"\nWhat silver rejected most:\n{listed}"
+
+
+def storable_name(name: str) -> str:
+    """A file's name as a table, a task and a page can hold it: its beginning and its end.
+
+    What is no text in it, and what breaks lines, is written as ``\\xNN`` or ``\\uNNNN``.
+    """
+    plain = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+    if len(plain) <= LONGEST_FILENAME:
+        return plain
+    return f"{plain[: LONGEST_FILENAME - 103]}...{plain[-100:]}"
 
 
 def shown(name: str) -> str:

@@ -255,6 +255,8 @@ parsed as (
             when currency !~ '^[A-Z]{3}$' then 'invalid_currency'
             when vendor_id_text is null then 'missing_vendor'
             when length(vendor_id_text) > {{ longest_key() }} then 'vendor_id_too_long'
+            when length(employee_id_text) > {{ longest_key() }} then 'employee_id_too_long'
+            when length(cost_center_text) > {{ longest_key() }} then 'cost_center_too_long'
             when not {{ agrees_with_sign("currency", "coalesce(currency_of_tax, currency)") }} then 'invalid_tax_amount'
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason

@@ -23,7 +23,7 @@ from flows.scout.records import (
     DriveUnavailableError,
     SourceFile,
 )
-from flows.scout.rules import is_readable, shown
+from flows.scout.rules import is_readable, shown, storable_name
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 TOKEN_LIFETIME_SECONDS = 3600
@@ -322,7 +322,7 @@ def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str
 
 def source_file(file: DriveFile, path: Path) -> SourceFile:
     name = file.name if not file.is_sheet else f"{file.name}.csv"
-    return SourceFile(name, "google_drive", partial(_open, path))
+    return SourceFile(storable_name(name), "google_drive", partial(_open, path))
 
 
 def _open(path: Path) -> BinaryIO:

@@ -18,7 +18,7 @@ from flows.scout.records import (
     Row,
     SourceFile,
 )
-from flows.scout.rules import decide_encoding, is_json, is_readable, shown
+from flows.scout.rules import decide_encoding, is_json, is_readable, shown, storable_name
 from flows.scout.source.containers import (
     FIRST_BYTES,
     MAX_DEPTH_OF_CONTAINERS,
@@ -74,14 +74,15 @@ def list_files(folder: str) -> tuple[list[SourceFile], list[str]]:
         ) from error
     names = {path: str(PurePosixPath(path).relative_to(PurePosixPath(root))) for path in paths}
     files = [_file(system, path, name) for path, name in names.items() if is_readable(name)]
-    return files, [name for name in names.values() if not is_readable(name)]
+    return files, [storable_name(name) for name in names.values() if not is_readable(name)]
 
 
 def _file(system: Any, path: str, name: str) -> SourceFile:
     def open_bytes() -> BinaryIO:
         return cast(BinaryIO, system.open(path, "rb"))
 
-    return SourceFile(name, "json_upload" if is_json(name) else "csv_upload", open_bytes)
+    kind = "json_upload" if is_json(name) else "csv_upload"
+    return SourceFile(storable_name(name), kind, open_bytes)
 
 
 def examine(file: SourceFile, fallback_encoding: str) -> FileFacts:

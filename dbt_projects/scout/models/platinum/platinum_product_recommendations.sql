@@ -84,19 +84,43 @@ final as (
         {{ build_moment() }} as calculated_at
     from products
     inner join scored on products.category = scored.category
+    -- The five nearest are among the next on either side: few are read, however many are alike.
     left join lateral ( -- noqa: ST05
         select array_agg(nearest.sku order by nearest.distance, nearest.sku) as skus
         from (
             select
-                others.sku,
-                abs(others.price - products.price) as distance
-            from {{ ref('silver_products') }} as others
-            where
-                others.category = products.category
-                and others.sku <> products.sku
-                and others.is_active
-                and others.price between products.price * 0.8 and products.price * 1.2
-            order by abs(others.price - products.price) asc, others.sku asc
+                candidate.sku,
+                candidate.distance
+            from (
+                (
+                    select
+                        dearer.sku,
+                        dearer.price - products.price as distance
+                    from {{ ref('silver_products') }} as dearer
+                    where
+                        dearer.category = products.category
+                        and dearer.is_active
+                        and dearer.price between products.price and products.price * 1.2
+                    order by dearer.price asc, dearer.sku asc
+                    limit 6
+                )
+                union all
+                (
+                    select
+                        cheaper.sku,
+                        products.price - cheaper.price as distance
+                    from {{ ref('silver_products') }} as cheaper
+                    where
+                        cheaper.category = products.category
+                        and cheaper.is_active
+                        and cheaper.price >= products.price * 0.8
+                        and cheaper.price < products.price
+                    order by cheaper.price desc, cheaper.sku asc
+                    limit 5
+                )
+            ) as candidate
+            where candidate.sku <> products.sku
+            order by candidate.distance asc, candidate.sku asc
             limit 5
         ) as nearest
     ) as similar_products on true

@@ -4,7 +4,7 @@
         incremental_strategy='append',
         on_schema_change='fail',
         meta={'is_braked': false},
-        indexes=[{'columns': ['source_filename', 'ingested_at']}, {'columns': ['last_raw_id']}],
+        indexes=[{'columns': ['ingested_at']}, {'columns': ['last_raw_id']}],
     )
 }}
 

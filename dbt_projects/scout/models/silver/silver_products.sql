@@ -4,7 +4,8 @@
         indexes=[
             {'columns': ['id'], 'unique': true},
             {'columns': ['sku'], 'unique': true},
-            {'columns': ['category', 'price']},
+            {'columns': ['category', 'is_active', 'price', 'sku']},
+            {'columns': ['category', 'is_active', 'price desc', 'sku']},
         ],
     )
 }}
