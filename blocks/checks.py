@@ -7,7 +7,6 @@ from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
-import psycopg
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
@@ -15,6 +14,7 @@ from prefect.exceptions import ObjectNotFound
 from blocks import CATALOGUE, BlockNeed, Kind
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration import postgres_url, secret_value
+from flows._shared.postgres import connected
 
 TIMEOUT_SECONDS = 10
 MAIL_PORTS = {"mailto": 25, "mailtos": 587}
@@ -56,13 +56,9 @@ def _is_registered(need: BlockNeed) -> bool:
 
 
 def _postgres(need: BlockNeed) -> str:
-    try:
-        with psycopg.connect(postgres_url(need.name), connect_timeout=TIMEOUT_SECONDS) as server:
-            server.execute("select 1")
-            return f"connected as {server.info.user} to {server.info.dbname}"
-    except psycopg.OperationalError as error:
-        # libpq names host, user and database, never the password.
-        raise _unusable(need, str(error).strip()) from None
+    with connected(postgres_url(need.name), f"the database of the block {need.name}") as server:
+        server.execute("select 1")
+        return f"connected as {server.info.user} to {server.info.dbname}"
 
 
 def _secret(need: BlockNeed) -> str:

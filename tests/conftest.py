@@ -19,7 +19,7 @@ from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports
-from deployments.local.server import PrefectServer, api_url, client_environment
+from deployments.local.server import PrefectServer, api_url, own_client_environment
 from tests.databases import TESTS, database_of
 from tests.lasting_blocks import LastingBlocks
 
@@ -71,7 +71,7 @@ SERVER_PORT = next(free_ports(FIRST_SERVER_PORT))
 
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
-os.environ.update(client_environment(PATHS, api_url(SERVER_PORT)))
+os.environ.update(own_client_environment(PATHS, api_url(SERVER_PORT)))
 os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
 os.environ["ANALYTICS_FLOWS_DBT_PARSED_DIR"] = str(RUN / "parsed")
 

@@ -74,8 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 
 def up(options: argparse.Namespace) -> int:
     started = runtime.up(say=say)
-    with started.api() as api:
-        say(f"Everything is up. Prefect: {api.ui_url}")
+    say(f"Everything is up. Prefect: {started.where}")
     return 0
 
 
@@ -123,6 +122,9 @@ def clean(options: argparse.Namespace) -> int:
 def env(options: argparse.Namespace) -> int:
     for name, value in sorted(runtime.printable(_environment()).items()):
         say(f"export {name}={shlex.quote(value)}")
+    paths = LocalPaths()
+    if not runtime.external_api(paths):
+        say(f'export PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(paths.sign_in))})"')
     return 0
 
 

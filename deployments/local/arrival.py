@@ -10,12 +10,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 import httpx
-import psycopg
 
 from deployments.local.domains import Domain, is_own_database
 from deployments.local.processes import wait_until
 from deployments.local.runtime import Runtime, Say, receiver_of
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.postgres import connected
 
 SLUG = "scout"
 SECRETS = "WEBHOOKS_SCOUT_SECRETS"
@@ -91,7 +91,7 @@ def _post(url: str, name: str, secret: str, document: dict[str, Any]) -> None:
 
 def _in_mart(database: str, like: dict[str, Any]) -> int:
     """Transactions of the same month and category."""
-    with psycopg.connect(database) as connection:
+    with connected(database, "the marts") as connection:
         row = connection.execute(IN_MART, (like["date"], like["category"])).fetchone()
     assert row is not None
     return int(row[0])

@@ -35,6 +35,11 @@ class LocalPaths:
                 path.chmod(OWN if path.is_dir() else 0o600)
 
     @property
+    def sign_in(self) -> Path:
+        """Holds the name and password that the local Prefect server asks for, one line."""
+        return self.prefect / "sign-in"
+
+    @property
     def postgres(self) -> Path:
         return self.state / "postgres"
 

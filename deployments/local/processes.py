@@ -5,6 +5,7 @@ that a pid which the system has since given to something else is never taken for
 """
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
@@ -76,6 +77,12 @@ def write_private(path: Path, text: str) -> None:
     with os.fdopen(handle, "w") as stream:
         stream.write(text)
     Path(name).replace(path)
+
+
+def fingerprint_of(environment: Mapping[str, str], names: Sequence[str]) -> str:
+    """Tells whether the variables of these names are as they were, and not what they were."""
+    values = {name: environment.get(name, "") for name in names}
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
 @contextmanager

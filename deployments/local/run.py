@@ -79,7 +79,7 @@ def run_domains(runtime: Runtime, domains: Sequence[Domain], options: argparse.N
         console = Console(width=LOG_WIDTH)
     with runtime.api() as api:
         watched = [_start(api, domain, domain.parameters(options)) for domain in domains]
-        console.print(f"Prefect: {api.ui_url}", highlight=False)
+        console.print(f"Prefect: {runtime.where}", highlight=False)
         try:
             _watch(api, watched, console, runtime)
         except KeyboardInterrupt:

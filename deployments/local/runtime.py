@@ -21,7 +21,13 @@ from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord, locked, write_private
-from deployments.local.server import PrefectServer, api_url, client_environment, own_environment
+from deployments.local.server import (
+    PrefectServer,
+    api_url,
+    client_environment,
+    own_client_environment,
+    own_environment,
+)
 from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker, ensure_work_pool
 from flows._shared.errors import PermanentError, TransientError
@@ -52,6 +58,14 @@ class Runtime:
     def api(self) -> PrefectApi:
         return PrefectApi(self.api_url, self.environment)
 
+    @property
+    def where(self) -> str:
+        """Where a person opens Prefect's UI, and how the local one lets them in."""
+        address = self.api_url.removesuffix("/api")
+        if external_api(self.paths):
+            return address
+        return f"{address} (it asks for the line in {self.paths.sign_in})"
+
 
 def up(
     domains: Sequence[Domain] = DOMAINS, paths: LocalPaths | None = None, say: Say = print
@@ -80,12 +94,14 @@ def up(
 
 def environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """The environment of programs that use the server at ``url``; holds no database password."""
-    given = os.environ if external_api(paths) else own_environment(os.environ)
+    is_external = external_api(paths) is not None
+    given = os.environ if is_external else own_environment(os.environ)
+    client = client_environment if is_external else own_client_environment
     binaries = str(Path(sys.executable).parent)
     emulator = BigQueryEmulator(paths).endpoint()
     return {
         **given,
-        **client_environment(paths, url),
+        **client(paths, url),
         **({"BIGQUERY_EMULATOR_HOST": emulator} if emulator else {}),
         "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or WORK_POOL,
         "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",

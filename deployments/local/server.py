@@ -1,12 +1,19 @@
 """A Prefect server with its UI, kept running between commands, its database in the clone."""
 
 import os
+import secrets
 import sys
 from collections.abc import Mapping
 
 from deployments.local.api import is_healthy
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import BackgroundProcess, ProcessRecord, free_ports
+from deployments.local.processes import (
+    BackgroundProcess,
+    ProcessRecord,
+    free_ports,
+    locked,
+    write_private,
+)
 from flows._shared.errors import TransientError
 
 FIRST_PORT = 4200
@@ -88,9 +95,24 @@ def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     }
 
 
+def own_client_environment(paths: LocalPaths, url: str) -> dict[str, str]:
+    """What a program needs to use the local server at ``url``, which lets nobody else in."""
+    return client_environment(paths, url) | {"PREFECT_API_AUTH_STRING": sign_in(paths)}
+
+
+def sign_in(paths: LocalPaths) -> str:
+    """The ``name:password`` that the local server asks programs and its UI for; made once."""
+    with locked(paths.run / "sign-in.lock"):
+        if not paths.sign_in.exists():
+            write_private(paths.sign_in, f"local:{secrets.token_urlsafe(24)}")
+        return paths.sign_in.read_text()
+
+
 def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What the server itself needs. Without both addresses its UI would call port 4200."""
-    return client_environment(paths, url) | {
+    own = own_client_environment(paths, url)
+    return own | {
+        "PREFECT_SERVER_API_AUTH_STRING": own["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": url,
         # SQLite has one writer: waiting for it beats answering 503.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",

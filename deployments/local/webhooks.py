@@ -9,11 +9,18 @@ import httpx
 
 from blocks import CATALOGUE, Kind
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import BackgroundProcess, free_ports, write_private
+from deployments.local.processes import (
+    BackgroundProcess,
+    fingerprint_of,
+    free_ports,
+    write_private,
+)
 
 SLUG = "webhooks"
 FIRST_PORT = 8090
 START_SECONDS = 120.0
+# What the receiver must be restarted for when it changes.
+FINGERPRINTED = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 
 
 class WebhookReceiver(BackgroundProcess):
@@ -41,7 +48,7 @@ class WebhookReceiver(BackgroundProcess):
             PermanentError: it ended while starting; the message carries the end of its log.
             TransientError: it is not ready within two minutes.
         """
-        fingerprint = environment["PREFECT_API_URL"]
+        fingerprint = fingerprint_of(environment, FINGERPRINTED)
         with self.locked():
             record = self.running()
             if record is None or record.fingerprint != fingerprint:

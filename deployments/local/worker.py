@@ -1,7 +1,5 @@
 """The worker that runs flows as processes of this machine, from the local work pool."""
 
-import hashlib
-import json
 import sys
 from collections.abc import Mapping
 
@@ -10,12 +8,13 @@ import psutil
 from deployments.apply.infrastructure import plan_work_pool
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import BackgroundProcess, is_alive
+from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
 
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 # What the worker must be restarted for when it changes.
 FINGERPRINTED = (
     "PREFECT_API_URL",
+    "PREFECT_API_AUTH_STRING",
     "PREFECT_WORK_POOL",
     "PYTHONPATH",
     "ANALYTICS_FLOWS_STATE_DIR",
@@ -43,7 +42,7 @@ class ProcessWorker(BackgroundProcess):
             environment: of the worker and of every flow run it starts.
             api: the server it polls.
         """
-        wanted = _fingerprint(environment)
+        wanted = fingerprint_of(environment, FINGERPRINTED)
         with self.locked():
             record = self.running()
             if record and record.fingerprint == wanted:
@@ -88,8 +87,3 @@ def _flow_runs_alive() -> set[str]:
         except (psutil.Error, OSError):
             continue
     return found
-
-
-def _fingerprint(environment: Mapping[str, str]) -> str:
-    values = {name: environment.get(name, "") for name in FINGERPRINTED}
-    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -43,6 +43,7 @@ def open_connection(
     autocommit: bool = True,
     options: str | None = None,
     application: str = APPLICATION,
+    connect_seconds: int = CONNECT_SECONDS,
     silence_milliseconds: int | None = None,
 ) -> psycopg.Connection:
     """A connection that the caller closes.
@@ -53,6 +54,7 @@ def open_connection(
         autocommit: each statement that is in no transaction is one.
         options: settings of the session, such as ``READ_ONLY``.
         application: the name that `pg_stat_activity` shows.
+        connect_seconds: how long a server may take to let us in, unless the address says.
         silence_milliseconds: how long sent bytes may stay without an answer; None for libpq's.
 
     Raises:
@@ -68,7 +70,7 @@ def open_connection(
             prepare_threshold=None,
             options=" ".join(filter(None, [_text(given.get("options")), options])) or None,
             application_name=_text(given.get("application_name")) or application,
-            connect_timeout=given.get("connect_timeout") or CONNECT_SECONDS,
+            connect_timeout=given.get("connect_timeout") or connect_seconds,
             tcp_user_timeout=silence_milliseconds or given.get("tcp_user_timeout"),
         )
     except psycopg.OperationalError as error:

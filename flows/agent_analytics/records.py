@@ -1,7 +1,6 @@
 """What the rooms of this domain hand each other, and what can go wrong between them.
 
 StoreBusyError      (transient)  another process writes the DuckDB file
-PostgresDownError   (transient)  the inbox or another domain's marts do not answer
 CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
 StoreFullError      (permanent)  the disk of the DuckDB file is full; nothing is lost
 StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
@@ -24,10 +23,6 @@ class StoreBusyError(TransientError):
 
 class CopilotDownError(TransientError):
     """The Copilot API does not answer, or asks to come back later."""
-
-
-class PostgresDownError(TransientError):
-    """The PostgreSQL of the webhook inbox, or of another domain's marts, does not answer."""
 
 
 class StoreFullError(PermanentError):

@@ -11,23 +11,22 @@ from pathlib import Path
 from typing import Protocol
 
 import duckdb
-import psycopg
 
 from flows._shared.inbox import Position
+from flows._shared.postgres import READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
     Landed,
     LoadCounts,
-    PostgresDownError,
     Rejected,
     StoreDamagedError,
     UnreadableTelemetryError,
 )
 
 CONSUMER = "agent_analytics"
-READ_ONLY = "-c default_transaction_read_only=on -c TimeZone=UTC"
+OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
 UNPRICED = """
     select
         model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),
@@ -196,33 +195,19 @@ def load_deliveries(
     The caller holds the lock.
 
     Raises:
-        PostgresDownError: the inbox does not answer.
+        DatabaseUnreachableError: the inbox does not answer.
     """
     counts = LoadCounts()
     with store.connect() as connection, store.scratch() as scratch:
         raw.ensure_schema(connection)
         consumed = raw.consumed(connection, CONSUMER)
         after = Position.from_json(consumed) if consumed else None
-        with _postgres(inbox_url, "the webhook inbox") as inbox:
+        with connected(inbox_url, "the webhook inbox", autocommit=False, options=OPTIONS) as inbox:
             for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
                 counts += _load_batch(connection, batch)
                 if progress:
                     progress.update("inbox", batch.position.number, None, counts.rows_new)
     return counts
-
-
-@contextmanager
-def _postgres(url: str, what: str) -> Iterator[psycopg.Connection]:
-    """A connection that only reads."""
-    try:
-        with psycopg.connect(url, options=READ_ONLY) as connection:
-            yield connection
-    except psycopg.OperationalError as error:
-        raise PostgresDownError(
-            f"Reading {what}",
-            f"PostgreSQL does not answer ({type(error).__name__})",
-            "The run tries again; else check the database that the block names",
-        ) from error
 
 
 def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
@@ -266,7 +251,9 @@ def load_commits(
 def _mart_commits(url: str | None) -> Iterator[Commit]:
     if url is None:
         return
-    with _postgres(url, "the GitHub scraper's marts") as connection:
+    with connected(
+        url, "the GitHub scraper's marts", autocommit=False, options=OPTIONS
+    ) as connection:
         yield from source.mart_commits(connection)
 
 

@@ -373,43 +373,63 @@ create index if not exists walk_commits_hash
 on github_api.walk_commits (repository_id, commit_hash);
 
 -- The leaderboard application reads its own quoted names. Where its tables exist they stay as they
--- are; where they do not, these views stand in for them.
+-- are; where they do not, these views stand in for them (`?schema=leaderboard`): outside of
+-- `public`, where the application may create its own, and on functions, whose text keeps nobody
+-- from altering a table.
 do $$
 begin
     if to_regclass('public."Repository"') is null then
-        create view public."Repository" as
-        select
-            id,
-            url,
-            path_name as "pathName",
-            state,
-            (last_attempt_at at time zone 'UTC')::timestamp(3) as "lastAttempt",
-            (last_processed_at at time zone 'UTC')::timestamp(3) as "lastProcessedAt",
-            (created_at at time zone 'UTC')::timestamp(3) as "createdAt",
-            (updated_at at time zone 'UTC')::timestamp(3) as "updatedAt"
-        from public.repositories;
+        create schema if not exists leaderboard;
+        create or replace function leaderboard.repositories()
+        returns table (
+            id bigint, url text, "pathName" text, state text, "lastAttempt" timestamp(3),
+            "lastProcessedAt" timestamp(3), "createdAt" timestamp(3), "updatedAt" timestamp(3)
+        )
+        language sql stable as $rows$
+            select
+                id, url, path_name, state::text,
+                (last_attempt_at at time zone 'UTC')::timestamp(3),
+                (last_processed_at at time zone 'UTC')::timestamp(3),
+                (created_at at time zone 'UTC')::timestamp(3),
+                (updated_at at time zone 'UTC')::timestamp(3)
+            from public.repositories
+        $rows$;
+        create or replace view leaderboard."Repository" as
+        select * from leaderboard.repositories();
     end if;
     if to_regclass('public."Contributor"') is null then
-        create view public."Contributor" as
-        select
-            id,
-            username,
-            email,
-            profile_url as "profileUrl",
-            (created_at at time zone 'UTC')::timestamp(3) as "createdAt",
-            (updated_at at time zone 'UTC')::timestamp(3) as "updatedAt"
-        from public.contributors;
+        create schema if not exists leaderboard;
+        create or replace function leaderboard.contributors()
+        returns table (
+            id bigint, username text, email text, "profileUrl" text,
+            "createdAt" timestamp(3), "updatedAt" timestamp(3)
+        )
+        language sql stable as $rows$
+            select
+                id, username, email, profile_url,
+                (created_at at time zone 'UTC')::timestamp(3),
+                (updated_at at time zone 'UTC')::timestamp(3)
+            from public.contributors
+        $rows$;
+        create or replace view leaderboard."Contributor" as
+        select * from leaderboard.contributors();
     end if;
     if to_regclass('public."RepositoryContributor"') is null then
-        create view public."RepositoryContributor" as
-        select
-            id,
-            repository_id as "repositoryId",
-            contributor_id as "contributorId",
-            commit_count as "commitCount",
-            (created_at at time zone 'UTC')::timestamp(3) as "createdAt",
-            (updated_at at time zone 'UTC')::timestamp(3) as "updatedAt"
-        from public.repository_contributors;
+        create schema if not exists leaderboard;
+        create or replace function leaderboard.repository_contributors()
+        returns table (
+            id bigint, "repositoryId" bigint, "contributorId" bigint, "commitCount" bigint,
+            "createdAt" timestamp(3), "updatedAt" timestamp(3)
+        )
+        language sql stable as $rows$
+            select
+                id, repository_id, contributor_id, commit_count,
+                (created_at at time zone 'UTC')::timestamp(3),
+                (updated_at at time zone 'UTC')::timestamp(3)
+            from public.repository_contributors
+        $rows$;
+        create or replace view leaderboard."RepositoryContributor" as
+        select * from leaderboard.repository_contributors();
     end if;
 end
 $$;

@@ -22,7 +22,8 @@ from flows.quality_compass.records import (
     RunFile,
     RunStart,
 )
-from flows.quality_compass.rules.reading import parse, run_time, sort_line
+from flows.quality_compass.rules.json_lines import parse
+from flows.quality_compass.rules.reading import run_time, sort_line
 
 SCHEMA_LOCK = 7_510_001
 # Two loads of one run at a time would each see half of the other's files.

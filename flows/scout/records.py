@@ -165,10 +165,6 @@ class LayerRefusedError(PermanentError):
     """Neither one of the layers nor a dbt selector."""
 
 
-class DatabaseUnreachableError(TransientError):
-    """There is no connection to the database of the layers, or to that of the inbox."""
-
-
 class DriveRefusedError(PermanentError):
     """Google Drive refuses: credentials, permissions, or a folder that is not there."""
 

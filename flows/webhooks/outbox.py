@@ -19,7 +19,7 @@ from flows._shared.errors import PlatformError
 from flows._shared.orchestration.events import post_events, stored_events
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.settings import ReceiverSettings
-from flows.webhooks.writer import CONNECT_SECONDS, SILENCE_MILLISECONDS, DatabaseUrl
+from flows.webhooks.writer import DatabaseUrl, open_inbox
 
 BATCH = 100
 IDLE_SECONDS = 1.0
@@ -131,7 +131,8 @@ class Dispatcher:
         """Take one batch of due events, send it, and note what came of it; how many they were.
 
         Raises:
-            psycopg.Error: the database does not answer, or has no inbox yet.
+            DatabaseUnreachableError: the database does not answer.
+            psycopg.Error: it broke off, or has no inbox yet.
         """
         connection = self._connected()
         rows = connection.execute(TAKE, (BATCH, self._settings.lease_seconds)).fetchall()
@@ -176,13 +177,7 @@ class Dispatcher:
 
     def _connected(self) -> psycopg.Connection:
         if self._connection is None or self._connection.closed:
-            self._connection = psycopg.connect(
-                self._database_url(),
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                prepare_threshold=None,
-                tcp_user_timeout=SILENCE_MILLISECONDS,
-            )
+            self._connection = open_inbox(self._database_url)
         return self._connection
 
     def _drop_connection(self) -> None:

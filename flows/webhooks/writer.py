@@ -16,6 +16,7 @@ from itertools import repeat
 import psycopg
 
 from flows._shared.errors import PlatformError
+from flows._shared.postgres import DatabaseUnreachableError, open_connection
 from flows.webhooks.inbox import NewDelivery, Outcome, prepare_inbox, store
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.settings import ReceiverSettings
@@ -206,15 +207,11 @@ class Writer:
         if self._connection and not self._connection.closed:
             return self._connection
         if time.monotonic() - self._failed_at < PAUSE_SECONDS:
-            raise psycopg.OperationalError("the inbox did not answer a moment ago")
-        try:
-            self._connection = psycopg.connect(
-                self._database_url(),
-                autocommit=True,
-                connect_timeout=CONNECT_SECONDS,
-                prepare_threshold=None,
-                tcp_user_timeout=SILENCE_MILLISECONDS,
+            raise DatabaseUnreachableError(
+                "Connecting to the webhook inbox", "it did not answer a moment ago", "Wait"
             )
+        try:
+            self._connection = open_inbox(self._database_url)
             if not self._is_prepared:
                 prepare_inbox(self._connection)
                 self._is_prepared = True
@@ -237,6 +234,17 @@ class Writer:
         if self._connection:
             self._connection.close()
             self._connection = None
+
+
+def open_inbox(database_url: DatabaseUrl) -> psycopg.Connection:
+    """A connection that notices a silent server before senders give up."""
+    return open_connection(
+        database_url(),
+        "the webhook inbox",
+        application="analytics-flows-webhooks",
+        connect_seconds=CONNECT_SECONDS,
+        silence_milliseconds=SILENCE_MILLISECONDS,
+    )
 
 
 def _settle(results: "Sequence[tuple[asyncio.Future[Kept], Kept | None]]") -> None:

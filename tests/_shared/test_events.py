@@ -1,3 +1,4 @@
+import os
 import subprocess
 import sys
 import time
@@ -6,12 +7,12 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import uuid4
 
-import httpx
 import pytest
 from prefect import flow
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from pydantic import ValidationError
 
+from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.events import CATALOGUE, SLUGS, DeliveryReceived, RowsLanded, landed_event
 from flows._shared.orchestration.events import (
@@ -39,7 +40,7 @@ def wait_for(look: Callable[[], list[dict[str, Any]]], number: int) -> list[dict
 
 def events_of(server: str, resource: str) -> list[dict[str, Any]]:
     body = {"filter": {"resource": {"id": [resource]}}}
-    return list(httpx.post(f"{server}/events/filter", json=body).json()["events"])
+    return list(PrefectApi(server, os.environ).call("POST", "events/filter", body)["events"])
 
 
 def received(resource: str) -> DeliveryReceived:

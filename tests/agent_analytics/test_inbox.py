@@ -23,8 +23,9 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
+from flows._shared.postgres import DatabaseUnreachableError
 from flows.agent_analytics import raw
-from flows.agent_analytics.records import LoadCounts, PostgresDownError
+from flows.agent_analytics.records import LoadCounts
 from flows.agent_analytics.sync import load_deliveries
 from tests.agent_analytics.fleet import Marts, commit, request, session, tokens
 from tests.webhooks.harness import SECRET, Running, token_headers
@@ -174,7 +175,7 @@ def test_a_load_that_fails_half_way_begins_again_where_it_was(
 def test_an_inbox_that_is_gone_is_a_bad_moment_and_one_without_a_receiver_is_empty(
     store: raw.Store, database: str
 ) -> None:
-    with pytest.raises(PostgresDownError):
+    with pytest.raises(DatabaseUnreachableError):
         load_deliveries(store, "postgresql://127.0.0.1:9/none", MEGABYTE)
     assert load_deliveries(store, database, MEGABYTE) == LoadCounts()
     with psycopg.connect(database) as connection:

@@ -113,3 +113,20 @@ def test_no_model_is_changed_past_its_validators() -> None:
         if re.search(r"\.model_copy\(\s*update|\.model_construct\(", path.read_text())
     ]
     assert not changed, "flows._shared.revised checks what is changed"
+
+
+def test_postgresql_is_opened_by_one_door() -> None:
+    """The embedded server is its maker's; the export still opens its own."""
+    exempt = {
+        ROOT / "flows" / "_shared" / "postgres.py",
+        ROOT / "flows" / "_shared" / "bigquery_export.py",
+        ROOT / "deployments" / "local" / "postgres.py",
+    }
+    opened = [
+        path
+        for folder in ("flows", "blocks", "deployments")
+        for path in (ROOT / folder).rglob("*.py")
+        if re.search(r"psycopg\.(Async)?(Connection\.)?connect\(", path.read_text())
+        and path not in exempt
+    ]
+    assert not opened, "flows._shared.postgres opens connections"

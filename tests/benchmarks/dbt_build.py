@@ -25,7 +25,7 @@ from psycopg.conninfo import conninfo_to_dict
 
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, client_environment
+from deployments.local.server import PrefectServer, own_client_environment
 from tests.dbt_projects.warehouse import install_packages
 
 MODELS = 20
@@ -195,7 +195,7 @@ def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Pat
 
 def _environment(paths: LocalPaths, server: str, database: str) -> dict[str, str]:
     parts = conninfo_to_dict(database)
-    return dict(os.environ) | client_environment(paths, server) | {
+    return dict(os.environ) | own_client_environment(paths, server) | {
         "PYTHONPATH": str(PROJECT_ROOT),
         "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
         "GIVEN_URL": database,

@@ -23,7 +23,7 @@ from blocks.registration import connection
 from deployments.image.parse import main as parse
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, client_environment
+from deployments.local.server import PrefectServer, own_client_environment
 from tests.deployments.kubernetes import image
 from tests.deployments.kubernetes.cluster import Double, Prefect, double, worker
 from tests.deployments.kubernetes.domains import DomainRun, domain_runs
@@ -50,7 +50,7 @@ def main() -> None:
         databases = EmbeddedPostgres(paths.postgres, first_port=57320, is_durable=False)
         url = server.start()
         databases.start()
-        os.environ.update(client_environment(paths, url))
+        os.environ.update(own_client_environment(paths, url))
         rules = next(yaml.safe_load_all(_base("worker-role.yaml")))["rules"]
         (folder / "cluster").mkdir()
         try:

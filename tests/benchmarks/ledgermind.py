@@ -26,7 +26,7 @@ import yaml
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, client_environment
+from deployments.local.server import PrefectServer, own_client_environment
 from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
@@ -216,7 +216,10 @@ def is_same(warehouses: Warehouses, table: str, columns: list[str]) -> bool:
 def export(url: str, endpoint: str, root: Path) -> None:
     paths = LocalPaths(root)
     prefect = PrefectServer(paths, first_port=47300)
-    variables = {**client_environment(paths, prefect.start()), "BIGQUERY_EMULATOR_HOST": endpoint}
+    variables = {
+        **own_client_environment(paths, prefect.start()),
+        "BIGQUERY_EMULATOR_HOST": endpoint,
+    }
     try:
         with set_environment({**variables, "LEDGERMIND_DATABASE_URL": url}):
             command = [sys.executable, "-m", "blocks", "register", "ledgermind"]

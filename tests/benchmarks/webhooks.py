@@ -28,7 +28,7 @@ import uvloop
 
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
-from deployments.local.server import PrefectServer, client_environment
+from deployments.local.server import PrefectServer, own_client_environment
 from flows.webhooks.sources import GITHUB
 
 SENDERS = 64
@@ -156,7 +156,7 @@ def main() -> int:
         server = PrefectServer(paths, first_port=46_200)
         try:
             url = cluster.start().create_database("benchmark")
-            os.environ.update(client_environment(paths, server.start()))
+            os.environ.update(own_client_environment(paths, server.start()))
             measure(Path(folder), url, options)
         finally:
             server.stop()

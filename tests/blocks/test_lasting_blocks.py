@@ -1,5 +1,7 @@
 """A module's end takes away the blocks it saved, and none that another one needs."""
 
+import os
+
 from prefect.blocks.system import Secret
 
 from deployments.local.api import PrefectApi
@@ -7,7 +9,7 @@ from tests.lasting_blocks import LastingBlocks
 
 
 def test_only_blocks_of_what_outlives_a_module_are_left_at_its_end(prefect_server: str) -> None:
-    api = PrefectApi(prefect_server, {})
+    api = PrefectApi(prefect_server, os.environ)
     blocks = LastingBlocks(set())
     Secret(value="before").save("isolation-before")
     before = blocks.present()

@@ -116,7 +116,7 @@ def test_a_dry_run_tells_which_fields_would_change_and_changes_none(prefect_serv
 
 
 def test_a_block_that_is_unchanged_is_not_written_again(prefect_server: str) -> None:
-    api = PrefectApi(prefect_server, {})
+    api = PrefectApi(prefect_server, os.environ)
     path = "block_types/slug/sqlalchemy-connector/block_documents/name/scout-postgres"
     register(["scout"], {"SCOUT_DATABASE_URL": URL})
     before = api.call("GET", path)["updated"]

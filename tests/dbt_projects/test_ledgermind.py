@@ -18,6 +18,7 @@ from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
 
 NOVEMBER_4 = date(2025, 11, 4)
+DATABASE = "ledgermind_marts"
 ADAPTERS = ("pg_local", "bigquery")
 # Far behind the newest day: a reaction written with an old date, one deleted, one rewritten in
 # place, an event rewritten in place.
@@ -37,6 +38,75 @@ where id = (
     select min(id::text)::uuid from suggestion_events where created_at::date = '{days[20]}'
 );
 """
+# What LedgerMind's own migrations did to feedback, and more of their kind.
+OWNERS_MIGRATION = """
+create type suggestion_action as enum ('accept', 'reject');
+create type requested_mode as enum ('auto', 'model', 'heuristic');
+update suggestion_feedback set action = 'reject' where action = 'undo';
+alter table suggestion_feedback
+    drop column user_ts,
+    add column txn_id integer not null default 0,
+    add column label varchar(128) not null default '',
+    add column user_id varchar(128),
+    alter column event_id drop not null,
+    alter column action type suggestion_action using action::suggestion_action,
+    alter column created_at type timestamptz using created_at at time zone 'UTC';
+alter table transactions drop column description, alter column amount type numeric(14, 2);
+alter table suggestion_events
+    drop column features_hash,
+    alter column mode type requested_mode using mode::requested_mode,
+    alter column created_at type timestamptz using created_at at time zone 'UTC';
+alter table model_registry drop column notes;
+alter table ml_features drop column tokens;
+alter table transaction_labels alter column source type varchar(20);
+"""
+
+
+# What a sender may write at any time: instants that no calendar or no Python holds, and kinds that
+# nobody has told us of.
+POISON = """
+insert into suggestion_events (id, txn_id, model_id, candidates, mode, created_at)
+select
+    md5('poison' || told)::uuid, (select min(id) from transactions), 'lgbm@poison', '[]', 'auto',
+    told::timestamp
+from unnest(array[
+    '9999-12-31 23:00', 'infinity', '-infinity', '10000-01-01', '294276-12-31', '0044-03-15 BC',
+    '1970-01-01', '2100-01-01'
+]) as told;
+insert into suggestion_feedback (id, event_id, action, created_at)
+select md5('poison' || told)::uuid, (select max(id::text)::uuid from suggestion_events
+    where model_id <> 'lgbm@poison'), 'accept', told::timestamp
+from unnest(array['infinity', '10000-01-01', '0044-03-15 BC']) as told;
+update transactions set updated_at = 'infinity', date = 'infinity' where id = 7;
+update transactions set updated_at = '10000-01-01' where id = 8;
+update ml_features set ts_month = 'infinity' where txn_id = 9;
+update transaction_labels set updated_at = '-infinity'
+where txn_id = (select min(txn_id) from transaction_labels);
+"""
+NEWS = """
+insert into suggestion_events (id, txn_id, model_id, candidates, mode, created_at)
+values ('eeeeeeee-0000-0000-0000-00000000000a', 3, repeat(md5(random()::text), 300), '[]', 'shadow',
+    '2025-11-03 08:00'),
+    ('eeeeeeee-0000-0000-0000-00000000000b', 3, 'lgbm@1', '[]', 'AUTO', '2025-11-03 08:00');
+insert into suggestion_feedback (id, event_id, action, created_at) values
+    ('eeeeeeee-0000-0000-0000-00000000000a', 'eeeeeeee-0000-0000-0000-00000000000a', 'snooze',
+    '2025-11-03 09:00');
+update model_registry set phase = 'retired' where id = 1;
+update transaction_labels set source = 'oracle'
+where txn_id = (select max(txn_id) from transaction_labels);
+update ml_features set hour_of_day = 25, abs_amount = -1 where txn_id = 3;
+"""
+TOLD = {
+    "no_row_of_ledgermind_is_kept_apart",
+    "accepted_values_stg_suggestion_events_mode_as_sent__auto__model__heuristic",
+    "accepted_values_stg_suggestion_feedback_action_as_sent__accept__reject__undo",
+    "accepted_values_stg_transaction_labels_label_source__human__rule__import",
+    "every_phase_that_is_registered_is_known",
+    "not_null_stg_ml_features_ts_month",
+    "not_null_stg_transaction_labels_updated_at",
+    "shared_not_negative_stg_ml_features_abs_amount",
+    "shared_between_stg_ml_features_hour_of_day__23__0",
+}
 
 
 @pytest.fixture(scope="module")
@@ -46,8 +116,8 @@ def database(
     """One database for all tests here, since dbt parses a project anew for another."""
     state = tmp_path_factory.mktemp("dbt")
     install_packages("ledgermind", state)
-    yield postgres.create_database("ledgermind_marts"), state
-    postgres.drop_database("ledgermind_marts")
+    yield postgres.create_database(DATABASE), state
+    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture
@@ -219,6 +289,130 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     assert without_rejects != incremental
     warehouses.build_untested("pg_local", "--full-refresh")
     assert warehouses.postgres_contents() == without_rejects
+
+
+def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
+    warehouses: Warehouses,
+) -> None:
+    """Nothing here keeps LedgerMind from altering its tables, nor from altering them back."""
+    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
+    warehouses.build_untested("pg_local")
+    before = warehouses.postgres_contents()
+    daily = "select sum(accepts)::int, sum(rejects)::int, sum(undos)::int from {} order by 1"
+    [(accepts, rejects, undos)] = warehouses.query(
+        daily.format("analytics.mart_suggestions_feedback_daily")
+    )
+    assert undos
+    plan = warehouses.query("explain select * from analytics.stg_suggestion_feedback")
+    assert "Function Scan" not in str(plan), "what reads the view does not see the table's indexes"
+
+    # Days are those of UTC, whatever the zone of whoever asks.
+    warehouses.execute(f"alter database {DATABASE} set timezone to 'Pacific/Kiritimati'")
+    try:
+        warehouses.execute(OWNERS_MIGRATION)
+        warehouses.build_untested("pg_local")
+        migrated = warehouses.postgres_contents()
+        assert warehouses.query(daily.format("analytics.mart_suggestions_feedback_daily")) == [
+            (accepts, rejects + undos, 0)
+        ]
+        of_events = "mart_suggestions_daily"
+        assert migrated[of_events] == before[of_events]
+        assert {row[2:4] for row in migrated["int_suggestions"]} == {
+            row[2:4] for row in before["int_suggestions"]
+        }
+        warehouses.execute(
+            "alter table suggestion_feedback alter action type text; drop type suggestion_action;"
+            "alter table suggestion_events alter mode type text; drop type requested_mode"
+        )
+        warehouses.build_untested("pg_local", "--full-refresh")
+        assert warehouses.postgres_contents() == migrated
+    finally:
+        warehouses.execute(f"alter database {DATABASE} reset timezone")
+
+
+def test_no_row_that_a_sender_can_write_stops_the_others_and_none_stays_in_state(
+    warehouses: Warehouses,
+) -> None:
+    """Rows of impossible times are kept apart, news is counted as other, and both are told."""
+    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
+    warehouses.build_untested("pg_local")
+    clean = warehouses.postgres_contents()
+
+    warehouses.execute(POISON)
+    warehouses.execute(NEWS)
+    statuses = warehouses.build("pg_local")
+    assert {name for name, status in statuses.items() if status == "warn"} == TOLD
+    assert warehouses.query(
+        "select source_table, reason, count(*) from analytics.mart_rejected_rows group by 1, 2"
+        " order by 1"
+    ) == [
+        ("suggestion_events", "implausible_time", 8),
+        ("suggestion_feedback", "implausible_time", 3),
+    ]
+    assert warehouses.query(
+        "select mode, length(model_id), verdict, feedback_rows,"
+        " accept_rows + reject_rows + undo_rows from analytics.int_suggestions"
+        " where event_id::text like 'eeeeeeee-0000-%' order by event_id"
+    ) == [("other", 200, "other", 1, 0), ("auto", 6, "none", 0, 0)]
+    assert warehouses.query(
+        "select events, accepts + rejects + undos from analytics.mart_suggestions_feedback_daily"
+        " where mode = 'other'"
+    ) == [(1, 0)]
+    assert max(row[0] for row in warehouses.postgres_contents()["mart_suggestions_kpis"]) < date(
+        2026, 1, 1
+    )
+
+    incremental = warehouses.postgres_contents()
+    # State of a version that took such days for days.
+    warehouses.execute(
+        "insert into analytics.int_source_days values"
+        " ('suggestion_events|x', 'suggestion_events', '9999-12-31', 1, 1, '2999-01-01'),"
+        " ('suggestion_events|y', 'suggestion_events', 'infinity', 0, 0, '2999-01-01');"
+        "insert into analytics.int_suggestions_daily (day_mode_model_bucket, created_date, mode,"
+        " model_id, events, built_at) values ('x', 'infinity', 'auto', 'x', 1, '2025-01-01')"
+    )
+    warehouses.build_untested("pg_local")
+    assert warehouses.postgres_contents() == incremental
+    assert warehouses.query(
+        "select count(*) from analytics.int_source_days where source_day > '2099-12-31'"
+    ) == [(0,)]
+    warehouses.build_untested("pg_local", "--full-refresh")
+    assert warehouses.postgres_contents() == incremental
+
+    warehouses.execute("delete from suggestion_events where model_id = 'lgbm@poison'")
+    warehouses.execute("delete from suggestion_events where id::text like 'eeeeeeee-0000-%'")
+    warehouses.execute(
+        "delete from suggestion_feedback where created_at > '9000-01-01' or action = 'snooze'"
+    )
+    warehouses.build_untested("pg_local")
+    assert (
+        warehouses.postgres_contents()["mart_suggestions_daily"] == clean["mart_suggestions_daily"]
+    )
+
+
+def test_a_build_whose_clock_was_ahead_hides_no_later_row(warehouses: Warehouses) -> None:
+    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
+    warehouses.build_untested("pg_local")
+    for table, column in (
+        ("int_source_days", "changed_at"),
+        ("int_suggestions", "built_at"),
+        ("int_suggestions_daily", "built_at"),
+        ("mart_suggestions_tenant_daily", "built_at"),
+    ):
+        warehouses.execute(f"update analytics.{table} set {column} = {column} + interval '1 hour'")
+    warehouses.execute(
+        "insert into suggestion_events (id, txn_id, model_id, candidates, mode, created_at)"
+        " select gen_random_uuid(), min(txn_id), 'lgbm@late', '[]', 'auto', min(created_at)"
+        " from suggestion_events"
+    )
+    warehouses.build_untested("pg_local")
+    incremental = warehouses.postgres_contents()
+    assert "lgbm@late" in str(incremental["mart_suggestions_daily"])
+
+    # And the one after it, though the clock still is behind.
+    warehouses.execute("delete from suggestion_events where model_id = 'lgbm@late'")
+    warehouses.build_untested("pg_local")
+    assert "lgbm@late" not in str(warehouses.postgres_contents())
 
 
 def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(

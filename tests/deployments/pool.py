@@ -1,5 +1,6 @@
 """Deployments of throw-away flows, made without the command line so that they take no time."""
 
+import os
 import uuid
 from typing import Any
 
@@ -14,7 +15,7 @@ class Pool:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self.api = PrefectApi(url, {})
+        self.api = PrefectApi(url, os.environ)
         self.name = f"test-{uuid.uuid4().hex[:8]}"
         ensure_work_pool(self.api, self.name)
 

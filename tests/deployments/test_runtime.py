@@ -10,6 +10,7 @@ from deployments.local.domains import DOMAINS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import ProcessRecord
 from deployments.local.runtime import dbt_environment, printable
+from deployments.local.server import sign_in
 from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
 
@@ -99,8 +100,18 @@ def test_the_users_own_prefect_settings_do_not_reach_the_local_server(
     monkeypatch.setenv("PREFECT_PROFILE", "work")
     environment = runtime.environment(LocalPaths(tmp_path), "http://127.0.0.1:4200/api")
     assert not {"PREFECT_API_KEY", "PREFECT_PROFILE"} & environment.keys()
+    assert environment["PREFECT_API_AUTH_STRING"] == sign_in(LocalPaths(tmp_path))
     assert environment["PREFECT_PROFILES_PATH"] == str(tmp_path / "prefect" / "profiles.toml")
     assert environment["PREFECT_SCHEDULES_ACTIVE"] == "false"
+
+
+def test_a_server_of_the_users_own_is_not_sent_the_local_sign_in(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "https://prefect.example.org/api")
+    monkeypatch.delenv("PREFECT_API_AUTH_STRING")
+    environment = runtime.environment(LocalPaths(tmp_path), "https://prefect.example.org/api")
+    assert "PREFECT_API_AUTH_STRING" not in environment
 
 
 def test_what_is_printed_for_a_shell_holds_no_secret() -> None:

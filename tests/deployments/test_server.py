@@ -9,7 +9,9 @@ import tempfile
 from contextlib import closing
 from pathlib import Path
 
+import httpx
 import psutil
+import pytest
 
 from deployments.local.api import is_healthy
 from deployments.local.paths import LocalPaths
@@ -47,6 +49,15 @@ def test_what_the_server_writes_is_for_its_user_alone(
     assert not {
         name: oct(mode) for name, mode in kept.items() if mode & 0o077 and ".lock" not in name
     }
+
+
+@pytest.mark.parametrize("credentials", [None, ("local", "a guess")])
+def test_whoever_does_not_know_the_sign_in_reads_and_starts_nothing(
+    prefect_server: str, credentials: tuple[str, str] | None
+) -> None:
+    for path in ("block_documents/filter", "deployments/filter", "flows/"):
+        answer = httpx.post(f"{prefect_server}/{path}", json={"name": "f"}, auth=credentials)
+        assert answer.status_code == 401, path
 
 
 def test_another_user_reads_nothing_of_an_installation_made_before() -> None:
@@ -145,7 +156,5 @@ def test_ports_in_use_are_stepped_over_and_the_last_one_is_tried_first() -> None
 
 
 def test_the_ui_calls_the_port_the_server_listens_on(prefect_server: str) -> None:
-    import httpx
-
     settings = httpx.get(prefect_server.removesuffix("/api") + "/ui-settings").json()
     assert settings["api_url"] == prefect_server

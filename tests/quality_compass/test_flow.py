@@ -1,6 +1,7 @@
 """The flows on a real server and database: load, verify, build, tell what changed; operations."""
 
 import json
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -8,7 +9,6 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import httpx
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
@@ -16,6 +16,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
+from deployments.local.api import PrefectApi
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import dbt_postgres_env
@@ -121,7 +122,7 @@ def landed_rows(server: str, flow_run_id: UUID) -> dict[str, int]:
             "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
         }
     }
-    found = httpx.post(f"{server}/events/filter", json=body).json()["events"]
+    found = PrefectApi(server, os.environ).call("POST", "events/filter", body)["events"]
     return {each["payload"]["table"]: each["payload"]["rows"] for each in found}
 
 

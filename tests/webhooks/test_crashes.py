@@ -12,6 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from deployments.local.api import PrefectApi
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import wait_until
@@ -119,4 +120,6 @@ def stored_once(server: str, events: list[str]) -> bool:
     """Whether the server's store counts each event once, sample by sample."""
     sample = events[:: max(1, len(events) // 40)][:50]
     body = {"filter": {"id": {"id": sample}}, "limit": 50}
-    return bool(httpx.post(f"{server}/events/filter", json=body).json()["total"] == len(sample))
+    return bool(
+        PrefectApi(server, os.environ).call("POST", "events/filter", body)["total"] == len(sample)
+    )

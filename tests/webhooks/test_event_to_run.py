@@ -37,7 +37,7 @@ class Deployed:
 
     def runs(self) -> list[Mapping[str, Any]]:
         body = {"flow_runs": {"deployment_id": {"any_": [self.id]}}}
-        return list(httpx.post(f"{self.pool.url}/flow_runs/filter", json=body).json())
+        return self.pool.post_list("flow_runs/filter", body)
 
     def are_all_done(self) -> bool:
         return all(run["state_type"] == "COMPLETED" for run in self.runs())
@@ -87,7 +87,7 @@ def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]
     worker.start(environment, pool.api)
     yield Deployed(pool, deployment["id"])
     worker.stop()
-    httpx.delete(f"{pool.url}/automations/{automation['id']}").raise_for_status()
+    pool.api.call("DELETE", f"automations/{automation['id']}")
 
 
 def post(client: httpx.Client, order: str) -> None:

@@ -11,6 +11,14 @@
 {% macro source_columns(relation) %}{% endmacro %}
 {% macro utc(name, columns) %}{{ name }}{% endmacro %}
 {% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
+{% macro run_clock() %}cast('1900-01-01' as timestamp){% endmacro %}
+{% macro is_plausible(instant) %}({{ instant }} is not null){% endmacro %}
+{% macro is_plausible_day(day) %}({{ day }} is not null){% endmacro %}
+{% macro plausible_or_null(instant) %}nullif({{ instant }}, null){% endmacro %}
+{% macro plausible_day_or_null(day) %}nullif({{ day }}, null){% endmacro %}
+{% macro forget_implausible_days(day) %}{% endmacro %}
+{% macro known_or(column, values, otherwise) %}coalesce({{ column }}, {{ otherwise }}){% endmacro %}
+{% macro model_name(column) %}substr({{ column }}, 1, 200){% endmacro %}
 {% macro column_or_null(name, columns, nothing) %}{{ name }}{% endmacro %}
 {% macro wilson_bound(accepts, verdicts, side) %}(0.5 {{ side }} 0.1){% endmacro %}
 {% macro changed_days() %}{{ return({}) }}{% endmacro %}

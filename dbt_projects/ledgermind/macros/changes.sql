@@ -18,7 +18,7 @@
         {%- for row in run_query(
             "select source_table, source_day from " ~ ref('int_source_days')
             ~ " where changed_at > (select coalesce(max(built_at), " ~ moment('1900-01-01 00:00:00')
-            ~ ") from " ~ this ~ ") order by source_table, source_day"
+            ~ ") from " ~ this ~ ") and " ~ is_plausible_day('source_day') ~ " order by source_table, source_day"
         ).rows -%}
             {%- do days[row[0]].append(row[1] | string | truncate(10, true, '', 0)) -%}
         {%- endfor -%}
@@ -34,8 +34,10 @@
         {%- set since = last_built_at() -%}
         {%- for row in run_query(
             "select created_date from " ~ ref('int_suggestions') ~ " where built_at > " ~ since
+            ~ " and " ~ is_plausible_day('created_date')
             ~ " union distinct select source_day from " ~ ref('int_source_days')
-            ~ " where source_table = 'suggestion_events' and changed_at > " ~ since ~ " order by 1"
+            ~ " where source_table = 'suggestion_events' and changed_at > " ~ since
+            ~ " and " ~ is_plausible_day('source_day') ~ " order by 1"
         ).rows -%}
             {%- do days.append(row[0] | string | truncate(10, true, '', 0)) -%}
         {%- endfor -%}
@@ -133,10 +135,6 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro built_at() -%}
-    {{ moment(run_started_at.strftime('%Y-%m-%d %H:%M:%S.%f')) }}
-{%- endmacro %}
-
 {% macro by_day(field='created_date') -%}
     {#- The partition_by of a BigQuery table; PostgreSQL does not look at it. -#}
     {%- set partition = {'field': field, 'data_type': 'date', 'granularity': 'day'} -%}
@@ -164,8 +162,61 @@
 {%- endmacro %}
 
 {% macro transaction_updated_at(columns) -%}
-    {#- A transaction that was never updated is as old as itself. -#}
-    coalesce({{ utc('updated_at', columns) }}, {{ utc('created_at', columns) }})
+    {#- A transaction that was never updated is as old as itself, and with no plausible time as old as any. -#}
+    {%- set told = 'coalesce(' ~ utc('updated_at', columns) ~ ', ' ~ utc('created_at', columns) ~ ')' -%}
+    (
+        case
+            when {{ is_plausible(told) }} then {{ told }}
+            else {{ moment(var('plausible_from') ~ ' 00:00:00') }}
+        end
+    )
+{%- endmacro %}
+
+{% macro is_plausible(instant) -%}
+    (
+        {{ instant }} >= {{ moment(var('plausible_from') ~ ' 00:00:00') }}
+        and {{ instant }} < {{ moment(var('plausible_until') ~ ' 00:00:00') }}
+    )
+{%- endmacro %}
+
+{% macro is_plausible_day(day) -%}
+    (
+        {{ day }} >= cast('{{ var("plausible_from") }}' as date)
+        and {{ day }} < cast('{{ var("plausible_until") }}' as date)
+    )
+{%- endmacro %}
+
+{% macro plausible_or_null(instant) -%}
+    (case when {{ is_plausible(instant) }} then {{ instant }} end)
+{%- endmacro %}
+
+{% macro plausible_day_or_null(day) -%}
+    (case when {{ is_plausible_day(day) }} then {{ day }} end)
+{%- endmacro %}
+
+{% macro forget_implausible_days(day) -%}
+    {#- What an earlier version kept. -#}
+    {%- if is_incremental() -%}
+        delete from {{ this }} where not {{ is_plausible_day(day) }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro known_or(column, values, otherwise) -%}
+    {#- What a sender may write tomorrow must not stop what is counted today. -#}
+    (
+        case
+            when lower({{ shared.text(column) }}) in (
+                {%- for value in values %}'{{ value }}'{{ ', ' if not loop.last }}{% endfor -%}
+            )
+                then lower({{ shared.text(column) }})
+            else {{ otherwise }}
+        end
+    )
+{%- endmacro %}
+
+{% macro model_name(column) -%}
+    {#- No longer than what an index takes. -#}
+    substr({{ shared.text(column) }}, 1, 200)
 {%- endmacro %}
 
 {% macro column_or_null(name, columns, nothing) -%}

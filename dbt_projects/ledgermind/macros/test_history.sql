@@ -31,7 +31,7 @@
             values
             {%- for result in tests %}
             (
-                '{{ invocation_id }}', {{ built_at() }}, '{{ result.node.name }}',
+                '{{ invocation_id }}', {{ run_clock() }}, '{{ result.node.name }}',
                 '{{ result.status }}',
                 {{ result.failures if result.failures is not none else 'null' }},
                 {{ result.execution_time }}

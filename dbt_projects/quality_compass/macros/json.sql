@@ -43,5 +43,20 @@
 {%- endmacro %}
 
 {% macro surrogate_key(columns) -%}
-    md5(concat_ws('|', {{ columns | join(', ') }}))
+    {#- No two lists of values give one text: what parts them is marked where it stands in a value, and NULL is none. -#}
+    md5(
+        {%- for column in columns %}
+        {{ "|| '|' || " if not loop.first -}}
+        coalesce(replace(replace(cast({{ column }} as text), '\', '\\'), '|', '\|'), '\N')
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+{% macro foreign_key(column) -%}
+    (case when {{ column }} is not null then {{ surrogate_key([column]) }} end)
+{%- endmacro %}
+
+{% macro between_limits(value, low, high) -%}
+    {#- Ranks and shares are floats, which may end just beyond their limits. -#}
+    (case when {{ value }} < {{ low }} then {{ low }} when {{ value }} > {{ high }} then {{ high }} else {{ value }} end)
 {%- endmacro %}

@@ -9,14 +9,14 @@ with monthly as (
         entities.canonical_node_id,
         entities.metric_id,
         entities.entity_hash,
-        avg(cast(score.value as double precision)) as mean_score,
-        stddev_pop(cast(score.value as double precision)) as score_std,
-        max(abs(cast(score.value as double precision))) as max_deviation
+        avg({{ json_number("score.value") }}) as mean_score,
+        stddev_pop({{ json_number("score.value") }}) as score_std,
+        max(abs({{ json_number("score.value") }})) as max_deviation
     from {{ ref('int_temporal_entity_stats') }} as temporal
     inner join {{ ref('stg_entity_results') }} as entities
         on temporal.entity_result_id = entities.entity_result_id
     cross join
-        lateral jsonb_array_elements_text(
+        lateral jsonb_array_elements(
             {{ json_array('temporal.monthly_z_scores') }}
         ) as score
     group by

@@ -41,7 +41,8 @@ from flows.quality_compass.rules.audit import (
     NodeAudit,
     check_classification,
 )
-from flows.quality_compass.rules.reading import UnusableLineError, observe, parse, run_start
+from flows.quality_compass.rules.json_lines import UnusableLineError, parse
+from flows.quality_compass.rules.reading import observe, run_start
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"

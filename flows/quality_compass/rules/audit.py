@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from flows.quality_compass.records import Disagreement, Json, Observation
 from flows.quality_compass.rules import statistics as formulas
 from flows.quality_compass.rules.classification import Inputs, classify
-from flows.quality_compass.rules.reading import UnusableLineError, digest, normal_period
+from flows.quality_compass.rules.json_lines import UnusableLineError
+from flows.quality_compass.rules.reading import digest, normal_period
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
 
 # Subscripts of array.array work at run time from Python 3.12 only.

@@ -1,7 +1,6 @@
 """Which lines of a run are rows, and which are not and why."""
 
 import json
-import math
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
@@ -18,20 +17,18 @@ from flows.quality_compass.records import (
     RawTable,
     RunStart,
 )
+from flows.quality_compass.rules.json_lines import LARGEST_NUMBER, UnusableLineError, parse
 
-RUN_ID = re.compile(r"\d{14}")
-PERIOD = re.compile(r"(\d{4})-?(0[1-9]|1[0-2])")
+RUN_ID = re.compile(r"[0-9]{14}")
+PERIOD = re.compile(r"([0-9]{4})-?(0[1-9]|1[0-2])")
 FACILITY_KEY = "medicareId"
+SYSTEM_KEY = "systemName"
 FACILITY_ID_LENGTH = 6
 # The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
 LONGEST_WAY_ROUND = timedelta(hours=15)
-# What JSON allows and a double or PostgreSQL does not: looked for before it is looked at.
-SUSPICIOUS_NUMBER = re.compile(rb"[eE]\+?\d{2}|[eE]-\d{3}|(?<![\d.])\d{16}")
-# Nothing measured here comes near: beyond them sums, squares and quotients do not fit a double.
-LARGEST_NUMBER = 1e15
-SMALLEST_NUMBER = 1e-100
 LARGEST_COUNT = 2**31 - 1
-SUSPICIOUS_ESCAPE = re.compile(rb"\\u(0000|[dD][89a-fA-F])")
+# What marts are indexed by; an index of PostgreSQL takes 2,704 bytes.
+LONGEST_NAME = 512
 TEXT_KEPT = 2000
 # Shares and ranks are floats: a sum of them may end beside 1.
 ROUNDING = 1e-9
@@ -50,10 +47,6 @@ WHOLE_FILES = {
 }
 # Read, and not rows.
 ABOUT_THE_RUN = re.compile(r"run_manifest\.json|results/index\.json|analysis/[^/]+/index\.json")
-
-
-class UnusableLineError(ValueError):
-    """The line is not a row; the message says why."""
 
 
 def run_time(run_id: str) -> datetime:
@@ -134,28 +127,6 @@ def sort_line(
         return BadLine(line_number, reason, line[:TEXT_KEPT].decode(errors="replace"))
 
 
-def parse(line: bytes) -> Json:
-    """The object on a line. Raises UnusableLineError for what PostgreSQL would not take as one."""
-    try:
-        text = line.decode()
-    except UnicodeDecodeError as error:
-        raise UnusableLineError(f"not UTF-8 at byte {error.start}") from None
-    strict: dict[str, Any] = {}
-    if SUSPICIOUS_NUMBER.search(line):
-        strict = {"parse_float": _finite, "parse_int": _finite}
-    try:
-        parsed = json.loads(text, parse_constant=_refuse_constant, **strict)
-    except json.JSONDecodeError as error:
-        raise UnusableLineError(f"not JSON: {error.msg} at column {error.colno}") from None
-    except RecursionError:
-        raise UnusableLineError("nested too deeply") from None
-    if not isinstance(parsed, dict):
-        raise UnusableLineError(f"not an object but {type(parsed).__name__}")
-    if b"\x00" in line or SUSPICIOUS_ESCAPE.search(line):
-        _refuse_unstorable(parsed)
-    return parsed
-
-
 def digest(identity: object) -> str:
     return md5(json.dumps(identity, sort_keys=True).encode(), usedforsecurity=False).hexdigest()
 
@@ -164,7 +135,7 @@ def observe(entity: Json) -> Observation:
     """An entity line, read strictly. Raises UnusableLineError."""
     keys = _entity_keys(entity)
     metric = _first(entity, "metric")
-    metric_id = _text(_mapping(metric, "metadata"), "metric_id")
+    metric_id = _name(_mapping(metric, "metadata"), "metric_id")
     values = metric.get("values")
     points = values.get("timeline") if isinstance(values, Mapping) else None
     timeline = _timeline(points) if isinstance(points, list) else None
@@ -190,6 +161,13 @@ def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
     return {key: str(value) for key, value in keys.items()}
 
 
+def identity_of(keys: Mapping[str, str]) -> dict[str, str]:
+    """What tells an entity from others: a facility is the same whatever system it belongs to."""
+    return {
+        key: value for key, value in keys.items() if key != SYSTEM_KEY or FACILITY_KEY not in keys
+    }
+
+
 def _kept(line: bytes) -> str:
     return line.decode().strip()
 
@@ -200,11 +178,11 @@ def _node_line(
     if parsed.get("type") == "node_metadata":
         if line_number != 1:
             raise UnusableLineError("node metadata after the first line")
-        own_id = _text(parsed, "canonical_node_id")
+        own_id = _name(parsed, "canonical_node_id")
         return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id)
     node_id = node_id or path.rsplit("/", 1)[-1].removesuffix(".jsonl")
     observation = observe(parsed)
-    key = digest([node_id, observation.metric_id, dict(observation.keys)])
+    key = digest([node_id, observation.metric_id, identity_of(observation.keys)])
     return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id)
 
 
@@ -213,9 +191,9 @@ def _contribution_key(parsed: Json) -> object:
         _number(field, parsed.get(field))
     _within("weight_share", parsed.get("weight_share"), 0, 1)
     return [
-        _text(parsed, "parent_node_id"),
-        _text(parsed, "child_node_id"),
-        _text(parsed, "metric_id"),
+        _name(parsed, "parent_node_id"),
+        _name(parsed, "child_node_id"),
+        _name(parsed, "metric_id"),
         entity_key_of(_mapping(parsed, "parent_entity")),
         entity_key_of(_mapping(parsed, "child_entity")),
     ]
@@ -229,9 +207,9 @@ def _classification_key(parsed: Json) -> object:
     _severity_range(severity, parsed.get("severity_range"))
     _within("period_count", parsed.get("period_count"), 0, LARGEST_COUNT)
     return [
-        _text(parsed, "node_id"),
-        _text(parsed, "metric_id"),
-        entity_key_of(_mapping(parsed, "entity_key")),
+        _name(parsed, "node_id"),
+        _name(parsed, "metric_id"),
+        identity_of(entity_key_of(_mapping(parsed, "entity_key"))),
     ]
 
 
@@ -316,6 +294,15 @@ def _text(parent: Json, field: str) -> str:
     return value
 
 
+def _name(parent: Json, field: str) -> str:
+    name = _text(parent, field)
+    if len(name) > LONGEST_NAME:
+        raise UnusableLineError(
+            f"{field} {name[:30]!r}... is {len(name)} characters long, more than {LONGEST_NAME}"
+        )
+    return name
+
+
 def _number(what: str, value: object) -> float | None:
     if value is None:
         return None
@@ -341,34 +328,3 @@ def _severity_range(severity: float | None, limits: object) -> None:
         raise UnusableLineError(f"severity_range is {limits!r}, not two whole numbers")
     if severity is not None and not low <= severity <= high:
         raise UnusableLineError(f"severity {severity:g} is outside its range {low:g} to {high:g}")
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if math.isinf(number) or (number == 0 and text.lower().partition("e")[0].strip("-0.")):
-        raise UnusableLineError(f"the number {text[:30]} does not fit a double")
-    if abs(number) > LARGEST_NUMBER or 0 < abs(number) < SMALLEST_NUMBER:
-        raise UnusableLineError(
-            f"the number {text[:30]} is none that was measured: "
-            f"beyond {LARGEST_NUMBER:g} or nearer to 0 than {SMALLEST_NUMBER:g}"
-        )
-    return number
-
-
-def _refuse_constant(name: str) -> float:
-    raise UnusableLineError(f"{name} is not JSON")
-
-
-def _refuse_unstorable(value: object) -> None:
-    """NUL and lone surrogates are texts in JSON and in Python, and not in PostgreSQL."""
-    if isinstance(value, Mapping):
-        for key, each in value.items():
-            _refuse_unstorable(key)
-            _refuse_unstorable(each)
-    elif isinstance(value, list):
-        for each in value:
-            _refuse_unstorable(each)
-    elif isinstance(value, str) and any(
-        each == "\0" or "\ud800" <= each <= "\udfff" for each in value
-    ):
-        raise UnusableLineError("a text holds NUL or half a surrogate pair")

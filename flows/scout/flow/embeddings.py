@@ -7,10 +7,11 @@ from itertools import count
 from prefect import flow, get_run_logger, task
 
 from flows._shared.orchestration.credentials import secret_value
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
 from flows.scout import raw
-from flows.scout.flow.databases import connect, prepare
+from flows.scout.flow.databases import prepare
 from flows.scout.records import EmbeddingEndpoint, TextToEmbed
 from flows.scout.rules import embed_by_hashing
 from flows.scout.settings import EmbeddingSettings

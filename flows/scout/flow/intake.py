@@ -10,12 +10,12 @@ import httpx
 from prefect import task
 
 from flows._shared.orchestration.credentials import MissingBlockError, postgres_url
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
 from flows._shared.state import state_dir
 from flows.scout import raw
-from flows.scout.flow.databases import connect
 from flows.scout.records import DeliveryCounts, DriveRefusedError, Entity, FileCounts, SourceFile
 from flows.scout.rules import batch_id, end_of_last_month
 from flows.scout.settings import ScoutSettings

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.retry import retry_transient
@@ -18,7 +19,7 @@ from flows._shared.orchestration.summary import Progress, RunSummary, publish_su
 from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.scout import raw
-from flows.scout.flow.databases import connect, prepare
+from flows.scout.flow.databases import prepare
 from flows.scout.flow.intake import take_in
 from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
 from flows.scout.rules import describe_rejections, quality_score, selectors, takes_in

@@ -33,7 +33,7 @@ BASE = PROJECT_ROOT / "deployments" / "kubernetes" / "base"
 AUTOMATION = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
 REAL_API_URL = os.environ.get("KUBERNETES_TEST_PREFECT_API_URL")
 REAL_CLUSTER = os.environ.get("KUBECONFIG") if REAL_API_URL else None
-AUTH_STRING = "admin:a-password-of-the-server"
+AUTH_STRING = os.environ["PREFECT_API_AUTH_STRING"]
 ENDED = ["Completed", "Crashed", "Failed"]
 # One on PostgreSQL and the one on DuckDB; an exhaustive run has all domains.
 ALWAYS = ("github_scraper", "agent_analytics")

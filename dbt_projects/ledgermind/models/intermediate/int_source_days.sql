@@ -4,12 +4,13 @@
         incremental_strategy='merge',
         unique_key='source_and_day',
         on_schema_change='fail',
-        pre_hook="{{ count_side_by_side() }}",
+        pre_hook=["{{ count_side_by_side() }}", "{{ forget_implausible_days('source_day') }}"],
     )
 }}
 {%- set events = source('operational', 'suggestion_events') %}
 {%- set feedback = source('operational', 'suggestion_feedback') %}
 {%- set transactions = source('operational', 'transactions') %}
+{%- set events_columns = source_columns(events) %}
 {%- set feedback_columns = source_columns(feedback) %}
 {%- set transactions_columns = source_columns(transactions) %}
 
@@ -19,9 +20,10 @@ with versions as (
 
     select
         1 as source_number,
-        {{ day_floor('created_at') }} as source_day,
+        {{ day_floor(utc('created_at', events_columns)) }} as source_day,
         {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
     from {{ events }}
+    where {{ is_plausible(utc('created_at', events_columns)) }}
 
     union all
 
@@ -30,6 +32,7 @@ with versions as (
         {{ day_floor(utc('created_at', feedback_columns)) }} as source_day,
         {{ row_version(feedback, ['id', 'event_id', 'action', 'created_at']) }} as row_version
     from {{ feedback }}
+    where {{ is_plausible(utc('created_at', feedback_columns)) }}
 
     union all
 

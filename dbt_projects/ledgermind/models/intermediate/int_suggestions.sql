@@ -14,7 +14,11 @@
             {'columns': ['last_feedback_at', 'first_feedback_at']},
             {'columns': ['transaction_updated_at']},
         ],
-        pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_vanished_suggestions() }}"],
+        pre_hook=[
+            "{{ plan_for_few_rows() }}",
+            "{{ forget_implausible_days('created_date') }}",
+            "{{ delete_vanished_suggestions() }}",
+        ],
     )
 }}
 -- depends_on: {{ ref('int_source_days') }}

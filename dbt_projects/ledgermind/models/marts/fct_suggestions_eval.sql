@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with suggestions as (
 
     select * from {{ ref('int_suggestions') }}

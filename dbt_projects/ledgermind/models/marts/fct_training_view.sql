@@ -1,5 +1,3 @@
-{{ config(materialized='view') }}
-
 with features as (
 
     select * from {{ ref('stg_ml_features') }}
@@ -42,6 +40,8 @@ labelled as (
     where
         features.merchant is not null
         and features.amount <> 0
+        and features.ts_month is not null
+        and labels.label is not null
         and not transactions.is_deleted
 
 ),

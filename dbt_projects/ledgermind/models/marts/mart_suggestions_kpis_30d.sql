@@ -6,7 +6,10 @@ with daily as (
 
 newest as (
 
-    select max(created_date) as as_of_date from daily
+    -- An event dated ahead must not move the window away from all others.
+    select max(created_date) as as_of_date
+    from daily
+    where created_date <= {{ day_floor(run_clock()) }}
 
 ),
 
@@ -14,7 +17,10 @@ recent as (
 
     select daily.*
     from daily
-    inner join newest on daily.created_date > {{ shared.add_days('newest.as_of_date', -30) }}
+    inner join newest
+        on
+            daily.created_date > {{ shared.add_days('newest.as_of_date', -30) }}
+            and daily.created_date <= newest.as_of_date
 
 ),
 

@@ -8,7 +8,7 @@
         partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['tenant_key'],
         indexes=[{'columns': ['day_tenant'], 'unique': true}],
-        pre_hook="{{ plan_for_few_rows() }}",
+        pre_hook=["{{ plan_for_few_rows() }}", "{{ forget_implausible_days('created_date') }}"],
         post_hook=["delete from {{ this }} where events = 0", "{{ shared.brake(is_last=true) }}"],
     )
 }}

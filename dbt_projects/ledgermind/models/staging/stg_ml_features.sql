@@ -14,7 +14,7 @@ renamed as (
 
     select
         txn_id,
-        {{ day_floor('ts_month') }} as ts_month,
+        {{ plausible_day_or_null(day_floor('ts_month')) }} as ts_month,
         amount,
         abs_amount,
         merchant,

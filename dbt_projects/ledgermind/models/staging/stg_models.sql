@@ -9,12 +9,13 @@ with source as (
 renamed as (
 
     select
-        model_id,
+        {{ model_name('model_id') }} as model_id,
         case
-            when lower(phase) like 'canary%' then 'canary'
-            else lower(phase)
+            when lower({{ shared.text('phase') }}) like 'canary%' then 'canary'
+            else {{ known_or('phase', ['shadow', 'live'], 'null') }}
         end as phase,
-        {{ utc('created_at', columns) }} as registered_at
+        {{ shared.text('phase') }} as phase_as_registered,
+        {{ plausible_or_null(utc('created_at', columns)) }} as registered_at
     from source
 
 )

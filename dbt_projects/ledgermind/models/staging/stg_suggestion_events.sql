@@ -1,6 +1,11 @@
+{%- set columns = source_columns(source('operational', 'suggestion_events')) -%}
+
 with source as (
 
-    select * from {{ source('operational', 'suggestion_events') }}
+    select
+        *,
+        {{ utc('created_at', columns) }} as created_at_utc
+    from {{ source('operational', 'suggestion_events') }}
 
 ),
 
@@ -9,13 +14,15 @@ renamed as (
     select
         id as event_id,
         txn_id,
-        model_id,
-        features_hash,
+        {{ model_name('model_id') }} as model_id,
+        {{ column_or_null('features_hash', columns, shared.text('null')) }},
         candidates,
-        mode,
-        created_at,
-        {{ day_floor('created_at') }} as created_date
+        {{ known_or('mode', ['auto', 'model', 'heuristic'], "'other'") }} as mode,
+        {{ shared.text('mode') }} as mode_as_sent,
+        created_at_utc as created_at,
+        {{ day_floor('created_at_utc') }} as created_date
     from source
+    where {{ is_plausible('created_at_utc') }}
 
 )
 

@@ -2,7 +2,10 @@
 
 with source as (
 
-    select * from {{ source('operational', 'suggestion_feedback') }}
+    select
+        *,
+        {{ utc('created_at', columns) }} as created_at_utc
+    from {{ source('operational', 'suggestion_feedback') }}
 
 ),
 
@@ -11,13 +14,15 @@ renamed as (
     select
         id as feedback_id,
         event_id,
-        lower({{ shared.text('action') }}) as action,
-        reason,
+        {{ known_or('action', ['accept', 'reject', 'undo'], "'other'") }} as action,
+        {{ shared.text('action') }} as action_as_sent,
+        {{ column_or_null('reason', columns, shared.text('null')) }},
         {{ column_or_null('txn_id', columns, whole('null')) }},
         {{ column_or_null('label', columns, shared.text('null')) }},
         {{ column_or_null('user_id', columns, shared.text('null')) }},
-        {{ utc('created_at', columns) }} as created_at
+        created_at_utc as created_at
     from source
+    where {{ is_plausible('created_at_utc') }}
 
 )
 

@@ -16,8 +16,8 @@ renamed as (
         txn_id,
         label,
         source as label_source,
-        {{ utc('created_at', columns) }} as created_at,
-        {{ utc('updated_at', columns) }} as updated_at
+        {{ plausible_or_null(utc('created_at', columns)) }} as created_at,
+        {{ plausible_or_null(utc('updated_at', columns)) }} as updated_at
     from source
 
 )

@@ -44,7 +44,7 @@ final as (
         contributions.weight_share_valid,
         contributions.contribution_pct,
         contributions.facility_sk as parent_facility_sk,
-        {{ surrogate_key(['contributions.child_facility_id']) }} as child_facility_sk,
+        {{ foreign_key('contributions.child_facility_id') }} as child_facility_sk,
         contributions.metric_sk,
         contents.changed_at as loaded_at,
         contents.changed_at as dbt_updated_at

@@ -62,7 +62,7 @@ final as (
         ranked.metric_id,
         {{ surrogate_key(['ranked.metric_id']) }} as metric_sk,
         ranked.parent_facility_id,
-        {{ surrogate_key(['ranked.parent_facility_id']) }} as facility_sk,
+        {{ foreign_key('ranked.parent_facility_id') }} as facility_sk,
         ranked.parent_service_line,
         ranked.child_facility_id,
         ranked.child_service_line,

@@ -257,7 +257,7 @@ final as (
         trajectory_tier,
         consistency_tier,
         coefficient_of_variation,
-        {{ surrogate_key(['facility_id']) }} as facility_sk,
+        {{ foreign_key('facility_id') }} as facility_sk,
         {{ surrogate_key(['metric_id']) }} as metric_sk,
         metadata,
         coalesce(temporal_metadata_per_period, metadata_per_period) as metadata_per_period,

@@ -37,7 +37,7 @@ final as (
         content.metric_id,
         content.entity_key ->> 'medicareId' as facility_id,
         content.entity_key,
-        md5(cast(content.entity_key - 'systemName' as text)) as entity_hash,
+        md5(cast({{ entity_identity('content.entity_key') }} as text)) as entity_hash,
         md5(cast(content.entity_key - array['medicareId', 'systemName'] as text))
             as entity_key_hash,
         content.signal_type,

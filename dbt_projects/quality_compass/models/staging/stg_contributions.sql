@@ -90,7 +90,7 @@ final as (
         metric_id,
         parent_entity ->> 'medicareId' as parent_facility_id,
         parent_entity ->> 'vizientServiceLine' as parent_service_line,
-        md5(cast(parent_entity - 'systemName' as text)) as parent_entity_hash,
+        md5(cast({{ entity_identity('parent_entity') }} as text)) as parent_entity_hash,
         child_entity ->> 'medicareId' as child_facility_id,
         child_entity ->> 'vizientServiceLine' as child_service_line,
         child_entity ->> 'vizientSubServiceLine' as child_sub_service_line,
@@ -105,12 +105,13 @@ final as (
         child_value,
         parent_value,
         weight_value,
-        weight_share,
+        {{ between_limits('weight_share', 0, 1) }} as weight_share,
         weighted_child_value,
         contribution_value,
         raw_component,
         excess_over_parent,
-        coalesce(abs(excess_over_parent) * weight_share, 0) as contribution_weight,
+        coalesce(abs(excess_over_parent) * {{ between_limits('weight_share', 0, 1) }}, 0)
+            as contribution_weight,
         case
             when excess_over_parent > 0 then 'positive'
             when excess_over_parent < 0 then 'negative'

@@ -75,7 +75,7 @@ final as (
         coalesce(entities.metadata ->> 'systemName', entities.entity_keys ->> 'systemName')
             as system_name,
         entities.entity_keys,
-        md5(cast(entities.entity_keys - 'systemName' as text)) as entity_hash,
+        md5(cast({{ entity_identity('entities.entity_keys') }} as text)) as entity_hash,
         md5(cast(entities.entity_keys - array['medicareId', 'systemName'] as text)) as facet_hash,
         entities.entity_keys
         - array['medicareId', 'vizientServiceLine', 'vizientSubServiceLine', 'systemName']

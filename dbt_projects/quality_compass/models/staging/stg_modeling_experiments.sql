@@ -63,6 +63,7 @@ final as (
                     feature.value, {{ extract_feature_type('feature.value') }}
                 )
             from jsonb_array_elements_text({{ json_array('content.features') }}) as feature
+            where feature.value is not null
         ) as feature_types
     from newest
     cross join lateral jsonb_to_record(cast(newest.json_data as jsonb)) as content (

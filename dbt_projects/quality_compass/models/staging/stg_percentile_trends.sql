@@ -52,12 +52,10 @@ final as (
         {%- for percentile in ['p10', 'p25', 'p50', 'p75', 'p90'] %}
         case
             when
-                coalesce(
-                    cast(
-                        trend -> 'suppression_applied' -> '{{ percentile }}' ->> position as boolean
-                    ),
-                    false
-                ) then null
+                {{ json_boolean(
+                    "trend -> 'suppression_applied' -> '" ~ percentile ~ "' -> position"
+                ) }}
+                then null
             else {{ json_number("trend -> '" ~ percentile ~ "' -> position") }}
         end as {{ percentile }},
         {%- endfor %}

@@ -61,13 +61,14 @@ final as (
             'peer_std',
             'peer_median',
             'peer_mad',
-            'percentile_rank',
             'slope',
-            'slope_percentile',
             'acceleration',
             'end_start_delta',
         ] %}
         {{ json_number("statistics -> '" ~ name ~ "'") }} as {{ name }},
+        {%- endfor %}
+        {%- for name in ['percentile_rank', 'slope_percentile'] %}
+        {{ between_limits(json_number("statistics -> '" ~ name ~ "'"), 0, 100) }} as {{ name }},
         {%- endfor %}
         statistics ->> 'trend_direction' as trend_direction,
         statistics ->> 'momentum' as momentum,

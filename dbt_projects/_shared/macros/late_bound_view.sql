@@ -1,0 +1,81 @@
+{% materialization late_bound_view, adapter='postgres' %}
+    {#- A view of another program's table must not keep its owner from altering it. PostgreSQL notes what a view
+        depends on and not what the text of a function does: the view is of a function, which the planner puts in its
+        place as it does with a view. -#}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set view = this.incorporate(type='view') -%}
+    {%- set rows_of = this.incorporate(path={'identifier': this.identifier ~ '__rows'}) -%}
+    {{ run_hooks(pre_hooks, inside_transaction=False) }}
+    {{ run_hooks(pre_hooks, inside_transaction=True) }}
+    {%- if config.get('contract').enforced -%}
+        {{ get_assert_columns_equivalent(sql) }}
+    {%- endif -%}
+    {%- set columns = shared.described_columns(sql) -%}
+    {%- set is_kept = existing is not none and existing.type == 'view' and not should_full_refresh()
+        and shared.has_these_columns(existing, rows_of, columns) -%}
+    {%- if existing is not none and not is_kept -%}
+        {%- do adapter.drop_relation(existing) -%}
+    {%- endif -%}
+    {% call statement('main') -%}
+        drop view pg_temp.described;
+        {% if not is_kept -%}
+        drop function if exists {{ rows_of }}() cascade;
+        {% endif -%}
+        create or replace function {{ rows_of }}()
+        returns table (
+            {%- for column in columns %}{{ adapter.quote(column[0]) }} {{ column[1] }}{{ ', ' if not loop.last }}{% endfor -%}
+        )
+        language sql stable parallel safe
+        as $late_bound$
+            select
+                {% for column in columns -%}
+                cast({{ adapter.quote(column[0]) }} as {{ column[1] }}){{ ', ' if not loop.last }}
+                {% endfor -%}
+            from (
+                {{ sql }}
+            ) as found
+        $late_bound$;
+        {% if not is_kept -%}
+        create view {{ view }} as select * from {{ rows_of }}()
+        {%- endif -%}
+    {%- endcall %}
+    {%- do apply_grants(view, config.get('grants'), should_revoke=is_kept) -%}
+    {%- do persist_docs(view, model) -%}
+    {{ run_hooks(post_hooks, inside_transaction=True) }}
+    {{ adapter.commit() }}
+    {{ run_hooks(post_hooks, inside_transaction=False) }}
+    {{ return({'relations': [view]}) }}
+{% endmaterialization %}
+
+{% macro described_columns(sql) -%}
+    {#- Name and type of each column of a query. A type that somebody made, whose owner may want to drop it, is read
+        as the one of PostgreSQL's own that it is made of, or as text. -#}
+    {%- set described = run_query(
+        'create or replace temporary view described as (' ~ sql ~ "); "
+        ~ 'select attname, case '
+        ~ "when own.typnamespace = 'pg_catalog'::regnamespace then format_type(own.oid, null) "
+        ~ "when base.typnamespace = 'pg_catalog'::regnamespace then format_type(base.oid, null) "
+        ~ "when own.typcategory = 'A' then 'text[]' else 'text' end "
+        ~ 'from pg_attribute join pg_type as own on own.oid = atttypid '
+        ~ 'left join pg_type as base on base.oid = own.typbasetype '
+        ~ "where attrelid = 'pg_temp.described'::regclass and attnum > 0 order by attnum"
+    ) -%}
+    {%- set columns = [] -%}
+    {%- for row in described.rows -%}
+        {%- do columns.append((row[0], row[1])) -%}
+    {%- endfor -%}
+    {{ return(columns) }}
+{%- endmacro %}
+
+{% macro has_these_columns(existing, rows_of, columns) -%}
+    {%- set found = run_query(
+        'select attname, format_type(atttypid, atttypmod) from pg_attribute '
+        ~ "where attrelid = to_regclass('" ~ existing ~ "') "
+        ~ "and to_regprocedure('" ~ rows_of ~ "()') is not null and attnum > 0 order by attnum"
+    ) -%}
+    {%- set there = [] -%}
+    {%- for row in found.rows -%}
+        {%- do there.append((row[0], row[1])) -%}
+    {%- endfor -%}
+    {{ return(there == columns) }}
+{%- endmacro %}

@@ -1,0 +1,45 @@
+{{ config(meta={'is_braked': false}) }}
+{%- set events = source('operational', 'suggestion_events') -%}
+{%- set feedback = source('operational', 'suggestion_feedback') -%}
+{%- set events_columns = source_columns(events) -%}
+{%- set feedback_columns = source_columns(feedback) -%}
+
+with events as (
+
+    select
+        'suggestion_events' as source_table,
+        {{ shared.text('id') }} as row_id
+    from {{ events }}
+    where coalesce(not {{ is_plausible(utc('created_at', events_columns)) }}, true)
+
+),
+
+feedback as (
+
+    select
+        'suggestion_feedback' as source_table,
+        {{ shared.text('id') }} as row_id
+    from {{ feedback }}
+    where coalesce(not {{ is_plausible(utc('created_at', feedback_columns)) }}, true)
+
+),
+
+rejected as (
+
+    select * from events
+    union all
+    select * from feedback
+
+),
+
+final as (
+
+    select
+        {{ shared.text('source_table') }} as source_table,
+        row_id,
+        {{ shared.text("'implausible_time'") }} as reason
+    from rejected
+
+)
+
+select * from final
