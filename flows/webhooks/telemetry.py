@@ -20,7 +20,7 @@ from google.protobuf.message import Message
 MOST_LOOKED_AT = 20_000
 EARLIEST_NANOS = 1_577_836_800 * 10**9
 LATEST_SECONDS = 86_400
-LARGEST_COUNTER = 1e12
+LARGEST_COUNTER = 1e11
 LARGEST_REQUEST = 1e10
 NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 USAGE = re.compile(
@@ -42,6 +42,8 @@ TOKENS = frozenset(
     )
 )  # fmt: skip
 KINDS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
+DELTA = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
+CUMULATIVE = (2, "2", "AGGREGATION_TEMPORALITY_CUMULATIVE")
 UNCLOCKED = "a time before 2020 or more than a day ahead"
 NOT_KEPT = "Traces are not kept here: send metrics and logs"
 
@@ -61,6 +63,7 @@ class _Point:
     nanos: int
     value: float | None
     has_temporality: bool
+    is_delta: bool
     is_empty: bool
 
 
@@ -101,7 +104,8 @@ def _of_point(point: _Point, latest: int) -> str | None:
     if point.kind == "summary":
         return "a metric of a kind that is not read (summary)"
     is_usage = USAGE.search(point.metric) is not None
-    if is_usage and point.value is not None and not 0 <= point.value <= LARGEST_COUNTER:
+    largest = LARGEST_REQUEST if point.is_delta else LARGEST_COUNTER
+    if is_usage and point.value is not None and not 0 <= point.value <= largest:
         return "a count or cost below zero or larger than any session reaches"
     if is_usage and point.kind == "gauge":
         return "a gauge of tokens or cost"
@@ -165,8 +169,8 @@ def _point(name: str, kind: str, temporality: Any, point: Any) -> _Point:
         kind,
         _nanos(_get(point, "time_unix_nano")),
         None if math.isnan(value) else value,
-        temporality in (1, 2, "1", "2")
-        or (isinstance(temporality, str) and temporality.endswith(("_DELTA", "_CUMULATIVE"))),
+        temporality in DELTA or temporality in CUMULATIVE,
+        temporality in DELTA,
         is_empty,
     )
 

@@ -27,10 +27,11 @@ from opentelemetry.sdk.resources import Resource
 from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
+from flows.agent_analytics.sample import CUMULATIVE
 from flows.agent_analytics.sync import load_telemetry
 from flows.webhooks import telemetry
 from tests.agent_analytics import clients
-from tests.agent_analytics.fleet import request, session, tokens
+from tests.agent_analytics.fleet import developer, request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 WORK = session("s", DAY)
@@ -373,7 +374,7 @@ def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     assert load(store, inbox) == LoadCounts(rows_new=len(fine))
 
 
-@pytest.mark.parametrize("value", [-1.0, 1e13])
+@pytest.mark.parametrize("value", [-1.0, 1.1e10])
 def test_a_counter_of_tokens_that_no_session_reaches_is_put_aside(
     store: raw.Store, inbox: Path, value: float
 ) -> None:
@@ -463,7 +464,13 @@ def test_the_receiver_tells_as_many_as_will_be_put_aside(store: raw.Store, inbox
     for day in (datetime(2099, 1, 1, tzinfo=UTC), datetime(1971, 1, 1, tzinfo=UTC), DAY):
         odd += [
             request(session("s", day), 0, (1, 0, 0, 0)),
-            tokens(session("s", day), {"input": 1, "output": -1, "cacheRead": 1e13}, 0, 1),
+            tokens(session("s", day), {"input": 1, "output": -1, "cacheRead": 2e10}, 0, 1),
+            tokens(
+                session("s", day, by=developer(temporality=CUMULATIVE)),
+                {"input": 2e10, "output": 2e11},
+                0,
+                1,
+            ),
         ]
     name = "gen_ai.client.token.usage"
     for kind in ("sum", "histogram", "exponentialHistogram"):

@@ -214,3 +214,25 @@ def test_words_of_the_input_are_no_full_disk() -> None:
         duckdb.sql("select cast('No space left on device' as integer)").fetchall()
     assert not raw.is_full(error.value)
     assert raw.is_full("Runtime Error in model x\n  IO Error: x: No space left on device")
+
+
+def test_a_file_of_an_earlier_version_gains_columns_that_survive_a_kill(store: raw.Store) -> None:
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        connection.execute("drop view raw.otel_metrics")
+        for table, column in (("otel_points", "observations"), ("copilot_metrics", "ai_credits")):
+            connection.execute(f"alter table raw.{table} drop column {column}")
+        connection.execute("force checkpoint")
+    killed = (
+        "import os, sys; from pathlib import Path; from flows.agent_analytics import raw; "
+        "connection = raw.Store(Path(sys.argv[1])).connect(); raw.ensure_schema(connection); "
+        "connection.execute('create table written as select 1 as n'); os._exit(0)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    subprocess.run([sys.executable, "-c", killed, str(store.path)], env=environment, check=True)
+    assert store.wal_path.exists()
+    store.verify()
+    with store.connect() as connection:
+        assert connection.execute("select n from written").fetchone() == (1,)
+        assert connection.execute("select observations from raw.otel_metrics").fetchall() == []
+        assert connection.execute("select ai_credits from raw.copilot_metrics").fetchall() == []

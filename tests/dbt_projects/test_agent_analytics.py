@@ -22,6 +22,7 @@ from tests.agent_analytics.fleet import (
     session,
     tokens,
 )
+from tests.parsed import PROJECTS
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 FORECASTS = 200
@@ -276,6 +277,19 @@ def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
     marts.load(lines)
     marts.run()
     assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 15
+
+
+def test_the_largest_counts_that_are_taken_build_green(marts: Marts) -> None:
+    much = 9e10
+    work = session("s", DAY, by=developer(temporality=CUMULATIVE))
+    models = [f"claude-opus-4-5@{number}" for number in range(200)]
+    lines = [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
+    made = [commit(n, work.ended_at, agent_session_id="s", lines_added=n) for n in range(1, 30)]
+    marts.load([*lines, request(session("small", DAY), 0, (1, 0, 0, 0))], made)
+    marts.build()
+    assert marts.one("select sum(total_input_tokens) from mart.fct_daily_agent_usage") == (
+        200 * int(much) + 1
+    )
 
 
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
@@ -675,6 +689,24 @@ def test_one_row_per_developer_and_every_fact_has_one(sampled: Marts) -> None:
         )
         == 0
     )
+
+
+CONTRACT = (PROJECTS.parent / "docs/contracts/agent_analytics.md").read_text()
+
+
+@pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", CONTRACT, re.DOTALL))
+def test_what_a_consumer_asks_has_an_answer(sampled: Marts, query: str) -> None:
+    assert sampled.query(query)
+
+
+def test_the_contract_names_every_mart(sampled: Marts) -> None:
+    marts = {
+        name
+        for (name,) in sampled.query(
+            "select table_name from information_schema.tables where table_schema = 'mart'"
+        )
+    }
+    assert set(re.findall(r"^\| `mart\.(\w+)` \|", CONTRACT, re.MULTILINE)) == marts
 
 
 def test_a_second_build_changes_nothing(sampled: Marts) -> None:

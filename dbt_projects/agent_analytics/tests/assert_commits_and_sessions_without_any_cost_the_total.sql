@@ -32,4 +32,4 @@ where
         coalesce(shared_out.cost_usd, 0)
         + coalesce(sessions.without_commits_usd, 0)
         - coalesce(sessions.cost_usd, 0)
-    ) > 0.001
+    ) > 0.001 + 0.000000000001 * coalesce(sessions.cost_usd, 0)

@@ -23,9 +23,9 @@ LONGEST_LINE_BYTES = 128 * 1024**2
 EXCERPT = 1000
 NO_SESSION = "no-session:"
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
-# What no request and no counter of a session reaches; sums of a million of them still fit.
+# What no request and no counter of a session reaches; sums of a hundred million still fit.
 LARGEST_REQUEST = 1e10
-LARGEST_COUNTER = 1e12
+LARGEST_COUNTER = 1e11
 # No agent sent telemetry before; a clock may be a day fast.
 EARLIEST = "timestamp '2020-01-01'"
 LATEST = f"{NOW} + interval 1 day"
@@ -247,7 +247,8 @@ select
     )) as point_key,
     case
         when "timestamp" < {EARLIEST} or "timestamp" > {LATEST} then '{_FAR}'
-        when is_usage and not metric_value between 0 and {LARGEST_COUNTER}
+        when is_usage and not metric_value
+            between 0 and if(temporality = 'delta', {LARGEST_REQUEST}, {LARGEST_COUNTER})
             then 'a count or cost below zero or larger than any session reaches'
         when is_usage and temporality = 'gauge'
             then 'a gauge of tokens or cost: only what a sum counts can be added up'

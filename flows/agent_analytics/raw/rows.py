@@ -15,6 +15,18 @@ from flows.agent_analytics.raw.otlp import NOW
 from flows.agent_analytics.records import Commit, CopilotDay, Landed, LoadCounts, Rejected
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
+VIEWS = (Path(__file__).parent / "views.sql").read_text(encoding="utf-8")
+# Columns that files of earlier versions do not have yet.
+ADDED = (
+    ("otel_points", "observations", "bigint"),
+    ("copilot_metrics", "ai_credits", "double"),
+    ("copilot_metrics", "cli_requests", "bigint"),
+    ("copilot_metrics", "cli_prompt_tokens", "bigint"),
+    ("copilot_metrics", "cli_output_tokens", "bigint"),
+    ("copilot_metrics", "app_requests", "bigint"),
+    ("copilot_metrics", "app_prompt_tokens", "bigint"),
+    ("copilot_metrics", "app_output_tokens", "bigint"),
+)
 ROWS_AT_A_TIME = 10_000
 FAR = "a time more than a day after it was received (the clock of the sender)"
 
@@ -59,6 +71,19 @@ _COPILOT = json.dumps(
 
 def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
     connection.execute(SCHEMA)
+    there = set(
+        connection.execute(
+            "select table_name, column_name from information_schema.columns "
+            "where table_schema = 'raw'"
+        ).fetchall()
+    )
+    added = [each for each in ADDED if each[:2] not in there]
+    for table, column, kind in added:
+        connection.execute(f"alter table raw.{table} add column {column} {kind}")
+    if added:
+        # DuckDB cannot replay such a change of a table with a sequence: it may not stay in the log.
+        connection.execute("force checkpoint")
+    connection.execute(VIEWS)
 
 
 def load_commits(

@@ -19,8 +19,8 @@ create table if not exists raw.otel_counters (
 );
 
 -- One row per data point. point_key is the same for a resend of the same point. Times are UTC.
--- Uniqueness of the keys is kept by the loader: an index of ten million would cost more than the
--- rows.
+-- Of a histogram the sum of what was observed is the value. Uniqueness of the keys is kept by the
+-- loader: an index of ten million would cost more than the rows.
 create table if not exists raw.otel_points (
     id bigint not null default nextval('raw.otel_metrics_id'),
     "timestamp" timestamp not null,
@@ -31,34 +31,9 @@ create table if not exists raw.otel_points (
     unit varchar,
     series_key uhugeint not null,
     point_key uhugeint not null,
-    created_at timestamp not null
+    created_at timestamp not null,
+    observations bigint
 );
-
--- Of a histogram the sum of what was observed is the value.
-alter table raw.otel_points add column if not exists observations bigint;
-
-create or replace view raw.otel_metrics as
-select
-    points.id,
-    points."timestamp",
-    counters.developer_id,
-    counters.metric_name,
-    points.metric_value,
-    counters.attributes,
-    points.created_at,
-    points.start_timestamp,
-    points.temporality,
-    points.is_monotonic,
-    points.unit,
-    counters.session_id,
-    counters.agent_type,
-    counters.model_name,
-    counters.resource_attributes,
-    points.series_key,
-    points.point_key,
-    points.observations
-from raw.otel_points as points
-inner join raw.otel_counters as counters on points.series_key = counters.series_key;
 
 -- One row per event.
 create table if not exists raw.otel_logs (
@@ -115,16 +90,15 @@ create table if not exists raw.copilot_metrics (
     total_active_users bigint,
     language_breakdown json,
     created_at timestamp not null,
+    ai_credits double,
+    cli_requests bigint,
+    cli_prompt_tokens bigint,
+    cli_output_tokens bigint,
+    app_requests bigint,
+    app_prompt_tokens bigint,
+    app_output_tokens bigint,
     unique ("date", developer_id)
 );
-
-alter table raw.copilot_metrics add column if not exists ai_credits double;
-alter table raw.copilot_metrics add column if not exists cli_requests bigint;
-alter table raw.copilot_metrics add column if not exists cli_prompt_tokens bigint;
-alter table raw.copilot_metrics add column if not exists cli_output_tokens bigint;
-alter table raw.copilot_metrics add column if not exists app_requests bigint;
-alter table raw.copilot_metrics add column if not exists app_prompt_tokens bigint;
-alter table raw.copilot_metrics add column if not exists app_output_tokens bigint;
 
 -- Input that was put aside, with the reason.
 create table if not exists raw.rejected (
