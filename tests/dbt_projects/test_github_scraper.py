@@ -149,7 +149,11 @@ def test_half_then_all_equals_all_at_once(warehouse: Warehouse) -> None:
 
     later = [after_second_sync(number, commit) for number, commit in enumerate(everything)]
     load(warehouse.url, later)
+    warehouse.execute(f"update repositories set retired_at = now() where id = {FORK}")
     build(warehouse)
+    assert warehouse.query(
+        "select repository_id from analytics.dim_repository where retired_at is not null"
+    ) == [(FORK,)]
     incremental = warehouse.tables()
     build(warehouse, "--full-refresh", *MODELS_ONLY)
 
@@ -221,6 +225,49 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_odd_dates_count_and_stretch_nothing(warehouse, reachable(commits))
     assert_time_series(warehouse, reachable(commits))
     assert_only_who_has_a_credit_is_a_contributor(warehouse, reachable(commits))
+    assert_the_queries_of_the_api_answer(warehouse, reachable(commits))
+
+
+# What the pages of the analytics API ask, by the names that docs/contracts promises.
+OF_A_REPOSITORY = f"""
+    select summary.url, summary.total_commits, summary.human_contributors, summary.bus_factor,
+        summary.gini_coefficient, summary.bot_commits, summary.agent_commits, summary.is_shallow,
+        summary.retired_at, board.display_name, board.commits, board.share_of_commits, board.kind
+    from analytics.repository_summary as summary
+    inner join analytics.leaderboard as board on
+        board.scope = 'repository' and board.time_window = 'all_time'
+        and board.repository_id = summary.repository_id
+    where summary.repository_id = {PARENT} and board.kind = 'person'
+    order by board.rank_in_kind, board.contributor_id
+"""
+OF_A_CONTRIBUTOR = """
+    select summary.display_name, summary.username, summary.profile_url, summary.total_commits,
+        summary.repositories_contributed_to, daily.commit_day, daily.commits_count
+    from analytics.contributor_summary as summary
+    inner join analytics.fct_daily_commits as daily using (contributor_id)
+    where summary.contributor_id = 1
+"""
+TRENDS = f"""
+    select series.commit_day, series.commits, series.commits_7d, series.cumulative_commits,
+        activity.active_contributors, activity.new_contributors, activity.churn
+    from analytics.int_time_series as series
+    inner join analytics.fct_repository_activity as activity on
+        activity.repository_id = series.repository_id
+        and activity.commit_week = date_trunc('week', series.commit_day)
+    where series.repository_id = {PARENT}
+"""
+
+
+def assert_the_queries_of_the_api_answer(warehouse: Warehouse, commits: list[Commit]) -> None:
+    of_parent = [commit for commit in commits if commit.repository_id == PARENT]
+    by_person = Counter(c.contributor_id for c in of_parent if c.contributor_id not in BOTS)
+    listed = warehouse.query(OF_A_REPOSITORY)
+    assert [row[10] for row in listed if row[10]] == sorted(by_person.values(), reverse=True)
+    assert {(row[1], row[2]) for row in listed} == {(len(of_parent), len(by_person))}
+    authored = sum(commit.contributor_id == 1 for commit in commits)
+    assert sum(row[-1] for row in warehouse.query(OF_A_CONTRIBUTOR)) == authored
+    plausible = sum(commit.is_plausible for commit in of_parent)
+    assert sum(row[1] for row in warehouse.query(TRENDS)) == plausible
 
 
 def assert_only_who_has_a_credit_is_a_contributor(
