@@ -100,6 +100,8 @@ def test_a_clean_shell_with_the_local_environment_has_every_program(tmp_path: Pa
             "-i",
             f"HOME={tmp_path}",
             "PATH=/usr/bin:/bin",
+            # A server of the user's own: none is started here.
+            "PREFECT_API_URL=http://127.0.0.1:9/api",
             "sh",
             "-c",
             script,
