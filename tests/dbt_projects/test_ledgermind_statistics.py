@@ -1,25 +1,35 @@
 """What the statistics of LedgerMind's marts promise, measured on made-up days."""
 
-import random
 from collections.abc import Iterable, Iterator
 from datetime import date, timedelta
 from math import sqrt
 from pathlib import Path
 
+import numpy as np
 import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.ledgermind.settings import LedgermindBigQuerySettings
-from tests.dbt_projects.warehouse import install_packages
+from tests.dbt_projects.warehouse import in_order, install_packages
 from tests.ledgermind.warehouses import Warehouses
+from tests.simulations.comparing import MODELS
+from tests.simulations.compiled import Simulated, compile_models
+from tests.simulations.experiments import EQUAL, phases
 
 FIRST_DAY = date(2025, 1, 6)
 COLUMNS = (
     "created_date date, mode text, model_id text, engine text, confidence_bucket text, "
     "events bigint, candidates bigint, accepts bigint, rejects bigint, undos bigint"
 )
+VERDICT_COLUMNS = (
+    "created_date date, verdict_date date, mode text, model_id text, engine text, "
+    "tenant_key text, accepts bigint, rejects bigint"
+)
+COMPARISONS = ("int_comparison_days", "int_comparison_looks")
+TENANTS = 8
 Day = tuple[date, str, str, str, int, int, int]
+Verdicts = tuple[date, date, str, str, str, str, int, int]
 
 
 @pytest.fixture(scope="module")
@@ -33,70 +43,96 @@ def marts(
     postgres.drop_database("ledgermind_statistics")
 
 
-def fill(marts: Warehouses, days: Iterable[Day], phases: dict[str, str]) -> None:
-    """Put days in the place of int_suggestions_daily and phases in that of stg_models."""
+def fill(
+    marts: Warehouses,
+    days: Iterable[Day],
+    phases: dict[str, str],
+    verdicts: Iterable[Verdicts] | None = None,
+) -> None:
+    """Put days in the place of int_suggestions_daily and phases in that of stg_models.
+
+    Verdicts, in the place of int_verdicts_daily, are those of the days by eight tenants, unless
+    others are given.
+    """
+    days = list(days)
     with psycopg.connect(marts.url) as connection:
         connection.execute("drop schema if exists analytics cascade")
         connection.execute("create schema analytics")
         connection.execute(f"create table analytics.int_suggestions_daily ({COLUMNS})".encode())
+        connection.execute(
+            f"create table analytics.int_verdicts_daily ({VERDICT_COLUMNS})".encode()
+        )
         connection.execute("create table analytics.stg_models (model_id text, phase text)")
         with connection.cursor().copy("copy analytics.int_suggestions_daily from stdin") as copy:
             for day, mode, model, engine, events, accepts, rejects in days:
                 copy.write_row(
                     (day, mode, model, engine, "75-100%", events, events, accepts, rejects, 0)
                 )
+        with connection.cursor().copy("copy analytics.int_verdicts_daily from stdin") as copy:
+            for row in by_tenant(days) if verdicts is None else verdicts:
+                copy.write_row(row)
         with connection.cursor().copy("copy analytics.stg_models from stdin") as copy:
             for model, phase in phases.items():
                 copy.write_row((model, phase))
 
 
-def build(marts: Warehouses, model: str) -> None:
-    marts.build("pg_local", "--select", model, "--exclude-resource-type", "test")
+def by_tenant(days: Iterable[Day], tenants: int = TENANTS) -> Iterator[Verdicts]:
+    """The days' verdicts in equal parts, given on the day of the suggestion."""
+    for day, mode, model, engine, _, accepts, rejects in days:
+        for tenant in range(tenants):
+            name = f"tenant:{tenant}"
+            accepted, rejected = (accepts + tenant) // tenants, (rejects + tenant) // tenants
+            yield (day, day, mode, model, engine, name, accepted, rejected)
 
 
-def test_looking_every_day_at_equal_arms_finds_a_difference_in_at_most_one_of_twenty(
+def build(marts: Warehouses, *models: str) -> None:
+    marts.build("pg_local", "--select", *models, "--exclude-resource-type", "test")
+
+
+def canary_against_live(
+    accepts: int, live_accepts: int, days: int, *, verdicts: int = 50, live_engine: str = "lgbm"
+) -> list[Day]:
+    rows: list[Day] = []
+    for day in range(days):
+        when = FIRST_DAY + timedelta(days=day)
+        rejects, live_rejects = verdicts - accepts, verdicts - live_accepts
+        rows.append((when, "auto", "lgbm@new", "lgbm", verdicts, accepts, rejects))
+        rows.append((when, "auto", "live@old", live_engine, verdicts, live_accepts, live_rejects))
+    return rows
+
+
+def test_the_marts_sql_says_in_postgresql_what_the_simulations_found_in_duckdb(
     marts: Warehouses,
 ) -> None:
-    chance = random.Random(11)
-    experiments, days, verdicts = 300, 60, 40
-    phases: dict[str, str] = {}
-    rows: list[Day] = []
-    for number in range(experiments):
-        for model, phase in ((f"lgbm@canary{number}", "canary"), (f"lgbm@live{number}", "live")):
-            phases[model] = phase
-            for day in range(days):
-                accepts = sum(chance.random() < 0.6 for _ in range(verdicts))
-                when = FIRST_DAY + timedelta(days=day)
-                rows.append(
-                    (when, "auto", model, f"e{number}", verdicts, accepts, verdicts - accepts)
-                )
-    fill(marts, rows, phases)
-    build(marts, "mart_ab_comparison")
+    experiment, runs = EQUAL[2], 20
+    drawn = experiment.draw(np.random.default_rng(5), runs).rows(0)
+    models = phases(runs)
+    given = dict(zip(models["model_id"].to_pylist(), models["phase"].to_pylist(), strict=True))
+    fill(marts, [], given, (tuple(row.values()) for row in drawn.to_pylist()))
+    build(marts, *MODELS)
 
-    ((looked_at, wrong),) = marts.query(
-        "select count(distinct comparison), count(distinct comparison) "
-        "filter (where decision in ('treatment is better', 'treatment is worse')) "
-        "from analytics.mart_ab_comparison where comparison like '%against live'"
-    )
-    assert looked_at == experiments
-    assert wrong <= 0.05 * experiments
-    ((naive,),) = marts.query(
-        "select count(distinct comparison) from analytics.mart_ab_comparison "
-        "where treatment_verdicts >= 100 and abs(difference) > 1.96 * sqrt("
-        "treatment_rate * (1 - treatment_rate) / treatment_verdicts "
-        "+ control_rate * (1 - control_rate) / control_verdicts)"
-    )
-    assert naive > 0.15 * experiments, "these experiments would not show the error of peeking"
+    simulated = Simulated("analytics")
+    simulated.put("int_verdicts_daily", drawn)
+    simulated.put("stg_models", models)
+    simulated.build(compile_models("ledgermind", marts.state / "compiled", *MODELS))
+    for model in ("int_comparison_looks", "mart_ab_comparison"):
+        query = f"select * from analytics.{model}"
+        here, there = in_order(marts.query(query)), in_order(simulated.query(query))
+        assert len(here) >= 5 * runs
+        assert here == there
+    simulated.close()
 
 
-def test_a_real_difference_is_found_and_has_its_sign(marts: Warehouses) -> None:
-    rows: list[Day] = []
-    for day in range(40):
-        when = FIRST_DAY + timedelta(days=day)
-        rows.append((when, "auto", "lgbm@new", "lgbm", 50, 40, 10))
-        rows.append((when, "auto", "lgbm@old", "lgbm", 50, 30, 20))
-    fill(marts, rows, {"lgbm@new": "canary", "lgbm@old": "live"})
-    build(marts, "mart_ab_comparison")
+def test_a_real_difference_is_found_with_its_sign_and_the_first_decision_stands(
+    marts: Warehouses,
+) -> None:
+    rows = canary_against_live(40, 30, 14)
+    # From then on the two are equal: what was decided stays.
+    fortnight = timedelta(days=14)
+    for day, mode, model, *_ in canary_against_live(30, 30, 30):
+        rows.append((day + fortnight, mode, model, "lgbm", 50, 30, 20))
+    fill(marts, rows, {"lgbm@new": "canary", "live@old": "live"})
+    build(marts, *MODELS)
 
     decisions = [
         decision
@@ -105,39 +141,82 @@ def test_a_real_difference_is_found_and_has_its_sign(marts: Warehouses) -> None:
         )
     ]
     assert decisions[0] == "too few verdicts"
+    assert decisions[4] == "open", "no look has been taken yet"
     assert decisions[-1] == "treatment is better"
     assert "treatment is worse" not in decisions
 
 
+def test_modes_are_told_as_an_observation_and_two_tenants_decide_nothing(
+    marts: Warehouses,
+) -> None:
+    days: list[Day] = []
+    for day in range(14):
+        when = FIRST_DAY + timedelta(days=day)
+        days.append((when, "auto", "lgbm@a", "lgbm", 50, 40, 10))
+        days.append((when, "model", "lgbm@a", "lgbm", 50, 20, 30))
+    last = (
+        "select decision, evidence from analytics.mart_ab_comparison "
+        "order by created_date desc limit 1"
+    )
+    fill(marts, days, {})
+    build(marts, *MODELS)
+    assert marts.query(last) == [("observed higher", "observation")]
+
+    fill(marts, days, {}, by_tenant(days, tenants=2))
+    build(marts, *MODELS)
+    assert marts.query(last) == [("not enough clusters", "observation")]
+
+
+def test_a_later_verdict_does_not_open_an_earlier_look_again(marts: Warehouses) -> None:
+    days = canary_against_live(32, 30, 14)
+    late = [
+        (day, day + timedelta(days=20), mode, model, engine, f"tenant:{number}", 60, 0)
+        for number in range(TENANTS)
+        for day, mode, model, engine, *_ in days
+        if model == "lgbm@new"
+    ]
+    phases = {"lgbm@new": "canary", "live@old": "live"}
+    looks = (
+        "select difference_low, difference_high from analytics.int_comparison_looks "
+        "where look_day <= 14 order by look_day"
+    )
+    fill(marts, days, phases)
+    build(marts, *MODELS)
+    before = marts.query(looks)
+    fill(marts, days, phases, [*by_tenant(days), *late])
+    build(marts, *MODELS)
+    assert marts.query(looks) == before
+    assert len(before) == 2
+
+
 @pytest.mark.parametrize(
-    ("phase", "accepts", "verdicts", "expected"),
+    ("phase", "days", "expected"),
     [
-        ("shadow", 95, 100, "promote to canary"),
-        ("canary", 95, 100, "promote to live"),
-        ("canary", 95, 99, "too few verdicts"),
-        ("canary", 62, 100, "wait"),
-        ("canary", 20, 100, "do not promote"),
-        ("live", 95, 100, "live already"),
-        (None, 95, 100, "not in a phase"),
+        ("shadow", canary_against_live(45, 30, 14), "promote to canary"),
+        ("canary", canary_against_live(45, 30, 14), "promote to live"),
+        # Ninety-five of a hundred on one day are no fortnight.
+        ("canary", canary_against_live(95, 60, 1, verdicts=100), "wait"),
+        ("canary", canary_against_live(9, 6, 9, verdicts=10), "too few verdicts"),
+        ("canary", canary_against_live(31, 30, 14), "wait"),
+        ("canary", canary_against_live(20, 30, 14), "do not promote"),
+        (
+            "canary",
+            canary_against_live(45, 30, 14, live_engine="x"),
+            "nothing live to compare with",
+        ),
+        ("live", canary_against_live(45, 30, 14), "live already"),
+        (None, canary_against_live(45, 30, 14), "not in a phase"),
     ],
 )
-def test_the_promotion_gate_reads_phase_verdicts_and_wilson_interval(
-    marts: Warehouses, phase: str | None, accepts: int, verdicts: int, expected: str
+def test_the_promotion_gate_compares_with_live_of_the_same_engine_at_looks(
+    marts: Warehouses, phase: str | None, days: list[Day], expected: str
 ) -> None:
-    phases = {"lgbm@old": "live"} | ({"lgbm@new": phase} if phase else {})
-    fill(
-        marts,
-        [
-            (FIRST_DAY, "auto", "lgbm@old", "lgbm", 1000, 600, 400),
-            (FIRST_DAY, "auto", "lgbm@new", "lgbm", verdicts, accepts, verdicts - accepts),
-        ],
-        phases,
-    )
-    build(marts, "mart_model_comparison")
+    fill(marts, days, {"live@old": "live"} | ({"lgbm@new": phase} if phase else {}))
+    build(marts, *COMPARISONS, "mart_model_comparison")
 
-    ((promotion, low, high),) = marts.query(
-        "select promotion, wilson_low, wilson_high from analytics.mart_model_comparison "
-        "where model_id = 'lgbm@new'"
+    ((promotion, accepts, verdicts, low, high),) = marts.query(
+        "select promotion, accepts, verdicts, wilson_low, wilson_high "
+        "from analytics.mart_model_comparison where model_id = 'lgbm@new'"
     )
     assert promotion == expected
     z, rate = 1.959963984540054, accepts / verdicts

@@ -32,3 +32,7 @@
 {% macro evaluated_once() %}{% endmacro %}
 {% macro count_side_by_side() %}{% endmacro %}
 {% macro plan_for_few_rows() %}{% endmacro %}
+{% macro normal_tail(probability) %}sqrt(-2 * ln({{ probability }})){% endmacro %}
+{% macro student_tail(quantile, freedom) %}({{ quantile }} + 1 / {{ freedom }}){% endmacro %}
+{% macro first_unfinished_day() %}cast('2024-01-01' as date){% endmacro %}
+{% macro is_randomised(kind) %}{{ kind }} = 'canary'{% endmacro %}

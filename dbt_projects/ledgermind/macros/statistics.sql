@@ -15,3 +15,45 @@
         end
     )
 {%- endmacro %}
+
+{% macro normal_tail(probability) -%}
+    {#- The normal quantile that this probability, below one half, lies beyond: Hastings' fraction, right to 0.0005. -#}
+    (
+        sqrt(-2 * ln({{ probability }}))
+        - (
+            2.515517
+            + 0.802853 * sqrt(-2 * ln({{ probability }}))
+            + 0.010328 * -2 * ln({{ probability }})
+        )
+        / (
+            1
+            + 1.432788 * sqrt(-2 * ln({{ probability }}))
+            + 0.189269 * -2 * ln({{ probability }})
+            + 0.001308 * -2 * ln({{ probability }}) * sqrt(-2 * ln({{ probability }}))
+        )
+    )
+{%- endmacro %}
+
+{% macro student_tail(quantile, freedom) -%}
+    {#- Student's quantile for the normal one, by the expansion of Cornish and Fisher in 1 / freedom. -#}
+    (
+        {{ quantile }}
+        + (power({{ quantile }}, 3) + {{ quantile }}) / (4 * {{ freedom }})
+        + (5 * power({{ quantile }}, 5) + 16 * power({{ quantile }}, 3) + 3 * {{ quantile }})
+        / (96 * power({{ freedom }}, 2))
+        + (
+            3 * power({{ quantile }}, 7) + 19 * power({{ quantile }}, 5)
+            + 17 * power({{ quantile }}, 3) - 15 * {{ quantile }}
+        )
+        / (384 * power({{ freedom }}, 3))
+    )
+{%- endmacro %}
+
+{% macro first_unfinished_day() -%}
+    {#- The UTC day on which the build started: it is still filling, and so are those after it. -#}
+    cast('{{ run_started_at.strftime("%Y-%m-%d") }}' as date)
+{%- endmacro %}
+
+{% macro is_randomised(kind) -%}
+    {{ kind }} in ('{{ var("ab_randomised") | join("', '") }}')
+{%- endmacro %}

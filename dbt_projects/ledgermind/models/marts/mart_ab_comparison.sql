@@ -1,69 +1,12 @@
-{%- set alpha = var('ab_alpha', 0.05) -%}
-{%- set horizon = var('ab_horizon', 2000) -%}
+with tenant_days as (
 
-with daily as (
-
-    select * from {{ ref('int_suggestions_daily') }}
+    select * from {{ ref('int_comparison_days') }}
 
 ),
 
-models as (
+looks as (
 
-    select * from {{ ref('stg_models') }}
-
-),
-
-canaries as (
-
-    select
-        daily.model_id,
-        daily.engine,
-        min(daily.created_date) as first_date
-    from daily
-    inner join models on daily.model_id = models.model_id
-    where models.phase = 'canary'
-    group by daily.model_id, daily.engine
-
-),
-
-assigned as (
-
-    select
-        'auto against model' as comparison,
-        created_date,
-        mode = 'auto' as is_treatment,
-        accepts,
-        rejects
-    from daily
-    where mode in ('auto', 'model')
-
-    union all
-
-    select
-        concat(canaries.model_id, ' against live') as comparison,
-        daily.created_date,
-        true as is_treatment,
-        daily.accepts,
-        daily.rejects
-    from daily
-    inner join canaries on daily.model_id = canaries.model_id
-
-    union all
-
-    -- The live models of the canary's engine, from the canary's first day on.
-    select
-        concat(canaries.model_id, ' against live') as comparison,
-        daily.created_date,
-        false as is_treatment,
-        daily.accepts,
-        daily.rejects
-    from daily
-    inner join models on daily.model_id = models.model_id
-    inner join canaries
-        on
-            daily.engine = canaries.engine
-            and daily.created_date >= canaries.first_date
-    where models.phase = 'live'
+    select * from {{ ref('int_comparison_looks') }}
 
 ),
 
@@ -71,13 +14,14 @@ by_day as (
 
     select
         comparison,
-        created_date,
-        sum(case when is_treatment then accepts + rejects else 0 end) as treatment_verdicts,
-        sum(case when is_treatment then accepts else 0 end) as treatment_accepts,
-        sum(case when is_treatment then 0 else accepts + rejects end) as control_verdicts,
-        sum(case when is_treatment then 0 else accepts end) as control_accepts
-    from assigned
-    group by comparison, created_date
+        kind,
+        verdict_date as created_date,
+        sum(treatment_verdicts) as treatment_verdicts,
+        sum(treatment_accepts) as treatment_accepts,
+        sum(control_verdicts) as control_verdicts,
+        sum(control_accepts) as control_accepts
+    from tenant_days
+    group by comparison, kind, verdict_date
 
 ),
 
@@ -85,6 +29,7 @@ running as (
 
     select
         comparison,
+        kind,
         created_date,
         {{ real('sum(treatment_verdicts) over so_far') }} as treatment_verdicts,
         {{ real('sum(treatment_accepts) over so_far') }} as treatment_accepts,
@@ -104,42 +49,92 @@ rates as (
 
     select
         *,
-        treatment_verdicts + control_verdicts as verdicts,
         treatment_accepts / nullif(treatment_verdicts, 0) as treatment_rate,
-        control_accepts / nullif(control_verdicts, 0) as control_rate,
-        -- Half an accept and half a reject more: no arm has a variance of zero.
-        (treatment_accepts + 0.5) / (treatment_verdicts + 1) as smooth_treatment_rate,
-        (control_accepts + 0.5) / (control_verdicts + 1) as smooth_control_rate
+        control_accepts / nullif(control_verdicts, 0) as control_rate
     from running
-
-),
-
-variances as (
-
-    select
-        *,
-        verdicts * (
-            smooth_treatment_rate * (1 - smooth_treatment_rate) / nullif(treatment_verdicts, 0)
-            + smooth_control_rate * (1 - smooth_control_rate) / nullif(control_verdicts, 0)
-        ) as variance,
-        (-2 * ln({{ alpha }}) + ln(1 - 2 * ln({{ alpha }}))) / {{ horizon }} as rho_squared
-    from rates
-
-),
-
--- A confidence sequence (normal mixture): right at every look, however many looks there are.
-intervals as (
-
-    select
-        *,
-        treatment_rate - control_rate as difference,
-        sqrt(
-            variance
-            * 2 * (verdicts * rho_squared + 1) / (verdicts * verdicts * rho_squared)
-            * ln(sqrt(verdicts * rho_squared + 1) / {{ alpha }})
-        ) as radius
-    from variances
     where treatment_verdicts > 0 and control_verdicts > 0
+
+),
+
+-- The looks that were taken by then: the first that decides stands, else the latest tells.
+ranked as (
+
+    select
+        rates.comparison,
+        rates.created_date,
+        looks.look_date,
+        looks.treatment_tenants,
+        looks.control_tenants,
+        looks.difference_low,
+        looks.difference_high,
+        looks.outcome,
+        row_number() over (
+            partition by rates.comparison, rates.created_date
+            order by looks.look_date desc
+        ) as recency,
+        row_number() over (
+            partition by rates.comparison, rates.created_date
+            order by
+                case when looks.outcome in ('better', 'worse') then 0 else 1 end,
+                looks.look_date
+        ) as standing
+    from rates
+    inner join looks
+        on
+            rates.comparison = looks.comparison
+            and rates.created_date >= looks.look_date
+
+),
+
+taken as (
+
+    select
+        comparison,
+        created_date,
+        max(case when recency = 1 then look_date end) as looked_at_date,
+        max(case when recency = 1 then treatment_tenants end) as treatment_tenants,
+        max(case when recency = 1 then control_tenants end) as control_tenants,
+        max(case when recency = 1 then difference_low end) as difference_low,
+        max(case when recency = 1 then difference_high end) as difference_high,
+        max(case when recency = 1 then outcome end) as latest_outcome,
+        max(
+            case
+                when standing = 1 and outcome in ('better', 'worse')
+                    then outcome
+            end
+        ) as decided
+    from ranked
+    group by comparison, created_date
+
+),
+
+judged as (
+
+    select
+        rates.*,
+        taken.looked_at_date,
+        taken.treatment_tenants,
+        taken.control_tenants,
+        taken.difference_low,
+        taken.difference_high,
+        case
+            when {{ is_randomised('rates.kind') }} then 'experiment'
+            else 'observation'
+        end as evidence,
+        case
+            when taken.decided is not null then taken.decided
+            when
+                least(rates.treatment_verdicts, rates.control_verdicts)
+                < {{ var('minimum_verdicts') }}
+                then 'too few verdicts'
+            when taken.latest_outcome = 'not enough clusters' then taken.latest_outcome
+            else 'open'
+        end as outcome
+    from rates
+    left join taken
+        on
+            rates.comparison = taken.comparison
+            and rates.created_date = taken.created_date
 
 ),
 
@@ -152,20 +147,22 @@ final as (
         {{ whole('control_verdicts') }} as control_verdicts,
         {{ real('treatment_rate') }} as treatment_rate,
         {{ real('control_rate') }} as control_rate,
-        {{ real('difference') }} as difference,
+        {{ real('treatment_rate - control_rate') }} as difference,
         {{ real('2 * asin(sqrt(treatment_rate)) - 2 * asin(sqrt(control_rate))') }} as effect_size,
-        {{ real('difference - radius') }} as difference_low,
-        {{ real('difference + radius') }} as difference_high,
+        {{ real('difference_low') }} as difference_low,
+        {{ real('difference_high') }} as difference_high,
         case
-            when
-                treatment_verdicts < {{ var('minimum_verdicts', 100) }}
-                or control_verdicts < {{ var('minimum_verdicts', 100) }}
-                then 'too few verdicts'
-            when difference - radius > 0 then 'treatment is better'
-            when difference + radius < 0 then 'treatment is worse'
-            else 'open'
-        end as decision
-    from intervals
+            when outcome = 'better' and evidence = 'experiment' then 'treatment is better'
+            when outcome = 'worse' and evidence = 'experiment' then 'treatment is worse'
+            when outcome = 'better' then 'observed higher'
+            when outcome = 'worse' then 'observed lower'
+            else outcome
+        end as decision,
+        looked_at_date,
+        {{ real('treatment_tenants') }} as treatment_tenants,
+        {{ real('control_tenants') }} as control_tenants,
+        evidence
+    from judged
 
 )
 

@@ -27,10 +27,10 @@ measured as (
 joined as (
 
     select
+        coalesce(measured.model_id, models.model_id) as model_id,
         models.phase,
         measured.first_date,
         measured.last_date,
-        coalesce(measured.model_id, models.model_id) as model_id,
         {{ whole('coalesce(measured.events, 0)') }} as events,
         {{ whole('coalesce(measured.accepts, 0)') }} as accepts,
         {{ whole('coalesce(measured.verdicts, 0)') }} as verdicts
@@ -39,47 +39,102 @@ joined as (
 
 ),
 
-live as (
+candidates as (
 
-    select {{ shared.safe_divide('sum(accepts)', 'sum(verdicts)') }} as accept_rate
-    from joined
-    where phase = 'live'
+    select
+        candidate_id,
+        comparison,
+        sum(control_verdicts) as live_verdicts,
+        sum(control_accepts) as live_accepts
+    from {{ ref('int_comparison_days') }}
+    where candidate_id is not null
+    group by candidate_id, comparison
+
+),
+
+looks as (
+
+    select
+        *,
+        row_number() over (partition by comparison order by look_date desc) as recency,
+        row_number() over (
+            partition by comparison
+            order by
+                case when outcome in ('better', 'worse') then 0 else 1 end,
+                look_date
+        ) as standing
+    from {{ ref('int_comparison_looks') }}
+
+),
+
+decisions as (
+
+    select
+        comparison,
+        max(case when recency = 1 then look_date end) as looked_at_date,
+        max(case when recency = 1 then difference_low end) as difference_low,
+        max(case when recency = 1 then difference_high end) as difference_high,
+        max(case when recency = 1 then outcome end) as latest_outcome,
+        max(
+            case
+                when standing = 1 and outcome in ('better', 'worse')
+                    then outcome
+            end
+        ) as decided
+    from looks
+    group by comparison
 
 ),
 
 compared as (
 
     select
-        joined.model_id,
-        joined.phase,
-        joined.first_date,
-        joined.last_date,
-        joined.events,
-        joined.verdicts,
-        joined.accepts,
+        joined.*,
         {{ shared.safe_divide('joined.accepts', 'joined.verdicts') }} as accept_rate,
         {{ wilson_bound('joined.accepts', 'joined.verdicts', '-') }} as wilson_low,
         {{ wilson_bound('joined.accepts', 'joined.verdicts', '+') }} as wilson_high,
-        live.accept_rate as live_accept_rate
+        {{ shared.safe_divide('candidates.live_accepts', 'candidates.live_verdicts') }}
+            as live_accept_rate,
+        coalesce(candidates.live_verdicts, 0) as live_verdicts,
+        decisions.looked_at_date,
+        decisions.difference_low,
+        decisions.difference_high,
+        coalesce(decisions.decided, decisions.latest_outcome) as outcome
     from joined
-    cross join live
+    left join candidates on joined.model_id = candidates.candidate_id
+    left join decisions on candidates.comparison = decisions.comparison
 
 ),
 
 final as (
 
     select
-        *,
+        model_id,
+        phase,
+        first_date,
+        last_date,
+        events,
+        verdicts,
+        accepts,
+        accept_rate,
+        wilson_low,
+        wilson_high,
+        live_accept_rate,
         case
             when phase is null then 'not in a phase'
             when phase = 'live' then 'live already'
-            when verdicts < {{ var('minimum_verdicts', 100) }} then 'too few verdicts'
-            when live_accept_rate is null then 'nothing live to compare with'
-            when wilson_low > live_accept_rate and phase = 'shadow' then 'promote to canary'
-            when wilson_low > live_accept_rate then 'promote to live'
-            when wilson_high < live_accept_rate then 'do not promote'
+            when outcome = 'better' and phase = 'shadow' then 'promote to canary'
+            when outcome = 'better' then 'promote to live'
+            when outcome = 'worse' then 'do not promote'
+            when verdicts < {{ var('minimum_verdicts') }} then 'too few verdicts'
+            when live_verdicts = 0 then 'nothing live to compare with'
+            when outcome = 'not enough clusters' then 'not enough clusters'
             else 'wait'
-        end as promotion
+        end as promotion,
+        {{ whole('live_verdicts') }} as live_verdicts,
+        looked_at_date,
+        {{ real('difference_low') }} as difference_low,
+        {{ real('difference_high') }} as difference_high
     from compared
 
 )

@@ -1,0 +1,92 @@
+{{
+    config(
+        materialized='incremental',
+        incremental_strategy='merge',
+        unique_key='verdict_group',
+        on_schema_change='fail',
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['mode', 'model_id'],
+        indexes=[{'columns': ['verdict_group'], 'unique': true}],
+        pre_hook="{{ plan_for_few_rows() }}",
+        post_hook=[
+            "delete from {{ this }} where accepts + rejects = 0",
+            "{{ shared.brake(is_last=true) }}",
+        ],
+    )
+}}
+-- depends_on: {{ ref('int_source_days') }}
+
+{%- set days = affected_days() if is_incremental() else [] %}
+
+with suggestions as (
+
+    select *
+    from {{ ref('int_suggestions') }}
+    where
+        verdict in ('accept', 'reject')
+        {%- if is_incremental() %}
+        and {{ is_one_of_days('created_date', days) }}
+        {%- endif %}
+
+),
+
+dated as (
+
+    select
+        *,
+        greatest(created_date, {{ day_floor('last_feedback_at') }}) as verdict_date
+    from suggestions
+
+),
+
+counted as (
+
+    select
+        concat(
+            {{ shared.text('created_date') }}, '|', {{ shared.text('verdict_date') }}, '|', mode,
+            '|', model_id, '|', tenant_key
+        ) as verdict_group,
+        created_date,
+        verdict_date,
+        mode,
+        model_id,
+        engine,
+        tenant_key,
+        {{ whole("sum(case when verdict = 'accept' then 1 else 0 end)") }} as accepts,
+        {{ whole("sum(case when verdict = 'reject' then 1 else 0 end)") }} as rejects,
+        {{ built_at() }} as built_at
+    from dated
+    group by created_date, verdict_date, mode, model_id, engine, tenant_key
+
+),
+
+final as (
+
+    select * from counted
+    {%- if is_incremental() %}
+
+    union all
+
+    -- Groups with no verdict left: set to 0 here, deleted by the post-hook.
+    select
+        existing.verdict_group,
+        existing.created_date,
+        existing.verdict_date,
+        existing.mode,
+        existing.model_id,
+        existing.engine,
+        existing.tenant_key,
+        {{ whole('0') }} as accepts,
+        {{ whole('0') }} as rejects,
+        {{ built_at() }} as built_at
+    from {{ this }} as existing
+    left join counted on existing.verdict_group = counted.verdict_group
+    where
+        {{ is_one_of_days('existing.created_date', days) }}
+        and counted.verdict_group is null
+    {%- endif %}
+
+)
+
+select * from final
