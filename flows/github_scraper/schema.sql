@@ -209,7 +209,7 @@ before insert on public.repositories
 for each row execute function public.complete_repository();
 
 create or replace trigger keep_commit_count
-before insert or update of commit_count on public.repository_contributors
+before insert or update on public.repository_contributors
 for each row execute function public.keep_commit_count();
 
 do $$
