@@ -221,6 +221,15 @@ begin
             conrelid = 'public.repositories'::regclass
             and contype = 'c'
             and pg_get_constraintdef(oid) like '%users_processing%'
+    )
+    -- An application that made the states a type of its own sees to them itself.
+    and exists (
+        select 1
+        from pg_attribute
+        where
+            attrelid = 'public.repositories'::regclass
+            and attname = 'state'
+            and atttypid in ('text'::regtype, 'varchar'::regtype)
     ) then
         alter table public.repositories drop constraint if exists repositories_state_check;
         alter table public.repositories add constraint repositories_state_check check (

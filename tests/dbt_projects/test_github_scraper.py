@@ -50,6 +50,7 @@ alter table public."Repository" add column "commitsProcessedAt" timestamp(3);
 alter table public."RepositoryContributor" alter column "commitCount" type bigint;
 """
 TAKEN_BACK = """
+drop view public."Contributor";
 drop table public."Repository", public."RepositoryContributor";
 alter table repository_contributors alter column commit_count type integer;
 alter table contributors alter column profile_url type text;

@@ -24,7 +24,10 @@ final as (
                 then nullif({{ shared.first_match('trimmed_url', '[/:]([^/:]+)/[^/]+$') }}, '')
         end as owner,
         nullif({{ shared.first_match('trimmed_url', '([^/:]+)$') }}, '') as repo_name,
-        case when state like '%_processing' then 'in_progress' else state end as state,
+        case
+            when {{ shared.text('state') }} like '%_processing' then 'in_progress'
+            else {{ shared.text('state') }}
+        end as state,
         error_message,
         is_empty,
         missing_since,
