@@ -9,12 +9,12 @@ from typing import Any
 
 import duckdb
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
 
 from flows._shared.environment import set_environment
 from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.sample import DELTA, MODELS, Developer, Session
 from flows.agent_analytics.settings import PATH_VARIABLE
+from tests.dbt_projects.warehouse import dbt_as_in_flows
 from tests.parsed import PROJECTS, begin_parsed, install_packages
 
 SONNET, OPUS, HAIKU = MODELS
@@ -122,7 +122,7 @@ class Marts:
         ]
         with set_environment({PATH_VARIABLE: str(self.store.path)}):
             begin_parsed(PROJECT, target)
-            outcome = dbtRunner().invoke(arguments)
+            outcome = dbt_as_in_flows(arguments)
         DuckDBConnectionManager.env().close()
         if outcome.exception:
             raise outcome.exception

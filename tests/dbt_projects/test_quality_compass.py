@@ -10,7 +10,6 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
-from dbt.cli.main import dbtRunner
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
@@ -23,6 +22,7 @@ from tests.databases import copy_database
 from tests.dbt_projects.warehouse import (
     PROJECTS,
     Warehouse,
+    dbt_as_in_flows,
     install_packages,
     postgres_environment,
 )
@@ -202,7 +202,7 @@ def vacuumed(warehouse: Warehouse, table: str) -> bool:
         *("--vars", warehouse.variables, "--quiet"),
     ]
     with set_environment(postgres_environment(warehouse.url)):
-        return bool(dbtRunner().invoke(arguments).success)
+        return bool(dbt_as_in_flows(arguments).success)
 
 
 def test_a_changed_file_changes_its_own_run_only(both_built: Warehouse, tmp_path: Path) -> None:

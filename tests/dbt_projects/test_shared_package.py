@@ -5,9 +5,8 @@ from pathlib import Path
 import duckdb
 import pytest
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-from dbt.cli.main import dbtRunner
 
-from tests.dbt_projects.warehouse import PROJECTS
+from tests.dbt_projects.warehouse import PROJECTS, dbt_as_in_flows
 
 PROJECT = """
 name: trial
@@ -88,8 +87,8 @@ def statuses(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, 
     (folder / "models" / "models.yml").write_text(f"version: 2\nmodels:\n{good}{bad}")
     options = ["--project-dir", str(folder), "--profiles-dir", str(folder), "--quiet"]
     options += ["--log-path", str(folder / "logs")]
-    assert dbtRunner().invoke(["deps", *options]).success
-    outcome = dbtRunner().invoke(["build", *options, "--target-path", str(folder / "target")])
+    assert dbt_as_in_flows(["deps", *options]).success
+    outcome = dbt_as_in_flows(["build", *options, "--target-path", str(folder / "target")])
     if outcome.exception:
         raise outcome.exception
     # dbt keeps the file open in this process, with settings of its own.

@@ -15,6 +15,7 @@ from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
+from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_nodes import NodeWatch
 from flows._shared.orchestration.dbt_postgres import reused_connections
 
@@ -66,7 +67,7 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
     )
     runner = _Runner(settings, watch)
     try:
-        with reused_connections(), artifacts_in_one_go():
+        with reused_connections(), artifacts_in_one_go(), flags_without_stacks():
             return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
     finally:
         _close_duckdb()
