@@ -1,8 +1,8 @@
 """Which module declares a behaviour flag of dbt, without reading source files.
 
-dbt-common 1.39 asks `inspect.stack()` for each of some thirty flags in every command, and that looks
-through all modules of the process for each frame that belongs to none of them: seconds where many
-are imported. This may go once dbt asks the frames themselves.
+dbt-common 1.39 asks `inspect.stack()` for each of some thirty flags in every command, and that
+looks through all modules of the process for each frame that belongs to none of them: seconds where
+many are imported. This may go once dbt asks the frames themselves.
 """
 
 import sys
@@ -25,8 +25,8 @@ def flags_without_stacks() -> Iterator[None]:
     """While it lasts, dbt finds the modules of its flags so."""
     flag = behavior_flags.BehaviorFlagRendered
     before = flag.__dict__["_default_source"]
-    flag._default_source = staticmethod(declaring_module)  # type: ignore[method-assign]
+    flag._default_source = staticmethod(declaring_module)
     try:
         yield
     finally:
-        flag._default_source = before  # type: ignore[method-assign]
+        flag._default_source = before
