@@ -37,7 +37,7 @@ class Deployed:
 
     def runs(self) -> list[Mapping[str, Any]]:
         body = {"flow_runs": {"deployment_id": {"any_": [self.id]}}}
-        return self.pool.post_list("flow_runs/filter", body)
+        return [*self.pool.post_list("flow_runs/filter", body)]
 
     def are_all_done(self) -> bool:
         return all(run["state_type"] == "COMPLETED" for run in self.runs())
