@@ -260,19 +260,6 @@ def test_a_price_changes_on_its_day(marts: Marts) -> None:
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
 
 
-def test_durations_of_any_length_add_up(marts: Marts) -> None:
-    lines = []
-    for number, tenths in enumerate((1, 1, 1, 2, 3)):
-        work = session(f"s{number}", DAY + timedelta(days=number // 3))
-        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
-    marts.load(lines)
-    statuses = marts.build()
-    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
-    assert marts.query(
-        "select total_duration_seconds from mart.fct_daily_agent_usage order by date"
-    ) == [(pytest.approx(0.3),), (pytest.approx(0.5),)]
-
-
 def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
     work = session("s", DAY)
     lines = []
@@ -286,23 +273,36 @@ def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
     assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 15
 
 
-def test_the_largest_counts_that_are_taken_build_green(marts: Marts) -> None:
+def test_durations_of_any_length_and_the_largest_counts_add_up_and_build_green(
+    marts: Marts,
+) -> None:
+    lines = []
+    for number, tenths in enumerate((1, 1, 1, 2, 3)):
+        work = session(f"s{number}", DAY + timedelta(days=number // 3))
+        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
     much = 9e10
-    work = session("s", DAY, by=developer(temporality=CUMULATIVE))
+    work = session("much", DAY + timedelta(days=5), by=developer(2, CUMULATIVE))
     models = [f"claude-opus-4-5@{number}" for number in range(200)]
-    lines = [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
-    made = [commit(n, work.ended_at, agent_session_id="s", lines_added=n) for n in range(1, 30)]
-    marts.load([*lines, request(session("small", DAY), 0, (1, 0, 0, 0))], made)
-    marts.build()
-    assert marts.one("select sum(total_input_tokens) from mart.fct_daily_agent_usage") == (
-        200 * int(much) + 1
+    lines += [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
+    made = [commit(n, work.ended_at, agent_session_id="much", lines_added=n) for n in range(1, 30)]
+    marts.load([*lines, request(session("small", work.started_at), 0, (1, 0, 0, 0))], made)
+    statuses = marts.build()
+    assert {name: status for name, status in statuses.items() if status not in GOOD} == {
+        "budgets_hold": "warn"
+    }
+    by_day = marts.query(
+        "select sum(total_duration_seconds), sum(total_input_tokens) "
+        "from mart.fct_daily_agent_usage group by date order by date"
     )
+    assert [duration for duration, _ in by_day[:2]] == [pytest.approx(0.3), pytest.approx(0.5)]
+    assert by_day[2][1] == 200 * int(much) + 1
 
 
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
-    statuses = marts.build()
-    assert statuses["assert_every_used_model_has_a_price"] == "warn"
+    marts.run_to("fct_daily_agent_usage")
+    check = "assert_every_used_model_has_a_price"
+    assert marts.dbt("test", "--select", check) == {check: "warn"}
     assert marts.query(
         "select total_cost_usd, unpriced_tokens, reported_cost_usd, cost_variance_usd "
         "from mart.fct_daily_agent_usage"
@@ -910,7 +910,6 @@ def test_another_last_day_is_followed_forth_and_back(grown: Marts) -> None:
         built = grown.tables()
         grown.run("--full-refresh", variables={"as_of_date": day})
         assert grown.tables() == built
-    grown.run()
 
 
 def test_a_new_day_leaves_the_days_before_it_as_they_were(marts: Marts) -> None:
@@ -958,8 +957,8 @@ def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
         for day in range(4)
     ]
     marts.load(lines)
-    statuses = marts.build()
-    assert statuses["budgets_hold"] == "warn"
+    marts.run_to("fct_cost_forecast")
+    assert marts.dbt("test", "--select", "budgets_hold") == {"budgets_hold": "warn"}
     row = marts.query(
         "select month_to_date_cost_usd, forecast_cost_usd, forecast_low_usd, forecast_high_usd, "
         "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
