@@ -33,6 +33,14 @@ class RepositoryEmptiedError(PermanentError):
     """A repository that had commits shows none: loading that would orphan everything."""
 
 
+class SourceCorruptError(PermanentError):
+    """An object of the repository is missing or damaged where it is fetched from."""
+
+
+class DefaultBranchError(PermanentError):
+    """HEAD leads to no commit, though the repository has some."""
+
+
 class LoginRequiredError(TransientError):
     """The host asks for a login. GitHub also does so for public clones in busy periods."""
 
@@ -135,7 +143,7 @@ class RateLimitedError(TransientError):
 
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 1
+READING = 2
 
 
 @dataclass(frozen=True)
@@ -267,7 +275,8 @@ def total_rows(counts: Iterable[LoadCounts]) -> int:
 class RepositoryFacts:
     """What GitHub says of one repository. ``repository_id`` and ``node_id`` never change.
 
-    ``head`` is None for an empty repository. ``disk_kilobytes`` is GitHub's own figure.
+    ``head_hash`` is None where there is no default branch with commits; ``is_empty`` then tells
+    whether there are no others either. ``disk_kilobytes`` is GitHub's own figure.
     ``topics`` and ``languages`` (bytes by name) are None where they were not asked for.
     """
 
@@ -286,6 +295,7 @@ class RepositoryFacts:
     pushed_at: datetime | None
     ref: str | None
     head_hash: str | None
+    is_empty: bool = True
     topics: tuple[str, ...] | None = None
     languages: tuple[tuple[str, int], ...] | None = None
 

@@ -171,12 +171,13 @@ def plan_walk(previous: Head | None, current: Head, is_previous_in_mirror: bool)
     return Walk.NOTHING if previous.head_hash == current.head_hash else Walk.DELTA
 
 
-def identify(name: str, email: str) -> Identity:
+def identify(name: str, email: str, repository_id: int) -> Identity:
     """The contributor that a name and an e-mail stand for.
 
     A noreply address carries the number of the account, which is never given twice, and its
     login, which is: the number is the identity, the login a label. Those of other hosts than
-    github.com are told apart by the host.
+    github.com are told apart by the host. Who gives no address is known in one repository only, by
+    name there: nothing says that the same name elsewhere is the same person.
     """
     email = email.strip().lower()
     if match := NOREPLY_EMAIL.fullmatch(email):
@@ -184,8 +185,8 @@ def identify(name: str, email: str) -> Identity:
     if email:
         return Identity(key=f"email:{email}", username=None, email=email)
     if name := name.strip().lower():
-        return Identity(key=f"name:{name}", username=None, email=None)
-    return Identity(key="anonymous", username=None, email=None)
+        return Identity(key=f"name:{repository_id}/{name}", username=None, email=None)
+    return Identity(key=f"anonymous:{repository_id}", username=None, email=None)
 
 
 def _account(number: str | None, login: str, host: str) -> Identity:
@@ -257,7 +258,9 @@ def choose_source(
     return Source.GRAPHQL if new is not None and new <= few_commits else Source.GIT
 
 
-def coauthors(message: str, mailmap: Mailmap) -> tuple[tuple[Coauthor, Identity], ...]:
+def coauthors(
+    message: str, mailmap: Mailmap, repository_id: int
+) -> tuple[tuple[Coauthor, Identity], ...]:
     """The distinct people named by ``Co-authored-by:`` lines, in their order: as they stand there,
     and who they are through the mailmap, which holds for them as for authors."""
     if "-by:" not in message.lower():
@@ -265,7 +268,7 @@ def coauthors(message: str, mailmap: Mailmap) -> tuple[tuple[Coauthor, Identity]
     found: dict[str, tuple[Coauthor, Identity]] = {}
     for match in COAUTHOR_TRAILER.finditer(message):
         coauthor = Coauthor(match["name"].strip(), match["email"].strip())
-        person = identify(*mailmap.lookup(*coauthor))
+        person = identify(*mailmap.lookup(*coauthor), repository_id)
         found.setdefault(person.key, (coauthor, person))
     return tuple(found.values())
 

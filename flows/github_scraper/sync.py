@@ -14,6 +14,7 @@ from flows._shared.errors import PermanentError, PlatformError
 from flows.github_scraper import raw
 from flows.github_scraper.records import (
     READING,
+    DefaultBranchError,
     Head,
     IncompleteWalkError,
     KnownRepository,
@@ -404,6 +405,12 @@ def _read_pages(
 def _empty(connection: psycopg.Connection, plan: Plan) -> LoadCounts:
     if raw.read_head(connection, plan.repository.repository_id) is not None:
         raise _emptied(plan.url)
+    if plan.facts is not None and not plan.facts.is_empty:
+        raise DefaultBranchError(
+            f"Reading {plan.url}",
+            "its default branch has no commits, though the repository is not empty",
+            "Choose another default branch in the settings of the repository",
+        )
     raw.record_success(connection, plan.repository.repository_id, is_empty=True, changed=False)
     return LoadCounts(plan.url, Walk.NOTHING)
 

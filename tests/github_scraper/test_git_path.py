@@ -3,9 +3,12 @@
 import base64
 import random
 import re
+import shutil
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +18,7 @@ import pytest
 from flows._shared.errors import PlatformError, TransientError
 from flows.github_scraper import raw, source
 from flows.github_scraper.records import (
+    DefaultBranchError,
     DiskFullError,
     FolderNotOursError,
     GitCommandError,
@@ -24,6 +28,7 @@ from flows.github_scraper.records import (
     RepositoryNotFoundError,
     RepositoryTooLargeError,
     RepositoryUnreachableError,
+    SourceCorruptError,
     Walk,
 )
 from flows.github_scraper.source.git import GitLimits, open_mirror
@@ -117,9 +122,14 @@ def test_messages_and_names_arrive_as_they_were_written(
     )
     broken = history.commit(b"bad \xff\xfe bytes | and\ta\x1etab", parents=[latin])
     nul = history.commit(b"before\0after\n", parents=[broken])
-    huge = history.commit(b"x" * 10_000_000 + b"\n", parents=[nul])
+    ending = history.commit(b"whole\n\0", parents=[nul])
+    named = history.commit(parents=[ending], author=b"A\0da <a@x> 1700000000 +0000")
+    huge = history.commit(b"x" * 10_000_000 + b"\n", parents=[named])
     history.point(huge)
-    assert sync(history.path).commits_written == 4
+    assert sync(history.path).commits_written == 6
+    for cut in (ending, named):
+        assert commit_row(connection, cut)["is_encoding_valid"] is False
+    assert commit_row(connection, huge)["is_encoding_valid"] is True
     row = commit_row(connection, latin)
     assert (row["commit_message"], row["author_name"]) == ("café", "René")
     assert (row["author_utc_offset"], row["is_encoding_valid"]) == ("-0330", True)
@@ -127,7 +137,8 @@ def test_messages_and_names_arrive_as_they_were_written(
     assert row["commit_message"] == "bad \ufffd\ufffd bytes | and\ta\x1etab"
     assert row["is_encoding_valid"] is False
     # git itself ends a message at its first NUL.
-    assert commit_row(connection, nul)["commit_message"] == "before"
+    row = commit_row(connection, nul)
+    assert (row["commit_message"], row["is_encoding_valid"]) == ("before", False)
     assert len(str(commit_row(connection, huge)["commit_message"])) == 10_000_000
 
 
@@ -144,12 +155,115 @@ def test_signatures_without_name_email_or_date_still_load(
         commit_row(connection, commit)["identity_key"]
         for commit in (nobody, nameless, emailless, dateless)
     ]
-    assert keys == ["anonymous", "email:a@x", "name:bo", "email:b@x"]
+    assert keys == ["anonymous:1", "email:a@x", "name:1/bo", "email:b@x"]
     assert commit_row(connection, nobody)["is_date_clamped"] is True
     assert commit_row(connection, nobody)["author_name_mapped"] == ""
     row = commit_row(connection, dateless)
     assert row["author_epoch_seconds"] is None
     assert row["commit_date"] == row["committed_at"]
+
+
+def test_who_gives_no_address_is_one_person_in_one_repository_only(
+    connection: psycopg.Connection, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    for each in (history, other := History(tmp_path / "other.git")):
+        nameless = each.commit(author="Bo <> 1700000000 +0000")
+        message = b"x\n\nCo-authored-by: Cy <>\nCo-authored-by: <>\n"
+        each.point(each.commit(message, parents=[nameless], author="BO <> 1700000001 +0000"))
+        sync(each.path)
+    keys = connection.execute(
+        "select identity_key, count(commits.id) from public.contributors"
+        " left join public.commits on identity_id = contributors.id group by 1 order by 1"
+    ).fetchall()
+    assert keys == [
+        *(("anonymous:1", 0), ("anonymous:2", 0), ("name:1/bo", 2), ("name:1/cy", 0)),
+        *(("name:2/bo", 2), ("name:2/cy", 0)),
+    ]
+    connection.execute(
+        "update public.contributors set identity_key = 'name:bo' where identity_key = 'name:1/bo';"
+        "update public.commits set identity_id = (select id from public.contributors where"
+        " identity_key = 'name:bo'), contributor_id = (select id from public.contributors where"
+        " identity_key = 'name:bo') where identity_id = (select id from public.contributors where"
+        " identity_key = 'name:2/bo');"
+        "update public.repository_heads set reading = 1"
+    )
+    for each in (history, other):
+        sync(each.path)
+    read_anew = connection.execute(
+        "select identity_key, count(*) from public.commits"
+        " inner join public.contributors on contributors.id = identity_id group by 1 order by 1"
+    ).fetchall()
+    assert read_anew == [("name:1/bo", 2), ("name:2/bo", 2)]
+    assert connection.execute(
+        "select count(*) from public.contributors where identity_key = 'name:bo'"
+    ).fetchone() == (0,)
+
+
+def test_head_on_a_tag_is_the_commit_that_it_points_to(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    signed = ("-c", "user.name=a", "-c", "user.email=a@x", "-c", "advice.nestedTag=false")
+    tree = history.files({".mailmap": b"Ada L <ada@work.example>\n"})
+    first = history.commit(tree=tree)
+    history.git(*signed, "tag", "-a", "inner", "-m", "inner", first)
+    history.git(*signed, "tag", "-a", "v1", "-m", "outer", "inner")
+    (history.path / "HEAD").write_text("ref: refs/tags/v1\n")
+    assert sync(history.path).commits_written == 1
+    heads = "select ref, head_hash, mailmap_hash is not null from public.repository_heads"
+    assert connection.execute(heads).fetchall() == [("refs/tags/v1", first, True)]
+    assert sync(history.path).walk is Walk.NOTHING
+    second = history.commit(b"two\n", parents=[first], tree=tree)
+    history.git(*signed, "tag", "-f", "-a", "v1", "-m", "moved", second)
+    (history.path / "HEAD").write_text(history.git("rev-parse", "v1") + "\n")
+    assert sync(history.path).commits_written == 1
+    assert connection.execute(heads).fetchall() == [("HEAD", second, True)]
+    history.git(*signed, "tag", "-a", "tree", "-m", "no commit", history.files({"a": b"1"}))
+    (history.path / "HEAD").write_text("ref: refs/tags/tree\n")
+    with pytest.raises(DefaultBranchError, match="refs/tags/tree"):
+        sync(history.path)
+
+
+def test_a_head_without_commits_beside_branches_with_some_is_no_empty_repository(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    first = history.commit()
+    for number in range(7):
+        history.point(first, f"branch-{number}")
+    with pytest.raises(DefaultBranchError, match=r"branch-0, .* and more\. Point HEAD"):
+        sync(history.path)
+    history.git("symbolic-ref", "HEAD", "refs/heads/branch-3")
+    assert sync(history.path).commits_written == 1
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"garbage"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-6]),
+    "another": lambda path: path.write_bytes(zlib.compress(b"blob 6\0wrong\n")),
+}
+
+
+def test_a_damaged_object_of_the_source_is_told_with_its_id(
+    sync: Sync, history: History, tmp_path: Path
+) -> None:
+    blob = history.blob(b"one\ntwo\n")
+    tree = history.tree([("100644", "blob", blob, b"a")])
+    first = history.commit()
+    middle = history.commit(parents=[first], tree=tree)
+    last = history.commit(parents=[middle])
+    history.point(last)
+    objects = {"blob": blob, "tree": tree, "middle": middle, "head": last}
+    for number, (name, kind) in enumerate(product(DAMAGES, objects)):
+        copy, damaged = tmp_path / f"{name}-{kind}.git", objects[kind]
+        shutil.copytree(history.path, copy)
+        path = copy / "objects" / damaged[:2] / damaged[2:]
+        path.chmod(0o600)
+        DAMAGES[name](path)
+        with pytest.raises(PlatformError) as raised:
+            sync(f"{('', 'file://')[(number + number // 4) % 2]}{copy}")
+        assert isinstance(raised.value, SourceCorruptError), (name, kind, raised.value)
+        assert damaged in str(raised.value), (name, kind, raised.value)
 
 
 def test_dates_of_1970_and_of_the_future_are_kept(

@@ -205,21 +205,21 @@ def test_the_walk_follows_from_the_heads(
         ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
         ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
         ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
-        ("Ada", "", "name:ada"),
-        ("", "", "anonymous"),
+        ("Ada", "", "name:3/ada"),
+        ("", "", "anonymous:3"),
         ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
         ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
         ("Ada", "a@users.noreply.", "email:a@users.noreply."),
     ],
 )
 def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
-    assert identify(name, email).key == key
+    assert identify(name, email, 3).key == key
 
 
 @given(st.text(), st.text())
 def test_identity_ignores_letter_case_of_addresses(name: str, local: str) -> None:
     email = f"{local}@example.org"
-    assert identify(name, email).key == identify(name, email.lower()).key
+    assert identify(name, email, 3).key == identify(name, email.lower(), 3).key
 
 
 def test_coauthors_are_distinct_and_in_order() -> None:
@@ -227,7 +227,7 @@ def test_coauthors_are_distinct_and_in_order() -> None:
         "subject\n\nCo-authored-by: A B <a@x>\nco-Authored-By: C <C@x>\n"
         "Co-authored-by: again <A@X>\nCo-authored-by: <>\nCo-authored-by: broken\n"
     )
-    found = [given for given, _ in coauthors(message, Mailmap(""))]
+    found = [given for given, _ in coauthors(message, Mailmap(""), 3)]
     assert found == [Coauthor("A B", "a@x"), Coauthor("C", "C@x"), Coauthor("", "")]
 
 

@@ -151,12 +151,14 @@ where
     or loaded.source = 'application'
     or (
         loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
+        loaded.is_encoding_valid,
         loaded.author_name_mapped, loaded.author_email_mapped,
         loaded.committer_name_mapped, loaded.committer_email_mapped,
         loaded.lines_added, loaded.lines_deleted, loaded.files_changed,
         loaded.binary_files_changed, loaded.stats_error
     ) is distinct from (
         excluded.contributor_id, excluded.identity_id, excluded.parent_hashes,
+        excluded.is_encoding_valid,
         excluded.author_name_mapped, excluded.author_email_mapped,
         excluded.committer_name_mapped, excluded.committer_email_mapped,
         excluded.lines_added, excluded.lines_deleted,

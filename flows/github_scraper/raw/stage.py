@@ -22,14 +22,14 @@ def copy_commits(
     target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
     with connection.cursor().copy(target) as copy:
         for commit in commits:
-            copy.write_row((repository_id, *_stage_row(commit, mailmap)))
+            copy.write_row((repository_id, *_stage_row(repository_id, commit, mailmap)))
             staged += 1
     return staged
 
 
-def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
+def _stage_row(repository_id: int, commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
     author, committer, counts = commit.author, commit.committer, commit.line_counts
-    identity = identify(author.name_mapped, author.email_mapped)
+    identity = identify(author.name_mapped, author.email_mapped, repository_id)
     dates = commit_dates(author, committer)
     people = [
         {
@@ -42,7 +42,7 @@ def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
             "email_given": email,
         }
         for position, ((name, email), person) in enumerate(
-            coauthors(commit.message, mailmap), start=1
+            coauthors(commit.message, mailmap, repository_id), start=1
         )
     ]
     return (
