@@ -143,7 +143,7 @@ class RateLimitedError(TransientError):
 
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 2
+READING = 3
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,8 @@ class Head:
 
     ``mailmap_hash`` is the blob of ``.mailmap`` at the head, None where there is none.
     ``shallow_boundary`` lists the commits whose parents the clone does not have. ``reading`` says
-    by which rules the commits were read.
+    by which rules the commits were read. ``attributes_hash`` stands for all ``.gitattributes``
+    at the head; None where none of them speaks to linguist.
     """
 
     ref: str
@@ -160,6 +161,7 @@ class Head:
     mailmap_hash: str | None = None
     shallow_boundary: tuple[str, ...] = ()
     reading: int = READING
+    attributes_hash: str | None = None
 
 
 class Walk(Enum):
@@ -199,13 +201,34 @@ class Signature:
 class LineCounts:
     """Sums over the files of a commit against its first parent; binary files have no lines.
 
-    The API does not say which files are binary: None.
+    The API does not say which files are binary, nor which lines are of which class: None.
     """
 
     lines_added: int
     lines_deleted: int
     files_changed: int | None
     binary_files_changed: int | None
+    not_own: "NotOwnLines | None" = None
+
+
+class FileClass(Enum):
+    """Whose work the lines of a file are: own, or one of the kinds that line ranks leave out."""
+
+    OWN = "own"
+    VENDORED = "vendored"
+    GENERATED = "generated"
+    LOCKED = "locked"
+
+
+class NotOwnLines(NamedTuple):
+    """Of the lines of a commit, those of files that are vendored, generated or lock files."""
+
+    added_vendored: int
+    deleted_vendored: int
+    added_generated: int
+    deleted_generated: int
+    added_locked: int
+    deleted_locked: int
 
 
 class Coauthor(NamedTuple):

@@ -365,7 +365,8 @@ def _begin(
     if chosen is Source.GIT:
         return None
     head, mailmap, total = reader.start(chosen)
-    if plan_walk(previous, head, is_previous_in_mirror=True) is Walk.FULL:
+    seen = replace(head, attributes_hash=previous.attributes_hash)
+    if plan_walk(previous, seen, is_previous_in_mirror=True) is Walk.FULL:
         # The mailmap changed: every commit may belong to someone else now.
         return WalkState(Walk.FULL, chosen, head, None, mailmap, total, is_rewritten)
     base = previous.head_hash if walk is Walk.DELTA else None

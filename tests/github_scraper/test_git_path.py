@@ -34,6 +34,7 @@ from flows.github_scraper.records import (
 from flows.github_scraper.source.git import GitLimits, open_mirror
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
+from tests.github_scraper.tables import contents
 
 
 def commit_row(connection: psycopg.Connection, commit_hash: str) -> dict[str, object]:
@@ -328,6 +329,67 @@ def test_odd_paths_binaries_submodules_and_renames_are_counted(
         if (row := commit_row(connection, commit))
     }
     assert loaded == numstat_by_commit(history)
+
+
+def by_class(connection: psycopg.Connection, commit_hash: str) -> dict[str, tuple[object, object]]:
+    """Lines added and deleted: of each class that is not own, and of all."""
+    row = commit_row(connection, commit_hash)
+    of_class = {
+        kind: (row[f"lines_added_{kind}"], row[f"lines_deleted_{kind}"])
+        for kind in ("vendored", "generated", "locked")
+    }
+    return {"all": (row["lines_added"], row["lines_deleted"])} | of_class
+
+
+def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
+    connection: psycopg.Connection, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    names = {
+        b"own.py": 1, b"go.sum": 2, b"a/yarn.lock": 4, b"x/app.min.js": 8, b"third_party/lib.c": 16,
+        b"schema/made.py": 32, b"theirs/deep/er.c": 64, b"kept/node_modules/ours.js": 128,
+        b"kept.lock": 256, b"od\nd \xff.made": 512, b"sub/made.txt": 1024,
+        b".github/made.yml": 2048,
+    }  # fmt: skip
+    blobs = {path: history.blob(b"x\n" * lines) for path, lines in names.items()}
+    flat = {path: ("100644", "blob", blob) for path, blob in blobs.items()}
+    first = history.commit(tree=history.nested(flat))
+    history.point(first)
+    sync(history.path)
+    assert by_class(connection, first) == {
+        "all": (4095, 0), "vendored": (16 + 128, 0), "generated": (8, 0),
+        "locked": (2 + 4 + 256, 0),
+    }  # fmt: skip
+    told = {
+        b".gitattributes": b"[attr]made linguist-generated\nschema/** made\n*.made made\n"
+        b"theirs/** linguist-vendored=true\nkept/** linguist-vendored=false\n"
+        b"kept.lock -linguist-generated\n.github/* linguist-generated\nthird_party/** text\n",
+        b"sub/.gitattributes": b"made.* linguist-generated\n",
+        b".git/.gitattributes": b"* linguist-vendored\n",
+        b"a/../.gitattributes": b"* linguist-vendored\n",
+    }
+    files = {path: ("100644", "blob", history.blob(text)) for path, text in told.items()}
+    marked = history.commit(b"mark\n", parents=[first], tree=history.nested({**flat, **files}))
+    history.point(marked)
+    assert sync(history.path).walk is Walk.FULL
+    assert by_class(connection, first) == {
+        "all": (4095, 0), "vendored": (16 + 64, 0),
+        "generated": (8 + 32 + 512 + 1024 + 2048, 0), "locked": (2 + 4, 0),
+    }  # fmt: skip
+    moved = {
+        b"vendor/own.py" if path == b"own.py" else path: entry
+        for path, entry in flat.items()
+        if path != b"go.sum"
+    }
+    last = history.commit(b"move\n", parents=[marked], tree=history.nested({**moved, **files}))
+    history.point(last)
+    assert sync(history.path).walk is Walk.DELTA
+    assert by_class(connection, last) == {
+        "all": (0, 2), "vendored": (0, 0), "generated": (0, 0), "locked": (0, 2),
+    }  # fmt: skip
+    grown = contents(connection)["commits"]
+    connection.execute("truncate public.repositories, public.contributors restart identity cascade")
+    sync(history.path)
+    assert contents(connection)["commits"] == grown
 
 
 def test_a_shallow_repository_leaves_the_counts_of_its_edge_open(

@@ -38,10 +38,12 @@ def _stage_row(repository_id: int, commit: Commit, mailmap: Mailmap) -> tuple[ob
             "username": person.username,
             "email": person.email,
             "account_id": person.account_id,
-            "name_given": name,
-            "email_given": email,
+            "name_given": given.name,
+            "email_given": given.email,
+            "name_mapped": mapped.name,
+            "email_mapped": mapped.email,
         }
-        for position, ((name, email), person) in enumerate(
+        for position, (given, mapped, person) in enumerate(
             coauthors(commit.message, mailmap, repository_id), start=1
         )
     ]
@@ -75,4 +77,5 @@ def _stage_row(repository_id: int, commit: Commit, mailmap: Mailmap) -> tuple[ob
         counts and counts.binary_files_changed,
         commit.stats_error,
         Jsonb(people) if people else None,
+        *((counts and counts.not_own) or (None,) * 6),
     )

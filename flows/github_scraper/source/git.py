@@ -35,8 +35,15 @@ from flows.github_scraper.records import (
     Walk,
 )
 from flows.github_scraper.rules import FETCHABLE_SCHEMES
+from flows.github_scraper.source.attributes import (
+    Entry,
+    attribute_files,
+    attributes_hash,
+    path_classes,
+    speaks_to_linguist,
+)
 from flows.github_scraper.source.failures import MEND_SOURCE, failure
-from flows.github_scraper.source.log import HEADER_FORMAT, parse_log
+from flows.github_scraper.source.log import HEADER_FORMAT, READ_BYTES, fields, parse_log
 
 GITHUB = "https://github.com"
 SYNC_REF = "refs/sync/head"
@@ -89,7 +96,14 @@ class Mirror:
             self._fetch_head(self.path, advertised)
         # Between the advertisement and the fetch the branch may have moved on: the mirror decides.
         head_hash = self._sync_hash() or head_hash
-        return Head(ref, head_hash, self._mailmap_hash(), self._shallow_boundary())
+        entries = self._attribute_files(head_hash)
+        return Head(
+            ref,
+            head_hash,
+            self._mailmap_hash(),
+            self._shallow_boundary(),
+            attributes_hash=attributes_hash(entries) if entries else None,
+        )
 
     def _fetch_head(self, path: Path, advertised: tuple[str, str]) -> None:
         """Fetch what HEAD names, and what a tag there points to. Every object that arrives is
@@ -160,11 +174,13 @@ class Mirror:
                 stdout=listed,
             )
             listed.seek(0)
+            entries = self._attribute_files(head.head_hash) if head.attributes_hash else []
             with (
+                path_classes(self.path, self._environment, entries) as classify,
                 self._stream("cat-file", "--batch", "--buffer", stdin=listed) as objects,
                 self._stream(*command) as output,
             ):
-                yield from parse_log(output, objects, boundary)
+                yield from parse_log(output, objects, boundary, classify)
 
     def read_orphans(self, head: Head, previous: Head) -> Iterator[str]:
         """Hashes that the last sync reached and this head does not."""
@@ -231,6 +247,20 @@ class Mirror:
             return ""
         with self._stream("cat-file", "blob", blob) as output:
             return output.read().decode("utf-8", "replace")
+
+    def _attribute_files(self, head_hash: str) -> list[Entry]:
+        """Those at the head, if one of them speaks to linguist; else none."""
+        with self._stream("ls-tree", "-r", "-z", "--full-tree", head_hash) as output:
+            entries = attribute_files(fields(output))
+            for _ in iter(lambda: output.read(READ_BYTES), b""):
+                pass
+        if not entries:
+            return []
+        with tempfile.TemporaryFile() as listed:
+            listed.writelines(blob + b"\n" for blob, _ in entries)
+            listed.seek(0)
+            with self._stream("cat-file", "--batch", stdin=listed) as contents:
+                return entries if speaks_to_linguist(contents, entries) else []
 
     def _mailmap_hash(self) -> str | None:
         return self._resolve(f"{SYNC_REF}:.mailmap")

@@ -1,22 +1,34 @@
 """Commits as ``git log`` tells them."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator
 from typing import IO
 
-from flows.github_scraper.records import Commit, LineCounts, MirrorBrokenError, Signature
+from flows.github_scraper.records import (
+    Commit,
+    FileClass,
+    LineCounts,
+    MirrorBrokenError,
+    NotOwnLines,
+    Signature,
+)
 
 READ_BYTES = 1 << 20
 HEADER_FORMAT = (
     "%H%x00%P%x00%an%x00%ae%x00%aN%x00%aE%x00%ad%x00%cn%x00%ce%x00%cN%x00%cE%x00%cd%x00%B%x00"
 )
 HEADER_FIELDS = 13
+NOT_OWN = (FileClass.VENDORED, FileClass.GENERATED, FileClass.LOCKED)
 NUMSTAT = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 OBJECT_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})")
 
 
 def parse_log(
-    output: IO[bytes], objects: IO[bytes], shallow_boundary: frozenset[str]
+    output: IO[bytes],
+    objects: IO[bytes],
+    shallow_boundary: frozenset[str],
+    classify: Callable[[bytes], FileClass],
 ) -> Iterator[Commit]:
     """Commits from ``git log -z --numstat`` with HEADER_FORMAT, whose fields end with NUL.
 
@@ -27,28 +39,35 @@ def parse_log(
     ``added TAB deleted TAB path``; a rename has an empty path and two more fields. Neither an
     object id nor a header field can look like a counts field where one is expected.
     """
-    fields = _fields(output)
-    field = next(fields, None)
+    told = fields(output)
+    field = next(told, None)
     while field is not None:
         if not OBJECT_ID.fullmatch(field):
             raise _broken("log", f"{field[:80]!r} stands where a commit should")
-        header = [field, *(_more(fields) for _ in range(HEADER_FIELDS - 1))]
+        header = [field, *(_more(told) for _ in range(HEADER_FIELDS - 1))]
         is_cut = _holds_nul(objects, field)
-        next(fields, None)
+        next(told, None)
         added = deleted = files = binary = 0
-        field = next(fields, None)
+        by_class: Counter[tuple[FileClass, int]] = Counter()
+        field = next(told, None)
         while field is not None and (match := NUMSTAT.fullmatch(field)):
             files += 1
+            path = match[3]
+            if not path:
+                _more(told)
+                path = _more(told)
             if match[1] == b"-":
                 binary += 1
             else:
-                added += int(match[1])
-                deleted += int(match[2])
-            if not match[3]:
-                _more(fields)
-                _more(fields)
-            field = next(fields, None)
-        counts = LineCounts(added, deleted, files, binary)
+                lines = int(match[1]), int(match[2])
+                added += lines[0]
+                deleted += lines[1]
+                if (kind := classify(path)) is not FileClass.OWN:
+                    by_class[kind, 0] += lines[0]
+                    by_class[kind, 1] += lines[1]
+            field = next(told, None)
+        not_own = NotOwnLines(*(by_class[kind, side] for kind in NOT_OWN for side in (0, 1)))
+        counts = LineCounts(added, deleted, files, binary, not_own)
         yield _commit(header, counts, shallow_boundary, is_cut)
     if objects.read(1):
         raise _broken("cat-file", "it has more commits than git log")
@@ -111,7 +130,8 @@ def _signature(fields: list[str]) -> Signature:
     return Signature(name, email, name_mapped, email_mapped, epoch_seconds, offset)
 
 
-def _fields(output: IO[bytes]) -> Iterator[bytes]:
+def fields(output: IO[bytes]) -> Iterator[bytes]:
+    """What stands between NULs."""
     rest: list[bytes] = []
     while chunk := output.read(READ_BYTES):
         first, *others = chunk.split(b"\0")
