@@ -38,6 +38,9 @@ MESSAGES = {"skipped": "not built: something it depends on failed"}
 # Warnings by which dbt tells how a node ended, or says so again at the end of a run, and selectors
 # that matched nothing, which are told apart.
 OF_A_NODE = re.compile(r"Log\w+Result|RunResult|NoNodesForSelectionCriteria")
+# What the watch hears of dbt's debug events.
+HEARD = frozenset({"NodeStart", "NodeFinished"})
+
 SECONDS_BETWEEN_REPORTS = 1.0
 LONGEST_MESSAGE = 10_000
 
