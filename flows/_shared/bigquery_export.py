@@ -176,6 +176,14 @@ class ExportCounts:
     seconds: float
     nulled: Mapping[str, int] = field(default_factory=dict)
 
+    @property
+    def remark(self) -> str | None:
+        """What a person should know of the copy; None where it says all that the table does."""
+        if not self.nulled:
+            return None
+        listed = ", ".join(f"{number} of {column}" for column, number in self.nulled.items())
+        return f"{self.table}: BigQuery has no form for some values, which are NULL there: {listed}"
+
 
 @dataclass(frozen=True)
 class Comparison:

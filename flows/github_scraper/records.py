@@ -33,6 +33,14 @@ class RepositoryEmptiedError(PermanentError):
     """A repository that had commits shows none: loading that would orphan everything."""
 
 
+class SourceCorruptError(PermanentError):
+    """An object of the repository is missing or damaged where it is fetched from."""
+
+
+class DefaultBranchError(PermanentError):
+    """HEAD leads to no commit, though the repository has some."""
+
+
 class LoginRequiredError(TransientError):
     """The host asks for a login. GitHub also does so for public clones in busy periods."""
 
@@ -135,7 +143,7 @@ class RateLimitedError(TransientError):
 
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 1
+READING = 3
 
 
 @dataclass(frozen=True)
@@ -144,7 +152,8 @@ class Head:
 
     ``mailmap_hash`` is the blob of ``.mailmap`` at the head, None where there is none.
     ``shallow_boundary`` lists the commits whose parents the clone does not have. ``reading`` says
-    by which rules the commits were read.
+    by which rules the commits were read. ``attributes_hash`` stands for all ``.gitattributes``
+    at the head; None where none of them speaks to linguist.
     """
 
     ref: str
@@ -152,6 +161,7 @@ class Head:
     mailmap_hash: str | None = None
     shallow_boundary: tuple[str, ...] = ()
     reading: int = READING
+    attributes_hash: str | None = None
 
 
 class Walk(Enum):
@@ -191,13 +201,34 @@ class Signature:
 class LineCounts:
     """Sums over the files of a commit against its first parent; binary files have no lines.
 
-    The API does not say which files are binary: None.
+    The API does not say which files are binary, nor which lines are of which class: None.
     """
 
     lines_added: int
     lines_deleted: int
     files_changed: int | None
     binary_files_changed: int | None
+    not_own: "NotOwnLines | None" = None
+
+
+class FileClass(Enum):
+    """Whose work the lines of a file are: own, or one of the kinds that line ranks leave out."""
+
+    OWN = "own"
+    VENDORED = "vendored"
+    GENERATED = "generated"
+    LOCKED = "locked"
+
+
+class NotOwnLines(NamedTuple):
+    """Of the lines of a commit, those of files that are vendored, generated or lock files."""
+
+    added_vendored: int
+    deleted_vendored: int
+    added_generated: int
+    deleted_generated: int
+    added_locked: int
+    deleted_locked: int
 
 
 class Coauthor(NamedTuple):
@@ -267,7 +298,8 @@ def total_rows(counts: Iterable[LoadCounts]) -> int:
 class RepositoryFacts:
     """What GitHub says of one repository. ``repository_id`` and ``node_id`` never change.
 
-    ``head`` is None for an empty repository. ``disk_kilobytes`` is GitHub's own figure.
+    ``head_hash`` is None where there is no default branch with commits; ``is_empty`` then tells
+    whether there are no others either. ``disk_kilobytes`` is GitHub's own figure.
     ``topics`` and ``languages`` (bytes by name) are None where they were not asked for.
     """
 
@@ -286,6 +318,7 @@ class RepositoryFacts:
     pushed_at: datetime | None
     ref: str | None
     head_hash: str | None
+    is_empty: bool = True
     topics: tuple[str, ...] | None = None
     languages: tuple[tuple[str, int], ...] | None = None
 

@@ -1,5 +1,6 @@
 """Decisions: how a repository is named, what has to be read, who a commit belongs to."""
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
@@ -10,6 +11,7 @@ from flows.github_scraper.records import (
     Coauthor,
     CommitDates,
     DaySize,
+    FileClass,
     Head,
     Identity,
     RepositoryAddressError,
@@ -36,10 +38,24 @@ NOREPLY_EMAIL = re.compile(
     r"(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.(?P<host>[a-z0-9.-]+\.[a-z0-9-]+)"
 )
 GITLAB_LOGIN = re.compile(r"(?P<id>\d{1,15})-(?P<login>.+)")
-COAUTHOR_TRAILER = re.compile(
-    r"^co-authored-by:\s*(?P<name>[^<\n]*?)\s*<(?P<email>[^>\n]*)>", re.I | re.M
-)
+COAUTHOR_TRAILER = re.compile(r"^co-authored-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]*)>", re.I | re.M)
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
+# Files that a tool writes to pin what others made.
+LOCK_FILE = re.compile(
+    rb"(?:^|/)(?:[^/]*\.lock|[^/]*[.-]lock\.(?:json|ya?ml|hcl)|[^/]*\.lockfile|npm-shrinkwrap\.json"
+    rb"|go\.sum|bun\.lockb|gems\.locked|(?:Cartfile|Package)\.resolved)$"
+)
+GENERATED_FILE = re.compile(
+    rb"(?:^|/)(?:[^/]*[.-]min\.(?:js|mjs|cjs|css)|[^/]*\.(?:js|mjs|cjs|css)\.map|[^/]*_pb2(?:_grpc)?\.pyi?"
+    rb"|[^/]*\.pb\.(?:go|cc|h)|[^/]*\.(?:g|freezed)\.dart|[^/]*\.designer\.(?:cs|vb)"
+    rb"|[^/]*\.generated\.[^/]*|__generated__/.*)$"
+)
+VENDORED_FOLDER = re.compile(
+    rb"(?:^|/)(?:node_modules|bower_components|vendor|vendors|third[_-]?party|3rd[_-]?party|Godeps"
+    rb"|Pods|Carthage/Build|\.yarn/(?:releases|plugins|cache|unplugged))/"
+)
+# No address is longer, and no index has room for what is much longer.
+LONGEST_EMAIL, LONGEST_NAME = 320, 500
 # Beyond it a projection says nothing, and the calendar ends.
 FAR_AWAY = timedelta(days=36_525)
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
@@ -156,7 +172,8 @@ def repository_path_name(url: str) -> str:
 def plan_walk(previous: Head | None, current: Head, is_previous_in_mirror: bool) -> Walk:
     """How much to read, by comparing heads of the commit graph; dates play no part.
 
-    A changed mailmap can move every commit to another contributor, a boundary that moved gives
+    A changed mailmap can move every commit to another contributor, changed attributes lines to
+    another class, a boundary that moved gives
     commits their parents and line counts back, and other rules of reading may give any commit
     another value: all need the whole graph again.
     """
@@ -166,26 +183,39 @@ def plan_walk(previous: Head | None, current: Head, is_previous_in_mirror: bool)
         return Walk.FULL
     if previous.mailmap_hash != current.mailmap_hash:
         return Walk.FULL
+    if previous.attributes_hash != current.attributes_hash:
+        return Walk.FULL
     if previous.shallow_boundary != current.shallow_boundary:
         return Walk.FULL
     return Walk.NOTHING if previous.head_hash == current.head_hash else Walk.DELTA
 
 
-def identify(name: str, email: str) -> Identity:
+def identify(name: str, email: str, repository_id: int) -> Identity:
     """The contributor that a name and an e-mail stand for.
 
     A noreply address carries the number of the account, which is never given twice, and its
     login, which is: the number is the identity, the login a label. Those of other hosts than
-    github.com are told apart by the host.
+    github.com are told apart by the host. Who gives no address is known in one repository only, by
+    name there: nothing says that the same name elsewhere is the same person.
     """
     email = email.strip().lower()
+    if len(email) > LONGEST_EMAIL:
+        return Identity(f"email:{_shortened(email, LONGEST_EMAIL)}", username=None, email=None)
     if match := NOREPLY_EMAIL.fullmatch(email):
         return _account(match["id"], match["login"], match["host"])
     if email:
         return Identity(key=f"email:{email}", username=None, email=email)
     if name := name.strip().lower():
-        return Identity(key=f"name:{name}", username=None, email=None)
-    return Identity(key="anonymous", username=None, email=None)
+        name = _shortened(name, LONGEST_NAME)
+        return Identity(key=f"name:{repository_id}/{name}", username=None, email=None)
+    return Identity(key=f"anonymous:{repository_id}", username=None, email=None)
+
+
+def _shortened(text: str, longest: int) -> str:
+    """The beginning of a text that is too long and a hash of all of it."""
+    if len(text) <= longest:
+        return text
+    return f"{text[:100]}... sha256 {hashlib.sha256(text.encode()).hexdigest()}"
 
 
 def _account(number: str | None, login: str, host: str) -> Identity:
@@ -257,17 +287,36 @@ def choose_source(
     return Source.GRAPHQL if new is not None and new <= few_commits else Source.GIT
 
 
-def coauthors(message: str, mailmap: Mailmap) -> tuple[tuple[Coauthor, Identity], ...]:
+def coauthors(
+    message: str, mailmap: Mailmap, repository_id: int
+) -> tuple[tuple[Coauthor, Coauthor, Identity], ...]:
     """The distinct people named by ``Co-authored-by:`` lines, in their order: as they stand there,
-    and who they are through the mailmap, which holds for them as for authors."""
+    through the mailmap, which holds for them as for authors, and who that is."""
     if "-by:" not in message.lower():
         return ()
-    found: dict[str, tuple[Coauthor, Identity]] = {}
+    found: dict[str, tuple[Coauthor, Coauthor, Identity]] = {}
     for match in COAUTHOR_TRAILER.finditer(message):
         coauthor = Coauthor(match["name"].strip(), match["email"].strip())
-        person = identify(*mailmap.lookup(*coauthor))
-        found.setdefault(person.key, (coauthor, person))
+        mapped = Coauthor(*mailmap.lookup(*coauthor))
+        person = identify(*mapped, repository_id)
+        found.setdefault(person.key, (coauthor, mapped, person))
     return tuple(found.values())
+
+
+def file_class(path: bytes, is_vendored: bool | None, is_generated: bool | None) -> FileClass:
+    """Whose work a file is: what its repository says (``linguist-vendored`` and
+    ``linguist-generated``; None where it says nothing), else what its path looks like."""
+    if is_vendored:
+        return FileClass.VENDORED
+    if is_generated:
+        return FileClass.GENERATED
+    if is_vendored is None and VENDORED_FOLDER.search(path):
+        return FileClass.VENDORED
+    if is_generated is None and LOCK_FILE.search(path):
+        return FileClass.LOCKED
+    if is_generated is None and GENERATED_FILE.search(path):
+        return FileClass.GENERATED
+    return FileClass.OWN
 
 
 def commit_dates(author: Signature, committer: Signature) -> CommitDates:

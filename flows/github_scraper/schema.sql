@@ -244,7 +244,9 @@ $$;
 
 -- `reading` is 0 for what was read before its rules had numbers. `signed_login` is the login that
 -- an account's newest noreply address carries.
-alter table public.repository_heads add column if not exists reading integer not null default 0;
+alter table public.repository_heads
+    add column if not exists reading integer not null default 0,
+    add column if not exists attributes_hash text;
 
 alter table public.contributors
     add column if not exists account_id bigint,
@@ -256,7 +258,14 @@ create index if not exists contributors_login on public.contributors (lower(user
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 
-alter table public.commits add column if not exists stats_error text;
+alter table public.commits
+    add column if not exists stats_error text,
+    add column if not exists lines_added_vendored bigint,
+    add column if not exists lines_deleted_vendored bigint,
+    add column if not exists lines_added_generated bigint,
+    add column if not exists lines_deleted_generated bigint,
+    add column if not exists lines_added_locked bigint,
+    add column if not exists lines_deleted_locked bigint;
 
 do $$
 begin
@@ -349,8 +358,27 @@ create table if not exists public.contributor_aliases (
     check (lower(trim(alias)) <> lower(trim(person)))
 );
 
+-- Which organization a domain of addresses (with all below it) belonged to, and when: from the first
+-- day up to, and without, the last. Marts read it as it is, so that a row that is changed or deleted
+-- is undone by the next build.
+create table if not exists public.organization_domains (
+    id bigint generated always as identity primary key,
+    domain text not null
+        check (domain = lower(domain) and domain ~ '^[^@[:space:].]+([.][^@[:space:].]+)*$'),
+    organization text not null check (trim(organization) <> ''),
+    valid_from date,
+    valid_to date check (valid_to > valid_from),
+    note text,
+    created_at timestamptz not null default now()
+);
+
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;
+
+-- Through the mailmap; NULL in rows of before that are not read anew yet.
+alter table public.commit_coauthors
+    add column if not exists name_mapped text,
+    add column if not exists email_mapped text;
 
 create index if not exists commit_coauthors_contributor_id
 on public.commit_coauthors (contributor_id);
@@ -525,6 +553,15 @@ create index if not exists walk_commits_hash
 on github_api.walk_commits (repository_id, commit_hash);
 
 alter table github_api.walks add column if not exists reading integer not null default 0;
+
+-- In the order in which a commit is copied, at the end.
+alter table github_api.walk_commits
+    add column if not exists lines_added_vendored bigint,
+    add column if not exists lines_deleted_vendored bigint,
+    add column if not exists lines_added_generated bigint,
+    add column if not exists lines_deleted_generated bigint,
+    add column if not exists lines_added_locked bigint,
+    add column if not exists lines_deleted_locked bigint;
 
 -- The leaderboard application has its own quoted names. Where its tables exist they stay its own:
 -- `raw/application.py` reads and fills them. Where they do not, these views stand in for them; they

@@ -14,6 +14,7 @@ from flows._shared.errors import PermanentError, PlatformError
 from flows.github_scraper import raw
 from flows.github_scraper.records import (
     READING,
+    DefaultBranchError,
     Head,
     IncompleteWalkError,
     KnownRepository,
@@ -364,7 +365,8 @@ def _begin(
     if chosen is Source.GIT:
         return None
     head, mailmap, total = reader.start(chosen)
-    if plan_walk(previous, head, is_previous_in_mirror=True) is Walk.FULL:
+    seen = replace(head, attributes_hash=previous.attributes_hash)
+    if plan_walk(previous, seen, is_previous_in_mirror=True) is Walk.FULL:
         # The mailmap changed: every commit may belong to someone else now.
         return WalkState(Walk.FULL, chosen, head, None, mailmap, total, is_rewritten)
     base = previous.head_hash if walk is Walk.DELTA else None
@@ -404,6 +406,12 @@ def _read_pages(
 def _empty(connection: psycopg.Connection, plan: Plan) -> LoadCounts:
     if raw.read_head(connection, plan.repository.repository_id) is not None:
         raise _emptied(plan.url)
+    if plan.facts is not None and not plan.facts.is_empty:
+        raise DefaultBranchError(
+            f"Reading {plan.url}",
+            "its default branch has no commits, though the repository is not empty",
+            "Choose another default branch in the settings of the repository",
+        )
     raw.record_success(connection, plan.repository.repository_id, is_empty=True, changed=False)
     return LoadCounts(plan.url, Walk.NOTHING)
 

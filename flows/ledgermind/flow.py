@@ -78,11 +78,8 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
         "%s: %s rows sent, %s written, %s deleted, %s in the copy, in %.1f s",
         *(counts.table, counts.rows, counts.changed, counts.deleted, counts.total, counts.seconds),
     )
-    if counts.nulled:
-        get_run_logger().warning(
-            "%s: BigQuery has no form for some values, which are NULL there: %s",
-            *(counts.table, ", ".join(f"{n} of {column}" for column, n in counts.nulled.items())),
-        )
+    if counts.remark:
+        get_run_logger().warning("%s", counts.remark)
     return counts
 
 
@@ -127,10 +124,11 @@ def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
             rows_loaded=sum(each.rows for each in counts),
             models_built=0,
             tests_passed=len(counts),
-            warnings=0,
+            warnings=sum(each.remark is not None for each in counts),
             failures=0,
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.raw_dataset}",),
+            notes=tuple(each.remark for each in counts if each.remark),
         ),
     )
 

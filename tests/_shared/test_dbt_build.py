@@ -245,12 +245,16 @@ def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
 
 
 def test_a_warning_does_not_fail_the_build_and_is_counted(tmp_path: Path, build: Build) -> None:
-    write_sample(tmp_path)
+    folder = write_sample(tmp_path)
+    totals = folder / "models" / "totals.sql"
+    totals.write_text(f"{{% do exceptions.warn('of no node') if execute %}}\n{totals.read_text()}")
 
     outcome = build()
 
     assert (outcome.models_built, outcome.tests_passed) == (5, 3)
-    assert (outcome.warnings, outcome.failures) == (1, 0)
+    assert (outcome.warnings, outcome.failures) == (2, 0)
+    [remark] = outcome.remarks
+    assert "of no node" in remark
     [warned] = outcome.warned
     assert warned.rows == 1
     assert "Got 1 result" in warned.message

@@ -22,7 +22,7 @@ import psycopg
 from deployments.local.postgres import EmbeddedPostgres
 from flows.github_scraper import raw
 from flows.github_scraper.settings import GithubScraperSettings
-from flows.github_scraper.source.git import HEADER_FORMAT
+from flows.github_scraper.source.log import HEADER_FORMAT
 from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.histories import import_sample
 

@@ -41,6 +41,18 @@ class Commit:
         return self.parents > 1
 
     @property
+    def lines_vendored(self) -> int | None:
+        """None where the way of reading told no file classes."""
+        is_told = self.lines_added is not None and int(self.commit_hash, 16) % 5
+        return self.lines_added // 3 if is_told and self.lines_added is not None else None
+
+    @property
+    def counted_lines_added(self) -> int | None:
+        if self.lines_added is None or self.lines_vendored is None:
+            return None
+        return self.lines_added - self.lines_vendored
+
+    @property
     def is_plausible(self) -> bool:
         return (
             not self.is_clamped
@@ -95,7 +107,7 @@ def load(url: str, commits: Iterable[Commit]) -> None:
     commits = list(commits)
     with psycopg.connect(url) as connection:
         connection.execute(
-            "truncate repositories, contributors, commits, commit_coauthors,"
+            "truncate repositories, contributors, commits, commit_coauthors, organization_domains,"
             " repository_contributors, repository_heads cascade"
         )
         with connection.cursor().copy(
@@ -126,6 +138,10 @@ def load(url: str, commits: Iterable[Commit]) -> None:
         )
         _copy_commits(connection, commits)
         connection.execute(
+            "insert into organization_domains (domain, organization, valid_from, valid_to) values"
+            " ('x.org', 'X', null, '2024-05-01'), ('x.org', 'Y', '2024-05-01', null)"
+        )
+        connection.execute(
             "insert into repository_contributors (repository_id, contributor_id, commit_count)"
             " select repository_id, contributor_id, count(*) from commits"
             " where orphaned_at is null group by 1, 2"
@@ -140,7 +156,9 @@ def _copy_commits(connection: psycopg.Connection, commits: list[Commit]) -> None
         " is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,"
         " committer_name, committer_email, committer_name_mapped, committer_email_mapped,"
         " commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,"
-        " binary_files_changed, source, orphaned_at, created_at, updated_at"
+        " binary_files_changed, lines_added_vendored, lines_deleted_vendored,"
+        " lines_added_generated, lines_deleted_generated, lines_added_locked, lines_deleted_locked,"
+        " source, orphaned_at, created_at, updated_at"
     )
     with connection.cursor().copy(f"copy commits ({columns}) from stdin".encode()) as copy:
         for commit in commits:
@@ -155,7 +173,9 @@ def _copy_commits(connection: psycopg.Connection, commits: list[Commit]) -> None
                     *(epoch, "+0000", epoch, "+0000", commit.is_clamped),
                     *("name", "email") * 4,
                     *(commit.message, True, commit.lines_added, commit.lines_deleted),
-                    *(None if commit.lines_added is None else 1, 0, "git"),
+                    *(None if commit.lines_added is None else 1, 0),
+                    *(commit.lines_vendored, *(None if commit.lines_vendored is None else 0,) * 5),
+                    "git",
                     *(commit.orphaned_at, commit.created_at, commit.updated_at),
                 )
             )

@@ -106,6 +106,12 @@ def lines(commits: list[Commit]) -> int | None:
     return sum(known) if known else None
 
 
+def counted_lines(commits: list[Commit]) -> int | None:
+    known = [c.counted_lines_added for c in commits if not c.is_merge]
+    told = [number for number in known if number is not None]
+    return sum(told) if told else None
+
+
 def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     warehouse.execute("truncate repositories, contributors cascade")
 
@@ -115,7 +121,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     tables = warehouse.tables()
     assert tables.pop("automation_patterns")
     assert all(rows == [] for rows in tables.values())
-    assert len(tables) == 15
+    assert len(tables) == 16
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
@@ -224,6 +230,7 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_time_series(warehouse, reachable(commits))
     assert_only_who_has_a_credit_is_a_contributor(warehouse, reachable(commits))
     assert_the_queries_of_the_api_answer(warehouse, reachable(commits))
+    assert_affiliations(warehouse, reachable(commits))
 
 
 # What the pages of the analytics API ask, by the names that docs/contracts promises.
@@ -296,6 +303,22 @@ def assert_concentration(warehouse: Warehouse, commits: list[Commit]) -> None:
     assert found[BOTS_ONLY] == (None, None)
 
 
+def assert_affiliations(warehouse: Warehouse, commits: list[Commit]) -> None:
+    """The domain of the address and the day of the commit say for whom; a lost date does not."""
+    expected: Counter[tuple[int, int, str | None]] = Counter()
+    for commit in commits:
+        organization = None
+        if commit.contributor_id not in BOTS and commit.is_plausible:
+            organization = "X" if commit.commit_date < datetime(2024, 5, 1, tzinfo=UTC) else "Y"
+        expected[commit.repository_id, commit.contributor_id, organization] += 1
+    rows = warehouse.query(
+        "select repository_id, contributor_id, organization, commits"
+        " from analytics.contributor_affiliations"
+    )
+    assert {row[:3]: row[3] for row in rows} == expected
+    assert {organization for _, _, organization in expected} == {"X", "Y", None}
+
+
 def bus_factor(counts: list[int]) -> int:
     """By trying every set of people, not by sorting them."""
     sizes = range(1, len(counts) + 1)
@@ -313,7 +336,8 @@ def gini(counts: list[int]) -> float:
 def assert_leaderboard(warehouse: Warehouse, commits: list[Commit]) -> None:
     rows = warehouse.query(
         "select scope, repository_id, time_window, contributor_id, rank, commits,"
-        " non_merge_commits, coauthored_commits, lines_added, is_bot from analytics.leaderboard"
+        " non_merge_commits, coauthored_commits, lines_added, is_bot, counted_lines_added,"
+        " line_rank from analytics.leaderboard"
     )
     scopes: dict[tuple[str, int | None], list[Commit]] = {("overall", None): first_copies(commits)}
     for commit in reachable(commits):
@@ -339,11 +363,17 @@ def ranking(commits: list[Commit]) -> Iterator[tuple[object, ...]]:
         authored[commit.contributor_id].append(commit)
         coauthored.update(set(commit.coauthors) - {commit.contributor_id})
     sizes = {person: len(authored.get(person, [])) for person in {*authored, *coauthored}}
+    counted = {person: counted_lines(own) for person, own in authored.items()}
     for person, size in sizes.items():
         own = authored.get(person, [])
         rank = 1 + sum(other > size for other in sizes.values())
         plain = sum(not commit.is_merge for commit in own)
-        yield person, rank, size, plain, coauthored[person], lines(own), person in BOTS
+        sum_of_lines = counted.get(person)
+        line_rank = None
+        if sum_of_lines is not None:
+            line_rank = 1 + sum((other or 0) > sum_of_lines for other in counted.values())
+        ranks = (sum_of_lines, line_rank)
+        yield person, rank, size, plain, coauthored[person], lines(own), person in BOTS, *ranks
 
 
 def assert_odd_dates_count_and_stretch_nothing(warehouse: Warehouse, commits: list[Commit]) -> None:
@@ -451,6 +481,19 @@ DAMAGE = {
             "contributor_totals_add_up_to_the_distinct_commits",
         },
     ),
+    "classes": (
+        (
+            "update analytics.int_repository_metrics set counted_lines_added = 1;"
+            " update analytics.contributor_affiliations set commits = commits + 1;"
+            " insert into analytics.contributors_to_classify"
+            " select contributor_id, null, 'Ann', null, 1, 0 from analytics.contributor_summary"
+        ),
+        {
+            "leaderboard_counted_lines_equal_the_repository_metrics",
+            "affiliated_commits_equal_the_reachable_commits",
+            "contributors_to_classify_has_everyone_who_looks_automated",
+        },
+    ),
     "patterns": (
         "update analytics.automation_patterns set pattern = 'Claude'",
         {"automation_patterns_are_of_a_known_kind_and_field_and_in_lower_case"},
@@ -527,7 +570,7 @@ def test_a_source_is_as_fresh_as_the_newest_sync(
 
     statuses = warehouse.dbt("source", "freshness")
 
-    assert len(statuses) == 7
+    assert len(statuses) == 8
     assert set(statuses.values()) == {"error" if hours == 25 else status}
 
 

@@ -50,6 +50,27 @@ class History:
             for path, content in contents.items()
         )
 
+    def nested(self, entries: dict[bytes, tuple[str, str, str]]) -> str:
+        """A tree of (mode, type, object) by path, with its folders, whatever they are called."""
+        folders: dict[bytes, dict[bytes, tuple[str, str, str]]] = {}
+        content: dict[bytes, tuple[str, str, str]] = {}
+        for path, entry in entries.items():
+            folder, slash, rest = path.partition(b"/")
+            if slash:
+                folders.setdefault(folder, {})[rest] = entry
+            else:
+                content[path] = entry
+        for folder, inside in folders.items():
+            content[folder] = ("40000", "tree", self.nested(inside))
+        ordered = sorted(
+            content.items(), key=lambda each: each[0] + (b"/" if each[1][1] == "tree" else b"")
+        )
+        raw = b"".join(
+            mode.encode() + b" " + name + b"\0" + bytes.fromhex(identifier)
+            for name, (mode, _, identifier) in ordered
+        )
+        return self.git("hash-object", "-t", "tree", "-w", "--literally", "--stdin", stdin=raw)
+
     def commit(
         self,
         message: bytes = b"change\n",

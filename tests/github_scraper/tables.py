@@ -12,7 +12,9 @@ QUERIES = {
             author_name, author_email, author_name_mapped, author_email_mapped,
             committer_name, committer_email, committer_name_mapped, committer_email_mapped,
             commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
-            binary_files_changed, source, orphaned_at is not null as is_orphaned
+            binary_files_changed, lines_added_vendored, lines_deleted_vendored,
+            lines_added_generated, lines_deleted_generated, lines_added_locked,
+            lines_deleted_locked, source, orphaned_at is not null as is_orphaned
         from public.commits
         inner join public.repositories on repositories.id = commits.repository_id
         inner join public.contributors on contributors.id = commits.contributor_id
@@ -38,7 +40,7 @@ QUERIES = {
         order by url, identity_key
     """,
     "repository_heads": """
-        select repositories.url, ref, head_hash, mailmap_hash, shallow_boundary
+        select repositories.url, ref, head_hash, mailmap_hash, shallow_boundary, attributes_hash
         from public.repository_heads
         inner join public.repositories on repositories.id = repository_id
         order by url
@@ -54,10 +56,19 @@ def contents(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]]]
     return {name: connection.execute(query).fetchall() for name, query in QUERIES.items()}
 
 
-# What the API cannot tell: which files are binary; REST also not in which time zone someone was.
+# What the API cannot tell: which files are binary, and which lines of which class; REST also not in
+# which time zone someone was.
+BY_CLASS = tuple(
+    f"lines_{what}_{kind}"
+    for kind in ("vendored", "generated", "locked")
+    for what in ("added", "deleted")
+)
 UNTOLD = {
-    "graphql": ("source", "binary_files_changed"),
-    "rest": ("source", "binary_files_changed", "author_utc_offset", "committer_utc_offset"),
+    "graphql": ("source", "binary_files_changed", "attributes_hash", *BY_CLASS),
+    "rest": (
+        *("source", "binary_files_changed", "attributes_hash", *BY_CLASS),
+        *("author_utc_offset", "committer_utc_offset"),
+    ),
 }
 
 

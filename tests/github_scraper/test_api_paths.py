@@ -19,7 +19,7 @@ RAW = "public.repositories, public.contributors, github_api.walks, github_api.wa
 
 
 def emptied(api: Api) -> None:
-    api.connection.execute(f"truncate {RAW} cascade")
+    api.connection.execute(f"truncate {RAW} restart identity cascade")
 
 
 def by_git(api: Api, url: str, path: str) -> dict[str, list[tuple[object, ...]]]:

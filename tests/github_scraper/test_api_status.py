@@ -16,6 +16,7 @@ from flows.github_scraper.records import (
     ApiConfigurationError,
     ApiRequestError,
     ApiUnavailableError,
+    DefaultBranchError,
     EmptyRepositoryError,
     NotReadyError,
     RedirectRefusedError,
@@ -301,7 +302,11 @@ def test_an_empty_repository_is_a_success_and_an_emptied_one_is_not(
         assert api.connection.execute(
             "select state, is_empty from public.repositories"
         ).fetchall() == [("completed", True)]
-    history.point(history.commit())
+    first = history.commit()
+    history.point(first, "other")
+    with pytest.raises(DefaultBranchError):
+        api.sync(url)
+    history.point(first)
     api.sync(url)
     history.git("update-ref", "-d", "refs/heads/main")
     with pytest.raises(RepositoryEmptiedError):

@@ -316,3 +316,37 @@ def test_installed_duplicates_of_one_repository_are_merged(
     assert empty.execute(
         "select commit_hash from commits where orphaned_at is not null"
     ).fetchall() == [(extra,)]
+
+
+def test_tables_of_before_get_what_they_lack_and_are_read_anew_once(
+    empty: psycopg.Connection, origin: History, tmp_path: Path
+) -> None:
+    url = str(origin.path)
+    lock = origin.files({"go.sum": b"1\n2\n"})
+    late = b"x\n\nCo-authored-by: Cy <cy@x.example>\n"
+    origin.point(origin.commit(late, parents=[origin.head()], tree=lock))
+    run(empty, tmp_path, url)
+    values = (
+        "select sum(lines_added_locked), count(lines_added_vendored), min(name_mapped)"
+        " from commits left join commit_coauthors using (repository_id, commit_hash)"
+    )
+    now = empty.execute(values).fetchone()
+    assert now == (2, 5, "Cy")
+    by_class = [
+        f"drop column lines_{what}_{kind}"
+        for what in ("added", "deleted")
+        for kind in ("vendored", "generated", "locked")
+    ]
+    for table in ("commits", "github_api.walk_commits"):
+        empty.execute(f"alter table {table} {', '.join(by_class)}")
+    empty.execute(
+        "alter table commit_coauthors drop column name_mapped, drop column email_mapped;"
+        "alter table repository_heads drop column attributes_hash;"
+        "drop table organization_domains;"
+        "update repository_heads set reading = 1"
+    )
+    run(empty, tmp_path)
+    assert empty.execute(values).fetchone() == now
+    before = row_versions(empty)
+    run(empty, tmp_path)
+    assert row_versions(empty) == before

@@ -97,7 +97,7 @@ def test_a_run_fills_the_leaderboard_and_reports_what_it_did(
     assert counted == (commits,)
     figures = measures(run_of(state).id)
     assert figures["rows_loaded"] == commits
-    assert figures["failures"] == 0
+    assert (figures["failures"], figures["warnings"]) == (0, 0)
     with get_client(sync_client=True) as client:
         told = client.request(
             "POST",

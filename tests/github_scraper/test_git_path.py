@@ -3,9 +3,12 @@
 import base64
 import random
 import re
+import shutil
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Callable, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import product
 from pathlib import Path
 from typing import ClassVar
 
@@ -15,6 +18,7 @@ import pytest
 from flows._shared.errors import PlatformError, TransientError
 from flows.github_scraper import raw, source
 from flows.github_scraper.records import (
+    DefaultBranchError,
     DiskFullError,
     FolderNotOursError,
     GitCommandError,
@@ -24,11 +28,13 @@ from flows.github_scraper.records import (
     RepositoryNotFoundError,
     RepositoryTooLargeError,
     RepositoryUnreachableError,
+    SourceCorruptError,
     Walk,
 )
 from flows.github_scraper.source.git import GitLimits, open_mirror
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
+from tests.github_scraper.tables import contents
 
 
 def commit_row(connection: psycopg.Connection, commit_hash: str) -> dict[str, object]:
@@ -117,9 +123,14 @@ def test_messages_and_names_arrive_as_they_were_written(
     )
     broken = history.commit(b"bad \xff\xfe bytes | and\ta\x1etab", parents=[latin])
     nul = history.commit(b"before\0after\n", parents=[broken])
-    huge = history.commit(b"x" * 10_000_000 + b"\n", parents=[nul])
+    ending = history.commit(b"whole\n\0", parents=[nul])
+    named = history.commit(parents=[ending], author=b"A\0da <a@x> 1700000000 +0000")
+    huge = history.commit(b"x" * 10_000_000 + b"\n", parents=[named])
     history.point(huge)
-    assert sync(history.path).commits_written == 4
+    assert sync(history.path).commits_written == 6
+    for cut in (ending, named):
+        assert commit_row(connection, cut)["is_encoding_valid"] is False
+    assert commit_row(connection, huge)["is_encoding_valid"] is True
     row = commit_row(connection, latin)
     assert (row["commit_message"], row["author_name"]) == ("café", "René")
     assert (row["author_utc_offset"], row["is_encoding_valid"]) == ("-0330", True)
@@ -127,7 +138,8 @@ def test_messages_and_names_arrive_as_they_were_written(
     assert row["commit_message"] == "bad \ufffd\ufffd bytes | and\ta\x1etab"
     assert row["is_encoding_valid"] is False
     # git itself ends a message at its first NUL.
-    assert commit_row(connection, nul)["commit_message"] == "before"
+    row = commit_row(connection, nul)
+    assert (row["commit_message"], row["is_encoding_valid"]) == ("before", False)
     assert len(str(commit_row(connection, huge)["commit_message"])) == 10_000_000
 
 
@@ -144,12 +156,115 @@ def test_signatures_without_name_email_or_date_still_load(
         commit_row(connection, commit)["identity_key"]
         for commit in (nobody, nameless, emailless, dateless)
     ]
-    assert keys == ["anonymous", "email:a@x", "name:bo", "email:b@x"]
+    assert keys == ["anonymous:1", "email:a@x", "name:1/bo", "email:b@x"]
     assert commit_row(connection, nobody)["is_date_clamped"] is True
     assert commit_row(connection, nobody)["author_name_mapped"] == ""
     row = commit_row(connection, dateless)
     assert row["author_epoch_seconds"] is None
     assert row["commit_date"] == row["committed_at"]
+
+
+def test_who_gives_no_address_is_one_person_in_one_repository_only(
+    connection: psycopg.Connection, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    for each in (history, other := History(tmp_path / "other.git")):
+        nameless = each.commit(author="Bo <> 1700000000 +0000")
+        message = b"x\n\nCo-authored-by: Cy <>\nCo-authored-by: <>\n"
+        each.point(each.commit(message, parents=[nameless], author="BO <> 1700000001 +0000"))
+        sync(each.path)
+    keys = connection.execute(
+        "select identity_key, count(commits.id) from public.contributors"
+        " left join public.commits on identity_id = contributors.id group by 1 order by 1"
+    ).fetchall()
+    assert keys == [
+        *(("anonymous:1", 0), ("anonymous:2", 0), ("name:1/bo", 2), ("name:1/cy", 0)),
+        *(("name:2/bo", 2), ("name:2/cy", 0)),
+    ]
+    connection.execute(
+        "update public.contributors set identity_key = 'name:bo' where identity_key = 'name:1/bo';"
+        "update public.commits set identity_id = (select id from public.contributors where"
+        " identity_key = 'name:bo'), contributor_id = (select id from public.contributors where"
+        " identity_key = 'name:bo') where identity_id = (select id from public.contributors where"
+        " identity_key = 'name:2/bo');"
+        "update public.repository_heads set reading = 1"
+    )
+    for each in (history, other):
+        sync(each.path)
+    read_anew = connection.execute(
+        "select identity_key, count(*) from public.commits"
+        " inner join public.contributors on contributors.id = identity_id group by 1 order by 1"
+    ).fetchall()
+    assert read_anew == [("name:1/bo", 2), ("name:2/bo", 2)]
+    assert connection.execute(
+        "select count(*) from public.contributors where identity_key = 'name:bo'"
+    ).fetchone() == (0,)
+
+
+def test_head_on_a_tag_is_the_commit_that_it_points_to(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    signed = ("-c", "user.name=a", "-c", "user.email=a@x", "-c", "advice.nestedTag=false")
+    tree = history.files({".mailmap": b"Ada L <ada@work.example>\n"})
+    first = history.commit(tree=tree)
+    history.git(*signed, "tag", "-a", "inner", "-m", "inner", first)
+    history.git(*signed, "tag", "-a", "v1", "-m", "outer", "inner")
+    (history.path / "HEAD").write_text("ref: refs/tags/v1\n")
+    assert sync(history.path).commits_written == 1
+    heads = "select ref, head_hash, mailmap_hash is not null from public.repository_heads"
+    assert connection.execute(heads).fetchall() == [("refs/tags/v1", first, True)]
+    assert sync(history.path).walk is Walk.NOTHING
+    second = history.commit(b"two\n", parents=[first], tree=tree)
+    history.git(*signed, "tag", "-f", "-a", "v1", "-m", "moved", second)
+    (history.path / "HEAD").write_text(history.git("rev-parse", "v1") + "\n")
+    assert sync(history.path).commits_written == 1
+    assert connection.execute(heads).fetchall() == [("HEAD", second, True)]
+    history.git(*signed, "tag", "-a", "tree", "-m", "no commit", history.files({"a": b"1"}))
+    (history.path / "HEAD").write_text("ref: refs/tags/tree\n")
+    with pytest.raises(DefaultBranchError, match="refs/tags/tree"):
+        sync(history.path)
+
+
+def test_a_head_without_commits_beside_branches_with_some_is_no_empty_repository(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    first = history.commit()
+    for number in range(7):
+        history.point(first, f"branch-{number}")
+    with pytest.raises(DefaultBranchError, match=r"branch-0, .* and more\. Point HEAD"):
+        sync(history.path)
+    history.git("symbolic-ref", "HEAD", "refs/heads/branch-3")
+    assert sync(history.path).commits_written == 1
+
+
+DAMAGES: dict[str, Callable[[Path], object]] = {
+    "missing": Path.unlink,
+    "empty": lambda path: path.write_bytes(b""),
+    "garbage": lambda path: path.write_bytes(b"garbage"),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-6]),
+    "another": lambda path: path.write_bytes(zlib.compress(b"blob 6\0wrong\n")),
+}
+
+
+def test_a_damaged_object_of_the_source_is_told_with_its_id(
+    sync: Sync, history: History, tmp_path: Path
+) -> None:
+    blob = history.blob(b"one\ntwo\n")
+    tree = history.tree([("100644", "blob", blob, b"a")])
+    first = history.commit()
+    middle = history.commit(parents=[first], tree=tree)
+    last = history.commit(parents=[middle])
+    history.point(last)
+    objects = {"blob": blob, "tree": tree, "middle": middle, "head": last}
+    for number, (name, kind) in enumerate(product(DAMAGES, objects)):
+        copy, damaged = tmp_path / f"{name}-{kind}.git", objects[kind]
+        shutil.copytree(history.path, copy)
+        path = copy / "objects" / damaged[:2] / damaged[2:]
+        path.chmod(0o600)
+        DAMAGES[name](path)
+        with pytest.raises(PlatformError) as raised:
+            sync(f"{('', 'file://')[(number + number // 4) % 2]}{copy}")
+        assert isinstance(raised.value, SourceCorruptError), (name, kind, raised.value)
+        assert damaged in str(raised.value), (name, kind, raised.value)
 
 
 def test_dates_of_1970_and_of_the_future_are_kept(
@@ -214,6 +329,67 @@ def test_odd_paths_binaries_submodules_and_renames_are_counted(
         if (row := commit_row(connection, commit))
     }
     assert loaded == numstat_by_commit(history)
+
+
+def by_class(connection: psycopg.Connection, commit_hash: str) -> dict[str, tuple[object, object]]:
+    """Lines added and deleted: of each class that is not own, and of all."""
+    row = commit_row(connection, commit_hash)
+    of_class = {
+        kind: (row[f"lines_added_{kind}"], row[f"lines_deleted_{kind}"])
+        for kind in ("vendored", "generated", "locked")
+    }
+    return {"all": (row["lines_added"], row["lines_deleted"])} | of_class
+
+
+def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
+    connection: psycopg.Connection, sync: Sync, history: History, tmp_path: Path
+) -> None:
+    names = {
+        b"own.py": 1, b"go.sum": 2, b"a/yarn.lock": 4, b"x/app.min.js": 8, b"third_party/lib.c": 16,
+        b"schema/made.py": 32, b"theirs/deep/er.c": 64, b"kept/node_modules/ours.js": 128,
+        b"kept.lock": 256, b"od\nd \xff.made": 512, b"sub/made.txt": 1024,
+        b".github/made.yml": 2048,
+    }  # fmt: skip
+    blobs = {path: history.blob(b"x\n" * lines) for path, lines in names.items()}
+    flat = {path: ("100644", "blob", blob) for path, blob in blobs.items()}
+    first = history.commit(tree=history.nested(flat))
+    history.point(first)
+    sync(history.path)
+    assert by_class(connection, first) == {
+        "all": (4095, 0), "vendored": (16 + 128, 0), "generated": (8, 0),
+        "locked": (2 + 4 + 256, 0),
+    }  # fmt: skip
+    told = {
+        b".gitattributes": b"[attr]made linguist-generated\nschema/** made\n*.made made\n"
+        b"theirs/** linguist-vendored=true\nkept/** linguist-vendored=false\n"
+        b"kept.lock -linguist-generated\n.github/* linguist-generated\nthird_party/** text\n",
+        b"sub/.gitattributes": b"made.* linguist-generated\n",
+        b".git/.gitattributes": b"* linguist-vendored\n",
+        b"a/../.gitattributes": b"* linguist-vendored\n",
+    }
+    files = {path: ("100644", "blob", history.blob(text)) for path, text in told.items()}
+    marked = history.commit(b"mark\n", parents=[first], tree=history.nested({**flat, **files}))
+    history.point(marked)
+    assert sync(history.path).walk is Walk.FULL
+    assert by_class(connection, first) == {
+        "all": (4095, 0), "vendored": (16 + 64, 0),
+        "generated": (8 + 32 + 512 + 1024 + 2048, 0), "locked": (2 + 4, 0),
+    }  # fmt: skip
+    moved = {
+        b"vendor/own.py" if path == b"own.py" else path: entry
+        for path, entry in flat.items()
+        if path != b"go.sum"
+    }
+    last = history.commit(b"move\n", parents=[marked], tree=history.nested({**moved, **files}))
+    history.point(last)
+    assert sync(history.path).walk is Walk.DELTA
+    assert by_class(connection, last) == {
+        "all": (0, 2), "vendored": (0, 0), "generated": (0, 0), "locked": (0, 2),
+    }  # fmt: skip
+    grown = contents(connection)["commits"]
+    connection.execute("truncate public.repositories, public.contributors restart identity cascade")
+    sync(history.path)
+    assert contents(connection)["commits"] == grown
 
 
 def test_a_shallow_repository_leaves_the_counts_of_its_edge_open(

@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from flows.github_scraper.records import (
     Coauthor,
     DaySize,
+    FileClass,
     Head,
     RepositoryAddressError,
     Signature,
@@ -17,6 +18,7 @@ from flows.github_scraper.rules import (
     Mailmap,
     coauthors,
     commit_dates,
+    file_class,
     identify,
     outlook,
     plan_walk,
@@ -183,6 +185,7 @@ HEAD = Head("refs/heads/main", "a" * 40)
         (HEAD, Head("refs/heads/main", "b" * 40), False, Walk.FULL),
         (HEAD, Head("refs/heads/trunk", "a" * 40), True, Walk.NOTHING),
         (HEAD, Head("refs/heads/main", "a" * 40, mailmap_hash="c" * 40), True, Walk.FULL),
+        (HEAD, Head("refs/heads/main", "a" * 40, attributes_hash="c" * 64), True, Walk.FULL),
         (HEAD, Head("refs/heads/main", "a" * 40, shallow_boundary=("d" * 40,)), True, Walk.FULL),
     ],
 )
@@ -205,21 +208,42 @@ def test_the_walk_follows_from_the_heads(
         ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
         ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
         ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
-        ("Ada", "", "name:ada"),
-        ("", "", "anonymous"),
+        ("Ada", "", "name:3/ada"),
+        ("", "", "anonymous:3"),
         ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
         ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
         ("Ada", "a@users.noreply.", "email:a@users.noreply."),
     ],
 )
 def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
-    assert identify(name, email).key == key
+    assert identify(name, email, 3).key == key
 
 
 @given(st.text(), st.text())
 def test_identity_ignores_letter_case_of_addresses(name: str, local: str) -> None:
     email = f"{local}@example.org"
-    assert identify(name, email).key == identify(name, email.lower()).key
+    assert identify(name, email, 3).key == identify(name, email.lower(), 3).key
+
+
+def test_a_long_address_or_name_is_told_apart_and_fits_an_index() -> None:
+    keys = {
+        identify(name, email, 3).key
+        for name, email in (
+            *(("", "\U0001f600" * 9_000), ("", "\U0001f600" * 9_001), ("", "x" * 320)),
+            *(("", f"9+{'x' * 9_000}@users.noreply.github.com"), ("\U0001f600" * 9_000, "")),
+            ("\U0001f600" * 9_001, ""),
+        )
+    }
+    assert len(keys) == 6
+    assert max(len(key.encode()) for key in keys) < 2_000
+    assert identify("", "X" * 9_000, 3).key == identify("", "x" * 9_000, 3).key
+
+
+@pytest.mark.timeout(10)
+def test_trailers_that_are_none_cost_no_more_than_their_length() -> None:
+    spaces = " " * 200_000
+    for message in (f"Co-authored-by:{spaces}", f"co-authored-by:{spaces}x{spaces}\n<a@x>"):
+        assert coauthors(message * 3, Mailmap(""), 3) == ()
 
 
 def test_coauthors_are_distinct_and_in_order() -> None:
@@ -227,8 +251,52 @@ def test_coauthors_are_distinct_and_in_order() -> None:
         "subject\n\nCo-authored-by: A B <a@x>\nco-Authored-By: C <C@x>\n"
         "Co-authored-by: again <A@X>\nCo-authored-by: <>\nCo-authored-by: broken\n"
     )
-    found = [given for given, _ in coauthors(message, Mailmap(""))]
+    found = [given for given, _, _ in coauthors(message, Mailmap(""), 3)]
     assert found == [Coauthor("A B", "a@x"), Coauthor("C", "C@x"), Coauthor("", "")]
+
+
+@pytest.mark.parametrize(
+    ("kind", "paths"),
+    [
+        (
+            FileClass.LOCKED,
+            (
+                "yarn.lock a/package-lock.json pnpm-lock.yaml go.sum .terraform.lock.hcl Cargo.lock"
+                " uv.lock b/c/gradle.lockfile bun.lockb Package.resolved npm-shrinkwrap.json"
+            ),
+        ),
+        (
+            FileClass.GENERATED,
+            (
+                "a.min.js x/b-min.css app.js.map api_pb2.py api_pb2_grpc.pyi x.pb.go m.g.dart"
+                " Form.designer.cs q/__generated__/t.ts schema.generated.ts"
+            ),
+        ),
+        (
+            FileClass.VENDORED,
+            (
+                "vendor/a.go node_modules/x/i.js x/third_party/y.c third-party/z Pods/A/b.m"
+                " 3rdparty/q Godeps/g .yarn/releases/yarn.cjs Carthage/Build/x vendor/yarn.lock"
+            ),
+        ),
+        (
+            FileClass.OWN,
+            (
+                "lock locks.py lock.json block.json vendor vendors.py myvendor/a.py admin.js"
+                " map.js go.summary x/lockfile.py generated.py pb2.py Podsy/a .yarn/config \xff.py"
+            ),
+        ),
+    ],
+)
+def test_a_path_tells_whose_work_a_file_is_unless_its_repository_does(
+    kind: FileClass, paths: str
+) -> None:
+    for path in (each.encode() for each in paths.split()):
+        assert file_class(path, None, None) is kind, path
+        assert file_class(path, True, None) is FileClass.VENDORED
+        assert file_class(path, None, True) is FileClass.GENERATED
+        assert file_class(path, False, False) is FileClass.OWN
+        assert file_class(path, True, True) is FileClass.VENDORED
 
 
 def signature(epoch_seconds: int | None) -> Signature:

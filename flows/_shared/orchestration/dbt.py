@@ -148,11 +148,13 @@ class DbtOptions(BaseModel):
 @dataclass(frozen=True)
 class DbtOutcome:
     """How a dbt command ended. ``artifacts_dir`` keeps this run's run_results.json, manifest.json,
-    dbt.log and the compiled SQL of failures; ``seconds`` is wall time of the whole call."""
+    dbt.log and the compiled SQL of failures; ``seconds`` is wall time of the whole call. What dbt
+    warned of besides results of nodes is in ``remarks``, each once."""
 
     nodes: tuple[NodeResult, ...]
     seconds: float
     artifacts_dir: Path
+    remarks: tuple[str, ...] = ()
 
     @property
     def models_built(self) -> int:
@@ -178,7 +180,7 @@ class DbtOutcome:
 
     @property
     def warnings(self) -> int:
-        return len(self.warned)
+        return len(self.warned) + len(self.remarks)
 
     @property
     def failures(self) -> int:
@@ -425,7 +427,9 @@ def _run(
         finally:
             if reporter:
                 reporter.finish(results)
-    outcome = DbtOutcome(tuple(results), time.monotonic() - began, job.artifacts_dir)
+    outcome = DbtOutcome(
+        tuple(results), time.monotonic() - began, job.artifacts_dir, tuple(watch.warnings)
+    )
     _keep_artifacts(job, verb)
     tick(watch)
     if job.api:

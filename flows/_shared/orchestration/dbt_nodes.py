@@ -7,6 +7,7 @@ why it is done by events.
 """
 
 import json
+import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,9 @@ STATES = (
 
 MESSAGES = {"skipped": "not built: something it depends on failed"}
 
+# Warnings by which dbt tells how a node ended, or says so again at the end of a run, and selectors
+# that matched nothing, which are told apart.
+OF_A_NODE = re.compile(r"Log\w+Result|RunResult|NoNodesForSelectionCriteria")
 # What the watch hears of dbt's debug events.
 HEARD = frozenset({"NodeStart", "NodeFinished"})
 
@@ -94,6 +98,7 @@ class NodeWatch:
         self.statuses: dict[str, NodeStatus] = {}
         self.total: int | None = None
         self.unmatched: list[str] = []
+        self.warnings: dict[str, None] = {}
         self._tell = tell
         self._redact = redact
 
@@ -111,6 +116,8 @@ class NodeWatch:
             line = self._redact(event.info.msg).strip()
             if line:
                 self._tell(event.info.level, line)
+            if event.info.level == "warn" and not OF_A_NODE.match(name):
+                self.warnings.setdefault(line)
 
     def _started(self, node: Any) -> None:
         if node.materialized == "ephemeral":

@@ -67,6 +67,8 @@ def export(settings: GithubScraperSettings) -> "list[ExportCounts]":
                 *(counts.table, counts.rows, counts.changed, counts.deleted),
                 *(counts.total, counts.seconds),
             )
+            if counts.remark:
+                get_run_logger().warning("%s", counts.remark)
             exported.append(counts)
     progress.update("export", len(exported), len(TABLES), sum(e.rows for e in exported))
     if api := current_flow_run():
@@ -122,16 +124,18 @@ def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> 
     """
     started = time.monotonic()
     counts = export(settings)
+    remarks = _remarks(counts)
     publish_summary(
         f"{SLUG}-export",
         RunSummary(
             rows_loaded=sum(each.rows for each in counts),
             models_built=0,
             tests_passed=len(counts),
-            warnings=0,
+            warnings=len(remarks),
             failures=0,
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.raw_dataset}",),
+            notes=remarks,
         ),
     )
 
@@ -175,6 +179,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     dbt = DbtOptions(variables={"as_of_date": datetime.now(UTC).date().isoformat()})
     progress = Progress(f"{SLUG}-migrate")
     counts = export(settings)
+    remarks = _remarks(counts)
     built_here = _build_from_what_was_copied(settings, dbt, progress)
     copy_history(settings)
     built_there = _build_there(settings, dbt, progress)
@@ -195,11 +200,11 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             rows_loaded=sum(each.rows for each in counts),
             models_built=built_here.models_built + built_there.models_built,
             tests_passed=built_here.tests_passed + built_there.tests_passed,
-            warnings=built_here.warnings + built_there.warnings,
+            warnings=built_here.warnings + built_there.warnings + len(remarks),
             failures=len(differing),
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
-            notes=(verdict, *(str(each) for each in differing)),
+            notes=(verdict, *(str(each) for each in differing), *remarks),
         ),
     )
     if differing:
@@ -209,6 +214,10 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             "Build both with `full_refresh` and migrate again; until all are the same, go on "
             "reading PostgreSQL",
         )
+
+
+def _remarks(counts: "list[ExportCounts]") -> tuple[str, ...]:
+    return tuple(each.remark for each in counts if each.remark)
 
 
 def copy_dataset(settings: GithubBigQuerySettings, dataset: str) -> "CopyDataset":

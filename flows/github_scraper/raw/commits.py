@@ -35,7 +35,7 @@ select stage_commits.commit_hash, coauthor.*
 from stage_commits
 cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
     position integer, identity_key text, username text, email text, account_id bigint,
-    name_given text, email_given text
+    name_given text, email_given text, name_mapped text, email_mapped text
 )
 """
 
@@ -104,7 +104,9 @@ insert into public.commits as loaded (
     is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
     committer_name, committer_email, committer_name_mapped, committer_email_mapped,
     commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
-    binary_files_changed, stats_error, source, created_at, updated_at
+    binary_files_changed, lines_added_vendored, lines_deleted_vendored, lines_added_generated,
+    lines_deleted_generated, lines_added_locked, lines_deleted_locked,
+    stats_error, source, created_at, updated_at
 )
 select
     %(repository_id)s, coalesce(merged_into, contributors.id), contributors.id, commit_hash,
@@ -113,7 +115,9 @@ select
     is_date_clamped, author_name, author_email, author_name_mapped, author_email_mapped,
     committer_name, committer_email, committer_name_mapped, committer_email_mapped,
     commit_message, is_encoding_valid, lines_added, lines_deleted, files_changed,
-    binary_files_changed, stats_error, %(source)s, %(now)s, %(now)s
+    binary_files_changed, lines_added_vendored, lines_deleted_vendored, lines_added_generated,
+    lines_deleted_generated, lines_added_locked, lines_deleted_locked,
+    stats_error, %(source)s, %(now)s, %(now)s
 from stage_commits
 inner join public.contributors using (identity_key)
 on conflict (repository_id, commit_hash) do update
@@ -142,6 +146,19 @@ set
     lines_deleted = excluded.lines_deleted,
     files_changed = coalesce(excluded.files_changed, loaded.files_changed),
     binary_files_changed = coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+    -- The API does not tell them: what git told before stays.
+    lines_added_vendored
+    = coalesce(excluded.lines_added_vendored, loaded.lines_added_vendored),
+    lines_deleted_vendored
+    = coalesce(excluded.lines_deleted_vendored, loaded.lines_deleted_vendored),
+    lines_added_generated
+    = coalesce(excluded.lines_added_generated, loaded.lines_added_generated),
+    lines_deleted_generated
+    = coalesce(excluded.lines_deleted_generated, loaded.lines_deleted_generated),
+    lines_added_locked
+    = coalesce(excluded.lines_added_locked, loaded.lines_added_locked),
+    lines_deleted_locked
+    = coalesce(excluded.lines_deleted_locked, loaded.lines_deleted_locked),
     stats_error = case when excluded.lines_added is null then excluded.stats_error end,
     source = excluded.source,
     orphaned_at = null,
@@ -151,27 +168,41 @@ where
     or loaded.source = 'application'
     or (
         loaded.contributor_id, loaded.identity_id, loaded.parent_hashes,
+        loaded.is_encoding_valid,
         loaded.author_name_mapped, loaded.author_email_mapped,
         loaded.committer_name_mapped, loaded.committer_email_mapped,
         loaded.lines_added, loaded.lines_deleted, loaded.files_changed,
-        loaded.binary_files_changed, loaded.stats_error
+        loaded.binary_files_changed,
+        loaded.lines_added_vendored, loaded.lines_deleted_vendored,
+        loaded.lines_added_generated, loaded.lines_deleted_generated,
+        loaded.lines_added_locked, loaded.lines_deleted_locked,
+        loaded.stats_error
     ) is distinct from (
         excluded.contributor_id, excluded.identity_id, excluded.parent_hashes,
+        excluded.is_encoding_valid,
         excluded.author_name_mapped, excluded.author_email_mapped,
         excluded.committer_name_mapped, excluded.committer_email_mapped,
         excluded.lines_added, excluded.lines_deleted,
         coalesce(excluded.files_changed, loaded.files_changed),
         coalesce(excluded.binary_files_changed, loaded.binary_files_changed),
+        coalesce(excluded.lines_added_vendored, loaded.lines_added_vendored),
+        coalesce(excluded.lines_deleted_vendored, loaded.lines_deleted_vendored),
+        coalesce(excluded.lines_added_generated, loaded.lines_added_generated),
+        coalesce(excluded.lines_deleted_generated, loaded.lines_deleted_generated),
+        coalesce(excluded.lines_added_locked, loaded.lines_added_locked),
+        coalesce(excluded.lines_deleted_locked, loaded.lines_deleted_locked),
         case when excluded.lines_added is null then excluded.stats_error end
     )
 """
 
 MERGE_COAUTHORS = """
-insert into public.commit_coauthors as known
-    (repository_id, commit_hash, position, contributor_id, identity_id, name, email, created_at)
+insert into public.commit_coauthors as known (
+    repository_id, commit_hash, position, contributor_id, identity_id, name, email, name_mapped,
+    email_mapped, created_at
+)
 select
     %(repository_id)s, commit_hash, position, coalesce(merged_into, contributors.id),
-    contributors.id, name_given, email_given, %(now)s
+    contributors.id, name_given, email_given, name_mapped, email_mapped, %(now)s
 from stage_coauthors
 inner join public.contributors using (identity_key)
 on conflict (repository_id, commit_hash, position) do update
@@ -179,11 +210,17 @@ set
     contributor_id = excluded.contributor_id,
     identity_id = excluded.identity_id,
     name = excluded.name,
-    email = excluded.email
+    email = excluded.email,
+    name_mapped = excluded.name_mapped,
+    email_mapped = excluded.email_mapped
 where
-    (known.contributor_id, known.identity_id, known.name, known.email)
+    (
+        known.contributor_id, known.identity_id, known.name, known.email, known.name_mapped,
+        known.email_mapped
+    )
     is distinct from (
-        excluded.contributor_id, excluded.identity_id, excluded.name, excluded.email
+        excluded.contributor_id, excluded.identity_id, excluded.name, excluded.email,
+        excluded.name_mapped, excluded.email_mapped
     )
 """
 
@@ -255,11 +292,13 @@ returning commits.orphaned_at is not null
 """
 
 ADVANCE_HEAD = """
-insert into public.repository_heads
-    (repository_id, ref, head_hash, mailmap_hash, shallow_boundary, reading, observed_at)
+insert into public.repository_heads as known (
+    repository_id, ref, head_hash, mailmap_hash, shallow_boundary, reading, attributes_hash,
+    observed_at
+)
 values (
     %(repository_id)s, %(ref)s, %(head_hash)s, %(mailmap_hash)s, %(shallow_boundary)s,
-    %(reading)s, %(now)s
+    %(reading)s, %(attributes_hash)s, %(now)s
 )
 on conflict (repository_id) do update
 set
@@ -268,6 +307,10 @@ set
     mailmap_hash = excluded.mailmap_hash,
     shallow_boundary = excluded.shallow_boundary,
     reading = excluded.reading,
+    -- The API does not tell them: what git read by stays, until git sees that they changed.
+    attributes_hash = case
+        when %(source)s = 'git' then excluded.attributes_hash else known.attributes_hash
+    end,
     observed_at = excluded.observed_at
 """
 
@@ -283,13 +326,13 @@ def lock_head(connection: psycopg.Connection, repository_id: int) -> Head | None
 def read_head(connection: psycopg.Connection, repository_id: int) -> Head | None:
     row = connection.execute(
         """
-        select ref, head_hash, mailmap_hash, shallow_boundary, reading
+        select ref, head_hash, mailmap_hash, shallow_boundary, reading, attributes_hash
         from public.repository_heads
         where repository_id = %s
         """,
         (repository_id,),
     ).fetchone()
-    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]), row[4])
+    return None if row is None else Head(row[0], row[1], row[2], tuple(row[3]), row[4], row[5])
 
 
 def load_walk(
@@ -386,6 +429,7 @@ def _finish(connection: psycopg.Connection, parameters: dict[str, object], head:
             "mailmap_hash": head.mailmap_hash,
             "shallow_boundary": list(head.shallow_boundary),
             "reading": head.reading,
+            "attributes_hash": head.attributes_hash,
         },
     )
 

@@ -28,10 +28,11 @@ TABLES = (
         "commit_coauthors",
         ("repository_id", "commit_hash", "position"),
         "created_at",
-        excluded=("name", "email"),
+        excluded=("name", "email", "name_mapped", "email_mapped"),
         cluster_by=("repository_id",),
     ),
     CopiedTable("public", "repository_contributors", ("id",), "updated_at"),
     CopiedTable("public", "repository_metadata", ("repository_id",), "updated_at"),
+    CopiedTable("public", "organization_domains", ("id",)),
     CopiedTable("public", "repository_heads", ("repository_id",), "observed_at"),
 )

@@ -65,8 +65,8 @@ cross join lateral (
     where commits.identity_id = touched.id and commits.orphaned_at is null
     union all
     select
-        commit_coauthors.name,
-        commit_coauthors.email,
+        coalesce(commit_coauthors.name_mapped, commit_coauthors.name),
+        coalesce(commit_coauthors.email_mapped, commit_coauthors.email),
         '-infinity'::timestamptz,
         commit_coauthors.commit_hash,
         commit_coauthors.position

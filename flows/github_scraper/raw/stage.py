@@ -22,14 +22,14 @@ def copy_commits(
     target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
     with connection.cursor().copy(target) as copy:
         for commit in commits:
-            copy.write_row((repository_id, *_stage_row(commit, mailmap)))
+            copy.write_row((repository_id, *_stage_row(repository_id, commit, mailmap)))
             staged += 1
     return staged
 
 
-def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
+def _stage_row(repository_id: int, commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
     author, committer, counts = commit.author, commit.committer, commit.line_counts
-    identity = identify(author.name_mapped, author.email_mapped)
+    identity = identify(author.name_mapped, author.email_mapped, repository_id)
     dates = commit_dates(author, committer)
     people = [
         {
@@ -38,11 +38,13 @@ def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
             "username": person.username,
             "email": person.email,
             "account_id": person.account_id,
-            "name_given": name,
-            "email_given": email,
+            "name_given": given.name,
+            "email_given": given.email,
+            "name_mapped": mapped.name,
+            "email_mapped": mapped.email,
         }
-        for position, ((name, email), person) in enumerate(
-            coauthors(commit.message, mailmap), start=1
+        for position, (given, mapped, person) in enumerate(
+            coauthors(commit.message, mailmap, repository_id), start=1
         )
     ]
     return (
@@ -75,4 +77,5 @@ def _stage_row(commit: Commit, mailmap: Mailmap) -> tuple[object, ...]:
         counts and counts.binary_files_changed,
         commit.stats_error,
         Jsonb(people) if people else None,
+        *((counts and counts.not_own) or (None,) * 6),
     )

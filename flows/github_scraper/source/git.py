@@ -21,109 +21,34 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from flows._shared.errors import PlatformError
 from flows.github_scraper.records import (
     Commit,
-    DiskFullError,
-    FolderNotOursError,
+    DefaultBranchError,
     GitCommandError,
     Head,
-    HostUntrustedError,
-    LineCounts,
-    LoginRequiredError,
     MirrorBrokenError,
     MirrorBusyError,
-    RepositoryNotFoundError,
     RepositoryTooLargeError,
     RepositoryUnreachableError,
-    Signature,
+    SourceCorruptError,
     Walk,
 )
 from flows.github_scraper.rules import FETCHABLE_SCHEMES
+from flows.github_scraper.source.attributes import (
+    Entry,
+    attribute_files,
+    attributes_hash,
+    path_classes,
+    speaks_to_linguist,
+)
+from flows.github_scraper.source.failures import MEND_SOURCE, failure
+from flows.github_scraper.source.log import HEADER_FORMAT, READ_BYTES, fields, parse_log
 
 GITHUB = "https://github.com"
 SYNC_REF = "refs/sync/head"
-READ_BYTES = 1 << 20
 MAX_MAILMAP_BYTES = 16 << 20
-HEADER_FORMAT = (
-    "%H%x00%P%x00%an%x00%ae%x00%aN%x00%aE%x00%ad%x00%cn%x00%ce%x00%cN%x00%cE%x00%cd%x00%B%x00"
-)
-HEADER_FIELDS = 13
-NUMSTAT = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
-OBJECT_ID = re.compile(rb"(?:[0-9a-f]{40}|[0-9a-f]{64})")
-
-# The first pattern found in git's (untranslated) messages decides.
-FAILURES = (
-    (
-        (
-            r"could not read Username|Authentication failed|terminal prompts disabled"
-            r"|Permission denied \(publickey|returned error: 40[13]"
-        ),
-        LoginRequiredError,
-        (
-            "Name a Secret block with a token that may read it (token_block), or try again later: "
-            "GitHub asks anonymous readers to log in when it is busy"
-        ),
-    ),
-    (
-        (
-            r"SSL certificate problem|certificate verif|server (?:certificate|verification)"
-            r"|no alternative certificate|certificate subject name"
-        ),
-        HostUntrustedError,
-        (
-            "Have the host mend its certificate, or trust its authority: GIT_SSL_CAINFO names a "
-            "file with it"
-        ),
-    ),
-    (
-        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
-        HostUntrustedError,
-        "Compare the key of the host with the one it publishes and put it into known_hosts",
-    ),
-    (
-        r"No space left on device|Disk quota exceeded",
-        DiskFullError,
-        "Free space in the folder of the mirrors (cache_dir); the next run goes on",
-    ),
-    (
-        r"dubious ownership",
-        FolderNotOursError,
-        "The folder belongs to another user: change its owner, or clone it once as this user",
-    ),
-    (
-        (
-            r"Repository not found|repository '.*' not found|does not appear to be a git repository"
-            r"|does not exist|returned error: 404|not found: did you run git update-server-info"
-            r"|not a git repository"
-        ),
-        RepositoryNotFoundError,
-        "Check the spelling of the address and that the token may see the repository",
-    ),
-    (
-        (
-            r"Could not resolve host|Connection (?:refused|timed out|reset)|Failed to connect"
-            r"|early EOF|RPC failed|hung up unexpectedly|returned error: (?:429|5\d\d)"
-            r"|Operation too slow|unexpected disconnect|Couldn't connect|Empty reply"
-            r"|Connection closed|TLS connection|SSL_ERROR|gnutls_handshake|Network is (?:un|down)"
-            r"|No route to host|Operation timed out|Temporary failure in name resolution"
-        ),
-        RepositoryUnreachableError,
-        "Check the network and the host's status page; the next run continues where this one was",
-    ),
-    (
-        r"transport '.*' not allowed",
-        RepositoryNotFoundError,
-        f"Use one of {', '.join(FETCHABLE_SCHEMES)}",
-    ),
-    (
-        (
-            r"bad object|missing (?:blob|tree|commit)|unable to read (?:tree|sha1)|corrupt"
-            r"|invalid sha1 pointer|loose object .* is|could not parse object|packfile .* cannot"
-        ),
-        MirrorBrokenError,
-        "The mirror is dropped and cloned again",
-    ),
-)
+SHOWN_BRANCHES = 5
 
 
 @dataclass(frozen=True)
@@ -154,25 +79,65 @@ class Mirror:
         self._environment = _git_environment(token, token_host)
 
     def fetch(self) -> Head | None:
-        """Bring the default branch up to date. None where the repository has no commits."""
+        """Bring the default branch up to date. None where the repository has no commits.
+
+        Raises:
+            DefaultBranchError: HEAD leads to no commit, though there are branches with commits.
+            SourceCorruptError: the source lacks an object, or has another one in its place.
+        """
         advertised = self._advertised_head()
         if advertised is None:
+            self._refuse_unborn()
             return None
         ref, head_hash = advertised
         if not self.path.exists():
-            self._clone()
-        if self._sync_hash() != head_hash or self._shallow_boundary():
-            self._fetch_head()
+            self._clone(advertised)
+        elif self._sync_hash() != head_hash or self._shallow_boundary():
+            self._fetch_head(self.path, advertised)
         # Between the advertisement and the fetch the branch may have moved on: the mirror decides.
         head_hash = self._sync_hash() or head_hash
-        return Head(ref, head_hash, self._mailmap_hash(), self._shallow_boundary())
+        entries = self._attribute_files(head_hash)
+        return Head(
+            ref,
+            head_hash,
+            self._mailmap_hash(),
+            self._shallow_boundary(),
+            attributes_hash=attributes_hash(entries) if entries else None,
+        )
 
-    def _fetch_head(self) -> None:
+    def _fetch_head(self, path: Path, advertised: tuple[str, str]) -> None:
+        """Fetch what HEAD names, and what a tag there points to. Every object that arrives is
+        checked, which a copy of a local clone's files would not be."""
         deepen = ("--unshallow",) if self._shallow_boundary() else ()
-        self._git(
-            "fetch", "--no-tags", "--force", "--update-shallow", "--quiet", *deepen, "--",
-            self.url, f"HEAD:{SYNC_REF}", watch=self.path,
-        )  # fmt: skip
+        try:
+            self._run(
+                [
+                    "git", "-C", str(path), "fetch", "--no-tags", "--force", "--update-shallow",
+                    "--quiet", *deepen, "--", self.url, f"HEAD:{SYNC_REF}",
+                ],
+                watch=path,
+            )  # fmt: skip
+        except MirrorBrokenError as error:
+            if path == self.path:
+                raise
+            # Into an empty folder, so that only the source can be broken.
+            raise SourceCorruptError(error.attempted, error.seen, MEND_SOURCE) from None
+        except SourceCorruptError:
+            if self._advertised_head() != advertised:
+                raise RepositoryUnreachableError(
+                    f"Running git fetch for {self.url}",
+                    "its default branch moved meanwhile",
+                    "The next attempt begins with the new head",
+                ) from None
+            raise
+        try:
+            self._run(["git", "-C", str(path), "update-ref", SYNC_REF, f"{SYNC_REF}^{{commit}}"])
+        except GitCommandError:
+            raise DefaultBranchError(
+                f"Fetching {self.url}",
+                f"its HEAD ({advertised[0]}) names something that is no commit",
+                "Point HEAD at a branch (git symbolic-ref HEAD refs/heads/<name>)",
+            ) from None
 
     def has_commit(self, commit_hash: str) -> bool:
         return self._git_succeeds("cat-file", "-e", f"{commit_hash}^{{commit}}")
@@ -203,8 +168,19 @@ class Mirror:
             *_range(walk, head, previous),
         )
         boundary = frozenset(head.shallow_boundary)
-        with self._stream(*command) as output:
-            yield from parse_log(_fields(output), boundary)
+        with tempfile.TemporaryFile() as listed:
+            self._run(
+                ["git", "-C", str(self.path), "rev-list", *_range(walk, head, previous)],
+                stdout=listed,
+            )
+            listed.seek(0)
+            entries = self._attribute_files(head.head_hash) if head.attributes_hash else []
+            with (
+                path_classes(self.path, self._environment, entries) as classify,
+                self._stream("cat-file", "--batch", "--buffer", stdin=listed) as objects,
+                self._stream(*command) as output,
+            ):
+                yield from parse_log(output, objects, boundary, classify)
 
     def read_orphans(self, head: Head, previous: Head) -> Iterator[str]:
         """Hashes that the last sync reached and this head does not."""
@@ -216,31 +192,46 @@ class Mirror:
         shutil.rmtree(self.path, ignore_errors=True)
 
     def _advertised_head(self) -> tuple[str, str] | None:
-        listed = self._git("ls-remote", "--symref", "--", self.url, "HEAD")
+        """What HEAD names and the commit there, or the object that an annotated tag there names."""
+        listed = self._git("ls-remote", "--symref", "--", self.url, "HEAD", "HEAD^{}")
         ref, head_hash = "HEAD", None
         for line in listed.splitlines():
             value, _, name = line.partition("\t")
-            if name != "HEAD":
-                continue
-            if value.startswith("ref: "):
+            if name == "HEAD" and value.startswith("ref: "):
                 ref = value.removeprefix("ref: ")
-            else:
+            elif name == "HEAD^{}" or (name == "HEAD" and head_hash is None):
                 head_hash = value
         return (ref, head_hash) if head_hash else None
 
-    def _clone(self) -> None:
+    def _refuse_unborn(self) -> None:
+        with tempfile.TemporaryFile() as listed:
+            self._run(["git", "ls-remote", "--heads", "--", self.url], stdout=listed)
+            listed.seek(0)
+            branches = [
+                line.split(b"\trefs/heads/")[-1].decode("utf-8", "replace").strip()
+                for _, line in zip(range(SHOWN_BRANCHES + 1), listed, strict=False)
+            ]
+        if not branches:
+            return
+        shown = ", ".join(branch[:100] for branch in branches[:SHOWN_BRANCHES])
+        raise DefaultBranchError(
+            f"Fetching {self.url}",
+            f"its HEAD names a branch without commits, beside branches that have some: {shown}"
+            f"{' and more' if len(branches) > SHOWN_BRANCHES else ''}",
+            "Point HEAD at one of them (git symbolic-ref HEAD refs/heads/<name>, or the default "
+            "branch in the host's settings)",
+        )
+
+    def _clone(self, advertised: tuple[str, str]) -> None:
         """Clone beside the final place and rename, so that a killed clone leaves no half mirror."""
         for leftover in self.path.parent.glob(f"{self.path.name}.partial-*"):
             shutil.rmtree(leftover, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{self.path.name}.partial-", dir=self.path.parent))
         try:
-            self._git(
-                "clone", "--bare", "--no-tags", "--single-branch", "--quiet", "--",
-                self.url, str(partial), watch=partial,
-            )  # fmt: skip
-            self._run(["git", "-C", str(partial), "update-ref", SYNC_REF, "HEAD"])
+            self._run(["git", "init", "--bare", "--quiet", "--template=", str(partial)])
             # The mailmap that git log applies in a bare repository is the one at HEAD.
             self._run(["git", "-C", str(partial), "symbolic-ref", "HEAD", SYNC_REF])
+            self._fetch_head(partial, advertised)
             partial.rename(self.path)
         except BaseException:
             shutil.rmtree(partial, ignore_errors=True)
@@ -256,6 +247,20 @@ class Mirror:
             return ""
         with self._stream("cat-file", "blob", blob) as output:
             return output.read().decode("utf-8", "replace")
+
+    def _attribute_files(self, head_hash: str) -> list[Entry]:
+        """Those at the head, if one of them speaks to linguist; else none."""
+        with self._stream("ls-tree", "-r", "-z", "--full-tree", head_hash) as output:
+            entries = attribute_files(fields(output))
+            for _ in iter(lambda: output.read(READ_BYTES), b""):
+                pass
+        if not entries:
+            return []
+        with tempfile.TemporaryFile() as listed:
+            listed.writelines(blob + b"\n" for blob, _ in entries)
+            listed.seek(0)
+            with self._stream("cat-file", "--batch", stdin=listed) as contents:
+                return entries if speaks_to_linguist(contents, entries) else []
 
     def _mailmap_hash(self) -> str | None:
         return self._resolve(f"{SYNC_REF}:.mailmap")
@@ -280,14 +285,21 @@ class Mirror:
         )  # fmt: skip
         return completed.returncode == 0
 
-    def _git(self, *arguments: str, watch: Path | None = None, inside: bool = False) -> str:
-        at = ["-C", str(self.path)] if inside or watch == self.path else []
-        return self._run(["git", *at, *arguments], watch)
+    def _git(self, *arguments: str, inside: bool = False) -> str:
+        at = ["-C", str(self.path)] if inside else []
+        with tempfile.TemporaryFile() as stdout:
+            self._run(["git", *at, *arguments], stdout=stdout)
+            stdout.seek(0)
+            return stdout.read().decode("utf-8", "replace")
 
-    def _run(self, command: Sequence[str], watch: Path | None = None) -> str:
+    def _run(
+        self,
+        command: Sequence[str],
+        watch: Path | None = None,
+        stdout: IO[bytes] | int = subprocess.DEVNULL,
+    ) -> None:
         """Run git to its end; stop it when it takes too long or its folder grows too large."""
         with (
-            tempfile.TemporaryFile() as stdout,
             tempfile.TemporaryFile() as stderr,
             subprocess.Popen(
                 command, env=self._environment, stdin=subprocess.DEVNULL, stdout=stdout,
@@ -309,8 +321,6 @@ class Mirror:
             if process.returncode != 0:
                 raise self._failure(command, process.returncode, stderr.read())
             self._check_limits(command, watch, deadline)
-            stdout.seek(0)
-            return stdout.read().decode("utf-8", "replace")
 
     def _check_limits(self, command: Sequence[str], watch: Path | None, deadline: float) -> None:
         if time.monotonic() > deadline:
@@ -327,19 +337,27 @@ class Mirror:
             )
 
     @contextmanager
-    def _stream(self, *arguments: str) -> Iterator[IO[bytes]]:
-        """The output of git while it runs. A non-zero exit is an error, never an early end."""
+    def _stream(
+        self, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL
+    ) -> Iterator[IO[bytes]]:
+        """The output of git while it runs. A non-zero exit is an error, never an early end: where
+        the output makes no sense because git broke off, what git said of it is the error."""
         command = ["git", "-C", str(self.path), *arguments]
         with tempfile.TemporaryFile() as stderr:
             process = subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
+                command, env=self._environment, stdin=stdin, stdout=subprocess.PIPE,
                 stderr=stderr, start_new_session=True, pass_fds=(self._lock.fileno(),),
             )  # fmt: skip
             timer = threading.Timer(self.limits.timeout_seconds, _stop, (process,))
             timer.start()
             try:
                 assert process.stdout is not None
-                yield process.stdout
+                try:
+                    yield process.stdout
+                except MirrorBrokenError:
+                    process.stdout.close()
+                    if process.wait() in (0, -signal.SIGPIPE):
+                        raise
                 if process.wait() != 0:
                     stderr.seek(0)
                     raise self._failure(command, process.returncode, stderr.read())
@@ -348,21 +366,8 @@ class Mirror:
                 _stop(process)
                 process.stdout.close()  # type: ignore[union-attr]
 
-    def _failure(self, command: Sequence[str], status: int, stderr: bytes) -> Exception:
-        said = stderr.decode("utf-8", "replace").strip()
-        attempted = f"Running git {_verb(command)} for {self.url}"
-        if status < 0:
-            return RepositoryUnreachableError(
-                attempted,
-                f"git was stopped by signal {-status} ({signal.Signals(-status).name})",
-                "Look for the out-of-memory killer or for a time limit, then run again",
-            )
-        seen = f"git exited with status {status}: {said[-500:] or 'no message'}"
-        for pattern, error, remedy in FAILURES:
-            if re.search(pattern, said):
-                return error(attempted, seen, remedy)
-        remedy = "It is tried again; if it stays, run the same git command by hand to see more"
-        return GitCommandError(attempted, seen, remedy)
+    def _failure(self, command: Sequence[str], status: int, stderr: bytes) -> PlatformError:
+        return failure(_verb(command), self.url, status, stderr)
 
 
 @contextmanager
@@ -388,79 +393,6 @@ def open_mirror(
         for stale in path.rglob("*.lock") if path.exists() else ():
             stale.unlink(missing_ok=True)
         yield Mirror(path, url, limits, token, lock, token_host)
-
-
-def parse_log(fields: Iterator[bytes], shallow_boundary: frozenset[str]) -> Iterator[Commit]:
-    """Commits from the NUL-separated fields of ``git log -z --numstat`` with HEADER_FORMAT.
-
-    A commit is its header fields, one empty field, then per changed file
-    ``added TAB deleted TAB path``; a rename has an empty path and two more fields. Neither an
-    object id nor a header field can look like a counts field where one is expected.
-    """
-    field = next(fields, None)
-    while field is not None:
-        if not OBJECT_ID.fullmatch(field):
-            raise MirrorBrokenError(
-                "Reading git log", f"{field[:80]!r} stands where a commit should", "Run again"
-            )
-        header = [field, *(next(fields) for _ in range(HEADER_FIELDS - 1))]
-        next(fields, None)
-        added = deleted = files = binary = 0
-        field = next(fields, None)
-        while field is not None and (match := NUMSTAT.fullmatch(field)):
-            files += 1
-            if match[1] == b"-":
-                binary += 1
-            else:
-                added += int(match[1])
-                deleted += int(match[2])
-            if not match[3]:
-                next(fields)
-                next(fields)
-            field = next(fields, None)
-        counts = LineCounts(added, deleted, files, binary)
-        yield _commit(header, counts, shallow_boundary)
-
-
-def _commit(header: list[bytes], counts: LineCounts, shallow_boundary: frozenset[str]) -> Commit:
-    text = [field.decode("utf-8", "replace") for field in header]
-    commit_hash = text[0]
-    return Commit(
-        commit_hash=commit_hash,
-        parent_hashes=tuple(text[1].split()),
-        author=_signature(text[2:7]),
-        committer=_signature(text[7:12]),
-        # GitHub's API tells messages without the line break that most of them end with.
-        message=text[12].rstrip(),
-        is_encoding_valid=not any("\ufffd" in field for field in text),
-        # Cut off from its parents, a commit shows its whole tree as added.
-        line_counts=None if commit_hash in shallow_boundary else counts,
-    )
-
-
-def _signature(fields: list[str]) -> Signature:
-    name, email, name_mapped, email_mapped, date = fields
-    # git 2.39 leaves these two placeholders unexpanded where the header line is empty.
-    if name_mapped == "%aN" or name_mapped == "%cN":
-        name_mapped = name
-    if email_mapped == "%aE" or email_mapped == "%cE":
-        email_mapped = email
-    seconds, _, offset = date.partition(" ")
-    epoch_seconds = int(seconds) if re.fullmatch(r"-?\d+", seconds) else None
-    return Signature(name, email, name_mapped, email_mapped, epoch_seconds, offset)
-
-
-def _fields(output: IO[bytes]) -> Iterator[bytes]:
-    rest: list[bytes] = []
-    while chunk := output.read(READ_BYTES):
-        first, *others = chunk.split(b"\0")
-        rest.append(first)
-        if others:
-            yield b"".join(rest)
-            yield from others[:-1]
-            rest = [others[-1]]
-    if tail := b"".join(rest):
-        yield tail
 
 
 def _range(walk: Walk, head: Head, previous: Head | None) -> tuple[str, ...]:

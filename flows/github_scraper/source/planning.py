@@ -218,6 +218,7 @@ def _facts(node: Mapping[str, Any]) -> RepositoryFacts:
         pushed_at=datetime.fromisoformat(node["pushedAt"]) if node.get("pushedAt") else None,
         ref=f"{branch['prefix']}{branch['name']}" if branch else None,
         head_hash=branch["target"]["oid"] if branch and branch.get("target") else None,
+        is_empty=bool(node["isEmpty"]),
     )
 
 

@@ -282,7 +282,8 @@ def _commit(
     author = _signature(node.get("author"), mailmap, is_utc_only)
     committer = _signature(node.get("committer"), mailmap, is_utc_only)
     # As git does, a message ends at its first NUL.
-    message = _text(str(node.get("message") or "").partition("\0")[0])
+    message, nul, _ = str(node.get("message") or "").partition("\0")
+    message = _text(message)
     added, deleted = node.get("additions"), node.get("deletions")
     counts = None
     if stats_error is None and added is not None and deleted is not None:
@@ -294,7 +295,7 @@ def _commit(
         author=author,
         committer=committer,
         message=message.rstrip(),
-        is_encoding_valid=not any("\ufffd" in text for text in said),
+        is_encoding_valid=not nul and not any("\ufffd" in text for text in said),
         line_counts=counts,
         stats_error=stats_error,
     )

@@ -174,7 +174,7 @@ def repository_view(repository: Repository) -> dict[str, Any]:
         "databaseId": repository.database_id,
         "nameWithOwner": repository.full_name,
         "description": repository.description,
-        "isEmpty": head is None,
+        "isEmpty": head is None and not repository.git("for-each-ref", "--count=1"),
         "isArchived": repository.is_archived,
         "isFork": repository.is_fork,
         "isPrivate": repository.is_private,

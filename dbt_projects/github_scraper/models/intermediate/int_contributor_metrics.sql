@@ -28,8 +28,12 @@ authored_metrics as (
             as commits_with_implausible_date,
         count(case when is_first_copy and is_without_line_counts then 1 end)
             as commits_without_line_counts,
+        count(case when is_first_copy and is_without_file_classes then 1 end)
+            as commits_without_file_classes,
         sum(case when is_first_copy then lines_added end) as lines_added,
         sum(case when is_first_copy then lines_deleted end) as lines_deleted,
+        sum(case when is_first_copy then counted_lines_added end) as counted_lines_added,
+        sum(case when is_first_copy then counted_lines_deleted end) as counted_lines_deleted,
         count(distinct case when is_date_plausible then commit_day end) as active_days,
         min(case when is_date_plausible then commit_day end) as first_commit_date,
         max(case when is_date_plausible then commit_day end) as last_commit_date
@@ -64,6 +68,9 @@ final as (
         coalesce(authored.commits_without_line_counts, 0) as commits_without_line_counts,
         cast(authored.lines_added as bigint) as lines_added,
         cast(authored.lines_deleted as bigint) as lines_deleted,
+        cast(authored.counted_lines_added as bigint) as counted_lines_added,
+        cast(authored.counted_lines_deleted as bigint) as counted_lines_deleted,
+        coalesce(authored.commits_without_file_classes, 0) as commits_without_file_classes,
         coalesce(authored.active_days, 0) as active_days,
         authored.first_commit_date,
         authored.last_commit_date

@@ -32,7 +32,10 @@ commit_metrics as (
         max(case when is_date_plausible then commit_day end) as last_commit_date,
         cast(sum(lines_added) as bigint) as lines_added,
         cast(sum(lines_deleted) as bigint) as lines_deleted,
+        cast(sum(counted_lines_added) as bigint) as counted_lines_added,
+        cast(sum(counted_lines_deleted) as bigint) as counted_lines_deleted,
         count(case when is_without_line_counts then 1 end) as commits_without_line_counts,
+        count(case when is_without_file_classes then 1 end) as commits_without_file_classes,
         count(case when not is_date_plausible then 1 end) as commits_with_implausible_date,
         count(case when {{ is_in_trailing_days(30) }} then 1 end) as commits_30d,
         count(case when {{ is_in_trailing_days(90) }} then 1 end) as commits_90d
@@ -103,13 +106,15 @@ final as (
         {%- for measure in [
             'total_commits', 'merge_commits', 'bot_commits', 'agent_commits', 'contributors',
             'human_contributors', 'active_days', 'commits_30d', 'commits_90d', 'commits_without_line_counts',
-            'commits_with_implausible_date'
+            'commits_without_file_classes', 'commits_with_implausible_date'
         ] %}
         coalesce(commit_metrics.{{ measure }}, 0) as {{ measure }},
         {%- endfor %}
         coalesce(agent_coauthors.agent_coauthored_commits, 0) as agent_coauthored_commits,
         commit_metrics.lines_added,
         commit_metrics.lines_deleted,
+        commit_metrics.counted_lines_added,
+        commit_metrics.counted_lines_deleted,
         commit_metrics.first_commit_date,
         commit_metrics.last_commit_date,
         concentration.bus_factor,

@@ -36,6 +36,9 @@ final as (
         {{ days_since('metrics.last_commit_date') }} as days_since_last_commit,
         metrics.lines_added,
         metrics.lines_deleted,
+        metrics.counted_lines_added,
+        metrics.counted_lines_deleted,
+        metrics.commits_without_file_classes,
         metrics.commits_without_line_counts,
         metrics.commits_with_implausible_date,
         {{ as_of_date() }} as as_of_date

@@ -51,9 +51,12 @@ daily_credits as (
         count(*) as commits,
         count(case when not is_merge then 1 end) as non_merge_commits,
         count(case when is_without_line_counts then 1 end) as commits_without_line_counts,
+        count(case when is_without_file_classes then 1 end) as commits_without_file_classes,
         0 as coauthored_commits,
         sum(lines_added) as lines_added,
-        sum(lines_deleted) as lines_deleted
+        sum(lines_deleted) as lines_deleted,
+        sum(counted_lines_added) as counted_lines_added,
+        sum(counted_lines_deleted) as counted_lines_deleted
     from commits
     group by repository_id, contributor_id, commit_day, is_date_plausible, is_first_copy
 
@@ -68,9 +71,12 @@ daily_credits as (
         0 as commits,
         0 as non_merge_commits,
         0 as commits_without_line_counts,
+        0 as commits_without_file_classes,
         count(*) as coauthored_commits,
         null as lines_added,
-        null as lines_deleted
+        null as lines_deleted,
+        null as counted_lines_added,
+        null as counted_lines_deleted
     from coauthored
     group by repository_id, contributor_id, commit_day, is_date_plausible, is_first_copy
 
@@ -118,7 +124,10 @@ credited as (
         cast(sum(coauthored_commits) as bigint) as coauthored_commits,
         cast(sum(commits_without_line_counts) as bigint) as commits_without_line_counts,
         cast(sum(lines_added) as bigint) as lines_added,
-        cast(sum(lines_deleted) as bigint) as lines_deleted
+        cast(sum(lines_deleted) as bigint) as lines_deleted,
+        cast(sum(commits_without_file_classes) as bigint) as commits_without_file_classes,
+        cast(sum(counted_lines_added) as bigint) as counted_lines_added,
+        cast(sum(counted_lines_deleted) as bigint) as counted_lines_deleted
     from scoped
     group by scope, scope_repository_id, time_window, contributor_id
 
@@ -154,6 +163,16 @@ final as (
         credited.coauthored_commits,
         credited.lines_added,
         credited.lines_deleted,
+        credited.counted_lines_added,
+        credited.counted_lines_deleted,
+        case
+            when credited.counted_lines_added is not null
+                then rank() over (
+                        partition by credited.scope, credited.repository_id, credited.time_window
+                        order by coalesce(credited.counted_lines_added, -1) desc
+                    )
+        end as line_rank,
+        credited.commits_without_file_classes,
         credited.commits_without_line_counts,
         {{ shared.safe_divide(
             'credited.commits',

@@ -15,6 +15,7 @@ final as (
         id as commit_id,
         repository_id,
         contributor_id,
+        identity_id,
         commit_hash,
         commit_date,
         committed_at,
@@ -32,6 +33,10 @@ final as (
         orphaned_at is null as is_reachable,
         lines_added,
         lines_deleted,
+        lines_added - lines_added_vendored - lines_added_generated - lines_added_locked
+            as counted_lines_added,
+        lines_deleted - lines_deleted_vendored - lines_deleted_generated - lines_deleted_locked
+            as counted_lines_deleted,
         files_changed,
         orphaned_at,
         created_at,

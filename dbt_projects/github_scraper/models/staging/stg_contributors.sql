@@ -90,6 +90,7 @@ final as (
             nullif(display_name, ''),
             username,
             nullif({{ shared.split_part('email', '@', 1) }}, ''),
+            case when identity_key like 'anonymous:%' then 'anonymous' end,
             identity_key
         ) as display_name,
         nullif({{ shared.split_part('lower(email)', '@', 2) }}, '') as email_domain,

@@ -1,0 +1,135 @@
+"""What git's messages mean, and what a person can do about it."""
+
+import re
+import signal
+
+from flows._shared.errors import PlatformError
+from flows.github_scraper.records import (
+    DiskFullError,
+    FolderNotOursError,
+    GitCommandError,
+    HostUntrustedError,
+    LoginRequiredError,
+    MirrorBrokenError,
+    RepositoryNotFoundError,
+    RepositoryUnreachableError,
+    SourceCorruptError,
+)
+from flows.github_scraper.rules import FETCHABLE_SCHEMES
+
+MEND_SOURCE = (
+    "Run `git fsck` there and bring the object back from another clone, or retire the repository"
+)
+# A damaged object by the name under which git mentions it.
+DAMAGED = re.compile(
+    r"(?:(?:read|unpack|object|our ref|blob|tree|commit)(?: for)? '?|Object )"
+    r"(?P<id>[0-9a-f]{40}(?:[0-9a-f]{24})?)\b"
+)
+# The first pattern found in git's (untranslated) messages decides.
+FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
+    (
+        # What a source says of itself; what it sends is checked on arrival.
+        (
+            r"remote: (?:error|fatal): .*(?:corrupt|unable to (?:read|unpack)|bad tree|bad object"
+            r"|not a (?:tree|commit|blob)|Could not read|missing)"
+            r"|corruption on the remote side|did not receive expected object|not our ref"
+        ),
+        SourceCorruptError,
+        MEND_SOURCE,
+    ),
+    (
+        (
+            r"could not read Username|Authentication failed|terminal prompts disabled"
+            r"|Permission denied \(publickey|returned error: 40[13]"
+        ),
+        LoginRequiredError,
+        (
+            "Name a Secret block with a token that may read it (token_block), or try again later: "
+            "GitHub asks anonymous readers to log in when it is busy"
+        ),
+    ),
+    (
+        (
+            r"SSL certificate problem|certificate verif|server (?:certificate|verification)"
+            r"|no alternative certificate|certificate subject name"
+        ),
+        HostUntrustedError,
+        (
+            "Have the host mend its certificate, or trust its authority: GIT_SSL_CAINFO names a "
+            "file with it"
+        ),
+    ),
+    (
+        r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
+        HostUntrustedError,
+        "Compare the key of the host with the one it publishes and put it into known_hosts",
+    ),
+    (
+        r"No space left on device|Disk quota exceeded",
+        DiskFullError,
+        "Free space in the folder of the mirrors (cache_dir); the next run goes on",
+    ),
+    (
+        r"dubious ownership",
+        FolderNotOursError,
+        "The folder belongs to another user: change its owner, or clone it once as this user",
+    ),
+    (
+        (
+            r"Repository not found|repository '.*' not found|does not appear to be a git repository"
+            r"|does not exist|returned error: 404|not found: did you run git update-server-info"
+            r"|not a git repository"
+        ),
+        RepositoryNotFoundError,
+        "Check the spelling of the address and that the token may see the repository",
+    ),
+    (
+        (
+            r"bad (?:tree )?object|missing (?:blob|tree|commit)|unable to (?:read|unpack) |corrupt"
+            r"|invalid sha1 pointer|could not parse object|packfile .* cannot"
+            r"|Could not read [0-9a-f]{40}|[0-9a-f]{40} not a (?:tree|commit)"
+        ),
+        MirrorBrokenError,
+        "The mirror is dropped and cloned again",
+    ),
+    (
+        (
+            r"Could not resolve host|Connection (?:refused|timed out|reset)|Failed to connect"
+            r"|early EOF|RPC failed|hung up unexpectedly|returned error: (?:429|5\d\d)"
+            r"|Operation too slow|unexpected disconnect|Couldn't connect|Empty reply"
+            r"|Connection closed|TLS connection|SSL_ERROR|gnutls_handshake|Network is (?:un|down)"
+            r"|No route to host|Operation timed out|Temporary failure in name resolution"
+        ),
+        RepositoryUnreachableError,
+        "Check the network and the host's status page; the next run continues where this one was",
+    ),
+    (
+        r"transport '.*' not allowed",
+        RepositoryNotFoundError,
+        f"Use one of {', '.join(FETCHABLE_SCHEMES)}",
+    ),
+)
+
+
+def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
+    """The error for a git command that ended with a status other than 0."""
+    said = stderr.decode("utf-8", "replace").strip()
+    attempted = f"Running git {verb} for {url}"
+    if status < 0:
+        return RepositoryUnreachableError(
+            attempted,
+            f"git was stopped by signal {-status} ({signal.Signals(-status).name})",
+            "Look for the out-of-memory killer or for a time limit, then run again",
+        )
+    seen = f"git exited with status {status}: {said[-500:] or 'no message'}"
+    for pattern, error, remedy in FAILURES:
+        if not re.search(pattern, said):
+            continue
+        # Whatever git reads while it asks for heads is the source's.
+        if error is MirrorBrokenError and verb == "ls-remote":
+            error, remedy = SourceCorruptError, MEND_SOURCE
+        if error in (SourceCorruptError, MirrorBrokenError) and (match := DAMAGED.search(said)):
+            seen = f"its object {match['id']} is missing or damaged ({said[-200:]})"
+        return error(attempted, seen, remedy)
+    remedy = "It is tried again; if it stays, run the same git command by hand to see more"
+    return GitCommandError(attempted, seen, remedy)
