@@ -2,6 +2,7 @@
 
 import json
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,6 +11,8 @@ from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
@@ -349,6 +352,22 @@ CONTRIBUTION_METRICS = {
 CUMULATIVE = ("cumulative_signals", "cumulative_encounters")
 
 
+FACILITY = "signal__facility_id"
+AGGREGATIONS = {
+    "sum": "sum({})", "average": "avg({})", "count_distinct": "count(distinct {})"
+}  # fmt: skip
+DERIVED = (
+    "critical_signal_rate", "actionable_signal_rate", "efficiency_signal_share",
+    "safety_signal_share", "signals_per_facility", "positive_contributor_rate",
+)  # fmt: skip
+OWNERS_METRICS = (
+    dict.fromkeys((*SIGNAL_METRICS, *CONTRIBUTION_METRICS), "simple")
+    | dict.fromkeys(DERIVED, "derived")
+    | dict.fromkeys(CUMULATIVE, "cumulative")
+)
+del OWNERS_METRICS["critical_signal_ratio"]
+
+
 @pytest.fixture
 def layer(both_built: Warehouse, tmp_path: Path) -> SemanticLayer:
     # Parsed already, by builds.
@@ -386,10 +405,15 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         "group by run_id order by run_id"
     )
     told = [row for row in by_month if row["cumulative_signals"] is not None]
-    assert [row["total_signals"] for row in told] == [float(each[0]) for each in counts]
+    assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]
     for column, name in enumerate(CUMULATIVE):
         first, second = (float(each[column]) for each in counts)
         assert [row[name] for row in told] == [first, first + second], name
+
+    history = layer.query(MetricsRequest(saved_query="history_of_runs")).as_records()
+    assert [(row["run"], row["signals_by_run"]) for row in history] == [
+        (run_id, float(count)) for run_id, (count, _) in zip(RUNS, counts, strict=True)
+    ]
 
     (answered,) = layer.query(MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS))).as_records()
     ((*figures,),) = both_built.query(
@@ -399,6 +423,101 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
     assert answered == pytest.approx(
         dict(zip(CONTRIBUTION_METRICS, map(float, figures), strict=True)), rel=1e-9
     )
+
+
+def test_what_the_newest_run_no_longer_has_is_not_answered_from_an_older_one(
+    both_built: Warehouse, layer: SemanticLayer
+) -> None:
+    """A facility, a type of signal and a direction of contributions that only the first run has."""
+    ((facility, signal_type),) = both_built.query(
+        f"select facility_id, signal_type from analytics.fct_signals where run_id = '{RUNS[1]}' "
+        "order by severity_score desc, signal_id limit 1"
+    )
+    both_built.execute(
+        f"delete from analytics.fct_signals where run_id = '{RUNS[1]}' "
+        f"and (facility_id = '{facility}' or signal_type = '{signal_type}'); "
+        f"delete from analytics.fct_contributions where run_id = '{RUNS[1]}' "
+        "and contribution_direction = 'positive'"
+    )
+    for where in (
+        f"{{{{ Dimension('signal__facility_id') }}}} = '{facility}'",
+        f"{{{{ Dimension('signal__signal_type') }}}} = '{signal_type}'",
+    ):
+        answer = layer.query(MetricsRequest(metrics=tuple(SIGNAL_METRICS), where=(where,)))
+        (row,) = answer.as_records()
+        assert {name: figure for name, figure in row.items() if figure} == {}, where
+    groups = layer.query(
+        MetricsRequest(metrics=("total_signals", "unique_facilities"), group_by=(FACILITY,))
+    )
+    kept = both_built.query(
+        f"select facility_id from analytics.fct_signals where run_id = '{RUNS[1]}' group by 1"
+    )
+    assert {row[FACILITY] for row in groups.as_records()} == {each for (each,) in kept}
+    positive = "{{ Dimension('contribution__contribution_direction') }} = 'positive'"
+    (row,) = layer.query(
+        MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS), where=(positive,))
+    ).as_records()
+    assert {name: figure for name, figure in row.items() if figure} == {}
+
+
+def test_every_metric_is_of_the_newest_run_or_says_which_runs_it_is_of() -> None:
+    semantic = PROJECTS / "quality_compass" / "models" / "semantic"
+    metrics = {
+        each["name"]: each
+        for each in yaml.safe_load((semantic / "_metrics.yml").read_text())["metrics"]
+    }
+    assert {name for name, kind in OWNERS_METRICS.items() if metrics[name]["type"] != kind} == set()
+    simple = {name: each for name, each in metrics.items() if each["type"] == "simple"}
+    of_all_runs = {name for name, each in simple.items() if "filter" not in each}
+    assert of_all_runs == {name for name in simple if name.endswith("_by_run")}
+    assert {each["filter"] for name, each in simple.items() if name not in of_all_runs} == {
+        "{{ Dimension('signal__is_in_newest_run') }}",
+        "{{ Dimension('contribution__is_in_newest_run') }}",
+    }
+    with pytest.raises(ValidationError, match="group by run"):
+        MetricsRequest(metrics=tuple(of_all_runs))
+    MetricsRequest(metrics=tuple(of_all_runs), group_by=("run",))
+
+
+def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
+    both_built: Warehouse, layer: SemanticLayer, tmp_path: Path
+) -> None:
+    """Its metric service asks no MetricFlow: of measure, filter and dimension it makes a query."""
+    assert layer.validate()
+    manifest = json.loads((tmp_path / "target" / "semantic_manifest.json").read_text())
+    models = {
+        measure["name"]: (model, measure)
+        for model in manifest["semantic_models"]
+        for measure in model["measures"]
+    }
+    asked = 0
+    for metric in manifest["metrics"]:
+        expected = {**SIGNAL_METRICS, **CONTRIBUTION_METRICS}.get(metric["name"])
+        if metric["type"] != "simple" or expected is None:
+            continue
+        model, measure = models[metric["type_params"]["measure"]["name"]]
+        expressions = {each["name"]: each["expr"] for each in model["dimensions"]}
+        (given,) = metric["filter"]["where_filters"]
+        filtered = re.sub(
+            r"\{\{\s*Dimension\('\w+?__(\w+)'\)\s*\}\}",
+            lambda found, each=expressions: each[found[1]],
+            given["where_sql_template"],
+        )
+        aggregated = AGGREGATIONS[measure["agg"]].format(measure["expr"])
+        dimension = expressions["metric_id"]
+        relation = model["node_relation"]
+        mart = "fct_signals" if model["name"] == "signals" else "fct_contributions"
+        assert both_built.query(
+            f"select {dimension}, cast({aggregated} as numeric) "
+            f"from {relation['schema_name']}.{relation['alias']} where ({filtered}) "
+            f"group by {dimension} order by 1"
+        ) == both_built.query(
+            f"select metric_id, cast({expected} as numeric) from analytics.{mart} "
+            f"where run_id = '{RUNS[1]}' group by metric_id order by 1"
+        ), metric["name"]
+        assert all(expressions.values())
+        asked += 1
+    assert asked == 17
 
 
 def test_the_dimensions_of_the_owners_semantic_models_group(layer: SemanticLayer) -> None:
