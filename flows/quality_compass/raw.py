@@ -2,7 +2,7 @@
 at all, and a killed load leaves nothing behind. The history of runs is kept."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -22,6 +22,7 @@ from flows.quality_compass.records import (
     RunFile,
     RunStart,
 )
+from flows.quality_compass.rules.indexes import differences
 from flows.quality_compass.rules.json_lines import parse
 from flows.quality_compass.rules.reading import run_time, sort_line
 
@@ -122,6 +123,7 @@ def load_run(
     open_file: Callable[[RunFile], LineReader],
     progress: Callable[[int, int], None] = lambda files, rows: None,
     start: RunStart | None = None,
+    indexes: Mapping[str, bytes] | None = None,
 ) -> LoadCounts:
     """Bring one run's rows up to its files. Files that are as they were are only looked at.
 
@@ -131,6 +133,7 @@ def load_run(
         open_file: the reader of a file of this run.
         progress: told the files done and the rows written so far.
         start: when the run was started. None: as its id says, in UTC.
+        indexes: what the run's indexes say, by their path: what was read is held against it.
 
     Raises:
         PlatformError: named after the situation; nothing of this load was written.
@@ -172,10 +175,15 @@ def load_run(
             },
         ).fetchone()
         assert recorded is not None
+        _record_unread(connection, run)
     notes = [start.note] if start.note else []
     if run.unread:
         notes.append(f"{len(run.unread)} files were not read: {_some(run.unread)}")
     notes += _counts_that_differ(connection, run.run_id)
+    told = list(differences(run.run_id, indexes or {}, _lines_held(connection, run.run_id)))
+    notes += told[:NAMED]
+    if len(told) > NAMED:
+        notes.append(f"{len(told) - NAMED} more files are not as the indexes say")
     return LoadCounts(
         run.run_id,
         len(run.files),
@@ -219,9 +227,30 @@ def _counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str
     return [row[0] for row in found[:NAMED]]
 
 
+def _lines_held(connection: psycopg.Connection, run_id: str) -> dict[str, int]:
+    """Lines by file, those put aside included; of a node its entities."""
+    return dict(
+        connection.execute(
+            "select file_path, rows + quarantined - case when kind = 'node' then 1 else 0 end "
+            "from public.raw_files where run_id = %s",
+            (run_id,),
+        ).fetchall()
+    )
+
+
+def _record_unread(connection: psycopg.Connection, run: Run) -> None:
+    connection.execute("delete from public.raw_unread_files where run_id = %s", (run.run_id,))
+    with connection.cursor().copy(
+        "copy public.raw_unread_files (run_id, file_path) from stdin"
+    ) as copy:
+        for path in run.unread:
+            copy.write_row((run.run_id, path.encode(errors="replace").decode()))
+
+
 def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(paths[:NAMED]) + more
+    more = len(paths) - NAMED
+    others = f" and {more} more, see public.raw_unread_files" if more > 0 else ""
+    return ", ".join(paths[:NAMED]) + others
 
 
 def record_disagreements(

@@ -9,7 +9,7 @@ import pytest
 from blocks.registration import register
 from flows._shared.errors import PermanentError
 from flows.quality_compass import raw, source
-from flows.quality_compass.flow.runs import open_storage
+from flows.quality_compass.flow.finding import open_storage
 from flows.quality_compass.records import (
     RunNotFoundError,
     StorageError,
