@@ -81,10 +81,11 @@ class Run:
 
 @dataclass(frozen=True)
 class Findings:
-    """Runs that can be loaded, oldest first, and why others cannot."""
+    """Runs that can be loaded, oldest first, why others cannot, and what else to tell."""
 
     runs: tuple[Run, ...] = ()
     refused: tuple[PlatformError, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

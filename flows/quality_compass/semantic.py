@@ -43,7 +43,12 @@ class MetricsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metrics: tuple[str, ...] = Field((), description="Names of metrics, such as total_signals.")
+    metrics: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Names of metrics, such as total_signals; those named *_by_run are grouped by run."
+        ),
+    )
     group_by: tuple[str, ...] = Field(
         (), description="Dimensions, such as signal__domain, facility__region, metric_time__month."
     )

@@ -36,6 +36,7 @@ from flows.quality_compass.flow.checklist import (
     require_ssl,
     write_documentation,
 )
+from flows.quality_compass.flow.finding import make_sample
 from flows.quality_compass.flow.runs import DisagreementError
 from flows.quality_compass.records import RunsFailedError
 from flows.quality_compass.semantic import MetricsRequest
@@ -215,6 +216,13 @@ def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_thei
         loaded = connection.execute("select run_id from analytics.stg_runs order by 1").fetchall()
     assert [run_id for (run_id,) in loaded] == [FIRST_RUN, "20250215060000"]
 
+    everything = DbtOptions(full_refresh=True, select=("stg_runs",))
+    state = refresh(RunsRequest(), built.settings, everything, return_state=True)
+    assert state.is_completed(), state.message
+    assert figures(artifacts(state))["rows_loaded"] == 0
+    with pytest.raises(PermanentError, match="`settings`, as `addresses`"):
+        make_sample(built.settings)
+
 
 def test_the_checklist_is_one_command_that_says_what_passed_and_what_failed_and_why(
     settings: QualityCompassSettings,
@@ -390,11 +398,14 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     derived = claims[0]["derived_indicators"]
     derived["position"] = "normal" if derived["position"] != "normal" else "severe"
     write(run_folder / CLASSIFICATIONS, claims)
+    shutil.rmtree(run_folder / "analysis" / "contribution")
     request = RunsRequest(addresses=(str(run_folder),), verify=True, fail_on_disagreement=True)
     state = refresh(request, settings, UNTESTED, return_state=True)
     assert state.is_failed()
     with pytest.raises(DisagreementError, match="1 claims"):
         state.result()
+    absent = f"{run_folder.name}: no files in analysis/contribution"
+    assert absent in artifacts(state)["quality-compass-summary"]
     with psycopg.connect(database) as connection:
         assert connection.execute("select field from public.raw_disagreements").fetchall() == [
             ("position",)

@@ -540,7 +540,7 @@ def test_what_the_indexes_of_a_run_say_is_held_against_what_was_read(
 ) -> None:
     contributions = "analysis/contribution"
     whole, cut, *_ = sorted((run_folder / contributions).glob("*.jsonl"))
-    artifacts = [
+    artifacts: list[dict[str, Any]] = [
         {"artifact_path": path.name, "row_count": len(read(path))} for path in (whole, cut)
     ]
     artifacts[0]["artifact_path"] = f"/data/runs/{RUN}/{contributions}/{whole.name}"
@@ -595,9 +595,25 @@ def test_what_keeps_one_run_from_being_read_is_told_and_the_others_are_found(
     (home / "20250401060000" / "logs" / "x.txt").write_text("nothing")
     found = source.look_for_runs(str(home))
     assert [run.run_id for run in found.runs] == [RUN]
-    twice, empty, badly_named = sorted(found.refused, key=lambda error: error.seen, reverse=False)
+    twice, badly_named = sorted(found.refused, key=lambda error: error.seen)
     assert "2 folders claim to be it" in twice.seen
-    assert "20250401060000 is read: logs/x.txt" in empty.seen
     assert "'latest'" in badly_named.seen
-    with pytest.raises((RunNameError, RunNotFoundError)):
+    (begun,) = found.notes
+    assert begun.startswith("20250401060000: nothing in ")
+    assert begun.endswith("is read: logs/x.txt")
+    with pytest.raises(RunNameError):
         source.find_runs(str(home))
+
+
+def test_an_entity_that_is_told_in_two_ways_is_named_and_the_last_line_counts(
+    load: Load, run_folder: Path
+) -> None:
+    content = read(run_folder / NODE)
+    again = json.loads(json.dumps(content[2]))
+    again["metric"][0]["values"] = 9.5
+    content[0]["entity_results_count"] += 2
+    write(run_folder / NODE, [*content, content[3], again])
+    (note,) = load(run_folder).notes
+    assert note == (
+        f"{NODE} tells 1 in another way than an earlier line, and counts: line {len(content) + 2}"
+    )

@@ -156,7 +156,12 @@ def refresh(
             failures=outcome.failures + len(failed) + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*failed, *_notes(is_sample, counts, disagreed, stale), *_absent(loaded)),
+            notes=(
+                *failed,
+                *found.notes,
+                *_notes(is_sample, counts, disagreed, stale),
+                *_absent(loaded),
+            ),
         ),
     )
     if failed:

@@ -66,6 +66,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         for error in closed
     ]
     runs = []
+    notes = []
     for found in homes.values():
         if found.files and is_run_id(found.name):
             runs.append(found.run())
@@ -79,20 +80,16 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
                 )
             )
         elif is_run_id(found.name):
-            refused.append(
-                RunNotFoundError(
-                    attempted,
-                    f"nothing in {found.url} is read: {', '.join(sorted(found.unread)[:NAMED])}",
-                    "Deliver the results, or take the folder away",
-                )
-            )
+            # It may have been begun a moment ago.
+            unread = ", ".join(sorted(found.unread)[:NAMED]) or "no results yet"
+            notes.append(f"{found.name}: nothing in {found.url} is read: {unread}")
     if not runs and not refused:
         raise RunNotFoundError(
             attempted,
             "there is no results/nodes, analysis/contribution or analysis/classification in it",
             "Check the address: a run's folder, a folder of runs, or a glob",
         )
-    return merge([Findings(tuple(runs), tuple(refused))])
+    return merge([Findings(tuple(runs), tuple(refused), tuple(notes))])
 
 
 def merge(found: Sequence[Findings]) -> Findings:
@@ -113,6 +110,7 @@ def merge(found: Sequence[Findings]) -> Findings:
     return Findings(
         tuple(sorted(runs, key=lambda run: run.run_id)),
         tuple(refused[text] for text in sorted(refused)),
+        tuple(sorted({note for findings in found for note in findings.notes})),
     )
 
 

@@ -1,5 +1,4 @@
-"""Writes this domain's raw tables: one transaction per run, so that readers see a run whole or not
-at all, and a killed load leaves nothing behind. The history of runs is kept."""
+"""Brings the raw tables up to the files of a run, in one transaction."""
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -10,6 +9,14 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from flows.quality_compass.raw.told import (
+    NAMED,
+    counts_that_differ,
+    lines_held,
+    record_unread,
+    some,
+    told_in_several_ways,
+)
 from flows.quality_compass.records import (
     BadLine,
     Disagreement,
@@ -31,8 +38,6 @@ SCHEMA_LOCK = 7_510_001
 LOAD_LOCK = 7_510_002
 BATCH_BYTES = 8_000_000
 BATCH_LINES = 20_000
-# In a note, which people read.
-NAMED = 20
 
 KIND_TABLES = {
     Kind.NODE: (RawTable.NODE_RESULTS, RawTable.ENTITY_RESULTS),
@@ -175,12 +180,14 @@ def load_run(
             },
         ).fetchone()
         assert recorded is not None
-        _record_unread(connection, run)
+        record_unread(connection, run)
     notes = [start.note] if start.note else []
     if run.unread:
-        notes.append(f"{len(run.unread)} files were not read: {_some(run.unread)}")
-    notes += _counts_that_differ(connection, run.run_id)
-    told = list(differences(run.run_id, indexes or {}, _lines_held(connection, run.run_id)))
+        notes.append(f"{len(run.unread)} files were not read: {some(run.unread)}")
+    notes += counts_that_differ(connection, run.run_id)
+    if changed:
+        notes += told_in_several_ways(connection, run.run_id)
+    told = list(differences(run.run_id, indexes or {}, lines_held(connection, run.run_id)))
     notes += told[:NAMED]
     if len(told) > NAMED:
         notes.append(f"{len(told) - NAMED} more files are not as the indexes say")
@@ -195,62 +202,6 @@ def load_run(
         start.at,
         tuple(notes),
     )
-
-
-COUNTS_THAT_DIFFER = """
-select
-    entities.file_path || ' has ' || entities.lines || ' entities, its first line says '
-    || nodes.stated
-from (
-    select
-        file_path,
-        rows + quarantined - 1 as lines
-    from public.raw_files
-    where run_id = %(run_id)s and kind = 'node'
-) as entities
-inner join (
-    select
-        file_path,
-        cast(json_data as jsonb) ->> 'entity_results_count' as stated
-    from public.raw_node_results
-    where run_id = %(run_id)s
-) as nodes
-    on entities.file_path = nodes.file_path
-where nodes.stated is distinct from cast(entities.lines as text) and nodes.stated is not null
-order by 1
-"""
-
-
-def _counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str]:
-    """Files that a cut or an unfinished write left with fewer lines, or more, than they claim."""
-    found = connection.execute(COUNTS_THAT_DIFFER, {"run_id": run_id}).fetchall()
-    return [row[0] for row in found[:NAMED]]
-
-
-def _lines_held(connection: psycopg.Connection, run_id: str) -> dict[str, int]:
-    """Lines by file, those put aside included; of a node its entities."""
-    return dict(
-        connection.execute(
-            "select file_path, rows + quarantined - case when kind = 'node' then 1 else 0 end "
-            "from public.raw_files where run_id = %s",
-            (run_id,),
-        ).fetchall()
-    )
-
-
-def _record_unread(connection: psycopg.Connection, run: Run) -> None:
-    connection.execute("delete from public.raw_unread_files where run_id = %s", (run.run_id,))
-    with connection.cursor().copy(
-        "copy public.raw_unread_files (run_id, file_path) from stdin"
-    ) as copy:
-        for path in run.unread:
-            copy.write_row((run.run_id, path.encode(errors="replace").decode()))
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = len(paths) - NAMED
-    others = f" and {more} more, see public.raw_unread_files" if more > 0 else ""
-    return ", ".join(paths[:NAMED]) + others
 
 
 def record_disagreements(
