@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import tracemalloc
 from datetime import datetime
@@ -488,6 +489,11 @@ def test_every_file_that_is_not_read_is_named(
     (run_folder / "graph.json").unlink()
     load(run_folder)
     assert len(rows(connection, "raw_unread_files")) == 31
+    (run_folder / "results" / "nodes" / os.fsdecode(b"\xff.jsonl")).write_text("{}")
+    load(run_folder)
+    assert (RUN, r"results/nodes/\udcff.jsonl") in [
+        row[:2] for row in rows(connection, "raw_unread_files")
+    ]
 
 
 def test_a_node_in_one_document_is_the_same_rows_as_in_lines(

@@ -95,7 +95,7 @@ def record_unread(connection: psycopg.Connection, run: Run) -> None:
         "copy public.raw_unread_files (run_id, file_path) from stdin"
     ) as copy:
         for path in run.unread:
-            copy.write_row((run.run_id, path.encode(errors="replace").decode()))
+            copy.write_row((run.run_id, path))
 
 
 def some(paths: Sequence[str]) -> str:

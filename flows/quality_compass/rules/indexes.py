@@ -15,8 +15,8 @@ TEXT_KEPT = 300
 
 
 class Listed(NamedTuple):
-    """A file, or with a slash at its end all files of a folder. ``lines`` is how many it should
-    have; None where the index does not count them."""
+    """A file, or of classifications their folder. ``lines`` is how many it should have; None where
+    the index does not count them."""
 
     path: str
     lines: int | None
@@ -40,7 +40,7 @@ def differences(
             continue
         for each in listed:
             path = each.path[:TEXT_KEPT]
-            if each.path.endswith("/"):
+            if index == CLASSIFICATIONS:
                 found = [count for name, count in lines.items() if name.startswith(each.path)]
             else:
                 found = [lines[stem(each.path)]] if stem(each.path) in lines else []

@@ -119,7 +119,7 @@ class _Home:
 
     def __init__(self, name: str, url: str) -> None:
         self.name = name
-        self.url = url
+        self.url = _printable(url)
         self.files: dict[str, RunFile] = {}
         self.unread: set[str] = set()
         self._manifest: str | None = None
@@ -127,7 +127,9 @@ class _Home:
 
     def take(self, path: str, url: str) -> None:
         kind = file_kind(path)
-        if path == MANIFEST:
+        if path != _printable(path):
+            self.unread.add(_printable(path))
+        elif path == MANIFEST:
             self._manifest = url
         elif path in INDEXES:
             self._indexes[path] = url
@@ -151,6 +153,11 @@ class _Home:
             tuple(sorted({*self.unread, *self.files} - {*files})),
             tuple(sorted(self._indexes.items())),
         )
+
+
+def _printable(path: str) -> str:
+    """A name of bytes that are no UTF-8 is none that a database or a message takes."""
+    return path.encode(errors="backslashreplace").decode()
 
 
 def _pass_by(folder: str, closed: list[PermissionError], error: OSError) -> None:
