@@ -20,7 +20,7 @@ from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
-from tests.contracts import assert_columns_are_as_promised, queries
+from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
 from tests.dbt_projects.consumers_of_quality_compass import (
     AGGREGATIONS,
@@ -401,6 +401,9 @@ def test_every_metric_is_of_the_newest_run_or_says_which_runs_it_is_of() -> None
         "{{ Dimension('signal__is_in_newest_run') }}",
         "{{ Dimension('contribution__is_in_newest_run') }}",
     }
+    page = (PAGES / "quality_compass.md").read_text()
+    listed = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert set(metrics) <= set(re.findall(r"`(\w+)`", listed))
     with pytest.raises(ValidationError, match="group by run"):
         MetricsRequest(metrics=tuple(of_all_runs))
     MetricsRequest(metrics=tuple(of_all_runs), group_by=("run",))
