@@ -6,7 +6,7 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
-from flows._shared.errors import PermanentError, TransientError
+from flows._shared.errors import PermanentError, PlatformError, TransientError
 
 Json = Mapping[str, Any]
 
@@ -17,6 +17,10 @@ class RunNotFoundError(PermanentError):
 
 class RunNameError(PermanentError):
     """The folder's name is not a run id and none was given."""
+
+
+class RunsFailedError(PermanentError):
+    """Some runs did not load; the others did, and the marts were built."""
 
 
 class StorageError(PermanentError):
@@ -64,13 +68,24 @@ class RunFile:
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder, as found. ``unread`` are files in it that are of no kind known here."""
+    """A run's folder, as found. ``indexes`` are the addresses of what says which files there are,
+    by path; ``unread`` are files in it that are of no kind known here."""
 
     run_id: str
     url: str
     files: tuple[RunFile, ...]
     manifest_url: str | None = None
     unread: tuple[str, ...] = ()
+    indexes: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class Findings:
+    """Runs that can be loaded, oldest first, why others cannot, and what else to tell."""
+
+    runs: tuple[Run, ...] = ()
+    refused: tuple[PlatformError, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

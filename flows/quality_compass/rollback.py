@@ -32,6 +32,19 @@ KEYS: Mapping[str, str] = {
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
 EXAMPLES = 20
 LOCK_TIMEOUT = "10s"
+VIEWS = """
+select distinct
+    cast(views.oid as regclass)::text,
+    pg_get_viewdef(views.oid)
+from pg_depend as uses
+inner join pg_rewrite as rules on uses.objid = rules.oid
+inner join pg_class as views on rules.ev_class = views.oid
+where
+    uses.classid = 'pg_rewrite'::regclass
+    and uses.refobjid = cast(%s as regclass)
+    and views.relkind = 'v'
+order by 1
+"""
 
 
 class RevisionError(PermanentError):
@@ -157,7 +170,12 @@ def compare(connection: psycopg.Connection, mart: str) -> Comparison:
 
 def swap(connection: psycopg.Connection, mart: str) -> str:
     """Put the rebuilt mart in the current one's place, in one transaction; readers see the one or
-    the other. Returns the schema in which the replaced mart is kept until the next swap."""
+    the other, and so do the views on it. Returns the schema in which the replaced mart is kept
+    until the next swap.
+
+    Raises:
+        PermanentError: a view names a column that the rebuilt mart does not have.
+    """
     names = {
         "mart": sql.Identifier(mart),
         "schema": sql.Identifier(SCHEMA),
@@ -165,6 +183,9 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
         "kept": sql.Identifier(REPLACED_SCHEMA),
     }
     with connection.transaction():
+        # Without a search path a view spells out every schema.
+        connection.execute("set local search_path = ''")
+        views = connection.execute(VIEWS, (f"{SCHEMA}.{mart}",)).fetchall()
         for statement in (
             f"set local lock_timeout = '{LOCK_TIMEOUT}'",
             "create schema if not exists {kept}",
@@ -173,7 +194,21 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
             "alter table {side}.{mart} set schema {schema}",
         ):
             connection.execute(sql.SQL(statement).format(**names))
+        for view, definition in views:
+            _bind_anew(connection, view, definition, mart)
     return REPLACED_SCHEMA
+
+
+def _bind_anew(connection: psycopg.Connection, view: str, definition: str, mart: str) -> None:
+    """A view reads the table that had the name when it was made, wherever that table goes."""
+    try:
+        connection.execute(f"create or replace view {view} as {definition}".encode())
+    except (psycopg.errors.UndefinedColumn, psycopg.errors.InvalidTableDefinition) as error:
+        raise PermanentError(
+            f"putting the rebuilt {mart} in place",
+            f"the view {view} does not fit it: {error.diag.message_primary}",
+            "Roll the view's model back, too, or only compare",
+        ) from None
 
 
 def _read_revision(revision: str, name: str) -> bytes:

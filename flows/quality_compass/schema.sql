@@ -105,6 +105,14 @@ create table if not exists public.raw_modeling_experiments (
 create index if not exists raw_modeling_experiments_run_id
 on public.raw_modeling_experiments (run_id, file_path);
 
+-- Files in a run's folder that are of no kind known here.
+create table if not exists public.raw_unread_files (
+    run_id varchar(255) not null,
+    file_path text not null,
+    seen_at timestamptz not null default now()
+);
+create index if not exists raw_unread_files_run_id on public.raw_unread_files (run_id);
+
 -- Lines that are no rows, and why.
 create table if not exists public.raw_quarantine (
     id bigserial primary key,

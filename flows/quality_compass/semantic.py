@@ -6,6 +6,7 @@ configuration files stands in for the project, so that nothing is written into t
 """
 
 import csv
+import json
 import os
 import re
 import shutil
@@ -24,6 +25,8 @@ PROJECT = Path(__file__).parents[2] / "dbt_projects" / "quality_compass"
 PARTIAL_PARSE = "partial_parse.msgpack"
 CONFIGURATION = ("dbt_project.yml", "profiles.yml")
 TIMEOUT_SECONDS = 300
+BY_RUN = "_by_run"
+RUNS = frozenset({"run", "signal__run_id"})
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
 
 
@@ -40,7 +43,12 @@ class MetricsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metrics: tuple[str, ...] = Field((), description="Names of metrics, such as total_signals.")
+    metrics: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Names of metrics, such as total_signals; those named *_by_run are grouped by run."
+        ),
+    )
     group_by: tuple[str, ...] = Field(
         (), description="Dimensions, such as signal__domain, facility__region, metric_time__month."
     )
@@ -71,6 +79,13 @@ class MetricsRequest(BaseModel):
     def _asks_one_thing(self) -> "MetricsRequest":
         if bool(self.metrics) == bool(self.saved_query):
             raise ValueError("give metrics or a saved query, one of them")
+        return self
+
+    @model_validator(mode="after")
+    def _adds_up_no_runs(self) -> "MetricsRequest":
+        by_run = [name for name in self.metrics if name.endswith(BY_RUN)]
+        if by_run and RUNS.isdisjoint(self.group_by):
+            raise ValueError(f"{', '.join(by_run)}: group by run, for runs do not add up")
         return self
 
     def arguments(self) -> list[str]:
@@ -130,8 +145,13 @@ class SemanticLayer:
             return Answer((), ()) if not said.strip() else self._refuse(attempted, said)
         with table.open(newline="", encoding="utf-8") as stream:
             header, *rows = list(csv.reader(stream))
-        texts = frozenset(request.group_by)
-        return Answer(tuple(header), tuple(_typed(header, row, texts) for row in rows))
+        metrics = self._metrics()
+        return Answer(tuple(header), tuple(_typed(header, row, metrics) for row in rows))
+
+    def _metrics(self) -> frozenset[str]:
+        manifest = self._workspace / "target" / "semantic_manifest.json"
+        parsed = json.loads(manifest.read_text(encoding="utf-8"))
+        return frozenset(metric["name"] for metric in parsed["metrics"])
 
     def _prepare(self) -> None:
         """The project as it was at the first question, parsed."""
@@ -202,10 +222,10 @@ def _program(name: str) -> str:
 
 
 def _typed(
-    header: Sequence[str], row: Sequence[str], texts: frozenset[str]
+    header: Sequence[str], row: Sequence[str], metrics: frozenset[str]
 ) -> tuple[str | float | None, ...]:
-    """What is grouped by is text: an entity by its name, a dimension with a double underscore."""
+    """What is grouped by is text, an entity such as `run` with digits only, too."""
     return tuple(
-        value if column in texts or "__" in column else float(value) if value else None
+        value if column not in metrics else float(value) if value else None
         for column, value in zip(header, row, strict=True)
     )

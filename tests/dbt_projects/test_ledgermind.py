@@ -14,6 +14,7 @@ from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
+from tests.contracts import queries
 from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
 
@@ -287,6 +288,9 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
         warehouses.build_untested("pg_local")
     without_rejects = warehouses.postgres_contents()
     assert without_rejects != incremental
+    with psycopg.connect(warehouses.url, options="-c search_path=analytics") as connection:
+        for consumer, query in queries("ledgermind").items():
+            assert connection.execute(query.encode()).fetchall(), consumer
     warehouses.build_untested("pg_local", "--full-refresh")
     assert warehouses.postgres_contents() == without_rejects
 

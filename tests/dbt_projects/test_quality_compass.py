@@ -2,47 +2,47 @@
 
 import json
 import random
+import re
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 import psycopg
 import pytest
+import yaml
+from pydantic import ValidationError
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
-from flows.quality_compass import raw, sample, source
+from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
-from flows.quality_compass.rules.reading import run_start
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
+from tests.dbt_projects.consumers_of_quality_compass import (
+    AGGREGATIONS,
+    COLUMNS,
+    CONTRIBUTION_METRICS,
+    CUMULATIVE,
+    OWNERS_METRICS,
+    SIGNAL_METRICS,
+    TYPES,
+)
+from tests.dbt_projects.runs_of_quality_compass import build, load, make_empty
 from tests.dbt_projects.warehouse import (
     PROJECTS,
     Warehouse,
     dbt_as_in_flows,
-    install_packages,
     postgres_environment,
 )
+from tests.quality_compass.conftest import DATA
 
 DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
-PASSED = {"success", "pass", "warn", "no-op"}
 AGGREGATE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
-
-Load = Callable[..., None]
-
-
-@pytest.fixture(scope="module")
-def warehouse(
-    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Warehouse]:
-    state = tmp_path_factory.mktemp("dbt")
-    install_packages("quality_compass", state)
-    yield Warehouse("quality_compass", postgres.create_database(DATABASE), state)
-    postgres.drop_database(DATABASE)
 
 
 @pytest.fixture(scope="module")
@@ -54,20 +54,20 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def empty(warehouse: Warehouse) -> Warehouse:
-    make_empty(warehouse)
-    return warehouse
+def empty(quality_compass: Warehouse) -> Warehouse:
+    make_empty(quality_compass)
+    return quality_compass
 
 
 @pytest.fixture(scope="module")
-def kept(warehouse: Warehouse, folder: Path, postgres: EmbeddedPostgres) -> Iterator[None]:
+def kept(quality_compass: Warehouse, folder: Path, postgres: EmbeddedPostgres) -> Iterator[None]:
     """Copies of the database with the first run built, and with both, one after the other."""
-    make_empty(warehouse)
-    load(warehouse, folder / RUNS[0])
-    build(warehouse)
+    make_empty(quality_compass)
+    load(quality_compass, folder / RUNS[0])
+    build(quality_compass)
     copy_database(postgres, DATABASE, f"{DATABASE}_first")
-    load(warehouse, folder)
-    build(warehouse)
+    load(quality_compass, folder)
+    build(quality_compass)
     copy_database(postgres, DATABASE, f"{DATABASE}_both")
     yield
     postgres.drop_database(f"{DATABASE}_first")
@@ -75,42 +75,15 @@ def kept(warehouse: Warehouse, folder: Path, postgres: EmbeddedPostgres) -> Iter
 
 
 @pytest.fixture
-def first_built(kept: None, warehouse: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
+def first_built(kept: None, quality_compass: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
     copy_database(postgres, f"{DATABASE}_first", DATABASE)
-    return warehouse
+    return quality_compass
 
 
 @pytest.fixture
-def both_built(kept: None, warehouse: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
+def both_built(kept: None, quality_compass: Warehouse, postgres: EmbeddedPostgres) -> Warehouse:
     copy_database(postgres, f"{DATABASE}_both", DATABASE)
-    return warehouse
-
-
-def make_empty(warehouse: Warehouse) -> None:
-    warehouse.execute("drop schema if exists public cascade; create schema public")
-    warehouse.execute("drop schema if exists analytics cascade")
-    with psycopg.connect(warehouse.url, autocommit=True) as connection:
-        raw.ensure_schema(connection)
-
-
-def load(warehouse: Warehouse, address: Path) -> None:
-    with psycopg.connect(warehouse.url, autocommit=True) as connection:
-        for run in source.find_runs(str(address)):
-            raw.load_run(
-                connection,
-                run,
-                lambda file: source.FileReader(file, source.Storage(), 16_000_000),
-                start=run_start(
-                    run.run_id, source.read_manifest(run, source.Storage()), ZoneInfo("UTC")
-                ),
-            )
-
-
-def build(warehouse: Warehouse, *options: str, is_tested: bool = False) -> dict[str, str]:
-    untested = [] if is_tested else ["--exclude-resource-type", "test", "unit_test"]
-    statuses = warehouse.dbt("build", *options, *untested)
-    assert not {name: status for name, status in statuses.items() if status not in PASSED}
-    return statuses
+    return quality_compass
 
 
 def test_however_runs_arrive_the_marts_are_the_same(empty: Warehouse, folder: Path) -> None:
@@ -317,36 +290,7 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
     ) == [(0.0, None)]
 
 
-RATE = "100.0 * count(*) filter (where {}) / count(*)".format
-SIGNAL_METRICS = {
-    "total_signals": "count(*)",
-    "critical_signals": "count(*) filter (where severity = 'Critical')",
-    "high_priority_signals": "count(*) filter (where severity = 'High')",
-    "moderate_signals": "count(*) filter (where severity = 'Moderate')",
-    "watch_signals": "count(*) filter (where severity = 'Watch')",
-    "critical_signal_rate": RATE("severity = 'Critical'"),
-    "actionable_signal_rate": RATE("severity in ('Critical', 'High')"),
-    "efficiency_signals": "count(*) filter (where domain = 'Efficiency')",
-    "safety_signals": "count(*) filter (where domain = 'Safety')",
-    "effectiveness_signals": "count(*) filter (where domain = 'Effectiveness')",
-    "efficiency_signal_share": RATE("domain = 'Efficiency'"),
-    "safety_signal_share": RATE("domain = 'Safety'"),
-    "avg_z_score_magnitude": "avg(abs(z_score))",
-    "avg_robust_zscore_magnitude": "avg(abs(robust_zscore))",
-    "avg_variance_from_benchmark": "avg(variance_percent)",
-    "total_encounters_covered": "sum(encounters)",
-    "unique_facilities": "count(distinct facility_sk)",
-    "signals_per_facility": "1.0 * count(*) / count(distinct facility_sk)",
-    "critical_signal_ratio": "1.0 * count(*) filter (where severity = 'Critical') / count(*)",
-}
-CONTRIBUTION_METRICS = {
-    "total_contributions": "count(*)",
-    "avg_impact_score": "avg(contribution_weight)",
-    "positive_contributors": "count(*) filter (where contribution_direction = 'positive')",
-    "negative_contributors": "count(*) filter (where contribution_direction = 'negative')",
-    "positive_contributor_rate": RATE("contribution_direction = 'positive'"),
-}
-CUMULATIVE = ("cumulative_signals", "cumulative_encounters")
+FACILITY = "signal__facility_id"
 
 
 @pytest.fixture
@@ -386,10 +330,15 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         "group by run_id order by run_id"
     )
     told = [row for row in by_month if row["cumulative_signals"] is not None]
-    assert [row["total_signals"] for row in told] == [float(each[0]) for each in counts]
+    assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]
     for column, name in enumerate(CUMULATIVE):
         first, second = (float(each[column]) for each in counts)
         assert [row[name] for row in told] == [first, first + second], name
+
+    history = layer.query(MetricsRequest(saved_query="history_of_runs")).as_records()
+    assert [(row["run"], row["signals_by_run"]) for row in history] == [
+        (run_id, float(count)) for run_id, (count, _) in zip(RUNS, counts, strict=True)
+    ]
 
     (answered,) = layer.query(MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS))).as_records()
     ((*figures,),) = both_built.query(
@@ -399,6 +348,110 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
     assert answered == pytest.approx(
         dict(zip(CONTRIBUTION_METRICS, map(float, figures), strict=True)), rel=1e-9
     )
+
+
+def test_what_the_newest_run_no_longer_has_is_not_answered_from_an_older_one(
+    both_built: Warehouse, layer: SemanticLayer
+) -> None:
+    """A facility, a type of signal and a direction of contributions that only the first run has."""
+    ((facility, signal_type),) = both_built.query(
+        f"select facility_id, signal_type from analytics.fct_signals where run_id = '{RUNS[1]}' "
+        "order by severity_score desc, signal_id limit 1"
+    )
+    both_built.execute(
+        f"delete from analytics.fct_signals where run_id = '{RUNS[1]}' "
+        f"and (facility_id = '{facility}' or signal_type = '{signal_type}'); "
+        f"delete from analytics.fct_contributions where run_id = '{RUNS[1]}' "
+        "and contribution_direction = 'positive'"
+    )
+    for where in (
+        f"{{{{ Dimension('signal__facility_id') }}}} = '{facility}'",
+        f"{{{{ Dimension('signal__signal_type') }}}} = '{signal_type}'",
+    ):
+        answer = layer.query(MetricsRequest(metrics=tuple(SIGNAL_METRICS), where=(where,)))
+        (row,) = answer.as_records()
+        assert {name: figure for name, figure in row.items() if figure} == {}, where
+        assert row["total_signals"] == 0, where
+    groups = layer.query(
+        MetricsRequest(metrics=("total_signals", "unique_facilities"), group_by=(FACILITY,))
+    )
+    kept = both_built.query(
+        f"select facility_id from analytics.fct_signals where run_id = '{RUNS[1]}' group by 1"
+    )
+    assert {row[FACILITY] for row in groups.as_records()} == {each for (each,) in kept}
+    positive = "{{ Dimension('contribution__contribution_direction') }} = 'positive'"
+    (row,) = layer.query(
+        MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS), where=(positive,))
+    ).as_records()
+    assert {name: figure for name, figure in row.items() if figure} == {}
+    assert row["total_contributions"] == 0
+
+
+def test_every_metric_is_of_the_newest_run_or_says_which_runs_it_is_of() -> None:
+    semantic = PROJECTS / "quality_compass" / "models" / "semantic"
+    metrics = {
+        each["name"]: each
+        for each in yaml.safe_load((semantic / "_metrics.yml").read_text())["metrics"]
+    }
+    assert {name for name, kind in OWNERS_METRICS.items() if metrics[name]["type"] != kind} == set()
+    simple = {name: each for name, each in metrics.items() if each["type"] == "simple"}
+    of_all_runs = {name for name, each in simple.items() if "filter" not in each}
+    assert of_all_runs == {name for name in simple if name.endswith("_by_run")}
+    assert {each["filter"] for name, each in simple.items() if name not in of_all_runs} == {
+        "{{ Dimension('signal__is_in_newest_run') }}",
+        "{{ Dimension('contribution__is_in_newest_run') }}",
+    }
+    page = (PAGES / "quality_compass.md").read_text()
+    listed = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
+    assert set(metrics) <= set(re.findall(r"`(\w+)`", listed))
+    with pytest.raises(ValidationError, match="group by run"):
+        MetricsRequest(metrics=tuple(of_all_runs))
+    MetricsRequest(metrics=tuple(of_all_runs), group_by=("run",))
+
+
+def _expression(expressions: Mapping[str, str], found: re.Match[str]) -> str:
+    return expressions[found[1]]
+
+
+def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
+    both_built: Warehouse, layer: SemanticLayer, tmp_path: Path
+) -> None:
+    """Its metric service asks no MetricFlow: of measure, filter and dimension it makes a query."""
+    assert layer.validate()
+    manifest = json.loads((tmp_path / "target" / "semantic_manifest.json").read_text())
+    models = {
+        measure["name"]: (model, measure)
+        for model in manifest["semantic_models"]
+        for measure in model["measures"]
+    }
+    asked = 0
+    for metric in manifest["metrics"]:
+        expected = {**SIGNAL_METRICS, **CONTRIBUTION_METRICS}.get(metric["name"])
+        if metric["type"] != "simple" or expected is None:
+            continue
+        model, measure = models[metric["type_params"]["measure"]["name"]]
+        expressions = {each["name"]: each["expr"] for each in model["dimensions"]}
+        (given,) = metric["filter"]["where_filters"]
+        filtered = re.sub(
+            r"\{\{\s*Dimension\('\w+?__(\w+)'\)\s*\}\}",
+            partial(_expression, expressions),
+            given["where_sql_template"],
+        )
+        aggregated = AGGREGATIONS[measure["agg"]].format(measure["expr"])
+        dimension = expressions["metric_id"]
+        relation = model["node_relation"]
+        mart = "fct_signals" if model["name"] == "signals" else "fct_contributions"
+        assert both_built.query(
+            f"select {dimension}, cast({aggregated} as numeric) "
+            f"from {relation['schema_name']}.{relation['alias']} where ({filtered}) "
+            f"group by {dimension} order by 1"
+        ) == both_built.query(
+            f"select metric_id, cast({expected} as numeric) from analytics.{mart} "
+            f"where run_id = '{RUNS[1]}' group by metric_id order by 1"
+        ), metric["name"]
+        assert all(expressions.values())
+        asked += 1
+    assert asked == 17
 
 
 def test_the_dimensions_of_the_owners_semantic_models_group(layer: SemanticLayer) -> None:
@@ -431,69 +484,94 @@ def test_the_dimensions_of_the_owners_semantic_models_group(layer: SemanticLayer
         layer.query(MetricsRequest(metrics=("no_such_metric",)))
 
 
-BACKEND_QUERIES = {
-    "all signals": """
-        select
-            signal_id, run_id, canonical_node_id, temporal_node_id, system_name, facility_id,
-            service_line, sub_service_line, metric_id, metric_value, benchmark_value,
-            percentile_rank, encounters, domain, description, entity_dimensions,
-            entity_dimensions_hash, groupby_label, group_value, metric_trend_timeline,
-            trend_direction, simplified_signal_type, simplified_severity,
-            simplified_severity_range, simplified_inputs, simplified_indicators,
-            simplified_reasoning, simplified_severity_calculation, metadata, metadata_per_period,
-            peer_percentile_trends, global_metric_mean, global_metric_std, variance_percent,
-            detected_at, dbt_updated_at
-        from public_marts.fct_signals
-        order by canonical_node_id, metric_id
-    """,
-    "count": "select count(*) from public_marts.fct_signals",
-    "contributions of a parent": """
-        select
-            contribution_id, record_timestamp, child_admission_status, child_payer_segment,
-            contribution_method, contribution_rank, contribution_pct, facility_name, metric_name,
-            direction_preference, primary_service_line, total_encounters, loaded_at
-        from public_marts.fct_contributions as contributions
-        left join public_marts.dim_facilities as facilities
-            on contributions.parent_facility_sk = facilities.facility_sk
-        left join public_marts.dim_metrics as metrics
-            on contributions.metric_sk = metrics.metric_sk
-        where parent_node_id = 'losIndex__medicareId__aggregate_time_period'
-            and parent_facility_id = '010001' and parent_service_line is null
-        order by contribution_rank
-    """,
-    "top contributors": """
-        select run_id, child_facility_sk, contribution_weight from public_marts.fct_contributions
-        where contribution_rank = 1 order by contribution_weight desc limit 10
-    """,
-    "drivers of models": """
-        select run_id, estimator, r2, global_shap_path, experiment_rank, loaded_at
-        from public_marts.fct_model_drivers order by experiment_rank asc nulls last, r2 desc
-    """,
-    "metrics with dimensions": """
-        select metrics.metric_id, metrics.direction_preference, facilities.region, count(*)
-        from public_marts.fct_signals as signals
-        inner join public_marts.dim_metrics as metrics using (metric_sk)
-        inner join public_marts.dim_facilities as facilities using (facility_sk)
-        group by 1, 2, 3
-    """,
-}
-
-
-def test_the_queries_of_the_owners_backend_answer_for_the_newest_run(
-    both_built: Warehouse,
-) -> None:
-    answers = {name: both_built.query(query) for name, query in BACKEND_QUERIES.items()}
+def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Warehouse) -> None:
+    """The six of the owner's backend, and ours."""
+    answers = {name: both_built.query(query) for name, query in queries("quality_compass").items()}
+    assert len(answers) == 7
     ((newest,),) = both_built.query(
         f"select count(*) from analytics.fct_signals where run_id = '{RUNS[1]}'"
     )
-    assert (answers["count"], len(answers["all signals"])) == ([(newest,)], newest)
-    assert {row[1] for row in answers["all signals"]} == {RUNS[1]}
-    assert {type(row[22]) for row in answers["all signals"]} == {int}
-    assert all(row[14] == f"{row[21]} (severity: {row[22]})" for row in answers["all signals"])
-    ranks = [row[5] for row in answers["contributions of a parent"]]
+    assert (answers["Their count"], len(answers["All signals"])) == ([(newest,)], newest)
+    assert {row[1] for row in answers["All signals"]} == {RUNS[1]}
+    assert {type(row[22]) for row in answers["All signals"]} == {int}
+    assert all(row[14] == f"{row[21]} (severity: {row[22]})" for row in answers["All signals"])
+    ranks = [row[5] for row in answers["Contributions to a parent"]]
     assert ranks == list(range(1, len(ranks) + 1))
-    assert {row[9] for row in answers["contributions of a parent"]} == {"lower_is_better"}
-    assert {row[0] for row in answers["top contributors"]} == {RUNS[1]}
-    assert {row[0] for row in answers["drivers of models"]} == {RUNS[1]}
-    assert {row[4] for row in answers["drivers of models"]} == {1}
-    assert sum(row[3] for row in answers["metrics with dimensions"]) == newest
+    assert {row[9] for row in answers["Contributions to a parent"]} == {"lower_is_better"}
+    assert {row[0] for row in answers["Top contributors"]} == {RUNS[1]}
+    assert {row[0] for row in answers["Drivers by estimator"]} == {RUNS[1]}
+    assert {row[4] for row in answers["Drivers by estimator"]} == {1}
+    assert sum(row[3] for row in answers["Metrics with dimensions"]) == newest
+    assert len(answers["Ours, what needs attention first"]) == 20
+
+
+def test_columns_of_the_owners_relations_have_the_owners_names_and_types(
+    both_built: Warehouse,
+) -> None:
+    found = both_built.query(
+        "select table_name, column_name, data_type from information_schema.columns "
+        "where table_schema = 'public_marts'"
+    )
+    types = {(relation, column): type_ for relation, column, type_ in found}
+    expected = {
+        (relation, column): TYPES.get(column, "text")
+        for relation, columns in COLUMNS.items()
+        for column in columns.split()
+    }
+    assert {key: types.get(key) for key in expected} == expected
+    assert_columns_are_as_promised("quality_compass", both_built.query)
+    both_built.execute(
+        "update analytics.fct_signals set percentile_rank = 0.1::float8 + 0.2::float8"
+    )
+    shown = both_built.query("select distinct percentile_rank::text from public_marts.fct_signals")
+    assert shown == [("0.30000000000000004",)], "a cast would round to fifteen digits"
+
+
+REAL_RUN = "20260116085939"
+REAL_NODE = "losIndex__medicareId__aggregate_time_period"
+
+
+def test_a_real_run_keeps_the_rank_of_every_facility_and_the_instant_of_its_manifest(
+    empty: Warehouse, tmp_path: Path
+) -> None:
+    """Half of the run's classifications is at hand: the others stand in for the type only."""
+    if not (DATA / "run_manifest.json").exists():
+        pytest.skip(f"no real run in {DATA}: set QUALITY_COMPASS_DATA to its folder")
+    nodes = tmp_path / REAL_RUN / "results" / "nodes"
+    nodes.mkdir(parents=True)
+    shutil.copy(DATA / "run_manifest.json", tmp_path / REAL_RUN)
+    for name in (REAL_NODE, "losIndex__medicareId__dischargeMonth"):
+        shutil.copy(DATA / f"{name}.jsonl", nodes)
+    entities = [json.loads(line) for line in (nodes / f"{REAL_NODE}.jsonl").open()][1:]
+    ranks = {
+        entity["entity"][0]["value"]: method["statistics"]["percentile_rank"]
+        for entity in entities
+        for method in entity["statistical_methods"]
+        if "simple_zscore" in method["statistical_method"]
+    }
+    claims = tmp_path / REAL_RUN / "analysis" / "classification" / "classifications.jsonl"
+    claims.parent.mkdir(parents=True)
+    claims.write_text(
+        "".join(
+            json.dumps(
+                {
+                    "node_id": REAL_NODE,
+                    "metric_id": "losIndex",
+                    "entity_key": {"medicareId": facility},
+                    "signal_type": "baseline",
+                    "severity": 40,
+                }
+            )
+            + "\n"
+            for facility in ranks
+        )
+    )
+    load(empty, tmp_path)
+    build(empty, "--select", "+fct_signals")
+    found = empty.query(
+        "select facility_id, percentile_rank, detected_at at time zone 'UTC' "
+        "from analytics.fct_signals"
+    )
+    assert len(ranks) == 118
+    assert {facility: rank for facility, rank, _ in found} == ranks
+    assert {str(instant) for *_, instant in found} == {"2026-01-16 14:59:39"}

@@ -8,15 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from deployments.local.postgres import EmbeddedPostgres
 from flows.quality_compass import sample
 from tests.dbt_projects.poison import Told, assert_each_is_named, assert_nobody_is_stopped
-from tests.dbt_projects.test_quality_compass import load, make_empty
-from tests.dbt_projects.warehouse import Warehouse, install_packages
+from tests.dbt_projects.runs_of_quality_compass import load, make_empty
+from tests.dbt_projects.warehouse import Warehouse
 
-DATABASE = "quality_compass_poison"
 GOOD, POISONED = "20250115060000", "20250215060000"
 NODE = "losIndex__medicareId__aggregate_time_period"
 AGGREGATE = f"results/nodes/{NODE}.jsonl"
@@ -274,27 +270,19 @@ def write_poison(run: Path) -> dict[str, tuple[str, int]]:
     return places
 
 
-@pytest.fixture(scope="module")
-def warehouse(
-    postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[Warehouse]:
-    state = tmp_path_factory.mktemp("dbt")
-    install_packages("quality_compass", state)
-    yield Warehouse("quality_compass", postgres.create_database(DATABASE), state)
-    postgres.drop_database(DATABASE)
-
-
-def test_no_line_stops_other_lines_or_other_runs(warehouse: Warehouse, tmp_path: Path) -> None:
-    make_empty(warehouse)
+def test_no_line_stops_other_lines_or_other_runs(
+    quality_compass: Warehouse, tmp_path: Path
+) -> None:
+    make_empty(quality_compass)
     for run_id in (GOOD, POISONED):
         run = sample.write_run(tmp_path, run_id, 16, seed=4, metrics=("losIndex",))
     places = write_poison(run)
-    load(warehouse, tmp_path)
-    statuses = warehouse.dbt("build", "--exclude-resource-type", "unit_test")
+    load(quality_compass, tmp_path)
+    statuses = quality_compass.dbt("build", "--exclude-resource-type", "unit_test")
     assert_nobody_is_stopped(statuses)
     aside = {
         (path, number): Told(f"{run_id} {path}", reason)
-        for run_id, path, number, reason in warehouse.query(
+        for run_id, path, number, reason in quality_compass.query(
             "select run_id, file_path, line_number, reason from public.raw_quarantine"
         )
     }
@@ -309,13 +297,13 @@ def test_no_line_stops_other_lines_or_other_runs(warehouse: Warehouse, tmp_path:
     assert {name for name, place in places.items() if place in aside} == {
         name for name, line in LINES.items() if line.reason
     }
-    counts = warehouse.query(
+    counts = quality_compass.query(
         "select run_id, count(*) filter (where facility_id !~ '^[P9]') "
         "from analytics.fct_signals group by 1 order by 1"
     )
     assert counts[0][1] > 50
     assert {count for _, count in counts} == {counts[0][1]}
-    kept = warehouse.query(
+    kept = quality_compass.query(
         "select facility_id, entity_key ->> 'systemName', percentile_rank, facility_sk is null "
         "from analytics.fct_signals where facility_id is null or facility_id ~ '^[P9]' "
         "order by 1, 2"

@@ -18,6 +18,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from flows.scout import raw
 from flows.scout.records import Entity, FileFacts, Payload
 from flows.scout.sample import POISON, products, transactions
+from tests.contracts import assert_columns_are_as_promised, queries
 from tests.dbt_projects.warehouse import Warehouse, install_packages
 
 AS_OF = date(2026, 10, 31)
@@ -719,3 +720,12 @@ def test_weekly_figures_equal_a_computation_in_pandas(
     )
     assert {row[:3]: pytest.approx(row[3:], abs=1e-3) for row in found} == expected
     assert {values[-1] for values in expected.values()} == {True, False}
+
+
+@pytest.mark.parametrize("consumer", queries("scout"))
+def test_what_a_consumer_asks_has_an_answer(built: Built, consumer: str) -> None:
+    assert built.warehouse.query(queries("scout")[consumer])
+
+
+def test_columns_are_those_of_the_contract(built: Built) -> None:
+    assert_columns_are_as_promised("scout", built.warehouse.query)

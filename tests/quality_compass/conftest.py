@@ -66,6 +66,7 @@ def load(connection: psycopg.Connection) -> Load:
                 start=run_start(
                     run.run_id, source.read_manifest(run, source.Storage()), ZoneInfo("UTC")
                 ),
+                indexes=source.read_indexes(run, source.Storage()),
             )
         assert counts is not None
         return counts

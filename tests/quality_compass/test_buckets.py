@@ -9,7 +9,7 @@ import pytest
 from blocks.registration import register
 from flows._shared.errors import PermanentError
 from flows.quality_compass import raw, source
-from flows.quality_compass.flow.runs import open_storage
+from flows.quality_compass.flow.finding import open_storage
 from flows.quality_compass.records import (
     RunNotFoundError,
     StorageError,
@@ -34,8 +34,12 @@ def test_a_run_in_an_s3_bucket_is_the_run_on_disk(
         counts = raw.load_run(
             connection, run, lambda file: source.FileReader(file, storage, MAX_LINE)
         )
-        with pytest.raises(RunNotFoundError):
+        with pytest.raises(RunNotFoundError, match="no results/nodes"):
             source.find_runs(f"s3://{BUCKET}/elsewhere", storage)
+        with pytest.raises(RunNotFoundError, match="no bucket nowhere"):
+            source.find_runs("s3://nowhere/runs", storage)
+        (by_hadoops_name,) = source.find_runs(f"s3a://{BUCKET}/runs", storage)
+        assert by_hadoops_name.run_id == run.run_id
         with pytest.raises(StorageError, match="no_such_option"):
             source.find_runs(f"s3://{BUCKET}/runs", source.Storage({"s3": {"no_such_option": 1}}))
     assert counts.rows == sum(

@@ -36,7 +36,9 @@ from flows.quality_compass.flow.checklist import (
     require_ssl,
     write_documentation,
 )
+from flows.quality_compass.flow.finding import make_sample
 from flows.quality_compass.flow.runs import DisagreementError
+from flows.quality_compass.records import RunsFailedError
 from flows.quality_compass.semantic import MetricsRequest
 from flows.quality_compass.settings import QualityCompassSettings
 from tests.databases import copy_database, database_of
@@ -187,6 +189,39 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     # By now the server has stored what it was told.
     assert sum(landed_rows(prefect_server, first).values()) == lines[runs[0]]
     assert landed_rows(prefect_server, stale) == {}
+
+
+def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_their_reasons(
+    built: Built, sample_folder: Path, tmp_path: Path
+) -> None:
+    """One badly named, one with a file that is gone when it is read, an address with nothing."""
+    runs = tmp_path / "runs"
+    shutil.copytree(sample_folder / "20250215060000", runs / "20250215060000")
+    shutil.copytree(sample_folder / FIRST_RUN, runs / "latest")
+    gone = runs / "20250101060000" / NODE
+    gone.parent.mkdir(parents=True)
+    gone.symlink_to(tmp_path / "nothing.jsonl")
+    request = RunsRequest(addresses=(str(runs), str(tmp_path / "nowhere")), verify=True)
+    state = refresh(request, built.settings, DbtOptions(select=("stg_runs",)), return_state=True)
+    with pytest.raises(RunsFailedError) as failed:
+        state.result()
+    reasons = ("20250101060000: reading", "the folder 'latest'", str(tmp_path / "nowhere"))
+    told = artifacts(state)
+    for reason in reasons:
+        assert reason in str(failed.value)
+        assert reason in told["quality-compass-summary"]
+    assert "3 failed" in str(failed.value)
+    assert figures(told)["failures"] >= 3
+    with psycopg.connect(built.url) as connection:
+        loaded = connection.execute("select run_id from analytics.stg_runs order by 1").fetchall()
+    assert [run_id for (run_id,) in loaded] == [FIRST_RUN, "20250215060000"]
+
+    everything = DbtOptions(full_refresh=True, select=("stg_runs",))
+    state = refresh(RunsRequest(), built.settings, everything, return_state=True)
+    assert state.is_completed(), state.message
+    assert figures(artifacts(state))["rows_loaded"] == 0
+    with pytest.raises(PermanentError, match="`settings`, as `addresses`"):
+        make_sample(built.settings)
 
 
 def test_the_checklist_is_one_command_that_says_what_passed_and_what_failed_and_why(
@@ -342,11 +377,18 @@ def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(built:
     comparison = roll_back("dim_facilities", "HEAD", True, built.settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
+    again = roll_back("dim_facilities", "HEAD", True, built.settings)
+    assert again.is_equal, "what was replaced before is dropped, whatever views there are"
     with psycopg.connect(built.url) as connection:
         homes = connection.execute(
             "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"
         ).fetchall()
+        read = connection.execute(
+            "select distinct view_schema || '.' || view_name, table_schema "
+            "from information_schema.view_table_usage where table_name = 'dim_facilities'"
+        ).fetchall()
     assert homes == [("analytics",), (rollback.REPLACED_SCHEMA,)]
+    assert read == [("public_marts.dim_facilities", "analytics")]
 
 
 def test_fail_on_disagreement_fails_after_everything_was_built(
@@ -356,11 +398,14 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     derived = claims[0]["derived_indicators"]
     derived["position"] = "normal" if derived["position"] != "normal" else "severe"
     write(run_folder / CLASSIFICATIONS, claims)
+    shutil.rmtree(run_folder / "analysis" / "contribution")
     request = RunsRequest(addresses=(str(run_folder),), verify=True, fail_on_disagreement=True)
     state = refresh(request, settings, UNTESTED, return_state=True)
     assert state.is_failed()
     with pytest.raises(DisagreementError, match="1 claims"):
         state.result()
+    absent = f"{run_folder.name}: no files in analysis/contribution"
+    assert absent in artifacts(state)["quality-compass-summary"]
     with psycopg.connect(database) as connection:
         assert connection.execute("select field from public.raw_disagreements").fetchall() == [
             ("position",)

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import os
 import shutil
 import tracemalloc
 from datetime import datetime
@@ -471,9 +472,154 @@ def test_the_owners_arrays_of_modelling_are_read(
     assert [reason for _, reason in quarantined(connection)] == ["not an object but int"] * 2
 
 
-def test_files_that_are_not_read_are_named(load: Load, run_folder: Path) -> None:
+def test_every_file_that_is_not_read_is_named(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
     (run_folder / "graph.json").write_text("{}")
-    (run_folder / "results" / "nodes" / "legacy.json").write_text("{}")
+    (run_folder / "results" / "nodes" / "legacy.csv").write_text("{}")
     (run_folder / "results" / "index.json").write_text("{}")
     (note,) = load(run_folder).notes
-    assert note == "2 files were not read: graph.json, results/nodes/legacy.json"
+    assert note == "2 files were not read: graph.json, results/nodes/legacy.csv"
+    for number in range(30):
+        (run_folder / f"n{number:02}.yaml").write_text("{}")
+    (note,) = load(run_folder).notes
+    assert note.startswith("32 files were not read: ")
+    assert note.endswith(" and 12 more, see public.raw_unread_files")
+    assert len(rows(connection, "raw_unread_files")) == 32
+    (run_folder / "graph.json").unlink()
+    load(run_folder)
+    assert len(rows(connection, "raw_unread_files")) == 31
+    (run_folder / "results" / "nodes" / os.fsdecode(b"\xff.jsonl")).write_text("{}")
+    load(run_folder)
+    assert (RUN, r"results/nodes/\udcff.jsonl") in [
+        row[:2] for row in rows(connection, "raw_unread_files")
+    ]
+
+
+def test_a_node_in_one_document_is_the_same_rows_as_in_lines(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    """As an older insight graph wrote it, with its entities in an array."""
+    load(run_folder)
+    expected = rows(connection, "raw_entity_results"), rows(connection, "raw_node_results")
+    for table in reversed(TABLES):
+        connection.execute(f"truncate public.{table} cascade".encode())
+    for path in (run_folder / "results" / "nodes").glob("*.jsonl"):
+        metadata, *entities = read(path)
+        del metadata["type"]
+        document = json.dumps({**metadata, "entity_results": entities})
+        path.with_suffix(".json").write_text(document)
+        path.unlink()
+    (run_folder / "results" / "nodes" / "other.json").write_text('{"entity_results": [7, {}]}')
+    counts = load(run_folder)
+    assert [reason for _, reason in quarantined(connection)] == [
+        "not an object but int", "no entity"
+    ]  # fmt: skip
+    assert counts.notes == ()
+    found = rows(connection, "raw_entity_results"), rows(connection, "raw_node_results")
+    known = [row for row in found[1] if "other.json" not in row[1]]
+    for before, after in zip(expected, (found[0], known), strict=True):
+        assert [(row[0], *row[2:-1]) for row in before] == [(row[0], *row[2:-1]) for row in after]
+        parsed = [
+            (json.loads(row[-1]), json.loads(other[-1]))
+            for row, other in zip(before, after, strict=True)
+        ]
+        assert all({**mine, "type": ""} == {**theirs, "type": ""} for mine, theirs in parsed)
+
+
+def test_a_node_in_lines_and_in_a_document_is_read_once_and_the_other_named(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    load(run_folder)
+    before = everything(connection)
+    (run_folder / NODE).with_suffix(".json").write_text("{}")
+    path = run_folder / OTHER_NODE
+    path.with_name(f"{path.name}.gz").write_bytes(gzip.compress(path.read_bytes()))
+    counts = load(run_folder)
+    assert everything(connection) == before
+    unread = [NODE.removesuffix("l"), f"{OTHER_NODE}.gz"]
+    assert counts.notes == (f"2 files were not read: {', '.join(unread)}",)
+
+
+def test_what_the_indexes_of_a_run_say_is_held_against_what_was_read(
+    load: Load, run_folder: Path
+) -> None:
+    contributions = "analysis/contribution"
+    whole, cut, *_ = sorted((run_folder / contributions).glob("*.jsonl"))
+    artifacts: list[dict[str, Any]] = [
+        {"artifact_path": path.name, "row_count": len(read(path))} for path in (whole, cut)
+    ]
+    artifacts[0]["artifact_path"] = f"/data/runs/{RUN}/{contributions}/{whole.name}"
+    artifacts.append({"artifact_path": "gone.jsonl", "row_count": 3})
+    artifacts.append({"artifact_path": "empty.jsonl", "row_count": 0})
+    classified = sum(
+        len(read(path)) for path in (run_folder / "analysis/classification").glob("*.jsonl")
+    )
+    indexes: dict[str, Any] = {
+        "results/index.json": {
+            "run_id": RUN,
+            "nodes": [{"result_path": NODE}, {"result_path": "results/nodes/gone.jsonl"}, 7],
+        },
+        f"{contributions}/index.json": {
+            "run_id": RUN,
+            "parents": [{"metric_artifacts": artifacts}],
+        },
+        "analysis/classification/index.json": {"run_id": RUN, "total_entities": classified},
+    }
+    for path, content in indexes.items():
+        (run_folder / path).write_text(json.dumps(content))
+    cut_off = f"{contributions}/{cut.name} has {{}} lines, {contributions}/index.json says {{}}"
+    not_there = "{} was not read: there is none, and {} lists it".format
+    gone = [
+        not_there(f"{contributions}/gone.jsonl", f"{contributions}/index.json"),
+        not_there("results/nodes/gone.jsonl", "results/index.json"),
+    ]
+    assert load(run_folder).notes == tuple(gone)
+    write(cut, read(cut)[:-2])
+    notes = load(run_folder).notes
+    assert set(notes) == {
+        cut_off.format(artifacts[1]["row_count"] - 2, artifacts[1]["row_count"]),
+        *gone,
+    }
+    (run_folder / "analysis/classification/index.json").write_text('{"total_entities": 1}')
+    (run_folder / "results/index.json").write_text('{"run_id": "20200101000000"}')
+    (run_folder / contributions / "index.json").write_text('{"parents": {"a": ')
+    told = load(run_folder).notes
+    assert f"analysis/classification/ has {classified} lines, " in told[0]
+    assert "is not JSON" in told[1] or "not JSON" in told[1]
+    assert "it is of the run '20200101000000'" in told[2]
+
+
+def test_what_keeps_one_run_from_being_read_is_told_and_the_others_are_found(
+    run_folder: Path,
+) -> None:
+    home = run_folder.parent
+    shutil.copytree(run_folder, home / "latest")
+    for copy in ("a", "b"):
+        shutil.copytree(run_folder, home / copy / "20250301060000")
+    (home / "20250401060000" / "logs").mkdir(parents=True)
+    (home / "20250401060000" / "logs" / "x.txt").write_text("nothing")
+    found = source.look_for_runs(str(home))
+    assert [run.run_id for run in found.runs] == [RUN]
+    twice, badly_named = sorted(found.refused, key=lambda error: error.seen)
+    assert "2 folders claim to be it" in twice.seen
+    assert "'latest'" in badly_named.seen
+    (begun,) = found.notes
+    assert begun.startswith("20250401060000: nothing in ")
+    assert begun.endswith("is read: logs/x.txt")
+    with pytest.raises(RunNameError):
+        source.find_runs(str(home))
+
+
+def test_an_entity_that_is_told_in_two_ways_is_named_and_the_last_line_counts(
+    load: Load, run_folder: Path
+) -> None:
+    content = read(run_folder / NODE)
+    again = json.loads(json.dumps(content[2]))
+    again["metric"][0]["values"] = 9.5
+    content[0]["entity_results_count"] += 2
+    write(run_folder / NODE, [*content, content[3], again])
+    (note,) = load(run_folder).notes
+    assert note == (
+        f"{NODE} tells 1 in another way than an earlier line, and counts: line {len(content) + 2}"
+    )

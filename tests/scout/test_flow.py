@@ -400,6 +400,22 @@ def test_texts_that_share_words_are_neighbours_and_the_stand_in_is_labelled(
         "select distinct embedding_model, vector_dims(embedding) "
         "from platinum.platinum_transaction_embeddings",
     ) == [("hashing-256", 256)]
+    # As a program that answers from texts reads: by a vector of its own, with the facts of each.
+    assert ask(
+        described,
+        """
+        select
+            found.transaction_id,
+            texts.metadata ->> 'vendor_name',
+            texts.text like '%' || found.description
+        from platinum.nearest_transactions(
+            (select embedding from platinum.platinum_transaction_embeddings
+            where transaction_id = 'lunch'), 2
+        ) as found
+        inner join platinum.platinum_transaction_embeddings as texts using (id)
+        order by found.cosine_distance
+        """,
+    ) == [("lunch", "Somebody", True), ("dinner", "Somebody", True)]
     with psycopg.connect(described) as connection:
         connection.execute("set enable_seqscan = off")
         plan = connection.execute(

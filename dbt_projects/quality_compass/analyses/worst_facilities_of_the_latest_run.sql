@@ -5,9 +5,10 @@ select
     count(*) filter (where signals.severity in ('Critical', 'High')) as actionable_signals,
     max(signals.severity_score) as worst_severity_score
 from {{ ref('fct_signals') }} as signals
-inner join {{ ref('stg_runs') }} as runs on signals.run_id = runs.run_id
 inner join {{ ref('dim_facilities') }} as facilities on signals.facility_sk = facilities.facility_sk
-where runs.is_latest and signals.is_favorable is distinct from true
+where
+    signals.run_id = {{ newest_run_of(ref('fct_signals')) }}
+    and signals.is_favorable is distinct from true
 group by signals.facility_id, facilities.facility_name
 order by worst_severity_score desc, actionable_signals desc
 limit 20

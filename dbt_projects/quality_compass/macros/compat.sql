@@ -12,3 +12,8 @@
 {% macro preference_as_spelled_outside(direction) -%}
     (case when {{ direction }} in ('lower', 'higher') then {{ direction }} || '_is_better' else {{ direction }} end)
 {%- endmacro %}
+
+{% macro as_decimal(figure) -%}
+    {#- Every digit of the double, not the fifteen of a plain cast. -#}
+    cast(cast({{ figure }} as text) as numeric)
+{%- endmacro %}

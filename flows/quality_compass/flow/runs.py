@@ -1,21 +1,13 @@
 """Order, retries and artifacts of Quality Compass: load runs, audit, build, tell what is new."""
 
-import json
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any
 from zoneinfo import ZoneInfo
 
 from prefect import flow, get_run_logger, task
-from pydantic import BaseModel, ConfigDict, Field
 
-from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import (
-    block_document,
-    dbt_postgres_env,
-    secret_value,
-)
+from flows._shared.errors import PermanentError, PlatformError, TransientError
+from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import (
     DbtFreshnessError,
@@ -27,27 +19,17 @@ from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
-from flows._shared.state import state_dir
-from flows.quality_compass import marts, raw, sample, source
-from flows.quality_compass.records import (
-    Disagreement,
-    Kind,
-    LoadCounts,
-    Run,
-    RunFile,
-)
-from flows.quality_compass.rules.audit import (
-    ContributionAudit,
-    NodeAudit,
-    check_classification,
-)
-from flows.quality_compass.rules.json_lines import UnusableLineError, parse
-from flows.quality_compass.rules.reading import observe, run_start
+from flows.quality_compass import marts, raw, source
+from flows.quality_compass.flow.finding import RunsRequest, find_all, open_storage, outcome_of
+from flows.quality_compass.flow.verifying import verify_run
+from flows.quality_compass.records import Findings, Kind, LoadCounts, Run, RunsFailedError
+from flows.quality_compass.rules.reading import run_start
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
 EXPECTED_KINDS = (Kind.NODE, Kind.CONTRIBUTION, Kind.CLASSIFICATION)
-SAMPLE_RUNS = ("20250115060000", "20250215060000")
+# A storage or a database that is down is not tried once more for each run there is.
+MOST_IN_A_ROW = 3
 EXAMPLE_QUERY = (
     "select facility_id, metric_id, group_value, signal_type, severity_score "
     "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
@@ -56,31 +38,6 @@ EXAMPLE_QUERY = (
 
 class DisagreementError(PermanentError):
     """A run claims figures that its own data does not give."""
-
-
-class RunsRequest(BaseModel):
-    """Which runs to load, and how strictly."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    addresses: tuple[str, ...] = Field(
-        (),
-        description=(
-            "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
-            "None: the `addresses` of the settings, else sample runs if `sample_facilities` is set."
-        ),
-    )
-    run_id: str | None = Field(
-        None,
-        pattern=r"^\d{14}$",
-        description="Id of a single run whose folder is not named after it.",
-    )
-    verify: bool = Field(
-        False, description="Recompute what each run claims and report every disagreement."
-    )
-    fail_on_disagreement: bool = Field(
-        False, description="With `verify`: a disagreement fails the flow, after the build."
-    )
 
 
 @task(
@@ -92,15 +49,6 @@ class RunsRequest(BaseModel):
 def prepare(database_block: str) -> None:
     with connect(database_block) as connection:
         raw.ensure_schema(connection)
-
-
-@task(name="find runs", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
-def find_runs(request: RunsRequest, settings: QualityCompassSettings) -> list[Run]:
-    addresses = request.addresses or settings.addresses or (str(make_sample(settings)),)
-    storage = open_storage(settings)
-    return source.merge(
-        [source.find_runs(each, storage, run_id=request.run_id) for each in addresses]
-    )
 
 
 @task(
@@ -122,6 +70,7 @@ def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
                 source.read_manifest(run, storage),
                 ZoneInfo(settings.run_id_time_zone),
             ),
+            indexes=source.read_indexes(run, storage),
         )
     get_run_logger().info(
         "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
@@ -153,145 +102,6 @@ def tell_landed(counts: LoadCounts) -> None:
         )
 
 
-@task(task_run_name="verify-{run.run_id}")
-def verify_run(run: Run, settings: QualityCompassSettings) -> int:
-    """Recompute a run; returns how many of its claims do not agree."""
-    storage = open_storage(settings)
-    with connect(settings.database_block) as connection:
-        found = raw.record_disagreements(
-            connection,
-            run.run_id,
-            disagreements(run, settings, storage),
-            settings.max_disagreements,
-        )
-    get_run_logger().info("%s: %s claims do not agree with their recomputation", run.run_id, found)
-    return found
-
-
-def disagreements(
-    run: Run, settings: QualityCompassSettings, storage: source.Storage
-) -> Iterator[Disagreement]:
-    """Every claim of a run's files that its own data does not give. Lines that cannot be read are
-    left out: the load has quarantined them."""
-    for file in run.files:
-        reader = source.FileReader(file, storage, settings.max_line_bytes)
-        if file.kind is Kind.NODE:
-            yield from _node_disagreements(file, reader, settings)
-        elif file.kind is Kind.CLASSIFICATION:
-            for number, claim in _readable(reader):
-                yield from check_classification(
-                    claim, file.path, number, settings.tolerance, settings.classification
-                )
-        elif file.kind is Kind.CONTRIBUTION:
-            contributions = ContributionAudit()
-            for _, claim in _readable(reader):
-                contributions.learn(claim)
-            for number, claim in _readable(reader):
-                yield from contributions.check(claim, file.path, number, settings.tolerance)
-
-
-def _node_disagreements(
-    file: RunFile, reader: source.FileReader, settings: QualityCompassSettings
-) -> Iterator[Disagreement]:
-    metadata: Mapping[str, Any] = {}
-    for number, content in _readable(reader):
-        if number == 1 and content.get("type") == "node_metadata":
-            metadata = content
-        break
-    audit = NodeAudit(metadata, settings.statistics)
-    for _, content in _readable(reader):
-        if content.get("type") != "node_metadata":
-            try:
-                audit.learn(observe(content))
-            except UnusableLineError:
-                continue
-    for number, content in _readable(reader):
-        if content.get("type") != "node_metadata":
-            try:
-                observation = observe(content)
-            except UnusableLineError:
-                continue
-            yield from audit.check(observation, file.path, number, settings.tolerance)
-    yield from audit.check_metadata(file.path, settings.tolerance)
-
-
-def _readable(reader: source.FileReader) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    for number, line in reader.lines():
-        try:
-            yield number, parse(line)
-        except UnusableLineError:
-            continue
-
-
-def make_sample(settings: QualityCompassSettings) -> Path:
-    """The folder of the sample runs, written anew: it is a function of size and seed.
-
-    Raises:
-        PermanentError: no sample is asked for.
-    """
-    if settings.sample_facilities is None:
-        raise PermanentError(
-            "finding runs to load",
-            "no run was given",
-            "Name run folders in the parameter `runs`, as `addresses`, or for every run in the "
-            "deployment's parameter `settings`, as `addresses`; `sample_facilities` there loads "
-            "generated ones",
-        )
-    name = f"{settings.sample_facilities}-{settings.sample_seed}"
-    folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name
-    get_run_logger().info(
-        "no runs were given: generating %s sample runs of %s facilities with seed %s in %s",
-        len(SAMPLE_RUNS),
-        settings.sample_facilities,
-        settings.sample_seed,
-        folder,
-    )
-    for run_id in SAMPLE_RUNS:
-        sample.write_run(folder, run_id, settings.sample_facilities, settings.sample_seed)
-    return folder
-
-
-def open_storage(settings: QualityCompassSettings) -> source.Storage:
-    """Storage with the credentials of the blocks that the settings name.
-
-    Raises:
-        PermanentError: a block is missing or does not hold what it should.
-    """
-    options = _bucket_options(settings.storage_block) if settings.storage_block else None
-    account = _service_account(settings.gcp_block) if settings.gcp_block else None
-    return source.Storage(options, account)
-
-
-def _service_account(block_name: str) -> Mapping[str, Any]:
-    # Importing prefect-gcp for what is a document takes seconds.
-    key = block_document(block_name, "gcp-credentials").get("service_account_info")
-    if not isinstance(key, Mapping) or not key:
-        raise PermanentError(
-            f"reading the block {block_name}",
-            "it holds no service account key",
-            "Save the JSON key of a service account as a GcpCredentials block of that name",
-        )
-    return key
-
-
-def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
-    try:
-        options = json.loads(secret_value(block_name))
-    except json.JSONDecodeError:
-        options = None
-    if (
-        not isinstance(options, dict)
-        or not options.keys() <= {"s3", "gs"}
-        or not all(isinstance(each, dict) for each in options.values())
-    ):
-        raise PermanentError(
-            f"reading the block {block_name}",
-            "it does not hold a JSON object of options by s3 and gs",
-            'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
-        )
-    return options
-
-
 @task(name="publish signals")
 def publish_signals(settings: QualityCompassSettings) -> None:
     """The artifact ``quality-compass-signals``: what is new, worse, better since the last run."""
@@ -312,8 +122,8 @@ def refresh(
 ) -> None:
     """Load insight-graph runs, build the marts and say which signals are new, worse or better.
 
-    Fails after all of it when a source is older than its freshness allows; generated sample runs
-    may be of any age.
+    Fails after all of it when a run could not be loaded, the others being there, or when a source
+    is older than its freshness allows; generated sample runs may be of any age.
 
     Args:
         runs: Which runs to load, and whether to audit them. Default: all that are new at the
@@ -327,16 +137,11 @@ def refresh(
     is_built_only = dbt.full_refresh and not is_named and settings.sample_facilities is None
     is_sample = not (is_named or is_built_only)
     prepare(settings.database_block)
-    found = [] if is_built_only else find_runs(runs, settings)
-    counts: list[LoadCounts] = []
-    for run in found:
-        progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
-        loaded = load_run(run, settings)
-        counts.append(loaded)
-        if loaded.rows:
-            tell_landed(loaded)
-    progress.update("load", len(counts), len(found), sum(each.rows for each in counts))
-    disagreed = _verify(found, runs, settings, progress)
+    found = Findings() if is_built_only else find_all(runs, settings)
+    failed = [str(error) for error in found.refused]
+    counts = _load(found.runs, settings, progress, failed)
+    loaded = [run for run in found.runs if run.run_id in {each.run_id for each in counts}]
+    disagreed = _verify(loaded, runs, settings, progress, failed)
     environment = dbt_postgres_env(settings.database_block)
     outcome = build_dbt(SLUG, environment, dbt, progress=progress)
     stale, warnings = _judge_freshness(environment, dbt)
@@ -348,18 +153,30 @@ def refresh(
             models_built=outcome.models_built,
             tests_passed=outcome.tests_passed,
             warnings=outcome.warnings + warnings,
-            failures=outcome.failures + (stale is not None),
+            failures=outcome.failures + len(failed) + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*_notes(is_sample, counts, disagreed, stale), *_absent(found)),
+            notes=(
+                *failed,
+                *found.notes,
+                *_notes(is_sample, counts, disagreed, stale),
+                *_absent(loaded),
+            ),
         ),
     )
+    if failed:
+        listed = "\n".join(f"- {reason}" for reason in failed)
+        raise RunsFailedError(
+            f"loading {len(found.runs) + len(found.refused)} runs",
+            f"{len(failed)} failed, the others were loaded and built:\n{listed}",
+            "Mend or remove these and run again",
+        )
     if stale is not None and not is_sample:
         raise stale
     total = sum(disagreed.values())
     if total and runs.fail_on_disagreement:
         raise DisagreementError(
-            f"verifying {len(found)} runs",
+            f"verifying {len(loaded)} runs",
             f"{total} claims do not agree with their recomputation",
             "See public.raw_disagreements; everything was loaded and built",
         )
@@ -379,20 +196,57 @@ def _judge_freshness(
     return None, outcome.warnings
 
 
-def _verify(
+def _load(
     found: Sequence[Run],
+    settings: QualityCompassSettings,
+    progress: Progress,
+    failed: list[str],
+) -> list[LoadCounts]:
+    """Each run by itself: what keeps one from being loaded is noted, and is no reason to leave the
+    next. Only what is down for several in a row is asked no more."""
+    counts: list[LoadCounts] = []
+    in_a_row = 0
+    for done, run in enumerate(found):
+        progress.update("load", done, len(found), sum(each.rows for each in counts))
+        if in_a_row == MOST_IN_A_ROW:
+            failed.append(f"{run.run_id}: not tried, after {in_a_row} that were not reached")
+            continue
+        result = outcome_of(load_run(run, settings, return_state=True))
+        if isinstance(result, LoadCounts):
+            in_a_row = 0
+            counts.append(result)
+            if result.rows:
+                tell_landed(result)
+        else:
+            in_a_row = in_a_row + 1 if isinstance(result, TransientError) else 0
+            failed.append(f"{run.run_id}: {_reason(result)}")
+    progress.update("load", len(found), len(found), sum(each.rows for each in counts))
+    return counts
+
+
+def _verify(
+    loaded: Sequence[Run],
     request: RunsRequest,
     settings: QualityCompassSettings,
     progress: Progress,
+    failed: list[str],
 ) -> dict[str, int]:
     if not request.verify:
         return {}
     disagreed: dict[str, int] = {}
-    for run in found:
-        progress.update("verify", len(disagreed), len(found))
-        disagreed[run.run_id] = verify_run(run, settings)
-    progress.update("verify", len(disagreed), len(found))
+    for done, run in enumerate(loaded):
+        progress.update("verify", done, len(loaded))
+        result = outcome_of(verify_run(run, settings, return_state=True))
+        if isinstance(result, int):
+            disagreed[run.run_id] = result
+        else:
+            failed.append(f"{run.run_id} was not verified: {_reason(result)}")
+    progress.update("verify", len(loaded), len(loaded))
     return disagreed
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
 
 
 def _absent(found: Sequence[Run]) -> Iterator[str]:

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
 from typing import Any
@@ -38,15 +38,15 @@ KIND_TABLES = {
     Kind.MODELING_RUN: RawTable.MODELING_RUNS,
     Kind.MODELING_EXPERIMENT: RawTable.MODELING_EXPERIMENTS,
 }
-
-
 # One JSON array each, of what stands on the lines of the other files.
 WHOLE_FILES = {
     "modeling/run_summary.json": Kind.MODELING_RUN,
     "modeling/experiments.json": Kind.MODELING_EXPERIMENT,
 }
-# Read, and not rows.
-ABOUT_THE_RUN = re.compile(r"run_manifest\.json|results/index\.json|analysis/[^/]+/index\.json")
+# What an older insight graph wrote for a node: one document, with its entities as an array in it.
+NODE_DOCUMENT = re.compile(rf"{Kind.NODE.value}/.+\.json")
+ENTITIES_OF_DOCUMENT = "entity_results"
+NODE_METADATA = {"type": "node_metadata"}
 
 
 def run_time(run_id: str) -> datetime:
@@ -88,14 +88,40 @@ def is_run_id(name: str) -> bool:
 
 def file_kind(path: str) -> Kind | None:
     """The kind of a file by its path in the run's folder; None for what is no part of a run."""
+    path = path.removesuffix(".gz")
     if path in WHOLE_FILES:
         return WHOLE_FILES[path]
-    path = path.removesuffix(".gz")
+    if NODE_DOCUMENT.fullmatch(path):
+        return Kind.NODE
     if not path.endswith(".jsonl"):
         return None
     return next(
         (kind for kind in Kind if path == kind.value or path.startswith(f"{kind.value}/")), None
     )
+
+
+def is_one_document(path: str) -> bool:
+    """The file is to be read whole: what stands on the lines of others are its elements."""
+    return path.removesuffix(".gz").endswith(".json")
+
+
+def stem(path: str) -> str:
+    """What a file is called whichever of the ways of writing it was chosen."""
+    return path.removesuffix(".gz").removesuffix(".json").removesuffix(".jsonl")
+
+
+def elements(path: str, document: object) -> Iterator[object]:
+    """What would stand on the lines of a file that is one JSON document."""
+    if isinstance(document, Mapping) and NODE_DOCUMENT.fullmatch(path.removesuffix(".gz")):
+        entities = document.get(ENTITIES_OF_DOCUMENT)
+        metadata = {key: each for key, each in document.items() if key != ENTITIES_OF_DOCUMENT}
+        yield {"canonical_node_id": stem(path).rsplit("/", 1)[-1], **metadata, **NODE_METADATA}
+        if entities is not None:
+            yield from entities if isinstance(entities, list) else [entities]
+    elif isinstance(document, list):
+        yield from document
+    else:
+        yield document
 
 
 def normal_period(period: object) -> str:
@@ -180,7 +206,7 @@ def _node_line(
             raise UnusableLineError("node metadata after the first line")
         own_id = _name(parsed, "canonical_node_id")
         return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id)
-    node_id = node_id or path.rsplit("/", 1)[-1].removesuffix(".jsonl")
+    node_id = node_id or stem(path).rsplit("/", 1)[-1]
     observation = observe(parsed)
     key = digest([node_id, observation.metric_id, identity_of(observation.keys)])
     return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id)

@@ -39,6 +39,11 @@ class _Bucket(ArrowFSWrapper):  # type: ignore[misc]
         top = path.rstrip("/")
         selector = FileSelector(top, allow_not_found=True, recursive=True)
         keys = [info.path for info in self.fs.get_file_info(selector) if info.type is FileType.File]
+        bucket = top.partition("/")[0]
+        if not keys and self.fs.get_file_info(bucket).type is FileType.NotFound:
+            raise RunNotFoundError(
+                f"looking into {path}", f"there is no bucket {bucket}", "Check the address"
+            )
         found = {key: {"name": key, "type": "file"} for key in keys}
         for key in keys if withdirs else ():
             while (key := key.rpartition("/")[0]) not in found and len(key) > len(top):

@@ -15,7 +15,7 @@ contents as (
 final as (
 
     select
-        experiments.experiment_sk as id,
+        cast(experiments.row_id as integer) as id,
         experiments.run_id,
         experiments.config_path,
         experiments.groupby_label,

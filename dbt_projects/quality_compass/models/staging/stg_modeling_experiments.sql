@@ -12,7 +12,8 @@ final as (
 
     select
         {{ surrogate_key(['newest.run_id', 'newest.row_key']) }} as experiment_sk,
-        newest.run_id,
+        newest.id as row_id,
+        cast(newest.run_id as text) as run_id,
         content.experiment_id,
         content.estimator,
         regexp_replace(content.config_path, '^/data/runs/', '') as config_path,

@@ -1,8 +1,7 @@
-"""Writes this domain's raw tables: one transaction per run, so that readers see a run whole or not
-at all, and a killed load leaves nothing behind. The history of runs is kept."""
+"""Brings the raw tables up to the files of a run, in one transaction."""
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -10,6 +9,14 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from flows.quality_compass.raw.told import (
+    NAMED,
+    counts_that_differ,
+    lines_held,
+    record_unread,
+    some,
+    told_in_several_ways,
+)
 from flows.quality_compass.records import (
     BadLine,
     Disagreement,
@@ -22,6 +29,7 @@ from flows.quality_compass.records import (
     RunFile,
     RunStart,
 )
+from flows.quality_compass.rules.indexes import differences
 from flows.quality_compass.rules.json_lines import parse
 from flows.quality_compass.rules.reading import run_time, sort_line
 
@@ -30,8 +38,6 @@ SCHEMA_LOCK = 7_510_001
 LOAD_LOCK = 7_510_002
 BATCH_BYTES = 8_000_000
 BATCH_LINES = 20_000
-# In a note, which people read.
-NAMED = 20
 
 KIND_TABLES = {
     Kind.NODE: (RawTable.NODE_RESULTS, RawTable.ENTITY_RESULTS),
@@ -122,6 +128,7 @@ def load_run(
     open_file: Callable[[RunFile], LineReader],
     progress: Callable[[int, int], None] = lambda files, rows: None,
     start: RunStart | None = None,
+    indexes: Mapping[str, bytes] | None = None,
 ) -> LoadCounts:
     """Bring one run's rows up to its files. Files that are as they were are only looked at.
 
@@ -131,6 +138,7 @@ def load_run(
         open_file: the reader of a file of this run.
         progress: told the files done and the rows written so far.
         start: when the run was started. None: as its id says, in UTC.
+        indexes: what the run's indexes say, by their path: what was read is held against it.
 
     Raises:
         PlatformError: named after the situation; nothing of this load was written.
@@ -172,10 +180,17 @@ def load_run(
             },
         ).fetchone()
         assert recorded is not None
+        record_unread(connection, run)
     notes = [start.note] if start.note else []
     if run.unread:
-        notes.append(f"{len(run.unread)} files were not read: {_some(run.unread)}")
-    notes += _counts_that_differ(connection, run.run_id)
+        notes.append(f"{len(run.unread)} files were not read: {some(run.unread)}")
+    notes += counts_that_differ(connection, run.run_id)
+    if changed:
+        notes += told_in_several_ways(connection, run.run_id)
+    told = list(differences(run.run_id, indexes or {}, lines_held(connection, run.run_id)))
+    notes += told[:NAMED]
+    if len(told) > NAMED:
+        notes.append(f"{len(told) - NAMED} more files are not as the indexes say")
     return LoadCounts(
         run.run_id,
         len(run.files),
@@ -187,41 +202,6 @@ def load_run(
         start.at,
         tuple(notes),
     )
-
-
-COUNTS_THAT_DIFFER = """
-select
-    entities.file_path || ' has ' || entities.lines || ' entities, its first line says '
-    || nodes.stated
-from (
-    select
-        file_path,
-        rows + quarantined - 1 as lines
-    from public.raw_files
-    where run_id = %(run_id)s and kind = 'node'
-) as entities
-inner join (
-    select
-        file_path,
-        cast(json_data as jsonb) ->> 'entity_results_count' as stated
-    from public.raw_node_results
-    where run_id = %(run_id)s
-) as nodes
-    on entities.file_path = nodes.file_path
-where nodes.stated is distinct from cast(entities.lines as text) and nodes.stated is not null
-order by 1
-"""
-
-
-def _counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str]:
-    """Files that a cut or an unfinished write left with fewer lines, or more, than they claim."""
-    found = connection.execute(COUNTS_THAT_DIFFER, {"run_id": run_id}).fetchall()
-    return [row[0] for row in found[:NAMED]]
-
-
-def _some(paths: Sequence[str]) -> str:
-    more = f" and {len(paths) - NAMED} more" if len(paths) > NAMED else ""
-    return ", ".join(paths[:NAMED]) + more
 
 
 def record_disagreements(

@@ -1,0 +1,104 @@
+"""What is told of a run that was loaded: what its files lack, and what in them was not taken."""
+
+from collections.abc import Sequence
+
+import psycopg
+
+from flows.quality_compass.records import Run
+
+# In a note, which people read.
+NAMED = 20
+
+COUNTS_THAT_DIFFER = """
+select
+    entities.file_path || ' has ' || entities.lines || ' entities, its first line says '
+    || nodes.stated
+from (
+    select
+        file_path,
+        rows + quarantined - 1 as lines
+    from public.raw_files
+    where run_id = %(run_id)s and kind = 'node'
+) as entities
+inner join (
+    select
+        file_path,
+        cast(json_data as jsonb) ->> 'entity_results_count' as stated
+    from public.raw_node_results
+    where run_id = %(run_id)s
+) as nodes
+    on entities.file_path = nodes.file_path
+where nodes.stated is distinct from cast(entities.lines as text) and nodes.stated is not null
+order by 1
+"""
+
+
+def counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str]:
+    """Files that a cut or an unfinished write left with fewer lines, or more, than they claim."""
+    found = connection.execute(COUNTS_THAT_DIFFER, {"run_id": run_id}).fetchall()
+    return [row[0] for row in found[:NAMED]]
+
+
+TOLD_IN_SEVERAL_WAYS = """
+with lines as (
+    select 'entity' as kind, file_path, line_number, row_key, md5(json_data) as content
+    from public.raw_entity_results
+    where run_id = %(run_id)s
+    union all
+    select 'contribution', file_path, line_number, row_key, md5(json_data)
+    from public.raw_contributions
+    where run_id = %(run_id)s
+    union all
+    select 'classification', file_path, line_number, row_key, md5(json_data)
+    from public.raw_classifications
+    where run_id = %(run_id)s
+),
+
+repeated as (
+    select
+        max(file_path) as file_path,
+        (array_agg(line_number order by file_path desc, line_number desc))[1] as line_number
+    from lines
+    group by kind, row_key
+    having count(distinct content) > 1
+)
+
+select
+    file_path || ' tells ' || count(*) || ' in another way than an earlier line, and counts: line '
+    || min(line_number)
+from repeated
+group by file_path
+order by file_path
+"""
+
+
+def told_in_several_ways(connection: psycopg.Connection, run_id: str) -> list[str]:
+    """Lines that take the place of another of the same entity: the last one counts."""
+    found = connection.execute(TOLD_IN_SEVERAL_WAYS, {"run_id": run_id}).fetchall()
+    return [row[0] for row in found[:NAMED]]
+
+
+def lines_held(connection: psycopg.Connection, run_id: str) -> dict[str, int]:
+    """Lines by file, those put aside included; of a node its entities."""
+    return dict(
+        connection.execute(
+            "select file_path, rows + quarantined - case when kind = 'node' then 1 else 0 end "
+            "from public.raw_files where run_id = %s",
+            (run_id,),
+        ).fetchall()
+    )
+
+
+def record_unread(connection: psycopg.Connection, run: Run) -> None:
+    connection.execute("delete from public.raw_unread_files where run_id = %s", (run.run_id,))
+    with connection.cursor().copy(
+        "copy public.raw_unread_files (run_id, file_path) from stdin"
+    ) as copy:
+        for path in run.unread:
+            copy.write_row((run.run_id, path))
+
+
+def some(paths: Sequence[str]) -> str:
+    more = len(paths) - NAMED
+    others = f" and {more} more, see public.raw_unread_files" if more > 0 else ""
+    return ", ".join(paths[:NAMED]) + others

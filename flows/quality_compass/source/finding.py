@@ -1,0 +1,183 @@
+"""Finds runs in a folder, a glob or a bucket's prefix."""
+
+from collections.abc import Sequence
+from functools import partial
+
+from flows._shared.errors import PlatformError
+from flows.quality_compass.records import (
+    Findings,
+    Kind,
+    Run,
+    RunFile,
+    RunNameError,
+    RunNotFoundError,
+    StorageError,
+)
+from flows.quality_compass.rules.indexes import INDEXES
+from flows.quality_compass.rules.reading import file_kind, is_one_document, is_run_id, stem
+from flows.quality_compass.source.storage import Storage, reading
+
+MANIFEST = "run_manifest.json"
+# In a message, which people read.
+NAMED = 20
+LOCAL = Storage()
+
+
+def find_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None = None) -> list[Run]:
+    """The runs at an address, oldest first, for who can do without none of them.
+
+    Raises:
+        RunNameError: a run's output in a folder whose name is not a run id.
+        Others: as ``look_for_runs``.
+    """
+    found = look_for_runs(address, storage, run_id=run_id)
+    for error in found.refused:
+        raise error
+    return list(found.runs)
+
+
+def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None = None) -> Findings:
+    """The runs at an address, and what looks like one and cannot be loaded.
+
+    Args:
+        address: one run's folder, a folder or prefix of runs, or a glob of either.
+        storage: opens the address.
+        run_id: the id of a single run whose folder is not named after it.
+
+    Raises:
+        RunNotFoundError: nothing there is a run's output.
+        StorageError, StorageUnreachableError: the address cannot be read.
+    """
+    attempted = f"looking for runs at {address}"
+    homes: dict[str, _Home] = {}
+    closed: list[PermissionError] = []
+    with reading(attempted):
+        system, path = storage.at(address)
+        has_pattern = any(each in path for each in "*?[") and not system.exists(path)
+        folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
+        for folder in folders:
+            for file in sorted(system.find(folder, on_error=partial(_pass_by, folder, closed))):
+                relative = file[len(folder.rstrip("/")) + 1 :]
+                name, home, inner = _place(folder, relative, run_id)
+                url = system.unstrip_protocol(file)
+                homes.setdefault(home, _Home(name, system.unstrip_protocol(home))).take(inner, url)
+    refused: list[PlatformError] = [
+        StorageError(attempted, f"a folder in it cannot be read: {error}", "Grant read access")
+        for error in closed
+    ]
+    runs = []
+    notes = []
+    for found in homes.values():
+        if found.files and is_run_id(found.name):
+            runs.append(found.run())
+        elif found.files:
+            refused.append(
+                RunNameError(
+                    attempted,
+                    f"the folder {found.name!r} holds a run's output and is not named "
+                    f"YYYYMMDDHHMMSS ({found.url})",
+                    "Rename it, or give the run's id in the parameter `run_id`",
+                )
+            )
+        elif is_run_id(found.name):
+            # It may have been begun a moment ago.
+            unread = ", ".join(sorted(found.unread)[:NAMED]) or "no results yet"
+            notes.append(f"{found.name}: nothing in {found.url} is read: {unread}")
+    if not runs and not refused:
+        raise RunNotFoundError(
+            attempted,
+            "there is no results/nodes, analysis/contribution or analysis/classification in it",
+            "Check the address: a run's folder, a folder of runs, or a glob",
+        )
+    return merge([Findings(tuple(runs), tuple(refused), tuple(notes))])
+
+
+def merge(found: Sequence[Findings]) -> Findings:
+    """Runs of several addresses, each once. Of two folders that claim to be one run, neither is."""
+    homes: dict[str, dict[str, Run]] = {}
+    for run in (run for findings in found for run in findings.runs):
+        homes.setdefault(run.run_id, {})[run.url] = run
+    refused = {str(error): error for findings in found for error in findings.refused}
+    for run_id, claims in homes.items():
+        if len(claims) > 1:
+            error = RunNameError(
+                f"reading run {run_id}",
+                f"{len(claims)} folders claim to be it: {', '.join(sorted(claims)[:NAMED])}",
+                "Load one of them",
+            )
+            refused[str(error)] = error
+    runs = [run for claims in homes.values() if len(claims) == 1 for run in claims.values()]
+    return Findings(
+        tuple(sorted(runs, key=lambda run: run.run_id)),
+        tuple(refused[text] for text in sorted(refused)),
+        tuple(sorted({note for findings in found for note in findings.notes})),
+    )
+
+
+class _Home:
+    """A folder that may be a run's, and its files as they are come upon."""
+
+    def __init__(self, name: str, url: str) -> None:
+        self.name = name
+        self.url = _printable(url)
+        self.files: dict[str, RunFile] = {}
+        self.unread: set[str] = set()
+        self._manifest: str | None = None
+        self._indexes: dict[str, str] = {}
+
+    def take(self, path: str, url: str) -> None:
+        kind = file_kind(path)
+        if path != _printable(path):
+            self.unread.add(_printable(path))
+        elif path == MANIFEST:
+            self._manifest = url
+        elif path in INDEXES:
+            self._indexes[path] = url
+        elif kind is None:
+            self.unread.add(path)
+        else:
+            self.files[path] = RunFile(path, kind, url)
+
+    def run(self) -> Run:
+        chosen: dict[str, str] = {}
+        # Of one node lines before a document, of one file itself before its compressed copy.
+        for path in sorted(self.files, key=lambda each: (is_one_document(each), each)):
+            is_node = self.files[path].kind is Kind.NODE
+            chosen.setdefault(stem(path) if is_node else path.removesuffix(".gz"), path)
+        files = sorted(chosen.values())
+        return Run(
+            self.name,
+            self.url,
+            tuple(self.files[path] for path in files),
+            self._manifest,
+            tuple(sorted({*self.unread, *self.files} - {*files})),
+            tuple(sorted(self._indexes.items())),
+        )
+
+
+def _printable(path: str) -> str:
+    """A name of bytes that are no UTF-8 is none that a database or a message takes."""
+    return path.encode(errors="backslashreplace").decode()
+
+
+def _pass_by(folder: str, closed: list[PermissionError], error: OSError) -> None:
+    """A folder without access is no reason to leave its neighbours; anything else is."""
+    if isinstance(error, PermissionError) and str(error.filename).rstrip("/") != folder.rstrip("/"):
+        closed.append(error)
+    else:
+        raise error
+
+
+def _place(folder: str, relative: str, run_id: str | None) -> tuple[str, str, str]:
+    """The run a file belongs to, that run's folder, and the file's path in it."""
+    own = folder.rstrip("/").rsplit("/", 1)[-1]
+    if is_run_id(own) or file_kind(relative) is not None:
+        return run_id or own, folder, relative
+    parts = relative.split("/")
+    named = [depth for depth, part in enumerate(parts[:-1]) if is_run_id(part)]
+    like_a_run = [
+        depth for depth in range(len(parts) - 1) if file_kind("/".join(parts[depth + 1 :]))
+    ]
+    depth = next(iter(named or like_a_run), 0)
+    home = "/".join([folder.rstrip("/"), *parts[: depth + 1]])
+    return parts[depth], home, "/".join(parts[depth + 1 :])

@@ -1,0 +1,46 @@
+"""What the pages of contracts say: columns with their types, and the queries of consumers."""
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+PAGES = Path(__file__).parents[1] / "docs" / "contracts"
+QUERY = re.compile(r"^\*([^*\n]+?):\*[^\n]*\n\n```sql\n(.*?)```", re.MULTILINE | re.DOTALL)
+COLUMNS = re.compile(r"^\| `(\w+\.\w+)` \| ([^|`]+?) \| (`.+`) \|$", re.MULTILINE)
+
+HELD = """
+select
+    relation.relnamespace::regnamespace || '.' || relation.relname,
+    attribute.attname,
+    format_type(attribute.atttypid, attribute.atttypmod)
+from pg_attribute as attribute
+inner join pg_class as relation on attribute.attrelid = relation.oid
+where attribute.attnum > 0 and not attribute.attisdropped and relation.relkind in ('r', 'v')
+"""
+
+
+def queries(slug: str) -> dict[str, str]:
+    """The queries on a page by what stands above each."""
+    return dict(QUERY.findall((PAGES / f"{slug}.md").read_text()))
+
+
+def columns(slug: str) -> dict[str, dict[str, str]]:
+    """Types by column and relation, as the section on columns lists them."""
+    section = (PAGES / f"{slug}.md").read_text().partition("\n## Columns and types\n")[2]
+    found: dict[str, dict[str, str]] = {}
+    for relation, type_, names in COLUMNS.findall(section):
+        found.setdefault(relation, {}).update(dict.fromkeys(re.findall(r"`(\w+)`", names), type_))
+    return found
+
+
+def assert_columns_are_as_promised(
+    slug: str, query: Callable[[str], list[tuple[Any, ...]]]
+) -> None:
+    """What a built database holds, against the page of its domain."""
+    held: dict[str, dict[str, str]] = {}
+    for relation, column, type_ in query(HELD):
+        held.setdefault(relation, {})[column] = type_
+    promised = columns(slug)
+    assert promised
+    assert {relation: held.get(relation) for relation in promised} == promised
