@@ -10,7 +10,7 @@ Prefect-free; ``flows._shared.orchestration.events`` sends them.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 from uuid import UUID, uuid5
 
@@ -75,6 +75,16 @@ class QualityLow(Payload):
     alert_below: float
 
 
+class AnomalyBegan(Payload):
+    """A metric departed on a finished day from what its own past let expect."""
+
+    metric: str
+    day: date
+    observed: float
+    expected: float | None
+    owner: str = Field(description="Who is asked to look at it.")
+
+
 @dataclass(frozen=True)
 class EventType:
     """One kind of event: ``resource`` says what its resource id is made of."""
@@ -114,7 +124,13 @@ def _types() -> list[EventType]:
         "scout.table.<table>",
         "A quality score is below its limit.",
     )
-    return [*found, low]
+    began = EventType(
+        "ledgermind.anomaly.began",
+        AnomalyBegan,
+        f"{RESOURCE_PREFIX}.ledgermind.<metric>",
+        "A metric departs from what its past lets expect.",
+    )
+    return [*found, low, began]
 
 
 CATALOGUE: Mapping[str, EventType] = {each.name: each for each in _types()}
@@ -169,6 +185,12 @@ def landed_event(slug: str, landed: RowsLanded) -> Event:
     """``<slug>.rows.landed``. The same load told twice is one event."""
     fact = ["landed", slug, landed.model_dump_json()]
     return _event(f"{slug}.rows.landed", landed.table, landed, fact)
+
+
+def anomaly_event(slug: str, began: AnomalyBegan) -> Event:
+    """``<slug>.anomaly.began``, one for each metric and day, whatever is observed later."""
+    fact = ["anomaly", slug, began.metric, began.day.isoformat()]
+    return _event(f"{slug}.anomaly.began", began.metric, began, fact)
 
 
 def _event(name: str, resource: str, payload: Payload, fact: Sequence[str]) -> Event:

@@ -12,7 +12,7 @@ from flows._shared.orchestration.bigquery import bigquery_access, bigquery_envir
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
-from flows._shared.orchestration.events import emit_landed
+from flows._shared.orchestration.events import emit_anomalies, emit_landed
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -109,6 +109,25 @@ def report_costs(settings: LedgermindBigQuerySettings) -> tuple[str, bool]:
     return str(budget), budget.is_exceeded
 
 
+@task(
+    name="tell new anomalies",
+    retries=3,
+    retry_delay_seconds=[1, 5, 20],
+    retry_condition_fn=retry_transient,
+)
+def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
+    """An event for each that the server has not been told of; a line each for the summary."""
+    with connect(settings.database_block) as connection:
+        began = source.new_anomalies(connection)
+    emit_anomalies(SLUG, began)
+    return tuple(
+        f"{each.metric} of {each.day} is {each.observed:.4g}"
+        + ("" if each.expected is None else f" where {each.expected:.4g} was expected")
+        + f": {each.owner} is asked to look at it"
+        for each in began
+    )
+
+
 @flow(name="ledgermind-export")
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
@@ -161,6 +180,7 @@ def refresh(
         environment = dbt_postgres_env(settings.database_block)
         options = revised(dbt, target="pg_local")
         outcomes.append(build_dbt(SLUG, environment, options, progress=progress))
+        notes += tell_anomalies(settings)
     if "bigquery" in targets:
         if export_first:
             _export_all(settings, progress)

@@ -1,10 +1,14 @@
 """Reads LedgerMind's operational database, and never writes to it."""
 
+from collections.abc import Sequence
+
 import psycopg
 
+from flows._shared.events import AnomalyBegan
 from flows.ledgermind.records import OperationalDatabaseError
 
 REQUIRED = ("suggestion_events", "suggestion_feedback", "transactions", "model_registry", "tenants")
+ANOMALIES = "analytics.mart_suggestions_anomalies"
 
 
 def count_operational_rows(connection: psycopg.Connection) -> int:
@@ -30,3 +34,17 @@ def count_operational_rows(connection: psycopg.Connection) -> int:
     ).fetchone()
     assert counted is not None
     return int(counted[0])
+
+
+def new_anomalies(connection: psycopg.Connection) -> Sequence[AnomalyBegan]:
+    """Those that began on the last finished day of the marts, or on one of the two before it."""
+    if connection.execute("select to_regclass(%s)", [ANOMALIES]).fetchone() == (None,):
+        return []
+    query = (
+        f"select metric, created_date, observed, expected, owner from {ANOMALIES} where is_new "  # noqa: S608
+        f"and created_date > (select max(created_date) from {ANOMALIES}) - 3 order by 1, 2"
+    )
+    return [
+        AnomalyBegan(metric=metric, day=day, observed=observed, expected=expected, owner=owner)
+        for metric, day, observed, expected, owner in connection.execute(query.encode())
+    ]

@@ -1,7 +1,7 @@
 """What the statistics of LedgerMind's marts promise, measured on made-up days."""
 
 from collections.abc import Iterable, Iterator
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from math import sqrt
 from pathlib import Path
 
@@ -11,6 +11,7 @@ import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.ledgermind.settings import LedgermindBigQuerySettings
+from flows.ledgermind.source import new_anomalies
 from tests.dbt_projects.warehouse import in_order, install_packages
 from tests.ledgermind.warehouses import Warehouses
 from tests.simulations.comparing import MODELS
@@ -26,6 +27,7 @@ VERDICT_COLUMNS = (
     "created_date date, verdict_date date, mode text, model_id text, engine text, "
     "tenant_key text, accepts bigint, rejects bigint"
 )
+WATCHED = ("int_watched_days", "mart_suggestions_anomalies")
 COMPARISONS = ("int_comparison_days", "int_comparison_looks")
 TENANTS = 8
 Day = tuple[date, str, str, str, int, int, int]
@@ -226,22 +228,39 @@ def test_the_promotion_gate_compares_with_live_of_the_same_engine_at_looks(
     assert high == pytest.approx((middle + width) / (1 + z * z / verdicts), abs=1e-12)
 
 
-def test_a_quiet_weekend_is_normal_and_a_missing_or_bad_day_is_not(marts: Warehouses) -> None:
-    rows: list[Day] = []
-    missing, bad = FIRST_DAY + timedelta(days=58), FIRST_DAY + timedelta(days=60)
-    for day in range(64):
-        when = FIRST_DAY + timedelta(days=day)
-        if when == missing:
+def test_outages_and_bad_days_are_told_once_each_and_a_quiet_weekend_is_not(
+    marts: Warehouses,
+) -> None:
+    """The last outage is yesterday's: nothing of it, nor of today, is in the database."""
+    today = datetime.now(UTC).date()
+    missing, again, bad, running = (today - timedelta(days=days) for days in (12, 10, 7, 1))
+    rows: list[Day] = [(today, "auto", "lgbm@a", "lgbm", 3, 0, 3)]
+    for ago in range(70, 0, -1):
+        when = today - timedelta(days=ago)
+        if when in (missing, again, running):
             continue
-        events = (40 if when.weekday() >= 5 else 200) + day % 5
+        events = (40 if when.weekday() >= 5 else 200) + ago % 5
         verdicts = events // 2
-        accepts = verdicts // 4 if when == bad else int(verdicts * 0.6)
+        accepts = 0 if when == bad else int(verdicts * 0.6)
         rows.append((when, "auto", "lgbm@a", "lgbm", events, accepts, verdicts - accepts))
     fill(marts, rows, {})
-    build(marts, "mart_suggestions_anomalies")
+    build(marts, *WATCHED)
 
     found = marts.query(
-        "select created_date, metric, sigmas < 0 from analytics.mart_suggestions_anomalies "
-        "where is_anomaly order by 1"
+        "select created_date, metric, window_sigmas < 0, owner "
+        "from analytics.mart_suggestions_anomalies where is_new order by 1"
     )
-    assert found == [(missing, "events", True), (bad, "accept_rate", True)]
+    owner = "analytics@ledgermind.example"
+    assert found == [
+        (missing, "events", True, owner),
+        (again, "events", True, owner),
+        (bad, "accept_rate", True, owner),
+        (running, "events", True, owner),
+    ]
+    ((last,),) = marts.query("select max(created_date) from analytics.mart_suggestions_anomalies")
+    assert last == running
+    with psycopg.connect(marts.url) as connection:
+        told = new_anomalies(connection)
+    assert [(each.metric, each.day, each.observed, each.owner) for each in told] == [
+        ("events", running, 0, owner)
+    ]

@@ -4,7 +4,7 @@ import json
 import threading
 import uuid
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from email import message_from_bytes
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -18,6 +18,7 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 from blocks.registration import register
 from deployments.apply.files import AUTOMATIONS, automation_files
 from deployments.local.processes import free_ports, wait_until
+from flows._shared.events import AnomalyBegan, anomaly_event
 from tests.deployments.applied import Server
 
 PATIENCE_SECONDS = 40.0
@@ -166,6 +167,18 @@ def test_a_failed_run_is_told_in_the_chat_and_by_mail_with_its_message(
     assert recipients == ["ann@example.org"]
     assert name in subject
     assert "the warehouse is full" in text
+
+
+def test_an_anomaly_is_told_to_its_owner_in_the_chat_and_by_mail(
+    server: Server, chat: Chat, mail: tuple[Mailbox, int]
+) -> None:
+    began = AnomalyBegan(
+        metric="events", day=date(2025, 11, 4), observed=12, expected=140.5, owner="bo@example.org"
+    )
+    server.send(anomaly_event("ledgermind", began).as_json())
+    subject = "ledgermind: events departed on 2025-11-04"
+    assert arrives(chat.texts, subject, "140.5 was expected", "bo@example.org")
+    assert wait_until(lambda: bool(letters(mail, subject)), PATIENCE_SECONDS)
 
 
 def letters(mail: tuple[Mailbox, int], subject: str) -> list[tuple[list[str], str, str]]:

@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,14 +24,16 @@ DATABASE = "simulated"
 NOWHERE = f"postgresql://nobody@127.0.0.1:1/{DATABASE}"
 
 
-def compile_models(project: str, state: Path, *models: str) -> dict[str, str]:
+def compile_models(
+    project: str, state: Path, *models: str, variables: Mapping[str, str] | None = None
+) -> dict[str, str]:
     """The SQL of each model by its name."""
     install_packages(project, state)
     folder = PROJECTS / project
     arguments = ["compile", "--project-dir", str(folder), "--profiles-dir", str(folder)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
     arguments += ["--no-write-json", "--no-introspect", "--no-populate-cache"]
-    arguments += ["--select", *models]
+    arguments += ["--select", *models, "--vars", json.dumps(variables or {})]
     with (
         set_environment({**postgres_environment(NOWHERE), "DO_NOT_TRACK": "1"}),
         contextlib.redirect_stdout(io.StringIO()),

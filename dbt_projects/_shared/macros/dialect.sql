@@ -45,7 +45,7 @@
 {%- endmacro %}
 
 {% macro default__add_days(day, count) -%}
-    ({{ day }} + {{ count }})
+    ({{ day }} + cast({{ count }} as integer))
 {%- endmacro %}
 
 {% macro bigquery__add_days(day, count) -%}

@@ -37,7 +37,13 @@
 {%- endmacro %}
 
 {% macro postgres__json_extract_scalar(document, index, key) -%}
-    ({{ document }} -> {{ index }} ->> '{{ key }}')
+    {%- set found = document ~ ' -> ' ~ index ~ " -> '" ~ key ~ "'" -%}
+    (
+        case
+            when jsonb_typeof({{ found }}) not in ('object', 'array')
+                then {{ document }} -> {{ index }} ->> '{{ key }}'
+        end
+    )
 {%- endmacro %}
 
 {% macro bigquery__json_extract_scalar(document, index, key) -%}
@@ -48,20 +54,30 @@
     {{ return(adapter.dispatch('safe_float', 'ledgermind')(text)) }}
 {%- endmacro %}
 
+{% macro decimal_pattern() -%}
+    ^[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]{1,4})?$
+{%- endmacro %}
+
 {% macro postgres__safe_float(text) -%}
+    {#- jsonb writes 1e-50 with its fifty decimals, and a cast to a float fails where BigQuery's gives 0. -#}
     (
         case
-            when {{ text }} ~ '^[-+]?[0-9]{1,20}([.][0-9]{0,40})?([eE][-+]?[0-9]{1,2})?$'
-                then cast({{ text }} as double precision)
+            when {{ text }} !~ '{{ decimal_pattern() }}' or length({{ text }}) > 5000 then null
+            when abs(cast({{ text }} as numeric)) > 1e300 then null
+            when abs(cast({{ text }} as numeric)) < 1e-300 then 0
+            else cast(cast({{ text }} as numeric) as double precision)
         end
     )
 {%- endmacro %}
 
 {% macro bigquery__safe_float(text) -%}
-    if(
-        regexp_contains({{ text }}, r'^[-+]?[0-9]{1,20}([.][0-9]{0,40})?([eE][-+]?[0-9]{1,2})?$'),
-        safe_cast({{ text }} as float64),
-        null
+    (
+        case
+            when not regexp_contains({{ text }}, r'{{ decimal_pattern() }}') or length({{ text }}) > 5000 then null
+            when abs(safe_cast({{ text }} as float64)) > 1e300 then null
+            when abs(safe_cast({{ text }} as float64)) < 1e-300 then 0
+            else safe_cast({{ text }} as float64)
+        end
     )
 {%- endmacro %}
 

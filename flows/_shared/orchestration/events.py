@@ -16,9 +16,11 @@ from prefect.settings import PREFECT_API_URL
 
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.events import (
+    AnomalyBegan,
     DeliveryReceived,
     Event,
     RowsLanded,
+    anomaly_event,
     delivery_event,
     landed_event,
 )
@@ -58,6 +60,15 @@ def emit_landed(
 def emit_delivery(slug: str, delivery: DeliveryReceived, replays: int = 0) -> None:
     """Tell that a delivery is in the inbox. Errors as ``emit_landed``."""
     send_events([delivery_event(slug, delivery, replays)])
+
+
+def emit_anomalies(slug: str, anomalies: Sequence[AnomalyBegan]) -> None:
+    """Tell of each that the server has not been told of. Errors as ``emit_landed``."""
+    events = [anomaly_event(slug, each) for each in anomalies]
+    told = stored_events([str(event.id) for event in events]) if events else set()
+    new = [event for event in events if str(event.id) not in told]
+    if new:
+        send_events(new)
 
 
 def send_events(events: Sequence[Event]) -> None:

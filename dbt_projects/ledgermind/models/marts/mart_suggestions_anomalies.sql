@@ -1,5 +1,3 @@
-{%- set weeks = var('anomaly_weeks', 8) -%}
-{%- set days = var('anomaly_days', 28) -%}
 {{
     config(
         partition_by=by_day(),
@@ -7,115 +5,78 @@
     )
 }}
 
-with daily as (
-
-    select
-        created_date,
-        sum(events) as events,
-        sum(accepts) as accepts,
-        sum(accepts) + sum(rejects) as verdicts
-    from {{ ref('int_suggestions_daily') }}
-    group by created_date
-
-),
-
-days as (
-
-    select spine.date_day as created_date
-    from
-        {{ shared.date_spine(
-            '(select min(created_date) from daily)', '(select max(created_date) from daily)'
-        ) }} as spine
-
-),
-
--- A day on which nothing came through is a day with 0 events, not a missing one.
-complete as (
-
-    select
-        days.created_date,
-        mod({{ shared.days_between("cast('2024-01-01' as date)", 'days.created_date') }}, 7)
-            as weekday,
-        {{ real('coalesce(daily.events, 0)') }} as events,
-        {{ real('coalesce(daily.accepts, 0)') }} as accepts,
-        {{ real('coalesce(daily.verdicts, 0)') }} as verdicts
-    from days
-    left join daily on days.created_date = daily.created_date
-
-),
-
-baselines as (
+with measured as (
 
     select
         *,
-        count(*) over same_weekday as weeks_before,
-        avg(events) over same_weekday as mean_events,
-        stddev_samp(events) over same_weekday as deviation_of_events,
-        sum(accepts) over days_before as accepts_before,
-        sum(verdicts) over days_before as verdicts_before
-    from complete
-    window
-        same_weekday as (
-            partition by weekday
-            order by created_date
-            rows between {{ weeks }} preceding and 1 preceding
-        ),
-        days_before as (
-            order by created_date
-            rows between {{ days }} preceding and 1 preceding
-        )
+        metric as series
+    from {{ ref('int_watched_days') }}
 
 ),
 
-volume as (
+departures as (
+
+    select *
+    from
+        {{ shared.departures(
+            'measured',
+            baseline=7 * var('anomaly_weeks'),
+            minimum=28,
+            season=7,
+            lag=21,
+            windows=[1, 2, 3, 7],
+            sigmas=var('anomaly_sigmas'),
+            floor='1 + 0.0001 * level * level',
+        ) }} as found
+
+),
+
+compared as (
 
     select
-        created_date,
-        'events' as metric,
-        events as observed,
-        case when weeks_before >= 4 then mean_events end as expected,
-        -- No narrower than what chance alone gives a count of this size.
+        measured.created_date,
+        measured.metric,
+        measured.scale,
+        measured.observed,
+        departures.score,
+        departures.uncertainty,
+        departures.window_periods,
+        departures.window_score,
         case
-            when weeks_before >= 4
-                then sqrt(
-                        greatest(deviation_of_events * deviation_of_events, mean_events, 1)
-                    )
-        end as deviation
-    from baselines
+            when departures.expected is null then null
+            when measured.scale = 'share'
+                then sin(departures.expected / 2) * sin(departures.expected / 2)
+            else greatest(departures.expected * departures.expected / 4 - 0.125, 0)
+        end as expected,
+        coalesce(abs(departures.window_score) > departures.window_bound, false) as is_anomaly,
+        coalesce(abs(departures.score) > departures.bound, false) as is_day_itself
+    from measured
+    left join departures
+        on
+            measured.metric = departures.series
+            and measured.period = departures.period
+            and (
+                measured.scale = 'count'
+                or departures.baseline_weight >= {{ var('minimum_verdicts') }}
+            )
+    where measured.observed is not null
 
 ),
 
-smoothed_rates as (
+begun as (
 
     select
-        created_date,
-        accepts,
-        verdicts,
-        accepts_before,
-        verdicts_before,
-        (accepts_before + 0.5) / (verdicts_before + 1) as smooth_rate
-    from baselines
-    where verdicts > 0 and verdicts_before >= {{ var('minimum_verdicts', 100) }}
-
-),
-
-accept_rate as (
-
-    select
-        created_date,
-        'accept_rate' as metric,
-        accepts / verdicts as observed,
-        accepts_before / verdicts_before as expected,
-        sqrt(smooth_rate * (1 - smooth_rate) * (1 / verdicts + 1 / verdicts_before)) as deviation
-    from smoothed_rates
-
-),
-
-both_metrics as (
-
-    select * from volume
-    union all
-    select * from accept_rate
+        *,
+        max(case when is_anomaly then created_date end) over (
+            partition by metric
+            order by created_date
+            rows between unbounded preceding and 1 preceding
+        ) as anomaly_before,
+        lag(is_day_itself) over (
+            partition by metric
+            order by created_date
+        ) as was_day_itself
+    from compared
 
 ),
 
@@ -126,12 +87,21 @@ final as (
         metric,
         {{ real('observed') }} as observed,
         {{ real('expected') }} as expected,
-        {{ real('deviation') }} as deviation,
-        {{ real('(observed - expected) / deviation') }} as sigmas,
-        coalesce(
-            abs(observed - expected) > {{ var('anomaly_sigmas', 3) }} * deviation, false
-        ) as is_anomaly
-    from both_metrics
+        {{ real(
+            "uncertainty * sqrt(case when scale = 'share' then expected * (1 - expected)"
+            ~ " else greatest(expected, 1) end)"
+        ) }} as deviation,
+        {{ real('score') }} as sigmas,
+        is_anomaly,
+        {{ whole('window_periods') }} as window_days,
+        {{ real('window_score') }} as window_sigmas,
+        is_anomaly and (
+            anomaly_before is null
+            or {{ shared.days_between('anomaly_before', 'created_date') }} > 3
+            or (is_day_itself and not was_day_itself)
+        ) as is_new,
+        case when is_anomaly then '{{ var("anomaly_owner") }}' end as owner
+    from begun
 
 )
 

@@ -45,6 +45,93 @@ measured as (
 
 ),
 
+all_series as (
+
+    select
+        category,
+        currency,
+        category || '|' || currency as series,
+        min(week) as first_week,
+        max(week) as last_week
+    from weekly
+    group by category, currency
+
+),
+
+weeks as (
+
+    select spine.date_day as week
+    from
+        {{ shared.date_spine('(select min(week) from weekly)', '(select max(week) from weekly)') }}
+            as spine
+    where
+        extract(isodow from spine.date_day) = 1
+        and spine.date_day
+        > {{ week_of(as_of_date()) }}
+        - interval '{{ var("weekly_window_weeks") | int + 53 }} weeks'
+
+),
+
+-- Amounts vary by factors, not by sums. A week without transactions says nothing of their size.
+observed as (
+
+    select
+        all_series.series,
+        cast(
+            {{ shared.days_between("cast('2024-01-01' as date)", 'weeks.week') }} / 7 as bigint
+        ) as period,
+        weeks.week,
+        all_series.category,
+        all_series.currency,
+        coalesce(ln(cast(weekly.total_amount as double precision)), 0) as value,
+        cast(case when weekly.total_amount > 0 then 1 else 0 end as double precision) as weight
+    from all_series
+    inner join weeks on weeks.week between all_series.first_week and all_series.last_week
+    left join weekly
+        on
+            all_series.category = weekly.category
+            and all_series.currency = weekly.currency
+            and weeks.week = weekly.week
+
+),
+
+departures as (
+
+    select *
+    from
+        {{ shared.departures(
+            'observed',
+            baseline=52,
+            minimum=var('anomaly_minimum_weeks'),
+            season=1,
+            lag=13,
+            windows=[1],
+            sigmas=var('anomaly_standard_deviations'),
+            floor='0.0025',
+        ) }} as found
+
+),
+
+compared as (
+
+    select
+        measured.*,
+        departures.expected,
+        departures.score,
+        departures.bound
+    from measured
+    left join observed
+        on
+            measured.week = observed.week
+            and measured.category = observed.category
+            and measured.currency = observed.currency
+    left join departures
+        on
+            observed.series = departures.series
+            and observed.period = departures.period
+
+),
+
 final as (
 
     select
@@ -66,11 +153,14 @@ final as (
         (
             week + 7 <= {{ as_of_date() }} + 1
             and baseline_weeks >= {{ var("anomaly_minimum_weeks") }}
-            and abs(total_amount - baseline_mean)
-            > {{ var("anomaly_standard_deviations") }} * baseline_stddev
+            and coalesce(abs(score) > bound, false)
         ) as is_anomaly,
-        {{ build_moment() }} as calculated_at
-    from measured
+        {{ build_moment() }} as calculated_at,
+        case
+            when expected < 40 then cast(exp(expected) as numeric(20, 2))
+        end as expected_amount,
+        cast(score as double precision) as deviations
+    from compared
     where
         week
         > {{ week_of(as_of_date()) }}

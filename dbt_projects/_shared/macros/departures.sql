@@ -1,0 +1,390 @@
+{#- Where a series departs from what its own past lets expect.
+
+    `observed` names a relation with the columns series, period (a whole number, without gaps), value and weight: the
+    value is on a scale on which its variance is dispersion / weight, as 2 * sqrt(count + 3/8) is; a weight of 0 says
+    nothing. For every period with enough before it the result has one row: what was expected, how sure that is, and the
+    window of the last periods that departs most.
+
+    Each window is compared with a forecast from the periods before it, so that it is no part of its own baseline. The
+    forecast is a line and a level for each place in the season, fitted to the periods that are no outliers, its
+    seasonal part and its slope shrunk to nothing where noise explains them.
+
+    `floor` is the smallest dispersion that is believed, in terms of the column `level`. A season that grows with its
+    level is no straight line: a floor that knows the level leaves room for that. -#}
+{% macro departures(observed, baseline, minimum, season, lag, windows, sigmas, floor='1.0') -%}
+{%- set by_fit = 'partition by series, origin' -%}
+{%- set by_place = by_fit ~ ', place' -%}
+(
+    with rises as (
+        select
+            *,
+            min(period) over (partition by series) as first_period,
+            max(period) over (partition by series) as last_period,
+            case
+                when weight > 0 and lag(weight, {{ lag }}) over past > 0
+                    then value - lag(value, {{ lag }}) over past
+            end as rise
+        from {{ observed }}
+        window past as (partition by series order by period)
+    ),
+
+    spans as (
+        select
+            origins.series,
+            origins.period as origin,
+            origins.last_period,
+            days.period - origins.period as age,
+            mod(days.period - origins.period + {{ baseline * season }}, {{ season }}) as place,
+            days.value,
+            days.weight,
+            case
+                when
+                    days.period - origins.period > {{ lag - baseline }}
+                    and days.period - days.first_period >= {{ lag }}
+                    then days.rise
+            end as rise
+        from rises as origins
+        inner join rises as days
+            on
+                origins.series = days.series
+                and days.period <= origins.period
+                and days.period > origins.period - {{ baseline }}
+        where
+            origins.period - origins.first_period >= {{ minimum - 1 }}
+            and days.weight > 0
+    ),
+
+    ranked_rises as (
+        select
+            *,
+            row_number() over (
+                {{ by_fit }} order by case when rise is null then 1 else 0 end, rise
+            ) as place_of_rise,
+            count(rise) over ({{ by_fit }}) as rises
+        from spans
+    ),
+
+    slopes as (
+        select
+            *,
+            avg(case when place_of_rise * 2 between rises and rises + 2 then rise end)
+                over ({{ by_fit }})
+            / {{ lag }} as median_slope
+        from ranked_rises
+    ),
+
+    detrended as (
+        select
+            *,
+            value - coalesce(median_slope, 0) * (age + {{ (baseline - 1) / 2 }}) as straight
+        from slopes
+    ),
+
+    ranked_values as (
+        select
+            *,
+            row_number() over ({{ by_place }} order by straight) as place_in_order,
+            count(*) over ({{ by_place }}) as values_of_place
+        from detrended
+    ),
+
+    middles as (
+        select
+            *,
+            avg(
+                case
+                    when place_in_order * 2 between values_of_place and values_of_place + 2
+                        then straight
+                end
+            ) over ({{ by_place }}) as middle
+        from ranked_values
+    ),
+
+    levels as (
+        select
+            *,
+            avg(case when place_in_order = 1 then middle end) over ({{ by_fit }}) as level
+        from middles
+    ),
+
+    deviations as (
+        select
+            series,
+            origin,
+            last_period,
+            age,
+            place,
+            value,
+            weight,
+            level,
+            middle - level as effect,
+            (straight - middle) * sqrt(weight) as deviation
+        from levels
+    ),
+
+    ranked_deviations as (
+        select
+            *,
+            row_number() over ({{ by_fit }} order by abs(deviation)) as place_in_order,
+            count(*) over ({{ by_fit }}) as deviations
+        from deviations
+    ),
+
+    -- Half as wide again as the median deviation, which fitting has made too small.
+    spreads as (
+        select
+            *,
+            1.705 * max(
+                case when place_in_order * 2 <= deviations + 1 then abs(deviation) end
+            ) over ({{ by_fit }}) as spread
+        from ranked_deviations
+    ),
+
+    kept as (
+        select
+            *,
+            value - effect as level_value
+        from spreads
+        where abs(deviation) <= 3 * greatest(spread, sqrt({{ floor }}))
+    ),
+
+    centres as (
+        select
+            *,
+            sum(weight) over fit as total_weight,
+            count(*) over fit as periods,
+            sum(weight * age) over fit / sum(weight) over fit as mean_age,
+            sum(weight * level_value) over fit / sum(weight) over fit as mean_value
+        from kept
+        window fit as ({{ by_fit }})
+    ),
+
+    lines as (
+        select
+            *,
+            sum(weight * (age - mean_age) * (age - mean_age)) over fit as age_spread,
+            sum(weight * (age - mean_age) * (level_value - mean_value)) over fit
+            / nullif(sum(weight * (age - mean_age) * (age - mean_age)) over fit, 0) as slope
+        from centres
+        -- Fewer make no line and season.
+        where periods >= {{ 2 * season }}
+        window fit as ({{ by_fit }})
+    ),
+
+    places as (
+        select
+            *,
+            sum(weight * (level_value - mean_value - slope * (age - mean_age))) over ({{ by_place }})
+            / sum(weight) over ({{ by_place }}) as correction
+        from lines
+    ),
+
+    residuals as (
+        select
+            *,
+            sqrt(weight) * (level_value - mean_value - slope * (age - mean_age) - correction)
+                as residual
+        from places
+    ),
+
+    successive as (
+        select
+            *,
+            residual * lag(residual) over ({{ by_fit }} order by age) as product
+        from residuals
+    ),
+
+    spread_out as (
+        select
+            *,
+            sum(residual * residual) over ({{ by_fit }}) as squares,
+            sum(product) over ({{ by_fit }}) as products
+        from successive
+    ),
+
+    fits as (
+        select
+            series,
+            origin,
+            place,
+            max(last_period) as last_period,
+            max(total_weight) as total_weight,
+            max(periods) as periods,
+            max(mean_age) as mean_age,
+            max(mean_value) as mean_value,
+            max(age_spread) as age_spread,
+            max(slope) as slope,
+            {{ '0.0' if season == 1 else 'max(effect + correction)' }} as effect,
+            -- Cutting outliers off takes three hundredths of the variance.
+            greatest(
+                1.03 * max(squares) / greatest(max(periods) - {{ season + 1 }}, 1), max({{ floor }})
+            ) as dispersion,
+            greatest(coalesce(max(products) / nullif(max(squares), 0), 0), 0) as correlation
+        from spread_out
+        group by series, origin, place
+    ),
+
+    -- The seasonal part and the slope keep the share of their variance that noise does not explain.
+    shares as (
+        select
+            *,
+            dispersion * {{ season }} / total_weight as noise_of_place,
+            sum(effect * effect) over ({{ by_fit }}) / {{ [season - 1, 1] | max }} as between_places,
+            slope * slope / nullif(slope * slope + 4 * dispersion / nullif(age_spread, 0), 0)
+                as share_of_slope
+        from fits
+    ),
+
+    models as (
+        select
+            *,
+            greatest(between_places - noise_of_place, 0)
+            / nullif(greatest(between_places, noise_of_place), 0) as share_of_season
+        from shares
+    ),
+
+    aheads as (
+        {% for ahead in range(1, windows | max + 1) %}
+        select {{ ahead }} as ahead{{ ' union all' if not loop.last }}
+        {%- endfor %}
+    ),
+
+    window_sizes as (
+        {% for size in windows %}
+        select {{ size }} as size{{ ' union all' if not loop.last }}
+        {%- endfor %}
+    ),
+
+    expectations as (
+        select
+            models.*,
+            aheads.ahead,
+            later.value,
+            later.weight,
+            models.mean_value
+            + coalesce(models.slope * models.share_of_slope, 0) * (aheads.ahead - models.mean_age)
+            + coalesce(models.effect * models.share_of_season, 0) as expected
+        from models
+        inner join aheads on models.place = mod(aheads.ahead, {{ season }})
+        inner join {{ observed }} as later
+            on models.series = later.series and later.period = models.origin + aheads.ahead
+    ),
+
+    forecasts as (
+        select
+            expectations.series,
+            expectations.origin + window_sizes.size as period,
+            window_sizes.size,
+            expectations.weight,
+            expectations.value,
+            expectations.expected,
+            expectations.dispersion,
+            expectations.correlation,
+            expectations.total_weight,
+            expectations.periods,
+            expectations.dispersion * (
+                1 / expectations.total_weight
+                + power((window_sizes.size + 1) / 2.0 - expectations.mean_age, 2)
+                / nullif(expectations.age_spread, 0)
+                * least(1, coalesce(expectations.share_of_slope, 0) + 0.3)
+            ) as variance_of_line,
+            coalesce(expectations.share_of_season, 0) * expectations.noise_of_place
+                as variance_of_place
+        from expectations
+        inner join window_sizes
+            on
+                window_sizes.size >= expectations.ahead
+                and expectations.origin + window_sizes.size <= expectations.last_period
+    ),
+
+    -- One wild period alone makes no longer window depart: there it counts as four and a half deviations.
+    departed as (
+        select
+            *,
+            case
+                when weight = 0 then 0
+                when size = 1 then weight * (value - expected)
+                else
+                    weight * greatest(
+                        least(value - expected, 4.5 * sqrt(dispersion / nullif(weight, 0))),
+                        -4.5 * sqrt(dispersion / nullif(weight, 0))
+                    )
+            end as departure
+        from forecasts
+    ),
+
+    summed as (
+        select
+            series,
+            period,
+            size,
+            max(expected) as expected,
+            max(dispersion) as dispersion,
+            least(max(correlation), 0.9) as correlation,
+            max(total_weight) as total_weight,
+            max(periods) as periods,
+            sum(weight) as window_weight,
+            sum(departure) as window_departure,
+            max(variance_of_line) as variance_of_line,
+            max(variance_of_place) * sum(weight * weight) as variance_of_places
+        from departed
+        group by series, period, size
+        having sum(weight) > 0
+    ),
+
+    scored as (
+        select
+            *,
+            window_departure / sqrt(
+                dispersion * window_weight * (
+                    case size
+                        {%- for size in windows %}
+                        when {{ size }} then 1
+                        {%- for distance in range(1, size) %}
+                            + {{ 2 * (size - distance) / size }} * power(correlation, {{ distance }})
+                        {%- endfor %}
+                        {%- endfor %}
+                    end
+                )
+                + window_weight * window_weight * variance_of_line * (1 + correlation) / (1 - correlation)
+                + variance_of_places
+            ) as score,
+            sqrt(dispersion / window_weight + variance_of_line + variance_of_places / window_weight / window_weight)
+                as uncertainty,
+            {{ sigmas }} + 0.8 * (1 - 1 / greatest(dispersion, 1)) as quantile,
+            greatest(periods - {{ season + 1 }}, 10) as freedom
+        from summed
+    ),
+
+    limited as (
+        select
+            *,
+            quantile + (power(quantile, 3) + quantile) / (4 * freedom)
+            + (5 * power(quantile, 5) + 16 * power(quantile, 3) + 3 * quantile)
+            / (96 * power(freedom, 2)) as bound
+        from scored
+    ),
+
+    strongest as (
+        select
+            *,
+            row_number() over (partition by series, period order by abs(score) / bound desc, size)
+                as strength
+        from limited
+    )
+
+    select
+        series,
+        period,
+        max(case when size = 1 then expected end) as expected,
+        max(case when size = 1 then uncertainty end) as uncertainty,
+        max(case when size = 1 then score end) as score,
+        max(case when size = 1 then bound end) as bound,
+        max(case when size = 1 then total_weight end) as baseline_weight,
+        max(case when strength = 1 then size end) as window_periods,
+        max(case when strength = 1 then score end) as window_score,
+        max(case when strength = 1 then bound end) as window_bound
+    from strongest
+    group by series, period
+)
+{%- endmacro %}

@@ -1,0 +1,68 @@
+"""The anomaly detector: rare false alarms, and what it finds."""
+
+from collections.abc import Mapping
+
+import pytest
+
+from tests.simulations import weeks
+from tests.simulations.compiled import compile_models
+from tests.simulations.histories import (
+    MODEL,
+    QUIET,
+    History,
+    false_alarms,
+    found_drops,
+    found_outages,
+)
+
+FALSE_ALARMS_A_YEAR = 2.0
+IN_SHORT = History(50, has_weeks=True, growth=3, variation=0.35)
+
+
+@pytest.fixture(scope="module")
+def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    return compile_models("ledgermind", tmp_path_factory.mktemp("compiled"), MODEL)
+
+
+def test_a_drop_by_three_tenths_is_found_in_three_days_and_a_second_outage_the_day_after(
+    models: Mapping[str, str],
+) -> None:
+    assert found_drops(models, History(100), 200)[2] >= 0.9
+    for apart in (2, 5):
+        assert found_outages(models, History(100, has_weeks=True), 20, apart) == [1, 1]
+
+
+def test_weekdays_growth_and_days_of_their_own_are_no_alarm(models: Mapping[str, str]) -> None:
+    assert false_alarms(models, IN_SHORT, 10).told <= FALSE_ALARMS_A_YEAR
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("history", QUIET, ids=lambda each: f"{each.name} {each.mean}")
+def test_false_alarms_are_at_most_two_a_year(models: Mapping[str, str], history: History) -> None:
+    assert false_alarms(models, history, 100).told <= FALSE_ALARMS_A_YEAR
+
+
+@pytest.fixture(scope="module")
+def weekly_models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
+    as_of = {"as_of_date": weeks.AS_OF.isoformat()}
+    folder = tmp_path_factory.mktemp("compiled")
+    return compile_models("scout", folder, weeks.MODEL, variables=as_of)
+
+
+def test_a_category_whose_spending_grows_is_flagged_in_two_weeks_a_year_at_most(
+    weekly_models: Mapping[str, str],
+) -> None:
+    assert weeks.flags_a_year(weekly_models, weeks.Spending(50, growth=1 / 3), 20) <= 2
+    assert weeks.found_weeks(weekly_models, weeks.Spending(200), 20, factor=2) == 1
+
+
+@pytest.mark.exhaustive
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize(
+    "spending", weeks.QUIET, ids=lambda each: f"{each.name} {each.growth:.2f} {each.transactions}"
+)
+def test_flags_of_weeks_are_at_most_two_a_year(
+    weekly_models: Mapping[str, str], spending: weeks.Spending
+) -> None:
+    assert weeks.flags_a_year(weekly_models, spending, 200) <= FALSE_ALARMS_A_YEAR
