@@ -121,14 +121,20 @@ JSON: dict[str, Callable[[int], Poison]] = {
     "a commit that is none": lambda n: Poison(
         changed_event(n, **{"event.name": "tool_result", "tool_parameters": LONG, "success": "x"})
     ),
-    **{
-        f"{what} as {name}": lambda n, text=text, key=key: Poison(changed_event(n, **{key: text}))
-        for key, name in (
-            ("session.id", "session"), ("user.email", "developer"), ("model", "model"),
-            ("event.name", "event"), ("agent_type", "agent"), ("request_id", "request"),
-        )
-        for what, text in ODD_TEXTS.items()
-    },
+}
+
+
+def odd_text(key: str, text: str) -> Callable[[int], Poison]:
+    return lambda number: Poison(changed_event(number, **{key: text}))
+
+
+JSON |= {
+    f"{what} as {name}": odd_text(key, text)
+    for key, name in (
+        ("session.id", "session"), ("user.email", "developer"), ("model", "model"),
+        ("event.name", "event"), ("agent_type", "agent"), ("request_id", "request"),
+    )
+    for what, text in ODD_TEXTS.items()
 }  # fmt: skip
 
 

@@ -123,7 +123,7 @@ def answering(*answers: tuple[int, dict[str, str], Any]) -> Iterator[tuple[str, 
     thread.join()
 
 
-def vectors_of(*vectors: list[float], order: tuple[int, ...] = (0, 1), **more: Any) -> Any:
+def vectors_of(*vectors: list[Any], order: tuple[int, ...] = (0, 1), **more: Any) -> Any:
     data = [
         {"index": index, "embedding": each} for index, each in zip(order, vectors, strict=False)
     ]
@@ -205,8 +205,8 @@ def test_one_that_asks_to_wait_for_no_time_is_not_asked_without_end(
 
 @pytest.mark.parametrize("status", [400, 413, 422])
 def test_a_refusal_of_texts_is_told_from_one_of_the_sender_and_shows_no_key(status: int) -> None:
-    answers = ((status, {}, {"error": "key sesame"}), (401, {}, {"error": "key sesame"}))
-    with answering(*answers) as (url, _):
+    said = {"error": "key sesame"}
+    with answering((status, {}, said), (401, {}, said)) as (url, _):
         endpoint = EmbeddingEndpoint(url, "m", "sesame")
         with pytest.raises(TextsRefusedError, match=r"key \*\*\*"):
             fetch_embeddings(endpoint, ["a", "b"], 2, 10)
