@@ -55,7 +55,8 @@ def find_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None = No
                 if inner == MANIFEST:
                     manifests[name] = system.unstrip_protocol(file)
                 if kind is None:
-                    unread.setdefault(name, []).append(inner)
+                    shown = inner.encode(errors="backslashreplace").decode()
+                    unread.setdefault(name, []).append(shown)
                     continue
                 _refuse_two_homes(homes, name, system.unstrip_protocol(home))
                 url = system.unstrip_protocol(file)
