@@ -190,7 +190,7 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     plain = part.path.name.removesuffix(".gz")
     if plain.endswith(PROTOBUF):
         try:
-            line = _protobuf_line(part.path)
+            line = _short(_protobuf_line(part.path))
         except UnreadableTelemetryError as error:
             yield Rejected(str(part.path), error.seen, "")
             return
@@ -252,18 +252,22 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
             if not line.strip():
                 continue
             try:
-                whole = canonical_json(line)
-                if len(whole) > LONGEST_LINE:
-                    raise UnreadableTelemetryError(
-                        "Reading OTLP JSON",
-                        f"longer than {LONGEST_LINE:,} characters",
-                        "Let the collector send smaller batches",
-                    )
-                copy.write(f"{whole}\n")
+                copy.write(f"{_short(canonical_json(line))}\n")
             except UnreadableTelemetryError as error:
                 excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
                 rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
     return target, rejected
+
+
+def _short(line: str) -> str:
+    """Of what is short as protobuf the JSON may be ten times as long."""
+    if len(line) > LONGEST_LINE:
+        raise UnreadableTelemetryError(
+            "Reading OTLP",
+            f"longer than {LONGEST_LINE:,} characters as JSON",
+            "Let the sender send smaller batches",
+        )
+    return line
 
 
 def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
@@ -332,7 +336,8 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                         text = json.dumps(row).encode()
                         commits.append(_parsed(text, commit_of, name, f"row {number}"))
                 else:
-                    file.writelines(f"{line}\n" for line in _delivered_lines(delivery))
+                    delivered = [_short(line) for line in _delivered_lines(delivery)]
+                    file.writelines(f"{line}\n" for line in delivered)
             except (UnreadableTelemetryError, ValueError, ArithmeticError, RecursionError) as error:
                 seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
                 excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
@@ -415,7 +420,10 @@ def _parsed(
     line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
 ) -> Row | Rejected:
     try:
-        return parse(json.loads(line))
+        content = json.loads(line)
+        # Half a letter, which JSON can spell, is no text.
+        json.dumps(content, ensure_ascii=False).encode()
+        return parse(content)
     except KeyError as error:
         reason = f"without {error.args[0]}"
     except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:

@@ -142,6 +142,22 @@ class EmbeddingEndpoint:
 
 
 @dataclass(frozen=True)
+class Embeddings:
+    """One vector per text; ``model`` is who gave them, where the endpoint says it."""
+
+    vectors: list[list[float]]
+    model: str | None = None
+
+
+@dataclass(frozen=True)
+class EmbeddedTexts:
+    """How many texts of a batch have a vector now, and how many were refused one by one."""
+
+    embedded: int
+    refused: int
+
+
+@dataclass(frozen=True)
 class TextToEmbed:
     """One transaction's sentence."""
 
@@ -179,6 +195,10 @@ class DriveUnavailableError(TransientError):
 
 class EmbeddingsRefusedError(PermanentError):
     """The embeddings endpoint refuses, or answers something else than vectors."""
+
+
+class TextsRefusedError(EmbeddingsRefusedError):
+    """The embeddings endpoint gives no vectors for these texts; for fewer it may."""
 
 
 class EmbeddingsUnavailableError(TransientError):

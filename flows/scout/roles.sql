@@ -22,6 +22,7 @@ alter table scout.raw_ingestion_quarantine enable row level security;
 alter table scout.drive_folders enable row level security;
 alter table scout.inbox_progress enable row level security;
 alter table scout.data_quality_scores enable row level security;
+alter table scout.embedding_refusals enable row level security;
 alter table platinum.transaction_embedding_vectors enable row level security;
 
 create policy scout_dbt_reads on scout.raw_transaction_ingestion

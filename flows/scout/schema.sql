@@ -109,6 +109,17 @@ create table if not exists platinum.transaction_embedding_vectors (
     embedding vector not null,
     embedded_at timestamptz not null
 );
+-- Who answered, where the endpoint says it: a name in the block may come to mean another model.
+alter table platinum.transaction_embedding_vectors add column if not exists answered_model text;
+
+-- Texts for which the endpoint gives no vector. They are sent again when they change, and at times.
+create table if not exists scout.embedding_refusals (
+    id uuid primary key,
+    text_hash text not null,
+    model text not null,
+    reason text not null,
+    refused_at timestamptz not null
+);
 
 create table if not exists scout.data_quality_scores (
     id bigint generated always as identity primary key,

@@ -72,6 +72,13 @@ class EmbeddingSettings(BaseModel):
             "indexes at most 2000. Default: 256."
         ),
     )
+    embed_anew: bool = Field(
+        default=False,
+        description=(
+            "Forget all vectors and embed everything anew, such as when the endpoint gives another "
+            "model under the same name."
+        ),
+    )
     batch_size: int = Field(default=256, ge=1, le=2048, description="Texts sent at a time.")
     timeout_seconds: float = Field(default=60, gt=0, description="Longest wait for one answer.")
 

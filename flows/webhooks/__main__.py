@@ -70,6 +70,7 @@ def _parser() -> argparse.ArgumentParser:
             added.add_argument("--host", help="address to listen on")
             added.add_argument("--port", type=int, help="port to listen on")
             added.add_argument("--metrics-port", type=int, help="port for Prometheus")
+            added.add_argument("--grpc-port", type=int, help="port for OTLP over gRPC")
         added.set_defaults(command=function)
     text = "have readers read deliveries again"
     again = commands.add_parser("replay", help=text, description=text)
@@ -97,6 +98,7 @@ def serve(options: argparse.Namespace) -> int:
         "host": options.host,
         "port": options.port,
         "metrics_port": options.metrics_port,
+        "grpc_port": options.grpc_port,
     }
     settings = revised(settings, **{k: v for k, v in given.items() if v is not None})
     sources = served(settings)

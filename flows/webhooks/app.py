@@ -3,18 +3,22 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
+from typing import Any, cast
 
 from prometheus_client import start_http_server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from flows.webhooks.intake import InFlight, Intake
 from flows.webhooks.limits import RateLimit
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.networks import Networks
 from flows.webhooks.outbox import Dispatcher
+from flows.webhooks.rpc import RpcServer
 from flows.webhooks.secrets import Secrets
 from flows.webhooks.settings import ReceiverSettings, Source
 from flows.webhooks.writer import Writer
@@ -78,7 +82,8 @@ class Receiver:
         if self._dispatcher:
             self._dispatcher.start()
         with self._shown_metrics():
-            yield
+            async with self._taken_by_rpc():
+                yield
         await asyncio.to_thread(self._writer.stop)
         if self._dispatcher:
             await asyncio.to_thread(self._dispatcher.stop)
@@ -97,6 +102,21 @@ class Receiver:
         server.shutdown()
         server.server_close()
         thread.join()
+
+    @asynccontextmanager
+    async def _taken_by_rpc(self) -> AsyncIterator[None]:
+        """OTLP over gRPC on a port of its own, by the routes of HTTP."""
+        if self._settings.grpc_port is None:
+            yield
+            return
+        proxies = [str(network) for network in self._settings.trusted_proxies]
+        application: ASGIApp = self.application
+        if proxies:
+            application = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, application), proxies))
+        server = RpcServer(self._settings, self._sources, application)
+        await server.start()
+        yield
+        await server.stop()
 
     async def _show_health(self, _: Request) -> Response:
         return PlainTextResponse("alive\n")

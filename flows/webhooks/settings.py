@@ -169,6 +169,12 @@ class ReceiverSettings(_Settings):
         le=65535,
         description="Port for Prometheus, which senders need not reach; none if null.",
     )
+    grpc_port: int | None = Field(
+        default=None,
+        ge=1,
+        le=65535,
+        description="Port for OTLP over gRPC, by custom 4317; none if null.",
+    )
     database_block: str = Field(
         default="webhooks-postgres", description="SqlAlchemyConnector block of the inbox."
     )

@@ -2,11 +2,15 @@
 
 import csv
 import random
+from calendar import monthrange
 from collections import defaultdict
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
+from math import sqrt
 from pathlib import Path
+from statistics import mean, stdev
 
 import pytest
 
@@ -30,6 +34,7 @@ class Counted:
     developers: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     models: dict[str, Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     commits: dict[str, Decimal] = field(default_factory=dict)
+    spent: dict[tuple[str, date], Decimal] = field(default_factory=lambda: defaultdict(Decimal))
     milliseconds: int = 0
 
     def add(self, work: Session, moment: datetime, model: str, cost: Decimal) -> None:
@@ -37,6 +42,7 @@ class Counted:
         self.days[moment.date()] += cost
         self.developers[work.developer.email] += cost
         self.models[model] += cost
+        self.spent[work.developer.email, moment.date()] += cost
 
 
 def prices() -> dict[str, tuple[Decimal, ...]]:
@@ -174,5 +180,97 @@ def test_every_total_of_a_random_fleet_is_right_to_the_cent(
             if abs(cost - wanted[name]) > EXACT
         }
         assert not wrong, way
+    assert_windows_and_forecasts(marts, counted)
     seconds = marts.one("select sum(total_duration_seconds) from mart.fct_daily_agent_usage")
     assert round(seconds * 1000) == counted.milliseconds
+
+
+def assert_windows_and_forecasts(marts: Marts, counted: Counted) -> None:
+    """Every running sum, mean, period and forecast, from what each developer spent on each day."""
+    last = max(counted.days)
+    series = {
+        who: [
+            float(counted.spent.get((who, day), 0))
+            for day in days_between(min(d for w, d in counted.spent if w == who), last)
+        ]
+        for who in counted.developers
+    }
+    windows: dict[tuple[object, ...], tuple[float, ...]] = {}
+    for who, spent in series.items():
+        for place in range(len(spent)):
+            day = last - timedelta(days=len(spent) - 1 - place)
+            windows[who, day] = (
+                spent[place],
+                sum(spent[max(0, place - day.weekday()) : place + 1]),
+                sum(spent[max(0, place - day.day + 1) : place + 1]),
+                mean(spent[max(0, place - 6) : place + 1]),
+                mean(spent[max(0, place - 29) : place + 1]),
+                sum(spent[: place + 1]),
+            )
+    assert_close(
+        marts,
+        "select developer_id, date, daily_cost_usd, wtd_cost_usd, mtd_cost_usd, avg_7day_cost_usd, "
+        "avg_30day_cost_usd, cumulative_cost_usd from mart.fct_agent_costs",
+        windows,
+    )
+    periods: dict[tuple[object, ...], float] = defaultdict(float)
+    for (who, day), cost in counted.spent.items():
+        week = day - timedelta(days=day.weekday())
+        for kind, start in (("day", day), ("week", week), ("month", day.replace(day=1))):
+            periods[kind, start, who] += float(cost)
+    assert_close(
+        marts,
+        "select period_type, period_start, developer_id, sum(total_cost_usd) "
+        "from mart.fct_agent_cost_periods where total_cost_usd is not null group by 1, 2, 3",
+        {key: (cost,) for key, cost in periods.items()},
+    )
+    together = [
+        sum(spent[place - length] for spent in series.values() if length - place <= len(spent))
+        for length in [max(map(len, series.values()))]
+        for place in range(length)
+    ]
+    days_left = monthrange(last.year, last.month)[1] - last.day
+    forecasts: dict[tuple[object, ...], tuple[float | None, ...]] = {}
+    for who, spent in [*series.items(), ("all", together)]:
+        recent, to_date = spent[-28:], sum(spent[-last.day :])
+        expected = to_date + days_left * mean(recent)
+        width = (
+            1.2816 * stdev(recent) * sqrt(days_left + days_left**2 / len(recent))
+            if len(recent) > 1
+            else None
+        )
+        forecasts[who,] = (
+            to_date,
+            expected,
+            to_date if width is None else max(to_date, expected - width),
+            None if width is None else expected + width,
+        )
+    assert_close(
+        marts,
+        "select developer_id, month_to_date_cost_usd, forecast_cost_usd, forecast_low_usd, "
+        "forecast_high_usd from mart.fct_cost_forecast",
+        forecasts,
+    )
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    return (first + timedelta(days=number) for number in range((last - first).days + 1))
+
+
+def assert_close(
+    marts: Marts, query: str, wanted: Mapping[tuple[object, ...], Sequence[float | None]]
+) -> None:
+    length = len(next(iter(wanted)))
+    seen = {tuple(row[:length]): row[length:] for row in marts.query(query)}
+    assert seen.keys() == wanted.keys()
+    pairs = [
+        (key, one, other)
+        for key in wanted
+        for one, other in zip(seen[key], wanted[key], strict=True)
+    ]
+    assert [key for key, one, other in pairs if (one is None) != (other is None)] == []
+    difference = max(
+        abs(float(one) - other) for _, one, other in pairs if one is not None and other is not None
+    )
+    print(f"{query.split(' from ')[1].split()[0]}: {len(seen):,} rows, {difference:.2g} USD")
+    assert difference < EXACT

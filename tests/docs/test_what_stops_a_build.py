@@ -10,7 +10,12 @@ from tests.parsed import parse_once
 
 PAGE = Path(__file__).parents[2] / "docs" / "what-stops-a-build.md"
 # The other domains' lists are not written yet.
-TITLES = {"github_scraper": "GitHub", "scout": "Scout", "quality_compass": "Quality Compass"}
+TITLES = {
+    "github_scraper": "GitHub",
+    "scout": "Scout",
+    "quality_compass": "Quality Compass",
+    "agent_analytics": "Agent analytics",
+}
 
 
 @pytest.mark.parametrize("domain", TITLES)

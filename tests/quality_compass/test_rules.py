@@ -18,8 +18,9 @@ from flows.quality_compass.rules.classification import (
     Inputs,
     classify,
 )
-from flows.quality_compass.rules.reading import normal_period, observe, sort_line
+from flows.quality_compass.rules.reading import file_kind, normal_period, observe, sort_line
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
+from flows.quality_compass.source import find_runs
 
 TOLERANCE = 1e-9
 ROWS_IN_HALF = 3080
@@ -406,3 +407,17 @@ def test_a_value_that_cannot_be_is_kept_apart_from_the_others(
     bad = sort({**good, **change})
     assert isinstance(bad, BadLine)
     assert reason in bad.reason
+
+
+def test_a_file_whose_name_no_index_takes_or_that_is_no_text_is_told_and_not_read(
+    tmp_path: Path,
+) -> None:
+    nodes = tmp_path / "20250115060000" / "results" / "nodes"
+    nodes.mkdir(parents=True)
+    (nodes / "good.jsonl").touch()
+    (nodes / "\udcff.jsonl").touch()
+    (run,) = find_runs(str(tmp_path))
+    assert [file.path for file in run.files] == ["results/nodes/good.jsonl"]
+    assert run.unread == ("results/nodes/\\udcff.jsonl",)
+    assert file_kind("results/nodes/" + "é" * 600 + ".jsonl") is None
+    assert file_kind("results/nodes/" + "é" * 400 + ".jsonl") is Kind.NODE

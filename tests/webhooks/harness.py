@@ -97,6 +97,7 @@ class Running:
     log: Path
     command: list[str]
     metrics_url: str
+    grpc_address: str
     process: "subprocess.Popen[bytes]" = field(init=False)
 
     def kill(self) -> None:
@@ -129,11 +130,17 @@ def start(folder: Path, name: str, **changes: Any) -> Running:
     """Start a receiver and wait until it is ready."""
     file = folder / "receiver.yaml"
     ports = free_ports(FIRST_PORT)
-    port, metrics_port = next(ports), next(ports)
-    file.write_text(yaml.safe_dump(settings(name, port=port, metrics_port=metrics_port, **changes)))
+    taken = {name: next(ports) for name in ("port", "metrics_port", "grpc_port")}
+    file.write_text(yaml.safe_dump(settings(name, **taken, **changes)))
     command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]
-    metrics_url = f"http://127.0.0.1:{metrics_port}/metrics"
-    running = Running(f"http://127.0.0.1:{port}", folder / "log", command, metrics_url)
+    at = {name: f"127.0.0.1:{port}" for name, port in taken.items()}
+    running = Running(
+        f"http://{at['port']}",
+        folder / "log",
+        command,
+        f"http://{at['metrics_port']}/metrics",
+        at["grpc_port"],
+    )
     running.again()
     return running
 

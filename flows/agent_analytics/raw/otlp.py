@@ -67,13 +67,22 @@ _ANY = 'STRUCT("-" BOOLEAN)[]'
 # attributes with the same key the first counts, a number keeps being a number.
 MACROS = (
     r"""
+create or replace temp macro otlp_sorted(attributes) as list_sort(list_transform(
+    attributes,
+    lambda a, i: struct_pack(key := coalesce(a.key, ''), place := i, value := a.value)));
+create or replace temp macro otlp_firsts(sorted) as list_transform(
+    list_filter(
+        list_zip(sorted, list_prepend(null, sorted)),
+        lambda p: p[1] is not null and p[1].key is distinct from p[2].key
+    ), lambda p: p[1]);
 create or replace temp macro otlp_object(attributes) as cast('{' || array_to_string(list_sort(
     list_transform(
         case
             when len(list_distinct(list_transform(attributes, lambda b: coalesce(b.key, ''))))
-                = len(attributes) then attributes
-            else list_filter(attributes, lambda a, i: list_position(
-                list_transform(attributes, lambda b: coalesce(b.key, '')), coalesce(a.key, '')) = i)
+                = len(attributes)
+                then list_transform(
+                    attributes, lambda b: struct_pack(key := b.key, place := 0, value := b.value))
+            else otlp_firsts(otlp_sorted(attributes))
         end,
         lambda a: cast(to_json(coalesce(a.key, '')) as varchar) || ':' || coalesce(
             cast(to_json(a.value.stringValue) as varchar),

@@ -4,14 +4,14 @@
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import duckdb
 
-from flows.agent_analytics.raw.otlp import NOW
+from flows.agent_analytics.raw.otlp import EXCERPT, NOW
 from flows.agent_analytics.records import Commit, CopilotDay, Landed, LoadCounts, Rejected
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
@@ -28,6 +28,12 @@ ADDED = (
     ("copilot_metrics", "app_output_tokens", "bigint"),
 )
 ROWS_AT_A_TIME = 10_000
+# Git counts from here; Copilot is younger than the other.
+FIRST_COMMIT, FIRST_REPORT = datetime(1970, 1, 1), date(2020, 1, 1)
+EARLY = "a time before there were such rows (the clock of the sender)"
+# Two of them still fit the marts' columns.
+LARGEST_CHANGE = 1_000_000_000
+TOO_LARGE = "more files or lines than any commit changes"
 FAR = "a time more than a day after it was received (the clock of the sender)"
 
 _COMMIT = json.dumps(
@@ -93,7 +99,7 @@ def load_commits(
     the hook knows the session, the repository knows the lines."""
     return _load(
         connection,
-        _in_time(commits),
+        _plausible(commits),
         _COMMIT,
         f"""
         insert into raw.git_commits (
@@ -123,7 +129,7 @@ def load_copilot(
     """Copilot by day and developer; a day that comes again replaces the one that was there."""
     return _load(
         connection,
-        _in_time(days),
+        _plausible(days),
         _COPILOT,
         f"""
         insert into raw.copilot_metrics (
@@ -153,20 +159,32 @@ def load_copilot(
     )
 
 
-def _in_time(
+def _plausible(
     rows: Iterable[Commit | Rejected] | Iterable[CopilotDay | Rejected],
 ) -> Iterator[Commit | CopilotDay | Rejected]:
-    """A day to come would become the last known day of the marts."""
+    """A day to come would become the last known day of the marts, one long ago their first."""
     latest = datetime.now(UTC).replace(tzinfo=None) + timedelta(days=1)
     for row in rows:
         match row:
-            case Commit() if row.committed_at > latest:
+            case Commit() if not FIRST_COMMIT <= row.committed_at <= latest:
                 excerpt = f"{row.commit_hash} of {row.author_email} at {row.committed_at}"
-                yield Rejected("commits", FAR, excerpt)
-            case CopilotDay() if row.day > latest.date():
-                yield Rejected("copilot", FAR, f"{row.developer_id} on {row.day}")
+                yield Rejected(
+                    "commits", FAR if row.committed_at > latest else EARLY, excerpt[:EXCERPT]
+                )
+            case Commit() if _is_too_large(row):
+                yield Rejected("commits", TOO_LARGE, f"{row.commit_hash} of {row.author_email}")
+            case CopilotDay() if not FIRST_REPORT <= row.day <= latest.date():
+                excerpt = f"{row.developer_id} on {row.day}"
+                yield Rejected(
+                    "copilot", FAR if row.day > latest.date() else EARLY, excerpt[:EXCERPT]
+                )
             case _:
                 yield row
+
+
+def _is_too_large(commit: Commit) -> bool:
+    counts = (commit.files_changed, commit.lines_added, commit.lines_deleted)
+    return any(count is not None and count > LARGEST_CHANGE for count in counts)
 
 
 def _load(

@@ -29,6 +29,8 @@ LONGEST_WAY_ROUND = timedelta(hours=15)
 LARGEST_COUNT = 2**31 - 1
 # What marts are indexed by; an index of PostgreSQL takes 2,704 bytes.
 LONGEST_NAME = 512
+# In bytes: so long are names of objects at most; of files they may be longer, and no text.
+LONGEST_PATH = 1024
 TEXT_KEPT = 2000
 # Shares and ranks are floats: a sum of them may end beside 1.
 ROUNDING = 1e-9
@@ -86,8 +88,17 @@ def is_run_id(name: str) -> bool:
     return True
 
 
+def _is_storable(path: str) -> bool:
+    try:
+        return len(path.encode()) <= LONGEST_PATH
+    except UnicodeEncodeError:
+        return False
+
+
 def file_kind(path: str) -> Kind | None:
     """The kind of a file by its path in the run's folder; None for what is no part of a run."""
+    if not _is_storable(path):
+        return None
     path = path.removesuffix(".gz")
     if path in WHOLE_FILES:
         return WHOLE_FILES[path]

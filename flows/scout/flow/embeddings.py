@@ -12,7 +12,14 @@ from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
 from flows.scout import raw
 from flows.scout.flow.databases import prepare
-from flows.scout.records import EmbeddingEndpoint, TextToEmbed
+from flows.scout.records import (
+    EmbeddedTexts,
+    EmbeddingEndpoint,
+    Embeddings,
+    EmbeddingsRefusedError,
+    TextsRefusedError,
+    TextToEmbed,
+)
 from flows.scout.rules import embed_by_hashing
 from flows.scout.settings import EmbeddingSettings
 from flows.scout.source.embeddings import (
@@ -21,6 +28,8 @@ from flows.scout.source.embeddings import (
     endpoint_from,
     fetch_embeddings,
 )
+
+HARMLESS = "On 2026-01-01 paid Somebody for Meals: PHP 100.00. lunch"
 
 
 @task(
@@ -32,21 +41,52 @@ from flows.scout.source.embeddings import (
 )
 def embed_batch(
     number: int, texts: list[TextToEmbed], settings: EmbeddingSettings, model: str
-) -> int:
-    """Embed and store one batch; equal texts are sent once."""
-    unique = sorted({each.text for each in texts})
-    if endpoint := _endpoint(settings):
-        vectors = fetch_embeddings(endpoint, unique, settings.length, settings.timeout_seconds)
-    elif settings.is_local:
-        vectors = embed_locally(unique)
-    else:
-        vectors = [embed_by_hashing(text, settings.length) for text in unique]
-    by_text = dict(zip(unique, vectors, strict=True))
+) -> EmbeddedTexts:
+    """Embed and store one batch; equal texts are sent once, stored ones not again.
+
+    A batch that is refused is halved until the texts are found for which there is no vector.
+    """
     with connect(settings.database_block) as connection:
-        raw.save_vectors(
-            connection, texts, [by_text[each.text] for each in texts], model, datetime.now(UTC)
-        )
-    return len(texts)
+        texts = raw.still_to_embed(connection, model, texts)
+        parts = [sorted({each.text for each in texts})] if texts else []
+        reasons: dict[str, str] = {}
+        embedded = 0
+        while parts:
+            part = parts.pop()
+            try:
+                answer = _embeddings(part, settings, model)
+            except TextsRefusedError as error:
+                if len(part) > 1:
+                    parts += [part[len(part) // 2 :], part[: len(part) // 2]]
+                    continue
+                if not reasons:
+                    # One that takes no text at all refuses none of these.
+                    _embeddings([HARMLESS], settings, model)
+                reasons[part[0]] = str(error)
+                continue
+            raw.require_one_model(connection, model, answer.model)
+            by_text = dict(zip(part, answer.vectors, strict=True))
+            of_part = [each for each in texts if each.text in by_text]
+            vectors = [by_text[each.text] for each in of_part]
+            raw.save_vectors(connection, of_part, vectors, model, answer.model, datetime.now(UTC))
+            embedded += len(of_part)
+        refused = [(each, reasons[each.text]) for each in texts if each.text in reasons]
+        raw.save_refusals(connection, refused, model, datetime.now(UTC))
+    return EmbeddedTexts(embedded, len(refused))
+
+
+def _embeddings(texts: list[str], settings: EmbeddingSettings, model: str) -> Embeddings:
+    if endpoint := _endpoint(settings):
+        if endpoint.model != model:
+            raise EmbeddingsRefusedError(
+                f"Embedding {len(texts)} texts with {model}",
+                f"the block names {endpoint.model} since this run began",
+                "Start the run again",
+            )
+        return fetch_embeddings(endpoint, texts, settings.length, settings.timeout_seconds)
+    if settings.is_local:
+        return Embeddings(embed_locally(texts))
+    return Embeddings([embed_by_hashing(text, settings.length) for text in texts])
 
 
 def _endpoint(settings: EmbeddingSettings) -> EmbeddingEndpoint | None:
@@ -81,19 +121,31 @@ def embed(settings: EmbeddingSettings = EmbeddingSettings()) -> None:
         return
     prepare(settings.database_block)
     progress = Progress("scout_embeddings")
-    embedded = 0
+    embedded = refused = 0
     with connect(settings.database_block) as connection:
-        raw.prepare_vectors(connection, settings.length, model)
+        if settings.embed_anew or raw.holds_vectors_of_others(connection, settings.length, model):
+            # What is stored stays until the one that is to take its place has answered.
+            _embeddings([HARMLESS], settings, model)
+        raw.prepare_vectors(connection, settings.length, model, settings.embed_anew)
         dropped = raw.drop_vectors_out_of_window(connection)
-        total = raw.count_texts_to_embed(connection)
-        texts = raw.texts_to_embed(connection, None, settings.batch_size)
+        total = raw.count_texts_to_embed(connection, model)
+        texts = raw.texts_to_embed(connection, model, None, settings.batch_size)
         for number in count(1):
-            progress.update("embed", embedded, total, embedded)
+            progress.update("embed", embedded + refused, total, embedded)
             if not texts:
                 break
-            embedded += embed_batch(number, texts, settings, model)
-            texts = raw.texts_to_embed(connection, texts[-1].id, settings.batch_size)
+            batch = embed_batch(number, texts, settings, model)
+            embedded += batch.embedded
+            refused += batch.refused
+            texts = raw.texts_to_embed(connection, model, texts[-1].id, settings.batch_size)
     progress.flush()
+    if refused:
+        get_run_logger().warning(
+            "%s gives no vector for %s texts: scout.embedding_refusals has their ids and why. They "
+            "are sent again in a week, or when they change.",
+            model,
+            refused,
+        )
     get_run_logger().info(
         "%s texts embedded with %s, %s vectors dropped in %.1f s",
         embedded,

@@ -8,8 +8,12 @@ from flows.scout.raw.rejections import commonest_rejections
 from flows.scout.raw.vectors import (
     count_texts_to_embed,
     drop_vectors_out_of_window,
+    holds_vectors_of_others,
     prepare_vectors,
+    require_one_model,
+    save_refusals,
     save_vectors,
+    still_to_embed,
     texts_to_embed,
 )
 
@@ -20,13 +24,17 @@ __all__ = [
     "drive_page_token",
     "drop_vectors_out_of_window",
     "ensure_schema",
+    "holds_vectors_of_others",
     "load_deliveries",
     "load_file",
     "measure_quality",
     "one_build_at_a_time",
     "prepare_vectors",
     "record_scores",
+    "require_one_model",
     "save_drive_page_token",
+    "save_refusals",
     "save_vectors",
+    "still_to_embed",
     "texts_to_embed",
 ]

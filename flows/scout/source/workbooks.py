@@ -10,6 +10,8 @@ from zipfile import BadZipFile, ZipFile
 import orjson
 from openpyxl import load_workbook
 from openpyxl.utils.exceptions import InvalidFileException
+from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
+from openpyxl.xml.functions import iterparse
 
 from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
 from flows.scout.rules import LINES_BEFORE_HEADER, find_header, shown, why_unstorable_text
@@ -18,6 +20,9 @@ from flows.scout.source.containers import check_unpacked_size, unreadable
 MAX_BYTES_OF_STRINGS = 128 << 20
 KEPT_CHARACTERS = 10_000
 MAX_COLUMNS = 16_384
+MAX_ROW_NUMBER = 10**9
+# A cell is a few: itself, its value, its formula, the parts of its text.
+MAX_ELEMENTS_OF_ROW = 20 * MAX_COLUMNS
 # All that the library raises for what is no workbook inside.
 BROKEN = (
     *(ValueError, TypeError, LookupError, AttributeError, ArithmeticError, OSError, EOFError),
@@ -72,22 +77,68 @@ def _check_sizes(file: SourceFile, archive: ZipFile) -> None:
 
 def _cells(file: SourceFile, sheet: Any) -> Iterator[tuple[int, Cells]]:
     """Rows that hold something, with their numbers."""
-    sheet.reset_dimensions()
-    rows = enumerate(sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS), start=1)
+    rows = _rows(sheet)
     while True:
         try:
             number, row = next(rows)
-            cells = [_plain(cell) for cell in row]
+            cells = {
+                cell["column"]: plain
+                for cell in row
+                if not _is_blank(plain := _plain(cell["value"]))
+            }
+            width = max(cells, default=0)
+            if width > MAX_COLUMNS:
+                raise ValueError(f"a cell in column {width:,}")
+            if not 0 <= number <= MAX_ROW_NUMBER:
+                raise ValueError("a row number that no sheet has")
         except StopIteration:
             return
         except BROKEN as error:
             raise unreadable(
                 file.name, f"its sheet {shown(sheet.title)} is broken ({_first_line(error)})"
             ) from None
-        while cells and _is_blank(cells[-1]):
-            cells.pop()
         if cells:
-            yield number, cells
+            yield number, [cells.get(column) for column in range(1, width + 1)]
+
+
+def _rows(sheet: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    """The rows that are there, each with the cells that are there.
+
+    The library's own walk keeps an element of every row, makes up the rows and cells between those
+    that are there, however many, and leaves out rows that stand out of order.
+    """
+    book = sheet.parent
+    with sheet._get_source() as source:
+        parser = WorkSheetParser(
+            source,
+            sheet._shared_strings,
+            data_only=True,
+            epoch=book.epoch,
+            date_formats=book._date_formats,
+            timedelta_formats=book._timedelta_formats,
+        )
+        open_elements: list[Any] = []
+        begun_in_row = -1
+        for event, element in iterparse(source, events=("start", "end")):
+            if event == "start":
+                open_elements.append(element)
+                if element.tag == ROW_TAG:
+                    begun_in_row = 0
+                elif begun_in_row >= 0:
+                    begun_in_row += 1
+                    if begun_in_row > MAX_ELEMENTS_OF_ROW:
+                        raise ValueError("a row of too many cells")
+                continue
+            open_elements.pop()
+            if element.tag == ROW_TAG:
+                begun_in_row = -1
+                # What else is said of a row, such as its height, would be kept.
+                element.attrib = {
+                    name: element.attrib[name] for name in element.attrib if name == "r"
+                }
+                yield parser.parse_row(element)
+            if begun_in_row < 0 and open_elements:
+                open_elements[-1].remove(element)
 
 
 def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
