@@ -8,7 +8,11 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from typing import Any
+from unicodedata import east_asian_width
+
+from markupsafe import escape
 
 from flows.report import words
 from flows.report.records import Chart, Row, Spec
@@ -18,7 +22,11 @@ HEAT = tuple(f"var(--h{number})" for number in range(1, 6))
 STATE_COLORS = {"Completed": "var(--c1)", "Failed": "var(--bad)", "Crashed": "var(--bad)"}
 STATE_SHAPES = {"Completed": "circle", "Failed": "cross", "Crashed": "triangle-down"}
 ROW_HEIGHT = 24
-LABEL_WIDTHS = {True: 220, False: 110}
+# Letters of a label, by whether the drawing is wide.
+CHARACTERS = {True: 32, False: 15}
+# What may hold texts from outside in a specification.
+TEXTS = {"label", "across", "down", "part", "state", "title", "domain"}
+STAND_IN = re.compile(r"Z\d{4}Zn*")
 NARROW = 480
 IDENTIFIER = re.compile(r'(id="|url\(#|href="#)')
 NAMESPACES = re.compile(r' xmlns(?::\w+)?="[^"]*"')
@@ -38,13 +46,14 @@ CONFIG: Spec = {
         "labelFontSize": MEASURED,
         "titleFontSize": MEASURED,
         "titleFontWeight": "normal",
+        "labelLimit": 0,
     },
     "legend": {
         "labelColor": "var(--ink)",
         "orient": "top",
         "title": None,
         "labelFontSize": MEASURED,
-        "labelLimit": 160,
+        "labelLimit": 0,
         "columns": 4,
     },
     "bar": {"color": SERIES[0]},
@@ -54,25 +63,62 @@ CONFIG: Spec = {
     "rule": {"color": "var(--soft)"},
     "text": {"color": "var(--ink)"},
 }
+NARROW_CONFIG: Spec = {**CONFIG, "legend": {**CONFIG["legend"], "columns": 2}}
 
 
 def svg(chart: Chart, width: int, prefix: str) -> str:
-    """The drawing for a page that holds several: its identifiers begin with a prefix of its own."""
-    import vl_convert
+    """The drawing for a page that holds several: its identifiers begin with a prefix of its own.
 
-    limit = LABEL_WIDTHS[width > NARROW]
-    config = {**CONFIG, "axis": {**CONFIG["axis"], "labelLimit": limit}}
-    if width <= NARROW:
-        config["legend"] = {**CONFIG["legend"], "columns": 2}
+    Texts are put into the drawing afterwards. Some that people can write end the whole process in
+    the library that draws, which measures them; it gets stand-ins of the same width.
+    """
+    texts = _StandIns(CHARACTERS[width > NARROW])
     spec = {
-        **chart.spec,
+        **texts.stand_in(chart.spec),
         "width": width,
         "height": chart.height,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        "config": config,
+        "config": CONFIG if width > NARROW else NARROW_CONFIG,
     }
-    drawn = str(vl_convert.vegalite_to_svg(json.dumps(spec, default=str)))
-    return IDENTIFIER.sub(rf"\g<1>{prefix}-", NAMESPACES.sub("", drawn))
+    drawn = _drawn(json.dumps(spec))
+    return texts.put_back(IDENTIFIER.sub(rf"\g<1>{prefix}-", NAMESPACES.sub("", drawn)))
+
+
+@lru_cache(maxsize=256)
+def _drawn(spec: str) -> str:
+    import vl_convert
+
+    return str(vl_convert.vegalite_to_svg(spec))
+
+
+class _StandIns:
+    """Plain words in the place of texts; equal ones for equal texts, in the order of the texts."""
+
+    def __init__(self, most_characters: int) -> None:
+        self._most = most_characters
+        self._words: dict[str, str] = {}
+
+    def stand_in(self, part: Any, key: str = "") -> Any:
+        if isinstance(part, Mapping):
+            return {name: self.stand_in(value, name) for name, value in part.items()}
+        if isinstance(part, list | tuple):
+            return [self.stand_in(value, key) for value in part]
+        return self._word(part) if isinstance(part, str) and key in TEXTS else part
+
+    def put_back(self, drawn: str) -> str:
+        texts = {word: text for text, word in self._words.items()}
+        return STAND_IN.sub(lambda found: str(escape(self._cut(texts[found[0]]))), drawn)
+
+    def _word(self, text: str) -> str:
+        if text not in self._words:
+            cut = self._cut(text)
+            width = sum(1 + (east_asian_width(each) in "WF") for each in cut)
+            self._words[text] = f"Z{len(self._words):04}Z".ljust(width, "n")
+        return self._words[text]
+
+    def _cut(self, text: str) -> str:
+        plain = words.visible(text)
+        return plain if len(plain) <= self._most else f"{plain[: self._most - 1]}…"
 
 
 def bars(
@@ -190,7 +236,7 @@ def band(
     """A line within a band; flagged points are marked."""
     values = [
         {
-            "day": str(row[day]),
+            ("day" if is_time else "label"): words.text(row[day]),
             "value": words.finite(row[value]),
             "low": words.finite(row[low]),
             "high": words.finite(row[high]),
@@ -199,7 +245,7 @@ def band(
         }
         for row in rows
     ]
-    x = _time("day") if is_time else {"field": "day", "type": "ordinal", "title": None}
+    x = _time("day") if is_time else {"field": "label", "type": "ordinal", "title": None}
     y = _number("value", title, form) | {"scale": {"zero": False}}
     layers: list[Spec] = [
         {
@@ -366,7 +412,7 @@ def parts(
         "data": {"values": values},
         "mark": {"type": "bar"},
         "encoding": {
-            "y": _nominal("label", {"field": "label", "op": "min"}),
+            "y": _nominal("label", None),
             "x": _number("value", title, ",.0f"),
             "color": {"field": "part", "type": "nominal", "scale": scale},
             "order": {"field": "at"},
@@ -383,7 +429,7 @@ def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: 
             "label": words.text(row[label]),
             "state": words.text(row[state]),
         }
-        for row in rows
+        for row in sorted(rows, key=lambda row: words.text(row[label]))
     ]
     states = sorted(
         {each["state"] for each in values}, key=lambda each: (each != "Completed", each)
@@ -401,7 +447,7 @@ def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: 
                 "scale": {"type": "utc", "nice": True},
                 "axis": {"format": "%d %b %H:%M", "labelOverlap": True, "tickCount": 5},
             },
-            "y": _nominal("label", {"field": "label", "op": "min"}),
+            "y": _nominal("label", None),
             "color": {"field": "state", "scale": {"domain": states, "range": colors}},
             "shape": {"field": "state", "scale": {"domain": states, "range": shapes}},
         },
@@ -413,7 +459,7 @@ def _height(rows: int, each: int = ROW_HEIGHT) -> int:
     return max(60, rows * each)
 
 
-def _nominal(field: str, sort: Mapping[str, Any]) -> dict[str, Any]:
+def _nominal(field: str, sort: Mapping[str, Any] | None) -> dict[str, Any]:
     axis = {"ticks": False, "domain": False, "labelPadding": 6}
     return {"field": field, "type": "nominal", "sort": sort, "title": None, "axis": axis}
 

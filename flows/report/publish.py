@@ -29,6 +29,7 @@ REFUSED = re.compile(
     r"|PERMISSION_DENIED|UNAUTHENTICATED|NO_SUCH_BUCKET|HTTP (status|response) code:? 40[134]",
     re.IGNORECASE,
 )
+NO_ACCESS = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
 Options = Mapping[str, Mapping[str, Any]]
 
 
@@ -179,7 +180,7 @@ def writing(address: str) -> Iterator[None]:
             attempted, f"{error}", "Check the options in the block that `storage_block` names"
         ) from None
     except OSError as error:
-        if isinstance(error, PermissionError | NotADirectoryError) or REFUSED.search(str(error)):
+        if isinstance(error, NO_ACCESS) or REFUSED.search(str(error)):
             raise DestinationError(
                 attempted,
                 str(error),

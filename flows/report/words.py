@@ -28,8 +28,13 @@ def text(value: Any) -> str:
         return value.isoformat()
     if isinstance(value, int | float | Decimal):
         return number(value)
-    plain = CONTROLS.sub("\ufffd", str(value))
+    plain = visible(str(value))
     return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 1] + "…"
+
+
+def visible(value: str) -> str:
+    """A text in which nothing acts unseen."""
+    return CONTROLS.sub("\ufffd", value)
 
 
 def number(value: Any, digits: int | None = None) -> str:
@@ -136,5 +141,5 @@ def cell(value: Any) -> str:
         return str(value)
     if isinstance(value, date):
         return value.isoformat()
-    plain = CONTROLS.sub("\ufffd", str(value))
+    plain = visible(str(value))
     return f"'{plain}" if plain.lstrip(" ").startswith(FORMULA) else plain

@@ -18,6 +18,7 @@ from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
 from flows.quality_compass.rules.reading import run_start
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from flows.report.making import read_from
 from tests.databases import copy_database
 from tests.dbt_projects.warehouse import (
     PROJECTS,
@@ -26,6 +27,7 @@ from tests.dbt_projects.warehouse import (
     install_packages,
     postgres_environment,
 )
+from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
 
 DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
@@ -347,6 +349,14 @@ CONTRIBUTION_METRICS = {
     "positive_contributor_rate": RATE("contribution_direction = 'positive'"),
 }
 CUMULATIVE = ("cumulative_signals", "cumulative_encounters")
+
+
+def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
+    data = read_from("quality_compass", both_built.url)
+    quality_page_is_right(data, both_built.query)
+    with psycopg.connect(both_built.url) as connection:
+        counts = read_changes(connection).counts
+    quality_changes_are_those_of_the_flow(data, counts)
 
 
 @pytest.fixture

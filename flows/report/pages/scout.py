@@ -290,9 +290,10 @@ def _rejections(data: DomainData) -> Figure:
         shown.append({**row, "cumulated_share": cumulated})
     answer = "No payload breaks a rule."
     if broken:
+        share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
-            f"({words.percent(sum(row['share_of_judged'] for row in broken))} of "
+            f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])}), most often "
             f"{words.text(broken[0]['rejection_reason'])} ({words.number(broken[0]['payloads'])})."
         )
