@@ -23,7 +23,7 @@ STATE_COLORS = {"Completed": "var(--c1)", "Failed": "var(--bad)", "Crashed": "va
 STATE_SHAPES = {"Completed": "circle", "Failed": "cross", "Crashed": "triangle-down"}
 ROW_HEIGHT = 24
 # Letters of a label, by whether the drawing is wide.
-CHARACTERS = {True: 32, False: 15}
+CHARACTERS = {True: 38, False: 16}
 # What may hold texts from outside in a specification.
 TEXTS = {"label", "across", "down", "part", "state", "title", "domain"}
 STAND_IN = re.compile(r"Z\d{4}Zn*")

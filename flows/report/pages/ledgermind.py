@@ -178,7 +178,7 @@ def _comparisons(data: DomainData) -> Figure:
         source=data.extracts["rpt_ledgermind_comparisons"],
         columns=(
             Column("comparison", "Comparison"),
-            Column("conclusion", "What may be concluded: the treatment …"),
+            Column("conclusion", "What may be concluded: the treatment …", "long"),
             Column("difference", "Difference", "points"),
             Column("difference_low", "from", "points"),
             Column("difference_high", "to", "points"),
@@ -258,7 +258,7 @@ def _group_answer(dimension: str, rows: Sequence[Row], judged: Sequence[Row], na
     if hidden > 0:
         told += f" {words.count(hidden, f'{name} is', f'{name}s are')} not shown."
     if dimension == "confidence" and len(judged) > 1:
-        rates = [row["accept_rate"] for row in judged if row["member"] != "not known"]
+        rates = [row["accept_rate"] for row in judged if str(row["member"])[:1].isdigit()]
         rises = all(a <= b for a, b in pairwise(rates))
         told += (
             " The rate rises with confidence."
