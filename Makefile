@@ -22,7 +22,7 @@ TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOM
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up status stop clean test test-all bench lint audit format types dbt psql env shell lock
+.PHONY: help setup run up report status stop clean test test-all bench lint audit format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -50,6 +50,9 @@ run: $(STAMP) ## run domains and show the results (DOMAIN= one of them, REPOS= g
 
 up: $(STAMP) ## start PostgreSQL, the Prefect server and a worker; apply blocks and deployments
 	@$(LOCAL) up
+
+report: $(STAMP) ## make the report site of what is on this machine (TO= a folder, gs:// or s3:// address)
+	@$(LOCAL) report $(if $(TO),--to $(TO))
 
 status: $(STAMP) ## show what runs
 	@$(LOCAL) status

@@ -191,9 +191,10 @@ def events(project: Project) -> Problems:
             elif name in CATALOGUE:
                 yield from _strange_resources(where, name, trigger)
         related = trigger.get("match_related") or {}
-        role, name = related.get("prefect.resource.role"), related.get("prefect.resource.name")
-        if role in known and name and name not in known[role]:
-            yield where, f"there is no {role} {name}"
+        role, named = related.get("prefect.resource.role"), related.get("prefect.resource.name")
+        for name in [named] if isinstance(named, str) else named or []:
+            if role in known and name not in known[role]:
+                yield where, f"there is no {role} {name}"
 
 
 def triggers(project: Project) -> Problems:

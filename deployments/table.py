@@ -46,7 +46,9 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
 def _event(trigger: Mapping[str, Any]) -> Iterator[str]:
     related = trigger.get("match_related")
     if related:
-        yield f"a completed run of `{related['prefect.resource.name']}`"
+        named = related["prefect.resource.name"]
+        flows = [named] if isinstance(named, str) else named
+        yield f"a completed run of {' or '.join(f'`{each}`' for each in flows)}"
         return
     wanted = trigger["match"]["prefect.resource.id"]
     resources = [wanted] if isinstance(wanted, str) else wanted

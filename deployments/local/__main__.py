@@ -14,6 +14,7 @@ from deployments.local.domains import DOMAINS, WEBHOOKS, Domain, select
 from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
+from deployments.local.report import address_of, make_report
 from deployments.local.run import run_domains
 from deployments.local.server import PrefectServer
 from deployments.local.webhooks import WebhookReceiver
@@ -53,6 +54,8 @@ def _parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--repos", nargs="*", default=[], metavar="URL", help="git repositories, URLs or paths"
     )
+    reporting = command("report", report, "make the report of what is on this machine")
+    reporting.add_argument("--to", metavar="ADDRESS", help="a folder, gs:// or s3:// address")
     command("status", status, "show what runs")
     command("stop", stop, "stop everything that was started here; the data stays")
     command("clean", clean, "stop everything and remove .local/")
@@ -84,7 +87,19 @@ def run(options: argparse.Namespace) -> int:
     result = run_domains(started, domains, options)
     if result == 0:
         follow_delivery(started, domains, say)
+    if result != INTERRUPTED:
+        _report(None)
     return result
+
+
+def report(options: argparse.Namespace) -> int:
+    _report(options.to)
+    return 0
+
+
+def _report(address: str | None) -> None:
+    published = make_report(LocalPaths(), address)
+    say(f"The report: {address_of(published)}")
 
 
 def status(options: argparse.Namespace) -> int:

@@ -338,6 +338,7 @@ def _deployment_sources(environment: Mapping[str, str]) -> str:
         *flows.glob("*/flow.py"),
         *flows.glob("*/flow/*.py"),
         flows / "webhooks" / "operations.py",
+        flows / "report" / "operations.py",
         *flows.glob("*/settings.py"),
         *flows.glob("_shared/orchestration/*.py"),
     ]

@@ -267,8 +267,14 @@ def takes_in(layer: str) -> bool:
 
 
 def selectors(layer: str) -> tuple[str, ...]:
-    """dbt selectors for a layer; empty for everything. A dbt selector is given on as it is."""
-    return () if layer == ALL_LAYERS else tuple(layer.split()) or (layer,)
+    """dbt selectors for a layer; empty for everything. A dbt selector is given on as it is.
+
+    What the report shows is made from gold, and is built with it.
+    """
+    if layer == ALL_LAYERS:
+        return ()
+    chosen = tuple(layer.split()) or (layer,)
+    return (*chosen, "report") if "gold" in chosen else chosen
 
 
 def end_of_last_month(today: date) -> date:

@@ -165,14 +165,14 @@ class Marts:
         with duckdb.connect(str(self.store.path)) as connection:
             names = connection.execute(
                 "select table_schema || '.' || table_name from information_schema.tables "
-                "where table_schema in ('staging', 'intermediate', 'mart') order by 1"
+                "where table_schema in ('staging', 'intermediate', 'mart', 'report') order by 1"
             ).fetchall()
             return {name: _rows(connection, name) for (name,) in names}
 
     def empty(self) -> None:
         """No raw rows and no models; the seeds stay."""
         with self.store.connect() as connection:
-            for schema in ("raw", "mart", "intermediate"):
+            for schema in ("raw", "mart", "intermediate", "report"):
                 connection.execute(f"drop schema if exists {schema} cascade")
             models = connection.execute(
                 "select table_name from information_schema.tables "

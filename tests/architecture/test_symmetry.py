@@ -105,6 +105,30 @@ def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> N
             assert "shared.brake(is_last=true)" in hooks[1], model
 
 
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_domain_owns_what_the_report_shows_of_it(domain: str) -> None:
+    folder = ROOT / "dbt_projects" / domain / "models" / "report"
+    twins = sorted(folder.glob("*.yml"))
+    assert twins
+    assert {path.stem for path in twins} == {path.stem for path in folder.glob("*.sql")}
+    for twin in twins:
+        (model,) = yaml.safe_load(twin.read_text())["models"]
+        assert model["name"].startswith("rpt_")
+        tests = [name for test in model["data_tests"] for name in test]
+        assert "shared.unique_combination_of_columns" in tests
+        assert len(tests) > 1, f"{twin.name} is compared with nothing"
+        assert all(each.get("description") and each["data_type"] for each in model["columns"])
+    assert (ROOT / "flows" / "report" / "pages" / f"{domain}.py").exists()
+
+
+def test_the_report_reads_no_table_by_name() -> None:
+    for path in (ROOT / "flows" / "report").rglob("*.py"):
+        lines = [line for line in path.read_text().splitlines() if " import " not in line]
+        lines = [line for line in lines if "information_schema." not in line]
+        named = [line for line in lines if re.search(r"\b(from|join) [a-z_]+\.\w+", line)]
+        assert named == [], path
+
+
 def test_no_model_is_changed_past_its_validators() -> None:
     changed = [
         path

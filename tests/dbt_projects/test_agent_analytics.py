@@ -10,6 +10,7 @@ import pytest
 
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.sample import CUMULATIVE, UNPRICED_MODEL, Session
+from flows.report.making import read_agents
 from tests.agent_analytics.fleet import (
     GOOD,
     HAIKU,
@@ -23,6 +24,7 @@ from tests.agent_analytics.fleet import (
     tokens,
 )
 from tests.parsed import PROJECTS
+from tests.report.on_builds import agents_page_is_right
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 FORECASTS = 200
@@ -63,6 +65,10 @@ def test_empty_input_builds_green(marts: Marts) -> None:
     statuses = marts.dbt("build")
     assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
     assert marts.query("select * from mart.fct_agent_costs") == []
+
+
+def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
+    agents_page_is_right(read_agents(sampled.store.path), sampled.query)
 
 
 # The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.

@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows.report.making import read_from
 from tests.databases import copy_database
 from tests.dbt_projects.messy_history import (
     AS_OF,
@@ -26,6 +27,7 @@ from tests.dbt_projects.messy_history import (
     load,
 )
 from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
+from tests.report.on_builds import github_page_is_right
 
 SCHEMA = (ROOT / "flows" / "github_scraper" / "schema.sql").read_text()
 DATABASE, UNDAMAGED = "github_scraper_marts", "github_scraper_undamaged"
@@ -121,7 +123,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     tables = warehouse.tables()
     assert tables.pop("automation_patterns")
     assert all(rows == [] for rows in tables.values())
-    assert len(tables) == 16
+    assert len(tables) == 21
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
@@ -231,6 +233,7 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_only_who_has_a_credit_is_a_contributor(warehouse, reachable(commits))
     assert_the_queries_of_the_api_answer(warehouse, reachable(commits))
     assert_affiliations(warehouse, reachable(commits))
+    github_page_is_right(read_from("github_scraper", warehouse.url), warehouse.query)
 
 
 # What the pages of the analytics API ask, by the names that docs/contracts promises.

@@ -14,9 +14,11 @@ from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
+from flows.report.making import read_from
 from tests.contracts import queries
 from tests.dbt_projects.warehouse import install_packages
 from tests.ledgermind.warehouses import Warehouses
+from tests.report.on_builds import ledgermind_page_is_right
 
 NOVEMBER_4 = date(2025, 11, 4)
 DATABASE = "ledgermind_marts"
@@ -215,6 +217,7 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     assert last in counted
     assert emptied not in counted
     assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
+    ledgermind_page_is_right(read_from("ledgermind", warehouses.url), warehouses.query)
 
 
 def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:

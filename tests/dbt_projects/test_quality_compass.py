@@ -20,6 +20,7 @@ from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
 from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from flows.report.making import read_from
 from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
 from tests.dbt_projects.consumers_of_quality_compass import (
@@ -39,6 +40,7 @@ from tests.dbt_projects.warehouse import (
     postgres_environment,
 )
 from tests.quality_compass.conftest import DATA
+from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
 
 DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
@@ -291,6 +293,14 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
 
 
 FACILITY = "signal__facility_id"
+
+
+def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
+    data = read_from("quality_compass", both_built.url)
+    quality_page_is_right(data, both_built.query)
+    with psycopg.connect(both_built.url) as connection:
+        counts = read_changes(connection).counts
+    quality_changes_are_those_of_the_flow(data, counts)
 
 
 @pytest.fixture

@@ -15,11 +15,13 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows.report.making import read_from
 from flows.scout import raw
 from flows.scout.records import Entity, FileFacts, Payload
 from flows.scout.sample import POISON, products, transactions
 from tests.contracts import assert_columns_are_as_promised, queries
 from tests.dbt_projects.warehouse import Warehouse, install_packages
+from tests.report.on_builds import scout_page_is_right
 
 AS_OF = date(2026, 10, 31)
 SIZE, EXHAUSTIVE_SIZE = 20_000, 200_000
@@ -500,6 +502,12 @@ def test_failures_are_read_by_the_name_of_their_model(built: Built, size: int) -
 def test_built_in_steps_equals_built_from_nothing(built: Built) -> None:
     assert built.stepwise == built.refreshed
     assert all(rows > 0 for rows, _ in built.stepwise.values())
+
+
+def test_the_page_shows_what_the_layers_hold(built: Built) -> None:
+    # Another test may have built layers since, and not what is made from them.
+    build(built.warehouse, "--select", "path:models/report")
+    scout_page_is_right(read_from("scout", built.warehouse.url), built.warehouse.query)
 
 
 def test_built_twice_equals_built_once(built: Built) -> None:

@@ -82,6 +82,11 @@ def test_a_good_file_has_no_problems(project: Project) -> None:
         ("[scout.delivery.received]", "[]", "waits for every event"),
         ("analytics.scout.tr", "analytics.scuot.tr", "not of analytics.scuot.transactions"),
         ("resource.name: scout-bronze", "resource.name: scout-brnze", "no deployment scout-brnze"),
+        (
+            "resource.name: scout-bronze-daily",
+            "resource.name: [a, b]",
+            "no deployment b",
+        ),
         ("schedule_after: 20", "schedule_after: 5", "its run begins after 5 s"),
         ("within: 20", "within: 0", "as many runs"),
         ("within: 20", "within: soon", "within: "),

@@ -46,7 +46,10 @@ def event(trigger: Mapping[str, Any], *, matches: bool) -> dict[str, Any]:
         resource = "analytics.another.thing"
     kind = resource.rpartition(".")[2]
     attributes = DELIVERED.get(kind, {})
-    name = dict(related or {})
+    # Where several are listed, one of them is enough.
+    name = {
+        key: value if isinstance(value, str) else value[0] for key, value in (related or {}).items()
+    }
     if name and not matches:
         name["prefect.resource.name"] = "another"
     return {

@@ -111,7 +111,8 @@ def assert_same_rows(
     for (name,) in here.query(
         "select table_name from information_schema.tables where table_schema = 'analytics'"
     ):
-        if name == besides:
+        # What the report reads is on PostgreSQL alone.
+        if name == besides or name.startswith("rpt_"):
             continue
         columns = [
             column

@@ -91,12 +91,15 @@ class Warehouses:
         return statuses
 
     def tables(self) -> dict[str, list[str]]:
-        """Name of every intermediate model and mart on PostgreSQL, with its columns of facts."""
+        """Name of every intermediate model and mart on PostgreSQL, with its columns of facts.
+
+        What the report reads is on PostgreSQL alone.
+        """
         found: dict[str, list[str]] = {}
         for table, column in self.query(
             "select table_name, column_name from information_schema.columns "
             "join information_schema.tables using (table_schema, table_name) "
-            "where table_schema = 'analytics' and table_name !~ '^stg_' "
+            "where table_schema = 'analytics' and table_name !~ '^(stg|rpt)_' "
             "order by table_name, ordinal_position"
         ):
             if table not in NOT_MARTS and column not in NOT_FACTS:

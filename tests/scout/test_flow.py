@@ -127,7 +127,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     rest = refresh("silver+", settings, AS_OF, return_state=True)
     assert rest.is_completed(), rest.message
     assert measures(rest)["rows_loaded"] == 0
-    assert measures(rest)["models_built"] == 11
+    assert measures(rest)["models_built"] == 15
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(

@@ -1,0 +1,116 @@
+with signals as (
+
+    select * from {{ ref('fct_signals') }}
+
+),
+
+runs as (
+
+    select * from {{ ref('stg_runs') }}
+
+),
+
+facilities as (
+
+    select * from {{ ref('dim_facilities') }}
+
+),
+
+metrics as (
+
+    select * from {{ ref('dim_metrics') }}
+
+),
+
+latest_run as (
+
+    select runs.run_id
+    from runs
+    where
+        exists (
+            select 1 from signals
+            where signals.run_id = runs.run_id
+        )
+    order by runs.run_at desc, runs.run_id desc
+    limit 1
+
+),
+
+latest as (
+
+    select
+        signals.*,
+        row_number() over (
+            partition by signals.facility_sk, signals.metric_sk
+            order by signals.severity_score desc, signals.group_value asc, signals.signal_id asc
+        ) as recency
+    from signals
+    inner join latest_run on signals.run_id = latest_run.run_id
+    where
+        signals.is_favorable is distinct from true
+        and signals.signal_type is distinct from 'suspect_data'
+        and signals.facility_sk is not null
+        and signals.metric_sk is not null
+
+),
+
+cells as (
+
+    select
+        run_id,
+        facility_sk,
+        metric_sk,
+        max(detected_date) as detected_date,
+        count(*) as signals,
+        count(case when severity in ('Critical', 'High') then 1 end) as actionable_signals,
+        max(severity_score) as worst_severity_score,
+        max(case when recency = 1 then severity end) as worst_severity,
+        max(case when recency = 1 then signal_type end) as worst_signal_type,
+        max(case when recency = 1 then group_value end) as worst_group
+    from latest
+    group by run_id, facility_sk, metric_sk
+
+),
+
+ranked as (
+
+    select
+        facility_sk,
+        row_number() over (
+            order by
+                max(worst_severity_score) desc,
+                sum(actionable_signals) desc,
+                facility_sk asc
+        ) as facility_place,
+        count(*) over () as facilities_with_signals
+    from cells
+    group by facility_sk
+
+),
+
+final as (
+
+    select
+        cells.run_id,
+        cells.detected_date,
+        ranked.facility_place,
+        ranked.facilities_with_signals,
+        coalesce(facilities.facility_id, '') as facility_id,
+        facilities.facility_name,
+        coalesce(metrics.metric_id, '') as metric_id,
+        metrics.metric_name,
+        cells.signals,
+        cells.actionable_signals,
+        cells.worst_severity_score,
+        cells.worst_severity,
+        cells.worst_signal_type,
+        cells.worst_group
+    from cells
+    inner join ranked on cells.facility_sk = ranked.facility_sk
+    left join facilities on cells.facility_sk = facilities.facility_sk
+    left join metrics on cells.metric_sk = metrics.metric_sk
+    where ranked.facility_place <= 40
+
+)
+
+select * from final

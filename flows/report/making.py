@@ -1,0 +1,49 @@
+"""Making the site, without Prefect: read each domain, decide, draw, publish."""
+
+from collections.abc import Callable, Mapping
+from datetime import datetime
+from pathlib import Path
+
+from flows._shared.errors import PlatformError
+from flows._shared.postgres import READ_ONLY, connected
+from flows.report.pages import site
+from flows.report.publish import Options, Published, publish
+from flows.report.records import DOMAINS, DomainData, OperationsData, Site
+from flows.report.render import render
+from flows.report.source import nothing, read_duckdb, read_postgres
+
+IN_POSTGRES = ("github_scraper", "ledgermind", "scout", "quality_compass")
+
+
+def read_from(slug: str, url: str) -> DomainData:
+    """The report models of a domain in the PostgreSQL at a libpq URL."""
+    with connected(url, f"the database of {DOMAINS[slug]}", options=READ_ONLY) as connection:
+        return read_postgres(slug, connection)
+
+
+def read_agents(path: Path) -> DomainData:
+    return read_duckdb("agent_analytics", path)
+
+
+def or_why_not(slug: str, read: Callable[[], DomainData]) -> DomainData:
+    """What was read; a domain that cannot be read has a page that says so, and stops no other.
+
+    The site may be seen by many: it names what was attempted and the remedy, and leaves what the
+    database answered to the log.
+    """
+    try:
+        return read()
+    except PlatformError as error:
+        return nothing(slug, f"{error.attempted} did not work. {error.remedy}.")
+
+
+def make(
+    data: Mapping[str, DomainData],
+    operated: OperationsData,
+    now: datetime,
+    address: str,
+    kept: int,
+    options: Options | None = None,
+) -> tuple[Site, Published]:
+    made = site(data, operated, now)
+    return made, publish(render(made), address, now, kept, options)

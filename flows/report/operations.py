@@ -1,0 +1,126 @@
+"""The flow that makes the report: read each domain, ask the server, publish."""
+
+import json
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+from prefect import flow, get_run_logger, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+
+from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
+from flows._shared.orchestration.flow_run import kebab
+from flows._shared.orchestration.retry import retry_transient
+from flows.report.making import IN_POSTGRES, make, or_why_not, read_agents, read_from
+from flows.report.publish import Options, Published
+from flows.report.records import DOMAINS, DomainData, OperationsData, Site
+from flows.report.settings import ReportSettings
+from flows.report.source import nothing, read_operations
+
+PROJECT_TAG = "analytics-flows"
+RUN_KEYS = {slug: f"{kebab(slug)}-run" for slug in DOMAINS}
+
+
+@flow(name="report")
+def report(settings: ReportSettings = ReportSettings()) -> None:
+    """Make the report of all domains and put it where people open it.
+
+    Args:
+        settings: Where it goes and where its figures come from.
+    """
+    data = {slug: _read(slug, settings) for slug in IN_POSTGRES}
+    data["agent_analytics"] = read_agents(settings.agents_path)
+    for each in data.values():
+        if each.problem:
+            get_run_logger().warning("%s: %s", DOMAINS[each.slug], each.problem)
+    site, published = write_site(data, ask_the_server(), settings)
+    get_run_logger().info(
+        "The report is at %s, version %s, %.1f MB",
+        *(published.index, published.version, published.size / 1_000_000),
+    )
+    create_table_artifact(
+        key="report",
+        table=[{"page": page.title, "says": page.headline} for page in site.pages],
+        description=f"The report is at {published.index}",
+    )
+
+
+def _read(slug: str, settings: ReportSettings) -> DomainData:
+    block: str = getattr(settings.blocks, slug)
+    read = read_domain.with_options(task_run_name=f"read-{kebab(slug)}")
+    return or_why_not(slug, lambda: read(slug, block))
+
+
+@task(
+    name="read domain",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def read_domain(slug: str, block: str) -> DomainData:
+    try:
+        return read_from(slug, postgres_url(block))
+    except MissingBlockError as error:
+        get_run_logger().info("%s is not set up here: %s", DOMAINS[slug], error)
+        return nothing(slug)
+    except PlatformError as error:
+        get_run_logger().warning("%s", error)
+        raise
+
+
+@task(
+    name="ask the server",
+    retries=2,
+    retry_delay_seconds=[2, 10],
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def ask_the_server() -> OperationsData:
+    client = get_client(sync_client=True)
+
+    def ask(path: str, body: Mapping[str, Any]) -> Any:
+        return client.request("POST", f"/{path}", json=dict(body)).json()  # type: ignore[arg-type]
+
+    return read_operations(ask, PROJECT_TAG, RUN_KEYS)
+
+
+@task(
+    name="write site",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def write_site(
+    data: Mapping[str, DomainData], operated: OperationsData, settings: ReportSettings
+) -> tuple[Site, Published]:
+    return make(
+        data,
+        operated,
+        datetime.now(UTC),
+        settings.address,
+        settings.versions_kept,
+        _options(settings.storage_block),
+    )
+
+
+def _options(block: str | None) -> Options | None:
+    if block is None:
+        return None
+    try:
+        options = json.loads(secret_value(block))
+    except json.JSONDecodeError:
+        options = None
+    if not isinstance(options, dict) or not all(
+        isinstance(each, dict) for each in options.values()
+    ):
+        raise PermanentError(
+            f"reading the block {block}",
+            "its value is no JSON object of objects",
+            'Save {"s3": {...}} or {"gs": {...}} with the options of Apache Arrow\'s file system',
+        )
+    return options

@@ -1,0 +1,315 @@
+"""What agents cost, what the month will cost, and what they yield."""
+
+from collections.abc import Sequence
+
+from flows.report import charts, words
+from flows.report.pages.empty import QUESTIONS
+from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
+
+DAILY = "rpt_agents_daily"
+DEVELOPERS = "rpt_agents_developers"
+MODELS = "rpt_agents_models"
+SILENT = "rpt_agents_silent"
+STATUS = {
+    "within": "it will hold",
+    "unknown": "whether it holds is not known, as tokens have no price",
+}
+OVER = {"over", "will be over", "may be over"}
+
+
+def page(data: DomainData) -> Page:
+    figures = []
+    if data.rows(DEVELOPERS):
+        figures.append(_month(data))
+    if data.rows(DAILY):
+        figures.append(_daily(data))
+    if data.rows(DEVELOPERS):
+        figures.append(_developers(data))
+    if data.rows(MODELS):
+        figures.append(_models(data))
+    if data.rows(SILENT):
+        figures.append(_silent(data))
+    return Page(
+        "agent_analytics",
+        "Coding agents",
+        QUESTIONS["agent_analytics"],
+        _headline(data),
+        _attention(data),
+        tuple(figures),
+    )
+
+
+def _everybody(data: DomainData) -> Row | None:
+    return next((row for row in data.rows(DEVELOPERS) if row["developer_id"] == "all"), None)
+
+
+def _interval(row: Row) -> str:
+    return f"{words.money(row['forecast_low_usd'])} to {words.money(row['forecast_high_usd'])}"
+
+
+def _headline(data: DomainData) -> str:
+    total = _everybody(data)
+    if total is None or words.finite(total["forecast_cost_usd"]) is None:
+        return "No cost is known yet"
+    told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
+    if words.finite(total["monthly_budget_usd"]) is None:
+        return f"{told}; there is no budget"
+    status = words.text(total["budget_status"])
+    return (
+        f"{told}; budget {words.money(total['monthly_budget_usd'])}: {STATUS.get(status, status)}"
+    )
+
+
+def _attention(data: DomainData) -> tuple[str, ...]:
+    told = []
+    over = [row for row in data.rows(DEVELOPERS) if row["budget_status"] in OVER]
+    if over:
+        names = [
+            f"{words.text(row['developer'])} ({words.text(row['budget_status'])})"
+            for row in over[:3]
+        ]
+        told.append(f"Budget: {', '.join(names)}")
+    unpriced = sorted(
+        {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}
+    )
+    if unpriced:
+        told.append(
+            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price: "
+            f"{', '.join(unpriced[:3])}"
+        )
+    if silent := data.rows(SILENT):
+        many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
+        told.append(f"{many} fallen silent")
+    return tuple(told)
+
+
+def _month(data: DomainData) -> Figure:
+    total = _everybody(data)
+    rows = [total] if total else []
+    answer = "No cost is known yet."
+    drawn: list[Row] = []
+    if total and words.finite(total["forecast_cost_usd"]) is not None:
+        answer = (
+            f"{words.money(total['month_to_date_cost_usd'])} up to "
+            f"{words.text(total['as_of_date'])}; the whole month is expected at "
+            f"{words.money(total['forecast_cost_usd'])} ({_interval(total)}, to hold four of five "
+            "months)"
+        )
+        budget = words.finite(total["monthly_budget_usd"])
+        status = words.text(total["budget_status"])
+        answer += (
+            f"; the budget is {words.money(budget)}: {STATUS.get(status, status)}."
+            if budget is not None
+            else "; there is no budget."
+        )
+        drawn = [
+            {
+                "label": "whole month, expected",
+                "value": total["forecast_cost_usd"],
+                "low": total["forecast_low_usd"],
+                "high": total["forecast_high_usd"],
+            },
+            {
+                "label": "month so far",
+                "value": total["month_to_date_cost_usd"],
+                "low": total["month_to_date_cost_usd"],
+                "high": total["month_to_date_cost_usd"],
+            },
+        ]
+    return Figure(
+        key="month",
+        title="What the month will cost",
+        answer=answer,
+        source=data.extracts[DEVELOPERS],
+        columns=(
+            Column("month_start", "Month", "date"),
+            Column("month_to_date_cost_usd", "So far", "money"),
+            Column("forecast_low_usd", "Expected from", "money"),
+            Column("forecast_cost_usd", "Expected", "money"),
+            Column("forecast_high_usd", "to", "money"),
+            Column("monthly_budget_usd", "Budget", "money"),
+            Column("budget_status", "Status"),
+            Column("days_left", "Days left", "number"),
+            Column("unpriced_tokens", "Tokens without a price", "number"),
+        ),
+        rows=rows,
+        as_of=words.text(total["as_of_date"]) if total else "",
+        chart=charts.intervals(
+            drawn,
+            "label",
+            "value",
+            "low",
+            "high",
+            "USD",
+            f"The month so far and its forecast with its interval. {answer}",
+            form="$,.0f",
+        )
+        if drawn
+        else None,
+        note="Tokens at the list price of their day. What has no price is in no cost: while some "
+        "is missing, the status of the budget is unknown unless what is known is too much.",
+    )
+
+
+def _daily(data: DomainData) -> Figure:
+    rows = sorted(data.rows(DAILY), key=lambda row: (row["date"], row["agent"]))
+    days = sorted({row["date"] for row in rows})
+    total = sum(words.finite(row["cost_usd"]) or 0 for row in rows)
+    read = sum(row["cache_read_tokens"] or 0 for row in rows)
+    prompt = read + sum(
+        (row["input_tokens"] or 0) + (row["cache_creation_tokens"] or 0) for row in rows
+    )
+    hits = f"; {words.percent(read / prompt)} of the prompts came from the cache" if prompt else ""
+    on = words.count(len(days), "day")
+    answer = f"{words.money(total)} on {on} up to {words.text(days[-1])}{hits}."
+    costs: dict[str, float] = {}
+    for row in rows:
+        costs[row["agent"]] = costs.get(row["agent"], 0) + (words.finite(row["cost_usd"]) or 0)
+    order = {name: at for at, name in enumerate(sorted(costs, key=lambda name: -costs[name]))}
+    drawn = [
+        {**row, "agent": row["agent"] if order[row["agent"]] < 5 else "all others"} for row in rows
+    ]
+    drawn.sort(key=lambda row: order.get(row["agent"], 99))
+    return Figure(
+        key="daily",
+        title="Cost by day",
+        answer=answer,
+        source=data.extracts[DAILY],
+        columns=(
+            Column("date", "Day", "date"),
+            Column("agent", "Agent"),
+            Column("cost_usd", "List price", "money"),
+            Column("reported_cost_usd", "Reported", "money"),
+            Column("total_tokens", "Tokens", "number"),
+            Column("cache_read_tokens", "Read from cache", "number"),
+            Column("unpriced_tokens", "Without a price", "number"),
+        ),
+        rows=rows[::-1],
+        as_of=words.text(days[-1]),
+        chart=charts.columns_of(
+            drawn,
+            "date",
+            "agent",
+            "cost_usd",
+            "USD",
+            f"Stacked columns of cost by day and agent. {answer}",
+        ),
+    )
+
+
+def _developers(data: DomainData) -> Figure:
+    rows = sorted(
+        (row for row in data.rows(DEVELOPERS) if row["developer_id"] != "all"),
+        key=lambda row: row["place"],
+    )
+    total = _everybody(data)
+    each = words.money(total["cost_per_commit_usd"]) if total else words.ABSENT
+    commits = total["assisted_commits"] if total else 0
+    answer = f"{words.count(commits, 'assisted commit')} this month, {each} each"
+    if rows:
+        first = rows[0]
+        answer += (
+            f"; {words.text(first['developer'])} costs most: "
+            f"{words.money(first['month_to_date_cost_usd'])}"
+        )
+    shown = rows[:12]
+    return Figure(
+        key="developers",
+        title="By developer",
+        answer=f"{answer}.",
+        source=data.extracts[DEVELOPERS],
+        columns=(
+            Column("developer", "Developer"),
+            Column("month_to_date_cost_usd", "So far", "money"),
+            Column("forecast_cost_usd", "Expected", "money"),
+            Column("monthly_budget_usd", "Budget", "money"),
+            Column("budget_status", "Status"),
+            Column("assisted_commits", "Assisted commits", "number"),
+            Column("cost_per_commit_usd", "Per commit", "money"),
+            Column("unpriced_tokens", "Tokens without a price", "number"),
+        ),
+        rows=rows,
+        as_of=words.text(total["as_of_date"]) if total else "",
+        chart=charts.bars(
+            shown,
+            "developer",
+            "month_to_date_cost_usd",
+            "USD of the month so far",
+            f"Bars of the month's cost, the first {len(shown)} developers. {answer}.",
+            form="$,.0f",
+        )
+        if shown
+        else None,
+        note="The month of the last known day. The cost of a commit is the part of its session's.",
+    )
+
+
+def _models(data: DomainData) -> Figure:
+    rows = sorted(data.rows(MODELS), key=lambda row: row["place"])
+    priced = [row for row in rows if row["cost_usd"] is not None]
+    unpriced = [row for row in rows if row["unpriced_tokens"]]
+    answer = "No model has a price"
+    if priced:
+        first = priced[0]
+        answer = f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])}"
+    tokens = sum(row["unpriced_tokens"] for row in unpriced)
+    answer += (
+        f"; {words.number(tokens)} tokens have no price."
+        if tokens
+        else "; all tokens have a price."
+    )
+    return Figure(
+        key="models",
+        title="By model",
+        answer=answer,
+        source=data.extracts[MODELS],
+        columns=(
+            Column("model_name", "Model"),
+            Column("agent_type", "Agent"),
+            Column("cost_usd", "List price", "money"),
+            Column("reported_cost_usd", "Reported", "money"),
+            Column("total_tokens", "Tokens", "number"),
+            Column("cache_hit_rate", "From cache", "percent"),
+            Column("unpriced_tokens", "Without a price", "number"),
+        ),
+        rows=rows,
+        as_of=words.text(rows[0]["last_date"]),
+        chart=_models_chart(priced, answer) if priced else None,
+        note="30 days up to the newest with usage. Reported is what the agent's vendor estimates.",
+    )
+
+
+def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
+    named = [
+        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent_type'])}"}
+        for row in priced[:12]
+    ]
+    return charts.bars(
+        named,
+        "name",
+        "cost_usd",
+        "USD in 30 days",
+        f"Bars of cost by model and agent. {answer}",
+        form="$,.0f",
+    )
+
+
+def _silent(data: DomainData) -> Figure:
+    rows = sorted(data.rows(SILENT), key=lambda row: row["place"])
+    return Figure(
+        key="silent",
+        title="Who has fallen silent",
+        answer=(
+            f"{words.count(rows[0]['silent_senders'], 'sender sends', 'senders send')} no more "
+            "what came before: was telemetry turned off?"
+        ),
+        source=data.extracts[SILENT],
+        columns=(
+            Column("developer_id", "Developer"),
+            Column("agent_type", "Agent"),
+            Column("signal", "Signal"),
+            Column("last_seen_at", "Last seen", "date"),
+        ),
+        rows=rows,
+        as_of="the last build",
+    )

@@ -1,0 +1,336 @@
+"""Who leads, is that a risk, how much happens."""
+
+from collections.abc import Sequence
+
+from flows.report import charts, words
+from flows.report.pages.empty import QUESTIONS
+from flows.report.records import Column, DomainData, Figure, Page, Row
+
+WINDOWS = {"trailing_30d": "30 days", "trailing_90d": "90 days", "all_time": "all time"}
+SHOWN = 10
+FEW_PEOPLE = 2
+
+
+def page(data: DomainData) -> Page:
+    board = data.rows("rpt_github_leaderboard")
+    figures = [_leaders(data, window) for window in WINDOWS if _overall(board, window)]
+    if data.rows("rpt_github_concentration"):
+        figures.append(_concentration(data))
+    if data.rows("rpt_github_repositories"):
+        figures.append(_repositories(data))
+    if data.rows("rpt_github_weekly"):
+        figures.append(_weekly(data))
+    if data.rows("rpt_github_commit_types"):
+        figures.append(_types(data))
+    if programs := [row for row in board if row["kind"] != "person" and _is_overall(row)]:
+        figures.append(_programs(data, programs))
+    if by_repository := [row for row in board if row["scope"] == "repository"]:
+        figures.append(_boards(data, by_repository))
+    return Page(
+        "github_scraper",
+        "GitHub",
+        QUESTIONS["github_scraper"],
+        _headline(data),
+        _attention(data),
+        tuple(figures),
+    )
+
+
+def _headline(data: DomainData) -> str:
+    people = _overall(data.rows("rpt_github_leaderboard"), "all_time")
+    if not people:
+        return "No commit of a person is known yet"
+    leader = people[0]
+    share = words.percent(leader["share_of_commits"], 0)
+    lead = f"{words.text(leader['display_name'])} leads with {share} of all commits"
+    for row in data.rows("rpt_github_concentration")[:1]:
+        factor = row["bus_factor"]
+        is_risk = factor <= FEW_PEOPLE and row["people"] > factor
+        verdict = "a risk" if is_risk else "no single point of failure"
+        whom = "one person has" if factor == 1 else f"{words.number(factor)} people have"
+        if row["people"] == 1:
+            return f"{lead}; nobody else has committed: a risk"
+        return f"{lead}; {whom} half of what people committed: {verdict}"
+    return lead
+
+
+def _attention(data: DomainData) -> tuple[str, ...]:
+    risky = [
+        row
+        for row in data.rows("rpt_github_repositories")
+        if row["bus_factor"] == 1 and row["commits_90d"] > 0
+    ]
+    told = []
+    if risky:
+        names = [words.text(row["repository"]) for row in risky[:3]]
+        more = f" and {len(risky) - 3} more" if len(risky) > 3 else ""
+        told.append(
+            f"{words.count(len(risky), 'active repository rests', 'active repositories rest')} "
+            f"on one person each: {', '.join(names)}{more}"
+        )
+    partial = [row for row in data.rows("rpt_github_repositories") if row["is_shallow"]]
+    if partial:
+        told.append(
+            f"Of {words.count(len(partial), 'repository', 'repositories')} only a part of the "
+            "history was collected"
+        )
+    return tuple(told)
+
+
+def _is_overall(row: Row) -> bool:
+    return str(row["scope"]) == "overall"
+
+
+def _overall(board: Sequence[Row], window: str) -> list[Row]:
+    rows = [
+        row
+        for row in board
+        if _is_overall(row) and row["kind"] == "person" and row["time_window"] == window
+    ]
+    return sorted(rows, key=lambda row: row["place"])
+
+
+def _with_move(row: Row) -> Row:
+    before = row["rank_in_kind_before"]
+    return {**row, "move": "new" if before is None else before - row["rank_in_kind"]}
+
+
+BOARD = (
+    Column("rank_in_kind", "Rank", "number"),
+    Column("display_name", "Name"),
+    Column("commits", "Commits", "number"),
+    Column("share_of_commits", "Share", "percent"),
+    Column("move", "Moved", "move"),
+    Column("commits_before", "Commits before", "number"),
+)
+
+
+def _leaders(data: DomainData, window: str) -> Figure:
+    rows = [_with_move(row) for row in _overall(data.rows("rpt_github_leaderboard"), window)]
+    leader = rows[0]
+    name = WINDOWS[window]
+    answer = (
+        f"{words.text(leader['display_name'])} leads among people with "
+        f"{words.count(leader['commits'], 'commit')} "
+        f"({words.percent(leader['share_of_commits'])} of all, agents and bots included)."
+    )
+    climbed = [row for row in rows if isinstance(row["move"], int) and row["move"] > 0]
+    if climbed:
+        best = max(climbed, key=lambda row: int(row["move"]))
+        answer += f" {words.text(best['display_name'])} climbed most: {words.moved(best['move'])}."
+    against = "itself 30 days ago" if window == "all_time" else f"the {name} before"
+    shown = rows[:SHOWN]
+    return Figure(
+        key=f"leaders-{window.replace('_', '-')}",
+        title=f"Leaders, {name}",
+        answer=answer,
+        source=data.extracts["rpt_github_leaderboard"],
+        columns=BOARD,
+        rows=rows,
+        as_of=str(leader["as_of_date"]),
+        chart=charts.bars(
+            shown,
+            "display_name",
+            "commits",
+            "commits",
+            f"Bars of commits, the first {len(shown)}: "
+            + "; ".join(f"{words.text(r['display_name'])} {r['commits']}" for r in shown[:5]),
+        ),
+        note=f"Moved: places gained or lost against {against}.",
+    )
+
+
+def _concentration(data: DomainData) -> Figure:
+    rows = data.rows("rpt_github_concentration")
+    rows = tuple(sorted(rows, key=lambda row: row["share_of_people"]))
+    first = rows[0]
+    factor, people = first["bus_factor"], first["people"]
+    share = words.count(factor, "person has", "people have")
+    answer = (
+        f"{share} at least half of the {words.number(first['commits'])} commits of "
+        f"{words.count(people, 'person', 'people')} (bus factor {factor}); "
+        f"Gini coefficient {words.number(first['gini_coefficient'], 2)}."
+    )
+    return Figure(
+        key="concentration",
+        title="How concentrated the work is",
+        answer=answer,
+        source=data.extracts["rpt_github_concentration"],
+        columns=(
+            Column("share_of_people", "Share of people", "percent"),
+            Column("share_of_commits", "Share of commits", "percent"),
+        ),
+        rows=rows,
+        as_of=str(first["as_of_date"]),
+        chart=charts.lorenz(
+            rows,
+            "Lorenz curve: the share of commits of each share of people, below the line of "
+            f"equality. {answer}",
+        ),
+        note="The dashed line is where all would have equally many.",
+    )
+
+
+def _repositories(data: DomainData) -> Figure:
+    rows = sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
+    first = rows[0]
+    alone = sum(1 for row in rows if row["bus_factor"] == 1)
+    return Figure(
+        key="repositories",
+        title="Repositories",
+        answer=(
+            f"{words.text(first['repository'])} has the most commits "
+            f"({words.number(first['total_commits'])}); {words.number(alone)} of "
+            f"{words.count(len(rows), 'repository', 'repositories')} with a bus factor of 1."
+        ),
+        source=data.extracts["rpt_github_repositories"],
+        columns=(
+            Column("repository", "Repository"),
+            Column("total_commits", "Commits", "number"),
+            Column("commits_30d", "30 days", "number"),
+            Column("commits_90d", "90 days", "number"),
+            Column("human_contributors", "People", "number"),
+            Column("bus_factor", "Bus factor", "number"),
+            Column("gini_coefficient", "Gini", "number"),
+            Column("last_commit_date", "Last commit", "date"),
+        ),
+        rows=rows,
+        as_of=str(first["as_of_date"]),
+    )
+
+
+def _weekly(data: DomainData) -> Figure:
+    rows = sorted(data.rows("rpt_github_weekly"), key=lambda row: row["commit_week"])
+    split = [
+        {**row, "people_commits": row["commits"] - row["agent_commits"] - row["bot_commits"]}
+        for row in rows
+    ]
+    complete = [row for row in rows if row["is_complete_week"]]
+    newcomers = sum(row["new_people"] for row in rows)
+    answer = f"{words.count(newcomers, 'newcomer')} in {words.count(len(rows), 'week')}"
+    if complete:
+        last = complete[-1]
+        answer = (
+            f"{words.count(last['commits'], 'commit')} by "
+            f"{words.count(last['active_people'], 'person', 'people')} in the last complete week "
+            f"({words.text(last['commit_week'])}); {answer}"
+        )
+    return Figure(
+        key="weekly",
+        title="Activity by week",
+        answer=f"{answer}.",
+        source=data.extracts["rpt_github_weekly"],
+        columns=(
+            Column("commit_week", "Week of", "date"),
+            Column("commits", "Commits", "number"),
+            Column("agent_commits", "By agents", "number"),
+            Column("bot_commits", "By bots", "number"),
+            Column("active_people", "People", "number"),
+            Column("new_people", "Newcomers", "number"),
+            Column("is_complete_week", "Complete"),
+        ),
+        rows=rows[::-1],
+        as_of=str(rows[-1]["as_of_date"]),
+        chart=charts.columns(
+            split,
+            "commit_week",
+            {"people_commits": "people", "agent_commits": "agents", "bot_commits": "bots"},
+            "commits",
+            f"Stacked columns of commits by week. {answer}.",
+            days=7,
+        ),
+    )
+
+
+def _types(data: DomainData) -> Figure:
+    rows = sorted(data.rows("rpt_github_commit_types"), key=lambda row: -row["commits"])
+    total = sum(row["commits"] for row in rows)
+    first = rows[0]
+    share = words.percent(first["commits"] / total) if total else words.ABSENT
+    breaking = words.count(
+        sum(row["breaking_commits"] for row in rows),
+        "commit says it breaks",
+        "commits say they break",
+    )
+    return Figure(
+        key="commit-types",
+        title="What the commits are",
+        answer=(
+            f"{words.text(first['commit_type'])} is the most common type ({share} of "
+            f"{words.number(total)}); {breaking} something."
+        ),
+        source=data.extracts["rpt_github_commit_types"],
+        columns=(
+            Column("commit_type", "Type"),
+            Column("commits", "Commits", "number"),
+            Column("agent_commits", "By agents", "number"),
+            Column("bot_commits", "By bots", "number"),
+            Column("breaking_commits", "Breaking", "number"),
+        ),
+        rows=rows,
+        as_of=str(first["as_of_date"]),
+        chart=charts.bars(
+            rows,
+            "commit_type",
+            "commits",
+            "commits in twelve months",
+            "Bars of commits by type: "
+            + "; ".join(f"{words.text(r['commit_type'])} {r['commits']}" for r in rows[:5]),
+        ),
+    )
+
+
+def _programs(data: DomainData, programs: Sequence[Row]) -> Figure:
+    rows = [
+        {**row, "window": WINDOWS.get(row["time_window"], row["time_window"])} for row in programs
+    ]
+    rows.sort(key=lambda row: (list(WINDOWS).index(row["time_window"]), -row["commits"]))
+    of_all = [row for row in rows if row["time_window"] == "all_time"]
+    share = sum(words.finite(row["share_of_commits"]) or 0 for row in of_all)
+    return Figure(
+        key="programs",
+        title="Agents and bots",
+        answer=f"Those listed made {words.percent(share)} of all commits.",
+        source=data.extracts["rpt_github_leaderboard"],
+        columns=(
+            Column("window", "Window"),
+            Column("kind", "Kind"),
+            Column("display_name", "Name"),
+            Column("commits", "Commits", "number"),
+            Column("share_of_commits", "Share", "percent"),
+        ),
+        rows=rows,
+        as_of=str(rows[0]["as_of_date"]),
+    )
+
+
+def _boards(data: DomainData, board: Sequence[Row]) -> Figure:
+    rows = [
+        _with_move({**row, "window": WINDOWS.get(row["time_window"], row["time_window"])})
+        for row in board
+        if row["kind"] == "person" and row["place"] <= 5
+    ]
+    rows.sort(
+        key=lambda row: (
+            words.text(row["scope_name"]),
+            list(WINDOWS).index(row["time_window"]),
+            row["place"],
+        )
+    )
+    names = {row["repository_id"] for row in rows}
+    return Figure(
+        key="leaders-by-repository",
+        title="Leaders by repository",
+        answer=(
+            f"The first five people of {words.count(len(names), 'repository', 'repositories')}, "
+            "those with the most commits."
+        ),
+        source=data.extracts["rpt_github_leaderboard"],
+        columns=(
+            Column("scope_name", "Repository"),
+            Column("window", "Window"),
+            *BOARD,
+        ),
+        rows=rows,
+        as_of=str(board[0]["as_of_date"]),
+    )

@@ -1,0 +1,362 @@
+"""Are suggestions accepted, by whom, and what may be concluded."""
+
+from collections.abc import Sequence
+from itertools import pairwise
+
+from flows.report import charts, words
+from flows.report.pages.empty import QUESTIONS
+from flows.report.records import Column, DomainData, Figure, Page, Row
+
+DAILY = "rpt_ledgermind_daily"
+GROUPS = "rpt_ledgermind_groups"
+TITLES = {
+    "confidence": ("Is confidence worth what it says", "confidence bucket"),
+    "engine": ("By engine", "engine"),
+    "mode": ("By mode", "mode"),
+    "tenant": ("By tenant", "tenant"),
+}
+RATE = (
+    Column("events", "Suggestions", "number"),
+    Column("accepts", "Accepted", "number"),
+    Column("rejects", "Rejected", "number"),
+    Column("accept_rate", "Accepted of judged", "percent"),
+    Column("wilson_low", "95 % from", "percent"),
+    Column("wilson_high", "to", "percent"),
+)
+CONCLUSIONS = {
+    "treatment is better": "may replace the control: better, beyond what chance explains",
+    "treatment is worse": "must not replace the control: worse, beyond what chance explains",
+    "open": "is not decided yet: wait for the next look",
+    "too few verdicts": "cannot be judged: too few verdicts",
+    "not enough clusters": "cannot be judged: too few tenants carry an arm",
+    "observed higher": "was higher, but arms were not assigned at random: no proof of cause",
+    "observed lower": "was lower, but arms were not assigned at random: no proof of cause",
+}
+
+
+def page(data: DomainData) -> Page:
+    figures = []
+    if data.rows(DAILY):
+        figures.append(_daily(data))
+    if data.rows("rpt_ledgermind_comparisons"):
+        figures.append(_comparisons(data))
+    figures += [
+        _group(data, dimension)
+        for dimension in TITLES
+        if any(row["dimension"] == dimension for row in data.rows(GROUPS))
+    ]
+    if data.rows("rpt_ledgermind_models"):
+        figures.append(_models(data))
+    if data.rows("rpt_ledgermind_cohorts"):
+        figures.append(_cohorts(data))
+    if data.rows("rpt_ledgermind_rejected"):
+        figures.append(_rejected(data))
+    return Page(
+        "ledgermind",
+        "LedgerMind",
+        QUESTIONS["ledgermind"],
+        _headline(data),
+        _attention(data),
+        tuple(figures),
+    )
+
+
+def _headline(data: DomainData) -> str:
+    rows = [row for row in data.rows(GROUPS) if row["dimension"] == "engine"]
+    accepts = sum(row["accepts"] for row in rows)
+    verdicts = accepts + sum(row["rejects"] for row in rows)
+    if not verdicts:
+        return "No suggestion of the last 30 days has been judged yet"
+    rate = words.percent(accepts / verdicts, 0)
+    told = f"{rate} of the judged suggestions of 30 days are accepted"
+    decided = [
+        row
+        for row in data.rows("rpt_ledgermind_comparisons")
+        if row["decision"] == "treatment is better"
+    ]
+    if decided:
+        names = [words.text(row["comparison"]) for row in decided[:2]]
+        return f"{told}; decided better: {words.listed(names)}"
+    return f"{told}; no candidate has been shown to be better yet"
+
+
+def _attention(data: DomainData) -> tuple[str, ...]:
+    days = sorted(data.rows(DAILY), key=lambda row: row["created_date"])[-7:]
+    told = [
+        f"On {words.text(row['created_date'])} the {what} was unusual: {seen}, expected {wanted}"
+        for row in days
+        for flag, what, seen, wanted in (
+            (
+                row["is_events_anomaly"],
+                "number of suggestions",
+                words.number(row["events"]),
+                words.number(row["expected_events"], 0),
+            ),
+            (
+                row["is_accept_rate_anomaly"],
+                "accept rate",
+                words.percent(row["accept_rate"]),
+                words.percent(row["expected_accept_rate"]),
+            ),
+        )
+        if flag
+    ]
+    rejected = sum(row["rejected_rows"] for row in data.rows("rpt_ledgermind_rejected"))
+    if rejected:
+        told.append(f"{words.count(rejected, 'row')} of LedgerMind's tables cannot be used")
+    worse = [
+        words.text(row["comparison"])
+        for row in data.rows("rpt_ledgermind_comparisons")
+        if row["decision"] == "treatment is worse"
+    ]
+    if worse:
+        told.append(f"Decided worse: {words.listed(worse[:3])}")
+    return tuple(told)
+
+
+def _daily(data: DomainData) -> Figure:
+    rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
+    marked = [
+        {**row, "is_unusual": row["is_events_anomaly"] or row["is_accept_rate_anomaly"]}
+        for row in rows
+    ]
+    judged = [row for row in rows if row["accept_rate"] is not None]
+    unusual = sum(1 for row in marked if row["is_unusual"])
+    answer = "No suggestion has been judged yet."
+    if judged:
+        last = judged[-1]
+        answer = (
+            f"On {words.text(last['created_date'])}, the last day with verdicts, "
+            f"{words.percent(last['accept_rate'])} were accepted (95 % interval "
+            f"{words.percent(last['wilson_low'])} to {words.percent(last['wilson_high'])}); "
+            f"{words.count(unusual, 'unusual day')} of {len(rows)}."
+        )
+    return Figure(
+        key="daily",
+        title="Acceptance by day",
+        answer=answer,
+        source=data.extracts[DAILY],
+        columns=(
+            Column("created_date", "Day", "date"),
+            *RATE,
+            Column("undos", "Undone", "number"),
+            Column("is_unusual", "Unusual"),
+        ),
+        rows=marked[::-1],
+        as_of=words.text(rows[-1]["created_date"]),
+        chart=charts.band(
+            marked,
+            "created_date",
+            "accept_rate",
+            "wilson_low",
+            "wilson_high",
+            "accepted of judged",
+            f"Line of the accept rate by day within its 95 % interval. {answer}",
+            form=".0%",
+            flag="is_unusual",
+        ),
+        note="The band is the 95 % Wilson interval; a triangle marks an unusual day.",
+    )
+
+
+def _comparisons(data: DomainData) -> Figure:
+    rows = [
+        {
+            **row,
+            "conclusion": CONCLUSIONS.get(row["decision"], words.text(row["decision"])),
+        }
+        for row in sorted(
+            data.rows("rpt_ledgermind_comparisons"), key=lambda row: -(row["difference"] or 0)
+        )
+    ]
+    drawn = [row for row in rows if words.finite(row["difference_low"]) is not None]
+    sentences = [f"{words.text(row['comparison'])}: {row['conclusion']}." for row in rows[:4]]
+    return Figure(
+        key="comparisons",
+        title="May one replace another",
+        answer=" ".join(sentences),
+        source=data.extracts["rpt_ledgermind_comparisons"],
+        columns=(
+            Column("comparison", "Comparison"),
+            Column("conclusion", "What may be concluded: the treatment …", "long"),
+            Column("difference", "Difference", "points"),
+            Column("difference_low", "from", "points"),
+            Column("difference_high", "to", "points"),
+            Column("treatment_verdicts", "Verdicts", "number"),
+            Column("control_verdicts", "of control", "number"),
+            Column("evidence", "Evidence"),
+            Column("looked_at_date", "Looked at", "date"),
+        ),
+        rows=rows,
+        as_of=words.text(max(row["created_date"] for row in rows)),
+        chart=charts.intervals(
+            drawn,
+            "comparison",
+            "difference",
+            "difference_low",
+            "difference_high",
+            "difference of accept rates",
+            "Forest plot of the differences of accept rates with their intervals, beside zero. "
+            + " ".join(sentences),
+            reference=0.0,
+            form="+.0%",
+        )
+        if drawn
+        else None,
+        note=(
+            "An interval that holds 0 decides nothing. Intervals are those of the latest look and "
+            "hold for all looks at once; points are of all verdicts up to the day."
+        ),
+    )
+
+
+def _group(data: DomainData, dimension: str) -> Figure:
+    rows = [row for row in data.rows(GROUPS) if row["dimension"] == dimension]
+    title, name = TITLES[dimension]
+    rows.sort(key=lambda row: row["member"] if dimension == "confidence" else row["place"])
+    judged = [row for row in rows if row["accept_rate"] is not None]
+    return Figure(
+        key=f"by-{dimension}",
+        title=title,
+        answer=_group_answer(dimension, rows, judged, name),
+        source=data.extracts[GROUPS],
+        columns=(Column("member", name.capitalize()), *RATE),
+        rows=rows,
+        as_of=words.text(rows[0]["last_date"]),
+        chart=charts.intervals(
+            judged,
+            "member",
+            "accept_rate",
+            "wilson_low",
+            "wilson_high",
+            "accepted of judged",
+            f"Accept rate of each {name} with its 95 % interval: "
+            + "; ".join(
+                f"{words.text(row['member'])} {words.percent(row['accept_rate'])}"
+                for row in judged[:6]
+            ),
+        )
+        if judged
+        else None,
+        note="30 days up to the newest suggestion; lines are 95 % Wilson intervals.",
+    )
+
+
+def _group_answer(dimension: str, rows: Sequence[Row], judged: Sequence[Row], name: str) -> str:
+    if not judged:
+        return f"No suggestion of any {name} has been judged yet."
+    best = max(judged, key=lambda row: row["accept_rate"])
+    worst = min(judged, key=lambda row: row["accept_rate"])
+    told = (
+        f"{words.text(best['member'])} is accepted most "
+        f"({words.percent(best['accept_rate'])}), {words.text(worst['member'])} least "
+        f"({words.percent(worst['accept_rate'])})."
+    )
+    if len(judged) == 1:
+        told = f"{words.text(best['member'])}: {words.percent(best['accept_rate'])} accepted."
+    hidden = rows[0]["members"] - len(rows)
+    if hidden > 0:
+        told += f" {words.count(hidden, f'{name} is', f'{name}s are')} not shown."
+    if dimension == "confidence" and len(judged) > 1:
+        rates = [row["accept_rate"] for row in judged if str(row["member"])[:1].isdigit()]
+        rises = all(a <= b for a, b in pairwise(rates))
+        told += (
+            " The rate rises with confidence."
+            if rises
+            else (" The rate does not rise with every step of confidence.")
+        )
+    return told
+
+
+def _models(data: DomainData) -> Figure:
+    rows = sorted(data.rows("rpt_ledgermind_models"), key=lambda row: row["place"])
+    to_do = [row for row in rows if words.text(row["promotion"]).startswith("promote")]
+    names = [f"{words.text(row['model_id'])} ({words.text(row['promotion'])})" for row in to_do]
+    return Figure(
+        key="models",
+        title="Models",
+        answer=f"Ready: {words.listed(names)}." if names else "No model is ready for promotion.",
+        source=data.extracts["rpt_ledgermind_models"],
+        columns=(
+            Column("model_id", "Model"),
+            Column("phase", "Phase"),
+            Column("promotion", "The gate says"),
+            Column("events", "Suggestions", "number"),
+            Column("verdicts", "Judged", "number"),
+            Column("accept_rate", "Accepted of judged", "percent"),
+            Column("wilson_low", "95 % from", "percent"),
+            Column("wilson_high", "to", "percent"),
+            Column("last_date", "Last", "date"),
+        ),
+        rows=rows,
+        as_of=words.text(max((row["last_date"] for row in rows if row["last_date"]), default=None)),
+    )
+
+
+def _cohorts(data: DomainData) -> Figure:
+    rows = sorted(
+        data.rows("rpt_ledgermind_cohorts"),
+        key=lambda row: (row["cohort_week"], row["week_number"]),
+    )
+    later = [row for row in rows if row["week_number"] == 1]
+    tenants = sum(row["tenants"] for row in later)
+    active = sum(row["tenants_active"] for row in later)
+    answer = (
+        f"{words.percent(active / tenants)} of the tenants are active again in the week after "
+        "their first."
+        if tenants
+        else "No cohort is a week old yet."
+    )
+    in_percent = [
+        {**row, "retention_pct": 100 * row["retention"]}
+        for row in rows
+        if row["retention"] is not None
+    ]
+    return Figure(
+        key="cohorts",
+        title="Do tenants stay",
+        answer=answer,
+        source=data.extracts["rpt_ledgermind_cohorts"],
+        columns=(
+            Column("cohort_week", "First week", "date"),
+            Column("week_number", "Week", "number"),
+            Column("tenants", "Tenants", "number"),
+            Column("tenants_active", "Active", "number"),
+            Column("retention", "Retention", "percent"),
+            Column("accept_rate", "Accepted of judged", "percent"),
+        ),
+        rows=rows,
+        as_of=words.text(rows[-1]["cohort_week"]),
+        chart=charts.heat(
+            in_percent,
+            "week_number",
+            "cohort_week",
+            "retention_pct",
+            (20, 40, 60, 80),
+            f"Heat map of retention in percent by cohort and week. {answer}",
+        )
+        if in_percent
+        else None,
+        note="Percent of a cohort's tenants with a suggestion, by weeks since their first.",
+    )
+
+
+def _rejected(data: DomainData) -> Figure:
+    rows = sorted(data.rows("rpt_ledgermind_rejected"), key=lambda row: -row["rejected_rows"])
+    total = sum(row["rejected_rows"] for row in rows)
+    return Figure(
+        key="rejected",
+        title="Rows that cannot be used",
+        answer=(
+            f"{words.count(total, 'row')}; most often: {words.text(rows[0]['reason'])} "
+            f"({words.number(rows[0]['rejected_rows'])})."
+        ),
+        source=data.extracts["rpt_ledgermind_rejected"],
+        columns=(
+            Column("source_table", "Table"),
+            Column("reason", "Reason"),
+            Column("rejected_rows", "Rows", "number"),
+        ),
+        rows=rows,
+        as_of="the last build",
+    )

@@ -1,0 +1,310 @@
+"""What is late or failing, and why: what the Prefect server and the models say."""
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from flows.report import charts, words
+from flows.report.records import (
+    DOMAINS,
+    Column,
+    DomainData,
+    Figure,
+    OperationsData,
+    Page,
+    Row,
+)
+
+BAD = ("FAILED", "CRASHED")
+MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "failures", "seconds")
+# The column that tells how new a domain's facts are, by model.
+NEWEST = {
+    "github_scraper": ("rpt_github_repositories", "last_commit_date"),
+    "ledgermind": ("rpt_ledgermind_daily", "created_date"),
+    "scout": ("rpt_scout_rejections", "newest_ingested_at"),
+    "quality_compass": ("rpt_quality_facilities", "detected_date"),
+    "agent_analytics": ("rpt_agents_daily", "date"),
+}
+SHOWN = 100
+
+
+def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
+    runs = [_run(each) for each in operated.runs]
+    latest = _latest(runs)
+    measures = [_measured(each) for each in operated.measures]
+    figures = [_freshness(data, now)]
+    if latest:
+        figures.insert(0, _deployments(latest, now))
+    if finished := [row for row in runs if row["started"]]:
+        figures.append(_runs(finished))
+    if measures:
+        figures.append(_tests(measures))
+    if rejected := _rejected_rows(data):
+        figures.append(_rejected(rejected))
+    return Page(
+        "operations",
+        "Operations",
+        "What is late or failing, and why?",
+        _headline(operated, latest),
+        _attention(latest, data),
+        tuple(figures),
+        (operated.problem,) if operated.problem else (),
+    )
+
+
+def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
+    if operated.problem:
+        return "The Prefect server could not be asked"
+    if not latest:
+        return "No deployment has run yet"
+    failing = [row for row in latest if row["state_type"] in BAD]
+    if not failing:
+        many = words.count(len(latest), "deployment")
+        return f"The last run of each of {many} did not fail"
+    names = [words.text(row["deployment"]) for row in failing[:3]]
+    return f"{words.count(len(failing), 'deployment')} failing: {words.listed(names)}"
+
+
+def _attention(latest: Sequence[Row], data: Mapping[str, DomainData]) -> tuple[str, ...]:
+    told = [
+        f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
+        f"{words.text(row['message'])}"
+        for row in latest
+        if row["state_type"] in BAD
+    ]
+    unread = [f"{DOMAINS[slug]}: {each.problem}" for slug, each in data.items() if each.problem]
+    return (*told[:5], *unread)
+
+
+def _run(row: Row) -> dict[str, Any]:
+    state = row.get("state") or {}
+    return {
+        "run": row["name"],
+        "deployment": row.get("deployment") or "not known",
+        "state": row.get("state_name") or state.get("name"),
+        "state_type": row.get("state_type") or state.get("type"),
+        "started": _moment(row.get("start_time")),
+        "ended": _moment(row.get("end_time")),
+        "seconds": row.get("total_run_time"),
+        "message": state.get("message") or "",
+    }
+
+
+def _moment(value: Any) -> datetime | None:
+    return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
+
+
+def _latest(runs: Sequence[Row]) -> list[Row]:
+    """The newest run that has begun of each deployment."""
+    newest: dict[str, Row] = {}
+    for row in runs:
+        if row["started"]:
+            newest.setdefault(row["deployment"], row)
+    return [newest[name] for name in sorted(newest)]
+
+
+def _measured(row: Row) -> dict[str, Any]:
+    data = row["data"]
+    rows = json.loads(data) if isinstance(data, str) else data
+    values = {str(each.get("measure")): each.get("value") for each in rows or []}
+    return {
+        "domain": DOMAINS[row["slug"]],
+        "slug": row["slug"],
+        "at": _moment(row.get("updated")),
+        **{measure: words.finite(values.get(measure)) for measure in MEASURES},
+    }
+
+
+def _deployments(latest: Sequence[Row], now: datetime) -> Figure:
+    rows = [
+        {**row, "age": (now - row["started"]).total_seconds()}
+        for row in sorted(latest, key=lambda row: row["state_type"] not in BAD)
+    ]
+    failing = sum(1 for row in rows if row["state_type"] in BAD)
+    return Figure(
+        key="deployments",
+        title="The last run of each deployment",
+        answer=(
+            f"{words.number(failing)} of {words.count(len(rows), 'deployment')} failed in the last "
+            "run."
+        ),
+        source=None,
+        columns=(
+            Column("deployment", "Deployment"),
+            Column("state", "State"),
+            Column("started", "Started, UTC", "date"),
+            Column("age", "Ago", "seconds"),
+            Column("seconds", "Took", "seconds"),
+            Column("run", "Run"),
+            Column("message", "Says", "long"),
+        ),
+        rows=rows,
+        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
+        note="From the Prefect API.",
+    )
+
+
+def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
+    rows = []
+    for slug, (model, column) in NEWEST.items():
+        known = [row[column] for row in data[slug].rows(model) if row[column] is not None]
+        newest = max(known, default=None)
+        rows.append(
+            {
+                "domain": DOMAINS[slug],
+                "newest": newest,
+                "age": (now - _at(newest)).total_seconds() if newest else None,
+                "relation": data[slug].extracts[model].relation,
+                "column": column,
+            }
+        )
+    known_rows = [row for row in rows if row["newest"]]
+    answer = "No domain has data yet."
+    if known_rows:
+        oldest = min(known_rows, key=lambda row: _at(row["newest"]))
+        answer = (
+            f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
+            f"{words.duration(oldest['age'])} ago."
+        )
+    return Figure(
+        key="freshness",
+        title="How new the facts are",
+        answer=answer,
+        source=None,
+        columns=(
+            Column("domain", "Domain"),
+            Column("newest", "Newest fact", "date"),
+            Column("age", "Age", "seconds"),
+            Column("relation", "Relation"),
+            Column("column", "Column"),
+        ),
+        rows=rows,
+        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
+        note="By the clock of the facts themselves. Whether a source is late is judged by "
+        "dbt source freshness in each build.",
+    )
+
+
+def _at(value: Any) -> datetime:
+    if isinstance(value, datetime):
+        return value if value.tzinfo else value.replace(tzinfo=UTC)
+    day: date = value
+    return datetime(day.year, day.month, day.day, tzinfo=UTC)
+
+
+def _runs(runs: Sequence[Row]) -> Figure:
+    slow = max(runs, key=lambda row: words.finite(row["seconds"]) or 0)
+    failed = sum(1 for row in runs if row["state_type"] in BAD)
+    return Figure(
+        key="runs",
+        title="Runs",
+        answer=(
+            f"{words.count(len(runs), 'run')}, {words.number(failed)} failed; the longest took "
+            f"{words.duration(slow['seconds'])} ({words.text(slow['deployment'])})."
+        ),
+        source=None,
+        columns=(
+            Column("started", "Started, UTC", "date"),
+            Column("deployment", "Deployment"),
+            Column("state", "State"),
+            Column("seconds", "Took", "seconds"),
+            Column("run", "Run"),
+            Column("message", "Says", "long"),
+        ),
+        rows=runs[:SHOWN],
+        as_of=words.text(runs[0]["started"]),
+        chart=charts.dots(
+            runs,
+            "started",
+            "deployment",
+            "state",
+            f"Runs over time by deployment, marked by their state: {len(runs)} runs, "
+            f"{failed} failed.",
+        ),
+        note="The newest runs that the Prefect server knows.",
+    )
+
+
+def _tests(measures: Sequence[Row]) -> Figure:
+    newest: dict[str, Row] = {}
+    for row in measures:
+        newest.setdefault(row["domain"], row)
+    failures = sum(row["failures"] or 0 for row in newest.values())
+    warned = sum(row["warnings"] or 0 for row in newest.values())
+    passed = sum(row["tests_passed"] or 0 for row in newest.values())
+    return Figure(
+        key="tests",
+        title="Tests",
+        answer=(
+            f"In the last run of each domain {words.number(passed)} tests passed, "
+            f"{words.number(warned)} warned, {words.number(failures)} nodes failed."
+        ),
+        source=None,
+        columns=(
+            Column("at", "When, UTC", "date"),
+            Column("domain", "Domain"),
+            Column("tests_passed", "Passed", "number"),
+            Column("warnings", "Warned", "number"),
+            Column("failures", "Failed", "number"),
+            Column("models_built", "Models built", "number"),
+            Column("rows_loaded", "Rows loaded", "number"),
+            Column("seconds", "Took", "seconds"),
+        ),
+        rows=measures,
+        as_of=words.text(measures[0]["at"]),
+        chart=charts.parts(
+            list(newest.values()),
+            "domain",
+            {"tests_passed": "passed", "warnings": "warned", "failures": "failed"},
+            "tests of the last run",
+            f"Stacked bars of tests by domain: {passed:.0f} passed, {warned:.0f} warned, "
+            f"{failures:.0f} failed.",
+        ),
+        note="From the artifacts of the runs; the failing test with its SQL is in the run itself.",
+    )
+
+
+def _rejected_rows(data: Mapping[str, DomainData]) -> list[Row]:
+    rows: list[Row] = [
+        {
+            "domain": DOMAINS["scout"],
+            "what": "payloads of transactions",
+            "reason": row["rejection_reason"],
+            "rows": row["payloads"],
+        }
+        for row in data["scout"].rows("rpt_scout_rejections")
+        if row["rejection_reason"] != "superseded"
+    ]
+    rows += [
+        {
+            "domain": DOMAINS["ledgermind"],
+            "what": row["source_table"],
+            "reason": row["reason"],
+            "rows": row["rejected_rows"],
+        }
+        for row in data["ledgermind"].rows("rpt_ledgermind_rejected")
+    ]
+    return sorted(rows, key=lambda row: -row["rows"])
+
+
+def _rejected(rows: Sequence[Row]) -> Figure:
+    total = sum(row["rows"] for row in rows)
+    return Figure(
+        key="rejected",
+        title="Rows put aside, and why",
+        answer=(
+            f"{words.count(total, 'row')}, most of them {words.text(rows[0]['reason'])} in "
+            f"{rows[0]['domain']} ({words.number(rows[0]['rows'])})."
+        ),
+        source=None,
+        columns=(
+            Column("domain", "Domain"),
+            Column("what", "What"),
+            Column("reason", "Reason"),
+            Column("rows", "Rows", "number"),
+        ),
+        rows=rows,
+        as_of="the last builds",
+        note="From the pages of the domains, which say of what time.",
+    )

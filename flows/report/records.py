@@ -1,0 +1,139 @@
+"""What a page is made of: rows and their definitions come in, figures go out."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from flows._shared.errors import PermanentError, TransientError
+
+Row = Mapping[str, Any]
+Spec = Mapping[str, Any]
+
+DOMAINS: Mapping[str, str] = {
+    "github_scraper": "GitHub",
+    "ledgermind": "LedgerMind",
+    "scout": "Scout",
+    "quality_compass": "Quality Compass",
+    "agent_analytics": "Coding agents",
+}
+# Where each domain's build puts its rpt_ models.
+SCHEMAS: Mapping[str, str] = {
+    "github_scraper": "analytics",
+    "ledgermind": "analytics",
+    "scout": "gold",
+    "quality_compass": "analytics",
+    "agent_analytics": "report",
+}
+
+
+class DestinationError(PermanentError):
+    """The site cannot be written to where the settings say."""
+
+
+class DestinationUnreachableError(TransientError):
+    """The storage of the site does not answer, or broke off."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """What a model says of itself, in its YAML twin."""
+
+    model: str
+    description: str
+    columns: Mapping[str, str]
+    made_from: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Extract:
+    """The rows of one `rpt_*` model; none where it was not built yet."""
+
+    definition: Definition
+    relation: str
+    rows: tuple[Row, ...] = ()
+    is_built: bool = True
+
+
+@dataclass(frozen=True)
+class DomainData:
+    """All that the report knows of one domain. ``problem`` says why nothing could be read."""
+
+    slug: str
+    extracts: Mapping[str, Extract]
+    problem: str | None = None
+
+    def rows(self, model: str) -> tuple[Row, ...]:
+        return self.extracts[model].rows
+
+    @property
+    def is_empty(self) -> bool:
+        return not any(extract.rows for extract in self.extracts.values())
+
+
+@dataclass(frozen=True)
+class OperationsData:
+    """What the Prefect server says, as it answers. ``problem`` says why it could not be asked."""
+
+    runs: Sequence[Row] = ()
+    deployments: Sequence[Row] = ()
+    measures: Sequence[Row] = ()
+    problem: str | None = None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table on a page: how its values are written says ``kind``."""
+
+    key: str
+    title: str
+    kind: str = "text"
+
+
+@dataclass(frozen=True)
+class Chart:
+    """A Vega-Lite specification without a width, and what it shows in words."""
+
+    spec: Spec
+    alternative: str
+    height: int = 240
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One question: the answer in a sentence, a picture, a table, and where it comes from.
+
+    ``columns`` are of the table of the page, ``rows`` are its rows; the CSV file has every
+    column of the rows that were read.
+    """
+
+    key: str
+    title: str
+    answer: str
+    source: Extract | None
+    columns: Sequence[Column]
+    rows: Sequence[Row]
+    as_of: str
+    chart: Chart | None = None
+    note: str = ""
+    data: Sequence[Row] | None = None
+
+
+@dataclass(frozen=True)
+class Page:
+    """One page of the site; ``attention`` are the sentences that the front page repeats."""
+
+    slug: str
+    title: str
+    question: str
+    headline: str
+    attention: tuple[str, ...] = ()
+    figures: tuple[Figure, ...] = ()
+    to_do: tuple[str, ...] = ()
+    also: tuple[str, ...] = field(default=())
+
+
+@dataclass(frozen=True)
+class Site:
+    pages: tuple[Page, ...]
+    made_at: datetime

@@ -1,0 +1,66 @@
+"""What an operator may turn."""
+
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+from flows._shared.state import state_dir
+
+AGENTS_FILE = Path("agent_analytics") / "published" / "agent_analytics.duckdb"
+
+
+def _address(value: str | None) -> str | None:
+    if value is None:
+        return None
+    protocol, separator, rest = value.partition("://")
+    if separator and (protocol not in ("gs", "s3") or not rest.strip("/")):
+        raise ValueError("name a folder, gs://bucket/folder or s3://bucket/folder")
+    if not value.strip():
+        raise ValueError("it is empty")
+    return value
+
+
+class Blocks(BaseModel):
+    """Names of the SqlAlchemyConnector blocks of the databases with the `rpt_*` models."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    github_scraper: str = Field(default="github-scraper-postgres", description="GitHub.")
+    ledgermind: str = Field(default="ledgermind-postgres", description="LedgerMind.")
+    scout: str = Field(default="scout-postgres", description="Scout.")
+    quality_compass: str = Field(default="quality-compass-postgres", description="Quality Compass.")
+
+
+class ReportSettings(BaseModel):
+    """Where the site goes and where its figures come from."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    destination: Annotated[str | None, AfterValidator(_address)] = Field(
+        default=None,
+        description="Folder, gs:// or s3:// address of the site. Default: the state's folder.",
+    )
+    versions_kept: int = Field(
+        default=30, ge=1, le=10_000, description="Dated versions kept, the new one included."
+    )
+    storage_block: str | None = Field(
+        default=None,
+        description=(
+            'Name of a Secret block with a JSON object, {"s3": {...}, "gs": {...}}, of the options '
+            "of Apache Arrow's file systems. Default: this machine's own identity."
+        ),
+    )
+    blocks: Blocks = Field(default=Blocks(), description="Databases of the domains.")
+    agents_file: Path | None = Field(
+        default=None,
+        description="Published DuckDB file of the agents. Default: where its flow publishes it.",
+    )
+
+    @property
+    def address(self) -> str:
+        return self.destination or str(state_dir() / "report")
+
+    @property
+    def agents_path(self) -> Path:
+        return (self.agents_file or state_dir() / AGENTS_FILE).absolute()

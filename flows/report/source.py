@@ -1,0 +1,140 @@
+"""Reads the `rpt_*` models and what their projects say of them."""
+
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import yaml
+from psycopg import sql
+from psycopg.rows import dict_row
+
+from flows._shared.state import ROOT
+from flows.report.records import SCHEMAS, Definition, DomainData, Extract, OperationsData, Row
+
+PROJECTS = ROOT / "dbt_projects"
+REF = re.compile(r"ref\('(\w+)'\)")
+# The models are small; one that is not must not fill the memory.
+MOST_ROWS = 20_000
+RUNS = 150
+MEASURES = 100
+PAGE = 200
+Ask = Callable[[str, Mapping[str, Any]], Any]
+
+
+def definitions(slug: str, projects: Path = PROJECTS) -> dict[str, Definition]:
+    """The report models of a domain by name, with their descriptions."""
+    folder = projects / slug / "models" / "report"
+    return {each.model: each for each in _definitions(folder)}
+
+
+def _definitions(folder: Path) -> Iterator[Definition]:
+    for path in sorted(folder.glob("rpt_*.yml")):
+        (model,) = yaml.safe_load(path.read_text())["models"]
+        yield Definition(
+            model=model["name"],
+            description=_plain(model["description"]),
+            columns={each["name"]: _plain(each["description"]) for each in model["columns"]},
+            made_from=tuple(dict.fromkeys(REF.findall(path.with_suffix(".sql").read_text()))),
+        )
+
+
+def read_postgres(slug: str, connection: psycopg.Connection) -> DomainData:
+    """Every report model of a domain as of one moment."""
+    schema = SCHEMAS[slug]
+    extracts = {}
+    with connection.transaction(), connection.cursor(row_factory=dict_row) as cursor:
+        cursor.execute("set transaction isolation level repeatable read read only")
+        for name, definition in definitions(slug).items():
+            relation = f"{schema}.{name}"
+            found = cursor.execute("select to_regclass(%s) as found", (relation,)).fetchone()
+            if not found or found["found"] is None:
+                extracts[name] = Extract(definition, relation, is_built=False)
+                continue
+            query = sql.SQL("select * from {} limit {}").format(
+                sql.Identifier(schema, name), sql.Literal(MOST_ROWS)
+            )
+            extracts[name] = Extract(definition, relation, tuple(cursor.execute(query)))
+    return DomainData(slug, extracts)
+
+
+def read_duckdb(slug: str, path: Path) -> DomainData:
+    """The same from a published DuckDB file, which is replaced in one step and never written to."""
+    extracts = {}
+    known = definitions(slug)
+    if not path.exists():
+        return nothing(slug)
+    with closing(duckdb.connect(str(path), read_only=True)) as connection:
+        built = {
+            row[0]
+            for row in connection.execute(
+                "select table_name from information_schema.tables where table_schema = ?",
+                [SCHEMAS[slug]],
+            ).fetchall()
+        }
+        for name, definition in known.items():
+            relation = f"{SCHEMAS[slug]}.{name}"
+            if name not in built:
+                extracts[name] = Extract(definition, relation, is_built=False)
+                continue
+            cursor = connection.table(relation).limit(MOST_ROWS)
+            rows = tuple(dict(zip(cursor.columns, row, strict=True)) for row in cursor.fetchall())
+            extracts[name] = Extract(definition, relation, rows)
+    return DomainData(slug, extracts)
+
+
+def nothing(slug: str, problem: str | None = None) -> DomainData:
+    """A domain that was never built, or could not be read because of a ``problem``."""
+    return DomainData(
+        slug,
+        {
+            name: Extract(definition, f"{SCHEMAS[slug]}.{name}", is_built=False)
+            for name, definition in definitions(slug).items()
+        },
+        problem,
+    )
+
+
+def read_operations(ask: Ask, tag: str, keys: Mapping[str, str]) -> OperationsData:
+    """Deployments, their newest runs and what these measured.
+
+    Args:
+        ask: posts a body to a path of the Prefect API and returns the JSON of the answer.
+        tag: that all deployments of the project bear.
+        keys: of the table artifacts with the measures of a run, by slug.
+    """
+    deployments = _all(ask, "deployments/filter", {"deployments": {"tags": {"all_": [tag]}}})
+    known = {each["id"]: each for each in deployments}
+    runs = ask(
+        "flow_runs/filter",
+        {"deployments": {"tags": {"all_": [tag]}}, "sort": "START_TIME_DESC", "limit": RUNS},
+    )
+    measures = ask(
+        "artifacts/filter",
+        {
+            "artifacts": {"key": {"any_": list(keys.values())}, "type": {"any_": ["table"]}},
+            "sort": "UPDATED_DESC",
+            "limit": MEASURES,
+        },
+    )
+    slugs = {key: slug for slug, key in keys.items()}
+    named = [{**run, "deployment": known.get(run["deployment_id"], {}).get("name")} for run in runs]
+    return OperationsData(
+        runs=named,
+        deployments=deployments,
+        measures=[{**each, "slug": slugs[each["key"]]} for each in measures],
+    )
+
+
+def _all(ask: Ask, path: str, body: Mapping[str, Any]) -> list[Row]:
+    found: list[Row] = []
+    while page := ask(path, {**body, "limit": PAGE, "offset": len(found)}):
+        found += page
+    return found
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split())

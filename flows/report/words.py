@@ -1,0 +1,145 @@
+"""How values are written for people, and in files for other programs."""
+
+import math
+import re
+from collections.abc import Sequence
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Any
+
+MOST_CHARACTERS = 300
+# What controls a terminal, a parser or the direction of the text beside it is shown as a mark.
+CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# Spreadsheets take a cell that begins with one of these for a formula.
+FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+ABSENT = "–"
+SPACE = "\u00a0"
+
+
+def text(value: Any) -> str:
+    """Any value as plain text of a bounded length."""
+    if value is None:
+        return ABSENT
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M}"
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, int | float | Decimal):
+        return number(value)
+    plain = visible(str(value))
+    return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 1] + "…"
+
+
+def visible(value: str) -> str:
+    """A text in which nothing acts unseen."""
+    return CONTROLS.sub("\ufffd", value)
+
+
+def number(value: Any, digits: int | None = None) -> str:
+    """With separators of thousands; whole numbers without decimals."""
+    known = finite(value)
+    if known is None:
+        return ABSENT
+    if digits is None:
+        digits = 0 if known == int(known) or abs(known) >= 1000 else 2
+    return f"{known:,.{digits}f}"
+
+
+def percent(value: Any, digits: int = 1) -> str:
+    """A share of 0 to 1 in percent."""
+    known = finite(value)
+    return ABSENT if known is None else f"{known * 100:,.{digits}f}{SPACE}%"
+
+
+def signed(value: Any, digits: int = 1, unit: str = "") -> str:
+    known = finite(value)
+    return ABSENT if known is None else f"{known:+,.{digits}f}{unit}"
+
+
+def money(value: Any, currency: str = "$") -> str:
+    known = finite(value)
+    if known is None:
+        return ABSENT
+    sign = "-" if known < 0 else ""
+    return f"{sign}{currency}{abs(known):,.2f}"
+
+
+def duration(seconds: Any) -> str:
+    known = finite(seconds)
+    if known is None:
+        return ABSENT
+    if known < 60:
+        return f"{known:.1f}{SPACE}s"
+    if known < 3600:
+        return f"{known / 60:.1f}{SPACE}min"
+    if known < 172_800:
+        return f"{known / 3600:.1f}{SPACE}h"
+    return f"{known / 86_400:,.0f}{SPACE}days"
+
+
+def finite(value: Any) -> float | None:
+    """The number, None for what is none."""
+    if value is None or isinstance(value, bool) or not isinstance(value, int | float | Decimal):
+        return None
+    known = float(value)
+    return known if math.isfinite(known) else None
+
+
+def count(many: int, one: str, more: str | None = None) -> str:
+    """``3 repositories``."""
+    return f"{number(many)} {one if many == 1 else more or one + 's'}"
+
+
+def listed(items: Sequence[str]) -> str:
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
+
+
+def written(value: Any, kind: str) -> str:
+    """A value of a table by the kind of its column."""
+    if kind == "percent":
+        return percent(value)
+    if kind == "points":
+        return signed(value * 100, 1, f"{SPACE}pp") if finite(value) is not None else ABSENT
+    if kind == "growth":
+        return signed(value, 1, f"{SPACE}%")
+    if kind == "money":
+        return money(value)
+    if kind == "amount":
+        return number(value, 2)
+    if kind == "seconds":
+        return duration(value)
+    if kind == "move":
+        return moved(value)
+    return text(value)
+
+
+def moved(value: Any) -> str:
+    """Places gained or lost."""
+    if value == "new":
+        return "new"
+    known = finite(value)
+    if known is None:
+        return ABSENT
+    return "unchanged" if known == 0 else f"{'▲' if known > 0 else '▼'} {abs(known):.0f}"
+
+
+def sort_key(value: Any) -> str:
+    """What a script sorts by: numbers as they are, all else as text."""
+    known = finite(value)
+    return repr(known) if known is not None else "" if value is None else text(value)
+
+
+def cell(value: Any) -> str:
+    """A value of a CSV file, which no spreadsheet takes for a formula."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, int | float | Decimal):
+        return str(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    plain = visible(str(value))
+    return f"'{plain}" if plain.lstrip(" ").startswith(FORMULA) else plain

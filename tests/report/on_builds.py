@@ -1,0 +1,214 @@
+"""Numbers of the pages against queries of the marts, on what the tests of the marts have built."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from flows.report import words
+from flows.report.records import DomainData
+from tests.report.shown import page_of
+
+Query = Callable[[str], Sequence[tuple[Any, ...]]]
+
+
+def plain(text: str) -> str:
+    return text.replace("\u00a0", " ")
+
+
+def github_page_is_right(data: DomainData, query: Query) -> None:
+    shown = page_of(data)
+    leaders = query(
+        """
+        select contributors.id, count(distinct commits.commit_hash)
+        from public.commits as commits
+        inner join public.contributors as contributors on commits.contributor_id = contributors.id
+        inner join analytics.dim_contributor as dim on contributors.id = dim.contributor_id
+        where commits.orphaned_at is null and commits.source <> 'application'
+            and dim.kind = 'person'
+        group by 1 order by 2 desc
+        """
+    )
+    rows = shown.parts["leaders-all-time"].records()
+    assert [row["Commits"] for row in rows] == [
+        words.number(commits) for _, commits in leaders[: len(rows)]
+    ]
+    counts = sorted(commits for _, commits in leaders)
+    total, people = sum(counts), len(counts)
+    half = next(n for n in range(1, people + 1) if 2 * sum(counts[-n:]) >= total)
+    spread = sum(abs(a - b) for a in counts for b in counts) / (2 * people * total)
+    told = shown.parts["concentration"].text
+    assert f"(bus factor {half})" in told
+    assert f"Gini coefficient {words.number(spread, 2)}" in told
+    assert f"of the {words.number(total)} commits of {people} people" in told
+    ((first_half,),) = [
+        (row["Share of commits"],)
+        for row in shown.parts["concentration"].records()
+        if row["Share of people"] == "100.0 %"
+    ]
+    assert first_half == "100.0 %"
+    ((in_weeks,),) = query(
+        "select count(distinct commit_hash) from analytics.int_commits "
+        "where is_date_plausible and commit_day <= (select max(as_of_date) from "
+        "analytics.leaderboard) and commit_week >= date_trunc('week', (select max(as_of_date) "
+        "from analytics.leaderboard))::date - 364"
+    )
+    weeks = shown.parts["weekly"].records()
+    assert sum(int(row["Commits"].replace(",", "")) for row in weeks) == in_weeks
+    types: dict[str, int] = dict(
+        query(
+            "select commit_type, sum(commits)::bigint from analytics.commit_type_summary where "
+            "commit_month > date_trunc('month', (select max(as_of_date) from "
+            "analytics.leaderboard)) - interval '12 months' and commit_month <= (select "
+            "max(as_of_date) from analytics.leaderboard) group by 1"
+        )
+    )
+    kinds = {row["Type"]: row["Commits"] for row in shown.parts["commit-types"].records()}
+    assert kinds == {kind: words.number(commits) for kind, commits in types.items()}
+
+
+def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
+    shown = page_of(data)
+    ((accepts, verdicts),) = query(
+        """
+        select sum(accepts)::bigint, sum(accepts + rejects)::bigint
+        from analytics.mart_suggestions_feedback_daily
+        where created_date > (select as_of_date - 30 from analytics.mart_suggestions_kpis_30d)
+            and created_date <= (select as_of_date from analytics.mart_suggestions_kpis_30d)
+        """
+    )
+    assert shown.headline.startswith(plain(words.percent(accepts / verdicts, 0)))
+    days = query(
+        "select created_date, sum(events)::bigint, sum(accepts)::bigint, sum(rejects)::bigint "
+        "from analytics.mart_suggestions_feedback_daily group by 1 order by 1 desc limit 5"
+    )
+    rows = shown.parts["daily"].records()
+    assert [
+        (row["Day"], row["Suggestions"], row["Accepted"], row["Rejected"]) for row in rows[:5]
+    ] == [(str(day), *map(words.number, counts)) for day, *counts in days]
+    for row in rows:
+        if row["Accepted of judged"] != words.ABSENT:
+            k, n = (int(row[name].replace(",", "")) for name in ("Accepted", "Rejected"))
+            low, high = wilson(k, k + n)
+            assert row["95 % from"] == plain(words.percent(low))
+            assert row["to"] == plain(words.percent(high))
+    engines: dict[str, int] = dict(
+        query(
+            "select coalesce(engine, 'not known'), sum(events)::bigint from "
+            "analytics.int_suggestions_daily where created_date > (select as_of_date - 30 from "
+            "analytics.mart_suggestions_kpis_30d) and created_date <= (select as_of_date from "
+            "analytics.mart_suggestions_kpis_30d) group by 1"
+        )
+    )
+    told = {row["Engine"]: row["Suggestions"] for row in shown.parts["by-engine"].records()}
+    assert told == {engine: words.number(events) for engine, events in engines.items()}
+
+
+def wilson(accepts: int, verdicts: int) -> tuple[float, float]:
+    z = 1.959963984540054
+    rate = accepts / verdicts
+    middle = (rate + z * z / (2 * verdicts)) / (1 + z * z / verdicts)
+    spread = rate * (1 - rate) / verdicts + z * z / (4 * verdicts * verdicts)
+    half = z * float(spread) ** 0.5 / (1 + z * z / verdicts)
+    return middle - half, middle + half
+
+
+def scout_page_is_right(data: DomainData, query: Query) -> None:
+    shown = page_of(data)
+    months = query(
+        "select month, category, currency, total_amount, transaction_count "
+        "from gold.gold_monthly_summary order by month desc, category, currency"
+    )
+    newest = {str(row[0]) for row in months}
+    rows = shown.parts["months"].records()
+    kept = sorted(newest, reverse=True)[:13]
+    assert {
+        (row["Month"], row["Category"], row["Currency"], row["Amount"], row["Transactions"])
+        for row in rows
+    } == {
+        (str(month), category, currency, words.number(amount, 2), words.number(count))
+        for month, category, currency, amount, count in months
+        if str(month) in kept
+    }
+    reasons: dict[str, int] = dict(
+        query(
+            "select rejection_reason, count(*) from silver.silver_rejected_transactions group by 1"
+        )
+    )
+    told = {row["Reason"]: row["Payloads"] for row in shown.parts["rejections"].records()}
+    assert told == {reason: words.number(count) for reason, count in reasons.items()}
+    ((judged,),) = query(
+        "select (select count(*) from silver.silver_validated_transactions) "
+        "+ (select count(*) from silver.silver_rejected_transactions)"
+    )
+    broken = sum(count for reason, count in reasons.items() if reason != "superseded")
+    share = plain(words.percent(broken / judged))
+    assert f"({share} of {words.number(judged)})" in shown.parts["rejections"].text
+    odd = query(
+        "select week, category, currency from gold.gold_category_trends where is_anomaly and "
+        "week > (select max(week) from gold.gold_category_trends) - 26 * 7"
+    )
+    assert {
+        (row["Week of"], row["Category"], row["Currency"])
+        for row in shown.parts["anomalies"].records()
+    } == {(str(week), category, currency) for week, category, currency in odd}
+
+
+def quality_page_is_right(data: DomainData, query: Query) -> None:
+    shown = page_of(data)
+    bad = "signals.is_favorable is distinct from true and signal_type <> 'suspect_data'"
+    facilities = query(
+        f"""
+        select facility_id, max(severity_score), count(*),
+            count(*) filter (where severity in ('Critical', 'High'))
+        from analytics.fct_signals as signals
+        where run_id = (select max(run_id) from analytics.fct_signals) and {bad}
+        group by 1
+        """
+    )
+    rows = shown.parts["facilities"].records()
+    assert len(rows) == min(40, len(facilities))
+    expected = {
+        facility: (words.number(worst), words.number(count), words.number(actionable))
+        for facility, worst, count, actionable in facilities
+    }
+    for row in rows:
+        facility = row["Facility"].rpartition("(")[2].rstrip(")")
+        assert (row["Severity"], row["Signals"], row["Critical or high"]) == expected[facility]
+    worst = max(count for _, count, *_ in facilities)
+    assert shown.headline.endswith(f"severity {words.number(worst)} of 100")
+    assert rows[0]["Severity"] == words.number(worst)
+
+
+def quality_changes_are_those_of_the_flow(data: DomainData, counts: dict[str, int]) -> None:
+    """The flow's own comparison, which is written apart, counts the same changes."""
+    told = page_of(data).parts["changes"].text
+    for kind in ("worse", "new", "better", "gone", "unclear", "same"):
+        assert f"{words.number(counts.get(kind, 0))} {kind}" in told
+
+
+def agents_page_is_right(data: DomainData, query: Query) -> None:
+    shown = page_of(data)
+    ((total, low, high),) = query(
+        "select month_to_date_cost_usd, forecast_low_usd, forecast_high_usd "
+        "from mart.fct_cost_forecast where developer_id = 'all'"
+    )
+    (month,) = shown.parts["month"].records()
+    assert (month["So far"], month["Expected from"], month["to"]) == (
+        words.money(total),
+        words.money(low),
+        words.money(high),
+    )
+    days = query(
+        "select date, sum(total_tokens)::bigint, sum(unpriced_tokens)::bigint "
+        "from mart.fct_daily_agent_usage group by date order by date desc limit 3"
+    )
+    rows = shown.parts["daily"].records()
+    for day, tokens, unpriced in days:
+        of_day = [row for row in rows if row["Day"] == str(day)]
+        assert sum(int(row["Tokens"].replace(",", "")) for row in of_day) == tokens
+        assert sum(int(row["Without a price"].replace(",", "")) for row in of_day) == unpriced
+    ((commits,),) = query(
+        "select count(*) from mart.fct_git_commits where is_agent_assisted = 1 and commit_date "
+        "between (select max(month_start) from mart.fct_cost_forecast) "
+        "and (select max(as_of_date) from mart.fct_cost_forecast)"
+    )
+    assert f"{words.count(commits, 'assisted commit')} this month" in shown.parts["developers"].text

@@ -1,0 +1,110 @@
+"""The site in a real browser, where there is one (Debian's `chromium`)."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from flows.report.records import DOMAINS
+from tests.report.browser import Tab, program, tab
+from tests.report.shown import files_of
+from tests.report.test_site import HOSTILE, TABLES_OF, known
+
+pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on PATH")
+WIDTHS = (390, 1280, 1920)
+OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
+# Of every text and its background, as the browser computes them: the least contrast.
+CONTRAST = """
+(() => {
+  const parse = (text) => (text.match(/[\\d.]+/g) || [0, 0, 0, 0]).map(Number);
+  const light = (rgb) => {
+    const [r, g, b] = rgb.slice(0, 3).map((each) => {
+      const part = each / 255;
+      return part <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4;
+    });
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+  };
+  const behind = (element) => {
+    for (let each = element; each; each = each.parentElement) {
+      const color = parse(getComputedStyle(each).backgroundColor);
+      if (color.length < 4 || color[3] > 0) return color;
+    }
+    return [255, 255, 255];
+  };
+  let least = 99;
+  const told = "p, a, td, th, th button, h1, h2, dt, dd, li, summary, .chart text";
+  for (const element of document.querySelectorAll(told)) {
+    if (!element.textContent.trim() || !element.getClientRects().length) continue;
+    if (element.closest(".mark-text")) continue;
+    const style = getComputedStyle(element);
+    const ink = parse(element.closest("svg") ? style.fill : style.color);
+    const [a, b] = [light(ink), light(behind(element))];
+    least = Math.min(least, (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05));
+  }
+  return least;
+})()
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The site of hostile rows, as files."""
+    data = {}
+    for slug in DOMAINS:
+        rows = {}
+        for each in TABLES_OF[slug]:
+            many = range(1, 13) if "place" in each.types else range(1)
+            rows[each.model] = [
+                each.row(HOSTILE[0]) | ({"place": n} if "place" in each.types else {}) for n in many
+            ]
+        data[slug] = known(slug, rows)
+    folder = tmp_path_factory.mktemp("site")
+    for path, content in files_of(data).items():
+        (folder / path).parent.mkdir(exist_ok=True)
+        (folder / path).write_bytes(content)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    with tab(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened
+
+
+def test_pages_say_nothing_on_the_console_load_nothing_and_fit_the_screen(
+    browser: Tab, folder: Path
+) -> None:
+    for page in sorted(folder.glob("*.html")):
+        for width in WIDTHS:
+            for is_dark in (False, True):
+                browser.open(page.as_uri(), width, is_dark=is_dark)
+                where = f"{page.name} at {width}, {'dark' if is_dark else 'light'}"
+                assert browser.said == [], where
+                assert [a for a in browser.asked if not a.startswith(("file://", "data:"))] == []
+                assert browser.run(OVERFLOW) <= 0, where
+                assert browser.run(CONTRAST) >= 4.5, where
+
+
+def test_tables_sort_by_numbers_and_filter_by_text_from_the_keyboard(
+    browser: Tab, folder: Path
+) -> None:
+    browser.open((folder / "github_scraper.html").as_uri(), 1280)
+    first = "document.querySelector('#leaders-all-time tbody tr td').textContent"
+    button = "document.querySelector('#leaders-all-time th:nth-child(3) button')"
+    browser.run(f"{button}.focus()")
+    assert browser.run(f"document.activeElement === {button}")
+    for key in ("keyDown", "keyUp"):
+        browser.call("Input.dispatchKeyEvent", type=key, key="Enter", code="Enter", text="\r")
+    head = "document.querySelector('#leaders-all-time th:nth-child(3)').getAttribute('aria-sort')"
+    assert browser.run(head) == "ascending"
+    assert browser.run(first)
+    shown = (
+        "[...document.querySelectorAll('#leaders-all-time tbody tr')].filter(r => !r.hidden).length"
+    )
+    assert browser.run(shown) == 12
+    browser.run(
+        "(() => { const field = document.querySelector('#leaders-all-time input');"
+        "field.value = 'nowhere in the table';"
+        "field.dispatchEvent(new Event('input')); })()"
+    )
+    assert browser.run(shown) == 0

@@ -1,0 +1,54 @@
+"""The flow on a real server: it reads what is there, says what is not, and publishes."""
+
+import json
+from pathlib import Path
+
+import psycopg
+import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+
+from blocks.registration import register
+from flows.report.operations import report
+from flows.report.settings import ReportSettings
+from tests.report.made_rows import contracts
+from tests.report.shown import Shown
+
+
+def fill(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create schema gold")
+        for contract in contracts("scout"):
+            connection.execute(contract.ddl.encode())
+            row = contract.row()
+            marks = ", ".join(["%s"] * len(row))
+            statement = f"insert into {contract.relation} values ({marks})"
+            connection.execute(statement.encode(), list(row.values()))
+
+
+def test_a_domain_without_a_block_and_one_whose_database_is_away_stop_no_other(
+    prefect_server: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+    monkeypatch.setattr("flows.report.operations.read_domain.retries", 0)
+    away = "postgresql://somebody:a-secret-word@127.0.0.1:9/nowhere"
+    register(["scout"], {"SCOUT_DATABASE_URL": database})
+    register(["quality_compass"], {"QUALITY_COMPASS_DATABASE_URL": away})
+    settings = ReportSettings(destination=str(tmp_path), agents_file=tmp_path / "none.duckdb")
+    state = report(settings, return_state=True)
+    assert state.is_completed(), state.message
+
+    (version,) = (tmp_path / "versions").iterdir()
+    pages = {path.stem: Shown(path.read_text()) for path in version.glob("*.html")}
+    assert "has not been built yet" in pages["github_scraper"].headline
+    assert pages["quality_compass"].headline == "Quality Compass could not be read"
+    assert "in November 2026, most of it some text" in pages["scout"].headline
+    assert pages["operations"].headline != "The Prefect server could not be asked"
+    assert all(b"a-secret-word" not in path.read_bytes() for path in version.rglob("*.*"))
+    with get_client(sync_client=True) as client:
+        (artifact,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["report"])), limit=1
+        )
+    told = {row["page"]: row["says"] for row in json.loads(str(artifact.data))}
+    assert told["Scout"] == pages["scout"].headline
+    assert str(tmp_path) in str(artifact.description)

@@ -1,0 +1,329 @@
+"""The site of made-up rows: whatever they hold, every page is drawn and is nothing but text."""
+
+import csv
+import io
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import psycopg
+import pytest
+
+from flows.report import words
+from flows.report.making import or_why_not, read_agents, read_from
+from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
+from flows.report.source import nothing
+from tests.report.made_rows import KINDS, contracts
+from tests.report.shown import NOW, Shown, files_of, page_of
+
+IN_POSTGRES = [slug for slug in DOMAINS if slug != "agent_analytics"]
+MEGABYTE = 1_000_000
+HOSTILE = (
+    '"><script>alert(1)</script><img src=x onerror=alert(2)>',
+    "[a](javascript:alert(3)) ![b](http://evil.example/x.png) <!-- `c` | d",
+    "</svg></style></title><base href=//evil.example>{{ 7 * 7 }}{% raw %}",
+    '=HYPERLINK("http://evil.example","click")',
+    "\u202egpj.exe\u2066 \x1b[31m \x00",
+    "&lt;b&gt; &amp; ' \" \\ \u2028",
+    "long " * 5_000,
+)
+TABLES_OF = {slug: list(contracts(slug)) for slug in DOMAINS}
+
+
+def known(slug: str, rows: Mapping[str, list[dict[str, Any]]]) -> DomainData:
+    """A domain of rows by model, as `source` would have read them."""
+    empty = nothing(slug)
+    extracts = {
+        name: replace(extract, rows=tuple(rows.get(name, [])), is_built=True)
+        for name, extract in empty.extracts.items()
+    }
+    return DomainData(slug, extracts)
+
+
+@pytest.fixture(scope="module")
+def url(postgres: Any) -> Iterator[str]:
+    """All report models of PostgreSQL as empty tables by their contracts."""
+    made = postgres.create_database("report_rows")
+    with psycopg.connect(made, autocommit=True) as connection:
+        for schema in set(SCHEMAS.values()):
+            connection.execute(f"create schema {schema}".encode())
+        for slug in IN_POSTGRES:
+            for contract in TABLES_OF[slug]:
+                connection.execute(contract.ddl.encode())
+    yield made
+    postgres.drop_database("report_rows")
+
+
+def agents_file(folder: Path, rows: bool) -> Path:
+    file = folder / "agents.duckdb"
+    with duckdb.connect(str(file)) as connection:
+        connection.execute("create schema report")
+        for contract in TABLES_OF["agent_analytics"]:
+            connection.execute(contract.ddl)
+            if rows:
+                row = contract.row()
+                marks = ", ".join("?" for _ in row)
+                connection.execute(
+                    f"insert into {contract.relation} values ({marks})", list(row.values())
+                )
+    return file
+
+
+@pytest.mark.parametrize("slug", IN_POSTGRES)
+def test_models_that_are_there_and_empty_say_what_to_do(slug: str, url: str) -> None:
+    shown = page_of(read_from(slug, url))
+    assert "has been built and holds no rows" in shown.headline
+    assert f"docs/runbooks/{slug}.md" in shown.parts[""].text
+
+
+@pytest.mark.parametrize("slug", IN_POSTGRES)
+def test_a_domain_that_never_ran_says_how_to_run_it(slug: str, postgres: Any) -> None:
+    shown = page_of(read_from(slug, postgres.create_database("postgres")))
+    assert "has not been built yet" in shown.headline
+    assert f"make run DOMAIN={slug}" in shown.parts[""].text
+
+
+def test_agents_without_a_file_and_with_an_empty_one_say_what_to_do(tmp_path: Path) -> None:
+    assert "not been built yet" in page_of(read_agents(tmp_path / "none.duckdb")).headline
+    assert "holds no rows" in page_of(read_agents(agents_file(tmp_path, rows=False))).headline
+
+
+def test_rows_of_a_duckdb_file_are_shown(tmp_path: Path) -> None:
+    shown = page_of(read_agents(agents_file(tmp_path, rows=True)))
+    assert shown.headline.startswith("November 2026 will cost") or "will cost" in shown.headline
+    assert shown.parts["month"].records()[0]["So far"] == "$12.34"
+
+
+def test_a_domain_that_cannot_be_read_is_told_and_stops_no_other(tmp_path: Path) -> None:
+    address = "postgresql://somebody:a-secret-word@127.0.0.1:9/nowhere"
+    broken = or_why_not("scout", lambda: read_from("scout", address))
+    files = files_of({"scout": broken, "agent_analytics": read_agents(agents_file(tmp_path, True))})
+    shown = Shown(files["scout.html"].decode())
+    assert shown.headline == "Scout could not be read"
+    assert "Check that it is up" in shown.parts[""].text
+    assert "Scout could not be read" in files["index.html"].decode()
+    assert all(b"a-secret-word" not in content for content in files.values())
+    assert "will cost" in files["index.html"].decode()
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_one_row_of_each_model_is_drawn(slug: str) -> None:
+    rows = {each.model: [each.row()] for each in TABLES_OF[slug]}
+    shown = page_of(known(slug, rows))
+    assert len(shown.parts) > 2
+    assert shown.headline
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_rows_of_nulls_are_drawn(slug: str) -> None:
+    rows = {each.model: [each.sparse()] for each in TABLES_OF[slug]}
+    shown = page_of(known(slug, rows))
+    assert "None" not in shown.headline
+    assert "nan" not in shown.headline
+    assert not [row for part in shown.parts.values() for row in part.rows if "None" in row]
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_every_model_alone_is_drawn(slug: str) -> None:
+    for each in TABLES_OF[slug]:
+        assert page_of(known(slug, {each.model: [each.row()]})).headline
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_text_from_outside_is_text_everywhere(slug: str) -> None:
+    """In headlines, tables, titles, drawings, labels and data, and in no name of a file."""
+    plain = files_of({slug: known(slug, {t.model: [t.row()] for t in TABLES_OF[slug]})})
+    for text in HOSTILE:
+        rows = {}
+        for each in TABLES_OF[slug]:
+            row = each.row(text)
+            # Keys are free text, too, where no page tells kinds of them apart.
+            row |= {"developer_id": "all"} if "developer_id" in row else {}
+            rows[each.model] = [row]
+        files = files_of({slug: known(slug, rows)})
+        assert files.keys() == plain.keys()
+        for path, content in files.items():
+            if not path.endswith(".html"):
+                continue
+            told, expected = Shown(content.decode()), Shown(plain[path].decode())
+            assert shape(told) == shape(expected), text
+            assert not re.findall(
+                r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", content.decode()
+            )
+
+
+def shape(shown: Shown) -> list[tuple[str, frozenset[str]]]:
+    """The elements of a page outside of its drawings: a text makes none."""
+    drawn = {"g", "path", "text", "line", "defs", "clipPath", "clippath", "rect", "tspan", "svg"}
+    return [(tag, frozenset(given)) for tag, given in shown.tags if tag not in drawn]
+
+
+def test_drawings_hold_nothing_that_runs_or_loads() -> None:
+    for slug in DOMAINS:
+        rows = {each.model: [each.row(HOSTILE[0])] for each in TABLES_OF[slug]}
+        shown = page_of(known(slug, rows))
+        for tag, given in shown.tags:
+            assert tag not in {"image", "foreignobject", "iframe", "object", "embed", "use"}
+            assert not [name for name in given if name.startswith("on")], (tag, given)
+        assert [tag for tag, _ in shown.tags].count("script") == 1
+
+
+def test_no_cell_of_the_data_is_a_formula() -> None:
+    for start in ("=1+1", "+1", "-1", "@x", "\t=1", "  =1", "\uff1d1"):
+        rows = {t.model: [t.row(start)] for t in TABLES_OF["scout"]}
+        files = files_of({"scout": known("scout", rows)})
+        cells = [
+            cell
+            for path, content in files.items()
+            if path.endswith(".csv")
+            for row in csv.reader(io.StringIO(content.decode()))
+            for cell in row
+        ]
+        assert any(cell == f"'{words.CONTROLS.sub(chr(0xFFFD), start)}" for cell in cells), start
+        assert not [c for c in cells if c.strip().startswith(("=", "+", "@", "\uff1d"))]
+        assert not [c for c in cells if c.strip().startswith("-") and not is_number(c)]
+
+
+def is_number(cell: str) -> bool:
+    return re.fullmatch(r"-?[\d.]+", cell) is not None
+
+
+@pytest.fixture(scope="module")
+def full() -> dict[str, bytes]:
+    """Every model with many rows, whatever they say of each other."""
+    data = {}
+    for slug in DOMAINS:
+        rows = {}
+        for each in TABLES_OF[slug]:
+            made = []
+            for number in range(40):
+                row = each.row(f"some text {number}")
+                days = {
+                    n: date.fromordinal(date(2026, 11, 1).toordinal() - 7 * number)
+                    for n, kind in each.types.items()
+                    if kind == "date"
+                }
+                keys = {"place": number + 1} if "place" in row else {}
+                made.append(row | days | keys)
+            rows[each.model] = made
+        data[slug] = known(slug, rows)
+    return files_of(data)
+
+
+def test_every_link_leads_somewhere_in_the_site(full: dict[str, bytes]) -> None:
+    for path, content in full.items():
+        if not path.endswith(".html"):
+            continue
+        shown = Shown(content.decode())
+        ids = {given["id"] for _, given in shown.tags if given.get("id")}
+        assert len(ids) == sum(1 for _, given in shown.tags if given.get("id")), path
+        targets = [str(given["href"]) for tag, given in shown.tags if tag == "a"]
+        assert len(targets) >= 7
+        for target in targets:
+            file, _, part = target.partition("#")
+            assert not file or file in full, (path, target)
+            assert not part or part in ids, (path, target)
+        labels = [given.get("aria-labelledby") for _, given in shown.tags]
+        assert {each for each in labels if each} <= ids
+        for reference in re.findall(r"url\(#([^)]+)\)", content.decode()):
+            assert reference in ids, (path, reference)
+
+
+def test_no_page_names_another_host(full: dict[str, bytes]) -> None:
+    for path, content in full.items():
+        assert not re.findall(rb"(?i)(?:https?:|wss?:|ftp:)?//[a-z0-9]", content), path
+
+
+def test_a_page_runs_only_its_own_script(full: dict[str, bytes]) -> None:
+    for path, content in full.items():
+        if path.endswith(".html"):
+            policy = next(
+                given["content"]
+                for tag, given in Shown(content.decode()).tags
+                if given.get("http-equiv") == "Content-Security-Policy"
+            )
+            assert policy is not None
+            assert "default-src 'none'" in policy
+            assert "script-src 'sha256-" in policy
+
+
+def test_the_site_is_small(full: dict[str, bytes]) -> None:
+    assert sum(map(len, full.values())) <= 4 * MEGABYTE
+
+
+def test_every_figure_says_its_model_its_time_and_its_definition(full: dict[str, bytes]) -> None:
+    for slug in DOMAINS:
+        shown = Shown(full[f"{slug}.html"].decode())
+        for key, part in shown.parts.items():
+            if key:
+                model = next(t for t in part.texts if t.startswith(f"{SCHEMAS[slug]}.rpt_"))
+                assert (
+                    nothing(slug).extracts[model.split(".")[1]].definition.description in part.texts
+                )
+                assert {"As of", "Definition", "Made from"} <= set(part.texts)
+                assert f"data/{slug}-{key}.csv" in full
+
+
+def test_a_run_that_failed_is_on_the_page_of_operations_and_in_front() -> None:
+    run = {
+        "name": "a-run",
+        "deployment": "scout-gold-6h",
+        "state_type": "FAILED",
+        "state_name": "Failed",
+        "start_time": "2026-11-28T11:00:00Z",
+        "end_time": "2026-11-28T11:01:00Z",
+        "total_run_time": 60.0,
+        "state": {"message": HOSTILE[0]},
+    }
+    better = run | {"state_type": "COMPLETED", "state_name": "Completed"}
+    older = better | {"start_time": "2026-11-28T10:00:00Z"}
+    waiting = run | {"state_type": "SCHEDULED", "state_name": "Late", "start_time": None}
+    data = files_of(operated=OperationsData(runs=[waiting, run, older]))
+    shown = Shown(data["operations.html"].decode())
+    assert shown.headline == "1 deployment failing: scout-gold-6h"
+    (row,) = shown.parts["deployments"].records()
+    assert (row["State"], row["Ago"], row["Says"]) == ("Failed", "1.0 h", HOSTILE[0])
+    assert HOSTILE[0] in Shown(data["index.html"].decode()).parts[""].text
+    mended = better | {"start_time": "2026-11-28T11:30:00Z"}
+    calm = files_of(operated=OperationsData(runs=[mended, run]))
+    assert "did not fail" in Shown(calm["operations.html"].decode()).headline
+
+
+def test_measures_of_runs_are_tests_over_time() -> None:
+    artifact = {
+        "slug": "scout",
+        "key": "scout-run",
+        "updated": "2026-11-28T11:00:00Z",
+        "data": '[{"measure": "tests_passed", "value": 31}, {"measure": "warnings", "value": 2}]',
+    }
+    older = artifact | {"updated": "2026-11-27T11:00:00Z", "data": "[]"}
+    files = files_of(operated=OperationsData(measures=[artifact, older]))
+    part = Shown(files["operations.html"].decode()).parts["tests"]
+    assert "31 tests passed, 2 warned" in part.text
+    assert [row["Passed"] for row in part.records()] == ["31", "–"]
+
+
+def test_age_is_counted_from_the_site_and_not_from_today() -> None:
+    (contract,) = [c for c in TABLES_OF["scout"] if c.model == "rpt_scout_rejections"]
+    newest = NOW.replace(hour=9)
+    data = known("scout", {contract.model: [contract.row(newest_ingested_at=newest)]})
+    part = Shown(files_of({"scout": data})["operations.html"].decode()).parts["freshness"]
+    ages = {row["Domain"]: row["Age"] for row in part.records()}
+    assert ages["Scout"] == "3.0 h"
+    assert ages["LedgerMind"] == "–"
+
+
+def test_the_words_of_numbers() -> None:
+    assert words.percent(0.1234) == "12.3\u00a0%"
+    assert words.percent(None) == words.percent(float("nan")) == words.ABSENT
+    assert words.money(-1234.5) == "-$1,234.50"
+    assert words.number(0) == "0"
+    assert words.written(3, "move") == "▲ 3"
+    assert words.written(-1, "move") == "▼ 1"
+    assert words.written("new", "move") == "new"
+    assert words.count(1, "day") == "1 day"
+    assert KINDS["scope"] == "overall"
