@@ -79,9 +79,14 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
         *(counts.table, counts.rows, counts.changed, counts.deleted, counts.total, counts.seconds),
     )
     if counts.nulled:
+        key_names = ", ".join(table.key)
         get_run_logger().warning(
             "%s: BigQuery has no form for some values, which are NULL there: %s",
-            *(counts.table, ", ".join(f"{n} of {column}" for column, n in counts.nulled.items())),
+            counts.table,
+            "; ".join(
+                f"{number} of {column} ({key_names}: {' | '.join(counts.nulled_keys[column])})"
+                for column, number in counts.nulled.items()
+            ),
         )
     return counts
 

@@ -158,6 +158,13 @@ def test_a_column_of_every_type_is_exported_with_its_extremes_or_what_is_lost_is
     counts = shop.export(table)
     assert (counts.rows, counts.total) == (8, 8)
     assert counts.nulled == {"money": 1, "day": 4, "local": 4, "instant": 4}
+    outside = ("1", "2", "3", "4")
+    assert counts.nulled_keys == {
+        "money": ("1",),
+        "day": outside,
+        "local": outside,
+        "instant": outside,
+    }
     assert shop.export(table).rows == 0
 
     copied = f"from {shop.dataset}.extremes"
