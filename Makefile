@@ -74,7 +74,7 @@ lint: $(STAMP) ## ruff, import-linter, sqlfluff, the check of prefect.yaml
 	@$(BIN)/ruff format --check .
 	@$(BIN)/lint-imports
 	@$(BIN)/python -m deployments.check
-	@$(BIN)/sqlfluff lint dbt_projects
+	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar dbt_projects
 
 audit: $(STAMP) ## committed secrets, locks, workflows; known vulnerabilities where the network is there
 	@$(BIN)/python -m deployments.audit $(ARGS)

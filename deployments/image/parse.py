@@ -15,7 +15,9 @@ from tempfile import TemporaryDirectory
 import yaml
 from dbt.cli.main import dbtRunner
 
+from flows._shared.orchestration.dbt import rare_garbage_collection
 from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS
+from flows._shared.orchestration.dbt_runner import cheaper_dbt
 
 DEFAULT = "default"
 
@@ -52,7 +54,8 @@ def parse(project: Path, target: str | None, kept: Path) -> None:
 def _run(project: Path, arguments: list[str]) -> None:
     arguments += ["--project-dir", str(project), "--profiles-dir", str(project), "--quiet"]
     arguments += ["--no-send-anonymous-usage-stats", "--no-version-check"]
-    result = dbtRunner().invoke(arguments)
+    with rare_garbage_collection(), cheaper_dbt():
+        result = dbtRunner().invoke(arguments)
     if not result.success:
         raise SystemExit(f"dbt {' '.join(arguments)} failed: {result.exception}")
 

@@ -74,7 +74,9 @@ def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
         commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="s") for n in (1, 2, 3)
     ]
     marts.load([request(work, 0, MILLION_IN), request(work, 30, MILLION_IN, number=1)], made)
-    marts.run()
+    marts.run_to(
+        "int_sessions_with_costs", "int_commits_with_agent_context", "fct_daily_agent_usage"
+    )
     naive = marts.query(
         """
         select sum(s.duration_seconds), sum(s.session_cost_usd)
@@ -94,7 +96,12 @@ def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
 def test_each_model_of_a_session_is_paid_at_its_own_price(marts: Marts) -> None:
     work = session("s", DAY)
     marts.load([request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)])
-    marts.run()
+    marts.run_to(
+        "stg_agent_sessions",
+        "stg_agent_token_usage",
+        "int_sessions_with_costs",
+        "fct_daily_agent_usage",
+    )
     naive = marts.query(
         """
         select count(*), sum((u.total_input_tokens) / 1e6 * 3)
@@ -123,7 +130,7 @@ def test_a_developer_of_many_names_and_addresses_is_one_row(marts: Marts) -> Non
     ]
     copilot = next(sample.copilot_rows(1, 2, start=DAY)) | {"user_login": "Dev-One"}
     marts.load([telemetry], made, [copilot])
-    marts.run()
+    marts.run_to("dim_developers")
     naive = marts.one(
         "select count(*) from (select distinct developer_id, author_name, author_email "
         "from raw.git_commits where developer_id = 'dev1@work.example')"
@@ -145,7 +152,7 @@ def test_windows_of_days_count_idle_days(marts: Marts) -> None:
             request(session("b", DAY + timedelta(days=10)), 0, MILLION_IN),
         ]
     )
-    marts.run()
+    marts.run_to("int_agent_daily_aggregates", "fct_agent_costs")
     last = "select avg_7day_cost_usd, wtd_cost_usd, mtd_cost_usd, cumulative_cost_usd"
     naive = marts.one(
         "select avg(total_cost_usd) over (order by usage_date rows between 6 preceding and current "
@@ -162,7 +169,7 @@ def test_a_session_and_a_commit_on_two_sides_of_midnight_both_count(marts: Marts
     work = session("s", DAY + timedelta(hours=23, minutes=40), 40)
     made = commit(1, DAY + timedelta(days=1, minutes=22), agent_session_id="s")
     marts.load([request(work, 0, MILLION_IN), request(work, 40, MILLION_IN, number=1)], [made])
-    marts.run()
+    marts.run_to("fct_daily_agent_usage")
     assert marts.query(
         "select cast(date as varchar), total_sessions, total_cost_usd, agent_assisted_commits "
         "from mart.fct_daily_agent_usage order by 1"
@@ -181,7 +188,7 @@ def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(marts: Marts) -
     lines.append(request(old, 0, MILLION_IN, "claude-3-5-haiku-20241022"))
     lines.append(request(work, 11, (0, 0, 0, 1_000_000), SONNET, 11))
     marts.load(lines)
-    marts.run()
+    marts.run_to("int_token_costs")
     assert marts.query(
         "select session_id, model_name, cast(list_cost_usd as double) "
         "from intermediate.int_token_costs order by 1, 2"
@@ -222,7 +229,7 @@ def test_a_price_holds_for_its_model_and_no_other_version(marts: Marts) -> None:
         "not-claude-opus-4": None,
     }
     marts.load([request(work, n, a_million_of_each, name, n) for n, name in enumerate(wanted)])
-    marts.run()
+    marts.run_to("int_token_costs")
     assert (
         dict(
             marts.query(
@@ -245,25 +252,12 @@ def test_a_price_changes_on_its_day(marts: Marts) -> None:
             request(session("opus", DAY_OF_OPUS_5_5), 0, (10**6,) * 4, "claude-opus-5-5"),
         ]
     )
-    marts.run()
+    marts.run_to("int_token_costs")
     assert dict(
         marts.query(
             "select session_id, cast(list_cost_usd as double) from intermediate.int_token_costs"
         )
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
-
-
-def test_durations_of_any_length_add_up(marts: Marts) -> None:
-    lines = []
-    for number, tenths in enumerate((1, 1, 1, 2, 3)):
-        work = session(f"s{number}", DAY + timedelta(days=number // 3))
-        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
-    marts.load(lines)
-    statuses = marts.build()
-    assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
-    assert marts.query(
-        "select total_duration_seconds from mart.fct_daily_agent_usage order by date"
-    ) == [(pytest.approx(0.3),), (pytest.approx(0.5),)]
 
 
 def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
@@ -275,27 +269,40 @@ def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
         )
         lines.append(sample.logs_line(work, [(moment, name, {**attributes, "request_id": " "})]))
     marts.load(lines)
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 15
 
 
-def test_the_largest_counts_that_are_taken_build_green(marts: Marts) -> None:
+def test_durations_of_any_length_and_the_largest_counts_add_up_and_build_green(
+    marts: Marts,
+) -> None:
+    lines = []
+    for number, tenths in enumerate((1, 1, 1, 2, 3)):
+        work = session(f"s{number}", DAY + timedelta(days=number // 3))
+        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
     much = 9e10
-    work = session("s", DAY, by=developer(temporality=CUMULATIVE))
+    work = session("much", DAY + timedelta(days=5), by=developer(2, CUMULATIVE))
     models = [f"claude-opus-4-5@{number}" for number in range(200)]
-    lines = [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
-    made = [commit(n, work.ended_at, agent_session_id="s", lines_added=n) for n in range(1, 30)]
-    marts.load([*lines, request(session("small", DAY), 0, (1, 0, 0, 0))], made)
-    marts.build()
-    assert marts.one("select sum(total_input_tokens) from mart.fct_daily_agent_usage") == (
-        200 * int(much) + 1
+    lines += [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
+    made = [commit(n, work.ended_at, agent_session_id="much", lines_added=n) for n in range(1, 30)]
+    marts.load([*lines, request(session("small", work.started_at), 0, (1, 0, 0, 0))], made)
+    statuses = marts.build()
+    assert {name: status for name, status in statuses.items() if status not in GOOD} == {
+        "budgets_hold": "warn"
+    }
+    by_day = marts.query(
+        "select sum(total_duration_seconds), sum(total_input_tokens) "
+        "from mart.fct_daily_agent_usage group by date order by date"
     )
+    assert [duration for duration, _ in by_day[:2]] == [pytest.approx(0.3), pytest.approx(0.5)]
+    assert by_day[2][1] == 200 * int(much) + 1
 
 
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
-    statuses = marts.build()
-    assert statuses["assert_every_used_model_has_a_price"] == "warn"
+    marts.run_to("fct_daily_agent_usage")
+    check = "assert_every_used_model_has_a_price"
+    assert marts.dbt("test", "--select", check) == {check: "warn"}
     assert marts.query(
         "select total_cost_usd, unpriced_tokens, reported_cost_usd, cost_variance_usd "
         "from mart.fct_daily_agent_usage"
@@ -306,7 +313,7 @@ def test_reported_and_list_cost_stand_side_by_side(marts: Marts) -> None:
     work = session("s", DAY)
     event = sample.request_event(work, SONNET, MILLION_IN, 2.5, DAY, 0)
     marts.load([sample.logs_line(work, [event])])
-    marts.run()
+    marts.run_to("fct_daily_agent_usage")
     assert marts.query(
         "select total_cost_usd, reported_cost_usd, cost_variance_usd "
         "from mart.fct_daily_agent_usage"
@@ -326,7 +333,7 @@ def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> No
             tokens(without, {"input": 5}, 1, 2),
         ]
     )
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.query(
         "select session_id, usage_source, total_input_tokens, total_output_tokens, "
         "total_cache_read_tokens from staging.stg_agent_token_usage order by 1"
@@ -348,7 +355,7 @@ def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
             tokens(parts, {"input": 5}, 5 * 60, 5 * 60 + 1),
         ]
     )
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.query(
         "select session_id, usage_source, total_input_tokens, total_output_tokens, "
         "tokens_by_events, tokens_by_metrics from staging.stg_agent_token_usage "
@@ -403,11 +410,11 @@ def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
             tokens(work, {"input": 60}, 0, 22, counted_since=again),
         ]
     )
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     total = "select sum(total_input_tokens) from staging.stg_agent_token_usage"
     assert marts.one(total) == 30 + 4 + 60
     marts.load([tokens(work, {"input": 15}, 0, 2, counted_since=DAY)])  # late, between 10 and 30
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.one(total) == 30 + 4 + 60
 
 
@@ -416,7 +423,7 @@ def test_a_request_told_by_two_exports_counts_once(marts: Marts) -> None:
     event = sample.request_event(work, SONNET, (5, 0, 0, 0), 1.0, DAY, 0)
     later = (event[0] + timedelta(seconds=1), event[1], {**event[2], "event.sequence": 8})
     marts.load([sample.logs_line(work, [event]), sample.logs_line(work, [later])])
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.one("select count(*) from raw.otel_logs") == 2
     assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 5
 
@@ -426,7 +433,7 @@ def test_usage_without_a_session_counts_in_cost_and_not_in_sessions(marts: Marts
     line = line.replace('{"key":"session.id","value":{"stringValue":"gone"}},', "")
     assert "gone" not in line
     marts.load([line])
-    marts.run()
+    marts.run_to("fct_daily_agent_usage")
     assert marts.query(
         "select total_sessions, active_sessions, total_cost_usd from mart.fct_daily_agent_usage"
     ) == [(0, 0, 3.0)]
@@ -457,7 +464,7 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) 
     ]
     lines = [request(w, m, MILLION_IN, number=m) for w in (one, two) for m in (0, 15, 30)]
     marts.load([*lines, sample.logs_line(two, [told])], made)
-    marts.run()
+    marts.run_to("fct_git_commits")
     rows = {
         row[0]: row[1:]
         for row in marts.query(
@@ -504,7 +511,7 @@ def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(marts: Mar
     work = session("s", DAY + timedelta(hours=9))
     lines = [request(work, minutes, (1, 1, 1, 1), number=minutes) for minutes in (0, 10, 600)]
     marts.load(lines, [commit(1, work.started_at + timedelta(hours=5))])
-    marts.run()
+    marts.run_to("stg_agent_sessions", "fct_git_commits")
     assert marts.query(
         "select block_count, active_seconds, duration_seconds from staging.stg_agent_sessions"
     ) == [(2, 600, 36_000)]
@@ -525,7 +532,7 @@ def test_a_sessions_cost_is_shared_by_lines_and_the_parts_make_the_whole(marts: 
             commit(6, after, agent_session_id="nobody knows it"),
         ],
     )
-    marts.run()
+    marts.run_to("fct_git_commits")
     assert marts.query("select cost_usd from mart.fct_git_commits order by commit_hash") == [
         (1.5,), (1.5,), (0.0,), (1.5,), (1.5,), (None,),
     ]  # fmt: skip
@@ -903,7 +910,6 @@ def test_another_last_day_is_followed_forth_and_back(grown: Marts) -> None:
         built = grown.tables()
         grown.run("--full-refresh", variables={"as_of_date": day})
         assert grown.tables() == built
-    grown.run()
 
 
 def test_a_new_day_leaves_the_days_before_it_as_they_were(marts: Marts) -> None:
@@ -940,7 +946,7 @@ def test_a_build_that_broke_off_is_made_up_for(marts: Marts) -> None:
 
 def test_a_table_with_other_columns_than_its_model_is_refused(marts: Marts) -> None:
     marts.load([request(session("a", DAY), 0, MILLION_IN)])
-    marts.run()
+    marts.run_to("fct_git_commits")
     marts.execute("alter table mart.fct_git_commits add column more integer")
     assert marts.dbt("run", "--select", "fct_git_commits") == {"fct_git_commits": "error"}
 
@@ -951,8 +957,8 @@ def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
         for day in range(4)
     ]
     marts.load(lines)
-    statuses = marts.build()
-    assert statuses["budgets_hold"] == "warn"
+    marts.run_to("fct_cost_forecast")
+    assert marts.dbt("test", "--select", "budgets_hold") == {"budgets_hold": "warn"}
     row = marts.query(
         "select month_to_date_cost_usd, forecast_cost_usd, forecast_low_usd, forecast_high_usd, "
         "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
@@ -969,14 +975,14 @@ def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
         request(dear, 1, MILLION_IN, SONNET, number=1),
     ]
     marts.load(lines)
-    marts.run()
+    marts.run_to("fct_cost_forecast")
     status = (
         "select budget_status, unpriced_tokens from mart.fct_cost_forecast "
         "where developer_id = 'all'"
     )
     assert marts.query(status) == [("unknown", 10**10)]
     marts.load([request(session("much", DAY), 0, (10**10, 0, 0, 0), OPUS, n) for n in range(5)])
-    marts.run()
+    marts.run_to("fct_cost_forecast")
     assert marts.query(status) == [("over", 10**10)]
 
 
@@ -986,7 +992,7 @@ def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:
     usage = {"token_usage": {"prompt_tokens_sum": 30, "output_tokens_sum": 5}, "request_count": 2}
     asked = {**row, "ai_credits_used": 1.5, "totals_by_cli": usage}
     marts.load(copilot=[asked, nothing])
-    marts.run()
+    marts.run_to("fct_copilot_usage", "stg_copilot_metrics")
     assert marts.query(
         "select ai_credits, cli_requests, cli_prompt_tokens, cli_output_tokens, app_requests "
         "from mart.fct_copilot_usage order by developer_id"
@@ -1004,7 +1010,7 @@ def test_the_other_telemetry_convention_is_read_too(marts: Marts) -> None:
         work, {("claude_code.tokens.cache_read", HAIKU, ""): 12.0}, DAY, DAY + timedelta(minutes=1)
     ).replace('"session.id"', '"session_id"')
     marts.load([line])
-    marts.run()
+    marts.run_to("stg_agent_token_usage")
     assert marts.query(
         "select session_id, model_name, total_cache_read_tokens from staging.stg_agent_token_usage"
     ) == [("s", HAIKU, 12)]

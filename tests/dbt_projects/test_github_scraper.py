@@ -1,14 +1,11 @@
 """The GitHub scraper's marts, against raw rows with every mess and numbers counted in Python."""
 
 import json
-import subprocess
-import sys
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from itertools import combinations
-from pathlib import Path
 
 import psycopg
 import pytest
@@ -559,15 +556,3 @@ def test_the_incremental_build_finds_changed_commits_by_index(warehouse: Warehou
 
     assert "commits_updated_at" in plan
     assert "Seq Scan on commits" not in plan
-
-
-def test_sql_passes_the_lint() -> None:
-    lint = subprocess.run(
-        [str(Path(sys.executable).with_name("sqlfluff")), "lint", "dbt_projects/github_scraper"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-
-    assert lint.returncode == 0, lint.stdout + lint.stderr

@@ -13,9 +13,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import rare_garbage_collection
-from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
-from flows._shared.orchestration.dbt_flags import flags_without_stacks
-from flows._shared.orchestration.dbt_postgres import reused_connections
+from flows._shared.orchestration.dbt_runner import cheaper_dbt
 from tests.parsed import PROJECTS as PROJECTS
 from tests.parsed import begin_parsed
 from tests.parsed import install_packages as install_packages
@@ -94,12 +92,7 @@ class Warehouse:
 
 def dbt_as_in_flows(arguments: list[str]) -> dbtRunnerResult:
     """A dbt command in this process, with what a flow does to make it cheap."""
-    with (
-        rare_garbage_collection(),
-        reused_connections(),
-        artifacts_in_one_go(),
-        flags_without_stacks(),
-    ):
+    with rare_garbage_collection(), cheaper_dbt():
         return dbtRunner().invoke(arguments)
 
 

@@ -34,6 +34,9 @@ STATES = (
 
 MESSAGES = {"skipped": "not built: something it depends on failed"}
 
+# What the watch hears of dbt's debug events.
+HEARD = frozenset({"NodeStart", "NodeFinished"})
+
 SECONDS_BETWEEN_REPORTS = 1.0
 LONGEST_MESSAGE = 10_000
 

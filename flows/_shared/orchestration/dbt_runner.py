@@ -15,9 +15,11 @@ from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
+from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
-from flows._shared.orchestration.dbt_nodes import NodeWatch
+from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
 from flows._shared.orchestration.dbt_postgres import reused_connections
+from flows._shared.orchestration.dbt_templates import templates_compiled_once
 
 SILENT = SimpleNamespace(value="none")
 ALWAYS = ["--no-send-anonymous-usage-stats", "--no-version-check", "--no-use-colors"]
@@ -67,10 +69,23 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
     )
     runner = _Runner(settings, watch)
     try:
-        with reused_connections(), artifacts_in_one_go(), flags_without_stacks():
+        with cheaper_dbt():
             return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
     finally:
         _close_duckdb()
+
+
+@contextmanager
+def cheaper_dbt() -> Iterator[None]:
+    """While it lasts, dbt leaves out work of which nothing is seen."""
+    with (
+        reused_connections(),
+        artifacts_in_one_go(),
+        flags_without_stacks(),
+        events_that_are_heard(HEARD),
+        templates_compiled_once(),
+    ):
+        yield
 
 
 def _close_duckdb() -> None:
