@@ -165,7 +165,8 @@ class Column:
 class ExportCounts:
     """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there.
 
-    ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there.
+    ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there;
+    ``nulled_keys`` the keys of the first rows with one, by column.
     """
 
     table: str
@@ -175,13 +176,17 @@ class ExportCounts:
     total: int
     seconds: float
     nulled: Mapping[str, int] = field(default_factory=dict)
+    nulled_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     @property
     def remark(self) -> str | None:
         """What a person should know of the copy; None where it says all that the table does."""
         if not self.nulled:
             return None
-        listed = ", ".join(f"{number} of {column}" for column, number in self.nulled.items())
+        listed = ", ".join(
+            f"{number} of {column} (key {' | '.join(self.nulled_keys[column])})"
+            for column, number in self.nulled.items()
+        )
         return f"{self.table}: BigQuery has no form for some values, which are NULL there: {listed}"
 
 
@@ -238,6 +243,7 @@ def export_table(
         dataset.ensure_table(table, columns)
         wanted = _source_fingerprint(connection, table, columns)
         nulled = _nulled(connection, table, columns)
+        keys = _nulled_keys(connection, table, [c for c in columns if c.name in nulled])
 
         def send(condition: sql.Composable, first_batch: int) -> int:
             batches = _read(connection, table, columns, condition)
@@ -264,7 +270,7 @@ def export_table(
             "then drop the copy on BigQuery and export again",
         )
     seconds = time.monotonic() - started
-    return ExportCounts(table.name, rows, changed, deleted, _rows(found), seconds, nulled)
+    return ExportCounts(table.name, rows, changed, deleted, _rows(found), seconds, nulled, keys)
 
 
 def compare_table(
@@ -401,7 +407,10 @@ class CopyDataset:
             described = bigquery.Table(self._reference.table(table.name), schema=_fields(columns))
             kinds = {column.name: column.kind for column in columns}
             if table.change and kinds[table.change] in ("TIMESTAMP", "DATE"):
-                described.time_partitioning = bigquery.TimePartitioning(field=table.change)
+                # By month: a job writes 4,000 partitions at most, which days reach in 11 years.
+                described.time_partitioning = bigquery.TimePartitioning(
+                    type_=bigquery.TimePartitioningType.MONTH, field=table.change
+                )
             if table.cluster_by:
                 described.clustering_fields = list(table.cluster_by)
             self._client.create_table(described)
@@ -763,6 +772,11 @@ def _as_read(column: Column) -> sql.Composable:
     return sql.SQL(AS_READ.get(column.kind, "{0}")).format(_with_a_form(column))
 
 
+# Enough to find them by; the count tells how many there are.
+NULLED_KEYS = 10
+LONGEST_KEY = 100
+
+
 def _nulled(
     connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
 ) -> dict[str, int]:
@@ -778,6 +792,26 @@ def _nulled(
     )
     counted = connection.execute(query).fetchone() or ()
     return {c.name: number for c, number in zip(doubtful, counted, strict=True) if number}
+
+
+def _nulled_keys(
+    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for column in columns:
+        query = sql.SQL(
+            "select concat_ws(', ', {}) from {} where {} is not null and {} is null "
+            "order by {} limit {}"
+        ).format(
+            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
+            sql.Identifier(table.schema, table.name),
+            column.identifier,
+            _with_a_form(column),
+            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
+            sql.Literal(NULLED_KEYS),
+        )
+        found[column.name] = tuple(str(key)[:LONGEST_KEY] for (key,) in connection.execute(query))
+    return found
 
 
 # The same text of a row in both dialects: what the checksums are made of. A float is told exactly:

@@ -158,7 +158,14 @@ def test_a_column_of_every_type_is_exported_with_its_extremes_or_what_is_lost_is
     counts = shop.export(table)
     assert (counts.rows, counts.total) == (8, 8)
     assert counts.nulled == {"money": 1, "day": 4, "local": 4, "instant": 4}
-    assert "1 of money, 4 of day, 4 of local, 4 of instant" in str(counts.remark)
+    outside = ("1", "2", "3", "4")
+    assert counts.nulled_keys == {
+        "money": ("1",),
+        "day": outside,
+        "local": outside,
+        "instant": outside,
+    }
+    assert "1 of money (key 1), 4 of day (key 1 | 2 | 3 | 4)" in str(counts.remark)
     assert shop.export(table).rows == 0
 
     copied = f"from {shop.dataset}.extremes"

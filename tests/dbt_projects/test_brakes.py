@@ -22,7 +22,7 @@ from flows.quality_compass import sample as quality_sample
 from flows.scout import raw as scout_raw
 from flows.scout.sample import transactions
 from tests.agent_analytics.fleet import Marts
-from tests.dbt_projects import test_quality_compass, test_scout
+from tests.dbt_projects import runs_of_quality_compass, test_scout
 from tests.dbt_projects.messy_history import history, load
 from tests.dbt_projects.warehouse import PROJECTS, ROOT, Row, Warehouse, postgres_environment
 
@@ -120,7 +120,7 @@ def quality_compass(url: str, folder: Path) -> Domain:
     with psycopg.connect(url, autocommit=True) as connection:
         quality_raw.ensure_schema(connection)
     quality_sample.write_run(folder / "runs", RUN, 18, seed=4, metrics=("losIndex",))
-    test_quality_compass.load(Warehouse("quality_compass", url, folder), folder / "runs")
+    runs_of_quality_compass.load(Warehouse("quality_compass", url, folder), folder / "runs")
     emptied = (
         "truncate raw_runs, raw_files, raw_node_results, raw_entity_results, raw_contributions,"
     )

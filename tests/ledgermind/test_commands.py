@@ -17,6 +17,7 @@ from tests.parsed import begin_parsed
 
 PROJECT = PROJECTS / "ledgermind"
 COMPOSE = ROOT / "deployments" / "compose" / "ledgermind.yml"
+WORKFLOW = ROOT / ".github" / "workflows" / "dbt-nightly.yml"
 DBT = str(Path(sys.executable).parent / "dbt")
 
 
@@ -64,6 +65,46 @@ def test_every_variable_of_the_container_is_one_that_dbt_or_its_profile_reads() 
     given = yaml.safe_load(COMPOSE.read_text())["services"]["dbt"]["environment"]
     assert set(given) <= read
     assert {"DBT_POSTGRES_HOST", "DBT_POSTGRES_USER", "DBT_POSTGRES_DATABASE"} <= set(given)
+
+
+def test_the_nightly_workflow_hands_dbt_the_owners_secrets_and_leaves_no_key_behind(
+    tmp_path: Path,
+) -> None:
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    assert workflow[True]["schedule"] == [{"cron": "0 3 * * *"}]
+    job = workflow["jobs"]["build"]
+    named = set(re.findall(r"secrets\.(\w+)", WORKFLOW.read_text()))
+    assert named == {"GCP_SA_JSON", "GCP_PROJECT", "DBT_BIGQUERY_DATASET"}
+    read = set(re.findall(r"env_var\('([A-Z_]+)'", (PROJECT / "profiles.yml").read_text()))
+    (step,) = [step for step in job["steps"] if step.get("name") == "build"]
+    assert set(job["env"]) | set(step["env"]) - {"GCP_SA_JSON"} <= read
+
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / "dbt_projects" / "ledgermind").mkdir(parents=True)
+    double = tmp_path / ".venv" / "bin" / "dbt"
+    seen, key = tmp_path / "seen", tmp_path / "service-account.json"
+    double.write_text(
+        '#!/bin/sh\nprintf "%s %s\\n" "$1" "$GCP_SA_JSON$(cat "$DBT_BIGQUERY_KEYFILE")" >> '
+        f"{seen}\n"
+    )
+    double.chmod(0o755)
+    secret = '{"private_key": "a\\nb"}'
+    subprocess.run(
+        ["bash", "-e", "-c", step["run"]],
+        cwd=tmp_path,
+        env={**os.environ, "GCP_SA_JSON": secret, "DBT_BIGQUERY_KEYFILE": str(key)},
+        check=True,
+    )
+    assert seen.read_text().splitlines() == [f"deps {secret}", f"build {secret}"]
+    assert not key.exists()
+
+
+def test_the_powershell_wrapper_runs_the_composed_dbt_and_ends_as_it_did() -> None:
+    script = (ROOT / "dbt.ps1").read_text()
+    (path,) = re.findall(r"Join-Path \$PSScriptRoot '([^']+)'", script)
+    assert (ROOT / path).resolve() == COMPOSE
+    assert "docker compose -f $compose run --rm dbt @args" in script
+    assert script.rstrip().endswith("exit $LASTEXITCODE")
 
 
 def test_no_password_is_written_into_the_file() -> None:

@@ -70,6 +70,10 @@ class Warehouses:
         """`dbt run`: the same models without their tests, for a step that only prepares another."""
         return self._dbt("run", target, *options)
 
+    def test(self, target: str, *options: str) -> dict[str, str]:
+        """`dbt test`; the status of each test by its name. Fails if one failed."""
+        return self._dbt("test", target, *options)
+
     def _dbt(self, command: str, target: str, *options: str) -> dict[str, str]:
         variables = postgres_environment(self.url)
         if target == "bigquery":

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from tests.simulations import weeks
+from tests.simulations import peers, silence, weeks
 from tests.simulations.compiled import compile_models
 from tests.simulations.histories import (
     MODEL,
@@ -66,3 +66,17 @@ def test_flags_of_weeks_are_at_most_two_a_year(
     weekly_models: Mapping[str, str], spending: weeks.Spending
 ) -> None:
     assert weeks.flags_a_year(weekly_models, spending, 200) <= FALSE_ALARMS_A_YEAR
+
+
+@pytest.mark.parametrize("quiet", peers.QUIET, ids=lambda each: each.name)
+def test_an_entity_to_which_nothing_happens_spikes_in_two_months_a_year_at_most(
+    quiet: peers.Peers,
+) -> None:
+    assert peers.spikes(quiet, 20).months <= FALSE_ALARMS_A_YEAR
+
+
+@pytest.mark.parametrize("source", silence.QUIET, ids=lambda each: each.name)
+def test_a_source_that_rests_at_weekends_is_not_told_to_be_silent(source: silence.Source) -> None:
+    assert len(silence.windows()) == 4
+    for window in silence.windows().values():
+        assert silence.alarms_a_year(source, window, 100) <= FALSE_ALARMS_A_YEAR

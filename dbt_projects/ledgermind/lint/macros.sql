@@ -7,6 +7,7 @@
 {% macro real(expression) %}cast({{ expression }} as double precision){% endmacro %}
 {% macro mean(total, count) %}({{ total }} / nullif({{ count }}, 0)){% endmacro %}
 {% macro built_at() %}cast('1900-01-01' as timestamp){% endmacro %}
+{% macro is_kept(day) %}({{ day }} is not null){% endmacro %}
 {% macro by_day(field) %}{{ field }}{% endmacro %}
 {% macro source_columns(relation) %}{% endmacro %}
 {% macro utc(name, columns) %}{{ name }}{% endmacro %}

@@ -141,6 +141,16 @@
     {{ return(partition) }}
 {%- endmacro %}
 
+{% macro is_kept(day) -%}
+    {#- Whether rows of a day are still there: partitions expire on BigQuery, and a test of what is there looks no further
+        back. The first days are left out, on which a partition may go at any time. -#}
+    {%- if var('partition_expiration_days') is none -%}
+        true
+    {%- else -%}
+        {{ day }} > {{ shared.add_days(first_unfinished_day(), 1 - var('partition_expiration_days') | int) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro source_columns(relation) -%}
     {#- Name and type of the columns that are there; feedback has had two shapes. -#}
     {%- set found = {} -%}
