@@ -107,10 +107,23 @@ create table if not exists platinum.transaction_embedding_vectors (
     text_hash text not null,
     model text not null,
     embedding vector not null,
-    embedded_at timestamptz not null
+    embedded_at timestamptz not null,
+    answered_model text
 );
--- Who answered, where the endpoint says it: a name in the block may come to mean another model.
-alter table platinum.transaction_embedding_vectors add column if not exists answered_model text;
+-- Who answered, where the endpoint says it: a name in the block may come to mean another model. An
+-- `alter table` would wait for builds that read the vectors, even where there is nothing to add.
+do $$
+begin
+    if not exists (
+        select from pg_attribute
+        where
+            attrelid = cast('platinum.transaction_embedding_vectors' as regclass)
+            and attname = 'answered_model'
+    ) then
+        alter table platinum.transaction_embedding_vectors add column answered_model text;
+    end if;
+end
+$$;
 
 -- Texts for which the endpoint gives no vector. They are sent again when they change, and at times.
 create table if not exists scout.embedding_refusals (
