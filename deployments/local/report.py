@@ -14,7 +14,7 @@ from deployments.local.paths import LocalPaths
 from deployments.local.server import PrefectServer
 from flows._shared.errors import PlatformError
 from flows._shared.state import STATE_VARIABLE
-from flows.report.making import IN_POSTGRES, make, or_why_not, read_agents, read_from
+from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
 from flows.report.publish import Published
 from flows.report.records import DomainData, OperationsData
 from flows.report.settings import ReportSettings
@@ -32,7 +32,7 @@ def make_report(paths: LocalPaths, address: str | None = None) -> Published:
     os.environ.setdefault(STATE_VARIABLE, str(paths.cache))
     settings = ReportSettings(destination=address)
     data = {slug: or_why_not(slug, partial(_read, slug, paths)) for slug in IN_POSTGRES}
-    data["agent_analytics"] = read_agents(settings.agents_path)
+    data[AGENTS] = or_why_not(AGENTS, partial(read_agents, settings.agents_path))
     made_at = datetime.now(UTC)
     _, published = make(data, _operations(paths), made_at, settings.address, settings.versions_kept)
     return published

@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from prefect import flow, get_run_logger, task
@@ -14,7 +15,7 @@ from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
 from flows._shared.orchestration.flow_run import kebab
 from flows._shared.orchestration.retry import retry_transient
-from flows.report.making import IN_POSTGRES, make, or_why_not, read_agents, read_from
+from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
 from flows.report.publish import Options, Published
 from flows.report.records import DOMAINS, DomainData, OperationsData, Site
 from flows.report.settings import ReportSettings
@@ -32,10 +33,7 @@ def report(settings: ReportSettings = ReportSettings()) -> None:
         settings: Where it goes and where its figures come from.
     """
     data = {slug: _read(slug, settings) for slug in IN_POSTGRES}
-    data["agent_analytics"] = read_agents(settings.agents_path)
-    for each in data.values():
-        if each.problem:
-            get_run_logger().warning("%s: %s", DOMAINS[each.slug], each.problem)
+    data[AGENTS] = or_why_not(AGENTS, lambda: read_agents_file(settings.agents_path))
     site, published = write_site(data, ask_the_server(), settings)
     get_run_logger().info(
         "The report is at %s, version %s, %.1f MB",
@@ -67,6 +65,15 @@ def read_domain(slug: str, block: str) -> DomainData:
     except MissingBlockError as error:
         get_run_logger().info("%s is not set up here: %s", DOMAINS[slug], error)
         return nothing(slug)
+    except PlatformError as error:
+        get_run_logger().warning("%s", error)
+        raise
+
+
+@task(name="read agents", cache_policy=NO_CACHE)
+def read_agents_file(path: Path) -> DomainData:
+    try:
+        return read_agents(path)
     except PlatformError as error:
         get_run_logger().warning("%s", error)
         raise

@@ -27,6 +27,10 @@ SCHEMAS: Mapping[str, str] = {
 }
 
 
+class UnreadableModelsError(PermanentError):
+    """The report models of a domain are there and cannot be read."""
+
+
 class DestinationError(PermanentError):
     """The site cannot be written to where the settings say."""
 

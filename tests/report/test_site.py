@@ -5,7 +5,7 @@ import io
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
-from datetime import date
+from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
 
@@ -106,8 +106,29 @@ def test_a_domain_that_cannot_be_read_is_told_and_stops_no_other(tmp_path: Path)
     assert shown.headline == "Scout could not be read"
     assert "Check that it is up" in shown.parts[""].text
     assert "Scout could not be read" in files["index.html"].decode()
-    assert all(b"a-secret-word" not in content for content in files.values())
+    # Where the database is, and what it answered, is for the log.
+    for secret in (b"a-secret-word", b"somebody", b"127.0.0.1"):
+        assert all(secret not in content for content in files.values())
     assert "will cost" in files["index.html"].decode()
+
+
+def test_a_value_that_no_python_holds_and_a_damaged_file_stop_no_other(
+    url: str, tmp_path: Path
+) -> None:
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute(
+            "insert into analytics.rpt_ledgermind_daily (created_date) values ('10000-01-01')"
+        )
+        far = or_why_not("ledgermind", lambda: read_from("ledgermind", url))
+        connection.execute("truncate analytics.rpt_ledgermind_daily")
+    file = tmp_path / "agents.duckdb"
+    file.write_bytes(b"no database" * 1_000)
+    damaged = or_why_not("agent_analytics", lambda: read_agents(file))
+    files = files_of({"ledgermind": far, "agent_analytics": damaged})
+    for slug in ("ledgermind", "agent_analytics"):
+        shown = Shown(files[f"{slug}.html"].decode())
+        assert shown.headline.endswith("could not be read")
+        assert "building the domain anew" in shown.parts[""].text
 
 
 @pytest.mark.parametrize("slug", DOMAINS)
@@ -318,6 +339,8 @@ def test_age_is_counted_from_the_site_and_not_from_today() -> None:
 
 
 def test_the_words_of_numbers() -> None:
+    manila = datetime(2026, 1, 1, 6, tzinfo=timezone(timedelta(hours=8)))
+    assert words.text(manila) == "2025-12-31 22:00"
     assert words.percent(0.1234) == "12.3\u00a0%"
     assert words.percent(None) == words.percent(float("nan")) == words.ABSENT
     assert words.money(-1234.5) == "-$1,234.50"

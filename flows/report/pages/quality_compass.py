@@ -180,8 +180,8 @@ def _heat(data: DomainData) -> Figure:
             STEPS,
             f"Heat map of the worst severity by facility and metric. {answer}",
         ),
-        note=f"The first {DRAWN} facilities; stronger from {', '.join(map(str, STEPS))} on. "
-        "An empty cell has no unfavourable signal.",
+        note=f"The first {DRAWN} facilities; stronger from {', '.join(map(str, STEPS))} on. An "
+        "empty cell has no unfavourable signal.",
     )
 
 
