@@ -158,6 +158,34 @@ def test_a_changed_mailmap_moves_old_commits_too(api: Api, history: History) -> 
     assert coauthors == [("email:ada@work.example",)]
 
 
+def test_file_classes_are_unknown_over_the_api_and_those_that_git_told_stay(
+    api: Api, history: History
+) -> None:
+    marked = {".gitattributes": b"made linguist-generated\n", "made": b"1\n", "go.sum": b"1\n2\n"}
+    first = history.commit(tree=history.files(marked))
+    history.point(first)
+    url = api.server.address(api.server.add(history.path))
+    api.sync(url, path="git")
+    mapped = {**marked, "go.sum": b"1\n", ".mailmap": b"Ada L <ada@work.example>\n"}
+    history.point(history.commit(parents=[first], tree=history.files(mapped)))
+    heads = "select attributes_hash from public.repository_heads"
+    known = api.connection.execute(heads).fetchall()
+    (counts,) = api.sync(url)
+    assert (counts.walk, counts.source) == (Walk.FULL, Source.GRAPHQL)
+    classes = (
+        "select lines_added, lines_deleted, lines_added_generated, lines_added_locked,"
+        " lines_deleted_locked from public.commits order by commit_hash <> %s"
+    )
+    told = api.connection.execute(classes, (first,)).fetchall()
+    assert told == [(4, 0, 1, 2, 0), (1, 1, None, None, None)]
+    assert api.connection.execute(heads).fetchall() == known != [(None,)]
+    sync_repository(api.connection, url, api.settings("git"), api.mirrors, reread=True)
+    assert api.connection.execute(classes, (first,)).fetchall() == [
+        (4, 0, 1, 2, 0),
+        (1, 1, 0, 0, 1),
+    ]
+
+
 def test_few_new_commits_come_by_graphql_and_many_by_git(
     api: Api, small_history: History, history: History
 ) -> None:
