@@ -117,7 +117,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     tables = warehouse.tables()
     assert tables.pop("automation_patterns")
     assert all(rows == [] for rows in tables.values())
-    assert len(tables) == 20
+    assert len(tables) == 21
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
