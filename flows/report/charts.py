@@ -318,8 +318,9 @@ def heat(
     steps: Sequence[float],
     alternative: str,
     form: str = ",.0f",
+    has_values: bool = True,
 ) -> Chart:
-    """A cell for each row, darker by steps, with its value written in it."""
+    """A cell for each row, stronger by steps, with its value written in it where there is room."""
     values = [
         {
             "across": words.text(row[across]),
@@ -335,7 +336,9 @@ def heat(
         "type": "ordinal",
         "sort": None,
         "title": None,
-        "axis": {"orient": "top", "labelAngle": -30, "labelAlign": "left"},
+        "axis": {"orient": "top", "labelAngle": -30, "labelAlign": "left"}
+        if has_values
+        else {"orient": "top", "labelAngle": 0, "labelOverlap": True},
     }
     y = _nominal("down", {"field": "at", "op": "min"})
     color = {
@@ -346,18 +349,19 @@ def heat(
     }
     dark = f"datum.value >= {steps[2]}"
     ink = {"condition": {"test": dark, "value": "var(--on-heat)"}, "value": "var(--ink)"}
+    written = {
+        "mark": {"type": "text"},
+        "encoding": {
+            "text": {"field": "value", "type": "quantitative", "format": form},
+            "color": ink,
+        },
+    }
     spec = {
         "data": {"values": values},
         "encoding": {"x": x, "y": y},
         "layer": [
             {"mark": {"type": "rect", "cornerRadius": 2}, "encoding": {"color": color}},
-            {
-                "mark": {"type": "text"},
-                "encoding": {
-                    "text": {"field": "value", "type": "quantitative", "format": form},
-                    "color": ink,
-                },
-            },
+            *([written] if has_values else []),
         ],
     }
     return Chart(spec, alternative, _height(len({each["down"] for each in values}), 22))

@@ -23,6 +23,7 @@ KINDS: Mapping[str, Any] = {
     "developer_id": "all",
     "place": 1,
     "facility_place": 1,
+    "day_of_week": 7,
 }
 VALUES: Mapping[str, Any] = {
     "text": "some text",

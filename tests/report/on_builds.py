@@ -53,6 +53,20 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     )
     weeks = shown.parts["weekly"].records()
     assert sum(int(row["Commits"].replace(",", "")) for row in weeks) == in_weeks
+    hours: dict[tuple[int, int], int] = {
+        (day, hour): commits
+        for day, hour, commits in query(
+            "select extract(isodow from moment)::int, extract(hour from moment)::int, count(*) "
+            "from (select distinct on (commit_hash) commit_date at time zone 'UTC' as moment "
+            "from analytics.int_commits where is_date_plausible and is_first_copy and commit_day "
+            "between (select max(as_of_date) - 363 from analytics.leaderboard) "
+            "and (select max(as_of_date) from analytics.leaderboard)) as made group by 1, 2"
+        )
+    }
+    told_hours = shown.parts["hours"].records()
+    assert [(row["Hour, UTC"], row["Commits"]) for row in told_hours] == [
+        (words.number(hour), words.number(commits)) for (_, hour), commits in sorted(hours.items())
+    ]
     types: dict[str, int] = dict(
         query(
             "select commit_type, sum(commits)::bigint from analytics.commit_type_summary where "

@@ -9,6 +9,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
 
 from blocks.registration import register
+from deployments.local.paths import LocalPaths
+from deployments.local.report import address_of, make_report
 from flows.report.operations import report
 from flows.report.settings import ReportSettings
 from tests.report.made_rows import contracts
@@ -52,3 +54,23 @@ def test_a_domain_without_a_block_and_one_whose_database_is_away_stop_no_other(
     told = {row["page"]: row["says"] for row in json.loads(str(artifact.data))}
     assert told["Scout"] == pages["scout"].headline
     assert str(tmp_path) in str(artifact.description)
+
+
+def test_the_command_makes_the_report_of_what_is_on_this_machine(
+    prefect_server: str, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill(database)
+    monkeypatch.setenv("DATABASE_URL", database)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    published = make_report(LocalPaths(tmp_path / "state"), str(tmp_path / "site"))
+    assert address_of(published) == (tmp_path / "site" / "index.html").as_uri()
+    version = tmp_path / "site" / "versions" / published.version
+    pages = {path.stem: Shown(path.read_text()) for path in version.glob("*.html")}
+    assert "in November 2026, most of it some text" in pages["scout"].headline
+    assert "has not been built yet" in pages["ledgermind"].headline
+    assert "could not be asked" not in pages["operations"].headline
+
+    monkeypatch.delenv("PREFECT_API_URL")
+    without = make_report(LocalPaths(tmp_path / "state"), str(tmp_path / "site"))
+    page = tmp_path / "site" / "versions" / without.version / "operations.html"
+    assert "`make up` starts it" in Shown(page.read_text()).parts[""].text

@@ -7,6 +7,16 @@ from flows.report.pages.empty import QUESTIONS
 from flows.report.records import Column, DomainData, Figure, Page, Row
 
 WINDOWS = {"trailing_30d": "30 days", "trailing_90d": "90 days", "all_time": "all time"}
+DAYS = {
+    1: "Monday",
+    2: "Tuesday",
+    3: "Wednesday",
+    4: "Thursday",
+    5: "Friday",
+    6: "Saturday",
+    7: "Sunday",
+}
+FRIDAY = 5
 SHOWN = 10
 FEW_PEOPLE = 2
 
@@ -22,6 +32,8 @@ def page(data: DomainData) -> Page:
         figures.append(_weekly(data))
     if data.rows("rpt_github_commit_types"):
         figures.append(_types(data))
+    if data.rows("rpt_github_hours"):
+        figures.append(_hours(data))
     if programs := [row for row in board if row["kind"] != "person" and _is_overall(row)]:
         figures.append(_programs(data, programs))
     if by_repository := [row for row in board if row["scope"] == "repository"]:
@@ -277,6 +289,55 @@ def _types(data: DomainData) -> Figure:
             "Bars of commits by type: "
             + "; ".join(f"{words.text(r['commit_type'])} {r['commits']}" for r in rows[:5]),
         ),
+    )
+
+
+def _hours(data: DomainData) -> Figure:
+    rows = sorted(
+        (
+            {**row, "day": DAYS.get(row["day_of_week"], words.ABSENT)}
+            for row in data.rows("rpt_github_hours")
+        ),
+        key=lambda row: (row["day_of_week"], row["hour_of_day"]),
+    )
+    busiest = max(rows, key=lambda row: row["commits"])
+    total = sum(row["commits"] for row in rows)
+    weekend = sum(row["commits"] for row in rows if row["day_of_week"] > FRIDAY)
+    share = words.percent(weekend / total) if total else words.ABSENT
+    known = {(row["day"], row["hour_of_day"]): row["commits"] for row in rows}
+    drawn = [
+        {"day": day, "hour": f"{hour:02}", "commits": known.get((day, hour), 0)}
+        for day in DAYS.values()
+        for hour in range(24)
+    ]
+    most = max(busiest["commits"], 5)
+    answer = (
+        f"Most commits are made on {busiest['day']} at {busiest['hour_of_day']:02} h UTC "
+        f"({words.number(busiest['commits'])}); {share} on weekends."
+    )
+    return Figure(
+        key="hours",
+        title="When people and programs commit",
+        answer=answer,
+        source=data.extracts["rpt_github_hours"],
+        columns=(
+            Column("day", "Day"),
+            Column("hour_of_day", "Hour, UTC", "number"),
+            Column("commits", "Commits", "number"),
+            Column("commits_of_people", "By people", "number"),
+        ),
+        rows=rows,
+        as_of=str(busiest["as_of_date"]),
+        chart=charts.heat(
+            drawn,
+            "hour",
+            "day",
+            "commits",
+            [most * step / 5 for step in range(1, 5)],
+            f"Heat map of commits by day of the week and hour. {answer}",
+            has_values=False,
+        ),
+        note="52 weeks, by the clock of UTC; each step of colour is a fifth of the busiest hour.",
     )
 
 
