@@ -3,7 +3,8 @@
     `observed` names a relation with the columns series, period (a whole number, without gaps), value and weight: the
     value is on a scale on which its variance is dispersion / weight, as 2 * sqrt(count + 3/8) is; a weight of 0 says
     nothing. For every period with enough before it the result has one row: what was expected, how sure that is, and the
-    window of the last periods that departs most.
+    window of the last periods that departs most. A period departs by itself where its value is further than `margin`
+    from `expected`.
 
     Each window is compared with a forecast from the periods before it, so that it is no part of its own baseline. The
     forecast is a line and a level for each place in the season, fitted to the periods that are no outliers, its
@@ -332,10 +333,10 @@
         having sum(weight) > 0
     ),
 
-    scored as (
+    spread_windows as (
         select
             *,
-            window_departure / sqrt(
+            sqrt(
                 dispersion * window_weight * (
                     case size
                         {%- for size in windows %}
@@ -348,12 +349,19 @@
                 )
                 + window_weight * window_weight * variance_of_line * (1 + correlation) / (1 - correlation)
                 + variance_of_places
-            ) as score,
+            ) as window_deviation
+        from summed
+    ),
+
+    scored as (
+        select
+            *,
+            window_departure / window_deviation as score,
             sqrt(dispersion / window_weight + variance_of_line + variance_of_places / window_weight / window_weight)
                 as uncertainty,
             {{ sigmas }} + 0.8 * (1 - 1 / greatest(dispersion, 1)) as quantile,
             greatest(periods - {{ season + 1 }}, 10) as freedom
-        from summed
+        from spread_windows
     ),
 
     limited as (
@@ -380,6 +388,7 @@
         max(case when size = 1 then uncertainty end) as uncertainty,
         max(case when size = 1 then score end) as score,
         max(case when size = 1 then bound end) as bound,
+        max(case when size = 1 then bound * window_deviation / window_weight end) as margin,
         max(case when size = 1 then total_weight end) as baseline_weight,
         max(case when strength = 1 then size end) as window_periods,
         max(case when strength = 1 then score end) as window_score,

@@ -118,7 +118,8 @@ compared as (
         measured.*,
         departures.expected,
         departures.score,
-        departures.bound
+        departures.bound,
+        departures.margin
     from measured
     left join observed
         on
@@ -159,7 +160,13 @@ final as (
         case
             when expected < 40 then cast(exp(expected) as numeric(20, 2))
         end as expected_amount,
-        cast(score as double precision) as deviations
+        cast(score as double precision) as deviations,
+        case
+            when expected < 40 then cast(exp(expected - margin) as numeric(20, 2))
+        end as expected_low,
+        case
+            when expected + margin < 40 then cast(exp(expected + margin) as numeric(20, 2))
+        end as expected_high
     from compared
     where
         week

@@ -1,5 +1,3 @@
-{%- set deviations = var('anomaly_standard_deviations') -%}
-
 with weekly as (
 
     select * from {{ ref('gold_category_trends') }}
@@ -16,15 +14,9 @@ final as (
         total_amount,
         ma_4week,
         baseline_weeks,
-        baseline_mean,
-        case
-            when baseline_weeks >= {{ var('anomaly_minimum_weeks') }}
-                then cast(baseline_mean - {{ deviations }} * baseline_stddev as numeric(20, 4))
-        end as band_low,
-        case
-            when baseline_weeks >= {{ var('anomaly_minimum_weeks') }}
-                then cast(baseline_mean + {{ deviations }} * baseline_stddev as numeric(20, 4))
-        end as band_high,
+        expected_amount,
+        expected_low as band_low,
+        expected_high as band_high,
         is_complete_week,
         is_anomaly
     from weekly
