@@ -293,6 +293,31 @@ intervals as (
 
 ),
 
+outcomes as (
+
+    select
+        *,
+        case
+            when not has_enough_verdicts then 'too few verdicts'
+            when not has_enough_tenants then 'not enough clusters'
+            when difference - radius > 0 then 'better'
+            when difference + radius < 0 then 'worse'
+            else 'open'
+        end as outcome
+    from intervals
+
+),
+
+first_decisions as (
+
+    select
+        *,
+        min(case when outcome in ('better', 'worse') then look_date end)
+            over (partition by comparison) as decision_date
+    from outcomes
+
+),
+
 final as (
 
     select
@@ -307,14 +332,13 @@ final as (
         {{ real('difference') }} as difference,
         {{ real('difference - radius') }} as difference_low,
         {{ real('difference + radius') }} as difference_high,
-        case
-            when not has_enough_verdicts then 'too few verdicts'
-            when not has_enough_tenants then 'not enough clusters'
-            when difference - radius > 0 then 'better'
-            when difference + radius < 0 then 'worse'
-            else 'open'
-        end as outcome
-    from intervals
+        outcome,
+        max(case when look_date = decision_date then outcome end) over (
+            partition by comparison
+            order by look_date
+            rows between unbounded preceding and current row
+        ) as decided
+    from first_decisions
 
 )
 

@@ -56,28 +56,23 @@ rates as (
 
 ),
 
--- The looks that were taken by then: the first that decides stands, else the latest tells.
+-- The latest look that was taken by then tells, unless one of them has decided.
 ranked as (
 
     select
         rates.comparison,
         rates.created_date,
-        looks.look_date,
+        looks.look_date as looked_at_date,
         looks.treatment_tenants,
         looks.control_tenants,
         looks.difference_low,
         looks.difference_high,
-        looks.outcome,
+        looks.outcome as latest_outcome,
+        looks.decided,
         row_number() over (
             partition by rates.comparison, rates.created_date
             order by looks.look_date desc
-        ) as recency,
-        row_number() over (
-            partition by rates.comparison, rates.created_date
-            order by
-                case when looks.outcome in ('better', 'worse') then 0 else 1 end,
-                looks.look_date
-        ) as standing
+        ) as recency
     from rates
     inner join looks
         on
@@ -88,23 +83,8 @@ ranked as (
 
 taken as (
 
-    select
-        comparison,
-        created_date,
-        max(case when recency = 1 then look_date end) as looked_at_date,
-        max(case when recency = 1 then treatment_tenants end) as treatment_tenants,
-        max(case when recency = 1 then control_tenants end) as control_tenants,
-        max(case when recency = 1 then difference_low end) as difference_low,
-        max(case when recency = 1 then difference_high end) as difference_high,
-        max(case when recency = 1 then outcome end) as latest_outcome,
-        max(
-            case
-                when standing = 1 and outcome in ('better', 'worse')
-                    then outcome
-            end
-        ) as decided
-    from ranked
-    group by comparison, created_date
+    select * from ranked
+    where recency = 1
 
 ),
 

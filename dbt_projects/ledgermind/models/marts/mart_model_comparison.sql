@@ -56,33 +56,15 @@ looks as (
 
     select
         *,
-        row_number() over (partition by comparison order by look_date desc) as recency,
-        row_number() over (
-            partition by comparison
-            order by
-                case when outcome in ('better', 'worse') then 0 else 1 end,
-                look_date
-        ) as standing
+        row_number() over (partition by comparison order by look_date desc) as recency
     from {{ ref('int_comparison_looks') }}
 
 ),
 
-decisions as (
+newest_looks as (
 
-    select
-        comparison,
-        max(case when recency = 1 then look_date end) as looked_at_date,
-        max(case when recency = 1 then difference_low end) as difference_low,
-        max(case when recency = 1 then difference_high end) as difference_high,
-        max(case when recency = 1 then outcome end) as latest_outcome,
-        max(
-            case
-                when standing = 1 and outcome in ('better', 'worse')
-                    then outcome
-            end
-        ) as decided
-    from looks
-    group by comparison
+    select * from looks
+    where recency = 1
 
 ),
 
@@ -96,13 +78,13 @@ compared as (
         {{ shared.safe_divide('candidates.live_accepts', 'candidates.live_verdicts') }}
             as live_accept_rate,
         coalesce(candidates.live_verdicts, 0) as live_verdicts,
-        decisions.looked_at_date,
-        decisions.difference_low,
-        decisions.difference_high,
-        coalesce(decisions.decided, decisions.latest_outcome) as outcome
+        newest_looks.look_date as looked_at_date,
+        newest_looks.difference_low,
+        newest_looks.difference_high,
+        coalesce(newest_looks.decided, newest_looks.outcome) as outcome
     from joined
     left join candidates on joined.model_id = candidates.candidate_id
-    left join decisions on candidates.comparison = decisions.comparison
+    left join newest_looks on candidates.comparison = newest_looks.comparison
 
 ),
 
