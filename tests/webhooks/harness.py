@@ -117,7 +117,8 @@ class Running:
         wait_ready(self.url, self.process, self.log)
 
     def lines(self) -> list[dict[str, Any]]:
-        return [json.loads(line) for line in self.log.read_text().splitlines()]
+        """The log, without a line that is still being written."""
+        return [json.loads(line) for line in self.log.read_text().split("\n")[:-1]]
 
     def metric(self, name: str) -> float:
         text = httpx.get(self.metrics_url).text

@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
+from deployments.local.processes import wait_until
 from flows._shared.inbox import FORM
 from tests.webhooks.harness import (
     BARE_SECRET,
@@ -302,6 +303,8 @@ def test_logs_are_json_with_a_request_id_and_hold_neither_payload_nor_secret(
     headers = own_headers(body, **{"X-Request-ID": request_id, "Authorization": "Bearer " + SECRET})
     answer = client.post("/webhook/scout-transactions", content=body, headers=headers)
     assert answer.headers["x-request-id"] == request_id
+    # The line may be written after the answer.
+    assert wait_until(lambda: f'"{request_id}"' in receiver.log.read_text(), 10)
     (line,) = [line for line in receiver.lines() if line.get("request_id") == request_id]
     assert (line["status"], line["outcome"], line["kind"]) == (202, "stored", "transactions")
     assert line["delivery_id"] == answer.json()["delivery_id"]
