@@ -259,17 +259,14 @@ def _types(data: DomainData) -> Figure:
     total = sum(row["commits"] for row in rows)
     first = rows[0]
     share = words.percent(first["commits"] / total) if total else words.ABSENT
-    breaking = words.count(
-        sum(row["breaking_commits"] for row in rows),
-        "commit says it breaks",
-        "commits say they break",
-    )
+    breaks = sum(row["breaking_commits"] for row in rows)
+    told = words.count(breaks, "says it breaks", "say they break")
     return Figure(
         key="commit-types",
         title="What the commits are",
         answer=(
             f"{words.text(first['commit_type'])} is the most common type ({share} of "
-            f"{words.number(total)}); {breaking} something."
+            f"{words.number(total)}); {told if breaks else 'none says it breaks'} something."
         ),
         source=data.extracts["rpt_github_commit_types"],
         columns=(

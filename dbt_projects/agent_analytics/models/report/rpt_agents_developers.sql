@@ -16,12 +16,13 @@ developers as (
 
 ),
 
+-- Shares of sessions are floats: as a decimal their sum is the same in whatever order of adding.
 month_commits as (
 
     select
         commits.developer_id,
         count(*) as assisted_commits,
-        sum(commits.cost_usd) as cost_of_commits_usd
+        cast(sum(commits.cost_usd) as decimal(38, 10)) as cost_of_commits_usd
     from commits
     inner join forecasts
         on
@@ -35,7 +36,7 @@ month_commits as (
     select
         'all' as developer_id,
         count(*) as assisted_commits,
-        sum(commits.cost_usd) as cost_of_commits_usd
+        cast(sum(commits.cost_usd) as decimal(38, 10)) as cost_of_commits_usd
     from commits
     inner join forecasts
         on
