@@ -123,7 +123,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     tables = warehouse.tables()
     assert tables.pop("automation_patterns")
     assert all(rows == [] for rows in tables.values())
-    assert len(tables) == 21
+    assert len(tables) == 22
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
@@ -413,7 +413,19 @@ def assert_time_series(warehouse: Warehouse, commits: list[Commit]) -> None:
         assert so_far == sum(number for other, number in by_day.items() if other <= day)
 
 
+REPORT = ("commit_types", "concentration", "hours", "leaderboard", "repositories", "weekly")
 DAMAGE = {
+    "report": (
+        ";".join(
+            f"insert into analytics.rpt_github_{name} select * from analytics.rpt_github_{name}"
+            for name in REPORT
+        )
+        + "; update analytics.rpt_github_concentration set share_of_commits = 0.5",
+        {
+            "rpt_github_concentration_ends_with_all_commits",
+            *(f"rpt_github_{name}_has_its_grain" for name in REPORT),
+        },
+    ),
     "fct_daily_commits": (
         (
             "update analytics.fct_daily_commits set commits_count = commits_count + 1"

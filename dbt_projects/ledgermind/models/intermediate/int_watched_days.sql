@@ -21,6 +21,7 @@ bounds as (
             {{ shared.add_days(first_unfinished_day(), '-' ~ var('anomaly_history_days')) }}
         ) as first_date
     from daily
+    having count(*) > 0
 
 ),
 
