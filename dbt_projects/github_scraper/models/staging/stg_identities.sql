@@ -1,3 +1,4 @@
+{%- set noreply = "'^(no-?reply|do-?not-?reply)([+].*)?@|[@.]no-?reply[.]'" -%}
 with source as (
 
     select * from {{ source('raw', 'contributors') }}
@@ -8,7 +9,10 @@ final as (
 
     select
         id as identity_id,
-        nullif({{ shared.split_part('lower(email)', '@', 2) }}, '') as email_domain
+        case
+            when not {{ fits('lower(email)', noreply) }}
+                then nullif({{ shared.split_part('lower(email)', '@', 2) }}, '')
+        end as email_domain
     from source
 
 )

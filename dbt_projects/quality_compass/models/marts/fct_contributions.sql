@@ -34,7 +34,10 @@ ranked as (
         *,
         row_number() over (
             partition by run_id, metric_id, parent_node_id, child_node_id, parent_entity_hash
-            order by contribution_weight desc, weight_share desc, contribution_id asc
+            order by
+                contribution_weight desc nulls last,
+                weight_share desc nulls last,
+                contribution_id asc
         ) as contribution_rank,
         sum(weight_share) over same_parent as total_weight_share,
         sum(excess_over_parent) over same_parent as total_excess_over_parent

@@ -110,12 +110,12 @@ final as (
         contribution_value,
         raw_component,
         excess_over_parent,
-        coalesce(abs(excess_over_parent) * {{ between_limits('weight_share', 0, 1) }}, 0)
+        abs(excess_over_parent) * {{ between_limits('weight_share', 0, 1) }}
             as contribution_weight,
         case
             when excess_over_parent > 0 then 'positive'
             when excess_over_parent < 0 then 'negative'
-            else 'neutral'
+            when excess_over_parent = 0 then 'neutral'
         end as contribution_direction,
         missing_input_count,
         {{ instant_of('recorded_at') }} as recorded_at
