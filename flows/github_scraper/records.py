@@ -33,6 +33,10 @@ class RepositoryEmptiedError(PermanentError):
     """A repository that had commits shows none: loading that would orphan everything."""
 
 
+class ApplicationTablesError(PermanentError):
+    """The leaderboard application's own tables have another shape than the one that is known."""
+
+
 class SourceCorruptError(PermanentError):
     """An object of the repository is missing or damaged where it is fetched from."""
 

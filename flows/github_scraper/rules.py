@@ -60,6 +60,11 @@ LONGEST_EMAIL, LONGEST_NAME = 320, 500
 FAR_AWAY = timedelta(days=36_525)
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
 SHOWN = 100
+SCHEME = re.compile(r"^[A-Za-z][A-Za-z0-9+.-]*:/+")
+# Also as a form encodes it, and in the wide forms that Unicode takes for it.
+AT_SIGN = re.compile("@|%40|\uff20|\ufe6b", re.I)
+BEHIND_PATH = re.compile("[?#;]")
+NO_PORT = re.compile(r"(?::|%3a)(?!\d{0,5}$)", re.I)
 GIVE_CLONE_ADDRESS = (
     "Give a clone address such as https://github.com/owner/name, or an absolute path"
 )
@@ -143,10 +148,24 @@ def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
 
 
 def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:
-    """The error, with so much of the address as cannot be a credential."""
-    behind = re.split("[?#]", address.rpartition("@")[2])[0]
-    shown = f"{'...@' if '@' in address else ''}{behind}"[:SHOWN]
-    return RepositoryAddressError(f"Reading the repository address {shown!r}", seen, remedy)
+    return RepositoryAddressError(
+        f"Reading the repository address {shown_address(address)!r}", seen, remedy
+    )
+
+
+def may_carry_credentials(address: str) -> bool:
+    """Whether a part of an address that is none may be a login, a token or a query with one."""
+    place = SCHEME.sub("", address).partition("/")[0]
+    return bool(AT_SIGN.search(address) or BEHIND_PATH.search(address) or NO_PORT.search(place))
+
+
+def shown_address(address: str) -> str:
+    """So much of an address as cannot be a credential, however it is written."""
+    behind = BEHIND_PATH.split(AT_SIGN.split(address)[-1])[0]
+    place, _, path = SCHEME.sub("", behind).partition("/")
+    if NO_PORT.search(place):
+        return f".../{path}"[:SHOWN]
+    return f"{'...@' if AT_SIGN.search(address) else ''}{behind}"[:SHOWN]
 
 
 def split_addresses(addresses: Iterable[str]) -> tuple[list[str], dict[str, str]]:

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
+from flows.github_scraper.records import ApplicationTablesError
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.sync import sync_repository
 from tests.github_scraper.github_server import GithubServer
@@ -222,6 +223,35 @@ def test_the_applications_own_tables_are_read_and_filled(
     assert board(empty, url) == ours
 
 
+def test_the_applications_state_may_be_an_enum_of_its_own(
+    empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
+) -> None:
+    empty.execute(
+        "create type \"State\" as enum ('pending', 'in_progress', 'completed', 'failed');"
+        + OWN_TABLES.replace("state text not null default 'pending'", 'state "State"')
+    )
+    assert run(empty, tmp_path, url) == {}
+    listed = empty.execute('select url, state from "Repository"')
+    assert listed.fetchall() == [(url, "completed")]
+
+
+def test_tables_of_the_application_of_another_shape_are_told_and_keep_nobody_out(
+    empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
+) -> None:
+    empty.execute(
+        OWN_TABLES.replace("id serial primary key", "id uuid primary key")
+        .replace('"repositoryId" integer', '"repositoryId" uuid')
+        .replace('"contributorId" integer', '"contributorId" uuid')
+    )
+    raw.ensure_schema(empty)
+    refused = raw.adopt_repositories(empty)
+    assert "bigint = uuid" in refused["the application's list of repositories"]
+    sync_repository(empty, url, GithubScraperSettings(), tmp_path / "mirrors")
+    with pytest.raises(ApplicationTablesError, match=r"Filling .*bigint = uuid|uuid = bigint"):
+        raw.fill_leaderboard(empty)
+    assert raw.known_urls(empty) == [url]
+
+
 def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
 ) -> None:
@@ -296,15 +326,17 @@ def test_installed_duplicates_of_one_repository_are_merged(
         "update repositories set url = 'HTTPS://GitLab.com:443/o/r/' where id = 2;"
         "insert into repositories (url) values ('https://user:TOKEN@host/o/r'),"
         " ('https://user:ab/TOKEN@host/o/r'), ('no address'),"
-        " ('https://user:TOKEN@host/o/r#1')"
+        " ('https://user:TOKEN@host/o/r#1'), ('https://user:TOKEN%40host/o/r'),"
+        " ('https://oauth2:TOKEN/o/r')"
     )
     notes = raw.tidy_addresses(empty)
-    assert len(notes) == 5
+    assert len(notes) == 7
     assert "TOKEN" not in " ".join(notes)
     stored = empty.execute("select url, state, error_message from repositories order by id")
     assert "TOKEN" not in str(rows := stored.fetchall())
     assert [row[0] for row in rows] == [
         *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no address", "withheld:6"),
+        *("withheld:7", "withheld:8"),
     ]
     assert raw.known_urls(empty) == ["https://gitlab.com/o/r"]
     assert empty.execute(

@@ -448,6 +448,15 @@ def test_a_closed_port_is_transient(sync: Sync) -> None:
         ("ssh: connect to host h port 22: No route to host", RepositoryUnreachableError),
         ("fatal: unable to access 'x': Operation timed out", RepositoryUnreachableError),
         ("fatal: write error: No space left on device", DiskFullError),
+        ("fatal: unable to access 'http://h/o/corrupt-data/': Failed to connect", TransientError),
+        ("fatal: unable to access 'http://h/o/missing blob/': HTTP 503", TransientError),
+        (
+            (
+                "remote: fatal: pack-objects died of signal 9\nremote: aborting due to possible "
+                "repository corruption on the remote side."
+            ),
+            RepositoryUnreachableError,
+        ),
         ("fatal: something that nobody has seen yet", GitCommandError),
         ("", GitCommandError),
         ("SSL certificate problem: self-signed certificate", HostUntrustedError),

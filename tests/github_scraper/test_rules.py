@@ -129,6 +129,13 @@ def test_what_cannot_be_fetched_is_refused(address: str) -> None:
         "https://host/hunter2@other/o/r",
         "hunter2@",
         "a\nhunter2@b",
+        "https://user:hunter2%40host/o/r",
+        "https://user%3Ahunter2%40github.com/o/r",
+        "https://u:hunter2\uff20host/o/r",
+        "u:hunter2\uff20h:o/r",
+        "https://oauth2:hunter2/o/r",
+        "https://hunter2:x-oauth-basic/o/r",
+        "oauth2:hunter2/o/r",
     ],
 )
 def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) -> None:

@@ -439,6 +439,23 @@ def test_compressed_lines_are_the_same_rows(
     assert [row[2:] for row in rows(connection, "raw_entity_results")] == [row[2:] for row in plain]
 
 
+def test_a_file_that_comes_in_another_way_of_writing_takes_the_place_of_the_one_before(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    path = run_folder / NODE
+    packed = path.with_name(f"{path.name}.gz")
+    lines = path.read_bytes().splitlines(keepends=True)
+    packed.write_bytes(gzip.compress(b"".join(lines)))
+    path.unlink()
+    load(run_folder)
+    packed.unlink()
+    path.write_bytes(b"".join(lines[:-1]))
+    load(run_folder)
+    held = ids(connection, "raw_entity_results")
+    assert f"{NODE}.gz" not in held
+    assert len(held[NODE]) == len(lines) - 2
+
+
 def test_a_compressed_file_that_breaks_off_loses_its_end_only(
     load: Load, connection: psycopg.Connection, run_folder: Path
 ) -> None:

@@ -392,7 +392,10 @@ def fetch_repositories(
         merged = None
     if merged is not None:
         outcome.notes.append(merged)
-    fill_leaderboard(settings)
+    try:
+        fill_leaderboard(settings)
+    except PlatformError as error:
+        outcome.failed["the application's leaderboard"] = str(error)
     return outcome
 
 

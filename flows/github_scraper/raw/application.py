@@ -1,9 +1,12 @@
 """The tables of the leaderboard application, where it has its own: its list of repositories is
 read, its leaderboard filled with what is loaded here. What it writes besides stays."""
 
-import psycopg
+from typing import LiteralString
 
-from flows.github_scraper.records import RepositoryAddressError
+import psycopg
+from psycopg import sql
+
+from flows.github_scraper.records import ApplicationTablesError, RepositoryAddressError
 from flows.github_scraper.rules import repository_path_name, repository_url
 
 TABLES = ("Repository", "Contributor", "RepositoryContributor")
@@ -18,7 +21,7 @@ order by "Repository".id
 """
 
 # Ours that the application lacks come under the address known here.
-FILL_REPOSITORIES = (
+FILL_REPOSITORIES: tuple[LiteralString, ...] = (
     """
     delete from public.application_repositories
     where not exists (
@@ -30,7 +33,7 @@ FILL_REPOSITORIES = (
         insert into public."Repository"
             (url, "pathName", state, "lastAttempt", "lastProcessedAt", "createdAt", "updatedAt")
         select
-            url, path_name, state, last_attempt_at at time zone 'UTC',
+            url, path_name, cast(state as {state}), last_attempt_at at time zone 'UTC',
             last_processed_at at time zone 'UTC', created_at at time zone 'UTC',
             updated_at at time zone 'UTC'
         from public.repositories
@@ -55,7 +58,7 @@ FILL_REPOSITORIES = (
     update public."Repository" as theirs
     set
         "pathName" = ours.path_name,
-        state = ours.state,
+        state = cast(ours.state as {state}),
         "lastAttempt" = ours.last_attempt_at at time zone 'UTC',
         "lastProcessedAt" = ours.last_processed_at at time zone 'UTC',
         "updatedAt" = clock_timestamp() at time zone 'UTC'
@@ -64,7 +67,7 @@ FILL_REPOSITORIES = (
     where
         theirs.id = application_repositories.application_id
         and ours.last_attempt_at is not null
-        and (theirs.state, theirs."lastProcessedAt") is distinct from (
+        and (cast(theirs.state as text), theirs."lastProcessedAt") is distinct from (
             ours.state, cast(ours.last_processed_at at time zone 'UTC' as timestamp (3))
         )
     """,
@@ -179,6 +182,14 @@ FILL_COUNTS = (
 )
 
 
+# The application may have an enum of its own for it.
+STATE_TYPE = """
+select format_type(atttypid, atttypmod)
+from pg_attribute
+where attrelid = to_regclass('public."Repository"') and attname = 'state'
+"""
+
+
 def has_own_tables(connection: psycopg.Connection) -> bool:
     row = connection.execute(
         "select count(*) from pg_class where relkind in ('r', 'p')"
@@ -194,9 +205,18 @@ def adopt_repositories(connection: psycopg.Connection) -> dict[str, str]:
 
     The connection is in autocommit mode.
     """
-    refused: dict[str, str] = {}
     if not has_own_tables(connection):
-        return refused
+        return {}
+    try:
+        return _adopted(connection)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        return {"the application's list of repositories": str(_of_another_shape("reading", error))}
+
+
+def _adopted(connection: psycopg.Connection) -> dict[str, str]:
+    refused: dict[str, str] = {}
     with connection.transaction():
         for application_id, address in connection.execute(LISTED).fetchall():
             try:
@@ -233,10 +253,32 @@ def fill_leaderboard(connection: psycopg.Connection) -> bool:
     """Bring the application's tables in line with what is loaded. Returns whether it has any.
 
     The connection is in autocommit mode. A second call changes nothing.
+
+    Raises:
+        ApplicationTablesError: they have another shape; nothing was written into them.
     """
     if not has_own_tables(connection):
         return False
-    with connection.transaction():
-        for statement in (*FILL_REPOSITORIES, *FILL_CONTRIBUTORS, *FILL_COUNTS):
-            connection.execute(statement)
+    try:
+        with connection.transaction():
+            (state,) = connection.execute(STATE_TYPE).fetchone() or ("text",)
+            for statement in FILL_REPOSITORIES:
+                connection.execute(sql.SQL(statement).format(state=sql.SQL(state)))
+            for statement in (*FILL_CONTRIBUTORS, *FILL_COUNTS):
+                connection.execute(statement)
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise _of_another_shape("filling", error) from error
     return True
+
+
+def _of_another_shape(doing: str, error: psycopg.Error) -> ApplicationTablesError:
+    said = str(error.diag.message_primary or error)
+    where = f" (in {error.diag.table_name})" if error.diag.table_name else ""
+    return ApplicationTablesError(
+        f"{doing.capitalize()} the application's own tables {', '.join(TABLES)}",
+        f"{type(error).__name__}: {said}{where}",
+        "Give them the shape that docs/contracts/github_scraper.md tells; all else is loaded and "
+        "built meanwhile",
+    )

@@ -8,7 +8,12 @@ import psycopg
 
 from flows.github_scraper.raw.commits import MERGE_LOCK
 from flows.github_scraper.records import RepositoryAddressError
-from flows.github_scraper.rules import repository_path_name, repository_url
+from flows.github_scraper.rules import (
+    may_carry_credentials,
+    repository_path_name,
+    repository_url,
+    shown_address,
+)
 
 
 @dataclass(frozen=True)
@@ -75,18 +80,18 @@ MERGE = (
     "select public.recount_contributions(array[%(kept)s]::bigint[])",
 )
 
-# An address that nothing can be fetched from is paused, so that it fails no run. What stood before
-# an @ is repeated nowhere: such a row keeps its number only.
+# An address that nothing can be fetched from is paused, so that it fails no run. What may be a
+# credential is repeated nowhere: such a row keeps its number only.
 SET_ASIDE = """
 update public.repositories
 set
-    url = case when url like '%%@%%' then 'withheld:' || id else url end,
-    path_name = case when url not like '%%@%%' then path_name end,
+    url = case when %(is_withheld)s then 'withheld:' || id else url end,
+    path_name = case when not %(is_withheld)s then path_name end,
     state = 'failed',
-    error_message = %s,
+    error_message = %(why)s,
     paused_at = coalesce(paused_at, clock_timestamp()),
     updated_at = clock_timestamp()
-where id = %s and (paused_at is null or url like '%%@%%')
+where id = %(repository_id)s and (paused_at is null or %(is_withheld)s)
 """
 
 
@@ -109,7 +114,14 @@ def tidy_addresses(connection: psycopg.Connection) -> list[str]:
         try:
             by_url[repository_url(_without_file_scheme(stored.url))].append(stored)
         except RepositoryAddressError as error:
-            aside = connection.execute(SET_ASIDE, (str(error), stored.repository_id))
+            aside = connection.execute(
+                SET_ASIDE,
+                {
+                    "repository_id": stored.repository_id,
+                    "is_withheld": may_carry_credentials(stored.url),
+                    "why": str(error),
+                },
+            )
             if aside.rowcount:
                 notes.append(f"Repository {stored.repository_id} is paused now: {error}")
     for url, same in by_url.items():
@@ -125,7 +137,7 @@ def _without_file_scheme(url: str) -> str:
 def _unite(connection: psycopg.Connection, url: str, same: list[_Stored]) -> list[str]:
     numbers = {each.github_id for each in same if each.github_id is not None}
     if len(numbers) > 1:
-        spellings = ", ".join(each.url for each in same)
+        spellings = ", ".join(shown_address(each.url) for each in same)
         return [f"{spellings} are stored apart, and so does GitHub know them: give one up by hand"]
     if len(same) == 1 and same[0].url == url:
         return []
@@ -142,5 +154,7 @@ def _unite(connection: psycopg.Connection, url: str, same: list[_Stored]) -> lis
                 "update public.repositories set url = %s, path_name = %s where id = %s",
                 (url, repository_path_name(url), kept.repository_id),
             )
-    merged = ", ".join(f"{each.url} (repository {each.repository_id})" for each in others)
+    merged = ", ".join(
+        f"{shown_address(each.url)} (repository {each.repository_id})" for each in others
+    )
     return [f"{merged} is {url} (repository {kept.repository_id}): merged"] if others else []

@@ -25,14 +25,22 @@ DAMAGED = re.compile(
     r"(?:(?:read|unpack|object|our ref|blob|tree|commit)(?: for)? '?|Object )"
     r"(?P<id>[0-9a-f]{40}(?:[0-9a-f]{24})?)\b"
 )
+# An address or a folder in git's words: its name may be any word.
+ADDRESS = re.compile(r"'[^']*[/:][^']*'|\S+://\S+")
 # The first pattern found in git's (untranslated) messages decides.
 FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
+    (
+        # It then speaks of a possible corruption, too.
+        r"remote: .*(?:died of signal|[Oo]ut of memory|No space left|try again)",
+        RepositoryUnreachableError,
+        "The host was short of something: the next run continues where this one was",
+    ),
     (
         # What a source says of itself; what it sends is checked on arrival.
         (
             r"remote: (?:error|fatal): .*(?:corrupt|unable to (?:read|unpack)|bad tree|bad object"
             r"|not a (?:tree|commit|blob)|Could not read|missing)"
-            r"|corruption on the remote side|did not receive expected object|not our ref"
+            r"|did not receive expected object|not our ref"
         ),
         SourceCorruptError,
         MEND_SOURCE,
@@ -114,6 +122,7 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
 def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
     """The error for a git command that ended with a status other than 0."""
     said = stderr.decode("utf-8", "replace").strip()
+    meant = ADDRESS.sub("''", said.replace(url, ""))
     attempted = f"Running git {verb} for {url}"
     if status < 0:
         return RepositoryUnreachableError(
@@ -123,7 +132,7 @@ def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
         )
     seen = f"git exited with status {status}: {said[-500:] or 'no message'}"
     for pattern, error, remedy in FAILURES:
-        if not re.search(pattern, said):
+        if not re.search(pattern, meant):
             continue
         # Whatever git reads while it asks for heads is the source's.
         if error is MirrorBrokenError and verb == "ls-remote":

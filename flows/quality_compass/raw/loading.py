@@ -31,7 +31,7 @@ from flows.quality_compass.records import (
 )
 from flows.quality_compass.rules.indexes import differences
 from flows.quality_compass.rules.json_lines import parse
-from flows.quality_compass.rules.reading import run_time, sort_line
+from flows.quality_compass.rules.reading import run_time, sort_line, stem
 
 SCHEMA_LOCK = 7_510_001
 # Two loads of one run at a time would each see half of the other's files.
@@ -132,7 +132,8 @@ def load_run(
 ) -> LoadCounts:
     """Bring one run's rows up to its files. Files that are as they were are only looked at.
 
-    A file that is no longer in the folder keeps its rows: the history of a run does not shrink.
+    A file that is no longer in the folder keeps its rows: the history of a run does not shrink. One
+    that is there in another way of writing it (packed, as a document) gives way to that.
 
     Args:
         open_file: the reader of a file of this run.
@@ -153,6 +154,10 @@ def load_run(
                 (run.run_id,),
             ).fetchall()
         )
+        spelled = {stem(file.path): file.path for file in run.files}
+        for path in known:
+            if spelled.get(stem(path), path) != path:
+                _forget_file(connection, run.run_id, path)
         for done, file in enumerate(run.files, start=1):
             reader = open_file(file)
             content_hash = reader.content_hash()
@@ -220,6 +225,16 @@ def record_disagreements(
                 if total <= kept:
                     copy.write_row((run_id, *each))
     return total
+
+
+def _forget_file(connection: psycopg.Connection, run_id: str, path: str) -> None:
+    for table in (*(each.value for each in RawTable), "raw_quarantine", "raw_files"):
+        connection.execute(
+            sql.SQL("delete from public.{} where run_id = %s and file_path = %s").format(
+                sql.Identifier(table)
+            ),
+            (run_id, path),
+        )
 
 
 def _load_file(
