@@ -8,7 +8,14 @@ from flows._shared.events import AnomalyBegan
 from flows.ledgermind.records import OperationalDatabaseError
 
 REQUIRED = ("suggestion_events", "suggestion_feedback", "transactions", "model_registry", "tenants")
-ANOMALIES = "analytics.mart_suggestions_anomalies"
+NEW_ANOMALIES = """
+select metric, created_date, observed, expected, owner
+from analytics.mart_suggestions_anomalies
+where is_new and created_date > (
+    select max(created_date) from analytics.mart_suggestions_anomalies
+) - 3
+order by 1, 2
+"""
 
 
 def count_operational_rows(connection: psycopg.Connection) -> int:
@@ -38,13 +45,10 @@ def count_operational_rows(connection: psycopg.Connection) -> int:
 
 def new_anomalies(connection: psycopg.Connection) -> Sequence[AnomalyBegan]:
     """Those that began on the last finished day of the marts, or on one of the two before it."""
-    if connection.execute("select to_regclass(%s)", [ANOMALIES]).fetchone() == (None,):
+    is_built = "select to_regclass('analytics.mart_suggestions_anomalies') is not null"
+    if connection.execute(is_built).fetchone() == (False,):
         return []
-    query = (
-        f"select metric, created_date, observed, expected, owner from {ANOMALIES} where is_new "  # noqa: S608
-        f"and created_date > (select max(created_date) from {ANOMALIES}) - 3 order by 1, 2"
-    )
     return [
         AnomalyBegan(metric=metric, day=day, observed=observed, expected=expected, owner=owner)
-        for metric, day, observed, expected, owner in connection.execute(query.encode())
+        for metric, day, observed, expected, owner in connection.execute(NEW_ANOMALIES)
     ]
