@@ -18,16 +18,19 @@ import pytest
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.processes import free_ports
+from deployments.local.processes import locked
 from deployments.local.server import PrefectServer, api_url, own_client_environment
 from tests.databases import TESTS, database_of
 from tests.lasting_blocks import LastingBlocks
+from tests.ports import own_ports
+from tests.server_database import copy_server_database
 
-# Sessions that run side by side begin their search at different ports. All are below those that
-# Linux gives to clients, one of which would keep a server that was stopped from coming back.
-FIRST_SERVER_PORT = 24200 + os.getpid() % 1000
-FIRST_POSTGRES_PORT = 25320
-FIRST_BIGQUERY_PORT = 29050 + os.getpid() % 1000
+# All are below those that Linux gives to clients, one of which would keep a server that was stopped
+# from coming back.
+FIRST_SERVER_PORT = 24_200
+FIRST_POSTGRES_PORT = 25_320
+FIRST_BIGQUERY_PORT = 29_050
+PORTS_OF_BIGQUERY = 4
 
 # About a minute or more each, longest first. A file runs in one process: one of these that starts
 # last leaves the others of a session without work for as long.
@@ -67,7 +70,7 @@ if IS_FIRST:
 RUN = Path(os.environ[RUN_VARIABLE])
 STATE = Path(tempfile.mkdtemp(prefix="process-", dir=RUN))
 PATHS = LocalPaths(STATE)
-SERVER_PORT = next(free_ports(FIRST_SERVER_PORT))
+SERVER_PORT = next(own_ports(FIRST_SERVER_PORT))
 
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
@@ -168,9 +171,15 @@ def local_paths() -> LocalPaths:
 @pytest.fixture(scope="session")
 def server_of_session(local_paths: LocalPaths) -> str:
     server = PrefectServer(local_paths, first_port=SERVER_PORT)
-    url = server.start()
-    assert url == api_url(SERVER_PORT), "another program took the port a moment ago: try again"
-    return url
+    migrated = RUN / "migrated.db"
+    with locked(RUN / "migrated.lock"):
+        if migrated.exists():
+            copy_server_database(migrated, local_paths.server_database)
+        else:
+            server.start()
+            copy_server_database(local_paths.server_database, migrated)
+    assert server.start() == api_url(SERVER_PORT), "another program took the port: try again"
+    return api_url(SERVER_PORT)
 
 
 @pytest.fixture(scope="session")
@@ -200,6 +209,7 @@ def prefect_server(
 @pytest.fixture(scope="session")
 def bigquery_emulator(local_paths: LocalPaths) -> Iterator[str]:
     """The address of a BigQuery emulator for the session."""
-    emulator = BigQueryEmulator(local_paths, first_port=FIRST_BIGQUERY_PORT)
+    port = next(own_ports(FIRST_BIGQUERY_PORT, PORTS_OF_BIGQUERY))
+    emulator = BigQueryEmulator(local_paths, first_port=port)
     yield emulator.start()
     emulator.stop()

@@ -40,6 +40,10 @@ class LocalPaths:
         return self.prefect / "sign-in"
 
     @property
+    def server_database(self) -> Path:
+        return self.prefect / "prefect.db"
+
+    @property
     def postgres(self) -> Path:
         return self.state / "postgres"
 

@@ -122,9 +122,7 @@ def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
         # To remember the blocks it registered, a server first imports every integration and hashes
         # their blocks: that took longer than registering them anew. Clients register their own.
         "PREFECT_SERVER_MEMOIZE_BLOCK_AUTO_REGISTRATION": "false",
-        "PREFECT_SERVER_DATABASE_CONNECTION_URL": (
-            f"sqlite+aiosqlite:///{paths.prefect / 'prefect.db'}"
-        ),
+        "PREFECT_SERVER_DATABASE_CONNECTION_URL": (f"sqlite+aiosqlite:///{paths.server_database}"),
     }
 
 

@@ -6,7 +6,6 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.processes import free_ports
 from flows._shared.errors import TransientError
 from flows._shared.postgres import (
     APPLICATION,
@@ -16,12 +15,13 @@ from flows._shared.postgres import (
     connected,
     open_connection,
 )
+from tests.ports import own_ports
 
 SECRET = "s3cr3t-of-the-test"
 
 
 def test_a_server_that_is_down_is_told_with_a_remedy_and_tried_again() -> None:
-    port = next(free_ports(24900))
+    port = next(own_ports(24_900))
     with pytest.raises(DatabaseUnreachableError, match="Check that it is up") as caught:
         open_connection(f"postgresql://me:{SECRET}@127.0.0.1:{port}/none", "the marts")
     assert isinstance(caught.value, TransientError)

@@ -19,8 +19,8 @@ from pydantic import SecretStr
 
 from blocks.checks import check
 from blocks.registration import register
-from deployments.local.processes import free_ports
 from flows._shared.orchestration import postgres_url
+from tests.ports import own_ports
 
 PASSWORD = "the-old-s3cret"
 
@@ -154,7 +154,7 @@ def test_a_service_account_is_tried_by_asking_for_a_token(
 def test_the_places_alerts_go_to_are_tried_without_an_alert(
     prefect_server: str, endpoint: Endpoint
 ) -> None:
-    port = next(free_ports(22700))
+    port = next(own_ports(22_700))
     mail = Controller(Sink(), hostname="127.0.0.1", port=port)
     mail.start()
     address = f"mailto://127.0.0.1:{port}?from=a@example.org&to=b@example.org"

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from deployments.audit import LOCKS, main
-from deployments.local.processes import free_ports
+from tests.ports import own_ports
 
 HASHED = "--hash=sha256:" + "a" * 64
 WORKFLOW = """
@@ -167,7 +167,7 @@ def test_known_vulnerabilities_are_told_and_an_unasked_database_is_no_clean_answ
 ) -> None:
     assert audit(checkout, "--database", advisories) == 1
     assert "first 1.0: PYSEC-1" in capsys.readouterr().out
-    nobody = f"http://127.0.0.1:{next(free_ports(24_900))}"
+    nobody = f"http://127.0.0.1:{next(own_ports(24_900))}"
     assert audit(checkout, "--database", nobody) == 0
     assert "nobody looked for known vulnerabilities: ConnectError" in capsys.readouterr().out
     assert audit(checkout, "--database", nobody, "--advisories", "require") == 1

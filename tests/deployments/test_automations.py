@@ -17,9 +17,10 @@ from aiosmtpd.smtp import SMTP, Envelope, Session
 
 from blocks.registration import register
 from deployments.apply.files import AUTOMATIONS, automation_files
-from deployments.local.processes import free_ports, wait_until
+from deployments.local.processes import wait_until
 from flows._shared.events import AnomalyBegan, anomaly_event
 from tests.deployments.applied import Server
+from tests.ports import own_ports
 
 PATIENCE_SECONDS = 40.0
 SHORTEST_WINDOW = 10
@@ -79,7 +80,7 @@ def chat() -> Iterator[Chat]:
 
 @pytest.fixture(scope="module")
 def mail() -> Iterator[tuple[Mailbox, int]]:
-    box, port = Mailbox(), next(free_ports(22500))
+    box, port = Mailbox(), next(own_ports(22_500))
     controller = Controller(box, hostname="127.0.0.1", port=port)
     controller.start()
     yield box, port

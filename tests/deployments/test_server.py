@@ -1,12 +1,10 @@
 import os
 import signal
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
 import tempfile
-from contextlib import closing
 from pathlib import Path
 
 import httpx
@@ -18,6 +16,8 @@ from deployments.local.paths import LocalPaths
 from deployments.local.privilege import is_root
 from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
 from deployments.local.server import PrefectServer
+from tests.ports import own_ports
+from tests.server_database import copy_server_database
 
 START = (
     "import sys; from pathlib import Path;"
@@ -99,10 +99,10 @@ def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
 def test_two_clones_that_start_at_once_never_share_one_server(
     tmp_path: Path, prefect_server: str, local_paths: LocalPaths
 ) -> None:
-    first = next(free_ports(27200 + os.getpid() % 1000))
+    first = next(own_ports(27_200, step=4))
     clones = [LocalPaths(tmp_path / name) for name in ("one", "other")]
     for clone in clones:
-        copy_server_database(local_paths, clone)
+        copy_server_database(local_paths.server_database, clone.server_database)
     commands = [[sys.executable, "-c", START, str(c.state), str(first)] for c in clones]
     try:
         starters = [subprocess.Popen(c, stdout=subprocess.PIPE, text=True) for c in commands]
@@ -114,16 +114,6 @@ def test_two_clones_that_start_at_once_never_share_one_server(
     finally:
         for clone in clones:
             PrefectServer(clone).stop()
-
-
-def copy_server_database(source: LocalPaths, clone: LocalPaths) -> None:
-    """Its migrations are half of what a first start costs."""
-    clone.prefect.mkdir(parents=True)
-    with (
-        closing(sqlite3.connect(source.prefect / "prefect.db")) as database,
-        closing(sqlite3.connect(clone.prefect / "prefect.db")) as copy,
-    ):
-        database.backup(copy)
 
 
 def test_no_integration_is_imported_to_remember_its_blocks(

@@ -4,7 +4,6 @@ import base64
 import hashlib
 import hmac
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -22,9 +21,9 @@ from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.registration import connection
 from deployments.local.paths import PROJECT_ROOT
-from deployments.local.processes import free_ports
 from flows.webhooks.settings import ANYONE
 from flows.webhooks.sources import BUILT_IN
+from tests.ports import own_ports
 
 SECRET = "It's a Secret to Everybody"
 OLD_SECRET = "the secret before"
@@ -32,7 +31,7 @@ STANDARD_SECRET = "whsec_" + base64.b64encode(b"a standard secret").decode()
 # As the libraries of Standard Webhooks take it, too.
 BARE_SECRET = base64.b64encode(b"another standard secret").decode()
 START_SECONDS = 60.0
-FIRST_PORT = 23_000 + os.getpid() % 1000
+FIRST_PORT = 23_000
 
 SHOP = {
     "name": "shop",
@@ -129,7 +128,7 @@ class Running:
 def start(folder: Path, name: str, **changes: Any) -> Running:
     """Start a receiver and wait until it is ready."""
     file = folder / "receiver.yaml"
-    ports = free_ports(FIRST_PORT)
+    ports = own_ports(FIRST_PORT)
     taken = {name: next(ports) for name in ("port", "metrics_port", "grpc_port")}
     file.write_text(yaml.safe_dump(settings(name, **taken, **changes)))
     command = [sys.executable, "-m", "flows.webhooks", "serve", "--settings", str(file)]

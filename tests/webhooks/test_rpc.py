@@ -32,11 +32,11 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from deployments.local.processes import free_ports
 from flows._shared.errors import PermanentError
 from flows.webhooks.rpc import RpcServer
 from flows.webhooks.settings import ReceiverSettings
 from flows.webhooks.sources import BUILT_IN
+from tests.ports import own_ports
 from tests.webhooks.harness import FIRST_PORT, SECRET, Running, rows
 from tests.webhooks.test_otlp import kept, metrics
 
@@ -181,7 +181,7 @@ def test_a_refusal_that_passes_says_when_to_try_again() -> None:
         await answer(scope, receive, send)
 
     async def asked() -> grpc.aio.AioRpcError:
-        port = next(free_ports(FIRST_PORT))
+        port = next(own_ports(FIRST_PORT))
         server = RpcServer(ReceiverSettings(grpc_port=port), BUILT_IN, busy)
         await server.start()
         with pytest.raises(PermanentError, match="cannot be taken"):

@@ -17,6 +17,7 @@ from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
 from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
+from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
 from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
 from flows._shared.orchestration.dbt_postgres import reused_connections
 from flows._shared.orchestration.dbt_templates import templates_compiled_once
@@ -84,6 +85,7 @@ def cheaper_dbt() -> Iterator[None]:
         flags_without_stacks(),
         events_that_are_heard(HEARD),
         templates_compiled_once(),
+        macros_gathered_by_package(),
     ):
         yield
 
