@@ -1,26 +1,6 @@
 -- Tables that are there already under the names of ours, such as an application made by the plan of
 -- this system: columns that they lack are added and filled, types widened. Nothing is taken away
 -- but a uniqueness that forks break.
-create or replace function public.identity_key_of(username text, email text)
-returns text
-language sql
-immutable
-as $$
-    select case
-        when told.email ~ '^[0-9]{1,15}\+[^@+]+@users\.noreply\.github\.com$'
-            then 'account:' || cast(split_part(told.email, '+', 1) as bigint)
-        when told.email ~ '^[^@+]+@users\.noreply\.github\.com$'
-            then 'login:' || split_part(told.email, '@', 1)
-        when told.email <> '' then 'email:' || told.email
-        when told.username <> '' then 'login:' || told.username
-    end
-    from (
-        select
-            lower(trim(coalesce(identity_key_of.email, ''))) as email,
-            lower(trim(coalesce(identity_key_of.username, ''))) as username
-    ) as told;
-$$;
-
 do $$
 declare
     wanted record;

@@ -194,6 +194,88 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert row_versions(empty) == before
 
 
+SECRETS = [
+    "https://user:hunter2@host.example/o/r",
+    "https://hunter2@host.example/o/r",
+    "hunter2@host.example:o/r",
+    "ssh://hunter2@host.example/o/r",
+    "git+https://u:hunter2@host.example/o/r",
+    "https://host.example/o/r;hunter2",
+    "https://host.example/o;token=hunter2/r",
+    "https://host.example/o/r%3Faccess_token=hunter2",
+    "https://host.example/o/r&access_token=hunter2",
+    "https://host.example/token=hunter2/r",
+    "https://oauth2:hunter2/o/r",
+    "https://u:hunter2%40host.example/o/r",
+    "https://u\uff1ahunter2\uff20host.example/o/r",
+    "https://host.example/o/r\uff1faccess_token=hunter2",
+    "//u:hunter2@host.example/o/r",
+    "https:/u:hunter2@host.example/o/r",
+    "hunter2",
+    "ghp_hunter2hunter2hunter2hunter2",
+    "https://host.example/ghp_hunter2hunter2hunter2hunter2/r",
+    "git@host.example:o/r?private_token=hunter2",
+    "/srv/r?token=hunter2",
+    "/srv/r#token=hunter2",
+]
+CUT = [
+    "https://{}.example/o/r?access_token=hunter2",
+    "https://{}.example/o/r#access_token=hunter2",
+    "HTTPS://{}.example/o/r?a=b&private_token=hunter2#hunter2",
+    "ssh://git@{}.example/o/r?x=hunter2",
+]
+
+
+def everything(connection: psycopg.Connection) -> str:
+    """All that the raw tables hold, as text."""
+    tables = connection.execute(
+        "select format('select t::text from %I.%I as t', schemaname, tablename) from pg_tables"
+        " where schemaname in ('public', 'github_api')"
+    ).fetchall()
+    return "\n".join(str(connection.execute(query).fetchall()) for (query,) in tables)
+
+
+def test_what_may_be_a_credential_is_never_at_rest(empty: psycopg.Connection) -> None:
+    empty.execute(PLANNED_TABLES)
+    given = [*SECRETS, *(cut.format(f"installed{n}") for n, cut in enumerate(CUT))]
+    for address in (*given, "https://installed0.example/o/r"):
+        empty.execute(
+            "insert into repositories (url, path_name, updated_at) values (%s, %s, now())",
+            (address, address),
+        )
+    empty.execute(
+        "insert into contributors (profile_url, updated_at)"
+        " values ('https://u:hunter2@host/u', now())"
+    )
+    raw.ensure_schema(empty)
+    assert "hunter2" not in everything(empty), "what the application left"
+    for number, cut in enumerate(CUT):
+        empty.execute(FIND_OR_CREATE, (cut.format(f"inserted{number}"), "o/r"))
+    for address in SECRETS:
+        empty.execute(FIND_OR_CREATE, (address, address))
+        row = empty.execute(FIND_OR_CREATE, ("https://plain.example/o/r", "o/r")).fetchone()
+        assert row is not None
+        empty.execute('update "Repository" set "pathName" = %s where id = %s', (address, *row))
+        empty.execute('update "Repository" set url = %s where id = %s', (address, *row))
+    empty.execute(CONTRIBUTOR, ("ada", None, "https://host/ada?token=hunter2"))
+    empty.execute('update "Contributor" set "profileUrl" = %s', ("https://u:hunter2@host/ada",))
+    assert "hunter2" not in everything(empty), "what its worker writes"
+    raw.tidy_addresses(empty)
+    assert sorted(raw.known_urls(empty)) == sorted(
+        [f"https://{name}{n}.example/o/r" for name in ("installed", "inserted") for n in range(3)]
+        + ["ssh://git@installed3.example/o/r", "ssh://git@inserted3.example/o/r"]
+    )
+    told = empty.execute(
+        "select count(*) from repositories"
+        " where url ~ 'withheld' and error_message !~ 'Secret block' and paused_at is not null"
+    )
+    assert told.fetchone() == (0,)
+    before = everything(empty)
+    raw.ensure_schema(empty)
+    assert raw.tidy_addresses(empty) == []
+    assert everything(empty) == before
+
+
 def test_the_applications_own_tables_are_read_and_filled(
     empty: psycopg.Connection, url: str, tmp_path: Path
 ) -> None:

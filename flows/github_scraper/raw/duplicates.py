@@ -9,7 +9,7 @@ import psycopg
 from flows.github_scraper.raw.commits import MERGE_LOCK
 from flows.github_scraper.records import RepositoryAddressError
 from flows.github_scraper.rules import (
-    may_carry_credentials,
+    bare_address,
     repository_path_name,
     repository_url,
     shown_address,
@@ -118,7 +118,7 @@ def tidy_addresses(connection: psycopg.Connection) -> list[str]:
                 SET_ASIDE,
                 {
                     "repository_id": stored.repository_id,
-                    "is_withheld": may_carry_credentials(stored.url),
+                    "is_withheld": bare_address(stored.url) is None,
                     "why": str(error),
                 },
             )

@@ -32,7 +32,7 @@ def ensure_schema(connection: psycopg.Connection) -> None:
     folder = files("flows.github_scraper")
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        for name in ("adopt.sql", "schema.sql"):
+        for name in ("functions.sql", "adopt.sql", "schema.sql"):
             connection.execute(folder.joinpath(name).read_bytes())
 
 
