@@ -171,6 +171,8 @@ returns trigger
 language plpgsql
 as $$
 begin
+    new.is_date_clamped := new.is_date_clamped or new.commit_date is null;
+    new.commit_date := coalesce(new.commit_date, new.committed_at, 'epoch');
     new.committed_at := coalesce(new.committed_at, new.commit_date);
     new.identity_id := coalesce(new.identity_id, new.contributor_id);
     new.commit_message := coalesce(new.commit_message, '');
@@ -233,8 +235,10 @@ set
     end,
     updated_at = clock_timestamp()
 where
-    url not like 'withheld:%'
-    and url !~ '#(twin-)?[0-9]+$'
+    url <> 'withheld:' || id
+    and coalesce(url not in (
+        public.bare_address(url) || '#' || github_id, public.bare_address(url) || '#twin-' || id
+    ), true)
     and (
         public.bare_address(url) is distinct from url
         or (
@@ -338,7 +342,12 @@ for each row when (new.identity_key is null) execute function public.complete_co
 create or replace trigger complete_commit
 before insert on public.commits
 for each row
-when (new.committed_at is null or new.identity_id is null or new.commit_message is null)
+when (
+    new.committed_at is null
+    or new.commit_date is null
+    or new.identity_id is null
+    or new.commit_message is null
+)
 execute function public.complete_commit();
 
 create table if not exists public.repository_names (

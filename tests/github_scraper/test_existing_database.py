@@ -373,6 +373,132 @@ def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     assert row_versions(empty) == before
 
 
+def test_a_plan_with_more_than_was_planned_is_fitted(
+    empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
+) -> None:
+    empty.execute(
+        PLANNED_TABLES.replace("commit_date timestamp(3) not null", "commit_date timestamp(3)")
+        .replace("url text not null unique", "url varchar(300)")
+        .replace(
+            "commits (\n    id serial", "commits (\n    id integer generated always as identity"
+        )
+        .replace("contributors (\n    id serial", "contributors (\n    id integer")
+    )
+    empty.execute(
+        "create view own with (security_barrier = true) as"
+        " select repository_id, commit_date at time zone 'UTC' as at, lines_added from commits;"
+        "create view upon as select repository_id, count(*) as commits from own group by 1;"
+        "comment on view own is 'ours'; grant select on own to pg_monitor;"
+        "create table reviews (commit_hash text references commits (commit_hash))"
+    )
+    empty.execute(
+        "insert into repositories (url, updated_at)"
+        " values (%(url)s, now()), (%(url)s, now()), (null, now())",
+        {"url": url},
+    )
+    empty.execute(
+        "insert into contributors (id, email, updated_at) values (7, 'ada@x.example', now());"
+        "insert into commits (repository_id, contributor_id, commit_hash) values (1, 7, 'gone');"
+        "insert into reviews values ('gone')"
+    )
+    run(empty, tmp_path)
+    assert sorted(board(empty, url)) == [("ada", 1), ("ada@x.example", 2), ("bo@x.example", 1)]
+    assert empty.execute(
+        "select to_char(commit_date, 'YYYY'), is_date_clamped, orphaned_at is not null from commits"
+        " where commit_hash = 'gone'"
+    ).fetchall() == [("1970", True, True)]
+    assert empty.execute(
+        "select commits, obj_description('own'::regclass), has_table_privilege("
+        "'pg_monitor', 'own', 'select'), reloptions from upon, pg_class where relname = 'own'"
+    ).fetchall() == [(5, "ours", True, ["security_barrier=true"])]
+    twin = tmp_path / "fork"
+    twin.symlink_to(origin.path)
+    with pytest.raises(ApplicationTablesError, match=r"table commits.*commits_commit_hash_key"):
+        sync_repository(empty, str(twin), GithubScraperSettings(), tmp_path / "mirrors")
+    assert len(board(empty, url)) == 3, "the other repository is there"
+    before = row_versions(empty)
+    raw.ensure_schema(empty)
+    assert row_versions(empty) == before
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (
+            PLANNED_TABLES.replace("id serial", "id uuid")
+            .replace("repository_id integer", "repository_id uuid")
+            .replace("contributor_id integer", "contributor_id uuid"),
+            r"repositories\.id is uuid where bigint is needed.*commits\.repository_id is uuid",
+        ),
+        (
+            PLANNED_TABLES.replace("create table commits", "create table revisions")
+            + "; create view commits as select * from revisions",
+            r"commits is a view where a table is needed.*rename",
+        ),
+        (
+            PLANNED_TABLES.replace("path_name text", "path_name text, team text not null"),
+            r"repositories\.team must be given and has no default",
+        ),
+        (
+            PLANNED_TABLES + "; create materialized view own as select repository_id from commits",
+            r"commits\.repository_id is integer where bigint is needed, and own cannot",
+        ),
+        (
+            PLANNED_TABLES.replace("contributor_id integer not null", "contributor_id integer")
+            + "; insert into commits (commit_hash, commit_date, repository_id)"
+            " select 'a', now(), id from repositories",
+            r"commits\.contributor_id is NULL in 1 rows",
+        ),
+        (
+            "create table contributor_merges (id bigint)",
+            r"on public.contributor_merges .*column .ended_at. does not exist",
+        ),
+        (
+            PLANNED_TABLES + "; alter table commits drop constraint commits_commit_hash_key;"
+            "insert into commits (repository_id, contributor_id, commit_hash, commit_date)"
+            " select repositories.id, contributors.id, 'a', now()"
+            " from repositories, contributors, generate_series(1, 2)",
+            r"commits: UniqueViolation.*",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "commit_message text",
+                "commit_message text, day date generated always as (commit_date::date) stored",
+            ),
+            r"commits\.commit_date is timestamp without time zone where timestamp with time zone",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_fitted_are_named_with_their_columns(
+    empty: psycopg.Connection, found: str, told: str
+) -> None:
+    for statement in found.split(";"):
+        if statement.strip().startswith("insert into commits"):
+            empty.execute(
+                "insert into repositories (url, updated_at) values ('https://h/o/r', now());"
+                "insert into contributors (email, updated_at) values ('a@x', now())"
+            )
+        empty.execute(statement.encode())
+    before = everything(empty)
+    with pytest.raises(ApplicationTablesError, match=told) as caught:
+        raw.ensure_schema(empty)
+    assert caught.value.remedy
+    assert everything(empty) == before, "nothing was changed"
+
+
+def test_a_rule_of_the_owner_that_refuses_a_row_is_named(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("alter table repositories add column team text not null")
+    with pytest.raises(ApplicationTablesError, match="table repositories, column team"):
+        raw.register_repository(empty, url)
+    empty.execute("alter table repositories drop column team")
+    empty.execute("alter table commits add constraint modern check (commit_date > '2024-01-01')")
+    with pytest.raises(ApplicationTablesError, match="table commits, rule modern"):
+        run(empty, tmp_path, url)
+
+
 def test_installed_views_become_writable_and_keep_their_grants(
     empty: psycopg.Connection,
 ) -> None:
