@@ -5,18 +5,35 @@ language sql
 immutable
 as $$
     select case
-        when told.email ~ '^[0-9]{1,15}\+[^@+]+@users\.noreply\.github\.com$'
-            then 'account:' || cast(split_part(told.email, '+', 1) as bigint)
-        when told.email ~ '^[^@+]+@users\.noreply\.github\.com$'
-            then 'login:' || split_part(told.email, '@', 1)
+        when length(told.email) > 320
+            then 'email:' || left(told.email, 100) || '... sha256 '
+            || encode(sha256(convert_to(told.email, 'UTF8')), 'hex')
+        when account.number <> 0 then 'account:' || account.place || account.number
+        when account.login is not null then 'login:' || account.place || account.login
         when told.email <> '' then 'email:' || told.email
         when told.username <> '' then 'login:' || told.username
     end
     from (
         select
-            lower(trim(coalesce(identity_key_of.email, ''))) as email,
-            lower(trim(coalesce(identity_key_of.username, ''))) as username
-    ) as told;
+            lower(btrim(coalesce(identity_key_of.email, ''), E' \t\n\r\f\v')) as email,
+            lower(btrim(coalesce(identity_key_of.username, ''), E' \t\n\r\f\v')) as username
+    ) as told
+    left join lateral (
+        select
+            noreply.parts[2] as login,
+            case when noreply.parts[3] = 'github.com' then '' else noreply.parts[3] || '/' end as place,
+            cast(coalesce(
+                noreply.parts[1],
+                case when noreply.parts[3] like '%gitlab%' then substring(noreply.parts[2] from '^([0-9]{1,15})-.') end
+            ) as bigint) as number
+        from (
+            select regexp_match(
+                told.email,
+                '^(?:([0-9]{1,15})\+)?([^@+]+)@users\.noreply\.([a-z0-9.-]+\.[a-z0-9-]+)$'
+            ) as parts
+        ) as noreply
+        where noreply.parts is not null
+    ) as account on true;
 $$;
 
 -- An address without the query and fragment of a URL; NULL where a part of it may be a credential.

@@ -1,4 +1,4 @@
-"""The rules of addresses stand in Python and in SQL: both say the same of every address."""
+"""Rules that stand in Python and in SQL say the same in both, of addresses and of people."""
 
 import random
 import re
@@ -7,9 +7,9 @@ from importlib.resources import files
 import psycopg
 
 from flows.github_scraper.records import RepositoryAddressError
-from flows.github_scraper.rules import bare_address, repository_url
+from flows.github_scraper.rules import bare_address, identify, repository_url
 from tests.github_scraper.test_existing_database import CUT, SECRETS
-from tests.github_scraper.test_rules import LEFT, REFUSED, SECRET, SPELLINGS
+from tests.github_scraper.test_rules import IDENTITIES, LEFT, REFUSED, SECRET, SPELLINGS
 
 CASES = 3_000
 FUNCTIONS = files("flows.github_scraper").joinpath("functions.sql")
@@ -80,3 +80,15 @@ def test_spellings_on_known_hosts_have_one_key_in_sql_too(database: str) -> None
             "select public.repository_address(address) from unnest(%s::text[]) as address", (given,)
         ).fetchall()
     assert [key for (key,) in kept] == [repository_url(each) for each in given]
+
+
+def test_a_person_has_one_key_in_python_and_in_sql(database: str) -> None:
+    given = [email for _, email, _ in IDENTITIES if email]
+    given += ["x" * 321 + "@x", "9+" + "x" * 400 + "@users.noreply.github.com", "\u00dc@x.example"]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(FUNCTIONS.read_bytes())
+        keys = connection.execute(
+            "select public.identity_key_of('Somebody', email) from unnest(%s::text[]) as email",
+            (given,),
+        ).fetchall()
+    assert [key for (key,) in keys] == [identify("", email, 3).key for email in given]

@@ -20,6 +20,7 @@ from flows.github_scraper.rules import (
     commit_dates,
     file_class,
     identify,
+    named_identity,
     outlook,
     plan_walk,
     repository_path_name,
@@ -249,28 +250,59 @@ def test_the_walk_follows_from_the_heads(
     assert plan_walk(previous, current, in_mirror) is walk
 
 
-@pytest.mark.parametrize(
-    ("name", "email", "key"),
-    [
-        ("Ada", "Ada@Work.example", "email:ada@work.example"),
-        ("Ada", "12345+AdaL@users.noreply.github.com", "account:12345"),
-        ("Ada", "012345+other@Users.NoReply.GitHub.com", "account:12345"),
-        ("Ada", "adal@users.noreply.github.com", "login:adal"),
-        ("Ada", "9-adal@users.noreply.github.com", "login:9-adal"),
-        ("Ada", "+adal@users.noreply.github.com", "email:+adal@users.noreply.github.com"),
-        ("Ada", "9+adal@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
-        ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
-        ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
-        ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
-        ("Ada", "", "name:3/ada"),
-        ("", "", "anonymous:3"),
-        ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
-        ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
-        ("Ada", "a@users.noreply.", "email:a@users.noreply."),
-    ],
-)
+IDENTITIES = [
+    ("Ada", "Ada@Work.example", "email:ada@work.example"),
+    ("Ada", "12345+AdaL@users.noreply.github.com", "account:12345"),
+    ("Ada", "012345+other@Users.NoReply.GitHub.com", "account:12345"),
+    ("Ada", "adal@users.noreply.github.com", "login:adal"),
+    ("Ada", "9-adal@users.noreply.github.com", "login:9-adal"),
+    ("Ada", "+adal@users.noreply.github.com", "email:+adal@users.noreply.github.com"),
+    ("Ada", "9+adal@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
+    ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
+    ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
+    ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
+    ("Ada", "", "name:3/ada"),
+    ("", "", "anonymous:3"),
+    ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
+    ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
+    ("Ada", "a@users.noreply.", "email:a@users.noreply."),
+    ("Ada", "0+ada@users.noreply.github.com", "login:ada"),
+    ("Ada", "000+ada@users.noreply.github.com", "login:ada"),
+    ("Ada", "0-ada@users.noreply.gitlab.com", "login:gitlab.com/0-ada"),
+    ("Ada", "0+ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada"),
+    ("Ada", "9-ada@users.noreply.gitlab.corp.example", "account:gitlab.corp.example/9"),
+    ("Ada", "\u0669+ada@users.noreply.github.com", "email:\u0669+ada@users.noreply.github.com"),
+    ("Ada", "\tAda@x.example\n", "email:ada@x.example"),
+]
+
+
+@pytest.mark.parametrize(("name", "email", "key"), IDENTITIES)
 def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
     assert identify(name, email, 3).key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ada@Work.example ", "email:ada@work.example"),
+        ("Ada <Ada@Work.example>", "email:ada@work.example"),
+        ("9-ada@users.noreply.gitlab.com", "account:gitlab.com/9"),
+        ("9+ada@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
+        ("Ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada"),
+        ("email:9+ada@users.noreply.github.com", "account:9"),
+        ("Account:9", "account:9"),
+        ("Name:3/Ada", "name:3/ada"),
+        ('"a:b"@x.example', 'email:"a:b"@x.example'),
+        ("AdaL", "adal"),
+    ],
+)
+def test_an_alias_names_the_identity_of_who_signs_so(text: str, name: str) -> None:
+    assert named_identity(text) == name
+
+
+def test_an_address_alone_in_a_mailmap_takes_no_name_away() -> None:
+    mailmap = Mailmap("Bo Proper <b@x>\n<b@x>\n")
+    assert mailmap.lookup("bo", "b@x") == ("Bo Proper", "b@x")
 
 
 @given(st.text(), st.text())

@@ -8,7 +8,7 @@ from flows.github_scraper.rules.addresses import (
     shown_address,
     split_addresses,
 )
-from flows.github_scraper.rules.people import Mailmap, coauthors, identify
+from flows.github_scraper.rules.people import Mailmap, coauthors, identify, named_identity
 from flows.github_scraper.rules.reading import (
     EPOCH,
     choose_source,
@@ -28,6 +28,7 @@ __all__ = [
     "commit_dates",
     "file_class",
     "identify",
+    "named_identity",
     "outlook",
     "plan_walk",
     "repository_path_name",

@@ -8,9 +8,11 @@ from flows.github_scraper.records import Coauthor, Identity
 
 # GitHub writes 9+login, its Enterprise Server too, GitLab 9-login, each under its own host.
 NOREPLY_EMAIL = re.compile(
-    r"(?:(?P<id>\d{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.(?P<host>[a-z0-9.-]+\.[a-z0-9-]+)"
+    r"(?:(?P<id>[0-9]{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.(?P<host>[a-z0-9.-]+\.[a-z0-9-]+)"
 )
-GITLAB_LOGIN = re.compile(r"(?P<id>\d{1,15})-(?P<login>.+)")
+GITLAB_LOGIN = re.compile(r"(?P<id>[0-9]{1,15})-(?P<login>.+)")
+IDENTITY_KEY = re.compile(r"(?:account|login|email|name|anonymous|application):.+")
+ADDRESS_OF_PERSON = re.compile(r"[^<]*<(?P<email>[^<>]+)>")
 COAUTHOR_TRAILER = re.compile(r"^co-authored-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]*)>", re.I | re.M)
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # No address is longer, and no index has room for what is much longer.
@@ -47,12 +49,29 @@ def _shortened(text: str, longest: int) -> str:
 
 def _account(number: str | None, login: str, host: str) -> Identity:
     if number is None and "gitlab" in host and (match := GITLAB_LOGIN.fullmatch(login)):
-        number, login = match["id"], match["login"]
-    place, username = ("", login) if host == "github.com" else (f"{host}/", None)
-    if number is None:
-        return Identity(f"login:{place}{login}", username, email=None)
-    account_id = None if place else int(number)
-    return Identity(f"account:{place}{int(number)}", username, email=None, account_id=account_id)
+        number, name = match["id"], match["login"]
+    else:
+        name = login
+    place = "" if host == "github.com" else f"{host}/"
+    # No account has the number 0.
+    if number is None or int(number) == 0:
+        return Identity(f"login:{place}{login}", None if place else login, email=None)
+    key = f"account:{place}{int(number)}"
+    if place:
+        return Identity(key, username=None, email=None)
+    return Identity(key, name, email=None, account_id=int(number))
+
+
+def named_identity(text: str) -> str:
+    """What an entry of the list of aliases names: an identity key, or a login as it is. An e-mail
+    stands for the identity of those who sign with it."""
+    text = text.strip().lower()
+    if IDENTITY_KEY.fullmatch(text) and not text.startswith("email:"):
+        return text
+    text = text.removeprefix("email:")
+    if match := ADDRESS_OF_PERSON.fullmatch(text):
+        text = match["email"]
+    return identify("", text, 0).key if "@" in text else text
 
 
 @dataclass
@@ -88,7 +107,8 @@ class Mailmap:
         second = MAILMAP_PERSON.match(line, first.end())
         proper_name, proper_email = first["name"].strip() or None, first["email"]
         if second is None:
-            self._by_email.setdefault(proper_email.lower(), _Mapped()).name = proper_name
+            mapped = self._by_email.setdefault(proper_email.lower(), _Mapped())
+            mapped.name = proper_name or mapped.name
             return
         mapped = self._by_email.setdefault(second["email"].lower(), _Mapped())
         if name := second["name"].strip():
