@@ -106,33 +106,42 @@ alter table public.repositories
     add column if not exists retired_at timestamptz,
     add column if not exists retired_because text;
 
--- The one spelling of an address on GitHub; any other address as it is. `repository_url` in rules.py
--- knows more and refuses what cannot be fetched.
-create or replace function public.repository_address(address text)
-returns text
-language sql
-immutable
-as $$
-    select case
-        when address like 'file:///%' then rtrim(substr(address, 8), '/')
-        when
-            lower(address)
-            ~ '^(https?|ssh|git)://([^@/]*@)?((www|ssh)\.)?github\.com\.?(:[0-9]+)?/+[^/#]+/[^/#]+/*$'
-            then 'https://github.com/' || regexp_replace(
-                regexp_replace(lower(address), '^[a-z]+://[^/]*/+', ''), '(\.git)?/*$', ''
-            )
-        else address
-    end;
-$$;
-
 -- What the application may write besides its own columns is made up here: it knows no identities,
 -- and its counts of a repository that is loaded are those of the commits.
 create or replace function public.complete_repository()
 returns trigger
 language plpgsql
 as $$
+declare
+    -- Of a name that GitHub gave anew, or of a twin that is merged with the next run.
+    suffix text := substring(new.url from '#(?:twin-)?[0-9]+$');
+    known text := public.repository_address(new.url);
 begin
-    new.url := public.repository_address(new.url);
+    if known is null and new.url is not null then
+        known := 'withheld:' || new.id;
+        if known <> new.url then
+            new.paused_at := coalesce(new.paused_at, clock_timestamp());
+            new.error_message := 'A part of its address may be a credential and was not kept: give a '
+            'clone address such as https://github.com/owner/name, and a token in a Secret block';
+        end if;
+        new.path_name := null;
+    elsif position(lower(new.path_name) in lower(known)) = 0 then
+        new.path_name := public.bare_address(new.path_name);
+    end if;
+    if suffix in ('#' || new.github_id, '#twin-' || new.id) then
+        known := known || suffix;
+    end if;
+    new.url := known;
+    return new;
+end
+$$;
+
+create or replace function public.keep_bare_profile()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.profile_url := public.bare_address(new.profile_url);
     return new;
 end
 $$;
@@ -162,6 +171,8 @@ returns trigger
 language plpgsql
 as $$
 begin
+    new.is_date_clamped := new.is_date_clamped or new.commit_date is null;
+    new.commit_date := coalesce(new.commit_date, new.committed_at, 'epoch');
     new.committed_at := coalesce(new.committed_at, new.commit_date);
     new.identity_id := coalesce(new.identity_id, new.contributor_id);
     new.commit_message := coalesce(new.commit_message, '');
@@ -205,8 +216,44 @@ end
 $$;
 
 create or replace trigger complete_repository
-before insert on public.repositories
+before insert or update of url, path_name on public.repositories
 for each row execute function public.complete_repository();
+
+-- What was stored before. Two that become one address are merged by the next run.
+update public.repositories
+set
+    url = case
+        when public.bare_address(url) is null then url
+        when exists (
+            select 1
+            from public.repositories as other
+            where
+                other.id <> repositories.id
+                and public.repository_address(other.url) = public.repository_address(repositories.url)
+        ) then url || '#twin-' || id
+        else url
+    end,
+    updated_at = clock_timestamp()
+where
+    url <> 'withheld:' || id
+    and coalesce(url not in (
+        public.bare_address(url) || '#' || github_id, public.bare_address(url) || '#twin-' || id
+    ), true)
+    and (
+        public.bare_address(url) is distinct from url
+        or (
+            position(lower(path_name) in lower(public.bare_address(url))) = 0
+            and public.bare_address(path_name) is distinct from path_name
+        )
+    );
+
+create or replace trigger keep_bare_profile
+before insert or update of profile_url on public.contributors
+for each row when (new.profile_url is not null) execute function public.keep_bare_profile();
+
+update public.contributors
+set profile_url = profile_url, updated_at = clock_timestamp()
+where public.bare_address(profile_url) is distinct from profile_url;
 
 create or replace trigger keep_commit_count
 before insert or update on public.repository_contributors
@@ -295,7 +342,12 @@ for each row when (new.identity_key is null) execute function public.complete_co
 create or replace trigger complete_commit
 before insert on public.commits
 for each row
-when (new.committed_at is null or new.identity_id is null or new.commit_message is null)
+when (
+    new.committed_at is null
+    or new.commit_date is null
+    or new.identity_id is null
+    or new.commit_message is null
+)
 execute function public.complete_commit();
 
 create table if not exists public.repository_names (

@@ -300,6 +300,30 @@ def test_people_are_merged_by_hand_with_a_reason_and_apart_again_without(
     assert raw.merge_accounts(connection) == 0, "the newest word of a person holds"
 
 
+def test_aliases_may_be_noreply_addresses_of_any_host(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    commit_all(
+        history,
+        "A <9-ada@users.noreply.gitlab.com> 1700000000 +0000",
+        "A <7+ada@users.noreply.ghe.example> 1700000001 +0000",
+        "A <ada@users.noreply.ghe.example> 1700000002 +0000",
+        "A <ada@work.example> 1700000003 +0000",
+    )
+    sync(history.path)
+    connection.execute(
+        "insert into contributor_aliases (alias, person) values"
+        " ('9-Renamed@users.noreply.gitlab.com', 'Ada <Ada@work.example>'),"
+        " ('7+new@users.noreply.ghe.example', 'ada@work.example'),"
+        " ('Ada@users.noreply.GHE.example', 'ada@work.example')"
+    )
+    assert raw.merge_accounts(connection) == 3
+    assert raw.merge_accounts(connection) == 0
+    assert connection.execute("select commit_count from repository_contributors").fetchall() == [
+        (4,)
+    ]
+
+
 def test_identities_of_before_numbers_are_read_anew_once(
     connection: psycopg.Connection, sync: Sync, history: History
 ) -> None:

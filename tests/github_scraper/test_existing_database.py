@@ -194,6 +194,88 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert row_versions(empty) == before
 
 
+SECRETS = [
+    "https://user:hunter2@host.example/o/r",
+    "https://hunter2@host.example/o/r",
+    "hunter2@host.example:o/r",
+    "ssh://hunter2@host.example/o/r",
+    "git+https://u:hunter2@host.example/o/r",
+    "https://host.example/o/r;hunter2",
+    "https://host.example/o;token=hunter2/r",
+    "https://host.example/o/r%3Faccess_token=hunter2",
+    "https://host.example/o/r&access_token=hunter2",
+    "https://host.example/token=hunter2/r",
+    "https://oauth2:hunter2/o/r",
+    "https://u:hunter2%40host.example/o/r",
+    "https://u\uff1ahunter2\uff20host.example/o/r",
+    "https://host.example/o/r\uff1faccess_token=hunter2",
+    "//u:hunter2@host.example/o/r",
+    "https:/u:hunter2@host.example/o/r",
+    "hunter2",
+    "ghp_hunter2hunter2hunter2hunter2",
+    "https://host.example/ghp_hunter2hunter2hunter2hunter2/r",
+    "git@host.example:o/r?private_token=hunter2",
+    "/srv/r?token=hunter2",
+    "/srv/r#token=hunter2",
+]
+CUT = [
+    "https://{}.example/o/r?access_token=hunter2",
+    "https://{}.example/o/r#access_token=hunter2",
+    "HTTPS://{}.example/o/r?a=b&private_token=hunter2#hunter2",
+    "ssh://git@{}.example/o/r?x=hunter2",
+]
+
+
+def everything(connection: psycopg.Connection) -> str:
+    """All that the raw tables hold, as text."""
+    tables = connection.execute(
+        "select format('select t::text from %I.%I as t', schemaname, tablename) from pg_tables"
+        " where schemaname in ('public', 'github_api')"
+    ).fetchall()
+    return "\n".join(str(connection.execute(query).fetchall()) for (query,) in tables)
+
+
+def test_what_may_be_a_credential_is_never_at_rest(empty: psycopg.Connection) -> None:
+    empty.execute(PLANNED_TABLES)
+    given = [*SECRETS, *(cut.format(f"installed{n}") for n, cut in enumerate(CUT))]
+    for address in (*given, "https://installed0.example/o/r"):
+        empty.execute(
+            "insert into repositories (url, path_name, updated_at) values (%s, %s, now())",
+            (address, address),
+        )
+    empty.execute(
+        "insert into contributors (profile_url, updated_at)"
+        " values ('https://u:hunter2@host/u', now())"
+    )
+    raw.ensure_schema(empty)
+    assert "hunter2" not in everything(empty), "what the application left"
+    for number, cut in enumerate(CUT):
+        empty.execute(FIND_OR_CREATE, (cut.format(f"inserted{number}"), "o/r"))
+    for address in SECRETS:
+        empty.execute(FIND_OR_CREATE, (address, address))
+        row = empty.execute(FIND_OR_CREATE, ("https://plain.example/o/r", "o/r")).fetchone()
+        assert row is not None
+        empty.execute('update "Repository" set "pathName" = %s where id = %s', (address, *row))
+        empty.execute('update "Repository" set url = %s where id = %s', (address, *row))
+    empty.execute(CONTRIBUTOR, ("ada", None, "https://host/ada?token=hunter2"))
+    empty.execute('update "Contributor" set "profileUrl" = %s', ("https://u:hunter2@host/ada",))
+    assert "hunter2" not in everything(empty), "what its worker writes"
+    raw.tidy_addresses(empty)
+    assert sorted(raw.known_urls(empty)) == sorted(
+        [f"https://{name}{n}.example/o/r" for name in ("installed", "inserted") for n in range(3)]
+        + ["ssh://git@installed3.example/o/r", "ssh://git@inserted3.example/o/r"]
+    )
+    told = empty.execute(
+        "select count(*) from repositories"
+        " where url ~ 'withheld' and error_message !~ 'Secret block' and paused_at is not null"
+    )
+    assert told.fetchone() == (0,)
+    before = everything(empty)
+    raw.ensure_schema(empty)
+    assert raw.tidy_addresses(empty) == []
+    assert everything(empty) == before
+
+
 def test_the_applications_own_tables_are_read_and_filled(
     empty: psycopg.Connection, url: str, tmp_path: Path
 ) -> None:
@@ -289,6 +371,132 @@ def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     before = row_versions(empty)
     raw.ensure_schema(empty)
     assert row_versions(empty) == before
+
+
+def test_a_plan_with_more_than_was_planned_is_fitted(
+    empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
+) -> None:
+    empty.execute(
+        PLANNED_TABLES.replace("commit_date timestamp(3) not null", "commit_date timestamp(3)")
+        .replace("url text not null unique", "url varchar(300)")
+        .replace(
+            "commits (\n    id serial", "commits (\n    id integer generated always as identity"
+        )
+        .replace("contributors (\n    id serial", "contributors (\n    id integer")
+    )
+    empty.execute(
+        "create view own with (security_barrier = true) as"
+        " select repository_id, commit_date at time zone 'UTC' as at, lines_added from commits;"
+        "create view upon as select repository_id, count(*) as commits from own group by 1;"
+        "comment on view own is 'ours'; grant select on own to pg_monitor;"
+        "create table reviews (commit_hash text references commits (commit_hash))"
+    )
+    empty.execute(
+        "insert into repositories (url, updated_at)"
+        " values (%(url)s, now()), (%(url)s, now()), (null, now())",
+        {"url": url},
+    )
+    empty.execute(
+        "insert into contributors (id, email, updated_at) values (7, 'ada@x.example', now());"
+        "insert into commits (repository_id, contributor_id, commit_hash) values (1, 7, 'gone');"
+        "insert into reviews values ('gone')"
+    )
+    run(empty, tmp_path)
+    assert sorted(board(empty, url)) == [("ada", 1), ("ada@x.example", 2), ("bo@x.example", 1)]
+    assert empty.execute(
+        "select to_char(commit_date, 'YYYY'), is_date_clamped, orphaned_at is not null from commits"
+        " where commit_hash = 'gone'"
+    ).fetchall() == [("1970", True, True)]
+    assert empty.execute(
+        "select commits, obj_description('own'::regclass), has_table_privilege("
+        "'pg_monitor', 'own', 'select'), reloptions from upon, pg_class where relname = 'own'"
+    ).fetchall() == [(5, "ours", True, ["security_barrier=true"])]
+    twin = tmp_path / "fork"
+    twin.symlink_to(origin.path)
+    with pytest.raises(ApplicationTablesError, match=r"table commits.*commits_commit_hash_key"):
+        sync_repository(empty, str(twin), GithubScraperSettings(), tmp_path / "mirrors")
+    assert len(board(empty, url)) == 3, "the other repository is there"
+    before = row_versions(empty)
+    raw.ensure_schema(empty)
+    assert row_versions(empty) == before
+
+
+@pytest.mark.parametrize(
+    ("found", "told"),
+    [
+        (
+            PLANNED_TABLES.replace("id serial", "id uuid")
+            .replace("repository_id integer", "repository_id uuid")
+            .replace("contributor_id integer", "contributor_id uuid"),
+            r"repositories\.id is uuid where bigint is needed.*commits\.repository_id is uuid",
+        ),
+        (
+            PLANNED_TABLES.replace("create table commits", "create table revisions")
+            + "; create view commits as select * from revisions",
+            r"commits is a view where a table is needed.*rename",
+        ),
+        (
+            PLANNED_TABLES.replace("path_name text", "path_name text, team text not null"),
+            r"repositories\.team must be given and has no default",
+        ),
+        (
+            PLANNED_TABLES + "; create materialized view own as select repository_id from commits",
+            r"commits\.repository_id is integer where bigint is needed, and own cannot",
+        ),
+        (
+            PLANNED_TABLES.replace("contributor_id integer not null", "contributor_id integer")
+            + "; insert into commits (commit_hash, commit_date, repository_id)"
+            " select 'a', now(), id from repositories",
+            r"commits\.contributor_id is NULL in 1 rows",
+        ),
+        (
+            "create table contributor_merges (id bigint)",
+            r"on public.contributor_merges .*column .ended_at. does not exist",
+        ),
+        (
+            PLANNED_TABLES + "; alter table commits drop constraint commits_commit_hash_key;"
+            "insert into commits (repository_id, contributor_id, commit_hash, commit_date)"
+            " select repositories.id, contributors.id, 'a', now()"
+            " from repositories, contributors, generate_series(1, 2)",
+            r"commits: UniqueViolation.*",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "commit_message text",
+                "commit_message text, day date generated always as (commit_date::date) stored",
+            ),
+            r"commits\.commit_date is timestamp without time zone where timestamp with time zone",
+        ),
+    ],
+)
+def test_tables_that_cannot_be_fitted_are_named_with_their_columns(
+    empty: psycopg.Connection, found: str, told: str
+) -> None:
+    for statement in found.split(";"):
+        if statement.strip().startswith("insert into commits"):
+            empty.execute(
+                "insert into repositories (url, updated_at) values ('https://h/o/r', now());"
+                "insert into contributors (email, updated_at) values ('a@x', now())"
+            )
+        empty.execute(statement.encode())
+    before = everything(empty)
+    with pytest.raises(ApplicationTablesError, match=told) as caught:
+        raw.ensure_schema(empty)
+    assert caught.value.remedy
+    assert everything(empty) == before, "nothing was changed"
+
+
+def test_a_rule_of_the_owner_that_refuses_a_row_is_named(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("alter table repositories add column team text not null")
+    with pytest.raises(ApplicationTablesError, match="table repositories, column team"):
+        raw.register_repository(empty, url)
+    empty.execute("alter table repositories drop column team")
+    empty.execute("alter table commits add constraint modern check (commit_date > '2024-01-01')")
+    with pytest.raises(ApplicationTablesError, match="table commits, rule modern"):
+        run(empty, tmp_path, url)
 
 
 def test_installed_views_become_writable_and_keep_their_grants(

@@ -480,6 +480,23 @@ def test_only_what_is_known_to_be_for_good_is_not_tried_again(
     assert failure.remedy
 
 
+@pytest.mark.parametrize(
+    "message",
+    [
+        "fatal: unable to access 'https://u:hunter2@mirror.example/o/r/': Failed to connect",
+        "fatal: unable to access 'https://mirror.example/o/r/?token=hunter2': Failed to connect",
+        "fatal: unable to access 'https://h/o/r/': Unsupported proxy syntax in 'http://u:hunter2@p'",
+        "warning: redirecting to https://h/o/r;hunter2\nfatal: Failed to connect",
+        "Could not resolve proxy: http://u:hun ter2@proxy:80",
+    ],
+)
+def test_what_git_says_is_repeated_without_credentials(tmp_path: Path, message: str) -> None:
+    with open_mirror("https://h/o/r", tmp_path, GitLimits(1, 1, 1)) as mirror:
+        told = str(mirror._failure(["git", "fetch"], 128, message.encode()))
+    assert "ter2" not in told
+    assert "https://h/o/r" in told
+
+
 def test_a_new_repository_stays_in_the_schedule_through_a_failure_for_good(
     connection: psycopg.Connection,
 ) -> None:

@@ -20,6 +20,7 @@ from flows.github_scraper.rules import (
     commit_dates,
     file_class,
     identify,
+    named_identity,
     outlook,
     plan_walk,
     repository_path_name,
@@ -27,117 +28,164 @@ from flows.github_scraper.rules import (
     split_addresses,
 )
 
+SPELLINGS = [
+    "https://github.com/owner/name",
+    "https://github.com/owner/name/",
+    "https://github.com/owner/name.git",
+    "https://GitHub.com/owner/name.git",
+    "git@github.com:owner/name.git",
+    "  https://github.com/owner/name\n",
+    "https://github.com/OWNER/Name",
+    "http://github.com/owner/name",
+    "https://www.github.com/owner/name.git/",
+    "https://github.com:443/owner/name",
+    "https://github.com./owner/name",
+    "ssh://git@github.com/owner/name.git",
+    "ssh://git@github.com:22/owner/name",
+    "ssh://git@ssh.github.com:443/owner/name.git",
+    "git://github.com/owner/name.git",
+    "git@GitHub.com:Owner/name.git",
+    "git@github.com:/owner/name",
+    "org-1234@github.com:owner/name",
+    "https://github.com/owner/name?tab=readme#top",
+    "https://github.com/owner/name?access_token=hunter2",
+    "https://github.com/owner/name.git.git",
+    "https://github.com/owner/name/.git",
+    "ssh://org-1234@github.com/owner/name",
+]
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://github.com/owner/name",
-        "https://github.com/owner/name/",
-        "https://github.com/owner/name.git",
-        "https://GitHub.com/owner/name.git",
-        "git@github.com:owner/name.git",
-        "  https://github.com/owner/name\n",
-        "https://github.com/OWNER/Name",
-        "http://github.com/owner/name",
-        "https://www.github.com/owner/name.git/",
-        "https://github.com:443/owner/name",
-        "https://github.com./owner/name",
-        "ssh://git@github.com/owner/name.git",
-        "ssh://git@github.com:22/owner/name",
-        "ssh://git@ssh.github.com:443/owner/name.git",
-        "git://github.com/owner/name.git",
-        "git@GitHub.com:Owner/name.git",
-        "git@github.com:/owner/name",
-        "org-1234@github.com:owner/name",
-        "https://github.com/owner/name?tab=readme#top",
-    ],
-)
+
+@pytest.mark.parametrize("address", SPELLINGS)
 def test_spellings_of_one_repository_are_one_url(address: str) -> None:
     assert repository_url(address) == "https://github.com/owner/name"
 
 
-@pytest.mark.parametrize(
-    ("address", "expected"),
-    [
-        ("/srv/git/tool.git/", "/srv/git/tool.git"),
-        ("git@gitlab.example:group/tool.git", "git@gitlab.example:group/tool.git"),
-        ("ssh://git@host.example/tool.git", "ssh://git@host.example/tool.git"),
-        ("ssh://git@Host.example:22/tool.git", "ssh://git@host.example/tool.git"),
-        ("ssh://host.example:2222/Tool", "ssh://host.example:2222/Tool"),
-        ("https://[::1]:8443/o/r", "https://[::1]:8443/o/r"),
-        ("https://b\u00fccher.example/o/r", "https://xn--bcher-kva.example/o/r"),
-        ("/srv/a b/tool", "/srv/a b/tool"),
-    ],
-)
+OTHERS = [
+    ("/srv/git/tool.git/", "/srv/git/tool.git"),
+    ("git@gitlab.example:group/tool.git", "git@gitlab.example:group/tool.git"),
+    ("ssh://git@host.example/tool.git", "ssh://git@host.example/tool.git"),
+    ("ssh://git@Host.example:22/tool.git", "ssh://git@host.example/tool.git"),
+    ("ssh://host.example:2222/Tool", "ssh://host.example:2222/Tool"),
+    ("https://[::1]:8443/o/r", "https://[::1]:8443/o/r"),
+    ("https://b\u00fccher.example/o/r", "https://xn--bcher-kva.example/o/r"),
+    ("/srv/a b/tool", "/srv/a b/tool"),
+    ("/srv//git/./tool/.", "/srv/git/tool"),
+    ("/srv/C#/tool", "/srv/C#/tool"),
+    ("https://host.example/o/r?token=hunter2#hunter2", "https://host.example/o/r"),
+    ("https://gitlab.com/Group/Sub/Tool.git", "https://gitlab.com/group/sub/tool"),
+    ("http://www.gitlab.com:80/group/sub/tool/", "https://gitlab.com/group/sub/tool"),
+    ("git@gitlab.com:Group/sub/tool.git", "ssh://git@gitlab.com/group/sub/tool"),
+    ("ssh://git@altssh.gitlab.com:443/group/sub/tool", "ssh://git@gitlab.com/group/sub/tool"),
+    ("https://Codeberg.org/O/R.git", "https://codeberg.org/o/r"),
+    ("git@bitbucket.org:O/r.git", "ssh://git@bitbucket.org/o/r"),
+    ("https://gitea.example/c%2B%2B/a%20b", "https://gitea.example/c%2B%2B/a%20b"),
+    ("https://git.example/~user/r", "https://git.example/~user/r"),
+]
+
+
+LEFT = [address for address, _ in OTHERS]
+
+
+@pytest.mark.parametrize(("address", "expected"), OTHERS)
 def test_other_addresses_stay_as_they_are(address: str, expected: str) -> None:
     assert repository_url(address) == expected
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "",
-        "owner/name",
-        "--upload-pack=touch /tmp/x",
-        "ext::sh -c id",
-        "https://",
-        "a\nb",
-        "ftp://h/x",
-        "ssh://-oProxyCommand=id/x",
-        "ssh://git@-oProxyCommand=id/x",
-        "git@-oProxyCommand=id:x",
-        "git@host:-x",
-        "file:///etc",
-        "file:/etc",
-        "http://[x/y",
-        "https://[::1/x",
-        "https://host:port/x",
-        "https://host:123456/x",
-        "https://\u2100.example/x",
-        "https://a..b\u00ad/x",
-        "https://github.com/owner",
-        "https://github.com/owner/name/tree/main",
-        "//host/o/r",
-        "https:///o/r",
-        "\x7f",
-    ],
-)
+REFUSED = [
+    "",
+    "owner/name",
+    "--upload-pack=touch /tmp/x",
+    "ext::sh -c id",
+    "https://",
+    "a\nb",
+    "ftp://h/x",
+    "ssh://-oProxyCommand=id/x",
+    "ssh://git@-oProxyCommand=id/x",
+    "git@-oProxyCommand=id:x",
+    "git@host:-x",
+    "file:///etc",
+    "file:/etc",
+    "http://[x/y",
+    "https://[::1/x",
+    "https://host:port/x",
+    "https://host:123456/x",
+    "https://\u2100.example/x",
+    "https://a..b\u00ad/x",
+    "https://github.com/owner",
+    "https://github.com/owner/name/tree/main",
+    "//host/o/r",
+    "https:///o/r",
+    "\x7f",
+    "/srv/\udcff/tool",
+    "https://h\udc80/o/r",
+    "https://github.com/o/..",
+    "https://github.com/../r",
+    "https://host.example/o/../r",
+    "https://gitlab.com/group",
+    "https://gitlab.com/group/tool/-/tree/main",
+    "https://host:0/o/r",
+    "https://github.com:0/o/r",
+    "https://host:65536/o/r",
+    "a::b",
+    "git@host:a::b",
+    "https::https://host/o/r",
+    "codecommit::us-east-1://r",
+    "ssh://jdoe@host/o/r",
+]
+
+
+@pytest.mark.parametrize("address", REFUSED)
 def test_what_cannot_be_fetched_is_refused(address: str) -> None:
     with pytest.raises(RepositoryAddressError):
         repository_url(address)
 
 
-@pytest.mark.parametrize(
-    "address",
-    [
-        "https://user:hunter2@github.com/o/r",
-        "https://hunter2@github.com/o/r",
-        "user:hunter2@host/o/r",
-        "https:/user:hunter2@github.com/o/r",
-        "//user:hunter2@github.com/o/r",
-        "/user:hunter2@github.com/o/r",
-        "https://user:ab/hunter2@host/o/r",
-        "https://user:hunter2@\u2100host/o/r",
-        "https://user:hunter2@[x/o/r",
-        "https://user:hunter2@ho st/o/r",
-        "ssh://git:hunter2@host/o/r",
-        "ssh://Hunter2hunter2@host/o/r",
-        "hunter2:x@host:o/r",
-        "HUNTER2hunter2@host.example:o/r",
-        "ftp://user:hunter2@host/x",
-        "ext::hunter2@host",
-        "https://host/hunter2@other/o/r",
-        "hunter2@",
-        "a\nhunter2@b",
-        "https://user:hunter2%40host/o/r",
-        "https://user%3Ahunter2%40github.com/o/r",
-        "https://u:hunter2\uff20host/o/r",
-        "u:hunter2\uff20h:o/r",
-        "https://oauth2:hunter2/o/r",
-        "https://hunter2:x-oauth-basic/o/r",
-        "oauth2:hunter2/o/r",
-    ],
-)
+SECRET = [
+    "https://user:hunter2@github.com/o/r",
+    "https://hunter2@github.com/o/r",
+    "user:hunter2@host/o/r",
+    "https:/user:hunter2@github.com/o/r",
+    "//user:hunter2@github.com/o/r",
+    "/user:hunter2@github.com/o/r",
+    "https://user:ab/hunter2@host/o/r",
+    "https://user:hunter2@\u2100host/o/r",
+    "https://user:hunter2@[x/o/r",
+    "https://user:hunter2@ho st/o/r",
+    "ssh://git:hunter2@host/o/r",
+    "ssh://Hunter2hunter2@host/o/r",
+    "hunter2:x@host:o/r",
+    "HUNTER2hunter2@host.example:o/r",
+    "ftp://user:hunter2@host/x",
+    "ext::hunter2@host",
+    "https://host/hunter2@other/o/r",
+    "hunter2@",
+    "a\nhunter2@b",
+    "https://user:hunter2%40host/o/r",
+    "https://user%3Ahunter2%40github.com/o/r",
+    "https://u:hunter2\uff20host/o/r",
+    "u:hunter2\uff20h:o/r",
+    "https://oauth2:hunter2/o/r",
+    "https://hunter2:x-oauth-basic/o/r",
+    "oauth2:hunter2/o/r",
+    "hunter2",
+    "ssh://hunter2@host/o/r",
+    "hunter2@host:o/r",
+    "https://host/o/r;hunter2",
+    "https://host/o/r%3Btoken=hunter2",
+    "https://host/o/r%253Ftoken=hunter2",
+    "https://host/o/r&token=hunter2",
+    "git+https://hunter2@host/o/r",
+    "git+ssh://hunter2@host/o/r",
+    "git@host:o/r;hunter2",
+    "/srv/r;hunter2",
+    "/o/r?token=hunter2",
+    "https://host/o/r@hunter2",
+    "https://host\\hunter2@h/o/r",
+    "ghp_hunter2hunter2hunter2",
+]
+
+
+@pytest.mark.parametrize("address", SECRET)
 def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) -> None:
     with pytest.raises(RepositoryAddressError) as caught:
         repository_url(address)
@@ -202,28 +250,59 @@ def test_the_walk_follows_from_the_heads(
     assert plan_walk(previous, current, in_mirror) is walk
 
 
-@pytest.mark.parametrize(
-    ("name", "email", "key"),
-    [
-        ("Ada", "Ada@Work.example", "email:ada@work.example"),
-        ("Ada", "12345+AdaL@users.noreply.github.com", "account:12345"),
-        ("Ada", "012345+other@Users.NoReply.GitHub.com", "account:12345"),
-        ("Ada", "adal@users.noreply.github.com", "login:adal"),
-        ("Ada", "9-adal@users.noreply.github.com", "login:9-adal"),
-        ("Ada", "+adal@users.noreply.github.com", "email:+adal@users.noreply.github.com"),
-        ("Ada", "9+adal@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
-        ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
-        ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
-        ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
-        ("Ada", "", "name:3/ada"),
-        ("", "", "anonymous:3"),
-        ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
-        ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
-        ("Ada", "a@users.noreply.", "email:a@users.noreply."),
-    ],
-)
+IDENTITIES = [
+    ("Ada", "Ada@Work.example", "email:ada@work.example"),
+    ("Ada", "12345+AdaL@users.noreply.github.com", "account:12345"),
+    ("Ada", "012345+other@Users.NoReply.GitHub.com", "account:12345"),
+    ("Ada", "adal@users.noreply.github.com", "login:adal"),
+    ("Ada", "9-adal@users.noreply.github.com", "login:9-adal"),
+    ("Ada", "+adal@users.noreply.github.com", "email:+adal@users.noreply.github.com"),
+    ("Ada", "9+adal@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
+    ("Ada", "adal@users.noreply.ghe.corp.example", "login:ghe.corp.example/adal"),
+    ("Ada", "9-ada-l@users.noreply.gitlab.com", "account:gitlab.com/9"),
+    ("dependabot[bot]", "49+dependabot[bot]@users.noreply.github.com", "account:49"),
+    ("Ada", "", "name:3/ada"),
+    ("", "", "anonymous:3"),
+    ("Ada", "a@users.noreply.github.com.evil", "login:github.com.evil/a"),
+    ("Ada", "9+a@users.noreply.github.com.evil", "account:github.com.evil/9"),
+    ("Ada", "a@users.noreply.", "email:a@users.noreply."),
+    ("Ada", "0+ada@users.noreply.github.com", "login:ada"),
+    ("Ada", "000+ada@users.noreply.github.com", "login:ada"),
+    ("Ada", "0-ada@users.noreply.gitlab.com", "login:gitlab.com/0-ada"),
+    ("Ada", "0+ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada"),
+    ("Ada", "9-ada@users.noreply.gitlab.corp.example", "account:gitlab.corp.example/9"),
+    ("Ada", "\u0669+ada@users.noreply.github.com", "email:\u0669+ada@users.noreply.github.com"),
+    ("Ada", "\tAda@x.example\n", "email:ada@x.example"),
+]
+
+
+@pytest.mark.parametrize(("name", "email", "key"), IDENTITIES)
 def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
     assert identify(name, email, 3).key == key
+
+
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ("Ada@Work.example ", "email:ada@work.example"),
+        ("Ada <Ada@Work.example>", "email:ada@work.example"),
+        ("9-ada@users.noreply.gitlab.com", "account:gitlab.com/9"),
+        ("9+ada@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
+        ("Ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada"),
+        ("email:9+ada@users.noreply.github.com", "account:9"),
+        ("Account:9", "account:9"),
+        ("Name:3/Ada", "name:3/ada"),
+        ('"a:b"@x.example', 'email:"a:b"@x.example'),
+        ("AdaL", "adal"),
+    ],
+)
+def test_an_alias_names_the_identity_of_who_signs_so(text: str, name: str) -> None:
+    assert named_identity(text) == name
+
+
+def test_an_address_alone_in_a_mailmap_takes_no_name_away() -> None:
+    mailmap = Mailmap("Bo Proper <b@x>\n<b@x>\n")
+    assert mailmap.lookup("bo", "b@x") == ("Bo Proper", "b@x")
 
 
 @given(st.text(), st.text())

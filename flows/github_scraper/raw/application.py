@@ -6,6 +6,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
+from flows.github_scraper.raw.adoption import said_of
 from flows.github_scraper.records import ApplicationTablesError, RepositoryAddressError
 from flows.github_scraper.rules import repository_path_name, repository_url
 
@@ -274,11 +275,9 @@ def fill_leaderboard(connection: psycopg.Connection) -> bool:
 
 
 def _of_another_shape(doing: str, error: psycopg.Error) -> ApplicationTablesError:
-    said = str(error.diag.message_primary or error)
-    where = f" (in {error.diag.table_name})" if error.diag.table_name else ""
     return ApplicationTablesError(
         f"{doing.capitalize()} the application's own tables {', '.join(TABLES)}",
-        f"{type(error).__name__}: {said}{where}",
+        said_of(error),
         "Give them the shape that docs/contracts/github_scraper.md tells; all else is loaded and "
         "built meanwhile",
     )

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 import psycopg
 import psycopg.sql
 
+from flows.github_scraper.raw.adoption import refused_rows_are_told
 from flows.github_scraper.raw.people import follow_commits, note_rewritten, note_touched
 from flows.github_scraper.raw.stage import copy_commits
 from flows.github_scraper.raw.walks import drop_walk
@@ -362,9 +363,10 @@ def load_walk(
     with connection.cursor().copy("copy stage_orphans from stdin") as copy:
         for commit_hash in orphans:
             copy.write_row((commit_hash,))
-    written, parameters = _merge(connection, repository_id, Source.GIT)
-    orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
-    _finish(connection, parameters, head)
+    with refused_rows_are_told(f"Loading {url}"):
+        written, parameters = _merge(connection, repository_id, Source.GIT)
+        orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
+        _finish(connection, parameters, head)
     return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
 
 
@@ -383,12 +385,13 @@ def load_api_walk(
         """,
         (repository_id,),
     )
-    written, parameters = _merge(connection, repository_id, state.source)
-    orphaned = 0
-    if state.is_rewritten:
-        graph = parameters | {"head_hash": state.head.head_hash}
-        orphaned = sum(row[0] for row in connection.execute(FOLLOW_GRAPH, graph))
-    _finish(connection, parameters, state.head)
+    with refused_rows_are_told(f"Loading {url}"):
+        written, parameters = _merge(connection, repository_id, state.source)
+        orphaned = 0
+        if state.is_rewritten:
+            graph = parameters | {"head_hash": state.head.head_hash}
+            orphaned = sum(row[0] for row in connection.execute(FOLLOW_GRAPH, graph))
+        _finish(connection, parameters, state.head)
     drop_walk(connection, repository_id)
     return LoadCounts(
         url, state.walk, commits_written=written, commits_orphaned=orphaned, source=state.source

@@ -6,10 +6,11 @@ from dataclasses import dataclass
 
 import psycopg
 
+from flows.github_scraper.raw.adoption import refused_rows_are_told
 from flows.github_scraper.raw.commits import MERGE_LOCK
-from flows.github_scraper.records import RepositoryAddressError
+from flows.github_scraper.records import ApplicationTablesError, RepositoryAddressError
 from flows.github_scraper.rules import (
-    may_carry_credentials,
+    bare_address,
     repository_path_name,
     repository_url,
     shown_address,
@@ -118,7 +119,7 @@ def tidy_addresses(connection: psycopg.Connection) -> list[str]:
                 SET_ASIDE,
                 {
                     "repository_id": stored.repository_id,
-                    "is_withheld": may_carry_credentials(stored.url),
+                    "is_withheld": bare_address(stored.url) is None,
                     "why": str(error),
                 },
             )
@@ -143,18 +144,25 @@ def _unite(connection: psycopg.Connection, url: str, same: list[_Stored]) -> lis
         return []
     kept = min(same, key=lambda each: (each.github_id is None, not each.is_loaded, each.url != url))
     others = [each for each in same if each is not kept]
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
-        for other in others:
-            parameters = {"kept": kept.repository_id, "other": other.repository_id}
-            for statement in MERGE:
-                connection.execute(statement, parameters)
-        if kept.url != url:
-            connection.execute(
-                "update public.repositories set url = %s, path_name = %s where id = %s",
-                (url, repository_path_name(url), kept.repository_id),
-            )
+    try:
+        with refused_rows_are_told(f"Merging what is stored of {url}"), connection.transaction():
+            _merge(connection, url, kept, others)
+    except ApplicationTablesError as error:
+        return [str(error)]
     merged = ", ".join(
         f"{shown_address(each.url)} (repository {each.repository_id})" for each in others
     )
     return [f"{merged} is {url} (repository {kept.repository_id}): merged"] if others else []
+
+
+def _merge(connection: psycopg.Connection, url: str, kept: _Stored, others: list[_Stored]) -> None:
+    connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+    for other in others:
+        parameters = {"kept": kept.repository_id, "other": other.repository_id}
+        for statement in MERGE:
+            connection.execute(statement, parameters)
+    if kept.url != url:
+        connection.execute(
+            "update public.repositories set url = %s, path_name = %s where id = %s",
+            (url, repository_path_name(url), kept.repository_id),
+        )

@@ -8,6 +8,7 @@ import psycopg
 
 from flows.github_scraper.raw.commits import MERGE_LOCK
 from flows.github_scraper.records import AccountLookup
+from flows.github_scraper.rules import named_identity
 
 PENDING = """
 select
@@ -67,6 +68,12 @@ set
 # `account` is the number on github.com, or the host, a slash and the number. Accounts and
 # identities that somebody has listed as one in `contributor_aliases` are one group; who is named as
 # the person stands for it. The newest word of a person holds: an alias or a reverted merge.
+LISTED = """
+create temporary table listed (
+    alias_name text not null, person_name text not null, told text not null,
+    created_at timestamptz not null
+) on commit drop
+"""
 DESIRED = """
 create temporary table desired on commit drop as
 with recursive numbers as (
@@ -143,25 +150,11 @@ names as (
     select contributor_id, login from public.account_logins
 ),
 
-listed as (
-    select
-        *,
-        case
-            when lower(trim(alias)) like '%:%' or alias not like '%@%' then lower(trim(alias))
-            else public.identity_key_of(null, alias)
-        end as alias_name,
-        case
-            when lower(trim(person)) like '%:%' or person not like '%@%' then lower(trim(person))
-            else public.identity_key_of(null, person)
-        end as person_name
-    from public.contributor_aliases
-),
-
 named as (
     select
         alias_names.id as alias_id,
         person_names.id as person_id,
-        listed.alias || ' is ' || listed.person || coalesce(' (' || listed.note || ')', '') as told
+        listed.told
     from listed
     inner join names as alias_names on alias_names.name = listed.alias_name
     inner join names as person_names on person_names.name = listed.person_name
@@ -457,8 +450,21 @@ def merge_accounts(connection: psycopg.Connection) -> int:
         now = connection.execute("select clock_timestamp()").fetchone()
         assert now is not None
         parameters = {"now": now[0]}
+        _list_aliases(connection)
         connection.execute(DESIRED)
         moved = connection.execute(MOVED).rowcount
         for statement in (*APPLY, *NAME_ROOTS) if moved else NAME_ROOTS:
             connection.execute(statement, parameters)
         return moved
+
+
+def _list_aliases(connection: psycopg.Connection) -> None:
+    """Who is listed as whom, by the identities that the same rule finds in signatures."""
+    aliases = connection.execute(
+        "select alias, person, note, created_at from public.contributor_aliases"
+    ).fetchall()
+    connection.execute(LISTED)
+    with connection.cursor().copy("copy listed from stdin") as copy:
+        for alias, person, note, created_at in aliases:
+            told = f"{alias} is {person}" + (f" ({note})" if note is not None else "")
+            copy.write_row((named_identity(alias), named_identity(person), told, created_at))

@@ -7,6 +7,11 @@ from importlib.resources import files
 import psycopg
 from psycopg.types.json import Jsonb
 
+from flows.github_scraper.raw.adoption import (
+    create_what_is_missing,
+    fit_tables,
+    refused_rows_are_told,
+)
 from flows.github_scraper.records import (
     READING,
     KnownRepository,
@@ -28,12 +33,19 @@ left join public.repository_metadata on repository_metadata.repository_id = repo
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing, and columns where tables lack them."""
+    """Create the raw tables where they are missing, and columns where tables lack them.
+
+    Raises:
+        ApplicationTablesError: a table of that name is there and cannot be fitted; nothing was
+            changed.
+    """
     folder = files("flows.github_scraper")
+    schema = folder.joinpath("schema.sql").read_text(encoding="utf-8")
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        for name in ("adopt.sql", "schema.sql"):
-            connection.execute(folder.joinpath(name).read_bytes())
+        connection.execute(folder.joinpath("functions.sql").read_bytes())
+        fit_tables(connection, schema)
+        create_what_is_missing(connection, schema)
 
 
 def register_repository(connection: psycopg.Connection, url: str) -> int:
@@ -42,14 +54,15 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
         "select id from public.repositories where url = %s and named_by = 'run'", (url,)
     )
     if (row := known.fetchone()) is None:
-        row = connection.execute(
-            """
-            insert into public.repositories (url, path_name, named_by) values (%s, %s, 'run')
-            on conflict (url) do update set named_by = excluded.named_by
-            returning id
-            """,
-            (url, repository_path_name(url)),
-        ).fetchone()
+        with refused_rows_are_told(f"Registering {url}"):
+            row = connection.execute(
+                """
+                insert into public.repositories (url, path_name, named_by) values (%s, %s, 'run')
+                on conflict (url) do update set named_by = excluded.named_by
+                returning id
+                """,
+                (url, repository_path_name(url)),
+            ).fetchone()
     assert row is not None
     return int(row[0])
 
@@ -67,6 +80,7 @@ def known_urls(connection: psycopg.Connection) -> list[str]:
             paused_at is null
             and retired_at is null
             and (named_by = 'run' or url not like '/%%')
+            and url not like 'withheld:%%'
             and (last_processed_at is not null or state <> 'failed' or failed_attempts < %s)
         order by id
         """,

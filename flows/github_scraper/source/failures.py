@@ -15,7 +15,7 @@ from flows.github_scraper.records import (
     RepositoryUnreachableError,
     SourceCorruptError,
 )
-from flows.github_scraper.rules import FETCHABLE_SCHEMES
+from flows.github_scraper.rules import FETCHABLE_SCHEMES, shown_address
 
 MEND_SOURCE = (
     "Run `git fsck` there and bring the object back from another clone, or retire the repository"
@@ -27,6 +27,8 @@ DAMAGED = re.compile(
 )
 # An address or a folder in git's words: its name may be any word.
 ADDRESS = re.compile(r"'[^']*[/:][^']*'|\S+://\S+")
+# What redirects and proxies name may have a login in it.
+URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+[^\s'\"]+(?: [^\s'\"]*@[^\s'\"]*)?")
 # The first pattern found in git's (untranslated) messages decides.
 FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
     (
@@ -122,6 +124,7 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
 def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
     """The error for a git command that ended with a status other than 0."""
     said = stderr.decode("utf-8", "replace").strip()
+    said = URL.sub(lambda found: shown_address(found[0]), said)
     meant = ADDRESS.sub("''", said.replace(url, ""))
     attempted = f"Running git {verb} for {url}"
     if status < 0:

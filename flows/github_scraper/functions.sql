@@ -1,0 +1,111 @@
+-- Rules of Python (`rules/`) that hold for what other programs write, too: tests compare them.
+create or replace function public.identity_key_of(username text, email text)
+returns text
+language sql
+immutable
+as $$
+    select case
+        when length(told.email) > 320
+            then 'email:' || left(told.email, 100) || '... sha256 '
+            || encode(sha256(convert_to(told.email, 'UTF8')), 'hex')
+        when account.number <> 0 then 'account:' || account.place || account.number
+        when account.login is not null then 'login:' || account.place || account.login
+        when told.email <> '' then 'email:' || told.email
+        when told.username <> '' then 'login:' || told.username
+    end
+    from (
+        select
+            lower(btrim(coalesce(identity_key_of.email, ''), E' \t\n\r\f\v')) as email,
+            lower(btrim(coalesce(identity_key_of.username, ''), E' \t\n\r\f\v')) as username
+    ) as told
+    left join lateral (
+        select
+            noreply.parts[2] as login,
+            case when noreply.parts[3] = 'github.com' then '' else noreply.parts[3] || '/' end as place,
+            cast(coalesce(
+                noreply.parts[1],
+                case when noreply.parts[3] like '%gitlab%' then substring(noreply.parts[2] from '^([0-9]{1,15})-.') end
+            ) as bigint) as number
+        from (
+            select regexp_match(
+                told.email,
+                '^(?:([0-9]{1,15})\+)?([^@+]+)@users\.noreply\.([a-z0-9.-]+\.[a-z0-9-]+)$'
+            ) as parts
+        ) as noreply
+        where noreply.parts is not null
+    ) as account on true;
+$$;
+
+-- An address without the query and fragment of a URL; NULL where a part of it may be a credential.
+create or replace function public.bare_address(address text)
+returns text
+language sql
+immutable
+as $$
+    select case
+        when
+            plain ~* '(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})'
+            then null
+        when plain like '/%'
+            then case
+                when plain !~* '^/[./]*[^/]*(?:[@:]|%40|%3a)|(?::|%3a).*(?:@|%40)|[?;]|#[^/]*='
+                    then told.bare
+            end
+        when
+            plain ~* '^(?:ssh://(?:(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)(?:[^@:%;=&?#\\/\[\]]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?:/(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*)?$'
+            or plain ~* '^(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@[^@:%;=&?#\\/\[\]]*:(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            or plain ~* '^(?![^/ ]*[0-9][^/ ]*$)(?!.*[a-z0-9_]{16})(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            then told.bare
+    end
+    from (
+        select
+            trimmed.bare,
+            normalize(trimmed.bare, nfkc) as plain
+        from (
+            select case
+                when spaceless.address ~* '^[a-z][a-z0-9+.-]*://'
+                    then regexp_replace(spaceless.address, '[?#].*$', '')
+                else spaceless.address
+            end as bare
+            from (
+                select btrim(
+                    bare_address.address, E' \t\n\r\f\v\u00a0\u200b\u3000\ufeff'
+                ) as address
+            ) as spaceless
+        ) as trimmed
+    ) as told;
+$$;
+
+-- The one spelling of an address, as far as it is known here; NULL where a part of it may be a
+-- credential. `repository_url` knows more and refuses what cannot be fetched.
+create or replace function public.repository_address(address text)
+returns text
+language sql
+immutable
+as $$
+    select case
+        when told.bare like 'file:///%' then rtrim(substr(told.bare, 8), '/')
+        when named.host = 'gitlab.com' and named.names !~ '^[a-z0-9_.][a-z0-9_.-]*(?:/[a-z0-9_.][a-z0-9_.-]*)+$'
+            then told.bare
+        when named.host <> 'gitlab.com' and named.names !~ '^[a-z0-9_.-]+/[a-z0-9_.-]+$'
+            then told.bare
+        when named.names ~ '(^|/)[.]{1,2}(/|$)' then told.bare
+        when named.host = 'github.com' or named.is_web then 'https://' || named.host || '/' || named.names
+        when not named.is_web then 'ssh://git@' || named.host || '/' || named.names
+        else told.bare
+    end
+    from (select public.bare_address(repository_address.address) as bare) as told
+    left join lateral (
+        select
+            found.parts[2] as host,
+            coalesce(found.parts[1] ~ '^(http|https|git)://', false) as is_web,
+            regexp_replace(ltrim(found.parts[3], '/'), '(/*[.]git)*/*$', '') as names
+        from (
+            select regexp_match(
+                lower(told.bare),
+                '^((?:https?|git|ssh)://(?:[^@/]*@)?|[^@/:]*@)(?:(?:www|ssh|altssh)[.])?(github[.]com|gitlab[.]com|bitbucket[.]org|codeberg[.]org)[.]*(?::[1-9][0-9]{0,4}/|:|/)(.*)$'
+            ) as parts
+        ) as found
+        where found.parts is not null
+    ) as named on true;
+$$;

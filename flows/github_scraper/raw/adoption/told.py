@@ -1,0 +1,55 @@
+"""What the database says of a table of another shape, as an error that names it."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from flows.github_scraper.records import ApplicationTablesError
+
+
+@contextmanager
+def refused_rows_are_told(doing: str) -> Iterator[None]:
+    """A rule that somebody gave one of the tables, such as a key or a check, refuses a row.
+
+    Raises:
+        ApplicationTablesError: it names the table, the column and the rule.
+    """
+    try:
+        yield
+    except psycopg.IntegrityError as error:
+        raise ApplicationTablesError(
+            doing,
+            said_of(error),
+            "Take the rule off the table, or give the column a default; other repositories are "
+            "loaded meanwhile",
+        ) from error
+
+
+def create_what_is_missing(connection: psycopg.Connection, schema: str) -> None:
+    """Run the statements of the schema.
+
+    Raises:
+        ApplicationTablesError: something in the database stands in their way.
+    """
+    try:
+        connection.execute(schema.encode())
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        before = schema[: int(error.diag.statement_position or 0)]
+        statements = [line for line in before.splitlines() if line[:1].isalpha()]
+        raise ApplicationTablesError(
+            f"Creating the raw tables ({statements[-1]} ...)" if statements else "Creating them",
+            said_of(error),
+            "Change or rename what is named; docs/contracts/github_scraper.md tells the shape",
+        ) from error
+
+
+def said_of(error: psycopg.Error) -> str:
+    """What was refused and where. The row itself is left out: it may hold anything."""
+    diag = error.diag
+    told = {"table": diag.table_name, "column": diag.column_name, "rule": diag.constraint_name}
+    where = ", ".join(f"{what} {name}" for what, name in told.items() if name)
+    said = f"{type(error).__name__}: {diag.message_primary or error}"
+    return f"{said} ({where})" if where else said

@@ -1,0 +1,199 @@
+"""How a repository is named: one key for all spellings of an address, and nothing of it that may
+be a credential.
+
+``bare_address`` and the spellings of known hosts stand in ``functions.sql`` as well, for what other
+programs write: a test holds that both say the same.
+"""
+
+import re
+import unicodedata
+from collections.abc import Iterable
+
+from flows.github_scraper.records import RepositoryAddressError
+
+FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
+DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
+LAST_PORT = 65_535
+SPACE = " \t\n\r\f\v\xa0\u200b\u3000\ufeff"
+SHOWN = 100
+
+# Logins that hosts give to everybody; any other may be a token.
+LOGIN = r"(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})"
+HOST = r"[^@:%;=&?#\\/\[\]]*"
+PATH = r"(?:[^@:%;=&?#\\]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*"
+SAFE_URL = re.compile(
+    rf"(?:ssh://(?:{LOGIN}@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)"
+    rf"(?:{HOST}|\[[0-9a-f:.]+\])(?::[0-9]{{0,5}})?(?:/{PATH})?",
+    re.I | re.ASCII,
+)
+SAFE_SCP = re.compile(rf"{LOGIN}@{HOST}:{PATH}", re.I | re.ASCII)
+# A word with a digit, or a long one, may be a token that stands where an address should.
+SAFE_WORDS = re.compile(rf"(?![^/ ]*[0-9][^/ ]*$)(?!.*[a-z0-9_]{{16}}){PATH}", re.I | re.A | re.S)
+UNSAFE_FOLDER = re.compile(
+    r"^/[./]*[^/]*(?:[@:]|%40|%3a)|(?::|%3a).*(?:@|%40)|[?;]|#[^/]*=", re.I | re.S
+)
+KNOWN_TOKEN = re.compile(
+    r"(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}"
+    r"|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})",
+    re.I | re.ASCII,
+)
+URL_START = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
+BEHIND_PATH = re.compile("[?#].*", re.S)
+LOGIN_PART = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?/*[^/]*@", re.I)
+
+URL = re.compile(r"(?P<scheme>[A-Za-z][A-Za-z0-9+.-]*)://(?P<authority>[^/]*)(?P<path>.*)")
+SCP_ADDRESS = re.compile(r"(?P<user>[^@/:]+)@(?P<host>[\w.-]+):(?P<path>[^:-].*)")
+PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::(?P<port>[0-9]{1,5})?)?")
+HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
+
+KNOWN_HOST = re.compile(
+    r"(?:(?:www|ssh|altssh)\.)?(?P<host>github\.com|gitlab\.com|bitbucket\.org|codeberg\.org)"
+)
+GITHUB = "github.com"
+NAMES = re.compile(r"[a-z0-9_.-]+/[a-z0-9_.-]+")
+# Groups lie in groups there; a page of a project stands behind `/-/`.
+GITLAB_NAMES = re.compile(r"[a-z0-9_.][a-z0-9_.-]*(?:/[a-z0-9_.][a-z0-9_.-]*)+")
+GIT_ENDING = re.compile(r"(?:/*\.git)*/*$")
+STEP = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
+REPEATED_SLASH = re.compile(r"/(?:\.?/)+")
+
+GIVE_CLONE_ADDRESS = (
+    "Give a clone address such as https://github.com/owner/name, or an absolute path"
+)
+NO_ADDRESS = (
+    f"it is neither an absolute path nor a {', '.join(FETCHABLE_SCHEMES[:-1])} address",
+    GIVE_CLONE_ADDRESS,
+)
+NO_CREDENTIALS = (
+    f"{GIVE_CLONE_ADDRESS}. A token belongs into a Secret block (token_block), a login of ssh "
+    "other than git into ~/.ssh/config"
+)
+
+
+def repository_url(address: str) -> str:
+    """The one spelling under which a repository is known: its key.
+
+    On GitHub scheme, user, port, ``www.``, case and ``.git`` do not matter: all spellings are
+    ``https://github.com/owner/name``. On other hosts that are known the same holds, but that ssh
+    stays ssh, for no token is sent there. Elsewhere the host is lower case and without its default
+    port. Absolute paths lose what is idle in them.
+
+    Raises:
+        RepositoryAddressError: not fetchable, or with what may be a credential inside, which is not
+            repeated.
+    """
+    bare = bare_address(address)
+    if bare is None:
+        raise _refused(address, "a part of it may be a credential", NO_CREDENTIALS)
+    if any(unicodedata.category(character) in ("Cc", "Cs") for character in bare):
+        raise _refused(address, "it contains characters that no text has", "Remove them")
+    if bare.startswith("/"):
+        return _local_path(address, bare)
+    if match := URL.fullmatch(bare):
+        user, _, place = match["authority"].rpartition("@")
+        scheme, path = match["scheme"].lower(), match["path"]
+    elif match := SCP_ADDRESS.fullmatch(bare):
+        user, place, scheme, path = match["user"], match["host"], "scp", match["path"]
+    else:
+        raise _refused(address, *NO_ADDRESS)
+    host, port = _host_and_port(address, place)
+    if STEP.search(path):
+        raise _refused(address, "its path has a step . or .. in it", GIVE_CLONE_ADDRESS)
+    path = path.rstrip("/" + SPACE)
+    known = KNOWN_HOST.fullmatch(host)
+    if known and scheme in (*FETCHABLE_SCHEMES[:-1], "scp"):
+        return _on_known_host(address, known["host"], path, is_ssh=scheme in ("ssh", "scp"))
+    if scheme == "scp":
+        return f"{user}@{host}:{path}"
+    if scheme == "file":
+        raise _refused(address, "it is a file address", "Give the absolute path itself")
+    if scheme not in FETCHABLE_SCHEMES:
+        raise _refused(address, *NO_ADDRESS)
+    login = f"{user}@" if user else ""
+    told_port = f":{port}" if port and port != DEFAULT_PORTS.get(scheme) else ""
+    return f"{scheme}://{login}{host}{told_port}{path}"
+
+
+def _local_path(address: str, bare: str) -> str:
+    if bare.startswith("//"):
+        raise _refused(address, "it is neither a path nor an address", GIVE_CLONE_ADDRESS)
+    return REPEATED_SLASH.sub("/", f"{bare}/").rstrip("/" + SPACE) or "/"
+
+
+def _on_known_host(address: str, host: str, path: str, *, is_ssh: bool) -> str:
+    names = GIT_ENDING.sub("", path.strip("/").lower())
+    pattern = GITLAB_NAMES if host == "gitlab.com" else NAMES
+    if not pattern.fullmatch(names) or STEP.search(names):
+        raise _refused(address, "it names no repository of an owner", GIVE_CLONE_ADDRESS)
+    return f"{'ssh://git@' if is_ssh and host != GITHUB else 'https://'}{host}/{names}"
+
+
+def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
+    """The host in lower case, in ASCII, and the port that is told."""
+    match = PLACE.fullmatch(place)
+    if match is None:
+        raise _refused(address, "its host or port cannot be read", GIVE_CLONE_ADDRESS)
+    port = int(match["port"]) if match["port"] else None
+    if port is not None and not 0 < port <= LAST_PORT:
+        raise _refused(address, f"there is no port {port}", GIVE_CLONE_ADDRESS)
+    host = match["host"].lower().rstrip(".")
+    if not host.isascii():
+        try:
+            host = host.encode("idna").decode()
+        except UnicodeError:
+            raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
+    if not HOST_NAME.fullmatch(host):
+        raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS)
+    return host, port
+
+
+def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:
+    return RepositoryAddressError(
+        f"Reading the repository address {shown_address(address)!r}", seen, remedy
+    )
+
+
+def bare_address(address: str) -> str | None:
+    """An address, or what stands for one, without the query and fragment of a URL. None where a
+    part of it may be a credential, however it is written."""
+    address = address.strip(SPACE)
+    if URL_START.match(address):
+        address = BEHIND_PATH.sub("", address)
+    # Wide forms of a character stand for it, too.
+    plain = unicodedata.normalize("NFKC", address)
+    if KNOWN_TOKEN.search(plain):
+        return None
+    if plain.startswith("/"):
+        return None if UNSAFE_FOLDER.search(plain) else address
+    safe = (SAFE_URL, SAFE_SCP, SAFE_WORDS)
+    return address if any(pattern.fullmatch(plain) for pattern in safe) else None
+
+
+def shown_address(address: str) -> str:
+    """So much of an address as cannot be a credential, however it is written."""
+    bare = bare_address(address)
+    if bare is None and (login := LOGIN_PART.match(address.strip(SPACE))):
+        behind = address.strip(SPACE)[login.end() :]
+        shown = bare_address(f"https://{behind}") or bare_address(f"git@{behind}") or ""
+        bare = f"...@{shown.removeprefix('https://').removeprefix('git@')}"
+    return "..." if bare is None else bare[:SHOWN]
+
+
+def split_addresses(addresses: Iterable[str]) -> tuple[list[str], dict[str, str]]:
+    """Distinct repositories to fetch, and for each address that is none the reason."""
+    urls: dict[str, None] = {}
+    refused: dict[str, str] = {}
+    for position, address in enumerate(addresses, start=1):
+        try:
+            urls.setdefault(repository_url(address))
+        except RepositoryAddressError as error:
+            refused[f"address {position}"] = str(error)
+    return list(urls), refused
+
+
+def repository_path_name(url: str) -> str:
+    """``owner/name`` of a hosted repository, the folder's name of a local one."""
+    if match := SCP_ADDRESS.fullmatch(url) or URL.fullmatch(url):
+        segments = [each for each in match["path"].removesuffix(".git").split("/") if each]
+        return "/".join(segments[-2:]) or url
+    return url.rstrip("/").removesuffix(".git").rpartition("/")[2] or url

@@ -1,0 +1,94 @@
+"""Rules that stand in Python and in SQL say the same in both, of addresses and of people."""
+
+import random
+import re
+from importlib.resources import files
+
+import psycopg
+
+from flows.github_scraper.records import RepositoryAddressError
+from flows.github_scraper.rules import bare_address, identify, repository_url
+from tests.github_scraper.test_existing_database import CUT, SECRETS
+from tests.github_scraper.test_rules import IDENTITIES, LEFT, REFUSED, SECRET, SPELLINGS
+
+CASES = 3_000
+FUNCTIONS = files("flows.github_scraper").joinpath("functions.sql")
+KNOWN_HOST = re.compile("(github|gitlab)[.]com|codeberg[.]org|bitbucket[.]org")
+PIECES = (
+    *("https", "HTTP", "ssh", "git", "git+https", "file", "://", ":/", "//", "/", ":", "@", "?"),
+    *("#", ";", "=", "&", "%40", "%3A", "%20", "%2540", "%c3%bc", "\\", " ", "\u00a0", "\uff20"),
+    *("\uff1f", "github.com", "GitHub.com", "www.", "ssh.", "altssh.", "gitlab.com", "h.example"),
+    *("b\u00fccher", "[::1]", ":443", ":0", ":99999", "git", "org-1", "token1", "owner", "Name"),
+    *(".git", "..", ".", "-", "~", "ghp_0123456789abcdef", "glpat-", "0123456789abcdef", "\u2100"),
+    *("\n", "a b", "codeberg.org"),
+)
+
+
+def made(chance: random.Random) -> str:
+    if chance.random() < 0.5:
+        return "".join(chance.choices(PIECES, k=chance.randint(1, 9)))
+    scheme = chance.choice(("https://", "ssh://git@", "git@", "git://", "HTTPS://", "ssh://"))
+    host = chance.choice(("github.com", "www.GitLab.com", "altssh.gitlab.com:443", "h.example"))
+    separator = ":" if scheme == "git@" else "/"
+    return (
+        scheme + host + separator + "/".join(chance.choices(PIECES[-24:], k=chance.randint(1, 4)))
+    )
+
+
+def outcome(address: str) -> str | None:
+    try:
+        return repository_url(address)
+    except RepositoryAddressError:
+        return None
+
+
+def test_python_and_sql_say_the_same_of_every_address(database: str) -> None:
+    chance = random.Random(21)
+    given = [*SPELLINGS, *LEFT, *REFUSED, *SECRET, *SECRETS, *(cut.format("h") for cut in CUT)]
+    # No text of a database has surrogates.
+    given = [each for each in given if not re.search("[\ud800-\udfff]", each)]
+    given += [made(chance) for _ in range(CASES)]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(FUNCTIONS.read_bytes())
+        rows = connection.execute(
+            "select address, public.bare_address(address), public.repository_address(address)"
+            " from unnest(%s::text[]) as address",
+            (given,),
+        ).fetchall()
+        keys = sorted({key for each in given if (key := outcome(each)) is not None})
+        kept = connection.execute(
+            "select address, public.repository_address(address) from unnest(%s::text[]) as address",
+            (keys,),
+        ).fetchall()
+    assert [(each, bare) for each, bare, _ in rows] == [
+        (each, bare_address(each)) for each in given
+    ]
+    for address, bare, key in rows:
+        assert (key is None) == (bare is None), address
+        if key is not None and not key.startswith("/"):
+            assert outcome(key) == outcome(address), address
+    assert [(each, each) for each, _ in kept] == kept, "a key of Python is one of SQL"
+    on_known_hosts = [key for key in keys if KNOWN_HOST.search(key)]
+    assert len(on_known_hosts) > 100
+
+
+def test_spellings_on_known_hosts_have_one_key_in_sql_too(database: str) -> None:
+    given = [*SPELLINGS, *(each for each in LEFT if KNOWN_HOST.search(each.lower()))]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(FUNCTIONS.read_bytes())
+        kept = connection.execute(
+            "select public.repository_address(address) from unnest(%s::text[]) as address", (given,)
+        ).fetchall()
+    assert [key for (key,) in kept] == [repository_url(each) for each in given]
+
+
+def test_a_person_has_one_key_in_python_and_in_sql(database: str) -> None:
+    given = [email for _, email, _ in IDENTITIES if email]
+    given += ["x" * 321 + "@x", "9+" + "x" * 400 + "@users.noreply.github.com", "\u00dc@x.example"]
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(FUNCTIONS.read_bytes())
+        keys = connection.execute(
+            "select public.identity_key_of('Somebody', email) from unnest(%s::text[]) as email",
+            (given,),
+        ).fetchall()
+    assert [key for (key,) in keys] == [identify("", email, 3).key for email in given]
