@@ -20,7 +20,7 @@ from typing import Any
 import fsspec
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
@@ -370,12 +370,18 @@ PIECES = (
 @given(
     st.lists(
         st.tuples(
-            st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(",".join),
+            st.sampled_from(("a,b,c", "1,2,3"))
+            | st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(",".join),
             st.sampled_from(("\n", "\r\n", "\r")),
         ).map("".join),
         max_size=12,
     )
 )
+@example(["a,b,c\n", ' ,"","\u00a0"\n'])
+@example(["a,b,c\n", '\x1c,\t," "\n'])
+@example(["a,b,c\n", 'a,"x\n', 'y",b\n'])
+@example(["a,b,\0\n"])
+@example(["a,b,\udc80\n"])
 def test_lines_that_are_taken_together_give_the_rows_of_lines_taken_one_by_one(
     lines: list[str],
 ) -> None:
