@@ -377,9 +377,9 @@ PIECES = (
         max_size=12,
     )
 )
-@example(["a,b,c\n", ' ,"","\u00a0"\n'])
-@example(["a,b,c\n", '\x1c,\t," "\n'])
-@example(["a,b,c\n", 'a,"x\n', 'y",b\n'])
+@example(["a,b,c\n", ' ,"","\u00a0"\n', "a,b,c\n"])
+@example(["a,b,c\n", '\x1c,\t," "\n', "a,b,c\n"])
+@example(["a,b,c\n", 'a,"x\n', 'y",b\n', "a,b,c\n"])
 @example(["a,b,\0\n"])
 @example(["a,b,\udc80\n"])
 def test_lines_that_are_taken_together_give_the_rows_of_lines_taken_one_by_one(
