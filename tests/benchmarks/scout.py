@@ -1,12 +1,14 @@
 """What Scout's load and builds cost.
 
-    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER]
+    python -m tests.benchmarks.scout [--payloads 1000000] [--folder FOLDER] [--rounds 3]
 
 On an embedded PostgreSQL of its own, with seconds and peak memory of each step:
 
 - the load of a CSV file with that many payloads, and its ratio to a bare COPY: of the same rows, as
   the load leaves them, from a file in COPY's own format into a table of the same columns, types and
-  primary key. The bare COPY reads no CSV, hashes nothing and keeps no other index either;
+  primary key. The bare COPY reads no CSV, hashes nothing and keeps no other index either. Both are
+  done in turn; a load keeps two cores busy and a bare COPY one, so that the ratio of times is that
+  of a machine with two to spare, and the CPU of the database's process is told beside it;
 - the first build as a full refresh does it, models and all tests;
 - the load and the next build of 1 % new payloads, as the flow does it: models and all tests but
   those tagged whole_table. These payloads are of the last week, but for some late ones and some
@@ -24,11 +26,12 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import psutil
@@ -151,7 +154,42 @@ def copy_bare(connection: psycopg.Connection, bytes_of_rows: Path) -> None:
             copy.write(chunk)
 
 
-def measure_load(bench: Bench, url: str, first: Path, scratch: Path) -> None:
+def cpu_seconds(process: int) -> float:
+    return sum(psutil.Process(process).cpu_times()[:2])
+
+
+def compare_with_bare_copy(
+    connection: psycopg.Connection, first: Path, bytes_of_rows: Path, rounds: int
+) -> None:
+    """Load and copy in turn, and print the medians of their ratios."""
+    ways: dict[str, tuple[str, Callable[[], object]]] = {
+        "load": (
+            "scout.raw_transaction_ingestion, scout.raw_files, scout.raw_ingestion_quarantine",
+            lambda: load(connection, first),
+        ),
+        "bare COPY": ("scout.bare", lambda: copy_bare(connection, bytes_of_rows)),
+    }
+    measured: dict[str, list[tuple[float, float, float]]] = {way: [] for way in ways}
+    for _ in range(rounds):
+        for way, (filled, work) in ways.items():
+            connection.execute(f"truncate {filled}".encode())
+            began = time.monotonic(), time.process_time(), cpu_seconds(connection.info.backend_pid)
+            work()
+            ended = time.monotonic(), time.process_time(), cpu_seconds(connection.info.backend_pid)
+            seconds, here, there = (
+                after - before for before, after in zip(began, ended, strict=True)
+            )
+            measured[way].append((seconds, here, there))
+            print(f"  {way}: {seconds:.1f} s; CPU {here:.1f} s here, {there:.1f} s PostgreSQL")
+    for place, what in ((0, "time"), (2, "CPU of PostgreSQL")):
+        ratio = median(
+            loading[place] / bare[place]
+            for loading, bare in zip(measured["load"], measured["bare COPY"], strict=True)
+        )
+        print(f"  load / bare COPY, {what}, median of {rounds}: {ratio:.2f}")
+
+
+def measure_load(bench: Bench, url: str, first: Path, scratch: Path, rounds: int) -> None:
     with psycopg.connect(url, autocommit=True) as connection:
         raw.ensure_schema(connection)
         load_products(connection, scratch / "products")
@@ -171,11 +209,9 @@ def measure_load(bench: Bench, url: str, first: Path, scratch: Path) -> None:
         connection.execute(
             "create table scout.bare (like scout.raw_transaction_ingestion including all)"
         )
-        with bench.timed(f"bare COPY of the same {bytes_of_rows.stat().st_size:,} bytes") as bare:
-            copy_bare(connection, bytes_of_rows)
+        compare_with_bare_copy(connection, first, bytes_of_rows, rounds)
         bytes_of_rows.unlink()
         connection.execute("drop table scout.bare")
-        print(f"  load / bare COPY: {loading[0] / bare[0]:.2f}")
 
 
 def build(bench: Bench, warehouse: Warehouse, what: str, *options: str) -> tuple[float, float]:
@@ -218,6 +254,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--payloads", type=int, default=1_000_000)
     parser.add_argument("--folder", type=Path)
+    parser.add_argument("--rounds", type=int, default=3, help="of the load and the bare COPY")
     parser.add_argument("--load-only", action="store_true", help="build nothing")
     parser.add_argument("--generate-only", action="store_true", help="write the files and stop")
     options = parser.parse_args()
@@ -241,7 +278,7 @@ def main() -> int:
             memory.start()
             url = cluster.create_database("scout")
             bench = Bench(memory)
-            measure_load(bench, url, first, scratch)
+            measure_load(bench, url, first, scratch, options.rounds)
             if not options.load_only:
                 deliveries = {"1 % more": later, "1 % more of any day": spread}
                 measure_builds(bench, url, deliveries, scratch)

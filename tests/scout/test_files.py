@@ -20,7 +20,7 @@ from typing import Any
 import fsspec
 import psycopg
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
@@ -37,7 +37,7 @@ from flows.scout.records import (
 )
 from flows.scout.rules import entity_of
 from flows.scout.sample import write_sample
-from flows.scout.source import examine, list_files, read_rows
+from flows.scout.source import csv_rows, examine, list_files, read_rows
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 Load = Callable[[SourceFile], FileCounts]
@@ -359,6 +359,37 @@ def test_a_file_that_breaks_off_leaves_nothing_behind(
         )
     for table in ("raw_transaction_ingestion", "raw_files"):
         assert connection.execute(f"select count(*) from scout.{table}").fetchone() == (0,)
+
+
+PIECES = (
+    *("", " ", "\u00a0", "a", "b ", '"a,b"', '"x\ny"', '""', '" "', '","', '"', 'a"b', '"a"b'),
+    *("\0", "\udc80", "\x1c", "\u2028", "\\", "\t", '"\u3000"', '""""'),
+)
+
+
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(("a,b,c", "1,2,3"))
+            | st.lists(st.sampled_from(PIECES), min_size=1, max_size=4).map(",".join),
+            st.sampled_from(("\n", "\r\n", "\r")),
+        ).map("".join),
+        max_size=12,
+    )
+)
+@example(["a,b,c\n", ' ,"","\u00a0"\n', "a,b,c\n"])
+@example(["a,b,c\n", '\x1c,\t," "\n', "a,b,c\n"])
+@example(["a,b,c\n", 'a,"x\n', 'y",b\n', "a,b,c\n"])
+@example(["a,b,\0\n"])
+@example(["a,b,\udc80\n"])
+def test_lines_that_are_taken_together_give_the_rows_of_lines_taken_one_by_one(
+    lines: list[str],
+) -> None:
+    text = f"id,amount,date\n{''.join(lines)}"
+    together = list(csv_rows.read_csv(io.StringIO(text, newline="")))
+    with pytest.MonkeyPatch.context() as one_by_one:
+        one_by_one.setattr(csv_rows, "_plain_payloads", lambda *_: None)
+        assert together == list(csv_rows.read_csv(io.StringIO(text, newline="")))
 
 
 @settings(

@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from itertools import islice
 
@@ -19,7 +19,6 @@ from flows.scout.records import (
     FileFacts,
     Payload,
     Quarantined,
-    Remark,
     Row,
 )
 from flows.scout.rules import entity_of_kind
@@ -86,8 +85,7 @@ def load_file(
         file_id = int(registered[0])
         common = (source, name, ingested_at.isoformat(), batch)
         remarks: list[str] = []
-        rows = _without_remarks(read(), remarks)
-        loaded, aside = _load_rows(connection, entity, file_id, common, rows, told)
+        loaded, aside = _load_rows(connection, entity, file_id, common, read(), remarks, told)
         connection.execute(
             """
             update scout.raw_files
@@ -128,20 +126,13 @@ def _why_nothing_loaded(connection: psycopg.Connection, file_id: int) -> str:
     return f"no row of it can be loaded: {told}; they are in scout.raw_ingestion_quarantine"
 
 
-def _without_remarks(rows: Iterable[Row], remarks: list[str]) -> Iterator[DeliveredRow]:
-    for row in rows:
-        if not isinstance(row, Remark):
-            yield row
-        elif len(remarks) < REMARKS_TOLD:
-            remarks.append(row.text)
-
-
 def _load_rows(
     connection: psycopg.Connection,
     entity: Entity,
     file_id: int,
     common: tuple[str, str, str, str],
-    rows: Iterable[DeliveredRow],
+    rows: Iterable[Row],
+    remarks: list[str],
     told: Told,
 ) -> tuple[int, int]:
     middle = _middle(*common)
@@ -157,15 +148,18 @@ def _load_rows(
         with connection.cursor().copy(statement) as copy:
             for row in islice(remaining, ROWS_PER_COPY):
                 is_exhausted = False
-                if isinstance(row, Quarantined):
+                if isinstance(row, Payload):
+                    lines.append(_line(row, middle, end))
+                    if len(lines) >= ROWS_PER_WRITE:
+                        copy.write(b"".join(lines))
+                        loaded += len(lines)
+                        lines.clear()
+                elif isinstance(row, Quarantined):
                     quarantined.append(row)
-                    continue
-                lines.append(_line(row, middle, end))
-                loaded += 1
-                if len(lines) >= ROWS_PER_WRITE:
-                    copy.write(b"".join(lines))
-                    lines.clear()
+                elif len(remarks) < REMARKS_TOLD:
+                    remarks.append(row.text)
             copy.write(b"".join(lines))
+            loaded += len(lines)
         _set_aside(connection, ((file_id, row) for row in quarantined))
         aside += len(quarantined)
         told(loaded + aside)

@@ -1,9 +1,10 @@
 """CSV as people export it: any delimiter, ragged rows, stray quotes.
 
-Lines are read in blocks, which Python's reader takes apart at its full speed. A record that does
-not fit, or that goes on past its block, is read again on its own. A quote that is opened and never
-closed would swallow the rest of the file: of a record of several lines that does not fit, only the
-first line is quarantined and the others are read again.
+Lines are read in blocks. One in which every line is a record that fits becomes payloads without a
+step of Python between; any other is looked at record by record. A record that does not fit, or that
+goes on past its block, is read again on its own. A quote that is opened and never closed would
+swallow the rest of the file: of a record of several lines that does not fit, only the first line is
+quarantined and the others are read again.
 """
 
 import csv
@@ -11,6 +12,9 @@ import re
 from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
+from itertools import count, islice
+from operator import methodcaller
 from typing import TextIO
 
 import orjson
@@ -25,10 +29,12 @@ from flows.scout.rules import (
 
 MAX_LINE_CHARACTERS = 1 << 20
 MAX_LINES_OF_A_RECORD = 200
-LINES_OF_A_BLOCK = 500
+LINES_OF_A_BLOCK = 200
+LINES_AT_ONCE = 10
 CHARACTERS_OF_A_BLOCK = 4 << 20
 KEPT_CHARACTERS = 10_000
 LINES_OF_A_HEADER = 50
+BLANK = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
@@ -36,7 +42,7 @@ class _Lines:
     """Lines of a file that can be given back, and the number of those that are taken."""
 
     def __init__(self, text: TextIO) -> None:
-        self._text = text
+        self._read = iter(partial(text.readline, MAX_LINE_CHARACTERS), "")
         self._waiting: deque[str] = deque()
         self.taken = 0
 
@@ -44,16 +50,19 @@ class _Lines:
         """The next lines, fewer than asked for where they are long; none at the end."""
         block: list[str] = []
         room = CHARACTERS_OF_A_BLOCK
-        while len(block) < at_most and room > 0 and (line := self._next()):
-            block.append(line)
-            room -= len(line)
+        while len(block) < at_most and room > 0:
+            few = self._few(min(LINES_AT_ONCE, at_most - len(block)))
+            if not few:
+                break
+            block += few
+            room -= sum(map(len, few))
         self.taken += len(block)
         return block
 
-    def _next(self) -> str:
+    def _few(self, at_most: int) -> list[str]:
         if self._waiting:
-            return self._waiting.popleft()
-        return self._text.readline(MAX_LINE_CHARACTERS)
+            return [self._waiting.popleft() for _ in range(min(at_most, len(self._waiting)))]
+        return list(islice(self._read, at_most))
 
     def give_back(self, lines: Sequence[str]) -> None:
         self._waiting.extendleft(reversed(lines))
@@ -83,6 +92,9 @@ def read_csv(text: TextIO) -> Iterator[Row]:
     lines.give_back([line for each in behind for line in each.before + each.lines])
     while block := lines.take(LINES_OF_A_BLOCK):
         before = lines.taken - len(block)
+        if payloads := _plain_payloads(block, columns, delimiter):
+            yield from map(Payload, count(before + 1), payloads)
+            continue
         done = 0
         has_nul = "\0" in "".join(block)
         reader = csv.reader(block, delimiter=delimiter, strict=True)
@@ -106,6 +118,23 @@ def read_csv(text: TextIO) -> Iterator[Row]:
         except csv.Error:
             lines.give_back(block[done:])
             yield from _read_alone(lines, columns, delimiter)
+
+
+def _plain_payloads(
+    block: Sequence[str], columns: tuple[str, ...], delimiter: str
+) -> list[bytes] | None:
+    """One payload of each line, where none is blank and each is a record that fits the header."""
+    content = methodcaller("strip", f'{delimiter}"{BLANK}')
+    if "\0" in "".join(block) or not all(map(content, block)):
+        return None
+    reader = csv.reader(block, delimiter=delimiter, strict=True)
+    pairs = map(partial(zip, columns, strict=True), reader)
+    try:
+        payloads = list(map(orjson.dumps, map(dict, pairs)))
+    # A quote out of place, a record of another length, bytes that are no text.
+    except (csv.Error, ValueError, orjson.JSONEncodeError):
+        return None
+    return payloads if len(payloads) == len(block) else None
 
 
 @dataclass(frozen=True)
