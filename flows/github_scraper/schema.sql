@@ -185,17 +185,38 @@ returns trigger
 language plpgsql
 as $$
 begin
-    if coalesce(current_setting('github_scraper.is_counting', true), '') <> 'yes' and exists (
-        select 1 from public.repository_heads where repository_id = new.repository_id
+    if coalesce(current_setting('github_scraper.is_counting', true), '') = 'yes' or not exists (
+        select 1
+        from public.repository_heads
+        where repository_id = case when tg_op = 'INSERT' then new.repository_id else old.repository_id end
     ) then
-        select count(*) into new.commit_count
-        from public.commits
-        where
-            repository_id = new.repository_id
-            and contributor_id = new.contributor_id
-            and orphaned_at is null
-            and source <> 'application';
+        return coalesce(new, old);
     end if;
+    if tg_op = 'DELETE' then
+        return null;
+    end if;
+    if tg_op = 'UPDATE' then
+        new.repository_id := old.repository_id;
+        new.contributor_id := old.contributor_id;
+    end if;
+    select count(*) into new.commit_count
+    from public.commits
+    where
+        repository_id = new.repository_id
+        and contributor_id = new.contributor_id
+        and orphaned_at is null
+        and source <> 'application';
+    return new;
+end
+$$;
+
+-- An identity is its address: another one is another identity.
+create or replace function public.keep_identity_email()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.email := old.email;
     return new;
 end
 $$;
@@ -256,8 +277,13 @@ set profile_url = profile_url, updated_at = clock_timestamp()
 where public.bare_address(profile_url) is distinct from profile_url;
 
 create or replace trigger keep_commit_count
-before insert or update on public.repository_contributors
+before insert or update or delete on public.repository_contributors
 for each row execute function public.keep_commit_count();
+
+create or replace trigger keep_identity_email
+before update of email on public.contributors
+for each row when (old.identity_key = 'email:' || lower(old.email) and new.email is distinct from old.email)
+execute function public.keep_identity_email();
 
 do $$
 begin
@@ -423,6 +449,23 @@ create table if not exists public.organization_domains (
     note text,
     created_at timestamptz not null default now()
 );
+
+-- However it is written: `*.Example.com`, `@example.com`, `example.com.`
+create or replace function public.tidy_domain()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.domain := rtrim(regexp_replace(lower(btrim(new.domain)), '^(@|[*]?[.])+', ''), '.');
+    return new;
+end
+$$;
+
+create or replace trigger tidy_domain
+before insert or update of domain on public.organization_domains
+for each row execute function public.tidy_domain();
+
+update public.organization_domains set domain = domain where domain ~ '^[*]';
 
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;

@@ -187,6 +187,16 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert board(empty, url) == ours
     assert_the_worker_can_go_on(empty, url)
     assert [row for row in board(empty, url) if row[1]] == ours
+    counted = board(empty, url)
+    empty.execute(
+        'delete from "RepositoryContributor" where "commitCount" = 2;'
+        'update "RepositoryContributor" set "contributorId" = (select max(id) from "Contributor")'
+        ' where "commitCount" = 1 and "repositoryId" = 1;'
+        "update \"Contributor\" set email = 'cy@y.example' where email = 'ada@x.example'"
+    )
+    assert board(empty, url) == counted, "what is loaded here stays as it is"
+    empty.execute('delete from "RepositoryContributor" where "commitCount" = 9')
+    assert len(board(empty, "%/o/unread")) == 2
     empty.execute(FIND_OR_CREATE, ("/etc", None))
     assert "/etc" not in raw.known_urls(empty), "the application's users name no folder"
     before = row_versions(empty)
@@ -516,6 +526,24 @@ def test_installed_views_become_writable_and_keep_their_grants(
         ' from "Repository"'
     )
     assert listed.fetchall() == [("https://github.com/octo/tool", True)]
+
+
+def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("alter table organization_domains disable trigger tidy_domain")
+    empty.execute(
+        "insert into organization_domains (domain, organization) values ('*.old.example', 'O')"
+    )
+    empty.execute("alter table organization_domains enable trigger tidy_domain")
+    raw.ensure_schema(empty)
+    given = ["*.Acme.com", ".acme.com", "@acme.com", "acme.com.", " ACME.com ", "*.*.acme.com."]
+    empty.execute(
+        "insert into organization_domains (domain, organization)"
+        " select domain, 'Acme' from unnest(%s::text[]) as domain",
+        (given,),
+    )
+    stored = empty.execute("select domain from organization_domains order by id").fetchall()
+    assert [domain for (domain,) in stored] == ["old.example", *["acme.com"] * len(given)]
 
 
 def test_installed_duplicates_of_one_repository_are_merged(
