@@ -136,12 +136,16 @@ begin
 end
 $$;
 
-create or replace function public.keep_bare_profile()
+-- An identity is its address: another one is another identity.
+create or replace function public.keep_identity()
 returns trigger
 language plpgsql
 as $$
 begin
     new.profile_url := public.bare_address(new.profile_url);
+    if tg_op = 'UPDATE' and old.identity_key = 'email:' || lower(old.email) then
+        new.email := old.email;
+    end if;
     return new;
 end
 $$;
@@ -210,17 +214,6 @@ begin
 end
 $$;
 
--- An identity is its address: another one is another identity.
-create or replace function public.keep_identity_email()
-returns trigger
-language plpgsql
-as $$
-begin
-    new.email := old.email;
-    return new;
-end
-$$;
-
 -- Who put a repository on the list: a run, for a person, or the application, for anybody who asks it.
 do $$
 begin
@@ -237,7 +230,7 @@ end
 $$;
 
 create or replace trigger complete_repository
-before insert or update of url, path_name on public.repositories
+before insert or update on public.repositories
 for each row execute function public.complete_repository();
 
 -- What was stored before. Two that become one address are merged by the next run.
@@ -268,9 +261,10 @@ where
         )
     );
 
-create or replace trigger keep_bare_profile
-before insert or update of profile_url on public.contributors
-for each row when (new.profile_url is not null) execute function public.keep_bare_profile();
+-- No trigger names a column of the application's, which it could not alter then.
+create or replace trigger keep_identity
+before insert or update on public.contributors
+for each row execute function public.keep_identity();
 
 update public.contributors
 set profile_url = profile_url, updated_at = clock_timestamp()
@@ -280,10 +274,6 @@ create or replace trigger keep_commit_count
 before insert or update or delete on public.repository_contributors
 for each row execute function public.keep_commit_count();
 
-create or replace trigger keep_identity_email
-before update of email on public.contributors
-for each row when (old.identity_key = 'email:' || lower(old.email) and new.email is distinct from old.email)
-execute function public.keep_identity_email();
 
 do $$
 begin
@@ -368,12 +358,7 @@ for each row when (new.identity_key is null) execute function public.complete_co
 create or replace trigger complete_commit
 before insert on public.commits
 for each row
-when (
-    new.committed_at is null
-    or new.commit_date is null
-    or new.identity_id is null
-    or new.commit_message is null
-)
+when (new.committed_at is null or new.identity_id is null or new.commit_message is null)
 execute function public.complete_commit();
 
 create table if not exists public.repository_names (

@@ -29,7 +29,10 @@ from tests.dbt_projects.messy_history import (
 from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
 from tests.report.on_builds import github_page_is_right
 
-SCHEMA = (ROOT / "flows" / "github_scraper" / "schema.sql").read_text()
+SCHEMA = "".join(
+    (ROOT / "flows" / "github_scraper" / name).read_text()
+    for name in ("functions.sql", "schema.sql")
+)
 DATABASE, UNDAMAGED = "github_scraper_marts", "github_scraper_undamaged"
 GOOD = {"success", "pass", "no-op"}
 # The application alters the tables that it shares, and makes and alters those of its own names.
