@@ -9,6 +9,9 @@ PAGES = Path(__file__).parents[1] / "docs" / "contracts"
 QUERY = re.compile(r"^\*([^*\n]+?):\*[^\n]*\n\n```sql\n(.*?)```", re.MULTILINE | re.DOTALL)
 COLUMNS = re.compile(r"^\| `(\w+\.\w+)` \| ([^|`]+?) \| (`.+`) \|$", re.MULTILINE)
 
+# What PostgreSQL calls otherwise than dbt.
+SAME = {"float": "double precision"}
+
 HELD = """
 select
     relation.relnamespace::regnamespace || '.' || relation.relname,
@@ -41,6 +44,9 @@ def assert_columns_are_as_promised(
     held: dict[str, dict[str, str]] = {}
     for relation, column, type_ in query(HELD):
         held.setdefault(relation, {})[column] = type_
-    promised = columns(slug)
+    promised = {
+        relation: {column: SAME.get(type_, type_) for column, type_ in each.items()}
+        for relation, each in columns(slug).items()
+    }
     assert promised
     assert {relation: held.get(relation) for relation in promised} == promised

@@ -147,7 +147,7 @@ class RateLimitedError(TransientError):
 
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 3
+READING = 4
 
 
 @dataclass(frozen=True)

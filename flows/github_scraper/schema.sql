@@ -136,12 +136,16 @@ begin
 end
 $$;
 
-create or replace function public.keep_bare_profile()
+-- An identity is its address: another one is another identity.
+create or replace function public.keep_identity()
 returns trigger
 language plpgsql
 as $$
 begin
     new.profile_url := public.bare_address(new.profile_url);
+    if tg_op = 'UPDATE' and old.identity_key = 'email:' || lower(old.email) then
+        new.email := old.email;
+    end if;
     return new;
 end
 $$;
@@ -185,17 +189,27 @@ returns trigger
 language plpgsql
 as $$
 begin
-    if coalesce(current_setting('github_scraper.is_counting', true), '') <> 'yes' and exists (
-        select 1 from public.repository_heads where repository_id = new.repository_id
+    if coalesce(current_setting('github_scraper.is_counting', true), '') = 'yes' or not exists (
+        select 1
+        from public.repository_heads
+        where repository_id = case when tg_op = 'INSERT' then new.repository_id else old.repository_id end
     ) then
-        select count(*) into new.commit_count
-        from public.commits
-        where
-            repository_id = new.repository_id
-            and contributor_id = new.contributor_id
-            and orphaned_at is null
-            and source <> 'application';
+        return coalesce(new, old);
     end if;
+    if tg_op = 'DELETE' then
+        return null;
+    end if;
+    if tg_op = 'UPDATE' then
+        new.repository_id := old.repository_id;
+        new.contributor_id := old.contributor_id;
+    end if;
+    select count(*) into new.commit_count
+    from public.commits
+    where
+        repository_id = new.repository_id
+        and contributor_id = new.contributor_id
+        and orphaned_at is null
+        and source <> 'application';
     return new;
 end
 $$;
@@ -216,7 +230,7 @@ end
 $$;
 
 create or replace trigger complete_repository
-before insert or update of url, path_name on public.repositories
+before insert or update on public.repositories
 for each row execute function public.complete_repository();
 
 -- What was stored before. Two that become one address are merged by the next run.
@@ -247,17 +261,19 @@ where
         )
     );
 
-create or replace trigger keep_bare_profile
-before insert or update of profile_url on public.contributors
-for each row when (new.profile_url is not null) execute function public.keep_bare_profile();
+-- No trigger names a column of the application's, which it could not alter then.
+create or replace trigger keep_identity
+before insert or update on public.contributors
+for each row execute function public.keep_identity();
 
 update public.contributors
 set profile_url = profile_url, updated_at = clock_timestamp()
 where public.bare_address(profile_url) is distinct from profile_url;
 
 create or replace trigger keep_commit_count
-before insert or update on public.repository_contributors
+before insert or update or delete on public.repository_contributors
 for each row execute function public.keep_commit_count();
+
 
 do $$
 begin
@@ -342,12 +358,7 @@ for each row when (new.identity_key is null) execute function public.complete_co
 create or replace trigger complete_commit
 before insert on public.commits
 for each row
-when (
-    new.committed_at is null
-    or new.commit_date is null
-    or new.identity_id is null
-    or new.commit_message is null
-)
+when (new.committed_at is null or new.identity_id is null or new.commit_message is null)
 execute function public.complete_commit();
 
 create table if not exists public.repository_names (
@@ -423,6 +434,23 @@ create table if not exists public.organization_domains (
     note text,
     created_at timestamptz not null default now()
 );
+
+-- However it is written: `*.Example.com`, `@example.com`, `example.com.`
+create or replace function public.tidy_domain()
+returns trigger
+language plpgsql
+as $$
+begin
+    new.domain := rtrim(regexp_replace(lower(btrim(new.domain)), '^(@|[*]?[.])+', ''), '.');
+    return new;
+end
+$$;
+
+create or replace trigger tidy_domain
+before insert or update of domain on public.organization_domains
+for each row execute function public.tidy_domain();
+
+update public.organization_domains set domain = domain where domain ~ '^[*]';
 
 create unique index if not exists contributor_merges_one_open
 on public.contributor_merges (contributor_id) where ended_at is null;

@@ -3,15 +3,12 @@
 import asyncio
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
-from typing import Any, cast
 
 from prometheus_client import start_http_server
 from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
-from starlette.types import ASGIApp
-from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from flows.webhooks.intake import InFlight, Intake
 from flows.webhooks.limits import RateLimit
@@ -109,11 +106,7 @@ class Receiver:
         if self._settings.grpc_port is None:
             yield
             return
-        proxies = [str(network) for network in self._settings.trusted_proxies]
-        application: ASGIApp = self.application
-        if proxies:
-            application = cast(ASGIApp, ProxyHeadersMiddleware(cast(Any, application), proxies))
-        server = RpcServer(self._settings, self._sources, application)
+        server = RpcServer(self._settings, self._sources, self.application)
         await server.start()
         yield
         await server.stop()

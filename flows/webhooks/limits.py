@@ -1,9 +1,11 @@
 """Limits that a flood of requests meets before it costs anything."""
 
-from collections import OrderedDict
+import asyncio
+from collections import Counter, OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from ipaddress import IPv6Address, ip_address, ip_network
+from ipaddress import IPv4Network, IPv6Address, IPv6Network, ip_address, ip_network
 
 MOST_ADDRESSES = 10_000
 # The network that one customer of a provider has to himself; its addresses cost nothing.
@@ -22,6 +24,40 @@ def sharer(address: str) -> str:
     if parsed.ipv4_mapped is not None:
         return str(parsed.ipv4_mapped)
     return str(ip_network((parsed, OWN_PREFIX), strict=False))
+
+
+def is_within(address: str, networks: Iterable[IPv4Network | IPv6Network]) -> bool:
+    try:
+        parsed = ip_address(address)
+    except ValueError:
+        return False
+    return any(parsed in network for network in networks)
+
+
+class Rooms:
+    """Rooms that are waited for, of which no address may hold more than half."""
+
+    def __init__(self, rooms: int) -> None:
+        self._rooms = rooms
+        self._share = max(1, rooms // 2)
+        self._held: Counter[str] = Counter()
+        self._changed = asyncio.Condition()
+
+    async def enter(self, address: str) -> None:
+        async with self._changed:
+            await self._changed.wait_for(
+                lambda: (
+                    self._held.total() < self._rooms and self._held.get(address, 0) < self._share
+                )
+            )
+            self._held[address] += 1
+
+    async def leave(self, address: str) -> None:
+        async with self._changed:
+            self._held[address] -= 1
+            if not self._held[address]:
+                del self._held[address]
+            self._changed.notify_all()
 
 
 @dataclass

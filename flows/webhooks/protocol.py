@@ -18,12 +18,12 @@ from asyncio import TimerHandle, Transport
 from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
-from ipaddress import IPv4Network, IPv6Network, ip_address
+from ipaddress import IPv4Network, IPv6Network
 from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from flows.webhooks.limits import sharer
+from flows.webhooks.limits import is_within, sharer
 from flows.webhooks.settings import ReceiverSettings
 
 # llhttp passes everything behind a request that offers another protocol (h2c, as some clients of
@@ -37,7 +37,6 @@ MOST_AHEAD = 16
 CONTENT_OF_FRAMING = 4
 # Whose connections are not counted: of proxies that are trusted, and of sockets without an address.
 NO_ADDRESS = ""
-SHARE_OF_CONNECTIONS = 4
 
 
 class _HeadersRefusedError(Exception):
@@ -71,7 +70,7 @@ class BoundedProtocol(HttpToolsProtocol):
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         host = self.client[0] if self.client else NO_ADDRESS
-        if not self._is_trusted(host):
+        if not is_within(host, self.trusted_proxies):
             self._sharer = sharer(host)
             self.by_address[self._sharer] += 1
         if self.by_address[self._sharer] > self.address_connections:
@@ -127,12 +126,6 @@ class BoundedProtocol(HttpToolsProtocol):
             self._undecided, head = waiting.group(), head[: waiting.start()]
         self._is_at_line_start = head.endswith(b"\n")
         return (OFFER.sub(UNHEARD, head) + end + rest)[1:]
-
-    def _is_trusted(self, host: str) -> bool:
-        try:
-            return any(ip_address(host) in network for network in self.trusted_proxies)
-        except ValueError:
-            return False
 
     def _is_overframed(self) -> bool:
         """Whether what came besides the content of a body is more than headers may be, and more
@@ -221,10 +214,10 @@ def bounded(settings: ReceiverSettings) -> type[BoundedProtocol]:
     """The protocol with the limits of these settings."""
     limits = {
         "header_seconds": settings.header_seconds,
-        "message_seconds": 2 * settings.body_seconds + 1,
+        "message_seconds": settings.message_seconds,
         "header_bytes": settings.header_bytes,
         "header_count": settings.header_count,
-        "address_connections": max(1, settings.connections // SHARE_OF_CONNECTIONS),
+        "address_connections": settings.address_connections,
         "trusted_proxies": settings.trusted_proxies,
         "by_address": Counter(),
     }

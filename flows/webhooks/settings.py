@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 MIB = 1024**2
 JSON = "application/json"
+SHARE_OF_CONNECTIONS = 4
 
 # Said in full by whoever wants it: nothing is accepted unsigned by omission.
 ANYONE = "anyone may post to this source"
@@ -231,6 +232,15 @@ class ReceiverSettings(_Settings):
     events_per_second: float = Field(
         default=500, gt=0, description="Most events sent to the Prefect server."
     )
+
+    @property
+    def address_connections(self) -> int:
+        return max(1, self.connections // SHARE_OF_CONNECTIONS)
+
+    @property
+    def message_seconds(self) -> float:
+        """Longest time for a body that is thrown away, and for reading an answer."""
+        return 2 * self.body_seconds + 1
 
 
 class RetentionSettings(_Settings):

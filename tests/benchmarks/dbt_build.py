@@ -187,9 +187,10 @@ def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Pat
         generate_project(folder / "projects" / project)
         return folder / "projects"
     install_packages(project, folder)
-    schema = (PROJECT_ROOT / "flows" / project / "schema.sql").read_text()
     with psycopg.connect(environment["GIVEN_URL"], autocommit=True) as connection:
-        connection.execute(schema.encode())
+        for name in ("functions.sql", "schema.sql"):
+            if (path := PROJECT_ROOT / "flows" / project / name).exists():
+                connection.execute(path.read_bytes())
     return PROJECT_ROOT / "dbt_projects"
 
 

@@ -14,6 +14,7 @@ from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, build_dbt
 from flows.agent_analytics import raw as agent_raw
 from flows.agent_analytics import sample as agent_sample
 from flows.agent_analytics.settings import PATH_VARIABLE
+from flows.github_scraper import raw as github_raw
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape
 from flows.ledgermind.sample import sample as ledgermind_sample
@@ -24,7 +25,7 @@ from flows.scout.sample import transactions
 from tests.agent_analytics.fleet import Marts
 from tests.dbt_projects import runs_of_quality_compass, test_scout
 from tests.dbt_projects.messy_history import history, load
-from tests.dbt_projects.warehouse import PROJECTS, ROOT, Row, Warehouse, postgres_environment
+from tests.dbt_projects.warehouse import PROJECTS, Row, Warehouse, postgres_environment
 
 RUN = "20250115060000"
 LAST_SELECT = "select * from final"
@@ -92,7 +93,7 @@ def on_postgres(slug: str, url: str, emptied: str, changed: str) -> Domain:
 
 def github_scraper(url: str, folder: Path) -> Domain:
     with psycopg.connect(url) as connection:
-        connection.execute((ROOT / "flows/github_scraper/schema.sql").read_bytes())
+        github_raw.ensure_schema(connection)
     load(url, history(seed=5, size=300))
     return on_postgres(
         "github_scraper", url, "truncate repositories, contributors cascade", "int_commits"

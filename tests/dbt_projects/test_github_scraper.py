@@ -12,6 +12,7 @@ import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.report.making import read_from
+from tests.contracts import assert_columns_are_as_promised, queries
 from tests.databases import copy_database
 from tests.dbt_projects.messy_history import (
     AS_OF,
@@ -29,7 +30,10 @@ from tests.dbt_projects.messy_history import (
 from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
 from tests.report.on_builds import github_page_is_right
 
-SCHEMA = (ROOT / "flows" / "github_scraper" / "schema.sql").read_text()
+SCHEMA = "".join(
+    (ROOT / "flows" / "github_scraper" / name).read_text()
+    for name in ("functions.sql", "schema.sql")
+)
 DATABASE, UNDAMAGED = "github_scraper_marts", "github_scraper_undamaged"
 GOOD = {"success", "pass", "no-op"}
 # The application alters the tables that it shares, and makes and alters those of its own names.
@@ -231,51 +235,33 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_odd_dates_count_and_stretch_nothing(warehouse, reachable(commits))
     assert_time_series(warehouse, reachable(commits))
     assert_only_who_has_a_credit_is_a_contributor(warehouse, reachable(commits))
-    assert_the_queries_of_the_api_answer(warehouse, reachable(commits))
+    assert_the_queries_of_consumers_answer(warehouse, reachable(commits))
+    assert_columns_are_as_promised("github_scraper", warehouse.query)
     assert_affiliations(warehouse, reachable(commits))
     github_page_is_right(read_from("github_scraper", warehouse.url), warehouse.query)
 
 
-# What the pages of the analytics API ask, by the names that docs/contracts promises.
-OF_A_REPOSITORY = f"""
-    select summary.url, summary.total_commits, summary.human_contributors, summary.bus_factor,
-        summary.gini_coefficient, summary.bot_commits, summary.agent_commits, summary.is_shallow,
-        summary.retired_at, board.display_name, board.commits, board.share_of_commits, board.kind
-    from analytics.repository_summary as summary
-    inner join analytics.leaderboard as board on
-        board.scope = 'repository' and board.time_window = 'all_time'
-        and board.repository_id = summary.repository_id
-    where summary.repository_id = {PARENT} and board.kind = 'person'
-    order by board.rank_in_kind, board.contributor_id
-"""
-OF_A_CONTRIBUTOR = """
-    select summary.display_name, summary.username, summary.profile_url, summary.total_commits,
-        summary.repositories_contributed_to, daily.commit_day, daily.commits_count
-    from analytics.contributor_summary as summary
-    inner join analytics.fct_daily_commits as daily using (contributor_id)
-    where summary.contributor_id = 1
-"""
-TRENDS = f"""
-    select series.commit_day, series.commits, series.commits_7d, series.cumulative_commits,
-        activity.active_contributors, activity.new_contributors, activity.churn
-    from analytics.int_time_series as series
-    inner join analytics.fct_repository_activity as activity on
-        activity.repository_id = series.repository_id
-        and activity.commit_week = date_trunc('week', series.commit_day)
-    where series.repository_id = {PARENT}
-"""
+ASKED = queries("github_scraper")
 
 
-def assert_the_queries_of_the_api_answer(warehouse: Warehouse, commits: list[Commit]) -> None:
+def assert_the_queries_of_consumers_answer(warehouse: Warehouse, commits: list[Commit]) -> None:
+    of_marts = {name: query for name, query in ASKED.items() if "$1" not in query}
+    # Nobody in this history looks like a program but those who are known to be one.
+    assert {name for name, query in of_marts.items() if not warehouse.query(query)} == {
+        "Upkeep, who looks like a program"
+    }
     of_parent = [commit for commit in commits if commit.repository_id == PARENT]
     by_person = Counter(c.contributor_id for c in of_parent if c.contributor_id not in BOTS)
-    listed = warehouse.query(OF_A_REPOSITORY)
+    listed = warehouse.query(ASKED["Analytics API, the page of a repository"])
     assert [row[10] for row in listed if row[10]] == sorted(by_person.values(), reverse=True)
     assert {(row[1], row[2]) for row in listed} == {(len(of_parent), len(by_person))}
     authored = sum(commit.contributor_id == 1 for commit in commits)
-    assert sum(row[-1] for row in warehouse.query(OF_A_CONTRIBUTOR)) == authored
+    assert (
+        sum(row[-1] for row in warehouse.query(ASKED["Analytics API, the page of a contributor"]))
+        == authored
+    )
     plausible = sum(commit.is_plausible for commit in of_parent)
-    assert sum(row[1] for row in warehouse.query(TRENDS)) == plausible
+    assert sum(row[1] for row in warehouse.query(ASKED["Analytics API, trends"])) == plausible
 
 
 def assert_only_who_has_a_credit_is_a_contributor(

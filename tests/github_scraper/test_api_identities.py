@@ -338,7 +338,7 @@ def test_identities_of_before_numbers_are_read_anew_once(
         "update public.commits set (identity_id, contributor_id) = (select id, id"
         " from public.contributors where identity_key = 'login:sam');"
         "update public.repository_heads set reading = 0;"
-        "delete from public.repository_contributors;"
+        "truncate public.repository_contributors;"
         "delete from public.contributors where identity_key <> 'login:sam'"
     )
     assert sync(history.path).walk is Walk.FULL

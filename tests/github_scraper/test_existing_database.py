@@ -1,5 +1,6 @@
 """The leaderboard application as it is: its own tables, the plan's, or none, before ours come."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from flows.github_scraper import raw
 from flows.github_scraper.records import ApplicationTablesError
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.sync import sync_repository
+from tests.contracts import queries
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import History
 from tests.github_scraper.tables import row_versions
@@ -60,44 +62,17 @@ create table commits (
     files_changed integer default 0, created_at timestamp(3) not null default current_timestamp
 )
 """
-# The worker's statements, as its database client writes them.
-FIND_OR_CREATE = """
-insert into "Repository" (url, "pathName", state, "createdAt", "updatedAt")
-values (%s, %s, 'pending', now() at time zone 'UTC', now() at time zone 'UTC')
-on conflict (url) do update set "updatedAt" = excluded."updatedAt"
-returning id
-"""
-BEGIN = """
-update "Repository" set state = 'in_progress', "lastAttempt" = now() at time zone 'UTC'
-where id = %s
-"""
-END = """
-update "Repository"
-set state = 'completed', "lastProcessedAt" = now() at time zone 'UTC',
-    "updatedAt" = now() at time zone 'UTC'
-where id = %s
-"""
-CONTRIBUTOR = """
-insert into "Contributor" (username, email, "profileUrl", "createdAt", "updatedAt")
-values (%s, %s, %s, now() at time zone 'UTC', now() at time zone 'UTC')
-returning id
-"""
-COUNT = """
-insert into "RepositoryContributor"
-    ("repositoryId", "contributorId", "commitCount", "createdAt", "updatedAt")
-values (%s, %s, %s, now() at time zone 'UTC', now() at time zone 'UTC')
-on conflict ("repositoryId", "contributorId") do update
-set "commitCount" = excluded."commitCount", "updatedAt" = excluded."updatedAt"
-"""
-# What the API of the leaderboard asks.
-LEADERBOARD = """
-select "Repository".url, "Contributor".username, "Contributor".email, "commitCount"
-from "RepositoryContributor"
-inner join "Repository" on "Repository".id = "repositoryId"
-inner join "Contributor" on "Contributor".id = "contributorId"
-where "Repository".url like %s
-order by "commitCount" desc, "Contributor".email, "Contributor".username
-"""
+# The statements of the application and its worker, in the order of their parameters.
+ASKED = {
+    name: re.sub(r"[$][0-9]", "%s", query) for name, query in queries("github_scraper").items()
+}
+FIND_OR_CREATE = ASKED["Its worker, find or create a repository"]
+BEGIN = ASKED["Its worker, begin"]
+END = ASKED["Its worker, end"]
+FIND_CONTRIBUTOR = ASKED["Its worker, find a contributor"]
+CONTRIBUTOR = ASKED["Its worker, create a contributor"]
+COUNT = ASKED["Its worker, keep a count"]
+LEADERBOARD = ASKED["Leaderboard API, contributors of repositories by address"]
 
 
 @pytest.fixture
@@ -147,10 +122,7 @@ def work(
     connection.execute(BEGIN, row)
     for (username, email), count in counts.items():
         found = (
-            connection.execute(
-                'select id from "Contributor" where username = %s or email = %s limit 1',
-                (username, email),
-            ).fetchone()
+            connection.execute(FIND_CONTRIBUTOR, (username, email)).fetchone()
             or connection.execute(CONTRIBUTOR, (username, email, None)).fetchone()
         )
         assert found is not None
@@ -187,6 +159,16 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert board(empty, url) == ours
     assert_the_worker_can_go_on(empty, url)
     assert [row for row in board(empty, url) if row[1]] == ours
+    counted = board(empty, url)
+    empty.execute(
+        'delete from "RepositoryContributor" where "commitCount" = 2;'
+        'update "RepositoryContributor" set "contributorId" = (select max(id) from "Contributor")'
+        ' where "commitCount" = 1 and "repositoryId" = 1;'
+        "update \"Contributor\" set email = 'cy@y.example' where email = 'ada@x.example'"
+    )
+    assert board(empty, url) == counted, "what is loaded here stays as it is"
+    empty.execute('delete from "RepositoryContributor" where "commitCount" = 9')
+    assert len(board(empty, "%/o/unread")) == 2
     empty.execute(FIND_OR_CREATE, ("/etc", None))
     assert "/etc" not in raw.known_urls(empty), "the application's users name no folder"
     before = row_versions(empty)
@@ -516,6 +498,24 @@ def test_installed_views_become_writable_and_keep_their_grants(
         ' from "Repository"'
     )
     assert listed.fetchall() == [("https://github.com/octo/tool", True)]
+
+
+def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("alter table organization_domains disable trigger tidy_domain")
+    empty.execute(
+        "insert into organization_domains (domain, organization) values ('*.old.example', 'O')"
+    )
+    empty.execute("alter table organization_domains enable trigger tidy_domain")
+    raw.ensure_schema(empty)
+    given = ["*.Acme.com", ".acme.com", "@acme.com", "acme.com.", " ACME.com ", "*.*.acme.com."]
+    empty.execute(
+        "insert into organization_domains (domain, organization)"
+        " select domain, 'Acme' from unnest(%s::text[]) as domain",
+        (given,),
+    )
+    stored = empty.execute("select domain from organization_domains order by id").fetchall()
+    assert [domain for (domain,) in stored] == ["old.example", *["acme.com"] * len(given)]
 
 
 def test_installed_duplicates_of_one_repository_are_merged(

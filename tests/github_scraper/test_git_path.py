@@ -1,6 +1,7 @@
 """What a repository may contain, and what becomes of it."""
 
 import base64
+import io
 import random
 import re
 import shutil
@@ -31,6 +32,7 @@ from flows.github_scraper.records import (
     SourceCorruptError,
     Walk,
 )
+from flows.github_scraper.source.attributes import CHUNK, speaks_to_linguist
 from flows.github_scraper.source.git import GitLimits, open_mirror
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
@@ -236,6 +238,15 @@ def test_a_head_without_commits_beside_branches_with_some_is_no_empty_repository
     assert sync(history.path).commits_written == 1
 
 
+@pytest.mark.parametrize("ref", ["refs/tags/v1", "refs/pull/7/head", "refs/changes/01/1/1"])
+def test_commits_under_other_names_than_branches_are_no_empty_repository(
+    sync: Sync, history: History, ref: str
+) -> None:
+    history.git("update-ref", ref, history.commit())
+    with pytest.raises(DefaultBranchError, match=ref.removeprefix("refs/").removeprefix("tags/")):
+        sync(history.path)
+
+
 DAMAGES: dict[str, Callable[[Path], object]] = {
     "missing": Path.unlink,
     "empty": lambda path: path.write_bytes(b""),
@@ -265,6 +276,25 @@ def test_a_damaged_object_of_the_source_is_told_with_its_id(
             sync(f"{('', 'file://')[(number + number // 4) % 2]}{copy}")
         assert isinstance(raised.value, SourceCorruptError), (name, kind, raised.value)
         assert damaged in str(raised.value), (name, kind, raised.value)
+
+
+@pytest.mark.parametrize("kind", ["garbage", "cut"])
+def test_a_damaged_pack_of_the_source_is_told_with_an_object(
+    sync: Sync, history: History, kind: str
+) -> None:
+    noise = history.files({str(n): random.Random(n).randbytes(4_000) for n in range(5)})
+    history.point(history.commit(tree=noise))
+    history.git("gc", "--quiet")
+    (pack,) = (history.path / "objects" / "pack").glob("*.pack")
+    content = bytearray(pack.read_bytes())
+    if kind == "cut":
+        del content[len(content) // 2 :]
+    else:
+        content[len(content) // 2] ^= 0xFF
+    pack.chmod(0o600)
+    pack.write_bytes(content)
+    with pytest.raises(SourceCorruptError, match=r"its object [0-9a-f]{40} is missing or damaged"):
+        sync(history.path)
 
 
 def test_dates_of_1970_and_of_the_future_are_kept(
@@ -348,7 +378,7 @@ def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
         b"own.py": 1, b"go.sum": 2, b"a/yarn.lock": 4, b"x/app.min.js": 8, b"third_party/lib.c": 16,
         b"schema/made.py": 32, b"theirs/deep/er.c": 64, b"kept/node_modules/ours.js": 128,
         b"kept.lock": 256, b"od\nd \xff.made": 512, b"sub/made.txt": 1024,
-        b".github/made.yml": 2048,
+        b".github/made.yml": 2048, b"bom/a.h": 4096, b"far/a.h": 8192,
     }  # fmt: skip
     blobs = {path: history.blob(b"x\n" * lines) for path, lines in names.items()}
     flat = {path: ("100644", "blob", blob) for path, blob in blobs.items()}
@@ -356,7 +386,7 @@ def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
     history.point(first)
     sync(history.path)
     assert by_class(connection, first) == {
-        "all": (4095, 0), "vendored": (16 + 128, 0), "generated": (8, 0),
+        "all": (16383, 0), "vendored": (16 + 128, 0), "generated": (8, 0),
         "locked": (2 + 4 + 256, 0),
     }  # fmt: skip
     told = {
@@ -364,6 +394,9 @@ def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
         b"theirs/** linguist-vendored=true\nkept/** linguist-vendored=false\n"
         b"kept.lock -linguist-generated\n.github/* linguist-generated\nthird_party/** text\n",
         b"sub/.gitattributes": b"made.* linguist-generated\n",
+        # Behind a mark of the byte order, and behind much else.
+        b"bom/.gitattributes": b"\xef\xbb\xbf*.h linguist-vendored\n",
+        b"far/.gitattributes": b"# x\n" * 300_000 + b"*.h linguist-generated\n",
         b".git/.gitattributes": b"* linguist-vendored\n",
         b"a/../.gitattributes": b"* linguist-vendored\n",
     }
@@ -372,8 +405,8 @@ def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
     history.point(marked)
     assert sync(history.path).walk is Walk.FULL
     assert by_class(connection, first) == {
-        "all": (4095, 0), "vendored": (16 + 64, 0),
-        "generated": (8 + 32 + 512 + 1024 + 2048, 0), "locked": (2 + 4, 0),
+        "all": (16383, 0), "vendored": (16 + 64 + 4096, 0),
+        "generated": (8 + 32 + 512 + 1024 + 2048 + 8192, 0), "locked": (2 + 4, 0),
     }  # fmt: skip
     moved = {
         b"vendor/own.py" if path == b"own.py" else path: entry
@@ -390,6 +423,15 @@ def test_lines_are_told_by_the_class_of_their_file_as_the_head_has_it(
     connection.execute("truncate public.repositories, public.contributors restart identity cascade")
     sync(history.path)
     assert contents(connection)["commits"] == grown
+
+
+@pytest.mark.parametrize("before", [0, CHUNK - 5, CHUNK, 3 * CHUNK])
+def test_attributes_are_heard_wherever_they_stand_in_a_file(before: int) -> None:
+    blob = b"1" * 40
+    text = b"#" * before + b"linguist-vendored\n"
+    batch = io.BytesIO(b"%s blob %d\n%s\n" % (blob, len(text), text))
+    assert speaks_to_linguist(batch, [(blob, b".gitattributes")])
+    assert batch.read() == b""
 
 
 def test_a_shallow_repository_leaves_the_counts_of_its_edge_open(

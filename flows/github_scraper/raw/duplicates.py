@@ -60,8 +60,9 @@ MERGE = (
     "update moved_coauthors set repository_id = %(kept)s",
     "insert into public.commit_coauthors select * from moved_coauthors",
     "drop table moved_coauthors",
-    "delete from public.repository_contributors where repository_id = %(other)s",
     "delete from public.repository_heads where repository_id = %(other)s",
+    # Those of a repository that is loaded stay.
+    "delete from public.repository_contributors where repository_id = %(other)s",
     "delete from public.repository_metadata where repository_id = %(other)s",
     """
     insert into public.repository_names (repository_id, valid_from, name_with_owner)

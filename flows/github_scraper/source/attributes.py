@@ -16,7 +16,10 @@ from flows.github_scraper.rules import file_class
 FILE_NAME = b".gitattributes"
 ASKED = (b"linguist-vendored", b"linguist-generated")
 MAX_FILES = 10_000
-MAX_FILE_BYTES = 1 << 20
+# git ignores a longer one.
+MAX_FILE_BYTES = 100 << 20
+CHUNK = 1 << 20
+MARK = b"\xef\xbb\xbf"
 # Paths repeat from commit to commit; hostile ones are long.
 REMEMBERED_PATHS = 20_000
 ANSWERS = {b"set": True, b"true": True, b"unset": False, b"false": False}
@@ -47,19 +50,32 @@ def speaks_to_linguist(contents: IO[bytes], entries: Sequence[Entry]) -> bool:
     """Whether one of the files does; ``contents`` are theirs from ``git cat-file --batch``."""
     is_found = False
     for blob, _ in entries:
-        told = contents.readline().split()
-        if told[:2] != [blob, b"blob"]:
-            raise MirrorBrokenError(
-                "Reading .gitattributes", f"{told!r} stands for {blob!r}", "It is cloned again"
-            )
-        left = int(told[2])
-        head = contents.read(min(left, MAX_FILE_BYTES))
-        is_found = is_found or any(name in head for name in ASKED)
-        left -= len(head)
+        before = b""
+        left = size = _size(contents, blob)
         while left > 0:
-            left -= len(contents.read(min(left, MAX_FILE_BYTES)))
+            chunk = contents.read(min(left, CHUNK))
+            if not chunk:
+                raise _broken(blob, "the end")
+            left -= len(chunk)
+            if size <= MAX_FILE_BYTES:
+                is_found = is_found or any(name in before + chunk for name in ASKED)
+                before = chunk[-len(max(ASKED, key=len)) :]
         contents.readline()
     return is_found
+
+
+def _size(contents: IO[bytes], blob: bytes) -> int:
+    """That of the blob whose contents come next."""
+    told = contents.readline().split()
+    if told[:2] != [blob, b"blob"]:
+        raise _broken(blob, repr(told))
+    return int(told[2])
+
+
+def _broken(blob: bytes, seen: str) -> MirrorBrokenError:
+    return MirrorBrokenError(
+        "Reading .gitattributes", f"{seen} stands for {blob!r}", "It is cloned again"
+    )
 
 
 def attributes_hash(entries: Sequence[Entry]) -> str:
@@ -76,7 +92,15 @@ def path_classes(
         yield lru_cache(REMEMBERED_PATHS)(lambda path: file_class(path, None, None))
         return
     with tempfile.TemporaryDirectory() as folder:
-        own = {**environment, "GIT_INDEX_FILE": str(Path(folder) / "index")}
+        objects = Path(folder) / "objects"
+        objects.mkdir()
+        own = {
+            **environment,
+            "GIT_INDEX_FILE": str(Path(folder) / "index"),
+            "GIT_OBJECT_DIRECTORY": str(objects),
+            "GIT_ALTERNATE_OBJECT_DIRECTORIES": str(mirror / "objects"),
+        }
+        entries = list(_without_marks(mirror, own, entries))
         # Where git refuses a name that somebody made up, the file at the root holds alone.
         for held in (entries, [entry for entry in entries if entry[1] == FILE_NAME]):
             written = subprocess.run(
@@ -99,6 +123,45 @@ def path_classes(
                 yield _asking(process.stdin, process.stdout)
             finally:
                 process.kill()
+
+
+def _without_marks(
+    mirror: Path, environment: Mapping[str, str], entries: Sequence[Entry]
+) -> Iterator[Entry]:
+    """The files without a byte order mark: git leaves one out in a folder, not in an index."""
+    with tempfile.TemporaryFile() as listed:
+        listed.writelines(blob + b"\n" for blob, _ in entries)
+        listed.seek(0)
+        with subprocess.Popen(
+            ["git", "-C", str(mirror), "cat-file", "--batch"],
+            env=environment, stdin=listed, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+        ) as process:  # fmt: skip
+            contents = process.stdout
+            assert contents is not None
+            try:
+                for blob, path in entries:
+                    left = size = _size(contents, blob)
+                    begins = contents.read(min(left, len(MARK)))
+                    left -= len(begins)
+                    if begins == MARK and size <= MAX_FILE_BYTES:
+                        yield _written(mirror, environment, contents.read(left)), path
+                        left = 0
+                    else:
+                        yield blob, path
+                    while left > 0 and (chunk := contents.read(min(left, CHUNK))):
+                        left -= len(chunk)
+                    contents.readline()
+            finally:
+                process.kill()
+
+
+def _written(mirror: Path, environment: Mapping[str, str], text: bytes) -> bytes:
+    """The id of a blob of this text."""
+    done = subprocess.run(
+        ["git", "-C", str(mirror), "hash-object", "-w", "--stdin"],
+        env=environment, check=True, capture_output=True, input=text,
+    )  # fmt: skip
+    return done.stdout.strip()
 
 
 def _asking(question: IO[bytes], answer: IO[bytes]) -> Callable[[bytes], FileClass]:

@@ -98,6 +98,7 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
             r"bad (?:tree )?object|missing (?:blob|tree|commit)|unable to (?:read|unpack) |corrupt"
             r"|invalid sha1 pointer|could not parse object|packfile .* cannot"
             r"|Could not read [0-9a-f]{40}|[0-9a-f]{40} not a (?:tree|commit)"
+            r"|inflate returned|inflate: data stream error"
         ),
         MirrorBrokenError,
         "The mirror is dropped and cloned again",

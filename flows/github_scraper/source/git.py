@@ -48,7 +48,9 @@ from flows.github_scraper.source.log import HEADER_FORMAT, READ_BYTES, fields, p
 GITHUB = "https://github.com"
 SYNC_REF = "refs/sync/head"
 MAX_MAILMAP_BYTES = 16 << 20
-SHOWN_BRANCHES = 5
+SHOWN_REFS = 5
+# An object, not the pack that it lies in.
+HASH = re.compile(r"(?<![-0-9a-z])[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-z])")
 
 
 @dataclass(frozen=True)
@@ -121,15 +123,17 @@ class Mirror:
             if path == self.path:
                 raise
             # Into an empty folder, so that only the source can be broken.
-            raise SourceCorruptError(error.attempted, error.seen, MEND_SOURCE) from None
-        except SourceCorruptError:
+            seen = self._with_damaged_object(error.seen)
+            raise SourceCorruptError(error.attempted, seen, MEND_SOURCE) from None
+        except SourceCorruptError as error:
             if self._advertised_head() != advertised:
                 raise RepositoryUnreachableError(
                     f"Running git fetch for {self.url}",
                     "its default branch moved meanwhile",
                     "The next attempt begins with the new head",
                 ) from None
-            raise
+            seen = self._with_damaged_object(error.seen)
+            raise SourceCorruptError(error.attempted, seen, error.remedy) from None
         try:
             self._run(["git", "-C", str(path), "update-ref", SYNC_REF, f"{SYNC_REF}^{{commit}}"])
         except GitCommandError:
@@ -138,6 +142,20 @@ class Mirror:
                 f"its HEAD ({advertised[0]}) names something that is no commit",
                 "Point HEAD at a branch (git symbolic-ref HEAD refs/heads/<name>)",
             ) from None
+
+    def _with_damaged_object(self, seen: str) -> str:
+        """Where a broken stream names no object: what git finds in a folder of this machine."""
+        if HASH.search(seen) or not self.url.startswith("/"):
+            return seen
+        said = ""
+        with tempfile.TemporaryFile() as listed:
+            try:
+                self._run(["git", "-C", self.url, "fsck", "--no-dangling"], stdout=listed)
+            except PlatformError as error:
+                said = error.seen
+            listed.seek(0)
+            found = HASH.search(said + listed.read(READ_BYTES).decode("utf-8", "replace"))
+        return f"its object {found[0]} is missing or damaged ({seen})" if found else seen
 
     def has_commit(self, commit_hash: str) -> bool:
         return self._git_succeeds("cat-file", "-e", f"{commit_hash}^{{commit}}")
@@ -205,21 +223,21 @@ class Mirror:
 
     def _refuse_unborn(self) -> None:
         with tempfile.TemporaryFile() as listed:
-            self._run(["git", "ls-remote", "--heads", "--", self.url], stdout=listed)
+            self._run(["git", "ls-remote", "--refs", "--", self.url], stdout=listed)
             listed.seek(0)
-            branches = [
-                line.split(b"\trefs/heads/")[-1].decode("utf-8", "replace").strip()
-                for _, line in zip(range(SHOWN_BRANCHES + 1), listed, strict=False)
+            found = [
+                line.split(b"\trefs/")[-1].decode("utf-8", "replace").strip()
+                for _, line in zip(range(SHOWN_REFS + 1), listed, strict=False)
             ]
-        if not branches:
+        if not found:
             return
-        shown = ", ".join(branch[:100] for branch in branches[:SHOWN_BRANCHES])
+        shown = ", ".join(re.sub(r"^(heads|tags)/", "", name)[:100] for name in found[:SHOWN_REFS])
         raise DefaultBranchError(
             f"Fetching {self.url}",
-            f"its HEAD names a branch without commits, beside branches that have some: {shown}"
-            f"{' and more' if len(branches) > SHOWN_BRANCHES else ''}",
-            "Point HEAD at one of them (git symbolic-ref HEAD refs/heads/<name>, or the default "
-            "branch in the host's settings)",
+            f"its HEAD names a branch without commits, beside others that have some: {shown}"
+            f"{' and more' if len(found) > SHOWN_REFS else ''}",
+            "Point HEAD at a branch with commits (git symbolic-ref HEAD refs/heads/<name>, or the "
+            "default branch in the host's settings)",
         )
 
     def _clone(self, advertised: tuple[str, str]) -> None:
