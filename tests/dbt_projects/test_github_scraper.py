@@ -149,6 +149,7 @@ def test_a_second_build_changes_no_row_though_the_application_altered_its_tables
         assert warehouse.query('select count(*) from public."Repository"') == [(0,)]
     finally:
         warehouse.execute(TAKEN_BACK)
+        warehouse.execute(SCHEMA)
 
 
 def test_half_then_all_equals_all_at_once(warehouse: Warehouse) -> None:
