@@ -262,6 +262,8 @@ def test_the_applications_own_tables_are_read_and_filled(
     empty: psycopg.Connection, url: str, tmp_path: Path
 ) -> None:
     empty.execute(OWN_TABLES)
+    raw.ensure_schema(empty)
+    empty.execute("insert into repositories (url) values ('https://u:TOKEN@host.example/o/r')")
     spelled = url.replace("http://", "HTTP://") + "/"
     capped = {("Ada", None): 1, (None, "ada@x.example"): 1, (None, "Bo@x.example"): 1}
     work(empty, spelled, capped)

@@ -44,7 +44,7 @@
 {%- endmacro %}
 
 {% macro postgres__a_day_after(moment) -%}
-    {{ moment }} + interval '1 day'
+    ({{ moment }} + interval '24 hours')
 {%- endmacro %}
 
 {% macro bigquery__a_day_after(moment) -%}

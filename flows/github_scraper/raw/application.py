@@ -40,6 +40,7 @@ FILL_REPOSITORIES: tuple[LiteralString, ...] = (
         from public.repositories
         where
             retired_at is null
+            and url not like 'withheld:%'
             and not exists (
                 select 1
                 from public.application_repositories

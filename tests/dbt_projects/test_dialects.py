@@ -15,6 +15,7 @@ import pytest
 
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
+from flows.github_scraper.settings import GithubBigQuerySettings
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import (
     PROJECTS,
@@ -29,12 +30,12 @@ from tests.parsed import begin_parsed
 SEED = 19
 CASES = 400
 # What differs on purpose, or has no value: row versions are compared on one adapter only, spines
-# and lookups below; the brake's and the export's are tried where they work.
+# and lookups below; the brake's, the export's and joins are tried where they work.
 ELSEWHERE = {
-    *("row_version", "moment", "date_spine", "cross_join_days", "is_one_of"),
+    *("row_version", "moment", "date_spine", "cross_join_days", "is_one_of", "commits_of_days"),
     *("note_published_rows", "published_and_new_rows", "keep_last_good", "forget_last_good"),
 }
-EXPRESSIONS = {
+OF_LEDGERMIND = {
     "safe_float": "{{ safe_float('words') }}",
     "json_length": "{{ json_length('document') }}",
     "json_extract_scalar": "{{ json_extract_scalar('document', 0, 'label') }}",
@@ -55,6 +56,40 @@ EXPRESSIONS = {
     "known_or": "{{ known_or('words', ['auto', 'model'], \"'other'\") }}",
     "model_name": "{{ model_name('words') }}",
 }
+OF_GITHUB = {
+    "utc_day": "{{ utc_day('instant') }}",
+    "a_day_after": "{{ utc_day(a_day_after('instant')) }}",
+    "is_before": "instant < {{ moment('2050-06-15 12:00:00') }}",
+    "is_date_plausible": "{{ is_date_plausible('instant', 'is_odd', 'instant') }}",
+    "day_text": "{{ day_text('day') }}",
+    "fits": "{{ fits('words', \"'^[a-z]+@[0-9]+'\") }}",
+    "is_merge": "{{ is_merge('hashes') }}",
+    "topic_list": "{{ topic_list('topics') }}",
+    "is_shallow": "{{ is_shallow('hashes') }}",
+    "subject": "{{ subject('message') }}",
+    "commit_type": "{{ commit_type(subject('message')) }}",
+    "commit_scope": "{{ commit_scope(subject('message')) }}",
+    "is_breaking": "{{ is_breaking(subject('message'), 'message') }}",
+}
+SUBJECTS = (
+    *("feat: x", "FEAT(api)!: x", "fix (a): x", "fix( a ): x", "docs():", 'Revert "x"', "feat(x)"),
+    *(
+        "revert: x",
+        "feat!: x",
+        "chore(a(b)): x",
+        "test(\u00fc): x",
+        "",
+        " ",
+        "\t\r\n",
+        "ci: \ufffd",
+    ),
+    *("\n\n feat: late", "perf:x\r\nbody", "style: x\r", "\ufefffix: x", "feat\u00a0: x"),
+    *("build\n: x", "ci: \ufffd"),
+)
+BODIES = ("", "\n\nBREAKING CHANGE: y", "\n\nBREAKING-CHANGE: y", "\r\n\r\nBREAKING CHANGE: y")
+TOPICS: tuple[list[str] | None, ...] = (
+    *(["b", "a"], [], ["a-b", "a0", "ab"], ["go", "3d", "-x"], ["a"], None),
+)
 WORDS = (
     *("", " ", "lgbm@1", "a@b@c", "@", "auto", "AUTO", "x" * 300, "Ünïcode@7ß", "🦆@2", "a\nb"),
     *("0.5", "-0.25", "+1", "1.", ".5", "1e-50", "1E+5", "0." + "0" * 60 + "1", "1e400", "1e-400"),
@@ -90,80 +125,109 @@ def cases(seed: int, count: int) -> Iterator[dict[str, Any]]:
             + timedelta(microseconds=chance.choice((0, 1, 86_399_999_999, 43_200_000_000))),
             "total": chance.choice((0, 1, -3, 7, 10**12, None)),
             "number": chance.choice((0, 1, -2, 3, 365, None)),
+            "is_odd": chance.random() < 0.1,
+            "message": chance.choice(SUBJECTS) + chance.choice(BODIES),
+            "hashes": ["0" * 40] * chance.choice((0, 1, 2, 8)),
+            "topics": chance.choice(TOPICS),
         }
 
 
-def compiled(statement: str, target: str, state: Path, environment: dict[str, str]) -> str:
-    folder = PROJECTS / "ledgermind"
+def compiled(
+    project: str, statement: str, target: str, state: Path, environment: dict[str, str]
+) -> str:
+    folder = PROJECTS / project
     arguments = ["compile", "--inline", statement, "--target", target, "--no-introspect"]
     arguments += ["--project-dir", str(folder), "--profiles-dir", str(folder), "--no-write-json"]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
     arguments += ["--no-populate-cache"]
     with set_environment(environment), contextlib.redirect_stdout(io.StringIO()):
-        begin_parsed("ledgermind", state, target)
+        begin_parsed(project, state, target)
         outcome = dbt_as_in_flows(arguments)
     if outcome.exception:
         raise outcome.exception
     return str(outcome.result[0].node.compiled_code)
 
 
-@pytest.fixture(scope="module")
-def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("dbt")
-    install_packages("ledgermind", folder)
-    return folder
-
-
+@pytest.mark.parametrize(
+    ("project", "target", "instants", "settings", "expressions"),
+    [
+        ("ledgermind", "pg_local", "timestamp", LedgermindBigQuerySettings, OF_LEDGERMIND),
+        ("github_scraper", "dev", "timestamptz", GithubBigQuerySettings, OF_GITHUB),
+    ],
+)
 def test_every_dispatched_macro_says_the_same_of_every_value_on_both_adapters(
-    database: str, bigquery_emulator: str, state: Path
+    project: str,
+    target: str,
+    instants: str,
+    settings: type[LedgermindBigQuerySettings | GithubBigQuerySettings],
+    expressions: dict[str, str],
+    database: str,
+    bigquery_emulator: str,
+    tmp_path: Path,
 ) -> None:
+    install_packages(project, tmp_path)
     given = list(cases(SEED, CASES))
-    columns = ", ".join(f"{expression} as {name}" for name, expression in EXPRESSIONS.items())
-    settings = LedgermindBigQuerySettings(dataset="dialects", raw_dataset="dialects_raw")
+    columns = ", ".join(f"{expression} as {name}" for name, expression in expressions.items())
 
     with psycopg.connect(database) as connection:
         connection.execute(
-            "create table cases (id bigint, words text, document jsonb, day date, other_day date, "
-            "instant timestamp, total bigint, number bigint)"
+            "create table cases (id bigint, words text, document jsonb, day date, other_day date,"
+            f" instant {instants}, total bigint, number bigint, is_odd boolean, message text,"
+            " hashes text[], topics text[])"
         )
         connection.execute("set timezone to 'UTC'")
         with connection.cursor().copy("copy cases from stdin") as copy:
             for case in given:
                 copy.write_row(tuple(case.values()))
         statement = compiled(
+            project,
             f"select id, {columns} from cases",
-            "pg_local",
-            state / "postgres",
+            target,
+            tmp_path / "postgres",
             postgres_environment(database),
         )
         on_postgres = connection.execute(statement.encode()).fetchall()
+        # Arrays come to BigQuery as the text that PostgreSQL writes.
+        as_text = connection.execute("select hashes::text, topics::text from cases order by id")
+        texts = as_text.fetchall()
 
+    chosen = settings(dataset="dialects", raw_dataset="dialects_raw")
     with set_environment({"BIGQUERY_EMULATOR_HOST": bigquery_emulator}):
-        client = bigquery_access(settings).client()
-        environment = bigquery_environment(settings)
+        client = bigquery_access(chosen).client()
+        environment = bigquery_environment(chosen)
     client.create_dataset("dialects", exists_ok=True)
     statement = compiled(
-        f"select id, {columns} from dialects.cases", "bigquery", state / "bigquery", environment
+        project,
+        f"select id, {columns} from dialects.cases",
+        "bigquery",
+        tmp_path / "bigquery",
+        environment,
     )
     client.query(
         "create or replace table dialects.cases (id int64, words string, document string, "
-        "day date, other_day date, instant timestamp, total int64, number int64)"
+        "day date, other_day date, instant timestamp, total int64, number int64, is_odd bool, "
+        "message string, hashes string, topics string)"
     ).result()
-    rows = [json.loads(json.dumps(case, default=str)) for case in given]
+    rows = [
+        json.loads(json.dumps(case | {"hashes": hashes, "topics": topics}, default=str))
+        for case, (hashes, topics) in zip(given, texts, strict=True)
+    ]
     assert client.insert_rows_json("dialects.cases", rows) == []
     on_bigquery = [tuple(row.values()) for row in client.query(statement).result()]
 
-    assert differences(on_postgres, on_bigquery) == {}
+    assert differences(expressions, on_postgres, on_bigquery) == {}
     assert len(on_bigquery) == CASES
 
 
-def differences(on_postgres: list[Row], on_bigquery: list[Row]) -> dict[str, list[Any]]:
+def differences(
+    expressions: dict[str, str], on_postgres: list[Row], on_bigquery: list[Row]
+) -> dict[str, list[Any]]:
     """Where the two differ, by macro: the case's number and what each says."""
     found: dict[str, list[Any]] = {}
     left = {row[0]: row[1:] for row in in_order(on_postgres)}
     right = {row[0]: row[1:] for row in in_order(on_bigquery)}
     for number in sorted(left.keys() | right.keys()):
-        for name, here, there in zip(EXPRESSIONS, left[number], right[number], strict=True):
+        for name, here, there in zip(expressions, left[number], right[number], strict=True):
             if not is_same(name, here, there):
                 found.setdefault(name, []).append((number, here, there))
     return found
@@ -180,8 +244,8 @@ def is_same(name: str, here: Any, there: Any) -> bool:
 def test_every_dispatched_macro_is_among_them() -> None:
     dispatched = {
         name
-        for project in ("ledgermind", "_shared")
+        for project in ("ledgermind", "github_scraper", "_shared")
         for path in (PROJECTS / project / "macros").rglob("*.sql")
         for name in re.findall(r"adapter\.dispatch\('(\w+)'", path.read_text())
     }
-    assert dispatched - ELSEWHERE <= EXPRESSIONS.keys()
+    assert dispatched - ELSEWHERE <= OF_LEDGERMIND.keys() | OF_GITHUB.keys()
