@@ -247,7 +247,7 @@ def retry_seconds(refused: grpc.aio.AioRpcError) -> int:
     ]
     retry = RetryInfo()
     assert Status.FromString(bytes(details)).details[0].Unpack(retry)
-    return retry.retry_delay.seconds
+    return int(retry.retry_delay.seconds)
 
 
 def test_no_source_of_otlp_is_told() -> None:
