@@ -32,17 +32,30 @@ KEYS: Mapping[str, str] = {
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
 EXAMPLES = 20
 LOCK_TIMEOUT = "10s"
-VIEWS = """
-select distinct
-    cast(views.oid as regclass)::text,
-    pg_get_viewdef(views.oid)
-from pg_depend as uses
-inner join pg_rewrite as rules on uses.objid = rules.oid
-inner join pg_class as views on rules.ev_class = views.oid
-where
-    uses.classid = 'pg_rewrite'::regclass
-    and uses.refobjid = cast(%s as regclass)
-    and views.relkind = 'v'
+COLUMNS = """
+select
+    attname,
+    format_type(atttypid, atttypmod),
+    col_description(attrelid, attnum)
+from pg_attribute
+where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+order by attnum
+"""
+MATERIALIZED = """
+with recursive readers as (
+    select cast(%s as regclass) as oid
+    union
+    select rules.ev_class
+    from readers
+    inner join pg_depend as uses
+        on readers.oid = uses.refobjid and uses.classid = cast('pg_rewrite' as regclass)
+    inner join pg_rewrite as rules on uses.objid = rules.oid
+)
+
+select cast(pg_class.relnamespace as regnamespace)::text || '.' || quote_ident(pg_class.relname)
+from readers
+inner join pg_class on readers.oid = pg_class.oid
+where pg_class.relkind = 'm'
 order by 1
 """
 
@@ -169,46 +182,87 @@ def compare(connection: psycopg.Connection, mart: str) -> Comparison:
 
 
 def swap(connection: psycopg.Connection, mart: str) -> str:
-    """Put the rebuilt mart in the current one's place, in one transaction; readers see the one or
-    the other, and so do the views on it. Returns the schema in which the replaced mart is kept
-    until the next swap.
+    """Put the rebuilt mart's rows and columns in the current one's place, in one transaction.
+
+    The table itself stays, and with it who may read it and what reads it: views of any kind,
+    grants, comments. Returns the schema in which what was replaced is kept until the next swap.
 
     Raises:
-        PermanentError: a view names a column that the rebuilt mart does not have.
+        PermanentError: something needs a column, or forbids a row, as the rebuilt mart has it.
     """
-    names = {
-        "mart": sql.Identifier(mart),
-        "schema": sql.Identifier(SCHEMA),
-        "side": sql.Identifier(SIDE_SCHEMA),
-        "kept": sql.Identifier(REPLACED_SCHEMA),
-    }
-    with connection.transaction():
-        # Without a search path a view spells out every schema.
-        connection.execute("set local search_path = ''")
-        views = connection.execute(VIEWS, (f"{SCHEMA}.{mart}",)).fetchall()
-        for statement in (
-            f"set local lock_timeout = '{LOCK_TIMEOUT}'",
-            "create schema if not exists {kept}",
-            "drop table if exists {kept}.{mart}",
-            "alter table {schema}.{mart} set schema {kept}",
-            "alter table {side}.{mart} set schema {schema}",
-        ):
-            connection.execute(sql.SQL(statement).format(**names))
-        for view, definition in views:
-            _bind_anew(connection, view, definition, mart)
+    current, rebuilt, kept = (
+        sql.Identifier(schema, mart) for schema in (SCHEMA, SIDE_SCHEMA, REPLACED_SCHEMA)
+    )
+    try:
+        with connection.transaction():
+            connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
+            for statement in (
+                "create schema if not exists {schema}",
+                "drop table if exists {kept}",
+                "lock table {current} in share row exclusive mode",
+                "create table {kept} as table {current}",
+                "delete from {current}",
+            ):
+                connection.execute(
+                    sql.SQL(statement).format(
+                        schema=sql.Identifier(REPLACED_SCHEMA), kept=kept, current=current
+                    )
+                )
+            columns = _fit_columns(connection, mart)
+            names = sql.SQL(", ").join(map(sql.Identifier, columns))
+            connection.execute(
+                sql.SQL("insert into {} ({}) select {} from {}").format(
+                    current, names, names, rebuilt
+                )
+            )
+            connection.execute(sql.SQL("drop table {}").format(rebuilt))
+    except (
+        psycopg.errors.DependentObjectsStillExist,
+        psycopg.errors.FeatureNotSupported,
+        psycopg.errors.IntegrityError,
+    ) as error:
+        raise PermanentError(
+            f"putting the rebuilt {mart} in place",
+            " ".join(filter(None, [error.diag.message_primary, error.diag.message_detail])),
+            "Roll back what is named there, too, or only compare",
+        ) from None
     return REPLACED_SCHEMA
 
 
-def _bind_anew(connection: psycopg.Connection, view: str, definition: str, mart: str) -> None:
-    """A view reads the table that had the name when it was made, wherever that table goes."""
-    try:
-        connection.execute(f"create or replace view {view} as {definition}".encode())
-    except (psycopg.errors.UndefinedColumn, psycopg.errors.InvalidTableDefinition) as error:
-        raise PermanentError(
-            f"putting the rebuilt {mart} in place",
-            f"the view {view} does not fit it: {error.diag.message_primary}",
-            "Roll the view's model back, too, or only compare",
-        ) from None
+def materialized_readers(connection: psycopg.Connection, mart: str) -> list[str]:
+    """Materialized views on the mart, or on views of it: they show a swap once refreshed."""
+    return [row[0] for row in connection.execute(MATERIALIZED, (f"{SCHEMA}.{mart}",))]
+
+
+def _fit_columns(connection: psycopg.Connection, mart: str) -> list[str]:
+    """Give the emptied current mart the columns of the rebuilt one; returns their names."""
+
+    def described(schema: str) -> dict[str, tuple[str, str | None]]:
+        found = connection.execute(COLUMNS, (f"{schema}.{mart}",)).fetchall()
+        return {name: (type_, comment) for name, type_, comment in found}
+
+    current, rebuilt = described(SCHEMA), described(SIDE_SCHEMA)
+    table = sql.Identifier(SCHEMA, mart)
+    for name in current.keys() - rebuilt.keys():
+        connection.execute(
+            sql.SQL("alter table {} drop column {}").format(table, sql.Identifier(name))
+        )
+    for name, (type_, comment) in rebuilt.items():
+        column, of_type = sql.Identifier(name), sql.SQL(type_)
+        if name not in current:
+            connection.execute(
+                sql.SQL("alter table {} add column {} {}").format(table, column, of_type)
+            )
+            connection.execute(
+                sql.SQL("comment on column {}.{} is {}").format(table, column, comment)
+            )
+        elif current[name][0] != type_:
+            connection.execute(
+                sql.SQL("alter table {} alter column {} type {} using null").format(
+                    table, column, of_type
+                )
+            )
+    return list(rebuilt)
 
 
 def _read_revision(revision: str, name: str) -> bytes:

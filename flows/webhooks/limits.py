@@ -79,8 +79,8 @@ class RateLimit:
         self._burst = float(burst)
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
-    def take(self, address: str, now: float) -> float:
-        """Seconds to wait until the next request; 0 if this one may pass.
+    def take(self, address: str, now: float, tokens: int = 1) -> float:
+        """Seconds to wait until so many are there; 0 if they were, and are taken.
 
         Args:
             now: of a clock that only goes forward.
@@ -93,7 +93,7 @@ class RateLimit:
         self._buckets.move_to_end(address)
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._per_second)
         bucket.at = now
-        if bucket.tokens < 1:
-            return (1 - bucket.tokens) / self._per_second
-        bucket.tokens -= 1
+        if bucket.tokens < tokens:
+            return (tokens - bucket.tokens) / self._per_second
+        bucket.tokens -= tokens
         return 0.0

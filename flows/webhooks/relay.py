@@ -7,6 +7,7 @@ whose it is.
 import asyncio
 import socket
 import tempfile
+import time
 from asyncio import TimerHandle, Transport
 from collections import Counter
 from collections.abc import Sequence
@@ -16,10 +17,18 @@ from itertools import count
 from pathlib import Path
 from typing import cast
 
-from flows.webhooks.limits import is_within, sharer
+from flows.webhooks.limits import RateLimit, is_within, sharer
 
 CLOSE_SECONDS = 5.0
 BACKLOG = 2048
+# Frames of HTTP/2 that carry little, of one address: pings, settings, resets, empty ones. A call
+# needs six or so; each is work for the server behind, which answers some whoever asks.
+FRAMES_PER_SECOND = 5_000.0
+FRAMES_AT_ONCE = 10_000
+PREFACE_BYTES = 24
+HEAD_BYTES = 9
+DATA = 0
+LITTLE_BYTES = 1024
 Client = tuple[str, int]
 
 
@@ -44,6 +53,7 @@ class Relay:
         self._trusted_proxies = trusted_proxies
         self.unread_seconds = unread_seconds
         self._by_address: Counter[str] = Counter()
+        self._frames = RateLimit(FRAMES_PER_SECOND, FRAMES_AT_ONCE)
         self._clients: dict[str, Client] = {}
         self._names = count()
         self._server: asyncio.Server | None = None
@@ -75,6 +85,11 @@ class Relay:
             self._by_address[address] += 1
         is_over = address is not None and self._by_address[address] > self._address_connections
         return not is_over and len(self._clients) < self._connections
+
+    def bears(self, client: Client, frames: int) -> bool:
+        """Count frames that carry little; False where they are too many."""
+        address = self._counted_as(client)
+        return address is None or not self._frames.take(address, time.monotonic(), frames)
 
     def forget(self, client: Client, name: str | None) -> None:
         if name is not None:
@@ -142,6 +157,31 @@ class _Side(asyncio.Protocol):
             self.transport.abort()
 
 
+class _Frames:
+    """The frames of HTTP/2 in what a client sends, wherever it is cut."""
+
+    def __init__(self) -> None:
+        self._left = PREFACE_BYTES
+        self._head = b""
+
+    def little(self, data: bytes) -> int:
+        """How many begin in these bytes that carry little."""
+        found = at = 0
+        while at < len(data):
+            if self._left:
+                step = min(self._left, len(data) - at)
+                self._left -= step
+                at += step
+                continue
+            head = self._head + data[at : at + HEAD_BYTES - len(self._head)]
+            at += len(head) - len(self._head)
+            self._head = head if len(head) < HEAD_BYTES else b""
+            if not self._head:
+                self._left = int.from_bytes(head[:3])
+                found += head[3] != DATA or self._left < LITTLE_BYTES
+        return found
+
+
 class _Front(_Side):
     """The end of a client."""
 
@@ -151,6 +191,7 @@ class _Front(_Side):
         self._name: str | None = None
         self._connecting: asyncio.Task[None] | None = None
         self._early = b""
+        self._frames = _Frames()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
@@ -164,6 +205,9 @@ class _Front(_Side):
         self._connecting = asyncio.create_task(self._connect(self._name))
 
     def data_received(self, data: bytes) -> None:
+        if not self._relay.bears(self._client, self._frames.little(data)):
+            self.abort()
+            return
         if self.other is None and self.transport:
             # Not earlier: some loops begin to read after a connection was made, whatever was said.
             self.transport.pause_reading()

@@ -12,6 +12,7 @@ address may hold is bounded here:
 | a message that is not read yet | ``WINDOW_BYTES``; who may not send is refused before it is |
 | headers of a call, calls of a connection | ``header_bytes``, ``STREAMS_OF_CONNECTION`` |
 | pings | two too many end the connection |
+| frames that carry little | ``FRAMES_PER_SECOND`` (``relay``) |
 """
 
 import asyncio

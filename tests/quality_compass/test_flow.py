@@ -329,7 +329,7 @@ def test_a_sample_run_agrees_with_its_recomputation(
         assert list(disagreements(run, QualityCompassSettings(), source.Storage())) == []
 
 
-def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_the_old(
+def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_readers(
     database: str,
 ) -> None:
     with psycopg.connect(database, autocommit=True) as connection:
@@ -342,7 +342,18 @@ def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_th
                 as rows (metric_id, name, gone);
             create table quality_compass_rollback.dim_metrics as
             select * from (values ('a', 'x', 1.0), ('b', 'y', 2.0), ('d', 'w', 4.0))
-                as rows (metric_id, name, came)
+                as rows (metric_id, name, came);
+            create role quality_compass_reader;
+            grant select on analytics.dim_metrics to quality_compass_reader;
+            grant update (name) on analytics.dim_metrics
+                to quality_compass_reader with grant option;
+            comment on table analytics.dim_metrics is 'what is measured';
+            create view public.names with (security_barrier = true) as
+            select metric_id, name from analytics.dim_metrics;
+            create view public.more_names as select name from public.names;
+            create materialized view public.counted as
+            select count(*) as metrics from public.names;
+            grant select on public.counted to quality_compass_reader
             """
         )
         comparison = rollback.compare(connection, "dim_metrics")
@@ -350,10 +361,32 @@ def test_a_comparison_names_the_rows_and_columns_that_differ_and_a_swap_keeps_th
             3, 3, 1, 1, 1, {"name": 1}, ("gone",), ("came",), ("b", "c", "d")
         )
         assert not comparison.is_equal
+        readers = """
+            select relname, relacl, reloptions, obj_description(oid, 'pg_class'),
+                pg_get_viewdef(oid)
+            from pg_class
+            where relname in ('dim_metrics', 'names', 'more_names', 'counted')
+                and relnamespace::regnamespace::text in ('analytics', 'public')
+            order by relname
+        """
+        before = connection.execute(readers).fetchall()
         kept = rollback.swap(connection, "dim_metrics")
+        assert connection.execute(readers).fetchall() == before
+        assert rollback.materialized_readers(connection, "dim_metrics") == ["public.counted"]
+        connection.execute("refresh materialized view public.counted")
+        connection.execute("drop owned by quality_compass_reader; drop role quality_compass_reader")
         names = "select string_agg(metric_id, '' order by 1) from {}.dim_metrics"
         assert connection.execute(names.format("analytics").encode()).fetchone() == ("abd",)
         assert connection.execute(names.format(kept).encode()).fetchone() == ("abc",)
+        assert comparison.columns_only_rebuilt == ("came",)
+        connection.execute(
+            "create view public.came as select came from analytics.dim_metrics; "
+            "create table quality_compass_rollback.dim_metrics as "
+            "select metric_id, name from analytics.dim_metrics"
+        )
+        with pytest.raises(PermanentError, match="came"):
+            rollback.swap(connection, "dim_metrics")
+        assert connection.execute("select count(came) from public.came").fetchone() == (3,)
 
 
 def test_an_unknown_mart_or_revision_is_refused(tmp_path: Path) -> None:

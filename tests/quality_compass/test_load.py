@@ -27,6 +27,7 @@ from flows.quality_compass.settings import QualityCompassSettings
 from tests.quality_compass.conftest import RUN, Load, ids, read, rows, write
 
 NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
+CLASSIFICATIONS = "analysis/classification/losIndex.jsonl"
 OTHER_NODE = "results/nodes/losIndex__medicareId__dischargeMonth.jsonl"
 TABLES = (
     "raw_runs",
@@ -134,6 +135,7 @@ def test_a_file_that_went_back_to_what_it_was_gives_the_first_fingerprint(
         (b"[1, 2]", "not an object but list"),
         (b'{"a": NaN}', "NaN is not JSON"),
         (b"\xff\xfe{}", "not UTF-8 at byte 0"),
+        (b'{"a": 1, "b": {"c": 1, "c": 2}}', "an object has 'c' twice"),
         (b'{"a": "\\u0000"}', "a text holds NUL"),
         (b'{"a": "\\ud800"}', "half a surrogate pair"),
         (b'{"a": 1e400}', "does not fit a double"),
@@ -185,6 +187,27 @@ def test_a_bad_line_is_quarantined_with_its_number_and_the_others_load(
             lambda entity: entity["entity"][0].update(id="medicareId", value=" 10001"),
             "holds a space",
         ),
+        (
+            lambda entity: entity["entity"].append({"id": "medicareId", "value": "010002"}),
+            "names 'medicareId' twice",
+        ),
+        (
+            lambda entity: entity["entity"][0].update(id="medicareId", value="01000\u200b"),
+            "cannot be seen: '01000\\u200b'",
+        ),
+        (
+            lambda entity: entity["entity"][0].update(id="medicareId", value="01000\uff11"),
+            "holds other characters",
+        ),
+        (
+            lambda entity: entity["entity"].append({"id": "payer", "value": "A\u00a0B"}),
+            "cannot be seen: 'A\\xa0B'",
+        ),
+        (
+            lambda entity: entity["metric"][0]["metadata"].update(metric_id="los\u00adIndex"),
+            "metric_id holds a character that cannot be seen",
+        ),
+        (lambda entity: entity["metadata"].update(encounters=1.5), "1.5 is no whole number"),
         (lambda entity: entity["metadata"].update(encounters=-1), "encounters -1 is outside"),
         (
             lambda entity: entity["statistical_methods"][0].update(
@@ -592,6 +615,15 @@ def test_what_the_indexes_of_a_run_say_is_held_against_what_was_read(
         not_there("results/nodes/gone.jsonl", "results/index.json"),
     ]
     assert load(run_folder).notes == tuple(gone)
+    artifacts[1]["row_count"] = float(artifacts[1]["row_count"])
+    path = run_folder / contributions / "index.json"
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(indexes[f"{contributions}/index.json"]).encode())
+    assert load(run_folder).notes == tuple(gone), "a count with a point, after a byte order mark"
+    artifacts[1]["row_count"] = "some"
+    path.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
+    assert f"{contributions}/index.json says some" in " ".join(load(run_folder).notes)
+    artifacts[1]["row_count"] = len(read(cut))
+    path.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
     write(cut, read(cut)[:-2])
     notes = load(run_folder).notes
     assert set(notes) == {
@@ -639,4 +671,55 @@ def test_an_entity_that_is_told_in_two_ways_is_named_and_the_last_line_counts(
     (note,) = load(run_folder).notes
     assert note == (
         f"{NODE} tells 1 in another way than an earlier line, and counts: line {len(content) + 2}"
+    )
+
+
+def test_a_file_without_a_line_is_told_each_time_and_a_node_without_one_is_put_aside(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    (run_folder / NODE).write_bytes(b"")
+    (run_folder / CLASSIFICATIONS).write_bytes(b"")
+    for _ in range(2):
+        assert load(run_folder).notes == (f"{CLASSIFICATIONS} is empty", f"{NODE} is empty")
+    ((number, reason),) = quarantined(connection)
+    assert (number, reason.startswith("the file is empty")) == (1, True)
+
+
+def test_a_key_that_an_entity_of_a_document_has_twice_costs_that_entity_alone(
+    load: Load, connection: psycopg.Connection, run_folder: Path
+) -> None:
+    metadata, *entities = read(run_folder / NODE)
+    metadata["entity_results_count"] = float(len(entities))
+    (run_folder / NODE).unlink()
+    document = (run_folder / NODE).with_suffix(".json")
+    written = json.dumps({**metadata, "entity_results": entities})
+    document.write_text(written.replace('"metric": [', '"metric": [], "metric": [', 1))
+    assert load(run_folder).notes == ()
+    ((number, reason),) = quarantined(connection)
+    assert (number, reason) == (2, "an object has 'metric' twice")
+    document.write_text(
+        written.replace('"entity_results": [', '"entity_results": [], "entity_results": [', 1)
+    )
+    load(run_folder)
+    ((number, reason),) = quarantined(connection)
+    assert (number, reason) == (1, "an object has 'entity_results' twice")
+
+
+def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: Path) -> None:
+    home = run_folder.parent
+    outside = tmp_path / "elsewhere" / "20250301060000"
+    shutil.copytree(run_folder, outside)
+    (home / "latest").symlink_to(run_folder.name)
+    (home / "20250115070000").symlink_to(run_folder.name)
+    (home / "round").symlink_to(home)
+    (run_folder / "up").symlink_to("..")
+    (home / "20250301060000").symlink_to(outside)
+    found = source.look_for_runs(str(home))
+    assert [run.run_id for run in found.runs] == [RUN]
+    assert [
+        f"{home}/20250301060000 is a link to the folder {outside}" in str(error)
+        for error in found.refused
+    ] == [True]
+    assert sorted(note.partition(" is a link")[0] for note in found.notes) == sorted(
+        str(home / name) for name in ("20250115070000", "latest", "round", f"{RUN}/up")
     )

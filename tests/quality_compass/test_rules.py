@@ -4,6 +4,7 @@ import csv
 import json
 import math
 from pathlib import Path
+from zoneinfo import ZoneInfo
 
 import pytest
 from hypothesis import given
@@ -18,7 +19,14 @@ from flows.quality_compass.rules.classification import (
     Inputs,
     classify,
 )
-from flows.quality_compass.rules.reading import file_kind, normal_period, observe, sort_line
+from flows.quality_compass.rules.reading import (
+    file_kind,
+    is_run_id,
+    normal_period,
+    observe,
+    run_start,
+    sort_line,
+)
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
 from flows.quality_compass.source import find_runs
 
@@ -361,6 +369,22 @@ def test_both_spellings_of_a_period_are_one() -> None:
     for wrong in ("2024-13", "24-07", "2024", "", None, 202407):
         with pytest.raises(ValueError, match="not a month"):
             normal_period(wrong)
+
+
+def test_a_run_id_is_a_time_at_which_a_run_may_have_been() -> None:
+    for name in ("00010101000000", "99991231235959", "19691231235959", "22000101000000", "2025"):
+        assert not is_run_id(name)
+    assert is_run_id("20250115060000")
+
+
+def test_a_day_alone_is_no_instant_at_which_a_run_was_started() -> None:
+    for day in ("2025-01-15", "20250115", "2025-W03-3", "2025-01-15T06"):
+        manifest = json.dumps({"started_at": day}).encode()
+        start = run_start("20250115060000", manifest, ZoneInfo("UTC"))
+        assert not start.is_stated
+        assert "no day with its time" in (start.note or "")
+    manifest = b'{"started_at": "2025-01-15T06:01:02-06:00"}'
+    assert run_start("20250115060000", manifest, ZoneInfo("UTC")).is_stated
 
 
 CONTRIBUTION: dict[str, object] = {

@@ -1,6 +1,7 @@
 """What anybody may send who has no secret, again and again, from one address of its own.
 
-python -m tests.webhooks.attacks http://127.0.0.1:8090 --seconds 10 [--only endless_trailers]
+python -m tests.webhooks.attacks http://127.0.0.1:8090 http://127.0.0.1:4317 --seconds 10
+    [--only endless_trailers]
 """
 
 import argparse
@@ -11,6 +12,8 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
+
+from hpack import Encoder
 
 from flows.webhooks.settings import MIB
 from tests.webhooks.harness import github_headers, hub_signature, token_headers
@@ -97,6 +100,86 @@ def requests_ahead() -> Iterator[bytes]:
         yield b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 1_000
 
 
+EXPORT = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
+
+
+def frame(kind: int, stream: int = 0, body: bytes = b"", flags: int = 0) -> bytes:
+    return len(body).to_bytes(3, "big") + bytes([kind, flags]) + stream.to_bytes(4, "big") + body
+
+
+def begun() -> bytes:
+    return b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4)
+
+
+def calls(behind: bytes, count: int) -> Iterator[bytes]:
+    """Calls without a token, each with these frames behind it, of which the stream is left out."""
+    yield begun()
+    encoder, stream = Encoder(), 1
+    while True:
+        pieces = []
+        for _ in range(count):
+            headers = encoder.encode(
+                [
+                    (":method", "POST"), (":scheme", "http"), (":path", EXPORT),
+                    (":authority", "x"), ("te", "trailers"), ("content-type", "application/grpc"),
+                ]
+            )  # fmt: skip
+            named = behind.replace(b"STRM", stream.to_bytes(4, "big"))
+            pieces += [frame(1, stream, headers, flags=4), named]
+            stream += 2
+        yield b"".join(pieces)
+
+
+def endless(kind: int, body: bytes) -> Iterator[bytes]:
+    yield begun()
+    while True:
+        yield frame(kind, body=body) * 3_000
+
+
+def pings() -> Iterator[bytes]:
+    return endless(6, b"12345678")
+
+
+def settings_again() -> Iterator[bytes]:
+    return endless(4, b"")
+
+
+def windows() -> Iterator[bytes]:
+    return endless(8, b"\0\0\0\1")
+
+
+def resets() -> Iterator[bytes]:
+    return calls(b"\0\0\4\3\0STRM\0\0\0\x08", 200)
+
+
+def empty_messages_without_end() -> Iterator[bytes]:
+    return calls(b"\0\0\0\0\0STRM" * 1_000, 2)
+
+
+def calls_that_send_nothing() -> Iterator[bytes]:
+    return calls(b"", 100)
+
+
+def messages_of_nobody() -> Iterator[bytes]:
+    return calls(b"\0\x40\0\0\0STRM" + bytes(0x4000), 1)
+
+
+def headers_without_end() -> Iterator[bytes]:
+    yield begun() + frame(1, 1, b"\x83")
+    while True:
+        yield frame(9, 1) * 3_000
+
+
+RPC_ATTACKS = (
+    pings,
+    settings_again,
+    windows,
+    resets,
+    empty_messages_without_end,
+    calls_that_send_nothing,
+    messages_of_nobody,
+    headers_without_end,
+)
 ATTACKS: list[tuple[Callable[[], Iterator[bytes]], int]] = [
     (endless_trailers, 2),
     (endless_extensions, 2),
@@ -127,13 +210,18 @@ def attack(url: str, pieces: Callable[[], Iterator[bytes]], is_over: threading.E
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("url")
+    parser.add_argument("grpc_url")
     parser.add_argument("--seconds", type=float, default=10.0)
     parser.add_argument("--only", help="name of one attack")
     options = parser.parse_args()
     is_over = threading.Event()
     enemies = [
-        threading.Thread(target=attack, args=(options.url, pieces, is_over))
-        for pieces, count in ATTACKS
+        threading.Thread(target=attack, args=(url, pieces, is_over))
+        for url, attacks in (
+            (options.url, ATTACKS),
+            (options.grpc_url, [(pieces, 1) for pieces in RPC_ATTACKS]),
+        )
+        for pieces, count in attacks
         if options.only in (None, pieces.__name__)
         for _ in range(count)
     ]

@@ -9,15 +9,15 @@ import time
 from collections.abc import Iterator
 from urllib.parse import urlsplit
 
+import grpc
 import httpx
 import psutil
 import pytest
 
 from deployments.local.paths import PROJECT_ROOT
-from flows.webhooks.protocol import SHARE_OF_CONNECTIONS
-from flows.webhooks.settings import MIB
-from tests.webhooks.attacks import ENEMY, GITHUB, connect
-from tests.webhooks.harness import Running, deliveries, github_headers, start
+from flows.webhooks.settings import MIB, SHARE_OF_CONNECTIONS
+from tests.webhooks.attacks import ENEMY, EXPORT, GITHUB, connect
+from tests.webhooks.harness import SECRET, Running, deliveries, github_headers, start
 
 MOST_CONNECTIONS = 200
 SECONDS = 6.0
@@ -39,12 +39,34 @@ def exposed(receiver: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 
 def test_connections_of_one_address_keep_nobody_else_out(exposed: Running) -> None:
-    with contextlib.ExitStack() as held:
-        crowd = [held.enter_context(connect(exposed.url, ENEMY)) for _ in range(MOST_CONNECTIONS)]
-        time.sleep(0.5)
-        closed = [each for each in crowd if select.select([each], [], [], 0)[0]]
-        assert len(closed) == MOST_CONNECTIONS - MOST_CONNECTIONS // SHARE_OF_CONNECTIONS
-        assert httpx.get(f"{exposed.url}/healthz").status_code == 200
+    for url in (exposed.url, f"http://{exposed.grpc_address}"):
+        with contextlib.ExitStack() as held:
+            crowd = [held.enter_context(connect(url, ENEMY)) for _ in range(MOST_CONNECTIONS)]
+            time.sleep(0.5)
+            closed = [each for each in crowd if is_ended(each)]
+            assert len(closed) == MOST_CONNECTIONS - MOST_CONNECTIONS // SHARE_OF_CONNECTIONS
+            assert httpx.get(f"{exposed.url}/healthz").status_code == 200
+            with grpc.insecure_channel(exposed.grpc_address) as channel:
+                assert exported(channel) == grpc.StatusCode.OK
+
+
+def is_ended(stream: socket.socket) -> bool:
+    """gRPC greets whom it takes."""
+    if not select.select([stream], [], [], 0)[0]:
+        return False
+    try:
+        return not stream.recv(1)
+    except ConnectionError:
+        return True
+
+
+def exported(channel: grpc.Channel) -> grpc.StatusCode:
+    token = (("authorization", f"Bearer {SECRET}"),)
+    try:
+        channel.unary_unary(EXPORT)(b"", metadata=token, timeout=30)
+    except grpc.RpcError as refused:
+        return refused.code()
+    return grpc.StatusCode.OK
 
 
 def test_who_reads_no_answer_is_cut_off(exposed: Running) -> None:
@@ -69,20 +91,26 @@ def send_without_reading(stream: socket.socket, requests: bytes, seconds: float)
 def test_all_attacks_at_once_refuse_no_good_delivery(exposed: Running, inbox_url: str) -> None:
     process = psutil.Process(exposed.process.pid)
     before, lines = deliveries(inbox_url), len(exposed.lines())
-    command = [sys.executable, "-m", "tests.webhooks.attacks", exposed.url]
+    urls = (exposed.url, f"http://{exposed.grpc_address}")
+    command = [sys.executable, "-m", "tests.webhooks.attacks", *urls]
     enemy = subprocess.Popen([*command, f"--seconds={SECONDS}"], cwd=PROJECT_ROOT)
-    statuses, memory = [], [process.memory_info().rss]
+    statuses, codes, memory = [], [], [process.memory_info().rss]
     try:
-        with httpx.Client(base_url=exposed.url, timeout=30) as client:
+        with (
+            httpx.Client(base_url=exposed.url, timeout=30) as client,
+            grpc.insecure_channel(exposed.grpc_address) as channel,
+        ):
             while enemy.poll() is None:
                 body = b'{"ref": "refs/heads/main"}'
                 answer = client.post(GITHUB, content=body, headers=github_headers(body))
                 statuses.append(answer.status_code)
+                codes.append(exported(channel))
                 memory.append(process.memory_info().rss)
     finally:
         enemy.kill()
         enemy.wait()
     assert set(statuses) == {202}
+    assert set(codes) == {grpc.StatusCode.OK}
     assert len(statuses) > 10
     assert deliveries(inbox_url) == before + len(statuses)
     assert max(memory) < MOST_MEMORY

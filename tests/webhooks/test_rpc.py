@@ -44,6 +44,8 @@ METRICS = "/opentelemetry.proto.collector.metrics.v1.MetricsService/Export"
 TRACES = "/opentelemetry.proto.collector.trace.v1.TraceService/Export"
 TOKEN = (("authorization", f"Bearer {SECRET}"),)
 LONGEST = 16 * 1024**2
+# Less than the receiver waits for a body.
+AT_ONCE = 3.0
 
 
 @pytest.fixture(scope="module")
@@ -164,11 +166,52 @@ def test_who_sends_nothing_or_goes_away_keeps_nobody_out(channel: grpc.Channel) 
     assert call(channel, b"") == b""
     with pytest.raises(grpc.RpcError) as refused:
         gone[0].result(timeout=30)
-    over.set()
     assert refused.value.code() == grpc.StatusCode.DEADLINE_EXCEEDED
+    began = time.monotonic()
     with pytest.raises(grpc.RpcError) as refused:
         slow(nothing(), timeout=30)
     assert refused.value.code() == grpc.StatusCode.UNAUTHENTICATED
+    assert time.monotonic() - began < AT_ONCE, "its message was waited for"
+
+    elsewhere = (*TOKEN, ("x-forwarded-for", "203.0.113.9"))
+    held = [slow.future(nothing(), metadata=elsewhere) for _ in range(20)]
+    time.sleep(0.5)
+    began = time.monotonic()
+    assert call(channel, b"") == b""
+    assert time.monotonic() - began < AT_ONCE, "another address holds all rooms for messages"
+    for each in held:
+        each.cancel()
+    over.set()
+
+
+def test_no_address_has_more_calls_at_a_time_than_its_share() -> None:
+    async def waits(scope: Scope, receive: Receive, send: Send) -> None:
+        await receive()
+        await Response(b"")(scope, receive, send)
+
+    async def asked() -> grpc.aio.AioRpcError:
+        port = next(free_ports(FIRST_PORT))
+        server = RpcServer(ReceiverSettings(grpc_port=port, connections=8), BUILT_IN, waits)
+        await server.start()
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            first, second = (channel.stream_unary(METRICS)() for _ in range(2))
+            for each in (first, second):
+                await each.wait_for_connection()
+            with pytest.raises(grpc.aio.AioRpcError) as refused:
+                await channel.unary_unary(METRICS)(b"")
+            await first.write(b"")
+            assert await first == b""
+            assert await channel.unary_unary(METRICS)(b"") == b""
+            second.cancel()
+        await server.stop()
+        return refused.value
+
+    refused = asyncio.run(asked())
+    assert (refused.code(), refused.details()) == (
+        grpc.StatusCode.RESOURCE_EXHAUSTED,
+        "Too many calls at once",
+    )
+    assert retry_seconds(refused) == 5
 
 
 def test_a_refusal_that_passes_says_when_to_try_again() -> None:
@@ -194,13 +237,17 @@ def test_a_refusal_that_passes_says_when_to_try_again() -> None:
 
     refused = asyncio.run(asked())
     assert (refused.code(), refused.details()) == (grpc.StatusCode.RESOURCE_EXHAUSTED, "Too much")
+    assert retry_seconds(refused) == 7
+    assert seen[0][0] == "127.0.0.1"
+
+
+def retry_seconds(refused: grpc.aio.AioRpcError) -> int:
     (details,) = [
         value for key, value in refused.trailing_metadata() if key == "grpc-status-details-bin"
     ]
     retry = RetryInfo()
     assert Status.FromString(bytes(details)).details[0].Unpack(retry)
-    assert retry.retry_delay.seconds == 7
-    assert seen[0][0] == "127.0.0.1"
+    return int(retry.retry_delay.seconds)
 
 
 def test_no_source_of_otlp_is_told() -> None:

@@ -1,6 +1,7 @@
 """Flows for who runs Quality Compass: weekly maintenance, rollback of a mart."""
 
 import json
+from typing import NamedTuple
 
 from prefect import flow, get_run_logger, task
 
@@ -43,6 +44,13 @@ def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> Non
     )
 
 
+class Swapped(NamedTuple):
+    """Where the replaced mart is kept, and which materialized views still show its rows."""
+
+    kept: str
+    not_refreshed: tuple[str, ...]
+
+
 @task(name="compare mart")
 def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Comparison:
     with connect(settings.database_block) as connection:
@@ -50,9 +58,10 @@ def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Compar
 
 
 @task(name="swap mart")
-def swap_mart(mart: str, settings: QualityCompassSettings) -> str:
+def swap_mart(mart: str, settings: QualityCompassSettings) -> Swapped:
     with connect(settings.database_block) as connection:
-        return rollback.swap(connection, mart)
+        kept = rollback.swap(connection, mart)
+        return Swapped(kept, tuple(rollback.materialized_readers(connection, mart)))
 
 
 @flow(name="quality-compass-rollback")
@@ -83,18 +92,20 @@ def roll_back(
         projects_dir=projects_dir,
     )
     comparison = compare_mart(mart, settings)
-    kept = swap_mart(mart, settings) if swap else None
+    swapped = swap_mart(mart, settings) if swap else None
     api = current_flow_run()
     if api is not None:
         api.create_markdown(
             "quality-compass-rollback",
-            _describe(mart, revision, comparison, kept),
+            _describe(mart, revision, comparison, swapped),
             f"{mart} as of {revision}",
         )
     return comparison
 
 
-def _describe(mart: str, revision: str, comparison: rollback.Comparison, kept: str | None) -> str:
+def _describe(
+    mart: str, revision: str, comparison: rollback.Comparison, swapped: Swapped | None
+) -> str:
     verdict = "the same rows" if comparison.is_equal else "other rows"
     lines = [
         f"# {mart} as of {revision}: {verdict}",
@@ -115,5 +126,10 @@ def _describe(mart: str, revision: str, comparison: rollback.Comparison, kept: s
     ):
         if names:
             lines += ["", f"{title}: {', '.join(names)}"]
-    lines += ["", f"Swapped; the replaced mart is in {kept}." if kept else "Nothing was swapped."]
+    lines += [
+        "",
+        f"Swapped; what was replaced is in {swapped.kept}." if swapped else "Nothing was swapped.",
+    ]
+    if swapped and swapped.not_refreshed:
+        lines += ["", f"Refresh these to see it: {', '.join(swapped.not_refreshed)}"]
     return "\n".join(lines)

@@ -12,6 +12,7 @@ from psycopg.types.json import Jsonb
 from flows.quality_compass.raw.told import (
     NAMED,
     counts_that_differ,
+    empty_files,
     lines_held,
     record_unread,
     some,
@@ -189,6 +190,7 @@ def load_run(
     notes = [start.note] if start.note else []
     if run.unread:
         notes.append(f"{len(run.unread)} files were not read: {some(run.unread)}")
+    notes += empty_files(connection, run.run_id)
     notes += counts_that_differ(connection, run.run_id)
     if changed:
         notes += told_in_several_ways(connection, run.run_id)
@@ -294,6 +296,8 @@ def _sorted_lines(
         yield sorted_line
     if reader.broken_off:
         yield BadLine(number + 1, reader.broken_off, "")
+    elif number == 0 and file.kind is Kind.NODE:
+        yield BadLine(1, "the file is empty: a node begins with its metadata", "")
 
 
 def _batches(

@@ -23,7 +23,7 @@ from (
 inner join (
     select
         file_path,
-        cast(json_data as jsonb) ->> 'entity_results_count' as stated
+        regexp_replace(cast(json_data as jsonb) ->> 'entity_results_count', '\\.0+$', '') as stated
     from public.raw_node_results
     where run_id = %(run_id)s
 ) as nodes
@@ -37,6 +37,19 @@ def counts_that_differ(connection: psycopg.Connection, run_id: str) -> list[str]
     """Files that a cut or an unfinished write left with fewer lines, or more, than they claim."""
     found = connection.execute(COUNTS_THAT_DIFFER, {"run_id": run_id}).fetchall()
     return [row[0] for row in found[:NAMED]]
+
+
+EMPTY_FILES = """
+select file_path || ' is empty'
+from public.raw_files
+where run_id = %(run_id)s and (rows + quarantined = 0 or bytes = 0)
+order by 1
+"""
+
+
+def empty_files(connection: psycopg.Connection, run_id: str) -> list[str]:
+    """Files without a line: a node has at least its first, of the others it may be a mistake."""
+    return [row[0] for row in connection.execute(EMPTY_FILES, {"run_id": run_id})][:NAMED]
 
 
 TOLD_IN_SEVERAL_WAYS = """

@@ -15,11 +15,11 @@ TEXT_KEPT = 300
 
 
 class Listed(NamedTuple):
-    """A file, or of classifications their folder. ``lines`` is how many it should have; None where
-    the index does not count them."""
+    """A file, or of classifications their folder. ``lines`` is how many it should have, in
+    whatever the index says it; None where it does not count them."""
 
     path: str
-    lines: int | None
+    lines: object
 
 
 def differences(
@@ -47,7 +47,7 @@ def differences(
             if not found and each.lines != 0:
                 yield f"{path} was not read: there is none, and {index} lists it"
             elif each.lines is not None and sum(found) != each.lines:
-                yield f"{path} has {sum(found)} lines, {index} says {each.lines}"
+                yield f"{path} has {sum(found)} lines, {index} says {str(each.lines)[:TEXT_KEPT]}"
 
 
 def _listed(run_id: str, index: str, content: Json) -> list[Listed]:
@@ -77,9 +77,10 @@ def _objects(content: Json, field: str) -> list[Json]:
     return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
 
 
-def _count(content: Json, field: str) -> int | None:
+def _count(content: Json, field: str) -> object:
+    """As it stands, so that what is no count differs from every count and is told."""
     count = content.get(field)
-    return count if isinstance(count, int) and not isinstance(count, bool) else None
+    return str(count) if isinstance(count, bool) else count
 
 
 def _below(path: str, folder: str, *, is_kept: bool = True) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import re
+import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -20,10 +21,16 @@ from flows.quality_compass.records import (
 from flows.quality_compass.rules.json_lines import LARGEST_NUMBER, UnusableLineError, parse
 
 RUN_ID = re.compile(r"[0-9]{14}")
+# Others are slips of a clock or of a hand, and would be first or newest of all runs for good.
+YEARS_OF_RUNS = range(1970, 2200)
+TIME_OF_DAY = re.compile(r".+[T ][0-9]{2}:?[0-9]{2}.*")
 PERIOD = re.compile(r"([0-9]{4})-?(0[1-9]|1[0-2])")
 FACILITY_KEY = "medicareId"
 SYSTEM_KEY = "systemName"
 FACILITY_ID_LENGTH = 6
+FACILITY_ID = re.compile(r"[0-9A-Za-z]{6}")
+# Format and control characters, separators other than the space, what no standard assigned.
+INVISIBLE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 # The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
 LONGEST_WAY_ROUND = timedelta(hours=15)
 LARGEST_COUNT = 2**31 - 1
@@ -69,7 +76,10 @@ def run_start(run_id: str, manifest: bytes | None, zone: ZoneInfo) -> RunStart:
         content = parse(manifest)
         if content.get("run_id", run_id) != run_id:
             raise UnusableLineError(f"it is of the run {str(content['run_id'])[:30]!r}")
-        stated = datetime.fromisoformat(_text(content, "started_at"))
+        written = _text(content, "started_at")
+        if not TIME_OF_DAY.fullmatch(written):
+            raise UnusableLineError(f"{written[:30]!a} is no day with its time")
+        stated = datetime.fromisoformat(written)
         at = (stated if stated.tzinfo else stated.replace(tzinfo=zone)).astimezone(UTC)
         if abs(at - run_time(run_id)) > LONGEST_WAY_ROUND:
             raise UnusableLineError(f"{stated.isoformat()} is no local time of this id anywhere")
@@ -82,10 +92,9 @@ def is_run_id(name: str) -> bool:
     if not RUN_ID.fullmatch(name):
         return False
     try:
-        run_time(name)
+        return run_time(name).year in YEARS_OF_RUNS
     except ValueError:
         return False
-    return True
 
 
 def _is_storable(path: str) -> bool:
@@ -179,7 +188,9 @@ def observe(entity: Json) -> Observation:
     value = None if timeline is not None else _number("metric value", values)
     metadata = entity.get("metadata")
     if isinstance(metadata, Mapping):
-        _within("encounters", metadata.get("encounters"), 0, LARGEST_NUMBER)
+        encounters = _within("encounters", metadata.get("encounters"), 0, LARGEST_NUMBER)
+        if encounters is not None and not encounters.is_integer():
+            raise UnusableLineError(f"encounters {encounters!r} is no whole number")
     return Observation(keys, metric_id, value, timeline, _methods(entity))
 
 
@@ -187,13 +198,19 @@ def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
     """Entity keys as texts. Raises UnusableLineError: a number has lost its leading zeros."""
     for key, value in keys.items():
         if value is None or not isinstance(value, str) or not value:
-            raise UnusableLineError(f"entity key {key} is {value!r}, not a text")
+            raise UnusableLineError(f"entity key {key!a} is {value!a}, not a text")
+        _refuse_invisible(f"entity key {key!a}", key)
+        _refuse_invisible(f"entity key {key!a}", value)
     facility = keys.get(FACILITY_KEY)
     if isinstance(facility, str) and facility != "".join(facility.split()):
-        raise UnusableLineError(f"{FACILITY_KEY} {facility!r} holds a space")
+        raise UnusableLineError(f"{FACILITY_KEY} {facility!a} holds a space")
     if isinstance(facility, str) and len(facility) != FACILITY_ID_LENGTH:
         raise UnusableLineError(
-            f"{FACILITY_KEY} {facility!r} has {len(facility)} characters, not {FACILITY_ID_LENGTH}"
+            f"{FACILITY_KEY} {facility!a} has {len(facility)} characters, not {FACILITY_ID_LENGTH}"
+        )
+    if isinstance(facility, str) and not FACILITY_ID.fullmatch(facility):
+        raise UnusableLineError(
+            f"{FACILITY_KEY} {facility!a} holds other characters than 0 to 9 and A to Z"
         )
     return {key: str(value) for key, value in keys.items()}
 
@@ -274,7 +291,10 @@ def _entity_keys(entity: Json) -> dict[str, str]:
     for part in parts:
         if not isinstance(part, Mapping):
             raise UnusableLineError("an entity key is not an object")
-        keys[_text(part, "id")] = part.get("value")
+        key = _text(part, "id")
+        if key in keys:
+            raise UnusableLineError(f"the entity names {key[:60]!a} twice")
+        keys[key] = part.get("value")
     return entity_key_of(keys)
 
 
@@ -337,7 +357,18 @@ def _name(parent: Json, field: str) -> str:
         raise UnusableLineError(
             f"{field} {name[:30]!r}... is {len(name)} characters long, more than {LONGEST_NAME}"
         )
+    _refuse_invisible(field, name)
     return name
+
+
+def _refuse_invisible(what: str, text: str) -> None:
+    """Two that look alike would be two for all time, and nobody would see why."""
+    if text.isascii() and text.isprintable():
+        return
+    for each in text:
+        category = unicodedata.category(each)
+        if category in INVISIBLE or (category == "Zs" and each != " "):
+            raise UnusableLineError(f"{what} holds a character that cannot be seen: {text[:60]!a}")
 
 
 def _number(what: str, value: object) -> float | None:

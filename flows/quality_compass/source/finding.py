@@ -2,6 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
+from pathlib import Path
+
+from fsspec.implementations.local import LocalFileSystem
 
 from flows._shared.errors import PlatformError
 from flows.quality_compass.records import (
@@ -50,6 +53,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
     """
     attempted = f"looking for runs at {address}"
     homes: dict[str, _Home] = {}
+    links: dict[str, str] = {}
     closed: list[PermissionError] = []
     with reading(attempted):
         system, path = storage.at(address)
@@ -57,6 +61,9 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
         for folder in folders:
             for file in sorted(system.find(folder, on_error=partial(_pass_by, folder, closed))):
+                if isinstance(system, LocalFileSystem) and Path(file).is_dir():
+                    links[file] = str(Path(file).resolve())
+                    continue
                 relative = file[len(folder.rstrip("/")) + 1 :]
                 name, home, inner = _place(folder, relative, run_id)
                 url = system.unstrip_protocol(file)
@@ -67,6 +74,16 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
     ]
     runs = []
     notes = []
+    for link, target in links.items():
+        # The folder itself is found where it is, if it is here.
+        is_here = any(target == home or target.startswith(f"{home}/") for home in homes)
+        seen = f"{_printable(link)} is a link to the folder {_printable(target)}: not followed"
+        if is_run_id(Path(link).name) and not is_here:
+            refused.append(
+                RunNameError(attempted, seen, "Name the folder itself as an address, or move it")
+            )
+        else:
+            notes.append(seen)
     for found in homes.values():
         if found.files and is_run_id(found.name):
             runs.append(found.run())

@@ -9,6 +9,7 @@ from hashlib import sha256
 from typing import Any
 
 from flows.quality_compass.records import FileChangedError, Run, RunFile
+from flows.quality_compass.rules.json_lines import Again, keep_twice
 from flows.quality_compass.rules.reading import elements, is_one_document
 from flows.quality_compass.source.storage import Storage, reading
 
@@ -35,7 +36,7 @@ def _beginning(url: str, storage: Storage, most: int) -> bytes:
         system, path = storage.at(url)
         with system.open(path, "rb") as stream:
             content: bytes = stream.read(most)
-    return content
+    return content.removeprefix(BYTE_ORDER_MARK)
 
 
 class FileReader:
@@ -92,9 +93,14 @@ class FileReader:
             self.broken_off = f"a document of more than {WHOLE_FILE_BYTES} bytes: it is read whole"
             return
         try:
-            parsed = json.loads(content.decode("utf-8-sig"))
+            parsed = json.loads(content.decode("utf-8-sig"), object_pairs_hook=keep_twice)
+            is_whole = not (
+                isinstance(parsed, dict) and any(isinstance(key, Again) for key in parsed)
+            )
         except (ValueError, RecursionError):
-            yield 1, content
+            is_whole = False
+        if not is_whole:
+            yield 1, content.removeprefix(BYTE_ORDER_MARK)
         else:
             for number, each in enumerate(elements(self._file.path, parsed), start=1):
                 yield number, json.dumps(each).encode() + b"\n"

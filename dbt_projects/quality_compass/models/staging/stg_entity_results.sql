@@ -94,7 +94,10 @@ final as (
         timeline.observed_periods,
         timeline.points as metric_trend_timeline,
         case
-            when {{ json_number("entities.metadata -> 'encounters'") }} between 0 and 1e15
+            when
+                {{ json_number("entities.metadata -> 'encounters'") }} between 0 and 1e15
+                and {{ json_number("entities.metadata -> 'encounters'") }}
+                = floor({{ json_number("entities.metadata -> 'encounters'") }})
                 then
                     cast(
                         cast({{ json_number("entities.metadata -> 'encounters'") }} as numeric)
