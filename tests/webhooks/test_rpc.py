@@ -190,7 +190,7 @@ def test_no_address_has_more_calls_at_a_time_than_its_share() -> None:
         await Response(b"")(scope, receive, send)
 
     async def asked() -> grpc.aio.AioRpcError:
-        port = next(free_ports(FIRST_PORT))
+        port = next(own_ports(FIRST_PORT))
         server = RpcServer(ReceiverSettings(grpc_port=port, connections=8), BUILT_IN, waits)
         await server.start()
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
