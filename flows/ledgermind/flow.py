@@ -91,22 +91,29 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
 )
 def report_costs(settings: LedgermindBigQuerySettings) -> tuple[str, bool]:
     """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
-    from flows._shared.bigquery_costs import by_model, fetch_jobs, month_start, project
+    from flows._shared import bigquery_costs
     from flows._shared.bigquery_export import told_as_ours
 
     now = datetime.now(UTC)
+    since = bigquery_costs.month_start(now)
     with told_as_ours("reading BigQuery's job statistics"):
-        jobs = fetch_jobs(bigquery_access(settings).client(), SLUG, month_start(now))
-        costs = by_model(jobs, settings.usd_per_tebibyte)
+        client = bigquery_access(settings).client()
+        jobs = (
+            bigquery_costs.fetch_jobs_of_project(client, SLUG, since, settings.location)
+            if settings.counts_all_logins
+            else bigquery_costs.fetch_jobs(client, SLUG, since)
+        )
+        costs = bigquery_costs.by_model(jobs, settings.usd_per_tebibyte)
     if api := current_flow_run():
         rows = [vars(cost) for cost in costs]
-        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {month_start(now):%d %B}")
-    budget = project(costs, settings.monthly_budget_usd, now)
-    if budget is None:
-        return f"BigQuery told no billed bytes for {sum(cost.jobs for cost in costs)} jobs", False
-    if budget.is_exceeded:
-        get_run_logger().warning("%s", budget)
-    return str(budget), budget.is_exceeded
+        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {since:%d %B}")
+    budget = bigquery_costs.project(costs, settings.monthly_budget_usd, now)
+    jobs_seen = sum(cost.jobs for cost in costs)
+    note = f"BigQuery told no billed bytes for {jobs_seen} jobs" if budget is None else str(budget)
+    is_exceeded = budget is not None and budget.is_exceeded
+    if is_exceeded:
+        get_run_logger().warning("%s", note)
+    return "; ".join(filter(None, (note, bigquery_costs.remark(costs)))), is_exceeded
 
 
 @task(

@@ -24,6 +24,13 @@ class LedgermindBigQuerySettings(BigQuerySettings):
     usd_per_tebibyte: float = Field(
         default=6.25, ge=0, description="On-demand price of a tebibyte (2^40 bytes) billed."
     )
+    counts_all_logins: bool = Field(
+        default=False,
+        description=(
+            "Count the jobs of every login of the project, not only of this one: it must have "
+            "bigquery.jobs.listAll."
+        ),
+    )
     excluded_columns: tuple[str, ...] = Field(
         default=("description", "note", "account", "norm_desc", "tokens"),
         description="Columns that never leave the operational database, and those made of them.",

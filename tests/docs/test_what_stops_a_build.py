@@ -9,13 +9,18 @@ from dbt.contracts.graph.manifest import Manifest
 from tests.parsed import parse_once
 
 PAGE = Path(__file__).parents[2] / "docs" / "what-stops-a-build.md"
-# The other domains' lists are not written yet.
 TITLES = {
     "github_scraper": "GitHub",
+    "ledgermind": "LedgerMind",
     "scout": "Scout",
     "quality_compass": "Quality Compass",
     "agent_analytics": "Agent analytics",
 }
+
+
+def section(domain: str) -> str:
+    (found,) = re.findall(rf"^## {TITLES[domain]}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S)
+    return str(found)
 
 
 @pytest.mark.parametrize("domain", TITLES)
@@ -26,10 +31,28 @@ def test_every_test_that_stops_a_build_is_listed_with_who_can_cause_it(domain: s
         for node in manifest.nodes.values()
         if node.resource_type == "test" and node.config.severity.lower() == "error"
     }
-    (section,) = re.findall(
-        rf"^## {TITLES[domain]}\n(.*?)(?=^## |\Z)", PAGE.read_text(), re.M | re.S
-    )
     lines = re.findall(
-        r"^\| `(\w+)` \| ((?:only we|a sender, kept out|senders, by .*): .+) \|$", section, re.M
+        r"^\| `(\w+)` \| ((?:only we|a sender, kept out|senders, by .*): .+) \|$",
+        section(domain),
+        re.M,
     )
     assert sorted(name for name, _ in lines) == sorted(stopping)
+
+
+def test_every_column_that_a_contract_of_ledgermind_wants_is_listed() -> None:
+    manifest = Manifest.from_msgpack(parse_once("ledgermind").read_bytes())
+    wanted = {
+        (node.name, column.name)
+        for node in manifest.nodes.values()
+        if node.resource_type == "model"
+        for column in node.columns.values()
+        if any(constraint.type == "not_null" for constraint in column.constraints)
+    }
+    listed = {
+        (model, column)
+        for model, columns in re.findall(
+            r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", section("ledgermind"), re.M
+        )
+        for column in re.findall(r"`(\w+)`", columns)
+    }
+    assert listed == wanted

@@ -91,7 +91,7 @@ class Warehouses:
             raise outcome.exception
         statuses = {each.node.name: str(each.status) for each in outcome.result.results}
         bad = {n: s for n, s in statuses.items() if s not in ("success", "pass", "warn", "no-op")}
-        assert not bad
+        assert not bad, bad
         return statuses
 
     def tables(self) -> dict[str, list[str]]:

@@ -19,7 +19,7 @@
 {% macro plausible_day_or_null(day) %}nullif({{ day }}, null){% endmacro %}
 {% macro forget_implausible_days(day) %}{% endmacro %}
 {% macro known_or(column, values, otherwise) %}coalesce({{ column }}, {{ otherwise }}){% endmacro %}
-{% macro model_name(column) %}substr({{ column }}, 1, 200){% endmacro %}
+{% macro bounded_name(column) %}substr({{ column }}, 1, 200){% endmacro %}
 {% macro column_or_null(name, columns, nothing) %}{{ name }}{% endmacro %}
 {% macro wilson_bound(accepts, verdicts, side) %}(0.5 {{ side }} 0.1){% endmacro %}
 {% macro changed_days() %}{{ return({}) }}{% endmacro %}
@@ -36,4 +36,5 @@
 {% macro normal_tail(probability) %}sqrt(-2 * ln({{ probability }})){% endmacro %}
 {% macro student_tail(quantile, freedom) %}({{ quantile }} + 1 / {{ freedom }}){% endmacro %}
 {% macro first_unfinished_day() %}cast('2024-01-01' as date){% endmacro %}
+{% macro is_finished(day) %}{{ day }} < cast('2024-01-01' as date){% endmacro %}
 {% macro is_randomised(kind) %}{{ kind }} = 'canary'{% endmacro %}

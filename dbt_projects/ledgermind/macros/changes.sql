@@ -142,8 +142,9 @@
 {%- endmacro %}
 
 {% macro is_kept(day) -%}
-    {#- Whether rows of a day are still there: partitions expire on BigQuery, and a test of what is there looks no further
-        back. The first days are left out, on which a partition may go at any time. -#}
+    {#- Whether a mart still has the rows of a day: on BigQuery partitions of marts that nothing is computed from expire,
+        and a test of what is there looks no further back. The first days are left out, on which a partition may go at
+        any time. -#}
     {%- if var('partition_expiration_days') is none -%}
         true
     {%- else -%}
@@ -224,9 +225,15 @@
     )
 {%- endmacro %}
 
-{% macro model_name(column) -%}
-    {#- No longer than what an index takes. -#}
-    substr({{ shared.text(column) }}, 1, 200)
+{% macro bounded_name(column) -%}
+    {#- No longer than what an index takes; what is cut off is told by its hash, so that no two names become one. -#}
+    (
+        case
+            when length({{ shared.text(column) }}) > 200
+                then concat(substr({{ shared.text(column) }}, 1, 167), '#', {{ shared.md5_hex(shared.text(column)) }})
+            else {{ shared.text(column) }}
+        end
+    )
 {%- endmacro %}
 
 {% macro column_or_null(name, columns, nothing) -%}

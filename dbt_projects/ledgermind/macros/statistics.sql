@@ -1,17 +1,18 @@
 {% macro wilson_bound(accepts, verdicts, side) -%}
-    {#- Bound of the 95 % Wilson score interval; `side` is '-' for the lower and '+' for the upper. -#}
+    {#- Bound of the 95 % Wilson score interval; `side` is '-' for the lower and '+' for the upper. Rounding would
+        lead beyond 0 or 1 where none or all are accepted. -#}
     {%- set z = 1.959963984540054 -%}
     (
         case
             when {{ verdicts }} > 0
-                then (
+                then greatest(0, least(1, (
                     {{ real(accepts) }} / {{ verdicts }} + {{ z * z / 2 }} / {{ verdicts }}
                     {{ side }} {{ z }} * sqrt(
                         {{ real(accepts) }} / {{ verdicts }}
                         * (1 - {{ real(accepts) }} / {{ verdicts }}) / {{ verdicts }}
                         + {{ z * z / 4 }} / {{ verdicts }} / {{ verdicts }}
                     )
-                ) / (1 + {{ z * z }} / {{ verdicts }})
+                ) / (1 + {{ z * z }} / {{ verdicts }})))
         end
     )
 {%- endmacro %}
@@ -52,6 +53,11 @@
 {% macro first_unfinished_day() -%}
     {#- The UTC day on which the build started: it is still filling, and so are those after it. -#}
     cast('{{ run_started_at.strftime("%Y-%m-%d") }}' as date)
+{%- endmacro %}
+
+{% macro is_finished(day) -%}
+    {#- Whether nothing new is written of a day: LedgerMind goes on while a build reads and a test counts. -#}
+    {{ day }} < {{ first_unfinished_day() }}
 {%- endmacro %}
 
 {% macro is_randomised(kind) -%}

@@ -5,7 +5,6 @@
         unique_key='event_id',
         on_schema_change='fail',
         partition_by=by_day(),
-        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['mode', 'model_id'],
         indexes=[
             {'columns': ['event_id'], 'unique': true},

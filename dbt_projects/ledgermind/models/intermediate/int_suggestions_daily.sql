@@ -5,7 +5,6 @@
         unique_key='day_mode_model_bucket',
         on_schema_change='fail',
         partition_by=by_day(),
-        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['mode', 'model_id'],
         indexes=[{'columns': ['day_mode_model_bucket'], 'unique': true}],
         pre_hook=["{{ plan_for_few_rows() }}", "{{ forget_implausible_days('created_date') }}"],

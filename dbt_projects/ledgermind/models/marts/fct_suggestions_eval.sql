@@ -1,3 +1,11 @@
+{{
+    config(
+        partition_by=by_day(),
+        partition_expiration_days=var('partition_expiration_days', none),
+        cluster_by=['mode', 'model_id'],
+    )
+}}
+
 with suggestions as (
 
     select * from {{ ref('int_suggestions') }}

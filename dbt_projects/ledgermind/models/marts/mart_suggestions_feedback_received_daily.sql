@@ -1,3 +1,10 @@
+{{
+    config(
+        partition_by=by_day('feedback_date'),
+        partition_expiration_days=var('partition_expiration_days', none),
+    )
+}}
+
 with feedback as (
 
     select * from {{ ref('stg_suggestion_feedback') }}

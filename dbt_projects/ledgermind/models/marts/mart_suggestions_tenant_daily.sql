@@ -5,7 +5,6 @@
         unique_key='day_tenant',
         on_schema_change='fail',
         partition_by=by_day(),
-        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['tenant_key'],
         indexes=[{'columns': ['day_tenant'], 'unique': true}],
         pre_hook=["{{ plan_for_few_rows() }}", "{{ forget_implausible_days('created_date') }}"],

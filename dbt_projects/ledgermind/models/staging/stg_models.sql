@@ -9,7 +9,7 @@ with source as (
 renamed as (
 
     select
-        {{ model_name('model_id') }} as model_id,
+        {{ bounded_name('model_id') }} as model_id,
         case
             when lower({{ shared.text('phase') }}) like 'canary%' then 'canary'
             else {{ known_or('phase', ['shadow', 'live'], 'null') }}

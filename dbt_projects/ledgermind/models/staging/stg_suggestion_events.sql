@@ -14,7 +14,7 @@ renamed as (
     select
         id as event_id,
         txn_id,
-        {{ model_name('model_id') }} as model_id,
+        {{ bounded_name('model_id') }} as model_id,
         {{ column_or_null('features_hash', columns, shared.text('null')) }},
         candidates,
         {{ known_or('mode', ['auto', 'model', 'heuristic'], "'other'") }} as mode,

@@ -16,8 +16,8 @@ renamed as (
         category as current_category,
         deleted_at is not null as is_deleted,
         case
-            when tenant_id is not null then concat('tenant:', {{ shared.text('tenant_id') }})
-            when user_id is not null then concat('user:', {{ shared.text('user_id') }})
+            when tenant_id is not null then concat('tenant:', {{ bounded_name('tenant_id') }})
+            when user_id is not null then concat('user:', {{ bounded_name('user_id') }})
             else 'unknown'
         end as tenant_key,
         {{ transaction_updated_at(columns) }} as updated_at
