@@ -140,10 +140,9 @@ def test_no_model_is_changed_past_its_validators() -> None:
 
 
 def test_postgresql_is_opened_by_one_door() -> None:
-    """The embedded server is its maker's; the export still opens its own."""
+    """The embedded server is its maker's."""
     exempt = {
         ROOT / "flows" / "_shared" / "postgres.py",
-        ROOT / "flows" / "_shared" / "bigquery_export.py",
         ROOT / "deployments" / "local" / "postgres.py",
     }
     opened = [

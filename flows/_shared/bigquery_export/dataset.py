@@ -1,0 +1,223 @@
+"""The copies: their tables, load jobs, merges and checksums."""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Any
+
+import pyarrow as pa
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+
+from flows._shared.bigquery_export.checksums import bucket_in_bigquery, text_in_bigquery
+from flows._shared.bigquery_export.columns import batch_column, only
+from flows._shared.bigquery_export.errors import SchemaChangedError, told_as_ours
+from flows._shared.bigquery_export.records import Change, Column, CopiedTable, Fingerprint
+from flows._shared.bigquery_export.stream import parquet_files
+
+JOB_SECONDS = 1800.0
+# BigQuery's API and its SQL name types differently.
+API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
+SQL_NAMES = {api: name for name, api in API_NAMES.items()}
+
+
+class CopyDataset:
+    """One BigQuery dataset that holds copies of PostgreSQL tables.
+
+    ``labels`` are put on every job, and the copied table as the label ``model``.
+
+    Its methods raise what google-cloud-bigquery raises; `export_table` tells it as our errors.
+    """
+
+    def __init__(
+        self,
+        client: bigquery.Client,
+        dataset: str,
+        location: str,
+        labels: Mapping[str, str] | None = None,
+    ) -> None:
+        self._client = client
+        self._labels = dict(labels or {})
+        self._reference = bigquery.DatasetReference(client.project, dataset)
+        described = bigquery.Dataset(self._reference)
+        described.location = location
+        with told_as_ours(f"opening the BigQuery dataset {dataset}"):
+            client.create_dataset(described, exists_ok=True)
+
+    def __str__(self) -> str:
+        return f"{self._reference.project}.{self._reference.dataset_id}"
+
+    def has_table(self, name: str) -> bool:
+        with told_as_ours(f"looking for {self}.{name}"):
+            return self._schema(name) is not None
+
+    def ensure_table(self, table: CopiedTable, columns: Sequence[Column]) -> None:
+        """Create the copy, or add columns that are new. A column the source lost stays, as NULL.
+
+        Raises:
+            SchemaChangedError: a column has another type than before.
+        """
+        found = self._schema(table.name)
+        if found is None:
+            described = bigquery.Table(self._reference.table(table.name), schema=_fields(columns))
+            kinds = {column.name: column.kind for column in columns}
+            if table.change and kinds[table.change] in ("TIMESTAMP", "DATE"):
+                # By month: a job writes 4,000 partitions at most, which days reach in 11 years.
+                described.time_partitioning = bigquery.TimePartitioning(
+                    type_=bigquery.TimePartitioningType.MONTH, field=table.change
+                )
+            if table.cluster_by:
+                described.clustering_fields = list(table.cluster_by)
+            self._client.create_table(described)
+            return
+        for column in columns:
+            if found.get(column.name, column.kind) != column.kind:
+                raise SchemaChangedError(
+                    f"exporting {table}.{column.name} to BigQuery",
+                    f"it was {found[column.name]} and is {column.kind} now",
+                    f"Rename or drop the column of {self}.{table.name}, then export again",
+                )
+        new = [column for column in columns if column.name not in found]
+        if new:
+            added = ", ".join(
+                f"add column if not exists `{c.name}` {_sql_name(c.kind)}" for c in new
+            )
+            self._run(table, f"alter table {self._name(table.name)} {added}")
+
+    def progress(self, table: CopiedTable, columns: Sequence[Column]) -> tuple[Change | None, int]:
+        """The newest change in the copy or loaded for it, and the number of the next load job.
+
+        Rows that an export loaded and could not merge are forgotten if the table has other columns
+        now.
+        """
+        query = f"select max(`{table.change}`) as newest from {self._name(table.name)}"
+        newest: Change | None = self._run(table, query)[0]["newest"]
+        loaded = self._schema(self._loading(table))
+        if loaded is None:
+            return newest, 0
+        batch = batch_column(columns)
+        if loaded != {batch: "INTEGER"} | {column.name: column.kind for column in columns}:
+            self.forget_loaded(table)
+            return newest, 0
+        row = self._run(
+            table,
+            f"select max(`{table.change}`) as newest, coalesce(max({batch}), -1) as batch "
+            f"from {self._name(self._loading(table))}",
+        )[0]
+        known = [value for value in (newest, row["newest"]) if value is not None]
+        return max(known, default=None), int(row["batch"]) + 1
+
+    def load(
+        self,
+        table: CopiedTable,
+        columns: Sequence[Column],
+        batches: Iterable[pa.RecordBatch],
+        first_batch: int,
+        rows_per_load: int,
+        sent: Callable[[int], None],
+    ) -> int:
+        """Append rows to what is loaded for the copy; returns how many."""
+        fields = [bigquery.SchemaField(batch_column(columns), "INTEGER"), *_fields(columns)]
+        config = bigquery.LoadJobConfig(
+            source_format=bigquery.SourceFormat.PARQUET,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
+            schema=fields,
+        )
+        into = self._reference.table(self._loading(table))
+        rows = 0
+        for parquet, count in parquet_files(batches, columns, first_batch, rows_per_load):
+            job = self._client.load_table_from_file(parquet, into, job_config=config)
+            job.result(timeout=JOB_SECONDS)
+            rows += count
+            sent(rows)
+        return rows
+
+    def merge(
+        self, table: CopiedTable, columns: Sequence[Column], *, keep_loaded: bool = False
+    ) -> int:
+        """Insert or replace by key what is loaded; returns how many rows that wrote."""
+        loading = self._loading(table)
+        if self._schema(loading) is None:
+            return 0
+        names = [f"`{column.name}`" for column in columns]
+        others = [f"`{column.name}`" for column in columns if column.name not in table.key]
+        keys = [f"`{name}`" for name in table.key]
+        is_another = " or ".join(f"kept.{name} is distinct from new.{name}" for name in others)
+        values = ", ".join(f"{name} = new.{name}" for name in others)
+        update = f"when matched and ({is_another}) then update set {values} " if others else ""
+        _, written = self._run_counted(
+            table,
+            f"merge into {self._name(table.name)} as kept using ("
+            f"select {', '.join(names)} from {self._name(loading)} where true "
+            f"qualify row_number() over "
+            f"(partition by {', '.join(keys)} order by {batch_column(columns)} desc) = 1"
+            f") as new on {' and '.join(f'kept.{key} = new.{key}' for key in keys)} {update}"
+            f"when not matched then insert ({', '.join(names)}) "
+            f"values ({', '.join(f'new.{name}' for name in names)})",
+        )
+        if not keep_loaded:
+            self.forget_loaded(table)
+        return written
+
+    def delete_missing(
+        self, table: CopiedTable, columns: Sequence[Column], buckets: Collection[str]
+    ) -> int:
+        """Delete the rows of some buckets whose keys are not loaded; returns how many."""
+        key = text_in_bigquery(only(columns, table.key))
+        loading = self._loading(table)
+        there = (
+            f"and {key} not in (select {key} from {self._name(loading)})"
+            if self._schema(loading) is not None
+            else ""
+        )
+        _, deleted = self._run_counted(
+            table,
+            f"delete from {self._name(table.name)} where {bucket_in_bigquery(key)} in "
+            f"({', '.join(repr(bucket) for bucket in sorted(buckets))}) {there}",
+        )
+        self.forget_loaded(table)
+        return deleted
+
+    def fingerprint(self, table: CopiedTable, columns: Sequence[Column]) -> Fingerprint:
+        """Of the copy, equal to that of its source if the rows are."""
+        bucket = bucket_in_bigquery(text_in_bigquery(only(columns, table.key)))
+        hashed = f"substr(to_hex(md5({text_in_bigquery(columns)})), 1, 8)"
+        rows = self._run(
+            table,
+            f"select {bucket} as bucket, count(*) as counted, "
+            f"sum(cast(concat('0x', {hashed}) as int64)) as checksum "
+            f"from {self._name(table.name)} group by 1",
+        )
+        return {row["bucket"]: (int(row["counted"]), int(row["checksum"])) for row in rows}
+
+    def forget_loaded(self, table: CopiedTable) -> None:
+        """Drop rows that were loaded and not merged."""
+        self._client.delete_table(self._reference.table(self._loading(table)), not_found_ok=True)
+
+    def _schema(self, name: str) -> dict[str, str] | None:
+        try:
+            found = self._client.get_table(self._reference.table(name))
+        except NotFound:
+            return None
+        return {f.name: API_NAMES.get(f.field_type, f.field_type) for f in found.schema}
+
+    def _run(self, table: CopiedTable, statement: str) -> list[Any]:
+        return self._run_counted(table, statement)[0]
+
+    def _run_counted(self, table: CopiedTable, statement: str) -> tuple[list[Any], int]:
+        labels = {**self._labels, "model": table.name.lower()[:63]}
+        job = self._client.query(statement, job_config=bigquery.QueryJobConfig(labels=labels))
+        rows = list(job.result(timeout=JOB_SECONDS))
+        return rows, int(job.num_dml_affected_rows or 0)
+
+    def _loading(self, table: CopiedTable) -> str:
+        return f"{table.name}__loading"
+
+    def _name(self, table: str) -> str:
+        return f"`{self}.{table}`"
+
+
+def _fields(columns: Sequence[Column]) -> list[bigquery.SchemaField]:
+    return [bigquery.SchemaField(column.name, column.kind) for column in columns]
+
+
+def _sql_name(kind: str) -> str:
+    return SQL_NAMES.get(kind, kind)

@@ -1,0 +1,70 @@
+"""Values that BigQuery has no form for: as what they are read, and which they are."""
+
+from collections.abc import Sequence
+
+import psycopg
+from psycopg import sql
+
+from flows._shared.bigquery_export.records import Column, CopiedTable
+
+# What BigQuery has a form for; what it has none for is NULL.
+WITH_A_FORM = {
+    "NUMERIC": "nullif({0}, 'NaN')",
+    "DATE": "case when {0} >= '0001-01-01' and {0} <= '9999-12-31' then {0} end",
+    "TIMESTAMP": "case when {0} >= '0001-01-01' and {0} < '10000-01-01' then {0} end",
+}
+AS_READ = {
+    "STRING": "{0}::text",
+    "FLOAT": "{0}::double precision",
+    "TIMESTAMP": "(extract(epoch from {0}) * 1000000)::bigint",
+}
+
+
+def with_a_form(column: Column) -> sql.Composable:
+    return sql.SQL("(" + WITH_A_FORM.get(column.kind, "{0}") + ")").format(column.identifier)
+
+
+def as_read(column: Column) -> sql.Composable:
+    return sql.SQL(AS_READ.get(column.kind, "{0}")).format(with_a_form(column))
+
+
+# Enough to find them by; the count tells how many there are.
+NULLED_KEYS = 10
+LONGEST_KEY = 100
+
+
+def nulled_values(
+    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+) -> dict[str, int]:
+    doubtful = [column for column in columns if column.kind in WITH_A_FORM]
+    if not doubtful:
+        return {}
+    query = sql.SQL("select {} from {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("count({}) - count({})").format(column.identifier, with_a_form(column))
+            for column in doubtful
+        ),
+        sql.Identifier(table.schema, table.name),
+    )
+    counted = connection.execute(query).fetchone() or ()
+    return {c.name: number for c, number in zip(doubtful, counted, strict=True) if number}
+
+
+def nulled_keys(
+    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+) -> dict[str, tuple[str, ...]]:
+    found = {}
+    for column in columns:
+        query = sql.SQL(
+            "select concat_ws(', ', {}) from {} where {} is not null and {} is null "
+            "order by {} limit {}"
+        ).format(
+            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
+            sql.Identifier(table.schema, table.name),
+            column.identifier,
+            with_a_form(column),
+            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
+            sql.Literal(NULLED_KEYS),
+        )
+        found[column.name] = tuple(str(key)[:LONGEST_KEY] for (key,) in connection.execute(query))
+    return found

@@ -1,0 +1,99 @@
+"""What is copied, and what an export or a comparison found."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date, datetime
+
+from psycopg import sql
+
+
+@dataclass(frozen=True)
+class CopiedTable:
+    """One table, or view, that is copied.
+
+    Args:
+        schema: where it is on PostgreSQL; the copy has the same name without it.
+        name: of the table.
+        key: columns that tell rows apart, none of them NULL.
+        change: a column that grows when a row is written: an instant, a date or a growing integer.
+            Without one, rows that changed are found by checksum.
+        excluded: columns that never leave the source.
+        cluster_by: columns the copy is clustered by. It is partitioned by day of ``change``.
+    """
+
+    schema: str
+    name: str
+    key: tuple[str, ...]
+    change: str | None = None
+    excluded: tuple[str, ...] = ()
+    cluster_by: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.name}"
+
+
+@dataclass(frozen=True)
+class Column:
+    """``kind`` is the type on BigQuery, as its API names it; ``source`` the name on PostgreSQL."""
+
+    name: str
+    kind: str
+    source: str = ""
+
+    @property
+    def identifier(self) -> sql.Identifier:
+        return sql.Identifier(self.source or self.name)
+
+
+@dataclass(frozen=True)
+class ExportCounts:
+    """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there.
+
+    ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there;
+    ``nulled_keys`` the keys of the first rows with one, by column.
+    """
+
+    table: str
+    rows: int
+    changed: int
+    deleted: int
+    total: int
+    seconds: float
+    nulled: Mapping[str, int] = field(default_factory=dict)
+    nulled_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+
+    @property
+    def remark(self) -> str | None:
+        """What a person should know of the copy; None where it says all that the table does."""
+        if not self.nulled:
+            return None
+        listed = ", ".join(
+            f"{number} of {column} (key {' | '.join(self.nulled_keys[column])})"
+            for column, number in self.nulled.items()
+        )
+        return f"{self.table}: BigQuery has no form for some values, which are NULL there: {listed}"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """One table on both sides; ``differing_parts`` of 256 have another count or checksum."""
+
+    table: str
+    source_rows: int
+    copy_rows: int
+    differing_parts: int
+
+    @property
+    def is_equal(self) -> bool:
+        return not self.differing_parts
+
+    def __str__(self) -> str:
+        return (
+            f"{self.table} has {self.source_rows} rows on PostgreSQL and {self.copy_rows} on "
+            f"BigQuery, and {self.differing_parts} of 256 parts are not equal"
+        )
+
+
+# Rows and sum of their hashes, by the first byte of the hash of their key.
+Fingerprint = Mapping[str, tuple[int, int]]
+Change = datetime | date | int

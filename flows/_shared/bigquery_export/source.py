@@ -1,0 +1,56 @@
+"""The source as it was at one moment, and which of its rows are sent."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+
+import psycopg
+from psycopg import sql
+
+from flows._shared.bigquery_export.checksums import bucket_in_postgres
+from flows._shared.bigquery_export.errors import SourceUnavailableError
+from flows._shared.bigquery_export.records import Change, Column, CopiedTable
+from flows._shared.postgres import DatabaseUnreachableError, open_connection
+
+
+@contextmanager
+def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
+    """A read-only transaction that sees the database as it was when it began.
+
+    Raises:
+        SourceUnavailableError: PostgreSQL does not answer.
+        DatabaseRefusedError: it does not let us in.
+    """
+    try:
+        opened = open_connection(url, "the source of an export", autocommit=False)
+    except DatabaseUnreachableError as error:
+        raise SourceUnavailableError(error.attempted, error.seen, error.remedy) from error
+    with opened as connection:
+        connection.read_only = True
+        connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        connection.execute("set time zone 'UTC'")
+        connection.execute("set datestyle = 'ISO'")
+        connection.execute("set intervalstyle = 'postgres'")
+        connection.execute("set bytea_output = 'hex'")
+        connection.execute("set client_encoding = 'UTF8'")
+        yield connection
+
+
+def changed_since(change: str, newest: Change | None, lookback: timedelta) -> sql.Composable:
+    match newest:
+        case None:
+            return sql.SQL("true")
+        case datetime():
+            since: object = (newest.astimezone(UTC) - lookback).replace(tzinfo=None).isoformat()
+        case date():
+            since = (newest - lookback).isoformat()
+        case _:
+            since = newest
+    return sql.SQL("{} >= {}").format(sql.Identifier(change), sql.Literal(since))
+
+
+def in_buckets(
+    table: CopiedTable, columns: Sequence[Column], buckets: Collection[str]
+) -> sql.Composable:
+    wanted = sql.SQL(", ").join(sql.Literal(bucket) for bucket in sorted(buckets))
+    return sql.SQL("{} in ({})").format(bucket_in_postgres(table, columns), wanted)
