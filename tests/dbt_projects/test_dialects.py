@@ -250,6 +250,7 @@ def test_an_interval_of_all_or_of_none_does_not_lead_beyond_its_limits(
         for number, (accepts, side) in enumerate((("n", "+"), ("n", "-"), ("0", "+"), ("0", "-")))
     )
     statement = compiled(
+        "ledgermind",
         f"select n, {bounds} from generate_series(0, 20000) as n",
         "pg_local",
         state / "postgres",

@@ -616,14 +616,14 @@ def test_what_the_indexes_of_a_run_say_is_held_against_what_was_read(
     ]
     assert load(run_folder).notes == tuple(gone)
     artifacts[1]["row_count"] = float(artifacts[1]["row_count"])
-    path = run_folder / contributions / "index.json"
-    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(indexes[f"{contributions}/index.json"]).encode())
+    index = run_folder / contributions / "index.json"
+    index.write_bytes(b"\xef\xbb\xbf" + json.dumps(indexes[f"{contributions}/index.json"]).encode())
     assert load(run_folder).notes == tuple(gone), "a count with a point, after a byte order mark"
     artifacts[1]["row_count"] = "some"
-    path.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
+    index.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
     assert f"{contributions}/index.json says some" in " ".join(load(run_folder).notes)
     artifacts[1]["row_count"] = len(read(cut))
-    path.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
+    index.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
     write(cut, read(cut)[:-2])
     notes = load(run_folder).notes
     assert set(notes) == {
