@@ -242,7 +242,7 @@ def is_same(name: str, here: Any, there: Any) -> bool:
 
 
 def test_an_interval_of_all_or_of_none_does_not_lead_beyond_its_limits(
-    database: str, state: Path
+    database: str, tmp_path: Path
 ) -> None:
     """Rounding once led one to 1.0000000000000002, which a test of the mart takes for a fault."""
     bounds = ", ".join(
@@ -253,7 +253,7 @@ def test_an_interval_of_all_or_of_none_does_not_lead_beyond_its_limits(
         "ledgermind",
         f"select n, {bounds} from generate_series(0, 20000) as n",
         "pg_local",
-        state / "postgres",
+        tmp_path / "postgres",
         postgres_environment(database),
     )
     with psycopg.connect(database) as connection:
