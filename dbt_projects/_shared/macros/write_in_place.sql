@@ -1,9 +1,12 @@
-{% macro write_in_place(statement_sql, type) -%}
+{% macro write_in_place(statement_sql, type, is_described=false) -%}
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') -%}
         {{ statement_sql }}
     {%- endcall %}
+    {%- if is_described -%}
+        {%- do persist_docs(this.incorporate(type=type), model) -%}
+    {%- endif -%}
     {{ run_hooks(post_hooks, inside_transaction=True) }}
     {{ adapter.commit() }}
     {{ run_hooks(post_hooks, inside_transaction=False) }}

@@ -1,31 +1,9 @@
 {% macro unchanged_columns(sql) -%}
-    {#- The columns of a model whose table or view is there with the same ones, of the same types, which are also
-        those of its contract; else none. One query: dbt's own ways ask for columns up to eight times. -#}
-    {%- set existing = load_cached_relation(this) -%}
-    {%- set type = 'view' if config.get('materialized') == 'view' else 'table' -%}
-    {%- if existing is none or existing.type != type or should_full_refresh() -%}
+    {#- A full refresh makes a table anew, unless somebody else reads it. -#}
+    {%- if should_full_refresh() and config.get('materialized') != 'view' and not shared.rows_in_place(sql) -%}
         {{ return(none) }}
     {%- endif -%}
-    {%- set sources = ['(' ~ sql ~ ')', existing | string] -%}
-    {%- if config.get('contract').enforced -%}
-        {%- do sources.append('(' ~ get_empty_schema_sql(model['columns']) ~ ')') -%}
-    {%- endif -%}
-    {%- set query -%}
-        select *
-        from {% for source in sources %}{{ source }} as source_{{ loop.index }}{{ ', ' if not loop.last }}{% endfor %}
-        where false
-        limit 0
-    {%- endset -%}
-    {%- set described = [] -%}
-    {%- for column in adapter.get_column_schema_from_query(query) -%}
-        {%- do described.append((column.name, column.dtype)) -%}
-    {%- endfor -%}
-    {%- set width = described | length // sources | length -%}
-    {%- set columns = described[:width] -%}
-    {%- if described != columns * sources | length -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {{ return(columns | map(attribute=0) | list) }}
+    {{ return(shared.same_columns(sql)) }}
 {%- endmacro %}
 
 {% materialization view, adapter='postgres' %}
@@ -52,7 +30,11 @@
 {% endmaterialization %}
 
 {% materialization incremental, adapter='postgres' %}
-    {%- set columns = unchanged_columns(sql) -%}
+    {%- set replaced = none if is_incremental() else shared.rows_in_place(sql) -%}
+    {%- if replaced -%}
+        {{ return(shared.write_in_place(replaced, 'table')) }}
+    {%- endif -%}
+    {%- set columns = unchanged_columns(sql) if is_incremental() else none -%}
     {%- if not columns -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}

@@ -2,6 +2,10 @@
     {#- The rows of the changed runs are replaced in the table itself. dbt's own way, which the first build and a full
         refresh take, writes every new row twice and asks for the columns eight times. -#}
     {%- if not is_incremental() -%}
+        {%- set replaced = shared.rows_in_place(sql) -%}
+        {%- if replaced -%}
+            {{ return(shared.write_in_place(replaced, 'table', is_described=true)) }}
+        {%- endif -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
     {%- if config.get('contract').enforced -%}

@@ -1,0 +1,158 @@
+{% macro same_columns(sql) -%}
+    {#- The columns of a model whose table or view is there with the same ones, of the same types, which are also
+        those of its contract; else none. One query: dbt's own ways ask for columns up to eight times. -#}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- set type = 'view' if config.get('materialized') == 'view' else 'table' -%}
+    {%- if existing is none or existing.type != type -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set sources = ['(' ~ sql ~ ')', existing | string] -%}
+    {%- if config.get('contract').enforced -%}
+        {%- do sources.append('(' ~ get_empty_schema_sql(model['columns']) ~ ')') -%}
+    {%- endif -%}
+    {%- set query -%}
+        select *
+        from {% for source in sources %}{{ source }} as source_{{ loop.index }}{{ ', ' if not loop.last }}{% endfor %}
+        where false
+        limit 0
+    {%- endset -%}
+    {%- set described = [] -%}
+    {%- for column in adapter.get_column_schema_from_query(query) -%}
+        {%- do described.append((column.name, column.dtype)) -%}
+    {%- endfor -%}
+    {%- set width = described | length // sources | length -%}
+    {%- set columns = described[:width] -%}
+    {%- if described != columns * sources | length -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {{ return(columns | map(attribute=0) | list) }}
+{%- endmacro %}
+
+{% macro rows_in_place(sql) -%}
+    {#- The statement that replaces the rows of a table which somebody else reads; none where nobody does, or its
+        columns change. dbt's own way puts another table in its place, and drops it with the views on it. -#}
+    {%- set existing = load_cached_relation(this) -%}
+    {%- if existing is none or existing.type != 'table' or not shared.has_readers(existing) -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set columns = shared.same_columns(sql) -%}
+    {%- if not columns -%}
+        {{ return(none) }}
+    {%- endif -%}
+    {%- set names = columns | join(', ') -%}
+    {%- set statement -%}
+        delete from {{ this }};
+        insert into {{ this }} ({{ names }})
+        select {{ names }} from (
+            {{ sql }}
+        ) as replaced
+    {%- endset -%}
+    {{ return(statement) }}
+{%- endmacro %}
+
+{% macro has_readers(relation) -%}
+    {{ return(run_query(
+        'with recursive ' ~ shared.readers_of(relation)
+        ~ ' select exists (select from readers where is_granted or not is_ours or relkind = \'m\' or relrowsecurity)'
+    ).columns[0].values()[0]) }}
+{%- endmacro %}
+
+{% macro readers_of(relation) -%}
+    {#- The relation, and what reads it, directly or through others: names alone, so that no lock is waited for. -#}
+    {%- set ours = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type in ['model', 'seed', 'snapshot'] -%}
+        {%- do ours.append("'" ~ node.schema ~ '.' ~ (node.alias or node.name) ~ "'") -%}
+    {%- endfor -%}
+    found as (
+        select cast(to_regclass('{{ relation }}') as oid) as oid
+        union
+        select rules.ev_class
+        from found
+        inner join pg_depend as uses
+            on
+                found.oid = uses.refobjid
+                and uses.refclassid = cast('pg_class' as regclass)
+                and uses.classid = cast('pg_rewrite' as regclass)
+        inner join pg_rewrite as rules on uses.objid = rules.oid
+    ),
+    readers as (
+        select
+            pg_class.oid,
+            pg_class.relkind,
+            pg_class.relrowsecurity,
+            pg_namespace.nspname || '.' || pg_class.relname as name,
+            pg_class.oid = to_regclass('{{ relation }}')
+            or pg_namespace.nspname || '.' || pg_class.relname in ({{ ours | join(', ') }}) as is_ours,
+            exists (select from aclexplode(relacl) as acl where acl.grantee <> relowner)
+            or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null) as is_granted
+        from found
+        inner join pg_class on found.oid = pg_class.oid
+        inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+    )
+{%- endmacro %}
+
+{% macro keep_readers() -%}
+    {#- Where columns changed, dbt put a new relation in the place of the former one, which it drops next. In the same
+        transaction grants move; what read the former one is told. -#}
+    {%- if execute and target.type == 'postgres' -%}
+        {%- set former = make_backup_relation(this, 'table') -%}
+        {%- set lost = run_query(
+            shared.move_grants(former, this) ~ '; with recursive ' ~ shared.readers_of(former)
+            ~ " select string_agg(name, ', ' order by name) from readers where not is_ours"
+        ).columns[0].values()[0] -%}
+        {%- if lost -%}
+            {%- do exceptions.warn(
+                this ~ ' was replaced, for its columns changed. Dropped with the former one: ' ~ lost
+                ~ '. Make them anew where they are needed'
+            ) -%}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro move_grants(former, relation) -%}
+do $move_grants$
+declare
+    old oid := to_regclass('{{ former }}');
+    new oid := to_regclass('{{ relation }}');
+    granted record;
+begin
+    if old is null or new is null then
+        return;
+    end if;
+    if (select relrowsecurity from pg_class where oid = old) then
+        raise exception '% has row security, which its successor would not have. Disable it, and give readers a view '
+            'that decides who sees which rows', new::regclass;
+    end if;
+    for granted in
+        select distinct acl.grantee from pg_class, aclexplode(relacl) as acl
+        where pg_class.oid = new and acl.grantee <> relowner
+    loop
+        execute format(
+            'revoke all on %s from %s',
+            new::regclass,
+            case when granted.grantee = 0 then 'public' else granted.grantee::regrole::text end
+        );
+    end loop;
+    for granted in
+        select acl.grantee, acl.privilege_type, acl.is_grantable, '' as columns
+        from pg_class, aclexplode(relacl) as acl
+        where pg_class.oid = old and acl.grantee <> relowner
+        union all
+        select acl.grantee, acl.privilege_type, acl.is_grantable, format('(%I)', of_old.attname)
+        from pg_attribute as of_old
+        inner join pg_attribute as of_new on of_old.attname = of_new.attname and of_new.attrelid = new
+        cross join aclexplode(of_old.attacl) as acl
+        where of_old.attrelid = old and of_old.attnum > 0
+    loop
+        execute format(
+            'grant %s %s on %s to %s %s',
+            granted.privilege_type,
+            granted.columns,
+            new::regclass,
+            case when granted.grantee = 0 then 'public' else granted.grantee::regrole::text end,
+            case when granted.is_grantable then 'with grant option' end
+        );
+    end loop;
+end
+$move_grants$
+{%- endmacro %}
