@@ -51,19 +51,65 @@
 {%- endmacro %}
 
 {% macro has_readers(relation) -%}
-    {{ return(run_query(
-        'with recursive ' ~ shared.readers_of(relation)
-        ~ ' select exists (select from readers where is_granted or not is_ours or relkind = \'m\' or relrowsecurity)'
-    ).columns[0].values()[0]) }}
+    {#- Whether others than this project read a relation, directly or through what reads it: asked once in a build, as
+        it stands when the first model asks. -#}
+    {%- if 'relations_with_readers' not in graph -%}
+        {%- do graph.update({
+            'relations_with_readers': run_query(shared.relations_with_readers()).columns[0].values() | list
+        }) -%}
+    {%- endif -%}
+    {{ return(relation.schema ~ '.' ~ relation.identifier in graph['relations_with_readers']) }}
 {%- endmacro %}
 
-{% macro readers_of(relation) -%}
-    {#- The relation, and what reads it, directly or through others: names alone, so that no lock is waited for. -#}
+{% macro our_relations() -%}
     {%- set ours = [] -%}
     {%- for node in graph.nodes.values() if node.resource_type in ['model', 'seed', 'snapshot'] -%}
         {%- do ours.append("'" ~ node.schema ~ '.' ~ (node.alias or node.name) ~ "'") -%}
     {%- endfor -%}
-    found as (
+    {{ return(ours | join(', ')) }}
+{%- endmacro %}
+
+{% macro relations_with_readers() -%}
+    {#- Names alone, so that no lock is waited for. -#}
+    with recursive reads as (
+        select distinct
+            uses.refobjid as oid,
+            rules.ev_class as reader
+        from pg_depend as uses
+        inner join pg_rewrite as rules on uses.objid = rules.oid
+        where
+            uses.refclassid = cast('pg_class' as regclass)
+            and uses.classid = cast('pg_rewrite' as regclass)
+            and uses.refobjid <> rules.ev_class
+    ),
+    kept as (
+        select pg_class.oid
+        from pg_class
+        inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+        where
+            pg_class.relkind in ('r', 'p', 'v', 'm', 'f')
+            and (
+                pg_namespace.nspname || '.' || pg_class.relname not in ({{ shared.our_relations() }})
+                or pg_class.relkind = 'm'
+                or pg_class.relrowsecurity
+                or exists (select from aclexplode(relacl) as acl where acl.grantee <> relowner)
+                or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null)
+            )
+        union
+        select reads.oid
+        from kept
+        inner join reads on kept.oid = reads.reader
+    )
+    select pg_namespace.nspname || '.' || pg_class.relname
+    from kept
+    inner join pg_class on kept.oid = pg_class.oid
+    inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+    where pg_namespace.nspname || '.' || pg_class.relname in ({{ shared.our_relations() }})
+{%- endmacro %}
+
+{% macro readers_of(relation) -%}
+    {#- What reads a relation, directly or through others, and is none of this project's. -#}
+    with recursive found as (
         select cast(to_regclass('{{ relation }}') as oid) as oid
         union
         select rules.ev_class
@@ -75,30 +121,23 @@
                 and uses.classid = cast('pg_rewrite' as regclass)
         inner join pg_rewrite as rules on uses.objid = rules.oid
     ),
-    readers as (
-        select
-            pg_class.oid,
-            pg_class.relkind,
-            pg_class.relrowsecurity,
-            pg_namespace.nspname || '.' || pg_class.relname as name,
-            pg_class.oid = to_regclass('{{ relation }}')
-            or pg_namespace.nspname || '.' || pg_class.relname in ({{ ours | join(', ') }}) as is_ours,
-            exists (select from aclexplode(relacl) as acl where acl.grantee <> relowner)
-            or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null) as is_granted
+    named as (
+        select pg_namespace.nspname || '.' || pg_class.relname as name
         from found
         inner join pg_class on found.oid = pg_class.oid
         inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+        where pg_class.oid <> to_regclass('{{ relation }}')
     )
+    select string_agg(name, ', ' order by name) from named where name not in ({{ shared.our_relations() }})
 {%- endmacro %}
 
 {% macro keep_readers() -%}
     {#- Where columns changed, dbt put a new relation in the place of the former one, which it drops next. In the same
         transaction grants move; what read the former one is told. -#}
-    {%- if execute and target.type == 'postgres' -%}
+    {%- if execute and target.type == 'postgres' and shared.has_readers(this) -%}
         {%- set former = make_backup_relation(this, 'table') -%}
         {%- set lost = run_query(
-            shared.move_grants(former, this) ~ '; with recursive ' ~ shared.readers_of(former)
-            ~ " select string_agg(name, ', ' order by name) from readers where not is_ours"
+            shared.move_grants(former, this) ~ '; ' ~ shared.readers_of(former)
         ).columns[0].values()[0] -%}
         {%- if lost -%}
             {%- do exceptions.warn(
