@@ -48,15 +48,18 @@ def import_graph() -> grimp.ImportGraph:
 
 
 def known_by(changed: Iterable[str], graph: grimp.ImportGraph) -> list[str]:
-    """Test files that read what changed: the changed ones, then by steps of the import graph.
+    """Test files that read what changed: the changed ones, then by steps of the import graph, those
+    of the same name before others.
 
     What is no Python is known by the tests of its folder: a dbt project by those of its domain, all
     else by those of the documents and of the house.
     """
-    distance: dict[str, int] = {}
+    distance: dict[str, tuple[int, bool]] = {}
     for path in changed:
+        stem = PurePosixPath(path).stem
         for test, steps in _readers(path, graph):
-            distance[test] = min(steps, distance.get(test, steps))
+            near = (steps, stem not in PurePosixPath(test).stem)
+            distance[test] = min(near, distance.get(test, near))
     return sorted(distance, key=lambda test: (distance[test], test))
 
 
