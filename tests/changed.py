@@ -51,8 +51,8 @@ def known_by(changed: Iterable[str], graph: grimp.ImportGraph) -> list[str]:
     """Test files that read what changed: the changed ones, then by steps of the import graph, those
     of the same name before others.
 
-    What is no Python is known by the tests of its folder: a dbt project by those of its domain, all
-    else by those of the documents and of the house.
+    What is no Python is known by the tests of the documents and of the house; a dbt project then by
+    those of its domain, which build it.
     """
     distance: dict[str, tuple[int, bool]] = {}
     for path in changed:
@@ -71,7 +71,7 @@ def _readers(path: str, graph: grimp.ImportGraph) -> Iterator[tuple[str, int]]:
     match PurePosixPath(path).parts:
         case ("dbt_projects", domain, *_):
             own = f"tests/dbt_projects/test_{domain}.py"
-            yield from ((test, 1) for test in [own] if (ROOT / test).is_file())
+            yield from ((test, 3) for test in [own] if (ROOT / test).is_file())
     for folder in ("architecture", "docs"):
         for test in (ROOT / "tests" / folder).glob("test_*.py"):
             yield str(test.relative_to(ROOT)), 2
