@@ -22,9 +22,11 @@ PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
 TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOMAIN) or not dbt_projects")
 
+MEND = { echo "\`make format\` mends what a tool can; the rest is named above, by file and line"; exit 1; }
+
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up report status stop clean test test-all bench lint audit format types dbt psql env shell lock
+.PHONY: help setup run up report status stop clean test check test-all bench lint audit format types dbt psql env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -68,6 +70,9 @@ clean: $(STAMP) ## stop everything and remove .local/
 test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
 	@$(PYTEST) $(TESTS) $(ARGS)
 
+check: $(STAMP) ## lint, types and tests of what changed, within a minute (SINCE= a commit, else main)
+	@$(BIN)/python -m tests.check $(SINCE)
+
 test-all: $(STAMP) ## run the exhaustive checks, too, in any order
 	@$(PYTEST) --exhaustive --shuffle $(TESTS) $(ARGS)
 
@@ -75,11 +80,11 @@ bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tes
 	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done
 
 lint: $(STAMP) ## ruff, import-linter, sqlfluff, the check of prefect.yaml
-	@$(BIN)/ruff check .
-	@$(BIN)/ruff format --check .
-	@$(BIN)/lint-imports
+	@$(BIN)/ruff check . || $(MEND)
+	@$(BIN)/ruff format --check . || $(MEND)
+	@$(BIN)/lint-imports || { echo "docs/architecture.md says which room may import which; the contracts are in pyproject.toml"; exit 1; }
 	@$(BIN)/python -m deployments.check
-	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar dbt_projects
+	@$(BIN)/sqlfluff lint --processes 0 --disable-progress-bar dbt_projects || $(MEND)
 
 audit: $(STAMP) ## committed secrets, locks, workflows; known vulnerabilities where the network is there
 	@$(BIN)/python -m deployments.audit $(ARGS)

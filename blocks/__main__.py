@@ -8,9 +8,7 @@ from pathlib import Path
 
 import httpx
 
-from blocks import CATALOGUE, Kind, mounted
-from deployments.local.paths import LocalPaths
-from deployments.local.postgres import EmbeddedPostgres
+from blocks import CATALOGUE, mounted
 from flows._shared.errors import PermanentError, PlatformError
 
 SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
@@ -87,9 +85,7 @@ def show(slugs: Sequence[str], given: Mapping[str, str]) -> int:
 def write(slugs: Sequence[str], given: Mapping[str, str], *, dry_run: bool) -> None:
     from blocks.registration import register
 
-    for registration in register(
-        slugs, {**embedded_values(slugs, given), **given}, dry_run=dry_run
-    ):
+    for registration in register(slugs, given, dry_run=dry_run):
         sys.stdout.write(
             f"{'would ' if dry_run and registration.is_change else ''}{registration}\n"
         )
@@ -103,18 +99,6 @@ def tell_checks(slugs: Sequence[str]) -> int:
         sys.stdout.write(f"{each}\n")
         status = status if each.is_good else 1
     return status
-
-
-def embedded_values(slugs: Sequence[str], given: Mapping[str, str]) -> dict[str, str]:
-    """Values that the embedded runtime gives to needs the environment leaves open."""
-    cluster = EmbeddedPostgres(LocalPaths().postgres)
-    needs = [(slug, need) for slug in slugs for need in CATALOGUE[slug]]
-    open_needs = [
-        (slug, need) for slug, need in needs if need.kind is Kind.POSTGRES and not need.value(given)
-    ]
-    if not open_needs or not cluster.is_running():
-        return {}
-    return {need.variable: cluster.create_database(slug) for slug, need in open_needs}
 
 
 if __name__ == "__main__":

@@ -8,10 +8,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 
 import httpx
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
-from prefect.client.orchestration import get_client
-from prefect.exceptions import ObjectNotFound
 
 from blocks import CATALOGUE, BlockNeed, Kind
+from blocks.registration import is_registered
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration import postgres_url, secret_value
 from flows._shared.postgres import connected
@@ -37,7 +36,7 @@ def check(slugs: Iterable[str]) -> Iterator[Check]:
     for slug in slugs:
         for need in CATALOGUE[slug]:
             # Asked first: prefect-gcp takes seconds to import.
-            if not _is_registered(need):
+            if not is_registered(need):
                 if need.is_required:
                     yield Check(need.name, "there is no such block", is_good=False)
                 continue
@@ -45,14 +44,6 @@ def check(slugs: Iterable[str]) -> Iterator[Check]:
                 yield Check(need.name, TRIALS[need.kind](need), is_good=True)
             except PlatformError as error:
                 yield Check(need.name, error.seen, is_good=False)
-
-
-def _is_registered(need: BlockNeed) -> bool:
-    try:
-        get_client(sync_client=True).read_block_document_by_name(need.name, need.kind.block_type)
-    except ObjectNotFound:
-        return False
-    return True
 
 
 def _postgres(need: BlockNeed) -> str:

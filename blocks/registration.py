@@ -7,6 +7,8 @@ from typing import Any
 from prefect.blocks.core import Block
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
+from prefect.exceptions import ObjectNotFound
 from prefect.types import SecretDict
 from prefect_sqlalchemy import ConnectionComponents, SqlAlchemyConnector, SyncDriver
 from psycopg import ProgrammingError
@@ -25,11 +27,13 @@ class Registration:
 
     Args:
         fields: those whose value the server has otherwise; none when the block is new or unchanged.
+        unset: the variable that no value was found in; the block stays as the server has it.
     """
 
     name: str
     is_new: bool
     fields: tuple[str, ...]
+    unset: str | None = None
 
     @property
     def is_change(self) -> bool:
@@ -38,6 +42,8 @@ class Registration:
     def __str__(self) -> str:
         if self.is_new:
             return f"create {self.name}"
+        if self.unset:
+            return f"kept {self.name}: {self.unset} is not set"
         return (
             f"update {self.name}: {', '.join(self.fields)}"
             if self.fields
@@ -56,27 +62,38 @@ def register(
         dry_run: only say what would change.
 
     Returns:
-        What was done for each block; an optional block without a value is left out.
+        What was done for each block. A required block without a value is kept as the server has
+        it, an optional one is left out.
 
     Raises:
-        PermanentError: a required value is missing or is not what its kind needs. Nothing is
-            written then.
+        PermanentError: a required value is missing, here and on the server, or is not what its kind
+            needs. Nothing is written then.
     """
     needs = [need for slug in slugs for need in CATALOGUE[slug]]
     wanted = {need: need.value(environment) for need in needs}
     blocks = {need.name: _block(need, value) for need, value in wanted.items() if value}
-    if missing := [need for need, value in wanted.items() if need.is_required and not value]:
+    unset = [need for need, value in wanted.items() if need.is_required and not value]
+    if missing := [need for need in unset if not is_registered(need)]:
         raise PermanentError(
             f"registering the block {missing[0].name}",
-            f"{missing[0].variable} is not set and no embedded database runs",
-            f"Set {missing[0].variable} to a URL such as "
-            "postgresql://user:password@host:5432/database, or start the embedded one: `make up`",
+            f"{missing[0].variable} is not set, and the server has no such block",
+            f"Set {missing[0].variable} to a URL such as postgresql://user:password@host:5432/"
+            "database; `make up` registers those of the embedded databases",
         )
-    registrations = tuple(_compare(name, block) for name, block in blocks.items())
+    kept = [Registration(need.name, False, (), need.variable) for need in unset]
+    registrations = (*kept, *(_compare(name, block) for name, block in blocks.items()))
     for registration in registrations:
         if registration.is_change and not dry_run:
             blocks[registration.name].save(registration.name, overwrite=True)
     return registrations
+
+
+def is_registered(need: BlockNeed) -> bool:
+    try:
+        get_client(sync_client=True).read_block_document_by_name(need.name, need.kind.block_type)
+    except ObjectNotFound:
+        return False
+    return True
 
 
 def _compare(name: str, wanted: Block) -> Registration:

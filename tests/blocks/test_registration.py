@@ -6,7 +6,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from blocks import CATALOGUE
+from blocks import CATALOGUE, BlockNeed, Kind
 from blocks.registration import connection, register
 from deployments.local.api import PrefectApi
 from deployments.local.domains import DOMAINS
@@ -86,9 +86,24 @@ def test_what_is_no_database_url_is_refused_without_showing_it(wrong: str) -> No
     assert "s3cret" not in str(refused.value)
 
 
-def test_a_missing_value_says_which_variable_to_set() -> None:
-    with pytest.raises(PermanentError, match="Set GITHUB_SCRAPER_DATABASE_URL"):
-        register(["github_scraper"], {})
+def test_a_missing_value_says_which_variable_to_set(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    need = BlockNeed("new-postgres", Kind.POSTGRES, "NEW_DATABASE_URL", "a domain of tomorrow")
+    monkeypatch.setitem(CATALOGUE, "new", (need,))
+    with pytest.raises(PermanentError, match="Set NEW_DATABASE_URL"):
+        register(["new"], {})
+
+
+def test_a_block_without_a_value_is_kept_beside_one_that_is_given(prefect_server: str) -> None:
+    register(["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": URL})
+    kept, token = register(["github_scraper"], {"GITHUB_TOKEN": "token-of-eve"})
+    assert str(kept) == ("kept github-scraper-postgres: GITHUB_SCRAPER_DATABASE_URL is not set")
+    assert token.name == "github-scraper-token"
+    (again, _) = register(
+        ["github_scraper"], {"GITHUB_SCRAPER_DATABASE_URL": URL, "GITHUB_TOKEN": "token-of-eve"}
+    )
+    assert str(again) == "unchanged github-scraper-postgres"
 
 
 def run(*arguments: str, folder: Path | None = None, **variables: str) -> tuple[int, str]:

@@ -1,0 +1,183 @@
+"""A dbt command from its options to its outcome."""
+
+import importlib
+import json
+import threading
+import time
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Protocol
+
+from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt.invocation import invoke_dbt
+from flows._shared.orchestration.dbt.job import Job, exclusive, open_job, verb_of
+from flows._shared.orchestration.dbt.options import REFRESHING, SELECTING, DbtOptions
+from flows._shared.orchestration.dbt.outcome import DbtOutcome, DbtProjectError
+from flows._shared.orchestration.dbt.preparation import install_packages, take_over_parsed
+from flows._shared.orchestration.dbt.results import (
+    failure_of,
+    keep_artifacts,
+    node_result,
+    publish_nodes,
+    refuse_empty,
+    results_of,
+)
+from flows._shared.orchestration.dbt_nodes import NodeReporter, NodeResult, NodeWatch
+
+BRAKE_VARIABLE = "FLOWS_BRAKE"
+_one_at_a_time = threading.Lock()
+
+
+class ReportsProgress(Protocol):
+    """What `Progress` offers."""
+
+    def update(
+        self, phase: str, done: int, total: int | None = None, rows: int | None = None
+    ) -> None: ...
+
+
+def build_dbt(
+    project: str,
+    environment: Mapping[str, str],
+    options: DbtOptions = DbtOptions(),
+    *,
+    command: str = "build",
+    progress: ReportsProgress | None = None,
+    projects_dir: Path | None = None,
+) -> DbtOutcome:
+    """Run one dbt command on ``dbt_projects/<project>`` and show its nodes in the flow run.
+
+    Args:
+        project: folder name under ``projects_dir``, which is ``dbt_projects`` of this clone unless
+            ANALYTICS_FLOWS_DBT_PROJECTS_DIR names another.
+        environment: variables of profiles.yml, set for the length of this call.
+        command: build, run, test, seed, snapshot, ``docs generate``, ``run-operation <macro>``.
+        progress: told about once a second how many nodes are done, as the phase "dbt".
+
+    Raises:
+        DbtProjectError: unknown project, broken project or profile, nothing selected.
+        DbtUnreachableError: no connection to the warehouse.
+        DbtBuildError: nodes failed; everything independent of them was built, artifacts are there.
+    """
+    began = time.monotonic()
+    verb = verb_of(command)
+    with _one_at_a_time:
+        job = open_job(project, environment, options, command, projects_dir)
+        brake = {BRAKE_VARIABLE: "off" if options.release_brake else "on"}
+        with set_environment({**environment, **brake}), exclusive(job.target_path / ".lock"):
+            install_packages(job)
+            take_over_parsed(job, options.target)
+            outcome, unmatched = _run(job, verb, options, progress, began)
+    if verb in SELECTING and verb != "docs generate":
+        refuse_empty(job, outcome, unmatched, options)
+    if outcome.failed:
+        raise failure_of(job, outcome, verb)
+    return outcome
+
+
+def preload_dbt() -> None:
+    """Import dbt in the background: a flow that first waits for a network calls this before it.
+
+    The two seconds of the import then pass while the flow waits. Returns at once.
+    """
+    threading.Thread(target=_import_dbt, name="import-dbt", daemon=True).start()
+
+
+def _import_dbt() -> None:
+    with suppress(ImportError):
+        importlib.import_module("flows._shared.orchestration.dbt_runner")
+
+
+def run_dbt_freshness(
+    project: str,
+    environment: Mapping[str, str],
+    options: DbtOptions = DbtOptions(),
+    *,
+    projects_dir: Path | None = None,
+) -> DbtOutcome:
+    """Judge the age of a project's sources: stale past ``warn_after`` is a warning in the outcome.
+
+    Raises:
+        DbtFreshnessError: past ``error_after``, or a source that could not be looked at.
+        and as `build_dbt`; no source with a freshness at all is a DbtProjectError.
+    """
+    return build_dbt(
+        project, environment, options, command="source freshness", projects_dir=projects_dir
+    )
+
+
+def _run(
+    job: Job,
+    verb: str,
+    options: DbtOptions,
+    progress: ReportsProgress | None,
+    began: float,
+) -> tuple[DbtOutcome, list[str]]:
+    """The command itself: its outcome, published, and the selectors that matched nothing."""
+
+    def tick(watch: NodeWatch) -> None:
+        if progress:
+            statuses = list(watch.statuses.values())
+            # dbt's own count leaves out unit tests.
+            total = max(watch.total, len(statuses)) if watch.total else None
+            progress.update("dbt", sum(status.is_finished for status in statuses), total)
+
+    with (job.artifacts_dir / "dbt.log").open("w", encoding="utf-8") as log:
+
+        def tell(level: str, line: str) -> None:
+            log.write(f"{datetime.now(UTC):%H:%M:%S} {level:5} {line}\n")
+            if level == "error":
+                job.logger.error("%s", line)
+            elif level == "warn":
+                job.logger.warning("%s", line)
+
+        watch = NodeWatch(tell, job.redact)
+        reporter = _reporter(job, watch, tick)
+        results: list[NodeResult] = []
+        try:
+            result = invoke_dbt(job, _arguments(job, verb, options), watch)
+            results = [node_result(job, each, watch) for each in results_of(result)]
+        finally:
+            if reporter:
+                reporter.finish(results)
+    outcome = DbtOutcome(
+        tuple(results), time.monotonic() - began, job.artifacts_dir, tuple(watch.warnings)
+    )
+    keep_artifacts(job, verb)
+    tick(watch)
+    if job.api:
+        publish_nodes(job, job.api, outcome)
+    if not result.success and not outcome.failed:
+        raise DbtProjectError(
+            job.attempted, "dbt failed without saying at which node", f"See {log.name}"
+        )
+    return outcome, watch.unmatched
+
+
+def _reporter(job: Job, watch: NodeWatch, tick: Callable[[NodeWatch], None]) -> NodeReporter | None:
+    if job.api is None:
+        return None
+    manifest = job.target_path / "manifest.json"
+    reporter = NodeReporter(job.api, watch, manifest, job.logger, tick)
+    reporter.start()
+    return reporter
+
+
+def _arguments(job: Job, verb: str, options: DbtOptions) -> list[str]:
+    arguments = job.command.split()
+    # dbt's runner keeps the last of several --select flags only: one flag with all the values.
+    if options.select and verb in SELECTING:
+        arguments += ["--select", *options.select]
+    if options.exclude and verb in SELECTING:
+        arguments += ["--exclude", *options.exclude]
+    if options.full_refresh and verb in REFRESHING:
+        arguments.append("--full-refresh")
+    if options.variables:
+        arguments += ["--vars", json.dumps(options.variables)]
+    if options.target:
+        arguments += ["--target", options.target]
+    if options.threads and verb != "run-operation":
+        arguments += ["--threads", str(options.threads)]
+    return arguments

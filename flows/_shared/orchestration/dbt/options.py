@@ -1,0 +1,51 @@
+"""What an operator may turn about a build, and the commands that a flow runs."""
+
+import re
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, field_validator
+
+SELECTING = frozenset(
+    {"build", "run", "test", "seed", "snapshot", "docs generate", "source freshness"}
+)
+REFRESHING = frozenset({"build", "run", "seed"})
+COMMANDS = SELECTING | {"run-operation"}
+# Methods, paths, graph operators and joins of dbt; an option begins with a dash.
+SELECTOR = re.compile(r"[\w+@*][\w+@*.:,/?\[\]=-]*")
+
+
+class DbtOptions(BaseModel):
+    """What an operator may turn about one dbt build: the form of a flow parameter."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    select: tuple[str, ...] = Field(
+        (), description="Node selectors, any of which is enough: `leaderboard+`, `tag:daily`."
+    )
+    exclude: tuple[str, ...] = Field((), description="Node selectors to leave out.")
+    full_refresh: bool = Field(False, description="Rebuild incremental models from nothing.")
+    variables: dict[str, JsonValue] = Field(
+        default_factory=dict,
+        description="dbt variables. A change makes dbt read the whole project anew.",
+    )
+    release_brake: bool = Field(
+        False,
+        description="Publish tables that lost all of their rows, more than half of them, or their "
+        "grain: without it they stay as they were, and the run fails and says so.",
+    )
+    target: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]*$",
+        description="Target of profiles.yml; empty for the profile's default.",
+    )
+    threads: int | None = Field(
+        None, ge=1, le=64, description="Nodes built at a time; empty for the profile's number."
+    )
+
+    @field_validator("select", "exclude")
+    @classmethod
+    def _are_selectors(cls, selectors: tuple[str, ...]) -> tuple[str, ...]:
+        for selector in selectors:
+            parts = selector.split()
+            if not parts or any(not SELECTOR.fullmatch(part) for part in parts):
+                raise ValueError(f"{selector!r} is not a dbt selector")
+        return selectors

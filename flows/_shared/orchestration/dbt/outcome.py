@@ -1,0 +1,71 @@
+"""How a dbt command ended: its nodes, and the errors it fails with."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from flows._shared.errors import PermanentError, TransientError
+from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, NodeResult
+
+
+@dataclass(frozen=True)
+class DbtOutcome:
+    """How a dbt command ended. ``artifacts_dir`` keeps this run's run_results.json, manifest.json,
+    dbt.log and the compiled SQL of failures; ``seconds`` is wall time of the whole call. What dbt
+    warned of besides results of nodes is in ``remarks``, each once."""
+
+    nodes: tuple[NodeResult, ...]
+    seconds: float
+    artifacts_dir: Path
+    remarks: tuple[str, ...] = ()
+
+    @property
+    def models_built(self) -> int:
+        return sum(n.resource_type == "model" and n.status in PASSED for n in self.nodes)
+
+    @property
+    def tests_passed(self) -> int:
+        return sum(
+            n.resource_type in ("test", "unit_test") and n.status in PASSED for n in self.nodes
+        )
+
+    @property
+    def warned(self) -> tuple[NodeResult, ...]:
+        return tuple(n for n in self.nodes if n.status == "warn")
+
+    @property
+    def failed(self) -> tuple[NodeResult, ...]:
+        return tuple(n for n in self.nodes if n.status in FAILED)
+
+    @property
+    def skipped(self) -> tuple[NodeResult, ...]:
+        return tuple(n for n in self.nodes if n.status == "skipped")
+
+    @property
+    def warnings(self) -> int:
+        return len(self.warned) + len(self.remarks)
+
+    @property
+    def failures(self) -> int:
+        return len(self.failed)
+
+
+class DbtProjectError(PermanentError):
+    """The project, its profile or its selection is wrong; nothing was built."""
+
+
+class DbtUnreachableError(TransientError):
+    """The warehouse did not answer dbt."""
+
+
+class DbtBuildError(PermanentError):
+    """Nodes failed, after everything independent of them was built."""
+
+    def __init__(
+        self, attempted: str, seen: str, remedy: str, outcome: "DbtOutcome | None" = None
+    ) -> None:
+        super().__init__(attempted, seen, remedy)
+        self.outcome = outcome
+
+
+class DbtFreshnessError(DbtBuildError):
+    """Sources are older than their freshness allows, or could not be looked at."""

@@ -1,0 +1,140 @@
+"""Results of nodes as dbt tells them: kept, published, and judged."""
+
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import httpx
+
+from flows._shared.orchestration.dbt.job import Job
+from flows._shared.orchestration.dbt.options import DbtOptions
+from flows._shared.orchestration.dbt.outcome import (
+    DbtBuildError,
+    DbtFreshnessError,
+    DbtOutcome,
+    DbtProjectError,
+)
+from flows._shared.orchestration.dbt_nodes import FAILED, MESSAGES, NodeResult, NodeWatch
+from flows._shared.orchestration.flow_run import FlowRunApi
+
+
+def results_of(result: Any) -> Iterable[Any]:
+    return getattr(result.result, "results", None) or ()
+
+
+def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
+    node = getattr(result, "node", None)
+    unique_id = node.unique_id if node else result.unique_id
+    kind = str(node.resource_type) if node else unique_id.partition(".")[0]
+    status = str(result.status)
+    return NodeResult(
+        unique_id=unique_id,
+        name=node.name if node else unique_id.rpartition(".")[2],
+        resource_type=kind,
+        status=status,
+        rows=_rows(result, kind),
+        seconds=round(result.execution_time or 0.0, 3),
+        message=_message(job, result, watch, unique_id),
+        relation=getattr(node, "relation_name", None),
+        compiled_path=_keep_compiled(job, node, kind) if status in FAILED else None,
+    )
+
+
+def _rows(result: Any, kind: str) -> int | None:
+    if kind in ("test", "unit_test"):
+        failures = getattr(result, "failures", None)
+        return int(failures) if failures is not None else None
+    affected = (getattr(result, "adapter_response", None) or {}).get("rows_affected")
+    # dbt-postgres says -1 where the statement has no row count, as for a view.
+    return int(affected) if isinstance(affected, int) and affected >= 0 else None
+
+
+def _message(job: Job, result: Any, watch: NodeWatch, unique_id: str) -> str:
+    if result.message:
+        return job.redact(str(result.message))
+    seen = watch.statuses.get(unique_id)
+    return seen.message if seen else MESSAGES.get(str(result.status), "")
+
+
+def _keep_compiled(job: Job, node: Any, kind: str) -> str | None:
+    code = getattr(node, "compiled_code", None)
+    if not code:
+        return None
+    path = job.artifacts_dir / "compiled" / f"{kind}.{node.name}.sql"
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(job.redact(code), encoding="utf-8")
+    return str(path)
+
+
+def keep_artifacts(job: Job, verb: str) -> None:
+    names = ["manifest.json"]
+    names += ["sources.json"] if verb == "source freshness" else ["run_results.json"]
+    for name in names:
+        source = job.target_path / name
+        if source.is_file():
+            text = job.redact(source.read_text(encoding="utf-8"))
+            (job.artifacts_dir / name).write_text(text, encoding="utf-8")
+
+
+def publish_nodes(job: Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
+    rows = [
+        {
+            "name": node.name,
+            "type": node.resource_type,
+            "status": node.status,
+            "rows": node.rows,
+            "seconds": node.seconds,
+            "message": node.message[:500],
+            "compiled_sql": node.compiled_path,
+        }
+        for node in sorted(outcome.nodes, key=_worst_first)
+    ]
+    try:
+        api.create_table(_nodes_key(job), rows, f"{job.attempted}, by node")
+    except httpx.HTTPError as error:
+        job.logger.warning("the table of dbt nodes was not published: %s", error)
+
+
+def _nodes_key(job: Job) -> str:
+    """``<slug>-dbt-nodes`` is the build for the default target; other commands and targets have
+    keys of their own, so that none hides another."""
+    command = "" if job.command == "build" else job.command.partition(" --")[0]
+    parts = (job.project, "dbt-nodes", command, job.target or "")
+    return "-".join(re.sub("[^a-z0-9]+", "-", part.lower()) for part in parts if part)
+
+
+def _worst_first(node: NodeResult) -> int:
+    if node.status in FAILED:
+        return 0
+    return {"warn": 1, "skipped": 2}.get(node.status, 3)
+
+
+def refuse_empty(
+    job: Job, outcome: DbtOutcome, unmatched: Sequence[str], options: DbtOptions
+) -> None:
+    asked = {part for selector in options.select for part in re.split(r"[\s,]+", selector)}
+    missed = [selector for selector in unmatched if selector in asked]
+    if outcome.nodes and not missed:
+        return
+    selection = ", ".join(missed or options.select) or "the whole project"
+    excluded = f" without {', '.join(options.exclude)}" if options.exclude else ""
+    raise DbtProjectError(
+        job.attempted,
+        f"the selection matches no node: {selection}{excluded}",
+        "Check its spelling with `dbt ls --select ...` in the project's folder",
+    )
+
+
+def failure_of(job: Job, outcome: DbtOutcome, verb: str) -> DbtBuildError:
+    lines = []
+    for node in outcome.failed:
+        where = f" (SQL: {node.compiled_path})" if node.compiled_path else ""
+        message = " ".join(node.message.split())
+        lines.append(f"{node.label}: {node.status}, {message or 'no message'}{where}")
+    skipped = f"; {len(outcome.skipped)} nodes that need them skipped" if outcome.skipped else ""
+    seen = f"{outcome.failures} of {len(outcome.nodes)} nodes failed{skipped}\n" + "\n".join(lines)
+    if verb == "source freshness":
+        remedy = "Find out why these sources were not loaded, then run their refresh"
+        return DbtFreshnessError(job.attempted, seen, remedy, outcome)
+    remedy = f"Run the SQL named above to see the rows; results are in {outcome.artifacts_dir}"
+    return DbtBuildError(job.attempted, seen, remedy, outcome)
