@@ -2,17 +2,24 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PlatformError
-from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
+from flows._shared.orchestration.bigquery import bigquery_access
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_anomalies, emit_landed
+from flows._shared.orchestration.exports import (
+    build_there,
+    copy_dataset,
+    export_told,
+    publish_export,
+    publish_tables,
+)
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -57,30 +64,11 @@ def look(settings: LedgermindSettings) -> tuple[int, int]:
 )
 def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts":
     """One operational table to BigQuery: what changed, then count and checksum compared."""
-    from flows._shared.bigquery_export import CopyDataset, export_table, open_snapshot
+    from flows._shared.bigquery_export import open_snapshot
 
-    warehouse = settings.bigquery
-    dataset = CopyDataset(
-        bigquery_access(warehouse).client(),
-        warehouse.raw_dataset,
-        warehouse.location,
-        {"domain": SLUG, "tool": "export"},
-    )
+    dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.raw_dataset)
     with open_snapshot(postgres_url(settings.database_block)) as connection:
-        counts = export_table(
-            connection,
-            dataset,
-            table,
-            rows_per_load=warehouse.rows_per_load,
-            lookback=timedelta(hours=warehouse.lookback_hours),
-        )
-    get_run_logger().info(
-        "%s: %s rows sent, %s written, %s deleted, %s in the copy, in %.1f s",
-        *(counts.table, counts.rows, counts.changed, counts.deleted, counts.total, counts.seconds),
-    )
-    if counts.remark:
-        get_run_logger().warning("%s", counts.remark)
-    return counts
+        return export_told(connection, dataset, table, settings.bigquery)
 
 
 @task(
@@ -144,19 +132,7 @@ def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """
     started = time.monotonic()
     counts = _export_all(settings, Progress(f"{SLUG}-export"))
-    publish_summary(
-        f"{SLUG}-export",
-        RunSummary(
-            rows_loaded=sum(each.rows for each in counts),
-            models_built=0,
-            tests_passed=len(counts),
-            warnings=sum(each.remark is not None for each in counts),
-            failures=0,
-            seconds=time.monotonic() - started,
-            look=(f"BigQuery dataset {settings.bigquery.raw_dataset}",),
-            notes=tuple(each.remark for each in counts if each.remark),
-        ),
-    )
+    publish_export(SLUG, settings.bigquery, counts, time.monotonic() - started)
 
 
 @flow(name="ledgermind")
@@ -191,10 +167,7 @@ def refresh(
     if "bigquery" in targets:
         if export_first:
             _export_all(settings, progress)
-        environment = bigquery_environment(settings.bigquery)
-        options = revised(dbt, target="bigquery")
-        named = progress.named("dbt on BigQuery")
-        outcomes.append(build_dbt(SLUG, environment, options, progress=named))
+        outcomes.append(build_there(SLUG, settings.bigquery, dbt, progress))
         try:
             note, needs_a_look = report_costs(settings.bigquery)
         except PlatformError as error:
@@ -231,8 +204,7 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
         for each in counts:
             batch = str(api.flow_run_id)
             emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
-        rows = [vars(each) for each in counts]
-        api.create_table(f"{SLUG}-export-tables", rows, "Rows of each exported table")
+    publish_tables(SLUG, counts)
     return counts
 
 

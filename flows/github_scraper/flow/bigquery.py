@@ -5,25 +5,32 @@ after; `migrate` proves that both warehouses say the same before anybody reads t
 """
 
 import time
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import TransientError
-from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.exports import (
+    build_there,
+    copy_dataset,
+    export_told,
+    publish_export,
+    publish_tables,
+    remarks_of,
+)
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
 from flows.github_scraper.records import MartsDifferError
-from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
+from flows.github_scraper.settings import GithubScraperSettings
 
 if TYPE_CHECKING:
-    from flows._shared.bigquery_export import Comparison, CopyDataset, ExportCounts
+    from flows._shared.bigquery_export import Comparison, ExportCounts
 
 SLUG = "github_scraper"
 MARTS_SCHEMA = "analytics"
@@ -45,35 +52,18 @@ class RawTablesMovedError(TransientError):
 )
 def export(settings: GithubScraperSettings) -> "list[ExportCounts]":
     """All raw tables to BigQuery as they were at one moment, count and checksum compared."""
-    from flows._shared.bigquery_export import export_table, open_snapshot
+    from flows._shared.bigquery_export import open_snapshot
     from flows.github_scraper.raw.exported import TABLES
 
-    warehouse = settings.bigquery
-    dataset = copy_dataset(warehouse, warehouse.raw_dataset)
+    dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.raw_dataset)
     progress = Progress(f"{SLUG}-export")
     exported: list[ExportCounts] = []
     with open_snapshot(postgres_url(settings.database_block)) as connection:
         for table in TABLES:
             progress.update("export", len(exported), len(TABLES), sum(e.rows for e in exported))
-            counts = export_table(
-                connection,
-                dataset,
-                table,
-                rows_per_load=warehouse.rows_per_load,
-                lookback=timedelta(hours=warehouse.lookback_hours),
-            )
-            get_run_logger().info(
-                "%s: %s rows sent, %s written, %s deleted, %s in the copy, in %.1f s",
-                *(counts.table, counts.rows, counts.changed, counts.deleted),
-                *(counts.total, counts.seconds),
-            )
-            if counts.remark:
-                get_run_logger().warning("%s", counts.remark)
-            exported.append(counts)
+            exported.append(export_told(connection, dataset, table, settings.bigquery))
     progress.update("export", len(exported), len(TABLES), sum(e.rows for e in exported))
-    if api := current_flow_run():
-        rows = [vars(counts) for counts in exported]
-        api.create_table("github-scraper-export-tables", rows, "Rows of each exported table")
+    publish_tables(SLUG, exported)
     return exported
 
 
@@ -87,7 +77,7 @@ def copy_history(settings: GithubScraperSettings) -> None:
     """The snapshot as it is on PostgreSQL, unless BigQuery has one: that goes on by itself."""
     from flows._shared.bigquery_export import CopiedTable, export_table, open_snapshot
 
-    dataset = copy_dataset(settings.bigquery, settings.bigquery.dataset)
+    dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.dataset)
     if dataset.has_table(HISTORY):
         return
     with open_snapshot(postgres_url(settings.database_block)) as connection:
@@ -104,7 +94,7 @@ def compare_marts(outcome: DbtOutcome, settings: GithubScraperSettings) -> "list
     """Every table that dbt built, on PostgreSQL and on BigQuery, by count and checksum."""
     from flows._shared.bigquery_export import CopiedTable, compare_table, open_snapshot
 
-    dataset = copy_dataset(settings.bigquery, settings.bigquery.dataset)
+    dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.dataset)
     built = [node.name for node in outcome.nodes if node.resource_type in ("model", "snapshot")]
     with open_snapshot(postgres_url(settings.database_block)) as connection:
         return [
@@ -123,21 +113,7 @@ def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> 
         settings: Where to read from and where BigQuery is.
     """
     started = time.monotonic()
-    counts = export(settings)
-    remarks = _remarks(counts)
-    publish_summary(
-        f"{SLUG}-export",
-        RunSummary(
-            rows_loaded=sum(each.rows for each in counts),
-            models_built=0,
-            tests_passed=len(counts),
-            warnings=len(remarks),
-            failures=0,
-            seconds=time.monotonic() - started,
-            look=(f"BigQuery dataset {settings.bigquery.raw_dataset}",),
-            notes=remarks,
-        ),
-    )
+    publish_export(SLUG, settings.bigquery, export(settings), time.monotonic() - started)
 
 
 @flow(name="github-scraper-bigquery")
@@ -151,7 +127,7 @@ def build_on_bigquery(
         dbt: Which models to build, and how. The target is BigQuery.
     """
     started = time.monotonic()
-    built = _build_there(settings, dbt, Progress(f"{SLUG}-bigquery"))
+    built = build_there(SLUG, settings.bigquery, dbt, Progress(f"{SLUG}-bigquery"))
     publish_summary(
         f"{SLUG}-bigquery",
         RunSummary(
@@ -179,10 +155,10 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     dbt = DbtOptions(variables={"as_of_date": datetime.now(UTC).date().isoformat()})
     progress = Progress(f"{SLUG}-migrate")
     counts = export(settings)
-    remarks = _remarks(counts)
+    remarks = remarks_of(counts)
     built_here = _build_from_what_was_copied(settings, dbt, progress)
     copy_history(settings)
-    built_there = _build_there(settings, dbt, progress)
+    built_there = build_there(SLUG, settings.bigquery, dbt, progress)
     comparisons = compare_marts(built_there, settings)
     if api := current_flow_run():
         rows = [vars(each) for each in comparisons]
@@ -216,21 +192,6 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
         )
 
 
-def _remarks(counts: "list[ExportCounts]") -> tuple[str, ...]:
-    return tuple(each.remark for each in counts if each.remark)
-
-
-def copy_dataset(settings: GithubBigQuerySettings, dataset: str) -> "CopyDataset":
-    from flows._shared.bigquery_export import CopyDataset
-
-    return CopyDataset(
-        bigquery_access(settings).client(),
-        dataset,
-        settings.location,
-        {"domain": SLUG, "tool": "export"},
-    )
-
-
 def _build_from_what_was_copied(
     settings: GithubScraperSettings, dbt: DbtOptions, progress: Progress
 ) -> DbtOutcome:
@@ -248,17 +209,6 @@ def _build_from_what_was_copied(
         "Building the marts of the GitHub scraper from rows that BigQuery has, too",
         f"loads wrote raw rows during each of {BUILDS_BEFORE_GIVING_UP} builds",
         "Pause the schedules of github-scraper-6h and its trigger, then migrate again",
-    )
-
-
-def _build_there(
-    settings: GithubScraperSettings, dbt: DbtOptions, progress: Progress
-) -> DbtOutcome:
-    return build_dbt(
-        SLUG,
-        bigquery_environment(settings.bigquery),
-        revised(dbt, target="bigquery"),
-        progress=progress.named("dbt on BigQuery"),
     )
 
 
