@@ -33,6 +33,10 @@ class StoreDamagedError(PermanentError):
     """The DuckDB file cannot be read."""
 
 
+class StoreOutdatedError(PermanentError):
+    """The DuckDB file is of a version whose telemetry had other keys."""
+
+
 class UnreadableTelemetryError(PermanentError):
     """A body or a file is not OTLP in an encoding that is read."""
 

@@ -321,6 +321,19 @@ create index if not exists contributors_login on public.contributors (lower(user
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 
+-- A table that was fitted has the column and not the key.
+do $$
+begin
+    if not exists (
+        select 1 from pg_constraint
+        where conrelid = 'public.contributors'::regclass and confrelid = conrelid and contype = 'f'
+    ) then
+        alter table public.contributors
+        add foreign key (merged_into) references public.contributors (id);
+    end if;
+end
+$$;
+
 alter table public.commits
     add column if not exists stats_error text,
     add column if not exists lines_added_vendored bigint,

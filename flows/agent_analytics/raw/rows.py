@@ -12,7 +12,14 @@ from typing import Any
 import duckdb
 
 from flows.agent_analytics.raw.otlp import EXCERPT, NOW
-from flows.agent_analytics.records import Commit, CopilotDay, Landed, LoadCounts, Rejected
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    Landed,
+    LoadCounts,
+    Rejected,
+    StoreOutdatedError,
+)
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 VIEWS = (Path(__file__).parent / "views.sql").read_text(encoding="utf-8")
@@ -74,8 +81,24 @@ _COPILOT = json.dumps(
     }
 )
 
+METRICS_IN_ONE_TABLE = """
+select 1 from information_schema.tables
+where table_schema = 'raw' and table_name = 'otel_metrics' and table_type = 'BASE TABLE'
+"""
+
 
 def ensure_schema(connection: duckdb.DuckDBPyConnection) -> None:
+    """Create the raw tables where they are missing, and columns where tables lack them.
+
+    Raises:
+        StoreOutdatedError: metrics are in one table, as in the first version; nothing was changed.
+    """
+    if connection.execute(METRICS_IN_ONE_TABLE).fetchone():
+        raise StoreOutdatedError(
+            "Opening the raw tables",
+            "raw.otel_metrics is a table: its points were told apart by other keys",
+            "Move the file away and load what it was made from anew",
+        )
     connection.execute(SCHEMA)
     there = set(
         connection.execute(

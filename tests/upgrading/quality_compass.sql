@@ -1,0 +1,129 @@
+-- Raw tables of Quality Compass. A row is a line of a run's file, kept as it stands; `row_key` is
+-- its identity within a run, so that a line repeated in two files can be told.
+
+create table if not exists public.raw_runs (
+    run_id varchar(255) primary key,
+    url text not null,
+    -- Over the paths and content hashes of the run's files: equal content, equal fingerprint, in
+    -- whatever order and however often it was loaded. Incremental models rebuild by it.
+    fingerprint text not null,
+    files integer not null,
+    first_loaded_at timestamptz not null,
+    changed_at timestamptz not null,
+    loaded_at timestamptz not null
+);
+
+create table if not exists public.raw_files (
+    run_id varchar(255) not null references public.raw_runs (run_id) deferrable initially deferred,
+    file_path text not null,
+    kind text not null,
+    content_hash text not null,
+    bytes bigint not null,
+    rows integer not null,
+    quarantined integer not null,
+    changed_at timestamptz not null,
+    loaded_at timestamptz not null,
+    primary key (run_id, file_path)
+);
+
+create table if not exists public.raw_node_results (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    json_data text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_node_results_run_id on public.raw_node_results (run_id, file_path);
+
+create table if not exists public.raw_entity_results (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    canonical_node_id varchar(512) not null,
+    json_data text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_entity_results_run_id
+on public.raw_entity_results (run_id, file_path);
+create index if not exists raw_entity_results_canonical_node_id
+on public.raw_entity_results (canonical_node_id);
+
+create table if not exists public.raw_contributions (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    json_data text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_contributions_run_id on public.raw_contributions (run_id, file_path);
+
+create table if not exists public.raw_classifications (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    json_data text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_classifications_run_id
+on public.raw_classifications (run_id, file_path);
+
+create table if not exists public.raw_modeling_runs (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    config_path text,
+    status text,
+    groups jsonb,
+    run_dir text,
+    duration_seconds double precision,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_modeling_runs_run_id on public.raw_modeling_runs (run_id, file_path);
+
+create table if not exists public.raw_modeling_experiments (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    row_key text not null,
+    json_data text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_modeling_experiments_run_id
+on public.raw_modeling_experiments (run_id, file_path);
+
+-- Lines that are no rows, and why.
+create table if not exists public.raw_quarantine (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    reason text not null,
+    line_text text not null,
+    loaded_at timestamptz not null default now()
+);
+create index if not exists raw_quarantine_run_id on public.raw_quarantine (run_id, file_path);
+
+-- What `verify` found: figures a run claims and the recomputation does not give.
+create table if not exists public.raw_disagreements (
+    id bigserial primary key,
+    run_id varchar(255) not null,
+    file_path text not null,
+    line_number integer not null,
+    subject text not null,
+    field text not null,
+    claimed text not null,
+    recomputed text not null,
+    found_at timestamptz not null default now()
+);
+create index if not exists raw_disagreements_run_id on public.raw_disagreements (run_id);

@@ -1,0 +1,114 @@
+"""Raw tables as the first commits made them become, by a run of today's, those of a new database.
+
+Beside this file lie the statements of then (2026-11-21), one file for each domain.
+"""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import duckdb
+import psycopg
+import pytest
+
+from deployments.local.postgres import EmbeddedPostgres
+from flows.agent_analytics import raw as agents
+from flows.agent_analytics.records import StoreOutdatedError
+from flows.github_scraper import raw as github
+from flows.quality_compass import raw as compass
+from flows.scout import raw as scout
+
+HERE = Path(__file__).parent
+DATABASE = "test_upgrading"
+Ensure = Callable[[psycopg.Connection], None]
+
+ON_POSTGRES: dict[str, Ensure] = {
+    "github_scraper": github.ensure_schema,
+    "scout": scout.ensure_schema,
+    "quality_compass": compass.ensure_schema,
+}
+
+REPOSITORY = """
+insert into public.repositories (url) values ('https://github.com/Acme/Tool.git');
+insert into public.contributors (identity_key, email) values ('email:ann@acme.com', 'ann@acme.com');
+"""
+
+# What makes a table what it is, whatever the order in which it came to be.
+SHAPE = """
+select
+    'column',
+    attrelid::regclass::text,
+    attname || ' ' || format_type(atttypid, atttypmod)
+    || case when attnotnull then ' not null' else '' end
+    || coalesce(' default ' || pg_get_expr(adbin, adrelid), '')
+from pg_attribute
+inner join pg_class on pg_class.oid = attrelid
+inner join pg_namespace on pg_namespace.oid = relnamespace
+left join pg_attrdef on adrelid = attrelid and adnum = attnum
+where
+    attnum > 0
+    and not attisdropped
+    and relkind in ('r', 'p', 'v')
+    and nspname not in ('pg_catalog', 'information_schema', 'pg_toast')
+union all
+select 'constraint', conrelid::regclass::text, pg_get_constraintdef(oid)
+from pg_constraint
+where
+    connamespace::regnamespace::text not in ('pg_catalog', 'information_schema')
+    and contype <> 'n'
+union all
+select 'index', tablename, regexp_replace(indexdef, 'INDEX \\S+ ON', 'INDEX ON')
+from pg_indexes
+where schemaname not in ('pg_catalog', 'information_schema')
+union all
+select 'trigger', tgrelid::regclass::text, pg_get_triggerdef(oid)
+from pg_trigger
+where not tgisinternal
+"""
+
+
+def shape(connection: psycopg.Connection) -> set[tuple[str, str, str]]:
+    return set(connection.execute(SHAPE.encode()).fetchall())
+
+
+@pytest.mark.parametrize("domain", ON_POSTGRES)
+def test_tables_of_the_first_commit_become_those_of_a_new_database(
+    domain: str, postgres: EmbeddedPostgres
+) -> None:
+    of_then = (HERE / f"{domain}.sql").read_text() + REPOSITORY * (domain == "github_scraper")
+    shapes = []
+    for before in ("", of_then):
+        postgres.drop_database(DATABASE)
+        with psycopg.connect(postgres.create_database(DATABASE), autocommit=True) as connection:
+            connection.execute(before.encode())
+            for _ in range(2):
+                ON_POSTGRES[domain](connection)
+            shapes.append(shape(connection))
+    postgres.drop_database(DATABASE)
+    assert shapes[1] == shapes[0]
+
+
+def columns(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, ...]]:
+    return set(
+        connection.execute(
+            "select table_name, column_name, data_type from information_schema.columns "
+            "where table_schema = 'raw'"
+        ).fetchall()
+    )
+
+
+def test_a_store_of_the_first_day_gets_the_columns_of_a_new_one() -> None:
+    found = []
+    for before in ("", (HERE / "agent_analytics.sql").read_text()):
+        with duckdb.connect() as connection:
+            connection.execute(before)
+            agents.ensure_schema(connection)
+            found.append(columns(connection))
+    assert found[1] == found[0]
+
+
+def test_a_store_with_metrics_in_one_table_is_refused_with_what_to_do() -> None:
+    with duckdb.connect() as connection:
+        connection.execute("create schema raw; create table raw.otel_metrics (id bigint)")
+        with pytest.raises(StoreOutdatedError, match="load what it was made from anew"):
+            agents.ensure_schema(connection)
+        assert columns(connection) == {("otel_metrics", "id", "BIGINT")}
