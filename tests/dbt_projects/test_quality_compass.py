@@ -303,11 +303,19 @@ def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     quality_changes_are_those_of_the_flow(data, counts)
 
 
-@pytest.fixture
-def layer(both_built: Warehouse, tmp_path: Path) -> SemanticLayer:
+@pytest.fixture(scope="module")
+def workspace(
+    kept: None, quality_compass: Warehouse, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
     # Parsed already, by builds.
-    shutil.copytree(both_built.state / "target", tmp_path / "target")
-    return SemanticLayer(tmp_path, postgres_environment(both_built.url))
+    folder = tmp_path_factory.mktemp("metricflow")
+    shutil.copytree(quality_compass.state / "target", folder / "target")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def layer(workspace: Path, quality_compass: Warehouse) -> SemanticLayer:
+    return SemanticLayer(workspace, postgres_environment(quality_compass.url))
 
 
 def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
@@ -424,11 +432,11 @@ def _expression(expressions: Mapping[str, str], found: re.Match[str]) -> str:
 
 
 def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
-    both_built: Warehouse, layer: SemanticLayer, tmp_path: Path
+    both_built: Warehouse, layer: SemanticLayer, workspace: Path
 ) -> None:
     """Its metric service asks no MetricFlow: of measure, filter and dimension it makes a query."""
     assert layer.validate()
-    manifest = json.loads((tmp_path / "target" / "semantic_manifest.json").read_text())
+    manifest = json.loads((workspace / "target" / "semantic_manifest.json").read_text())
     models = {
         measure["name"]: (model, measure)
         for model in manifest["semantic_models"]
@@ -464,7 +472,9 @@ def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
     assert asked == 17
 
 
-def test_the_dimensions_of_the_owners_semantic_models_group(layer: SemanticLayer) -> None:
+def test_the_dimensions_of_the_owners_semantic_models_group(
+    both_built: Warehouse, layer: SemanticLayer
+) -> None:
     signals = layer.query(
         MetricsRequest(
             metrics=("total_signals",),
