@@ -247,7 +247,7 @@ def _summarize(
             failures=outcome.failures if outcome else 0,
             seconds=time.monotonic() - started,
             look=(f"duckdb -readonly {store.published_path}", *LOOK),
-            notes=notes,
+            notes=(*notes, *(outcome.told if outcome else ())),
         ),
     )
 

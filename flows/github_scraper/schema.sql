@@ -491,9 +491,12 @@ create table if not exists public.database_sizes (
 
 create or replace function public.recount_contributions(repository_ids bigint [])
 returns void
-language sql
-set github_scraper.is_counting = 'yes'
+language plpgsql
 as $$
+begin
+    -- Not as the function's own setting: only a superuser may give a function one of ours.
+    perform set_config('github_scraper.is_counting', 'yes', true);
+
     insert into public.repository_contributors as counted
         (repository_id, contributor_id, commit_count)
     select repository_id, contributor_id, count(*)
@@ -519,6 +522,9 @@ as $$
                 and commits.orphaned_at is null
                 and commits.source <> 'application'
         );
+
+    perform set_config('github_scraper.is_counting', '', true);
+end
 $$;
 
 create or replace function public.revert_contributor_merge(merge_id bigint)

@@ -184,7 +184,7 @@ def refresh(
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=tuple(notes),
+            notes=(*notes, *(line for outcome in outcomes for line in outcome.told)),
         ),
     )
 

@@ -138,3 +138,30 @@ create table if not exists public.raw_disagreements (
     found_at timestamptz not null default now()
 );
 create index if not exists raw_disagreements_run_id on public.raw_disagreements (run_id);
+
+-- Takes a run out of all raw tables; the next build takes it out of the marts. Returns its files.
+create or replace function public.remove_run(removed varchar)
+returns bigint
+language plpgsql
+as $$
+declare
+    files_removed bigint;
+begin
+    delete from public.raw_node_results where run_id = removed;
+    delete from public.raw_entity_results where run_id = removed;
+    delete from public.raw_contributions where run_id = removed;
+    delete from public.raw_classifications where run_id = removed;
+    delete from public.raw_modeling_runs where run_id = removed;
+    delete from public.raw_modeling_experiments where run_id = removed;
+    delete from public.raw_unread_files where run_id = removed;
+    delete from public.raw_quarantine where run_id = removed;
+    delete from public.raw_disagreements where run_id = removed;
+    delete from public.raw_files where run_id = removed;
+    get diagnostics files_removed = row_count;
+    delete from public.raw_runs where run_id = removed;
+    if not found then
+        raise exception 'There is no run %: see public.raw_runs', removed;
+    end if;
+    return files_removed;
+end
+$$;

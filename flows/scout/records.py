@@ -165,6 +165,10 @@ class TextToEmbed:
     text: str
 
 
+class SchemaRefusedError(PermanentError):
+    """The role may not create the raw tables, or the server has no pgvector."""
+
+
 class FolderUnreadableError(PermanentError):
     """The folder with the files to ingest cannot be listed."""
 

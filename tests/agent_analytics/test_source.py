@@ -22,10 +22,11 @@ from flows.agent_analytics.records import (
     Rejected,
 )
 from flows.agent_analytics.rules import commit_of, copilot_day
+from flows.github_scraper.raw import ensure_schema
 from tests.agent_analytics.copilot_api import Fake, running
 from tests.dbt_projects.messy_history import OTHER, PARENT, history
 from tests.dbt_projects.messy_history import load as load_history
-from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
+from tests.dbt_projects.warehouse import Warehouse, install_packages
 
 DAY = date(2026, 3, 2)
 
@@ -210,7 +211,7 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
     database: str, tmp_path: Path
 ) -> None:
     with psycopg.connect(database) as connection:
-        connection.execute((ROOT / "flows/github_scraper/schema.sql").read_bytes())
+        ensure_schema(connection)
     made = [commit for commit in history(seed=1, size=40) if commit.orphaned_at is None]
     load_history(database, made)
     with psycopg.connect(database) as connection:

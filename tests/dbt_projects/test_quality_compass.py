@@ -127,10 +127,11 @@ def test_a_removed_run_leaves_the_marts_and_the_comparison(
     assert "signals in the first run" in describe_changes(changes(first_built))
     assert without_history(first_built) == first
     copy_database(postgres, f"{DATABASE}_both", DATABASE)
-    for table in [*(each.value for each in RawTable), "raw_files", "raw_runs"]:
-        first_built.execute(f"delete from public.{table} where run_id = '{RUNS[1]}'")
+    first_built.execute(f"select public.remove_run('{RUNS[1]}')")
     build(first_built)
     assert without_history(first_built) == first, "removed whole, between two builds"
+    with pytest.raises(psycopg.errors.RaiseException, match="There is no run 1: see"):
+        first_built.execute("select public.remove_run('1')")
 
 
 def without_history(warehouse: Warehouse) -> dict[str, list[str]]:

@@ -56,7 +56,7 @@
             {{ adapter.dispatch('keep_last_good', 'shared')() }}
             {{ exceptions.raise_compiler_error(
                 'The brake stopped ' ~ this ~ ': ' ~ why ~ '. Readers keep its last good rows. Find out whether a source '
-                ~ 'or a change of code did it; where it is right, run again with `release_brake`'
+                ~ 'or a change of code did it; where it is right, run once with -p dbt=\'{"release_brake": true}\''
             ) }}
         {%- endif -%}
         {{ adapter.dispatch('forget_last_good', 'shared')() }}

@@ -51,8 +51,9 @@
 {%- endmacro %}
 
 {% macro has_readers(relation) -%}
-    {#- Whether others than this project read a relation, directly or through what reads it: asked once in a build, as
-        it stands when the first model asks. -#}
+    {#- Whether anybody reads a relation besides models that are built from it: who was granted it, other programs'
+        views, or a view of this project, which would be gone until its turn in the build. Asked once in a build, as it
+        stands when the first model asks. -#}
     {%- if 'relations_with_readers' not in graph -%}
         {%- do graph.update({
             'relations_with_readers': run_query(shared.relations_with_readers()).columns[0].values() | list
@@ -90,6 +91,13 @@
             pg_class.relkind in ('r', 'p', 'v', 'm', 'f')
             and (
                 pg_namespace.nspname || '.' || pg_class.relname not in ({{ shared.our_relations() }})
+                or pg_class.oid in (
+                    select reads.reader
+                    from reads
+                    inner join pg_class as held on reads.oid = held.oid
+                    inner join pg_namespace as place on held.relnamespace = place.oid
+                    where place.nspname || '.' || held.relname in ({{ shared.our_relations() }})
+                )
                 or pg_class.relkind = 'm'
                 or pg_class.relrowsecurity
                 or exists (select from aclexplode(relacl) as acl where acl.grantee <> relowner)

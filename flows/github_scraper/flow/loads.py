@@ -435,7 +435,12 @@ def load_and_build(
             failures=(built.failures if built else 0) + len(outcome.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*failures, *outcome.notes, *([str(size)] if size.is_warning else ())),
+            notes=(
+                *failures,
+                *outcome.notes,
+                *(built.told if built else ()),
+                *([str(size)] if size.is_warning else ()),
+            ),
         ),
     )
     if outcome.retry_at is not None:

@@ -96,6 +96,8 @@ def repository_url(address: str) -> str:
         user, place, scheme, path = match["user"], match["host"], "scp", match["path"]
     else:
         raise _refused(address, *NO_ADDRESS)
+    if scheme == "file":
+        raise _refused(address, "it is a file address", "Give the absolute path itself")
     host, port = _host_and_port(address, place)
     if STEP.search(path):
         raise _refused(address, "its path has a step . or .. in it", GIVE_CLONE_ADDRESS)
@@ -105,8 +107,6 @@ def repository_url(address: str) -> str:
         return _on_known_host(address, known["host"], path, is_ssh=scheme in ("ssh", "scp"))
     if scheme == "scp":
         return f"{user}@{host}:{path}"
-    if scheme == "file":
-        raise _refused(address, "it is a file address", "Give the absolute path itself")
     if scheme not in FETCHABLE_SCHEMES:
         raise _refused(address, *NO_ADDRESS)
     login = f"{user}@" if user else ""

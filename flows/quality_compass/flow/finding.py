@@ -93,7 +93,7 @@ def make_sample(settings: QualityCompassSettings) -> Path:
             "no run was given",
             "Name run folders in the parameter `runs`, as `addresses`, or for every run in the "
             "deployment's parameter `settings`, as `addresses`; `sample_facilities` there loads "
-            "generated ones",
+            'generated ones. To build only, give `dbt` as {"full_refresh": true}',
         )
     name = f"{settings.sample_facilities}-{settings.sample_seed}"
     folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name

@@ -134,7 +134,11 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     is_named = bool(runs.addresses or settings.addresses)
-    is_built_only = dbt.full_refresh and not is_named and settings.sample_facilities is None
+    is_built_only = (
+        (dbt.full_refresh or dbt.release_brake)
+        and not is_named
+        and settings.sample_facilities is None
+    )
     is_sample = not (is_named or is_built_only)
     prepare(settings.database_block)
     found = Findings() if is_built_only else find_all(runs, settings)
@@ -158,6 +162,7 @@ def refresh(
             look=(EXAMPLE_QUERY,),
             notes=(
                 *failed,
+                *outcome.told,
                 *found.notes,
                 *_notes(is_sample, counts, disagreed, stale),
                 *_absent(loaded),

@@ -56,7 +56,9 @@ def parse(line: bytes) -> Json:
             text, parse_constant=_refuse_constant, object_pairs_hook=_each_once, **strict
         )
     except json.JSONDecodeError as error:
-        raise UnusableLineError(f"not JSON: {error.msg} at column {error.colno}") from None
+        raise UnusableLineError(
+            f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
+        ) from None
     except RecursionError:
         raise UnusableLineError("nested too deeply") from None
     if not isinstance(parsed, dict):

@@ -107,6 +107,7 @@ def refresh(
             notes=(
                 *low,
                 *intake.notes,
+                *outcome.told,
                 *(f"{name}: {reason}" for name, reason in intake.failed),
             ),
         ),

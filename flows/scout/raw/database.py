@@ -6,16 +6,34 @@ from importlib.resources import files
 
 import psycopg
 
+from flows.scout.records import SchemaRefusedError
+
 SCHEMA_LOCK = 7_310_020
 BUILD_LOCK = 7_310_022
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing."""
+    """Create the raw tables where they are missing.
+
+    Raises:
+        SchemaRefusedError: the role may not, or the server has no pgvector; nothing was changed.
+    """
     statements = files("flows.scout").joinpath("schema.sql").read_text()
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
+    try:
+        with connection.transaction():
+            connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+            connection.execute(statements.encode())
+    except (
+        psycopg.errors.InsufficientPrivilege,
+        psycopg.errors.UndefinedFile,
+        psycopg.errors.FeatureNotSupported,
+    ) as error:
+        raise SchemaRefusedError(
+            "Creating Scout's raw tables",
+            str(error.diag.message_primary),
+            "Let a superuser of that database run `create extension vector` once (pgvector must be "
+            "installed on the server), and the role create schemas in it",
+        ) from error
 
 
 @contextmanager

@@ -1,3 +1,5 @@
+{{ config(meta={'is_braked': false}) }}
+
 with contributors as (
 
     select * from {{ ref('stg_contributors') }}

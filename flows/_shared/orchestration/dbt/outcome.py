@@ -6,6 +6,8 @@ from pathlib import Path
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, NodeResult
 
+WARNINGS_TOLD = 20
+
 
 @dataclass(frozen=True)
 class DbtOutcome:
@@ -43,6 +45,13 @@ class DbtOutcome:
     @property
     def warnings(self) -> int:
         return len(self.warned) + len(self.remarks)
+
+    @property
+    def told(self) -> tuple[str, ...]:
+        """The warnings in words, a line each; of many the first."""
+        lines = [f"{node.name}: {node.message}" for node in self.warned] + list(self.remarks)
+        more = len(lines) - WARNINGS_TOLD
+        return (*lines[:WARNINGS_TOLD], *([f"and {more} more warnings"] if more > 0 else ()))
 
     @property
     def failures(self) -> int:

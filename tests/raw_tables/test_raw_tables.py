@@ -9,6 +9,7 @@ from pathlib import Path
 import duckdb
 import psycopg
 import pytest
+from psycopg.conninfo import make_conninfo
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.agent_analytics import raw as agents
@@ -16,6 +17,8 @@ from flows.agent_analytics.records import StoreOutdatedError
 from flows.github_scraper import raw as github
 from flows.quality_compass import raw as compass
 from flows.scout import raw as scout
+from flows.scout.records import SchemaRefusedError
+from flows.webhooks.inbox import prepare_inbox
 
 HERE = Path(__file__).parent
 DATABASE = "test_upgrading"
@@ -85,6 +88,34 @@ def test_tables_of_the_first_commit_become_those_of_a_new_database(
             shapes.append(shape(connection))
     postgres.drop_database(DATABASE)
     assert shapes[1] == shapes[0]
+
+
+def test_a_role_that_owns_its_database_and_no_more_makes_and_fills_all_raw_tables(
+    postgres: EmbeddedPostgres,
+) -> None:
+    postgres.drop_database(DATABASE)
+    url = postgres.create_database(DATABASE)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("create role raw_tables_owner login password 'owner'")
+        connection.execute(f"alter database {DATABASE} owner to raw_tables_owner")
+    try:
+        owned = make_conninfo(url, user="raw_tables_owner", password="owner")
+        with (
+            psycopg.connect(owned, autocommit=True) as connection,
+            pytest.raises(SchemaRefusedError, match="create extension vector"),
+        ):
+            scout.ensure_schema(connection)
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("create extension vector")
+        with psycopg.connect(owned, autocommit=True) as connection:
+            for ensure in (*ON_POSTGRES.values(), prepare_inbox):
+                ensure(connection)
+            connection.execute(REPOSITORY.encode())
+            connection.execute("select public.recount_contributions('{1}')")
+    finally:
+        postgres.drop_database(DATABASE)
+        with psycopg.connect(postgres.url(), autocommit=True) as connection:
+            connection.execute("drop role raw_tables_owner")
 
 
 def columns(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, ...]]:
