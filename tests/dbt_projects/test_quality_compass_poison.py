@@ -99,7 +99,9 @@ LINES = {
         MONTHLY, {"metric/0/values/timeline/0/period": "٢٠٢٤٠١"}, "is not a month"
     ),
     "months of the year 0": Line(MONTHLY, {"metric/0/values/timeline/0/period": "000001"}),
-    "encounters just below 0": Line(AGGREGATE, {"metadata/encounters": -0.0000000001}),
+    "encounters just below 0": Line(
+        AGGREGATE, {"metadata/encounters": -0.0000000001}, "no whole number"
+    ),
     "encounters below 0": Line(AGGREGATE, {"metadata/encounters": -5}, "outside 0"),
     "very many peers": Line(
         AGGREGATE, {f"{METHOD}/runtime/anomaly_statistics/peer_count": 2**31}, "outside 0"
@@ -109,7 +111,9 @@ LINES = {
         AGGREGATE, {"metadata/facility": "#" + "[" * 20_000 + "]" * 20_000}, "nested too deeply"
     ),
     "half a letter": Line(AGGREGATE, {"metadata/facility": '#"\\ud800"'}, "surrogate"),
-    "a name that is there twice": Line(AGGREGATE, {"metadata/facility": '#"a", "facility": "b"'}),
+    "a name that is there twice": Line(
+        AGGREGATE, {"metadata/facility": '#"a", "facility": "b"'}, "twice"
+    ),
     # Nodes, each in a file of its own.
     "a node with a long name": Line(
         "results/nodes/long_name.jsonl", {"canonical_node_id": LONG}, "characters long"
