@@ -2,7 +2,7 @@
 
 import random
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 
 import duckdb
@@ -33,6 +33,7 @@ TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
 
 
 SONNET_5_5 = "claude-sonnet-5-5"
+OCTOBER_6 = datetime(2026, 10, 6, tzinfo=UTC)
 DAY_OF_OPUS_5_5 = datetime(2026, 11, 1, tzinfo=UTC)
 
 
@@ -61,6 +62,37 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     return marts
 
 
+def by_hand(number: int) -> dict[str, object]:
+    address = f"dev{number}@work.example"
+    return {"developer_id": address, "author_email": address}
+
+
+LINES: list[str] = []
+COMMITS: list[dict[str, object]] = []
+
+
+def put(lines: Iterable[str] = (), commits: Iterable[dict[str, object]] = ()) -> None:
+    """Into the build that cases share."""
+    LINES.extend(lines)
+    COMMITS.extend(commits)
+
+
+def apart(case: Callable[[], None]) -> Callable[[], None]:
+    """A case whose sessions and developers no other case has, so that one build serves them all."""
+    case()
+    return case
+
+
+@pytest.fixture(scope="module")
+def together(tmp_path_factory: pytest.TempPathFactory) -> Marts:
+    """Every case that is ``apart``, built once; read only."""
+    state = tmp_path_factory.mktemp("together")
+    marts = Marts(raw.Store(state / "marts.duckdb"), state)
+    marts.load(LINES, COMMITS)
+    marts.run_to("fct_daily_agent_usage", "fct_git_commits")
+    return marts
+
+
 def test_empty_input_builds_green(marts: Marts) -> None:
     statuses = marts.dbt("build")
     assert {name: status for name, status in statuses.items() if status not in GOOD} == {}
@@ -74,54 +106,57 @@ def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
 # The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.
 
 
-def test_a_session_with_three_commits_costs_once(marts: Marts) -> None:
-    work = session("s", DAY + timedelta(hours=9))
+@apart
+def a_session_with_three_commits_costs_once() -> None:
+    work = session("thrice", DAY + timedelta(hours=9), by=developer(41))
     made = [
-        commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="s") for n in (1, 2, 3)
+        commit(n, work.ended_at + timedelta(minutes=1), agent_session_id="thrice", **by_hand(41))
+        for n in (1, 2, 3)
     ]
-    marts.load([request(work, 0, MILLION_IN), request(work, 30, MILLION_IN, number=1)], made)
-    marts.run_to(
-        "int_sessions_with_costs", "int_commits_with_agent_context", "fct_daily_agent_usage"
-    )
-    naive = marts.query(
+    put([request(work, 0, MILLION_IN), request(work, 30, MILLION_IN, number=1)], made)
+
+
+def test_a_session_with_three_commits_costs_once(together: Marts) -> None:
+    naive = together.query(
         """
         select sum(s.duration_seconds), sum(s.session_cost_usd)
         from intermediate.int_sessions_with_costs as s
         left join intermediate.int_commits_with_agent_context as c
             on s.session_id = c.agent_session_id
             and cast(s.session_start as date) = cast(c.commit_timestamp as date)
+        where s.session_id = 'thrice'
         """
     )
     assert naive == [(3 * 1800, 18.0)]
-    assert marts.query(
+    assert together.query(
         "select total_sessions, total_duration_seconds, total_cost_usd, agent_assisted_commits "
-        "from mart.fct_daily_agent_usage"
+        "from mart.fct_daily_agent_usage where developer_id = 'dev41@work.example'"
     ) == [(1, 1800, 6.0, 3)]
 
 
-def test_each_model_of_a_session_is_paid_at_its_own_price(marts: Marts) -> None:
-    work = session("s", DAY)
-    marts.load([request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)])
-    marts.run_to(
-        "stg_agent_sessions",
-        "stg_agent_token_usage",
-        "int_sessions_with_costs",
-        "fct_daily_agent_usage",
-    )
-    naive = marts.query(
+@apart
+def each_model_of_a_session_is_paid_at_its_own_price() -> None:
+    work = session("models", DAY, by=developer(42))
+    put([request(work, 0, MILLION_IN, SONNET), request(work, 1, MILLION_IN, OPUS, number=1)])
+
+
+def test_each_model_of_a_session_is_paid_at_its_own_price(together: Marts) -> None:
+    naive = together.query(
         """
         select count(*), sum((u.total_input_tokens) / 1e6 * 3)
         from staging.stg_agent_sessions as s
         left join staging.stg_agent_token_usage as u on s.session_id = u.session_id
+        where s.session_id = 'models'
         """
     )
     assert naive == [(2, 6.0)]
-    assert marts.query(
-        "select models_used, session_cost_usd from intermediate.int_sessions_with_costs"
+    assert together.query(
+        "select models_used, session_cost_usd from intermediate.int_sessions_with_costs "
+        "where session_id = 'models'"
     ) == [(2, 8.0)]
-    assert marts.query(
+    assert together.query(
         "select model_name, total_cost_usd, total_sessions "
-        "from mart.fct_daily_agent_usage order by 1"
+        "from mart.fct_daily_agent_usage where developer_id = 'dev42@work.example' order by 1"
     ) == [(OPUS, 5.0, 0), (SONNET, 3.0, 1)]
 
 
@@ -171,112 +206,151 @@ def test_windows_of_days_count_idle_days(marts: Marts) -> None:
     assert marts.one("select count(*) from mart.fct_agent_costs") == 11
 
 
-def test_a_session_and_a_commit_on_two_sides_of_midnight_both_count(marts: Marts) -> None:
-    work = session("s", DAY + timedelta(hours=23, minutes=40), 40)
-    made = commit(1, DAY + timedelta(days=1, minutes=22), agent_session_id="s")
-    marts.load([request(work, 0, MILLION_IN), request(work, 40, MILLION_IN, number=1)], [made])
-    marts.run_to("fct_daily_agent_usage")
-    assert marts.query(
+@apart
+def a_session_and_a_commit_on_two_sides_of_midnight_both_count() -> None:
+    work = session("midnight", DAY + timedelta(hours=23, minutes=40), 40, by=developer(43))
+    made = commit(
+        11, DAY + timedelta(days=1, minutes=22), agent_session_id="midnight", **by_hand(43)
+    )
+    put([request(work, 0, MILLION_IN), request(work, 40, MILLION_IN, number=1)], [made])
+
+
+def test_a_session_and_a_commit_on_two_sides_of_midnight_both_count(together: Marts) -> None:
+    assert together.query(
         "select cast(date as varchar), total_sessions, total_cost_usd, agent_assisted_commits "
-        "from mart.fct_daily_agent_usage order by 1"
+        "from mart.fct_daily_agent_usage where developer_id = 'dev43@work.example' order by 1"
     ) == [("2026-03-02", 1, 3.0, 0), ("2026-03-03", 0, 3.0, 1)]
 
 
 # What a cost rests on.
 
 
-def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(marts: Marts) -> None:
-    work = session("s", DAY)
-    old = session("old", datetime(2024, 11, 20, tzinfo=UTC))
+@apart
+def a_dated_name_is_priced_by_the_longest_prefix_of_its_day() -> None:
+    work = session("dated", DAY, by=developer(31))
+    old = session("a dated old", datetime(2024, 11, 20, tzinfo=UTC), by=developer(31))
     names = ("claude-opus-4-5-20251101", "claude-opus-4-20250514", "eu.anthropic.claude-haiku-4-5")
     lines = [request(work, n, MILLION_IN, name, n) for n, name in enumerate(names)]
     lines.append(request(work, 9, MILLION_IN, "claude-3-5-haiku-20241022", 9))
     lines.append(request(old, 0, MILLION_IN, "claude-3-5-haiku-20241022"))
     lines.append(request(work, 11, (0, 0, 0, 1_000_000), SONNET, 11))
-    marts.load(lines)
-    marts.run_to("int_token_costs")
-    assert marts.query(
+    put(lines)
+
+
+def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(together: Marts) -> None:
+    assert together.query(
         "select session_id, model_name, cast(list_cost_usd as double) "
-        "from intermediate.int_token_costs order by 1, 2"
+        "from intermediate.int_token_costs "
+        "where session_id in ('dated', 'a dated old') order by 1, 2"
     ) == [
-        ("old", "claude-3-5-haiku-20241022", 1.0),
-        ("s", "claude-3-5-haiku-20241022", 0.8),
-        ("s", "claude-opus-4-20250514", 15.0),
-        ("s", "claude-opus-4-5-20251101", 5.0),
-        ("s", SONNET, 3.75),
-        ("s", "eu.anthropic.claude-haiku-4-5", 1.0),
+        ("a dated old", "claude-3-5-haiku-20241022", 1.0),
+        ("dated", "claude-3-5-haiku-20241022", 0.8),
+        ("dated", "claude-opus-4-20250514", 15.0),
+        ("dated", "claude-opus-4-5-20251101", 5.0),
+        ("dated", SONNET, 3.75),
+        ("dated", "eu.anthropic.claude-haiku-4-5", 1.0),
     ]
 
 
-def test_a_price_holds_for_its_model_and_no_other_version(marts: Marts) -> None:
-    work = session("s", DAY)
+PRICES = {
+    "claude-opus-4-5": 36.75,
+    "claude-opus-4.6": 36.75,
+    "anthropic/claude-opus-4.5": 36.75,
+    "claude-opus-4": 110.25,
+    "claude-opus-4-0": 110.25,
+    "claude-opus-4@20250514": 110.25,
+    "us.anthropic.claude-opus-4-20250514-v1:0": 110.25,
+    "claude-opus-4-5[1m]": 36.75,
+    "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
+    "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
+    "claude-3-5-sonnet-latest": 22.05,
+    "vertex_ai/claude-3-5-sonnet-v2@20241022": 22.05,
+    "databricks/databricks-claude-sonnet-4-5": 22.05,
+    "replicate/anthropic/claude-4.5-sonnet": 22.05,
+    "azure/gpt-4.1-2025-04-14": 12.5,
+    "gpt-4.1-2025-4": None,
+    "claude-opus-4-9": None,
+    "claude-opus-4.5.1": None,
+    "claude-opus-45": None,
+    "claude-opus-4-preview": None,
+    "not-claude-opus-4": None,
+}
+
+
+@apart
+def a_price_holds_for_its_model_and_no_other_version() -> None:
+    work = session("versions", DAY, by=developer(32))
     a_million_of_each = (1_000_000, 1_000_000, 1_000_000, 1_000_000)
-    wanted = {
-        "claude-opus-4-5": 36.75,
-        "claude-opus-4.6": 36.75,
-        "anthropic/claude-opus-4.5": 36.75,
-        "claude-opus-4": 110.25,
-        "claude-opus-4-0": 110.25,
-        "claude-opus-4@20250514": 110.25,
-        "us.anthropic.claude-opus-4-20250514-v1:0": 110.25,
-        "claude-opus-4-5[1m]": 36.75,
-        "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
-        "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
-        "claude-3-5-sonnet-latest": 22.05,
-        "vertex_ai/claude-3-5-sonnet-v2@20241022": 22.05,
-        "databricks/databricks-claude-sonnet-4-5": 22.05,
-        "replicate/anthropic/claude-4.5-sonnet": 22.05,
-        "azure/gpt-4.1-2025-04-14": 12.5,
-        "gpt-4.1-2025-4": None,
-        "claude-opus-4-9": None,
-        "claude-opus-4.5.1": None,
-        "claude-opus-45": None,
-        "claude-opus-4-preview": None,
-        "not-claude-opus-4": None,
-    }
-    marts.load([request(work, n, a_million_of_each, name, n) for n, name in enumerate(wanted)])
-    marts.run_to("int_token_costs")
+    put([request(work, n, a_million_of_each, name, n) for n, name in enumerate(PRICES)])
+
+
+def test_a_price_holds_for_its_model_and_no_other_version(together: Marts) -> None:
     assert (
         dict(
-            marts.query(
-                "select model_name, cast(list_cost_usd as double) from intermediate.int_token_costs"
+            together.query(
+                "select model_name, cast(list_cost_usd as double) "
+                "from intermediate.int_token_costs where session_id = 'versions'"
             )
         )
-        == wanted
+        == PRICES
     )
-    assert marts.one(
-        "select count(*) from intermediate.int_token_costs where unpriced_tokens > 0"
-    ) == len([price for price in wanted.values() if price is None])
+    assert together.one(
+        "select count(*) from intermediate.int_token_costs "
+        "where unpriced_tokens > 0 and session_id = 'versions'"
+    ) == len([price for price in PRICES.values() if price is None])
 
 
-def test_a_price_changes_on_its_day(marts: Marts) -> None:
+@apart
+def a_price_changes_on_its_day() -> None:
     reads = (0, 0, 1_000_000, 0)
-    marts.load(
+    put(
         [
-            request(session("before", datetime(2026, 10, 6, tzinfo=UTC)), 0, reads, SONNET_5_5),
-            request(session("after", datetime(2026, 10, 7, tzinfo=UTC)), 0, reads, SONNET_5_5),
-            request(session("opus", DAY_OF_OPUS_5_5), 0, (10**6,) * 4, "claude-opus-5-5"),
+            request(session("before", OCTOBER_6, by=developer(33)), 0, reads, SONNET_5_5),
+            request(
+                session("after", OCTOBER_6 + timedelta(days=1), by=developer(33)),
+                0,
+                reads,
+                SONNET_5_5,
+            ),
+            request(
+                session("opus", DAY_OF_OPUS_5_5, by=developer(33)),
+                0,
+                (10**6,) * 4,
+                "claude-opus-5-5",
+            ),
         ]
     )
-    marts.run_to("int_token_costs")
+
+
+def test_a_price_changes_on_its_day(together: Marts) -> None:
     assert dict(
-        marts.query(
-            "select session_id, cast(list_cost_usd as double) from intermediate.int_token_costs"
+        together.query(
+            "select session_id, cast(list_cost_usd as double) from intermediate.int_token_costs "
+            "where session_id in ('before', 'after', 'opus')"
         )
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
 
 
-def test_requests_with_an_empty_id_are_several(marts: Marts) -> None:
-    work = session("s", DAY)
+@apart
+def requests_with_an_empty_id_are_several() -> None:
+    work = session("blank", DAY, by=developer(34))
     lines = []
     for number in range(3):
         moment, name, attributes = sample.request_event(
             work, SONNET, (5, 0, 0, 0), 1.0, DAY + timedelta(seconds=number), number
         )
         lines.append(sample.logs_line(work, [(moment, name, {**attributes, "request_id": " "})]))
-    marts.load(lines)
-    marts.run_to("stg_agent_token_usage")
-    assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 15
+    put(lines)
+
+
+def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
+    assert (
+        together.one(
+            "select sum(total_input_tokens) from staging.stg_agent_token_usage "
+            "where session_id = 'blank'"
+        )
+        == 15
+    )
 
 
 def test_durations_of_any_length_and_the_largest_counts_add_up_and_build_green(
@@ -315,23 +389,27 @@ def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     ) == [(None, 1_000_000, 2.0, None)]
 
 
-def test_reported_and_list_cost_stand_side_by_side(marts: Marts) -> None:
-    work = session("s", DAY)
+@apart
+def reported_and_list_cost_stand_side_by_side() -> None:
+    work = session("reported", DAY, by=developer(39))
     event = sample.request_event(work, SONNET, MILLION_IN, 2.5, DAY, 0)
-    marts.load([sample.logs_line(work, [event])])
-    marts.run_to("fct_daily_agent_usage")
-    assert marts.query(
+    put([sample.logs_line(work, [event])])
+
+
+def test_reported_and_list_cost_stand_side_by_side(together: Marts) -> None:
+    assert together.query(
         "select total_cost_usd, reported_cost_usd, cost_variance_usd "
-        "from mart.fct_daily_agent_usage"
+        "from mart.fct_daily_agent_usage where developer_id = 'dev39@work.example'"
     ) == [(3.0, 2.5, -0.5)]
 
 
 # How tokens are counted.
 
 
-def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> None:
-    with_events, without = session("e", DAY), session("m", DAY)
-    marts.load(
+@apart
+def events_count_and_metrics_of_the_same_session_do_not() -> None:
+    with_events, without = session("e", DAY, by=developer(35)), session("m", DAY, by=developer(35))
+    put(
         [
             request(with_events, 1, (100, 10, 5, 1)),
             tokens(with_events, {"input": 100, "output": 10}, 0, 1),
@@ -339,17 +417,22 @@ def test_events_count_and_metrics_of_the_same_session_do_not(marts: Marts) -> No
             tokens(without, {"input": 5}, 1, 2),
         ]
     )
-    marts.run_to("stg_agent_token_usage")
-    assert marts.query(
+
+
+def test_events_count_and_metrics_of_the_same_session_do_not(together: Marts) -> None:
+    assert together.query(
         "select session_id, usage_source, total_input_tokens, total_output_tokens, "
-        "total_cache_read_tokens from staging.stg_agent_token_usage order by 1"
+        "total_cache_read_tokens from staging.stg_agent_token_usage "
+        "where session_id in ('e', 'm') order by 1"
     ) == [("e", "events", 100, 10, 5), ("m", "metrics", 12, 0, 3)]
 
 
-def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
-    """By kind and time: what one source lost, the other tells; what both tell counts once."""
-    lost, night, parts = session("lost", DAY), session("night", DAY), session("parts", DAY)
-    marts.load(
+@apart
+def one_event_does_not_erase_what_the_counters_tell() -> None:
+    lost, night, parts = (
+        session(name, DAY, by=developer(36)) for name in ("lost", "night", "parts")
+    )
+    put(
         [
             tokens(lost, {"input": 3_000_000, "output": 40}, 0, 1),
             request(lost, 1, (10, 50, 0, 0)),
@@ -361,11 +444,14 @@ def test_one_event_does_not_erase_what_the_counters_tell(marts: Marts) -> None:
             tokens(parts, {"input": 5}, 5 * 60, 5 * 60 + 1),
         ]
     )
-    marts.run_to("stg_agent_token_usage")
-    assert marts.query(
+
+
+def test_one_event_does_not_erase_what_the_counters_tell(together: Marts) -> None:
+    """By kind and time: what one source lost, the other tells; what both tell counts once."""
+    assert together.query(
         "select session_id, usage_source, total_input_tokens, total_output_tokens, "
         "tokens_by_events, tokens_by_metrics from staging.stg_agent_token_usage "
-        "order by session_id, usage_date"
+        "where session_id in ('lost', 'night', 'parts') order by session_id, usage_date"
     ) == [
         ("lost", "events and metrics", 3_000_000, 50, 60, 3_000_040),
         ("night", "events", 100, 0, 100, 0),
@@ -424,33 +510,47 @@ def test_cumulative_counters_count_their_growth_through_resets_and_late_points(
     assert marts.one(total) == 30 + 4 + 60
 
 
-def test_a_request_told_by_two_exports_counts_once(marts: Marts) -> None:
-    work = session("s", DAY)
+@apart
+def a_request_told_by_two_exports_counts_once() -> None:
+    work = session("twice", DAY, by=developer(37))
     event = sample.request_event(work, SONNET, (5, 0, 0, 0), 1.0, DAY, 0)
     later = (event[0] + timedelta(seconds=1), event[1], {**event[2], "event.sequence": 8})
-    marts.load([sample.logs_line(work, [event]), sample.logs_line(work, [later])])
-    marts.run_to("stg_agent_token_usage")
-    assert marts.one("select count(*) from raw.otel_logs") == 2
-    assert marts.one("select sum(total_input_tokens) from staging.stg_agent_token_usage") == 5
+    put([sample.logs_line(work, [event]), sample.logs_line(work, [later])])
 
 
-def test_usage_without_a_session_counts_in_cost_and_not_in_sessions(marts: Marts) -> None:
-    line = tokens(session("gone", DAY), {"input": 1_000_000}, 0, 1)
+def test_a_request_told_by_two_exports_counts_once(together: Marts) -> None:
+    assert together.one("select count(*) from raw.otel_logs where session_id = 'twice'") == 2
+    assert (
+        together.one(
+            "select sum(total_input_tokens) from staging.stg_agent_token_usage "
+            "where session_id = 'twice'"
+        )
+        == 5
+    )
+
+
+@apart
+def usage_without_a_session_counts_in_cost_and_not_in_sessions() -> None:
+    line = tokens(session("gone", DAY, by=developer(40)), {"input": 1_000_000}, 0, 1)
     line = line.replace('{"key":"session.id","value":{"stringValue":"gone"}},', "")
     assert "gone" not in line
-    marts.load([line])
-    marts.run_to("fct_daily_agent_usage")
-    assert marts.query(
-        "select total_sessions, active_sessions, total_cost_usd from mart.fct_daily_agent_usage"
+    put([line])
+
+
+def test_usage_without_a_session_counts_in_cost_and_not_in_sessions(together: Marts) -> None:
+    assert together.query(
+        "select total_sessions, active_sessions, total_cost_usd from mart.fct_daily_agent_usage "
+        "where developer_id = 'dev40@work.example'"
     ) == [(0, 0, 3.0)]
 
 
 # Whose commit it is.
 
 
-def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) -> None:
-    one = session("one", DAY + timedelta(hours=9))
-    two = session("two", DAY + timedelta(hours=12))
+@apart
+def commits_are_given_to_sessions_in_order_of_how_sure_it_is() -> None:
+    one = session("one", DAY + timedelta(hours=9), by=developer(46))
+    two = session("two", DAY + timedelta(hours=12), by=developer(46))
     told: tuple[datetime, str, sample.Attributes] = (
         two.started_at,
         "tool_result",
@@ -458,33 +558,36 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(marts: Marts) 
     )
     inside = one.started_at + timedelta(minutes=10)
     late = one.ended_at + timedelta(seconds=301)
-    hashes = {n: f"{n:040x}" for n in range(1, 8)}
+    by = by_hand(46)
     made = [
-        commit(1, inside, agent_session_id="two"),
-        commit(2, inside, commit_hash="0000000000000000a" + "0" * 23),
-        commit(3, late, commit_message=TRAILER),
-        commit(4, one.ended_at + timedelta(seconds=299)),
-        commit(5, late),
-        commit(6, inside, commit_message=TRAILER),
-        commit(7, late, agent_assisted=True),
+        commit(31, **by, moment=inside, agent_session_id="two"),
+        commit(32, **by, moment=inside, commit_hash="0000000000000000a" + "0" * 23),
+        commit(33, **by, moment=late, commit_message=TRAILER),
+        commit(34, **by, moment=one.ended_at + timedelta(seconds=299)),
+        commit(35, **by, moment=late),
+        commit(36, **by, moment=inside, commit_message=TRAILER),
+        commit(37, **by, moment=late, agent_assisted=True),
     ]
     lines = [request(w, m, MILLION_IN, number=m) for w in (one, two) for m in (0, 15, 30)]
-    marts.load([*lines, sample.logs_line(two, [told])], made)
-    marts.run_to("fct_git_commits")
+    put([*lines, sample.logs_line(two, [told])], made)
+
+
+def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(together: Marts) -> None:
     rows = {
         row[0]: row[1:]
-        for row in marts.query(
+        for row in together.query(
             "select commit_hash, attribution_method, attribution_confidence, agent_session_id, "
-            "is_agent_assisted from mart.fct_git_commits"
+            "is_agent_assisted from mart.fct_git_commits "
+            "where developer_id = 'dev46@work.example'"
         )
     }
-    assert rows[hashes[1]] == ("explicit", 1.0, "two", 1)
+    assert rows[f"{31:040x}"] == ("explicit", 1.0, "two", 1)
     assert rows["0000000000000000a" + "0" * 23] == ("tool_result", 1.0, "two", 1)
-    assert rows[hashes[3]] == ("trailer", 0.9, None, 1)
-    assert rows[hashes[4]] == ("session_window", 0.6, "one", 1)
-    assert rows[hashes[5]] == (None, None, None, 0)
-    assert rows[hashes[6]] == ("trailer", 0.9, "one", 1)
-    assert rows[hashes[7]] == ("declared", 1.0, None, 1)
+    assert rows[f"{33:040x}"] == ("trailer", 0.9, None, 1)
+    assert rows[f"{34:040x}"] == ("session_window", 0.6, "one", 1)
+    assert rows[f"{35:040x}"] == (None, None, None, 0)
+    assert rows[f"{36:040x}"] == ("trailer", 0.9, "one", 1)
+    assert rows[f"{37:040x}"] == ("declared", 1.0, None, 1)
 
 
 def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -> None:
@@ -513,33 +616,48 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -
     assert [kind for (kind,) in found] == list(wanted.values())
 
 
-def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(marts: Marts) -> None:
-    work = session("s", DAY + timedelta(hours=9))
+@apart
+def a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit() -> None:
+    work = session("resumed", DAY + timedelta(hours=9), by=developer(44))
     lines = [request(work, minutes, (1, 1, 1, 1), number=minutes) for minutes in (0, 10, 600)]
-    marts.load(lines, [commit(1, work.started_at + timedelta(hours=5))])
-    marts.run_to("stg_agent_sessions", "fct_git_commits")
-    assert marts.query(
-        "select block_count, active_seconds, duration_seconds from staging.stg_agent_sessions"
+    put(lines, [commit(12, work.started_at + timedelta(hours=5), **by_hand(44))])
+
+
+def test_a_commit_in_the_pause_of_a_resumed_session_is_not_its_commit(together: Marts) -> None:
+    assert together.query(
+        "select block_count, active_seconds, duration_seconds from staging.stg_agent_sessions "
+        "where session_id = 'resumed'"
     ) == [(2, 600, 36_000)]
-    assert marts.one("select is_agent_assisted from mart.fct_git_commits") == 0
+    assert (
+        together.one(
+            "select is_agent_assisted from mart.fct_git_commits "
+            "where developer_id = 'dev44@work.example'"
+        )
+        == 0
+    )
 
 
-def test_a_sessions_cost_is_shared_by_lines_and_the_parts_make_the_whole(marts: Marts) -> None:
-    work, bare = session("s", DAY), session("bare", DAY)
+@apart
+def a_sessions_cost_is_shared_by_lines_and_the_parts_make_the_whole() -> None:
+    work, bare = (session(name, DAY, by=developer(45)) for name in ("lined", "bare"))
+    by = by_hand(45)
     after = work.ended_at
-    marts.load(
+    put(
         [request(work, 0, MILLION_IN), request(bare, 0, MILLION_IN)],
         [
-            commit(1, after, agent_session_id="s", lines_added=30),
-            commit(2, after, agent_session_id="s", lines_added=10, lines_deleted=20),
-            commit(3, after, agent_session_id="s", lines_added=0),
-            commit(4, after, agent_session_id="bare", lines_added=None),
-            commit(5, after, agent_session_id="bare", lines_added=0),
-            commit(6, after, agent_session_id="nobody knows it"),
+            commit(21, after, agent_session_id="lined", lines_added=30, **by),
+            commit(22, after, agent_session_id="lined", lines_added=10, lines_deleted=20, **by),
+            commit(23, after, agent_session_id="lined", lines_added=0, **by),
+            commit(24, after, agent_session_id="bare", lines_added=None, **by),
+            commit(25, after, agent_session_id="bare", lines_added=0, **by),
+            commit(26, after, agent_session_id="nobody knows it", **by),
         ],
     )
-    marts.run_to("fct_git_commits")
-    assert marts.query("select cost_usd from mart.fct_git_commits order by commit_hash") == [
+
+
+def test_a_sessions_cost_is_shared_by_lines_and_the_parts_make_the_whole(together: Marts) -> None:
+    assert together.query("select cost_usd from mart.fct_git_commits "
+        "where developer_id = 'dev45@work.example' order by commit_hash") == [
         (1.5,), (1.5,), (0.0,), (1.5,), (1.5,), (None,),
     ]  # fmt: skip
 
@@ -797,11 +915,6 @@ def grown(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     return marts
 
 
-def by_hand(number: int) -> dict[str, object]:
-    address = f"dev{number}@work.example"
-    return {"developer_id": address, "author_email": address}
-
-
 def told(work: Session, commit_id: str, minutes: int) -> str:
     """A tool result that tells of a commit."""
     moment = work.started_at + timedelta(minutes=minutes)
@@ -1010,13 +1123,17 @@ def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:
     assert 0 < rates["dev0"] <= 45
 
 
-def test_the_other_telemetry_convention_is_read_too(marts: Marts) -> None:
-    work = session("s", DAY)
+@apart
+def the_other_telemetry_convention_is_read_too() -> None:
+    work = session("other", DAY, by=developer(38))
     line = sample.metrics_line(
         work, {("claude_code.tokens.cache_read", HAIKU, ""): 12.0}, DAY, DAY + timedelta(minutes=1)
     ).replace('"session.id"', '"session_id"')
-    marts.load([line])
-    marts.run_to("stg_agent_token_usage")
-    assert marts.query(
-        "select session_id, model_name, total_cache_read_tokens from staging.stg_agent_token_usage"
-    ) == [("s", HAIKU, 12)]
+    put([line])
+
+
+def test_the_other_telemetry_convention_is_read_too(together: Marts) -> None:
+    assert together.query(
+        "select session_id, model_name, total_cache_read_tokens from staging.stg_agent_token_usage "
+        "where session_id = 'other'"
+    ) == [("other", HAIKU, 12)]
