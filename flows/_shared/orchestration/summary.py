@@ -145,7 +145,7 @@ def _markdown(title: str, summary: RunSummary) -> str:
     verdict = (
         f"{summary.failures} failed"
         if summary.failures
-        else f"passed with {summary.warnings} warnings"
+        else f"passed with {summary.warnings} warning{'s' if summary.warnings != 1 else ''}"
         if summary.warnings
         else "passed"
     )
