@@ -30,7 +30,8 @@
 
 {% macro rows_in_place(sql) -%}
     {#- The statement that replaces the rows of a table which somebody else reads; none where nobody does, or its
-        columns change. dbt's own way puts another table in its place, and drops it with the views on it. -#}
+        columns change. dbt's own way puts another table in its place, and drops it with the views on it. Each
+        project has the materializations that call this: dbt takes none of a built-in name from a package. -#}
     {%- set existing = load_cached_relation(this) -%}
     {%- if existing is none or existing.type != 'table' or not shared.has_readers(existing) -%}
         {{ return(none) }}
