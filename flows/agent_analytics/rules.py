@@ -14,6 +14,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
+from flows._shared.json_keys import Again, each_once, keep_twice
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
@@ -69,7 +70,7 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> str:
         UnreadableTelemetryError: it is none, or of the other signal.
     """
     try:
-        content = json.loads(line)
+        content = json.loads(line, object_pairs_hook=each_once)
     except (ValueError, RecursionError) as error:
         why = str(error).partition(" (")[0].partition(":")[0]
         raise _unreadable(signal, f"not JSON: {why}") from error
@@ -128,7 +129,7 @@ def otel_lines(body: bytes) -> list[str]:
         UnreadableTelemetryError: it holds neither, or not in the shape of OTLP.
     """
     try:
-        content = json.loads(body)
+        content = json.loads(body, object_pairs_hook=each_once)
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):
@@ -140,9 +141,10 @@ def otel_lines(body: bytes) -> list[str]:
 
 def commit_rows(body: bytes) -> list[Any]:
     """The rows of a body sent to ``/v1/commits``: one, a list, or an object with ``commits``."""
-    content = json.loads(body)
+    content = json.loads(body, object_pairs_hook=keep_twice)
     if isinstance(content, dict):
-        content = content.get("commits", [content])
+        is_doubled = any(isinstance(key, Again) for key in content)
+        content = [content] if is_doubled else content.get("commits", [content])
     return content if isinstance(content, list) else [content]
 
 

@@ -19,6 +19,7 @@ import httpx
 import psycopg
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
+from flows._shared.json_keys import each_once
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
@@ -420,7 +421,7 @@ def _parsed(
     line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
 ) -> Row | Rejected:
     try:
-        content = json.loads(line)
+        content = json.loads(line, object_pairs_hook=each_once)
         # Half a letter, which JSON can spell, is no text.
         json.dumps(content, ensure_ascii=False).encode()
         return parse(content)

@@ -11,6 +11,7 @@ from pathlib import PurePath
 
 import orjson
 
+from flows._shared.json_keys import DoubledKeyError, each_once
 from flows.scout.records import Entity, QualityMeasures, Rejections
 from flows.scout.settings import QualitySettings
 
@@ -189,7 +190,7 @@ def _why_unstorable(text: str) -> tuple[str, str] | None:
         value = _decode(text)
     except RecursionError:
         return "too_deep", f"nested more than {MAX_DEPTH} levels"
-    except DuplicateNameError as error:
+    except DoubledKeyError as error:
         return "duplicate_name", str(error)
     except ValueError as error:
         return "invalid_json", str(error)
@@ -222,22 +223,7 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-class DuplicateNameError(ValueError):
-    """An object has a name twice: a reader would keep one value and lose the other."""
-
-
-def _refuse_duplicates(members: list[tuple[str, object]]) -> dict[str, object]:
-    value = dict(members)
-    if len(value) < len(members):
-        names = [name for name, _ in members]
-        twice = next(name for name in names if names.count(name) > 1)
-        raise DuplicateNameError(f"{shown(twice)!r} is there more than once")
-    return value
-
-
-_decode = json.JSONDecoder(
-    parse_constant=_refuse_constant, object_pairs_hook=_refuse_duplicates
-).decode
+_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=each_once).decode
 
 
 def _depth(value: object) -> int:

@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+from flows._shared.json_keys import DoubledKeyError, each_once
 from flows.quality_compass.records import Json
 
 # What JSON allows and a double or PostgreSQL does not: looked for before it is looked at.
@@ -22,26 +23,6 @@ class UnusableLineError(ValueError):
     """The line is not a row; the message says why."""
 
 
-class Again(str):
-    """A key that its object has already: equal to nothing, so that both are kept and written."""
-
-    __slots__ = ()
-
-    def __eq__(self, other: object) -> bool:
-        return self is other
-
-    def __hash__(self) -> int:
-        return id(self)
-
-
-def keep_twice(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """The ``object_pairs_hook`` of a reader that hands objects on to ``parse``."""
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        found[Again(key) if key in found else key] = value
-    return found
-
-
 def parse(line: bytes) -> Json:
     """The object on a line. Raises UnusableLineError for what PostgreSQL would not take as one."""
     try:
@@ -53,12 +34,14 @@ def parse(line: bytes) -> Json:
         strict = {"parse_float": _finite, "parse_int": _finite}
     try:
         parsed = json.loads(
-            text, parse_constant=_refuse_constant, object_pairs_hook=_each_once, **strict
+            text, parse_constant=_refuse_constant, object_pairs_hook=each_once, **strict
         )
     except json.JSONDecodeError as error:
         raise UnusableLineError(
             f"not JSON: {error.msg.removesuffix(' at')} at column {error.colno}"
         ) from None
+    except DoubledKeyError as error:
+        raise UnusableLineError(str(error)) from None
     except RecursionError:
         raise UnusableLineError("nested too deeply") from None
     if not isinstance(parsed, dict):
@@ -82,15 +65,6 @@ def _finite(text: str) -> float:
             f"beyond {LARGEST_NUMBER:g} or nearer to 0 than {SMALLEST_NUMBER:g}"
         )
     return number
-
-
-def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        seen: set[str] = set()
-        key = next(key for key, _ in pairs if key in seen or seen.add(key))  # type: ignore[func-returns-value]
-        raise UnusableLineError(f"an object has {key[:60]!a} twice")
-    return found
 
 
 def _refuse_constant(name: str) -> float:

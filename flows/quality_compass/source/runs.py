@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
+from flows._shared.json_keys import Again, keep_twice
 from flows.quality_compass.records import FileChangedError, Run, RunFile
-from flows.quality_compass.rules.json_lines import Again, keep_twice
 from flows.quality_compass.rules.reading import elements, is_one_document
 from flows.quality_compass.source.storage import Storage, reading
 
