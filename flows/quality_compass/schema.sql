@@ -140,6 +140,7 @@ create table if not exists public.raw_disagreements (
 create index if not exists raw_disagreements_run_id on public.raw_disagreements (run_id);
 
 -- Takes a run out of all raw tables; the next build takes it out of the marts. Returns its files.
+-- A load of it is waited for: the number is that of `LOAD_LOCK` in raw/loading.py.
 create or replace function public.remove_run(removed varchar)
 returns bigint
 language plpgsql
@@ -147,6 +148,7 @@ as $$
 declare
     files_removed bigint;
 begin
+    perform pg_advisory_xact_lock(7510002);
     delete from public.raw_node_results where run_id = removed;
     delete from public.raw_entity_results where run_id = removed;
     delete from public.raw_contributions where run_id = removed;

@@ -324,6 +324,25 @@ def test_aliases_may_be_noreply_addresses_of_any_host(
     ]
 
 
+def test_an_alias_of_a_login_is_merged_once_though_its_person_takes_the_login_over(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    commit_all(
+        history,
+        "P <proper@x.example> 1700000000 +0000",
+        "G <7+ghost@users.noreply.github.com> 1700000001 +0000",
+    )
+    sync(history.path)
+    connection.execute(
+        "insert into contributor_aliases (alias, person) values ('Ghost', 'proper@x.example')"
+    )
+    assert [raw.merge_accounts(connection) > 0 for _ in range(4)] == [True, False, False, False]
+    assert connection.execute(
+        "select identity_key, commit_count from repository_contributors"
+        " inner join contributors on contributors.id = contributor_id"
+    ).fetchall() == [("email:proper@x.example", 2)]
+
+
 def test_identities_of_before_numbers_are_read_anew_once(
     connection: psycopg.Connection, sync: Sync, history: History
 ) -> None:

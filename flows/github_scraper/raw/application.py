@@ -222,7 +222,7 @@ def _adopted(connection: psycopg.Connection) -> dict[str, str]:
     with connection.transaction():
         for application_id, address in connection.execute(LISTED).fetchall():
             try:
-                url = _of_a_host(address)
+                url = _of_a_host(address or "")
             except RepositoryAddressError as error:
                 refused[f"the application's repository {application_id}"] = str(error)
                 continue

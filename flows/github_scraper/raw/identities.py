@@ -227,7 +227,11 @@ grouped as (
         told.evidence as told,
         coalesce(bool_or(
             exists (select 1 from named where named.person_id = members.id)
-            and not exists (select 1 from named where named.alias_id = members.id)
+            -- Who took over the login of an alias is no alias of its own.
+            and not exists (
+                select 1 from named
+                where named.alias_id = members.id and named.person_id <> members.id
+            )
         ) over (partition by members.account), false) as is_person
     from members
     left join groups on groups.account = members.account
