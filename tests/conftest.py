@@ -147,7 +147,8 @@ def is_exhaustive(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[EmbeddedPostgres]:
     """A PostgreSQL for the session. Its data may be lost in a power cut, which makes it quick."""
-    cluster = EmbeddedPostgres(PATHS.postgres, first_port=FIRST_POSTGRES_PORT, is_durable=False)
+    port = next(own_ports(FIRST_POSTGRES_PORT))
+    cluster = EmbeddedPostgres(PATHS.postgres, first_port=port, is_durable=False)
     cluster.start()
     yield cluster
     cluster.stop()
