@@ -428,6 +428,11 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
             r"commits\.repository_id is integer where bigint is needed, and own cannot",
         ),
         (
+            PLANNED_TABLES + "; create view own as select repository_id from commits"
+            "; create function of_own() returns setof own language sql as 'select * from own'",
+            r"commits .*needs other types, and a view on it stays: Dependent",
+        ),
+        (
             PLANNED_TABLES.replace("contributor_id integer not null", "contributor_id integer")
             + "; insert into commits (commit_hash, commit_date, repository_id)"
             " select 'a', now(), id from repositories",

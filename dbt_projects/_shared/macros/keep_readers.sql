@@ -40,6 +40,10 @@
     {%- if not columns -%}
         {{ return(none) }}
     {%- endif -%}
+    {{ return(shared.replace_rows(sql, columns)) }}
+{%- endmacro %}
+
+{% macro replace_rows(sql, columns) -%}
     {%- set names = columns | join(', ') -%}
     {%- set statement -%}
         delete from {{ this }};

@@ -1,6 +1,6 @@
 {% macro unchanged_columns(sql) -%}
     {#- A full refresh makes a table anew, unless somebody else reads it. -#}
-    {%- if should_full_refresh() and config.get('materialized') != 'view' and not shared.rows_in_place(sql) -%}
+    {%- if should_full_refresh() and config.get('materialized') != 'view' and not shared.has_readers(this) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(shared.same_columns(sql)) }}
@@ -18,15 +18,7 @@
     {%- if not columns -%}
         {{ return(dbt.materialization_table_default()) }}
     {%- endif -%}
-    {%- set names = columns | join(', ') -%}
-    {%- set statement -%}
-        delete from {{ this }};
-        insert into {{ this }} ({{ names }})
-        select {{ names }} from (
-            {{ sql }}
-        ) as replaced
-    {%- endset -%}
-    {{ return(shared.write_in_place(statement, 'table')) }}
+    {{ return(shared.write_in_place(shared.replace_rows(sql, columns), 'table')) }}
 {% endmaterialization %}
 
 {% materialization incremental, adapter='postgres' %}

@@ -17,7 +17,7 @@ from flows.github_scraper.raw.adoption.columns import (
     MUST_BE_KNOWN,
     OURS_WITHOUT_DEFAULT,
 )
-from flows.github_scraper.raw.adoption.told import said_of
+from flows.github_scraper.raw.adoption.told import REFUSED, said_of
 from flows.github_scraper.records import ApplicationTablesError
 
 CREATED = re.compile(r"create table if not exists public\.(\w+)")
@@ -218,9 +218,7 @@ def _fit(connection: psycopg.Connection, table: str) -> list[str]:
     try:
         with connection.transaction():
             _fit_rows(connection, table, _held(connection, table))
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
+    except REFUSED as error:
         return [f"{table}: {said_of(error)}"]
     return []
 
@@ -260,15 +258,18 @@ def _fit_types(connection: psycopg.Connection, table: str, held: dict[str, _Held
             for each in other
         ]
     misfits = []
-    for view in reversed(views):
-        connection.execute(sql.SQL("drop view ") + sql.SQL(view[0]))
+    try:
+        with connection.transaction():
+            for view in reversed(views):
+                connection.execute(sql.SQL("drop view ") + sql.SQL(view[0]))
+    except REFUSED as error:
+        names = ", ".join(each.name for each in other)
+        return [f"{table} ({names}) needs other types, and a view on it stays: {said_of(error)}"]
     for each in other:
         try:
             with connection.transaction():
                 _change_type(connection, table, each)
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
+        except REFUSED as error:
             misfits.append(
                 f"{table}.{each.name} is {each.type} where {COLUMNS[table][each.name].type} is "
                 f"needed ({error.diag.message_primary})"
@@ -301,9 +302,7 @@ def _made_anew(
             with connection.transaction():
                 for statement in (definition, *details):
                     connection.execute(statement.encode())
-        except psycopg.OperationalError:
-            raise
-        except psycopg.Error as error:
+        except REFUSED as error:
             return [f"the view {name} does not fit {table} any more: {said_of(error)}"]
     return []
 

@@ -7,6 +7,15 @@ import psycopg
 
 from flows.github_scraper.records import ApplicationTablesError
 
+# All that a database says but trouble of a connection or of a moment.
+REFUSED = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    psycopg.InternalError,
+    psycopg.NotSupportedError,
+    psycopg.ProgrammingError,
+)
+
 
 @contextmanager
 def refused_rows_are_told(doing: str) -> Iterator[None]:
@@ -34,9 +43,7 @@ def create_what_is_missing(connection: psycopg.Connection, schema: str) -> None:
     """
     try:
         connection.execute(schema.encode())
-    except psycopg.OperationalError:
-        raise
-    except psycopg.Error as error:
+    except REFUSED as error:
         before = schema[: int(error.diag.statement_position or 0)]
         statements = [line for line in before.splitlines() if line[:1].isalpha()]
         raise ApplicationTablesError(
