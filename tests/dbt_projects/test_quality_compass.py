@@ -324,8 +324,19 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
 ) -> None:
     """Every metric that the owner's backend asks for by its name, with two runs loaded."""
     groups = ("signal__signal_type", "facility__region")
-    answer = layer.query(MetricsRequest(metrics=tuple(SIGNAL_METRICS), group_by=groups))
-    rows = {tuple(row[name] for name in groups): row for row in answer.as_records()}
+    by_group, by_months, of_runs, contributions = layer.queries(
+        [
+            MetricsRequest(metrics=tuple(SIGNAL_METRICS), group_by=groups),
+            MetricsRequest(
+                metrics=("total_signals", *CUMULATIVE),
+                group_by=("metric_time__month",),
+                order_by=("metric_time__month",),
+            ),
+            MetricsRequest(saved_query="history_of_runs"),
+            MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS)),
+        ]
+    )
+    rows = {tuple(row[name] for name in groups): row for row in by_group.as_records()}
     expected = both_built.query(
         f"select signal_type, region, {', '.join(SIGNAL_METRICS.values())} "
         "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
@@ -337,29 +348,22 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         for name, figure in zip(SIGNAL_METRICS, figures, strict=True):
             assert row[name] == pytest.approx(float(figure), rel=1e-9), name
 
-    by_month = layer.query(
-        MetricsRequest(
-            metrics=("total_signals", *CUMULATIVE),
-            group_by=("metric_time__month",),
-            order_by=("metric_time__month",),
-        )
-    ).as_records()
     counts = both_built.query(
         "select count(*), sum(encounters) from analytics.fct_signals "
         "group by run_id order by run_id"
     )
-    told = [row for row in by_month if row["cumulative_signals"] is not None]
+    told = [row for row in by_months.as_records() if row["cumulative_signals"] is not None]
     assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]
     for column, name in enumerate(CUMULATIVE):
         first, second = (float(each[column]) for each in counts)
         assert [row[name] for row in told] == [first, first + second], name
 
-    history = layer.query(MetricsRequest(saved_query="history_of_runs")).as_records()
-    assert [(row["run"], row["signals_by_run"]) for row in history] == [
+    history = [(row["run"], row["signals_by_run"]) for row in of_runs.as_records()]
+    assert history == [
         (run_id, float(count)) for run_id, (count, _) in zip(RUNS, counts, strict=True)
     ]
 
-    (answered,) = layer.query(MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS))).as_records()
+    (answered,) = contributions.as_records()
     ((*figures,),) = both_built.query(
         f"select {', '.join(CONTRIBUTION_METRICS.values())} "
         f"from analytics.fct_contributions where run_id = '{RUNS[1]}'"
@@ -383,25 +387,27 @@ def test_what_the_newest_run_no_longer_has_is_not_answered_from_an_older_one(
         f"delete from analytics.fct_contributions where run_id = '{RUNS[1]}' "
         "and contribution_direction = 'positive'"
     )
-    for where in (
+    wheres = (
         f"{{{{ Dimension('signal__facility_id') }}}} = '{facility}'",
         f"{{{{ Dimension('signal__signal_type') }}}} = '{signal_type}'",
-    ):
-        answer = layer.query(MetricsRequest(metrics=tuple(SIGNAL_METRICS), where=(where,)))
+    )
+    positive = "{{ Dimension('contribution__contribution_direction') }} = 'positive'"
+    *of_what_is_gone, groups, contributions = layer.queries(
+        [
+            *(MetricsRequest(metrics=tuple(SIGNAL_METRICS), where=(each,)) for each in wheres),
+            MetricsRequest(metrics=("total_signals", "unique_facilities"), group_by=(FACILITY,)),
+            MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS), where=(positive,)),
+        ]
+    )
+    for where, answer in zip(wheres, of_what_is_gone, strict=True):
         (row,) = answer.as_records()
         assert {name: figure for name, figure in row.items() if figure} == {}, where
         assert row["total_signals"] == 0, where
-    groups = layer.query(
-        MetricsRequest(metrics=("total_signals", "unique_facilities"), group_by=(FACILITY,))
-    )
     kept = both_built.query(
         f"select facility_id from analytics.fct_signals where run_id = '{RUNS[1]}' group by 1"
     )
     assert {row[FACILITY] for row in groups.as_records()} == {each for (each,) in kept}
-    positive = "{{ Dimension('contribution__contribution_direction') }} = 'positive'"
-    (row,) = layer.query(
-        MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS), where=(positive,))
-    ).as_records()
+    (row,) = contributions.as_records()
     assert {name: figure for name, figure in row.items() if figure} == {}
     assert row["total_contributions"] == 0
 
@@ -476,30 +482,30 @@ def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
 def test_the_dimensions_of_the_owners_semantic_models_group(
     both_built: Warehouse, layer: SemanticLayer
 ) -> None:
-    signals = layer.query(
-        MetricsRequest(
-            metrics=("total_signals",),
-            group_by=(
-                "signal__direction",
-                "signal__sub_service_line",
-                "metric__direction_preference",
-                "run__is_latest",
+    signals, contributions = layer.queries(
+        [
+            MetricsRequest(
+                metrics=("total_signals",),
+                group_by=(
+                    "signal__direction",
+                    "signal__sub_service_line",
+                    "metric__direction_preference",
+                    "run__is_latest",
+                ),
             ),
-        )
+            MetricsRequest(
+                metrics=("total_contributions",),
+                group_by=(
+                    "contribution__contribution_method",
+                    "contribution__child_sub_service_line",
+                    "child_facility",
+                    "parent_facility",
+                    "contribution__loaded_at__day",
+                ),
+            ),
+        ]
     )
     assert {row["run__is_latest"] for row in signals.as_records()} == {"yes"}
-    contributions = layer.query(
-        MetricsRequest(
-            metrics=("total_contributions",),
-            group_by=(
-                "contribution__contribution_method",
-                "contribution__child_sub_service_line",
-                "child_facility",
-                "parent_facility",
-                "contribution__loaded_at__day",
-            ),
-        )
-    )
     assert contributions.rows
     with pytest.raises(MetricQueryError):
         layer.query(MetricsRequest(metrics=("no_such_metric",)))
