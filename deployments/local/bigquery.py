@@ -3,7 +3,6 @@
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import httpx
 
@@ -50,12 +49,12 @@ class BigQueryEmulator(BackgroundProcess):
         return _endpoint(record.port) if record else None
 
     def _launch(self) -> ProcessRecord:
-        environment = {**os.environ, "HOME": str(self._home)}
+        environment = {**os.environ, "HOME": str(self._home), "PYTHONPATH": str(PROJECT_ROOT)}
         self._unpack(environment)
         ports = free_ports(self._first_port, self.last_port)
         rest = next(ports)
         grpc = next(port for port in ports if port != rest)
-        command = [str(Path(sys.executable).parent / "bqemulator"), "start", "--ephemeral"]
+        command = [sys.executable, "-m", "deployments.local.emulator", "start", "--ephemeral"]
         command += ["--project", PROJECT, "--log-level", "warning"]
         command += ["--rest-port", str(rest), "--grpc-port", str(grpc)]
         return self.launch(command, environment, PROJECT_ROOT, port=rest)
