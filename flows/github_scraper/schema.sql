@@ -143,8 +143,12 @@ language plpgsql
 as $$
 begin
     new.profile_url := public.bare_address(new.profile_url);
-    if tg_op = 'UPDATE' and old.identity_key = 'email:' || lower(old.email) then
-        new.email := old.email;
+    if tg_op = 'UPDATE' and new.identity_key like 'email:%' and new.email is distinct from old.email then
+        if public.identity_key_of(null, old.email) = new.identity_key then
+            new.email := old.email;
+        elsif public.identity_key_of(null, new.email) is distinct from new.identity_key then
+            new.email := null;
+        end if;
     end if;
     return new;
 end
@@ -318,6 +322,7 @@ alter table public.contributors
     add column if not exists merged_into bigint references public.contributors (id);
 
 create index if not exists contributors_login on public.contributors (lower(username));
+create index if not exists contributors_email_folded on public.contributors (lower(email));
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 
@@ -432,6 +437,15 @@ create table if not exists public.contributor_aliases (
     note text,
     created_at timestamptz not null default now(),
     check (lower(trim(alias)) <> lower(trim(person)))
+);
+
+-- Addresses that the application wrote into the row of another identity than theirs, and that this
+-- row gave up when somebody signed with them.
+create table if not exists public.contributor_email_conflicts (
+    contributor_id bigint not null references public.contributors (id) on delete cascade,
+    email text not null,
+    noticed_at timestamptz not null,
+    primary key (contributor_id, email)
 );
 
 -- Which organization a domain of addresses (with all below it) belonged to, and when: from the first

@@ -1,7 +1,9 @@
 """The leaderboard application as it is: its own tables, the plan's, or none, before ours come."""
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -174,6 +176,70 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     before = row_versions(empty)
     raw.ensure_schema(empty)
     assert row_versions(empty) == before
+
+
+WRITE_EMAIL = 'update "Contributor" set email = %s where id = %s'
+
+
+def created(connection: psycopg.Connection, username: str) -> int:
+    row = connection.execute(CONTRIBUTOR, (username, None, None)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_an_address_that_the_application_wrote_into_the_row_of_another_stops_no_load(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("create unique index own_rule on contributors (lower(email))")
+    cy, di = created(empty, "cy"), created(empty, "di")
+    empty.execute(WRITE_EMAIL, ("bo@x.example", cy))
+    empty.execute(WRITE_EMAIL, ("ADA@x.example", di))
+    loaded = sync_repository(empty, url, GithubScraperSettings(), tmp_path / "mirrors")
+    ours = [("ada@x.example", 2), ("bo@x.example", 1), ("ada", 1)]
+    assert board(empty, url) == ours
+    kept = "select contributor_id, email from contributor_email_conflicts order by 1"
+    assert empty.execute(kept).fetchall() == [(cy, "bo@x.example"), (di, "ADA@x.example")]
+    for contributor, address in ((cy, "bo@x.example"), (di, "ADA@x.example")):
+        signer = empty.execute(
+            "select id from contributors where identity_key = 'email:' || lower(%s)", (address,)
+        ).fetchone()
+        assert signer is not None
+        assert any(
+            address in note and f"contributor {contributor} " in note and str(signer[0]) in note
+            for note in loaded.notes
+        )
+    before = row_versions(empty)
+    run(empty, tmp_path)
+    assert row_versions(empty) == before
+    empty.execute(WRITE_EMAIL, ("cy@y.example", cy))
+    assert_the_worker_can_go_on(empty, url)
+    assert [row for row in board(empty, url) if row[1]] == ours
+
+
+def test_an_address_that_the_application_writes_during_a_load_stops_it_not(
+    empty: psycopg.Connection, database: str, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    cy = created(empty, "cy")
+    with (
+        psycopg.connect(database) as application,
+        psycopg.connect(database, autocommit=True) as loading,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        application.execute(WRITE_EMAIL, ("bo@x.example", cy))
+        load = pool.submit(
+            sync_repository, loading, url, GithubScraperSettings(), tmp_path / "mirrors"
+        )
+        waits = (
+            "select wait_event_type = 'Lock' from pg_stat_activity"
+            f" where pid = {loading.info.backend_pid}"
+        )
+        while not load.done() and empty.execute(waits).fetchone() != (True,):
+            time.sleep(0.05)
+        application.commit()
+        assert load.result(timeout=60).commits_written == 4
+    assert ("bo@x.example", 1) in board(empty, url)
 
 
 SECRETS = [
