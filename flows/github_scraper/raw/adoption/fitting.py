@@ -6,6 +6,7 @@ forks break; what cannot be fitted is named.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import LiteralString
 
 import psycopg
@@ -165,6 +166,12 @@ class _Held:
     has_default: bool
     is_identity: bool
     sequence: str | None
+
+
+def fitting_by() -> tuple[bytes, ...]:
+    """The texts from which follows how tables are fitted."""
+    folder = files(__package__)
+    return tuple(folder.joinpath(name).read_bytes() for name in ("columns.py", "fitting.py"))
 
 
 def fit_tables(connection: psycopg.Connection, schema: str) -> None:
