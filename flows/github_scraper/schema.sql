@@ -107,10 +107,14 @@ alter table public.repositories
     add column if not exists retired_because text;
 
 -- What the application may write besides its own columns is made up here: it knows no identities,
--- and its counts of a repository that is loaded are those of the commits.
+-- and its counts of a repository that is loaded are those of the commits. Functions of triggers read
+-- with the rights of their owner, so that who writes needs none on what is behind a view, and look
+-- names up nowhere else, whatever the session says. Nobody else may put them on a table.
 create or replace function public.complete_repository()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- Of a name that GitHub gave anew, or of a twin that is merged with the next run.
@@ -140,6 +144,8 @@ $$;
 create or replace function public.keep_identity()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.profile_url := public.bare_address(new.profile_url);
@@ -157,6 +163,8 @@ $$;
 create or replace function public.complete_contributor()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.identity_key := public.identity_key_of(new.username, new.email);
@@ -177,6 +185,8 @@ $$;
 create or replace function public.complete_commit()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.is_date_clamped := new.is_date_clamped or new.commit_date is null;
@@ -191,6 +201,8 @@ $$;
 create or replace function public.keep_commit_count()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(current_setting('github_scraper.is_counting', true), '') = 'yes' or not exists (
@@ -217,6 +229,14 @@ begin
     return new;
 end
 $$;
+
+revoke execute on function
+public.complete_repository(),
+public.keep_identity(),
+public.complete_contributor(),
+public.complete_commit(),
+public.keep_commit_count()
+from public;
 
 -- Who put a repository on the list: a run, for a person, or the application, for anybody who asks it.
 do $$

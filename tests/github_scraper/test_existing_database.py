@@ -13,7 +13,7 @@ from flows.github_scraper import raw
 from flows.github_scraper.records import ApplicationTablesError
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.sync import sync_repository
-from tests.contracts import queries
+from tests.contracts import grants, queries
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import History
 from tests.github_scraper.tables import row_versions
@@ -74,6 +74,7 @@ END = ASKED["Its worker, end"]
 FIND_CONTRIBUTOR = ASKED["Its worker, find a contributor"]
 CONTRIBUTOR = ASKED["Its worker, create a contributor"]
 COUNT = ASKED["Its worker, keep a count"]
+GRANTS = grants("github_scraper")
 LEADERBOARD = ASKED["Leaderboard API, contributors of repositories by address"]
 
 
@@ -240,6 +241,35 @@ def test_an_address_that_the_application_writes_during_a_load_stops_it_not(
         application.commit()
         assert load.result(timeout=60).commits_written == 4
     assert ("bo@x.example", 1) in board(empty, url)
+
+
+def test_a_role_that_has_the_views_alone_writes_through_them(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    run(empty, tmp_path, url)
+    ours = board(empty, url)
+    granted = GRANTS.replace("the_application", role := "application_of_the_test")
+    empty.execute(f"create role {role}".encode())
+    try:
+        empty.execute(granted.encode())
+        empty.execute(f"set role {role}".encode())
+        assert_the_worker_can_go_on(empty, url)
+        empty.execute('delete from "RepositoryContributor" where "commitCount" = 2')
+        empty.execute(WRITE_EMAIL, ("dee@x.example", created(empty, "dee")))
+        empty.execute(CONTRIBUTOR, ("bob", "BO@x.example", "https://host/bob?token=hunter2"))
+        assert [row for row in board(empty, url) if row[1]] == ours
+        for function in ("complete_contributor", "keep_commit_count"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=function):
+                empty.execute(
+                    "create temporary table bait (id bigint);"
+                    "create trigger bait before insert on bait for each row"
+                    f" execute function public.{function}()".encode()
+                )
+        for table in ("commits", "contributors", "repository_heads"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                empty.execute(f"select from public.{table}".encode())
+    finally:
+        empty.execute(f"reset role; drop owned by {role}; drop role {role}".encode())
 
 
 SECRETS = [
