@@ -44,17 +44,23 @@ immutable
 as $$
     select case
         when
-            plain ~* '(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})'
+            regexp_replace(
+                plain,
+                '(^|[^A-Za-z0-9])(?:gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)|atbb)(?:[_-](?:[A-Z]?[a-z]{1,15}|v?[0-9]{1,2}))+(?![A-Za-z0-9_-])',
+                '\1', 'g'
+            ) ~* '(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})'
+            or plain ~* '(?:[\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:25)*20)(?:bearer[\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|(?=[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*[0-9])(?=[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*[a-z])[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]{8})'
             then null
         when plain like '/%'
             then case
-                when plain !~* '^/[./]*[^/]*(?:[@:]|%40|%3a)|(?::|%3a).*(?:@|%40)|[?;]|#[^/]*='
+                when
+                    plain !~* '^/[./]*[^/]*(?:[@:]|%(?:25)*(?:40|3a))|(?::|%(?:25)*3a).*(?:@|%(?:25)*40)|[?;]|%(?:25)*3[bf]|#[^/]|(?:[&#]|%(?:25)*2[36])[^/]*(?:=|%(?:25)*3d)|(?:token|secret|passw|pwd|auth|credential|api[_-]?key)[^/]*(?:=|%(?:25)*3d)'
                     then told.bare
             end
         when
-            plain ~* '^(?:ssh://(?:(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)(?:[^@:%;=&?#\\/\[\]]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?:/(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*)?$'
-            or plain ~* '^(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@[^@:%;=&?#\\/\[\]]*:(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
-            or plain ~* '^(?![^/ ]*[0-9][^/ ]*$)(?!.*[a-z0-9_]{16})(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            plain ~* '^(?:ssh://(?:(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)(?:[^@:%;=&?#\\/\[\]\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?:/(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*)?$'
+            or plain ~* '^(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@[^@:%;=&?#\\/\[\]\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*:(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            or plain ~* '^(?![^/]*[0-9][^/]*$)(?!.*[a-z0-9_]{16})(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
             then told.bare
     end
     from (
@@ -63,9 +69,10 @@ as $$
             normalize(trimmed.bare, nfkc) as plain
         from (
             select case
-                when spaceless.address ~* '^[a-z][a-z0-9+.-]*://'
+                when length(spaceless.address) > 4096 then null
+                when spaceless.address !~* '^[a-z][a-z0-9+.-]*://' then spaceless.address
+                when normalize(spaceless.address, nfkc) !~* '[?#].*(?:@|%(?:25)*40)'
                     then regexp_replace(spaceless.address, '[?#].*$', '')
-                else spaceless.address
             end as bare
             from (
                 select btrim(

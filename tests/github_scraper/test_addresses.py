@@ -13,8 +13,11 @@ from tests.github_scraper.test_rules import IDENTITIES, LEFT, REFUSED, SECRET, S
 
 CASES = 3_000
 FUNCTIONS = files("flows.github_scraper").joinpath("functions.sql")
+LONG = ("/srv/r", "https://host.example/o/r?", "https://host.example/o/r", "ssh://#")
 KNOWN_HOST = re.compile("(github|gitlab)[.]com|codeberg[.]org|bitbucket[.]org")
 PIECES = (
+    *("\u2028", "\x1f", "glrt-runner-tool-helper", "Bearer ", "token=", "R&D", "C#", "/srv/r "),
+    *("s3cr3ts3cr3t", "123e4567-e89b-12d3-a456-426614174000"),
     *("https", "HTTP", "ssh", "git", "git+https", "file", "://", ":/", "//", "/", ":", "@", "?"),
     *("#", ";", "=", "&", "%40", "%3A", "%20", "%2540", "%c3%bc", "\\", " ", "\u00a0", "\uff20"),
     *("\uff1f", "github.com", "GitHub.com", "www.", "ssh.", "altssh.", "gitlab.com", "h.example"),
@@ -47,6 +50,7 @@ def test_python_and_sql_say_the_same_of_every_address(database: str) -> None:
     given = [*SPELLINGS, *LEFT, *REFUSED, *SECRET, *SECRETS, *(cut.format("h") for cut in CUT)]
     # No text of a database has surrogates.
     given = [each for each in given if not re.search("[\ud800-\udfff]", each)]
+    given += [address.ljust(size, "&") for address in LONG for size in (4_096, 4_097, 300_000)]
     given += [made(chance) for _ in range(CASES)]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(FUNCTIONS.read_bytes())

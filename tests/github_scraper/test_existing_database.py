@@ -295,6 +295,13 @@ SECRETS = [
     "git@host.example:o/r?private_token=hunter2",
     "/srv/r?token=hunter2",
     "/srv/r#token=hunter2",
+    "https://host.example/o/r hunter2",
+    "Bearer 123e4567-e89b-12d3-a456-hunter2",
+    "/srv/r#hunter2",
+    "/srv/r&token=hunter2",
+    "https://hunter2?@host.example/o/r",
+    "https://hunter2#@host.example",
+    "git@host.example:o/r hunter2",
 ]
 CUT = [
     "https://{}.example/o/r?access_token=hunter2",
@@ -639,7 +646,7 @@ def test_installed_duplicates_of_one_repository_are_merged(
         "update repositories set url = 'https://gitlab.com/o/r' where id = 1;"
         "update repositories set url = 'HTTPS://GitLab.com:443/o/r/' where id = 2;"
         "insert into repositories (url) values ('https://user:TOKEN@host/o/r'),"
-        " ('https://user:ab/TOKEN@host/o/r'), ('no address'),"
+        " ('https://user:ab/TOKEN@host/o/r'), ('no-address'),"
         " ('https://user:TOKEN@host/o/r#1'), ('https://user:TOKEN%40host/o/r'),"
         " ('https://oauth2:TOKEN/o/r')"
     )
@@ -649,7 +656,7 @@ def test_installed_duplicates_of_one_repository_are_merged(
     stored = empty.execute("select url, state, error_message from repositories order by id")
     assert "TOKEN" not in str(rows := stored.fetchall())
     assert [row[0] for row in rows] == [
-        *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no address", "withheld:6"),
+        *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no-address", "withheld:6"),
         *("withheld:7", "withheld:8"),
     ]
     assert raw.known_urls(empty) == ["https://gitlab.com/o/r"]

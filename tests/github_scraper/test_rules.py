@@ -71,6 +71,23 @@ OTHERS = [
     ("/srv/a b/tool", "/srv/a b/tool"),
     ("/srv//git/./tool/.", "/srv/git/tool"),
     ("/srv/C#/tool", "/srv/C#/tool"),
+    ("/srv/R&D/tool", "/srv/R&D/tool"),
+    ("/srv/my old clones/tool of 2024", "/srv/my old clones/tool of 2024"),
+    ("/srv/F#", "/srv/F#"),
+    ("/srv/50%25/tool", "/srv/50%25/tool"),
+    (
+        "https://host.example/o/gldt-deployment-helper-tool",
+        "https://host.example/o/gldt-deployment-helper-tool",
+    ),
+    (
+        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
+        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
+    ),
+    (
+        "git@host.example:tools/glsoat_Session_Observer_And_Tracer",
+        "git@host.example:tools/glsoat_Session_Observer_And_Tracer",
+    ),
+    ("/srv/git/glrt-runner-installation-scripts", "/srv/git/glrt-runner-installation-scripts"),
     ("https://host.example/o/r?token=hunter2#hunter2", "https://host.example/o/r"),
     ("https://gitlab.com/Group/Sub/Tool.git", "https://gitlab.com/group/sub/tool"),
     ("http://www.gitlab.com:80/group/sub/tool/", "https://gitlab.com/group/sub/tool"),
@@ -182,6 +199,48 @@ SECRET = [
     "https://host/o/r@hunter2",
     "https://host\\hunter2@h/o/r",
     "ghp_hunter2hunter2hunter2",
+    "https://host/o/r hunter2",
+    "https://host/o/r\u3000hunter2",
+    "https://host/o/r\u2028hunter2",
+    "https://host/o/r\x85hunter2",
+    "https://host/o/r\x1fhunter2",
+    "https://host hunter2/o/r",
+    "git@host:o/r hunter2",
+    "git@host hunter2:o/r",
+    "ssh://git@host/o/r hunter2",
+    "Bearer 123e4567-e89b-12d3-a456-hunter2",
+    "token hunter2",
+    "git clone https://host/o/r hunter2",
+    "owner/name hunter2",
+    "/srv/r#hunter2",
+    "/srv/r#hunter2/tail",
+    "/srv/r&token=hunter2",
+    "/srv/r&token%3Dhunter2",
+    "/srv/r%26token=hunter2",
+    "/srv/r%3Ftoken=hunter2",
+    "/srv/r%3Bhunter2",
+    "/srv/r%23token=hunter2",
+    "/srv/token=hunter2/r",
+    "/srv/r,password=hunter2",
+    "/srv/r Bearer hunter2",
+    "/srv/r 123e4567-e89b-12d3-a456-hunter2hunter2",
+    "/srv/r\thunter2hunter2hunter2",
+    "/srv/r hunter2hunter2",
+    "https://host/o/r%20hunter2hunter2",
+    "https://hunter2?@host",
+    "https://hunter2?@host/o/r",
+    "https://hunter2#@host/o/r",
+    "https://hunter2?%40host/o/r",
+    "https://hunter2?%2540host/o/r",
+    "https://hunter2?\uff20host/o/r",
+    "https://hunter2:12345?@host/o/r",
+    "https://hunter2/x?@host/o/r",
+    "ssh://git@hunter2?@host/o/r",
+    "ssh://hunter2?@host/o/r",
+    "glpat-hunter2hunter2hunter2",
+    "https://host/o/glpat-hunter2hunter2hunter2",
+    "https://host/o/glpat-Hunter2XyzAbcDefGhi_Jkl",
+    "https://host/o/gldt-hunter2-hunter2-hunter2",
 ]
 
 
@@ -190,6 +249,13 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) ->
     with pytest.raises(RepositoryAddressError) as caught:
         repository_url(address)
     assert "hunter2" not in str(caught.value).lower()
+
+
+def test_an_address_that_is_too_long_is_refused_at_once_and_not_repeated() -> None:
+    with pytest.raises(RepositoryAddressError, match=r"longer than 4,096 characters") as caught:
+        repository_url("https://user:hunter2@host/" + "&#" * 5_000_000)
+    assert len(str(caught.value)) < 500
+    assert "hunter2" not in str(caught.value)
 
 
 def test_who_puts_a_token_into_an_address_is_told_where_it_belongs() -> None:
