@@ -116,3 +116,52 @@ as $$
         where found.parts is not null
     ) as named on true;
 $$;
+
+-- What a view has besides its query, as the statements that give it that: with the name of a column
+-- where they are about one.
+create or replace function public.view_details(viewed regclass)
+returns table (column_name name, statement text)
+language sql
+stable
+as $$
+    select null, format('alter view %s owner to %s', viewed, relowner::regrole)
+    from pg_class
+    where oid = viewed and relowner::regrole::text <> current_user
+    union all
+    select
+        attname,
+        case
+            when attname is null then format('comment on view %s is %L', viewed, description)
+            else format('comment on column %s.%I is %L', viewed, attname, description)
+        end
+    from pg_description
+    left join pg_attribute on attrelid = objoid and attnum = objsubid and objsubid > 0
+    where objoid = viewed and classoid = 'pg_class'::regclass
+    union all
+    select
+        attname,
+        format(
+            'alter view %s alter column %I set default %s',
+            viewed, attname, pg_get_expr(adbin, adrelid)
+        )
+    from pg_attrdef
+    inner join pg_attribute on attrelid = adrelid and attnum = adnum
+    where adrelid = viewed
+    union all
+    select
+        granted.attname,
+        format(
+            'grant %s%s on %s to %s%s',
+            privilege.privilege_type,
+            case when granted.attname is not null then format(' (%I)', granted.attname) end,
+            viewed,
+            case when privilege.grantee = 0 then 'public' else privilege.grantee::regrole::text end,
+            case when privilege.is_grantable then ' with grant option' end
+        )
+    from (
+        select null::name as attname, relacl as acl from pg_class where oid = viewed
+        union all
+        select attname, attacl from pg_attribute where attrelid = viewed
+    ) as granted
+    cross join lateral aclexplode(granted.acl) as privilege
+$$;

@@ -701,8 +701,9 @@ alter table github_api.walk_commits
 -- are plain enough to be written through, also with `on conflict`.
 do $$
 declare
-    granted record;
-    grants text[] := '{}';
+    detail text;
+    details text [];
+    of_columns name [];
     listed record;
 begin
     for listed in
@@ -742,20 +743,27 @@ begin
                 )
             )
     loop
-        grants := array(
-            select format(
-                'grant %s on public.%I to %s%s', privilege.privilege_type, listed.name,
-                case when privilege.grantee = 0 then 'public' else privilege.grantee::regrole::text end,
-                case when privilege.is_grantable then ' with grant option' else '' end
-            )
-            from pg_class
-            cross join lateral aclexplode(pg_class.relacl) as privilege
-            where pg_class.oid = to_regclass(format('public.%I', listed.name))
-        );
+        select
+            coalesce(array_agg(statement), '{}'),
+            coalesce(array_agg(column_name), '{}')
+        into details, of_columns
+        from public.view_details(to_regclass(format('public.%I', listed.name)));
         execute format('drop view if exists public.%I', listed.name);
         execute format('create view public.%I as %s', listed.name, listed.query);
-        for granted in select unnest(grants) as statement loop
-            execute granted.statement;
+        for detail in
+            select statement
+            from unnest(details, of_columns) as former (statement, column_name)
+            where
+                column_name is null
+                or exists (
+                    select 1
+                    from pg_attribute
+                    where
+                        attrelid = to_regclass(format('public.%I', listed.name))
+                        and attname = former.column_name
+                )
+        loop
+            execute detail;
         end loop;
     end loop;
 end

@@ -421,6 +421,14 @@ def test_tables_of_the_application_of_another_shape_are_told_and_keep_nobody_out
     assert raw.known_urls(empty) == [url]
 
 
+def test_a_rule_on_the_applications_own_tables_is_told(empty: psycopg.Connection) -> None:
+    empty.execute(OWN_TABLES)
+    empty.execute('create rule kept as on delete to "RepositoryContributor" do instead nothing')
+    raw.ensure_schema(empty)
+    with pytest.raises(ApplicationTablesError, match=r"RepositoryContributor has the rule kept"):
+        raw.fill_leaderboard(empty)
+
+
 def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
 ) -> None:
@@ -460,12 +468,27 @@ def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     assert row_versions(empty) == before
 
 
+OF_COLUMNS = """
+select
+    attname, col_description(attrelid, attnum), grantee::regrole::text, privilege_type,
+    pg_get_expr(adbin, adrelid)
+from pg_attribute
+left join pg_attrdef on adrelid = attrelid and adnum = attnum
+left join lateral aclexplode(attacl) on true
+where
+    attrelid = %s::regclass
+    and (attacl is not null or adbin is not null or col_description(attrelid, attnum) is not null)
+order by 1
+"""
+
+
 def test_a_plan_with_more_than_was_planned_is_fitted(
     empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
 ) -> None:
     empty.execute(
         PLANNED_TABLES.replace("commit_date timestamp(3) not null", "commit_date timestamp(3)")
         .replace("url text not null unique", "url varchar(300)")
+        .replace(",\n    unique (repository_id, contributor_id)", "")
         .replace(
             "commits (\n    id serial", "commits (\n    id integer generated always as identity"
         )
@@ -476,6 +499,12 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
         " select repository_id, commit_date at time zone 'UTC' as at, lines_added from commits;"
         "create view upon as select repository_id, count(*) as commits from own group by 1;"
         "comment on view own is 'ours'; grant select on own to pg_monitor;"
+        "comment on column own.at is 'when'; grant update (at) on own to pg_monitor;"
+        "alter view own alter column lines_added set default 7;"
+        "create unique index not_all on commits"
+        " (repository_id, commit_hash, lower(commit_message));"
+        "create unique index failed on repository_contributors (repository_id, contributor_id);"
+        "update pg_index set indisvalid = false where indexrelid = 'failed'::regclass;"
         "create table reviews (commit_hash text references commits (commit_hash))"
     )
     empty.execute(
@@ -498,6 +527,9 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
         "select commits, obj_description('own'::regclass), has_table_privilege("
         "'pg_monitor', 'own', 'select'), reloptions from upon, pg_class where relname = 'own'"
     ).fetchall() == [(5, "ours", True, ["security_barrier=true"])]
+    assert empty.execute(OF_COLUMNS, ("own",)).fetchall() == [
+        ("at", "when", "pg_monitor", "UPDATE", None), ("lines_added", None, None, None, "7"),
+    ]  # fmt: skip
     twin = tmp_path / "fork"
     twin.symlink_to(origin.path)
     with pytest.raises(ApplicationTablesError, match=r"table commits.*commits_commit_hash_key"):
@@ -559,6 +591,38 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
             ),
             r"commits\.commit_date is timestamp without time zone where timestamp with time zone",
         ),
+        (
+            PLANNED_TABLES.replace(
+                "path_name text", "path_name text generated always as (lower(url)) stored"
+            ),
+            r"repositories\.path_name is generated .*drop expression",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "username text unique", "username text generated always as (lower(email)) stored"
+            ),
+            r"contributors\.username is generated",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "url text not null unique", "url text not null unique deferrable"
+            ).replace(
+                "unique (repository_id, contributor_id)",
+                "constraint pair unique (repository_id, contributor_id) initially deferred",
+            ),
+            r"deferrable key repositories_url_key.*drop constraint.*_contributors has the .* key pair",
+        ),
+        (
+            PLANNED_TABLES + "; create rule kept as on delete to commits do instead nothing;"
+            "create rule told as on insert to repositories do also notify told",
+            r"repositories has the rule told.*commits has the rule kept.*a trigger",
+        ),
+        (
+            PLANNED_TABLES + "; create table contributor_aliases (alias text primary key,"
+            " person text not null, note text, created_at timestamptz not null default now());"
+            "create rule gone as on insert to contributor_aliases do instead nothing",
+            r"contributor_aliases has the rule gone",
+        ),
     ],
 )
 def test_tables_that_cannot_be_fitted_are_named_with_their_columns(
@@ -589,6 +653,14 @@ def test_a_rule_of_the_owner_that_refuses_a_row_is_named(
     empty.execute("alter table commits add constraint modern check (commit_date > '2024-01-01')")
     with pytest.raises(ApplicationTablesError, match="table commits, rule modern"):
         run(empty, tmp_path, url)
+    empty.execute(
+        "alter table commits drop constraint modern;"
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not on a Sunday'; end $$;"
+        "create trigger theirs before insert on commits execute function theirs()"
+    )
+    with pytest.raises(ApplicationTablesError, match="not on a Sunday"):
+        run(empty, tmp_path, url)
 
 
 def test_installed_views_become_writable_and_keep_their_grants(
@@ -599,7 +671,11 @@ def test_installed_views_become_writable_and_keep_their_grants(
         'drop view "Repository";'
         'create view "Repository" as select id, url, path_name as "pathName", state,'
         " (created_at at time zone 'UTC')::timestamp(3) as \"createdAt\" from repositories;"
-        'grant select, update on "Repository" to pg_monitor'
+        'grant select, update on "Repository" to pg_monitor;'
+        'grant insert (url) on "Repository" to pg_monitor;'
+        "comment on view \"Repository\" is 'theirs';"
+        "comment on column \"Repository\".state is 'how far';"
+        "alter view \"Repository\" alter column state set default 'failed'"
     )
     raw.ensure_schema(empty)
     empty.execute(FIND_OR_CREATE, ("https://www.GitHub.com/Octo/Tool.git", None))
@@ -608,6 +684,12 @@ def test_installed_views_become_writable_and_keep_their_grants(
         ' from "Repository"'
     )
     assert listed.fetchall() == [("https://github.com/octo/tool", True)]
+    assert empty.execute(OF_COLUMNS, ('"Repository"',)).fetchall() == [
+        ("state", "how far", None, None, "'failed'::text"),
+        ("url", None, "pg_monitor", "INSERT", None),
+    ]
+    told = "select obj_description('\"Repository\"'::regclass)"
+    assert empty.execute(told.encode()).fetchone() == ("theirs",)
 
 
 def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:
