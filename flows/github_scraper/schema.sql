@@ -342,7 +342,8 @@ alter table public.contributors
     add column if not exists merged_into bigint references public.contributors (id);
 
 create index if not exists contributors_login on public.contributors (lower(username));
-create index if not exists contributors_email_folded on public.contributors (lower(email));
+create index if not exists contributors_email_folded
+on public.contributors (public.folded_email(email));
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 

@@ -610,7 +610,7 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
                 "unique (repository_id, contributor_id)",
                 "constraint pair unique (repository_id, contributor_id) initially deferred",
             ),
-            r"deferrable key repositories_url_key.*drop constraint.*_contributors has the .* key pair",
+            r"key repositories_url_key.*drop constraint.*_contributors has the .* key pair",
         ),
         (
             PLANNED_TABLES + "; create rule kept as on delete to commits do instead nothing;"

@@ -67,6 +67,12 @@ OTHERS = [
     ("ssh://git@Host.example:22/tool.git", "ssh://git@host.example/tool.git"),
     ("ssh://host.example:2222/Tool", "ssh://host.example:2222/Tool"),
     ("https://[::1]:8443/o/r", "https://[::1]:8443/o/r"),
+    ("https://stra\u00dfe.example/o/r", "https://xn--strae-oqa.example/o/r"),
+    ("https://Stra\u1e9ee.example/o/r", "https://xn--strae-oqa.example/o/r"),
+    ("ssh://git@fa\u00df.example/o/r", "ssh://git@xn--fa-hia.example/o/r"),
+    ("git@fa\u00df.example:o/r", "git@xn--fa-hia.example:o/r"),
+    ("https://\u03b2\u03cc\u03bb\u03bf\u03c2.example/o/r", "https://xn--nxasmm1c.example/o/r"),
+    ("https://\u2615.example/o/r", "https://xn--53h.example/o/r"),
     ("https://b\u00fccher.example/o/r", "https://xn--bcher-kva.example/o/r"),
     ("/srv/a b/tool", "/srv/a b/tool"),
     ("/srv//git/./tool/.", "/srv/git/tool"),
@@ -148,6 +154,13 @@ REFUSED = [
     "https::https://host/o/r",
     "codecommit::us-east-1://r",
     "ssh://jdoe@host/o/r",
+    "git@host:/",
+    "git@host:///",
+    "git@host:// ",
+    "ssh://git@host",
+    "ssh://git@host//",
+    "git://host/",
+    "https://\u0627a.example/o/r",
 ]
 
 
@@ -339,6 +352,13 @@ IDENTITIES = [
     ("Ada", "9-ada@users.noreply.gitlab.corp.example", "account:gitlab.corp.example/9"),
     ("Ada", "\u0669+ada@users.noreply.github.com", "email:\u0669+ada@users.noreply.github.com"),
     ("Ada", "\tAda@x.example\n", "email:ada@x.example"),
+    ("Ada", "\u00dcNAL@X.example", "email:\u00fcnal@x.example"),
+    ("Ada", "\u0130@x.example", "email:\u0130@x.example"),
+    ("Ada", "\u039f\u03a3@x.example", "email:\u03bf\u03c3@x.example"),
+    ("Ada", "\u212aim@x.example", "email:\u212aim@x.example"),
+    ("Ada", "\u00a0ada@x.example\u2028", "email:\u00a0ada@x.example\u2028"),
+    ("Ada", "9+\u0130@users.noreply.GitHub.com", "account:9"),
+    ("Ada", "\u0130@users.noreply.GitHub.com", "login:\u0130"),
 ]
 
 
@@ -371,7 +391,10 @@ def test_an_address_alone_in_a_mailmap_takes_no_name_away() -> None:
     assert mailmap.lookup("bo", "b@x") == ("Bo Proper", "b@x")
 
 
-@given(st.text(), st.text())
+@given(
+    st.text(),
+    st.text("AaZz\u00c0\u00e0\u00d1\u00f1\u0141\u0142\u0394\u03b4\u0416\u0436\u1e0c\u1e0d0.-+ @"),
+)
 def test_identity_ignores_letter_case_of_addresses(name: str, local: str) -> None:
     email = f"{local}@example.org"
     assert identify(name, email, 3).key == identify(name, email.lower(), 3).key
@@ -414,6 +437,7 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.LOCKED,
             (
                 "yarn.lock a/package-lock.json pnpm-lock.yaml go.sum .terraform.lock.hcl Cargo.lock"
+                " go.work.sum a/go.work.sum"
                 " uv.lock b/c/gradle.lockfile bun.lockb Package.resolved npm-shrinkwrap.json"
             ),
         ),
@@ -421,7 +445,8 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.GENERATED,
             (
                 "a.min.js x/b-min.css app.js.map api_pb2.py api_pb2_grpc.pyi x.pb.go m.g.dart"
-                " Form.designer.cs q/__generated__/t.ts schema.generated.ts"
+                " Form.designer.cs Form.Designer.cs a/Resources.Designer.vb"
+                " q/__generated__/t.ts schema.generated.ts"
             ),
         ),
         (
@@ -435,7 +460,8 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.OWN,
             (
                 "lock locks.py lock.json block.json vendor vendors.py myvendor/a.py admin.js"
-                " map.js go.summary x/lockfile.py generated.py pb2.py Podsy/a .yarn/config \xff.py"
+                " map.js go.summary go.work gone.work.sum Designer.cs"
+                " x/lockfile.py generated.py pb2.py Podsy/a .yarn/config \xff.py"
             ),
         ),
     ],

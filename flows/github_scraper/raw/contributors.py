@@ -58,7 +58,7 @@ with signing as (
 held as (
     select holders.id, holders.identity_key, holders.email, signing.email as identity
     from public.contributors as holders
-    inner join signing on signing.email = lower(holders.email)
+    inner join signing on signing.email = public.folded_email(holders.email)
     where
         holders.identity_key <> 'email:' || signing.email
         and not exists (
@@ -86,7 +86,7 @@ select given_up.email, holders.id, holders.identity_key, signers.id
 from unnest(%s::bigint[], %s::text[]) as given_up (contributor_id, email)
 inner join public.contributors as holders on holders.id = given_up.contributor_id
 inner join public.contributors as signers
-    on signers.identity_key = 'email:' || lower(given_up.email)
+    on signers.identity_key = 'email:' || public.folded_email(given_up.email)
 order by holders.id
 """
 

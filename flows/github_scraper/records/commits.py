@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 4
+READING = 5
 
 
 @dataclass(frozen=True)

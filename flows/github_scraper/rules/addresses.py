@@ -9,6 +9,8 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import idna
+
 from flows.github_scraper.records import RepositoryAddressError
 
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
@@ -127,6 +129,8 @@ def repository_url(address: str) -> str:
     known = KNOWN_HOST.fullmatch(host)
     if known and scheme in (*FETCHABLE_SCHEMES[:-1], "scp"):
         return _on_known_host(address, known["host"], path, is_ssh=scheme in ("ssh", "scp"))
+    if not path.strip("/") and scheme in ("scp", "ssh", "git"):
+        raise _refused(address, "it names no repository on its host", GIVE_CLONE_ADDRESS)
     if scheme == "scp":
         return f"{user}@{host}:{path}"
     if scheme not in FETCHABLE_SCHEMES:
@@ -161,12 +165,20 @@ def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
     host = match["host"].lower().rstrip(".")
     if not host.isascii():
         try:
-            host = host.encode("idna").decode()
+            host = _in_ascii(host)
         except UnicodeError:
             raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
     if not HOST_NAME.fullmatch(host):
         raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS)
     return host, port
+
+
+def _in_ascii(host: str) -> str:
+    """As IDNA 2008 spells it; what that does not know, such as a symbol, as IDNA 2003 did."""
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return host.encode("idna").decode()
 
 
 def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:
