@@ -9,6 +9,8 @@ PAGES = Path(__file__).parents[1] / "docs" / "contracts"
 QUERY = re.compile(r"^\*([^*\n]+?):\*[^\n]*\n\n```sql\n(.*?)```", re.MULTILINE | re.DOTALL)
 COLUMNS = re.compile(r"^\| `(\w+\.\w+)` \| ([^|`]+?) \| (`.+`) \|$", re.MULTILINE)
 
+GRANTS = "Grants of the application's role"
+
 # What PostgreSQL calls otherwise than dbt.
 SAME = {"float": "double precision"}
 
@@ -25,6 +27,15 @@ where attribute.attnum > 0 and not attribute.attisdropped and relation.relkind i
 
 def queries(slug: str) -> dict[str, str]:
     """The queries on a page by what stands above each."""
+    return {name: query for name, query in _statements(slug).items() if name != GRANTS}
+
+
+def grants(slug: str) -> str:
+    """What a page says that the role of a program of others needs."""
+    return _statements(slug)[GRANTS]
+
+
+def _statements(slug: str) -> dict[str, str]:
     return dict(QUERY.findall((PAGES / f"{slug}.md").read_text()))
 
 

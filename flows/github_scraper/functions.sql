@@ -1,4 +1,16 @@
 -- Rules of Python (`rules/`) that hold for what other programs write, too: tests compare them.
+create or replace function public.folded_email(email text)
+returns text
+language sql
+immutable
+as $$
+    select translate(
+        btrim(email, E' \t\n\r\f\v'),
+        'ABCDEFGHIJKLMNOPQRSTUVWXYZÀÁÂÃÄÅÆÇÈÉÊËÌÍÎÏÐÑÒÓÔÕÖØÙÚÛÜÝÞĀĂĄĆĈĊČĎĐĒĔĖĘĚĜĞĠĢĤĦĨĪĬĮĲĴĶĹĻĽĿŁŃŅŇŊŌŎŐŒŔŖŘŚŜŞŠŢŤŦŨŪŬŮŰŲŴŶŸŹŻŽƁƂƄƆƇƉƊƋƎƏƐƑƓƔƖƗƘƜƝƟƠƢƤƦƧƩƬƮƯƱƲƳƵƷƸƼǄǇǊǍǏǑǓǕǗǙǛǞǠǢǤǦǨǪǬǮǱǴǶǷǸǺǼǾȀȂȄȆȈȊȌȎȐȒȔȖȘȚȜȞȠȢȤȦȨȪȬȮȰȲȺȻȽȾɁɃɄɅɆɈɊɌɎͰͲͶͿΆΈΉΊΌΎΏΑΒΓΔΕΖΗΘΙΚΛΜΝΞΟΠΡΣΤΥΦΧΨΩΪΫϏϘϚϜϞϠϢϤϦϨϪϬϮϷϹϺϽϾϿЀЁЂЃЄЅІЇЈЉЊЋЌЍЎЏАБВГДЕЖЗИЙКЛМНОПРСТУФХЦЧШЩЪЫЬЭЮЯѠѢѤѦѨѪѬѮѰѲѴѶѸѺѼѾҀҊҌҎҐҒҔҖҘҚҜҞҠҢҤҦҨҪҬҮҰҲҴҶҸҺҼҾӀӁӃӅӇӉӋӍӐӒӔӖӘӚӜӞӠӢӤӦӨӪӬӮӰӲӴӶӸӺӼӾԀԂԄԆԈԊԌԎԐԒԔԖԘԚԜԞԠԢԤԦԨԪԬԮԱԲԳԴԵԶԷԸԹԺԻԼԽԾԿՀՁՂՃՄՅՆՇՈՉՊՋՌՍՎՏՐՑՒՓՔՕՖḀḂḄḆḈḊḌḎḐḒḔḖḘḚḜḞḠḢḤḦḨḪḬḮḰḲḴḶḸḺḼḾṀṂṄṆṈṊṌṎṐṒṔṖṘṚṜṞṠṢṤṦṨṪṬṮṰṲṴṶṸṺṼṾẀẂẄẆẈẊẌẎẐẒẔẠẢẤẦẨẪẬẮẰẲẴẶẸẺẼẾỀỂỄỆỈỊỌỎỐỒỔỖỘỚỜỞỠỢỤỦỨỪỬỮỰỲỴỶỸỺỼỾἈἉἊἋἌἍἎἏἘἙἚἛἜἝἨἩἪἫἬἭἮἯἸἹἺἻἼἽἾἿὈὉὊὋὌὍὙὛὝὟὨὩὪὫὬὭὮὯᾸᾹᾺΆῈΈῊΉῘῙῚΊῨῩῪΎῬῸΌῺΏ',
+        'abcdefghijklmnopqrstuvwxyzàáâãäåæçèéêëìíîïðñòóôõöøùúûüýþāăąćĉċčďđēĕėęěĝğġģĥħĩīĭįĳĵķĺļľŀłńņňŋōŏőœŕŗřśŝşšţťŧũūŭůűųŵŷÿźżžɓƃƅɔƈɖɗƌǝəɛƒɠɣɩɨƙɯɲɵơƣƥʀƨʃƭʈưʊʋƴƶʒƹƽǆǉǌǎǐǒǔǖǘǚǜǟǡǣǥǧǩǫǭǯǳǵƕƿǹǻǽǿȁȃȅȇȉȋȍȏȑȓȕȗșțȝȟƞȣȥȧȩȫȭȯȱȳⱥȼƚⱦɂƀʉʌɇɉɋɍɏͱͳͷϳάέήίόύώαβγδεζηθικλμνξοπρστυφχψωϊϋϗϙϛϝϟϡϣϥϧϩϫϭϯϸϲϻͻͼͽѐёђѓєѕіїјљњћќѝўџабвгдежзийклмнопрстуфхцчшщъыьэюяѡѣѥѧѩѫѭѯѱѳѵѷѹѻѽѿҁҋҍҏґғҕҗҙқҝҟҡңҥҧҩҫҭүұҳҵҷҹһҽҿӏӂӄӆӈӊӌӎӑӓӕӗәӛӝӟӡӣӥӧөӫӭӯӱӳӵӷӹӻӽӿԁԃԅԇԉԋԍԏԑԓԕԗԙԛԝԟԡԣԥԧԩԫԭԯաբգդեզէըթժիլխծկհձղճմյնշոչպջռսվտրցւփքօֆḁḃḅḇḉḋḍḏḑḓḕḗḙḛḝḟḡḣḥḧḩḫḭḯḱḳḵḷḹḻḽḿṁṃṅṇṉṋṍṏṑṓṕṗṙṛṝṟṡṣṥṧṩṫṭṯṱṳṵṷṹṻṽṿẁẃẅẇẉẋẍẏẑẓẕạảấầẩẫậắằẳẵặẹẻẽếềểễệỉịọỏốồổỗộớờởỡợụủứừửữựỳỵỷỹỻỽỿἀἁἂἃἄἅἆἇἐἑἒἓἔἕἠἡἢἣἤἥἦἧἰἱἲἳἴἵἶἷὀὁὂὃὄὅὑὓὕὗὠὡὢὣὤὥὦὧᾰᾱὰάὲέὴήῐῑὶίῠῡὺύῥὸόὼώ'
+    );
+$$;
+
 create or replace function public.identity_key_of(username text, email text)
 returns text
 language sql
@@ -15,8 +27,8 @@ as $$
     end
     from (
         select
-            lower(btrim(coalesce(identity_key_of.email, ''), E' \t\n\r\f\v')) as email,
-            lower(btrim(coalesce(identity_key_of.username, ''), E' \t\n\r\f\v')) as username
+            public.folded_email(coalesce(identity_key_of.email, '')) as email,
+            public.folded_email(coalesce(identity_key_of.username, '')) as username
     ) as told
     left join lateral (
         select
@@ -44,17 +56,23 @@ immutable
 as $$
     select case
         when
-            plain ~* '(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})'
+            regexp_replace(
+                plain,
+                '(^|[^A-Za-z0-9])(?:gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)|atbb)(?:[_-](?:[A-Z]?[a-z]{1,15}|v?[0-9]{1,2}))+(?![A-Za-z0-9_-])',
+                '\1', 'g'
+            ) ~* '(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})'
+            or plain ~* '(?:[\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:25)*20)(?:bearer[\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|(?=[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*[0-9])(?=[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*[a-z])[^/\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]{8})'
             then null
         when plain like '/%'
             then case
-                when plain !~* '^/[./]*[^/]*(?:[@:]|%40|%3a)|(?::|%3a).*(?:@|%40)|[?;]|#[^/]*='
+                when
+                    plain !~* '^/[./]*[^/]*(?:[@:]|%(?:25)*(?:40|3a))|(?::|%(?:25)*3a).*(?:@|%(?:25)*40)|[?;]|%(?:25)*3[bf]|#[^/]|(?:[&#]|%(?:25)*2[36])[^/]*(?:=|%(?:25)*3d)|(?:token|secret|passw|pwd|auth|credential|api[_-]?key)[^/]*(?:=|%(?:25)*3d)'
                     then told.bare
             end
         when
-            plain ~* '^(?:ssh://(?:(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)(?:[^@:%;=&?#\\/\[\]]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?:/(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*)?$'
-            or plain ~* '^(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@[^@:%;=&?#\\/\[\]]*:(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
-            or plain ~* '^(?![^/ ]*[0-9][^/ ]*$)(?!.*[a-z0-9_]{16})(?:[^@?#;=&:\\%]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            plain ~* '^(?:ssh://(?:(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)(?:[^@:%;=&?#\\/\[\]\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?(?:/(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*)?$'
+            or plain ~* '^(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})@[^@:%;=&?#\\/\[\]\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]*:(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
+            or plain ~* '^(?![^/]*[0-9][^/]*$)(?!.*[a-z0-9_]{16})(?:[^@:%;=&?#\\\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*$'
             then told.bare
     end
     from (
@@ -63,9 +81,10 @@ as $$
             normalize(trimmed.bare, nfkc) as plain
         from (
             select case
-                when spaceless.address ~* '^[a-z][a-z0-9+.-]*://'
+                when length(spaceless.address) > 4096 then null
+                when spaceless.address !~* '^[a-z][a-z0-9+.-]*://' then spaceless.address
+                when normalize(spaceless.address, nfkc) !~* '[?#].*(?:@|%(?:25)*40)'
                     then regexp_replace(spaceless.address, '[?#].*$', '')
-                else spaceless.address
             end as bare
             from (
                 select btrim(
@@ -108,4 +127,53 @@ as $$
         ) as found
         where found.parts is not null
     ) as named on true;
+$$;
+
+-- What a view has besides its query, as the statements that give it that: with the name of a column
+-- where they are about one.
+create or replace function public.view_details(viewed regclass)
+returns table (column_name name, statement text)
+language sql
+stable
+as $$
+    select null, format('alter view %s owner to %s', viewed, relowner::regrole)
+    from pg_class
+    where oid = viewed and relowner::regrole::text <> current_user
+    union all
+    select
+        attname,
+        case
+            when attname is null then format('comment on view %s is %L', viewed, description)
+            else format('comment on column %s.%I is %L', viewed, attname, description)
+        end
+    from pg_description
+    left join pg_attribute on attrelid = objoid and attnum = objsubid and objsubid > 0
+    where objoid = viewed and classoid = 'pg_class'::regclass
+    union all
+    select
+        attname,
+        format(
+            'alter view %s alter column %I set default %s',
+            viewed, attname, pg_get_expr(adbin, adrelid)
+        )
+    from pg_attrdef
+    inner join pg_attribute on attrelid = adrelid and attnum = adnum
+    where adrelid = viewed
+    union all
+    select
+        granted.attname,
+        format(
+            'grant %s%s on %s to %s%s',
+            privilege.privilege_type,
+            case when granted.attname is not null then format(' (%I)', granted.attname) end,
+            viewed,
+            case when privilege.grantee = 0 then 'public' else privilege.grantee::regrole::text end,
+            case when privilege.is_grantable then ' with grant option' end
+        )
+    from (
+        select null::name as attname, relacl as acl from pg_class where oid = viewed
+        union all
+        select attname, attacl from pg_attribute where attrelid = viewed
+    ) as granted
+    cross join lateral aclexplode(granted.acl) as privilege
 $$;

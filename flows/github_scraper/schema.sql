@@ -107,10 +107,14 @@ alter table public.repositories
     add column if not exists retired_because text;
 
 -- What the application may write besides its own columns is made up here: it knows no identities,
--- and its counts of a repository that is loaded are those of the commits.
+-- and its counts of a repository that is loaded are those of the commits. Functions of triggers read
+-- with the rights of their owner, so that who writes needs none on what is behind a view, and look
+-- names up nowhere else, whatever the session says. Nobody else may put them on a table.
 create or replace function public.complete_repository()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 declare
     -- Of a name that GitHub gave anew, or of a twin that is merged with the next run.
@@ -140,11 +144,17 @@ $$;
 create or replace function public.keep_identity()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.profile_url := public.bare_address(new.profile_url);
-    if tg_op = 'UPDATE' and old.identity_key = 'email:' || lower(old.email) then
-        new.email := old.email;
+    if tg_op = 'UPDATE' and new.identity_key like 'email:%' and new.email is distinct from old.email then
+        if public.identity_key_of(null, old.email) = new.identity_key then
+            new.email := old.email;
+        elsif public.identity_key_of(null, new.email) is distinct from new.identity_key then
+            new.email := null;
+        end if;
     end if;
     return new;
 end
@@ -153,6 +163,8 @@ $$;
 create or replace function public.complete_contributor()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.identity_key := public.identity_key_of(new.username, new.email);
@@ -173,6 +185,8 @@ $$;
 create or replace function public.complete_commit()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     new.is_date_clamped := new.is_date_clamped or new.commit_date is null;
@@ -187,6 +201,8 @@ $$;
 create or replace function public.keep_commit_count()
 returns trigger
 language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
 as $$
 begin
     if coalesce(current_setting('github_scraper.is_counting', true), '') = 'yes' or not exists (
@@ -213,6 +229,14 @@ begin
     return new;
 end
 $$;
+
+revoke execute on function
+public.complete_repository(),
+public.keep_identity(),
+public.complete_contributor(),
+public.complete_commit(),
+public.keep_commit_count()
+from public;
 
 -- Who put a repository on the list: a run, for a person, or the application, for anybody who asks it.
 do $$
@@ -318,6 +342,8 @@ alter table public.contributors
     add column if not exists merged_into bigint references public.contributors (id);
 
 create index if not exists contributors_login on public.contributors (lower(username));
+create index if not exists contributors_email_folded
+on public.contributors (public.folded_email(email));
 create index if not exists contributors_account_id on public.contributors (account_id);
 create index if not exists contributors_merged_into on public.contributors (merged_into);
 
@@ -432,6 +458,15 @@ create table if not exists public.contributor_aliases (
     note text,
     created_at timestamptz not null default now(),
     check (lower(trim(alias)) <> lower(trim(person)))
+);
+
+-- Addresses that the application wrote into the row of another identity than theirs, and that this
+-- row gave up when somebody signed with them.
+create table if not exists public.contributor_email_conflicts (
+    contributor_id bigint not null references public.contributors (id) on delete cascade,
+    email text not null,
+    noticed_at timestamptz not null,
+    primary key (contributor_id, email)
 );
 
 -- Which organization a domain of addresses (with all below it) belonged to, and when: from the first
@@ -667,8 +702,9 @@ alter table github_api.walk_commits
 -- are plain enough to be written through, also with `on conflict`.
 do $$
 declare
-    granted record;
-    grants text[] := '{}';
+    detail text;
+    details text [];
+    of_columns name [];
     listed record;
 begin
     for listed in
@@ -708,20 +744,27 @@ begin
                 )
             )
     loop
-        grants := array(
-            select format(
-                'grant %s on public.%I to %s%s', privilege.privilege_type, listed.name,
-                case when privilege.grantee = 0 then 'public' else privilege.grantee::regrole::text end,
-                case when privilege.is_grantable then ' with grant option' else '' end
-            )
-            from pg_class
-            cross join lateral aclexplode(pg_class.relacl) as privilege
-            where pg_class.oid = to_regclass(format('public.%I', listed.name))
-        );
+        select
+            coalesce(array_agg(statement), '{}'),
+            coalesce(array_agg(column_name), '{}')
+        into details, of_columns
+        from public.view_details(to_regclass(format('public.%I', listed.name)));
         execute format('drop view if exists public.%I', listed.name);
         execute format('create view public.%I as %s', listed.name, listed.query);
-        for granted in select unnest(grants) as statement loop
-            execute granted.statement;
+        for detail in
+            select statement
+            from unnest(details, of_columns) as former (statement, column_name)
+            where
+                column_name is null
+                or exists (
+                    select 1
+                    from pg_attribute
+                    where
+                        attrelid = to_regclass(format('public.%I', listed.name))
+                        and attname = former.column_name
+                )
+        loop
+            execute detail;
         end loop;
     end loop;
 end

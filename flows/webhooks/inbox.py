@@ -18,6 +18,7 @@ from flows._shared.events import (
     conflict_event,
     delivery_event,
 )
+from flows._shared.raw_tables import RawTables, ensure_raw_tables
 
 SCHEMA_LOCK = 7_310_070
 
@@ -150,11 +151,15 @@ class Outcome(Enum):
 
 
 def prepare_inbox(connection: psycopg.Connection) -> None:
-    """Create the schema ``webhooks`` and its tables unless they exist."""
-    statements = files("flows.webhooks").joinpath("schema.sql").read_text()
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
+    """Create the schema ``webhooks`` and its tables unless they exist.
+
+    Raises:
+        RawTablesLockedError: another session holds one of them; who calls tries again later.
+    """
+    statements = files("flows.webhooks").joinpath("schema.sql").read_text(encoding="utf-8")
+    tables = RawTables("the webhook inbox", "webhooks", SCHEMA_LOCK, statements)
+    # Senders wait for the receiver, which comes again by itself.
+    ensure_raw_tables(connection, tables, pauses=())
 
 
 def store(connection: psycopg.Connection, deliveries: Sequence[NewDelivery]) -> list[Outcome]:

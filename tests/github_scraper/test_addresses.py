@@ -13,8 +13,37 @@ from tests.github_scraper.test_rules import IDENTITIES, LEFT, REFUSED, SECRET, S
 
 CASES = 3_000
 FUNCTIONS = files("flows.github_scraper").joinpath("functions.sql")
+SIGNS = (
+    *(
+        "A",
+        "\u00dc",
+        "\u0130",
+        "\u0131",
+        "\u03a3",
+        "\u03c2",
+        "\u212a",
+        "\u1e9e",
+        "\u01c5",
+        "\u0345",
+    ),
+    *(
+        "@",
+        "9+",
+        "9-",
+        "users.noreply.",
+        "GitLab.example",
+        "github.com",
+        " ",
+        "\u00a0",
+        "\x1f",
+        "\t",
+    ),
+)
+LONG = ("/srv/r", "https://host.example/o/r?", "https://host.example/o/r", "ssh://#")
 KNOWN_HOST = re.compile("(github|gitlab)[.]com|codeberg[.]org|bitbucket[.]org")
 PIECES = (
+    *("\u2028", "\x1f", "glrt-runner-tool-helper", "Bearer ", "token=", "R&D", "C#", "/srv/r "),
+    *("s3cr3ts3cr3t", "123e4567-e89b-12d3-a456-426614174000"),
     *("https", "HTTP", "ssh", "git", "git+https", "file", "://", ":/", "//", "/", ":", "@", "?"),
     *("#", ";", "=", "&", "%40", "%3A", "%20", "%2540", "%c3%bc", "\\", " ", "\u00a0", "\uff20"),
     *("\uff1f", "github.com", "GitHub.com", "www.", "ssh.", "altssh.", "gitlab.com", "h.example"),
@@ -47,6 +76,7 @@ def test_python_and_sql_say_the_same_of_every_address(database: str) -> None:
     given = [*SPELLINGS, *LEFT, *REFUSED, *SECRET, *SECRETS, *(cut.format("h") for cut in CUT)]
     # No text of a database has surrogates.
     given = [each for each in given if not re.search("[\ud800-\udfff]", each)]
+    given += [address.ljust(size, "&") for address in LONG for size in (4_096, 4_097, 300_000)]
     given += [made(chance) for _ in range(CASES)]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(FUNCTIONS.read_bytes())
@@ -85,6 +115,10 @@ def test_spellings_on_known_hosts_have_one_key_in_sql_too(database: str) -> None
 def test_a_person_has_one_key_in_python_and_in_sql(database: str) -> None:
     given = [email for _, email, _ in IDENTITIES if email]
     given += ["x" * 321 + "@x", "9+" + "x" * 400 + "@users.noreply.github.com", "\u00dc@x.example"]
+    letters = [chr(number) for number in range(0x2000) if chr(number).isprintable()]
+    given += ["".join(letters[at : at + 250]) for at in range(0, len(letters), 250)]
+    chance = random.Random(22)
+    given += ["".join(chance.choices(SIGNS, k=chance.randint(1, 7))) + "x" for _ in range(1_000)]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(FUNCTIONS.read_bytes())
         keys = connection.execute(

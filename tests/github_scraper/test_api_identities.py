@@ -343,6 +343,46 @@ def test_an_alias_of_a_login_is_merged_once_though_its_person_takes_the_login_ov
     ).fetchall() == [("email:proper@x.example", 2)]
 
 
+def test_chains_and_rings_of_listed_logins_are_one_person_each(
+    connection: psycopg.Connection, sync: Sync, history: History
+) -> None:
+    logins = ("one", "two", "three", "round", "and", "again", "self", "last")
+    commit_all(
+        history,
+        *(
+            f"A <{login}@users.noreply.github.com> 170000000{n} +0000"
+            for n, login in enumerate(logins)
+        ),
+    )
+    sync(history.path)
+    connection.execute(
+        "insert into contributor_aliases (alias, person) values"
+        " ('one', 'TWO'), ('Two', 'three'), ('three', 'unseen'), ('unseen', 'gone'),"
+        " ('gone', 'last'), ('round', 'and'), ('and', 'again'), ('again', 'round')"
+    )
+    assert raw.merge_accounts(connection) == 5
+    assert sorted(merged(connection)) == [
+        "login:again login:and login:round",
+        "login:last login:one login:three login:two",
+        "login:self",
+    ]
+    stands = connection.execute(
+        "select identity_key, commit_count from repository_contributors"
+        " inner join contributors on contributors.id = contributor_id order by 2 desc, 1"
+    ).fetchall()
+    assert stands[0] == ("login:last", 4), "who is nobody's alias stands for the chain"
+    assert [count for _, count in stands] == [4, 3, 1]
+    before = row_versions(connection)
+    assert [raw.merge_accounts(connection) for _ in range(3)] == [0, 0, 0]
+    assert row_versions(connection) == before
+    connection.execute("delete from contributor_aliases where alias = 'gone'")
+    assert raw.merge_accounts(connection) > 0
+    assert "login:last" in merged(connection)
+    connection.execute("delete from contributor_aliases")
+    raw.merge_accounts(connection)
+    assert len(merged(connection)) == len(logins)
+
+
 def test_identities_of_before_numbers_are_read_anew_once(
     connection: psycopg.Connection, sync: Sync, history: History
 ) -> None:

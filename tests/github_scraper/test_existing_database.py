@@ -1,7 +1,9 @@
 """The leaderboard application as it is: its own tables, the plan's, or none, before ours come."""
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import psycopg
@@ -11,7 +13,7 @@ from flows.github_scraper import raw
 from flows.github_scraper.records import ApplicationTablesError
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.sync import sync_repository
-from tests.contracts import queries
+from tests.contracts import grants, queries
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import History
 from tests.github_scraper.tables import row_versions
@@ -72,6 +74,7 @@ END = ASKED["Its worker, end"]
 FIND_CONTRIBUTOR = ASKED["Its worker, find a contributor"]
 CONTRIBUTOR = ASKED["Its worker, create a contributor"]
 COUNT = ASKED["Its worker, keep a count"]
+GRANTS = grants("github_scraper")
 LEADERBOARD = ASKED["Leaderboard API, contributors of repositories by address"]
 
 
@@ -176,6 +179,99 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert row_versions(empty) == before
 
 
+WRITE_EMAIL = 'update "Contributor" set email = %s where id = %s'
+
+
+def created(connection: psycopg.Connection, username: str) -> int:
+    row = connection.execute(CONTRIBUTOR, (username, None, None)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def test_an_address_that_the_application_wrote_into_the_row_of_another_stops_no_load(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("create unique index own_rule on contributors (lower(email))")
+    cy, di = created(empty, "cy"), created(empty, "di")
+    empty.execute(WRITE_EMAIL, ("bo@x.example", cy))
+    empty.execute(WRITE_EMAIL, ("ADA@x.example", di))
+    loaded = sync_repository(empty, url, GithubScraperSettings(), tmp_path / "mirrors")
+    ours = [("ada@x.example", 2), ("bo@x.example", 1), ("ada", 1)]
+    assert board(empty, url) == ours
+    kept = "select contributor_id, email from contributor_email_conflicts order by 1"
+    assert empty.execute(kept).fetchall() == [(cy, "bo@x.example"), (di, "ADA@x.example")]
+    for contributor, address in ((cy, "bo@x.example"), (di, "ADA@x.example")):
+        signer = empty.execute(
+            "select id from contributors where identity_key = 'email:' || lower(%s)", (address,)
+        ).fetchone()
+        assert signer is not None
+        assert any(
+            address in note and f"contributor {contributor} " in note and str(signer[0]) in note
+            for note in loaded.notes
+        )
+    before = row_versions(empty)
+    run(empty, tmp_path)
+    assert row_versions(empty) == before
+    empty.execute(WRITE_EMAIL, ("cy@y.example", cy))
+    assert_the_worker_can_go_on(empty, url)
+    assert [row for row in board(empty, url) if row[1]] == ours
+
+
+def test_an_address_that_the_application_writes_during_a_load_stops_it_not(
+    empty: psycopg.Connection, database: str, url: str, tmp_path: Path
+) -> None:
+    raw.ensure_schema(empty)
+    cy = created(empty, "cy")
+    with (
+        psycopg.connect(database) as application,
+        psycopg.connect(database, autocommit=True) as loading,
+        ThreadPoolExecutor(1) as pool,
+    ):
+        application.execute(WRITE_EMAIL, ("bo@x.example", cy))
+        load = pool.submit(
+            sync_repository, loading, url, GithubScraperSettings(), tmp_path / "mirrors"
+        )
+        waits = (
+            "select wait_event_type = 'Lock' from pg_stat_activity"
+            f" where pid = {loading.info.backend_pid}"
+        )
+        while not load.done() and empty.execute(waits).fetchone() != (True,):
+            time.sleep(0.05)
+        application.commit()
+        assert load.result(timeout=60).commits_written == 4
+    assert ("bo@x.example", 1) in board(empty, url)
+
+
+def test_a_role_that_has_the_views_alone_writes_through_them(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    run(empty, tmp_path, url)
+    ours = board(empty, url)
+    granted = GRANTS.replace("the_application", role := "application_of_the_test")
+    empty.execute(f"create role {role}".encode())
+    try:
+        empty.execute(granted.encode())
+        empty.execute(f"set role {role}".encode())
+        assert_the_worker_can_go_on(empty, url)
+        empty.execute('delete from "RepositoryContributor" where "commitCount" = 2')
+        empty.execute(WRITE_EMAIL, ("dee@x.example", created(empty, "dee")))
+        empty.execute(CONTRIBUTOR, ("bob", "BO@x.example", "https://host/bob?token=hunter2"))
+        assert [row for row in board(empty, url) if row[1]] == ours
+        for function in ("complete_contributor", "keep_commit_count"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege, match=function):
+                empty.execute(
+                    "create temporary table bait (id bigint);"
+                    "create trigger bait before insert on bait for each row"
+                    f" execute function public.{function}()".encode()
+                )
+        for table in ("commits", "contributors", "repository_heads"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                empty.execute(f"select from public.{table}".encode())
+    finally:
+        empty.execute(f"reset role; drop owned by {role}; drop role {role}".encode())
+
+
 SECRETS = [
     "https://user:hunter2@host.example/o/r",
     "https://hunter2@host.example/o/r",
@@ -199,6 +295,13 @@ SECRETS = [
     "git@host.example:o/r?private_token=hunter2",
     "/srv/r?token=hunter2",
     "/srv/r#token=hunter2",
+    "https://host.example/o/r hunter2",
+    "Bearer 123e4567-e89b-12d3-a456-hunter2",
+    "/srv/r#hunter2",
+    "/srv/r&token=hunter2",
+    "https://hunter2?@host.example/o/r",
+    "https://hunter2#@host.example",
+    "git@host.example:o/r hunter2",
 ]
 CUT = [
     "https://{}.example/o/r?access_token=hunter2",
@@ -318,6 +421,14 @@ def test_tables_of_the_application_of_another_shape_are_told_and_keep_nobody_out
     assert raw.known_urls(empty) == [url]
 
 
+def test_a_rule_on_the_applications_own_tables_is_told(empty: psycopg.Connection) -> None:
+    empty.execute(OWN_TABLES)
+    empty.execute('create rule kept as on delete to "RepositoryContributor" do instead nothing')
+    raw.ensure_schema(empty)
+    with pytest.raises(ApplicationTablesError, match=r"RepositoryContributor has the rule kept"):
+        raw.fill_leaderboard(empty)
+
+
 def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
 ) -> None:
@@ -357,12 +468,27 @@ def test_the_tables_of_the_plan_get_the_columns_that_they_lack(
     assert row_versions(empty) == before
 
 
+OF_COLUMNS = """
+select
+    attname, col_description(attrelid, attnum), grantee::regrole::text, privilege_type,
+    pg_get_expr(adbin, adrelid)
+from pg_attribute
+left join pg_attrdef on adrelid = attrelid and adnum = attnum
+left join lateral aclexplode(attacl) on true
+where
+    attrelid = %s::regclass
+    and (attacl is not null or adbin is not null or col_description(attrelid, attnum) is not null)
+order by 1
+"""
+
+
 def test_a_plan_with_more_than_was_planned_is_fitted(
     empty: psycopg.Connection, origin: History, url: str, tmp_path: Path
 ) -> None:
     empty.execute(
         PLANNED_TABLES.replace("commit_date timestamp(3) not null", "commit_date timestamp(3)")
         .replace("url text not null unique", "url varchar(300)")
+        .replace(",\n    unique (repository_id, contributor_id)", "")
         .replace(
             "commits (\n    id serial", "commits (\n    id integer generated always as identity"
         )
@@ -373,6 +499,12 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
         " select repository_id, commit_date at time zone 'UTC' as at, lines_added from commits;"
         "create view upon as select repository_id, count(*) as commits from own group by 1;"
         "comment on view own is 'ours'; grant select on own to pg_monitor;"
+        "comment on column own.at is 'when'; grant update (at) on own to pg_monitor;"
+        "alter view own alter column lines_added set default 7;"
+        "create unique index not_all on commits"
+        " (repository_id, commit_hash, lower(commit_message));"
+        "create unique index failed on repository_contributors (repository_id, contributor_id);"
+        "update pg_index set indisvalid = false where indexrelid = 'failed'::regclass;"
         "create table reviews (commit_hash text references commits (commit_hash))"
     )
     empty.execute(
@@ -395,6 +527,9 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
         "select commits, obj_description('own'::regclass), has_table_privilege("
         "'pg_monitor', 'own', 'select'), reloptions from upon, pg_class where relname = 'own'"
     ).fetchall() == [(5, "ours", True, ["security_barrier=true"])]
+    assert empty.execute(OF_COLUMNS, ("own",)).fetchall() == [
+        ("at", "when", "pg_monitor", "UPDATE", None), ("lines_added", None, None, None, "7"),
+    ]  # fmt: skip
     twin = tmp_path / "fork"
     twin.symlink_to(origin.path)
     with pytest.raises(ApplicationTablesError, match=r"table commits.*commits_commit_hash_key"):
@@ -456,6 +591,38 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
             ),
             r"commits\.commit_date is timestamp without time zone where timestamp with time zone",
         ),
+        (
+            PLANNED_TABLES.replace(
+                "path_name text", "path_name text generated always as (lower(url)) stored"
+            ),
+            r"repositories\.path_name is generated .*drop expression",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "username text unique", "username text generated always as (lower(email)) stored"
+            ),
+            r"contributors\.username is generated",
+        ),
+        (
+            PLANNED_TABLES.replace(
+                "url text not null unique", "url text not null unique deferrable"
+            ).replace(
+                "unique (repository_id, contributor_id)",
+                "constraint pair unique (repository_id, contributor_id) initially deferred",
+            ),
+            r"key repositories_url_key.*drop constraint.*_contributors has the .* key pair",
+        ),
+        (
+            PLANNED_TABLES + "; create rule kept as on delete to commits do instead nothing;"
+            "create rule told as on insert to repositories do also notify told",
+            r"repositories has the rule told.*commits has the rule kept.*a trigger",
+        ),
+        (
+            PLANNED_TABLES + "; create table contributor_aliases (alias text primary key,"
+            " person text not null, note text, created_at timestamptz not null default now());"
+            "create rule gone as on insert to contributor_aliases do instead nothing",
+            r"contributor_aliases has the rule gone",
+        ),
     ],
 )
 def test_tables_that_cannot_be_fitted_are_named_with_their_columns(
@@ -486,6 +653,14 @@ def test_a_rule_of_the_owner_that_refuses_a_row_is_named(
     empty.execute("alter table commits add constraint modern check (commit_date > '2024-01-01')")
     with pytest.raises(ApplicationTablesError, match="table commits, rule modern"):
         run(empty, tmp_path, url)
+    empty.execute(
+        "alter table commits drop constraint modern;"
+        "create function theirs() returns trigger language plpgsql as"
+        " $$ begin raise exception 'not on a Sunday'; end $$;"
+        "create trigger theirs before insert on commits execute function theirs()"
+    )
+    with pytest.raises(ApplicationTablesError, match="not on a Sunday"):
+        run(empty, tmp_path, url)
 
 
 def test_installed_views_become_writable_and_keep_their_grants(
@@ -496,7 +671,11 @@ def test_installed_views_become_writable_and_keep_their_grants(
         'drop view "Repository";'
         'create view "Repository" as select id, url, path_name as "pathName", state,'
         " (created_at at time zone 'UTC')::timestamp(3) as \"createdAt\" from repositories;"
-        'grant select, update on "Repository" to pg_monitor'
+        'grant select, update on "Repository" to pg_monitor;'
+        'grant insert (url) on "Repository" to pg_monitor;'
+        "comment on view \"Repository\" is 'theirs';"
+        "comment on column \"Repository\".state is 'how far';"
+        "alter view \"Repository\" alter column state set default 'failed'"
     )
     raw.ensure_schema(empty)
     empty.execute(FIND_OR_CREATE, ("https://www.GitHub.com/Octo/Tool.git", None))
@@ -505,6 +684,12 @@ def test_installed_views_become_writable_and_keep_their_grants(
         ' from "Repository"'
     )
     assert listed.fetchall() == [("https://github.com/octo/tool", True)]
+    assert empty.execute(OF_COLUMNS, ('"Repository"',)).fetchall() == [
+        ("state", "how far", None, None, "'failed'::text"),
+        ("url", None, "pg_monitor", "INSERT", None),
+    ]
+    told = "select obj_description('\"Repository\"'::regclass)"
+    assert empty.execute(told.encode()).fetchone() == ("theirs",)
 
 
 def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:
@@ -513,7 +698,10 @@ def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connec
     empty.execute(
         "insert into organization_domains (domain, organization) values ('*.old.example', 'O')"
     )
-    empty.execute("alter table organization_domains enable trigger tidy_domain")
+    empty.execute(
+        "alter table organization_domains enable trigger tidy_domain;"
+        "delete from github_api.made_raw_tables"
+    )
     raw.ensure_schema(empty)
     given = ["*.Acme.com", ".acme.com", "@acme.com", "acme.com.", " ACME.com ", "*.*.acme.com."]
     empty.execute(
@@ -540,7 +728,7 @@ def test_installed_duplicates_of_one_repository_are_merged(
         "update repositories set url = 'https://gitlab.com/o/r' where id = 1;"
         "update repositories set url = 'HTTPS://GitLab.com:443/o/r/' where id = 2;"
         "insert into repositories (url) values ('https://user:TOKEN@host/o/r'),"
-        " ('https://user:ab/TOKEN@host/o/r'), ('no address'),"
+        " ('https://user:ab/TOKEN@host/o/r'), ('no-address'),"
         " ('https://user:TOKEN@host/o/r#1'), ('https://user:TOKEN%40host/o/r'),"
         " ('https://oauth2:TOKEN/o/r')"
     )
@@ -550,7 +738,7 @@ def test_installed_duplicates_of_one_repository_are_merged(
     stored = empty.execute("select url, state, error_message from repositories order by id")
     assert "TOKEN" not in str(rows := stored.fetchall())
     assert [row[0] for row in rows] == [
-        *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no address", "withheld:6"),
+        *("https://gitlab.com/o/r", "withheld:3", "withheld:4", "no-address", "withheld:6"),
         *("withheld:7", "withheld:8"),
     ]
     assert raw.known_urls(empty) == ["https://gitlab.com/o/r"]

@@ -67,10 +67,33 @@ OTHERS = [
     ("ssh://git@Host.example:22/tool.git", "ssh://git@host.example/tool.git"),
     ("ssh://host.example:2222/Tool", "ssh://host.example:2222/Tool"),
     ("https://[::1]:8443/o/r", "https://[::1]:8443/o/r"),
+    ("https://stra\u00dfe.example/o/r", "https://xn--strae-oqa.example/o/r"),
+    ("https://Stra\u1e9ee.example/o/r", "https://xn--strae-oqa.example/o/r"),
+    ("ssh://git@fa\u00df.example/o/r", "ssh://git@xn--fa-hia.example/o/r"),
+    ("git@fa\u00df.example:o/r", "git@xn--fa-hia.example:o/r"),
+    ("https://\u03b2\u03cc\u03bb\u03bf\u03c2.example/o/r", "https://xn--nxasmm1c.example/o/r"),
+    ("https://\u2615.example/o/r", "https://xn--53h.example/o/r"),
     ("https://b\u00fccher.example/o/r", "https://xn--bcher-kva.example/o/r"),
     ("/srv/a b/tool", "/srv/a b/tool"),
     ("/srv//git/./tool/.", "/srv/git/tool"),
     ("/srv/C#/tool", "/srv/C#/tool"),
+    ("/srv/R&D/tool", "/srv/R&D/tool"),
+    ("/srv/my old clones/tool of 2024", "/srv/my old clones/tool of 2024"),
+    ("/srv/F#", "/srv/F#"),
+    ("/srv/50%25/tool", "/srv/50%25/tool"),
+    (
+        "https://host.example/o/gldt-deployment-helper-tool",
+        "https://host.example/o/gldt-deployment-helper-tool",
+    ),
+    (
+        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
+        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
+    ),
+    (
+        "git@host.example:tools/glsoat_Session_Observer_And_Tracer",
+        "git@host.example:tools/glsoat_Session_Observer_And_Tracer",
+    ),
+    ("/srv/git/glrt-runner-installation-scripts", "/srv/git/glrt-runner-installation-scripts"),
     ("https://host.example/o/r?token=hunter2#hunter2", "https://host.example/o/r"),
     ("https://gitlab.com/Group/Sub/Tool.git", "https://gitlab.com/group/sub/tool"),
     ("http://www.gitlab.com:80/group/sub/tool/", "https://gitlab.com/group/sub/tool"),
@@ -131,6 +154,13 @@ REFUSED = [
     "https::https://host/o/r",
     "codecommit::us-east-1://r",
     "ssh://jdoe@host/o/r",
+    "git@host:/",
+    "git@host:///",
+    "git@host:// ",
+    "ssh://git@host",
+    "ssh://git@host//",
+    "git://host/",
+    "https://\u0627a.example/o/r",
 ]
 
 
@@ -182,6 +212,48 @@ SECRET = [
     "https://host/o/r@hunter2",
     "https://host\\hunter2@h/o/r",
     "ghp_hunter2hunter2hunter2",
+    "https://host/o/r hunter2",
+    "https://host/o/r\u3000hunter2",
+    "https://host/o/r\u2028hunter2",
+    "https://host/o/r\x85hunter2",
+    "https://host/o/r\x1fhunter2",
+    "https://host hunter2/o/r",
+    "git@host:o/r hunter2",
+    "git@host hunter2:o/r",
+    "ssh://git@host/o/r hunter2",
+    "Bearer 123e4567-e89b-12d3-a456-hunter2",
+    "token hunter2",
+    "git clone https://host/o/r hunter2",
+    "owner/name hunter2",
+    "/srv/r#hunter2",
+    "/srv/r#hunter2/tail",
+    "/srv/r&token=hunter2",
+    "/srv/r&token%3Dhunter2",
+    "/srv/r%26token=hunter2",
+    "/srv/r%3Ftoken=hunter2",
+    "/srv/r%3Bhunter2",
+    "/srv/r%23token=hunter2",
+    "/srv/token=hunter2/r",
+    "/srv/r,password=hunter2",
+    "/srv/r Bearer hunter2",
+    "/srv/r 123e4567-e89b-12d3-a456-hunter2hunter2",
+    "/srv/r\thunter2hunter2hunter2",
+    "/srv/r hunter2hunter2",
+    "https://host/o/r%20hunter2hunter2",
+    "https://hunter2?@host",
+    "https://hunter2?@host/o/r",
+    "https://hunter2#@host/o/r",
+    "https://hunter2?%40host/o/r",
+    "https://hunter2?%2540host/o/r",
+    "https://hunter2?\uff20host/o/r",
+    "https://hunter2:12345?@host/o/r",
+    "https://hunter2/x?@host/o/r",
+    "ssh://git@hunter2?@host/o/r",
+    "ssh://hunter2?@host/o/r",
+    "glpat-hunter2hunter2hunter2",
+    "https://host/o/glpat-hunter2hunter2hunter2",
+    "https://host/o/glpat-Hunter2XyzAbcDefGhi_Jkl",
+    "https://host/o/gldt-hunter2-hunter2-hunter2",
 ]
 
 
@@ -190,6 +262,13 @@ def test_credentials_in_an_address_are_refused_and_not_repeated(address: str) ->
     with pytest.raises(RepositoryAddressError) as caught:
         repository_url(address)
     assert "hunter2" not in str(caught.value).lower()
+
+
+def test_an_address_that_is_too_long_is_refused_at_once_and_not_repeated() -> None:
+    with pytest.raises(RepositoryAddressError, match=r"longer than 4,096 characters") as caught:
+        repository_url("https://user:hunter2@host/" + "&#" * 5_000_000)
+    assert len(str(caught.value)) < 500
+    assert "hunter2" not in str(caught.value)
 
 
 def test_who_puts_a_token_into_an_address_is_told_where_it_belongs() -> None:
@@ -273,6 +352,13 @@ IDENTITIES = [
     ("Ada", "9-ada@users.noreply.gitlab.corp.example", "account:gitlab.corp.example/9"),
     ("Ada", "\u0669+ada@users.noreply.github.com", "email:\u0669+ada@users.noreply.github.com"),
     ("Ada", "\tAda@x.example\n", "email:ada@x.example"),
+    ("Ada", "\u00dcNAL@X.example", "email:\u00fcnal@x.example"),
+    ("Ada", "\u0130@x.example", "email:\u0130@x.example"),
+    ("Ada", "\u039f\u03a3@x.example", "email:\u03bf\u03c3@x.example"),
+    ("Ada", "\u212aim@x.example", "email:\u212aim@x.example"),
+    ("Ada", "\u00a0ada@x.example\u2028", "email:\u00a0ada@x.example\u2028"),
+    ("Ada", "9+\u0130@users.noreply.GitHub.com", "account:9"),
+    ("Ada", "\u0130@users.noreply.GitHub.com", "login:\u0130"),
 ]
 
 
@@ -305,7 +391,10 @@ def test_an_address_alone_in_a_mailmap_takes_no_name_away() -> None:
     assert mailmap.lookup("bo", "b@x") == ("Bo Proper", "b@x")
 
 
-@given(st.text(), st.text())
+@given(
+    st.text(),
+    st.text("AaZz\u00c0\u00e0\u00d1\u00f1\u0141\u0142\u0394\u03b4\u0416\u0436\u1e0c\u1e0d0.-+ @"),
+)
 def test_identity_ignores_letter_case_of_addresses(name: str, local: str) -> None:
     email = f"{local}@example.org"
     assert identify(name, email, 3).key == identify(name, email.lower(), 3).key
@@ -348,6 +437,7 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.LOCKED,
             (
                 "yarn.lock a/package-lock.json pnpm-lock.yaml go.sum .terraform.lock.hcl Cargo.lock"
+                " go.work.sum a/go.work.sum"
                 " uv.lock b/c/gradle.lockfile bun.lockb Package.resolved npm-shrinkwrap.json"
             ),
         ),
@@ -355,7 +445,8 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.GENERATED,
             (
                 "a.min.js x/b-min.css app.js.map api_pb2.py api_pb2_grpc.pyi x.pb.go m.g.dart"
-                " Form.designer.cs q/__generated__/t.ts schema.generated.ts"
+                " Form.designer.cs Form.Designer.cs a/Resources.Designer.vb"
+                " q/__generated__/t.ts schema.generated.ts"
             ),
         ),
         (
@@ -369,7 +460,8 @@ def test_coauthors_are_distinct_and_in_order() -> None:
             FileClass.OWN,
             (
                 "lock locks.py lock.json block.json vendor vendors.py myvendor/a.py admin.js"
-                " map.js go.summary x/lockfile.py generated.py pb2.py Podsy/a .yarn/config \xff.py"
+                " map.js go.summary go.work gone.work.sum Designer.cs"
+                " x/lockfile.py generated.py pb2.py Podsy/a .yarn/config \xff.py"
             ),
         ),
     ],

@@ -12,6 +12,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows._shared import raw_tables
 from flows.agent_analytics import raw as agents
 from flows.agent_analytics.records import StoreOutdatedError
 from flows.github_scraper import raw as github
@@ -116,6 +117,56 @@ def test_a_role_that_owns_its_database_and_no_more_makes_and_fills_all_raw_table
         postgres.drop_database(DATABASE)
         with psycopg.connect(postgres.url(), autocommit=True) as connection:
             connection.execute("drop role raw_tables_owner")
+
+
+USER_TABLES = """
+select quote_ident(schemaname) || '.' || quote_ident(tablename)
+from pg_tables
+where
+    schemaname not in ('pg_catalog', 'information_schema')
+    and tablename <> 'made_raw_tables'
+"""
+MADE = ("github_api", "scout", "public", "webhooks")
+
+
+def test_tables_that_are_as_they_should_be_are_not_locked_and_a_change_waits_for_nobody_for_long(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    every = dict(ON_POSTGRES, webhooks=prepare_inbox)
+    monkeypatch.setattr(raw_tables, "LOCK_SECONDS", 0.2)
+    monkeypatch.setattr(raw_tables, "PAUSES", (0.01,))
+    with (
+        psycopg.connect(database, autocommit=True) as connection,
+        psycopg.connect(database, application_name="an-idle-one") as idle,
+    ):
+        for ensure in every.values():
+            ensure(connection)
+        tables = ", ".join(name for (name,) in connection.execute(USER_TABLES))
+        connection.execute("set statement_timeout = '10s'")
+        idle.execute(f"lock table {tables} in access exclusive mode".encode())
+        for ensure in every.values():
+            ensure(connection)
+        idle.rollback()
+        for schema in MADE:
+            connection.execute(f"delete from {schema}.made_raw_tables".encode())
+        idle.execute(f"lock table {tables} in row exclusive mode".encode())
+        for ensure in every.values():
+            with pytest.raises(raw_tables.RawTablesLockedError) as caught:
+                ensure(connection)
+            told = str(caught.value)
+            assert f"pid {idle.info.backend_pid} (an-idle-one, user " in told
+            assert "idle in transaction since" in told
+            assert "pg_terminate_backend" in caught.value.remedy
+        idle.rollback()
+        for ensure in every.values():
+            ensure(connection)
+        connection.execute("drop index public.commits_date, scout.raw_ingestion_quarantine_file_id")
+        connection.execute("alter table public.raw_runs drop column started_at")
+        connection.execute("drop trigger take_positions_in_order on webhooks.deliveries")
+        gone = shape(connection)
+        for ensure in every.values():
+            ensure(connection)
+        assert len(shape(connection) - gone) == 4, "what somebody took away is made again"
 
 
 def columns(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, ...]]:

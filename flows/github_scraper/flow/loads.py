@@ -107,6 +107,7 @@ def fetch_repositories(
                 result: object = pending.pop(url).result(raise_on_failure=False)
                 if isinstance(result, LoadCounts):
                     outcome.loaded.append(result)
+                    outcome.notes += (f"{url}: {note}" for note in result.notes)
                 elif isinstance(result, RateLimitedError):
                     outcome.wait_for(result)
                     outcome.notes.append(f"{url}: {result}")

@@ -2,10 +2,10 @@
 
 from flows.github_scraper.raw.application import adopt_repositories, fill_leaderboard
 from flows.github_scraper.raw.commits import load_api_walk, load_walk, lock_head, read_head
+from flows.github_scraper.raw.database import ensure_schema
 from flows.github_scraper.raw.duplicates import tidy_addresses
 from flows.github_scraper.raw.identities import merge_accounts, pending_emails, save_accounts
 from flows.github_scraper.raw.repositories import (
-    ensure_schema,
     find_by_github_id,
     find_repositories,
     fingerprint,

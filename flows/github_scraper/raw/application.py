@@ -6,7 +6,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
-from flows.github_scraper.raw.adoption import said_of
+from flows.github_scraper.raw.adoption import rules_on, said_of
 from flows.github_scraper.records import ApplicationTablesError, RepositoryAddressError
 from flows.github_scraper.rules import repository_path_name, repository_url
 
@@ -102,7 +102,7 @@ FILL_CONTRIBUTORS = (
     inner join public."Contributor" as theirs
         on
             lower(theirs.username) = lower(credited.username)
-            or lower(theirs.email) = identities.email
+            or lower(theirs.email) = lower(identities.email)
     order by
         credited.id,
         coalesce(lower(theirs.username) = lower(credited.username), false) desc,
@@ -261,6 +261,12 @@ def fill_leaderboard(connection: psycopg.Connection) -> bool:
     """
     if not has_own_tables(connection):
         return False
+    if rules := rules_on(connection, TABLES):
+        raise ApplicationTablesError(
+            f"Filling the application's own tables {', '.join(TABLES)}",
+            "; ".join(rules),
+            "All else is loaded and built meanwhile",
+        )
     try:
         with connection.transaction():
             (state,) = connection.execute(STATE_TYPE).fetchone() or ("text",)

@@ -7,6 +7,7 @@ import psycopg
 import psycopg.sql
 
 from flows.github_scraper.raw.adoption import refused_rows_are_told
+from flows.github_scraper.raw.contributors import merge_contributors
 from flows.github_scraper.raw.people import follow_commits, note_rewritten, note_touched
 from flows.github_scraper.raw.stage import copy_commits
 from flows.github_scraper.raw.walks import drop_walk
@@ -38,45 +39,6 @@ cross join lateral jsonb_to_recordset(stage_commits.coauthors) as coauthor (
     position integer, identity_key text, username text, email text, account_id bigint,
     name_given text, email_given text, name_mapped text, email_mapped text
 )
-"""
-
-MERGE_CONTRIBUTORS = """
-insert into public.contributors as known
-    (identity_key, username, email, account_id, profile_url, created_at, updated_at)
-select
-    identity_key,
-    case when is_free then username end,
-    email,
-    account_id,
-    case when is_free then 'https://github.com/' || username end,
-    %(now)s,
-    %(now)s
-from (
-    -- The merge of accounts settles who has a login that several claim.
-    select
-        identities.*,
-        row_number() over (
-            partition by username order by account_id desc nulls last, identity_key
-        ) = 1
-        and not exists (
-            select 1 from public.contributors as other
-            where
-                lower(other.username) = identities.username
-                and other.identity_key <> identities.identity_key
-        ) as is_free
-    from (
-        select distinct on (identity_key) identity_key, username, email, account_id
-        from (
-            select identity_key, username, email, account_id from stage_commits
-            union all
-            select identity_key, username, email, account_id from stage_coauthors
-        ) as staged
-        order by identity_key asc, account_id asc nulls last, username asc
-    ) as identities
-) as claimed
-on conflict (identity_key) do update
-set account_id = excluded.account_id
-where known.account_id is null and excluded.account_id is not null
 """
 
 # At the edge of a shallow clone a commit shows neither its parents nor its line counts: what an
@@ -364,10 +326,12 @@ def load_walk(
         for commit_hash in orphans:
             copy.write_row((commit_hash,))
     with refused_rows_are_told(f"Loading {url}"):
-        written, parameters = _merge(connection, repository_id, Source.GIT)
+        written, parameters, notes = _merge(connection, repository_id, Source.GIT)
         orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
         _finish(connection, parameters, head)
-    return LoadCounts(url, walk, commits_written=written, commits_orphaned=orphaned)
+    return LoadCounts(
+        url, walk, commits_written=written, commits_orphaned=orphaned, notes=tuple(notes)
+    )
 
 
 def load_api_walk(
@@ -386,7 +350,7 @@ def load_api_walk(
         (repository_id,),
     )
     with refused_rows_are_told(f"Loading {url}"):
-        written, parameters = _merge(connection, repository_id, state.source)
+        written, parameters, notes = _merge(connection, repository_id, state.source)
         orphaned = 0
         if state.is_rewritten:
             graph = parameters | {"head_hash": state.head.head_hash}
@@ -394,27 +358,33 @@ def load_api_walk(
         _finish(connection, parameters, state.head)
     drop_walk(connection, repository_id)
     return LoadCounts(
-        url, state.walk, commits_written=written, commits_orphaned=orphaned, source=state.source
+        url,
+        state.walk,
+        commits_written=written,
+        commits_orphaned=orphaned,
+        source=state.source,
+        notes=tuple(notes),
     )
 
 
 def _merge(
     connection: psycopg.Connection, repository_id: int, source: Source
-) -> tuple[int, dict[str, object]]:
-    """Merge the stage; returns the rows written and the parameters that later steps take."""
+) -> tuple[int, dict[str, object], list[str]]:
+    """Merge the stage; returns the rows written, the parameters that later steps take, and what a
+    person should know."""
     connection.execute(STAGE_COAUTHORS)
     connection.execute("analyze stage_commits")
     connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
     now = connection.execute("select clock_timestamp()").fetchone()
     assert now is not None
     parameters = {"repository_id": repository_id, "now": now[0], "source": source.value}
-    connection.execute(MERGE_CONTRIBUTORS, parameters)
+    notes = merge_contributors(connection, parameters)
     connection.execute(KEEP_COLLECTED, parameters)
     note_touched(connection, parameters)
     written = connection.execute(MERGE_COMMITS, parameters).rowcount
     connection.execute(FORGET_COAUTHORS, parameters)
     connection.execute(MERGE_COAUTHORS, parameters)
-    return written, parameters
+    return written, parameters, notes
 
 
 def _finish(connection: psycopg.Connection, parameters: dict[str, object], head: Head) -> None:

@@ -150,20 +150,38 @@ names as (
     select contributor_id, login from public.account_logins
 ),
 
+-- A name that nobody signs with leads on to whom it is listed as.
+followed as (
+    select alias_name, person_name, told, created_at, array[alias_name, person_name] as passed
+    from listed
+    union all
+    select
+        followed.alias_name,
+        listed.person_name,
+        followed.told || '; ' || listed.told,
+        greatest(followed.created_at, listed.created_at),
+        followed.passed || listed.person_name
+    from followed
+    inner join listed on listed.alias_name = followed.person_name
+    where
+        listed.person_name <> all(followed.passed)
+        and not exists (select 1 from names where names.name = followed.person_name)
+),
+
 named as (
     select
         alias_names.id as alias_id,
         person_names.id as person_id,
-        listed.told
-    from listed
-    inner join names as alias_names on alias_names.name = listed.alias_name
-    inner join names as person_names on person_names.name = listed.person_name
+        followed.told
+    from followed
+    inner join names as alias_names on alias_names.name = followed.alias_name
+    inner join names as person_names on person_names.name = followed.person_name
     where not exists (
         select 1
         from public.contributor_merges as reverted
         where
             reverted.contributor_id = alias_names.id
-            and reverted.reverted_at > listed.created_at
+            and reverted.reverted_at > followed.created_at
     )
 ),
 

@@ -2,16 +2,11 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime, timedelta
-from importlib.resources import files
 
 import psycopg
 from psycopg.types.json import Jsonb
 
-from flows.github_scraper.raw.adoption import (
-    create_what_is_missing,
-    fit_tables,
-    refused_rows_are_told,
-)
+from flows.github_scraper.raw.adoption import refused_rows_are_told
 from flows.github_scraper.records import (
     READING,
     KnownRepository,
@@ -20,8 +15,6 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import repository_path_name, repository_url
 
-# Taken inside a transaction while tables are created.
-SCHEMA_LOCK = 7_310_001
 # A repository is missing once GitHub has denied it twice, this long apart.
 CONFIRM_AFTER = timedelta(hours=1)
 ATTEMPTS_OF_A_NEW_REPOSITORY = 3
@@ -30,22 +23,6 @@ select repositories.id, url, github_id, node_id, repository_metadata.details_obs
 from public.repositories
 left join public.repository_metadata on repository_metadata.repository_id = repositories.id
 """
-
-
-def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing, and columns where tables lack them.
-
-    Raises:
-        ApplicationTablesError: a table of that name is there and cannot be fitted; nothing was
-            changed.
-    """
-    folder = files("flows.github_scraper")
-    schema = folder.joinpath("schema.sql").read_text(encoding="utf-8")
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(folder.joinpath("functions.sql").read_bytes())
-        fit_tables(connection, schema)
-        create_what_is_missing(connection, schema)
 
 
 def register_repository(connection: psycopg.Connection, url: str) -> int:

@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 4
+READING = 5
 
 
 @dataclass(frozen=True)
@@ -141,13 +141,14 @@ class CommitDates:
 
 @dataclass(frozen=True)
 class LoadCounts:
-    """What one sync of one repository changed: rows, not attempts."""
+    """What one sync of one repository changed (rows, not attempts), and what people should know."""
 
     repository: str
     walk: Walk
     commits_written: int = 0
     commits_orphaned: int = 0
     source: Source = Source.GIT
+    notes: tuple[str, ...] = ()
 
     @property
     def rows(self) -> int:

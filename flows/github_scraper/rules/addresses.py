@@ -9,18 +9,22 @@ import re
 import unicodedata
 from collections.abc import Iterable
 
+import idna
+
 from flows.github_scraper.records import RepositoryAddressError
 
 FETCHABLE_SCHEMES = ("https", "http", "ssh", "git", "file")
 DEFAULT_PORTS = {"https": 443, "http": 80, "ssh": 22, "git": 9418}
 LAST_PORT = 65_535
 SPACE = " \t\n\r\f\v\xa0\u200b\u3000\ufeff"
-SHOWN = 100
+LONGEST, SHOWN = 4_096, 100
 
 # Logins that hosts give to everybody; any other may be a token.
 LOGIN = r"(?:git|gitea|forgejo|gogs|gitlab|gitolite3?|aur|hg|org-[0-9]{1,12})"
-HOST = r"[^@:%;=&?#\\/\[\]]*"
-PATH = r"(?:[^@:%;=&?#\\]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*"
+# What is not seen: behind it may stand anything, in a path of a host nothing does.
+BLANK = r"\u0001-\u0020\u007f-\u00a0\u1680\u180e\u2000-\u200f\u2028-\u202f\u205f-\u206f\u3000\ufeff"
+HOST = rf"[^@:%;=&?#\\/\[\]{BLANK}]*"
+PATH = rf"(?:[^@:%;=&?#\\{BLANK}]|%(?:20|2[89bcd]|7e|[89a-e][0-9a-f]))*"
 SAFE_URL = re.compile(
     rf"(?:ssh://(?:{LOGIN}@)?|(?!ssh:)[a-z][a-z0-9+.-]*://)"
     rf"(?:{HOST}|\[[0-9a-f:.]+\])(?::[0-9]{{0,5}})?(?:/{PATH})?",
@@ -28,14 +32,32 @@ SAFE_URL = re.compile(
 )
 SAFE_SCP = re.compile(rf"{LOGIN}@{HOST}:{PATH}", re.I | re.ASCII)
 # A word with a digit, or a long one, may be a token that stands where an address should.
-SAFE_WORDS = re.compile(rf"(?![^/ ]*[0-9][^/ ]*$)(?!.*[a-z0-9_]{{16}}){PATH}", re.I | re.A | re.S)
+SAFE_WORDS = re.compile(rf"(?![^/]*[0-9][^/]*$)(?!.*[a-z0-9_]{{16}}){PATH}", re.I | re.A | re.S)
+EQUALS = "(?:=|%(?:25)*3d)"
 UNSAFE_FOLDER = re.compile(
-    r"^/[./]*[^/]*(?:[@:]|%40|%3a)|(?::|%3a).*(?:@|%40)|[?;]|#[^/]*=", re.I | re.S
+    r"^/[./]*[^/]*(?:[@:]|%(?:25)*(?:40|3a))|(?::|%(?:25)*3a).*(?:@|%(?:25)*40)"
+    r"|[?;]|%(?:25)*3[bf]|#[^/]"
+    rf"|(?:[&#]|%(?:25)*2[36])[^/]*{EQUALS}"
+    rf"|(?:token|secret|passw|pwd|auth|credential|api[_-]?key)[^/]*{EQUALS}",
+    re.I | re.S,
 )
+# A word behind a space that looks like no name.
+BEHIND_SPACE = re.compile(
+    rf"(?:[{BLANK}]|%(?:25)*20)(?:bearer[{BLANK}]"
+    rf"|(?=[^/{BLANK}]*[0-9])(?=[^/{BLANK}]*[a-z])[^/{BLANK}]{{8}})",
+    re.I | re.ASCII,
+)
+# The end of a login, behind what would be cut off as a query or a fragment.
+LOGIN_BEHIND = re.compile("[?#].*(?:@|%(?:25)*40)", re.S)
 KNOWN_TOKEN = re.compile(
     r"(?:^|[^a-z0-9])(?:gh[pousr]_[a-z0-9]{16}|github_pat_[a-z0-9_]{16}|at(?:bb|att3x)[a-z0-9_-]{16}"
     r"|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[a-z0-9_-]{16})",
     re.I | re.ASCII,
+)
+# Names that begin as a token does, and are made of words.
+NAME_OF_WORDS = re.compile(
+    r"(^|[^A-Za-z0-9])(?:gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)|atbb)"
+    r"(?:[_-](?:[A-Z]?[a-z]{1,15}|v?[0-9]{1,2}))+(?![A-Za-z0-9_-])"
 )
 URL_START = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 BEHIND_PATH = re.compile("[?#].*", re.S)
@@ -82,6 +104,8 @@ def repository_url(address: str) -> str:
         RepositoryAddressError: not fetchable, or with what may be a credential inside, which is not
             repeated.
     """
+    if len(address.strip(SPACE)) > LONGEST:
+        raise _refused(address, f"it is longer than {LONGEST:,} characters", GIVE_CLONE_ADDRESS)
     bare = bare_address(address)
     if bare is None:
         raise _refused(address, "a part of it may be a credential", NO_CREDENTIALS)
@@ -105,6 +129,8 @@ def repository_url(address: str) -> str:
     known = KNOWN_HOST.fullmatch(host)
     if known and scheme in (*FETCHABLE_SCHEMES[:-1], "scp"):
         return _on_known_host(address, known["host"], path, is_ssh=scheme in ("ssh", "scp"))
+    if not path.strip("/") and scheme in ("scp", "ssh", "git"):
+        raise _refused(address, "it names no repository on its host", GIVE_CLONE_ADDRESS)
     if scheme == "scp":
         return f"{user}@{host}:{path}"
     if scheme not in FETCHABLE_SCHEMES:
@@ -139,12 +165,20 @@ def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
     host = match["host"].lower().rstrip(".")
     if not host.isascii():
         try:
-            host = host.encode("idna").decode()
+            host = _in_ascii(host)
         except UnicodeError:
             raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
     if not HOST_NAME.fullmatch(host):
         raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS)
     return host, port
+
+
+def _in_ascii(host: str) -> str:
+    """As IDNA 2008 spells it; what that does not know, such as a symbol, as IDNA 2003 did."""
+    try:
+        return idna.encode(host, uts46=True).decode()
+    except idna.IDNAError:
+        return host.encode("idna").decode()
 
 
 def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:
@@ -157,11 +191,15 @@ def bare_address(address: str) -> str | None:
     """An address, or what stands for one, without the query and fragment of a URL. None where a
     part of it may be a credential, however it is written."""
     address = address.strip(SPACE)
+    if len(address) > LONGEST:
+        return None
     if URL_START.match(address):
+        if LOGIN_BEHIND.search(unicodedata.normalize("NFKC", address)):
+            return None
         address = BEHIND_PATH.sub("", address)
     # Wide forms of a character stand for it, too.
     plain = unicodedata.normalize("NFKC", address)
-    if KNOWN_TOKEN.search(plain):
+    if KNOWN_TOKEN.search(NAME_OF_WORDS.sub(r"\1", plain)) or BEHIND_SPACE.search(plain):
         return None
     if plain.startswith("/"):
         return None if UNSAFE_FOLDER.search(plain) else address
@@ -171,6 +209,8 @@ def bare_address(address: str) -> str | None:
 
 def shown_address(address: str) -> str:
     """So much of an address as cannot be a credential, however it is written."""
+    if len(address) > LONGEST:
+        return "..."
     bare = bare_address(address)
     if bare is None and (login := LOGIN_PART.match(address.strip(SPACE))):
         behind = address.strip(SPACE)[login.end() :]

@@ -17,6 +17,12 @@ COAUTHOR_TRAILER = re.compile(r"^co-authored-by:(?P<name>[^<\n]*)<(?P<email>[^>\
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # No address is longer, and no index has room for what is much longer.
 LONGEST_EMAIL, LONGEST_NAME = 320, 500
+SPACE = " \t\n\r\f\v"
+SMALL_LETTERS = {
+    number: small
+    for number in (*range(0x590), *range(0x1E00, 0x2000))
+    if len(small := chr(number).lower()) == 1 and small != chr(number) == small.upper()
+}
 
 
 def identify(name: str, email: str, repository_id: int) -> Identity:
@@ -27,7 +33,7 @@ def identify(name: str, email: str, repository_id: int) -> Identity:
     github.com are told apart by the host. Who gives no address is known in one repository only, by
     name there: nothing says that the same name elsewhere is the same person.
     """
-    email = email.strip().lower()
+    email = folded(email)
     if len(email) > LONGEST_EMAIL:
         return Identity(f"email:{_shortened(email, LONGEST_EMAIL)}", username=None, email=None)
     if match := NOREPLY_EMAIL.fullmatch(email):
@@ -38,6 +44,15 @@ def identify(name: str, email: str, repository_id: int) -> Identity:
         name = _shortened(name, LONGEST_NAME)
         return Identity(key=f"name:{repository_id}/{name}", username=None, email=None)
     return Identity(key=f"anonymous:{repository_id}", username=None, email=None)
+
+
+def folded(email: str) -> str:
+    """An address without regard to case, as ``folded_email`` in ``functions.sql`` has it.
+
+    Letters of Europe that have one capital and one small form each are the same in both. Of others,
+    such as the dotted I, each database and each program has another opinion: they stay.
+    """
+    return email.strip(SPACE).translate(SMALL_LETTERS)
 
 
 def _shortened(text: str, longest: int) -> str:
@@ -65,13 +80,13 @@ def _account(number: str | None, login: str, host: str) -> Identity:
 def named_identity(text: str) -> str:
     """What an entry of the list of aliases names: an identity key, or a login as it is. An e-mail
     stands for the identity of those who sign with it."""
-    text = text.strip().lower()
-    if IDENTITY_KEY.fullmatch(text) and not text.startswith("email:"):
-        return text
-    text = text.removeprefix("email:")
+    lowered = text.strip().lower()
+    if IDENTITY_KEY.fullmatch(lowered) and not lowered.startswith("email:"):
+        return lowered
+    text = folded(text).removeprefix("email:")
     if match := ADDRESS_OF_PERSON.fullmatch(text):
         text = match["email"]
-    return identify("", text, 0).key if "@" in text else text
+    return identify("", text, 0).key if "@" in text else lowered
 
 
 @dataclass
@@ -94,7 +109,7 @@ class Mailmap:
 
     def lookup(self, name: str, email: str) -> tuple[str, str]:
         """The proper name and e-mail of someone who signed with these."""
-        mapped = self._by_email.get(email.lower())
+        mapped = self._by_email.get(folded(email))
         if mapped is None:
             return name, email
         proper_name, proper_email = mapped.by_name.get(name.lower(), (mapped.name, mapped.email))
@@ -107,10 +122,10 @@ class Mailmap:
         second = MAILMAP_PERSON.match(line, first.end())
         proper_name, proper_email = first["name"].strip() or None, first["email"]
         if second is None:
-            mapped = self._by_email.setdefault(proper_email.lower(), _Mapped())
+            mapped = self._by_email.setdefault(folded(proper_email), _Mapped())
             mapped.name = proper_name or mapped.name
             return
-        mapped = self._by_email.setdefault(second["email"].lower(), _Mapped())
+        mapped = self._by_email.setdefault(folded(second["email"]), _Mapped())
         if name := second["name"].strip():
             mapped.by_name[name.lower()] = (proper_name, proper_email)
             return

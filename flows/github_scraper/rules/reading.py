@@ -20,11 +20,11 @@ EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 # Files that a tool writes to pin what others made.
 LOCK_FILE = re.compile(
     rb"(?:^|/)(?:[^/]*\.lock|[^/]*[.-]lock\.(?:json|ya?ml|hcl)|[^/]*\.lockfile|npm-shrinkwrap\.json"
-    rb"|go\.sum|bun\.lockb|gems\.locked|(?:Cartfile|Package)\.resolved)$"
+    rb"|go\.(?:work\.)?sum|bun\.lockb|gems\.locked|(?:Cartfile|Package)\.resolved)$"
 )
 GENERATED_FILE = re.compile(
     rb"(?:^|/)(?:[^/]*[.-]min\.(?:js|mjs|cjs|css)|[^/]*\.(?:js|mjs|cjs|css)\.map|[^/]*_pb2(?:_grpc)?\.pyi?"
-    rb"|[^/]*\.pb\.(?:go|cc|h)|[^/]*\.(?:g|freezed)\.dart|[^/]*\.designer\.(?:cs|vb)"
+    rb"|[^/]*\.pb\.(?:go|cc|h)|[^/]*\.(?:g|freezed)\.dart|[^/]*\.[Dd]esigner\.(?:cs|vb)"
     rb"|[^/]*\.generated\.[^/]*|__generated__/.*)$"
 )
 VENDORED_FOLDER = re.compile(

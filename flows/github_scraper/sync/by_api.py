@@ -193,6 +193,7 @@ def _added(counts: LoadCounts, more: LoadCounts) -> LoadCounts:
         more,
         commits_written=counts.commits_written + more.commits_written,
         commits_orphaned=counts.commits_orphaned + more.commits_orphaned,
+        notes=(*counts.notes, *more.notes),
     )
 
 

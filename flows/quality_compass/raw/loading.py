@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from flows._shared.raw_tables import RawTables, ensure_raw_tables
 from flows.quality_compass.raw.told import (
     NAMED,
     counts_that_differ,
@@ -112,11 +113,15 @@ returning changed_at
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create what is missing. The connection is in autocommit mode."""
+    """Create what is missing. The connection is in autocommit mode.
+
+    Raises:
+        RawTablesLockedError: another session holds one of the tables; nothing was changed.
+    """
     statements = files("flows.quality_compass").joinpath("schema.sql").read_text("utf-8")
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-        connection.execute(statements.encode())
+    ensure_raw_tables(
+        connection, RawTables("Quality Compass's raw tables", "public", SCHEMA_LOCK, statements)
+    )
 
 
 def known_runs(connection: psycopg.Connection) -> list[str]:

@@ -6,6 +6,7 @@ from importlib.resources import files
 
 import psycopg
 
+from flows._shared.raw_tables import RawTables, ensure_raw_tables
 from flows.scout.records import SchemaRefusedError
 
 SCHEMA_LOCK = 7_310_020
@@ -13,16 +14,17 @@ BUILD_LOCK = 7_310_022
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
-    """Create the raw tables where they are missing.
+    """Create the raw tables where they are missing. The connection is in autocommit mode.
 
     Raises:
         SchemaRefusedError: the role may not, or the server has no pgvector; nothing was changed.
+        RawTablesLockedError: another session holds one of them; nothing was changed.
     """
-    statements = files("flows.scout").joinpath("schema.sql").read_text()
+    statements = files("flows.scout").joinpath("schema.sql").read_text(encoding="utf-8")
     try:
-        with connection.transaction():
-            connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
-            connection.execute(statements.encode())
+        ensure_raw_tables(
+            connection, RawTables("Scout's raw tables", "scout", SCHEMA_LOCK, statements)
+        )
     except (
         psycopg.errors.InsufficientPrivilege,
         psycopg.errors.UndefinedFile,

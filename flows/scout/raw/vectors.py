@@ -8,6 +8,7 @@ from uuid import UUID
 import psycopg
 from psycopg import sql
 
+from flows._shared.raw_tables import change_tables
 from flows.scout.raw.database import SCHEMA_LOCK
 from flows.scout.records import EmbeddingsRefusedError, LayerMissingError, TextToEmbed
 from flows.scout.rules import hash_text
@@ -48,6 +49,7 @@ def prepare_vectors(
 
     Raises:
         LayerMissingError: platinum was not built yet.
+        RawTablesLockedError: another session holds the vectors; nothing was changed.
     """
     built = connection.execute("select to_regclass('platinum.platinum_transaction_embeddings')")
     if built.fetchone() == (None,):
@@ -57,8 +59,8 @@ def prepare_vectors(
             "Build the layers first: prefect deployment run 'scout/scout-on-demand'",
         )
     statements = files("flows.scout").joinpath("vectors.sql").read_text()
-    with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (SCHEMA_LOCK,))
+
+    def prepare() -> None:
         if is_anew:
             connection.execute("delete from scout.embedding_refusals")
         if is_anew or holds_vectors_of_others(connection, dimension, model):
@@ -76,6 +78,14 @@ def prepare_vectors(
         ).fetchall():
             connection.execute(sql.SQL("drop index platinum.{}").format(sql.Identifier(stale)))
         connection.execute(statements.replace("{dimension}", str(dimension)).encode())
+
+    change_tables(
+        connection,
+        "the search of transactions",
+        SCHEMA_LOCK,
+        ("platinum.transaction_embedding_vectors",),
+        prepare,
+    )
 
 
 def texts_to_embed(

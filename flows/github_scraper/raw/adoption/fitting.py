@@ -6,6 +6,7 @@ forks break; what cannot be fitted is named.
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from importlib.resources import files
 from typing import LiteralString
 
 import psycopg
@@ -17,144 +18,22 @@ from flows.github_scraper.raw.adoption.columns import (
     MUST_BE_KNOWN,
     OURS_WITHOUT_DEFAULT,
 )
+from flows.github_scraper.raw.adoption.queries import (
+    BREAKABLE,
+    DEFERRABLE,
+    HELD,
+    IDENTITIES,
+    IS_UNIQUE,
+    OLD_ATTEMPTS,
+    RULES,
+    TWINS,
+    VIEWS,
+)
 from flows.github_scraper.raw.adoption.told import REFUSED, said_of
 from flows.github_scraper.records import ApplicationTablesError
 
-CREATED = re.compile(r"create table if not exists public\.(\w+)")
-
-
-HELD = """
-select
-    attname,
-    format_type(atttypid, null),
-    attnotnull,
-    atthasdef or attidentity <> '',
-    attidentity <> '',
-    pg_get_serial_sequence(attrelid::regclass::text, attname)
-from pg_attribute
-where attrelid = %s::regclass and attnum > 0 and not attisdropped
-"""
-
-# Views that stand on a table, the ones that stand on others last.
-VIEWS = """
-with recursive standing (oid, depth) as (
-    select %s::regclass::oid, 0
-    union
-    select pg_rewrite.ev_class, standing.depth + 1
-    from standing
-    inner join pg_depend
-        on pg_depend.refobjid = standing.oid and pg_depend.classid = 'pg_rewrite'::regclass
-    inner join pg_rewrite
-        on pg_rewrite.oid = pg_depend.objid and pg_rewrite.ev_class <> standing.oid
-    where standing.depth < 50
-)
-
-select
-    standing.oid::regclass::text,
-    format(
-        'create view %%s%%s as %%s', standing.oid::regclass,
-        ' with (' || array_to_string(reloptions, ', ') || ')', pg_get_viewdef(standing.oid)
-    ),
-    array(
-        select format('alter view %%s owner to %%s', standing.oid::regclass, relowner::regrole)
-        where relowner::regrole::text <> current_user
-        union all
-        select format('comment on view %%s is %%L', standing.oid::regclass, description)
-        from pg_description
-        where objoid = standing.oid and classoid = 'pg_class'::regclass and objsubid = 0
-        union all
-        select format(
-            'grant %%s on %%s to %%s%%s', privilege_type, standing.oid::regclass,
-            case when grantee = 0 then 'public' else grantee::regrole::text end,
-            case when is_grantable then ' with grant option' else '' end
-        )
-        from aclexplode(relacl)
-    ),
-    relkind <> 'v' or exists (
-        select 1 from pg_trigger where tgrelid = standing.oid and not tgisinternal
-    ) or exists (
-        select 1 from pg_rewrite where ev_class = standing.oid and rulename <> '_RETURN'
-    )
-from (select oid, max(depth) as depth from standing where depth > 0 group by oid) as standing
-inner join pg_class on pg_class.oid = standing.oid
-order by standing.depth
-"""
-
-# A uniqueness of hashes alone, unless a key of another table leans on it.
-BREAKABLE = """
-select indexrelid::regclass::text, pg_constraint.conname
-from pg_index
-left join pg_constraint on pg_constraint.conindid = indexrelid and pg_constraint.contype = 'u'
-where
-    indrelid = 'public.commits'::regclass
-    and indisunique
-    and not indisprimary
-    and (
-        select array_agg(attname::text)
-        from pg_attribute
-        where attrelid = indrelid and attnum = any(indkey)
-    ) = array['commit_hash']
-    and not exists (
-        select 1 from pg_constraint as leaning
-        where leaning.conindid = indexrelid and leaning.contype = 'f'
-    )
-"""
-
-IS_UNIQUE = """
-select exists (
-    select 1
-    from pg_index
-    where
-        indrelid = %s::regclass
-        and indisunique
-        and indpred is null
-        and (
-            select array_agg(attname::text order by attname::text)
-            from pg_attribute
-            where attrelid = indrelid and attnum = any(indkey)
-        ) = %s
-)
-"""
-
-# The next run merges them: `tidy_addresses`.
-TWINS = """
-update public.repositories
-set url = url || '#twin-' || id
-where exists (
-    select 1 from public.repositories as first
-    where first.url = repositories.url and first.id < repositories.id
-)
-"""
-
-OLD_ATTEMPTS = """
-update public.repositories
-set last_attempt_at = last_attempt at time zone 'UTC'
-where last_attempt_at is null and last_attempt is not null
-"""
 NO_ZONE = "timestamp without time zone"
-
-# One row of each key has it; others of the same person are merged into that one.
-IDENTITIES = """
-update public.contributors
-set
-    identity_key = case when keyed.place = 1 then keyed.key else 'application:' || keyed.id end,
-    merged_into = case when keyed.place > 1 then keyed.first_id end
-from (
-    select
-        id,
-        key,
-        row_number() over (partition by key order by id) as place,
-        first_value(id) over (partition by key order by id) as first_id
-    from (
-        select
-            id,
-            coalesce(public.identity_key_of(username, email), 'application:' || id) as key
-        from public.contributors
-        where identity_key is null
-    ) as unkeyed
-) as keyed
-where contributors.id = keyed.id
-"""
+CREATED = re.compile(r"create table if not exists public\.(\w+)")
 
 
 @dataclass(frozen=True)
@@ -164,7 +43,16 @@ class _Held:
     is_required: bool
     has_default: bool
     is_identity: bool
+    is_generated: bool
     sequence: str | None
+
+
+def fitting_by() -> tuple[bytes, ...]:
+    """The texts from which follows how tables are fitted."""
+    folder = files(__package__)
+    return tuple(
+        folder.joinpath(name).read_bytes() for name in ("columns.py", "queries.py", "fitting.py")
+    )
 
 
 def fit_tables(connection: psycopg.Connection, schema: str) -> None:
@@ -185,6 +73,7 @@ def fit_tables(connection: psycopg.Connection, schema: str) -> None:
         for name, kind in sorted(found.items())
         if kind not in "rp"
     ]
+    misfits += rules_on(connection, [*COLUMNS, *sorted(found.keys() - COLUMNS.keys())])
     for table in COLUMNS:
         if found.get(table) in ("r", "p"):
             misfits += _fit(connection, table)
@@ -197,6 +86,15 @@ def fit_tables(connection: psycopg.Connection, schema: str) -> None:
         )
 
 
+def rules_on(connection: psycopg.Connection, tables: Sequence[str]) -> list[str]:
+    """What is wrong with tables of the schema ``public`` that have rules."""
+    return [
+        f"{table} has the rule {rule}, beside which nothing can be merged into it: "
+        "drop it, or make it a trigger"
+        for table, rule in connection.execute(RULES, (list(tables), list(tables)))
+    ]
+
+
 def _fit(connection: psycopg.Connection, table: str) -> list[str]:
     """Fit one table; returns what of it cannot be."""
     held = _held(connection, table)
@@ -206,6 +104,18 @@ def _fit(connection: psycopg.Connection, table: str) -> list[str]:
         if each.name not in COLUMNS[table].keys() | OURS_WITHOUT_DEFAULT
         and each.is_required
         and not each.has_default
+    ]
+    misfits += [
+        f"{table}.{name} is generated where it has to be written "
+        f"(alter table {table} alter column {name} drop expression)"
+        for name in COLUMNS[table]
+        if name in held and held[name].is_generated
+    ]
+    keys = ", ".join(KEYS[table])
+    misfits += [
+        f"{table} has the deferrable key {name}, by which no row can be merged "
+        f"(alter table {table} drop constraint {name}, add unique ({keys}))"
+        for (name,) in connection.execute(DEFERRABLE, (f"public.{table}", list(KEYS[table])))
     ]
     lacking = [name for name in COLUMNS[table] if name not in held]
     for name in lacking:

@@ -19,19 +19,19 @@ REFUSED = (
 
 @contextmanager
 def refused_rows_are_told(doing: str) -> Iterator[None]:
-    """A rule that somebody gave one of the tables, such as a key or a check, refuses a row.
+    """What somebody gave one of the tables, such as a key, a check or a trigger, refuses a row.
 
     Raises:
         ApplicationTablesError: it names the table, the column and the rule.
     """
     try:
         yield
-    except psycopg.IntegrityError as error:
+    except REFUSED as error:
         raise ApplicationTablesError(
             doing,
             said_of(error),
-            "Take the rule off the table, or give the column a default; other repositories are "
-            "loaded meanwhile",
+            "Take the rule or trigger off the table, or give the column a default; other "
+            "repositories are loaded meanwhile",
         ) from error
 
 
