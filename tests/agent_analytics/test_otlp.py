@@ -24,7 +24,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from flows.agent_analytics import raw, rules, sample, source
+from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
 from flows.agent_analytics.sample import CUMULATIVE
@@ -201,7 +201,7 @@ def test_what_is_too_long_as_json_is_put_aside(
 ) -> None:
     """What is short as protobuf may be ten times as long as a line, which DuckDB reads whole."""
     (inbox / "metrics.pb").write_bytes(as_protobuf(METRICS))
-    monkeypatch.setattr(source, "LONGEST_LINE", 100)
+    monkeypatch.setattr("flows.agent_analytics.source.lines.LONGEST_LINE", 100)
     assert load(store, inbox) == LoadCounts(rejected=1)
     assert rows(store, "select reason from raw.rejected") == [
         ("longer than 100 characters as JSON",)
