@@ -58,18 +58,44 @@ def load_lines(
     connection.execute(MACROS)
     metrics = read_lines(paths, longest, resourceMetrics=METRICS)
     logs = read_lines(paths, longest, resourceMetrics=ANY, resourceLogs=LOGS)
-    connection.execute(COUNTERS.format(lines=metrics))
-    connection.execute(RECORD_ROWS.format(lines=logs))
+    counters = _made(connection, COUNTERS.format(lines=metrics))
+    records = _made(connection, RECORD_ROWS.format(lines=logs))
     connection.execute(TEXTS)
     _check_texts(connection, source)
+    counts = LoadCounts()
+    # Of a small batch most of the time is the planning of statements, be there rows or none.
+    if counters:
+        counts += _load_metrics(connection, source)
+    if records:
+        counts += _load_logs(connection, source)
+    connection.execute("drop table new_counters; drop table new_records; drop table new_texts")
+    return counts
+
+
+def _made(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
+    """Make a table; its rows."""
+    return int(connection.execute(statement).fetchall()[0][0])
+
+
+def _load_metrics(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts:
     connection.execute(SERIES)
-    connection.execute("drop table new_counters")
     connection.execute(METRIC_ROWS)
+    rejected = _reject(
+        connection,
+        source,
+        "metric_name, metric_value, attributes",
+        "new_metrics inner join new_series using (series_row)",
+    )
+    counts = _insert_metrics(connection)
+    connection.execute("drop table new_metrics; drop table new_series")
+    return counts + LoadCounts(rejected=rejected)
+
+
+def _load_logs(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts:
     connection.execute(LOG_ROWS)
-    connection.execute("drop table new_records; drop table new_texts")
-    rejected = _reject(connection, source)
-    counts = _insert_metrics(connection) + _insert_logs(connection)
-    connection.execute("drop table new_metrics; drop table new_series; drop table new_logs")
+    rejected = _reject(connection, source, "event_name, attributes", "new_logs")
+    counts = _insert_logs(connection)
+    connection.execute("drop table new_logs")
     return counts + LoadCounts(rejected=rejected)
 
 
@@ -83,21 +109,21 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
         )
 
 
-def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    aside = (
-        "select reason, left(concat_ws(' ', 'from', developer_id, 'in', "
-        f"session_id, 'at', timestamp, metric_name, metric_value, attributes), {EXCERPT}) "
-        "as excerpt "
-        "from new_metrics inner join new_series using (series_row) "
-        "where reason is not null union all "
-        "select reason, left(concat_ws(' ', 'from', developer_id, 'in', "
-        f"session_id, 'at', timestamp, event_name, attributes), {EXCERPT}) "
-        "from new_logs where reason is not null"
-    )
+def _reject(connection: duckdb.DuckDBPyConnection, source: str, told: str, relation: str) -> int:
     rows = connection.execute(
-        "insert or ignore into raw.rejected "
-        f"select ?, reason, coalesce(excerpt, ''), {NOW} from ({aside}) "
-        "group by reason, excerpt",
+        f"""
+        insert or ignore into raw.rejected
+        select
+            ?, reason,
+            left(
+                concat_ws(' ', 'from', developer_id, 'in', session_id, 'at', timestamp, {told}),
+                {EXCERPT}
+            ) as excerpt,
+            {NOW}
+        from {relation}
+        where reason is not null
+        group by reason, excerpt
+        """,
         [source],
     ).fetchall()
     return int(rows[0][0])
