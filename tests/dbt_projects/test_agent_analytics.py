@@ -353,31 +353,6 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
     )
 
 
-def test_durations_of_any_length_and_the_largest_counts_add_up_and_build_green(
-    marts: Marts,
-) -> None:
-    lines = []
-    for number, tenths in enumerate((1, 1, 1, 2, 3)):
-        work = session(f"s{number}", DAY + timedelta(days=number // 3))
-        lines += [request(work, 0, MILLION_IN), request(work, tenths / 600, MILLION_IN, number=1)]
-    much = 9e10
-    work = session("much", DAY + timedelta(days=5), by=developer(2, CUMULATIVE))
-    models = [f"claude-opus-4-5@{number}" for number in range(200)]
-    lines += [tokens(work, {"input": much, "output": much}, 0, 1, model) for model in models]
-    made = [commit(n, work.ended_at, agent_session_id="much", lines_added=n) for n in range(1, 30)]
-    marts.load([*lines, request(session("small", work.started_at), 0, (1, 0, 0, 0))], made)
-    statuses = marts.build()
-    assert {name: status for name, status in statuses.items() if status not in GOOD} == {
-        "budgets_hold": "warn"
-    }
-    by_day = marts.query(
-        "select sum(total_duration_seconds), sum(total_input_tokens) "
-        "from mart.fct_daily_agent_usage group by date order by date"
-    )
-    assert [duration for duration, _ in by_day[:2]] == [pytest.approx(0.3), pytest.approx(0.5)]
-    assert by_day[2][1] == 200 * int(much) + 1
-
-
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
     marts.run_to("fct_daily_agent_usage")
