@@ -137,9 +137,12 @@ class Marts:
         statuses |= self.dbt("run", *options, variables=variables)
         assert set(statuses.values()) <= GOOD, statuses
 
-    def run_to(self, *models: str) -> None:
+    def run_to(
+        self, *models: str, anew: bool = False, variables: dict[str, object] | None = None
+    ) -> None:
         """Build these models and what they are made of, which is all that a test of them needs."""
-        self.run("--select", *(f"+{model}" for model in models))
+        options = ["--full-refresh"] if anew else []
+        self.run(*options, "--select", *(f"+{model}" for model in models), variables=variables)
 
     def build(self, *options: str) -> dict[str, str]:
         """Build everything; anything that is neither good nor a warning fails."""

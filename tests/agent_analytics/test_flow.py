@@ -15,7 +15,7 @@ from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRun
 from prefect.client.schemas.objects import State
 
 from deployments.local import __main__ as local
-from flows._shared.orchestration.dbt import build_dbt
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows.agent_analytics import flow as agent_flow
 from flows.agent_analytics.flow import refresh, refresh_copilot, report
 from flows.agent_analytics.settings import (
@@ -25,6 +25,7 @@ from flows.agent_analytics.settings import (
     SampleSize,
 )
 from tests.agent_analytics.copilot_api import running
+from tests.parsed import begin_parsed
 
 pytestmark = pytest.mark.in_order
 
@@ -131,7 +132,8 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
         return build_dbt(*arguments, **options)
 
     monkeypatch.setattr(agent_flow, "build_dbt", break_first)
-    state = refresh(INPUTS, ran.settings, return_state=True)
+    models = DbtOptions(exclude=("resource_type:test",))
+    state = refresh(INPUTS, ran.settings, models, return_state=True)
     assert measures(state, "agent-analytics-run")["rows_loaded"] == 0
     assert len(builds) == 2
     assert "It was replaced by the last published copy" in caplog.text
@@ -140,22 +142,25 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
     assert ran.marts() == before
 
 
-@pytest.mark.parametrize("shape", ["usage metrics", "legacy"])
-def test_copilot_is_fetched_and_the_report_exports_it(ran: Ran, shape: str, tmp_path: Path) -> None:
-    with running() as fake:
-        settings = ran.settings.model_copy(
-            update={"copilot_api": fake.url, "copilot_report": shape}
+def test_copilot_is_fetched_in_both_shapes_and_the_report_exports_it(
+    ran: Ran, tmp_path: Path
+) -> None:
+    for shape, rows in (("usage metrics", 2), ("legacy", 1)):
+        with running() as fake:
+            settings = ran.settings.model_copy(
+                update={"copilot_api": fake.url, "copilot_report": shape}
+            )
+            state = refresh_copilot(1, settings, return_state=True)
+        assert measures(state, "agent-analytics-run")["rows_loaded"] == rows
+        assert {authorization for _, authorization in fake.seen} <= {"Bearer the-token", None}
+    found = dict(
+        ran.query(
+            "select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics "
+            "where metric_date = date '2026-03-02'"
         )
-        state = refresh_copilot(1, settings, return_state=True)
-    assert measures(state, "agent-analytics-run")["rows_loaded"] == {"legacy": 1}.get(shape, 2)
-    assert {authorization for _, authorization in fake.seen} <= {"Bearer the-token", None}
-    found = ran.query(
-        "select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics "
-        "where metric_date = date '2026-03-02' order by 1"
     )
-    names = [name for name, _ in found if (name == "__org__") == (shape == "legacy")]
-    assert names == (["__org__"] if shape == "legacy" else ["dev0", "dev2"])
-    assert dict(found).get("__org__", 40) == 40
+    assert set(found) == {"__org__", "dev0", "dev2"}
+    assert found["__org__"] == 40
     state = report(tmp_path / "out", settings, return_state=True)
     assert state.is_completed(), state.message
     exported = {path.stem for path in (tmp_path / "out").glob("*.parquet")}
@@ -165,9 +170,11 @@ def test_copilot_is_fetched_and_the_report_exports_it(ran: Ran, shape: str, tmp_
 
 
 def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
-    ran: Ran, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+    ran: Ran, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:
     monkeypatch.setenv(PATH_VARIABLE, str(ran.settings.store_path))
+    monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path))
+    begin_parsed("agent_analytics", tmp_path)
     store = agent_flow.store_of(ran.settings)
     monkeypatch.setattr(local, "DUCKDB_WAIT_SECONDS", 0.0)
     build = ["dbt", "--domain", "agent_analytics", "--", "run", "--select", "dim_agents"]

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
 from opentelemetry.sdk.resources import Resource
 
-from flows.agent_analytics import raw, rules, sample, source
+from flows.agent_analytics import raw, rules, sample
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
 from flows.agent_analytics.sample import CUMULATIVE
@@ -37,6 +38,7 @@ DAY = datetime(2026, 3, 2, tzinfo=UTC)
 WORK = session("s", DAY)
 METRICS = tokens(WORK, {"input": 10, "output": 20}, 0, 1)
 LOGS = request(WORK, 1, (1, 2, 3, 4))
+BATCHES = 16
 
 
 @pytest.fixture
@@ -201,7 +203,7 @@ def test_what_is_too_long_as_json_is_put_aside(
 ) -> None:
     """What is short as protobuf may be ten times as long as a line, which DuckDB reads whole."""
     (inbox / "metrics.pb").write_bytes(as_protobuf(METRICS))
-    monkeypatch.setattr(source, "LONGEST_LINE", 100)
+    monkeypatch.setattr("flows.agent_analytics.source.lines.LONGEST_LINE", 100)
     assert load(store, inbox) == LoadCounts(rejected=1)
     assert rows(store, "select reason from raw.rejected") == [
         ("longer than 100 characters as JSON",)
@@ -231,8 +233,9 @@ def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are(
 
 
 def test_many_small_batches_load_the_same_rows_as_one(tmp_path: Path, inbox: Path) -> None:
-    for number, line in enumerate(sample.telemetry(1, 3)):
-        with (inbox / f"{number % 7}.jsonl").open("a") as file:
+    lines = [*islice(sample.telemetry(1, 3), BATCHES - 2), METRICS, LOGS]
+    for number, line in enumerate(lines):
+        with (inbox / f"{number % 3}.jsonl").open("a") as file:
             file.write(line + "\n")
     stores = [raw.Store(tmp_path / f"{name}.duckdb") for name in ("one", "many")]
     counts = [load(stores[0], inbox), load(stores[1], inbox, batch_bytes=1)]
@@ -505,14 +508,32 @@ def test_the_receiver_tells_as_many_as_will_be_put_aside(store: raw.Store, inbox
         metric["summary"] = {"dataPoints": [{"timeUnixNano": point["timeUnixNano"]}]}
         del metric[kind]
         odd.append(json.dumps(line))
-    for number, line in enumerate(odd):
-        signal = Signal.METRICS if '"resourceMetrics"' in line else Signal.LOGS
-        body = json.loads(line)
-        (inbox / f"{number}.jsonl").write_text(
-            canonical_json(line.replace('"s"', f'"s{number}"').encode()) + "\n"
+    signals = [Signal.METRICS if '"resourceMetrics"' in line else Signal.LOGS for line in odd]
+    (inbox / "odd.jsonl").write_text(
+        "".join(f"{canonical_json(by(number, line))}\n" for number, line in enumerate(odd))
+    )
+    load(store, inbox)
+    put_aside = dict(
+        rows(
+            store,
+            "select split_part(excerpt, ' ', 2), count(*) from raw.rejected group by all",
         )
-        expected = load(store, inbox).rejected
+    )
+    for number, (signal, line) in enumerate(zip(signals, odd, strict=True)):
+        expected = put_aside.pop(f"sender-{number}", 0)
+        body = json.loads(line)
         message = ParseDict(body, rules.OTLP_MESSAGES[signal]())
         for form in (body, message):
             said = telemetry.partial(f"otlp-{signal.value}", form)
             assert (said.rejected if said else 0) == expected, (line, said)
+    assert put_aside == {}
+
+
+def by(number: int, line: str) -> bytes:
+    """The line, told by a sender of its own."""
+    content = json.loads(line)
+    for resource in content.get("resourceMetrics") or content["resourceLogs"]:
+        resource["resource"]["attributes"].append(
+            {"key": "developer_id", "value": {"stringValue": f"sender-{number}"}}
+        )
+    return json.dumps(content).encode()

@@ -1,7 +1,6 @@
 """A process that is killed at any moment: the next run's marts are those of an undisturbed one."""
 
 import os
-import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -15,7 +14,8 @@ from tests.agent_analytics.fleet import Marts
 ROOT = Path(__file__).parents[2]
 DAYS, PEOPLE = 2, 6
 BATCH_BYTES = 600_000
-# Loads, builds and publishes as the flow does, and ends itself where the last argument says.
+# Loads, builds and publishes as the flow does, once for each point that is named, each time in a
+# process of its own that ends itself there.
 RUN = """
 import os, shutil, signal, sys, threading, time
 from pathlib import Path
@@ -23,7 +23,7 @@ from flows.agent_analytics import raw
 from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import Marts
 
-path, inbox, point = Path(sys.argv[1]), sys.argv[2], sys.argv[3]
+path, inbox, batch_bytes, points = Path(sys.argv[1]), sys.argv[2], int(sys.argv[3]), sys.argv[4:]
 store = raw.Store(path)
 
 def die(*_):
@@ -41,19 +41,31 @@ def half_a_copy(source, target):
     Path(target).write_bytes(content[: len(content) // 2])
     die()
 
-with store.locked("a run that is killed", 5, print):
-    store.recover(print)
-    if point == "load":
-        record, calls = raw.record_read, []
-        raw.record_read = lambda *a: die() if len(calls) == 3 else calls.append(record(*a))
-    load_telemetry(store, [inbox], int(sys.argv[4]))
-    if point.startswith("build"):
-        after = int(point.partition(" ")[2])
-        threading.Thread(target=die_after_changes, args=[after], daemon=True).start()
-    Marts(store, path.parent).run()
-    if point == "publish":
-        shutil.copyfile = half_a_copy
-    store.publish()
+def run_until(point):
+    with store.locked("a run that is killed", 5, print):
+        store.recover(print)
+        if point == "load":
+            record, calls = raw.record_read, []
+            raw.record_read = lambda *a: die() if len(calls) == 3 else calls.append(record(*a))
+        load_telemetry(store, [inbox], batch_bytes)
+        if point.startswith("build"):
+            after = int(point.partition(" ")[2])
+            threading.Thread(target=die_after_changes, args=[after], daemon=True).start()
+        Marts(store, path.parent).run()
+        if point == "publish":
+            shutil.copyfile = half_a_copy
+        store.publish()
+
+for point in points:
+    process = os.fork()
+    if process == 0:
+        try:
+            run_until(point)
+        finally:
+            os._exit(1)
+    status = os.waitstatus_to_exitcode(os.waitpid(process, 0)[1])
+    if status != -signal.SIGKILL:
+        sys.exit(f"{point}: ended with {status}")
 """
 
 
@@ -67,13 +79,13 @@ def inbox(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def killed_at(point: str, store: raw.Store, inbox: Path) -> int:
-    return subprocess.run(
-        [sys.executable, "-c", RUN, str(store.path), str(inbox), point, str(BATCH_BYTES)],
+def kill_at(store: raw.Store, inbox: Path, *points: str) -> None:
+    subprocess.run(
+        [sys.executable, "-c", RUN, str(store.path), str(inbox), str(BATCH_BYTES), *points],
         env={**os.environ, "PYTHONPATH": str(ROOT)},
         stdout=subprocess.PIPE,
-        check=False,
-    ).returncode
+        check=True,
+    )
 
 
 def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(
@@ -87,8 +99,7 @@ def test_a_run_that_is_killed_anywhere_is_made_good_by_the_next(
     # The same path again, because dbt parses a project anew for another.
     store.path.unlink()
 
-    for point in ("load", "build 5", "publish"):
-        assert killed_at(point, store, inbox) == -signal.SIGKILL, point
+    kill_at(store, inbox, "load", "build 5", "publish")
     assert not store.published_path.exists()
     with store.locked("the next run", 1, print):
         store.recover(print)

@@ -18,8 +18,8 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from flows.agent_analytics import raw, sample, sync
-from flows.agent_analytics.sample import Session
-from tests.agent_analytics.fleet import Marts, commit, developer, request, session
+from flows.agent_analytics.sample import CUMULATIVE, Session
+from tests.agent_analytics.fleet import Marts, commit, developer, request, session, tokens
 from tests.dbt_projects.poison import Told, assert_each_is_named, assert_nobody_is_stopped
 
 DAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
@@ -218,6 +218,32 @@ def good() -> list[str]:
     ]
 
 
+EXTREMES = datetime(2026, 3, 2, tzinfo=UTC)
+MUCH = 9e10
+
+
+def extremes() -> tuple[list[str], list[dict[str, object]]]:
+    """Sessions of tenths of a second, and one with the largest counts and many commits."""
+    million = (1_000_000, 0, 0, 0)
+    by = developer(900)
+    lines = []
+    for number, tenths in enumerate((1, 1, 1, 2, 3)):
+        work = session(f"short {number}", EXTREMES + timedelta(days=number // 3), by=by)
+        lines += [request(work, 0, million), request(work, tenths / 600, million, number=1)]
+    much = session("much", EXTREMES + timedelta(days=5), by=developer(901, CUMULATIVE))
+    counts = {"input": MUCH, "output": MUCH}
+    lines += [tokens(much, counts, 0, 1, f"claude-opus-4-5@{number}") for number in range(200)]
+    lines.append(request(session("small", much.started_at, by=by), 0, (1, 0, 0, 0)))
+    commits = [
+        commit(
+            1_000 + number, much.ended_at, agent_session_id="much", lines_added=number,
+            developer_id="dev901@work.example", author_email="dev901@work.example",
+        )
+        for number in range(1, 30)
+    ]  # fmt: skip
+    return lines, commits
+
+
 def as_protobuf(content: dict[str, Any]) -> tuple[str, bytes]:
     is_logs = "resourceLogs" in content
     message: Message = ExportLogsServiceRequest() if is_logs else ExportMetricsServiceRequest()
@@ -231,6 +257,11 @@ def write(folder: Path) -> dict[str, Told]:
         (folder / name).mkdir(parents=True)
     telemetry = folder / "telemetry"
     (telemetry / "good.jsonl").write_text("".join(f"{line}\n" for line in good()))
+    lines, commits = extremes()
+    (telemetry / "extremes.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    (folder / "commits/extremes.jsonl").write_text(
+        "".join(f"{json.dumps(row)}\n" for row in commits)
+    )
     expected = {}
     for number, (name, make) in enumerate(JSON.items()):
         poison = make(number)
@@ -264,20 +295,22 @@ def write(folder: Path) -> dict[str, Told]:
 
 @pytest.fixture(scope="module")
 def poisoned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Marts, dict[str, Told]]:
+    """Marts that are built of all of it, and what is expected to be told."""
     folder = tmp_path_factory.mktemp("poison")
     expected = write(folder)
     store = raw.Store(folder / "marts.duckdb")
     sync.load_telemetry(store, [str(folder / "telemetry")], 1_000_000)
     sync.load_commits(store, [str(folder / "commits")], [])
     sync.load_copilot(store, sync.copilot_files([str(folder / "reports")]))
-    return Marts(store, folder), expected
+    marts = Marts(store, folder)
+    assert_nobody_is_stopped(marts.dbt("build"))
+    return marts, expected
 
 
 def test_no_row_of_a_sender_stops_the_marts_of_others(
     poisoned: tuple[Marts, dict[str, Told]],
 ) -> None:
     marts, expected = poisoned
-    assert_nobody_is_stopped(marts.dbt("build"))
     marts.store.publish()
     sync.warnings_of(marts.store)
     aside = marts.query("select source, reason, excerpt from raw.rejected")
@@ -295,4 +328,23 @@ def test_no_row_of_a_sender_stops_the_marts_of_others(
     ) == [(GOOD_SESSIONS, 7 * GOOD_SESSIONS, GOOD_SESSIONS)]
     kept = [make(number) for number, make in enumerate(JSON.values())]
     events = [each for each in kept if not each.reason and "resourceLogs" in each.content]
-    assert marts.one("select count(*) from raw.otel_logs") == GOOD_SESSIONS + len(events)
+    assert marts.one(
+        "select count(*) from raw.otel_logs where developer_id <> 'dev900@work.example'"
+    ) == GOOD_SESSIONS + len(events)
+
+
+def test_durations_of_any_length_and_the_largest_counts_add_up_and_build_green(
+    poisoned: tuple[Marts, dict[str, Told]],
+) -> None:
+    marts, _ = poisoned
+    by_day = marts.query(
+        "select sum(total_duration_seconds), sum(total_input_tokens) "
+        "from mart.fct_daily_agent_usage "
+        "where developer_id in ('dev900@work.example', 'dev901@work.example') "
+        "group by date order by date"
+    )
+    assert [duration for duration, _ in by_day[:2]] == [pytest.approx(0.3), pytest.approx(0.5)]
+    assert by_day[2][1] == 200 * int(MUCH) + 1
+    assert (
+        marts.one("select count(*) from mart.fct_git_commits where agent_session_id = 'much'") == 29
+    )

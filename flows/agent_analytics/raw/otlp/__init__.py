@@ -1,0 +1,12 @@
+"""OTLP lines into rows: DuckDB reads the JSON itself, with the shape told beforehand.
+
+A line is one export request in OTLP's JSON, as a collector's file exporter writes it and as
+``rules.canonical_line`` makes it of a body. Told the shape, DuckDB needs a third of the time its
+own guess of the shape takes.
+"""
+
+from flows.agent_analytics.raw.otlp.loading import EXCERPT, load_lines
+from flows.agent_analytics.raw.otlp.shapes import LONGEST_LINE_BYTES
+from flows.agent_analytics.raw.otlp.statements import NOW
+
+__all__ = ["EXCERPT", "LONGEST_LINE_BYTES", "NOW", "load_lines"]

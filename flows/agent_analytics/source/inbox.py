@@ -1,0 +1,89 @@
+"""The inbox's deliveries: telemetry as lines, commits as rows."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+
+from flows._shared.inbox import Delivery, Position, read_deliveries
+from flows.agent_analytics.records import (
+    Commit,
+    Rejected,
+    Signal,
+    UnreadableTelemetryError,
+)
+from flows.agent_analytics.rules import canonical_line, commit_of, commit_rows, otel_lines
+from flows.agent_analytics.source.lines import LineFile, short
+from flows.agent_analytics.source.rows import EXCERPT, parsed
+
+
+@dataclass(frozen=True)
+class InboxBatch:
+    """Deliveries that are loaded together, and the position behind the last of them."""
+
+    lines: LineFile
+    commits: tuple[Commit | Rejected, ...]
+    rejected: tuple[Rejected, ...]
+    position: Position
+
+
+def read_inbox(
+    connection: psycopg.Connection, after: Position | None, folder: Path, size: int
+) -> Iterator[InboxBatch]:
+    """The deliveries behind a position, in batches of about this many bytes.
+
+    What cannot be read of a delivery is told in its batch. The file of a batch is gone once the
+    next one is asked for.
+    """
+    deliveries = read_deliveries(connection, "agent_analytics", after)
+    while batch := _inbox_batch(deliveries, folder, size):
+        yield batch
+        batch.lines.path.unlink(missing_ok=True)
+
+
+def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> InboxBatch | None:
+    lines = LineFile(folder / "inbox.jsonl", "inbox")
+    commits: list[Commit | Rejected] = []
+    rejected: list[Rejected] = []
+    position = None
+    taken = 0
+    with lines.path.open("w", encoding="utf-8") as file:
+        for delivery in deliveries:
+            position = delivery.position
+            taken += len(delivery.body)
+            name = f"delivery {delivery.delivery_id}"
+            try:
+                if delivery.kind == "commits":
+                    for number, row in enumerate(commit_rows(delivery.body), 1):
+                        text = json.dumps(row).encode()
+                        commits.append(parsed(text, commit_of, name, f"row {number}"))
+                else:
+                    delivered = [short(line) for line in _delivered_lines(delivery)]
+                    file.writelines(f"{line}\n" for line in delivered)
+            except (UnreadableTelemetryError, ValueError, ArithmeticError, RecursionError) as error:
+                seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
+                excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
+                rejected.append(Rejected(name, seen, excerpt))
+            if taken >= size:
+                break
+    if position is None:
+        return None
+    return InboxBatch(lines, tuple(commits), tuple(rejected), position)
+
+
+def _delivered_lines(delivery: Delivery) -> list[str]:
+    match delivery.kind:
+        case "otlp-metrics":
+            return [canonical_line(delivery.body, Signal.METRICS, delivery.content_type)]
+        case "otlp-logs":
+            return [canonical_line(delivery.body, Signal.LOGS, delivery.content_type)]
+        case "otel":
+            return otel_lines(delivery.body)
+        case other:
+            raise UnreadableTelemetryError(
+                f"Reading delivery {delivery.delivery_id}",
+                f"deliveries of the kind {other} are not read",
+                "Send telemetry and commits to the paths that the runbook names",
+            )

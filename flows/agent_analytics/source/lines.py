@@ -1,0 +1,134 @@
+"""What is new of a telemetry file, as files of OTLP JSON lines."""
+
+import gzip
+import hashlib
+import os
+import zlib
+from collections.abc import Iterator
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import IO
+
+from flows.agent_analytics.records import Rejected, Signal, UnreadableTelemetryError
+from flows.agent_analytics.rules import canonical_json, canonical_line
+from flows.agent_analytics.source.parts import PROTOBUF, FilePart
+from flows.agent_analytics.source.rows import EXCERPT
+
+COPY_BYTES = 1 << 20
+LONGEST_LINE = 120_000_000
+
+
+@dataclass(frozen=True)
+class LineFile:
+    """A file of OTLP JSON lines, and the name that a message gives it."""
+
+    path: Path
+    name: str
+
+
+def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    """Files of OTLP JSON lines with the content of the part, each of about this many bytes.
+
+    The file itself where it is one already. What cannot be read is told instead.
+    """
+    plain = part.path.name.removesuffix(".gz")
+    if plain.endswith(PROTOBUF):
+        try:
+            line = short(_protobuf_line(part.path))
+        except UnreadableTelemetryError as error:
+            yield Rejected(str(part.path), error.seen, "")
+            return
+        target = _scratch(part, folder)
+        target.path.write_text(f"{line}\n", encoding="utf-8")
+        yield target
+    elif part.path.name.endswith(".gz"):
+        yield from _inflated_files(part, folder, size)
+    elif part.begin == 0 and part.end == part.path.stat().st_size:
+        yield LineFile(part.path, str(part.path))
+    else:
+        target = _scratch(part, folder)
+        with part.path.open("rb") as source, target.path.open("wb") as copy:
+            _copy(source, copy, part.begin, part.end)
+        yield target
+
+
+def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
+    # Read and written, the copy would be a tenth of the time of a load. Linux alone copies within
+    # the kernel, and not between file systems of two kinds.
+    with suppress(AttributeError, OSError):
+        files = source.fileno(), copy.fileno()
+        while begin < end and (copied := os.copy_file_range(*files, end - begin, offset_src=begin)):
+            begin += copied
+    source.seek(begin)
+    copy.seek(0, os.SEEK_END)
+    while begin < end and (block := source.read(min(COPY_BYTES, end - begin))):
+        begin += copy.write(block)
+
+
+def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    begin = 0
+    with gzip.open(part.path, "rb") as source:
+        while True:
+            target = _scratch(replace(part, begin=begin), folder)
+            broken = ""
+            with target.path.open("wb") as copy:
+                try:
+                    while copy.tell() < size and (line := source.readline()):
+                        copy.write(line)
+                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+                    broken = str(error)
+                written = copy.tell()
+            if written:
+                yield target
+            if broken:
+                yield Rejected(str(part.path), f"the gzip stream is broken: {broken}", "")
+            if broken or written < size:
+                return
+            begin += written
+
+
+def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
+    """The file without the lines that are not OTLP, and why each was left out."""
+    target = LineFile(folder / f"good-{file.path.name}", file.name)
+    rejected = []
+    with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
+        for number, line in enumerate(lines, 1):
+            if not line.strip():
+                continue
+            try:
+                copy.write(f"{short(canonical_json(line))}\n")
+            except UnreadableTelemetryError as error:
+                excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
+                rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
+    return target, rejected
+
+
+def short(line: str) -> str:
+    """Of what is short as protobuf the JSON may be ten times as long."""
+    if len(line) > LONGEST_LINE:
+        raise UnreadableTelemetryError(
+            "Reading OTLP",
+            f"longer than {LONGEST_LINE:,} characters as JSON",
+            "Let the sender send smaller batches",
+        )
+    return line
+
+
+def _scratch(part: FilePart, folder: Path) -> LineFile:
+    name = f"{part.path} from byte {part.begin}" if part.begin else str(part.path)
+    return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
+
+
+def _protobuf_line(path: Path) -> str:
+    """The signal is in the name (``metrics-...pb``)."""
+    named = [signal for signal in Signal if signal.value in path.name]
+    body = path.read_bytes()
+    encoding = "gzip" if path.name.endswith(".gz") else ""
+    if len(named) != 1:
+        raise UnreadableTelemetryError(
+            f"Reading {path.name}",
+            "its name does not say whether it holds metrics or logs",
+            "Put `metrics` or `logs` into the name",
+        )
+    return canonical_line(body, named[0], "application/x-protobuf", encoding)

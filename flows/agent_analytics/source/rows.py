@@ -1,0 +1,52 @@
+"""Commits and Copilot's days, from files of JSON rows; what makes no sense is told instead."""
+
+import gzip
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from flows._shared.json_keys import each_once
+from flows.agent_analytics.records import Commit, CopilotDay, Rejected
+from flows.agent_analytics.rules import commit_of, copilot_day
+
+EXCERPT = 300
+Row = TypeVar("Row")
+
+
+def read_commit_rows(path: Path) -> Iterator[Commit | Rejected]:
+    """Commits from a file of the hook's JSON, one a line."""
+    yield from _rows(path, commit_of)
+
+
+def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
+    """Days from a file of a report's rows, one a line."""
+    yield from _rows(path, copilot_day)
+
+
+def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
+    with _opened(path) as lines:
+        for number, line in enumerate(lines, 1):
+            if line.strip():
+                yield parsed(line, parse, path.name, f"line {number}")
+
+
+def parsed(
+    line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
+) -> Row | Rejected:
+    try:
+        content = json.loads(line, object_pairs_hook=each_once)
+        # Half a letter, which JSON can spell, is no text.
+        json.dumps(content, ensure_ascii=False).encode()
+        return parse(content)
+    except KeyError as error:
+        reason = f"without {error.args[0]}"
+    except (ValueError, TypeError, AttributeError, ArithmeticError, RecursionError) as error:
+        reason = f"not such a row: {str(error).partition(' (')[0]}"
+    return Rejected(name, reason, f"{place}: {line[:EXCERPT].decode('utf-8', 'replace')}")
+
+
+def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+    if path.name.endswith(".gz"):
+        return gzip.open(path, "rb")
+    return path.open("rb")
