@@ -230,6 +230,28 @@ def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are(
     assert seen['quote " and 江'] == "'"
 
 
+@pytest.mark.parametrize(
+    ("written", "doubled"),
+    [
+        ('{"key":', '{"key": "other", "key":'),
+        ('{"key":', '{"value": {"stringValue": "other"}, "key":'),
+        ('"stringValue":', '"stringValue": "other", "stringValue":'),
+        ('"asInt":', '"asInt": "7", "asInt":'),
+    ],
+)
+def test_a_line_of_a_file_with_a_key_twice_costs_that_line_alone(
+    store: raw.Store, inbox: Path, written: str, doubled: str
+) -> None:
+    spaced = json.dumps(json.loads(METRICS))
+    name = "asInt" if "asInt" in spaced else "asDouble"
+    bad = spaced.replace(written.replace("asInt", name), doubled.replace("asInt", name), 1)
+    assert bad != spaced
+    (inbox / "a.jsonl").write_text(f"{bad}\n{METRICS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+    ((reason,),) = rows(store, "select reason from raw.rejected")
+    assert reason.startswith("not JSON: an object has '")
+
+
 def test_many_small_batches_load_the_same_rows_as_one(tmp_path: Path, inbox: Path) -> None:
     for number, line in enumerate(sample.telemetry(1, 3)):
         with (inbox / f"{number % 7}.jsonl").open("a") as file:

@@ -194,6 +194,9 @@ with texts as (
         json_type(text) = 'ARRAY' and coalesce(list_bool_and(list_transform(
             from_json(text, '["JSON"]'),
             lambda e: json_type(e) = 'OBJECT'
+                and list_unique(json_keys(e)) = len(json_keys(e))
+                and coalesce(list_unique(json_keys(e, '$.value')), 0)
+                    = coalesce(len(json_keys(e, '$.value')), 0)
                 and coalesce(json_type(e, '$.key'), 'VARCHAR') = 'VARCHAR'
                 and coalesce(json_type(e, '$.value'), 'OBJECT') = 'OBJECT'
                 and (json_type(e, '$.value.doubleValue') is null
