@@ -32,6 +32,7 @@ from flows.agent_analytics.records import (
     UnreadableTelemetryError,
 )
 from flows.agent_analytics.rules import (
+    MAXIMUM_BODY_BYTES,
     canonical_json,
     canonical_line,
     commit_of,
@@ -43,6 +44,7 @@ from flows.agent_analytics.rules import (
 
 LINES = (".json", ".jsonl", ".ndjson")
 PROTOBUF = (".pb", ".binpb")
+LENGTH_BYTES = 4
 START_BYTES = 4096
 COPY_BYTES = 1 << 20
 EXCERPT = 300
@@ -190,14 +192,7 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     """
     plain = part.path.name.removesuffix(".gz")
     if plain.endswith(PROTOBUF):
-        try:
-            line = _short(_protobuf_line(part.path))
-        except UnreadableTelemetryError as error:
-            yield Rejected(str(part.path), error.seen, "")
-            return
-        target = _scratch(part, folder)
-        target.path.write_text(f"{line}\n", encoding="utf-8")
-        yield target
+        yield from _protobuf_files(part, folder, size)
     elif part.path.name.endswith(".gz"):
         yield from _inflated_files(part, folder, size)
     elif part.begin == 0 and part.end == part.path.stat().st_size:
@@ -282,18 +277,74 @@ def _scratch(part: FilePart, folder: Path) -> LineFile:
     return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
 
 
-def _protobuf_line(path: Path) -> str:
+def _protobuf_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    lines = _protobuf_lines(part.path)
+    written = 0
+    while (line := next(lines, None)) is not None:
+        if isinstance(line, Rejected):
+            yield line
+            continue
+        target = replace(_scratch(replace(part, begin=written), folder), name=str(part.path))
+        with target.path.open("w", encoding="utf-8") as copy:
+            while isinstance(line, str):
+                written += copy.write(f"{line}\n")
+                line = next(lines, None) if copy.tell() < size else None
+        yield target
+        if line is not None:
+            yield line
+
+
+def _protobuf_lines(path: Path) -> Iterator[str | Rejected]:
     """The signal is in the name (``metrics-...pb``)."""
     named = [signal for signal in Signal if signal.value in path.name]
-    body = path.read_bytes()
-    encoding = "gzip" if path.name.endswith(".gz") else ""
     if len(named) != 1:
-        raise UnreadableTelemetryError(
-            f"Reading {path.name}",
-            "its name does not say whether it holds metrics or logs",
-            "Put `metrics` or `logs` into the name",
-        )
-    return canonical_line(body, named[0], "application/x-protobuf", encoding)
+        seen = "its name does not say whether it holds metrics or logs"
+        yield Rejected(str(path), seen, "")
+        return
+    try:
+        for number, message in enumerate(_protobuf_messages(path), 1):
+            try:
+                yield _short(canonical_line(message, named[0], "application/x-protobuf"))
+            except UnreadableTelemetryError as error:
+                yield Rejected(str(path), error.seen, f"message {number}")
+    except UnreadableTelemetryError as error:
+        yield Rejected(str(path), error.seen, "")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Rejected(str(path), f"it is not gzip ({error})", "")
+
+
+def _protobuf_messages(path: Path) -> Iterator[bytes]:
+    """The one message of a file, or those of a collector's, each behind its length.
+
+    A message at the end that is not whole is still written: the file is read again once it is.
+    """
+    with _opened(path) as file:
+        start = file.read(LENGTH_BYTES)
+        # No message begins with a zero, and none as long as 16 MiB is taken.
+        if not start.startswith(b"\0"):
+            message = start + file.read(MAXIMUM_BODY_BYTES)
+            if len(message) > MAXIMUM_BODY_BYTES:
+                raise _too_long(path)
+            yield message
+            return
+        while len(start) == LENGTH_BYTES:
+            length = int.from_bytes(start, "big")
+            if length > MAXIMUM_BODY_BYTES:
+                raise _too_long(path)
+            message = file.read(length)
+            if len(message) < length:
+                return
+            if message:
+                yield message
+            start = file.read(LENGTH_BYTES)
+
+
+def _too_long(path: Path) -> UnreadableTelemetryError:
+    return UnreadableTelemetryError(
+        f"Reading {path.name}",
+        f"a message is larger than {MAXIMUM_BODY_BYTES:,} bytes",
+        "Send smaller batches",
+    )
 
 
 @dataclass(frozen=True)

@@ -356,6 +356,37 @@ select
 from events
 """
 
+# Senders may not do so, and some libraries let them: the row counts, and which value is told.
+_DOUBLES = f"""
+insert or ignore into raw.rejected
+with told as (
+    select text, from_json(text, '[{{"key":"VARCHAR","value":"JSON"}}]') as pairs from new_texts
+    union
+    select
+        cast(to_json(l.attributes) as varchar),
+        list_transform(
+            l.attributes, lambda a: struct_pack("key" := a.key, "value" := to_json(a.value)))
+    from new_records
+    where list_unique(list_transform(l.attributes, lambda a: coalesce(a.key, '')))
+        < len(l.attributes)
+), keyed as (
+    select
+        text,
+        list_transform(pairs, lambda p: coalesce(p.key, '')) as keys,
+        list_transform(
+            pairs, lambda p: concat_ws('=', coalesce(p.key, ''), cast(p.value as varchar))
+        ) as told
+    from told
+)
+select
+    ?, 'attributes of one name with two values: the row is kept, with the first of them',
+    left(concat_ws(' ', array_to_string(list_filter(
+        told, lambda t, i: len(list_filter(keys, lambda k: k = keys[i])) > 1
+    ), ' and '), 'in', text), {EXCERPT}), {NOW}
+from keyed
+where list_unique(told) > list_unique(keys)
+"""
+
 _COUNTER_COLUMNS = (
     "series_key, metric_name, developer_id, session_id, agent_type, model_name, attributes, "
     "resource_attributes"
@@ -406,12 +437,13 @@ def load_lines(
     connection.execute(_SERIES)
     connection.execute("drop table new_counters")
     connection.execute(_METRIC_ROWS)
+    told = _tell_of_doubles(connection, source)
     connection.execute(_LOG_ROWS)
     connection.execute("drop table new_records; drop table new_texts")
     rejected = _reject(connection, source)
     counts = _insert_metrics(connection) + _insert_logs(connection)
     connection.execute("drop table new_metrics; drop table new_series; drop table new_logs")
-    return counts + LoadCounts(rejected=rejected)
+    return counts + LoadCounts(rejected=rejected + told)
 
 
 def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
@@ -422,6 +454,11 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
             f"attributes that are not a list of key and value: {bad[0][:EXCERPT]}",
             "Check what wrote it",
         )
+
+
+def _tell_of_doubles(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+    rows = connection.execute(_DOUBLES, [source]).fetchall()
+    return int(rows[0][0])
 
 
 def _reject(connection: duckdb.DuckDBPyConnection, source: str) -> int:
