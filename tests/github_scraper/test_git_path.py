@@ -33,7 +33,7 @@ from flows.github_scraper.records import (
     Walk,
 )
 from flows.github_scraper.source.attributes import CHUNK, speaks_to_linguist
-from flows.github_scraper.source.git import GitLimits, open_mirror
+from flows.github_scraper.source.failures import failure
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
 from tests.github_scraper.tables import contents
@@ -512,14 +512,13 @@ def test_a_closed_port_is_transient(sync: Sync) -> None:
     ],
 )
 def test_only_what_is_known_to_be_for_good_is_not_tried_again(
-    tmp_path: Path, message: str, error: type[PlatformError]
+    message: str, error: type[PlatformError]
 ) -> None:
-    with open_mirror("https://h/o/r", tmp_path, GitLimits(1, 1, 1)) as mirror:
-        failure = mirror._failure(["git", "fetch"], 128, message.encode())
-    assert isinstance(failure, error)
+    told = failure("fetch", "https://h/o/r", 128, message.encode())
+    assert isinstance(told, error)
     for_good = (HostUntrustedError, FolderNotOursError, RepositoryNotFoundError)
-    assert isinstance(failure, TransientError) == (error not in for_good)
-    assert failure.remedy
+    assert isinstance(told, TransientError) == (error not in for_good)
+    assert told.remedy
 
 
 @pytest.mark.parametrize(
@@ -532,9 +531,8 @@ def test_only_what_is_known_to_be_for_good_is_not_tried_again(
         "Could not resolve proxy: http://u:hun ter2@proxy:80",
     ],
 )
-def test_what_git_says_is_repeated_without_credentials(tmp_path: Path, message: str) -> None:
-    with open_mirror("https://h/o/r", tmp_path, GitLimits(1, 1, 1)) as mirror:
-        told = str(mirror._failure(["git", "fetch"], 128, message.encode()))
+def test_what_git_says_is_repeated_without_credentials(message: str) -> None:
+    told = str(failure("fetch", "https://h/o/r", 128, message.encode()))
     assert "ter2" not in told
     assert "https://h/o/r" in told
 

@@ -8,7 +8,6 @@ import json
 import random
 import time
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urljoin, urlsplit
@@ -17,19 +16,20 @@ import httpx
 import psycopg
 from psycopg.types.json import Jsonb
 
-from flows._shared.errors import PlatformError
 from flows.github_scraper.records import (
-    AccessDeniedError,
     ApiRequestError,
     ApiUnavailableError,
-    EmptyRepositoryError,
     NotReadyError,
     RedirectRefusedError,
-    RepositoryBlockedError,
-    RepositoryGoneError,
-    RepositoryMissingError,
     TokenRejectedError,
-    WalkImpossibleError,
+)
+from flows.github_scraper.source.answers import (
+    decoded,
+    messages,
+    next_link,
+    raise_for,
+    refuse_unusable,
+    says_limited,
 )
 from flows.github_scraper.source.clock import Clock
 from flows.github_scraper.source.credentials import Pool
@@ -46,8 +46,6 @@ FIRST_BACKOFF_SECONDS = 1.0
 LONGEST_BACKOFF_SECONDS = 60.0
 # 202: still computing. Asked again this often, ever more slowly.
 READY_TRIES = 3
-LIMIT_WORDS = ("rate limit", "abuse detection", "too many requests")
-TOO_LARGE_WORDS = ("too large", "history or contributor list", "took too long")
 
 
 @dataclass(frozen=True)
@@ -157,8 +155,8 @@ class GithubClient:
                 continue
             if exchange.status == 204:
                 return Answer(204, None)
-            body = _decoded(attempted, exchange, accept)
-            next_url = _next_link(exchange.headers.get("link", ""))
+            body = decoded(attempted, exchange.content, accept)
+            next_url = next_link(exchange.headers.get("link", ""))
             if next_url is not None:
                 self._check_host(next_url)
             if is_conditional:
@@ -188,13 +186,13 @@ class GithubClient:
             headers={"Accept": JSON_ACCEPT, "Content-Type": "application/json"},
         )
         exchange = self._exchange(request, "graphql", attempted, points, tries)
-        document = _decoded(attempted, exchange, JSON_ACCEPT)
+        document = decoded(attempted, exchange.content, JSON_ACCEPT)
         errors = tuple(document.get("errors") or ())
         data = document.get("data")
         if data is None:
             raise ApiRequestError(
                 attempted,
-                f"it answered {_messages(errors) or 'without data'}",
+                f"it answered {messages(errors) or 'without data'}",
                 "Check the versions of GitHub Enterprise Server and of this project",
             )
         return GraphqlAnswer(data, errors)
@@ -242,9 +240,9 @@ class GithubClient:
                     self._make_conditional(request, reservation.identity)
                 status, answered, content = self._send(request)
                 headers = answered
-                is_limited = _is_limited(status, answered, content)
+                is_limited = says_limited(status, answered, content)
                 if not is_limited:
-                    _refuse_unusable(attempted, status, answered, content)
+                    refuse_unusable(attempted, status, answered, content)
             except ApiUnavailableError:
                 is_failed = True
                 failures += 1
@@ -268,7 +266,7 @@ class GithubClient:
                         "Put a valid token into that block with `python -m blocks register`",
                     )
                 continue
-            _raise_for(attempted, status, answered, content)
+            raise_for(attempted, status, answered, content)
             return _Exchange(status, answered, content, reservation.identity)
 
     def _identities(self, attempted: str) -> list[str]:
@@ -384,132 +382,3 @@ def without_nul(value: Any) -> Any:
     if isinstance(value, list):
         return [without_nul(each) for each in value]
     return value
-
-
-def _said(content: bytes) -> str:
-    with suppress(ValueError):
-        document = json.loads(content)
-        if isinstance(document, dict):
-            return str(document.get("message") or _messages(document.get("errors") or ()))[:300]
-    return content[:100].decode("utf-8", "replace")
-
-
-def _messages(errors: Any) -> str:
-    return "; ".join(str(error.get("message", "")) for error in errors if isinstance(error, dict))[
-        :300
-    ]
-
-
-def _is_limited(status: int, headers: httpx.Headers, content: bytes) -> bool:
-    """Whether GitHub refused because of a limit. It says so in four ways, one of them a 200."""
-    if status == 429:
-        return True
-    if status == 403:
-        return (
-            "retry-after" in headers
-            or headers.get("x-ratelimit-remaining") == "0"
-            or any(word in _said(content).lower() for word in LIMIT_WORDS)
-        )
-    if status == 200 and b"RATE_LIMITED" in content[:4096]:
-        with suppress(ValueError):
-            errors = json.loads(content).get("errors") or ()
-            return any(error.get("type") == "RATE_LIMITED" for error in errors)
-    return False
-
-
-def _refuse_unusable(attempted: str, status: int, headers: httpx.Headers, content: bytes) -> None:
-    """5xx, a page of HTML from something on the way, JSON that was cut short, a query that timed
-    out: all mean that no answer came."""
-    seen = None
-    is_json = "json" in headers.get("content-type", "")
-    if status >= 500:
-        seen = f"it answered {status}: {_said(content)}"
-    elif status == 200 and "html" in headers.get("content-type", ""):
-        seen = "a page of HTML came where JSON belongs"
-    elif status == 200 and is_json:
-        try:
-            document = json.loads(content)
-        except ValueError:
-            seen = "the answer was cut short"
-        else:
-            if isinstance(document, dict) and _timed_out(document):
-                seen = _messages(document["errors"])
-    if seen is not None:
-        raise ApiUnavailableError(
-            attempted,
-            seen,
-            "Look at GitHub's status page; the next run continues where this one was",
-        )
-
-
-def _timed_out(document: Mapping[str, Any]) -> bool:
-    errors = document.get("errors")
-    if not errors or document.get("data") is not None:
-        return False
-    text = _messages(errors).lower()
-    return "timeout" in text or "something went wrong" in text or "couldn't respond" in text
-
-
-def _raise_for(attempted: str, status: int, headers: httpx.Headers, content: bytes) -> None:
-    """The statuses that neither waiting nor another token mends."""
-    if status < 400:
-        return
-    said = _said(content)
-    error: PlatformError
-    if status == 403 and any(word in said.lower() for word in TOO_LARGE_WORDS):
-        error = WalkImpossibleError(attempted, said, "It is read another way")
-    elif status == 403 and "x-github-sso" in headers:
-        error = AccessDeniedError(
-            attempted,
-            "the organization asks for single sign-on",
-            "Authorize the token for that organization in its owner's GitHub settings",
-        )
-    elif status == 403:
-        error = AccessDeniedError(
-            attempted,
-            f"GitHub refused (403): {said}",
-            "Give the token of `token_block` or `api.token_blocks` read access to the contents "
-            "and metadata of this repository, or install the app of `api.app_block` there",
-        )
-    elif status == 404:
-        error = RepositoryMissingError(
-            attempted,
-            "GitHub knows no such thing, or hides it from this token (404)",
-            "Check the spelling, and that the token of `token_block` or `api.token_blocks` may "
-            "see it",
-        )
-    elif status == 409:
-        error = EmptyRepositoryError(attempted, said, "Nothing to do: it has no commits")
-    elif status == 410:
-        error = RepositoryGoneError(attempted, f"it is gone for good: {said}", "Remove it")
-    elif status == 422:
-        error = WalkImpossibleError(attempted, f"GitHub cannot list it: {said}", "Read it by git")
-    elif status == 451:
-        error = RepositoryBlockedError(
-            attempted, f"withheld for legal reasons: {said}", "Remove it, or wait"
-        )
-    else:
-        error = ApiRequestError(
-            attempted, f"it answered {status}: {said}", "Report this with the run's log"
-        )
-    raise error
-
-
-def _decoded(attempted: str, exchange: _Exchange, accept: str) -> Any:
-    if "json" not in accept:
-        return exchange.content.decode("utf-8", "replace")
-    try:
-        return json.loads(exchange.content)
-    except ValueError:
-        raise ApiRequestError(
-            attempted, "the answer is no JSON", "Check what answers at the configured host"
-        ) from None
-
-
-def _next_link(header: str) -> str | None:
-    """The target of ``rel="next"`` in a Link header."""
-    for part in header.split(","):
-        target, _, attributes = part.partition(";")
-        if 'rel="next"' in attributes:
-            return target.strip().strip("<>")
-    return None

@@ -4,20 +4,15 @@ Nothing here trusts what a repository contains. git runs without the user's conf
 prompts, and follows only the transports listed in ``rules.FETCHABLE_SCHEMES``.
 """
 
-import base64
 import fcntl
 import hashlib
-import os
 import re
 import shutil
-import signal
 import subprocess
 import tempfile
-import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
@@ -29,12 +24,10 @@ from flows.github_scraper.records import (
     Head,
     MirrorBrokenError,
     MirrorBusyError,
-    RepositoryTooLargeError,
     RepositoryUnreachableError,
     SourceCorruptError,
     Walk,
 )
-from flows.github_scraper.rules import FETCHABLE_SCHEMES
 from flows.github_scraper.source.attributes import (
     Entry,
     attribute_files,
@@ -42,7 +35,8 @@ from flows.github_scraper.source.attributes import (
     path_classes,
     speaks_to_linguist,
 )
-from flows.github_scraper.source.failures import MEND_SOURCE, failure
+from flows.github_scraper.source.command import Git, GitLimits, git_environment
+from flows.github_scraper.source.failures import MEND_SOURCE
 from flows.github_scraper.source.log import HEADER_FORMAT, READ_BYTES, fields, parse_log
 
 GITHUB = "https://github.com"
@@ -53,32 +47,13 @@ SHOWN_REFS = 5
 HASH = re.compile(r"(?<![-0-9a-z])[0-9a-f]{40}(?:[0-9a-f]{24})?(?![0-9a-z])")
 
 
-@dataclass(frozen=True)
-class GitLimits:
-    """Seconds and bytes that one repository may cost."""
-
-    timeout_seconds: float
-    max_mirror_bytes: int
-    lock_timeout_seconds: float
-
-
 class Mirror:
     """A bare clone of one repository's default branch, held under an exclusive lock."""
 
-    def __init__(
-        self,
-        path: Path,
-        url: str,
-        limits: GitLimits,
-        token: str | None,
-        lock: IO[str],
-        token_host: str,
-    ) -> None:
+    def __init__(self, path: Path, url: str, git: Git) -> None:
         self.path = path
         self.url = url
-        self.limits = limits
-        self._lock = lock
-        self._environment = _git_environment(token, token_host)
+        self._git = git
 
     def fetch(self) -> Head | None:
         """Bring the default branch up to date. None where the repository has no commits.
@@ -112,7 +87,7 @@ class Mirror:
         checked, which a copy of a local clone's files would not be."""
         deepen = ("--unshallow",) if self._shallow_boundary() else ()
         try:
-            self._run(
+            self._git.run(
                 [
                     "git", "-C", str(path), "fetch", "--no-tags", "--force", "--update-shallow",
                     "--quiet", *deepen, "--", self.url, f"HEAD:{SYNC_REF}",
@@ -135,7 +110,9 @@ class Mirror:
             seen = self._with_damaged_object(error.seen)
             raise SourceCorruptError(error.attempted, seen, error.remedy) from None
         try:
-            self._run(["git", "-C", str(path), "update-ref", SYNC_REF, f"{SYNC_REF}^{{commit}}"])
+            self._git.run(
+                ["git", "-C", str(path), "update-ref", SYNC_REF, f"{SYNC_REF}^{{commit}}"]
+            )
         except GitCommandError:
             raise DefaultBranchError(
                 f"Fetching {self.url}",
@@ -150,7 +127,7 @@ class Mirror:
         said = ""
         with tempfile.TemporaryFile() as listed:
             try:
-                self._run(["git", "-C", self.url, "fsck", "--no-dangling"], stdout=listed)
+                self._git.run(["git", "-C", self.url, "fsck", "--no-dangling"], stdout=listed)
             except PlatformError as error:
                 said = error.seen
             listed.seek(0)
@@ -158,18 +135,18 @@ class Mirror:
         return f"its object {found[0]} is missing or damaged ({seen})" if found else seen
 
     def has_commit(self, commit_hash: str) -> bool:
-        return self._git_succeeds("cat-file", "-e", f"{commit_hash}^{{commit}}")
+        return self._git.succeeds("cat-file", "-e", f"{commit_hash}^{{commit}}")
 
     def keep(self, commit_hash: str) -> None:
         """Protect a tip that is no longer reachable from clean-up by git."""
-        self._git("update-ref", f"refs/archive/{commit_hash}", commit_hash, inside=True)
+        self._git.text("update-ref", f"refs/archive/{commit_hash}", commit_hash, inside=True)
 
     def tidy(self) -> None:
         """Let git repack where it finds that worthwhile: every fetch leaves a pack."""
-        self._git("gc", "--auto", "--quiet", inside=True)
+        self._git.text("gc", "--auto", "--quiet", inside=True)
 
     def count_commits(self, walk: Walk, head: Head, previous: Head | None) -> int:
-        listed = self._git("rev-list", "--count", *_range(walk, head, previous), inside=True)
+        listed = self._git.text("rev-list", "--count", *_range(walk, head, previous), inside=True)
         return int(listed)
 
     def read_commits(self, walk: Walk, head: Head, previous: Head | None) -> Iterator[Commit]:
@@ -187,22 +164,24 @@ class Mirror:
         )
         boundary = frozenset(head.shallow_boundary)
         with tempfile.TemporaryFile() as listed:
-            self._run(
+            self._git.run(
                 ["git", "-C", str(self.path), "rev-list", *_range(walk, head, previous)],
                 stdout=listed,
             )
             listed.seek(0)
             entries = self._attribute_files(head.head_hash) if head.attributes_hash else []
             with (
-                path_classes(self.path, self._environment, entries) as classify,
-                self._stream("cat-file", "--batch", "--buffer", stdin=listed) as objects,
-                self._stream(*command) as output,
+                path_classes(self.path, self._git.environment, entries) as classify,
+                self._git.stream("cat-file", "--batch", "--buffer", stdin=listed) as objects,
+                self._git.stream(*command) as output,
             ):
                 yield from parse_log(output, objects, boundary, classify)
 
     def read_orphans(self, head: Head, previous: Head) -> Iterator[str]:
         """Hashes that the last sync reached and this head does not."""
-        with self._stream("rev-list", previous.head_hash, "--not", head.head_hash, "--") as output:
+        with self._git.stream(
+            "rev-list", previous.head_hash, "--not", head.head_hash, "--"
+        ) as output:
             for line in output:
                 yield line.decode("ascii").strip()
 
@@ -211,7 +190,7 @@ class Mirror:
 
     def _advertised_head(self) -> tuple[str, str] | None:
         """What HEAD names and the commit there, or the object that an annotated tag there names."""
-        listed = self._git("ls-remote", "--symref", "--", self.url, "HEAD", "HEAD^{}")
+        listed = self._git.text("ls-remote", "--symref", "--", self.url, "HEAD", "HEAD^{}")
         ref, head_hash = "HEAD", None
         for line in listed.splitlines():
             value, _, name = line.partition("\t")
@@ -223,7 +202,7 @@ class Mirror:
 
     def _refuse_unborn(self) -> None:
         with tempfile.TemporaryFile() as listed:
-            self._run(["git", "ls-remote", "--refs", "--", self.url], stdout=listed)
+            self._git.run(["git", "ls-remote", "--refs", "--", self.url], stdout=listed)
             listed.seek(0)
             found = [
                 line.split(b"\trefs/")[-1].decode("utf-8", "replace").strip()
@@ -246,9 +225,9 @@ class Mirror:
             shutil.rmtree(leftover, ignore_errors=True)
         partial = Path(tempfile.mkdtemp(prefix=f"{self.path.name}.partial-", dir=self.path.parent))
         try:
-            self._run(["git", "init", "--bare", "--quiet", "--template=", str(partial)])
+            self._git.run(["git", "init", "--bare", "--quiet", "--template=", str(partial)])
             # The mailmap that git log applies in a bare repository is the one at HEAD.
-            self._run(["git", "-C", str(partial), "symbolic-ref", "HEAD", SYNC_REF])
+            self._git.run(["git", "-C", str(partial), "symbolic-ref", "HEAD", SYNC_REF])
             self._fetch_head(partial, advertised)
             partial.rename(self.path)
         except BaseException:
@@ -261,14 +240,17 @@ class Mirror:
     def read_mailmap(self, head: Head) -> str:
         """The text of the mailmap at the head; empty where there is none, or one beyond reason."""
         blob = head.mailmap_hash
-        if blob is None or int(self._git("cat-file", "-s", blob, inside=True)) > MAX_MAILMAP_BYTES:
+        if (
+            blob is None
+            or int(self._git.text("cat-file", "-s", blob, inside=True)) > MAX_MAILMAP_BYTES
+        ):
             return ""
-        with self._stream("cat-file", "blob", blob) as output:
+        with self._git.stream("cat-file", "blob", blob) as output:
             return output.read().decode("utf-8", "replace")
 
     def _attribute_files(self, head_hash: str) -> list[Entry]:
         """Those at the head, if one of them speaks to linguist; else none."""
-        with self._stream("ls-tree", "-r", "-z", "--full-tree", head_hash) as output:
+        with self._git.stream("ls-tree", "-r", "-z", "--full-tree", head_hash) as output:
             entries = attribute_files(fields(output))
             for _ in iter(lambda: output.read(READ_BYTES), b""):
                 pass
@@ -277,7 +259,7 @@ class Mirror:
         with tempfile.TemporaryFile() as listed:
             listed.writelines(blob + b"\n" for blob, _ in entries)
             listed.seek(0)
-            with self._stream("cat-file", "--batch", stdin=listed) as contents:
+            with self._git.stream("cat-file", "--batch", stdin=listed) as contents:
                 return entries if speaks_to_linguist(contents, entries) else []
 
     def _mailmap_hash(self) -> str | None:
@@ -288,104 +270,13 @@ class Mirror:
             return None
         completed = subprocess.run(
             ["git", "-C", str(self.path), "rev-parse", "--verify", "--quiet", revision],
-            env=self._environment, capture_output=True, text=True, check=False,
+            env=self._git.environment, capture_output=True, text=True, check=False,
         )  # fmt: skip
         return completed.stdout.strip() or None
 
     def _shallow_boundary(self) -> tuple[str, ...]:
         shallow = self.path / "shallow"
         return tuple(sorted(shallow.read_text().split())) if shallow.exists() else ()
-
-    def _git_succeeds(self, *arguments: str) -> bool:
-        completed = subprocess.run(
-            ["git", "-C", str(self.path), *arguments],
-            env=self._environment, capture_output=True, check=False,
-        )  # fmt: skip
-        return completed.returncode == 0
-
-    def _git(self, *arguments: str, inside: bool = False) -> str:
-        at = ["-C", str(self.path)] if inside else []
-        with tempfile.TemporaryFile() as stdout:
-            self._run(["git", *at, *arguments], stdout=stdout)
-            stdout.seek(0)
-            return stdout.read().decode("utf-8", "replace")
-
-    def _run(
-        self,
-        command: Sequence[str],
-        watch: Path | None = None,
-        stdout: IO[bytes] | int = subprocess.DEVNULL,
-    ) -> None:
-        """Run git to its end; stop it when it takes too long or its folder grows too large."""
-        with (
-            tempfile.TemporaryFile() as stderr,
-            subprocess.Popen(
-                command, env=self._environment, stdin=subprocess.DEVNULL, stdout=stdout,
-                stderr=stderr, start_new_session=True, pass_fds=(self._lock.fileno(),),
-            ) as process,
-        ):  # fmt: skip
-            deadline = time.monotonic() + self.limits.timeout_seconds
-            try:
-                while process.poll() is None:
-                    self._check_limits(command, watch, deadline)
-                    try:
-                        process.wait(timeout=0.02 if watch is None else 0.2)
-                    except subprocess.TimeoutExpired:
-                        continue
-            except BaseException:
-                _stop(process)
-                raise
-            stderr.seek(0)
-            if process.returncode != 0:
-                raise self._failure(command, process.returncode, stderr.read())
-            self._check_limits(command, watch, deadline)
-
-    def _check_limits(self, command: Sequence[str], watch: Path | None, deadline: float) -> None:
-        if time.monotonic() > deadline:
-            raise RepositoryUnreachableError(
-                f"Running git {_verb(command)} for {self.url}",
-                f"it was still running after {self.limits.timeout_seconds:.0f} s",
-                "Raise git_timeout_seconds if the repository is that large",
-            )
-        if watch is not None and _folder_bytes(watch) > self.limits.max_mirror_bytes:
-            raise RepositoryTooLargeError(
-                f"Cloning {self.url}",
-                f"the mirror passed {self.limits.max_mirror_bytes / 1e6:.0f} MB",
-                "Raise max_mirror_megabytes, or leave the repository out",
-            )
-
-    @contextmanager
-    def _stream(
-        self, *arguments: str, stdin: IO[bytes] | int = subprocess.DEVNULL
-    ) -> Iterator[IO[bytes]]:
-        """The output of git while it runs. A non-zero exit is an error, never an early end: where
-        the output makes no sense because git broke off, what git said of it is the error."""
-        command = ["git", "-C", str(self.path), *arguments]
-        with tempfile.TemporaryFile() as stderr:
-            process = subprocess.Popen(
-                command, env=self._environment, stdin=stdin, stdout=subprocess.PIPE,
-                stderr=stderr, start_new_session=True, pass_fds=(self._lock.fileno(),),
-            )  # fmt: skip
-            timer = threading.Timer(self.limits.timeout_seconds, _stop, (process,))
-            timer.start()
-            try:
-                assert process.stdout is not None
-                try:
-                    yield process.stdout
-                except MirrorBrokenError:
-                    process.stdout.close()
-                    if process.wait() in (0, -signal.SIGPIPE):
-                        raise
-                if process.wait() != 0:
-                    stderr.seek(0)
-                    raise self._failure(command, process.returncode, stderr.read())
-            finally:
-                timer.cancel()
-                _stop(process)
-                process.stdout.close()  # type: ignore[union-attr]
-
-    def _failure(self, command: Sequence[str], status: int, stderr: bytes) -> PlatformError:
-        return failure(_verb(command), self.url, status, stderr)
 
 
 @contextmanager
@@ -410,55 +301,13 @@ def open_mirror(
         _wait_for_lock(lock, url, limits.lock_timeout_seconds)
         for stale in path.rglob("*.lock") if path.exists() else ():
             stale.unlink(missing_ok=True)
-        yield Mirror(path, url, limits, token, lock, token_host)
+        yield Mirror(path, url, Git(path, url, limits, lock, git_environment(token, token_host)))
 
 
 def _range(walk: Walk, head: Head, previous: Head | None) -> tuple[str, ...]:
     if walk is Walk.DELTA and previous is not None:
         return (head.head_hash, "--not", previous.head_hash, "--")
     return (head.head_hash, "--")
-
-
-def _git_environment(token: str | None, token_host: str) -> Mapping[str, str]:
-    """An environment of our own: no prompts, no user configuration, only named transports.
-
-    The token travels as configuration in the environment, not in an argument that every user of
-    the machine can list, and only to the given host.
-    """
-    configuration = {
-        "gc.autoDetach": "false",
-        "maintenance.auto": "false",
-        "http.lowSpeedLimit": "1000",
-        "http.lowSpeedTime": "60",
-        "core.quotePath": "false",
-        "diff.renameLimit": "1000",
-    }
-    if token is not None:
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
-        configuration[f"http.{token_host.rstrip('/')}/.extraHeader"] = (
-            f"Authorization: Basic {basic}"
-        )
-    environment = {
-        name: value
-        for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
-        or name.lower() in ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
-    }
-    environment |= {
-        "LC_ALL": "C",
-        "GIT_TERMINAL_PROMPT": "0",
-        "GIT_ASKPASS": "true",
-        "SSH_ASKPASS": "true",
-        "GIT_SSH_COMMAND": "ssh -o BatchMode=yes -o ConnectTimeout=30",
-        "GIT_CONFIG_NOSYSTEM": "1",
-        "GIT_CONFIG_GLOBAL": os.devnull,
-        "GIT_ALLOW_PROTOCOL": ":".join(FETCHABLE_SCHEMES),
-        "GIT_CONFIG_COUNT": str(len(configuration)),
-    }
-    for index, (key, value) in enumerate(configuration.items()):
-        environment[f"GIT_CONFIG_KEY_{index}"] = key
-        environment[f"GIT_CONFIG_VALUE_{index}"] = value
-    return environment
 
 
 def _mirror_name(url: str) -> str:
@@ -480,29 +329,3 @@ def _wait_for_lock(lock: IO[str], url: str, timeout_seconds: float) -> None:
                     "Wait for that run to end, or cancel it",
                 ) from None
             time.sleep(0.2)
-
-
-def _folder_bytes(path: Path) -> int:
-    total = 0
-    for folder, _, names in os.walk(path):
-        for name in names:
-            try:
-                total += Path(folder, name).lstat().st_size
-            except FileNotFoundError:
-                continue
-    return total
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    """End git and the helpers it started (they share its process group)."""
-    if process.poll() is None:
-        with suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-    process.wait()
-
-
-def _verb(command: Sequence[str]) -> str:
-    rest = list(command[1:])
-    while rest and rest[0] in ("-C", "-c"):
-        rest = rest[2:]
-    return rest[0]
