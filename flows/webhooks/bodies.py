@@ -1,6 +1,5 @@
 """Bodies: decompressed within bounds, checked, and looked into for what the event refers to."""
 
-import json
 import re
 import zlib
 from collections.abc import Mapping
@@ -18,7 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
-from flows._shared.json_keys import DoubledKeyError, doubled_places, each_once, shown_place
+from flows._shared.json_keys import doubled_place, has_each_once, shown_place
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
 from flows.webhooks.telemetry import Partial, partial
@@ -132,7 +131,8 @@ def examine(
         return Content(None, {}, partial=partial(endpoint.protocol, message))
     text = _form_payload(body) if content_type == FORM else body
     document, may_double = _document(text)
-    if may_double:
+    is_doubled = may_double and not has_each_once(text)
+    if is_doubled:
         _refuse_doubled(text, endpoint)
     for name in OTLP_LISTS.get(endpoint.protocol, ()):
         if not isinstance(document, dict) or not isinstance(document.get(name, []), list):
@@ -147,7 +147,7 @@ def examine(
     }
     has_nul = b"\\u0000" in text
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if has_nul else text
-    is_lossless = not (has_nul or may_double) or _has_each_key_once(safe)
+    is_lossless = not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
     told = None if endpoint.protocol == "webhook" else partial(endpoint.protocol, document)
     return Content(safe.decode() if is_lossless else None, attributes, is_silent, told)
@@ -198,20 +198,9 @@ def _document(text: bytes) -> tuple[Any, bool]:
 
 def _refuse_doubled(text: bytes, endpoint: Endpoint) -> None:
     """Readers differ on which of two values counts: the receiver decides by none of them."""
-    for place in doubled_places(text):
-        is_in_a_row = endpoint.holds_rows and any(isinstance(part, int) for part in place)
-        if not is_in_a_row:
-            raise BodyError(
-                400, "key twice", f"An object of the JSON has {shown_place(place)} twice"
-            )
-
-
-def _has_each_key_once(text: bytes) -> bool:
-    try:
-        json.loads(text, object_pairs_hook=each_once, parse_int=float)
-    except DoubledKeyError:
-        return False
-    return True
+    place = doubled_place(text, in_lists=not endpoint.holds_rows)
+    if place is not None:
+        raise BodyError(400, "key twice", f"An object of the JSON has {shown_place(place)} twice")
 
 
 def at(document: Any, pointer: str) -> Any:

@@ -484,6 +484,10 @@ def test_json_of_more_values_than_memory_holds_gets_413(
     for many in (b"[" + b"[]," * 8_000_000 + b"[]]", b"[" + b"1," * 12_000_000 + b"1]"):
         answer = client.post(GITHUB, content=many, headers=github_headers(many))
         assert (answer.status_code, "values" in answer.text) == (413, True)
+    rows_ = b"[" + b'{"a":1,"a":1},' * 600_000 + b"{}]"
+    for path, many in ((GITHUB, rows_), (SCOUT, b'{"a": 1, "rows": ' + rows_ + b', "a": 1}')):
+        answer = client.post(path, content=many, headers=HEADERS[path](many))
+        assert (answer.status_code, "twice" in answer.text) == (400, True)
     assert psutil.Process(receiver.process.pid).memory_info().rss - before < KEPT_BYTES
 
 
