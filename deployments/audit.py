@@ -18,9 +18,9 @@ from pathlib import Path
 from typing import Any
 
 import httpx
-import yaml
 
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.yaml_keys import parse_yaml
 
 LOCKS = ("requirements.lock", "deployments/image/requirements.lock")
 ADVISORIES = "https://api.osv.dev"
@@ -113,7 +113,7 @@ def wrong_locks(root: Path) -> Iterator[str]:
 def wrong_workflows(root: Path) -> Iterator[str]:
     for path in sorted((root / ".github" / "workflows").glob("*.y*ml")):
         text = path.read_text()
-        document: dict[Any, Any] = yaml.safe_load(text)
+        document: dict[Any, Any] = parse_yaml(text)
         place = path.relative_to(root)
         for used in re.findall(r"^\s*(?:-\s+)?uses:\s*['\"]?([^\s'\"#]+)", text, re.MULTILINE):
             if not used.startswith("./") and not COMMIT.fullmatch(used):

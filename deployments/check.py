@@ -47,7 +47,6 @@ from deployments.apply.files import (
     Declared,
     automation_files,
     declared,
-    read_yaml,
 )
 from deployments.apply.infrastructure import (
     LIMIT_PREFIX,
@@ -58,6 +57,7 @@ from deployments.apply.infrastructure import (
 )
 from flows._shared.errors import PlatformError
 from flows._shared.events import CATALOGUE, RESOURCE_PREFIX
+from flows._shared.yaml_keys import read_yaml
 
 VARIABLES = {"PREFECT_WORK_POOL", "PREFECT_SCHEDULES_ACTIVE"}
 STATES = (

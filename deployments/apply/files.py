@@ -7,7 +7,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import yaml
 from prefect import Flow
 from prefect.events import AutomationCore, DeploymentTriggerTypes
 from prefect.exceptions import MissingFlowError, ScriptError
@@ -18,6 +17,7 @@ from pydantic import TypeAdapter
 
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
+from flows._shared.yaml_keys import read_yaml
 
 PREFECT_YAML = PROJECT_ROOT / "prefect.yaml"
 AUTOMATIONS = PROJECT_ROOT / "deployments" / "automations"
@@ -117,14 +117,6 @@ def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping
         content = read_yaml(path)
         for each in content if isinstance(content, list) else [content]:
             yield path, each
-
-
-def read_yaml(path: Path) -> Any:
-    """The content of a file. Raises PermanentError, with the line, if it is not YAML."""
-    try:
-        return yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise PermanentError(f"reading {path}", str(error), "Correct the line it names") from error
 
 
 def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -6,12 +6,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from deployments.apply.changes import Change, differences
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
+from flows._shared.yaml_keys import read_yaml
 
 LIMITS = PROJECT_ROOT / "deployments" / "limits.yaml"
 TEMPLATES = PROJECT_ROOT / "deployments" / "work_pools"
@@ -80,7 +79,7 @@ class Limit:
 
 def limits(path: Path = LIMITS) -> tuple[Limit, ...]:
     """The wanted limits."""
-    entries = yaml.safe_load(path.read_text()) or []
+    entries = read_yaml(path) or []
     return tuple(
         Limit(str(each["name"]), int(each["limit"]), tuple(each.get("deployments", ())))
         for each in entries

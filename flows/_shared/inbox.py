@@ -19,6 +19,8 @@ from urllib.parse import parse_qs
 
 import psycopg
 
+from flows._shared.json_keys import each_once
+
 FORM = "application/x-www-form-urlencoded"
 BATCH_ROWS = 1_000
 BATCH_BYTES = 16 * 1024**2
@@ -82,12 +84,12 @@ class Delivery:
         """The JSON of the body, or of the form field ``payload`` as GitHub may send it.
 
         Raises:
-            ValueError: the body is neither.
+            ValueError: the body is neither, or an object of it has a key twice.
         """
         if self.content_type != FORM:
-            return json.loads(self.body)
+            return json.loads(self.body, object_pairs_hook=each_once)
         (payload,) = parse_qs(self.body.decode(), strict_parsing=True)["payload"]
-        return json.loads(payload)
+        return json.loads(payload, object_pairs_hook=each_once)
 
 
 def read_deliveries(

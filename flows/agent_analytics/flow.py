@@ -236,7 +236,9 @@ def _summarize(
     for note in notes:
         get_run_logger().warning("%s", note)
     if counts.rejected:
-        notes += (f"{counts.rejected:,} pieces of input were put aside: see raw.rejected",)
+        notes += (
+            f"{counts.rejected:,} pieces of input were put aside or are doubtful: see raw.rejected",
+        )
     publish_summary(
         SLUG,
         RunSummary(

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from flows._shared.errors import PermanentError
+from flows._shared.json_keys import SHOWN, DoubledKeyError, each_once
 
 SEED = Path(__file__).parents[2] / "dbt_projects/agent_analytics/seeds/model_prices.csv"
 LARGEST_FILE = 64 * 1024**2
@@ -60,16 +61,21 @@ def read_list(path: Path) -> dict[str, Mapping[str, Any]]:
     try:
         if path.stat().st_size > LARGEST_FILE:
             raise PermanentError(attempted, f"it has more than {LARGEST_FILE:,} bytes", remedy)
-        content = json.loads(path.read_bytes())
+        content = json.loads(path.read_bytes(), object_pairs_hook=each_once)
+    except DoubledKeyError as error:
+        raise PermanentError(attempted, str(error), "Take out the one that is wrong") from error
     except (OSError, ValueError, RecursionError) as error:
         raise PermanentError(attempted, f"{type(error).__name__}", remedy) from error
     if not isinstance(content, dict):
         raise PermanentError(attempted, "it is no JSON object", remedy)
-    return {
-        name.lower().replace(".", "-"): model
-        for name, model in content.items()
-        if isinstance(model, dict) and "/" not in name
-    }
+    models: dict[str, Mapping[str, Any]] = {}
+    for name, model in content.items():
+        if isinstance(model, dict) and "/" not in name:
+            as_in_seed = name.lower().replace(".", "-")
+            if models.setdefault(as_in_seed, model) != model:
+                seen = f"it tells of {as_in_seed[:SHOWN]!a} twice, in two spellings that differ"
+                raise PermanentError(attempted, seen, "Take out the one that is wrong")
+    return models
 
 
 def differences(

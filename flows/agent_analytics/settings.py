@@ -87,8 +87,9 @@ class AgentAnalyticsInputs(BaseModel):
     telemetry: tuple[str, ...] = Field(
         default=(),
         description=(
-            "OTLP JSON lines as a collector's file exporter writes them, or single requests in "
-            "protobuf (.pb, with `metrics` or `logs` in the name). Default: the receiver's inbox."
+            "OTLP JSON lines as a collector's file exporter writes them, or requests in protobuf: "
+            "a single one, or a collector's file of them (.pb, with `metrics` or `logs` in the "
+            "name). Default: the receiver's inbox."
         ),
     )
     commits: tuple[str, ...] = Field(default=(), description="JSON lines of the post-commit hook.")

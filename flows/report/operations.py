@@ -12,6 +12,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 
 from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.json_keys import each_once
 from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
 from flows._shared.orchestration.flow_run import kebab
 from flows._shared.orchestration.retry import retry_transient
@@ -119,15 +120,15 @@ def _options(block: str | None) -> Options | None:
     if block is None:
         return None
     try:
-        options = json.loads(secret_value(block))
-    except json.JSONDecodeError:
+        options = json.loads(secret_value(block), object_pairs_hook=each_once)
+    except ValueError:
         options = None
     if not isinstance(options, dict) or not all(
         isinstance(each, dict) for each in options.values()
     ):
         raise PermanentError(
             f"reading the block {block}",
-            "its value is no JSON object of objects",
+            "its value is no JSON object of objects, with each key once",
             'Save {"s3": {...}} or {"gs": {...}} with the options of Apache Arrow\'s file system',
         )
     return options

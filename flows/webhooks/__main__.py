@@ -15,6 +15,7 @@ from pydantic import ValidationError
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.database import connect
 from flows._shared.revised import revised
+from flows._shared.yaml_keys import parse_yaml
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
@@ -168,7 +169,7 @@ def read_settings(path: Path | None) -> ReceiverSettings:
     if path is None:
         return ReceiverSettings()
     try:
-        return ReceiverSettings.model_validate(yaml.safe_load(path.read_text()) or {})
+        return ReceiverSettings.model_validate(parse_yaml(path.read_text()) or {})
     except (OSError, yaml.YAMLError, ValidationError) as error:
         raise PermanentError(
             f"reading the settings in {path}",

@@ -17,6 +17,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
+from flows._shared.json_keys import doubled_place, has_each_once, shown_place
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
 from flows.webhooks.telemetry import Partial, partial
@@ -31,6 +32,7 @@ DEEPEST = 100
 MOST_VALUES = 2_000_000
 LONGEST_ATTRIBUTE = 1024
 MOST_FORM_FIELDS = 16
+SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
 NUL_ESCAPE = re.compile(rb"(?<!\\)((?:\\\\)*)\\u0000")
 OTLP_LISTS = {
     "otlp-metrics": ("resourceMetrics",),
@@ -51,7 +53,7 @@ class BodyError(Exception):
     Args:
         status: for the answer.
         reason: one of a few words, fit for a metric.
-        message: for the sender; holds nothing of the body.
+        message: for the sender; of the body it holds names of keys at most.
     """
 
     def __init__(self, status: int, reason: str, message: str) -> None:
@@ -63,8 +65,9 @@ class BodyError(Exception):
 
 @dataclass(frozen=True)
 class Content:
-    """The JSON text without NUL, None for protobuf, and what its event refers to, if one goes.
+    """The JSON text without NUL, and what its event refers to, if one goes.
 
+    The text is None for protobuf, and where PostgreSQL would drop the first value of a key.
     Of OTLP also what the answer has to say of a part of it.
     """
 
@@ -127,7 +130,10 @@ def examine(
             raise BodyError(400, "bad protobuf", "The body is not the protobuf message") from None
         return Content(None, {}, partial=partial(endpoint.protocol, message))
     text = _form_payload(body) if content_type == FORM else body
-    document = _document(text)
+    document, may_double = _document(text)
+    is_doubled = may_double and not has_each_once(text)
+    if is_doubled:
+        _refuse_doubled(text, endpoint)
     for name in OTLP_LISTS.get(endpoint.protocol, ()):
         if not isinstance(document, dict) or not isinstance(document.get(name, []), list):
             raise BodyError(400, "bad OTLP", f"The body is no OTLP request with a list `{name}`")
@@ -139,10 +145,12 @@ def examine(
         for name, pointer in endpoint.attributes.items()
         if (value := at(document, pointer)) is not None
     }
-    safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if b"\\u0000" in text else text
+    has_nul = b"\\u0000" in text
+    safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if has_nul else text
+    is_lossless = not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
     told = None if endpoint.protocol == "webhook" else partial(endpoint.protocol, document)
-    return Content(safe.decode(), attributes, is_silent, told)
+    return Content(safe.decode() if is_lossless else None, attributes, is_silent, told)
 
 
 def _form_payload(body: bytes) -> bytes:
@@ -159,7 +167,8 @@ def _form_payload(body: bytes) -> bytes:
     return payload.encode()
 
 
-def _document(text: bytes) -> Any:
+def _document(text: bytes) -> tuple[Any, bool]:
+    """What the text says, and whether a key may stand in it twice."""
     if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
     try:
@@ -171,7 +180,9 @@ def _document(text: bytes) -> Any:
     if not isinstance(document, dict | list):
         raise BodyError(400, "bad JSON", "The JSON is neither an object nor an array")
     level: list[Any] = [document]
+    keys = 0
     for _ in range(DEEPEST):
+        keys += sum(len(each) for each in level if isinstance(each, dict))
         level = [
             child
             for each in level
@@ -179,8 +190,17 @@ def _document(text: bytes) -> Any:
             if isinstance(child, dict | list)
         ]
         if not level:
-            return document
+            # Behind every key stands a colon: as many as there are keys, and each is there once.
+            may_double = text.count(b'":') != keys or SPACE_BEFORE_COLON.search(text) is not None
+            return document, may_double
     raise BodyError(400, "too deep", f"The JSON is nested more than {DEEPEST} levels deep")
+
+
+def _refuse_doubled(text: bytes, endpoint: Endpoint) -> None:
+    """Readers differ on which of two values counts: the receiver decides by none of them."""
+    place = doubled_place(text, in_lists=not endpoint.holds_rows)
+    if place is not None:
+        raise BodyError(400, "key twice", f"An object of the JSON has {shown_place(place)} twice")
 
 
 def at(document: Any, pointer: str) -> Any:

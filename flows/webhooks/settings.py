@@ -84,6 +84,13 @@ class Endpoint(_Settings):
             "delivery of its own."
         ),
     )
+    holds_rows: bool = Field(
+        default=False,
+        description=(
+            "Bodies are lists of rows, with an object around or not, and their reader judges each "
+            "alone: a row that has a key twice is left to it. Elsewhere the body gets a 400."
+        ),
+    )
     requires: dict[str, str] = Field(
         default={}, description="JSON pointers and the pattern that the text there must match."
     )

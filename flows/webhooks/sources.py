@@ -62,6 +62,7 @@ SCOUT = Source(
                 slug="scout",
                 max_bytes=10 * MIB,
                 delivery_id_header=IDEMPOTENCY_KEY,
+                holds_rows=True,
             )
             for kind in ("transactions", "products")
         ),
@@ -107,6 +108,7 @@ AGENT_ANALYTICS = Source(
             max_bytes=16 * MIB,
             without_id="by content",
             protocol=protocol,
+            holds_rows=kind == "commits",
         )
         for path, kind, content_types, protocol in (
             ("/v1/metrics", "otlp-metrics", (JSON, PROTOBUF), "otlp-metrics"),

@@ -198,6 +198,24 @@ def test_a_broken_gzip_and_a_broken_protobuf_leave_the_other_files_alone(
     assert rows(store, "select count(*) from raw.otel_metrics") == [(2,)]
 
 
+def test_a_collectors_file_of_protobuf_is_its_messages_each_behind_its_length(
+    store: raw.Store, inbox: Path
+) -> None:
+    def framed(message: bytes) -> bytes:
+        return len(message).to_bytes(4, "big") + message
+
+    later = tokens(WORK, {"input": 30, "output": 40}, 1, 2)
+    first, second = as_protobuf(METRICS), as_protobuf(later)
+    file = inbox / "metrics.pb"
+    file.write_bytes(framed(first) + framed(b"\xff nothing") + framed(second)[:-1])
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+    assert rows(store, "select excerpt from raw.rejected") == [("message 2",)]
+    (inbox / "metrics-old.pb.gz").write_bytes(gzip.compress(framed(first) + framed(second)))
+    file.write_bytes(framed(first) + framed(b"\xff nothing") + framed(second))
+    assert load(store, inbox).rows_new == 2
+    assert rows(store, "select sum(metric_value) from raw.otel_metrics") == [(100,)]
+
+
 def test_what_is_too_long_as_json_is_put_aside(
     store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -210,26 +228,56 @@ def test_what_is_too_long_as_json_is_put_aside(
     ]
 
 
-def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are(
+def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are_and_doubles_are_told(
     store: raw.Store, inbox: Path
 ) -> None:
     request_ = json.loads(METRICS)
     point = request_["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]["sum"]["dataPoints"][0]
     point["attributes"] += [
         {"key": "model", "value": {"stringValue": "the second"}},
+        {"key": "same", "value": {"stringValue": "same"}},
+        {"key": "same", "value": {"stringValue": "same"}},
         {"key": "list", "value": {"arrayValue": {"values": [{"intValue": "1"}]}}},
         {"key": "yes", "value": {"boolValue": True}},
         {"key": "half", "value": {"doubleValue": 0.5}},
         {"key": "nothing", "value": {}},
         {"key": 'quote " and 江', "value": {"stringValue": "'"}},
     ]
-    (inbox / "a.jsonl").write_text(json.dumps(request_) + "\n")
-    assert load(store, inbox) == LoadCounts(rows_new=2)
+    log = json.loads(LOGS)
+    pairs = log["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"]
+    pairs.append({"key": pairs[0]["key"], "value": {"stringValue": "the second"}})
+    (inbox / "a.jsonl").write_text(f"{json.dumps(request_)}\n{json.dumps(log)}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=2)
+    for reason, excerpt in rows(store, "select reason, excerpt from raw.rejected"):
+        assert reason.startswith("attributes of one name with two values: the row is kept")
+        assert "the second" in excerpt
     ((text,),) = rows(store, "select attributes from raw.otel_metrics where metric_value = 10")
     seen = json.loads(text)
     assert seen["model"] == sample.MODELS[0]
     assert (seen["yes"], seen["half"], seen["nothing"]) == (True, 0.5, None)
     assert seen['quote " and 江'] == "'"
+
+
+@pytest.mark.parametrize(
+    ("written", "doubled"),
+    [
+        ('{"key":', '{"key": "other", "key":'),
+        ('{"key":', '{"value": {"stringValue": "other"}, "key":'),
+        ('"stringValue":', '"stringValue": "other", "stringValue":'),
+        ('"asInt":', '"asInt": "7", "asInt":'),
+    ],
+)
+def test_a_line_of_a_file_with_a_key_twice_costs_that_line_alone(
+    store: raw.Store, inbox: Path, written: str, doubled: str
+) -> None:
+    spaced = json.dumps(json.loads(METRICS))
+    name = "asInt" if "asInt" in spaced else "asDouble"
+    bad = spaced.replace(written.replace("asInt", name), doubled.replace("asInt", name), 1)
+    assert bad != spaced
+    (inbox / "a.jsonl").write_text(f"{bad}\n{METRICS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+    ((reason,),) = rows(store, "select reason from raw.rejected")
+    assert reason.startswith("not JSON: an object has '")
 
 
 def test_many_small_batches_load_the_same_rows_as_one(tmp_path: Path, inbox: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from flows._shared.errors import PermanentError
 from flows.agent_analytics import prices
 from flows.agent_analytics.prices import Difference
 
@@ -98,6 +99,23 @@ def test_a_file_of_another_kind_is_refused(
     path.write_text(text)
     assert prices.main([str(path)]) == 2
     assert "LiteLLM" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"gpt-5.2": {}, "gpt-5.2": {"mode": "chat"}}', "'gpt-5.2' twice"),
+        ('{"gpt-5.2": {"mode": "chat", "mode": "x"}}', "'mode' twice"),
+        ('{"gpt-5.2": {}, "GPT-5-2": {"mode": "chat"}}', "'gpt-5-2' twice"),
+    ],
+)
+def test_a_file_that_tells_twice_of_a_model_is_refused_with_its_name(
+    tmp_path: Path, text: str, said: str
+) -> None:
+    path = tmp_path / "prices.json"
+    path.write_text(text)
+    with pytest.raises(PermanentError, match=said):
+        prices.read_list(path)
 
 
 def test_the_command_shows_both_prices(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import csv
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 
@@ -21,6 +22,10 @@ DAY = datetime(2026, 11, 2, 9, tzinfo=UTC)
 MINUTE = DAY + timedelta(minutes=1)
 GPT, GEMINI, OPUS = "gpt-5.4", "gemini-2.5-pro", "claude-opus-5-5"
 HAIKU = "claude-haiku-5-5"
+# Written by the OpenTelemetry SDK for Python with its exporter to files of OTLP JSON (1.45.2,
+# 0.66b1): counters of a session cumulative, of another as deltas, events of a third.
+FILE = Path(__file__).parents[1] / "agent_analytics" / "otlp_json_file.jsonl"
+IN_FILE = ("file sums", "file deltas", "file events")
 WRITES = (0, 0, 0, 1_000_000)
 COUNTS = (
     "total_input_tokens, total_output_tokens, total_reasoning_tokens, total_cache_read_tokens, "
@@ -74,7 +79,7 @@ def fleet() -> list[str]:
             MINUTE,
         )
     )
-    return lines
+    return lines + FILE.read_text().splitlines()
 
 
 GEMINI_WHOLE = (407, 250, 50, 600, 0)
@@ -87,6 +92,7 @@ WANTED = {
     "gemini histogram": ("gemini_cli", (1_000, 200, 0, 0, 0)),
     "opencode": ("opencode", (10, 25, 5, 100, 30)),
     "copilot": ("github_copilot", (100, 10, 0, 0, 0)),
+    **dict.fromkeys(IN_FILE, ("claude_code", (2_000, 400, 0, 10_000, 200))),
 }
 
 
@@ -108,6 +114,15 @@ def test_each_agents_usage_counts_once_whatever_it_sends(built: Marts) -> None:
         if name in WANTED
     }
     assert seen == WANTED
+
+
+def test_what_an_sdk_wrote_to_a_file_costs_what_its_program_counted(built: Marts) -> None:
+    listed = (2_000 * 4 + 400 * 20 + 10_000 * 0.2 + 200 * 5) / 1e6
+    assert costs(built, *IN_FILE) == dict.fromkeys(IN_FILE, pytest.approx(listed))
+    assert built.query(
+        "select cast(reported_cost_usd as double) from intermediate.int_token_costs "
+        "where session_id like 'file %'"
+    ) == [(0.025,)] * len(IN_FILE)
 
 
 def test_a_histogram_without_names_is_what_the_events_of_all_told(built: Marts) -> None:

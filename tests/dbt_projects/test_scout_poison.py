@@ -83,6 +83,45 @@ PAYLOADS = {
 }  # fmt: skip
 
 
+# Lines of one CSV file behind its header, each with its own poison, and good ones between them.
+CSV_FILE = "poison.csv"
+CSV_HEADER = "transaction_id,date,amount,currency,category,vendor_id,employee_id,description"
+CSV_LINES = {
+    "a quote that is never closed": ('2026-10-05,10,PHP,Meals,V1,E1,"x', "malformed_csv"),
+    "a NUL": ("2026-10-05,10,PHP,Meals,V1,E\0,x", "unstorable_character"),
+    "bytes that are no text": ("2026-10-05,10,PHP,Meals,V1,E1,\udcff", "undecodable_bytes"),
+    "a field too many": ("2026-10-05,10,PHP,Meals,V1,E1,x,y", "ragged_row"),
+    "one field": ("", "ragged_row"),
+    "commands of COPY": (r"2026-10-05,10,PHP,Meals,\N,\.,\x00 \\.", ""),
+    "a formula and a template": ("2026-10-05,10,PHP,{{ x }},=1+1,%s,'); drop table x;--", ""),
+    "the longest employee": (f"2026-10-05,10,PHP,Meals,V1,{chr(0x1D518) * 255},x", ""),
+    "letters that grow in capitals": ("2026-10-05,10,\ufb00i,\u0130,V1,E1,x", "invalid_currency"),
+    "a day before there were days": ("0001-01-01T00:00:00+14:59,10,PHP,Meals,V1,E1,x", "too_old"),
+    "half a cent": ("2026-10-05,0.004,PHP,Meals,V1,E1,x", "amount_not_positive"),
+    "a round-up to the limit": ("2026-10-05,9999999.995,PHP,Meals,V1,E1,x", "amount_too_large"),
+    "an infinite amount": ("2026-10-05,Infinity,PHP,Meals,V1,E1,x", "invalid_amount"),
+}  # fmt: skip
+PRODUCTS_FILE = "products.csv"
+PRODUCT_LINES = {
+    "a price of no number": ("NaN,1,1", "invalid_price"),
+    "a cost of a formula": ("1,=1+1,1", "invalid_cost"),
+    "a stock past all integers": ("1,1,99999999999", "stock_too_large"),
+    "a price below zero": ("-0.01,1,1", "negative_price"),
+}
+
+
+def csv_file(header: str, lines: dict[str, tuple[str, str]], between: str) -> bytes:
+    rows = [
+        f"{name},{rest}".rstrip(",") if rest else name
+        for poison, (rest, _) in lines.items()
+        for name in (f'"POISON {poison}"',)
+    ]
+    beside = [between.replace("#", str(number)) for number in range(len(rows))]
+    pairs = zip(rows, beside, strict=True)
+    text = "\n".join([header, *(line for pair in pairs for line in pair)])
+    return f"{text}\n".encode(errors="surrogateescape")
+
+
 def good(number: int) -> dict[str, Any]:
     return {
         "transaction_id": f"GOOD {number}", "date": f"2026-{number % 9 + 1:02}-05",
@@ -106,6 +145,16 @@ def files(folder: Path) -> Iterator[tuple[str, SourceFile]]:
         path.write_text(content)
         expected[os.fsdecode(path.name)] = name
     (folder / "\udcfe.json").write_bytes(b"%PDF")
+    (folder / CSV_FILE).write_bytes(
+        csv_file(CSV_HEADER, CSV_LINES, "GOOD beside #,2026-10-05,10.00,PHP,Meals,V1,E1,x")
+    )
+    (folder / PRODUCTS_FILE).write_bytes(
+        csv_file(
+            "sku,name,price,cost,stock_quantity",
+            {name: (f"x,{rest}", reason) for name, (rest, reason) in PRODUCT_LINES.items()},
+            "beside #,x,7777,1,1",
+        )
+    )
     for found in (list_files(str(folder)), list_files(f"memory://{prefix}")):
         yield from ((each.name, each) for each in found[0])
 
@@ -158,7 +207,10 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
             "union all "
             "select substring(raw_text from 'POISON [^\"]+'), source_filename, reason "
             "from scout.raw_ingestion_quarantine as aside "
-            "inner join scout.raw_files as files on aside.file_id = files.id"
+            "inner join scout.raw_files as files on aside.file_id = files.id "
+            "union all "
+            "select raw_data ->> 'sku', source_filename, rejection_reason "
+            "from silver.silver_rejected_products"
         )
     }
     rejected = {
@@ -166,6 +218,8 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
         for number, (name, poison) in enumerate(PAYLOADS.items())
         if poison.reason
     }
+    for file, lines in ((CSV_FILE, CSV_LINES), (PRODUCTS_FILE, PRODUCT_LINES)):
+        rejected |= {name: Told(file, reason) for name, (_, reason) in lines.items() if reason}
     assert_each_is_named(rejected, found)
     assert set(found) == set(rejected)
     assert list(built.failed) == ["\\udcfe.json"]
@@ -176,7 +230,16 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
         "select count(*) filter (where transaction_id like 'GOOD %'), count(*) "
         "from silver.silver_validated_transactions"
     )
-    assert kept == [(GOOD_PAYLOADS, GOOD_PAYLOADS + len(PAYLOADS) - len(rejected))]
+    good_lines = GOOD_PAYLOADS + len(CSV_LINES)
+    sent = good_lines + len(PAYLOADS) + len(CSV_LINES) + len(PRODUCT_LINES)
+    assert kept == [(good_lines, sent - len(rejected))]
+    assert built.warehouse.query(
+        "select count(*) from silver.silver_products where sku like 'beside %'"
+    ) == [(len(PRODUCT_LINES),)]
+    ids = "jsonb_array_elements_text(employee_ids)"
+    assert built.warehouse.query(
+        f"select max(octet_length(id)) from gold.int_monthly_spend, {ids} as id"
+    ) == [(32,)]
     assert built.warehouse.query(
         "select sum(transaction_count) from gold.gold_monthly_summary"
     ) == [(kept[0][1],)]

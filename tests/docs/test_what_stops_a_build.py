@@ -39,8 +39,9 @@ def test_every_test_that_stops_a_build_is_listed_with_who_can_cause_it(domain: s
     assert sorted(name for name, _ in lines) == sorted(stopping)
 
 
-def test_every_column_that_a_contract_of_ledgermind_wants_is_listed() -> None:
-    manifest = Manifest.from_msgpack(parse_once("ledgermind").read_bytes())
+@pytest.mark.parametrize("domain", ["ledgermind", "scout", "agent_analytics"])
+def test_every_column_that_a_contract_wants_is_listed_once(domain: str) -> None:
+    manifest = Manifest.from_msgpack(parse_once(domain).read_bytes())
     wanted = {
         (node.name, column.name)
         for node in manifest.nodes.values()
@@ -48,11 +49,11 @@ def test_every_column_that_a_contract_of_ledgermind_wants_is_listed() -> None:
         for column in node.columns.values()
         if any(constraint.type == "not_null" for constraint in column.constraints)
     }
-    listed = {
+    listed = [
         (model, column)
         for model, columns in re.findall(
-            r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", section("ledgermind"), re.M
+            r"^\| `(\w+)` \| ((?:`\w+`(?:, )?)+) \|$", section(domain), re.M
         )
         for column in re.findall(r"`(\w+)`", columns)
-    }
-    assert listed == wanted
+    ]
+    assert sorted(listed) == sorted(wanted)

@@ -8,7 +8,7 @@ import socket
 import time
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
 
@@ -42,6 +42,13 @@ SCOUT = "/webhook/scout-transactions"
 LONGEST = 25 * MIB
 # What Python and its allocator keep after a burst of large bodies; far below the burst itself.
 KEPT_BYTES = 200 * MIB
+HEADERS: dict[str, Callable[[bytes], dict[str, str]]] = {
+    GITHUB: github_headers,
+    SCOUT: own_headers,
+    "/webhook/scout-refresh": own_headers,
+    "/v1/logs": lambda _: token_headers(),
+    "/v1/commits": lambda _: token_headers(),
+}
 
 
 @pytest.fixture(scope="module")
@@ -190,6 +197,51 @@ def test_a_body_that_is_no_json_gets_400_that_quotes_nothing(
     answer = client.post(GITHUB, content=body, headers=github_headers(body))
     assert answer.status_code == 400
     assert set(answer.json()) == {"error"}
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "place"),
+    [
+        (GITHUB, b'{"ref": "a", "ref" : "b"}', "/ref"),
+        (GITHUB, b'{"a": [{"b": {"c": 1, "\\u0063": 2}}]}', "/a/0/b/c"),
+        (GITHUB, b'{"a": "\\":", "b": {"a~\\n": 1, "a~\\n": 1}}', "/b/a~0\\n"),
+        ("/webhook/scout-refresh", b'{"layer": "gold", "layer": "all"}', "/layer"),
+        (SCOUT, b'{"amount": 1, "amount": 2}', "/amount"),
+        (SCOUT, b'{"data": [{"amount": 1}], "data": [{"amount": 2}]}', "/data"),
+        ("/v1/logs", b'{"resourceLogs": [{"scopeLogs": [], "scopeLogs": []}]}', "/resourceLogs/0/scopeLogs"),  # noqa: E501
+        ("/v1/commits", b'{"commits": [], "commits": []}', "/commits"),
+    ],
+)  # fmt: skip
+def test_a_body_with_a_key_twice_gets_400_that_says_where(
+    client: httpx.Client, nothing_stored: None, path: str, body: bytes, place: str
+) -> None:
+    answer = client.post(path, content=body, headers=HEADERS[path](body))
+    assert answer.status_code == 400
+    told = answer.json()
+    assert f"has {place} twice" in told.get("error", told.get("message"))
+
+
+def test_a_row_with_a_key_twice_is_left_to_its_reader_and_so_are_those_beside_it(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    body = b'{"data": [{"amount": 1, "amount": 2}, {"amount": 3}]}'
+    answer = client.post(SCOUT, content=body, headers=own_headers(body))
+    assert answer.status_code == 202
+    ((kept, payload),) = rows(
+        inbox_url, "select body, payload from webhooks.deliveries order by id desc limit 1"
+    )
+    assert (bytes(kept), payload) == (body, None)
+
+
+def test_keys_that_only_a_nul_tells_apart_are_both_kept(
+    client: httpx.Client, inbox_url: str
+) -> None:
+    body = '{"a\\u0000": 1, "a\ufffd": 2}'.encode()
+    assert client.post(GITHUB, content=body, headers=github_headers(body)).status_code == 202
+    ((kept, payload),) = rows(
+        inbox_url, "select body, payload from webhooks.deliveries order by id desc limit 1"
+    )
+    assert (bytes(kept), payload) == (body, None)
 
 
 def test_an_escaped_nul_is_stored_byte_exact_and_its_json_without_it(
@@ -432,6 +484,10 @@ def test_json_of_more_values_than_memory_holds_gets_413(
     for many in (b"[" + b"[]," * 8_000_000 + b"[]]", b"[" + b"1," * 12_000_000 + b"1]"):
         answer = client.post(GITHUB, content=many, headers=github_headers(many))
         assert (answer.status_code, "values" in answer.text) == (413, True)
+    rows_ = b"[" + b'{"a":1,"a":1},' * 600_000 + b"{}]"
+    for path, many in ((GITHUB, rows_), (SCOUT, b'{"a": 1, "rows": ' + rows_ + b', "a": 1}')):
+        answer = client.post(path, content=many, headers=HEADERS[path](many))
+        assert (answer.status_code, "twice" in answer.text) == (400, True)
     assert psutil.Process(receiver.process.pid).memory_info().rss - before < KEPT_BYTES
 
 

@@ -84,6 +84,9 @@ def test_a_settings_file_says_what_is_wrong_in_it(tmp_path: Path) -> None:
     file.write_text("prot: 1")
     with pytest.raises(PermanentError, match="prot"):
         read_settings(file)
+    file.write_text("port: 1\nsources:\n  - name: own\n    burst: 1\n    burst: 2\n")
+    with pytest.raises(PermanentError, match=r"(?s)'burst' stands there twice.*line 5"):
+        read_settings(file)
     with pytest.raises(PermanentError, match="No such file"):
         read_settings(tmp_path / "none.yaml")
 

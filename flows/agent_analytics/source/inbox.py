@@ -15,8 +15,8 @@ from flows.agent_analytics.records import (
     UnreadableTelemetryError,
 )
 from flows.agent_analytics.rules import canonical_line, commit_of, commit_rows, otel_lines
-from flows.agent_analytics.source.lines import LineFile, short
-from flows.agent_analytics.source.rows import EXCERPT, parsed
+from flows.agent_analytics.source.lines import LineFile
+from flows.agent_analytics.source.rows import EXCERPT, parsed, short
 
 
 @dataclass(frozen=True)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
-from flows.agent_analytics.records import Rejected, Signal, UnreadableTelemetryError
-from flows.agent_analytics.rules import canonical_json, canonical_line
+from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
+from flows.agent_analytics.rules import canonical_json
 from flows.agent_analytics.source.parts import PROTOBUF, FilePart
-from flows.agent_analytics.source.rows import EXCERPT
+from flows.agent_analytics.source.protobuf import protobuf_lines
+from flows.agent_analytics.source.rows import EXCERPT, short
 
 COPY_BYTES = 1 << 20
-LONGEST_LINE = 120_000_000
 
 
 @dataclass(frozen=True)
@@ -34,14 +34,7 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     """
     plain = part.path.name.removesuffix(".gz")
     if plain.endswith(PROTOBUF):
-        try:
-            line = short(_protobuf_line(part.path))
-        except UnreadableTelemetryError as error:
-            yield Rejected(str(part.path), error.seen, "")
-            return
-        target = _scratch(part, folder)
-        target.path.write_text(f"{line}\n", encoding="utf-8")
-        yield target
+        yield from _protobuf_files(part, folder, size)
     elif part.path.name.endswith(".gz"):
         yield from _inflated_files(part, folder, size)
     elif part.begin == 0 and part.end == part.path.stat().st_size:
@@ -104,31 +97,23 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
     return target, rejected
 
 
-def short(line: str) -> str:
-    """Of what is short as protobuf the JSON may be ten times as long."""
-    if len(line) > LONGEST_LINE:
-        raise UnreadableTelemetryError(
-            "Reading OTLP",
-            f"longer than {LONGEST_LINE:,} characters as JSON",
-            "Let the sender send smaller batches",
-        )
-    return line
-
-
 def _scratch(part: FilePart, folder: Path) -> LineFile:
     name = f"{part.path} from byte {part.begin}" if part.begin else str(part.path)
     return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
 
 
-def _protobuf_line(path: Path) -> str:
-    """The signal is in the name (``metrics-...pb``)."""
-    named = [signal for signal in Signal if signal.value in path.name]
-    body = path.read_bytes()
-    encoding = "gzip" if path.name.endswith(".gz") else ""
-    if len(named) != 1:
-        raise UnreadableTelemetryError(
-            f"Reading {path.name}",
-            "its name does not say whether it holds metrics or logs",
-            "Put `metrics` or `logs` into the name",
-        )
-    return canonical_line(body, named[0], "application/x-protobuf", encoding)
+def _protobuf_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    lines = protobuf_lines(part.path)
+    written = 0
+    while (line := next(lines, None)) is not None:
+        if isinstance(line, Rejected):
+            yield line
+            continue
+        target = replace(_scratch(replace(part, begin=written), folder), name=str(part.path))
+        with target.path.open("w", encoding="utf-8") as copy:
+            while isinstance(line, str):
+                written += copy.write(f"{line}\n")
+                line = next(lines, None) if copy.tell() < size else None
+        yield target
+        if line is not None:
+            yield line

@@ -7,10 +7,16 @@ from pathlib import Path
 from typing import IO, Any, TypeVar
 
 from flows._shared.json_keys import each_once
-from flows.agent_analytics.records import Commit, CopilotDay, Rejected
+from flows.agent_analytics.records import (
+    Commit,
+    CopilotDay,
+    Rejected,
+    UnreadableTelemetryError,
+)
 from flows.agent_analytics.rules import commit_of, copilot_day
 
 EXCERPT = 300
+LONGEST_LINE = 120_000_000
 Row = TypeVar("Row")
 
 
@@ -25,7 +31,7 @@ def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
 
 
 def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
-    with _opened(path) as lines:
+    with opened(path) as lines:
         for number, line in enumerate(lines, 1):
             if line.strip():
                 yield parsed(line, parse, path.name, f"line {number}")
@@ -46,7 +52,18 @@ def parsed(
     return Rejected(name, reason, f"{place}: {line[:EXCERPT].decode('utf-8', 'replace')}")
 
 
-def _opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+def opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     if path.name.endswith(".gz"):
         return gzip.open(path, "rb")
     return path.open("rb")
+
+
+def short(line: str) -> str:
+    """Of what is short as protobuf the JSON may be ten times as long."""
+    if len(line) > LONGEST_LINE:
+        raise UnreadableTelemetryError(
+            "Reading OTLP",
+            f"longer than {LONGEST_LINE:,} characters as JSON",
+            "Let the sender send smaller batches",
+        )
+    return line

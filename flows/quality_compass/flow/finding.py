@@ -9,6 +9,7 @@ from prefect import State, get_run_logger, task
 from pydantic import BaseModel, ConfigDict, Field
 
 from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.json_keys import each_once
 from flows._shared.orchestration.credentials import block_document, secret_value
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.state import state_dir
@@ -134,8 +135,8 @@ def _service_account(block_name: str) -> Mapping[str, Any]:
 
 def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
     try:
-        options = json.loads(secret_value(block_name))
-    except json.JSONDecodeError:
+        options = json.loads(secret_value(block_name), object_pairs_hook=each_once)
+    except ValueError:
         options = None
     if (
         not isinstance(options, dict)
@@ -144,7 +145,7 @@ def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
     ):
         raise PermanentError(
             f"reading the block {block_name}",
-            "it does not hold a JSON object of options by s3 and gs",
+            "it does not hold a JSON object of options by s3 and gs, with each key once",
             'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
         )
     return options

@@ -51,7 +51,8 @@ def _members(text: str) -> dict[str, tuple[int, int]]:
     """Names of an object with where their values begin and end; empty if it is no object.
 
     Raises:
-        ValueError: this is no JSON, or something follows the object.
+        ValueError: this is no JSON, something follows the object, or a name that decides how it is
+            read stands there twice.
     """
     members: dict[str, tuple[int, int]] = {}
     at = _past_blank(text, 0)
@@ -63,6 +64,8 @@ def _members(text: str) -> dict[str, tuple[int, int]]:
         at = _past_blank(text, at)
         if not isinstance(name, str) or not text.startswith(":", at):
             raise ValueError("no name of a member")
+        if name in members and name in WRAPPERS | IDENTIFIERS:
+            raise ValueError("two lists of one name")
         start = _past_blank(text, at + 1)
         _, end = _decode(text, start)
         members[name] = start, end

@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from flows._shared.json_keys import each_once
 from flows.scout.records import (
     EmbeddingEndpoint,
     Embeddings,
@@ -38,14 +39,14 @@ def endpoint_from(secret: str) -> EmbeddingEndpoint:
         EmbeddingsUnconfiguredError: it is not JSON with ``url`` and ``model``.
     """
     try:
-        given = json.loads(secret)
+        given = json.loads(secret, object_pairs_hook=each_once)
         return EmbeddingEndpoint(
             str(given["url"]).rstrip("/"), str(given["model"]), given.get("key")
         )
     except (ValueError, TypeError, KeyError, AttributeError):
         raise EmbeddingsUnconfiguredError(
             "Reading the block of the embeddings endpoint",
-            "it is not JSON with `url` and `model`",
+            "it is not JSON with `url` and `model`, each once",
             'Register it as {"url": "https://host/v1", "model": "...", "key": "..."}',
         ) from None
 

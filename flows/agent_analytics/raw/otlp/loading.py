@@ -15,6 +15,8 @@ from flows.agent_analytics.raw.otlp.shapes import (
 )
 from flows.agent_analytics.raw.otlp.statements import (
     COUNTERS,
+    DOUBLES,
+    EXCERPT,
     LOG_ROWS,
     METRIC_ROWS,
     NOW,
@@ -24,7 +26,6 @@ from flows.agent_analytics.raw.otlp.statements import (
 )
 from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
-EXCERPT = 1000
 _COUNTER_COLUMNS = (
     "series_key, metric_name, developer_id, session_id, agent_type, model_name, attributes, "
     "resource_attributes"
@@ -68,6 +69,7 @@ def load_lines(
         counts += _load_metrics(connection, source)
     if records:
         counts += _load_logs(connection, source)
+    counts += LoadCounts(rejected=_tell_of_doubles(connection, source))
     connection.execute("drop table new_counters; drop table new_records; drop table new_texts")
     return counts
 
@@ -107,6 +109,11 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
             f"attributes that are not a list of key and value: {bad[0][:EXCERPT]}",
             "Check what wrote it",
         )
+
+
+def _tell_of_doubles(connection: duckdb.DuckDBPyConnection, source: str) -> int:
+    rows = connection.execute(DOUBLES, [source]).fetchall()
+    return int(rows[0][0])
 
 
 def _reject(connection: duckdb.DuckDBPyConnection, source: str, told: str, relation: str) -> int:

@@ -8,6 +8,7 @@ so that reading attributes, naming a developer and hashing cost once per counter
 from flows.agent_analytics.raw.agents import USAGE_ATTRIBUTES, USAGE_METRIC
 from flows.agent_analytics.raw.otlp.shapes import ATTRIBUTES_IN_TEXT
 
+EXCERPT = 1000
 NOW = "cast(now() at time zone 'UTC' as timestamp)"
 # What no request and no counter of a session reaches; sums of a hundred million still fit.
 LARGEST_REQUEST = 1e10
@@ -88,6 +89,9 @@ with texts as (
         json_type(text) = 'ARRAY' and coalesce(list_bool_and(list_transform(
             from_json(text, '["JSON"]'),
             lambda e: json_type(e) = 'OBJECT'
+                and list_unique(json_keys(e)) = len(json_keys(e))
+                and coalesce(list_unique(json_keys(e, '$.value')), 0)
+                    = coalesce(len(json_keys(e, '$.value')), 0)
                 and coalesce(json_type(e, '$.key'), 'VARCHAR') = 'VARCHAR'
                 and coalesce(json_type(e, '$.value'), 'OBJECT') = 'OBJECT'
                 and (json_type(e, '$.value.doubleValue') is null
@@ -245,4 +249,35 @@ select
         ) then 'a cost that is no number from 0 to 1e10'
     end as reason
 from events
+"""
+
+# Senders may not do so, and some libraries let them: the row counts, and which value is told.
+DOUBLES = f"""
+insert or ignore into raw.rejected
+with told as (
+    select text, from_json(text, '[{{"key":"VARCHAR","value":"JSON"}}]') as pairs from new_texts
+    union
+    select
+        cast(to_json(l.attributes) as varchar),
+        list_transform(
+            l.attributes, lambda a: struct_pack("key" := a.key, "value" := to_json(a.value)))
+    from new_records
+    where list_unique(list_transform(l.attributes, lambda a: coalesce(a.key, '')))
+        < len(l.attributes)
+), keyed as (
+    select
+        text,
+        list_transform(pairs, lambda p: coalesce(p.key, '')) as keys,
+        list_transform(
+            pairs, lambda p: concat_ws('=', coalesce(p.key, ''), cast(p.value as varchar))
+        ) as told
+    from told
+)
+select
+    ?, 'attributes of one name with two values: the row is kept, with the first of them',
+    left(concat_ws(' ', array_to_string(list_filter(
+        told, lambda t, i: len(list_filter(keys, lambda k: k = keys[i])) > 1
+    ), ' and '), 'in', text), {EXCERPT}), {NOW}
+from keyed
+where list_unique(told) > list_unique(keys)
 """

@@ -1,0 +1,28 @@
+"""A key that a mapping of YAML has twice is an error; what YAML itself merges is none."""
+
+import pytest
+import yaml
+
+from flows._shared.yaml_keys import parse_yaml
+
+
+@pytest.mark.parametrize(
+    ("text", "line"),
+    [
+        ("a: 1\na: 1", 2),
+        ("a: 1\n'a': 2", 2),
+        ("a:\n- {b: 1, b: 2}", 2),
+        ("1: a\n0x1: b", 2),
+        ("yes: a\ntrue: b", 2),
+        ("a: &x {b: 1}\nc: {<<: *x, <<: *x}", 2),
+    ],
+)
+def test_a_key_that_is_there_twice_is_named_with_its_line(text: str, line: int) -> None:
+    with pytest.raises(yaml.YAMLError, match=f"(?s)stands there twice.*line {line}"):
+        parse_yaml(text)
+
+
+def test_what_is_merged_may_be_set_anew_however_deep() -> None:
+    text = "a: &a {x: 1, y: 1}\nb: &b {<<: *a, x: 2}\nc: {<<: [*b, *a], y: 3}\n"
+    assert parse_yaml(text)["c"] == {"x": 2, "y": 3}
+    assert parse_yaml("") is None
