@@ -16,6 +16,7 @@ from flows._shared.orchestration.dbt import (
     run_dbt_freshness,
 )
 from flows._shared.orchestration.events import emit_landed
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -114,6 +115,7 @@ def publish_signals(settings: QualityCompassSettings) -> None:
         )
 
 
+@summarized(SLUG)
 @flow(name="quality-compass")
 def refresh(
     runs: RunsRequest = RunsRequest(),
