@@ -10,6 +10,8 @@ STAMP := $(VENV)/.installed-from-lock
 UV := $(shell command -v uv 2>/dev/null)
 export PYTHONPATH := $(CURDIR)
 export DO_NOT_TRACK := 1
+# Hundreds of processes start in a run of the tests: each would compile the same modules again.
+unexport PYTHONDONTWRITEBYTECODE
 
 # The newest Python from 3.11 to 3.13 on PATH; `make PYTHON=/path/to/python3.12` chooses another.
 IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))

@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
-from prefect_gcp import GcpCredentials
 
 from blocks.registration import register
 from deployments.local.postgres import EmbeddedPostgres
@@ -264,6 +263,9 @@ def keys() -> tuple[str, str]:
 
 @pytest.fixture
 def drive(scout: str, keys: tuple[str, str]) -> Iterator[tuple[FakeDrive, ScoutSettings]]:
+    # Takes seconds to import, in each of the processes that look for tests.
+    from prefect_gcp import GcpCredentials
+
     private, public = keys
     fake = FakeDrive(public)
     with serving(fake.answer) as url:
