@@ -19,6 +19,7 @@ from flows._shared.orchestration.dbt import (
     build_dbt,
 )
 from flows._shared.orchestration.events import emit_landed
+from flows._shared.orchestration.failed_run import PUBLISHED, summarized
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -136,6 +137,8 @@ def build_and_publish(
                 raise store_of(settings).full() from error
         raise
     store_of(settings).publish()
+    if progress:
+        progress.update(PUBLISHED, 1, 1)
     return outcome
 
 
@@ -174,6 +177,7 @@ def announce(landings: Sequence[Landed]) -> None:
         )
 
 
+@summarized(SLUG, is_published_whole=True)
 @flow(name="agent-analytics")
 def refresh(
     inputs: AgentAnalyticsInputs = AgentAnalyticsInputs(),
@@ -273,6 +277,7 @@ def fetch_copilot(
         return sync.load_copilot(store_of(settings), rows)
 
 
+@summarized(SLUG, is_published_whole=True)
 @flow(name="agent-analytics-copilot")
 def refresh_copilot(
     days_back: int = 3,
@@ -297,13 +302,14 @@ def refresh_copilot(
     days = [today - timedelta(days=back) for back in range(days_back, 0, -1)]
     store = store_of(settings)
     organization = settings.organization
+    progress = Progress(SLUG)
 
     def work() -> Worked:
         counts, landed = sync.loaded(store, lambda: fetch_copilot(organization, days, settings))
         # A part can be built only where the rest of it was before.
         all_of_it = revised(dbt, select=(), exclude=())
         chosen = dbt if store.published_path.exists() else all_of_it
-        return counts, landed, build_and_publish(settings, chosen)
+        return counts, landed, build_and_publish(settings, chosen, progress)
 
     counts, landed, outcome = work_on(
         store, "agent-analytics-copilot", settings.lock_timeout_seconds, work
@@ -312,6 +318,7 @@ def refresh_copilot(
     _summarize(store, counts, outcome, started)
 
 
+@summarized(f"{SLUG}_report", SLUG, is_published_whole=True)
 @flow(name="agent-analytics-report")
 def report(
     folder: Path | None = None, settings: AgentAnalyticsSettings = AgentAnalyticsSettings()

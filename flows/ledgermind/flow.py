@@ -20,6 +20,7 @@ from flows._shared.orchestration.exports import (
     publish_export,
     publish_tables,
 )
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -123,6 +124,7 @@ def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
     )
 
 
+@summarized(f"{SLUG}-export", SLUG)
 @flow(name="ledgermind-export")
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
@@ -135,6 +137,7 @@ def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     publish_export(SLUG, settings.bigquery, counts, time.monotonic() - started)
 
 
+@summarized(SLUG)
 @flow(name="ledgermind")
 def refresh(
     settings: LedgermindSettings = LedgermindSettings(),

@@ -168,7 +168,8 @@ class Observation:
 
     @property
     def subject(self) -> str:
-        return ", ".join(f"{key}={value}" for key, value in self.keys.items())
+        """No two entities have one: what parts keys and values is marked where it is in them."""
+        return ", ".join(f"{_marked(key)}={_marked(value)}" for key, value in self.keys.items())
 
 
 class LineReader(Protocol):
@@ -182,3 +183,7 @@ class LineReader(Protocol):
     def lines(self, expected_hash: str | None = None) -> Iterator[tuple[int, bytes]]: ...
 
     def is_too_long(self, line: bytes) -> bool: ...
+
+
+def _marked(text: str) -> str:
+    return text.replace("\\", "\\\\").replace(",", "\\,").replace("=", "\\=")

@@ -131,3 +131,28 @@ class QualityCompassSettings(BaseModel):
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is not a time zone such as America/Chicago") from None
         return name
+
+
+class RunsRequest(BaseModel):
+    """Which runs to load, and how strictly."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    addresses: tuple[str, ...] = Field(
+        (),
+        description=(
+            "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
+            "None: the `addresses` of the settings, else sample runs if `sample_facilities` is set."
+        ),
+    )
+    run_id: str | None = Field(
+        None,
+        pattern=r"^\d{14}$",
+        description="Id of a single run whose folder is not named after it.",
+    )
+    verify: bool = Field(
+        False, description="Recompute what each run claims and report every disagreement."
+    )
+    fail_on_disagreement: bool = Field(
+        False, description="With `verify`: a disagreement fails the flow, after the build."
+    )

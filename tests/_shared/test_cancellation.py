@@ -6,9 +6,11 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from prefect.client.orchestration import get_client
 
 from deployments.local.processes import wait_until
 from tests.dbt_projects.warehouse import postgres_environment
@@ -35,11 +37,15 @@ SLOW = {
     "where a.range % 7 = b.range % 11",
 }
 BUILD = """
-import os, sys
-from prefect.utilities.engine import capture_sigterm
+import sys
+from prefect import flow
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
-with capture_sigterm():
-    build_dbt("slow", {}, DbtOptions(target=sys.argv[1]), command="run")
+from flows._shared.orchestration.failed_run import summarized
+@summarized(f"slow-{sys.argv[1]}", "slow")
+@flow
+def run():
+    build_dbt("slow", {}, DbtOptions(target=sys.argv[1]), command="build")
+run()
 """
 QUERY = """
 import sys
@@ -68,8 +74,8 @@ def working(database: str) -> list[tuple[str]]:
 
 
 @pytest.mark.parametrize("target", ["postgres", "duckdb"])
-def test_a_build_that_is_told_to_stop_ends_its_statements(
-    database: str, tmp_path: Path, target: str
+def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
+    database: str, prefect_server: str, tmp_path: Path, target: str
 ) -> None:
     project = tmp_path / "slow"
     (project / "models").mkdir(parents=True)
@@ -96,6 +102,10 @@ def test_a_build_that_is_told_to_stop_ends_its_statements(
         assert wait_until(lambda: any(statement.rglob("slow.sql")), 120)
     assert stopped(process) < SECONDS_TO_END
     assert working(database) == []
+    found: Any = f"/artifacts/slow-{target}-summary/latest"
+    told = get_client(sync_client=True).request("GET", found).json()["data"]
+    assert told.startswith(f"# slow-{target}: this run failed at dbt: it crashed\n")
+    assert "**Failed in dbt:** slow." in told
 
 
 def test_a_load_that_is_told_to_stop_ends_its_statement(database: str) -> None:

@@ -31,6 +31,7 @@ from flows._shared.orchestration.dbt import (
     build_dbt,
     run_dbt_freshness,
 )
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.summary import Progress
 from tests._shared.dbt_sample import write_sample
 
@@ -95,6 +96,7 @@ def in_a_flow(work: Callable[[], Any]) -> tuple[UUID, Any]:
     """Run ``work`` in a flow run of its own: the run's id, and the flow's final state."""
     ids: list[str] = []
 
+    @summarized("sample")
     @flow(name="dbt-build-test")
     def run() -> None:
         ids.append(str(flow_run.id))
@@ -242,6 +244,15 @@ def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
     assert len(rows) == len(error.outcome.nodes)
     assert rows[0]["name"] == "amounts_are_positive"
     assert rows[0]["compiled_sql"] == failed.compiled_path
+    [told] = [
+        each["data"]
+        for each in from_server("/artifacts/filter", run_id)
+        if each["key"] == "sample-summary"
+    ]
+    assert told.startswith("# sample: this run failed at dbt\n")
+    assert "**Why:** dbt build of sample: 1 of 10 nodes failed; 1 nodes" in told
+    assert "| this run | cheap_totals, orders, refused, totals |" in told
+    assert "**Failed in dbt:** amounts_are_positive." in told
 
 
 def test_a_warning_does_not_fail_the_build_and_is_counted(tmp_path: Path, build: Build) -> None:

@@ -51,6 +51,7 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
         "failures": 0,
         "seconds": 4.2,
         "look": ["select 1"],
+        "state": "completed",
     }
     text = found["github-scraper-summary"]["data"]
     assert "12,345" in text

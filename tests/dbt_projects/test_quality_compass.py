@@ -507,8 +507,17 @@ def test_the_dimensions_of_the_owners_semantic_models_group(
     )
     assert {row["run__is_latest"] for row in signals.as_records()} == {"yes"}
     assert contributions.rows
-    with pytest.raises(MetricQueryError):
-        layer.query(MetricsRequest(metrics=("no_such_metric",)))
+    with pytest.raises(MetricQueryError) as refused:
+        layer.query(MetricsRequest(metrics=("total_signal",), group_by=("signal__domain",)))
+    assert "querying total_signal by signal__domain: there is no metric total_signal, the " in str(
+        refused.value
+    )
+    assert "nearest are total_signals, " in refused.value.seen
+    with pytest.raises(MetricQueryError) as refused:
+        layer.query(MetricsRequest(metrics=("total_signals",), group_by=("signal__domian",)))
+    assert "(it read signal__domian)" in refused.value.seen
+    assert "Log File" not in refused.value.seen
+    assert refused.value.remedy.startswith("Name one of these instead: signal__domain, ")
 
 
 def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Warehouse) -> None:

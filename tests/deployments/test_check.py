@@ -156,7 +156,7 @@ def test_a_variable_that_the_job_template_does_not_use_is_told(
         "variables": {"properties": {"memory_limit": {"type": "string"}}},
         "job_configuration": {"job_manifest": {"spec": {}}},
     }
-    monkeypatch.setattr("deployments.check.pool_template", lambda kind: idle)
+    monkeypatch.setattr("deployments.check.of_deployments.pool_template", lambda kind: idle)
     assert any("memory_limit changes nothing" in found for found in problems(project))
 
 

@@ -24,7 +24,6 @@ from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
 from flows.quality_compass import raw, rollback, source
 from flows.quality_compass.flow import (
     RunsRequest,
-    disagreements,
     maintain,
     query_metrics,
     refresh,
@@ -41,6 +40,7 @@ from flows.quality_compass.flow.runs import DisagreementError
 from flows.quality_compass.records import RunsFailedError
 from flows.quality_compass.semantic import MetricsRequest
 from flows.quality_compass.settings import QualityCompassSettings
+from flows.quality_compass.sync import disagreements
 from tests.databases import copy_database, database_of
 from tests.quality_compass.conftest import read, write
 

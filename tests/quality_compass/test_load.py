@@ -529,6 +529,9 @@ def test_every_file_that_is_not_read_is_named(
     (run_folder / "graph.json").unlink()
     load(run_folder)
     assert len(rows(connection, "raw_unread_files")) == 31
+    (run_folder / "graph\u202e.json").write_text("{}")
+    assert r"graph\u202e.json" in load(run_folder).notes[0], "as people can read it"
+    (run_folder / "graph\u202e.json").unlink()
     (run_folder / "results" / "nodes" / os.fsdecode(b"\xff.jsonl")).write_text("{}")
     load(run_folder)
     assert (RUN, r"results/nodes/\udcff.jsonl") in [

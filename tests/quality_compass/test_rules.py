@@ -19,6 +19,13 @@ from flows.quality_compass.rules.classification import (
     Inputs,
     classify,
 )
+from flows.quality_compass.rules.indexes import (
+    CLASSIFICATIONS,
+    CONTRIBUTIONS,
+    NODES,
+    differences,
+)
+from flows.quality_compass.rules.names import shown
 from flows.quality_compass.rules.reading import (
     file_kind,
     is_run_id,
@@ -385,6 +392,129 @@ def test_a_day_alone_is_no_instant_at_which_a_run_was_started() -> None:
         assert "no day with its time" in (start.note or "")
     manifest = b'{"started_at": "2025-01-15T06:01:02-06:00"}'
     assert run_start("20250115060000", manifest, ZoneInfo("UTC")).is_stated
+
+
+RUN = "20250115060000"
+
+
+@pytest.mark.parametrize("told", [int(RUN), float(RUN), None, RUN])
+def test_a_run_id_as_a_number_or_null_is_no_other_run(told: object) -> None:
+    stated = {"run_id": told, "started_at": "2025-01-15T06:01:02+00:00"}
+    assert run_start(RUN, json.dumps(stated).encode(), ZoneInfo("UTC")).is_stated
+    index = json.dumps({"run_id": told, "total_entities": 2}).encode()
+    held = {"analysis/classification/a.jsonl": 2}
+    assert not list(differences(RUN, {CLASSIFICATIONS: index}, held))
+
+
+@pytest.mark.parametrize(
+    ("told", "reason"),
+    [
+        (20250115060001, "it is of the run '20250115060001'"),
+        (20250115060001.0, "it is of the run '20250115060001'"),
+        (0.5, "it is of the run"),
+        (True, "its run_id is 'True', no id of a run"),
+        ([RUN], "no id of a run"),
+        ("2025\u200b", r"it is of the run '2025\u200b'"),
+    ],
+)
+def test_what_says_it_is_of_another_run_is_told(told: object, reason: str) -> None:
+    manifest = json.dumps({"run_id": told, "started_at": "2025-01-15T06:01:02+00:00"}).encode()
+    assert reason in (run_start(RUN, manifest, ZoneInfo("UTC")).note or "")
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "results/nodes/results/a.jsonl",
+        f"/data/results/{RUN}/results/nodes/results/a.jsonl",
+        rf"C:\data\results\{RUN}\results\nodes\results\a.jsonl",
+        r".\results\nodes/results\a.jsonl",
+        "nodes/results/a.jsonl",
+    ],
+)
+def test_an_index_may_write_a_path_as_its_own_machine_does(path: str) -> None:
+    index = {"nodes": [{"result_path": path, "entity_results_count": "7"}]}
+    indexes = {NODES: json.dumps(index).encode()}
+    assert not list(differences(RUN, indexes, {"results/nodes/results/a.jsonl.gz": 7}))
+    [told] = differences(RUN, indexes, {"results/nodes/results/a.jsonl": 8})
+    assert told == f"results/nodes/results/a.jsonl has 8 lines, {NODES} says 7"
+    [told] = differences(RUN, indexes, {})
+    assert told.startswith("results/nodes/results/a.jsonl was not read")
+
+
+def test_a_folder_whose_name_ends_like_the_folder_of_an_index_is_another() -> None:
+    index = {
+        "parents": [
+            {
+                "metric_artifacts": [
+                    {"artifact_path": "my_analysis/contribution/a.jsonl", "row_count": "2.0"},
+                    {"artifact_path": r"D:\x\analysis\contribution\b.jsonl", "row_count": "0"},
+                    {"artifact_path": "/".join(["a"] * 100_000), "row_count": 1},
+                ]
+            }
+        ]
+    }
+    held = {"analysis/contribution/my_analysis/contribution/a.jsonl": 2}
+    told = list(differences(RUN, {CONTRIBUTIONS: json.dumps(index).encode()}, held))
+    assert len(told) == 1
+    assert told[0].startswith("analysis/contribution/a/a/")
+
+
+@pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\n", "\u202e", "\U000e0041"])
+def test_an_id_with_a_character_that_cannot_be_seen_is_refused_wherever_it_stands(
+    unseen: str,
+) -> None:
+    def reason(kind: Kind, path: str, number: int, line: object) -> str:
+        sorted_line = sort_line(kind, path, number, json.dumps(line).encode() + b"\n")
+        assert isinstance(sorted_line, BadLine)
+        return sorted_line.reason
+
+    hidden = f"a{unseen}b"
+    entity = {
+        "entity": [{"id": "medicareId", "value": "010001"}],
+        "metric": [{"metadata": {"metric_id": "m"}, "values": 1}],
+    }
+    method = {**entity, "statistical_methods": [{"statistical_method": hidden}]}
+    told = [
+        reason(Kind.NODE, f"results/nodes/{hidden}.jsonl", 1, entity),
+        reason(Kind.NODE, "results/nodes/n.jsonl", 2, method),
+        reason(Kind.CLASSIFICATION, "c.jsonl", 1, {**CLASSIFICATION, "signal_type": hidden}),
+        reason(Kind.CLASSIFICATION, "c.jsonl", 1, {**CLASSIFICATION, "node_id": hidden}),
+        reason(Kind.MODELING_RUN, "modeling/runs.jsonl", 1, {"config_path": hidden}),
+    ]
+    assert all("holds a character that cannot be seen" in each for each in told)
+    assert all(each.isprintable() for each in told)
+    assert shown(hidden).isprintable()
+    assert shown("Größe a::b") == "Größe a::b"
+
+
+def test_ids_with_the_separators_of_others_stay_apart() -> None:
+    pairs = [("a::b", "c"), ("a", "b::c"), ("a|b", "c"), ("a", "b|c")]
+    rows = [
+        sort_line(
+            Kind.CLASSIFICATION,
+            "c.jsonl",
+            1,
+            json.dumps({**CLASSIFICATION, "node_id": node, "metric_id": metric}).encode(),
+        )
+        for node, metric in pairs
+    ]
+    keys = [
+        sort_line(
+            Kind.CLASSIFICATION,
+            "c.jsonl",
+            1,
+            json.dumps({**CLASSIFICATION, "entity_key": {key: value}}).encode(),
+        )
+        for key, value in pairs
+    ]
+    known = {row.row_key for row in [*rows, *keys] if isinstance(row, RawLine)}
+    assert len(known) == 2 * len(pairs)
+    subjects = {
+        Observation(keys, "m", 1.0, None, ()).subject
+        for keys in ({"a": "b, c=d"}, {"a": "b", "c": "d"}, {"a=b": "c"}, {"a": "b=c"})
+    }
+    assert len(subjects) == 4
 
 
 CONTRIBUTION: dict[str, object] = {

@@ -51,7 +51,8 @@ class NodeResult:
 
     ``status`` is dbt's own word: success, pass, warn, fail, error, skipped, no-op, partial success.
     ``rows`` are rows written (models, seeds, snapshots) or rows that failed (tests); None where dbt
-    does not say. ``compiled_path`` is set for failures, where there is SQL to look at.
+    does not say. ``compiled_path`` is set for failures, where there is SQL to look at. A mart is a
+    model whose contract dbt enforces.
     """
 
     unique_id: str
@@ -63,6 +64,7 @@ class NodeResult:
     message: str
     relation: str | None
     compiled_path: str | None = None
+    is_mart: bool = False
 
     @property
     def label(self) -> str:

@@ -21,6 +21,7 @@ from prefect.exceptions import MissingContextError, Pause
 from prefect.states import AwaitingRetry
 
 Rows = Sequence[Mapping[str, Any]]
+MOST_ARTIFACTS = 200
 Logger = logging.Logger | logging.LoggerAdapter[Any]
 
 
@@ -42,10 +43,33 @@ class FlowRunApi:
         return self._create_artifact(key, "markdown", text, description)
 
     def replace_table(self, artifact_id: UUID, rows: Rows) -> None:
-        content = {"data": json.dumps(rows, default=str)}
+        self.replace(artifact_id, json.dumps(rows, default=str))
+
+    def replace(self, artifact_id: UUID, data: str) -> None:
         self.client.request(
-            "PATCH", "/artifacts/{id}", path_params={"id": str(artifact_id)}, json=content
+            "PATCH", "/artifacts/{id}", path_params={"id": str(artifact_id)}, json={"data": data}
         )
+
+    def find_artifacts(self, artifacts: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
+        """Those that meet the server's filter, of any run, the newest first."""
+        content = {"artifacts": dict(artifacts), "sort": "CREATED_DESC", "limit": limit}
+        found = self.client.request("POST", "/artifacts/filter", json=content)
+        answer: list[dict[str, Any]] = found.json()
+        return answer
+
+    def find_own_artifacts(self) -> list[dict[str, Any]]:
+        """Those with a key that this run left, the newest first."""
+        own = {"flow_run_id": {"any_": [str(self.flow_run_id)]}, "key": {"exists_": True}}
+        return self.find_artifacts(own, MOST_ARTIFACTS)
+
+    def describe_runs(self, runs: Sequence[UUID]) -> dict[UUID, str]:
+        """Name, end and state of each run that the server still knows."""
+        content = {"flow_runs": {"id": {"any_": [str(run) for run in runs]}}}
+        found = self.client.request("POST", "/flow_runs/filter", json=content).json()
+        return {
+            UUID(each["id"]): f"{each['name']} ({each['state_name']}, {_minute(each['end_time'])})"
+            for each in found
+        }
 
     def _create_artifact(self, key: str, kind: str, data: str, description: str) -> UUID:
         content = {
@@ -98,3 +122,7 @@ def run_logger(name: str) -> Logger:
 def kebab(slug: str) -> str:
     """``github_scraper`` as Prefect shows it and as artifact keys demand it."""
     return slug.lower().replace("_", "-")
+
+
+def _minute(moment: str | None) -> str:
+    return f"{datetime.fromisoformat(moment):%Y-%m-%d %H:%M} UTC" if moment else "not ended"

@@ -137,6 +137,7 @@ def _measures(summary: RunSummary) -> list[dict[str, object]]:
         "failures": summary.failures,
         "seconds": round(summary.seconds, 1),
         "look": list(summary.look),
+        "state": "completed",
     }
     return [{"measure": measure, "value": value} for measure, value in values.items()]
 

@@ -22,6 +22,7 @@ from flows._shared.orchestration.exports import (
     publish_tables,
     remarks_of,
 )
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -105,6 +106,7 @@ def compare_marts(outcome: DbtOutcome, settings: GithubScraperSettings) -> "list
         ]
 
 
+@summarized(f"{SLUG}-export", SLUG)
 @flow(name="github-scraper-export")
 def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Copy the raw tables to BigQuery: what is new or changed, and what was deleted.
@@ -116,6 +118,7 @@ def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> 
     publish_export(SLUG, settings.bigquery, export(settings), time.monotonic() - started)
 
 
+@summarized(f"{SLUG}-bigquery", SLUG)
 @flow(name="github-scraper-bigquery")
 def build_on_bigquery(
     settings: GithubScraperSettings = GithubScraperSettings(), dbt: DbtOptions = DbtOptions()
@@ -142,6 +145,7 @@ def build_on_bigquery(
     )
 
 
+@summarized(f"{SLUG}-migrate", SLUG)
 @flow(name="github-scraper-migrate")
 def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Bring the marts to BigQuery, compare them with PostgreSQL's, and say whether to switch.

@@ -15,6 +15,7 @@ from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import suspend_until
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows.github_scraper.flow.tasks import (
@@ -192,6 +193,7 @@ def load_and_build(
         )
 
 
+@summarized(SLUG)
 @flow(name="github-scraper", flow_run_name=run_name)
 def refresh(
     repositories: list[str] | None = None,
@@ -223,6 +225,7 @@ def backfill_name() -> str:
     return f"github-scraper-backfill {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
+@summarized(SLUG)
 @flow(name="github-scraper-backfill", flow_run_name=backfill_name)
 def backfill(
     repositories: list[str] | None = None,

@@ -6,44 +6,16 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from prefect import State, get_run_logger, task
-from pydantic import BaseModel, ConfigDict, Field
 
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.json_keys import each_once
 from flows._shared.orchestration.credentials import block_document, secret_value
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.state import state_dir
-from flows.quality_compass import sample, source
+from flows.quality_compass import source, sync
 from flows.quality_compass.records import Findings
-from flows.quality_compass.settings import QualityCompassSettings
+from flows.quality_compass.settings import QualityCompassSettings, RunsRequest
 
-SAMPLE_RUNS = ("20250115060000", "20250215060000")
 Result = TypeVar("Result")
-
-
-class RunsRequest(BaseModel):
-    """Which runs to load, and how strictly."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    addresses: tuple[str, ...] = Field(
-        (),
-        description=(
-            "Run folders, folders of runs, globs, or gs:// and s3:// prefixes. "
-            "None: the `addresses` of the settings, else sample runs if `sample_facilities` is set."
-        ),
-    )
-    run_id: str | None = Field(
-        None,
-        pattern=r"^\d{14}$",
-        description="Id of a single run whose folder is not named after it.",
-    )
-    verify: bool = Field(
-        False, description="Recompute what each run claims and report every disagreement."
-    )
-    fail_on_disagreement: bool = Field(
-        False, description="With `verify`: a disagreement fails the flow, after the build."
-    )
 
 
 @task(name="find runs", retries=2, retry_delay_seconds=5, retry_condition_fn=retry_transient)
@@ -88,25 +60,15 @@ def make_sample(settings: QualityCompassSettings) -> Path:
     Raises:
         PermanentError: no sample is asked for.
     """
-    if settings.sample_facilities is None:
-        raise PermanentError(
-            "finding runs to load",
-            "no run was given",
-            "Name run folders in the parameter `runs`, as `addresses`, or for every run in the "
-            "deployment's parameter `settings`, as `addresses`; `sample_facilities` there loads "
-            'generated ones. To build only, give `dbt` as {"full_refresh": true}',
-        )
-    name = f"{settings.sample_facilities}-{settings.sample_seed}"
-    folder = (settings.state_dir or state_dir() / "quality_compass") / "sample" / name
+    folder = sync.sample_folder(settings)
     get_run_logger().info(
         "no runs were given: generating %s sample runs of %s facilities with seed %s in %s",
-        len(SAMPLE_RUNS),
+        len(sync.SAMPLE_RUNS),
         settings.sample_facilities,
         settings.sample_seed,
         folder,
     )
-    for run_id in SAMPLE_RUNS:
-        sample.write_run(folder, run_id, settings.sample_facilities, settings.sample_seed)
+    sync.write_sample(folder, settings)
     return folder
 
 

@@ -1,8 +1,7 @@
 """Order, retries and artifacts of Quality Compass: load runs, audit, build, tell what is new."""
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
-from zoneinfo import ZoneInfo
+from collections.abc import Mapping, Sequence
 
 from prefect import flow, get_run_logger, task
 
@@ -16,18 +15,17 @@ from flows._shared.orchestration.dbt import (
     run_dbt_freshness,
 )
 from flows._shared.orchestration.events import emit_landed
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
-from flows.quality_compass import marts, raw, source
-from flows.quality_compass.flow.finding import RunsRequest, find_all, open_storage, outcome_of
+from flows.quality_compass import marts, raw, sync
+from flows.quality_compass.flow.finding import find_all, open_storage, outcome_of
 from flows.quality_compass.flow.verifying import verify_run
-from flows.quality_compass.records import Findings, Kind, LoadCounts, Run, RunsFailedError
-from flows.quality_compass.rules.reading import run_start
-from flows.quality_compass.settings import QualityCompassSettings
+from flows.quality_compass.records import Findings, LoadCounts, Run, RunsFailedError
+from flows.quality_compass.settings import QualityCompassSettings, RunsRequest
 
 SLUG = "quality_compass"
-EXPECTED_KINDS = (Kind.NODE, Kind.CONTRIBUTION, Kind.CLASSIFICATION)
 # A storage or a database that is down is not tried once more for each run there is.
 MOST_IN_A_ROW = 3
 EXAMPLE_QUERY = (
@@ -58,20 +56,9 @@ def prepare(database_block: str) -> None:
     retry_condition_fn=retry_transient,
 )
 def load_run(run: Run, settings: QualityCompassSettings) -> LoadCounts:
-    storage = open_storage(settings)
     started = time.monotonic()
     with connect(settings.database_block) as connection:
-        counts = raw.load_run(
-            connection,
-            run,
-            lambda file: source.FileReader(file, storage, settings.max_line_bytes),
-            start=run_start(
-                run.run_id,
-                source.read_manifest(run, storage),
-                ZoneInfo(settings.run_id_time_zone),
-            ),
-            indexes=source.read_indexes(run, storage),
-        )
+        counts = sync.load(connection, run, open_storage(settings), settings)
     get_run_logger().info(
         "%s: %s of %s files changed, %s rows written, %s lines quarantined in %.1f s",
         run.run_id,
@@ -114,6 +101,7 @@ def publish_signals(settings: QualityCompassSettings) -> None:
         )
 
 
+@summarized(SLUG)
 @flow(name="quality-compass")
 def refresh(
     runs: RunsRequest = RunsRequest(),
@@ -133,15 +121,9 @@ def refresh(
     """
     started = time.monotonic()
     progress = Progress(SLUG)
-    is_named = bool(runs.addresses or settings.addresses)
-    is_built_only = (
-        (dbt.full_refresh or dbt.release_brake)
-        and not is_named
-        and settings.sample_facilities is None
-    )
-    is_sample = not (is_named or is_built_only)
+    plan = sync.plan(runs, settings, builds_anew=dbt.full_refresh or dbt.release_brake)
     prepare(settings.database_block)
-    found = Findings() if is_built_only else find_all(runs, settings)
+    found = Findings() if plan is sync.Plan.BUILD_ONLY else find_all(runs, settings)
     failed = [str(error) for error in found.refused]
     counts = _load(found.runs, settings, progress, failed)
     loaded = [run for run in found.runs if run.run_id in {each.run_id for each in counts}]
@@ -164,8 +146,8 @@ def refresh(
                 *failed,
                 *outcome.told,
                 *found.notes,
-                *_notes(is_sample, counts, disagreed, stale),
-                *_absent(loaded),
+                *sync.notes(plan, counts, disagreed, stale.seen if stale else None),
+                *sync.absent(loaded),
             ),
         ),
     )
@@ -176,7 +158,7 @@ def refresh(
             f"{len(failed)} failed, the others were loaded and built:\n{listed}",
             "Mend or remove these and run again",
         )
-    if stale is not None and not is_sample:
+    if stale is not None and plan is not sync.Plan.SAMPLE:
         raise stale
     total = sum(disagreed.values())
     if total and runs.fail_on_disagreement:
@@ -252,32 +234,3 @@ def _verify(
 
 def _reason(error: Exception) -> str:
     return str(error) if isinstance(error, PlatformError) else f"{type(error).__name__}: {error}"
-
-
-def _absent(found: Sequence[Run]) -> Iterator[str]:
-    """A run may come without some kinds of files; it is said, for it may be a mistake."""
-    for run in found:
-        kinds = {file.kind for file in run.files}
-        for kind in EXPECTED_KINDS:
-            if kind not in kinds:
-                yield f"{run.run_id}: no files in {kind.value}"
-
-
-def _notes(
-    is_sample: bool,
-    counts: Sequence[LoadCounts],
-    disagreed: Mapping[str, int],
-    stale: DbtFreshnessError | None,
-) -> Iterator[str]:
-    if is_sample:
-        yield "No runs were given: these are generated sample runs"
-    if stale is not None:
-        yield f"Sources are stale: {stale.seen}"
-    for each in counts:
-        if each.quarantined:
-            yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"
-        for note in each.notes:
-            yield f"{each.run_id}: {note}"
-    for run_id, found in disagreed.items():
-        verdict = f"{found} claims do not agree" if found else "every claim agrees"
-        yield f"{run_id}: {verdict} with its recomputation"

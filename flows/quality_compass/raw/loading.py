@@ -33,6 +33,7 @@ from flows.quality_compass.records import (
 )
 from flows.quality_compass.rules.indexes import differences
 from flows.quality_compass.rules.json_lines import parse
+from flows.quality_compass.rules.names import shown
 from flows.quality_compass.rules.reading import run_time, sort_line, stem
 
 SCHEMA_LOCK = 7_510_001
@@ -212,7 +213,7 @@ def load_run(
         size,
         recorded[0],
         start.at,
-        tuple(notes),
+        tuple(shown(note) for note in notes),
     )
 
 

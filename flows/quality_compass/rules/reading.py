@@ -2,7 +2,6 @@
 
 import json
 import re
-import unicodedata
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime, timedelta
 from hashlib import md5
@@ -19,6 +18,14 @@ from flows.quality_compass.records import (
     RunStart,
 )
 from flows.quality_compass.rules.json_lines import LARGEST_NUMBER, UnusableLineError, parse
+from flows.quality_compass.rules.names import (
+    checked_name,
+    name_of,
+    refuse_invisible,
+    refuse_other_run,
+    text_of,
+    visible_text_of,
+)
 
 RUN_ID = re.compile(r"[0-9]{14}")
 # Others are slips of a clock or of a hand, and would be first or newest of all runs for good.
@@ -29,13 +36,9 @@ FACILITY_KEY = "medicareId"
 SYSTEM_KEY = "systemName"
 FACILITY_ID_LENGTH = 6
 FACILITY_ID = re.compile(r"[0-9A-Za-z]{6}")
-# Format and control characters, separators other than the space, what no standard assigned.
-INVISIBLE = frozenset(("Cc", "Cf", "Cn", "Co", "Cs", "Zl", "Zp"))
 # The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
 LONGEST_WAY_ROUND = timedelta(hours=15)
 LARGEST_COUNT = 2**31 - 1
-# What marts are indexed by; an index of PostgreSQL takes 2,704 bytes.
-LONGEST_NAME = 512
 # In bytes: so long are names of objects at most; of files they may be longer, and no text.
 LONGEST_PATH = 1024
 TEXT_KEPT = 2000
@@ -74,9 +77,8 @@ def run_start(run_id: str, manifest: bytes | None, zone: ZoneInfo) -> RunStart:
         return RunStart(assumed, is_stated=False)
     try:
         content = parse(manifest)
-        if content.get("run_id", run_id) != run_id:
-            raise UnusableLineError(f"it is of the run {str(content['run_id'])[:30]!r}")
-        written = _text(content, "started_at")
+        refuse_other_run(content, run_id)
+        written = text_of(content, "started_at")
         if not TIME_OF_DAY.fullmatch(written):
             raise UnusableLineError(f"{written[:30]!a} is no day with its time")
         stated = datetime.fromisoformat(written)
@@ -181,7 +183,7 @@ def observe(entity: Json) -> Observation:
     """An entity line, read strictly. Raises UnusableLineError."""
     keys = _entity_keys(entity)
     metric = _first(entity, "metric")
-    metric_id = _name(_mapping(metric, "metadata"), "metric_id")
+    metric_id = name_of(_mapping(metric, "metadata"), "metric_id")
     values = metric.get("values")
     points = values.get("timeline") if isinstance(values, Mapping) else None
     timeline = _timeline(points) if isinstance(points, list) else None
@@ -199,8 +201,8 @@ def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
     for key, value in keys.items():
         if value is None or not isinstance(value, str) or not value:
             raise UnusableLineError(f"entity key {key!a} is {value!a}, not a text")
-        _refuse_invisible(f"entity key {key!a}", key)
-        _refuse_invisible(f"entity key {key!a}", value)
+        refuse_invisible(f"entity key {key!a}", key)
+        refuse_invisible(f"entity key {key!a}", value)
     facility = keys.get(FACILITY_KEY)
     if isinstance(facility, str) and facility != "".join(facility.split()):
         raise UnusableLineError(f"{FACILITY_KEY} {facility!a} holds a space")
@@ -232,9 +234,9 @@ def _node_line(
     if parsed.get("type") == "node_metadata":
         if line_number != 1:
             raise UnusableLineError("node metadata after the first line")
-        own_id = _name(parsed, "canonical_node_id")
+        own_id = name_of(parsed, "canonical_node_id")
         return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id)
-    node_id = node_id or stem(path).rsplit("/", 1)[-1]
+    node_id = node_id or checked_name("the file's name", stem(path).rsplit("/", 1)[-1])
     observation = observe(parsed)
     key = digest([node_id, observation.metric_id, identity_of(observation.keys)])
     return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id)
@@ -245,24 +247,24 @@ def _contribution_key(parsed: Json) -> object:
         _number(field, parsed.get(field))
     _within("weight_share", parsed.get("weight_share"), 0, 1)
     return [
-        _name(parsed, "parent_node_id"),
-        _name(parsed, "child_node_id"),
-        _name(parsed, "metric_id"),
+        name_of(parsed, "parent_node_id"),
+        name_of(parsed, "child_node_id"),
+        name_of(parsed, "metric_id"),
         entity_key_of(_mapping(parsed, "parent_entity")),
         entity_key_of(_mapping(parsed, "child_entity")),
     ]
 
 
 def _classification_key(parsed: Json) -> object:
-    _text(parsed, "signal_type")
+    visible_text_of(parsed, "signal_type")
     severity = _within("severity", parsed.get("severity"), 0, 100)
     if severity is not None and not severity.is_integer():
         raise UnusableLineError(f"severity {parsed['severity']!r} is no whole number")
     _severity_range(severity, parsed.get("severity_range"))
     _within("period_count", parsed.get("period_count"), 0, LARGEST_COUNT)
     return [
-        _name(parsed, "node_id"),
-        _name(parsed, "metric_id"),
+        name_of(parsed, "node_id"),
+        name_of(parsed, "metric_id"),
         identity_of(entity_key_of(_mapping(parsed, "entity_key"))),
     ]
 
@@ -272,7 +274,7 @@ def _modeling_run_key(parsed: Json) -> object:
         if not isinstance(parsed.get(field), str | None):
             raise UnusableLineError(f"{field} is {parsed[field]!r}, not a text")
     _number("duration_seconds", parsed.get("duration_seconds"))
-    return [_text(parsed, "config_path"), parsed.get("run_dir")]
+    return [visible_text_of(parsed, "config_path"), parsed.get("run_dir")]
 
 
 ROW_KEYS: Mapping[Kind, Callable[[Json], object]] = {
@@ -291,7 +293,7 @@ def _entity_keys(entity: Json) -> dict[str, str]:
     for part in parts:
         if not isinstance(part, Mapping):
             raise UnusableLineError("an entity key is not an object")
-        key = _text(part, "id")
+        key = text_of(part, "id")
         if key in keys:
             raise UnusableLineError(f"the entity names {key[:60]!a} twice")
         keys[key] = part.get("value")
@@ -315,7 +317,7 @@ def _methods(entity: Json) -> tuple[Json, ...]:
     if not isinstance(methods, list) or not all(isinstance(each, Mapping) for each in methods):
         raise UnusableLineError("statistical_methods is not a list of objects")
     for method in methods:
-        _text(method, "statistical_method")
+        visible_text_of(method, "statistical_method")
         statistics = method.get("statistics")
         for name, value in statistics.items() if isinstance(statistics, Mapping) else ():
             if str(name).endswith(("percentile_rank", "slope_percentile")):
@@ -342,33 +344,6 @@ def _mapping(parent: Json, field: str) -> Json:
     if not isinstance(value, Mapping):
         raise UnusableLineError(f"no {field}")
     return value
-
-
-def _text(parent: Json, field: str) -> str:
-    value = parent.get(field)
-    if not isinstance(value, str) or not value:
-        raise UnusableLineError(f"{field} is {value!r}, not a text")
-    return value
-
-
-def _name(parent: Json, field: str) -> str:
-    name = _text(parent, field)
-    if len(name) > LONGEST_NAME:
-        raise UnusableLineError(
-            f"{field} {name[:30]!r}... is {len(name)} characters long, more than {LONGEST_NAME}"
-        )
-    _refuse_invisible(field, name)
-    return name
-
-
-def _refuse_invisible(what: str, text: str) -> None:
-    """Two that look alike would be two for all time, and nobody would see why."""
-    if text.isascii() and text.isprintable():
-        return
-    for each in text:
-        category = unicodedata.category(each)
-        if category in INVISIBLE or (category == "Zs" and each != " "):
-            raise UnusableLineError(f"{what} holds a character that cannot be seen: {text[:60]!a}")
 
 
 def _number(what: str, value: object) -> float | None:

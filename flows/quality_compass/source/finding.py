@@ -17,6 +17,7 @@ from flows.quality_compass.records import (
     StorageError,
 )
 from flows.quality_compass.rules.indexes import INDEXES
+from flows.quality_compass.rules.names import shown
 from flows.quality_compass.rules.reading import file_kind, is_one_document, is_run_id, stem
 from flows.quality_compass.source.storage import Storage, reading
 
@@ -127,7 +128,7 @@ def merge(found: Sequence[Findings]) -> Findings:
     return Findings(
         tuple(sorted(runs, key=lambda run: run.run_id)),
         tuple(refused[text] for text in sorted(refused)),
-        tuple(sorted({note for findings in found for note in findings.notes})),
+        tuple(sorted({shown(note) for findings in found for note in findings.notes})),
     )
 
 

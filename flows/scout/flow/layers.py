@@ -14,6 +14,7 @@ from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
+from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -66,6 +67,7 @@ def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
         ) from None
 
 
+@summarized(SLUG)
 @flow(name="scout")
 def refresh(
     layer: str = "all",

@@ -23,6 +23,7 @@ from flows._shared.orchestration.dbt.results import (
     publish_nodes,
     refuse_empty,
     results_of,
+    stopped_results,
 )
 from flows._shared.orchestration.dbt_nodes import NodeReporter, NodeResult, NodeWatch
 
@@ -136,15 +137,20 @@ def _run(
         watch = NodeWatch(tell, job.redact)
         reporter = _reporter(job, watch, tick)
         results: list[NodeResult] = []
+
+        def outcome_so_far(nodes: tuple[NodeResult, ...]) -> DbtOutcome:
+            seconds = time.monotonic() - began
+            return DbtOutcome(nodes, seconds, job.artifacts_dir, tuple(watch.warnings))
+
         try:
             result = invoke_dbt(job, _arguments(job, verb, options), watch)
             results = [node_result(job, each, watch) for each in results_of(result)]
         finally:
             if reporter:
                 reporter.finish(results)
-    outcome = DbtOutcome(
-        tuple(results), time.monotonic() - began, job.artifacts_dir, tuple(watch.warnings)
-    )
+            if job.api and not results and watch.statuses:
+                publish_nodes(job, job.api, outcome_so_far(stopped_results(watch)))
+    outcome = outcome_so_far(tuple(results))
     keep_artifacts(job, verb)
     tick(watch)
     if job.api:

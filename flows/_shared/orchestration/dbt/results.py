@@ -37,6 +37,24 @@ def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
         message=_message(job, result, watch, unique_id),
         relation=getattr(node, "relation_name", None),
         compiled_path=_keep_compiled(job, node, kind) if status in FAILED else None,
+        is_mart=bool(getattr(getattr(node, "contract", None), "enforced", False)),
+    )
+
+
+def stopped_results(watch: NodeWatch) -> tuple[NodeResult, ...]:
+    """What is known of a build that ended before dbt gave its results."""
+    return tuple(
+        NodeResult(
+            seen.unique_id,
+            seen.name,
+            seen.resource_type,
+            seen.status if seen.is_finished else "error",
+            None,
+            round(((seen.finished_at or seen.started_at) - seen.started_at).total_seconds(), 3),
+            seen.message,
+            None,
+        )
+        for seen in watch.statuses.values()
     )
 
 
@@ -86,6 +104,7 @@ def publish_nodes(job: Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
             "seconds": node.seconds,
             "message": node.message[:500],
             "compiled_sql": node.compiled_path,
+            "mart": node.is_mart,
         }
         for node in sorted(outcome.nodes, key=_worst_first)
     ]

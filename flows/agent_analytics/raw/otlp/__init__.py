@@ -5,8 +5,8 @@ A line is one export request in OTLP's JSON, as a collector's file exporter writ
 own guess of the shape takes.
 """
 
-from flows.agent_analytics.raw.otlp.loading import EXCERPT, load_lines
+from flows.agent_analytics.raw.otlp.loading import load_lines
 from flows.agent_analytics.raw.otlp.shapes import LONGEST_LINE_BYTES
-from flows.agent_analytics.raw.otlp.statements import NOW
+from flows.agent_analytics.raw.otlp.statements import EXCERPT, NOW
 
 __all__ = ["EXCERPT", "LONGEST_LINE_BYTES", "NOW", "load_lines"]

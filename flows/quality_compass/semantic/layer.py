@@ -12,99 +12,28 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
-
-from flows._shared.errors import PermanentError, TransientError
+from flows._shared.errors import PlatformError
 from flows._shared.state import state_dir
+from flows.quality_compass.semantic.refusals import (
+    MetricTimeoutError,
+    Names,
+    invalid,
+    refusal,
+    unknown_names,
+)
+from flows.quality_compass.semantic.requests import MetricsRequest
 
-PROJECT = Path(__file__).parents[2] / "dbt_projects" / "quality_compass"
+PROJECT = Path(__file__).parents[3] / "dbt_projects" / "quality_compass"
 QUESTIONS = Path(__file__).with_name("questions.py")
 PARTIAL_PARSE = "partial_parse.msgpack"
 CONFIGURATION = ("dbt_project.yml", "profiles.yml")
 TIMEOUT_SECONDS = 300
-BY_RUN = "_by_run"
-RUNS = frozenset({"run", "signal__run_id"})
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
-
-
-class MetricQueryError(PermanentError):
-    """MetricFlow refused the query, or the semantic layer is not valid."""
-
-
-class MetricTimeoutError(TransientError):
-    """MetricFlow did not answer in time."""
-
-
-class MetricsRequest(BaseModel):
-    """One question to the semantic layer: metrics and what to group them by, or a saved query."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    metrics: tuple[str, ...] = Field(
-        (),
-        description=(
-            "Names of metrics, such as total_signals; those named *_by_run are grouped by run."
-        ),
-    )
-    group_by: tuple[str, ...] = Field(
-        (), description="Dimensions, such as signal__domain, facility__region, metric_time__month."
-    )
-    where: tuple[str, ...] = Field(
-        (), description="Filters, such as {{ Dimension('signal__severity') }} = 'Critical'."
-    )
-    order_by: tuple[str, ...] = Field((), description="Columns; a minus before one descends.")
-    limit: int | None = Field(None, ge=1, le=10_000, description="Most rows of the answer.")
-    start_time: str | None = Field(
-        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="First day, as YYYY-MM-DD."
-    )
-    end_time: str | None = Field(
-        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Last day, as YYYY-MM-DD."
-    )
-    saved_query: str | None = Field(
-        None, description="Name of a saved query, instead of metrics: dashboard_severity."
-    )
-
-    @field_validator("metrics", "group_by")
-    @classmethod
-    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
-        for name in names:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
-                raise ValueError(f"{name!r} is not a name of the semantic layer")
-        return names
-
-    @model_validator(mode="after")
-    def _asks_one_thing(self) -> "MetricsRequest":
-        if bool(self.metrics) == bool(self.saved_query):
-            raise ValueError("give metrics or a saved query, one of them")
-        return self
-
-    @model_validator(mode="after")
-    def _adds_up_no_runs(self) -> "MetricsRequest":
-        by_run = [name for name in self.metrics if name.endswith(BY_RUN)]
-        if by_run and RUNS.isdisjoint(self.group_by):
-            raise ValueError(f"{', '.join(by_run)}: group by run, for runs do not add up")
-        return self
-
-    @property
-    def name(self) -> str:
-        return self.saved_query or ", ".join(self.metrics)
-
-    def arguments(self) -> list[str]:
-        options = {
-            "--metrics": ",".join(self.metrics),
-            "--group-by": ",".join(self.group_by),
-            "--order": ",".join(self.order_by),
-            "--limit": self.limit,
-            "--start-time": self.start_time,
-            "--end-time": self.end_time,
-            "--saved-query": self.saved_query,
-        }
-        given = [f"{option}={value}" for option, value in options.items() if value]
-        return given + [f"--where={each}" for each in self.where]
 
 
 @dataclass(frozen=True)
@@ -134,43 +63,54 @@ class SemanticLayer:
     def validate(self) -> str:
         """What ``mf validate-configs`` says. Raises MetricQueryError when it is not valid."""
         self._prepare()
-        return self._run("validating the semantic layer", [_program("mf"), "validate-configs"])
+        attempted = "validating the semantic layer"
+        command = [_program("mf"), "validate-configs"]
+        return self._run(attempted, command, partial(invalid, attempted))
 
     def query(self, request: MetricsRequest) -> Answer:
-        """Raises MetricQueryError: unknown names, or the marts are not built."""
+        """The answer to one question. Raises what `queries` does."""
         (answer,) = self.queries([request])
         return answer
 
     def queries(self, requests: Sequence[MetricsRequest]) -> tuple[Answer, ...]:
-        """Several questions to one process. Raises MetricQueryError if it refuses one of them."""
+        """The answers to several questions, asked by one process until one is refused.
+
+        Raises:
+            MetricQueryError: unknown names, or the marts are not built.
+            MetricsUnreachableError, MetricTimeoutError: no answer, another try may help.
+        """
         self._prepare()
+        names = self._names()
+        for request in requests:
+            if unknown := unknown_names(request, names):
+                raise unknown
         tables = [self._workspace / f"answer-{number}.csv" for number in range(len(requests))]
         for table in tables:
             table.unlink(missing_ok=True)
         asked = [
-            [*request.arguments(), f"--csv={table}", "--quiet"]
+            (request.arguments(), str(table))
             for request, table in zip(requests, tables, strict=True)
         ]
-        attempted = f"querying {'; '.join(request.name for request in requests)}"
-        # Without -P the rooms of this domain would stand before packages of the same names.
+        # Without -P what lies beside it would stand before packages of the same names.
         command = [sys.executable, "-P", str(QUESTIONS), json.dumps(asked)]
-        said = self._run(attempted, command).strip()
-        if said and not all(table.exists() for table in tables):
-            raise self._refusal(attempted, said)
-        return tuple(self._answer(table) for table in tables)
 
-    def _answer(self, table: Path) -> Answer:
-        if not table.exists():
-            return Answer((), ())
-        with table.open(newline="", encoding="utf-8") as stream:
-            header, *rows = list(csv.reader(stream))
-        metrics = self._metrics()
-        return Answer(tuple(header), tuple(_typed(header, row, metrics) for row in rows))
+        def refuse(said: str) -> PlatformError:
+            begun = [
+                request for request, table in zip(requests, tables, strict=True) if table.exists()
+            ]
+            return refusal((begun or requests)[-1], said)
 
-    def _metrics(self) -> frozenset[str]:
+        self._run(f"querying {'; '.join(map(str, requests))}", command, refuse)
+        metrics = frozenset(names.metrics)
+        return tuple(_answer(table, metrics) for table in tables)
+
+    def _names(self) -> Names:
         manifest = self._workspace / "target" / "semantic_manifest.json"
         parsed = json.loads(manifest.read_text(encoding="utf-8"))
-        return frozenset(metric["name"] for metric in parsed["metrics"])
+        return Names(
+            frozenset(each["name"] for each in parsed["metrics"]),
+            frozenset(each["name"] for each in parsed["saved_queries"]),
+        )
 
     def _prepare(self) -> None:
         """The project as it was at the first question, parsed."""
@@ -180,14 +120,16 @@ class SemanticLayer:
         for name in CONFIGURATION:
             shutil.copyfile(PROJECT / name, self._workspace / name)
         self._begin_with_what_a_build_parsed()
+        attempted = "parsing the dbt project quality_compass"
         self._run(
-            "parsing the dbt project quality_compass",
+            attempted,
             [
                 *(_program("dbt"), "parse", "--quiet"),
                 *("--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)),
                 *("--target-path", str(self._workspace / "target")),
                 *("--log-path", str(self._workspace / "logs")),
             ],
+            partial(invalid, attempted),
         )
         self._is_prepared = True
 
@@ -199,7 +141,10 @@ class SemanticLayer:
             parsed.parent.mkdir(parents=True, exist_ok=True)
             shutil.copyfile(of_a_build, parsed)
 
-    def _run(self, attempted: str, command: Sequence[str]) -> str:
+    def _run(
+        self, attempted: str, command: Sequence[str], refuse: Callable[[str], PlatformError]
+    ) -> str:
+        """What the command said; ``refuse`` makes the error of it where it failed."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
         try:
             done = subprocess.run(
@@ -219,21 +164,20 @@ class SemanticLayer:
             ) from None
         said = self._redacted(done.stdout + done.stderr)
         if done.returncode:
-            raise self._refusal(attempted, said)
+            raise refuse(said)
         return said
-
-    def _refusal(self, attempted: str, said: str) -> MetricQueryError:
-        return MetricQueryError(
-            attempted,
-            said.strip()[-2000:],
-            "Check the names with `mf list metrics`; build the marts with quality-compass first",
-        )
 
     def _redacted(self, text: str) -> str:
         for name, value in self._environment.items():
             if value and SECRET_NAME.search(name):
                 text = text.replace(value, "*****")
         return text
+
+
+def _answer(table: Path, metrics: frozenset[str]) -> Answer:
+    with table.open(newline="", encoding="utf-8") as stream:
+        header, *rows = list(csv.reader(stream)) or [[]]
+    return Answer(tuple(header), tuple(_typed(header, row, metrics) for row in rows))
 
 
 def _program(name: str) -> str:

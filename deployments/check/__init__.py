@@ -1,0 +1,60 @@
+"""Find in ``prefect.yaml`` and in the automations what Prefect ignores, or refuses too late.
+
+Prefect drops unknown keys, puts the secrets that job variables refer to into deployments in clear
+text, and notices a misspelt entrypoint, parameter, event or job variable when a run fails or does
+not begin. Needs no server: ``make lint`` runs this.
+"""
+
+import argparse
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
+from deployments.apply.infrastructure import LIMITS
+from deployments.check.of_deployments import (
+    deployments,
+    entrypoints,
+    job_variables,
+    parameters,
+    schedules,
+    unknown_keys,
+)
+from deployments.check.of_events import automations, events, trigger_parameters, triggers
+from deployments.check.project import Problems, Project
+from flows._shared.errors import PlatformError
+
+__all__ = ["Project", "main", "problems"]
+
+RULES: Sequence[Callable[[Project], Problems]] = (
+    unknown_keys,
+    entrypoints,
+    parameters,
+    trigger_parameters,
+    events,
+    triggers,
+    job_variables,
+    schedules,
+    deployments,
+    automations,
+)
+
+
+def problems(project: Project) -> list[str]:
+    """Everything that is wrong, as ``<where>: <what and what to do>``."""
+    return [f"{where}: {what}" for rule in RULES for where, what in rule(project)]
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(prog="python -m deployments.check", description=__doc__)
+    parser.add_argument("--prefect-file", type=Path, default=PREFECT_YAML)
+    parser.add_argument("--automations", type=Path, default=AUTOMATIONS, metavar="FOLDER")
+    parser.add_argument("--limits", type=Path, default=LIMITS)
+    options = parser.parse_args(arguments)
+    try:
+        found = problems(Project(options.prefect_file, options.automations, options.limits))
+    except PlatformError as error:
+        found = [str(error)]
+    for problem in found:
+        sys.stderr.write(f"{problem}\n")
+    return 1 if found else 0

@@ -1,0 +1,230 @@
+"""A run that ends badly says so where its summary would be: ``<slug>-summary``, ``<slug>-run``.
+
+    @summarized("scout")
+    @flow(name="scout")
+    def refresh(...): ...
+
+It is written by hooks, so that it is there for a run that failed, crashed or was cancelled, also by
+the worker that finds the process of a run gone. Only what Prefect asks no hook about says nothing:
+a pod that is killed together with what would have spoken for it.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ParamSpec, TypeVar
+from uuid import UUID
+
+from prefect import Flow
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
+from prefect.exceptions import MissingResult
+
+from flows._shared.errors import PlatformError
+from flows._shared.orchestration.flow_run import FlowRunApi, kebab
+from flows._shared.orchestration.published import (
+    Build,
+    Mart,
+    marts_now,
+    read_builds,
+    whole_copies,
+)
+
+P = ParamSpec("P")
+R = TypeVar("R")
+Told = Mapping[str, Any]
+
+PUBLISHED = "publish"
+LONGEST_SENTENCE = 600
+FAILED_NODES_TOLD = 10
+SAYS_IT_FAILED = ": this run failed"
+LOG = "Read the log of the run, mend the cause and run it again"
+LOGIN = re.compile(r"(\w://)[^/\s@]+@")
+PAIR = re.compile(
+    r"\b(\w*(?:password|passwd|secret|token|api_?key)\w*\s*[=:]\s*)\S+", re.IGNORECASE
+)
+EXIT_CODE = re.compile(r"status code:? (-?\d+)")
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a run ended badly, in one sentence, and what the reader can do."""
+
+    how: str
+    why: str
+    remedy: str
+
+
+def summarized(
+    slug: str, project: str | None = None, *, is_published_whole: bool = False
+) -> Callable[[Flow[P, R]], Flow[P, R]]:
+    """A flow whose summary is written by every run: by itself if it is well, else from here.
+
+    Args:
+        slug: what the flow calls `publish_summary` with.
+        project: the dbt project whose marts readers see; the slug's own if it has no other.
+        is_published_whole: readers see a copy that the flow publishes after a good build, which it
+            tells as the complete phase "publish" of its progress.
+    """
+
+    def tell(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+        api = FlowRunApi(flow_run.id, None, get_client(sync_client=True))
+        own = {str(each["key"]): each for each in reversed(api.find_own_artifacts())}
+        key = kebab(slug)
+        before = own.get(f"{key}-summary")
+        if before and SAYS_IT_FAILED in str(before["data"]).partition("\n")[0]:
+            return
+        builds = read_builds(api, project or slug)
+        progress = _rows(own.get(f"{key}-progress"))
+        mine = [build for build in builds if build.run == flow_run.id]
+        has_published = any(each["phase"] == PUBLISHED and each["done"] for each in progress)
+        if is_published_whole:
+            builds = whole_copies(builds, flow_run.id, has_published=has_published)
+        reason = reason_of(state)
+        text = "\n".join(
+            [
+                f"# {key}{SAYS_IT_FAILED} {_stage(progress, mine)}{reason.how}",
+                "",
+                f"**Why:** {reason.why}.",
+                "",
+                f"**What to do:** {reason.remedy}.",
+                "",
+                *_readers_see(api, marts_now(builds)),
+                *_failed_in_dbt(mine),
+                *(["", "---", "", str(before["data"])] if before else []),
+            ]
+        )
+        if before:
+            api.replace(UUID(before["id"]), text)
+        else:
+            api.create_markdown(f"{key}-summary", text, "Summary of the run")
+        measures = _measures(_rows(own.get(f"{key}-run")), mine)
+        if numbers := own.get(f"{key}-run"):
+            api.replace_table(UUID(numbers["id"]), measures)
+        else:
+            api.create_table(f"{key}-run", measures, "Headline numbers of the run")
+
+    def register(flow: Flow[P, R]) -> Flow[P, R]:
+        tell.__name__ = tell.__qualname__ = "summarize the run that did not end well"
+        flow.on_failure(tell)
+        flow.on_crashed(tell)
+        flow.on_cancellation(tell)
+        return flow
+
+    return register
+
+
+def reason_of(state: State[Any]) -> Reason:
+    """Only an error of ours is quoted: what others say in theirs may hold what nobody may read."""
+    if state.is_cancelling() or state.is_cancelled():
+        return Reason(
+            ": it was cancelled",
+            "Somebody, or an automation, cancelled it",
+            "Run it again when it may go on; what is loaded is not loaded twice",
+        )
+    error = _error_of(state)
+    if isinstance(error, PlatformError):
+        return Reason("", sentence(f"{error.attempted}: {error.seen}"), sentence(error.remedy))
+    if state.is_crashed():
+        code = EXIT_CODE.search(state.message or "")
+        told = f" (exit code {code[1]})" if code else f" ({type(error).__name__})" if error else ""
+        return Reason(
+            ": it crashed",
+            f"Its process was stopped, or lost, before it came to its end{told}",
+            "Look in the log of the run for a lack of memory or a worker that was stopped, and run "
+            "it again; what is loaded is not loaded twice",
+        )
+    kind = type(error).__name__ if error else "An error that left no trace"
+    return Reason("", f"{kind}, which is no error that this flow expects", LOG)
+
+
+def sentence(text: str) -> str:
+    """One line of plain text: no login, no markup, and of much the beginning."""
+    line = PAIR.sub(r"\1*****", LOGIN.sub(r"\1*****@", " ".join(text.split())))
+    if len(line) > LONGEST_SENTENCE:
+        line = line[:LONGEST_SENTENCE].rstrip() + " …"
+    return re.sub(r"([\\`\[\]<>|*])", r"\\\1", line.rstrip(". "))
+
+
+def _error_of(state: State[Any]) -> BaseException | None:
+    try:
+        error = state.result(raise_on_failure=False)
+    except MissingResult:
+        # The process that raised it is gone.
+        return None
+    return error if isinstance(error, BaseException) else None
+
+
+def _rows(artifact: Told | None) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = json.loads(artifact["data"]) if artifact else []
+    return rows
+
+
+def _stage(progress: Sequence[Told], builds: Sequence[Build]) -> str:
+    if any(build.failed for build in builds):
+        return "at dbt"
+    if not progress:
+        return "before its first stage"
+    last = progress[-1]
+    is_complete = last["total"] is not None and last["done"] >= last["total"]
+    return f"after {last['phase']}" if is_complete else f"at {last['phase']}"
+
+
+def _readers_see(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
+    mine = sum(mart.run == api.flow_run_id for mart in marts)
+    older = sum(mart.run not in (None, api.flow_run_id) for mart in marts)
+    if not mine and not older:
+        seen = "what was there before: this run built no mart, and no earlier build is known"
+    elif not older:
+        seen = "the marts of this run"
+    elif not mine:
+        seen = "the marts as earlier runs left them; none is of this run"
+    else:
+        seen = f"a mix: {mine} marts of this run beside {older} of earlier ones"
+    return [f"**What readers see now:** {seen}.", *_table(api, marts)]
+
+
+def _failed_in_dbt(mine: Sequence[Build]) -> list[str]:
+    failed = [name for build in mine for name in build.failed]
+    if not failed:
+        return []
+    more = len(failed) - FAILED_NODES_TOLD
+    told = ", ".join(failed[:FAILED_NODES_TOLD]) + (f" and {more} more" if more > 0 else "")
+    return ["", f"**Failed in dbt:** {told}. A test that fails takes no mart back."]
+
+
+def _table(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
+    if not marts:
+        return []
+    by_run: dict[UUID | None, list[str]] = {}
+    for mart in marts:
+        by_run.setdefault(mart.run, []).append(mart.name)
+    names = api.describe_runs([run for run in by_run if run])
+    lines = ["", "| of the run | marts |", "|---|---|"]
+    for run, told in sorted(by_run.items(), key=lambda each: each[0] != api.flow_run_id):
+        if run is None:
+            of = "none that is known"
+        elif run == api.flow_run_id:
+            of = "this run"
+        else:
+            of = sentence(names.get(run, str(run)))
+        lines.append(f"| {of} | {', '.join(told)} |")
+    return lines
+
+
+def _measures(known: Sequence[Told], mine: Sequence[Build]) -> list[dict[str, Any]]:
+    nodes = [node for build in mine for node in build.nodes]
+    tests = ("test", "unit_test")
+    values: dict[str, Any] = {
+        "rows_loaded": None,
+        "models_built": sum(n["type"] == "model" and n["status"] == "success" for n in nodes),
+        "tests_passed": sum(n["type"] in tests and n["status"] == "pass" for n in nodes),
+        "warnings": sum(n["status"] == "warn" for n in nodes),
+        "failures": sum(len(build.failed) for build in mine),
+        "seconds": None,
+        "look": [],
+    }
+    values |= {str(each["measure"]): each["value"] for each in known}
+    values |= {"failures": max(values["failures"] or 0, 1), "state": "failed"}
+    return [{"measure": measure, "value": value} for measure, value in values.items()]

@@ -1,0 +1,181 @@
+"""Forms without time: who has how much, and how sure that is."""
+
+from collections.abc import Mapping, Sequence
+
+from flows.report import words
+from flows.report.charts.axes import HEAT, SERIES, height_of, nominal, number
+from flows.report.records import Chart, Row, Spec
+
+
+def bars(
+    rows: Sequence[Row], label: str, value: str, title: str, alternative: str, form: str = ",.0f"
+) -> Chart:
+    """One bar for each row, in the order of the rows."""
+    values = [
+        {"label": words.text(row[label]), "value": words.finite(row[value]), "at": place}
+        for place, row in enumerate(rows)
+    ]
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "bar", "cornerRadiusEnd": 2},
+        "encoding": {
+            "y": nominal("label", {"field": "at"}),
+            "x": number("value", title, form),
+        },
+    }
+    return Chart(spec, alternative, height_of(len({each["label"] for each in values})))
+
+
+def intervals(
+    rows: Sequence[Row],
+    label: str,
+    value: str,
+    low: str,
+    high: str,
+    title: str,
+    alternative: str,
+    reference: float | None = None,
+    form: str = ".0%",
+) -> Chart:
+    """A point and its interval for each row; ``reference`` is a line to compare with."""
+    values = [
+        {
+            "label": words.text(row[label]),
+            "value": words.finite(row[value]),
+            "low": words.finite(row[low]),
+            "high": words.finite(row[high]),
+            "at": place,
+        }
+        for place, row in enumerate(rows)
+    ]
+    y = nominal("label", {"field": "at", "op": "min"})
+    x = number("value", title, form) | {"scale": {"zero": False}}
+    layers: list[Spec] = [
+        {
+            "mark": {"type": "rule", "strokeWidth": 3, "color": SERIES[0], "opacity": 0.55},
+            "encoding": {"y": y, "x": {**x, "field": "low"}, "x2": {"field": "high"}},
+        },
+        {"mark": {"type": "point", "size": 80}, "encoding": {"y": y, "x": x}},
+    ]
+    if reference is not None:
+        rule = {"type": "rule", "strokeDash": [4, 3]}
+        layers.append(
+            {"mark": rule, "encoding": {"x": {"datum": reference, "type": "quantitative"}}}
+        )
+    height = height_of(len({each["label"] for each in values}))
+    return Chart({"data": {"values": values}, "layer": layers}, alternative, height)
+
+
+def heat(
+    rows: Sequence[Row],
+    across: str,
+    down: str,
+    value: str,
+    steps: Sequence[float],
+    alternative: str,
+    form: str = ",.0f",
+    has_values: bool = True,
+) -> Chart:
+    """A cell for each row, stronger by steps, with its value written in it where there is room."""
+    values = [
+        {
+            "across": words.text(row[across]),
+            "down": words.text(row[down]),
+            "value": words.finite(row[value]),
+            "at": place,
+        }
+        for place, row in enumerate(rows)
+        if words.finite(row[value]) is not None
+    ]
+    x = {
+        "field": "across",
+        "type": "ordinal",
+        "sort": None,
+        "title": None,
+        "axis": {"orient": "top", "labelAngle": -30, "labelAlign": "left"}
+        if has_values
+        else {"orient": "top", "labelAngle": 0, "labelOverlap": True},
+    }
+    y = nominal("down", {"field": "at", "op": "min"})
+    color = {
+        "field": "value",
+        "type": "quantitative",
+        "scale": {"type": "threshold", "domain": list(steps), "range": list(HEAT)},
+        "legend": None,
+    }
+    dark = f"datum.value >= {steps[2]}"
+    ink = {"condition": {"test": dark, "value": "var(--on-heat)"}, "value": "var(--ink)"}
+    written = {
+        "mark": {"type": "text"},
+        "encoding": {
+            "text": {"field": "value", "type": "quantitative", "format": form},
+            "color": ink,
+        },
+    }
+    spec = {
+        "data": {"values": values},
+        "encoding": {"x": x, "y": y},
+        "layer": [
+            {"mark": {"type": "rect", "cornerRadius": 2}, "encoding": {"color": color}},
+            *([written] if has_values else []),
+        ],
+    }
+    return Chart(spec, alternative, height_of(len({each["down"] for each in values}), 22))
+
+
+def lorenz(rows: Sequence[Row], alternative: str) -> Chart:
+    """Share of commits by share of people, beside the line of equality."""
+    values = [
+        {
+            "people": words.finite(row["share_of_people"]),
+            "commits": words.finite(row["share_of_commits"]),
+        }
+        for row in rows
+    ]
+    x = number("people", "share of the people, those with the fewest commits first", ".0%")
+    y = number("commits", "share of the commits", ".0%")
+    equality = [{"people": 0, "commits": 0}, {"people": 1, "commits": 1}]
+    spec = {
+        "layer": [
+            {
+                "data": {"values": equality},
+                "mark": {"type": "line", "color": "var(--soft)", "strokeDash": [4, 3]},
+                "encoding": {"x": x, "y": y},
+            },
+            {
+                "data": {"values": values},
+                "mark": {"type": "area", "line": {"color": SERIES[0]}},
+                "encoding": {"x": x, "y": y},
+            },
+        ]
+    }
+    return Chart(spec, alternative)
+
+
+def parts(
+    rows: Sequence[Row], label: str, kinds: Mapping[str, str], title: str, alternative: str
+) -> Chart:
+    """A stacked bar for each row, a part for each key under its name."""
+    values = [
+        {
+            "label": words.text(row[label]),
+            "part": name,
+            "value": words.finite(row[key]),
+            "at": place,
+        }
+        for row in rows
+        for place, (key, name) in enumerate(kinds.items())
+    ]
+    colors = ["var(--c1)", "var(--c2)", "var(--bad)"]
+    scale = {"domain": list(kinds.values()), "range": colors}
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "bar"},
+        "encoding": {
+            "y": nominal("label", None),
+            "x": number("value", title, ",.0f"),
+            "color": {"field": "part", "type": "nominal", "scale": scale},
+            "order": {"field": "at"},
+        },
+    }
+    return Chart(spec, alternative, height_of(len({each["label"] for each in values})))
