@@ -5,7 +5,7 @@ import sys
 from collections.abc import Sequence
 
 from flows._shared.errors import PlatformError
-from flows.github_scraper.flow import manage
+from flows.github_scraper.flow import change
 from flows.github_scraper.settings import GithubScraperSettings
 
 EXAMPLES = """examples:
@@ -31,7 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     settings = GithubScraperSettings(database_block=options.database_block)
     try:
-        listed = manage(options.action, options.repositories, options.reason, settings)
+        listed = change(options.action, options.repositories, options.reason, settings)
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
         return 1

@@ -10,7 +10,9 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
+from flows.github_scraper.flow.tasks import read_list
 from flows.github_scraper.records import ApplicationTablesError
+from flows.github_scraper.rules import split_addresses
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.github_scraper.sync import sync_repository
 from tests.contracts import grants, queries
@@ -690,6 +692,44 @@ def test_installed_views_become_writable_and_keep_their_grants(
     ]
     told = "select obj_description('\"Repository\"'::regclass)"
     assert empty.execute(told.encode()).fetchone() == ("theirs",)
+
+
+def test_lines_that_the_page_on_lists_shows_are_taken(
+    empty: psycopg.Connection, tmp_path: Path
+) -> None:
+    page = (Path(__file__).parents[2] / "docs" / "lists.md").read_text()
+    shown = dict.fromkeys(("text", "sql", "csv"), "")
+    for kind, block in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
+        shown[kind] += block
+    listed = tmp_path / "listed"
+    listed.write_text("\ufeff" + shown["text"])
+    assert split_addresses(read_list(listed)) == (
+        [
+            "https://github.com/owner/name",
+            "ssh://git@gitlab.com/group/sub/tool",
+            "/srv/git/C#/tool",
+        ],
+        {},
+    )
+    raw.ensure_schema(empty)
+    empty.execute(shown["sql"].encode())
+    raw.merge_accounts(empty)
+    domains = empty.execute("select domain from organization_domains order by id").fetchall()
+    assert domains == [("example.com",), ("labs.example.com",), ("example.com",)]
+    seed = Path(__file__).parents[2] / "dbt_projects/github_scraper/seeds/automation_patterns.csv"
+    assert shown["csv"].splitlines()[0] == seed.read_text().splitlines()[0]
+    for domain, organization, first, last in (
+        ("a b", "O", None, None),
+        ("a@b.example", "O", None, None),
+        ("a.example", " ", None, None),
+        ("a.example", "O", "2020-01-02", "2020-01-02"),
+    ):
+        with pytest.raises(psycopg.errors.CheckViolation):
+            empty.execute(
+                "insert into organization_domains (domain, organization, valid_from, valid_to)"
+                " values (%s, %s, %s, %s)",
+                (domain, organization, first, last),
+            )
 
 
 def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:

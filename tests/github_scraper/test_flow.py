@@ -160,6 +160,15 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     named = refresh(both, settings, build_here=False, return_state=True)
     assert named.is_completed(), "a schedule with a list of its own goes on"
     assert f"{gone.path} is retired and was left out" in summary(run_of(named).id)
+    typed = [sys.executable, "-m", "flows.github_scraper", "retire", "https://h.example/never/seen"]
+    told = subprocess.run(typed, capture_output=True, text=True, check=False, timeout=120)
+    assert told.returncode == 1
+    assert told.stderr == (
+        "Trying to retire https://h.example/never/seen: no such repository is known. "
+        "Give an address as the action `list` shows it; nothing was changed\n"
+    )
+    assert not told.stdout
+    capsys.readouterr()
     assert main(["list"]) == 0
     assert f"retired\t{gone.path}\tdeleted by its owner\n" in capsys.readouterr().out
     with psycopg.connect(database) as connection:

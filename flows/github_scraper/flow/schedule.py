@@ -1,5 +1,6 @@
 """The way in and out of the schedule for a repository, as a flow."""
 
+from collections.abc import Sequence
 from typing import Literal
 
 from prefect import flow, get_run_logger
@@ -30,7 +31,24 @@ def manage(
         reason: Why a repository retires; marts and the list show it.
         settings: Which database.
     """
-    urls = [repository_url(address) for address in repositories or ()]
+    listed = change(action, repositories or (), reason, settings)
+    log = get_run_logger()
+    for each in listed:
+        log.info("%s %s (%s)", each.schedule, each.url, each.reason or each.state)
+    if api := current_flow_run():
+        api.create_table(ARTIFACT, [vars(each) for each in listed], "Repositories and schedule")
+    return listed
+
+
+def change(
+    action: Action, repositories: Sequence[str], reason: str | None, settings: GithubScraperSettings
+) -> list[raw.ScheduledRepository]:
+    """The same without a run; returns the list as it is then.
+
+    Raises:
+        PlatformError: named after the situation; nothing was changed.
+    """
+    urls = [repository_url(address) for address in repositories]
     if (action == "list") == bool(urls):
         raise PermanentError(
             f"Trying to {action} repositories",
@@ -41,10 +59,4 @@ def manage(
         raw.ensure_schema(connection)
         if action != "list":
             raw.change_schedule(connection, action, urls, reason)
-        listed = raw.list_repositories(connection, raw.known_urls(connection))
-    log = get_run_logger()
-    for each in listed:
-        log.info("%s %s (%s)", each.schedule, each.url, each.reason or each.state)
-    if api := current_flow_run():
-        api.create_table(ARTIFACT, [vars(each) for each in listed], "Repositories and schedule")
-    return listed
+        return raw.list_repositories(connection, raw.known_urls(connection))
