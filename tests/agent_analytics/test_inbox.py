@@ -114,7 +114,7 @@ def test_what_a_real_sdk_exports_reaches_the_marts_through_a_restart_and_a_resen
     assert load_deliveries(store, inbox_url, MEGABYTE) == LoadCounts()
 
     marts = Marts(store, tmp_path)
-    marts.run()
+    marts.run_to("int_sessions_with_costs")
     assert marts.query(
         "select session_id, total_input_tokens, total_output_tokens, "
         "cast(session_cost_usd as double) "
