@@ -196,6 +196,7 @@ FLOATS = (
         "1.7976931348623157e308",
     ),
     *("NaN", "Infinity", "-Infinity", "3e-7", "9e-7", "0.1", "0.10000000000000002", "-0.1"),
+    *("2e-311", "9.3e-307", "1.8e-306", "9.7e-4", "-9.8e-4", "9.2e18", "9.3e18", "8.7e40"),
     *("5e-324", "1e-323", "1e-310", "2.2250738585072014e-308", "1e-15", "1e-16", "1e20", "-1e20"),
 )
 
@@ -216,6 +217,9 @@ def test_a_float_that_is_edited_in_place_is_sent_again_however_large_or_small(sh
     counts = shop.export(table)
     assert counts.changed == len(FLOATS)
     shop.execute("update shop.floats set y = 1.0000001 where id = 3")
+    assert shop.export(table).changed == 1
+    # Another power of two of the same digits.
+    shop.execute("update shop.floats set x = 0.1 * 9444732965739290427392 where x = 0.1")
     assert shop.export(table).changed == 1
 
 

@@ -27,7 +27,7 @@ VERDICT_COLUMNS = (
     "created_date date, verdict_date date, mode text, model_id text, engine text, "
     "tenant_key text, accepts bigint, rejects bigint"
 )
-WATCHED = ("int_watched_days", "mart_suggestions_anomalies")
+WATCHED = ("int_watched_days", "int_watched_departures", "mart_suggestions_anomalies")
 COMPARISONS = ("int_comparison_days", "int_comparison_looks")
 TENANTS = 8
 Day = tuple[date, str, str, str, int, int, int]

@@ -13,7 +13,7 @@ Days = np.ndarray[tuple[int, int], np.dtype[np.int64]]
 Marks = np.ndarray[tuple[int, int], np.dtype[np.bool_]]
 Numbers = np.ndarray[tuple[int, ...], np.dtype[np.float64]]
 
-MODEL = "mart_suggestions_anomalies"
+MODELS = ("int_watched_departures", "mart_suggestions_anomalies")
 BASELINE = 56
 YEAR = 365
 SEED = 3
@@ -131,7 +131,7 @@ def judged(models: Mapping[str, str], drawn: Drawn) -> Judged:
     simulated.build(models)
     found = simulated.query(
         f"select cast(metric as integer), created_date - date '{FIRST_DAY}', window_sigmas > 0, "
-        f"is_new from analytics.{MODEL} where is_anomaly"
+        f"is_new from analytics.{MODELS[-1]} where is_anomaly"
     )
     simulated.close()
     rises, falls, told = (np.zeros(drawn.counts.shape, dtype=bool) for _ in range(3))

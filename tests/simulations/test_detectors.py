@@ -7,7 +7,7 @@ import pytest
 from tests.simulations import peers, silence, weeks
 from tests.simulations.compiled import compile_models
 from tests.simulations.histories import (
-    MODEL,
+    MODELS,
     QUIET,
     History,
     false_alarms,
@@ -21,7 +21,7 @@ IN_SHORT = History(50, has_weeks=True, growth=3, variation=0.35)
 
 @pytest.fixture(scope="module")
 def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
-    return compile_models("ledgermind", tmp_path_factory.mktemp("compiled"), MODEL)
+    return compile_models("ledgermind", tmp_path_factory.mktemp("compiled"), *MODELS)
 
 
 def test_a_drop_by_three_tenths_is_found_in_three_days_and_a_second_outage_the_day_after(

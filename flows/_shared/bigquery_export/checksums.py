@@ -1,6 +1,6 @@
 """The same text of a row in both dialects, and count and checksum of 256 buckets of keys."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import psycopg
 from psycopg import sql
@@ -10,45 +10,58 @@ from flows._shared.bigquery_export.forms import with_a_form
 from flows._shared.bigquery_export.records import Column, CopiedTable, Fingerprint
 
 # The same text of a row in both dialects: what the checksums are made of. A float is told exactly:
-# times a power of two, which neither rounds, its whole part has up to 63 binary digits and its
-# fraction at most 62. One such power does for 73 binary places; the first serves the numbers that
-# people write.
+# as the power of two that it is multiplied by, which rounds neither, and of the product the whole
+# part, which has up to 63 binary digits, and the fraction, which has at most 62. One such power
+# does for 73 binary places; the first serves the numbers that people write, and the smallest number
+# of all has no more places than the last.
 PLACES = 73
 FRACTION = 2.0**62
-BANDS = sorted(range(-15, 15), key=abs)
+BANDS = range(-14, 15)
 
 
-def _float_text(whole: str, absolute: str) -> str:
-    """The arms of a case on ``{0}``; ``whole`` is the text of a float without a fraction."""
-    arms = []
-    for band in BANDS:
-        lowest, highest = -10 + PLACES * band, -10 + PLACES * (band + 1)
-        half = -PLACES * band // 2
-        scaled = f"({{0}} * {2.0**half!r} * {2.0 ** (-PLACES * band - half)!r})"
-        if not band:
-            scaled = "({0} * 1.0)"
-        bounds = [f"{absolute} >= {2.0**lowest!r}"] if lowest > -1074 else []
-        bounds += [f"{absolute} < {2.0**highest!r}"] if highest < 1024 else []
-        fraction = f"(({scaled} - trunc({scaled})) * {FRACTION!r})"
-        arms.append(
-            f"when {' and '.join(bounds)} then concat({whole.format(f'trunc({scaled})')}, ':', "
-            f"{whole.format(fraction)})"
-        )
-    return " ".join(arms)
+def _factor(value: str, number: str = "{!r}") -> str:
+    """The power of two of a float. ``number`` is the form of a constant."""
+    powers = [(-10 + PLACES * band, -10 + PLACES * (band + 1), -PLACES * band) for band in BANDS]
+    lowest, highest, _ = powers[len(powers) // 2]
+    one, least, most = (number.format(2.0**power) for power in (0, lowest, highest))
+    usual = f"when abs({value}) >= {least} and abs({value}) < {most} then {one}"
+    arms = [
+        f"when abs({value}) < {number.format(2.0**highest)} then {number.format(2.0**power)}"
+        for _, highest, power in powers[:-1]
+    ]
+    return f"case {usual} {' '.join(arms)} else {number.format(2.0 ** powers[-1][2])} end"
+
+
+def _float_text(value: str, factor: str, whole: str) -> str:
+    """The text of a number other than 0; ``whole`` is that of one without a fraction."""
+    scaled = f"{value} * {factor}"
+    parts = (
+        whole.format(f"round(ln({factor}))"),
+        whole.format(f"trunc({scaled})"),
+        whole.format(f"({scaled} - trunc({scaled})) * {FRACTION!r}"),
+    )
+    return "concat(" + ", ':', ".join(parts) + ")"
 
 
 FLOAT_IN_POSTGRES = (
     "case when {0} is null then null when {0} = 'NaN' then 'nan' when {0} = 'Infinity' then 'inf' "
-    "when {0} = '-Infinity' then '-inf' when {0} = 0 then '0' "
-    + _float_text("cast(cast({} as bigint) as text)", "abs({0})")
+    "when {0} = '-Infinity' then '-inf' when {0} = 0 then '0' else "
+    + _float_text("{0}", f"({_factor('{0}', '{!r}::float8')})", "cast(cast({} as bigint) as text)")
     + " end"
 )
-FLOAT_IN_BIGQUERY = (
-    "case when {0} is null then null when is_nan({0}) then 'nan' when is_inf({0}) then "
-    "if({0} > 0, 'inf', '-inf') when {0} = 0 then '0' "
-    + _float_text("cast(cast({} as int64) as string)", "abs({0})")
-    + " end"
-)
+
+
+def factor_in_bigquery(column: Column) -> str:
+    return _factor(f"`{column.name}`")
+
+
+def _float_in_bigquery(value: str, factor: str) -> str:
+    return (
+        f"case when {value} is null then null when is_nan({value}) then 'nan' when "
+        f"is_inf({value}) then if({value} > 0, 'inf', '-inf') when {value} = 0 then '0' else "
+        + _float_text(value, factor, "cast(cast({} as int64) as string)")
+        + " end"
+    )
 
 
 def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
@@ -68,16 +81,27 @@ def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
     return sql.SQL(" || chr(31) || ").join(parts)
 
 
-def text_in_bigquery(columns: Sequence[Column]) -> str:
+def text_in_bigquery(columns: Sequence[Column], factors: Mapping[str, str] | None = None) -> str:
+    """``factors`` are columns that hold the powers of two of floats, by the floats' names.
+
+    A power is long, and named four times: where it is no column, the text is four times as long.
+    """
+    known = factors or {}
     texts = {
         "STRING": "{0}",
-        "FLOAT": FLOAT_IN_BIGQUERY,
         "NUMERIC": "if(strpos(cast({0} as string), '.') > 0, "
         "rtrim(rtrim(cast({0} as string), '0'), '.'), cast({0} as string))",
         "TIMESTAMP": "cast(unix_micros({0}) as string)",
     }
     plain = "cast({0} as string)"
-    values = [texts.get(column.kind, plain).format(f"`{column.name}`") for column in columns]
+    values = [
+        _float_in_bigquery(
+            f"`{column.name}`", known.get(column.name, f"({factor_in_bigquery(column)})")
+        )
+        if column.kind == "FLOAT"
+        else texts.get(column.kind, plain).format(f"`{column.name}`")
+        for column in columns
+    ]
     parts = [f"coalesce(concat('=', {value}), '')" for value in values]
     # Not a chain of ||, which is nested as deep as the table is wide: too deep for the emulator.
     return f"array_to_string([{', '.join(parts)}], chr(31))"

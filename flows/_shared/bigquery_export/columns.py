@@ -85,13 +85,24 @@ def _copied_name(name: str) -> str:
 
 
 BATCH = "export_batch"
+FACTOR = "factor_"
 
 
 def batch_column(columns: Sequence[Column]) -> str:
     """A name that none of the columns has."""
-    taken = {column.name.lower() for column in columns}
-    name = BATCH
-    while name in taken:
+    return _free_name(BATCH, columns)
+
+
+def factor_columns(columns: Sequence[Column]) -> dict[str, str]:
+    """A name that none of the columns has for each that is a float."""
+    first = _free_name(FACTOR, columns, is_beginning=True)
+    floats = [column.name for column in columns if column.kind == "FLOAT"]
+    return {name: f"{first}{number}" for number, name in enumerate(floats)}
+
+
+def _free_name(name: str, columns: Sequence[Column], *, is_beginning: bool = False) -> str:
+    taken = [column.name.lower() for column in columns]
+    while any(each.startswith(name) if is_beginning else each == name for each in taken):
         name += "_"
     return name
 

@@ -7,8 +7,12 @@ import pyarrow as pa
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
-from flows._shared.bigquery_export.checksums import bucket_in_bigquery, text_in_bigquery
-from flows._shared.bigquery_export.columns import batch_column, only
+from flows._shared.bigquery_export.checksums import (
+    bucket_in_bigquery,
+    factor_in_bigquery,
+    text_in_bigquery,
+)
+from flows._shared.bigquery_export.columns import batch_column, factor_columns, only
 from flows._shared.bigquery_export.errors import SchemaChangedError, told_as_ours
 from flows._shared.bigquery_export.records import Change, Column, CopiedTable, Fingerprint
 from flows._shared.bigquery_export.stream import parquet_files
@@ -178,13 +182,19 @@ class CopyDataset:
 
     def fingerprint(self, table: CopiedTable, columns: Sequence[Column]) -> Fingerprint:
         """Of the copy, equal to that of its source if the rows are."""
-        bucket = bucket_in_bigquery(text_in_bigquery(only(columns, table.key)))
-        hashed = f"substr(to_hex(md5({text_in_bigquery(columns)})), 1, 8)"
+        factors = factor_columns(columns)
+        read = [f"`{column.name}`" for column in columns] + [
+            f"{factor_in_bigquery(column)} as {factors[column.name]}"
+            for column in columns
+            if column.name in factors
+        ]
+        bucket = bucket_in_bigquery(text_in_bigquery(only(columns, table.key), factors))
+        hashed = f"substr(to_hex(md5({text_in_bigquery(columns, factors)})), 1, 8)"
         rows = self._run(
             table,
             f"select {bucket} as bucket, count(*) as counted, "
             f"sum(cast(concat('0x', {hashed}) as int64)) as checksum "
-            f"from {self._name(table.name)} group by 1",
+            f"from (select {', '.join(read)} from {self._name(table.name)}) group by 1",
         )
         return {row["bucket"]: (int(row["counted"]), int(row["checksum"])) for row in rows}
 

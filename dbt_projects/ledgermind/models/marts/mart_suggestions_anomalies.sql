@@ -7,27 +7,13 @@
 
 with measured as (
 
-    select
-        *,
-        metric as series
-    from {{ ref('int_watched_days') }}
+    select * from {{ ref('int_watched_days') }}
 
 ),
 
 departures as (
 
-    select *
-    from
-        {{ shared.departures(
-            'measured',
-            baseline=7 * var('anomaly_weeks'),
-            minimum=28,
-            season=7,
-            lag=21,
-            windows=[1, 2, 3, 7],
-            sigmas=var('anomaly_sigmas'),
-            floor='1 + 0.0001 * level * level',
-        ) }} as found
+    select * from {{ ref('int_watched_departures') }}
 
 ),
 
@@ -53,7 +39,7 @@ compared as (
     from measured
     left join departures
         on
-            measured.metric = departures.series
+            measured.metric = departures.metric
             and measured.period = departures.period
             and (
                 measured.scale = 'count'

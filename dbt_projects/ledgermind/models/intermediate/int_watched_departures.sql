@@ -1,0 +1,46 @@
+{{ config(materialized='table') }}
+
+with watched as (
+
+    select
+        *,
+        metric as series
+    from {{ ref('int_watched_days') }}
+
+),
+
+departures as (
+
+    select *
+    from
+        {{ shared.departures(
+            'watched',
+            baseline=7 * var('anomaly_weeks'),
+            minimum=28,
+            season=7,
+            lag=21,
+            windows=[1, 2, 3, 7],
+            sigmas=var('anomaly_sigmas'),
+            floor='1 + 0.0001 * level * level',
+        ) }} as found
+
+),
+
+final as (
+
+    select
+        series as metric,
+        period,
+        expected,
+        uncertainty,
+        score,
+        bound,
+        baseline_weight,
+        window_periods,
+        window_score,
+        window_bound
+    from departures
+
+)
+
+select * from final
