@@ -70,6 +70,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "github-scraper-dbt-postgres",
+            Kind.POSTGRES,
+            "GITHUB_SCRAPER_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
             "github-scraper-token",
             Kind.SECRET,
             "GITHUB_TOKEN",
@@ -107,6 +114,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "ledgermind-dbt-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
             "ledgermind-gcp",
             Kind.GCP,
             "GCP_SA_JSON",
@@ -133,7 +147,7 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "scout-dbt-postgres",
             Kind.POSTGRES,
             "SCOUT_DBT_DATABASE_URL",
-            "the role that builds the layers, where it is not the owner of the raw payloads",
+            "the role that builds the layers, where it is not the one that loads",
             is_required=False,
         ),
         BlockNeed(
@@ -158,6 +172,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "QUALITY_COMPASS_DATABASE_URL",
             "raw tables and marts",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "quality-compass-dbt-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
         ),
         BlockNeed(
             "quality-compass-storage",
