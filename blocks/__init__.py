@@ -77,6 +77,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
         BlockNeed(
+            "github-scraper-reader-postgres",
+            Kind.POSTGRES,
+            "GITHUB_SCRAPER_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
+        ),
+        BlockNeed(
             "github-scraper-token",
             Kind.SECRET,
             "GITHUB_TOKEN",
@@ -121,6 +128,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
         BlockNeed(
+            "ledgermind-reader-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
+        ),
+        BlockNeed(
             "ledgermind-gcp",
             Kind.GCP,
             "GCP_SA_JSON",
@@ -151,6 +165,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             is_required=False,
         ),
         BlockNeed(
+            "scout-reader-postgres",
+            Kind.POSTGRES,
+            "SCOUT_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
+        ),
+        BlockNeed(
             "scout-drive",
             Kind.GCP,
             "SCOUT_DRIVE_SA_JSON",
@@ -178,6 +199,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             Kind.POSTGRES,
             "QUALITY_COMPASS_DBT_DATABASE_URL",
             "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "quality-compass-reader-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
             is_required=False,
         ),
         BlockNeed(
@@ -227,6 +255,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "WEBHOOKS_DATABASE_URL",
             "the inbox of the webhook receiver; domains read it",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "webhooks-reader-postgres",
+            Kind.POSTGRES,
+            "WEBHOOKS_READER_DATABASE_URL",
+            "the role that reads the inbox, for domains",
+            is_required=False,
         ),
         *(
             BlockNeed(

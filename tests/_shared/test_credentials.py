@@ -15,6 +15,7 @@ from flows._shared.orchestration.credentials import (
     building_block,
     dbt_postgres_env,
     postgres_url,
+    reading_block,
 )
 from flows.github_scraper.settings import GithubScraperSettings
 
@@ -72,10 +73,15 @@ def test_marts_are_built_with_the_block_beside_that_of_loads(block_name: str) ->
     named = GithubScraperSettings(database_block=block_name, dbt_block="named")
     assert building_block(named) == "named"
     assert building_block(settings) == block_name, "none is registered"
+    assert reading_block(block_name) == block_name, "none is registered"
 
     SqlAlchemyConnector(connection_info=components()).save(block_name)
     SqlAlchemyConnector(connection_info=components(username="dbt", query={})).save(beside)
     assert building_block(settings) == beside
+    assert reading_block(block_name) == block_name
+    reader = block_name.replace("-postgres", "-reader-postgres")
+    SqlAlchemyConnector(connection_info=components(username="reader")).save(reader)
+    assert reading_block(block_name) == reader
     for other in ({"database": "another"}, {"port": 5433}, {"host": "another.example"}):
         SqlAlchemyConnector(connection_info=components(**other)).save(beside, overwrite=True)
         with pytest.raises(UnusableBlockError, match="another host, port or database"):

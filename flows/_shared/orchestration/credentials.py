@@ -19,7 +19,7 @@ CONNECTOR = "sqlalchemy-connector"
 SECRET = "secret"  # noqa: S105  the block type's slug
 DEFAULT_PORT = 5432
 LIBPQ_DEFAULT = "prefer"
-LOADING, BUILDING = "-postgres", "-dbt-postgres"
+LOADING, BUILDING, READING = "-postgres", "-dbt-postgres", "-reader-postgres"
 
 
 class DatabaseSettings(Protocol):
@@ -83,21 +83,29 @@ def building_block(settings: DatabaseSettings) -> str:
     Raises:
         UnusableBlockError: that of loads has another database than the one beside it.
     """
-    loading = settings.database_block
-    if settings.dbt_block or not loading.endswith(LOADING):
-        return settings.dbt_block or loading
-    building = loading.removesuffix(LOADING) + BUILDING
+    return settings.dbt_block or _beside(settings.database_block, BUILDING)
+
+
+def reading_block(loading: str) -> str:
+    """The block of the role that reads, ``<name>-reader-postgres``; found, and errors, as above."""
+    return _beside(loading, READING)
+
+
+def _beside(loading: str, suffix: str) -> str:
+    if not loading.endswith(LOADING):
+        return loading
+    name = loading.removesuffix(LOADING) + suffix
     try:
-        built = _database(_connection(building))
+        found = _database(_connection(name))
     except MissingBlockError:
         return loading
-    if built != _database(_connection(loading)):
+    if found != _database(_connection(loading)):
         raise UnusableBlockError(
-            f"building with the block {CONNECTOR}/{building}",
+            f"taking the block {CONNECTOR}/{name}",
             f"it has another host, port or database than {loading}",
-            "Register both again; where that is meant, name it in the setting `dbt_block`",
+            "Register both again; where that is meant, name it in the settings",
         )
-    return building
+    return name
 
 
 def _database(parts: Mapping[str, Any]) -> tuple[str, ...]:
