@@ -70,6 +70,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "github-scraper-dbt-postgres",
+            Kind.POSTGRES,
+            "GITHUB_SCRAPER_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "github-scraper-reader-postgres",
+            Kind.POSTGRES,
+            "GITHUB_SCRAPER_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
+        ),
+        BlockNeed(
             "github-scraper-token",
             Kind.SECRET,
             "GITHUB_TOKEN",
@@ -107,6 +121,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             fallback="DATABASE_URL",
         ),
         BlockNeed(
+            "ledgermind-dbt-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "ledgermind-reader-postgres",
+            Kind.POSTGRES,
+            "LEDGERMIND_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
+        ),
+        BlockNeed(
             "ledgermind-gcp",
             Kind.GCP,
             "GCP_SA_JSON",
@@ -133,7 +161,14 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "scout-dbt-postgres",
             Kind.POSTGRES,
             "SCOUT_DBT_DATABASE_URL",
-            "the role that builds the layers, where it is not the owner of the raw payloads",
+            "the role that builds the layers, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "scout-reader-postgres",
+            Kind.POSTGRES,
+            "SCOUT_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
             is_required=False,
         ),
         BlockNeed(
@@ -158,6 +193,20 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "QUALITY_COMPASS_DATABASE_URL",
             "raw tables and marts",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "quality-compass-dbt-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_DBT_DATABASE_URL",
+            "the role that builds the marts, where it is not the one that loads",
+            is_required=False,
+        ),
+        BlockNeed(
+            "quality-compass-reader-postgres",
+            Kind.POSTGRES,
+            "QUALITY_COMPASS_READER_DATABASE_URL",
+            "the role that reads the marts, for the report",
+            is_required=False,
         ),
         BlockNeed(
             "quality-compass-storage",
@@ -206,6 +255,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "WEBHOOKS_DATABASE_URL",
             "the inbox of the webhook receiver; domains read it",
             fallback="DATABASE_URL",
+        ),
+        BlockNeed(
+            "webhooks-reader-postgres",
+            Kind.POSTGRES,
+            "WEBHOOKS_READER_DATABASE_URL",
+            "the role that reads the inbox, for domains",
+            is_required=False,
         ),
         *(
             BlockNeed(

@@ -150,8 +150,8 @@ def shell(options: argparse.Namespace) -> int:
 def dbt(options: argparse.Namespace) -> int:
     domain = select([options.domain])[0]
     if domain.has_postgres:
-        database = runtime.database_url(domain, LocalPaths())
-        return _dbt(domain, options.arguments, runtime.dbt_environment(database))
+        builder = runtime.addresses(domain, LocalPaths()).transformer
+        return _dbt(domain, options.arguments, runtime.dbt_environment(builder))
     store = _store()
     with store.locked("make dbt", DUCKDB_WAIT_SECONDS, say):
         status = _dbt(domain, options.arguments, {PATH_VARIABLE: str(store.path)})
@@ -173,7 +173,7 @@ def psql(options: argparse.Namespace) -> int:
     domain = select([options.domain], (*DOMAINS, WEBHOOKS))[0]
     if not domain.has_postgres:
         return prompt(_store().published_path, _without_dashes(options.arguments))
-    secrets = runtime.dbt_environment(runtime.database_url(domain, LocalPaths()))
+    secrets = runtime.dbt_environment(runtime.addresses(domain, LocalPaths()).owner)
     environment = {
         **os.environ,
         "PGHOST": secrets["DBT_POSTGRES_HOST"],

@@ -45,14 +45,13 @@ def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> 
         return
     secret = receiver.secrets()[SECRETS]
     transaction = _transaction()
-    before = _in_mart(runtime.databases[SLUG], transaction)
+    marts = runtime.databases[SLUG].reader
+    before = _in_mart(marts, transaction)
     began = time.monotonic()
     _post(url, "scout-transactions", secret, transaction)
     _post(url, "scout-refresh", secret, {"layer": "all"})
     say(f"Posted a signed transaction to {url}/webhook/scout-transactions; gold is to show it")
-    if not wait_until(
-        lambda: _in_mart(runtime.databases[SLUG], transaction) > before, PATIENCE_SECONDS, pause=0.5
-    ):
+    if not wait_until(lambda: _in_mart(marts, transaction) > before, PATIENCE_SECONDS, pause=0.5):
         raise TransientError(
             "following a delivery into gold.gold_monthly_summary",
             f"it is not there after {PATIENCE_SECONDS:.0f} s",

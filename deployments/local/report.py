@@ -40,7 +40,7 @@ def make_report(paths: LocalPaths, address: str | None = None) -> Published:
 
 def _read(slug: str, paths: LocalPaths) -> DomainData:
     (domain,) = select([slug])
-    return read_from(slug, runtime.database_url(domain, paths))
+    return read_from(slug, runtime.addresses(domain, paths).reader)
 
 
 def _operations(paths: LocalPaths) -> OperationsData:

@@ -17,6 +17,7 @@ from psycopg.conninfo import conninfo_to_dict
 from blocks import CATALOGUE, Kind
 from deployments.local.api import PrefectApi, is_healthy
 from deployments.local.bigquery import BigQueryEmulator
+from deployments.local.databases import Addresses, embedded_addresses, external_addresses
 from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
@@ -47,13 +48,13 @@ class Runtime:
 
     Args:
         environment: of a program that uses it, such as ``prefect`` or a flow.
-        databases: libpq URL of each domain's PostgreSQL, by slug; secret.
+        databases: addresses of each domain's PostgreSQL, by slug; secret.
     """
 
     paths: LocalPaths
     api_url: str
     environment: Mapping[str, str] = field(repr=False)
-    databases: Mapping[str, str] = field(repr=False)
+    databases: Mapping[str, Addresses] = field(repr=False)
 
     def api(self) -> PrefectApi:
         return PrefectApi(self.api_url, self.environment)
@@ -136,8 +137,8 @@ def external_database(domain: Domain) -> str | None:
     return os.environ.get(domain.url_variable) or os.environ.get(ANY_DATABASE) or None
 
 
-def database_url(domain: Domain, paths: LocalPaths) -> str:
-    """The libpq URL of a domain's database, starting the embedded one if none is named."""
+def addresses(domain: Domain, paths: LocalPaths) -> Addresses:
+    """Those of a domain's database, starting the embedded one if none is named."""
     return _start_databases([domain], paths, lambda _: None)[domain.slug]
 
 
@@ -194,16 +195,19 @@ def _start_server(paths: LocalPaths, say: Say) -> str:
     return server.start()
 
 
-def _start_databases(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> dict[str, str]:
+def _start_databases(
+    domains: Sequence[Domain], paths: LocalPaths, say: Say
+) -> dict[str, Addresses]:
     named = {domain.slug: external_database(domain) for domain in domains if domain.has_postgres}
-    urls = {slug: url for slug, url in named.items() if url}
-    if len(urls) == len(named):
-        return urls
+    found = {slug: external_addresses(slug, url) for slug, url in named.items() if url}
+    if len(found) == len(named):
+        return found
     cluster = EmbeddedPostgres(paths.postgres)
     if not cluster.is_running():
         say("Starting PostgreSQL")
     cluster.start()
-    return urls | {slug: cluster.create_database(slug) for slug in named if slug not in urls}
+    embedded = [slug for slug in named if slug not in found]
+    return found | {slug: embedded_addresses(cluster, slug) for slug in embedded}
 
 
 def _start_bigquery(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> None:
@@ -321,7 +325,7 @@ def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, s
         for need in CATALOGUE[domain.slug]:
             given = os.environ.get(need.variable) or generated.get(need.variable)
             is_database = need.kind is Kind.POSTGRES
-            value = runtime.databases[domain.slug] if is_database else given
+            value = runtime.databases[domain.slug].of(need.variable) if is_database else given
             if value:
                 variables[need.variable] = value
     return variables

@@ -10,7 +10,12 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows._shared.errors import PermanentError
-from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    postgres_url,
+    reading_block,
+    secret_value,
+)
 from flows._shared.orchestration.dbt import (
     DbtBuildError,
     DbtOptions,
@@ -70,7 +75,7 @@ def load_telemetry_files(
 def load_inbox(settings: AgentAnalyticsSettings, progress: Progress) -> LoadCounts:
     """What the webhook receiver stored since the last run: telemetry and commits."""
     try:
-        url = postgres_url(settings.inbox_block or "")
+        url = postgres_url(reading_block(settings.inbox_block or ""))
     except MissingBlockError as error:
         get_run_logger().info("No inbox is read: %s", error)
         return LoadCounts()

@@ -118,6 +118,13 @@ class GithubScraperSettings(BaseModel):
         default="github-scraper-postgres",
         description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
     )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the marts. Default: "
+            "`github-scraper-dbt-postgres` where it is registered, else that of `database_block`."
+        ),
+    )
     token_block: str | None = Field(
         default=None,
         description=(

@@ -9,7 +9,11 @@ from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import bigquery_access
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import (
+    building_block,
+    dbt_postgres_env,
+    postgres_url,
+)
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import emit_anomalies, emit_landed
@@ -163,7 +167,7 @@ def refresh(
         notes += [_sample_note(made)] if made else []
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
-        environment = dbt_postgres_env(settings.database_block)
+        environment = dbt_postgres_env(building_block(settings))
         options = revised(dbt, target="pg_local")
         outcomes.append(build_dbt(SLUG, environment, options, progress=progress))
         notes += tell_anomalies(settings)

@@ -44,6 +44,13 @@ class LedgermindSettings(BaseModel):
         default="ledgermind-postgres",
         description="Name of the SqlAlchemyConnector block of LedgerMind's operational database.",
     )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the marts. Default: "
+            "`ledgermind-dbt-postgres` where it is registered, else that of `database_block`."
+        ),
+    )
     bigquery: LedgermindBigQuerySettings = Field(
         default=LedgermindBigQuerySettings(),
         description="Where the export goes and the second build runs.",

@@ -69,6 +69,13 @@ class QualityCompassSettings(BaseModel):
         default="quality-compass-postgres",
         description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
     )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the marts. Default: "
+            "`quality-compass-dbt-postgres` where it is registered, else that of `database_block`."
+        ),
+    )
     addresses: tuple[str, ...] = Field(
         default=(),
         description=(

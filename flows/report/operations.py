@@ -13,7 +13,12 @@ from prefect.client.orchestration import get_client
 
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.json_keys import each_once
-from flows._shared.orchestration.credentials import MissingBlockError, postgres_url, secret_value
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    postgres_url,
+    reading_block,
+    secret_value,
+)
 from flows._shared.orchestration.flow_run import kebab
 from flows._shared.orchestration.retry import retry_transient
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
@@ -62,7 +67,7 @@ def _read(slug: str, settings: ReportSettings) -> DomainData:
 )
 def read_domain(slug: str, block: str) -> DomainData:
     try:
-        return read_from(slug, postgres_url(block))
+        return read_from(slug, postgres_url(reading_block(block)))
     except MissingBlockError as error:
         get_run_logger().info("%s is not set up here: %s", DOMAINS[slug], error)
         return nothing(slug)

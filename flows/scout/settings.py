@@ -108,8 +108,8 @@ class ScoutSettings(BaseModel):
     dbt_block: str | None = Field(
         default=None,
         description=(
-            "Name of the SqlAlchemyConnector block of the role that builds the layers, such as one "
-            "that may only read the raw tables. Default: that of `database_block`."
+            "Name of the SqlAlchemyConnector block of the role that builds the layers. Default: "
+            "`scout-dbt-postgres` where it is registered, else that of `database_block`."
         ),
     )
     docs_folder: str | None = Field(
@@ -167,8 +167,3 @@ class ScoutSettings(BaseModel):
     quality: QualitySettings = Field(
         default=QualitySettings(), description="How the layers are scored after a build."
     )
-
-    @property
-    def building_block(self) -> str:
-        """The block of the role that builds the layers."""
-        return self.dbt_block or self.database_block

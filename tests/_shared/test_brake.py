@@ -89,7 +89,17 @@ from pg_class
 where relnamespace = to_regnamespace('bi') or oid = to_regclass('analytics.sales')
 order by 1
 """
-WITHOUT_READERS = "drop owned by sales_reader; drop role sales_reader"
+WITHOUT_READERS = (
+    "drop owned by sales_reader, sales_viewer; drop role sales_reader; drop role sales_viewer"
+)
+GIVEN_TO_NEW_TABLES = """
+create role sales_viewer;
+alter default privileges grant select on tables to sales_viewer
+"""
+TABLES_THEMSELVES = """
+select relname, oid from pg_class
+where relnamespace = to_regnamespace('analytics') and relname in ('sales', 'by_shop', 'late_sales')
+"""
 TABLES = ("sales", "new_sales", "by_shop", "late_sales")
 Execute = Callable[[str], list[tuple[object, ...]]]
 
@@ -140,6 +150,10 @@ def build(request: pytest.FixtureRequest, **options: object) -> None:
     build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")
 
 
+def tables_themselves(execute: Execute) -> dict[str, object]:
+    return {str(name): oid for name, oid in execute(TABLES_THEMSELVES)}
+
+
 def contents(execute: Execute) -> dict[str, list[tuple[object, ...]]]:
     return {table: execute(f"select * from analytics.{table} order by 1") for table in TABLES}
 
@@ -147,11 +161,16 @@ def contents(execute: Execute) -> dict[str, list[tuple[object, ...]]]:
 def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
     execute: Execute, request: pytest.FixtureRequest
 ) -> None:
+    has_grants = request.node.callspec.params["execute"] == "postgres"
+    if has_grants:
+        execute(GIVEN_TO_NEW_TABLES)
     build(request)
     good = contents(execute)
     assert [len(rows) for rows in good.values()] == [100, 100, 30, 10]
-    has_grants = request.node.callspec.params["execute"] == "postgres"
     readers = execute(f"{WITH_READERS}; {READERS}") if has_grants else []
+    if has_grants:
+        execute("revoke select on analytics.late_sales from sales_viewer")
+    before = tables_themselves(execute) if has_grants else {}
 
     execute("create table public_raw.kept as select * from public_raw.sales")
     for damage, seen in {
@@ -181,6 +200,10 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
     assert len(contents(execute)["sales"]) == 2096, "a rise of new rows passes"
 
     if has_grants:
+        after = tables_themselves(execute)
+        assert after["sales"] == before["sales"], "it was granted to a reader"
+        assert after["by_shop"] != before["by_shop"], "a new table has the same grants by default"
+        assert after["late_sales"] == before["late_sales"], "a new table would be granted again"
         # Behind it, for everybody who reads: columns that stay, a full refresh, a column that goes.
         build(request, full_refresh=True)
         assert execute(READERS) == readers, "who may read a table and what reads it outlive a build"

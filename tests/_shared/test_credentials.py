@@ -12,9 +12,12 @@ from psycopg.conninfo import conninfo_to_dict
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     UnusableBlockError,
+    building_block,
     dbt_postgres_env,
     postgres_url,
+    reading_block,
 )
+from flows.github_scraper.settings import GithubScraperSettings
 
 PROJECTS = Path(__file__).parents[2] / "dbt_projects"
 AWKWARD = "p@ss:w/rd%20 #?é"
@@ -62,6 +65,27 @@ def test_a_block_becomes_the_variables_of_profiles(block_name: str) -> None:
         "DBT_POSTGRES_DATABASE": "ledger mind",
         "DBT_POSTGRES_SSLMODE": "require",
     }
+
+
+def test_marts_are_built_with_the_block_beside_that_of_loads(block_name: str) -> None:
+    beside = block_name.replace("-postgres", "-dbt-postgres")
+    settings = GithubScraperSettings(database_block=block_name)
+    named = GithubScraperSettings(database_block=block_name, dbt_block="named")
+    assert building_block(named) == "named"
+    assert building_block(settings) == block_name, "none is registered"
+    assert reading_block(block_name) == block_name, "none is registered"
+
+    SqlAlchemyConnector(connection_info=components()).save(block_name)
+    SqlAlchemyConnector(connection_info=components(username="dbt", query={})).save(beside)
+    assert building_block(settings) == beside
+    assert reading_block(block_name) == block_name
+    reader = block_name.replace("-postgres", "-reader-postgres")
+    SqlAlchemyConnector(connection_info=components(username="reader")).save(reader)
+    assert reading_block(block_name) == reader
+    for other in ({"database": "another"}, {"port": 5433}, {"host": "another.example"}):
+        SqlAlchemyConnector(connection_info=components(**other)).save(beside, overwrite=True)
+        with pytest.raises(UnusableBlockError, match="another host, port or database"):
+            building_block(settings)
 
 
 @pytest.mark.parametrize(

@@ -1,16 +1,24 @@
 import os
+import shutil
+import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from deployments.local import runtime
+from deployments.local.databases import FOLDER, embedded_addresses
 from deployments.local.domains import DOMAINS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord
 from deployments.local.runtime import dbt_environment, printable
 from deployments.local.server import sign_in
+from deployments.roles import Role
+from flows.quality_compass import raw
 from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
 
@@ -33,7 +41,8 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     said: list[str] = []
     up = runtime.up(paths=external, say=said.append)
     assert up.api_url == prefect_server
-    assert set(up.databases.values()) == {database}
+    urls = {url for each in up.databases.values() for url in (each.owner, *each.roles.values())}
+    assert urls == {database}
     assert not external.postgres.exists()
     assert sorted(path.name for path in external.run.glob("*.json")) == ["applied.json"]
     assert said == ["Registering credential blocks", "Applying deployments"]
@@ -151,3 +160,44 @@ def test_make_alone_lists_the_recipes() -> None:
     )
     for recipe in ("run", "test", "lint", "types", "dbt", "stop", "clean"):
         assert f"  {recipe} " in done.stdout
+
+
+@pytest.fixture
+def of_an_earlier_version(postgres: EmbeddedPostgres) -> Iterator[str]:
+    """A database of Quality Compass in which one superuser did everything."""
+    url = postgres.create_database("quality_compass")
+    with psycopg.connect(url, autocommit=True) as connection:
+        raw.ensure_schema(connection)
+        connection.execute("create schema analytics")
+        connection.execute("create table analytics.fct_signals as select 1 as one")
+    yield url
+    postgres.drop_database("quality_compass")
+    shutil.rmtree(postgres.directory / FOLDER)
+    with psycopg.connect(postgres.url(), autocommit=True) as connection:
+        for role in Role:
+            connection.execute(f"drop role if exists quality_compass_{role}".encode())
+
+
+def test_an_embedded_database_of_an_earlier_version_is_handed_over_to_its_roles(
+    postgres: EmbeddedPostgres, of_an_earlier_version: str
+) -> None:
+    found = embedded_addresses(postgres, "quality_compass")
+    assert found.owner == of_an_earlier_version
+    with psycopg.connect(found.roles[Role.LOADER], autocommit=True) as connection:
+        raw.ensure_schema(connection)
+        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+            connection.execute("drop table analytics.fct_signals")
+    with psycopg.connect(found.transformer, autocommit=True) as connection:
+        connection.execute("drop table analytics.fct_signals")
+        connection.execute("create table analytics.fct_signals as select 2 as one")
+    with psycopg.connect(found.reader) as connection:
+        assert connection.execute("table analytics.fct_signals").fetchall() == [(2,)]
+    files = list((postgres.directory / FOLDER).iterdir())
+    assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
+    assert embedded_addresses(postgres, "quality_compass") == found
+
+    files[0].unlink()
+    anew = embedded_addresses(postgres, "quality_compass")
+    assert anew != found
+    for url in anew.roles.values():
+        psycopg.connect(url).close()

@@ -10,19 +10,23 @@ import pytest
 
 from blocks.registration import register
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.roles import DATABASES, Names, Role, Wanted, apply
 from flows._shared.orchestration import DbtOptions
 from flows.scout import raw
 from flows.scout.flow import embed, refresh
 from flows.scout.settings import EmbeddingSettings, ScoutSettings
 from tests.scout.pooler import Pooler, pooling
 
-ROOT = Path(__file__).parents[2]
-ROLES = ("scout_dbt", "scout_reader", "scout_owner")
+NAMES = Names("scout_loader", "scout_dbt", "scout_reader")
+ROLES = (NAMES.loader, NAMES.transformer, NAMES.reader, "scout_owner")
 
 
 @pytest.fixture
 def urls(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
-    """A database as Supabase gives it: its owner may create roles and is no superuser."""
+    """A database as Supabase gives it: its owner may create roles and is no superuser.
+
+    Raw tables that an earlier version made there as its owner are handed over.
+    """
     admin = postgres.create_database("scout_pooled")
 
     def url(role: str) -> str:
@@ -31,13 +35,13 @@ def urls(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
 
     with psycopg.connect(admin, autocommit=True) as connection:
         connection.execute("create role scout_owner login createrole password 'scout_owner'")
-        connection.execute("grant create on database scout_pooled to scout_owner")
+        connection.execute("alter database scout_pooled owner to scout_owner")
         connection.execute("create extension vector")
-        connection.execute("create role scout_reader login password 'scout_reader'")
     with psycopg.connect(url("scout_owner"), autocommit=True) as connection:
         raw.ensure_schema(connection)
-        connection.execute("create role scout_dbt login password 'scout_dbt'")
-        connection.execute((ROOT / "flows/scout/roles.sql").read_bytes())
+        roles = Wanted(DATABASES["scout"], NAMES)
+        apply(connection, roles, {role: NAMES[role] for role in Role})
+        assert apply(connection, roles) == []
     yield {role: url(role) for role in ROLES}
     postgres.drop_database("scout_pooled")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
@@ -47,7 +51,7 @@ def urls(postgres: EmbeddedPostgres) -> Iterator[dict[str, str]]:
 
 @pytest.fixture
 def pooler(urls: dict[str, str], tmp_path: Path) -> Iterator[Pooler]:
-    pooled = {role: urls[role] for role in ("scout_owner", "scout_dbt")}
+    pooled = {role: urls[role] for role in (NAMES.loader, NAMES.transformer)}
     with pooling(pooled, tmp_path) as pooler:
         yield pooler
 
@@ -74,13 +78,11 @@ def test_layers_are_built_through_a_pooler_by_a_role_that_may_only_read_payloads
     register(
         ["scout"],
         {
-            "SCOUT_DATABASE_URL": through(pooler, "scout_owner"),
+            "SCOUT_DATABASE_URL": through(pooler, "scout_loader"),
             "SCOUT_DBT_DATABASE_URL": through(pooler, "scout_dbt"),
         },
     )
-    settings = ScoutSettings(
-        sample_payloads=500, sample_end=date(2026, 10, 31), dbt_block="scout-dbt-postgres"
-    )
+    settings = ScoutSettings(sample_payloads=500, sample_end=date(2026, 10, 31))
     variables = DbtOptions(variables={"as_of_date": "2026-10-31"}, full_refresh=True)
 
     built = refresh("all", settings, variables, return_state=True)
@@ -105,10 +107,18 @@ def test_layers_are_built_through_a_pooler_by_a_role_that_may_only_read_payloads
             "delete from scout.raw_transaction_ingestion",
             "select * from scout.drive_folders",
             "create table scout.mine (a integer)",
+            "drop table platinum.transaction_embedding_vectors",
         ):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(forbidden.encode())
-    with psycopg.connect(urls["scout_owner"], autocommit=True) as connection:
+    with psycopg.connect(urls["scout_loader"], autocommit=True) as connection:
+        for forbidden in (
+            "delete from silver.silver_validated_transactions",
+            "drop table gold.gold_monthly_summary",
+            "drop view platinum.platinum_transaction_embeddings",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden.encode())
         assert _one(
             connection, "select count(*) > 0 from platinum.platinum_transaction_embeddings "
             "where embedding is not null"
@@ -116,6 +126,9 @@ def test_layers_are_built_through_a_pooler_by_a_role_that_may_only_read_payloads
         connection.execute("grant usage on schema scout to scout_reader")
         connection.execute("grant select on scout.raw_transaction_ingestion to scout_reader")
     with psycopg.connect(urls["scout_reader"], autocommit=True) as connection:
+        found = "select count(*) > 0 from platinum.similar_transactions(%s)"
+        shown = "select transaction_id from platinum.platinum_transaction_embeddings limit 1"
+        assert connection.execute(found, _one(connection, shown)).fetchone() == (True,)
         assert _one(connection, "select count(*) from scout.raw_transaction_ingestion") == (0,)
 
 

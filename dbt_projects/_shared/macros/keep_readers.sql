@@ -77,7 +77,19 @@
 
 {% macro relations_with_readers() -%}
     {#- Names alone, so that no lock is waited for. -#}
-    with recursive reads as (
+    with recursive given_to_new as (
+        select
+            pg_default_acl.defaclnamespace as schema_oid,
+            acl.grantee,
+            acl.privilege_type,
+            acl.is_grantable
+        from pg_default_acl
+        cross join aclexplode(pg_default_acl.defaclacl) as acl
+        where
+            pg_default_acl.defaclrole = (select oid from pg_roles where rolname = current_user)
+            and pg_default_acl.defaclobjtype = 'r'
+    ),
+    reads as (
         select distinct
             uses.refobjid as oid,
             rules.ev_class as reader
@@ -105,7 +117,7 @@
                 )
                 or pg_class.relkind = 'm'
                 or pg_class.relrowsecurity
-                or exists (select from aclexplode(relacl) as acl where acl.grantee <> relowner)
+                or exists ({{ shared.grants_unlike_those_of_new() }})
                 or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null)
             )
         union
@@ -118,6 +130,28 @@
     inner join pg_class on kept.oid = pg_class.oid
     inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
     where pg_namespace.nspname || '.' || pg_class.relname in ({{ shared.our_relations() }})
+{%- endmacro %}
+
+{% macro grants_unlike_those_of_new() -%}
+    {#- What the relation has and default privileges would not give to another in its place, or the other way round. -#}
+    (
+        select grantee, privilege_type, is_grantable
+        from aclexplode(pg_class.relacl)
+        where grantee <> pg_class.relowner
+        except
+        select grantee, privilege_type, is_grantable
+        from given_to_new
+        where schema_oid in (0, pg_class.relnamespace)
+    )
+    union all
+    (
+        select grantee, privilege_type, is_grantable
+        from given_to_new
+        where schema_oid in (0, pg_class.relnamespace) and grantee <> pg_class.relowner
+        except
+        select grantee, privilege_type, is_grantable
+        from aclexplode(pg_class.relacl)
+    )
 {%- endmacro %}
 
 {% macro readers_of(relation) -%}

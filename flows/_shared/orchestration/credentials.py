@@ -6,7 +6,7 @@ prefect-sqlalchemy and SQLAlchemy to do so would add 0.6 s and 26 MiB to every r
 
 from collections.abc import Mapping
 from ipaddress import ip_address
-from typing import Any
+from typing import Any, Protocol
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urlsplit
 
 import httpx
@@ -19,6 +19,17 @@ CONNECTOR = "sqlalchemy-connector"
 SECRET = "secret"  # noqa: S105  the block type's slug
 DEFAULT_PORT = 5432
 LIBPQ_DEFAULT = "prefer"
+LOADING, BUILDING, READING = "-postgres", "-dbt-postgres", "-reader-postgres"
+
+
+class DatabaseSettings(Protocol):
+    """Settings of a domain whose marts are built in PostgreSQL."""
+
+    @property
+    def database_block(self) -> str: ...
+
+    @property
+    def dbt_block(self) -> str | None: ...
 
 
 class MissingBlockError(PermanentError):
@@ -63,6 +74,44 @@ def dbt_postgres_env(block_name: str) -> dict[str, str]:
         "DBT_POSTGRES_DATABASE": parts.get("database") or "",
         "DBT_POSTGRES_SSLMODE": _sslmode(parts),
     }
+
+
+def building_block(settings: DatabaseSettings) -> str:
+    """The block of the role that builds: the one named, or else ``<name>-dbt-postgres`` beside the
+    ``<name>-postgres`` of the role that loads, where it is registered; or else that of loads.
+
+    Raises:
+        UnusableBlockError: that of loads has another database than the one beside it.
+    """
+    return settings.dbt_block or _beside(settings.database_block, BUILDING)
+
+
+def reading_block(loading: str) -> str:
+    """The block of the role that reads, ``<name>-reader-postgres``; found, and errors, as above."""
+    return _beside(loading, READING)
+
+
+def _beside(loading: str, suffix: str) -> str:
+    if not loading.endswith(LOADING):
+        return loading
+    name = loading.removesuffix(LOADING) + suffix
+    try:
+        found = _database(_connection(name))
+    except MissingBlockError:
+        return loading
+    if found != _database(_connection(loading)):
+        raise UnusableBlockError(
+            f"taking the block {CONNECTOR}/{name}",
+            f"it has another host, port or database than {loading}",
+            "Register both again; where that is meant, name it in the settings",
+        )
+    return name
+
+
+def _database(parts: Mapping[str, Any]) -> tuple[str, ...]:
+    query = parts.get("query") or {}
+    host = str(parts.get("host") or query.get("host") or "localhost").lower()
+    return host, str(parts.get("port") or DEFAULT_PORT), str(parts.get("database") or "")
 
 
 def secret_value(block_name: str) -> str:

@@ -12,7 +12,11 @@ import psycopg
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import TransientError
-from flows._shared.orchestration.credentials import dbt_postgres_env, postgres_url
+from flows._shared.orchestration.credentials import (
+    building_block,
+    dbt_postgres_env,
+    postgres_url,
+)
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.exports import (
     build_there,
@@ -206,7 +210,7 @@ def _build_from_what_was_copied(
     """
     dbt = revised(dbt, exclude=("test_type:unit",))
     for _ in range(BUILDS_BEFORE_GIVING_UP):
-        built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
+        built = build_dbt(SLUG, dbt_postgres_env(building_block(settings)), dbt, progress=progress)
         if not any(each.changed or each.deleted for each in export(settings)):
             return built
     raise RawTablesMovedError(

@@ -12,7 +12,7 @@ from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
-from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.failed_run import summarized
@@ -155,7 +155,7 @@ def load_and_build(
         outcome.notes.append(str(error))
     built: DbtOutcome | None = None
     if build_here:
-        built = build_dbt(SLUG, dbt_postgres_env(settings.database_block), dbt, progress=progress)
+        built = build_dbt(SLUG, dbt_postgres_env(building_block(settings)), dbt, progress=progress)
     size = report_size(settings)
     failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     publish_summary(

@@ -16,7 +16,7 @@ import psycopg
 from prefect import flow, get_run_logger
 
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
 from flows._shared.orchestration.flow_run import current_flow_run
@@ -58,9 +58,9 @@ def check_production(
     Args:
         settings: Where the marts are.
     """
-    environment = dbt_postgres_env(settings.database_block)
+    environment = dbt_postgres_env(building_block(settings))
     actions: Mapping[str, Callable[[], str]] = {
-        "SSL is required and used": partial(require_ssl, settings.database_block, environment),
+        "SSL is required and used": partial(require_ssl, building_block(settings), environment),
         "seeds load on prod": partial(load_seeds, environment),
         "full refresh builds and every test passes on prod": partial(build_all, environment),
         "sources are fresh": partial(judge_freshness, environment),

@@ -5,7 +5,7 @@ from typing import NamedTuple
 
 from prefect import flow, get_run_logger, task
 
-from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
@@ -31,7 +31,7 @@ def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> Non
     Args:
         settings: Where the marts are.
     """
-    environment = dbt_postgres_env(settings.database_block)
+    environment = dbt_postgres_env(building_block(settings))
     arguments = json.dumps({"table_names": LARGE_TABLES}, separators=(",", ":"))
     build_dbt(SLUG, environment, command=f"run-operation vacuum_analyze_tables --args {arguments}")
     build_dbt(SLUG, environment, command="docs generate")
@@ -53,13 +53,13 @@ class Swapped(NamedTuple):
 
 @task(name="compare mart")
 def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Comparison:
-    with connect(settings.database_block) as connection:
+    with connect(building_block(settings)) as connection:
         return rollback.compare(connection, mart)
 
 
 @task(name="swap mart")
 def swap_mart(mart: str, settings: QualityCompassSettings) -> Swapped:
-    with connect(settings.database_block) as connection:
+    with connect(building_block(settings)) as connection:
         kept = rollback.swap(connection, mart)
         return Swapped(kept, tuple(rollback.materialized_readers(connection, mart)))
 
@@ -86,7 +86,7 @@ def roll_back(
     projects_dir = rollback.prepare_project(mart, revision, home)
     build_dbt(
         rollback.SIDE_PROJECT,
-        dbt_postgres_env(settings.database_block),
+        dbt_postgres_env(building_block(settings)),
         DbtOptions(select=(mart,), full_refresh=True),
         command="run",
         projects_dir=projects_dir,

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from prefect import flow, get_run_logger, task
 
 from flows._shared.errors import PermanentError, PlatformError, TransientError
-from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import (
     DbtFreshnessError,
@@ -128,7 +128,7 @@ def refresh(
     counts = _load(found.runs, settings, progress, failed)
     loaded = [run for run in found.runs if run.run_id in {each.run_id for each in counts}]
     disagreed = _verify(loaded, runs, settings, progress, failed)
-    environment = dbt_postgres_env(settings.database_block)
+    environment = dbt_postgres_env(building_block(settings))
     outcome = build_dbt(SLUG, environment, dbt, progress=progress)
     stale, warnings = _judge_freshness(environment, dbt)
     publish_signals(settings)

@@ -9,7 +9,11 @@ from typing import Any
 import httpx
 from prefect import task
 
-from flows._shared.orchestration.credentials import MissingBlockError, postgres_url
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    postgres_url,
+    reading_block,
+)
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
@@ -140,7 +144,10 @@ def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
 )
 def load_deliveries(settings: ScoutSettings, inbox_block: str, batch: str) -> DeliveryCounts:
     """The next deliveries of the inbox, with the position behind them."""
-    with connect(inbox_block) as inbox, connect(settings.database_block) as connection:
+    with (
+        connect(reading_block(inbox_block)) as inbox,
+        connect(settings.database_block) as connection,
+    ):
         return load_next_deliveries(inbox, connection, batch)
 
 

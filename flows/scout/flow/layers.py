@@ -10,7 +10,7 @@ from prefect import flow, get_run_logger, task
 from pydantic import ValidationError
 
 from flows._shared.events import Event, QualityLow
-from flows._shared.orchestration.credentials import dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
@@ -45,7 +45,7 @@ def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progres
         connect(settings.database_block) as connection,
         raw.one_build_at_a_time(connection),
     ):
-        environment = dbt_postgres_env(settings.building_block)
+        environment = dbt_postgres_env(building_block(settings))
         return build_dbt(SLUG, environment, options, progress=progress)
 
 
@@ -189,7 +189,7 @@ def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
     Args:
         settings: `docs_folder` says where; the database tells which tables and columns are there.
     """
-    outcome = build_dbt(SLUG, dbt_postgres_env(settings.building_block), command="docs generate")
+    outcome = build_dbt(SLUG, dbt_postgres_env(building_block(settings)), command="docs generate")
     folder = settings.docs_folder or str(state_dir() / "scout" / "docs")
     # The manifest of the run has no secrets in it; the others hold none.
     target = outcome.artifacts_dir.parents[1]
