@@ -157,3 +157,14 @@ def test_postgresql_is_opened_by_one_door() -> None:
         and path not in exempt
     ]
     assert not opened, "flows._shared.postgres opens connections"
+
+
+def test_no_file_of_the_code_has_more_than_400_lines() -> None:
+    files = [
+        path for room in ("flows", "blocks", "deployments") for path in (ROOT / room).rglob("*.py")
+    ]
+    assert len(files) > 200
+    long = {
+        str(path.relative_to(ROOT)) for path in files if len(path.read_text().splitlines()) > 400
+    }
+    assert long == set()

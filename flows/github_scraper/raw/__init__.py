@@ -1,23 +1,23 @@
 """Writes this domain's raw tables."""
 
 from flows.github_scraper.raw.application import adopt_repositories, fill_leaderboard
-from flows.github_scraper.raw.commits import load_api_walk, load_walk, lock_head, read_head
+from flows.github_scraper.raw.commits import load_api_walk, load_walk
 from flows.github_scraper.raw.database import ensure_schema
 from flows.github_scraper.raw.duplicates import tidy_addresses
-from flows.github_scraper.raw.identities import merge_accounts, pending_emails, save_accounts
+from flows.github_scraper.raw.emails import pending_emails, save_accounts
+from flows.github_scraper.raw.facts import fingerprint, record_facts, recorded
+from flows.github_scraper.raw.heads import lock_head, read_head
+from flows.github_scraper.raw.identities import merge_accounts
 from flows.github_scraper.raw.repositories import (
     find_by_github_id,
     find_repositories,
-    fingerprint,
     follow_branch,
     known_urls,
-    record_facts,
     record_failure,
     record_missing,
     record_start,
     record_success,
     record_unchanged,
-    recorded,
     register_repository,
 )
 from flows.github_scraper.raw.schedule import (

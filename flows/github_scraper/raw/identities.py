@@ -1,66 +1,9 @@
-"""People: which e-mails belong to which GitHub account, and the merges that follow from it."""
-
-from collections.abc import Iterable
-from dataclasses import dataclass
-from datetime import datetime
+"""People: the merges that follow from accounts of e-mails and from lists of people."""
 
 import psycopg
 
+from flows.github_scraper.raw.aliases import list_aliases
 from flows.github_scraper.raw.commits import MERGE_LOCK
-from flows.github_scraper.records import AccountLookup
-from flows.github_scraper.rules import named_identity
-
-PENDING = """
-select
-    contributors.email,
-    sample.commit_hash,
-    sample.repository_id,
-    sample.node_id,
-    sample.name_with_owner
-from public.contributors
-cross join lateral (
-    select
-        commits.commit_hash,
-        commits.repository_id,
-        repositories.node_id,
-        repository_metadata.name_with_owner
-    from public.commits
-    inner join public.repositories on repositories.id = commits.repository_id
-    inner join public.repository_metadata
-        on repository_metadata.repository_id = commits.repository_id
-    where
-        commits.identity_id = contributors.id
-        and commits.orphaned_at is null
-        and repositories.missing_since is null
-    order by
-        lower(commits.author_email) = contributors.email desc,
-        commits.committed_at desc,
-        commits.commit_hash desc
-    limit 1
-) as sample
-left join public.email_accounts on email_accounts.email = contributors.email
-where
-    contributors.email is not null
-    and (
-        email_accounts.email is null
-        or (email_accounts.login is null and email_accounts.looked_up_at < %(recheck_before)s)
-    )
-order by sample.repository_id, contributors.email
-"""
-
-SAVE = """
-insert into public.email_accounts as known
-    (email, login, account_id, account_type, commit_hash, repository_id, looked_up_at)
-values (%s, %s, %s, %s, %s, %s, %s)
-on conflict (email) do update
-set
-    login = excluded.login,
-    account_id = excluded.account_id,
-    account_type = excluded.account_type,
-    commit_hash = excluded.commit_hash,
-    repository_id = excluded.repository_id,
-    looked_up_at = excluded.looked_up_at
-"""
 
 # One row per contributor with a known account; `root_id` is the contributor that stands for the
 # account: the one known by its number, then by its login, else the first by key, whatever order
@@ -68,12 +11,6 @@ set
 # `account` is the number on github.com, or the host, a slash and the number. Accounts and
 # identities that somebody has listed as one in `contributor_aliases` are one group; who is named as
 # the person stands for it. The newest word of a person holds: an alias or a reverted merge.
-LISTED = """
-create temporary table listed (
-    alias_name text not null, person_name text not null, told text not null,
-    created_at timestamptz not null
-) on commit drop
-"""
 DESIRED = """
 create temporary table desired on commit drop as
 with recursive numbers as (
@@ -427,40 +364,6 @@ NAME_ROOTS = (
 )
 
 
-@dataclass(frozen=True)
-class PendingEmail:
-    """An e-mail whose account is not known, and a commit on which GitHub can show it."""
-
-    lookup: AccountLookup
-    node_id: str
-    name_with_owner: str
-
-
-def pending_emails(connection: psycopg.Connection, recheck_before: datetime) -> list[PendingEmail]:
-    """Distinct e-mails to look up, by repository; those of no account again after a while."""
-    rows = connection.execute(PENDING, {"recheck_before": recheck_before})
-    return [
-        PendingEmail(AccountLookup(email, commit_hash, repository_id), node_id, name)
-        for email, commit_hash, repository_id, node_id, name in rows
-    ]
-
-
-def save_accounts(
-    connection: psycopg.Connection, lookups: Iterable[AccountLookup], now: datetime
-) -> None:
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            SAVE,
-            [
-                (
-                    each.email, each.login, each.account_id, each.account_type,
-                    each.commit_hash, each.repository_id, now,
-                )
-                for each in lookups
-            ],
-        )  # fmt: skip
-
-
 def merge_accounts(connection: psycopg.Connection) -> int:
     """Let one contributor stand for each GitHub account; returns how many identities moved.
 
@@ -472,21 +375,9 @@ def merge_accounts(connection: psycopg.Connection) -> int:
         now = connection.execute("select clock_timestamp()").fetchone()
         assert now is not None
         parameters = {"now": now[0]}
-        _list_aliases(connection)
+        list_aliases(connection)
         connection.execute(DESIRED)
         moved = connection.execute(MOVED).rowcount
         for statement in (*APPLY, *NAME_ROOTS) if moved else NAME_ROOTS:
             connection.execute(statement, parameters)
         return moved
-
-
-def _list_aliases(connection: psycopg.Connection) -> None:
-    """Who is listed as whom, by the identities that the same rule finds in signatures."""
-    aliases = connection.execute(
-        "select alias, person, note, created_at from public.contributor_aliases"
-    ).fetchall()
-    connection.execute(LISTED)
-    with connection.cursor().copy("copy listed from stdin") as copy:
-        for alias, person, note, created_at in aliases:
-            told = f"{alias} is {person}" + (f" ({note})" if note is not None else "")
-            copy.write_row((named_identity(alias), named_identity(person), told, created_at))

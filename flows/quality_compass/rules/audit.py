@@ -5,15 +5,15 @@ numbers are kept, eight bytes for each value.
 """
 
 from array import array
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from flows.quality_compass.records import Disagreement, Json, Observation
 from flows.quality_compass.rules import statistics as formulas
+from flows.quality_compass.rules.agreement import Figures, agree, compare
 from flows.quality_compass.rules.classification import Inputs, classify
-from flows.quality_compass.rules.json_lines import UnusableLineError
 from flows.quality_compass.rules.reading import digest, normal_period
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
 
@@ -24,7 +24,6 @@ else:
     Numbers = array
 
 Facet = tuple[tuple[str, str], ...]
-Figures = Mapping[str, object]
 
 
 @dataclass
@@ -74,7 +73,7 @@ class NodeAudit:
             )
         figures = self._figures_of(observation)
         for method in observation.methods:
-            for path, claimed, recomputed in _compare(method, figures, tolerance):
+            for path, claimed, recomputed in compare(method, figures, tolerance):
                 yield Disagreement(file_path, line_number, subject, path, claimed, recomputed)
 
     def check_metadata(self, file_path: str, tolerance: float) -> Iterator[Disagreement]:
@@ -118,7 +117,7 @@ class NodeAudit:
             "global_mad": robust.spread,
         }
         for name, value in recomputed.items():
-            if name in claims and not _agree(claims[name], value, tolerance):
+            if name in claims and not agree(claims[name], value, tolerance):
                 yield name, repr(claims[name]), repr(value)
 
     def _compare_trends(self, trends: Json, tolerance: float) -> Iterator[tuple[str, str, str]]:
@@ -138,7 +137,7 @@ class NodeAudit:
                 if index >= len(claims) or (index < len(hidden) and hidden[index]) or not values:
                     continue
                 value = formulas.percentile(values, float(name[1:]))
-                if not _agree(claims[index], value, tolerance):
+                if not agree(claims[index], value, tolerance):
                     yield f"{name} of {period}", repr(claims[index]), repr(value)
 
 
@@ -292,7 +291,7 @@ def check_classification(
             stated[name] = derived[name]
             recomputed[name] = getattr(signal.indicators, name)
     for name, value in recomputed.items():
-        if name in stated and not _agree(stated[name], value, tolerance):
+        if name in stated and not agree(stated[name], value, tolerance):
             yield Disagreement(
                 file_path, line_number, subject, name, repr(stated[name]), repr(value)
             )
@@ -329,7 +328,7 @@ class ContributionAudit:
         }
         subject = f"{claim.get('metric_id')} {claim.get('child_entity')}"
         for name, value in recomputed.items():
-            if name in claim and not _agree(claim[name], value, tolerance):
+            if name in claim and not agree(claim[name], value, tolerance):
                 yield Disagreement(
                     file_path, line_number, subject, name, repr(claim[name]), repr(value)
                 )
@@ -337,70 +336,6 @@ class ContributionAudit:
 
 def _parent(claim: Json) -> str:
     return digest([claim.get("parent_node_id"), claim.get("parent_entity"), claim.get("metric_id")])
-
-
-def _compare(method: Json, figures: Figures, tolerance: float) -> Iterator[tuple[str, str, str]]:
-    name = str(method["statistical_method"])
-    statistics = method.get("statistics") or {}
-    is_suppressed = bool(figures.get("suppressed"))
-    for key, claimed in statistics.items():
-        known = _figure_name(name, key)
-        if known not in figures or (is_suppressed and key != "suppressed"):
-            continue
-        recomputed = figures[known]
-        if not _agree(claimed, recomputed, tolerance):
-            yield f"{_short(name)}.{key}", repr(claimed), repr(recomputed)
-    for profile in method.get("anomalies") or ():
-        for anomaly in profile.get("methods") or ():
-            applies_to = str(anomaly.get("applies_to"))
-            figure = figures.get(applies_to)
-            if figure is None and not is_suppressed:
-                continue
-            label = _expected_label(applies_to, figure, is_suppressed)
-            if anomaly.get("anomaly") != label:
-                yield f"{_short(name)}.anomaly of {applies_to}", repr(anomaly.get("anomaly")), label
-
-
-def _expected_label(applies_to: str, figure: object, is_suppressed: bool) -> str:
-    value = figure if isinstance(figure, float) else None
-    if applies_to == "slope_percentile":
-        return formulas.percentile_label(value, is_suppressed=is_suppressed)
-    return formulas.zscore_label(value, is_suppressed=is_suppressed)
-
-
-def _figure_name(method: str, key: str) -> str:
-    """The trending methods use one name for ranks of different things."""
-    if key == "slope_weighted":
-        return "slope"
-    if key == "periods":
-        return "observations"
-    if key != "percentile_rank" or "__aggregate_time_period" in method:
-        return key
-    if "slope_percentile" in method:
-        return "slope_percentile"
-    return "robust_percentile_rank" if "robust" in method else "simple_percentile_rank"
-
-
-def _short(method: str) -> str:
-    return method.removeprefix("statistical_method__").partition("__")[0]
-
-
-def _agree(claimed: Any, recomputed: object, tolerance: float) -> bool:
-    if isinstance(claimed, bool) or isinstance(recomputed, bool):
-        return claimed is recomputed
-    if isinstance(claimed, int | float) and isinstance(recomputed, int | float):
-        return abs(claimed - recomputed) <= tolerance * max(1.0, abs(recomputed))
-    if isinstance(claimed, list) and isinstance(recomputed, list):
-        observed = [each for each in claimed if each is not None]
-        return len(observed) == len(recomputed) and all(
-            _agree(mine, other, tolerance) for mine, other in zip(observed, recomputed, strict=True)
-        )
-    if isinstance(claimed, str) and isinstance(recomputed, str) and claimed != recomputed:
-        try:
-            return normal_period(claimed) == normal_period(recomputed)
-        except UnusableLineError:
-            return False
-    return bool(claimed == recomputed)
 
 
 def _ranks(values: Sequence[float]) -> Numbers:
