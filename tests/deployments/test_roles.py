@@ -355,6 +355,31 @@ def test_nobody_connects_to_the_database_of_another_domain_or_to_the_inbox(urls:
             "alter function public.identity_key_of owner to analytics",
             "identity_key_of(text,text) is analytics's",
         ),
+        (
+            "scout",
+            "create table public.x (); alter table public.x owner to scout_reader",
+            "owns pub",
+        ),
+        (
+            "scout",
+            "grant select on pg_authid to scout_reader",
+            "has SELECT on pg_catalog.pg_authid",
+        ),
+        (
+            "scout",
+            "grant execute on function pg_read_file(text) to scout_transformer",
+            "scout_transformer may call pg_read_file(text)",
+        ),
+        (
+            "scout",
+            "alter function scout.insert_in_order() security definer",
+            "whoever calls scout.insert_in_order() may what scout_loader may",
+        ),
+        (
+            "ledgermind",
+            "alter table public.suggestion_events owner to ledgermind_loader",
+            "ledgermind_loader owns public.suggestion_events",
+        ),
         ("webhooks", "alter sequence webhooks.positions owner to analytics", "positions is analyt"),
     ],
 )
@@ -389,6 +414,31 @@ def test_what_belongs_to_a_role_that_nobody_named_is_not_taken(
             apply(connection, wanted("scout"))
         named = replace(wanted("scout"), former=["former_loader"])
         assert "raw_files is former_loader's" in apply(connection, named)[0].seen
+
+
+def test_a_view_of_somebody_else_among_the_marts_stays_its_own(
+    admins: dict[str, str], urls: Urls
+) -> None:
+    with (
+        psycopg.connect(admins["scout"], autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("create role dashboards")
+        connection.execute("create view gold.shown as select * from gold.a_mart")
+        connection.execute("alter view gold.shown owner to dashboards")
+        assert apply(connection, wanted("scout")) == []
+
+
+def test_names_by_which_a_role_would_get_or_lose_too_much_are_refused(
+    admins: dict[str, str], urls: Urls
+) -> None:
+    with pytest.raises(PermanentError, match="two of them are called the same"):
+        Wanted(DATABASES["scout"], Names("one", "one", "scout_reader"))
+    applying_to_itself = Wanted(DATABASES["scout"], Names("analytics", "builder", "scout_reader"))
+    with psycopg.connect(admins["scout"], autocommit=True) as connection:
+        with pytest.raises(PermanentError, match="would apply them to itself"):
+            apply(connection, applying_to_itself)
+        assert check(connection, wanted("scout")) == []
 
 
 def reached_from_elsewhere(folder: Path) -> list[str]:
