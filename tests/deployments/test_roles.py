@@ -1,5 +1,6 @@
 """Each role does its work and nothing else, in a database of every domain."""
 
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import yaml
 
+from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.roles import DATABASES, Names, Role, Wanted, apply, check
 from deployments.roles.__main__ import main
@@ -25,6 +28,7 @@ from tests.dbt_projects.warehouse import postgres_environment
 from tests.github_scraper.histories import import_sample
 from tests.parsed import prepare_flows_of
 
+ROOT = Path(__file__).parents[2]
 OF_APPLICATION = "ledgermind_application"
 OF_EARLIER_VERSION = """
 create schema analytics;
@@ -159,6 +163,25 @@ def run(url: str, *statements: str) -> list[tuple[object, ...]]:
         for statement in statements:
             cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def schemas_of_dbt(configured: object) -> set[str]:
+    if not isinstance(configured, dict):
+        return set()
+    own = {str(value) for name, value in configured.items() if name == "+schema"}
+    return own.union(*map(schemas_of_dbt, configured.values()))
+
+
+def test_every_schema_that_loads_or_builds_make_is_some_roles() -> None:
+    for slug, database in DATABASES.items():
+        script = ROOT / "flows" / slug / "schema.sql"
+        statements = script.read_text() if script.exists() else ""
+        loads = set(re.findall(r"^create table if not exists (\w+)\.", statements, re.MULTILINE))
+        assert loads == {place.schema for place in database.places if place.is_loaded}, slug
+        project = ROOT / "dbt_projects" / slug / "dbt_project.yml"
+        builds = schemas_of_dbt(yaml.safe_load(project.read_text())) if project.exists() else set()
+        assert builds <= {place.schema for place in database.places if place.is_built}, slug
+    assert DATABASES.keys() == {each.slug for each in (*DOMAINS, WEBHOOKS) if each.has_postgres}
 
 
 def test_a_second_application_changes_nothing_and_a_check_finds_nothing(
