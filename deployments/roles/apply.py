@@ -40,6 +40,12 @@ def apply(
             connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
             connection.execute("select pg_advisory_xact_lock(%s)", [APPLY_LOCK])
             us = str(_one(connection, "select current_user::text"))
+            if us in wanted.ours:
+                raise PermanentError(
+                    attempted,
+                    f"{us} would apply them to itself, and lose what it may",
+                    "Apply them as another role, or name the roles otherwise",
+                )
             wanted = replace(wanted, former={*wanted.former, us})
             done = _mend(connection, wanted, attempted, passwords or {})
             if left := check(connection, wanted):

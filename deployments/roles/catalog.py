@@ -30,7 +30,7 @@ order by 1, 2
 ROUTINES = """
 select
     nspname, proname, pg_get_userbyid(proowner), pg_proc.oid::regprocedure::text,
-    (select rolsuper from pg_roles where oid = proowner)
+    (select rolsuper from pg_roles where oid = proowner), prosecdef
 from pg_proc
 inner join pg_namespace on pronamespace = pg_namespace.oid
 where
@@ -54,7 +54,7 @@ select
     case acl.grantee when 0 then 'public' else pg_get_userbyid(acl.grantee)::text end,
     acl.privilege_type, acl.is_grantable
 from pg_namespace, aclexplode(nspacl) as acl
-where nspname !~ '^pg_' and nspname <> 'information_schema' and acl.grantee <> nspowner
+where acl.grantee <> nspowner
 """
 ON_RELATIONS = """
 select
@@ -64,7 +64,7 @@ select
 from pg_class
 inner join pg_namespace on relnamespace = pg_namespace.oid
 cross join aclexplode(relacl) as acl
-where nspname !~ '^pg_' and nspname <> 'information_schema' and acl.grantee <> relowner
+where acl.grantee <> relowner
 """
 ON_COLUMNS = """
 select
@@ -75,8 +75,19 @@ from pg_attribute
 inner join pg_class on attrelid = pg_class.oid
 inner join pg_namespace on relnamespace = pg_namespace.oid
 cross join aclexplode(attacl) as acl
-where nspname !~ '^pg_' and nspname <> 'information_schema' and acl.grantee <> relowner
+where acl.grantee <> relowner
 order by 1, 2, 3
+"""
+ON_ROUTINES_OF_THE_SYSTEM = """
+select distinct pg_proc.oid::regprocedure::text, pg_get_userbyid(acl.grantee)::text
+from pg_proc, aclexplode(proacl) as acl
+where pronamespace = 'pg_catalog'::regnamespace and acl.grantee <> proowner
+order by 1, 2
+"""
+SEQUENCES = """
+select nspname, relname from pg_class
+inner join pg_namespace on relnamespace = pg_namespace.oid
+where relkind = 'S'
 """
 BY_DEFAULT = """
 select

@@ -18,7 +18,9 @@ from deployments.roles.wanted import (
     differences,
     grant_step,
     maker_of,
+    relations_of,
     stranger_of,
+    strays_from,
     text,
 )
 
@@ -80,10 +82,10 @@ def _adopted(connection: psycopg.Connection, wanted: Wanted) -> set[str]:
     if not wanted.database.adopts:
         return set()
     return {
-        owner
-        for schema, name, _, owner, _, is_superuser in connection.execute(catalog.RELATIONS)
-        if (place := wanted.database.place(schema)) and name in place.loads
-        if owner not in wanted.ours and owner not in wanted.former and not is_superuser
+        each.owner
+        for each in relations_of(connection)
+        if (place := wanted.database.place(each.schema)) and each.name in place.loads
+        if stranger_of(each.owner, each.is_superusers, wanted)
     }
 
 
@@ -178,22 +180,31 @@ def _on_schemas(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step
 
 
 def _owners(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:
-    for schema, name, kind, owner, _, is_superuser in connection.execute(catalog.RELATIONS):
-        maker = maker_of(wanted.database, schema, name, kind)
-        if maker and owner != wanted.names[maker]:
-            stranger = stranger_of(owner, is_superuser, wanted)
+    owners = {schema: owner for schema, owner, _ in connection.execute(catalog.SCHEMAS)}
+    for each in relations_of(connection):
+        maker = maker_of(wanted, each)
+        name, at = f"{each.schema}.{each.name}", [each.schema, each.name]
+        command: LiteralString = "alter sequence {}" if each.kind == "S" else "alter table {}"
+        if maker and each.owner != wanted.names[maker]:
+            stranger = stranger_of(each.owner, each.is_superusers, wanted)
             if stranger and wanted.database.adopts and maker is Role.LOADER:
                 continue
-            command: LiteralString = (
-                "alter sequence {} owner to {}" if kind == "S" else "alter table {} owner to {}"
-            )
-            statement = text(connection, command, [schema, name], wanted.names[maker])
-            yield Step(f"{schema}.{name} is {owner}'s", statement, stranger)
-    for schema, name, owner, signature, is_superuser in connection.execute(catalog.ROUTINES):
-        maker = maker_of(wanted.database, schema, name, "")
+            statement = text(connection, command + " owner to {}", at, wanted.names[maker])
+            yield Step(f"{name} is {each.owner}'s", statement, stranger)
+        elif not maker and strays_from(wanted, each.schema, each.owner, owners):
+            statement = text(connection, command + " owner to current_user", at)
+            yield Step(f"{each.owner} owns {name}, and so may write it", statement)
+    for row in connection.execute(catalog.ROUTINES).fetchall():
+        schema, name, owner, signature, is_superusers, is_definers = row
+        place = wanted.database.place(schema)
+        maker = place.maker_of(name) if place else None
         if maker and owner != wanted.names[maker]:
             statement = f"alter routine {signature} " + text(
                 connection, "owner to {}", wanted.names[maker]
             )
-            stranger = stranger_of(owner, is_superuser, wanted)
-            yield Step(f"{signature} is {owner}'s", statement, stranger)
+            yield Step(
+                f"{signature} is {owner}'s", statement, stranger_of(owner, is_superusers, wanted)
+            )
+        if is_definers and (owner in wanted.ours or maker):
+            statement = f"alter routine {signature} security invoker"
+            yield Step(f"whoever calls {signature} may what {owner} may", statement)

@@ -7,7 +7,16 @@ import psycopg
 
 from deployments.roles import catalog
 from deployments.roles.table import Database, Role
-from deployments.roles.wanted import Grant, Step, Wanted, differences, grant_step, maker_of, text
+from deployments.roles.wanted import (
+    Grant,
+    Step,
+    Wanted,
+    differences,
+    grant_step,
+    maker_of,
+    relations_of,
+    text,
+)
 
 READ = frozenset({"SELECT"})
 FILL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
@@ -16,26 +25,24 @@ FILL = frozenset({"SELECT", "INSERT", "UPDATE", "DELETE"})
 def on_relations(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:
     grants: set[Grant] = set()
     ours: set[tuple[str, str]] = set()
-    kinds: dict[tuple[str, str], str] = {}
-    for schema, name, kind, _, _, _ in connection.execute(catalog.RELATIONS).fetchall():
-        kinds[schema, name] = kind
-        maker = maker_of(wanted.database, schema, name, kind)
+    sequences = set(connection.execute(catalog.SEQUENCES).fetchall())
+    for relation in relations_of(connection):
+        schema, name = relation[:2]
+        maker = maker_of(wanted, relation)
         if maker:
             ours.add((schema, name))
-        if kind != "S":
+        if relation.kind != "S":
             for role, privileges in _may(wanted.database, schema, name, maker).items():
                 grants |= {Grant(schema, name, wanted.names[role], each) for each in privileges}
-    for schema, name in connection.execute(
-        catalog.SEQUENCES_OF, [sorted(wanted.database.filled)]
-    ).fetchall():
-        kinds[schema, name] = "S"
+    filled = [sorted(wanted.database.filled)]
+    for schema, name in connection.execute(catalog.SEQUENCES_OF, filled).fetchall():
         grants.add(Grant(schema, name, wanted.names.loader, "USAGE"))
     for grant, verb, tail in differences(
         connection.execute(catalog.ON_RELATIONS).fetchall(), grants, wanted
     ):
         if grant.grantee == "public" and (grant.schema, grant.name) not in ours:
             continue
-        is_sequence = kinds.get((grant.schema, grant.name), "S") == "S"
+        is_sequence = (grant.schema, grant.name) in sequences
         command: LiteralString = "on sequence {} " if is_sequence else "on table {} "
         what = text(connection, command, [grant.schema, grant.name])
         yield grant_step(connection, grant, verb, tail, what, f"{grant.schema}.{grant.name}")
@@ -47,6 +54,12 @@ def on_relations(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Ste
                 f"{grantee} has {privilege} on {schema}.{name} ({column})",
                 f"revoke {privilege} ({column}) "
                 + text(connection, "on table {} from {}", [schema, name], grantee),
+            )
+    for signature, grantee in connection.execute(catalog.ON_ROUTINES_OF_THE_SYSTEM).fetchall():
+        if grantee in wanted.ours:
+            yield Step(
+                f"{grantee} may call {signature}",
+                f"revoke execute on routine {signature} from " + text(connection, "{}", grantee),
             )
 
 
@@ -119,12 +132,12 @@ def row_security(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Ste
     if not wanted.database.has_row_security:
         return
     allowed = set(connection.execute(catalog.POLICIES).fetchall())
-    relations = connection.execute(catalog.RELATIONS).fetchall()
-    for schema, name, kind, _, is_secured, _ in relations:
-        maker = maker_of(wanted.database, schema, name, kind)
-        if maker is not Role.LOADER or kind not in "rp":
+    for relation in relations_of(connection):
+        schema, name = relation[:2]
+        maker = maker_of(wanted, relation)
+        if maker is not Role.LOADER or relation.kind not in "rp":
             continue
-        if not is_secured:
+        if not relation.is_secured:
             statement = text(connection, "alter table {} enable row level security", [schema, name])
             yield Step(f"{schema}.{name} has no row security", statement)
         for role in _may(wanted.database, schema, name, maker):

@@ -7,7 +7,9 @@ from typing import LiteralString, NamedTuple
 import psycopg
 from psycopg import sql
 
+from deployments.roles import catalog
 from deployments.roles.table import Database, Role
+from flows._shared.errors import PermanentError
 
 
 class Step(NamedTuple):
@@ -51,7 +53,22 @@ class Wanted:
 
     def __post_init__(self) -> None:
         ours = {self.names[role]: role for role in self.database.roles}
+        if len(ours) < len(self.database.roles):
+            raise PermanentError(
+                f"Naming the roles of {self.database.slug}",
+                f"two of them are called the same: {', '.join(ours)}",
+                "Give each a name of its own: what one may, another must not",
+            )
         object.__setattr__(self, "ours", ours)
+
+
+class Relation(NamedTuple):
+    schema: str
+    name: str
+    kind: str
+    owner: str
+    is_secured: bool
+    is_superusers: bool
 
 
 class Grant(NamedTuple):
@@ -79,12 +96,30 @@ def stranger_of(owner: str, is_superuser: bool, wanted: Wanted) -> str | None:
     return None if is_superuser or owner in wanted.ours or owner in wanted.former else owner
 
 
-def maker_of(database: Database, schema: str, name: str, kind: str) -> Role | None:
-    place = database.place(schema)
+def relations_of(connection: psycopg.Connection) -> list[Relation]:
+    return [Relation(*row) for row in connection.execute(catalog.RELATIONS)]
+
+
+def maker_of(wanted: Wanted, relation: Relation) -> Role | None:
+    """Whose a relation is to be. None: somebody else's, as are views among the marts."""
+    place = wanted.database.place(relation.schema)
+    is_view = relation.kind in "vm"
     # Views of ours stand in for an application's tables.
-    if schema == "public" and name in database.filled and kind == "v":
+    if relation.schema == "public" and relation.name in wanted.database.filled and is_view:
         return Role.LOADER
-    return place.maker_of(name) if place else None
+    maker = place.maker_of(relation.name) if place else None
+    if maker is Role.TRANSFORMER and is_view:
+        return None if stranger_of(relation.owner, relation.is_superusers, wanted) else maker
+    return maker
+
+
+def strays_from(wanted: Wanted, schema: str, owner: str, owners: Mapping[str, str]) -> bool:
+    """Whether one of our roles owns something where it is to make nothing."""
+    role = wanted.ours.get(owner)
+    if role is None or owners[schema] == owner:
+        return False
+    place = wanted.database.place(schema)
+    return place is None or not place.makes(role)
 
 
 def differences(

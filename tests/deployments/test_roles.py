@@ -1,5 +1,6 @@
 """Each role does its work and nothing else, in a database of every domain."""
 
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import replace
@@ -8,7 +9,9 @@ from urllib.parse import urlsplit
 
 import psycopg
 import pytest
+import yaml
 
+from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.roles import DATABASES, Names, Role, Wanted, apply, check
 from deployments.roles.__main__ import main
@@ -25,6 +28,7 @@ from tests.dbt_projects.warehouse import postgres_environment
 from tests.github_scraper.histories import import_sample
 from tests.parsed import prepare_flows_of
 
+ROOT = Path(__file__).parents[2]
 OF_APPLICATION = "ledgermind_application"
 OF_EARLIER_VERSION = """
 create schema analytics;
@@ -159,6 +163,25 @@ def run(url: str, *statements: str) -> list[tuple[object, ...]]:
         for statement in statements:
             cursor = connection.execute(statement.encode())
         return cursor.fetchall() if cursor.description else []
+
+
+def schemas_of_dbt(configured: object) -> set[str]:
+    if not isinstance(configured, dict):
+        return set()
+    own = {str(value) for name, value in configured.items() if name == "+schema"}
+    return own.union(*map(schemas_of_dbt, configured.values()))
+
+
+def test_every_schema_that_loads_or_builds_make_is_some_roles() -> None:
+    for slug, database in DATABASES.items():
+        script = ROOT / "flows" / slug / "schema.sql"
+        statements = script.read_text() if script.exists() else ""
+        loads = set(re.findall(r"^create table if not exists (\w+)\.", statements, re.MULTILINE))
+        assert loads == {place.schema for place in database.places if place.is_loaded}, slug
+        project = ROOT / "dbt_projects" / slug / "dbt_project.yml"
+        builds = schemas_of_dbt(yaml.safe_load(project.read_text())) if project.exists() else set()
+        assert builds <= {place.schema for place in database.places if place.is_built}, slug
+    assert DATABASES.keys() == {each.slug for each in (*DOMAINS, WEBHOOKS) if each.has_postgres}
 
 
 def test_a_second_application_changes_nothing_and_a_check_finds_nothing(
@@ -355,6 +378,31 @@ def test_nobody_connects_to_the_database_of_another_domain_or_to_the_inbox(urls:
             "alter function public.identity_key_of owner to analytics",
             "identity_key_of(text,text) is analytics's",
         ),
+        (
+            "scout",
+            "create table public.x (); alter table public.x owner to scout_reader",
+            "owns pub",
+        ),
+        (
+            "scout",
+            "grant select on pg_authid to scout_reader",
+            "has SELECT on pg_catalog.pg_authid",
+        ),
+        (
+            "scout",
+            "grant execute on function pg_read_file(text) to scout_transformer",
+            "scout_transformer may call pg_read_file(text)",
+        ),
+        (
+            "scout",
+            "alter function scout.insert_in_order() security definer",
+            "whoever calls scout.insert_in_order() may what scout_loader may",
+        ),
+        (
+            "ledgermind",
+            "alter table public.suggestion_events owner to ledgermind_loader",
+            "ledgermind_loader owns public.suggestion_events",
+        ),
         ("webhooks", "alter sequence webhooks.positions owner to analytics", "positions is analyt"),
     ],
 )
@@ -389,6 +437,31 @@ def test_what_belongs_to_a_role_that_nobody_named_is_not_taken(
             apply(connection, wanted("scout"))
         named = replace(wanted("scout"), former=["former_loader"])
         assert "raw_files is former_loader's" in apply(connection, named)[0].seen
+
+
+def test_a_view_of_somebody_else_among_the_marts_stays_its_own(
+    admins: dict[str, str], urls: Urls
+) -> None:
+    with (
+        psycopg.connect(admins["scout"], autocommit=True) as connection,
+        connection.transaction(force_rollback=True),
+    ):
+        connection.execute("create role dashboards")
+        connection.execute("create view gold.shown as select * from gold.a_mart")
+        connection.execute("alter view gold.shown owner to dashboards")
+        assert apply(connection, wanted("scout")) == []
+
+
+def test_names_by_which_a_role_would_get_or_lose_too_much_are_refused(
+    admins: dict[str, str], urls: Urls
+) -> None:
+    with pytest.raises(PermanentError, match="two of them are called the same"):
+        Wanted(DATABASES["scout"], Names("one", "one", "scout_reader"))
+    applying_to_itself = Wanted(DATABASES["scout"], Names("analytics", "builder", "scout_reader"))
+    with psycopg.connect(admins["scout"], autocommit=True) as connection:
+        with pytest.raises(PermanentError, match="would apply them to itself"):
+            apply(connection, applying_to_itself)
+        assert check(connection, wanted("scout")) == []
 
 
 def reached_from_elsewhere(folder: Path) -> list[str]:
@@ -453,9 +526,12 @@ def test_one_role_loads_and_the_other_builds(
         sync_repository(connection, str(history.path), settings, tmp_path / "mirrors")
     builder = postgres_environment(urls["github_scraper", Role.TRANSFORMER])
     models = DbtOptions(select=("+leaderboard",), exclude=("resource_type:test", "test_type:unit"))
+    url = urls["github_scraper", Role.READER]
+    tables = set()
     for _ in range(2):
         build_dbt("github_scraper", builder, models)
-    url = urls["github_scraper", Role.READER]
+        tables |= set(run(url, "select 'analytics.leaderboard'::regclass::oid"))
+    assert len(tables) == 2, "a table that roles read by default is replaced, not written in place"
     assert run(url, "select count(*) > 0 from analytics.leaderboard") == [(True,)]
     owners = "select distinct tableowner::text from pg_tables where schemaname = 'analytics'"
     assert run(url, owners) == [("github_scraper_transformer",)]
