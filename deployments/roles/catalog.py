@@ -30,7 +30,18 @@ order by 1, 2
 ROUTINES = """
 select
     nspname, proname, pg_get_userbyid(proowner), pg_proc.oid::regprocedure::text,
-    (select rolsuper from pg_roles where oid = proowner), prosecdef
+    (select rolsuper from pg_roles where oid = proowner),
+    -- Nobody but its owner puts such a trigger on a table, and no session chooses what it calls.
+    prosecdef and not (
+        prorettype = 'trigger'::regtype
+        and exists (
+            select from unnest(proconfig) as setting
+            where setting in ('search_path=pg_catalog', 'search_path=pg_catalog, pg_temp')
+        )
+        and not exists (
+            select from aclexplode(coalesce(proacl, acldefault('f', proowner))) where grantee = 0
+        )
+    )
 from pg_proc
 inner join pg_namespace on pronamespace = pg_namespace.oid
 where

