@@ -41,6 +41,7 @@ TOKENS = frozenset(
         "gen_ai.usage.cache_write.input_tokens", "gen_ai.usage.reasoning.output_tokens",
     )
 )  # fmt: skip
+NO_NUMBERS = ("bool_value", "array_value", "kvlist_value", "bytes_value")
 KINDS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
 DELTA = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
 CUMULATIVE = (2, "2", "AGGREGATION_TEMPORALITY_CUMULATIVE")
@@ -226,4 +227,5 @@ def _scalar(value: Any) -> str | None:
         found = _get(value, name)
         if found is not None:
             return str(found)
-    return None
+    is_other = any(_get(value, name) is not None for name in NO_NUMBERS)
+    return "no number" if is_other else None

@@ -423,6 +423,48 @@ def test_a_value_that_no_request_has_is_put_aside_with_its_sender(
     ) == [(len(POISONED_EVENTS),)]
 
 
+NO_COUNTS: list[dict[str, Any]] = [
+    *({"intValue": value} for value in ("99999999999999999999", 10**20, "abc", True, "1.5", 1.5)),
+    {"boolValue": True},
+    {"bytesValue": "MTA="},
+    {"arrayValue": {"values": [{"intValue": "5"}]}},
+    {"kvlistValue": {"values": []}},
+]
+
+
+def with_value(line: str, name: str, value: dict[str, Any], place: int = 0) -> str:
+    """The event of the line with an attribute as its sender spelled it, another event each."""
+    content = json.loads(line)
+    (record,) = content["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    kept = [pair for pair in record["attributes"] if pair["key"] not in (name, "request_id")]
+    record["attributes"] = [
+        *kept,
+        {"key": name, "value": value},
+        {"key": "request_id", "value": {"stringValue": f"told-{name}-{place}"}},
+    ]
+    return json.dumps(content)
+
+
+def test_a_count_of_any_type_is_never_lost_silently(store: raw.Store, inbox: Path) -> None:
+    names = ("input_tokens", "output_tokens", "cost_usd")
+    lines = [
+        with_value(LOGS, name, value, place)
+        for name in names
+        for place, value in enumerate(NO_COUNTS)
+        if name != "cost_usd" or value not in ({"intValue": "1.5"}, {"intValue": 1.5})
+    ]
+    whole = [with_value(LOGS, "input_tokens", {"intValue": n}, 50 + n) for n in (7, 8)]
+    whole.append(with_value(LOGS, "input_tokens", {"intValue": "9.0"}, 59))
+    (inbox / "a.jsonl").write_text("\n".join([*lines, *whole, ""]))
+    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=len(lines))
+    assert rows(
+        store, "select sum(cast(attributes ->> '$.input_tokens' as bigint)) from raw.otel_logs"
+    ) == [(24,)]
+    for line in (*lines, *whole):
+        said = telemetry.partial("otlp-logs", json.loads(line))
+        assert (said.rejected if said else 0) == (line in lines), line
+
+
 def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     store: raw.Store, inbox: Path
 ) -> None:
