@@ -12,12 +12,14 @@ NO_SESSION = "no-session:"
 
 _ATTRIBUTES = (
     'STRUCT("key" VARCHAR, "value" STRUCT("stringValue" VARCHAR, "intValue" VARCHAR, '
-    '"doubleValue" DOUBLE, "boolValue" BOOLEAN, "arrayValue" JSON, "kvlistValue" JSON))[]'
+    '"doubleValue" DOUBLE, "boolValue" BOOLEAN, "arrayValue" JSON, "kvlistValue" JSON, '
+    '"bytesValue" VARCHAR))[]'
 )
 # The same, as the function that reads a list out of a text wants it told.
 ATTRIBUTES_IN_TEXT = (
     '[{"key":"VARCHAR","value":{"stringValue":"VARCHAR","intValue":"VARCHAR",'
-    '"doubleValue":"DOUBLE","boolValue":"BOOLEAN","arrayValue":"JSON","kvlistValue":"JSON"}}]'
+    '"doubleValue":"DOUBLE","boolValue":"BOOLEAN","arrayValue":"JSON","kvlistValue":"JSON",'
+    '"bytesValue":"VARCHAR"}}]'
 )
 _POINTS = (
     'STRUCT("attributes" JSON, "startTimeUnixNano" VARCHAR, "timeUnixNano" VARCHAR, '
@@ -44,7 +46,8 @@ LOGS = (
 ANY = 'STRUCT("-" BOOLEAN)[]'
 
 # Attributes become one JSON object, its keys in order: the same attributes are the same text. Of
-# attributes with the same key the first counts, a number keeps being a number.
+# attributes with the same key the first counts, a number keeps being a number. What is sent as an
+# integer and is none stays the text that it is: the rule of its attribute judges it.
 MACROS = (
     r"""
 create or replace temp macro otlp_sorted(attributes) as list_sort(list_transform(
@@ -55,6 +58,11 @@ create or replace temp macro otlp_firsts(sorted) as list_transform(
         list_zip(sorted, list_prepend(null, sorted)),
         lambda p: p[1] is not null and p[1].key is distinct from p[2].key
     ), lambda p: p[1]);
+create or replace temp macro otlp_integer(told) as case
+    when cast(try_cast(told as bigint) as varchar) = told then told
+    when try_cast(told as decimal(38, 18)) = try_cast(told as bigint)
+        then cast(try_cast(told as bigint) as varchar)
+    else cast(to_json(told) as varchar) end;
 create or replace temp macro otlp_object(attributes) as cast('{' || array_to_string(list_sort(
     list_transform(
         case
@@ -66,10 +74,11 @@ create or replace temp macro otlp_object(attributes) as cast('{' || array_to_str
         end,
         lambda a: cast(to_json(coalesce(a.key, '')) as varchar) || ':' || coalesce(
             cast(to_json(a.value.stringValue) as varchar),
-            cast(try_cast(a.value.intValue as bigint) as varchar),
+            otlp_integer(a.value.intValue),
             cast(to_json(a.value.doubleValue) as varchar),
             cast(a.value.boolValue as varchar),
-            cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar), 'null'))
+            cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar),
+            cast(to_json(a.value.bytesValue) as varchar), 'null'))
     ), ',') || '}' as json);
 create or replace temp macro otlp_time(nanos) as
     make_timestamp(nullif(try_cast(nanos as bigint), 0) // 1000);
