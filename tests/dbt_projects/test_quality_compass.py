@@ -541,6 +541,18 @@ def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Wareh
     assert sum(row[3] for row in answers["Metrics with dimensions"]) == newest
     assert len(answers["Ours, what needs attention first"]) == 20
 
+    # The brake keeps the facts of runs that somebody has removed: their views show them, too.
+    both_built.execute(
+        "delete from analytics.stg_runs; select public.remove_run(run_id) from public.raw_runs"
+    )
+    for relation in ("fct_signals", "fct_contributions"):
+        kept = f"select count(*) from analytics.{relation} where run_id = '{RUNS[1]}'"
+        shown = both_built.query(f"select run_id, count(*) from public_marts.{relation} group by 1")
+        assert shown == [(RUNS[1], both_built.query(kept)[0][0])]
+    assert both_built.query(
+        "select distinct run_id from analytics.signals_by_run where is_in_newest_run"
+    ) == [(RUNS[1],)]
+
 
 def test_columns_of_the_owners_relations_have_the_owners_names_and_types(
     both_built: Warehouse,

@@ -49,7 +49,7 @@ final as (
         contents.changed_at as loaded_at,
         contents.changed_at as dbt_updated_at
     from contributions
-    inner join contents on contributions.run_id = contents.run_id
+    left join contents on contributions.run_id = contents.run_id
     where contributions.run_id = {{ newest_run_of(ref('fct_contributions')) }}
 )
 

@@ -81,7 +81,7 @@ final as (
         signals.detected_at,
         contents.changed_at as dbt_updated_at
     from signals
-    inner join contents on signals.run_id = contents.run_id
+    left join contents on signals.run_id = contents.run_id
     where signals.run_id = {{ newest_run_of(ref('fct_signals')) }}
 )
 
