@@ -4,8 +4,9 @@ import hashlib
 import json
 import math
 import re
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 from pathlib import PurePath
 
@@ -34,6 +35,7 @@ KNOWN_COLUMNS = frozenset(
 )
 # A header is looked for in so many rows; above it stand titles and the like.
 LINES_BEFORE_HEADER = 30
+UNKNOWN_HEADER = "it names no known column and may be a row like the others"
 _NO_TITLE = re.compile(r"(?=.*\d)(?!(?:1[89]|20)\d\d$)[-+\d.,:/ ₱$€£]+")
 JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 
@@ -132,37 +134,45 @@ class Header:
     """Where the names of the columns stand, and what is odd about that.
 
     ``is_made_up`` says that there are none: the row found there is one like the others.
+    ``is_doubtful`` says that it may be one: the row is kept, whatever it is.
     """
 
     rows_before: int
     columns: tuple[str, ...]
     is_made_up: bool = False
     remark: str = ""
+    is_doubtful: bool = False
 
 
 def find_header(rows: Sequence[Sequence[str]]) -> Header | None:
-    """The header among the first rows of a file: the first row, unless it names nothing known.
+    """The header among the first rows of a file; None without rows.
 
-    Then it is a row further down that names two columns or more; else the first row after all,
-    where it may be titles, and else nothing: the columns are numbered. None without rows.
+    It is the row that names the most known columns, the first of those that name as many; one below
+    the first names two or more. Where none does, the first row may be titles, or one like the
+    others: then the columns are numbered.
     """
     if not rows:
         return None
-    first = name_columns(rows[0])
-    if KNOWN_COLUMNS.intersection(first):
-        return Header(0, first)
-    for position, row in enumerate(rows):
-        if len(KNOWN_COLUMNS.intersection(map(_plain_name, row))) >= 2:
-            return Header(
-                position, name_columns(row), remark=f"the header is in row {position + 1}"
-            )
+    known = [len(KNOWN_COLUMNS.intersection(map(_plain_name, row))) for row in rows]
+    position = known.index(max(known))
+    if known[position] >= 2 or known[0]:
+        above = f"the header is in row {position + 1}" if position else ""
+        return _named(rows[position], position, above)
     said = shown(", ".join(cell.strip() for cell in rows[0]))
     if any(_NO_TITLE.fullmatch(cell.strip()) for cell in rows[0]):
         columns = tuple(f"column_{number}" for number in range(1, len(rows[0]) + 1))
         return Header(
             0, columns, True, f"it has no header: the first row is one like the others ({said})"
         )
-    return Header(0, first, remark=f"none of its columns is known: {said}")
+    return replace(_named(rows[0], 0, f"none of its columns is known: {said}"), is_doubtful=True)
+
+
+def _named(titles: Sequence[str], position: int, *remarks: str) -> Header:
+    plain = Counter(map(_plain_name, titles))
+    doubled = [name for name in KNOWN_COLUMNS if plain[name] > 1]
+    twice = f"of the columns {', '.join(sorted(doubled))} the first is read" if doubled else ""
+    said = "; ".join(filter(None, (*remarks, twice)))
+    return Header(position, name_columns(titles), remark=said)
 
 
 def why_unstorable(text: str) -> tuple[str, str] | None:

@@ -77,6 +77,11 @@ def values(rows: list[Row]) -> list[Any]:
 
 
 def aside(rows: list[Row]) -> list[tuple[int, str]]:
+    """Without the first row of a file whose columns are unknown, as those of many tests are."""
+    return [each for each in all_aside(rows) if each[1] != "unknown_header"]
+
+
+def all_aside(rows: list[Row]) -> list[tuple[int, str]]:
     return [(row.line_number, row.reason) for row in rows if isinstance(row, Quarantined)]
 
 
@@ -183,6 +188,65 @@ def test_a_file_without_a_header_keeps_its_first_row_and_is_told(tmp_path: Path)
     assert "no header" in remarks(rows)[0]
     alone = rows_of(tmp_path, "alone.csv", b"T1,2026-10-05,12.50,V1")
     assert len(values(alone)) == 1
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("t.csv", b"T1,5 Oct 2026,PHP 12.50,Meals\nT2,6 Oct 2026,PHP 13,Meals\n"),
+        ("t.csv", b"Alice,Meals,Cebu\nBob,Travel,Davao\n"),
+        ("t.xlsx", None),
+    ],
+    ids=count(),
+)
+def test_a_first_row_that_may_be_no_header_is_kept(
+    tmp_path: Path, name: str, content: bytes | None
+) -> None:
+    sheet = workbook(Sales=[["Alice", "Meals", "PHP 12"], ["Bob", "Travel", "PHP 13"]])
+    rows = rows_of(tmp_path, name, content or sheet)
+    assert len(values(rows)) == 1
+    assert all_aside(rows) == [(1, "unknown_header")]
+    (kept,) = (row.text for row in rows if isinstance(row, Quarantined))
+    assert "Meals" in kept
+    assert "none of its columns is known" in remarks(rows)[0]
+
+
+@pytest.mark.parametrize(
+    "above", ["Currency,PHP,,,,", "Date,2026-10-31", "Name,Vendor ID,Cebu", '"Currency","PHP"']
+)
+def test_a_row_above_with_a_known_word_is_not_taken_for_the_header(
+    tmp_path: Path, above: str
+) -> None:
+    titles, row = "Transaction ID,Date,Amount,Currency", "T1,2026-10-05,1.50,PHP"
+    expected = dict(zip(titles.lower().replace(" ", "_").split(","), row.split(","), strict=True))
+    rows = rows_of(tmp_path, "t.csv", f"{above}\n{titles}\n{row}\n".encode())
+    assert values(rows) == [expected]
+    assert all_aside(rows) == [(1, "before_header")]
+    assert remarks(rows) == ["the header is in row 2"]
+    cells = [line.split(",") for line in (above, titles, row)]
+    in_book = rows_of(tmp_path, "t.xlsx", workbook(Sales=cells))
+    assert values(in_book) == [expected]
+    assert all_aside(in_book) == [(1, "before_header")]
+
+
+def test_of_headers_that_name_as_much_the_first_is_taken(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "t.csv", b"id,amount\n1,2\namount,amount\nid,amount\n")
+    assert values(rows)[0] == {"id": "1", "amount": "2"}
+    assert len(values(rows)) == 3
+
+
+def test_a_column_that_stands_twice_is_told(tmp_path: Path) -> None:
+    rows = rows_of(tmp_path, "t.csv", b"amount,Amount,x,X\n1,2,3,4\n")
+    assert values(rows) == [{"amount": "1", "amount_2": "2", "x": "3", "x_2": "4"}]
+    assert remarks(rows) == ["of the columns amount the first is read"]
+
+
+@pytest.mark.parametrize("rows_behind", ["", "3,4\n", '"5\n6",7, ,\n', '8,"never closed,\n'])
+def test_blank_fields_behind_a_row_are_no_fields(tmp_path: Path, rows_behind: str) -> None:
+    content = f'id,amount\n1,2,\n2,3,," ",\n{rows_behind}9,10,11\n'
+    rows = rows_of(tmp_path, "t.csv", content.encode())
+    assert values(rows)[:2] == [{"id": "1", "amount": "2"}, {"id": "2", "amount": "3"}]
+    assert aside(rows)[-1][1] == "ragged_row"
 
 
 def test_a_header_of_many_equal_titles_takes_no_long_time(tmp_path: Path) -> None:

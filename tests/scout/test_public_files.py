@@ -98,7 +98,8 @@ def test_rows_in_are_rows_out_and_their_text_is_that_of_a_reference_reader(datab
                 continue
             expected = reference(path, facts.encoding)
             loaded = [json.loads(row.json) for row in rows if isinstance(row, Payload)]
-            aside = [row for row in rows if isinstance(row, Quarantined)]
+            all_aside = [row for row in rows if isinstance(row, Quarantined)]
+            aside = [row for row in all_aside if row.reason != "unknown_header"]
             headers = (
                 0 if any("no header" in row.text for row in rows if isinstance(row, Remark)) else 1
             )
@@ -107,7 +108,7 @@ def test_rows_in_are_rows_out_and_their_text_is_that_of_a_reference_reader(datab
                 datetime.now().astimezone(), lambda rows=rows: rows,  # type: ignore[misc]
             )  # fmt: skip
             rows_in += counts.rows_read
-            if counts.is_new and counts.rows_read != len(loaded) + len(aside):
+            if counts.is_new and counts.rows_read != len(loaded) + len(all_aside):
                 differing.append((str(path), "the database holds another number"))
             # Each sheet of a workbook has a header, or none.
             is_book = path.suffix.lower() == ".xlsx"

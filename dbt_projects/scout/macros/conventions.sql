@@ -13,11 +13,21 @@
 {%- endmacro %}
 
 {% macro only_fits_decimal(value, mark, grouping) -%}
+    {#- A group of thousands begins with no 0. A mark right behind letters, as in `PHP.50`, tells nothing. -#}
     {{ value }} ~ ('^[^0-9.,]{0,5}('
     || '[0-9]{0,30}{{ mark }}([0-9]{1,2}|[0-9]{4,30})|0[0-9]{0,30}{{ mark }}[0-9]{3}|[0-9]{4,30}{{ mark }}[0-9]{3}'
-    || '|[0-9]{1,3}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}|[0-9]{1,3}({{ grouping }}[0-9]{3}){2,9}'
-    || '|[0-9]{1,3}([ ''’' || u&'\00A0\2009\202F' || '][0-9]{3})+{{ mark }}[0-9]{1,30}'
+    || '|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3}){2,9}'
+    || '|[1-9][0-9]{0,2}([ ''’' || u&'\00A0\2009\202F' || '][0-9]{3})+{{ mark }}[0-9]{1,30}'
     || ')[^0-9.,]{0,5}$')
+    and {{ value }} !~ '^[^0-9.,]{0,4}[^0-9.,{{ currency_symbols() }} +(-] {0,4}[.,]'
+{%- endmacro %}
+
+{% macro figure_that_tells(value) -%}
+    {#- In digits of any script; an Arabic decimal mark is that of no file. -#}
+    case
+        when octet_length({{ value }}) = length({{ value }}) then {{ value }}
+        when {{ value }} not like '%٫%' then {{ ascii_number(value) }}
+    end
 {%- endmacro %}
 
 {% macro conventions_of_files(payloads, money_keys, date_key=none) -%}
@@ -32,8 +42,10 @@ written as not materialized (
         ingested_at,
         raw_id,
         {%- for key in money_keys %}
-        case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}') end
-            as {{ key }}_written,
+        case
+            when jsonb_typeof(raw_data -> '{{ key }}') = 'string'
+                then {{ figure_that_tells("btrim(raw_data ->> '" ~ key ~ "')") }}
+        end as {{ key }}_written,
         {%- endfor %}
         {% if date_key -%}
         case when {{ is_numeric_date("btrim(raw_data ->> '" ~ date_key ~ "')") }} then btrim(raw_data ->> '{{ date_key }}') end

@@ -7,15 +7,17 @@
 {% macro ascii_number(value) -%}
     {#-
         Arabic, Persian and full-width digits, every kind of space, minus and apostrophe as the plain ones; marks of
-        writing direction go. An Arabic decimal mark stays one whatever the file: a 0 behind it leaves no doubt.
+        writing direction go. An Arabic mark of thousands is an apostrophe. An Arabic decimal mark stays one whatever the
+        file: zeros behind its figures leave no doubt.
     -#}
-    replace(replace(
+    {%- set plain -%}
         translate(
             {{ value }},
-            '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹０１２３４５６７８９' || u&'\2212\2010\2013\FF0D\2019\02BC\00A0\2007\2009\202F\200E\200F\061C\2066\2069',
-            '012345678901234567890123456789----''''    '
-        ) || case when {{ value }} like '%٫%' and {{ value }} ~ '[0-9٠-٩۰-۹]$' then '0' else '' end,
-        '٬', ''), '٫', '.')
+            '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹０１２３４５６７８９٬' || u&'\2212\2010\2013\FF0D\2019\02BC\00A0\2007\2009\202F\200E\200F\061C\2066\2069',
+            '012345678901234567890123456789''----''''    '
+        )
+    {%- endset -%}
+    case when {{ value }} like '%٫%' then regexp_replace({{ plain }}, '٫([0-9]*)', '.\10000') else {{ plain }} end
 {%- endmacro %}
 
 {% macro money_parts(value) -%}
@@ -30,13 +32,22 @@
 {%- endmacro %}
 
 {% macro money_figure(parts) -%}
-    {#- Spaces and apostrophes part thousands; where they do not, nothing is left. -#}
+    {#- Spaces and apostrophes part thousands, which begin with no 0; where they do not, nothing is left. -#}
     case
         when rtrim({{ parts }}[5]) !~ '[ '']' then rtrim({{ parts }}[5])
-        when rtrim({{ parts }}[5]) ~ '^[0-9]{1,3}( [0-9]{3})+([.,][0-9]{0,30})?$' then replace({{ parts }}[5], ' ', '')
-        when rtrim({{ parts }}[5]) ~ '^[0-9]{1,3}(''[0-9]{3})+([.,][0-9]{0,30})?$'
+        when rtrim({{ parts }}[5]) ~ '^[1-9][0-9]{0,2}( [0-9]{3})+([.,][0-9]{0,30})?$' then replace({{ parts }}[5], ' ', '')
+        when rtrim({{ parts }}[5]) ~ '^[1-9][0-9]{0,2}(''[0-9]{3})+([.,][0-9]{0,30})?$'
             then replace(rtrim({{ parts }}[5]), '''', '')
     end
+{%- endmacro %}
+
+{% macro currency_symbols() -%}
+    $€£¥₱₹₩฿₫
+{%- endmacro %}
+
+{% macro has_two_meanings(parts) -%}
+    {#- In `PHP.500` the point may end the code or begin the decimals. -#}
+    ({{ parts }}[3] ~ '[^{{ currency_symbols() }}]$' and {{ parts }}[5] ~ '^[.,]')
 {%- endmacro %}
 
 {% macro fits_both_marks(figure) -%}
@@ -52,9 +63,9 @@
                     when {{ mark }} = '.' then cast(replace({{ figure }}, ',', '') as numeric)
                     when {{ mark }} = ',' then cast(replace(replace({{ figure }}, '.', ''), ',', '.') as numeric)
                 end
-        when {{ figure }} ~ '^[0-9]{0,30}\.[0-9]{1,30}$' or {{ figure }} ~ '^[0-9]{1,3}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
+        when {{ figure }} ~ '^[0-9]{0,30}\.[0-9]{1,30}$' or {{ figure }} ~ '^[1-9][0-9]{0,2}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
             then cast(rtrim(replace({{ figure }}, ',', ''), '.') as numeric)
-        when {{ figure }} ~ '^[0-9]{0,30},[0-9]{1,30}$' or {{ figure }} ~ '^[0-9]{1,3}(\.[0-9]{3}){1,9}(,[0-9]{0,30})?$'
+        when {{ figure }} ~ '^[0-9]{0,30},[0-9]{1,30}$' or {{ figure }} ~ '^[1-9][0-9]{0,2}(\.[0-9]{3}){1,9}(,[0-9]{0,30})?$'
             then cast(rtrim(replace(replace({{ figure }}, '.', ''), ',', '.'), '.') as numeric)
     end
 {%- endmacro %}
@@ -65,6 +76,7 @@
         case
             when {{ is_plain_number(value) }} then cast({{ value }} as numeric)
             when ({{ parts }}[1] = '(') <> ({{ parts }}[8] = ')') then null
+            when {{ has_two_meanings(parts) }} then null
             when length({{ parts }}[1] || {{ parts }}[2] || {{ parts }}[4] || {{ parts }}[7]) > 1 then null
             else
                 case when '-' in ({{ parts }}[2], {{ parts }}[4], {{ parts }}[7]) or {{ parts }}[1] = '(' then -1 else 1 end

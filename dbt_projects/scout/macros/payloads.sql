@@ -91,7 +91,7 @@ cast_payloads as (
         {%- endfor %}
         case
             when stock_quantity_text is null then 0
-            else trunc({{ read_money("stock_quantity_text", "stock_quantity_parts", "decimal_mark", "stock_quantity") }})
+            else {{ read_money("stock_quantity_text", "stock_quantity_parts", "decimal_mark", "stock_quantity") }}
         end as stock_quantity,
         case when is_active_text is null then true else {{ safe_boolean("is_active_text") }} end as is_active,
         {%- for key in ["price", "cost"] %}
@@ -117,13 +117,15 @@ parsed as (
             when length(category_text) > {{ longest_key() }} then 'category_too_long'
             when price is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(price_parts[5])") }}
                 then 'conflicting_decimal_mark'
+            when price is null and {{ has_two_meanings("price_parts") }} then 'ambiguous_price'
             when price is null then 'invalid_price'
             when price_currency <> '{{ var("base_currency") }}' then 'price_in_another_currency'
             when price < 0 then 'negative_price'
             when price >= {{ var("amount_limit") }} then 'price_too_large'
             when cost is null or cost_currency <> '{{ var("base_currency") }}' then 'invalid_cost'
             when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
-            when stock_quantity is null or stock_unit is not null then 'invalid_stock'
+            when stock_quantity is null or stock_quantity <> trunc(stock_quantity) or stock_unit is not null
+                then 'invalid_stock'
             when abs(stock_quantity) >= 2000000000 then 'stock_too_large'
             when is_active is null then 'invalid_is_active'
         end as rejection_reason
@@ -243,6 +245,7 @@ parsed as (
             when amount_text is null then 'missing_amount'
             when amount is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(amount_parts[5])") }}
                 then 'conflicting_decimal_mark'
+            when amount is null and {{ has_two_meanings("amount_parts") }} then 'ambiguous_amount'
             when amount is null then 'invalid_amount'
             when '?' in (currency_before, currency_behind) then 'unknown_currency'
             when currency is null then 'ambiguous_currency'

@@ -22,6 +22,7 @@ import orjson
 from flows.scout.records import Payload, Quarantined, Remark, Row
 from flows.scout.rules import (
     LINES_BEFORE_HEADER,
+    UNKNOWN_HEADER,
     choose_delimiter,
     find_header,
     why_unstorable_text,
@@ -85,8 +86,11 @@ def read_csv(text: TextIO) -> Iterator[Row]:
         yield Remark(header.remark)
     for each in records[: header.rows_before]:
         yield _aside(each.number, "before_header", "it stands above the header", each.lines)
+    titles = records[header.rows_before]
+    if header.is_doubtful:
+        yield _aside(titles.number, "unknown_header", UNKNOWN_HEADER, titles.lines)
     # The delimiter is that of the header: what stands above it may be prose.
-    delimiter = records[header.rows_before].delimiter
+    delimiter = titles.delimiter
     columns = header.columns
     behind = records[header.rows_before + (0 if header.is_made_up else 1) :]
     lines.give_back([line for each in behind for line in each.before + each.lines])
@@ -104,6 +108,7 @@ def read_csv(text: TextIO) -> Iterator[Row]:
                 if (not fields or not fields[0].strip()) and not "".join(fields).strip():
                     done = after
                     continue
+                fields = _without_blank_end(fields, columns)
                 payload = None if has_nul else _json(fields, columns)
                 if payload and after - first == 1:
                     done = after
@@ -194,7 +199,7 @@ def _read_alone(lines: _Lines, columns: tuple[str, ...], delimiter: str) -> Iter
     reader = csv.reader(record, delimiter=delimiter, strict=True)
     reason = "malformed_csv"
     try:
-        fields = next(reader)
+        fields = _without_blank_end(next(reader), columns)
         reason = "ragged_row"
         _refuse_long_or_ragged(record[: reader.line_num], fields, columns)
     except csv.Error as error:
@@ -228,6 +233,12 @@ def _json(fields: Sequence[str], columns: tuple[str, ...]) -> bytes | None:
     # Bytes that are no text in the encoding of the file are no JSON either.
     except orjson.JSONEncodeError:
         return None
+
+
+def _without_blank_end(fields: list[str], columns: Sequence[str]) -> list[str]:
+    """A row that ends in more delimiters than the header, as spreadsheets write them."""
+    width = len(columns)
+    return fields if "".join(fields[width:]).strip() else fields[:width]
 
 
 def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:

@@ -14,7 +14,13 @@ from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 from openpyxl.xml.functions import iterparse
 
 from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
-from flows.scout.rules import LINES_BEFORE_HEADER, find_header, shown, why_unstorable_text
+from flows.scout.rules import (
+    LINES_BEFORE_HEADER,
+    UNKNOWN_HEADER,
+    find_header,
+    shown,
+    why_unstorable_text,
+)
 from flows.scout.source.containers import check_unpacked_size, unreadable
 
 MAX_BYTES_OF_STRINGS = 128 << 20
@@ -150,6 +156,10 @@ def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
         yield Remark(f"sheet {shown(title)}: {header.remark}")
     for number, cells in first[: header.rows_before]:
         yield _aside(number, "before_header", f"sheet {shown(title)}", cells)
+    if header.is_doubtful:
+        yield _aside(
+            first[0][0], "unknown_header", f"{UNKNOWN_HEADER}; sheet {shown(title)}", first[0][1]
+        )
     start = header.rows_before + (0 if header.is_made_up else 1)
     width = len(header.columns)
     for number, cells in chain(first[start:], rows):
