@@ -786,6 +786,11 @@ begin
                 )
             )
     loop
+        if public.view_stays(to_regclass(format('public.%I', listed.name))) then
+            raise exception
+                'the view "%" has a trigger or a rule and cannot be made anew in the shape that can be '
+                'written through: drop the trigger or rule until the next run', listed.name;
+        end if;
         select
             coalesce(array_agg(statement), '{}'),
             coalesce(array_agg(column_name), '{}')
