@@ -116,13 +116,14 @@ as $$
     from (select public.bare_address(repository_address.address) as bare) as told
     left join lateral (
         select
-            found.parts[2] as host,
-            coalesce(found.parts[1] ~ '^(http|https|git)://', false) as is_web,
-            regexp_replace(ltrim(found.parts[3], '/'), '(/*[.]git)*/*$', '') as names
+            coalesce(found.parts[2], found.parts[3]) as host,
+            coalesce(found.parts[1] <> 'ssh', false) as is_web,
+            regexp_replace(ltrim(found.parts[4], '/'), '(/*[.]git)*/*$', '') as names
         from (
+            -- Only behind a scheme a port is told: git@host:443/name has none.
             select regexp_match(
                 lower(told.bare),
-                '^((?:https?|git|ssh)://(?:[^@/]*@)?|[^@/:]*@)(?:(?:www|ssh|altssh)[.])?(github[.]com|gitlab[.]com|bitbucket[.]org|codeberg[.]org)[.]*(?::[1-9][0-9]{0,4}/|:|/)(.*)$'
+                '^(?:(https?|git|ssh)://(?:[^@/]*@)?(?:(?:www|ssh|altssh)[.])?(github[.]com|gitlab[.]com|bitbucket[.]org|codeberg[.]org)[.]*(?::[1-9][0-9]{0,4}/|:|/)|[^@/:]*@(?:(?:www|ssh|altssh)[.])?(github[.]com|gitlab[.]com|bitbucket[.]org|codeberg[.]org)[.]*:)(.*)$'
             ) as parts
         ) as found
         where found.parts is not null
@@ -139,6 +140,10 @@ as $$
     select null, format('alter view %s owner to %s', viewed, relowner::regrole)
     from pg_class
     where oid = viewed and relowner::regrole::text <> current_user
+    union all
+    select null, format('alter view %s set (%s)', viewed, array_to_string(reloptions, ', '))
+    from pg_class
+    where oid = viewed and reloptions is not null
     union all
     select
         attname,
@@ -160,6 +165,31 @@ as $$
     inner join pg_attribute on attrelid = adrelid and attnum = adnum
     where adrelid = viewed
     union all
+    -- What default privileges give a view that is new, its owner may have taken away.
+    select
+        null,
+        format(
+            'do %L',
+            format(
+                $block$
+                declare
+                    given text;
+                begin
+                    for given in
+                        select distinct
+                            case when grantee = 0 then 'public' else grantee::regrole::text end
+                        from pg_class
+                        cross join lateral aclexplode(coalesce(relacl, acldefault('r', relowner)))
+                        where oid = %L::regclass
+                    loop
+                        execute format('revoke all on %s from %%s', given);
+                    end loop;
+                end
+                $block$,
+                viewed::text, replace(viewed::text, '''', '''''')
+            )
+        )
+    union all
     select
         granted.attname,
         format(
@@ -171,9 +201,23 @@ as $$
             case when privilege.is_grantable then ' with grant option' end
         )
     from (
-        select null::name as attname, relacl as acl from pg_class where oid = viewed
+        select null::name as attname, coalesce(relacl, acldefault('r', relowner)) as acl
+        from pg_class
+        where oid = viewed
         union all
         select attname, attacl from pg_attribute where attrelid = viewed
     ) as granted
     cross join lateral aclexplode(granted.acl) as privilege
+$$;
+
+-- Whether a view has what `view_details` does not tell of.
+create or replace function public.view_stays(viewed regclass)
+returns boolean
+language sql
+stable
+as $$
+    select
+        exists (select 1 from pg_class where oid = viewed and relkind <> 'v')
+        or exists (select 1 from pg_trigger where tgrelid = viewed and not tgisinternal)
+        or exists (select 1 from pg_rewrite where ev_class = viewed and rulename <> '_RETURN')
 $$;

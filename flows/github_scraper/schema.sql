@@ -518,6 +518,48 @@ create table if not exists public.account_logins (
     primary key (contributor_id, login)
 );
 
+-- Every login that somebody else than the merge of accounts, such as the application, gave a
+-- contributor whose signatures tell none. `shown_login` is the one that the merge shows it with.
+create table if not exists public.given_logins (
+    contributor_id bigint not null references public.contributors (id) on delete cascade,
+    login text not null,
+    given_at timestamptz not null,
+    primary key (contributor_id, login)
+);
+
+create index if not exists given_logins_login on public.given_logins (lower(login));
+
+do $$
+begin
+    if not exists (
+        select 1
+        from pg_attribute
+        where attrelid = 'public.contributors'::regclass and attname = 'shown_login'
+    ) then
+        alter table public.contributors add column shown_login text;
+        -- Before there was the column, merges alone gave a login to these.
+        update public.contributors
+        set shown_login = username
+        where
+            username is not null
+            and (
+                signed_login is not null
+                or exists (
+                    select 1 from public.email_accounts
+                    where email_accounts.email = contributors.email and email_accounts.login is not null
+                )
+                or (
+                    identity_key not like 'account:%'
+                    and exists (
+                        select 1 from public.contributors as other
+                        where other.merged_into = contributors.id
+                    )
+                )
+            );
+    end if;
+end
+$$;
+
 -- One row per UTC day on which a run measured the tables.
 create table if not exists public.database_sizes (
     measured_on date primary key,
@@ -744,6 +786,11 @@ begin
                 )
             )
     loop
+        if public.view_stays(to_regclass(format('public.%I', listed.name))) then
+            raise exception
+                'the view "%" has a trigger or a rule and cannot be made anew in the shape that can be '
+                'written through: drop the trigger or rule until the next run', listed.name;
+        end if;
         select
             coalesce(array_agg(statement), '{}'),
             coalesce(array_agg(column_name), '{}')

@@ -41,6 +41,7 @@ SIGNS = (
 )
 LONG = ("/srv/r", "https://host.example/o/r?", "https://host.example/o/r", "ssh://#")
 KNOWN_HOST = re.compile("(github|gitlab)[.]com|codeberg[.]org|bitbucket[.]org")
+ON_KNOWN_HOST = re.compile(f"(https://|ssh://git@)({KNOWN_HOST.pattern})/")
 PIECES = (
     *("\u2028", "\x1f", "glrt-runner-tool-helper", "Bearer ", "token=", "R&D", "C#", "/srv/r "),
     *("s3cr3ts3cr3t", "123e4567-e89b-12d3-a456-426614174000"),
@@ -97,6 +98,8 @@ def test_python_and_sql_say_the_same_of_every_address(database: str) -> None:
         assert (key is None) == (bare is None), address
         if key is not None and not key.startswith("/"):
             assert outcome(key) == outcome(address), address
+        if KNOWN_HOST.search(address.lower()) and ON_KNOWN_HOST.match(outcome(address) or ""):
+            assert key == outcome(address), address
     assert [(each, each) for each, _ in kept] == kept, "a key of Python is one of SQL"
     on_known_hosts = [key for key in keys if KNOWN_HOST.search(key)]
     assert len(on_known_hosts) > 100
@@ -104,6 +107,12 @@ def test_python_and_sql_say_the_same_of_every_address(database: str) -> None:
 
 def test_spellings_on_known_hosts_have_one_key_in_sql_too(database: str) -> None:
     given = [*SPELLINGS, *(each for each in LEFT if KNOWN_HOST.search(each.lower()))]
+    given += [
+        f"{user}@{host}:{path}"
+        for user, host in (("git", "gitlab.com"), ("org-1", "GitHub.com"), ("git", "codeberg.org"))
+        for path in ("443/tool", "3000/tool.git", "22/443")
+    ]
+    given += ["git@gitlab.com:443/group/tool", "ssh://git@gitlab.com:443/group/tool"]
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute(FUNCTIONS.read_bytes())
         kept = connection.execute(

@@ -567,7 +567,7 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
         (
             PLANNED_TABLES + "; create view own as select repository_id from commits"
             "; create function of_own() returns setof own language sql as 'select * from own'",
-            r"commits .*needs other types, and a view on it stays: Dependent",
+            r"commits .*needs other types, and a view on it stays: Dependent.* depends on",
         ),
         (
             PLANNED_TABLES.replace("contributor_id integer not null", "contributor_id integer")
@@ -671,7 +671,8 @@ def test_installed_views_become_writable_and_keep_their_grants(
     raw.ensure_schema(empty)
     empty.execute(
         'drop view "Repository";'
-        'create view "Repository" as select id, url, path_name as "pathName", state,'
+        'create view "Repository" with (security_barrier = true) as'
+        ' select id, url, path_name as "pathName", state,'
         " (created_at at time zone 'UTC')::timestamp(3) as \"createdAt\" from repositories;"
         'grant select, update on "Repository" to pg_monitor;'
         'grant insert (url) on "Repository" to pg_monitor;'
@@ -690,8 +691,63 @@ def test_installed_views_become_writable_and_keep_their_grants(
         ("state", "how far", None, None, "'failed'::text"),
         ("url", None, "pg_monitor", "INSERT", None),
     ]
-    told = "select obj_description('\"Repository\"'::regclass)"
-    assert empty.execute(told.encode()).fetchone() == ("theirs",)
+    told = "select obj_description(oid), reloptions from pg_class where oid = %s::regclass"
+    assert empty.execute(told, ('"Repository"',)).fetchone() == (
+        "theirs",
+        ["security_barrier=true"],
+    )
+
+
+CHANGED = (
+    "create trigger theirs instead of insert on {view} for each row execute function theirs()",
+    "create rule theirs as on delete to {view} do instead nothing",
+)
+RIGHTS = """
+select acl.grantee, acl.privilege_type
+from pg_class, aclexplode(coalesce(relacl, acldefault('r', relowner))) as acl
+where oid = %s::regclass
+order by 1, 2
+"""
+
+
+def test_views_made_anew_are_as_the_owner_left_them_or_stay(empty: psycopg.Connection) -> None:
+    raw.ensure_schema(empty)
+    empty.execute("alter default privileges in schema public grant all on tables to pg_monitor")
+
+    def of_before(made: str, view: str, narrow: str) -> list[tuple[int, str]]:
+        empty.execute(
+            f"drop view if exists {view}; drop view if exists own;"
+            "alter table commits alter column files_changed type smallint;"
+            f"{made}; {narrow}".encode()
+        )
+        return empty.execute(RIGHTS, (view,)).fetchall()
+
+    old = (
+        'create view "Contributor" as select id, username, email,'
+        " (created_at at time zone 'UTC')::timestamp(3) as \"createdAt\" from contributors"
+    )
+    application = (old, '"Contributor"')
+    own = ("create view own as select id, files_changed from commits", "own")
+    for made, view in (application, own):
+        for narrow in (
+            f"revoke all on {view} from pg_monitor",
+            f"revoke all on {view} from pg_monitor, current_user",
+            f"revoke insert on {view} from pg_monitor, current_user",
+        ):
+            before = of_before(made, view, narrow)
+            empty.execute(
+                "alter table commits alter column files_changed type smallint"
+            ) if view != "own" else None
+            raw.ensure_schema(empty)
+            assert empty.execute(RIGHTS, (view,)).fetchall() == before, narrow
+    empty.execute(
+        "drop view own; create function theirs() returns trigger language plpgsql as"
+        " $$ begin return new; end $$"
+    )
+    for change in CHANGED:
+        of_before(*application, change.format(view='"Contributor"'))
+        with pytest.raises(ApplicationTablesError, match=r"Contributor.*cannot be made anew.*drop"):
+            raw.ensure_schema(empty)
 
 
 def test_lines_that_the_page_on_lists_shows_are_taken(

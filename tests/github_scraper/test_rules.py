@@ -370,22 +370,26 @@ def test_identity_of_a_signature(name: str, email: str, key: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "name"),
+    ("text", "name", "login"),
     [
-        ("Ada@Work.example ", "email:ada@work.example"),
-        ("Ada <Ada@Work.example>", "email:ada@work.example"),
-        ("9-ada@users.noreply.gitlab.com", "account:gitlab.com/9"),
-        ("9+ada@users.noreply.ghe.corp.example", "account:ghe.corp.example/9"),
-        ("Ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada"),
-        ("email:9+ada@users.noreply.github.com", "account:9"),
-        ("Account:9", "account:9"),
-        ("Name:3/Ada", "name:3/ada"),
-        ('"a:b"@x.example', 'email:"a:b"@x.example'),
-        ("AdaL", "adal"),
+        ("Ada@Work.example ", "email:ada@work.example", ""),
+        ("Ada <Ada@Work.example>", "email:ada@work.example", ""),
+        ("9-ada@users.noreply.gitlab.com", "account:gitlab.com/9", ""),
+        ("9+ada@users.noreply.ghe.corp.example", "account:ghe.corp.example/9", ""),
+        ("Ada@users.noreply.ghe.corp.example", "login:ghe.corp.example/ada", ""),
+        ("email:9+ada@users.noreply.github.com", "account:9", "ada"),
+        ("Account:9", "account:9", ""),
+        ("Name:3/Ada", "name:3/ada", ""),
+        ('"a:b"@x.example', 'email:"a:b"@x.example', ""),
+        ("AdaL", "adal", "adal"),
+        ("@AdaL", "adal", "adal"),
+        ("Login:AdaL", "login:adal", "adal"),
+        ("login:ghe.corp.example/ada", "login:ghe.corp.example/ada", ""),
+        ("AdaL@users.noreply.github.com", "login:adal", "adal"),
     ],
 )
-def test_an_alias_names_the_identity_of_who_signs_so(text: str, name: str) -> None:
-    assert named_identity(text) == name
+def test_an_alias_names_the_identity_of_who_signs_so(text: str, name: str, login: str) -> None:
+    assert named_identity(text) == (name, login)
 
 
 def test_an_address_alone_in_a_mailmap_takes_no_name_away() -> None:

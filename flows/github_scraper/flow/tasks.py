@@ -247,21 +247,27 @@ def fetch_planned(
 )
 def resolve(settings: GithubScraperSettings) -> str | None:
     """Whose e-mails these are, and which identities are one person: numbers in addresses tell it
-    without the API, too. Returns a line for the summary where something was merged."""
-    api = connect(settings)
+    without the API, too. Returns a line for the summary where something was merged, or listed in
+    vain."""
+    api, notes = connect(settings), list[str]()
     if api is None:
         with open_database(settings.database_block) as connection:
-            moved = raw.merge_accounts(connection)
-        return f"{moved} identities merged with the person they are" if moved else None
+            moved = raw.merge_accounts(connection, notes.append)
+        told = [f"{moved} identities merged with the person they are"] if moved else []
+        return "; ".join([*told, *notes]) or None
     database_url = postgres_url(settings.database_block)
     with (
         open_database(settings.database_block) as connection,
         api.client(database_url, "accounts") as client,
     ):
-        looked_up, moved = resolve_accounts(connection, client, settings, datetime.now(UTC))
-    if not looked_up and not moved:
-        return None
-    return f"{looked_up} e-mails looked up, {moved} identities merged with the person they are"
+        looked_up, moved = resolve_accounts(
+            connection, client, settings, datetime.now(UTC), notes.append
+        )
+    if looked_up or moved:
+        notes[:0] = [
+            f"{looked_up} e-mails looked up, {moved} identities merged with the person they are"
+        ]
+    return "; ".join(notes) or None
 
 
 @task(

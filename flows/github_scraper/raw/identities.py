@@ -1,19 +1,22 @@
 """People: the merges that follow from accounts of e-mails and from lists of people."""
 
+from collections.abc import Callable
+
 import psycopg
 
-from flows.github_scraper.raw.aliases import list_aliases
+from flows.github_scraper.raw.aliases import group_accounts, list_aliases
 from flows.github_scraper.raw.commits import MERGE_LOCK
+from flows.github_scraper.raw.logins import NAME_ROOTS, note_given_logins
 
 # One row per contributor with a known account; `root_id` is the contributor that stands for the
 # account: the one known by its number, then by its login, else the first by key, whatever order
-# they were loaded in. A contributor whose merge a person has reverted is left as it is.
+# they were loaded in. A contributor whose merge a person has reverted stands for itself alone.
 # `account` is the number on github.com, or the host, a slash and the number. Accounts and
 # identities that somebody has listed as one in `contributor_aliases` are one group; who is named as
-# the person stands for it. The newest word of a person holds: an alias or a reverted merge.
-DESIRED = """
-create temporary table desired on commit drop as
-with recursive numbers as (
+# the person stands for it.
+MEMBERS = """
+create temporary table members on commit drop as
+with numbers as (
     select login, min(account) as account
     from (
         select
@@ -31,6 +34,24 @@ with recursive numbers as (
     having count(*) = 1
 ),
 
+own as (
+    select distinct on (id) id, login from own_logins order by id asc, given_at desc, login asc
+),
+
+listed as (
+    select alias_id as id from named
+    union
+    select person_id from named
+),
+
+apart as (
+    select contributor_id as id
+    from public.contributor_merges
+    where reverted_at is not null
+    except
+    select id from listed
+),
+
 claimed as (
     select
         contributors.id,
@@ -43,20 +64,23 @@ claimed as (
         ) as account,
         email_accounts.account_type,
         'e-mail ' || email_accounts.email || ' is that of ' || email_accounts.login
-        || ' on GitHub, as commit ' || email_accounts.commit_hash || ' shows' as evidence
+        || ' on GitHub, as commit ' || email_accounts.commit_hash || ' shows' as evidence,
+        true as is_told
     from public.contributors
     inner join public.email_accounts on email_accounts.email = contributors.email
     left join numbers on numbers.login = lower(email_accounts.login)
     where email_accounts.login is not null
     union all
     select
-        id,
+        contributors.id,
         identity_key,
-        case when identity_key not like '%/%' then coalesce(signed_login, username) end,
+        case when identity_key not like '%/%' then coalesce(signed_login, own.login) end,
         substring(identity_key from 9),
         null,
-        'noreply address with the account number ' || substring(identity_key from 9)
+        'noreply address with the account number ' || substring(identity_key from 9),
+        false
     from public.contributors
+    left join own on own.id = contributors.id
     where identity_key like 'account:%'
     union all
     select
@@ -69,128 +93,61 @@ claimed as (
         coalesce(numbers.account, contributors.identity_key),
         null,
         'noreply address of ' || substring(contributors.identity_key from 7)
-        || coalesce(', a login of the account number ' || numbers.account || ' alone', '')
+        || coalesce(', a login of the account number ' || numbers.account || ' alone', ''),
+        false
     from public.contributors
     left join numbers on numbers.login = substring(contributors.identity_key from 7)
     where contributors.identity_key like 'login:%'
 ),
 
-names as (
-    select id, identity_key as name from public.contributors
+by_hand as (
+    select contributor_id as id from public.contributor_merges where rule = 'same person by hand'
     union
-    select id, lower(username) from public.contributors where username is not null
-    union
-    select id, substring(identity_key from 7)
-    from public.contributors
-    where identity_key like 'login:%'
-    union
-    select contributor_id, login from public.account_logins
-),
+    select merged_into from public.contributor_merges where rule = 'same person by hand'
+)
 
--- A name that nobody signs with leads on to whom it is listed as.
-followed as (
-    select alias_name, person_name, told, created_at, array[alias_name, person_name] as passed
-    from listed
-    union all
-    select
-        followed.alias_name,
-        listed.person_name,
-        followed.told || '; ' || listed.told,
-        greatest(followed.created_at, listed.created_at),
-        followed.passed || listed.person_name
-    from followed
-    inner join listed on listed.alias_name = followed.person_name
-    where
-        listed.person_name <> all(followed.passed)
-        and not exists (select 1 from names where names.name = followed.person_name)
-),
-
-named as (
-    select
-        alias_names.id as alias_id,
-        person_names.id as person_id,
-        followed.told
-    from followed
-    inner join names as alias_names on alias_names.name = followed.alias_name
-    inner join names as person_names on person_names.name = followed.person_name
-    where not exists (
-        select 1
-        from public.contributor_merges as reverted
-        where
-            reverted.contributor_id = alias_names.id
-            and reverted.reverted_at > followed.created_at
-    )
-),
-
-members as (
-    select * from claimed
-    union all
-    -- Of no account: as far as somebody lists them, or has done so.
-    select id, identity_key, null, 'identity ' || identity_key, null, null
-    from public.contributors
-    where
-        not exists (select 1 from claimed where claimed.id = contributors.id)
+select * from claimed where id not in (select id from apart)
+union all
+-- Of no account: as far as somebody lists them, or has done so; and who stays alone.
+select
+    contributors.id,
+    identity_key,
+    case
+        when identity_key ~ '^login:[^/]+$' then substring(identity_key from 7)
+        when identity_key ~ '^account:[^/]+$' then coalesce(signed_login, own.login)
+        else own.login
+    end,
+    'identity ' || identity_key,
+    null,
+    null,
+    false
+from public.contributors
+left join own on own.id = contributors.id
+where
+    contributors.id in (select id from apart)
+    or (
+        contributors.id not in (select id from claimed)
         and (
-            exists (select 1 from named where contributors.id in (alias_id, person_id))
-            or exists (
-                select 1
-                from public.contributor_merges as by_hand
-                where
-                    by_hand.contributor_id = contributors.id
-                    and by_hand.rule = 'same person by hand'
-                    and by_hand.ended_at is null
-            )
+            contributors.id in (select id from listed)
+            or contributors.id in (select id from by_hand)
         )
-),
+    )
+"""
 
-links as (
-    select aliases.account as one, people.account as other
-    from named
-    inner join members as aliases on aliases.id = named.alias_id
-    inner join members as people on people.id = named.person_id
-    union
-    select people.account, aliases.account
-    from named
-    inner join members as aliases on aliases.id = named.alias_id
-    inner join members as people on people.id = named.person_id
-),
-
-linked as (
-    select one as account, one as reached from links
-    union
-    select linked.account, links.other
-    from linked
-    inner join links on links.one = linked.reached
-),
-
-groups as (
-    select account, min(reached) as group_name from linked group by account
-),
-
-told as (
-    select groups.group_name, string_agg(distinct named.told, '; ' order by named.told) as evidence
-    from named
-    inner join members on members.id = named.alias_id
-    inner join groups on groups.account = members.account
-    group by groups.group_name
-),
-
-grouped as (
+DESIRED = """
+create temporary table desired on commit drop as
+with grouped as (
     select
         members.*,
         coalesce(groups.group_name, members.account) as group_name,
-        told.evidence as told,
-        coalesce(bool_or(
-            exists (select 1 from named where named.person_id = members.id)
+        groups.told,
+        bool_or(
+            members.id in (select person_id from named)
             -- Who took over the login of an alias is no alias of its own.
-            and not exists (
-                select 1 from named
-                where named.alias_id = members.id and named.person_id <> members.id
-            )
-        ) over (partition by members.account), false) as is_person
+            and members.id not in (select alias_id from named where person_id <> alias_id)
+        ) over (partition by members.account) as is_person
     from members
     left join groups on groups.account = members.account
-    left join told on told.group_name = groups.group_name
 ),
 
 rooted as (
@@ -213,24 +170,17 @@ rooted as (
             order by
                 claimed.login is null,
                 claimed.is_person desc,
-                claimed.identity_key like 'email:%' desc,
+                claimed.is_told desc,
                 claimed.identity_key like 'account:%' desc,
                 claimed.login asc
         ) as login,
-        bool_or(claimed.identity_key like 'email:%') over by_all as is_told_by_github,
+        bool_or(claimed.is_told) over by_all as is_told_by_github,
         case when claimed.account ~ '^[0-9]{1,15}$' then cast(claimed.account as bigint) end
             as account_id,
         max(
             coalesce(claimed.account_type, case when claimed.login like '%[bot]' then 'Bot' end)
         ) over by_all as account_type
     from grouped as claimed
-    where
-        not exists (
-            select 1
-            from public.contributor_merges as reverted
-            where reverted.contributor_id = claimed.id and reverted.reverted_at is not null
-        )
-        or exists (select 1 from named where claimed.id in (named.alias_id, named.person_id))
     window
         by_account as (
             partition by claimed.group_name
@@ -258,7 +208,7 @@ select
     rooted.evidence,
     case when rooted.id = rooted.root_id then holders.login end as username,
     case
-        when rooted.id = rooted.root_id then rooted.account_id
+        when rooted.id = rooted.root_id and rooted.account_id is not null then rooted.account_id
         when contributors.identity_key like 'account:%' then contributors.account_id
     end as account_id,
     case when rooted.id = rooted.root_id then rooted.account_type end as account_type
@@ -331,51 +281,24 @@ APPLY = (
     """,
 )
 
-# A login is unique: those that it moves away from give it up first.
-NAME_ROOTS = (
-    """
-    update public.contributors
-    set username = null, profile_url = null, updated_at = %(now)s
-    from desired
-    where
-        contributors.id = desired.id
-        and contributors.username is not null
-        and contributors.username is distinct from desired.username
-    """,
-    """
-    update public.contributors
-    set
-        username = desired.username,
-        profile_url = 'https://github.com/' || desired.username,
-        account_id = desired.account_id,
-        account_type = desired.account_type,
-        updated_at = %(now)s
-    from desired
-    where
-        contributors.id = desired.id
-        and (contributors.username, contributors.account_id, contributors.account_type)
-        is distinct from (desired.username, desired.account_id, desired.account_type)
-        and not exists (
-            select 1
-            from public.contributors as other
-            where other.username = desired.username and other.id <> contributors.id
-        )
-    """,
-)
 
-
-def merge_accounts(connection: psycopg.Connection) -> int:
+def merge_accounts(connection: psycopg.Connection, tell: Callable[[str], object] = str) -> int:
     """Let one contributor stand for each GitHub account; returns how many identities moved.
 
     What is merged follows from the e-mails and from what people have listed alone, so the order of
-    loads does not matter and a second call changes nothing.
+    loads does not matter and a second call changes nothing. ``tell`` gets what of the list leads
+    nowhere.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
         now = connection.execute("select clock_timestamp()").fetchone()
         assert now is not None
         parameters = {"now": now[0]}
-        list_aliases(connection)
+        note_given_logins(connection, now[0])
+        for note in list_aliases(connection):
+            tell(note)
+        connection.execute(MEMBERS)
+        group_accounts(connection)
         connection.execute(DESIRED)
         moved = connection.execute(MOVED).rowcount
         for statement in (*APPLY, *NAME_ROOTS) if moved else NAME_ROOTS:

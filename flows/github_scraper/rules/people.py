@@ -77,16 +77,22 @@ def _account(number: str | None, login: str, host: str) -> Identity:
     return Identity(key, name, email=None, account_id=int(number))
 
 
-def named_identity(text: str) -> str:
+def named_identity(text: str) -> tuple[str, str]:
     """What an entry of the list of aliases names: an identity key, or a login as it is. An e-mail
-    stands for the identity of those who sign with it."""
+    stands for the identity of those who sign with it. Besides, the login on github.com that the
+    entry tells, in one spelling; empty where it tells none."""
     lowered = text.strip().lower()
     if IDENTITY_KEY.fullmatch(lowered) and not lowered.startswith("email:"):
-        return lowered
+        kind, _, rest = lowered.partition(":")
+        return lowered, rest if kind == "login" and "/" not in rest else ""
     text = folded(text).removeprefix("email:")
     if match := ADDRESS_OF_PERSON.fullmatch(text):
         text = match["email"]
-    return identify("", text, 0).key if "@" in text else lowered
+    if "@" in text[1:]:
+        identity = identify("", text, 0)
+        return identity.key, identity.username or ""
+    login = lowered.removeprefix("@")
+    return login, login
 
 
 @dataclass

@@ -1,5 +1,6 @@
 """Finds whose e-mails these are, and merges the identities that are one person."""
 
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import groupby
 
@@ -16,6 +17,7 @@ def resolve_accounts(
     client: GithubClient,
     settings: GithubScraperSettings,
     now: datetime,
+    tell: Callable[[str], object] = str,
 ) -> tuple[int, int]:
     """Find the GitHub account of every e-mail that is new, and merge the contributors that are
     one person. Returns the e-mails looked up and the identities that moved."""
@@ -29,4 +31,4 @@ def resolve_accounts(
             else planning.fetch_accounts(client, node_id, lookups)
         )
         raw.save_accounts(connection, found, now)
-    return len(pending), raw.merge_accounts(connection)
+    return len(pending), raw.merge_accounts(connection, tell)

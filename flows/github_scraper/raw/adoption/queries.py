@@ -29,18 +29,10 @@ with recursive standing (oid, depth) as (
 
 select
     standing.oid::regclass::text,
-    format(
-        'create view %%s%%s as %%s', standing.oid::regclass,
-        ' with (' || array_to_string(reloptions, ', ') || ')', pg_get_viewdef(standing.oid)
-    ),
+    format('create view %%s as %%s', standing.oid::regclass, pg_get_viewdef(standing.oid)),
     array(select statement from public.view_details(standing.oid)),
-    relkind <> 'v' or exists (
-        select 1 from pg_trigger where tgrelid = standing.oid and not tgisinternal
-    ) or exists (
-        select 1 from pg_rewrite where ev_class = standing.oid and rulename <> '_RETURN'
-    )
+    public.view_stays(standing.oid)
 from (select oid, max(depth) as depth from standing where depth > 0 group by oid) as standing
-inner join pg_class on pg_class.oid = standing.oid
 order by standing.depth
 """
 

@@ -54,9 +54,12 @@ def create_what_is_missing(connection: psycopg.Connection, schema: str) -> None:
 
 
 def said_of(error: psycopg.Error) -> str:
-    """What was refused and where. The row itself is left out: it may hold anything."""
+    """What was refused and where. The row itself is left out: it may hold anything; the names of
+    what depends on something are told."""
     diag = error.diag
     told = {"table": diag.table_name, "column": diag.column_name, "rule": diag.constraint_name}
     where = ", ".join(f"{what} {name}" for what, name in told.items() if name)
     said = f"{type(error).__name__}: {diag.message_primary or error}"
+    if isinstance(error, psycopg.errors.DependentObjectsStillExist) and diag.message_detail:
+        said += f" ({diag.message_detail})"
     return f"{said} ({where})" if where else said

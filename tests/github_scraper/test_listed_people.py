@@ -1,0 +1,197 @@
+"""Who is listed as one person: chains of names, logins of the application, and back again."""
+
+from collections.abc import Callable, Iterator
+
+import psycopg
+import pytest
+
+from flows.github_scraper import raw
+from tests.github_scraper.tables import row_versions
+
+
+@pytest.fixture
+def connection(api_database: str) -> Iterator[psycopg.Connection]:
+    with psycopg.connect(api_database, autocommit=True) as connection:
+        connection.execute("truncate contributors, contributor_aliases cascade")
+        yield connection
+        connection.execute("truncate contributors, contributor_aliases cascade")
+
+
+def merged(connection: psycopg.Connection) -> list[str]:
+    rows = connection.execute(
+        "select string_agg(identity_key, ' ' order by identity_key) from contributors"
+        " group by coalesce(merged_into, id)"
+    )
+    return [keys for (keys,) in rows]
+
+
+Listed = Callable[..., None]
+
+
+@pytest.fixture
+def listed(connection: psycopg.Connection) -> Listed:
+    """Lists people anew: each pair is an alias and who that is."""
+
+    def listed(*pairs: tuple[str, str]) -> None:
+        connection.execute("delete from contributor_aliases")
+        connection.cursor().executemany(
+            "insert into contributor_aliases (alias, person) values (%s, %s)", pairs
+        )
+
+    return listed
+
+
+def known_as(connection: psycopg.Connection, *keys: str) -> None:
+    """Contributors by key, each with the login behind a bar, and nobody else."""
+    connection.execute("truncate contributors, contributor_merges cascade")
+    for key, _, login in (each.partition("|") for each in keys):
+        email = key.removeprefix("email:") if key.startswith("email:") else None
+        connection.execute(
+            "insert into contributors (identity_key, username, email) values (%s, %s, %s)",
+            (key, login or None, email),
+        )
+
+
+def logins(connection: psycopg.Connection) -> dict[str, str | None]:
+    return dict(connection.execute("select identity_key, username from contributors").fetchall())
+
+
+def settled(connection: psycopg.Connection) -> list[str]:
+    """Who is one person after a merge; another one moves nobody and writes nothing."""
+    raw.merge_accounts(connection)
+    before = row_versions(connection)
+    assert [raw.merge_accounts(connection) for _ in range(3)] == [0, 0, 0]
+    assert row_versions(connection) == before
+    return sorted(merged(connection))
+
+
+@pytest.mark.parametrize(
+    ("key", "pair"),
+    [
+        ("email:x@y", ("mid", "bob@x")),
+        ("email:x@y", ("bob@x", "mid")),
+        ("account:9", ("mid", "bob@x")),
+        ("account:9", ("bob@x", "mid")),
+        ("login:first", ("mid", "bob@x")),
+    ],
+)
+def test_a_login_that_the_application_gave_names_its_row_through_merges_and_comes_back(
+    connection: psycopg.Connection, listed: Listed, key: str, pair: tuple[str, str]
+) -> None:
+    known_as(connection, f"{key}|mid", "email:bob@x")
+    apart, one = sorted([key, "email:bob@x"]), [" ".join(sorted([key, "email:bob@x"]))]
+    assert settled(connection) == apart
+    shown = logins(connection)
+    for _ in range(2):
+        listed(pair)
+        assert settled(connection) == one
+        listed()
+        assert settled(connection) == apart
+        assert logins(connection) == shown
+    listed(pair)
+    raw.merge_accounts(connection)
+    connection.execute("select revert_contributor_merge(max(id)) from contributor_merges")
+    assert settled(connection) == apart
+    assert logins(connection) == shown, "as after a merge that nobody lists any more"
+
+
+def test_a_login_that_the_application_gave_anew_is_that_of_the_row_that_has_it_now(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    known_as(connection, "email:x@y|mid", "email:z@y", "email:bob@x")
+    raw.merge_accounts(connection)
+    connection.execute("update contributors set username = 'newer' where email = 'x@y'")
+    listed(("mid", "bob@x"))
+    assert settled(connection) == ["email:bob@x email:x@y", "email:z@y"], "by its former login"
+    listed()
+    raw.merge_accounts(connection)
+    connection.execute("update contributors set username = 'mid' where email = 'z@y'")
+    listed(("mid", "bob@x"))
+    assert settled(connection) == ["email:bob@x email:z@y", "email:x@y"]
+
+
+def test_who_was_reverted_and_listed_anew_is_apart_once_nobody_lists_it(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    revert = "select revert_contributor_merge(max(id)) from contributor_merges"
+    apart = ["email:a@x", "email:b@x", "email:c@x"]
+    known_as(connection, *apart)
+    for first, anew in ((("a@x", "b@x"), ("a@x", "b@x")), (("a@x", "b@x"), ("a@x", "c@x"))):
+        listed(first)
+        assert settled(connection) != apart
+        connection.execute(revert)
+        assert settled(connection) == apart
+        listed(anew)
+        assert settled(connection) != apart
+        listed()
+        assert settled(connection) == apart
+    listed(("a@x", "middle"), ("middle", "b@x"))
+    assert settled(connection) == ["email:a@x email:b@x", "email:c@x"]
+    connection.execute("delete from contributor_aliases where alias = 'middle'")
+    assert settled(connection) == apart
+
+
+@pytest.mark.parametrize(
+    "spellings",
+    [
+        ("mid", "login:mid"),
+        ("mid", "mid@users.noreply.github.com"),
+        ("mid", "@Mid"),
+        ("mid", "9+mid@users.noreply.github.com"),
+        ("account:9", "9+mid@users.noreply.github.com"),
+    ],
+)
+def test_spellings_of_one_login_lead_on_to_each_other(
+    connection: psycopg.Connection, listed: Listed, spellings: tuple[str, str]
+) -> None:
+    known_as(connection, "login:old", "email:bob@x")
+    for one, other in (spellings, spellings[::-1]):
+        listed(("old", one), (other, "bob@x"))
+        assert settled(connection) == ["email:bob@x login:old"]
+        listed()
+        assert settled(connection) == ["email:bob@x", "login:old"]
+
+
+def test_every_spelling_of_a_login_names_whoever_has_it_and_no_other_number(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    apart = ["account:9", "account:ghe.x/7", "email:bob@x"]
+    known_as(connection, "account:9|mid", *apart[1:])
+    connection.execute(
+        "insert into account_logins select id, 'mid' from contributors where email is null"
+    )
+    for spelling in ("mid@users.noreply.github.com", "login:Mid", "9+was@users.noreply.github.com"):
+        listed((spelling, "bob@x"))
+        assert settled(connection) == ["account:9 email:bob@x", "account:ghe.x/7"]
+    listed(("8+mid@users.noreply.github.com", "bob@x"))
+    assert settled(connection) == apart
+    known_as(connection, "account:9|mid", "login:mid", "email:bob@x")
+    connection.execute(
+        "insert into account_logins select id, 'sam' from contributors"
+        " where identity_key in ('account:9', 'login:mid')"
+    )
+    listed(("login:mid", "bob@x"))
+    assert settled(connection) == ["account:9", "email:bob@x login:mid"], "who signs so, alone"
+
+
+def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    connection.execute("set statement_timeout = '20s'")
+    known_as(connection, "email:n0@x", "email:n40@x", "email:m0@x", "email:m1500@x")
+    doubled = [(f"{n}{at}@x", f"n{at + 1}@x") for at in range(40) for n in "nN"]
+    long = [(f"m{at}@x", f"m{at + 1}@x") for at in range(1_500)]
+    listed(*doubled, *long)
+    told: list[str] = []
+    assert raw.merge_accounts(connection, told.append) == 1
+    assert sorted(merged(connection)) == ["email:m0@x", "email:m1500@x", "email:n0@x email:n40@x"]
+    assert len(told) == 2
+    assert "m0@x is m1@x" in told[1]
+    assert "1577 aliases of nobody" in told[0]
+    known_as(connection, *(f"email:m{at}@x" for at in range(1_500)))
+    listed(*long)
+    assert raw.merge_accounts(connection) == 1_499
+    longest = connection.execute("select max(length(evidence)) from contributor_merges").fetchone()
+    assert longest is not None
+    assert longest[0] < 2_000
+    connection.execute("reset statement_timeout")
