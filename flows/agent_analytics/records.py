@@ -53,6 +53,22 @@ class MartsMissingError(PermanentError):
     """The GitHub scraper's marts are not in the database that should hold them."""
 
 
+@dataclass(frozen=True)
+class Unread:
+    """A part of a request that is put aside: why, and the beginning of it with its sender."""
+
+    reason: str
+    excerpt: str
+
+
+@dataclass(frozen=True)
+class Canonical:
+    """A request as a line of OTLP JSON without a newline, and what of it is not in the line."""
+
+    line: str
+    unread: tuple[Unread, ...] = ()
+
+
 class Signal(Enum):
     """The two OTLP signals that are kept; the value is the last part of the receiver's path."""
 

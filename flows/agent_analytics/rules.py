@@ -15,10 +15,13 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from flows._shared.json_keys import Again, each_once, keep_twice
+from flows._shared.otlp_json import Unfit, sift
 from flows.agent_analytics.records import (
+    Canonical,
     Commit,
     CopilotDay,
     Signal,
+    Unread,
     UnreadableTelemetryError,
 )
 
@@ -28,6 +31,13 @@ MAXIMUM_BODY_BYTES = 64 * 1024 * 1024
 HASH_LENGTHS = (40, 64)
 LARGEST_COUNT = 2_147_483_647
 LARGEST_TOKENS = 10**12
+LONGEST_EXCERPT = 600
+LONGEST_SENDER = 100
+# The attributes by which the loader knows whose telemetry it is, the first of them before others.
+SENDER = (
+    "developer_id", "x-developer-id", "user.email", "user.account_uuid", "user.account_id",
+    "user.id", "enduser.id", "installation.id",
+)  # fmt: skip
 OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
     Signal.METRICS: ExportMetricsServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
@@ -36,8 +46,8 @@ OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
 
 def canonical_line(
     body: bytes, signal: Signal, content_type: str, content_encoding: str = ""
-) -> str:
-    """One OTLP/HTTP export request as a line of OTLP JSON, without a newline in it.
+) -> Canonical:
+    """One OTLP/HTTP export request as a line of OTLP JSON.
 
     Args:
         content_type: ``application/x-protobuf`` or ``application/json``; parameters are ignored.
@@ -54,14 +64,16 @@ def canonical_line(
             message.ParseFromString(raw)
         except DecodeError as error:
             raise _unreadable(signal, f"it is not that protobuf message ({error})") from error
-        return _as_line(message, signal)
+        return Canonical(_as_line(message, signal))
     if kind == "application/json":
         return canonical_json(raw, signal)
     raise _unreadable(signal, f"its content type is {kind or 'missing'}")
 
 
-def canonical_json(line: bytes, signal: Signal | None = None) -> str:
+def canonical_json(line: bytes, signal: Signal | None = None) -> Canonical:
     """An OTLP/JSON export request, in the spelling that every sender's then has.
+
+    What does not fit into the messages of OTLP is left out, a record or data point at a time.
 
     Args:
         signal: what it has to be; None takes either.
@@ -81,33 +93,39 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> str:
         raise _unreadable(signal, "neither resourceMetrics nor resourceLogs")
     if signal is not None and found is not signal:
         raise _unreadable(signal, f"it holds {found.value}, not {signal.value}")
-    if _has_odd_attributes(content):
-        raise _unreadable(signal, "attributes that are not a list of key and value")
     message = _empty(found)
+    shape = f"not the shape of OTLP {found.value}"
     try:
-        ParseDict(content, message, ignore_unknown_fields=True)
-        return _as_line(message, found)
+        kept, unfit = sift(content, message.DESCRIPTOR)
+        ParseDict(kept, message, ignore_unknown_fields=True)
+        line_of_kept = _as_line(message, found)
     except (ParseError, RecursionError) as error:
-        seen = f"not the shape of OTLP {found.value}: {str(error)[:120]}"
-        raise _unreadable(signal, seen) from error
+        raise _unreadable(signal, f"{shape}: {str(error)[:120]}") from error
+    unread = tuple(Unread(f"{shape}: {each.reason}", _excerpt(each)) for each in unfit)
+    return Canonical(line_of_kept, unread)
 
 
-def _has_odd_attributes(content: Any) -> bool:
-    """Whether a value is no object: the protobuf library would take it for an empty one."""
-    waiting = [content]
-    while waiting:
-        each = waiting.pop()
-        if isinstance(each, list):
-            waiting.extend(each)
-        elif isinstance(each, dict):
-            pairs = each.get("attributes") or []
-            if not isinstance(pairs, list):
-                return True
-            for pair in pairs:
-                if not isinstance(pair, dict) or not isinstance(pair.get("value"), dict | None):
-                    return True
-            waiting.extend(value for key, value in each.items() if key != "attributes")
-    return False
+def _excerpt(unfit: Unfit) -> str:
+    """The beginning of a part, behind who sent it."""
+    told: dict[str, str] = {}
+    for holder in (*unfit.holders, unfit.part):
+        if isinstance(holder, Mapping):
+            told |= _texts(holder.get("resource")) | _texts(holder)
+    sender = next((told[name] for name in SENDER if told.get(name)), "unknown")
+    part = json.dumps(unfit.part, separators=(",", ":"))[:LONGEST_EXCERPT]
+    return f"from {sender[:LONGEST_SENDER]}: {part}"
+
+
+def _texts(holder: object) -> dict[str, str]:
+    """The attributes of an object that are texts, as far as they can be read."""
+    pairs = holder.get("attributes") if isinstance(holder, Mapping) else None
+    texts: dict[str, str] = {}
+    for pair in pairs if isinstance(pairs, list) else ():
+        value = pair.get("value") if isinstance(pair, Mapping) else None
+        text = value.get("stringValue") if isinstance(value, Mapping) else None
+        if isinstance(text, str) and isinstance(pair.get("key"), str):
+            texts.setdefault(pair["key"], text.strip())
+    return texts
 
 
 def _as_line(message: Message, signal: Signal) -> str:
@@ -122,7 +140,7 @@ def signal_of(content: Mapping[str, object]) -> Signal | None:
     return Signal.LOGS if "resourceLogs" in content else None
 
 
-def otel_lines(body: bytes) -> list[str]:
+def otel_lines(body: bytes) -> list[Canonical]:
     """The metrics, the logs, or both, of a body sent to ``/v1/otel``, a line for each.
 
     Raises:

@@ -15,6 +15,12 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from google.protobuf.message import Message
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from flows._shared.otlp_json import Unfit, sift
 
 # Of longer requests the first so many points are looked at.
 MOST_LOOKED_AT = 20_000
@@ -42,6 +48,11 @@ TOKENS = frozenset(
     )
 )  # fmt: skip
 NO_NUMBERS = ("bool_value", "array_value", "kvlist_value", "bytes_value")
+MESSAGES: Mapping[str, tuple[type[Message], ...]] = {
+    "otlp-metrics": (ExportMetricsServiceRequest,),
+    "otlp-logs": (ExportLogsServiceRequest,),
+    "otlp": (ExportMetricsServiceRequest, ExportLogsServiceRequest),
+}
 KINDS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
 DELTA = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
 CUMULATIVE = (2, "2", "AGGREGATION_TEMPORALITY_CUMULATIVE")
@@ -77,6 +88,10 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
         return Partial(spans, NOT_KEPT) if spans else None
     unknown: set[str] = set()
     looked_at = 0
+    if not isinstance(request, Message):
+        request, unfit = _sifted(protocol, request)
+        for each in unfit:
+            reasons[each.reason] += each.leaves
     for point in _points(request):
         looked_at += 1
         if looked_at > MOST_LOOKED_AT:
@@ -97,6 +112,17 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
     if unknown:
         return Partial(0, f"{len(unknown)} metrics seem to tell of usage and are not counted")
     return None
+
+
+def _sifted(protocol: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:
+    """What the loader will read of OTLP's JSON, and what of it is no OTLP."""
+    kept: dict[str, Any] = {}
+    unfit: list[Unfit] = []
+    for message in MESSAGES.get(protocol, ()):
+        own, aside = sift(request, message.DESCRIPTOR, MOST_LOOKED_AT)
+        kept |= own
+        unfit += aside
+    return kept, unfit
 
 
 def _of_point(point: _Point, latest: int) -> str | None:

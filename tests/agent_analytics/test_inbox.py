@@ -141,12 +141,23 @@ def test_bodies_of_every_path_load_and_bad_ones_are_kept_with_a_reason(
         assert post(receiver, "/v1/commits", json.dumps(body).encode()) == 202
     odd = {"resourceMetrics": [{"scopeMetrics": "none"}]}
     assert post(receiver, "/v1/metrics", json.dumps(odd).encode()) == 200
+    half = json.loads(request(work, 2, (5, 6, 7, 8)))
+    records = half["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    odd_pair = {"key": "x", "value": {"intValue": "abc"}}
+    records.append({**records[0], "attributes": [*records[0]["attributes"], odd_pair]})
+    answer = httpx.post(f"{receiver.url}/v1/logs", json=half, headers=token_headers())
+    assert answer.json()["partialSuccess"]["rejectedLogRecords"] in (1, "1")
+    assert "`intValue` that is no whole number" in answer.json()["partialSuccess"]["errorMessage"]
 
     counts = load_deliveries(store, inbox_url, 1)
-    assert counts == LoadCounts(rows_new=5, rows_repeated=1, rejected=2)
-    commits, metrics = rows(store, "select source, reason from raw.rejected order by reason")
+    assert counts == LoadCounts(rows_new=6, rows_repeated=1, rejected=3)
+    commits, logs, metrics = rows(
+        store, "select source, reason, excerpt from raw.rejected order by reason"
+    )
     assert commits[1] == "not such a row: commit_hash is not a commit hash"
-    assert "not the shape of OTLP metrics" in metrics[1]
+    assert metrics[1] == "not the shape of OTLP metrics: `scopeMetrics` that is no list"
+    assert logs[1].startswith("not the shape of OTLP logs: `intValue` that is no whole number")
+    assert logs[2].startswith("from dev1@work.example: {")
     assert commits[0].startswith("delivery ")
 
 

@@ -96,7 +96,7 @@ def test_json_gzip_and_protobuf_are_the_same_points(store: raw.Store, inbox: Pat
     (inbox / "metrics-d.pb.gz").write_bytes(gzip.compress(as_protobuf(METRICS)))
     (inbox / "e.jsonl").write_text(
         canonical_line(gzip.compress(as_protobuf(METRICS)), Signal.METRICS,
-                       "application/x-protobuf; v=1", "gzip") + "\n"
+                       "application/x-protobuf; v=1", "gzip").line + "\n"
     )  # fmt: skip
     assert load(store, inbox) == LoadCounts(rows_new=2, rows_repeated=8)
 
@@ -133,7 +133,7 @@ def test_bad_lines_are_put_aside_with_a_reason_and_good_ones_load(
         METRICS.replace('"asDouble":10', '"asDouble":"ten"'),
     ]
     (inbox / "a.jsonl").write_text("\n".join([METRICS, *bad, LOGS, ""]))
-    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=5)
+    assert load(store, inbox) == LoadCounts(rows_new=3, rows_repeated=1, rejected=5)
     reasons = [reason for (reason,) in rows(store, "select reason from raw.rejected")]
     assert len(reasons) == 5
     for part in ("not JSON", "not a JSON object", "neither", "not the shape of OTLP metrics"):
@@ -177,14 +177,14 @@ def test_two_scopes_of_one_name_are_two_counters(store: raw.Store, inbox: Path) 
     assert rows(store, "select count(*) from raw.otel_counters") == [(4,)]
 
 
-def test_attributes_of_another_shape_put_only_their_line_aside(
+def test_attributes_of_another_shape_put_only_their_point_aside(
     store: raw.Store, inbox: Path
 ) -> None:
     odd = json.loads(METRICS)
     metric = odd["resourceMetrics"][0]["scopeMetrics"][0]["metrics"][0]
     metric["sum"]["dataPoints"][0]["attributes"][-1]["value"] = "input"
     (inbox / "a.jsonl").write_text(f"{METRICS}\n{json.dumps(odd)}\n")
-    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+    assert load(store, inbox) == LoadCounts(rows_new=2, rows_repeated=1, rejected=1)
 
 
 def test_a_broken_gzip_and_a_broken_protobuf_leave_the_other_files_alone(
@@ -221,7 +221,7 @@ def test_what_is_too_long_as_json_is_put_aside(
 ) -> None:
     """What is short as protobuf may be ten times as long as a line, which DuckDB reads whole."""
     (inbox / "metrics.pb").write_bytes(as_protobuf(METRICS))
-    monkeypatch.setattr("flows.agent_analytics.source.lines.LONGEST_LINE", 100)
+    monkeypatch.setattr("flows.agent_analytics.source.rows.LONGEST_LINE", 100)
     assert load(store, inbox) == LoadCounts(rejected=1)
     assert rows(store, "select reason from raw.rejected") == [
         ("longer than 100 characters as JSON",)
@@ -298,12 +298,12 @@ def test_any_bytes_are_either_a_request_or_refused_with_a_reason(body: bytes) ->
     for kind in ("application/json", "application/x-protobuf", "text/plain"):
         for encoding in ("", "gzip", "br"):
             try:
-                line = canonical_line(body, Signal.METRICS, kind, encoding)
+                line = canonical_line(body, Signal.METRICS, kind, encoding).line
             except UnreadableTelemetryError:
                 continue
             else:
                 assert "\n" not in line
-                assert canonical_json(line.encode()) == line
+                assert canonical_json(line.encode()).line == line
 
 
 @contextmanager
@@ -318,7 +318,7 @@ def receiver(inbox: Path, port: int = 0) -> Iterator[int]:
                 Signal(self.path.rpartition("/")[2]),
                 self.headers["content-type"],
                 self.headers.get("content-encoding", ""),
-            )
+            ).line
             with (inbox / "received.jsonl").open("a") as file:
                 file.write(line + "\n")
             self.send_response(200)
@@ -600,7 +600,7 @@ def test_the_receiver_tells_as_many_as_will_be_put_aside(store: raw.Store, inbox
         odd.append(json.dumps(line))
     signals = [Signal.METRICS if '"resourceMetrics"' in line else Signal.LOGS for line in odd]
     (inbox / "odd.jsonl").write_text(
-        "".join(f"{canonical_json(by(number, line))}\n" for number, line in enumerate(odd))
+        "".join(f"{canonical_json(by(number, line)).line}\n" for number, line in enumerate(odd))
     )
     load(store, inbox)
     put_aside = dict(
@@ -617,6 +617,27 @@ def test_the_receiver_tells_as_many_as_will_be_put_aside(store: raw.Store, inbox
             said = telemetry.partial(f"otlp-{signal.value}", form)
             assert (said.rejected if said else 0) == expected, (line, said)
     assert put_aside == {}
+
+
+def test_of_what_is_no_otlp_the_receiver_tells_what_the_loader_puts_aside() -> None:
+    bodies = {
+        with_value(LOGS, "x", {"intValue": "abc"}): 1,
+        METRICS.replace('"asDouble":10', '"asDouble":"ten"'): 1,
+        METRICS.replace('"isMonotonic":true', '"isMonotonic":"true"'): 2,
+        METRICS.replace('"timeUnixNano":"', '"timeUnixNano":"-'): 2,
+        METRICS.replace('"resourceMetrics":[', '"resourceMetrics":[5,'): 1,
+    }
+    for body, leaves in bodies.items():
+        signal = Signal.METRICS if body.startswith('{"resourceMetrics') else Signal.LOGS
+        said = telemetry.partial(f"otlp-{signal.value}", json.loads(body))
+        assert said is not None
+        assert said.rejected == leaves, body
+        found = canonical_json(body.encode(), signal)
+        assert telemetry.partial(f"otlp-{signal.value}", json.loads(found.line)) is None
+        for each in found.unread:
+            reason = each.reason.partition(": ")[2]
+            assert reason in said.message
+            assert each.excerpt.startswith("from ")
 
 
 def by(number: int, line: str) -> bytes:

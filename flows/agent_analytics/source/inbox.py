@@ -9,6 +9,7 @@ import psycopg
 
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.agent_analytics.records import (
+    Canonical,
     Commit,
     Rejected,
     Signal,
@@ -16,7 +17,7 @@ from flows.agent_analytics.records import (
 )
 from flows.agent_analytics.rules import canonical_line, commit_of, commit_rows, otel_lines
 from flows.agent_analytics.source.lines import LineFile
-from flows.agent_analytics.source.rows import EXCERPT, parsed, short
+from flows.agent_analytics.source.rows import EXCERPT, parsed, rejected_of, short
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,10 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                         text = json.dumps(row).encode()
                         commits.append(parsed(text, commit_of, name, f"row {number}"))
                 else:
-                    delivered = [short(line) for line in _delivered_lines(delivery)]
-                    file.writelines(f"{line}\n" for line in delivered)
+                    delivered = _delivered_lines(delivery)
+                    file.writelines([f"{short(each.line)}\n" for each in delivered])
+                    for each in delivered:
+                        rejected += rejected_of(each, name)
             except (UnreadableTelemetryError, ValueError, ArithmeticError, RecursionError) as error:
                 seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
                 excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
@@ -73,7 +76,7 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
     return InboxBatch(lines, tuple(commits), tuple(rejected), position)
 
 
-def _delivered_lines(delivery: Delivery) -> list[str]:
+def _delivered_lines(delivery: Delivery) -> list[Canonical]:
     match delivery.kind:
         case "otlp-metrics":
             return [canonical_line(delivery.body, Signal.METRICS, delivery.content_type)]

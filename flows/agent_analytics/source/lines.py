@@ -14,7 +14,7 @@ from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json
 from flows.agent_analytics.source.parts import PROTOBUF, FilePart
 from flows.agent_analytics.source.protobuf import protobuf_lines
-from flows.agent_analytics.source.rows import EXCERPT, short
+from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 
 COPY_BYTES = 1 << 20
 
@@ -84,13 +84,15 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
 def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
     """The file without the lines that are not OTLP, and why each was left out."""
     target = LineFile(folder / f"good-{file.path.name}", file.name)
-    rejected = []
+    rejected: list[Rejected] = []
     with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
             try:
-                copy.write(f"{short(canonical_json(line))}\n")
+                found = canonical_json(line)
+                copy.write(f"{short(found.line)}\n")
+                rejected += rejected_of(found, file.name, f"line {number}: ")
             except UnreadableTelemetryError as error:
                 excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
                 rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))

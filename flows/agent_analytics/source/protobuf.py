@@ -22,7 +22,7 @@ def protobuf_lines(path: Path) -> Iterator[str | Rejected]:
     try:
         for number, message in enumerate(_messages(path), 1):
             try:
-                yield short(canonical_line(message, named[0], "application/x-protobuf"))
+                yield short(canonical_line(message, named[0], "application/x-protobuf").line)
             except UnreadableTelemetryError as error:
                 yield Rejected(str(path), error.seen, f"message {number}")
     except UnreadableTelemetryError as error:

@@ -8,6 +8,7 @@ from typing import IO, Any, TypeVar
 
 from flows._shared.json_keys import each_once
 from flows.agent_analytics.records import (
+    Canonical,
     Commit,
     CopilotDay,
     Rejected,
@@ -56,6 +57,11 @@ def opened(path: Path) -> IO[bytes] | gzip.GzipFile:
     if path.name.endswith(".gz"):
         return gzip.open(path, "rb")
     return path.open("rb")
+
+
+def rejected_of(canonical: Canonical, name: str, place: str = "") -> list[Rejected]:
+    """What of a request is not in its line, as it is kept aside."""
+    return [Rejected(name, each.reason, f"{place}{each.excerpt}") for each in canonical.unread]
 
 
 def short(line: str) -> str:

@@ -1,0 +1,285 @@
+"""OTLP's JSON, held against its messages: what of a request does not fit is found part by part.
+
+A value of another type would cost its sender the whole request, as readers of protobuf's JSON take
+all or nothing. Here it costs the record or data point that it stands in. The receiver asks the
+same as the loader, so that it can say at once what will be put aside.
+"""
+
+import base64
+import math
+import re
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+Check = Callable[[Any], str | None]
+# What holds records and points, from the request down to them; all else belongs to its holder.
+BRANCHES = frozenset(
+    (
+        "resource_metrics", "resource_logs", "scope_metrics", "scope_logs", "metrics",
+        "log_records", "sum", "gauge", "histogram", "exponential_histogram", "summary",
+        "data_points",
+    )
+)  # fmt: skip
+EXTENSION = re.compile(r"\[[a-zA-Z0-9._]*\]$")
+HALF_LETTER = re.compile("[\ud800-\udfff]")
+RANGES = {
+    FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
+    FieldDescriptor.CPPTYPE_INT64: (-(2**63), 2**63 - 1),
+    FieldDescriptor.CPPTYPE_UINT32: (0, 2**32 - 1),
+    FieldDescriptor.CPPTYPE_UINT64: (0, 2**64 - 1),
+    FieldDescriptor.CPPTYPE_ENUM: (-(2**31), 2**31 - 1),
+}
+
+
+@dataclass(frozen=True)
+class Unfit:
+    """A part of a request that does not fit, with all that it holds.
+
+    Args:
+        reason: names of fields at most, nothing that was sent.
+        holders: the objects that it stands in, from the outside.
+        leaves: how many records or points of data go with it, at least one.
+    """
+
+    reason: str
+    part: Any
+    holders: tuple[Mapping[str, Any], ...]
+    leaves: int
+
+
+@dataclass(frozen=True)
+class _Field:
+    json_name: str
+    oneof: str | None
+    is_branch: bool
+    is_list: bool
+    message: Descriptor | None
+    check: Check
+
+
+def sift(
+    request: Mapping[str, Any], message: Descriptor, most: float = math.inf
+) -> tuple[dict[str, Any], list[Unfit]]:
+    """The request's own lists without what does not fit, and what that is.
+
+    Args:
+        most: so many parts are looked at, all behind them is taken for fitting.
+    """
+    sieve = _Sieve(most)
+    kept: dict[str, Any] = {}
+    for field in (_fields(message)[each.name] for each in message.fields):
+        found = request.get(field.json_name)
+        if isinstance(found, list) and field.message:
+            kept[field.json_name] = sieve.listed(found, field.message, ())
+        elif field.json_name in request:
+            kept[field.json_name] = found
+    return kept, sieve.unfit
+
+
+class _Sieve:
+    def __init__(self, most: float) -> None:
+        self.unfit: list[Unfit] = []
+        self._left = most
+
+    def listed(
+        self, found: list[Any], message: Descriptor, holders: tuple[Mapping[str, Any], ...]
+    ) -> list[Any]:
+        before = len(self.unfit)
+        kept = [self._part(each, message, holders) for each in found]
+        if len(self.unfit) == before:
+            return found
+        return [each for each in kept if each is not None]
+
+    def _part(
+        self, part: Any, message: Descriptor, holders: tuple[Mapping[str, Any], ...]
+    ) -> Any | None:
+        """The part as far as it fits, None where it does not."""
+        self._left -= 1
+        if self._left < 0:
+            return part
+        if reason := _misfit(part, message):
+            self.unfit.append(Unfit(reason, part, holders, max(1, _leaves(part, message))))
+            return None
+        changed: dict[str, Any] = {}
+        for name, field in _branches(part, message):
+            assert field.message is not None
+            inner = (*holders, part)
+            if field.is_list:
+                kept: Any = self.listed(part[name], field.message, inner)
+            else:
+                kept = self._part(part[name], field.message, inner)
+                if kept is None:
+                    return None
+            if kept is not part[name]:
+                changed[name] = kept
+        return {**part, **changed} if changed else part
+
+
+def _branches(part: Mapping[str, Any], message: Descriptor) -> Iterator[tuple[str, _Field]]:
+    fields = _fields(message)
+    for name, value in part.items():
+        field = fields.get(name)
+        if field is not None and field.is_branch and value is not None:
+            yield name, field
+
+
+def _leaves(part: Any, message: Descriptor) -> int:
+    """The records or points in a part, whatever else it holds."""
+    if not isinstance(part, Mapping):
+        return 0
+    if not any(field.is_branch for field in _fields(message).values()):
+        return 1
+    total = 0
+    for name, field in _branches(part, message):
+        assert field.message is not None
+        found = part[name]
+        inner = found if field.is_list and isinstance(found, list) else [found]
+        total += sum(_leaves(each, field.message) for each in inner)
+    return total
+
+
+def _misfit(holder: Any, message: Descriptor) -> str | None:
+    """Why an object is no such message, apart from what stands in its branches."""
+    if not isinstance(holder, Mapping):
+        return f"a {message.name} that is no object"
+    fields = _fields(message)
+    chosen: set[str] = set()
+    for name, value in holder.items():
+        field = fields.get(name)
+        if field is None:
+            if EXTENSION.match(name):
+                return "a name in brackets"
+            continue
+        if value is None:
+            continue
+        if field.oneof is not None:
+            if field.oneof in chosen:
+                return f"two values for the {field.oneof} of a {message.name}"
+            chosen.add(field.oneof)
+        if reason := field.check(value):
+            return f"`{field.json_name}` that is {reason}" if reason.startswith("no ") else reason
+    return None
+
+
+@cache
+def _fields(message: Descriptor) -> Mapping[str, _Field]:
+    """By the names that a reader of protobuf's JSON knows: its own before that of the message."""
+    by_name = {field.name: _field(field) for field in message.fields}
+    return {**by_name, **{field.json_name: by_name[field.name] for field in message.fields}}
+
+
+def _field(field: FieldDescriptor) -> _Field:
+    # The sum of a histogram's point is a number.
+    is_branch = field.name in BRANCHES and field.message_type is not None
+    check = _check_of_branch(field) if is_branch else _check(field)
+    oneof = field.containing_oneof
+    return _Field(
+        field.json_name,
+        oneof.name if oneof else None,
+        is_branch,
+        field.is_repeated,
+        field.message_type,
+        check,
+    )
+
+
+def _check_of_branch(field: FieldDescriptor) -> Check:
+    if field.is_repeated:
+        return lambda value: None if isinstance(value, list) else "no list"
+    return lambda _: None
+
+
+def _check(field: FieldDescriptor) -> Check:
+    one = _check_of_one(field)
+    if not field.is_repeated:
+        return one
+
+    def check_list(values: Any) -> str | None:
+        if not isinstance(values, list):
+            return "no list"
+        for value in values:
+            if reason := "no list of values" if value is None else one(value):
+                return reason
+        return None
+
+    return check_list
+
+
+def _check_of_one(field: FieldDescriptor) -> Check:
+    if field.message_type is not None:
+        message = field.message_type
+        return lambda value: _misfit(value, message)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return _check_bytes
+    if field.cpp_type == FieldDescriptor.CPPTYPE_ENUM:
+        names = frozenset(value.name for value in field.enum_type.values)
+        return lambda value: _check_enum(value, names)
+    if field.cpp_type in RANGES:
+        least, most = RANGES[field.cpp_type]
+        return lambda value: _check_integer(value, least, most)
+    if field.cpp_type == FieldDescriptor.CPPTYPE_BOOL:
+        return lambda value: None if isinstance(value, bool) else "no true or false"
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        return _check_text
+    return _check_number
+
+
+def _check_text(value: Any) -> str | None:
+    return None if isinstance(value, str) and not HALF_LETTER.search(value) else "no text"
+
+
+def _check_bytes(value: Any) -> str | None:
+    if not isinstance(value, str):
+        return "no text of bytes"
+    try:
+        encoded = value.encode()
+        base64.urlsafe_b64decode(encoded + b"=" * (4 - len(encoded) % 4))
+    except ValueError:
+        return "no text of bytes"
+    return None
+
+
+def _check_enum(value: Any, names: frozenset[str]) -> str | None:
+    """A name that is not known stands for nothing, as readers of later versions have it."""
+    least, most = RANGES[FieldDescriptor.CPPTYPE_ENUM]
+    try:
+        is_fit = value in names or least <= int(value) <= most
+    except ValueError:
+        is_fit = _check_text(value) is None
+    except (TypeError, OverflowError):
+        is_fit = False
+    return None if is_fit else "no number or name"
+
+
+def _check_integer(value: Any, least: int, most: int) -> str | None:
+    reason = "no whole number in its range"
+    if isinstance(value, bool) or (isinstance(value, str) and " " in value):
+        return reason
+    try:
+        number = _whole(value)
+    except (TypeError, ValueError, OverflowError):
+        return reason
+    return None if number is not None and least <= number <= most else reason
+
+
+def _whole(value: Any) -> int | None:
+    if isinstance(value, str):
+        try:
+            return int(value)
+        except ValueError:
+            value = float(value)
+    return int(value) if not isinstance(value, float) or value.is_integer() else None
+
+
+def _check_number(value: Any) -> str | None:
+    if (isinstance(value, float) and not math.isfinite(value)) or value == "nan":
+        return "no number"
+    try:
+        float(value)
+    except (TypeError, ValueError, OverflowError):
+        return "no number"
+    return None
