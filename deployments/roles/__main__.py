@@ -42,7 +42,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "superusers and of the role that applies always are",
     )
     parser.add_argument(
-        "--exclusive", action="store_true", help="no other role may connect to the database"
+        "--exclusive",
+        action="store_true",
+        help="neither everybody nor a role of another domain may connect to the database",
     )
     parser.add_argument(
         "--sample",

@@ -109,7 +109,7 @@ def _on_database(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Ste
     for grantee, privilege, is_grantable in sorted(found):
         role_of = wanted.ours.get(grantee)
         is_wanted = role_of and privilege in IN_DATABASE[role_of] and not is_grantable
-        if (role_of and not is_wanted) or (wanted.is_exclusive and grantee == "public"):
+        if (role_of and not is_wanted) or grantee in wanted.kept_out:
             statement = f"revoke {privilege} " + text(
                 connection, "on database {} from {}", database, grantee
             )

@@ -8,7 +8,7 @@ import psycopg
 from psycopg import sql
 
 from deployments.roles import catalog
-from deployments.roles.table import Database, Role
+from deployments.roles.table import DATABASES, Database, Role
 from flows._shared.errors import PermanentError
 
 
@@ -41,7 +41,7 @@ class Wanted:
     """How a database should be.
 
     Args:
-        is_exclusive: nobody else, superusers apart, may connect to the database.
+        is_exclusive: neither everybody nor a role of another domain may connect to the database.
         former: roles whose schemas and tables are handed over.
     """
 
@@ -60,6 +60,14 @@ class Wanted:
                 "Give each a name of its own: what one may, another must not",
             )
         object.__setattr__(self, "ours", ours)
+
+    @property
+    def kept_out(self) -> frozenset[str]:
+        """Who must not connect to the database."""
+        if not self.is_exclusive:
+            return frozenset()
+        of_domains = {Names.of(slug)[role] for slug in DATABASES for role in Role}
+        return frozenset({"public", *of_domains} - self.ours.keys())
 
 
 class Relation(NamedTuple):

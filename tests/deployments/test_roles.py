@@ -369,6 +369,11 @@ def test_nobody_connects_to_the_database_of_another_domain_or_to_the_inbox(urls:
             "scout_reader would get",
         ),
         ("scout", "grant connect on database roles_scout to public", "public has CONNECT"),
+        (
+            "scout",
+            "grant connect on database roles_scout to ledgermind_reader",
+            "ledgermind_reader has CONNECT",
+        ),
         ("scout", "grant create on database roles_scout to scout_reader", "has CREATE on the data"),
         ("scout", "alter database roles_scout owner to scout_loader", "owns the database"),
         ("scout", "revoke create on database roles_scout from scout_transformer", "lacks CREATE"),
