@@ -17,6 +17,9 @@ from flows._shared.orchestration.dbt.outcome import (
 from flows._shared.orchestration.dbt_nodes import FAILED, MESSAGES, NodeResult, NodeWatch
 from flows._shared.orchestration.flow_run import FlowRunApi
 
+STOPPED_BY_BRAKE = "The brake stopped"
+MACRO = re.compile(r"\s*>\s+(?:in|called by) macro ")
+
 
 def results_of(result: Any) -> Iterable[Any]:
     return getattr(result.result, "results", None) or ()
@@ -144,11 +147,16 @@ def refuse_empty(
     )
 
 
+def _without_macros(message: str) -> str:
+    """What dbt adds of where a macro was called helps nobody who reads the rest."""
+    return "\n".join(line for line in message.splitlines() if not MACRO.match(line))
+
+
 def failure_of(job: Job, outcome: DbtOutcome, verb: str) -> DbtBuildError:
     lines = []
     for node in outcome.failed:
         where = f" (SQL: {node.compiled_path})" if node.compiled_path else ""
-        message = " ".join(node.message.split())
+        message = " ".join(_without_macros(node.message).split())
         lines.append(f"{node.label}: {node.status}, {message or 'no message'}{where}")
     skipped = f"; {len(outcome.skipped)} nodes that need them skipped" if outcome.skipped else ""
     seen = f"{outcome.failures} of {len(outcome.nodes)} nodes failed{skipped}\n" + "\n".join(lines)
@@ -156,4 +164,9 @@ def failure_of(job: Job, outcome: DbtOutcome, verb: str) -> DbtBuildError:
         remedy = "Find out why these sources were not loaded, then run their refresh"
         return DbtFreshnessError(job.attempted, seen, remedy, outcome)
     remedy = f"Run the SQL named above to see the rows; results are in {outcome.artifacts_dir}"
+    if any(STOPPED_BY_BRAKE in node.message for node in outcome.failed):
+        remedy = (
+            "Find out why these tables fell; where that is right, run once with "
+            f"""-p dbt='{{"release_brake": true}}'. Results are in {outcome.artifacts_dir}"""
+        )
     return DbtBuildError(job.attempted, seen, remedy, outcome)
