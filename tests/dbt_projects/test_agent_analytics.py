@@ -435,6 +435,47 @@ def test_one_event_does_not_erase_what_the_counters_tell(together: Marts) -> Non
     ]
 
 
+@apart
+def a_model_has_one_name_however_it_is_spelled() -> None:
+    ways = {
+        "dated": ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
+        "undated": ("claude-sonnet-4-5", "claude-sonnet-4-5-20250929"),
+        "window": ("claude-sonnet-4-5-20250929[1m]", "claude-sonnet-4-5-20250929"),
+        "provider": ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+        "nameless-event": ("", "claude-sonnet-4-5"),
+        "nameless-counter": ("claude-sonnet-4-5", ""),
+        "two-models": ("claude-sonnet-4-5", "claude-opus-4-5"),
+    }
+    for name, (by_event, by_counter) in ways.items():
+        work = session(f"spelled-{name}", DAY, by=developer(70))
+        event = request(work, 1, MILLION_IN, model="claude-sonnet-4-5")
+        counter = tokens(work, {"input": 1_000_000}, 0, 1, model="claude-sonnet-4-5")
+        told = '"stringValue":"claude-sonnet-4-5"'
+        put(
+            [
+                event.replace(told, f'"stringValue":"{by_event}"'),
+                counter.replace(told, f'"stringValue":"{by_counter}"'),
+            ]
+        )
+
+
+def test_a_model_counts_once_however_events_and_counters_spell_it(together: Marts) -> None:
+    seen = together.query(
+        "select session_id, sum(total_input_tokens), max(model_name) "
+        "from staging.stg_agent_token_usage where starts_with(session_id, 'spelled-') "
+        "group by session_id order by session_id"
+    )
+    assert seen == [
+        ("spelled-dated", 1_000_000, "claude-sonnet-4-5-20250929"),
+        ("spelled-nameless-counter", 1_000_000, "claude-sonnet-4-5"),
+        ("spelled-nameless-event", 1_000_000, "claude-sonnet-4-5"),
+        ("spelled-provider", 1_000_000, "anthropic/claude-sonnet-4.5"),
+        ("spelled-two-models", 2_000_000, "claude-sonnet-4-5"),
+        ("spelled-undated", 1_000_000, "claude-sonnet-4-5"),
+        ("spelled-window", 1_000_000, "claude-sonnet-4-5-20250929[1m]"),
+    ]
+
+
 def without_session(line: str) -> str:
     return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
 

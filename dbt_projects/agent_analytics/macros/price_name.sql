@@ -13,3 +13,12 @@
         'claude-\2-\1'
     )
 {%- endmacro %}
+
+{% macro compared_name(model_name) -%}
+    {#- What two spellings of one model have in common: its price name without the build and the window behind it. -#}
+    regexp_replace(
+        {{ price_name(model_name) }},
+        '(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[:].*)?$',
+        ''
+    )
+{%- endmacro %}

@@ -260,6 +260,41 @@ counted_requests as (
 
 ),
 
+-- Events and counters may spell a model in two ways, with its build or window and without, or one
+-- of them may not name it: in a session both go by one spelling.
+spellings as (
+
+    select *
+    from {{ model_spellings('counted_requests', 'counted_increments') }}
+
+),
+
+spelled_requests as (
+
+    select requests.* replace (spellings.spelling as model_name)
+    from counted_requests as requests
+    inner join spellings
+        on
+            requests.session_id = spellings.session_id
+            and requests.agent_type = spellings.agent_type
+            and requests.model_name = spellings.model_name
+            and spellings.usage_source = 'events'
+
+),
+
+spelled_increments as (
+
+    select increments.* replace (spellings.spelling as model_name)
+    from counted_increments as increments
+    inner join spellings
+        on
+            increments.session_id = spellings.session_id
+            and increments.agent_type = spellings.agent_type
+            and increments.model_name = spellings.model_name
+            and spellings.usage_source = 'metrics'
+
+),
+
 usage as (
 
     select
@@ -273,7 +308,7 @@ usage as (
         {%- for kind in kinds %}
         {{ kind }}{{ ',' if not loop.last }}
         {%- endfor %}
-    from counted_requests
+    from spelled_requests
 
     union all
 
@@ -289,7 +324,7 @@ usage as (
         case when kind || '_tokens' = '{{ kind }}' then amount else 0 end as {{ kind }},
         {%- endfor %}
         case when kind = 'cost' then amount end as reported_cost_usd
-    from counted_increments
+    from spelled_increments
 
 ),
 
@@ -505,7 +540,7 @@ special_requests as (
             when prompt_tokens > 100000 then 100000
             else 0
         end as prompt_above
-    from counted_requests
+    from spelled_requests
     where
         (service_tier <> 'standard' or prompt_tokens > 100000)
         and (session_id, agent_type, model_name, family) in (
