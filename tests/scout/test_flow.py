@@ -213,6 +213,8 @@ def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_pat
 
     more = [transaction(number) for number in range(30, 60)]
     (tmp_path / "b.csv").write_bytes(csv_file(*more))
+    # The same again, as cumulative exports bring it, is no reason to build nothing.
+    (tmp_path / "c.csv").write_bytes(csv_file(*good, *more, transaction(29, amount="7")))
     passed = refresh("all", settings, AS_OF, return_state=True)
     assert passed.is_completed(), passed.message
     assert ask(scout, "select sum(transaction_count) from gold.gold_monthly_summary") == [(50,)]
@@ -234,6 +236,11 @@ def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -
     ) == [("amount_not_positive", 3)]
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(7,)]
     assert ask(scout, "select to_regclass('gold.gold_monthly_summary') is null") == [(True,)]
+    # What the report tells of it is built nevertheless.
+    assert ask(scout, "select rejection_reason, payloads from gold.rpt_scout_rejections") == [
+        ("amount_not_positive", 3)
+    ]
+    assert ask(scout, "select sum(accepted), sum(rejected) from gold.rpt_scout_intake") == [(7, 3)]
 
 
 def test_a_file_that_fails_keeps_no_other_out(scout: str, tmp_path: Path) -> None:

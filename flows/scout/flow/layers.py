@@ -9,6 +9,7 @@ import fsspec
 from prefect import flow, get_run_logger, task
 from pydantic import ValidationError
 
+from flows._shared.errors import PlatformError
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
@@ -33,6 +34,8 @@ GATES = (
     "silver_is_at_least_80_percent_of_bronze",
     "critical_fields_are_missing_in_less_than_5_percent",
 )
+# They tell why a gate is shut, and dbt skips what is built from all that a shut gate looks at.
+REPORTS_OF_GATES = ("rpt_scout_rejections", "rpt_scout_intake")
 EXAMPLE_QUERY = (
     "select month, category, currency, total_amount, mom_growth_pct "
     "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
@@ -92,7 +95,10 @@ def refresh(
     try:
         outcome = build_layers(settings, options, progress)
     except DbtBuildError as error:
-        raise explained(error, settings, intake) from None
+        told = explained(error, settings, intake)
+        if is_gate_shut(error) and (reports := reports_held_back(error)):
+            build_reports(reports, settings, dbt)
+        raise told from None
     low = alerts(score_quality(settings), settings)
     for line in low:
         get_run_logger().warning(line)
@@ -123,10 +129,33 @@ def refresh(
         )
 
 
+def is_gate_shut(error: DbtBuildError) -> bool:
+    failed = error.outcome.failed if error.outcome else ()
+    return any(node.label.endswith(GATES) for node in failed)
+
+
+def reports_held_back(error: DbtBuildError) -> tuple[str, ...]:
+    skipped = error.outcome.skipped if error.outcome else ()
+    return tuple(
+        report
+        for report in REPORTS_OF_GATES
+        if any(each.label.endswith(report) for each in skipped)
+    )
+
+
+def build_reports(reports: tuple[str, ...], settings: ScoutSettings, dbt: DbtOptions) -> None:
+    """What the report shows of rejected payloads; a failure is told and takes no other's place."""
+    options = revised(dbt, select=reports, exclude=(*dbt.exclude, *TESTS_OF_FULL_REFRESH))
+    try:
+        build_layers(settings, options, Progress(SLUG))
+    except PlatformError as error:
+        get_run_logger().warning("The report of rejected payloads was not built: %s", error)
+
+
 def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> DbtBuildError:
     """The same failure, with what silver rejected where a gate is shut, and files that failed."""
     seen = error.seen
-    if error.outcome and any(node.label.endswith(GATES) for node in error.outcome.failed):
+    if is_gate_shut(error):
         with connect(settings.database_block) as connection:
             seen += describe_rejections(raw.commonest_rejections(connection))
         seen += "\nEach is in silver.silver_rejected_transactions, with its payload"

@@ -20,6 +20,7 @@ def commonest_rejections(connection: psycopg.Connection) -> list[Rejections]:
                 coalesce(source_filename, 'payloads without a file') as name,
                 count(*) as payloads
             from silver.silver_rejected_transactions
+            where rejection_reason <> 'superseded'
             group by 1, 2
         ),
 
