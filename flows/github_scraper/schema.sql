@@ -198,6 +198,12 @@ begin
 end
 $$;
 
+-- The transactions that `recount_contributions` counts in, each while it does: a setting could be set
+-- by anybody.
+create schema if not exists github_api;
+
+create table if not exists github_api.counting (transaction_id xid8 primary key);
+
 create or replace function public.keep_commit_count()
 returns trigger
 language plpgsql
@@ -205,7 +211,9 @@ security definer
 set search_path = pg_catalog, pg_temp
 as $$
 begin
-    if coalesce(current_setting('github_scraper.is_counting', true), '') = 'yes' or not exists (
+    if exists (
+        select 1 from github_api.counting where transaction_id = pg_current_xact_id()
+    ) or not exists (
         select 1
         from public.repository_heads
         where repository_id = case when tg_op = 'INSERT' then new.repository_id else old.repository_id end
@@ -341,7 +349,9 @@ alter table public.contributors
     add column if not exists signed_login text,
     add column if not exists merged_into bigint references public.contributors (id);
 
-create index if not exists contributors_login on public.contributors (lower(username));
+drop index if exists public.contributors_login;
+create index if not exists contributors_login_folded
+on public.contributors (public.folded_email(username));
 create index if not exists contributors_email_folded
 on public.contributors (public.folded_email(email));
 create index if not exists contributors_account_id on public.contributors (account_id);
@@ -527,7 +537,7 @@ create table if not exists public.given_logins (
     primary key (contributor_id, login)
 );
 
-create index if not exists given_logins_login on public.given_logins (lower(login));
+create index if not exists given_logins_login on public.given_logins (public.folded_email(login));
 
 do $$
 begin
@@ -571,8 +581,8 @@ returns void
 language plpgsql
 as $$
 begin
-    -- Not as the function's own setting: only a superuser may give a function one of ours.
-    perform set_config('github_scraper.is_counting', 'yes', true);
+    insert into github_api.counting (transaction_id) values (pg_current_xact_id())
+    on conflict (transaction_id) do nothing;
 
     insert into public.repository_contributors as counted
         (repository_id, contributor_id, commit_count)
@@ -600,7 +610,7 @@ begin
                 and commits.source <> 'application'
         );
 
-    perform set_config('github_scraper.is_counting', '', true);
+    delete from github_api.counting where transaction_id = pg_current_xact_id();
 end
 $$;
 

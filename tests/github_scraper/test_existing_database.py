@@ -181,6 +181,20 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
     assert row_versions(empty) == before
 
 
+def test_a_person_of_the_application_is_found_however_the_address_is_written(
+    empty: psycopg.Connection, url: str, tmp_path: Path
+) -> None:
+    empty.execute(OWN_TABLES)
+    empty.execute(
+        'insert into "Contributor" (username, email, "updatedAt") values'
+        " (null, ' BO@x.example\t', now()), ('Ada', null, now()), (null, 'ada@X.example', now())"
+    )
+    run(empty, tmp_path, url)
+    people = 'select count(*) from "Contributor"'
+    assert empty.execute(people.encode()).fetchone() == (3,)
+    assert len(board(empty, url)) == 3
+
+
 WRITE_EMAIL = 'update "Contributor" set email = %s where id = %s'
 
 
@@ -215,6 +229,11 @@ def test_an_address_that_the_application_wrote_into_the_row_of_another_stops_no_
     before = row_versions(empty)
     run(empty, tmp_path)
     assert row_versions(empty) == before
+    empty.execute("drop index own_rule; delete from repository_heads")
+    empty.execute(WRITE_EMAIL, ("BO@x.example", cy))
+    loaded = sync_repository(empty, url, GithubScraperSettings(), tmp_path / "mirrors")
+    assert (cy, "BO@x.example") in empty.execute(kept).fetchall(), "the same in capitals, too"
+    assert any("BO@x.example" in note for note in loaded.notes)
     empty.execute(WRITE_EMAIL, ("cy@y.example", cy))
     assert_the_worker_can_go_on(empty, url)
     assert [row for row in board(empty, url) if row[1]] == ours
@@ -255,6 +274,7 @@ def test_a_role_that_has_the_views_alone_writes_through_them(
     try:
         empty.execute(granted.encode())
         empty.execute(f"set role {role}".encode())
+        empty.execute("set github_scraper.is_counting = 'yes'")
         assert_the_worker_can_go_on(empty, url)
         empty.execute('delete from "RepositoryContributor" where "commitCount" = 2')
         empty.execute(WRITE_EMAIL, ("dee@x.example", created(empty, "dee")))

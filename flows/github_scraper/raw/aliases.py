@@ -41,9 +41,11 @@ class Entry(NamedTuple):
 # whoever has it, but not of an account with another number than the one that is told.
 MEANT = """
 with logins as (
-    select id, lower(username) as login from public.contributors where username is not null
+    select id, public.folded_email(username) as login
+    from public.contributors
+    where username is not null
     union
-    select id, lower(login) from own_logins
+    select id, public.folded_email(login) from own_logins
     union
     select id, substring(identity_key from 7)
     from public.contributors

@@ -94,19 +94,30 @@ FILL_CONTRIBUTORS = (
     )
     """,
     """
+    with theirs as materialized (
+        select
+            id,
+            public.folded_email(username) as login,
+            public.folded_email(email) as email
+        from public."Contributor"
+    ),
+
+    found as (
+        select credited.id, theirs.id as application_id, true as is_by_login
+        from credited
+        inner join theirs on theirs.login = public.folded_email(credited.username)
+        union all
+        select credited.id, theirs.id, false
+        from credited
+        inner join public.contributors as identities
+            on coalesce(identities.merged_into, identities.id) = credited.id
+        inner join theirs on theirs.email = public.folded_email(identities.email)
+    )
+
     insert into public.application_contributors (contributor_id, application_id)
-    select distinct on (credited.id) credited.id, theirs.id
-    from credited
-    inner join public.contributors as identities
-        on coalesce(identities.merged_into, identities.id) = credited.id
-    inner join public."Contributor" as theirs
-        on
-            lower(theirs.username) = lower(credited.username)
-            or lower(theirs.email) = lower(identities.email)
-    order by
-        credited.id,
-        coalesce(lower(theirs.username) = lower(credited.username), false) desc,
-        theirs.id
+    select distinct on (id) id, application_id
+    from found
+    order by id asc, is_by_login desc, application_id asc
     on conflict (contributor_id) do nothing
     """,
     """

@@ -28,7 +28,7 @@ from (
         and not exists (
             select 1 from public.contributors as other
             where
-                lower(other.username) = identities.username
+                public.folded_email(other.username) = identities.username
                 and other.identity_key <> identities.identity_key
         ) as is_free
     from (
@@ -46,7 +46,7 @@ set account_id = excluded.account_id
 where known.account_id is null and excluded.account_id is not null
 """
 
-# An address is an identity. The application may have written it into the row of another one, which
+# An address is an identity. The application may have written it into the row of another person, who
 # gives it up once somebody signs with it; it is kept where people can look.
 GIVE_UP_EMAILS = """
 with signing as (
@@ -63,7 +63,10 @@ held as (
         holders.identity_key <> 'email:' || signing.email
         and not exists (
             select 1 from public.contributors as known
-            where known.identity_key = 'email:' || signing.email
+            where
+                known.identity_key = 'email:' || signing.email
+                and coalesce(known.merged_into, known.id)
+                = coalesce(holders.merged_into, holders.id)
         )
     for update of holders
 ),

@@ -31,7 +31,10 @@ cross join lateral (
         and commits.orphaned_at is null
         and repositories.missing_since is null
     order by
-        lower(commits.author_email) = contributors.email desc,
+        (
+            commits.author_email = contributors.email
+            or public.folded_email(commits.author_email) = contributors.email
+        ) desc,
         commits.committed_at desc,
         commits.commit_hash desc
     limit 1

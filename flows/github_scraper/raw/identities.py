@@ -26,7 +26,7 @@ with numbers as (
         from public.account_logins
         inner join public.contributors on contributors.id = account_logins.contributor_id
         union
-        select cast(account_id as text), lower(login)
+        select cast(account_id as text), public.folded_email(login)
         from public.email_accounts
         where account_id is not null
     ) as seen
@@ -60,7 +60,7 @@ claimed as (
         coalesce(
             cast(email_accounts.account_id as text),
             numbers.account,
-            'login:' || lower(email_accounts.login)
+            'login:' || public.folded_email(email_accounts.login)
         ) as account,
         email_accounts.account_type,
         'e-mail ' || email_accounts.email || ' is that of ' || email_accounts.login
@@ -68,7 +68,7 @@ claimed as (
         true as is_told
     from public.contributors
     inner join public.email_accounts on email_accounts.email = contributors.email
-    left join numbers on numbers.login = lower(email_accounts.login)
+    left join numbers on numbers.login = public.folded_email(email_accounts.login)
     where email_accounts.login is not null
     union all
     select

@@ -12,7 +12,7 @@ where
     username is not null
     and signed_login is null
     and username is distinct from shown_login
-    and identity_key <> 'login:' || lower(username)
+    and identity_key <> 'login:' || public.folded_email(username)
     and not exists (
         select 1
         from public.given_logins as known
@@ -29,7 +29,9 @@ where
             and not exists (
                 select 1
                 from public.given_logins as newer
-                where lower(newer.login) = lower(known.login) and newer.given_at > known.given_at
+                where
+                    public.folded_email(newer.login) = public.folded_email(known.login)
+                    and newer.given_at > known.given_at
             )
     )
 on conflict (contributor_id, login) do update set given_at = excluded.given_at
@@ -44,7 +46,7 @@ from (
         contributor_id as id,
         login,
         given_at,
-        rank() over (partition by lower(login) order by given_at desc) as place
+        rank() over (partition by public.folded_email(login) order by given_at desc) as place
     from public.given_logins
 ) as ranked
 where place = 1

@@ -52,7 +52,10 @@ create temporary table signed on commit drop as
 select
     touched.id,
     signature.*,
-    substring(lower(signature.email) from '^[0-9]{1,15}[+-]([^@+]+)@') as login
+    case
+        when signature.email ~ '^[[:space:]]*[0-9]{1,15}[+-][^@+]+@'
+            then substring(public.folded_email(signature.email) from '^[0-9]{1,15}[+-]([^@+]+)@')
+    end as login
 from touched
 cross join lateral (
     select

@@ -91,7 +91,7 @@ def named_identity(text: str) -> tuple[str, str]:
     if "@" in text[1:]:
         identity = identify("", text, 0)
         return identity.key, identity.username or ""
-    login = lowered.removeprefix("@")
+    login = text.removeprefix("@")
     return login, login
 
 
