@@ -480,6 +480,38 @@ def without_session(line: str) -> str:
     return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
 
 
+def without(line: str, *names: str) -> str:
+    for name in names:
+        line = re.sub(rf'\{{"key":"{name}","value":\{{"stringValue":"[^"]*"\}}\}},?', "", line)
+    return line
+
+
+def told_under_two_names() -> list[str]:
+    """A million tokens each, by an event and by a counter, one of which names no session."""
+
+    def pair(number: int, of_counter: str = SONNET) -> tuple[str, str]:
+        work = session(f"told-{number}", DAY, by=developer(number))
+        counter = tokens(work, {"input": 1_000_000}, 0, 1, model=of_counter)
+        return request(work, 1, MILLION_IN), counter
+
+    by_account, by_machine, by_spelling, by_session, by_id = (
+        pair(3), pair(4), pair(5, SONNET.removesuffix("-20250929")), pair(6), pair(7),
+    )  # fmt: skip
+    chosen = '{"key":"developer_id","value":{"stringValue":"Seven"}},{"key":"session.id"'
+    return [
+        by_account[0],
+        without(by_account[1], "session.id", "user.email", "user.id"),
+        by_machine[0],
+        without(by_machine[1], "session.id", "user.email", "user.account_uuid"),
+        by_spelling[0],
+        without_session(by_spelling[1]),
+        without_session(by_session[0]),
+        by_session[1],
+        by_id[0].replace('{"key":"session.id"', chosen),
+        without_session(by_id[1]),
+    ]
+
+
 def test_counters_without_a_session_and_events_with_one_count_once(marts: Marts) -> None:
     work, late = session("s", DAY), session("late", DAY + timedelta(days=1))
     marts.load(
@@ -487,12 +519,24 @@ def test_counters_without_a_session_and_events_with_one_count_once(marts: Marts)
             request(work, 1, (1_000_000, 0, 0, 0)),
             without_session(tokens(work, {"input": 1_000_000}, 0, 1)),
             without_session(tokens(session("m", DAY, by=developer(2)), {"input": 9}, 0, 1)),
+            *told_under_two_names(),
         ]
     )
     marts.run_to("fct_daily_agent_usage")
     check = "priced_tokens_equal_the_used_tokens"
     assert marts.dbt("test", "--select", check) == {check: "pass"}
-    total = "select sum(total_input_tokens) from mart.fct_daily_agent_usage"
+    assert (
+        marts.query(
+            "select sum(total_input_tokens) from mart.fct_daily_agent_usage "
+            "where not regexp_matches(developer_id, '^dev[12]@') "
+            "group by developer_id"
+        )
+        == [(1_000_000,)] * 5
+    )
+    total = (
+        "select sum(total_input_tokens) from mart.fct_daily_agent_usage "
+        "where developer_id in ('dev1@work.example', 'dev2@work.example')"
+    )
     assert marts.one(total) == 1_000_009
     marts.load([without_session(tokens(late, {"input": 2_000_000}, 0, 1))])
     marts.run_to("fct_daily_agent_usage")

@@ -7,16 +7,23 @@
 
 {%- set tokens = ['input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens'] -%}
 {%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
+{#- What counters alone tell of each kind, and what events alone do. -#}
+{%- set measures = kinds + [] -%}
+{%- for kind in kinds -%}
+{%- do measures.append(kind ~ '_of_events') -%}
+{%- endfor -%}
 
 -- The linter loses the indentation of lists that a loop writes.
 -- noqa: disable=LT02
 with sessions as (
 
     select
-        session_id,
-        developer_id,
-        is_session_known
-    from {{ ref('stg_agent_sessions') }}
+        sessions.session_id,
+        coalesce(names.developer_id, sessions.developer_id) as developer_id,
+        sessions.is_session_known
+    from {{ ref('stg_agent_sessions') }} as sessions
+    left join {{ ref('int_developer_names') }} as names
+        on lower(trim(sessions.developer_id)) = names.name
 
 ),
 
@@ -30,9 +37,9 @@ used as (
 
 ),
 
--- A client can leave the session off its counters, not off its events: what a developer's counters
--- tell without a session, events tell in the sessions. Counters that do not name the developer
--- either are compared with the events of all.
+-- A client can leave the session off its counters or off its events, and not off the others: what
+-- a developer's telemetry tells without a session, the rest tells in the sessions, be it under
+-- another name. Telemetry that does not name the developer either is compared with that of all.
 events_of as (
 
     select
@@ -40,16 +47,15 @@ events_of as (
         used.input_hash
     from used
     inner join sessions on used.session_id = sessions.session_id
-    where sessions.is_session_known and sessions.developer_id <> 'unknown'
+    where sessions.developer_id <> 'unknown'
 
     union all
 
     select
         'unknown' as developer_id,
-        used.input_hash
+        hash(used.input_hash, sessions.developer_id) as input_hash
     from used
     inner join sessions on used.session_id = sessions.session_id
-    where sessions.is_session_known
 
 ),
 
@@ -104,7 +110,7 @@ nameless as (
 
 touched_nameless as (
 
-    select nameless.*
+    select distinct nameless.*
     from nameless
     inner join sessions on nameless.developer_id = sessions.developer_id
     inner join touched on sessions.session_id = touched.session_id
@@ -151,15 +157,20 @@ usage_of_developers as (
         compared.is_session_known,
         usage.agent_type,
         usage.model_name,
+        {{ compared_name('usage.model_name') }} as compared_name,
         usage.usage_date,
         {%- for kind in kinds %}
+        {%- set told = 'coalesce(usage.' ~ kind ~ ', 0)' if loop.last else 'usage.total_' ~ kind %}
         case
             when compared.is_session_known
                 then least(usage.{{ kind }}_by_metrics - usage.{{ kind }}_by_events, 0)
-            else
-                {{ 'coalesce(usage.' ~ kind ~ ', 0)' if loop.last else 'usage.total_' ~ kind }}
-                - usage.{{ kind }}_by_events
-        end as {{ kind }}{{ ',' if not loop.last }}
+            else {{ told }} - usage.{{ kind }}_by_events
+        end as {{ kind }},
+        case
+            when compared.is_session_known
+                then least(usage.{{ kind }}_by_events - {{ told }}, 0)
+            else greatest(usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics, 0)
+        end as {{ kind }}_of_events{{ ',' if not loop.last }}
         {%- endfor %}
     from compared
     inner join {{ ref('stg_agent_token_usage') }} as usage
@@ -174,14 +185,13 @@ days_of_developers as (
     select
         developer_id,
         agent_type,
-        model_name,
+        compared_name,
         usage_date,
-        max(session_id) filter (where not is_session_known) as session_id,
-        {%- for kind in kinds %}
-        sum({{ kind }}) as {{ kind }}{{ ',' if not loop.last }}
+        {%- for measure in measures %}
+        sum({{ measure }}) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
     from usage_of_developers
-    group by developer_id, agent_type, model_name, usage_date
+    group by developer_id, agent_type, compared_name, usage_date
 
 ),
 
@@ -190,7 +200,7 @@ after_days as (
     select
         *,
         usage_date - lag(usage_date) over (
-            partition by developer_id, agent_type, model_name order by usage_date
+            partition by developer_id, agent_type, compared_name order by usage_date
         ) > 1 as is_after_silence
     from days_of_developers
 
@@ -201,7 +211,7 @@ runs as (
     select
         *,
         count(*) filter (where is_after_silence) over (
-            partition by developer_id, agent_type, model_name order by usage_date
+            partition by developer_id, agent_type, compared_name order by usage_date
         ) as run_number
     from after_days
 
@@ -211,12 +221,13 @@ ahead as (
 
     select
         *,
-        {%- for kind in kinds %}
-        sum({{ kind }}) over (
-            partition by developer_id, agent_type, model_name, run_number order by usage_date
-        ) as {{ kind }}_ahead{{ ',' if not loop.last }}
+        {%- for measure in measures %}
+        sum({{ measure }}) over run as {{ measure }}_ahead{{ ',' if not loop.last }}
         {%- endfor %}
     from runs
+    window run as (
+        partition by developer_id, agent_type, compared_name, run_number order by usage_date
+    )
 
 ),
 
@@ -224,35 +235,65 @@ most_ahead as (
 
     select
         *,
-        {%- for kind in kinds %}
-        greatest(
-            max({{ kind }}_ahead) over (
-                partition by developer_id, agent_type, model_name, run_number order by usage_date
-            ),
-            0
-        ) as {{ kind }}_most_ahead{{ ',' if not loop.last }}
+        {%- for measure in measures %}
+        greatest(max({{ measure }}_ahead) over run, 0)
+            as {{ measure }}_most_ahead{{ ',' if not loop.last }}
         {%- endfor %}
     from ahead
+    window run as (
+        partition by developer_id, agent_type, compared_name, run_number order by usage_date
+    )
 
 ),
 
-by_metrics_alone as (
+alone_on_days as (
 
     select
-        session_id,
+        developer_id,
         agent_type,
-        model_name,
+        compared_name,
         usage_date,
-        {%- for kind in kinds %}
-        {{ kind }}_most_ahead - coalesce(
-            lag({{ kind }}_most_ahead) over (
-                partition by developer_id, agent_type, model_name, run_number order by usage_date
-            ),
-            0
-        ) as {{ kind }}{{ ',' if not loop.last }}
+        {%- for measure in measures %}
+        {{ measure }}_most_ahead - coalesce(lag({{ measure }}_most_ahead) over run, 0)
+            as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
     from most_ahead
-    qualify session_id is not null
+    window run as (
+        partition by developer_id, agent_type, compared_name, run_number order by usage_date
+    )
+
+),
+
+-- A developer of several names, or a model of several spellings, has several rows on a day: the
+-- first ones take of what was told alone as much as they told.
+told_alone as (
+
+    select
+        told.session_id,
+        told.agent_type,
+        told.model_name,
+        told.usage_date,
+        {%- for measure in measures %}
+        greatest(
+            least(
+                told.{{ measure }},
+                days.{{ measure }} - coalesce(sum(told.{{ measure }}) over earlier, 0)
+            ), 0
+        ) as {{ measure }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from usage_of_developers as told
+    inner join alone_on_days as days
+        on
+            told.developer_id = days.developer_id
+            and told.agent_type = days.agent_type
+            and told.compared_name = days.compared_name
+            and told.usage_date = days.usage_date
+    where not told.is_session_known
+    window earlier as (
+        partition by told.developer_id, told.agent_type, told.compared_name, told.usage_date
+        order by told.session_id, told.model_name
+        rows between unbounded preceding and 1 preceding
+    )
 
 ),
 
@@ -267,23 +308,37 @@ counted as (
         usage.total_requests,
         {%- for kind in kinds[:-1] %}
         cast(
-            coalesce(usage.{{ kind }}_by_events + alone.{{ kind }}, usage.total_{{ kind }})
+            coalesce(
+                least(usage.{{ kind }}_by_events, usage.{{ kind }}_by_metrics)
+                + alone.{{ kind }}_of_events + alone.{{ kind }},
+                usage.total_{{ kind }}
+            )
             as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
             when usage.reported_cost_usd is not null
                 then coalesce(
-                    usage.reported_cost_usd_by_events + alone.reported_cost_usd,
+                    least(usage.reported_cost_usd_by_events, usage.reported_cost_usd_by_metrics)
+                    + alone.reported_cost_usd_of_events + alone.reported_cost_usd,
                     usage.reported_cost_usd
                 )
         end as reported_cost_usd,
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
-        usage.special_usage,
+        case
+            when
+                alone.session_id is null
+                or ({% for kind in tokens -%}
+                    alone.{{ kind }}_of_events
+                    >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
+                    {{- ' and ' if not loop.last }}
+                {%- endfor %})
+                then usage.special_usage
+        end as special_usage,
         touched.input_hash
     from {{ ref('stg_agent_token_usage') }} as usage
     inner join touched on usage.session_id = touched.session_id
-    left join by_metrics_alone as alone
+    left join told_alone as alone
         on
             usage.session_id = alone.session_id
             and usage.agent_type = alone.agent_type
