@@ -528,7 +528,7 @@ def test_counters_without_a_session_and_events_with_one_count_once(marts: Marts)
     assert (
         marts.query(
             "select sum(total_input_tokens) from mart.fct_daily_agent_usage "
-            "where not starts_with(developer_id, 'dev1@') and not starts_with(developer_id, 'dev2@') "
+            "where not regexp_matches(developer_id, '^dev[12]@') "
             "group by developer_id"
         )
         == [(1_000_000,)] * 5
