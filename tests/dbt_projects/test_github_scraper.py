@@ -502,7 +502,7 @@ DAMAGE = {
     ),
     "commit_count": (
         (
-            "set github_scraper.is_counting = 'yes';"
+            "insert into github_api.counting values (pg_current_xact_id());"
             " update public.repository_contributors set commit_count = commit_count - 1"
             " where contributor_id = 1"
         ),
