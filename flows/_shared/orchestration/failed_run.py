@@ -30,6 +30,7 @@ from flows._shared.orchestration.published import (
     read_builds,
     whole_copies,
 )
+from flows._shared.secrets import without_secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -40,10 +41,6 @@ LONGEST_SENTENCE = 600
 FAILED_NODES_TOLD = 10
 SAYS_IT_FAILED = ": this run failed"
 LOG = "Read the log of the run, mend the cause and run it again"
-LOGIN = re.compile(r"(\w://)[^/\s@]+@")
-PAIR = re.compile(
-    r"\b(\w*(?:password|passwd|secret|token|api_?key)\w*\s*[=:]\s*)\S+", re.IGNORECASE
-)
 EXIT_CODE = re.compile(r"status code:? (-?\d+)")
 
 
@@ -140,8 +137,8 @@ def reason_of(state: State[Any]) -> Reason:
 
 
 def sentence(text: str) -> str:
-    """One line of plain text: no login, no markup, and of much the beginning."""
-    line = PAIR.sub(r"\1*****", LOGIN.sub(r"\1*****@", " ".join(text.split())))
+    """One line of plain text: no secret, no markup, and of much the beginning."""
+    line = without_secrets(" ".join(text.split()))
     if len(line) > LONGEST_SENTENCE:
         line = line[:LONGEST_SENTENCE].rstrip() + " …"
     return re.sub(r"([\\`\[\]<>|*])", r"\\\1", line.rstrip(". "))
