@@ -8,8 +8,10 @@ prepared. It says whose it is (`application_name`), unless the address does.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
+from urllib.parse import quote
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
@@ -18,6 +20,8 @@ from flows._shared.errors import PermanentError, TransientError
 
 APPLICATION = "analytics-flows"
 READ_ONLY = "-c default_transaction_read_only=on"
+URL = re.compile("postgres(?:ql)?://", re.IGNORECASE)
+PORTS = re.compile("[0-9,]*", re.ASCII)
 CONNECT_SECONDS = 10
 CANCEL_SECONDS = 2
 # libpq tells a refusal in words only; no retry mends one.
@@ -62,8 +66,11 @@ def open_connection(
         DatabaseRefusedError: no retry mends it.
     """
     attempted = f"Connecting to {what}"
+    given: dict[str, Any] = {}
     try:
         given = conninfo_to_dict(url)
+        if not is_plain_address(url, given):
+            raise _unreadable(attempted)
         return psycopg.connect(
             url,
             autocommit=autocommit,
@@ -74,18 +81,48 @@ def open_connection(
             tcp_user_timeout=silence_milliseconds or given.get("tcp_user_timeout"),
         )
     except psycopg.OperationalError as error:
+        seen = _without_password(str(error), _text(given.get("password")))
         if REFUSED.search(str(error)):
             remedy = "Correct the host, database, user or password of the block"
-            raise DatabaseRefusedError(attempted, str(error), remedy) from None
+            raise DatabaseRefusedError(attempted, seen, remedy) from None
         remedy = "Check that it is up and can be reached from here"
-        raise DatabaseUnreachableError(attempted, str(error), remedy) from None
+        raise DatabaseUnreachableError(attempted, seen, remedy) from None
     # libpq quotes the whole address, password and all, when it cannot read it.
     except psycopg.ProgrammingError:
-        raise DatabaseRefusedError(
-            attempted,
-            "its address cannot be read",
-            "Register it as postgresql://user:password@host:port/database",
-        ) from None
+        raise _unreadable(attempted) from None
+
+
+def is_plain_address(url: str, given: Mapping[str, Any]) -> bool:
+    """False where a part of the password may be read as another part of the address.
+
+    Args:
+        given: what libpq reads in it.
+    """
+    before, _, _ = url.strip().partition("?")
+    if match := URL.match(before):
+        login, at, rest = before[match.end() :].partition("@")
+        if at and ("/" in login or "@" in rest):
+            return False
+    # An abstract socket begins so.
+    hosts = str(given.get("host") or "").split(",")
+    return not any("@" in host[1:] for host in hosts) and bool(
+        PORTS.fullmatch(str(given.get("port") or ""))
+    )
+
+
+def _unreadable(attempted: str) -> DatabaseRefusedError:
+    return DatabaseRefusedError(
+        attempted,
+        "its address cannot be read",
+        "Register it as postgresql://user:password@host:port/database, and percent-encode what is "
+        "no letter or digit in user and password: @ as %40, / as %2F",
+    )
+
+
+def _without_password(text: str, password: str | None) -> str:
+    for form in {password, quote(password, safe=""), quote(password)} if password else ():
+        text = text.replace(form, "*****")
+    return text
 
 
 @contextmanager

@@ -24,7 +24,8 @@ from flows._shared.orchestration.dbt import (
     build_dbt,
 )
 from flows._shared.orchestration.events import emit_landed
-from flows._shared.orchestration.failed_run import PUBLISHED, summarized
+from flows._shared.orchestration.failed_run import summarized
+from flows._shared.orchestration.published import PUBLISHED
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised

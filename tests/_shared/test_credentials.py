@@ -14,6 +14,7 @@ from flows._shared.orchestration.credentials import (
     UnusableBlockError,
     building_block,
     dbt_postgres_env,
+    marts_block,
     postgres_url,
     reading_block,
 )
@@ -77,11 +78,11 @@ def test_marts_are_built_with_the_block_beside_that_of_loads(block_name: str) ->
 
     SqlAlchemyConnector(connection_info=components()).save(block_name)
     SqlAlchemyConnector(connection_info=components(username="dbt", query={})).save(beside)
-    assert building_block(settings) == beside
+    assert building_block(settings) == marts_block(settings) == beside
     assert reading_block(block_name) == block_name
     reader = block_name.replace("-postgres", "-reader-postgres")
     SqlAlchemyConnector(connection_info=components(username="reader")).save(reader)
-    assert reading_block(block_name) == reader
+    assert reading_block(block_name) == marts_block(settings) == reader
     for other in ({"database": "another"}, {"port": 5433}, {"host": "another.example"}):
         SqlAlchemyConnector(connection_info=components(**other)).save(beside, overwrite=True)
         with pytest.raises(UnusableBlockError, match="another host, port or database"):
@@ -134,6 +135,24 @@ def test_a_block_given_as_a_url_opens_a_connection(block_name: str, database: st
 
     with psycopg.connect(postgres_url(block_name)) as connection:
         assert connection.execute("select 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    "info",
+    [
+        components(host="s3cr3t@127.0.0.1"),
+        components(query={"host": "x,s3cr3t@127.0.0.1"}),
+        "postgresql://me:pa/s3cr3t@127.0.0.1:1/db",
+        "postgresql://me:1/s3cr3t@127.0.0.1:1/db",
+    ],
+)
+def test_the_rest_of_a_password_is_no_host_that_dbt_gets(block_name: str, info: object) -> None:
+    SqlAlchemyConnector.model_validate({"connection_info": info}).save(block_name)
+
+    for read in (postgres_url, dbt_postgres_env):
+        with pytest.raises(UnusableBlockError, match="percent-encode") as caught:
+            read(block_name)
+        assert "s3cr3t" not in str(caught.value)
 
 
 def test_a_missing_block_says_how_to_register_it(prefect_server: str) -> None:

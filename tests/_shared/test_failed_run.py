@@ -1,11 +1,11 @@
 """A run that does not end well leaves a summary that says so, in place of the last good one."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 import yaml
@@ -198,6 +198,73 @@ def test_a_copy_that_is_published_whole_is_of_the_last_run_that_published(
     text = newest("whole-summary")["data"]
     assert text.startswith("# whole: this run failed after publish\n")
     assert "| this run | a, b |" in text
+
+
+def build(target: str = "", **models: Mapping[str, Any]) -> published.Build:
+    nodes = [
+        {"name": name, "type": "model", "status": "success", "mart": True, **said}
+        for name, said in models.items()
+    ]
+    return published.Build(uuid4(), target, nodes)
+
+
+def test_a_view_shows_the_run_that_its_table_is_of(prefect_server: str) -> None:
+    def rows(table: str, view: str) -> None:
+        api = current_flow_run()
+        assert api
+        said = [("lakes", "table", table), ("old_lakes", "view", view)]
+        nodes = [
+            {"name": name, "type": "model", "status": status, "mart": True, "materialized": kind}
+            for name, kind, status in said
+        ]
+        api.create_table("views-dbt-nodes", nodes, "")
+
+    def work() -> None:
+        rows("success", "skipped")
+        refused()
+
+    ran("views", lambda: rows("success", "success"))
+    ran("views", work)
+    text = newest("views-summary")["data"]
+    assert "readers see now:** the marts of this run." in text
+    assert "| this run | lakes |" in text
+    assert "| whichever the tables are of that these views show | old_lakes |" in text
+
+
+def test_targets_that_write_one_relation_write_one_mart() -> None:
+    here, there = '"db"."marts"."a"', '"other"."marts"."a"'
+    by_prod = build("prod", a={"relation": here})
+    by_none = build(a={"relation": here, "status": "error"})
+    unknown = build(a={})
+    elsewhere = build("bigquery", a={"relation": there})
+    told = published.marts_now([by_none, elsewhere, by_prod, unknown])
+    assert [(mart.name, mart.run) for mart in told] == [
+        ("a", by_prod.run),
+        ("a (bigquery)", elsewhere.run),
+    ]
+    (mart,) = published.marts_now([unknown, by_prod, by_none])
+    assert mart.run == unknown.run
+
+
+def test_a_good_build_that_was_not_published_is_not_what_readers_see(prefect_server: str) -> None:
+    def good_and_published() -> None:
+        built("copied", a="success")
+        Progress("copied").update("publish", 1, 1)
+
+    def good_and_stopped() -> None:
+        built("copied", a="success")
+        Progress("copied").update("build", 1, 1)
+        refused()
+
+    def failed() -> None:
+        built("copied", a="error")
+        refused()
+
+    first, _ = ran("copied", good_and_published, is_published_whole=True)
+    ran("copied", good_and_stopped, is_published_whole=True)
+    ran("copied", failed, is_published_whole=True)
+    name = get_client(sync_client=True).read_flow_run(first).name
+    assert f"| {name} (" in newest("copied-summary")["data"]
 
 
 def test_an_error_that_is_not_ours_is_named_and_not_quoted(prefect_server: str) -> None:

@@ -59,6 +59,36 @@ def test_an_address_that_cannot_be_read_is_not_repeated(address: str) -> None:
     assert SECRET not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "address",
+    [
+        f"postgresql://me:p@{SECRET}@127.0.0.1:1/db",
+        f"postgresql://me:{SECRET}@@127.0.0.1:1/db",
+        f"postgres://me:p/{SECRET}@127.0.0.1:1/db",
+        f"postgresql://me:{SECRET}/x@127.0.0.1:1/db",
+        f"postgresql://me@corp:{SECRET}@127.0.0.1:1/db",
+        f"POSTGRESQL://me:p@{SECRET}@127.0.0.1:1/db",
+        f"host=p@{SECRET}@127.0.0.1 port=1",
+        f"host=127.0.0.1 port={SECRET}",
+    ],
+)
+def test_the_rest_of_a_password_is_no_host_that_is_told(address: str) -> None:
+    with pytest.raises(DatabaseRefusedError) as caught:
+        open_connection(address, "the marts")
+    assert caught.value.seen == "its address cannot be read"
+    assert SECRET not in str(caught.value)
+
+
+def test_a_password_that_the_client_repeats_is_taken_out() -> None:
+    port = next(own_ports(24_900))
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        open_connection(f"postgresql://me:refused%21@127.0.0.1:{port}/refused!", "the marts")
+    assert "refused!" not in str(caught.value)
+    with pytest.raises(DatabaseUnreachableError) as caught:
+        open_connection(f"postgresql://me:127.0.0.1@127.0.0.1:{port}/db", "the marts")
+    assert "127.0.0.1" not in str(caught.value)
+
+
 def test_a_connection_that_breaks_off_in_the_midst_is_tried_again(
     postgres: EmbeddedPostgres, database: str
 ) -> None:

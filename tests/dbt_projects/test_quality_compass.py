@@ -520,6 +520,33 @@ def test_the_dimensions_of_the_owners_semantic_models_group(
     assert refused.value.remedy.startswith("Name one of these instead: signal__domain, ")
 
 
+def test_a_question_reads_only_and_is_answered_with_its_own_columns(
+    both_built: Warehouse, layer: SemanticLayer
+) -> None:
+    """Past the check of filters, with a role that may write."""
+    for end, statement, seen in (
+        ("1=1)))", "create table public.pwned (x int); commit", "read-only transaction"),
+        ("1=1)))", "select 1", "the answer has the columns subq_"),
+    ):
+        hostile = MetricsRequest.model_construct(
+            metrics=("total_signals",), where=(f"{end}; {statement}; select (((1=1",)
+        )
+        with pytest.raises(MetricQueryError, match=re.escape(seen)):
+            layer.query(hostile)
+    assert both_built.query("select to_regclass('public.pwned')") == [(None,)]
+    for where, seen in (
+        ("{{ Dimension( }}", "Error while parsing Jinja template"),
+        ("1=1 union select true", 'syntax error at or near "union"'),
+        ("1 = 'connection refused'", "invalid input syntax"),
+    ):
+        unchecked = MetricsRequest.model_construct(metrics=("total_signals",), where=(where,))
+        with pytest.raises(MetricQueryError) as refused:
+            layer.query(unchecked)
+        assert seen in refused.value.seen
+        assert "Traceback" not in refused.value.seen
+        assert refused.value.remedy.startswith("Compare the filters")
+
+
 def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Warehouse) -> None:
     """The six of the owner's backend, and ours, though a build came no further than the marts."""
     build(both_built, "--full-refresh", "--select", "marts")

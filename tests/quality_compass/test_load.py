@@ -517,7 +517,7 @@ def test_every_file_that_is_not_read_is_named(
 ) -> None:
     (run_folder / "graph.json").write_text("{}")
     (run_folder / "results" / "nodes" / "legacy.csv").write_text("{}")
-    (run_folder / "results" / "index.json").write_text("{}")
+    (run_folder / "results" / "index.json").write_text('{"nodes": []}')
     (note,) = load(run_folder).notes
     assert note == "2 files were not read: graph.json, results/nodes/legacy.csv"
     for number in range(30):
@@ -617,11 +617,14 @@ def test_what_the_indexes_of_a_run_say_is_held_against_what_was_read(
         not_there(f"{contributions}/gone.jsonl", f"{contributions}/index.json"),
         not_there("results/nodes/gone.jsonl", "results/index.json"),
     ]
-    assert load(run_folder).notes == tuple(gone)
+    gone.append(
+        "results/index.json cannot be held against what was read: an entry of its nodes is a number"
+    )
+    assert set(load(run_folder).notes) == set(gone)
     artifacts[1]["row_count"] = float(artifacts[1]["row_count"])
     index = run_folder / contributions / "index.json"
     index.write_bytes(b"\xef\xbb\xbf" + json.dumps(indexes[f"{contributions}/index.json"]).encode())
-    assert load(run_folder).notes == tuple(gone), "a count with a point, after a byte order mark"
+    assert set(load(run_folder).notes) == set(gone), "a count with a point, after a byte order mark"
     artifacts[1]["row_count"] = "some"
     index.write_text(json.dumps(indexes[f"{contributions}/index.json"]))
     assert f"{contributions}/index.json says some" in " ".join(load(run_folder).notes)

@@ -442,6 +442,48 @@ def test_an_index_may_write_a_path_as_its_own_machine_does(path: str) -> None:
     assert told.startswith("results/nodes/results/a.jsonl was not read")
 
 
+@pytest.mark.parametrize(
+    ("index", "content", "seen"),
+    [
+        (NODES, {}, "its nodes are missing, no list"),
+        (NODES, {"nodes": None}, "its nodes are missing, no list"),
+        (NODES, {"nodes": {"a": {"result_path": "a.jsonl"}}}, "its nodes are an object, no list"),
+        (NODES, {"nodes": ["a.jsonl"]}, "an entry of its nodes is text"),
+        (NODES, {"nodes": [{"result_path": None}]}, "the result_path of an entry is missing"),
+        (
+            NODES,
+            {"nodes": [{"result_path": 7}, 7]},
+            "is a number, and so are 1 more of",
+        ),
+        (NODES, {"nodes": [{"result_path": " "}]}, "the result_path of an entry is text"),
+        (CONTRIBUTIONS, {"parents": "a"}, "its parents are text, no list"),
+        (CONTRIBUTIONS, {"parents": [{}]}, "its metric_artifacts are missing, no list"),
+        (CONTRIBUTIONS, {"parents": [None]}, "an entry of its parents is missing"),
+        (
+            CONTRIBUTIONS,
+            {"parents": [{"metric_artifacts": [{"artifact_path": True}]}]},
+            "the artifact_path of an entry is a boolean",
+        ),
+        (CLASSIFICATIONS, {"run_id": RUN}, "it has no total_entities"),
+    ],
+)
+def test_an_index_that_lists_nothing_where_it_should_is_told(
+    index: str, content: dict[str, object], seen: str
+) -> None:
+    [told] = differences(RUN, {index: json.dumps(content).encode()}, {})
+    assert told.startswith(f"{index} cannot be held against what was read: ")
+    assert seen in told
+
+
+def test_an_index_that_lists_no_file_is_good() -> None:
+    indexes = {
+        NODES: b'{"nodes": []}',
+        CONTRIBUTIONS: b'{"parents": [{"metric_artifacts": []}]}',
+        CLASSIFICATIONS: b'{"total_entities": 0}',
+    }
+    assert not list(differences(RUN, indexes, {}))
+
+
 def test_a_folder_whose_name_ends_like_the_folder_of_an_index_is_another() -> None:
     index = {
         "parents": [

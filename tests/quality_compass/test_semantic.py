@@ -1,13 +1,17 @@
 """What a metric query that is not answered says; the texts are MetricFlow's own."""
 
 import pytest
+from pydantic import ValidationError
 
 from flows.quality_compass.semantic.refusals import (
     MetricQueryError,
     MetricsUnreachableError,
     Names,
+    SavedQuery,
     invalid,
+    not_begun,
     refusal,
+    strange_columns,
     unknown_names,
     what_was_said,
 )
@@ -82,7 +86,10 @@ ERROR: Database Error
 )
 NAMES = Names(
     ("total_signals", "critical_signals", "total_contributions"),
-    ("dashboard_severity", "history_of_runs"),
+    {
+        "dashboard_severity": SavedQuery(("total_signals",), ("signal__severity",)),
+        "history_of_runs": SavedQuery(("signals_by_run",), ("run",)),
+    },
 )
 ASKED = MetricsRequest(
     metrics=("total_signals",),
@@ -167,4 +174,135 @@ def test_an_order_by_what_is_not_asked_for_names_what_is() -> None:
 def test_what_is_long_is_told_from_its_beginning() -> None:
     assert what_was_said("ERROR: first " + "x" * 10_000).startswith("first x")
     assert len(what_was_said("x" * 10_000)) < 2_100
-    assert len(str(MetricsRequest(metrics=("m",), where=("x" * 10_000,)))) < 300
+    assert len(str(MetricsRequest(metrics=("m",), where=("x" * 2_000,)))) < 300
+
+
+SEVERITY = "{{ Dimension('signal__severity') }}"
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        "1=1)); create table public.pwned(x int); commit; select ((1=1",
+        "1=1; select 1",
+        "1=1) union all (select 1",
+        "1=1 -- and the rest",
+        "1=1 /* and the rest",
+        "(1=1",
+        "1=1)",
+        "(1=1])",
+        f"{SEVERITY} = 'open",
+        f'{SEVERITY} = "open',
+        f"{SEVERITY} = e'\\'; select 1 --'",
+        f"{SEVERITY} in (E'a'\n'\\'; select 1 --')",
+        f"{SEVERITY} = $$a'$$; select 1 --'",
+        f"{SEVERITY} = $t$a'$t$",
+        "{{ ') ; select (' }}",
+        "{{ Dimension('a') ~ '); select (' }}",
+        "{% set a = 1 %} 1=1",
+        "{# a #} 1=1",
+        "{{{ Dimension('a') }}}",
+        "{{ Dimension('a' ~ ')') }}",
+        "{{ Dimension('a').render(';') }}",
+        "{{ cycler.__init__.__globals__ }}",
+        "1=1\x00",
+        "1=1\u2028;",
+        "",
+        " \n",
+    ],
+)
+def test_a_filter_that_is_more_than_a_condition_is_refused(where: str) -> None:
+    with pytest.raises(ValidationError, match="filter 2 holds"):
+        MetricsRequest(metrics=("total_signals",), where=("1=1", where))
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        f"{SEVERITY} = 'Critical'",
+        f"{SEVERITY} in ('a;b', 'c--d', 'it''s (', '/*', '$$', 'C:\\', 'e\"')",
+        f"not ({SEVERITY} like '%(%' or {{{{Entity('facility')}}}} = 'x')\n\tand 1=1",
+        "{{ TimeDimension('metric_time', 'month') }} >= '2025-01-01'::date",
+        "{{ TimeDimension(\"metric_time\").grain('month') }} - interval '1 day' < now()",
+        "{{ Metric('total_signals', group_by=['facility']) }} > 5",
+        "{{ Dimension('signal__is_actionable') }} = any(array['yes', 'no'])",
+    ],
+)
+def test_a_condition_is_one_operand_of_its_own(where: str) -> None:
+    asked = MetricsRequest(metrics=("total_signals",), where=(where,))
+    assert asked.arguments()[-1] == f"--where=({where})"
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"group_by": ("a;b",)},
+        {"order_by": ("a) --",)},
+        {"order_by": ("--a",)},
+        {"metrics": (), "saved_query": "a; select 1"},
+        {"start_time": "2025-13-45"},
+        {"end_time": "2025-02-30"},
+        {"where": ("x" * 140_000,)},
+        {"where": ("1=1",) * 1_000},
+        {"group_by": ("a" * 10_000,)},
+    ],
+)
+def test_what_is_no_name_no_day_or_too_long_is_refused_as_a_parameter(
+    wrong: dict[str, object],
+) -> None:
+    with pytest.raises(ValidationError):
+        MetricsRequest.model_validate({"metrics": ("total_signals",)} | wrong)
+
+
+def test_an_answer_whose_columns_were_not_asked_for_is_refused() -> None:
+    asked = MetricsRequest(metrics=("total_signals",), group_by=("metric_time", "run"))
+    saved = MetricsRequest(saved_query="dashboard_severity")
+    good: list[tuple[MetricsRequest, tuple[str, ...]]] = [
+        (asked, ("metric_time__day", "run", "total_signals")),
+        (asked, ()),
+        (saved, ("signal__severity", "total_signals")),
+    ]
+    for request, columns in good:
+        assert strange_columns(request, columns, NAMES) is None
+    strange: list[tuple[MetricsRequest, tuple[str, ...]]] = [
+        (asked, ("?column?",)),
+        (asked, ("run", "total_signals", "another")),
+        (asked, ("run", "run", "total_signals")),
+        (asked, ("metric_time__day", "run")),
+        (saved, ("signal__domain", "total_signals")),
+    ]
+    for request, columns in strange:
+        error = strange_columns(request, columns, NAMES)
+        assert error
+        assert columns[0] in error.seen
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "connection refused",
+        "permission denied",
+        'role "a" does not exist',
+        'relation "a" does not exist',
+    ],
+)
+def test_words_in_a_filter_do_not_decide_why_it_was_refused(words: str) -> None:
+    """As MetricFlow repeats it, and as the database does."""
+    for said in (
+        NO_DIMENSION.replace("='x'", f"='{words}'"),
+        f"\nERROR: Database Error\n  syntax error at or near \"x\"\n  LINE 9: '{words}'\n{FOOTER}",
+        f'\nERROR: Database Error\n  invalid input syntax for type integer: "{words}"\n{FOOTER}',
+        f'\nERROR: Database Error\n  column "{words}" does not exist\n{FOOTER}',
+    ):
+        error = refusal(ASKED, said)
+        assert isinstance(error, MetricQueryError)
+        assert not error.remedy.startswith(("Check the block", "The marts are not built")), said
+
+
+def test_a_process_that_ends_before_its_first_question_blames_none() -> None:
+    error = not_begun(
+        2, "Traceback (most recent call last):\n  File x\nModuleNotFoundError: click\n"
+    )
+    assert error.attempted == "starting MetricFlow for 2 questions"
+    assert error.seen == "ModuleNotFoundError: click"
+    assert isinstance(not_begun(1, NO_SERVER), MetricsUnreachableError)

@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.postgres import PORTS
 
 CONNECTOR = "sqlalchemy-connector"
 SECRET = "secret"  # noqa: S105  the block type's slug
@@ -91,6 +92,13 @@ def reading_block(loading: str) -> str:
     return _beside(loading, READING)
 
 
+def marts_block(settings: DatabaseSettings) -> str:
+    """The block that reads marts: that of the role which reads where it is registered, else that
+    of the one which builds. Errors as above."""
+    reading = reading_block(settings.database_block)
+    return building_block(settings) if reading == settings.database_block else reading
+
+
 def _beside(loading: str, suffix: str) -> str:
     if not loading.endswith(LOADING):
         return loading
@@ -128,7 +136,19 @@ def secret_value(block_name: str) -> str:
 
 def _connection(block_name: str) -> Mapping[str, Any]:
     info = block_document(block_name, CONNECTOR).get("connection_info")
-    parts = _from_url(info) if isinstance(info, str) else info
+    try:
+        parts = _from_url(info) if isinstance(info, str) else info
+        is_readable = not isinstance(parts, Mapping) or _names_a_server(parts)
+    # It quotes what it took for the port.
+    except ValueError:
+        is_readable = False
+    if not is_readable:
+        raise UnusableBlockError(
+            f"reading the block {CONNECTOR}/{block_name}",
+            "its address cannot be read",
+            "Register it again, and percent-encode what is no letter or digit in user and "
+            "password: @ as %40, / as %2F",
+        )
     if not isinstance(parts, Mapping) or not str(parts.get("driver", "")).startswith("postgres"):
         raise UnusableBlockError(
             f"reading the block {CONNECTOR}/{block_name}",
@@ -136,6 +156,14 @@ def _connection(block_name: str) -> Mapping[str, Any]:
             "Register it again with `python -m blocks register`",
         )
     return parts
+
+
+def _names_a_server(parts: Mapping[str, Any]) -> bool:
+    """False where the rest of a password may have been read as the host or the port."""
+    query = parts.get("query") or {}
+    hosts = f"{parts.get('host') or ''},{query.get('host') or ''}".split(",")
+    ports = f"{parts.get('port') or ''}{query.get('port') or ''}"
+    return not any("@" in host[1:] for host in hosts) and bool(PORTS.fullmatch(ports))
 
 
 def block_document(block_name: str, block_type: str) -> Mapping[str, Any]:
@@ -189,6 +217,8 @@ def _is_this_machine(host: str) -> bool:
 
 def _from_url(url: str) -> dict[str, Any]:
     parts = urlsplit(url)
+    if "@" in parts.path:
+        raise ValueError("a login that holds a slash")
     return {
         "driver": parts.scheme,
         "username": unquote(parts.username or ""),

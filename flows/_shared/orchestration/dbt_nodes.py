@@ -65,6 +65,7 @@ class NodeResult:
     relation: str | None
     compiled_path: str | None = None
     is_mart: bool = False
+    materialized: str | None = None
 
     @property
     def label(self) -> str:

@@ -27,23 +27,20 @@ from flows._shared.orchestration.published import (
     Build,
     Mart,
     marts_now,
+    published_runs,
     read_builds,
     whole_copies,
 )
+from flows._shared.secrets import without_secrets
 
 P = ParamSpec("P")
 R = TypeVar("R")
 Told = Mapping[str, Any]
 
-PUBLISHED = "publish"
 LONGEST_SENTENCE = 600
 FAILED_NODES_TOLD = 10
 SAYS_IT_FAILED = ": this run failed"
 LOG = "Read the log of the run, mend the cause and run it again"
-LOGIN = re.compile(r"(\w://)[^/\s@]+@")
-PAIR = re.compile(
-    r"\b(\w*(?:password|passwd|secret|token|api_?key)\w*\s*[=:]\s*)\S+", re.IGNORECASE
-)
 EXIT_CODE = re.compile(r"status code:? (-?\d+)")
 
 
@@ -78,9 +75,9 @@ def summarized(
         builds = read_builds(api, project or slug)
         progress = _rows(own.get(f"{key}-progress"))
         mine = [build for build in builds if build.run == flow_run.id]
-        has_published = any(each["phase"] == PUBLISHED and each["done"] for each in progress)
         if is_published_whole:
-            builds = whole_copies(builds, flow_run.id, has_published=has_published)
+            runs = {build.run for build in builds} - {flow_run.id}
+            builds = whole_copies(builds, published_runs(api, key, runs))
         reason = reason_of(state)
         text = "\n".join(
             [
@@ -140,8 +137,8 @@ def reason_of(state: State[Any]) -> Reason:
 
 
 def sentence(text: str) -> str:
-    """One line of plain text: no login, no markup, and of much the beginning."""
-    line = PAIR.sub(r"\1*****", LOGIN.sub(r"\1*****@", " ".join(text.split())))
+    """One line of plain text: no secret, no markup, and of much the beginning."""
+    line = without_secrets(" ".join(text.split()))
     if len(line) > LONGEST_SENTENCE:
         line = line[:LONGEST_SENTENCE].rstrip() + " …"
     return re.sub(r"([\\`\[\]<>|*])", r"\\\1", line.rstrip(". "))
@@ -172,8 +169,9 @@ def _stage(progress: Sequence[Told], builds: Sequence[Build]) -> str:
 
 
 def _readers_see(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
-    mine = sum(mart.run == api.flow_run_id for mart in marts)
-    older = sum(mart.run not in (None, api.flow_run_id) for mart in marts)
+    tables = [mart for mart in marts if not mart.is_view]
+    mine = sum(mart.run == api.flow_run_id for mart in tables)
+    older = sum(mart.run not in (None, api.flow_run_id) for mart in tables)
     if not mine and not older:
         seen = "what was there before: this run built no mart, and no earlier build is known"
     elif not older:
@@ -198,7 +196,10 @@ def _table(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
     if not marts:
         return []
     by_run: dict[UUID | None, list[str]] = {}
+    views = [mart.name for mart in marts if mart.is_view and mart.run]
     for mart in marts:
+        if mart.is_view and mart.run:
+            continue
         by_run.setdefault(mart.run, []).append(mart.name)
     names = api.describe_runs([run for run in by_run if run])
     lines = ["", "| of the run | marts |", "|---|---|"]
@@ -210,6 +211,8 @@ def _table(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
         else:
             of = sentence(names.get(run, str(run)))
         lines.append(f"| {of} | {', '.join(told)} |")
+    if views:
+        lines.append(f"| whichever the tables are of that these views show | {', '.join(views)} |")
     return lines
 
 

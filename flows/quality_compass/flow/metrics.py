@@ -2,7 +2,7 @@
 
 from prefect import flow, get_run_logger, task
 
-from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
+from flows._shared.orchestration.credentials import dbt_postgres_env, marts_block
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.state import state_dir
@@ -16,7 +16,7 @@ DASHBOARD = MetricsRequest(saved_query="dashboard_severity")
 def answer(request: MetricsRequest, settings: QualityCompassSettings) -> Answer:
     layer = SemanticLayer(
         (settings.state_dir or state_dir() / "quality_compass") / "metricflow",
-        dbt_postgres_env(building_block(settings)),
+        dbt_postgres_env(marts_block(settings)),
     )
     return layer.query(request)
 

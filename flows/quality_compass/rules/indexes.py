@@ -12,6 +12,7 @@ NODES = "results/index.json"
 CONTRIBUTIONS = "analysis/contribution/index.json"
 CLASSIFICATIONS = "analysis/classification/index.json"
 INDEXES = (NODES, CONTRIBUTIONS, CLASSIFICATIONS)
+ARTIFACTS = "metric_artifacts"
 TEXT_KEPT = 300
 # Deeper paths are none of a run: looking at each of their ends would take for ever.
 MOST_FOLDERS = 100
@@ -37,11 +38,14 @@ def differences(
     lines = {stem(path): count for path, count in held.items()}
     for index, content in sorted(indexes.items()):
         try:
-            listed = _listed(run_id, index, parse(content), lines)
+            listed = list(_listed(run_id, index, parse(content), lines))
         except UnusableLineError as error:
             yield f"{index} cannot be read: {error}"
             continue
+        yield from _told_once(index, [each for each in listed if isinstance(each, str)])
         for each in listed:
+            if isinstance(each, str):
+                continue
             path = each.path[:TEXT_KEPT]
             if index == CLASSIFICATIONS:
                 found = [count for name, count in lines.items() if name.startswith(each.path)]
@@ -53,27 +57,60 @@ def differences(
                 yield f"{path} has {sum(found)} lines, {index} says {str(each.lines)[:TEXT_KEPT]}"
 
 
-def _listed(run_id: str, index: str, content: Json, read: Collection[str]) -> list[Listed]:
+def _told_once(index: str, unusable: list[str]) -> Iterator[str]:
+    """One line of what in an index cannot be held against what was read."""
+    if unusable:
+        more = f", and so are {len(unusable) - 1} more of its entries" if unusable[1:] else ""
+        yield f"{index} cannot be held against what was read: {unusable[0]}{more}"
+
+
+def _listed(
+    run_id: str, index: str, content: Json, read: Collection[str]
+) -> Iterator[Listed | str]:
+    """What it lists, and each part that lists nothing though it should, in words."""
     refuse_other_run(content, run_id)
     if index == CLASSIFICATIONS:
-        return [Listed("analysis/classification/", count_of(content, "total_entities"))]
-    if index == NODES:
-        return [
-            Listed(_as_read(path, "results/", read), count_of(node, "entity_results_count"))
-            for node in _objects(content, "nodes")
-            if isinstance(path := node.get("result_path"), str)
-        ]
-    return [
-        Listed(_as_read(path, "analysis/contribution/", read), count_of(artifact, "row_count"))
-        for parent in _objects(content, "parents")
-        for artifact in _objects(parent, "metric_artifacts")
-        if isinstance(path := artifact.get("artifact_path"), str)
-    ]
+        count = count_of(content, "total_entities")
+        yield (
+            "it has no total_entities"
+            if count is None
+            else Listed("analysis/classification/", count)
+        )
+    elif index == NODES:
+        for node in _objects(content, "nodes"):
+            yield _file(node, "result_path", "entity_results_count", "results/", read)
+    else:
+        for parent in _objects(content, "parents"):
+            for each in [parent] if isinstance(parent, str) else _objects(parent, ARTIFACTS):
+                yield _file(each, "artifact_path", "row_count", "analysis/contribution/", read)
 
 
-def _objects(content: Json, field: str) -> list[Json]:
+def _file(
+    entry: Json | str, path_field: str, count_field: str, folder: str, read: Collection[str]
+) -> Listed | str:
+    if isinstance(entry, str):
+        return entry
+    path = entry.get(path_field)
+    if not isinstance(path, str) or not path.strip():
+        return f"the {path_field} of an entry is {_kind(path)}"
+    return Listed(_as_read(path, folder, read), count_of(entry, count_field))
+
+
+def _objects(content: Json, field: str) -> Iterator[Json | str]:
+    """The objects of a list, and in words what is none."""
     found = content.get(field)
-    return [each for each in found if isinstance(each, Mapping)] if isinstance(found, list) else []
+    if not isinstance(found, list):
+        yield f"its {field} are {_kind(found)}, no list"
+        return
+    for each in found:
+        yield each if isinstance(each, Mapping) else f"an entry of its {field} is {_kind(each)}"
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "missing"
+    kinds = {bool: "a boolean", int: "a number", float: "a number", str: "text", list: "a list"}
+    return kinds.get(type(value), "an object") if value != "" else "empty"
 
 
 def _as_read(path: str, folder: str, read: Collection[str]) -> str:

@@ -12,18 +12,22 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
 from flows._shared.errors import PlatformError
+from flows._shared.postgres import READ_ONLY
 from flows._shared.state import state_dir
 from flows.quality_compass.semantic.refusals import (
     MetricTimeoutError,
     Names,
+    SavedQuery,
     invalid,
+    not_begun,
     refusal,
+    strange_columns,
     unknown_names,
 )
 from flows.quality_compass.semantic.requests import MetricsRequest
@@ -33,6 +37,8 @@ QUESTIONS = Path(__file__).with_name("questions.py")
 PARTIAL_PARSE = "partial_parse.msgpack"
 CONFIGURATION = ("dbt_project.yml", "profiles.yml")
 TIMEOUT_SECONDS = 300
+# A filter is checked on the assumption that a backslash in a text is one.
+SESSION = f"{READ_ONLY} -c standard_conforming_strings=on"
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
 
 
@@ -52,7 +58,8 @@ class SemanticLayer:
 
     Args:
         workspace: a folder that is kept between queries.
-        environment: the variables of profiles.yml, given to the child processes only.
+        environment: the variables of profiles.yml, given to the child processes only, whose
+            sessions read only.
     """
 
     def __init__(self, workspace: Path, environment: Mapping[str, str]) -> None:
@@ -92,24 +99,34 @@ class SemanticLayer:
             for request, table in zip(requests, tables, strict=True)
         ]
         # Without -P what lies beside it would stand before packages of the same names.
-        command = [sys.executable, "-P", str(QUESTIONS), json.dumps(asked)]
+        command = [sys.executable, "-P", str(QUESTIONS)]
 
         def refuse(said: str) -> PlatformError:
             begun = [
                 request for request, table in zip(requests, tables, strict=True) if table.exists()
             ]
-            return refusal((begun or requests)[-1], said)
+            return refusal(begun[-1], said) if begun else not_begun(len(requests), said)
 
-        self._run(f"querying {'; '.join(map(str, requests))}", command, refuse)
-        metrics = frozenset(names.metrics)
-        return tuple(_answer(table, metrics) for table in tables)
+        attempted = f"querying {'; '.join(map(str, requests))}"
+        self._run(attempted, command, refuse, json.dumps(asked))
+        answers = tuple(_answer(table, names.metrics) for table in tables)
+        for request, answer in zip(requests, answers, strict=True):
+            if stranger := strange_columns(request, answer.columns, names):
+                raise stranger
+        return answers
 
     def _names(self) -> Names:
         manifest = self._workspace / "target" / "semantic_manifest.json"
         parsed = json.loads(manifest.read_text(encoding="utf-8"))
         return Names(
             frozenset(each["name"] for each in parsed["metrics"]),
-            frozenset(each["name"] for each in parsed["saved_queries"]),
+            {
+                each["name"]: SavedQuery(
+                    tuple(each["query_params"]["metrics"]),
+                    tuple(map(_first_name, each["query_params"]["group_by"])),
+                )
+                for each in parsed["saved_queries"]
+            },
         )
 
     def _prepare(self) -> None:
@@ -142,15 +159,20 @@ class SemanticLayer:
             shutil.copyfile(of_a_build, parsed)
 
     def _run(
-        self, attempted: str, command: Sequence[str], refuse: Callable[[str], PlatformError]
+        self,
+        attempted: str,
+        command: Sequence[str],
+        refuse: Callable[[str], PlatformError],
+        read: str = "",
     ) -> str:
-        """What the command said; ``refuse`` makes the error of it where it failed."""
+        """What the command said, having ``read``; ``refuse`` makes the error where it failed."""
         own = {name: value for name, value in os.environ.items() if not name.startswith("DBT_")}
         try:
             done = subprocess.run(
                 command,
                 cwd=self._workspace,
-                env={**own, **self._environment, "DO_NOT_TRACK": "1"},
+                env={**own, **self._environment, "PGOPTIONS": SESSION, "DO_NOT_TRACK": "1"},
+                input=read,
                 capture_output=True,
                 text=True,
                 timeout=TIMEOUT_SECONDS,
@@ -174,7 +196,12 @@ class SemanticLayer:
         return text
 
 
-def _answer(table: Path, metrics: frozenset[str]) -> Answer:
+def _first_name(group: str) -> str:
+    """``signal__domain`` of ``Dimension('signal__domain')``."""
+    return re.split("[\"']", group)[1] if re.search("[\"']", group) else group
+
+
+def _answer(table: Path, metrics: Collection[str]) -> Answer:
     with table.open(newline="", encoding="utf-8") as stream:
         header, *rows = list(csv.reader(stream)) or [[]]
     return Answer(tuple(header), tuple(_typed(header, row, metrics) for row in rows))
@@ -185,7 +212,7 @@ def _program(name: str) -> str:
 
 
 def _typed(
-    header: Sequence[str], row: Sequence[str], metrics: frozenset[str]
+    header: Sequence[str], row: Sequence[str], metrics: Collection[str]
 ) -> tuple[str | float | None, ...]:
     """What is grouped by is text, an entity such as `run` with digits only, too."""
     return tuple(

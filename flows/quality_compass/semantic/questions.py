@@ -1,8 +1,8 @@
 """Asks MetricFlow, in a process that does nothing else: its imports take longer than an answer.
 
-The only argument is a JSON list with, for each question, the arguments of ``mf query`` and the file
-that its answer goes to. A file that is there belongs to a question that was asked; it stays empty
-where the answer has no row.
+What it reads is a JSON list with, for each question, the arguments of ``mf query`` and the file
+that its answer goes to: an argument of a process is not as long as a question may be. A file that
+is there belongs to a question that was asked; it stays empty where the answer has no row.
 """
 
 import json
@@ -30,4 +30,4 @@ def main(questions: list[tuple[list[str], str]]) -> None:
 
 
 if __name__ == "__main__":
-    main(json.loads(sys.argv[1]))
+    main(json.load(sys.stdin))

@@ -2,12 +2,28 @@
 
 import re
 from collections.abc import Iterator
+from datetime import date
+from typing import Annotated
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+
+from flows.quality_compass.semantic.filters import as_condition, why_refused
 
 BY_RUN = "_by_run"
 RUNS = frozenset({"run", "signal__run_id"})
 LONGEST_PART = 200
+LONGEST_NAME, LONGEST_FILTER, MOST_PARTS = 200, 2_000, 50
+DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
+
+Name = Annotated[str, Field(max_length=LONGEST_NAME)]
+Filter = Annotated[str, Field(max_length=LONGEST_FILTER)]
 
 
 class MetricsRequest(BaseModel):
@@ -15,37 +31,62 @@ class MetricsRequest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    metrics: tuple[str, ...] = Field(
+    metrics: tuple[Name, ...] = Field(
         (),
+        max_length=MOST_PARTS,
         description=(
             "Names of metrics, such as total_signals; those named *_by_run are grouped by run."
         ),
     )
-    group_by: tuple[str, ...] = Field(
-        (), description="Dimensions, such as signal__domain, facility__region, metric_time__month."
+    group_by: tuple[Name, ...] = Field(
+        (),
+        max_length=MOST_PARTS,
+        description="Dimensions, such as signal__domain, facility__region, metric_time__month.",
     )
-    where: tuple[str, ...] = Field(
-        (), description="Filters, such as {{ Dimension('signal__severity') }} = 'Critical'."
+    where: tuple[Filter, ...] = Field(
+        (),
+        max_length=MOST_PARTS,
+        description="Filters, such as {{ Dimension('signal__severity') }} = 'Critical'; each is "
+        "one condition.",
     )
-    order_by: tuple[str, ...] = Field((), description="Columns; a minus before one descends.")
+    order_by: tuple[Name, ...] = Field(
+        (), max_length=MOST_PARTS, description="Columns; a minus before one descends."
+    )
     limit: int | None = Field(None, ge=1, le=10_000, description="Most rows of the answer.")
-    start_time: str | None = Field(
-        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="First day, as YYYY-MM-DD."
-    )
-    end_time: str | None = Field(
-        None, pattern=r"^\d{4}-\d{2}-\d{2}$", description="Last day, as YYYY-MM-DD."
-    )
-    saved_query: str | None = Field(
-        None, description="Name of a saved query, instead of metrics: dashboard_severity."
+    start_time: str | None = Field(None, pattern=DAY, description="First day, as YYYY-MM-DD.")
+    end_time: str | None = Field(None, pattern=DAY, description="Last day, as YYYY-MM-DD.")
+    saved_query: Name | None = Field(
+        None,
+        pattern=r"^[a-z][a-z0-9_]*$",
+        description="Name of a saved query, instead of metrics: dashboard_severity.",
     )
 
-    @field_validator("metrics", "group_by")
+    @field_validator("metrics", "group_by", "order_by")
     @classmethod
-    def _are_names(cls, names: tuple[str, ...]) -> tuple[str, ...]:
+    def _are_names(cls, names: tuple[str, ...], info: ValidationInfo) -> tuple[str, ...]:
         for name in names:
-            if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
+            bare = name.removeprefix("-") if info.field_name == "order_by" else name
+            if not re.fullmatch(r"[a-z][a-z0-9_]*", bare):
                 raise ValueError(f"{name!r} is not a name of the semantic layer")
         return names
+
+    @field_validator("where")
+    @classmethod
+    def _are_conditions(cls, filters: tuple[str, ...]) -> tuple[str, ...]:
+        for number, each in enumerate(filters, start=1):
+            if reason := why_refused(each):
+                raise ValueError(
+                    f"filter {number} holds {reason}; write one condition, such as "
+                    "{{ Dimension('signal__severity') }} = 'Critical'"
+                )
+        return filters
+
+    @field_validator("start_time", "end_time")
+    @classmethod
+    def _is_a_day(cls, day: str | None) -> str | None:
+        if day is not None:
+            date.fromisoformat(day)
+        return day
 
     @model_validator(mode="after")
     def _asks_one_thing(self) -> "MetricsRequest":
@@ -71,7 +112,7 @@ class MetricsRequest(BaseModel):
             "--saved-query": self.saved_query,
         }
         given = [f"{option}={value}" for option, value in options.items() if value]
-        return given + [f"--where={each}" for each in self.where]
+        return given + [f"--where={as_condition(each)}" for each in self.where]
 
     def __str__(self) -> str:
         """What is asked, as a message tells it."""

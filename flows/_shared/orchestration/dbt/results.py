@@ -41,6 +41,7 @@ def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
         relation=getattr(node, "relation_name", None),
         compiled_path=_keep_compiled(job, node, kind) if status in FAILED else None,
         is_mart=bool(getattr(getattr(node, "contract", None), "enforced", False)),
+        materialized=getattr(getattr(node, "config", None), "materialized", None),
     )
 
 
@@ -108,6 +109,8 @@ def publish_nodes(job: Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
             "message": node.message[:500],
             "compiled_sql": node.compiled_path,
             "mart": node.is_mart,
+            "materialized": node.materialized,
+            "relation": node.relation,
         }
         for node in sorted(outcome.nodes, key=_worst_first)
     ]
