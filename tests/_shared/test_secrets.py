@@ -30,7 +30,7 @@ from flows._shared.secrets import without_secrets
         "https://maps/x?key=hunter2",
         "seen ghp_hunter2hunter2hunter2 there",
         "seen github_pat_hunter2hunter2 there",
-        "seen glpat-hunter2hunter2hunter2",
+        "seen gloas-hunter2hunter2hunter2",
         "seen AKIAHUNTER2HUNTER2",
         "seen eyJhunter2.eyJhunter2.hunter2",
         "user:hunter2@host/o/r",
