@@ -298,6 +298,28 @@ def test_what_no_change_column_tells_is_found_by_checksum_and_little_else_is_sen
     assert shop.copied("select count(*) from {things}") == [(0,)]
 
 
+def test_a_row_of_a_clock_far_ahead_makes_no_later_change_pass_for_exported(shop: Shop) -> None:
+    shop.execute("update shop.things set changed_at = '9999-12-31' where id = 1")
+    shop.export()
+    shop.execute("update shop.things set name = 'n', changed_at = '2026-01-01' where id = 9")
+    counts = shop.export(lookback=timedelta(0))
+    # The newest row of before, the one of the clock ahead, and the changed one.
+    assert (counts.rows, counts.changed) == (3, 1)
+
+    shop.execute("update shop.things set changed_at = '0001-01-01'")
+    shop.export()
+    assert shop.export().changed == 0
+
+
+def test_text_that_moves_to_the_next_column_is_another_row(shop: Shop) -> None:
+    table = CopiedTable("shop", "pairs", ("id",))
+    shop.execute("create table shop.pairs (id integer primary key, one text, other text)")
+    shop.execute("insert into shop.pairs values (1, E'a\\x1f=b', 'c'), (2, 'süßé👩‍👧', '')")
+    assert shop.export(table).changed == 2
+    shop.execute("update shop.pairs set one = 'a', other = E'b\\x1f=c' where id = 1")
+    assert shop.export(table).changed == 1
+
+
 def test_a_table_without_a_change_column_sends_nothing_when_nothing_changed(shop: Shop) -> None:
     table = replace(THINGS, change=None)
     assert shop.export(table).rows == 501

@@ -67,6 +67,8 @@ def _float_in_bigquery(value: str, factor: str) -> str:
 def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
     texts = {
         "FLOAT": FLOAT_IN_POSTGRES,
+        # With its length: a text may hold what stands between two columns.
+        "STRING": "length({0}::text)::text || ':' || {0}::text",
         "NUMERIC": "trim_scale({0})::text",
         "TIMESTAMP": "(extract(epoch from {0}) * 1000000)::bigint::text",
     }
@@ -88,7 +90,7 @@ def text_in_bigquery(columns: Sequence[Column], factors: Mapping[str, str] | Non
     """
     known = factors or {}
     texts = {
-        "STRING": "{0}",
+        "STRING": "concat(cast(char_length({0}) as string), ':', {0})",
         "NUMERIC": "if(strpos(cast({0} as string), '.') > 0, "
         "rtrim(rtrim(cast({0} as string), '0'), '.'), cast({0} as string))",
         "TIMESTAMP": "cast(unix_micros({0}) as string)",

@@ -89,21 +89,25 @@ class CopyDataset:
     def progress(self, table: CopiedTable, columns: Sequence[Column]) -> tuple[Change | None, int]:
         """The newest change in the copy or loaded for it, and the number of the next load job.
 
+        A row of a clock that is more than a day ahead does not count: every row that is written
+        until that day comes would pass for exported.
         Rows that an export loaded and could not merge are forgotten if the table has other columns
         now.
         """
-        query = f"select max(`{table.change}`) as newest from {self._name(table.name)}"
+        kinds = {column.name: column.kind for column in columns}
+        changes = _changes_until_tomorrow(str(table.change), kinds[str(table.change)])
+        query = f"select max({changes}) as newest from {self._name(table.name)}"
         newest: Change | None = self._run(table, query)[0]["newest"]
         loaded = self._schema(self._loading(table))
         if loaded is None:
             return newest, 0
         batch = batch_column(columns)
-        if loaded != {batch: "INTEGER"} | {column.name: column.kind for column in columns}:
+        if loaded != {batch: "INTEGER"} | kinds:
             self.forget_loaded(table)
             return newest, 0
         row = self._run(
             table,
-            f"select max(`{table.change}`) as newest, coalesce(max({batch}), -1) as batch "
+            f"select max({changes}) as newest, coalesce(max({batch}), -1) as batch "
             f"from {self._name(self._loading(table))}",
         )[0]
         known = [value for value in (newest, row["newest"]) if value is not None]
@@ -223,6 +227,14 @@ class CopyDataset:
 
     def _name(self, table: str) -> str:
         return f"`{self}.{table}`"
+
+
+def _changes_until_tomorrow(name: str, kind: str) -> str:
+    tomorrow = {
+        "TIMESTAMP": "timestamp_add(current_timestamp(), interval 1 day)",
+        "DATE": "date_add(current_date(), interval 1 day)",
+    }.get(kind)
+    return f"if(`{name}` <= {tomorrow}, `{name}`, null)" if tomorrow else f"`{name}`"
 
 
 def _fields(columns: Sequence[Column]) -> list[bigquery.SchemaField]:

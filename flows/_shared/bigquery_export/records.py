@@ -18,7 +18,8 @@ class CopiedTable:
         change: a column that grows when a row is written: an instant, a date or a growing integer.
             Without one, rows that changed are found by checksum.
         excluded: columns that never leave the source.
-        cluster_by: columns the copy is clustered by. It is partitioned by day of ``change``.
+        cluster_by: columns the copy is clustered by. It is partitioned by month of
+            ``change`` where that is an instant or a day.
     """
 
     schema: str

@@ -41,9 +41,10 @@ def changed_since(change: str, newest: Change | None, lookback: timedelta) -> sq
         case None:
             return sql.SQL("true")
         case datetime():
-            since: object = (newest.astimezone(UTC) - lookback).replace(tzinfo=None).isoformat()
+            instant = newest.astimezone(UTC).replace(tzinfo=None)
+            since: object = (instant - min(lookback, instant - datetime.min)).isoformat()
         case date():
-            since = (newest - lookback).isoformat()
+            since = (newest - min(lookback, newest - date.min)).isoformat()
         case _:
             since = newest
     return sql.SQL("{} >= {}").format(sql.Identifier(change), sql.Literal(since))
