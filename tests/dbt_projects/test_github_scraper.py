@@ -545,8 +545,38 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(
         proven |= failed
         copy_database(postgres, UNDAMAGED, DATABASE)
     postgres.drop_database(UNDAMAGED)
+    assert_partitions_that_expire_fail_no_test(warehouse)
     assert not {name: missing for name, missing in undetected.items() if missing}
     assert set(statuses) - proven == {"shared_not_in_future_stg_commits_commit_date"}
+
+
+def assert_partitions_that_expire_fail_no_test(warehouse: Warehouse) -> None:
+    """As BigQuery drops them: whole months, of marts that nothing is computed from."""
+    expiring = replace(
+        warehouse,
+        variables=f"{{partition_expiration_days: 90, as_of_date: '{AS_OF:%Y-%m-%d}'}}",
+        writes_json=True,
+    )
+    months = {
+        "int_time_series": "commit_day",
+        "fct_repository_activity": "commit_week",
+        "commit_type_summary": "commit_month",
+    }
+    for name, day in months.items():
+        warehouse.execute(
+            f"delete from analytics.{name}"
+            f" where date_trunc('month', {day}) <= date '{AS_OF:%Y-%m-%d}' - 89"
+        )
+    # What the report reads is on PostgreSQL alone, where nothing expires.
+    statuses = expiring.dbt("test", "--select", *months, "--exclude", "path:models/report")
+    assert len(statuses) > len(months)
+    assert set(statuses.values()) == {"pass"}
+    manifest = json.loads((warehouse.state / "target" / "manifest.json").read_text())
+    assert months.keys() == {
+        node["name"]
+        for node in manifest["nodes"].values()
+        if node["config"].get("partition_expiration_days")
+    }
 
 
 def test_future_dated_commits_warn_and_do_not_stop_the_build(warehouse: Warehouse) -> None:

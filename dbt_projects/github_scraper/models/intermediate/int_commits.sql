@@ -1,7 +1,6 @@
 {{
     config(
         partition_by=by_commit_day(),
-        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['repository_id'],
     )
 }}

@@ -10,7 +10,6 @@
             {'columns': ['source_updated_at']},
         ],
         partition_by=by_commit_day(),
-        partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['repository_id'],
         post_hook=["delete from {{ this }} where commits_count = 0", "{{ shared.brake(is_last=true) }}"],
     )
