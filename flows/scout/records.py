@@ -41,8 +41,14 @@ class Remark(NamedTuple):
     text: str
 
 
+class Within(NamedTuple):
+    """The rows behind this stand in a file of an archive, which has its name from both."""
+
+    name: str
+
+
 DeliveredRow = Payload | Quarantined
-Row = DeliveredRow | Remark
+Row = DeliveredRow | Remark | Within
 
 
 @dataclass(frozen=True)

@@ -24,6 +24,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from openpyxl import Workbook
 
+from flows._shared.inbox import Delivery, Position
 from flows.scout import raw
 from flows.scout.records import (
     FileCounts,
@@ -37,7 +38,7 @@ from flows.scout.records import (
 )
 from flows.scout.rules import entity_of
 from flows.scout.sample import write_sample
-from flows.scout.source import csv_rows, examine, list_files, read_rows
+from flows.scout.source import csv_rows, examine, list_files, read_delivery, read_rows
 
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 Load = Callable[[SourceFile], FileCounts]
@@ -128,6 +129,9 @@ def remarks(rows: list[Row]) -> list[str]:
         (b'100%,"a""b"\n%s,\\u0000\n', [{"100%": "%s", 'a"b': "\\u0000"}]),
         (b"", []),
         (b"id,amount\n", []),
+        (b"\xef\xbb\xbf\xef\xbb\xbf\xef\xbc\xa9d,amount\n1,2\n", [{"id": "1", "amount": "2"}]),
+        (b'\xef\xbb\xbf\xef\xbb\xbf"ID","Amount"\n1,2\n', [{"id": "1", "amount": "2"}]),
+        (b'\xef\xbb\xbf\xef\xbb\xbf[{"ID": 1}]', [{"id": 1}]),
         (b'id,amount\n1,2\n,\n , \t\n"",""\n3,4\n' + b",\n" * 5000, [{"id": "1", "amount": "2"}, {"id": "3", "amount": "4"}]),  # noqa: E501
         (b'sku,"Unit\nPrice"\n1,2\n', [{"sku": "1", "unit_price": "2"}]),
         (b'"Vendor;\r\nname";Amount;"x\r\ny\r\nz"\r\nV;1;2\r\n', [{"vendor;_name": "V", "amount": "1", "x_y_z": "2"}]),  # noqa: E501
@@ -235,10 +239,86 @@ def test_of_headers_that_name_as_much_the_first_is_taken(tmp_path: Path) -> None
     assert len(values(rows)) == 3
 
 
+WIDE = {ord(letter): ord(letter) + 0xFEE0 for letter in "TRANSACTIONtransactionID"}
+SPELLINGS = (
+    *("Transaction ID", "transaction-id", " TRANSACTION_ID ", "transaction \u2013 id"),
+    *("Transaction\u00a0ID", "Transaction\u202f\u2011 Id", "\ufefftransaction_id"),
+    *("Transaction\u3000ID".translate(WIDE), "Trans\u00adaction_\u200bID"),
+)
+FORMS = ("csv", "tsv", "xlsx", "json", "jsonl", "zip", "delivery", "delivery of a list")
+
+
+def rows_in_the_form(folder: Path, form: str, cells: list[tuple[str, str]]) -> list[Row]:
+    """One row as each kind of file has it, its names as they are given."""
+    lines = [[name for name, _ in cells], [value for _, value in cells]]
+    one = "{" + ", ".join(f"{json.dumps(name)}: {json.dumps(value)}" for name, value in cells) + "}"
+    separated = "\n".join(("\t" if form == "tsv" else ",").join(line) for line in lines).encode()
+    if form.startswith("delivery"):
+        body = one if form == "delivery" else f'{{"Records": [{one}]}}'
+        received = Delivery(Position(1), "d", "scout", "transactions", NOW, "", body.encode())
+        return list(read_delivery(received))
+    contents = {
+        "xlsx": workbook(a=lines), "json": f"[\n{one}]".encode(), "jsonl": one.encode(),
+        "zip": archive({"x.csv": separated}),
+    }  # fmt: skip
+    return rows_of(folder, f"t.{form}", contents.get(form, separated))
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("spelling", SPELLINGS, ids=ascii)
+def test_a_column_has_one_name_however_and_wherever_it_is_spelt(
+    tmp_path: Path, form: str, spelling: str
+) -> None:
+    rows = rows_in_the_form(tmp_path, form, [(spelling, "T1"), ("Amount", "1.50"), ("X y", "")])
+    (found,) = values(rows)
+    assert {key: value or "" for key, value in found.items()} == {
+        "transaction_id": "T1", "amount": "1.50", "x_y": "",
+    }  # fmt: skip
+    assert all_aside(rows) == []
+
+
+@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    ("cells", "expected"),
+    [
+        ([("Amount", "1"), ("amount ", "2"), ("x", "3")], None),
+        ([("Amount", ""), ("AMOUNT", "2"), ("x", "3")], None),
+        ([("Amount", "1"), ("amount ", "1"), ("x", "3")], ("amount", "amount_2", "x")),
+        ([("Amount", "1"), ("amount ", ""), ("x", "3")], ("amount", "amount_2", "x")),
+        ([("amount", "1"), ("My x", "2"), ("my-x", "3")], ("amount", "my_x", "my_x_2")),
+    ],
+)  # fmt: skip
+def test_of_two_columns_of_one_name_none_is_taken_where_they_differ(
+    tmp_path: Path, form: str, cells: list[tuple[str, str]], expected: tuple[str, ...] | None
+) -> None:
+    rows = rows_in_the_form(tmp_path, form, cells)
+    found = [[(key, value or "") for key, value in each.items()] for each in values(rows)]
+    given = [value for _, value in cells]
+    assert found == ([[*zip(expected, given, strict=True)]] if expected else [])
+    told = [row for row in rows if isinstance(row, Quarantined)]
+    assert [row.reason for row in told] == ([] if expected else ["duplicate_name"])
+    assert all("amount is there twice" in row.detail and "2" in row.text for row in told)
+
+
+def test_values_of_renamed_members_stay_as_they_were_written(tmp_path: Path) -> None:
+    text = '{"Unit Price" : 12.50, "n":{"A b":1e2,"A b ":[ ]} ,"\\u0041 \\"":"\\u00e9\\n"}'
+    (row,) = rows_of(tmp_path, "t.jsonl", text.encode())
+    assert isinstance(row, Payload)
+    assert row.json == (rb'{"unit_price": 12.50, "n": {"A b":1e2,"A b ":[ ]}, "a_\"": "\u00e9\n"}')
+
+
+def test_a_transaction_with_a_list_is_no_wrapper_however_its_id_is_spelt() -> None:
+    body = b'{"Transaction ID": "T1", "Items": [{"sku": "A"}, {"sku": "B"}]}'
+    received = Delivery(Position(1), "d", "scout", "transactions", NOW, "", body)
+    (row,) = read_delivery(received)
+    assert isinstance(row, Payload)
+    assert json.loads(row.json)["transaction_id"] == "T1"
+
+
 def test_a_column_that_stands_twice_is_told(tmp_path: Path) -> None:
-    rows = rows_of(tmp_path, "t.csv", b"amount,Amount,x,X\n1,2,3,4\n")
-    assert values(rows) == [{"amount": "1", "amount_2": "2", "x": "3", "x_2": "4"}]
-    assert remarks(rows) == ["of the columns amount the first is read"]
+    rows = rows_of(tmp_path, "t.csv", b"amount,Amount,x,X\n1,1,3,4\n2,3,4,5\n")
+    assert values(rows) == [{"amount": "1", "amount_2": "1", "x": "3", "x_2": "4"}]
+    assert remarks(rows) == ["rows that tell amount twice are quarantined where they differ"]
 
 
 @pytest.mark.parametrize("rows_behind", ["", "3,4\n", '"5\n6",7, ,\n', '8,"never closed,\n'])
@@ -301,6 +381,47 @@ def test_what_cannot_be_read_is_a_failed_file_with_a_reason(
     assert any(name in str(caught.value) for name in ("t.csv", "a.csv", "a.zip"))
 
 
+def named_gzip(name: str, content: bytes) -> bytes:
+    packed = io.BytesIO()
+    with gzip.GzipFile(name, "wb", fileobj=packed) as target:
+        target.write(content)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("content", "is_told"),
+    [
+        (named_gzip("products.json", b"id,amount\n1,2\n"), False),
+        (named_gzip("x.pdf", b'[{"id": "1",\n"amount": "2"}]'), False),
+        (archive({"a.json": b"id,amount\n1,2\n"}), False),
+        (archive({"a.csv": b'[{"id": "1",\n"amount": "2"}]'}), False),
+        (archive({"a.xlsx": b"id\tamount\n1\t2\n"}), False),
+        (archive({"products.tsv": gzip.compress(b"id,amount\n1,2\n")}), True),
+        (bz2.compress(named_gzip("a.xlsx", b"id|amount\n1|2\n")), False),
+    ],
+    ids=count(),
+)
+def test_what_the_name_within_a_file_says_decides_nothing(
+    connection: psycopg.Connection, load: Load, tmp_path: Path, content: bytes, is_told: bool
+) -> None:
+    told = load(file_of(tmp_path, "t.csv", content))
+    assert told.rows_loaded == 1
+    assert any("read as transactions" in each for each in told.remarks) == is_told
+    assert connection.execute(
+        "select raw_data ->> 'id', raw_data ->> 'amount' from scout.raw_transaction_ingestion"
+    ).fetchall() == [("1", "2")]
+
+
+def test_each_file_of_an_archive_has_a_name_of_its_own(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    content = archive({"d/a.csv": b"id,amount\n1,2\n3\n", "b.csv": b"id,amount\n1,2\n"})
+    load(file_of(tmp_path, "t.zip", content))
+    assert connection.execute(
+        "select source_filename, line_number from scout.raw_transaction_ingestion order by id"
+    ).fetchall() == [("t.zip/d/a.csv", 2), ("t.zip/b.csv", 2)]
+
+
 def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
     content = workbook(
         May=[
@@ -350,6 +471,8 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b"transaction_id,amount\n1,2\n", 1, []),
         ("t.jsonl", b'{"a": 1}\n\n[1]\n"x"\n', 3, []),
         ("t.jsonl", b'{"a": 1}\n{"a": \n{"a": 2}', 2, [(2, "invalid_json")]),
+        ("t.jsonl", b'[\n{"a": 1},\n{"a": 2}\n]\n', 2, []),
+        ("t.jsonl", b'{\n"a": 1\n}\n{"a": 2}\n', 2, []),
         ("t.jsonl", b'{"a": NaN}\n{"a": "\\u0000"}\n', 0, [(1, "invalid_json"), (2, "unstorable_character")]),  # noqa: E501
         ("t.jsonl", b'{"a": "\\ud800"}\n{"a": "\\ud83d\\ude00"}\n', 1, [(1, "unstorable_character")]),  # noqa: E501
         ("t.jsonl", b'{"a": 1e99999}\n"\xc3\xa9\xc3\xa9"\n"\xff"', 1, [(1, "unstorable_number"), (3, "undecodable_bytes")]),  # noqa: E501

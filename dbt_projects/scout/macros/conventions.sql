@@ -17,7 +17,7 @@
     {{ value }} ~ ('^[^0-9.,]{0,5}('
     || '[0-9]{0,30}{{ mark }}([0-9]{1,2}|[0-9]{4,30})|0[0-9]{0,30}{{ mark }}[0-9]{3}|[0-9]{4,30}{{ mark }}[0-9]{3}'
     || '|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3}){2,9}'
-    || '|[1-9][0-9]{0,2}([ ''’' || u&'\00A0\2009\202F' || '][0-9]{3})+{{ mark }}[0-9]{1,30}'
+    || '|[1-9][0-9]{0,2}([ ''][0-9]{3})+{{ mark }}[0-9]{1,30}'
     || ')[^0-9.,]{0,5}$')
     and {{ value }} !~ '^[^0-9.,]{0,4}[^0-9.,{{ currency_symbols() }} +(-] {0,4}[.,]'
 {%- endmacro %}
@@ -25,7 +25,7 @@
 {% macro figure_that_tells(value) -%}
     {#- In digits of any script; an Arabic decimal mark is that of no file. -#}
     case
-        when octet_length({{ value }}) = length({{ value }}) then {{ value }}
+        when octet_length({{ value }}) = length({{ value }}) and {{ value }} not like '%-%' then {{ value }}
         when {{ value }} not like '%٫%' then {{ ascii_number(value) }}
     end
 {%- endmacro %}
@@ -35,24 +35,43 @@
         A file is what came under one name at one moment; a delivery is a file. `date_order` and `decimal_mark` are NULL
         where nothing tells.
     -#}
-written as not materialized (
+given as (
 
     select
         coalesce(source_filename, '') as source_filename,
         ingested_at,
         raw_id,
         {%- for key in money_keys %}
-        case
-            when jsonb_typeof(raw_data -> '{{ key }}') = 'string'
-                then {{ figure_that_tells("btrim(raw_data ->> '" ~ key ~ "')") }}
-        end as {{ key }}_written,
+        case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}', {{ blanks() }}) end
+            as {{ key }}_given,
         {%- endfor %}
-        {% if date_key -%}
-        case when {{ is_numeric_date("btrim(raw_data ->> '" ~ date_key ~ "')") }} then btrim(raw_data ->> '{{ date_key }}') end
-        {%- else -%}
-        cast(null as text)
-        {%- endif %} as date_written
+        {{ "btrim(raw_data ->> '" ~ date_key ~ "', " ~ blanks() ~ ")" if date_key else "cast(null as text)" }} as date_given
     from {{ payloads }}
+    offset 0
+
+),
+
+written as (
+
+    select
+        source_filename,
+        ingested_at,
+        raw_id,
+        {%- for key in money_keys %}
+        {{ figure_that_tells(key ~ "_given") }} as {{ key }}_written,
+        {%- endfor %}
+        {{ ascii_text("date_given") }} as date_told
+    from given
+    offset 0
+
+),
+
+dated as (
+
+    select
+        *,
+        case when {{ is_numeric_date("date_told") }} then date_told end as date_written
+    from written
 
 ),
 
@@ -91,7 +110,7 @@ told_by_files as (
             )
             {%- endfor %}
         ) as decimal_point_count
-    from written
+    from dated
     group by source_filename, ingested_at
 
 ),

@@ -65,8 +65,8 @@
                         ) }} is null
                         then null
                     when substr({{ value }}, 11) ~ '(Z|UTC|[+-][0-9:]+)$'
-                        then {{ business_day("cast(" ~ value ~ " as timestamptz)") }}
-                    else cast(cast({{ value }} as timestamp) as date)
+                        then {{ business_day("cast(" ~ without_fraction(value) ~ " as timestamptz)") }}
+                    else cast(cast({{ without_fraction(value) }} as timestamp) as date)
                 end
         when {{ value }} ~ '^[0-9]{8}$'
             then {{ date_from_parts(
@@ -102,10 +102,15 @@
             then date '1899-12-30' + cast(floor(cast({{ value }} as numeric)) as integer)
         -- Seconds and milliseconds since 1970.
         when {{ value }} ~ '^[1-9][0-9]{9}(\.[0-9]{1,9})?$'
-            then {{ business_day("to_timestamp(cast(" ~ value ~ " as double precision))") }}
+            then {{ business_day("to_timestamp(floor(cast(" ~ value ~ " as numeric)))") }}
         when {{ value }} ~ '^[1-9][0-9]{12}$'
             then {{ business_day("to_timestamp(cast(" ~ value ~ " as double precision) / 1000)") }}
     end
+{%- endmacro %}
+
+{% macro without_fraction(moment) -%}
+    {#- PostgreSQL rounds to microseconds: what is a little before midnight would be of the next day. -#}
+    regexp_replace({{ moment }}, '\.[0-9]+', '')
 {%- endmacro %}
 
 {% macro fits_both_orders(value) -%}

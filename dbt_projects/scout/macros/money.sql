@@ -6,16 +6,11 @@
 
 {% macro ascii_number(value) -%}
     {#-
-        Arabic, Persian and full-width digits, every kind of space, minus and apostrophe as the plain ones; marks of
-        writing direction go. An Arabic mark of thousands is an apostrophe. An Arabic decimal mark stays one whatever the
-        file: zeros behind its figures leave no doubt.
+        `12.-` has no cents and is not less than nothing. An Arabic decimal mark stays one whatever the file: zeros
+        behind its figures leave no doubt.
     -#}
     {%- set plain -%}
-        translate(
-            {{ value }},
-            '٠١٢٣٤٥٦٧٨٩۰۱۲۳۴۵۶۷۸۹０１２３４５６７８９٬' || u&'\2212\2010\2013\FF0D\2019\02BC\00A0\2007\2009\202F\200E\200F\061C\2066\2069',
-            '012345678901234567890123456789''----''''    '
-        )
+        regexp_replace({{ ascii_text(value) }}, '([0-9])([.,٫]) ?--?(?![0-9])', '\1\200')
     {%- endset -%}
     case when {{ value }} like '%٫%' then regexp_replace({{ plain }}, '٫([0-9]*)', '.\10000') else {{ plain }} end
 {%- endmacro %}
@@ -65,28 +60,33 @@
                 end
         when {{ figure }} ~ '^[0-9]{0,30}\.[0-9]{1,30}$' or {{ figure }} ~ '^[1-9][0-9]{0,2}(,[0-9]{3}){1,9}(\.[0-9]{0,30})?$'
             then cast(rtrim(replace({{ figure }}, ',', ''), '.') as numeric)
+        -- Lakhs and crores.
+        when {{ figure }} ~ '^[1-9][0-9]?(,[0-9]{2}){1,9},[0-9]{3}(\.[0-9]{0,30})?$'
+            then cast(rtrim(replace({{ figure }}, ',', ''), '.') as numeric)
         when {{ figure }} ~ '^[0-9]{0,30},[0-9]{1,30}$' or {{ figure }} ~ '^[1-9][0-9]{0,2}(\.[0-9]{3}){1,9}(,[0-9]{0,30})?$'
             then cast(rtrim(replace(replace({{ figure }}, '.', ''), ',', '.'), '.') as numeric)
     end
 {%- endmacro %}
 
+{% macro read_number(value, parts, mark, key) -%}
+    {#- NULL where it is none. A JSON number has a decimal point wherever it stands. -#}
+    case
+        when {{ is_plain_number(value) }} then cast({{ value }} as numeric)
+        when ({{ parts }}[1] = '(') <> ({{ parts }}[8] = ')') then null
+        when {{ has_two_meanings(parts) }} then null
+        when length({{ parts }}[1] || {{ parts }}[2] || {{ parts }}[4] || {{ parts }}[7]) > 1 then null
+        else
+            case when '-' in ({{ parts }}[2], {{ parts }}[4], {{ parts }}[7]) or {{ parts }}[1] = '(' then -1 else 1 end
+            * {{ read_figure(
+                money_figure(parts),
+                "case when jsonb_typeof(raw_data -> '" ~ key ~ "') = 'number' then '.' else " ~ mark ~ " end"
+            ) }}
+    end
+{%- endmacro %}
+
 {% macro read_money(value, parts, mark, key) -%}
-    {#- Rounded to hundredths; NULL where it is no amount. A JSON number has a decimal point wherever it stands. -#}
-    round(
-        case
-            when {{ is_plain_number(value) }} then cast({{ value }} as numeric)
-            when ({{ parts }}[1] = '(') <> ({{ parts }}[8] = ')') then null
-            when {{ has_two_meanings(parts) }} then null
-            when length({{ parts }}[1] || {{ parts }}[2] || {{ parts }}[4] || {{ parts }}[7]) > 1 then null
-            else
-                case when '-' in ({{ parts }}[2], {{ parts }}[4], {{ parts }}[7]) or {{ parts }}[1] = '(' then -1 else 1 end
-                * {{ read_figure(
-                    money_figure(parts),
-                    "case when jsonb_typeof(raw_data -> '" ~ key ~ "') = 'number' then '.' else " ~ mark ~ " end"
-                ) }}
-        end,
-        2
-    )
+    {#- In hundredths, to which more decimals are rounded. -#}
+    round({{ read_number(value, parts, mark, key) }}, 2)
 {%- endmacro %}
 
 {% macro currency_of_sign(written) -%}
@@ -115,6 +115,12 @@
         when '¥' then {{ code }} in ('JPY', 'CNY')
         else {{ code }} = {{ sign }}
     end
+{%- endmacro %}
+
+{% macro agrees_with_signs(code, parts) -%}
+    {#- What stands before and behind a figure, of which either may be nothing. -#}
+    {{ agrees_with_sign(code, "coalesce(" ~ currency_of_sign(parts ~ "[3]") ~ ", " ~ code ~ ")") }}
+    and {{ agrees_with_sign(code, "coalesce(" ~ currency_of_sign(parts ~ "[6]") ~ ", " ~ code ~ ")") }}
 {%- endmacro %}
 
 {% macro iso_currencies() -%}

@@ -6,7 +6,7 @@
                 when jsonb_typeof(raw_data -> '{{ key }}') in ('string', 'number', 'boolean')
                     then raw_data ->> '{{ key }}'
             end,
-            e' \t\r\n'
+            {{ blanks() }}
         ),
         ''
     )
@@ -24,7 +24,7 @@
         Also the expression of an index on bronze: keep it immutable and free of line comments. An index takes no long
         text: ids that are longer are rejected, and share a key with others at most.
     -#}
-    left(btrim({{ prefix }}raw_data ->> 'transaction_id', e' \t\r\n'), {{ longest_key() }})
+    left(btrim({{ prefix }}raw_data ->> 'transaction_id', {{ blanks() }}), {{ longest_key() }})
 {%- endmacro %}
 
 {% macro longest_key() -%}
@@ -91,14 +91,9 @@ cast_payloads as (
         {%- endfor %}
         case
             when stock_quantity_text is null then 0
-            else {{ read_money("stock_quantity_text", "stock_quantity_parts", "decimal_mark", "stock_quantity") }}
+            else {{ read_number("stock_quantity_text", "stock_quantity_parts", "decimal_mark", "stock_quantity") }}
         end as stock_quantity,
         case when is_active_text is null then true else {{ safe_boolean("is_active_text") }} end as is_active,
-        {%- for key in ["price", "cost"] %}
-        coalesce(
-            {{ currency_of_sign(key ~ "_parts[3]") }}, {{ currency_of_sign(key ~ "_parts[6]") }}, '{{ var("base_currency") }}'
-        ) as {{ key }}_currency,
-        {%- endfor %}
         coalesce(stock_quantity_parts[3], stock_quantity_parts[6]) as stock_unit
     from shaped_payloads
     offset 0
@@ -119,10 +114,12 @@ parsed as (
                 then 'conflicting_decimal_mark'
             when price is null and {{ has_two_meanings("price_parts") }} then 'ambiguous_price'
             when price is null then 'invalid_price'
-            when price_currency <> '{{ var("base_currency") }}' then 'price_in_another_currency'
+            when not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "price_parts") }})
+                then 'price_in_another_currency'
             when price < 0 then 'negative_price'
             when price >= {{ var("amount_limit") }} then 'price_too_large'
-            when cost is null or cost_currency <> '{{ var("base_currency") }}' then 'invalid_cost'
+            when cost is null or not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "cost_parts") }})
+                then 'invalid_cost'
             when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
             when stock_quantity is null or stock_quantity <> trunc(stock_quantity) or stock_unit is not null
                 then 'invalid_stock'
@@ -184,6 +181,7 @@ shaped_payloads as (
 
     select
         *,
+        {{ ascii_text("date_text") }} as date_written,
         {{ money_parts("amount_text") }} as amount_parts,
         {{ money_parts("tax_amount_text") }} as tax_amount_parts
     from text_of_payloads
@@ -195,7 +193,7 @@ cast_payloads as (
 
     select
         *,
-        {{ safe_date("date_text", "date_order") }} as transaction_date,
+        {{ safe_date("date_written", "date_order") }} as transaction_date,
         {{ read_money("amount_text", "amount_parts", "decimal_mark", "amount") }} as amount,
         case
             when tax_amount_text is null then 0
@@ -203,9 +201,6 @@ cast_payloads as (
         end as tax_amount,
         {{ currency_of_sign("amount_parts[3]") }} as currency_before,
         {{ currency_of_sign("amount_parts[6]") }} as currency_behind,
-        coalesce(
-            {{ currency_of_sign("tax_amount_parts[3]") }}, {{ currency_of_sign("tax_amount_parts[6]") }}
-        ) as currency_of_tax,
         upper(currency_text) as currency_given,
         {{ standard_category("category_text") }} as known_category
     from shaped_payloads
@@ -237,7 +232,7 @@ parsed as (
             when transaction_id_text is null then 'missing_transaction_id'
             when length(transaction_id_text) > {{ longest_key() }} then 'transaction_id_too_long'
             when date_text is null then 'missing_date'
-            when transaction_date is null then {{ why_no_date("date_text", "date_order") }}
+            when transaction_date is null then {{ why_no_date("date_written", "date_order") }}
             when transaction_date > ingested_on then 'future_date'
             when
                 transaction_date < ingested_on - {{ var("max_age_days") }} or transaction_date < date '1990-01-01'
@@ -260,7 +255,7 @@ parsed as (
             when length(vendor_id_text) > {{ longest_key() }} then 'vendor_id_too_long'
             when length(employee_id_text) > {{ longest_key() }} then 'employee_id_too_long'
             when length(cost_center_text) > {{ longest_key() }} then 'cost_center_too_long'
-            when not {{ agrees_with_sign("currency", "coalesce(currency_of_tax, currency)") }} then 'invalid_tax_amount'
+            when not ({{ agrees_with_signs("currency", "tax_amount_parts") }}) then 'invalid_tax_amount'
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason
     from with_currency

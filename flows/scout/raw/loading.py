@@ -20,6 +20,7 @@ from flows.scout.records import (
     Payload,
     Quarantined,
     Row,
+    Within,
 )
 from flows.scout.rules import entity_of_kind
 
@@ -83,9 +84,12 @@ def load_file(
         if registered is None:
             return _counts_of_known(connection, entity, name, facts.sha256)
         file_id = int(registered[0])
-        common = (source, name, ingested_at.isoformat(), batch)
         remarks: list[str] = []
-        loaded, aside = _load_rows(connection, entity, file_id, common, read(), remarks, told)
+
+        def middle(of: str) -> bytes:
+            return _middle(source, of, ingested_at.isoformat(), batch)
+
+        loaded, aside = _load_rows(connection, entity, file_id, name, middle, read(), remarks, told)
         connection.execute(
             """
             update scout.raw_files
@@ -130,12 +134,13 @@ def _load_rows(
     connection: psycopg.Connection,
     entity: Entity,
     file_id: int,
-    common: tuple[str, str, str, str],
+    name: str,
+    middle_of: Callable[[str], bytes],
     rows: Iterable[Row],
     remarks: list[str],
     told: Told,
 ) -> tuple[int, int]:
-    middle = _middle(*common)
+    middle = middle_of(name)
     end = f"\t{file_id}\t".encode()
     statement = sql.SQL(COPY).format(table=sql.Identifier(TABLES[entity]))
     remaining = iter(rows)
@@ -156,6 +161,8 @@ def _load_rows(
                         lines.clear()
                 elif isinstance(row, Quarantined):
                     quarantined.append(row)
+                elif isinstance(row, Within):
+                    middle = middle_of(row.name)
                 elif len(remarks) < REMARKS_TOLD:
                     remarks.append(row.text)
             copy.write(b"".join(lines))

@@ -23,8 +23,11 @@ from flows.scout.records import Payload, Quarantined, Remark, Row
 from flows.scout.rules import (
     LINES_BEFORE_HEADER,
     UNKNOWN_HEADER,
+    Header,
     choose_delimiter,
+    differing,
     find_header,
+    why_unclear,
     why_unstorable_text,
 )
 
@@ -96,11 +99,12 @@ def read_csv(text: TextIO) -> Iterator[Row]:
     lines.give_back([line for each in behind for line in each.before + each.lines])
     while block := lines.take(LINES_OF_A_BLOCK):
         before = lines.taken - len(block)
-        if payloads := _plain_payloads(block, columns, delimiter):
+        payloads = None if header.doubled else _plain_payloads(block, columns, delimiter)
+        if payloads:
             yield from map(Payload, count(before + 1), payloads)
             continue
         done = 0
-        has_nul = "\0" in "".join(block)
+        is_odd = header.doubled or "\0" in "".join(block)
         reader = csv.reader(block, delimiter=delimiter, strict=True)
         try:
             for fields in reader:
@@ -109,7 +113,7 @@ def read_csv(text: TextIO) -> Iterator[Row]:
                     done = after
                     continue
                 fields = _without_blank_end(fields, columns)
-                payload = None if has_nul else _json(fields, columns)
+                payload = None if is_odd else _json(fields, columns)
                 if payload and after - first == 1:
                     done = after
                     yield Payload(before + after, payload)
@@ -118,11 +122,11 @@ def read_csv(text: TextIO) -> Iterator[Row]:
                 if len(record) > 1:
                     _refuse_long_or_ragged(record, fields, columns)
                 done = after
-                if row := _row(before + first + 1, fields, columns, record):
+                if row := _row(before + first + 1, fields, header, record):
                     yield row
         except csv.Error:
             lines.give_back(block[done:])
-            yield from _read_alone(lines, columns, delimiter)
+            yield from _read_alone(lines, header, delimiter)
 
 
 def _plain_payloads(
@@ -192,36 +196,36 @@ def _refuse_long_or_ragged(
         raise csv.Error(_shape(fields, columns))
 
 
-def _read_alone(lines: _Lines, columns: tuple[str, ...], delimiter: str) -> Iterator[Row]:
+def _read_alone(lines: _Lines, header: Header, delimiter: str) -> Iterator[Row]:
     """The next record, or the first line of what is none."""
     record = lines.take(MAX_LINES_OF_A_RECORD)
     number = lines.taken - len(record) + 1
     reader = csv.reader(record, delimiter=delimiter, strict=True)
     reason = "malformed_csv"
     try:
-        fields = _without_blank_end(next(reader), columns)
+        fields = _without_blank_end(next(reader), header.columns)
         reason = "ragged_row"
-        _refuse_long_or_ragged(record[: reader.line_num], fields, columns)
+        _refuse_long_or_ragged(record[: reader.line_num], fields, header.columns)
     except csv.Error as error:
         lines.give_back(record[1:])
         yield _aside(number, reason, str(error), record[:1])
         return
     lines.give_back(record[reader.line_num :])
-    if row := _row(number, fields, columns, record[: reader.line_num]):
+    if row := _row(number, fields, header, record[: reader.line_num]):
         yield row
 
 
-def _row(
-    number: int, fields: Sequence[str], columns: tuple[str, ...], record: Sequence[str]
-) -> Row | None:
+def _row(number: int, fields: Sequence[str], header: Header, record: Sequence[str]) -> Row | None:
     """A record as a payload; None if it is blank."""
     if not "".join(fields).strip():
         return None
-    if len(fields) != len(columns):
-        return _aside(number, "ragged_row", _shape(fields, columns), record)
+    if len(fields) != len(header.columns):
+        return _aside(number, "ragged_row", _shape(fields, header.columns), record)
     if unstorable := why_unstorable_text("".join(fields)):
         return _aside(number, *unstorable, record)
-    return Payload(number, orjson.dumps(dict(zip(columns, fields, strict=True))))
+    if column := differing(header.doubled, fields):
+        return _aside(number, *why_unclear(column), record)
+    return Payload(number, orjson.dumps(dict(zip(header.columns, fields, strict=True))))
 
 
 def _json(fields: Sequence[str], columns: tuple[str, ...]) -> bytes | None:

@@ -17,8 +17,9 @@ from flows.scout.records import (
     Remark,
     Row,
     SourceFile,
+    Within,
 )
-from flows.scout.rules import decide_encoding, is_json, is_readable, shown, storable_name
+from flows.scout.rules import decide_encoding, entity_of, is_json, is_readable, shown, storable_name
 from flows.scout.source.containers import (
     FIRST_BYTES,
     MAX_DEPTH_OF_CONTAINERS,
@@ -37,6 +38,7 @@ CHUNK_BYTES = 1 << 20
 DEFAULT_FALLBACK = "cp1252"
 BEGINS_AS_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{]|\[\s*\]\s*$)")
 MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
+MARKS = re.compile(rb"(\xef\xbb\xbf)*")
 ESCAPED_BYTES = "scout-escaped-bytes"
 
 
@@ -195,6 +197,10 @@ def _read_archive(
             yield Quarantined(1, "unreadable_member", detail, shown(member.filename))
             continue
         found = True
+        yield Within(storable_name(f"{file.name}/{member.name}"))
+        if entity_of(member.name) is not entity_of(file.name):
+            entity = entity_of(file.name).value
+            yield Remark(f"{shown(member.name)} was read as {entity}s: the archive's name decides")
         for row in _read(member, _encoding(member, fallback), sheets, fallback, depth + 1):
             if isinstance(row, Quarantined):
                 yield row._replace(detail=f"{row.detail}; in {shown(member.name)}")
@@ -208,8 +214,13 @@ def _read_archive(
 
 def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
     with file.open() as stream:
-        start = stream.read(FIRST_BYTES).decode(encoding, "replace")
+        first = stream.read(FIRST_BYTES)
+    # The codec takes one mark; files that were put together, or marked twice, begin with more.
+    found = MARKS.match(first) if encoding == "utf-8-sig" else None
+    marks = found.end() if found else 0
+    start = first[marks:].decode(encoding, "replace")
     with file.open() as raw:
+        raw.read(marks)
         text = io.TextIOWrapper(
             io.BufferedReader(cast(Any, raw), CHUNK_BYTES) if not hasattr(raw, "read1") else raw,
             encoding=encoding,

@@ -5,18 +5,17 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.scout.records import DeliveredRow, Payload, Quarantined
-from flows.scout.rules import why_unstorable
+from flows.scout.rules import BLANK, as_stored
 
 CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
-BLANK = " \t\r\n"
 ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
 _decoder = json.JSONDecoder()
 
 
 def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
-    """Payloads as their text stands in the file.
+    """Payloads as their text stands in the file, but for the names of their columns.
 
     A broken line costs that line. In an array or a sequence of values nothing after a broken value
     can be told apart: the rest of the file is one quarantined row.
@@ -27,7 +26,9 @@ def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
     number, first = 1, text.readline(CHUNK_CHARACTERS)
     while first and not first.strip(BLANK):
         number, first = number + 1, text.readline(CHUNK_CHARACTERS)
-    if value_per_line or not _goes_on(first):
+    # A line that ends so is one of no exporter of lines, whatever the file is called.
+    is_begun = first.rstrip(BLANK).endswith(("[", "{", ","))
+    if (value_per_line and not is_begun) or not _goes_on(first):
         yield from _lines(text, first, number)
     else:
         yield from _Values(text, first, number)
@@ -153,12 +154,10 @@ class _Values:
 
 
 def _row(number: int, value: str) -> DeliveredRow:
-    problem = why_unstorable(value)
-    return (
-        _aside(number, *problem, value)
-        if problem
-        else Payload(number, value.encode().translate(ONE_LINE))
-    )
+    stored = as_stored(value)
+    if isinstance(stored, str):
+        return Payload(number, stored.encode().translate(ONE_LINE))
+    return _aside(number, *stored, value)
 
 
 def _aside(number: int, reason: str, detail: str, text: str) -> Quarantined:

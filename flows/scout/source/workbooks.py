@@ -17,8 +17,10 @@ from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
 from flows.scout.rules import (
     LINES_BEFORE_HEADER,
     UNKNOWN_HEADER,
+    differing,
     find_header,
     shown,
+    why_unclear,
     why_unstorable_text,
 )
 from flows.scout.source.containers import check_unpacked_size, unreadable
@@ -170,6 +172,9 @@ def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
             yield _aside(number, *unstorable, cells)
         else:
             filled = [*cells, *(None,) * (width - len(cells))]
+            if column := differing(header.doubled, [*map(_text, filled)]):
+                yield _aside(number, *why_unclear(column), cells)
+                continue
             yield Payload(number, orjson.dumps(dict(zip(header.columns, filled, strict=True))))
 
 

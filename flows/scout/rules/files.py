@@ -1,0 +1,75 @@
+"""Files: what their names and their first bytes say."""
+
+from pathlib import PurePath
+
+from flows.scout.records import Entity
+
+BYTE_ORDER_MARK = "\ufeff"
+LONGEST_FILENAME = 500
+PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
+READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
+    {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
+)
+JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
+
+
+def entity_of(filename: str) -> Entity:
+    return Entity.PRODUCT if "product" in PurePath(filename).name.lower() else Entity.TRANSACTION
+
+
+def entity_of_kind(kind: str) -> Entity:
+    """What a delivery of this kind to Scout holds."""
+    return Entity(kind.removesuffix("s"))
+
+
+def is_readable(filename: str) -> bool:
+    path = PurePath(filename)
+    return path.suffix.lower() in READABLE_SUFFIXES and not path.name.startswith((".", "~"))
+
+
+def is_json(filename: str) -> bool:
+    path = PurePath(filename)
+    if path.suffix.lower() in PACKED_SUFFIXES:
+        path = path.with_suffix("")
+    return path.suffix.lower() in JSON_SUFFIXES
+
+
+def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> str:
+    """The encoding of a file.
+
+    Args:
+        start: its first bytes, which may hold a byte order mark.
+        valid: non-ASCII characters found when reading it as UTF-8.
+        invalid: bytes found on the way that are no UTF-8.
+        fallback: what a file is that is not mostly UTF-8.
+    """
+    if start.startswith((b"\xff\xfe\x00\x00", b"\x00\x00\xfe\xff")):
+        return "utf-32"
+    if start.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return "utf-16"
+    # Without a mark, the bytes that Latin letters leave empty tell.
+    if start[1::2].count(0) > len(start) * 0.4:
+        return "utf-16-le"
+    if start[0::2].count(0) > len(start) * 0.4:
+        return "utf-16-be"
+    return fallback if invalid > valid else "utf-8-sig"
+
+
+def storable_name(name: str) -> str:
+    """A file's name as a table, a task and a page can hold it: its beginning and its end.
+
+    What is no text in it, and what breaks lines, is written as ``\\xNN`` or ``\\uNNNN``.
+    """
+    plain = "".join(
+        letter if letter.isprintable() else letter.encode("unicode_escape").decode()
+        for letter in name
+    )
+    if len(plain) <= LONGEST_FILENAME:
+        return plain
+    return f"{plain[: LONGEST_FILENAME - 103]}...{plain[-100:]}"
+
+
+def shown(name: str) -> str:
+    """A name that others gave, on one line and not endless."""
+    plain = "".join(letter if letter.isprintable() else "?" for letter in name)
+    return plain if len(plain) <= 200 else f"{plain[:200]}..."
