@@ -5,6 +5,7 @@ import json
 import zlib
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
+from pathlib import Path
 from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
@@ -155,6 +156,11 @@ def otel_lines(body: bytes) -> list[Canonical]:
     found = [key for key in ("resourceMetrics", "resourceLogs") if key in content]
     parts = [{key: content[key]} for key in found] or [content]
     return [canonical_json(json.dumps(part).encode()) for part in parts]
+
+
+def shown(path: Path) -> str:
+    """A name of bytes that are no UTF-8 is none that a database takes."""
+    return str(path).encode(errors="backslashreplace").decode()
 
 
 def commit_rows(body: bytes) -> list[Any]:

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from datetime import date
@@ -71,10 +72,10 @@ def load_telemetry(
 
     The caller holds the lock. A file with lines that are not OTLP loads without them.
     """
-    files = source.telemetry_files(patterns)
-    counts = LoadCounts()
+    files, unread = source.telemetry_files(patterns)
     with store.connect() as connection, store.scratch() as scratch:
         raw.ensure_schema(connection)
+        counts = LoadCounts(rejected=raw.reject(connection, unread))
         done = 0
         for parts in _batches(connection, files, batch_bytes):
             counts += _load_parts(connection, parts, scratch, batch_bytes)
@@ -88,13 +89,15 @@ def load_telemetry(
 
 def _batches(
     connection: duckdb.DuckDBPyConnection, files: Iterable[Path], batch_bytes: int
-) -> Iterator[list[source.FilePart]]:
+) -> Iterator[list[source.FilePart | Rejected]]:
     """Small files together, large ones in pieces: what is loaded at a time has a bound."""
-    batch: list[source.FilePart] = []
+    batch: list[source.FilePart | Rejected] = []
     size = 0
     for path in files:
-        part = source.unread_part(path, raw.read_before(connection, path))
-        for piece in source.split(part, batch_bytes) if part else ():
+        for piece in _pieces(path, raw.read_before(connection, path), batch_bytes):
+            if isinstance(piece, Rejected):
+                batch.append(piece)
+                continue
             if batch and size + piece.end - piece.begin > batch_bytes:
                 yield batch
                 batch, size = [], 0
@@ -104,9 +107,19 @@ def _batches(
         yield batch
 
 
+def _pieces(
+    path: Path, read_before: tuple[int, str, int] | None, size: int
+) -> Iterator[source.FilePart | Rejected]:
+    for part in source.unread_parts(path, read_before, time.time()):
+        if isinstance(part, Rejected):
+            yield part
+        else:
+            yield from source.split(part, size)
+
+
 def _load_parts(
     connection: duckdb.DuckDBPyConnection,
-    parts: Sequence[source.FilePart],
+    parts: Sequence[source.FilePart | Rejected],
     scratch: Path,
     batch_bytes: int,
 ) -> LoadCounts:
@@ -119,7 +132,7 @@ def _load_parts(
 
 def _load_and_record(
     connection: duckdb.DuckDBPyConnection,
-    parts: Sequence[source.FilePart],
+    parts: Sequence[source.FilePart | Rejected],
     scratch: Path,
     batch_bytes: int,
     load: Load,
@@ -127,13 +140,14 @@ def _load_and_record(
     with _transaction(connection):
         counts = _load_files(connection, parts, scratch, batch_bytes, load)
         for part in parts:
-            raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+            if isinstance(part, source.FilePart):
+                raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
     return counts
 
 
 def _load_files(
     connection: duckdb.DuckDBPyConnection,
-    parts: Sequence[source.FilePart],
+    parts: Sequence[source.FilePart | Rejected],
     scratch: Path,
     batch_bytes: int,
     load: Load,
@@ -142,7 +156,10 @@ def _load_files(
     files: list[source.LineFile] = []
     size = 0
     for part in parts:
-        for found in source.line_files(part, scratch, batch_bytes):
+        found_in_part = (
+            [part] if isinstance(part, Rejected) else source.line_files(part, scratch, batch_bytes)
+        )
+        for found in found_in_part:
             if isinstance(found, Rejected):
                 counts += LoadCounts(rejected=raw.reject(connection, [found]))
                 continue
@@ -236,8 +253,9 @@ def load_commits(
 
     All of their commits are read, as only new ones are written.
     """
-    files = source.telemetry_files(patterns)
+    files, unread = source.telemetry_files(patterns)
     rows = chain(
+        unread,
         chain.from_iterable(source.read_commit_rows(path) for path in files),
         chain.from_iterable(source.git_commits(path) for path in repositories),
         _mart_commits(marts_url),
@@ -266,8 +284,8 @@ def load_copilot(store: raw.Store, rows: Iterable[CopilotDay | Rejected]) -> Loa
 
 
 def copilot_files(patterns: Sequence[str]) -> Iterator[CopilotDay | Rejected]:
-    files = source.telemetry_files(patterns)
-    return chain.from_iterable(source.read_copilot_rows(path) for path in files)
+    files, unread = source.telemetry_files(patterns)
+    return chain(unread, chain.from_iterable(source.read_copilot_rows(path) for path in files))
 
 
 @contextmanager

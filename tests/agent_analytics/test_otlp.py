@@ -209,7 +209,9 @@ def test_a_collectors_file_of_protobuf_is_its_messages_each_behind_its_length(
     file = inbox / "metrics.pb"
     file.write_bytes(framed(first) + framed(b"\xff nothing") + framed(second)[:-1])
     assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
-    assert rows(store, "select excerpt from raw.rejected") == [("message 2",)]
+    assert rows(store, "select excerpt from raw.rejected") == [
+        (f"message at byte {len(framed(first))}",)
+    ]
     (inbox / "metrics-old.pb.gz").write_bytes(gzip.compress(framed(first) + framed(second)))
     file.write_bytes(framed(first) + framed(b"\xff nothing") + framed(second))
     assert load(store, inbox).rows_new == 2

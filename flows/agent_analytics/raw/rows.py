@@ -20,6 +20,7 @@ from flows.agent_analytics.records import (
     Rejected,
     StoreOutdatedError,
 )
+from flows.agent_analytics.rules import shown
 
 SCHEMA = (Path(__file__).parent / "schema.sql").read_text(encoding="utf-8")
 VIEWS = (Path(__file__).parent / "views.sql").read_text(encoding="utf-8")
@@ -258,7 +259,7 @@ def read_before(connection: duckdb.DuckDBPyConnection, path: Path) -> tuple[int,
     """Bytes read, hash of the start and time of change of a file at the last reading."""
     row = connection.execute(
         "select bytes_read, start_hash, modified_ns from raw.ingested_files where path = ?",
-        [str(path)],
+        [shown(path)],
     ).fetchone()
     return (int(row[0]), str(row[1]), int(row[2])) if row else None
 
@@ -272,7 +273,7 @@ def record_read(
 ) -> None:
     connection.execute(
         f"insert or replace into raw.ingested_files values (?, ?, ?, ?, {NOW})",
-        [str(path), bytes_read, start_hash, modified_ns],
+        [shown(path), bytes_read, start_hash, modified_ns],
     )
 
 

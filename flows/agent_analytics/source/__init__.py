@@ -4,7 +4,7 @@ from flows.agent_analytics.source.commits import git_commits, mart_commits
 from flows.agent_analytics.source.copilot import Copilot, copilot_client
 from flows.agent_analytics.source.inbox import InboxBatch, read_inbox
 from flows.agent_analytics.source.lines import LineFile, good_lines, line_files
-from flows.agent_analytics.source.parts import FilePart, split, telemetry_files, unread_part
+from flows.agent_analytics.source.parts import FilePart, split, telemetry_files, unread_parts
 from flows.agent_analytics.source.rows import read_commit_rows, read_copilot_rows
 
 __all__ = [
@@ -22,5 +22,5 @@ __all__ = [
     "read_inbox",
     "split",
     "telemetry_files",
-    "unread_part",
+    "unread_parts",
 ]

@@ -3,6 +3,7 @@
 import gzip
 import hashlib
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
@@ -11,12 +12,14 @@ from pathlib import Path
 from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
-from flows.agent_analytics.rules import canonical_json
-from flows.agent_analytics.source.parts import PROTOBUF, FilePart
+from flows.agent_analytics.rules import canonical_json, shown
+from flows.agent_analytics.source.parts import FilePart, is_protobuf
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 
 COPY_BYTES = 1 << 20
+# In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
+PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
 
 @dataclass(frozen=True)
@@ -30,20 +33,24 @@ class LineFile:
 def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
     """Files of OTLP JSON lines with the content of the part, each of about this many bytes.
 
-    The file itself where it is one already. What cannot be read is told instead.
+    The file itself where it is one already that nobody writes to. What cannot be read is told
+    instead.
     """
-    plain = part.path.name.removesuffix(".gz")
-    if plain.endswith(PROTOBUF):
+    if is_protobuf(part.path):
         yield from _protobuf_files(part, folder, size)
-    elif part.path.name.endswith(".gz"):
+    elif part.is_packed:
         yield from _inflated_files(part, folder, size)
-    elif part.begin == 0 and part.end == part.path.stat().st_size:
+    elif _is_whole_file(part) and PLAIN_NAME.fullmatch(str(part.path)):
         yield LineFile(part.path, str(part.path))
     else:
         target = _scratch(part, folder)
         with part.path.open("rb") as source, target.path.open("wb") as copy:
             _copy(source, copy, part.begin, part.end)
         yield target
+
+
+def _is_whole_file(part: FilePart) -> bool:
+    return part.is_quiet and part.begin == 0 and part.end == part.path.stat().st_size
 
 
 def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
@@ -75,7 +82,7 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
             if written:
                 yield target
             if broken:
-                yield Rejected(str(part.path), f"the gzip stream is broken: {broken}", "")
+                yield Rejected(shown(part.path), f"the gzip stream is broken: {broken}", "")
             if broken or written < size:
                 return
             begin += written
@@ -100,18 +107,20 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
 
 
 def _scratch(part: FilePart, folder: Path) -> LineFile:
-    name = f"{part.path} from byte {part.begin}" if part.begin else str(part.path)
+    name = shown(part.path)
+    if part.begin:
+        name = f"{name} from byte {part.begin}"
     return LineFile(folder / f"{hashlib.sha256(name.encode()).hexdigest()[:16]}.jsonl", name)
 
 
 def _protobuf_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
-    lines = protobuf_lines(part.path)
+    lines = protobuf_lines(part)
     written = 0
     while (line := next(lines, None)) is not None:
         if isinstance(line, Rejected):
             yield line
             continue
-        target = replace(_scratch(replace(part, begin=written), folder), name=str(part.path))
+        target = replace(_scratch(replace(part, begin=written), folder), name=shown(part.path))
         with target.path.open("w", encoding="utf-8") as copy:
             while isinstance(line, str):
                 written += copy.write(f"{line}\n")

@@ -1,14 +1,30 @@
 """Telemetry files, and which part of each was not loaded yet."""
 
 import hashlib
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
+from stat import S_ISDIR, S_ISREG
+
+from flows.agent_analytics.records import Rejected
+from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
+from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, is_packed
 
 LINES = (".json", ".jsonl", ".ndjson")
 PROTOBUF = (".pb", ".binpb")
+LENGTH_BYTES = 4
 START_BYTES = 4096
 BLOCK_BYTES = 1 << 20
+# An exporter writes at least once a minute, and a whole line at a time.
+QUIET_SECONDS = 3600
+MOST_NAMED = 100
+NOT_READ = (
+    f"not read: its name ends in none of {', '.join(LINES + PROTOBUF)}, nor in these with .gz"
+)
+UNFINISHED = (
+    "is not whole, and nothing was added to the file for an hour: it is loaded once it is whole"
+)
 
 
 @dataclass(frozen=True)
@@ -16,9 +32,11 @@ class FilePart:
     """The part of a telemetry file that was not loaded yet.
 
     Args:
-        end: bytes of the file that are read once this part is; up to the last whole line.
+        end: bytes of the file that are read once this part is; up to the last whole line or
+            message.
         start_hash: of the file's first bytes, ``hashed`` of them, which tell it from another one
             of the same name.
+        is_quiet: whether its writer seems to be done with it.
     """
 
     path: Path
@@ -26,55 +44,138 @@ class FilePart:
     end: int
     start_hash: str
     modified_ns: int
+    is_packed: bool = False
+    is_quiet: bool = False
+
+    @property
+    def is_lines(self) -> bool:
+        """Whether it can be read from any line on."""
+        return not (self.is_packed or is_protobuf(self.path))
 
 
-def telemetry_files(patterns: Iterable[str]) -> list[Path]:
-    """The telemetry files that the patterns name (a folder names all in it), oldest first."""
-    found: set[Path] = set()
+def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]]:
+    """The telemetry files that the patterns name, oldest first, and what is left unread and why.
+
+    A folder names all in it whose names say that they are such files; a pattern names a file
+    whatever it is called.
+    """
+    found: dict[Path, int] = {}
+    unread: list[Rejected] = []
+    left_out = 0
     for pattern in patterns:
         path = Path(pattern).absolute()
-        if path.is_dir():
-            found.update(child for child in path.rglob("*") if _is_telemetry(child))
-        else:
-            root = Path(path.anchor)
-            found.update(
-                child for child in root.glob(str(path.relative_to(root))) if child.is_file()
-            )
-    return sorted(found, key=lambda path: (path.stat().st_mtime_ns, str(path)))
+        root = path if path.is_dir() else Path(path.anchor)
+        is_folder = root is path
+        for child in root.rglob("*") if is_folder else root.glob(str(path.relative_to(root))):
+            try:
+                status = child.stat()
+            except OSError as error:
+                reason = f"not read: {error.strerror}"
+            else:
+                if S_ISDIR(status.st_mode):
+                    continue
+                reason = "" if S_ISREG(status.st_mode) else "not read: it is no regular file"
+                if is_folder and not reason and not _is_telemetry(child):
+                    reason = NOT_READ
+            if not reason:
+                found[child] = status.st_mtime_ns
+            elif len(unread) < MOST_NAMED:
+                unread.append(Rejected(shown(child), reason, ""))
+            else:
+                left_out += 1
+    if left_out:
+        seen = f"not read: {left_out:,} more files beside those that are named"
+        unread.append(Rejected("telemetry files", seen, ""))
+    return sorted(found, key=lambda path: (found[path], str(path))), unread
 
 
 def _is_telemetry(path: Path) -> bool:
-    return path.is_file() and path.name.removesuffix(".gz").endswith(LINES + PROTOBUF)
+    return path.name.lower().removesuffix(".gz").endswith(LINES + PROTOBUF)
 
 
-def unread_part(path: Path, read_before: tuple[int, str, int] | None) -> FilePart | None:
-    """What of a file is new since (bytes read, hash of its start, time of change); None: nothing.
+def is_protobuf(path: Path) -> bool:
+    return path.name.lower().removesuffix(".gz").endswith(PROTOBUF)
 
-    A file that grew is read from where reading ended; one that was replaced is read whole. The
-    last line of a file that is still written counts once its newline is there.
+
+def unread_parts(
+    path: Path, read_before: tuple[int, str, int] | None, now: float
+) -> Iterator[FilePart | Rejected]:
+    """What of a file is new since (bytes read, hash of its start, time of change), in one part.
+
+    A file that grew is read from where reading ended; one that was replaced is read whole. What
+    stands behind the last whole line or message is not read; it is told where nothing was added to
+    the file for an hour, or where its time lies ahead.
+
+    Args:
+        now: seconds since 1970.
     """
+    try:
+        yield from _unread_parts(path, read_before, now)
+    except OSError as error:
+        yield Rejected(shown(path), f"not read: {error.strerror}", "")
+
+
+def _unread_parts(
+    path: Path, read_before: tuple[int, str, int] | None, now: float
+) -> Iterator[FilePart | Rejected]:
     status = path.stat()
-    if read_before and (read_before[0], read_before[2]) == (status.st_size, status.st_mtime_ns):
-        return None
+    size = status.st_size
+    if read_before and (read_before[0], read_before[2]) == (size, status.st_mtime_ns):
+        return
+    is_quiet = not 0 <= now - status.st_mtime < QUIET_SECONDS
+    packed, messages = is_packed(path), is_protobuf(path)
+    salt = "messages" if messages else ""
     begin = 0
-    start = _start_hash(path, status.st_size)
-    if path.name.endswith(LINES):
-        if read_before and read_before[0] <= status.st_size:
-            length = int(read_before[1].partition(":")[0])
-            if _start_hash(path, length) == read_before[1]:
-                begin = read_before[0]
-        end = _after_last_newline(path, begin, status.st_size)
+    if not packed and read_before and read_before[0] <= size:
+        length = int(read_before[1].partition(":")[0])
+        if _start_hash(path, length, salt) == read_before[1]:
+            begin = read_before[0]
+    tail = None
+    if packed:
+        end = size
+    elif messages:
+        begin, end = _whole_messages(path, begin, size)
+        if end < size:
+            tail = Rejected(shown(path), f"its last message {UNFINISHED}", f"from byte {end}")
     else:
-        end = status.st_size
-    if begin == end:
-        return None
-    return FilePart(path, begin, end, start, status.st_mtime_ns)
+        end = _after_last_newline(path, begin, size)
+        rest = _read(path, end, min(size, end + LONGEST_LINE + 1))
+        if _is_whole(rest):
+            end = size
+        elif rest.strip():
+            text = rest[:EXCERPT].decode("utf-8", "replace")
+            reason = f"its last line {UNFINISHED}"
+            tail = Rejected(shown(path), reason, f"from byte {end}: {text}")
+    if begin < end:
+        start = _start_hash(path, size, salt)
+        yield FilePart(path, begin, end, start, status.st_mtime_ns, packed, is_quiet)
+    if tail and is_quiet:
+        yield tail
 
 
-def _start_hash(path: Path, size: int) -> str:
+def _start_hash(path: Path, size: int, salt: str) -> str:
     length = min(size, START_BYTES)
+    return f"{length}:{hashlib.sha256(salt.encode() + _read(path, 0, length)).hexdigest()}"
+
+
+def _read(path: Path, begin: int, end: int) -> bytes:
     with path.open("rb") as file:
-        return f"{length}:{hashlib.sha256(file.read(length)).hexdigest()}"
+        file.seek(begin)
+        return file.read(end - begin)
+
+
+def _is_whole(line: bytes) -> bool:
+    """Whether more can only be another line. A number, which may have more digits, is not whole."""
+    if len(line) > LONGEST_LINE or not line.rstrip().endswith((b"}", b"]", b'"')):
+        return False
+    try:
+        # Nothing of it is held.
+        json.loads(line, object_pairs_hook=len, parse_int=len, parse_float=len)
+    except ValueError:
+        return False
+    except RecursionError:
+        pass
+    return True
 
 
 def _after_last_newline(path: Path, begin: int, size: int) -> int:
@@ -91,9 +192,28 @@ def _after_last_newline(path: Path, begin: int, size: int) -> int:
     return begin
 
 
+def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:
+    """Where reading begins and ends in a file of one message, or of many behind their lengths."""
+    with path.open("rb") as file:
+        # No message begins with a zero; the length of one below 16 MiB does.
+        if file.read(1) not in (b"", b"\0"):
+            return 0, size
+        end = begin
+        while end + LENGTH_BYTES <= size:
+            file.seek(end)
+            length = int.from_bytes(file.read(LENGTH_BYTES), "big")
+            if length > MAXIMUM_BODY_BYTES:
+                # Nothing behind it can be read, and its reader says so.
+                return begin, size
+            if end + LENGTH_BYTES + length > size:
+                break
+            end += LENGTH_BYTES + length
+    return begin, end
+
+
 def split(part: FilePart, size: int) -> Iterator[FilePart]:
     """The part in pieces of whole lines of about this many bytes, so that each can be one load."""
-    if not part.path.name.endswith(LINES):
+    if not part.is_lines:
         yield part
         return
     begin = part.begin

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
@@ -14,9 +15,11 @@ from flows.agent_analytics.records import (
     Rejected,
     UnreadableTelemetryError,
 )
-from flows.agent_analytics.rules import commit_of, copilot_day
+from flows.agent_analytics.rules import commit_of, copilot_day, shown
 
 EXCERPT = 300
+# No text and no message begins so.
+GZIP = b"\x1f\x8b"
 LONGEST_LINE = 120_000_000
 Row = TypeVar("Row")
 
@@ -32,10 +35,14 @@ def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
 
 
 def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
-    with opened(path) as lines:
-        for number, line in enumerate(lines, 1):
-            if line.strip():
-                yield parsed(line, parse, path.name, f"line {number}")
+    name = shown(Path(path.name))
+    try:
+        with opened(path) as lines:
+            for number, line in enumerate(lines, 1):
+                if line.strip():
+                    yield parsed(line, parse, name, f"line {number}")
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        yield Rejected(name, f"the gzip stream is broken: {error}", "")
 
 
 def parsed(
@@ -54,9 +61,13 @@ def parsed(
 
 
 def opened(path: Path) -> IO[bytes] | gzip.GzipFile:
-    if path.name.endswith(".gz"):
-        return gzip.open(path, "rb")
-    return path.open("rb")
+    """Its content decides whether it is unpacked, not its name."""
+    return gzip.open(path, "rb") if is_packed(path) else path.open("rb")
+
+
+def is_packed(path: Path) -> bool:
+    with path.open("rb") as file:
+        return file.read(len(GZIP)) == GZIP
 
 
 def rejected_of(canonical: Canonical, name: str, place: str = "") -> list[Rejected]:

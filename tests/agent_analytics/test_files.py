@@ -1,0 +1,172 @@
+"""Which files of a folder are read, how far, and what is told of the rest."""
+
+import gzip
+import json
+import os
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from google.protobuf.json_format import ParseDict
+from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
+    ExportMetricsServiceRequest,
+)
+
+from flows.agent_analytics import raw
+from flows.agent_analytics.records import LoadCounts
+from flows.agent_analytics.sync import copilot_files, load_commits, load_telemetry
+from tests.agent_analytics.fleet import request, session, tokens
+
+WORK = session("s", datetime(2026, 3, 2, tzinfo=UTC))
+METRICS = tokens(WORK, {"input": 10, "output": 20}, 0, 1)
+LOGS = request(WORK, 1, (1, 2, 3, 4))
+HOURS_AGO = 2 * 3600
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> raw.Store:
+    return raw.Store(tmp_path / "store.duckdb")
+
+
+@pytest.fixture
+def inbox(tmp_path: Path) -> Path:
+    folder = tmp_path / "inbox"
+    folder.mkdir()
+    return folder
+
+
+def load(store: raw.Store, inbox: Path, batch_bytes: int = 1_000_000) -> LoadCounts:
+    return load_telemetry(store, [str(inbox)], batch_bytes)
+
+
+def put_aside(store: raw.Store) -> list[tuple[Any, ...]]:
+    with store.connect() as connection:
+        return connection.execute("select source, reason, excerpt from raw.rejected").fetchall()
+
+
+def leave_alone(path: Path, seconds: float = HOURS_AGO) -> None:
+    then = time.time() - seconds
+    os.utime(path, (then, then))
+
+
+def framed(line: str) -> bytes:
+    message: bytes = ParseDict(json.loads(line), ExportMetricsServiceRequest()).SerializeToString()
+    return len(message).to_bytes(4, "big") + message
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 1_000_000])
+def test_a_last_line_that_is_whole_is_loaded_without_its_newline_and_once(
+    store: raw.Store, inbox: Path, batch_bytes: int
+) -> None:
+    path = inbox / "a.jsonl"
+    path.write_text(f"{METRICS}\n{LOGS}")
+    assert load(store, inbox, batch_bytes) == LoadCounts(rows_new=3)
+    assert load(store, inbox, batch_bytes) == LoadCounts()
+    other = tokens(WORK, {"input": 99}, 5, 6)
+    for more, new in (("\n", 0), (f"{other}", 1), ("\n  \n", 0)):
+        with path.open("a") as file:
+            file.write(more)
+        assert load(store, inbox, batch_bytes) == LoadCounts(rows_new=new)
+    assert put_aside(store) == []
+
+
+def test_a_last_line_that_is_cut_is_told_once_its_writer_stopped_and_loaded_once_it_goes_on(
+    store: raw.Store, inbox: Path
+) -> None:
+    path = inbox / "a.jsonl"
+    path.write_text(f"{METRICS}\n{LOGS[:-9]}")
+    assert load(store, inbox) == LoadCounts(rows_new=2), "its writer may be in the middle of it"
+    leave_alone(path)
+    assert load(store, inbox) == LoadCounts(rejected=1)
+    assert load(store, inbox) == LoadCounts()
+    ((source, reason, excerpt),) = put_aside(store)
+    assert source == str(path)
+    assert "its last line is not whole" in reason
+    assert excerpt.startswith(f"from byte {len(METRICS) + 1}: {LOGS[:100]}")
+    path.write_text(f"{METRICS}\n{LOGS}")
+    assert load(store, inbox) == LoadCounts(rows_new=1)
+
+
+@pytest.mark.parametrize("content", ["17", '{"resourceLogs":[', "{" + "x" * 70, "ü".encode()[:1]])
+def test_what_is_no_whole_line_is_told_even_alone_in_its_file(
+    store: raw.Store, inbox: Path, content: str | bytes
+) -> None:
+    path = inbox / "a.jsonl"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    leave_alone(path, seconds=-HOURS_AGO)
+    assert load(store, inbox) == LoadCounts(rejected=1), "a time ahead is no reason to wait"
+
+
+def test_of_a_file_of_messages_the_whole_ones_load_and_the_cut_one_is_told(
+    store: raw.Store, inbox: Path
+) -> None:
+    first, second = framed(METRICS), framed(tokens(WORK, {"input": 30}, 1, 2))
+    path = inbox / "metrics.pb"
+    for cut in (2, len(second) - 1):
+        path.write_bytes(first + second[:cut])
+        assert load(store, inbox).rejected == 0
+    leave_alone(path)
+    assert load(store, inbox) == LoadCounts(rejected=1)
+    assert load(store, inbox) == LoadCounts()
+    ((source, reason, excerpt),) = put_aside(store)
+    assert (source, excerpt) == (str(path), f"from byte {len(first)}")
+    assert "its last message is not whole" in reason
+    path.write_bytes(first + second)
+    assert load(store, inbox) == LoadCounts(rows_new=1), "the first message is not read again"
+    (inbox / "metrics-old.pb.gz").write_bytes(gzip.compress(first + second[:-1]))
+    assert load(store, inbox) == LoadCounts(rows_repeated=2, rejected=1)
+
+
+def test_a_file_is_read_by_its_content_in_whatever_letters_its_ending_is_written(
+    store: raw.Store, inbox: Path
+) -> None:
+    lines = [tokens(WORK, {"input": n}, n, n + 1) for n in range(7)]
+    text = [f"{line}\n".encode() for line in lines]
+    (inbox / "A.JSONL").write_bytes(text[0])
+    (inbox / "b.Json.GZ").write_bytes(gzip.compress(text[1]))
+    (inbox / "METRICS.PB").write_bytes(framed(lines[2]))
+    (inbox / "packed.jsonl").write_bytes(gzip.compress(text[3]))
+    (inbox / "plain.ndjson.gz").write_bytes(text[4])
+    (inbox / "of[0-9]{1,2}?*.jsonl").write_bytes(text[5])
+    (inbox / os.fsdecode(b"caf\xe9.jsonl")).write_bytes(text[6])
+    for path in inbox.iterdir():
+        leave_alone(path)
+    assert load(store, inbox) == LoadCounts(rows_new=len(lines))
+    assert load(store, inbox) == LoadCounts()
+
+
+def test_a_line_that_is_no_otlp_is_told_in_a_file_of_any_name(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "of[0-9].jsonl").write_text(f"[]\n{METRICS}\n")
+    leave_alone(inbox / "of[0-9].jsonl")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+
+
+def test_every_file_of_a_folder_that_is_not_read_is_named_with_the_reason(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "sub").mkdir()
+    (inbox / "a.jsonl").write_text(METRICS + "\n")
+    (inbox / "sub" / "a.jsonl.1").write_text(METRICS + "\n")
+    (inbox / "gone.jsonl").symlink_to(inbox / "nothing")
+    os.mkfifo(inbox / "pipe.jsonl")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=3)
+    assert load(store, inbox) == LoadCounts()
+    told = {source: reason for source, reason, _ in put_aside(store)}
+    assert "its name ends in none of .json, .jsonl" in told[str(inbox / "sub" / "a.jsonl.1")]
+    assert "No such file" in told[str(inbox / "gone.jsonl")]
+    assert "no regular file" in told[str(inbox / "pipe.jsonl")]
+    (inbox / "sub" / "a.jsonl.1").rename(inbox / "commits.txt")
+    assert load_commits(store, [str(inbox / "*.txt")], []).rejected == 1, "a pattern reads it"
+    rows = [each for each in copilot_files([str(inbox)]) if "commits.txt" in str(each)]
+    assert len(rows) == 1
+
+
+def test_files_that_are_not_read_are_named_up_to_a_hundred(store: raw.Store, inbox: Path) -> None:
+    for number in range(130):
+        (inbox / f"{number}.txt").touch()
+    assert load(store, inbox) == LoadCounts(rejected=101)
+    assert any("30 more files" in reason for _, reason, _ in put_aside(store))
