@@ -7,49 +7,71 @@ import re
 
 HIDDEN = "*****"
 LONGEST = 10_000
-SCHEME = r"(\w://)"
+SCHEME = r"(\w:/{1,3}|(?<!\S)//)"
 # To the last @ of the word; a password behind a colon may have spaces, a port is none.
 LOGIN = re.compile(rf"{SCHEME}(?:[^\s/@:]*:(?![0-9]{{1,5}}(?:[\s/]|$))[^/@]*|\S*)@")
 LOGIN_IN_WORD = re.compile(rf"{SCHEME}\S*@")
+ENCODED_LOGIN = re.compile(r"(\w%(?:25)*3a(?:%(?:25)*2f){2})\S*(?=%(?:25)*40)", re.IGNORECASE)
 BARE_LOGIN = re.compile(r"""(?<![\w/@.-])([\w.+-]+:)[^\s/@"']+@(?=[\w-])""")
+PRIVATE_KEY = re.compile(
+    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL
+)
+# At the beginning of a word, also behind what an encoded character ends with.
+BEGINNING = (
+    r"(?:(?<![A-Za-z0-9])|(?<=%[0-9A-Fa-f]{2})|(?<=\\[nrt])|(?<=\\u[0-9A-Fa-f]{4})"
+    r"|(?<=\\x[0-9A-Fa-f]{2}))"
+)
 KNOWN_TOKEN = re.compile(
-    r"(?<![A-Za-z0-9])(?:"
+    rf"{BEGINNING}(?:"
     r"gh[pousr]_[A-Za-z0-9]{6,}|github_pat_\w{6,}|ATBB[\w-]{12,}|ATCTT3x[\w=-]{12,}"
     r"|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[\w-]{12,}"
     r"|xox[a-z]-[\w-]{8,}|A(?:KIA|SIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|sk-[\w-]{16,}"
+    r"|[sr]k_(?:live|test)_\w{12,}|SG\.[\w-]{16,}[\w.-]*|ya29\.[\w-]{16,}|pypi-[\w-]{16,}"
+    r"|(?:hf|npm|pn[ub])_[A-Za-z0-9]{20,}|do[opr]_v1_[a-f0-9]{20,}"
     r"|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?)",
     re.ASCII,
 )
 SCHEME_OF_A_HEADER = r"(?:bearer|basic|digest|negotiate|token|apikey)"
 BARE_HEADER = re.compile(
-    rf"\b({SCHEME_OF_A_HEADER}\s+)(?=\S*[0-9=._~+/-]|\S{{16}})(?!\S*[^\w=.~+/-])\S{{6,}}",
+    rf"\b({SCHEME_OF_A_HEADER}\s+)"
+    r"(?=[\w.~+/-]*(?:[0-9=_~+/-]|\.\w)|[\w.]{16})[\w.~+/-]{5,}[\w=~+/-]={0,2}(?![\w=~+/-])",
     re.IGNORECASE | re.ASCII,
 )
 NAME = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|signature|authorization|cookie"
     r"|(?:api|access|account|private|client|auth)[_-]?key)[\w.-]{0,100}"
 )
+IS = r"(?:[=:]>?|->|%(?:25)*3[ad])"
 PAIR = re.compile(
-    rf"(?P<name>(?:{NAME}\\*[\"']?\s*[=:]|key\\*[\"']?\s*=|(?<![A-Za-z])(?:sig|pass|auth)\s*=)\s*)"
+    rf"(?P<name>(?:{NAME}(?:\\*[\"']?\s*{IS}|\\*[\"']\s*,(?=\s*b?\\*[\"']))"
+    rf"|(?<=[?&])key\s*=|(?<![A-Za-z])(?:sig|pass|auth)\s*(?:=>?|%(?:25)*3d)"
+    # What dbt ends with.
+    r"(?![0-9]+ WARN=))(?:\s|[|>][+-]?\s)*)"
     r"(?P<value>\\+\".*?(?:\\+\"|$)"
-    r"|\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.)*(?:'|$)"
-    rf"|{SCHEME_OF_A_HEADER}\s+\S+|\S+)",
+    r"|b?\"(?:[^\"\\]|\\.)*(?:\"|$)|b?'(?:[^'\\]|\\.|'')*(?:'|$)"
+    rf"|[\[(][^\])]*(?:[\])]|$)|{SCHEME_OF_A_HEADER}\s+\S+|\S+)",
     re.IGNORECASE | re.DOTALL,
 )
 # What a sentence goes on with, where a value would stand.
 PROSE = re.compile(
     r"(?:an?|are|be|been|can|cannot|could|did|do|does|expired|for|from|has|have|in|invalid|is|it"
     r"|its|may|missing|must|neither|no|none|nor|not|of|on|or|please|required|revoked|should|that"
-    r"|the|there|they|this|to|unknown|unset|was|were|which|wrong|you|your)(?=[\s,.;]|$)",
+    r"|the|there|they|this|to|unknown|unset|was|were|which|wrong|you|your)(?=[,.;]?(?:\s|$))",
     re.IGNORECASE,
 )
-COUNT = re.compile(r"tokens\s*[=:]\s*$", re.IGNORECASE)
+COUNT = re.compile(r"token(?:s|_count)\\*[\"']?\s*[=:]\s*$", re.IGNORECASE)
+BLOCK = re.compile(r"_block\\*[\"']?\s*[=:]\s*$", re.IGNORECASE)
 
 
 def without_secrets(text: str) -> str:
     """The text, of a long one its beginning, with stars for what is or may be a secret."""
-    text = LOGIN.sub(rf"\1{HIDDEN}@", text[:LONGEST])
+    if len(text) > LONGEST:
+        # Of a word that is cut off the end may be missing that tells what it is.
+        text = re.sub(r"\S*$", "", text[:LONGEST])
+    text = PRIVATE_KEY.sub(HIDDEN, text)
+    text = LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = LOGIN_IN_WORD.sub(rf"\1{HIDDEN}@", text)
+    text = ENCODED_LOGIN.sub(rf"\1{HIDDEN}", text)
     text = BARE_LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = PAIR.sub(_without_value, text)
     text = BARE_HEADER.sub(rf"\1{HIDDEN}", text)
@@ -60,4 +82,5 @@ def _without_value(pair: re.Match[str]) -> str:
     name, value = pair["name"], pair["value"]
     goes_on = name.rstrip().endswith(":") and name[-1].isspace() and PROSE.match(value)
     is_count = COUNT.search(name) and re.fullmatch(r"[0-9][0-9,._]*", value)
-    return pair[0] if goes_on or is_count else f"{name}{HIDDEN}"
+    is_told = goes_on or is_count or BLOCK.search(name)
+    return pair[0] if is_told else f"{name}{HIDDEN}"

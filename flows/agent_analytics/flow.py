@@ -27,7 +27,12 @@ from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.published import PUBLISHED
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.agent_analytics import raw, source, sync
@@ -214,6 +219,7 @@ def refresh(
             f"{counts.rows_repeated:,}",
             f"{counts.rejected:,}",
         )
+        publish_load(SLUG, counts.rows_new, _put_aside(counts))
         return counts, landed, build_and_publish(settings, dbt, progress)
 
     counts, landed, outcome = work_on(store, "agent-analytics", settings.lock_timeout_seconds, work)
@@ -239,16 +245,21 @@ def _inbox() -> str:
     return str(state_dir() / SLUG / "inbox")
 
 
+def _put_aside(counts: LoadCounts) -> tuple[str, ...]:
+    if not counts.rejected:
+        return ()
+    return (
+        f"{counts.rejected:,} pieces of input were put aside or are doubtful: see raw.rejected",
+    )
+
+
 def _summarize(
     store: raw.Store, counts: LoadCounts, outcome: DbtOutcome | None, started: float
 ) -> None:
     notes = sync.warnings_of(store) if outcome else ()
     for note in notes:
         get_run_logger().warning("%s", note)
-    if counts.rejected:
-        notes += (
-            f"{counts.rejected:,} pieces of input were put aside or are doubtful: see raw.rejected",
-        )
+    notes += _put_aside(counts)
     publish_summary(
         SLUG,
         RunSummary(
@@ -259,7 +270,7 @@ def _summarize(
             failures=outcome.failures if outcome else 0,
             seconds=time.monotonic() - started,
             look=(f"duckdb -readonly {store.published_path}", *LOOK),
-            notes=(*notes, *(outcome.told if outcome else ())),
+            troubles=(*notes, *(outcome.told if outcome else ())),
         ),
     )
 
@@ -312,6 +323,7 @@ def refresh_copilot(
 
     def work() -> Worked:
         counts, landed = sync.loaded(store, lambda: fetch_copilot(organization, days, settings))
+        publish_load(SLUG, counts.rows_new, _put_aside(counts))
         # A part can be built only where the rest of it was before.
         all_of_it = revised(dbt, select=(), exclude=())
         chosen = dbt if store.published_path.exists() else all_of_it
@@ -349,5 +361,7 @@ def report(
     notes = sync.warnings_of(store)
     publish_summary(
         f"{SLUG}_report",
-        RunSummary(0, 0, 0, len(notes), 0, time.monotonic() - started, (str(target),), notes),
+        RunSummary(
+            *(0, 0, 0, len(notes), 0, time.monotonic() - started, (str(target),)), troubles=notes
+        ),
     )

@@ -27,7 +27,12 @@ from flows._shared.orchestration.exports import (
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
@@ -160,11 +165,13 @@ def refresh(
     started = time.monotonic()
     progress = Progress(SLUG)
     notes: list[str] = []
+    troubles: list[str] = []
     rows, needs_a_look = 0, False
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
         notes += [_sample_note(made)] if made else []
+        publish_load(SLUG, rows, notes)
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
         environment = dbt_postgres_env(building_block(settings))
@@ -180,7 +187,7 @@ def refresh(
         except PlatformError as error:
             # The marts are built: only their price is not known.
             note, needs_a_look = str(error), True
-        notes.append(note)
+        (troubles if needs_a_look else notes).append(note)
     publish_summary(
         SLUG,
         RunSummary(
@@ -191,7 +198,8 @@ def refresh(
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(*notes, *(line for outcome in outcomes for line in outcome.told)),
+            notes=tuple(notes),
+            troubles=(*troubles, *(line for outcome in outcomes for line in outcome.told)),
         ),
     )
 

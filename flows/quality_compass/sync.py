@@ -155,13 +155,10 @@ def notes(
     plan: Plan,
     counts: Sequence[LoadCounts],
     disagreed: Mapping[str, int],
-    stale: str | None,
 ) -> Iterator[str]:
     """What the summary tells of a run of the flow, a line each."""
     if plan is Plan.SAMPLE:
         yield "No runs were given: these are generated sample runs"
-    if stale is not None:
-        yield f"Sources are stale: {stale}"
     for each in counts:
         if each.quarantined:
             yield f"{each.run_id}: {each.quarantined} lines quarantined, see public.raw_quarantine"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
@@ -17,9 +18,19 @@ from prefect.states import Cancelling, Crashed
 
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration import published
-from flows._shared.orchestration.failed_run import reason_of, sentence, summarized
+from flows._shared.orchestration.failed_run import (
+    paragraph,
+    reason_of,
+    sentence,
+    summarized,
+)
 from flows._shared.orchestration.flow_run import current_flow_run
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 
 ROOT = Path(__file__).parents[2]
 # They publish no summary: each ends with an artifact of its own, or with none.
@@ -104,7 +115,7 @@ def test_a_run_that_fails_takes_the_place_of_the_last_good_summary(prefect_serve
     assert told["data"].startswith("# dry: this run failed at load\n")
     assert (
         "**Why:** Reading the lake: it is \\[dry\\](http://evil) at "
-        "postgresql://*****@lake/x - second line.\n"
+        "postgresql://*****@lake/x:\n\n- second line\n\n"
     ) in told["data"].replace("\\*", "*")
     assert "**What to do:** Fill it \\| soon.\n" in told["data"]
     assert "the marts as earlier runs left them; none is of this run." in told["data"]
@@ -136,10 +147,16 @@ def test_a_build_that_stopped_half_way_names_which_marts_are_of_which_run(
         built("mixed", "bigquery", b="success")
         refused()
 
-    ran("mixed", work)
+    publishes = partial(publish_load, "mixed", 12_345, ["2 lines quarantined", "a [b](http://e)"])
+    ran("mixed", lambda: (publishes(), work()))
 
     text = newest("mixed-summary")["data"]
     client = get_client(sync_client=True)
+    assert (
+        "**What it loaded, which stays:** 12,345 rows.\n\n- 2 lines quarantined\n"
+        "- a \\[b\\](http://e)\n\n**What readers"
+    ) in text
+    assert measures("mixed")["rows_loaded"] == 12_345
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
     told = {line.split(" | ")[1].removesuffix(" |"): line.split(" | ")[0][2:] for line in rows}
     assert told.pop("a, b (bigquery)") == "this run"
@@ -341,6 +358,11 @@ def test_a_sentence_is_one_bounded_line_without_markup_or_secrets() -> None:
     assert sentence("![x](y) <b>`z`") == r"!\[x\](y) \<b\>\`z\`"
     assert len(sentence("x" * 10_000)) < 1_000
     assert sentence("") == ""
+    assert paragraph("2 failed:\n\n- a\n- password:\n  hunter2, b\n") == (
+        "2 failed:\n\n- a\n- password:\n- \\*\\*\\*\\*\\* b"
+    )
+    assert paragraph("one\n" + "- x\n" * 40).count("\n") == 12
+    assert paragraph("") == "."
 
 
 def test_a_mart_that_no_build_of_late_wrote_is_not_given_to_a_run(

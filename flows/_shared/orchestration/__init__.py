@@ -14,7 +14,12 @@ from flows._shared.orchestration.dbt import (
 )
 from flows._shared.orchestration.dbt_nodes import NodeResult
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 
 __all__ = [
     "DbtBuildError",
@@ -30,6 +35,7 @@ __all__ = [
     "dbt_postgres_env",
     "postgres_url",
     "preload_dbt",
+    "publish_load",
     "publish_summary",
     "retry_transient",
     "run_dbt_freshness",

@@ -78,7 +78,7 @@ def publish_export(
             failures=0,
             seconds=seconds,
             look=(f"BigQuery dataset {settings.raw_dataset}",),
-            notes=remarks,
+            troubles=remarks,
         ),
     )
 

@@ -38,15 +38,17 @@ R = TypeVar("R")
 Told = Mapping[str, Any]
 
 LONGEST_SENTENCE = 600
+ITEMS_TOLD = 10
 FAILED_NODES_TOLD = 10
 SAYS_IT_FAILED = ": this run failed"
-LOG = "Read the log of the run, mend the cause and run it again"
+LOG = "Read the log of the run, mend the cause and run it again."
 EXIT_CODE = re.compile(r"status code:? (-?\d+)")
 
 
 @dataclass(frozen=True)
 class Reason:
-    """Why a run ended badly, in one sentence, and what the reader can do."""
+    """Why a run ended badly and what the reader can do: a sentence each, and a list where the
+    error has one."""
 
     how: str
     why: str
@@ -83,10 +85,11 @@ def summarized(
             [
                 f"# {key}{SAYS_IT_FAILED} {_stage(progress, mine)}{reason.how}",
                 "",
-                f"**Why:** {reason.why}.",
+                f"**Why:** {reason.why}",
                 "",
-                f"**What to do:** {reason.remedy}.",
+                f"**What to do:** {reason.remedy}",
                 "",
+                *_loaded(_rows(own.get(f"{key}-loaded"))),
                 *_readers_see(api, marts_now(builds)),
                 *_failed_in_dbt(mine),
                 *(["", "---", "", str(before["data"])] if before else []),
@@ -96,7 +99,8 @@ def summarized(
             api.replace(UUID(before["id"]), text)
         else:
             api.create_markdown(f"{key}-summary", text, "Summary of the run")
-        measures = _measures(_rows(own.get(f"{key}-run")), mine)
+        loaded = [each for each in _rows(own.get(f"{key}-loaded")) if each["measure"] != "note"]
+        measures = _measures([*loaded, *_rows(own.get(f"{key}-run"))], mine)
         if numbers := own.get(f"{key}-run"):
             api.replace_table(UUID(numbers["id"]), measures)
         else:
@@ -117,23 +121,36 @@ def reason_of(state: State[Any]) -> Reason:
     if state.is_cancelling() or state.is_cancelled():
         return Reason(
             ": it was cancelled",
-            "Somebody, or an automation, cancelled it",
-            "Run it again when it may go on; what is loaded is not loaded twice",
+            "Somebody, or an automation, cancelled it.",
+            "Run it again when it may go on; what is loaded is not loaded twice.",
         )
     error = _error_of(state)
     if isinstance(error, PlatformError):
-        return Reason("", sentence(f"{error.attempted}: {error.seen}"), sentence(error.remedy))
+        return Reason("", paragraph(f"{error.attempted}: {error.seen}"), paragraph(error.remedy))
     if state.is_crashed():
         code = EXIT_CODE.search(state.message or "")
         told = f" (exit code {code[1]})" if code else f" ({type(error).__name__})" if error else ""
         return Reason(
             ": it crashed",
-            f"Its process was stopped, or lost, before it came to its end{told}",
+            f"Its process was stopped, or lost, before it came to its end{told}.",
             "Look in the log of the run for a lack of memory or a worker that was stopped, and run "
-            "it again; what is loaded is not loaded twice",
+            "it again; what is loaded is not loaded twice.",
         )
     kind = type(error).__name__ if error else "An error that left no trace"
-    return Reason("", f"{kind}, which is no error that this flow expects", LOG)
+    return Reason("", f"{kind}, which is no error that this flow expects.", LOG)
+
+
+def paragraph(text: str) -> str:
+    """Plain text of several lines as a sentence and a list: no secret, no markup, of much the
+    beginning."""
+    first, *more = [line for line in without_secrets(text).splitlines() if line.strip()] or [""]
+    items = [f"- {sentence(line.strip().removeprefix('- '))}" for line in more[:ITEMS_TOLD]]
+    if len(more) > ITEMS_TOLD:
+        items.append(f"- and {len(more) - ITEMS_TOLD} more lines, in the log of the run")
+    told = sentence(first)
+    if not items:
+        return f"{told}."
+    return "\n".join([told if told.endswith(":") else f"{told}:", "", *items])
 
 
 def sentence(text: str) -> str:
@@ -166,6 +183,19 @@ def _stage(progress: Sequence[Told], builds: Sequence[Build]) -> str:
     last = progress[-1]
     is_complete = last["total"] is not None and last["done"] >= last["total"]
     return f"after {last['phase']}" if is_complete else f"at {last['phase']}"
+
+
+def _loaded(known: Sequence[Told]) -> list[str]:
+    """What the run had loaded and told of it before it failed; rejections are among it."""
+    told: list[str] = []
+    notes = [str(each["value"]) for each in known if each["measure"] == "note"]
+    for each in known:
+        if each["measure"] == "rows_loaded":
+            told = [f"**What it loaded, which stays:** {each['value']:,} rows."]
+    more = len(notes) - ITEMS_TOLD
+    items = [f"- {sentence(note)}" for note in notes[:ITEMS_TOLD]]
+    items += [f"- and {more} more notes, in the log of the run"] if more > 0 else []
+    return [*told, *(["", *items] if items else []), *([""] if told else [])]
 
 
 def _readers_see(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:

@@ -101,7 +101,8 @@ class NamedProgress:
 class RunSummary:
     """The headline numbers of a run; ``seconds`` is wall time, ``look`` says where to look next.
 
-    ``notes`` are warnings and failures in words, a line each; ``chart`` is an SVG document.
+    ``troubles`` are warnings and failures in words, ``notes`` what else a reader should know, a
+    line each; ``chart`` is an SVG document.
     """
 
     rows_loaded: int
@@ -112,7 +113,20 @@ class RunSummary:
     seconds: float
     look: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
+    troubles: tuple[str, ...] = field(default=())
     chart: str | None = None
+
+
+def publish_load(slug: str, rows: int, told: Sequence[str] = ()) -> None:
+    """Keep what a run has loaded, and has to tell of it, before it builds: the table artifact
+    ``<slug>-loaded``, from which the summary of a run that fails afterwards tells it.
+
+    Outside a flow run nothing is written. Raises httpx.HTTPError when the server refuses it.
+    """
+    if api := current_flow_run():
+        known: list[dict[str, object]] = [{"measure": "rows_loaded", "value": rows}]
+        known += [{"measure": "note", "value": note} for note in told]
+        api.create_table(f"{kebab(slug)}-loaded", known, "What the run loaded before it builds")
 
 
 def publish_summary(slug: str, summary: RunSummary) -> None:
@@ -164,7 +178,8 @@ def _markdown(title: str, summary: RunSummary) -> str:
         f"| failures | {summary.failures} |",
         f"| seconds | {summary.seconds:.1f} |",
     ]
-    lines += _section("Warnings and failures", summary.notes)
+    lines += _section("Warnings and failures", summary.troubles)
+    lines += _section("Notes", summary.notes)
     lines += _section("Where to look", summary.look)
     if summary.chart:
         lines += ["", f"![chart]({_data_uri(summary.chart)})"]

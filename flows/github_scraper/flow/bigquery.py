@@ -188,7 +188,11 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             failures=len(differing),
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
-            notes=(verdict, *(str(each) for each in differing), *remarks),
+            notes=() if differing else (verdict,),
+            troubles=(
+                *((verdict, *(str(each) for each in differing)) if differing else ()),
+                *remarks,
+            ),
         ),
     )
     if differing:

@@ -17,7 +17,12 @@ from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import suspend_until
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 from flows.github_scraper.flow.tasks import (
     Prepared,
     fetch_repository,
@@ -153,11 +158,12 @@ def load_and_build(
         emit_landed(SLUG, table="commits", batch=str(flow_run.id), rows=total_rows(outcome.loaded))
     except EventsNotTakenError as error:
         outcome.notes.append(str(error))
+    failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     built: DbtOutcome | None = None
     if build_here:
+        publish_load(SLUG, total_rows(outcome.loaded), (*failures, *outcome.notes))
         built = build_dbt(SLUG, dbt_postgres_env(building_block(settings)), dbt, progress=progress)
     size = report_size(settings)
-    failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     publish_summary(
         SLUG,
         RunSummary(
@@ -168,9 +174,9 @@ def load_and_build(
             failures=(built.failures if built else 0) + len(outcome.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(
+            notes=tuple(outcome.notes),
+            troubles=(
                 *failures,
-                *outcome.notes,
                 *(built.told if built else ()),
                 *([str(size)] if size.is_warning else ()),
             ),

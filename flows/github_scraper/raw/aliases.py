@@ -41,9 +41,10 @@ class Entry(NamedTuple):
 # whoever has it, but not of an account with another number than the one that is told.
 MEANT = """
 with logins as (
-    select id, public.folded_email(username) as login
+    select contributors.id, public.folded_email(email_accounts.login) as login
     from public.contributors
-    where username is not null
+    inner join public.email_accounts on email_accounts.email = contributors.email
+    where email_accounts.login is not null
     union
     select id, public.folded_email(login) from own_logins
     union

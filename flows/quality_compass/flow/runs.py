@@ -18,7 +18,12 @@ from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 from flows.quality_compass import marts, raw, sync
 from flows.quality_compass.flow.finding import find_all, open_storage, outcome_of
 from flows.quality_compass.flow.verifying import verify_run
@@ -128,6 +133,9 @@ def refresh(
     counts = _load(found.runs, settings, progress, failed)
     loaded = [run for run in found.runs if run.run_id in {each.run_id for each in counts}]
     disagreed = _verify(loaded, runs, settings, progress, failed)
+    rows = sum(each.rows for each in counts)
+    notes = (*found.notes, *sync.notes(plan, counts, disagreed), *sync.absent(loaded))
+    publish_load(SLUG, rows, (*failed, *notes))
     environment = dbt_postgres_env(building_block(settings))
     outcome = build_dbt(SLUG, environment, dbt, progress=progress)
     stale, warnings = _judge_freshness(environment, dbt)
@@ -135,19 +143,18 @@ def refresh(
     publish_summary(
         SLUG,
         RunSummary(
-            rows_loaded=sum(each.rows for each in counts),
+            rows_loaded=rows,
             models_built=outcome.models_built,
             tests_passed=outcome.tests_passed,
             warnings=outcome.warnings + warnings,
             failures=outcome.failures + len(failed) + (stale is not None),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(
+            notes=notes,
+            troubles=(
                 *failed,
                 *outcome.told,
-                *found.notes,
-                *sync.notes(plan, counts, disagreed, stale.seen if stale else None),
-                *sync.absent(loaded),
+                *([f"Sources are stale: {stale.seen}"] if stale else []),
             ),
         ),
     )

@@ -16,8 +16,9 @@ REFERENCE = re.compile(
     re.ASCII,
 )
 QUOTED = re.compile(r"""[eE]?'(?:[^']|'')*'|"(?:[^"]|"")*\"""")
+# Rendered before the database reads a text as one, in a text, too.
+TEMPLATE = re.compile(r"[{}]")
 REFUSED = (
-    (re.compile(r"[{}]"), "a template that is no Dimension, TimeDimension, Entity or Metric"),
     # What a backslash does in them, also in the next one, decides where they end.
     (re.compile("[eE]'"), "a text with escapes, or no space before a text"),
     (re.compile("['\"]"), "a quote that nothing closes"),
@@ -25,6 +26,16 @@ REFUSED = (
     (re.compile(r"--|/\*|\*/"), "a comment"),
     (re.compile(r"\$"), "a dollar sign outside of a text"),
     (re.compile(r"[^\S \t\r\n]|[\x00-\x08\x0e-\x1f]"), "a character that is not seen"),
+)
+SUBQUERY = re.compile(r"\b(?:select|table|values)\b", re.IGNORECASE)
+CALL = re.compile(r"([\w.]*)\s*\(")
+# Words before a parenthesis, and functions that read nothing, wait for nothing and change nothing.
+CALLED = re.compile(
+    r"(?:all|and|any|between|case|else|ilike|in|is|like|not|or|some|then|when"
+    r"|abs|cast|ceil|char_length|coalesce|date|date_part|date_trunc|decimal|extract|floor|greatest"
+    r"|least|left|length|lower|make_date|mod|now|nullif|numeric|position|replace|right|round"
+    r"|split_part|starts_with|substring|to_date|trim|trunc|upper|varchar)?",
+    re.IGNORECASE,
 )
 CLOSED_BY = {"(": ")", "[": "]"}
 
@@ -35,10 +46,18 @@ def why_refused(where: str) -> str | None:
         return "nothing"
     if "\x00" in where:
         return "a character that is not seen"
-    plain = QUOTED.sub(_escapes_only, REFERENCE.sub(" x ", where))
+    without_references = REFERENCE.sub(" x ", where)
+    if TEMPLATE.search(without_references):
+        return "a template that is no Dimension, TimeDimension, Entity or Metric"
+    plain = QUOTED.sub(_escapes_only, without_references)
     for pattern, what in REFUSED:
         if pattern.search(plain):
             return what
+    if SUBQUERY.search(plain):
+        return "a query of its own"
+    for name in CALL.findall(plain):
+        if not CALLED.fullmatch(name):
+            return f"a call of {name}, which is no plain function"
     return None if _is_balanced(plain) else "parentheses that do not match"
 
 

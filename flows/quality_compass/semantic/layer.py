@@ -38,7 +38,10 @@ PARTIAL_PARSE = "partial_parse.msgpack"
 CONFIGURATION = ("dbt_project.yml", "profiles.yml")
 TIMEOUT_SECONDS = 300
 # A filter is checked on the assumption that a backslash in a text is one.
-SESSION = f"{READ_ONLY} -c standard_conforming_strings=on"
+# What nobody waits for any more ends in the database, too.
+SESSION = (
+    f"{READ_ONLY} -c standard_conforming_strings=on -c statement_timeout={TIMEOUT_SECONDS * 1_000}"
+)
 SECRET_NAME = re.compile("SECRET|PASSWORD|TOKEN", re.IGNORECASE)
 
 

@@ -17,7 +17,12 @@ from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcom
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    publish_load,
+    publish_summary,
+)
 from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.scout import raw
@@ -92,6 +97,8 @@ def refresh(
     intake = take_in(settings, progress) if takes_in(layer) else Intake()
     for note in intake.notes:
         get_run_logger().info(note)
+    failures = tuple(f"{name}: {reason}" for name, reason in intake.failed)
+    publish_load(SLUG, intake.rows_loaded, (*failures, *intake.notes))
     try:
         outcome = build_layers(settings, options, progress)
     except DbtBuildError as error:
@@ -112,12 +119,8 @@ def refresh(
             failures=outcome.failures + len(intake.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
-            notes=(
-                *low,
-                *intake.notes,
-                *outcome.told,
-                *(f"{name}: {reason}" for name, reason in intake.failed),
-            ),
+            notes=intake.notes,
+            troubles=(*low, *outcome.told, *failures),
         ),
     )
     if intake.failed:
