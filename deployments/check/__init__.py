@@ -1,4 +1,5 @@
-"""Find in ``prefect.yaml`` and in the automations what Prefect ignores, or refuses too late.
+"""Find in ``prefect.yaml`` and in the automations what Prefect ignores, or refuses too late, and
+in the manifests of clusters what network policies cut off or leave open.
 
 Prefect drops unknown keys, puts the secrets that job variables refer to into deployments in clear
 text, and notices a misspelt entrypoint, parameter, event or job variable when a run fails or does
@@ -6,12 +7,15 @@ not begin. Needs no server: ``make lint`` runs this.
 """
 
 import argparse
+import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
 from deployments.apply.infrastructure import LIMITS
+from deployments.check.network import OVERLAYS, network_problems
 from deployments.check.of_deployments import (
     deployments,
     entrypoints,
@@ -50,11 +54,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--prefect-file", type=Path, default=PREFECT_YAML)
     parser.add_argument("--automations", type=Path, default=AUTOMATIONS, metavar="FOLDER")
     parser.add_argument("--limits", type=Path, default=LIMITS)
+    parser.add_argument("--overlays", type=Path, default=OVERLAYS, metavar="FOLDER")
     options = parser.parse_args(arguments)
+    project = Project(options.prefect_file, options.automations, options.limits)
     try:
-        found = problems(Project(options.prefect_file, options.automations, options.limits))
+        found = [*problems(project), *_in_clusters(project, options.overlays)]
     except PlatformError as error:
         found = [str(error)]
     for problem in found:
         sys.stderr.write(f"{problem}\n")
     return 1 if found else 0
+
+
+def _in_clusters(project: Project, overlays: Path) -> list[str]:
+    """A laptop may do without kubectl, CI may not."""
+    if shutil.which("kubectl") or os.environ.get("CI"):
+        return list(network_problems(project, overlays))
+    sys.stderr.write("Network policies were not checked: there is no kubectl on PATH\n")
+    return []

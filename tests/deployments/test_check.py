@@ -166,6 +166,7 @@ def test_the_command_ends_1_and_names_what_is_wrong(
     arguments = ["--prefect-file", str(project.prefect_file)]
     arguments += ["--automations", str(project.automations_folder)]
     arguments += ["--limits", str(project.limits_file)]
+    arguments += ["--overlays", str(project.automations_folder)]
     assert main(arguments) == 0
     project.prefect_file.write_text(GOOD.replace("slug: daily, ", ""))
     assert main(arguments) == 1

@@ -1,102 +1,201 @@
 """What the deployments and blocks need is let through; everything else is not."""
 
-import subprocess
-from itertools import product
-from typing import Any
+import json
+import shutil
+from pathlib import Path
 
 import pytest
-import yaml
 
-from deployments.local.paths import PROJECT_ROOT
-from tests.deployments.kubernetes.jobs import rendered_job
-from tests.deployments.kubernetes.network import Peer, Target, may_send, pods
+from blocks import BlockNeed, Kind
+from deployments.check import Project, main
+from deployments.check.network import OVERLAYS, Cluster, overlay_problems, render
+from deployments.check.network.needs import of_block, of_slug
+from flows._shared.errors import PermanentError
 from tests.deployments.kubernetes.tools import tool
 
-OVERLAYS = PROJECT_ROOT / "deployments" / "kubernetes" / "overlays"
-DNS = [
-    Target(peer, 53, protocol)
-    for peer, protocol in product(
-        (
-            Peer("kube-dns", {"k8s-app": "kube-dns"}, namespace="kube-system"),
-            Peer("Cloud DNS", address="169.254.169.254"),
-            Peer("NodeLocal DNSCache", address="169.254.20.10"),
-        ),
-        ("UDP", "TCP"),
-    )
-]
-# One address stands for each kind of service outside; the ports are those of its clients.
-OUTSIDE = Peer("outside", address="203.0.113.7")
-DATABASE = Peer("database", address="10.20.0.5")
-METADATA = [
-    Target(Peer("metadata server", address="169.254.169.254"), 80),
-    Target(Peer("metadata server of GKE", address="169.254.169.252"), 988),
-]
-HTTPS, SSH, SMTP, SMTPS, SUBMISSION = (Target(OUTSIDE, port) for port in (443, 22, 25, 465, 587))
-POSTGRES, POOLER = (Target(DATABASE, port) for port in (5432, 6543))
-KUBERNETES = Target(Peer("API server", address="10.0.0.1"), 6443)
-ELSEWHERE = [
-    Target(OUTSIDE, 80),
-    SMTP,
-    Target(Peer("another pod", {"app": "other"}), 8080),
-    Target(Peer("another namespace", {}, namespace="default"), 5432),
-    Target(Peer("link-local", address="169.254.1.1"), 443),
-]
+
+@pytest.fixture(scope="module")
+def project() -> Project:
+    return Project()
 
 
-@pytest.fixture(scope="module", params=["kind", "production"])
-def manifests(request: pytest.FixtureRequest) -> list[dict[str, Any]]:
-    command = [str(tool("kubectl")), "kustomize", str(OVERLAYS / request.param)]
-    text = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    return [*yaml.safe_load_all(text)]
+@pytest.fixture(scope="module")
+def clusters() -> dict[str, Cluster]:
+    names = ("kind", "production")
+    return {name: Cluster(name, render(OVERLAYS / name, tool("kubectl"))) for name in names}
 
 
-def needs(server: Peer, in_cluster: list[Target], is_production: bool) -> dict[str, list[Target]]:
-    """The connections that each kind of pod opens, from what it runs: flows spend blocks of
-    PostgreSQL, GitHub, Google and webhooks; the server sends alerts; the receiver reads the
-    networks that senders publish."""
-    api = Target(server, 4200)
-    return {
-        "prefect-server": [*DNS, *in_cluster, POSTGRES, HTTPS, SMTPS, SUBMISSION],
-        "worker": [*DNS, api, KUBERNETES, HTTPS],
-        "run": [*DNS, *in_cluster, api, HTTPS, SSH, POSTGRES, POOLER]
-        + (METADATA if is_production else []),
-        "webhooks": [*DNS, *in_cluster, api, HTTPS, POSTGRES, POOLER],
-    }
+def found(cluster: Cluster, project: Project) -> list[str]:
+    return [f"{where}: {what}" for where, what in overlay_problems(cluster, project)]
 
 
+@pytest.mark.parametrize("overlay", ["kind", "production"])
 def test_every_pod_reaches_what_it_needs_and_nothing_else(
-    manifests: list[dict[str, Any]],
+    clusters: dict[str, Cluster], project: Project, overlay: str
 ) -> None:
-    policies = [each for each in manifests if each["kind"] == "NetworkPolicy"]
-    found = {pod.name: pod for pod in pods(manifests)}
-    labels = rendered_job({})["spec"]["template"]["metadata"]["labels"]
-    found["run"] = Peer("run", labels)
-    in_cluster = [Target(found["postgres"], 5432)] if "postgres" in found else []
-    wanted = needs(found["prefect-server"], in_cluster, "postgres" not in found)
-    every = {
-        *(each for targets in wanted.values() for each in targets),
-        *METADATA,
-        *ELSEWHERE,
-        *(Target(pod, port) for pod in found.values() for port in (22, 4200, 5432, 8080)),
-    }
-    wrong = []
-    for name, targets in wanted.items():
-        for target in sorted(every, key=str):
-            is_open = name != "webhooks" and target == Target(found["webhooks"], 8080)
-            expected = target in targets
-            seen = may_send(policies, found[name], target)
-            # The receiver takes deliveries from everywhere: only who may leave is asked.
-            if seen != expected and not is_open:
-                wrong.append(f"{name} -> {target}: {'let through' if seen else 'cut off'}")
-    assert not wrong
+    assert found(clusters[overlay], project) == []
 
 
-def test_links_of_alerts_lead_somewhere(manifests: list[dict[str, Any]]) -> None:
-    (server,) = (
-        each
-        for each in manifests
-        if each["kind"] == "Deployment" and each["metadata"]["name"] == "prefect-server"
-    )
-    (container,) = server["spec"]["template"]["spec"]["containers"]
-    variables = {each["name"]: each.get("value") for each in container["env"]}
-    assert str(variables["PREFECT_UI_URL"]).startswith("http")
+def peer(selector: str) -> str:
+    return f'"matchLabels": {{"app.kubernetes.io/{selector}"}}'
+
+
+@pytest.mark.parametrize(
+    ("overlay", "name", "good", "broken", "problems"),
+    [
+        # DNS, as it was cut off on Google's clusters.
+        (
+            "production",
+            "resolve-names",
+            '{"ipBlock": {"cidr": "169.254.169.254/32"}}, ',
+            "",
+            ("run: it must reach Cloud DNS:53/UDP", "worker: it must reach Cloud DNS:53/TCP"),
+        ),
+        (
+            "kind",
+            "resolve-names",
+            '{"port": 53, "protocol": "UDP"}, ',
+            "",
+            ("webhooks: it must reach kube-dns:53/UDP", "run: it must reach NodeLocal DNSCache:53"),
+        ),
+        # Alerts, as they never left the cluster.
+        (
+            "production",
+            "prefect-server",
+            '"ports": [{"port": 443}, {"port": 465}, {"port": 587}]',
+            '"ports": [{"port": 465}]',
+            (
+                "prefect-server: it must reach chat:443/TCP",
+                "prefect-server: it must reach mail server:587/TCP",
+            ),
+        ),
+        (
+            "production",
+            "prefect-server",
+            '"PREFECT_UI_URL"',
+            '"PREFECT_URL"',
+            ("prefect-server: links of alerts would be empty",),
+        ),
+        # Two files, each right alone.
+        (
+            "kind",
+            "analytics-flows-worker",
+            "http://prefect-server:4200/api",
+            "http://prefect:4200/api",
+            ("worker: following PREFECT_API_URL of worker: no Service leads",),
+        ),
+        (
+            "kind",
+            "prefect-server",
+            '"targetPort": "http"',
+            '"targetPort": "https"',
+            ("run: following PREFECT_API_URL", "webhooks: following PREFECT_API_URL"),
+        ),
+        (
+            "production",
+            "prefect-server-database",
+            "5432",
+            "5433",
+            ("prefect-server: it must reach database:5432/TCP",),
+        ),
+        (
+            "kind",
+            "postgres",
+            peer('managed-by": "prefect'),
+            peer('managed-by": "other'),
+            ("run: it must reach postgres:5432/TCP",),
+        ),
+        (
+            "production",
+            "runs-metadata-server",
+            "988",
+            "989",
+            ("run: it must reach metadata server of GKE:988/TCP",),
+        ),
+        (
+            "production",
+            "runs",
+            '{"port": 22}, ',
+            "",
+            ("run: it must reach git over SSH:22/TCP",),
+        ),
+        (
+            "kind",
+            "webhooks",
+            '{"port": 4317}',
+            '{"port": 4318}',
+            ("webhooks: a sender must reach its port 4317",),
+        ),
+        # More than is needed.
+        (
+            "kind",
+            "deny-all",
+            '"podSelector": {}',
+            '"podSelector": {"matchLabels": {"nothing": "here"}}',
+            ("worker: an address outside may reach its port 8080",),
+        ),
+        (
+            "kind",
+            "runs",
+            '"except": ["169.254.0.0/16"]',
+            '"except": []',
+            ("run: it may reach a link-local address:443/TCP",),
+        ),
+        (
+            "kind",
+            "runs",
+            '{"port": 22}',
+            '{"port": 22, "endPort": 80}',
+            ("run: it may reach an address outside:80/TCP",),
+        ),
+        (
+            "production",
+            "runs-metadata-server",
+            f'"podSelector": {{{peer("managed-by" + chr(34) + ": " + chr(34) + "prefect")}}}',
+            '"podSelector": {}',
+            ("webhooks: it may reach metadata server:80/TCP",),
+        ),
+        (
+            "kind",
+            "prefect-server",
+            '"ingress": [',
+            '"ingress": [{"ports": [{"port": "http"}]}, ',
+            ("prefect-server: an address outside may reach its port 4200",),
+        ),
+    ],
+)
+def test_what_is_cut_off_or_open_is_told(
+    clusters: dict[str, Cluster],
+    project: Project,
+    overlay: str,
+    name: str,
+    good: str,
+    broken: str,
+    problems: tuple[str, ...],
+) -> None:
+    texts = [json.dumps(each, sort_keys=True) for each in clusters[overlay].manifests]
+    named = f'"name": "{name}"'
+    assert any(named in text and good in text for text in texts)
+    mutated = [text.replace(good, broken) if named in text else text for text in texts]
+    seen = found(Cluster(overlay, [json.loads(text) for text in mutated]), project)
+    for problem in problems:
+        assert any(each.startswith(f"{overlay}, {problem}") for each in seen), seen
+
+
+def test_the_check_ends_1_on_files_that_cut_off_dns(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tool("kubectl").parent), prepend=":")
+    folder = Path(shutil.copytree(OVERLAYS.parent, tmp_path / "kubernetes"))
+    shutil.rmtree(folder / "overlays" / "production")
+    policies = folder / "base" / "network-policies.yaml"
+    policies.write_text(policies.read_text().replace("port: 53\n", "port: 54\n"))
+    assert main(["--overlays", str(folder / "overlays")]) == 1
+    assert "it must reach kube-dns:53/UDP" in capsys.readouterr().err
+
+
+def test_what_a_new_block_or_domain_connects_to_has_to_be_said() -> None:
+    with pytest.raises(PermanentError, match="nothing says where it is shown"):
+        of_block(BlockNeed("scout-new-token", Kind.SECRET, "SCOUT_NEW_TOKEN", "new"))
+    with pytest.raises(PermanentError, match="it has no blocks"):
+        of_slug("weather")

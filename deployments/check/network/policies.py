@@ -4,7 +4,7 @@ A pod that no policy selects for a direction may do everything in it. One that i
 what any of its policies allows, and nothing else.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_address, ip_network
 from typing import Any
@@ -20,6 +20,7 @@ class Peer:
     labels: Mapping[str, str] = field(default_factory=dict, hash=False)
     namespace: str | None = None
     address: str | None = None
+    ports: Mapping[str, int] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -33,10 +34,18 @@ class Target:
 
 
 def may_send(policies: Sequence[Manifest], pod: Peer, target: Target) -> bool:
-    """Whether the policies let a connection out of the pod, and into the target if it is one."""
-    leaves = _allows(policies, "Egress", pod, target.peer, target)
-    is_ours = target.peer.address is None and target.peer.namespace is None
-    return leaves and (not is_ours or _allows(policies, "Ingress", target.peer, pod, target))
+    """Whether the policies let a connection out of the pod, and into the target.
+
+    Policies are those of one namespace: for what is elsewhere, only the other side counts.
+    """
+    leaves = not _is_ours(pod) or _allows(policies, "Egress", pod, target.peer, target)
+    return leaves and (
+        not _is_ours(target.peer) or _allows(policies, "Ingress", target.peer, pod, target)
+    )
+
+
+def _is_ours(peer: Peer) -> bool:
+    return peer.address is None and peer.namespace is None
 
 
 def _allows(
@@ -46,7 +55,7 @@ def _allows(
         policy["spec"]
         for policy in policies
         if direction in policy["spec"].get("policyTypes", ["Ingress"])
-        and _selects(policy["spec"]["podSelector"], pod.labels)
+        and selects(policy["spec"]["podSelector"], pod.labels)
     ]
     side = "to" if direction == "Egress" else "from"
     return not selecting or any(
@@ -58,10 +67,16 @@ def _allows(
 
 def _matches_port(rule: Manifest, target: Target) -> bool:
     ports = rule.get("ports")
-    return not ports or any(
-        each.get("port") in (None, target.port) and each.get("protocol", "TCP") == target.protocol
-        for each in ports
-    )
+    return not ports or any(_is_port(each, target) for each in ports)
+
+
+def _is_port(allowed: Manifest, target: Target) -> bool:
+    if allowed.get("protocol", "TCP") != target.protocol:
+        return False
+    first = allowed.get("port")
+    if isinstance(first, str):
+        return target.peer.ports.get(first) == target.port
+    return first is None or first <= target.port <= allowed.get("endPort", first)
 
 
 def _matches_peer(peers: Sequence[Manifest] | None, other: Peer) -> bool:
@@ -79,11 +94,12 @@ def _matches_one(peer: Manifest, other: Peer) -> bool:
         return False
     wanted = peer.get("namespaceSelector")
     names = {"kubernetes.io/metadata.name": other.namespace or ""}
-    in_namespace = other.namespace is None if wanted is None else _selects(wanted, names)
-    return in_namespace and _selects(peer.get("podSelector") or {}, other.labels)
+    in_namespace = other.namespace is None if wanted is None else selects(wanted, names)
+    return in_namespace and selects(peer.get("podSelector") or {}, other.labels)
 
 
-def _selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
+def selects(selector: Manifest, labels: Mapping[str, str]) -> bool:
+    """Whether labels are what a selector asks for; an empty one takes in all."""
     equal = selector.get("matchLabels") or {}
     if any(labels.get(name) != value for name, value in equal.items()):
         return False
@@ -98,11 +114,3 @@ def _holds(expression: Manifest, labels: Mapping[str, str]) -> bool:
         "Exists": value is not None,
         "DoesNotExist": value is None,
     }[expression["operator"]]
-
-
-def pods(manifests: Sequence[Manifest]) -> Iterator[Peer]:
-    """One peer for each workload, with the labels that its pods carry."""
-    for each in manifests:
-        if each["kind"] in ("Deployment", "StatefulSet"):
-            labels = each["spec"]["template"]["metadata"]["labels"]
-            yield Peer(str(labels["app.kubernetes.io/component"]), labels)

@@ -1,0 +1,187 @@
+"""Which connections each workload opens, and takes, from what it runs."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from urllib.parse import urlsplit
+
+from blocks import CATALOGUE, BlockNeed, Kind
+from deployments.apply.automations import NOTIFIERS
+from deployments.check.network.manifests import Cluster, Workload
+from deployments.check.network.policies import Peer, Target
+from deployments.check.project import Project
+from flows._shared.errors import PermanentError
+
+# One address of each kind of network stands for all: policies know addresses, not names.
+PUBLIC = "203.0.113.7"
+PRIVATE = "10.20.0.5"
+GOOGLE_IDENTITY = "iam.gke.io/gcp-service-account"
+Need = tuple[Target, ...]
+
+
+def _outside(name: str, *ports: int, networks: Sequence[str] = (PUBLIC, PRIVATE)) -> Need:
+    return tuple(Target(Peer(name, address=at), port) for at in networks for port in ports)
+
+
+DNS: Need = tuple(
+    Target(peer, 53, protocol)
+    for peer in (
+        Peer("kube-dns", {"k8s-app": "kube-dns"}, namespace="kube-system"),
+        Peer("Cloud DNS", address="169.254.169.254"),
+        Peer("NodeLocal DNSCache", address="169.254.20.10"),
+    )
+    for protocol in ("UDP", "TCP")
+)
+METADATA: Need = (
+    Target(Peer("metadata server", address="169.254.169.254"), 80),
+    Target(Peer("metadata server of GKE", address="169.254.169.252"), 988),
+)
+KUBERNETES = _outside("API server", 443, 6443)
+POSTGRES = _outside("PostgreSQL", 5432) + _outside("pooler of PostgreSQL", 6543)
+OWN_DATABASE = _outside("database", 5432, networks=(PRIVATE,))
+GOOGLE = tuple(
+    each
+    for name in ("BigQuery", "Cloud Storage", "Google Drive")
+    for each in _outside(name, 443, networks=(PUBLIC,))
+)
+GITHUB = _outside("GitHub API", 443)
+GIT = _outside("git over HTTPS", 443) + _outside("git over SSH", 22)
+BUCKETS = _outside("buckets", 443)
+CHAT = _outside("chat", 443)
+MAIL = _outside("mail server", 465, 587)
+MODELS = _outside("embeddings API", 443)
+
+OF_KIND: Mapping[Kind, Need] = {
+    Kind.POSTGRES: POSTGRES,
+    Kind.GCP: GOOGLE,
+    Kind.BIGQUERY: GOOGLE,
+    Kind.WEBHOOK: CHAT,
+    Kind.EMAIL: MAIL,
+}
+# A secret says nothing of where it is shown; one that only judges what comes in is shown nowhere.
+OF_SECRET: Mapping[str, Need] = {
+    "github-scraper-token": GITHUB + GIT,
+    "github-scraper-app": GITHUB + GIT,
+    "scout-embeddings": MODELS,
+    "quality-compass-storage": BUCKETS,
+    "agent-analytics-copilot-token": GITHUB,
+    "webhooks-github-secrets": (),
+    "webhooks-scout-secrets": (),
+    "webhooks-quality-compass-secrets": (),
+    "webhooks-agent-analytics-secrets": (),
+    "webhooks-github-token": GITHUB,
+}
+# What is in no block of the catalogue: the report's bucket, the networks that senders publish.
+WITHOUT_BLOCK: Mapping[str, Need] = {"report": BUCKETS, "webhooks": GITHUB}
+
+
+def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
+    """Everything that the pods of a workload connect to.
+
+    Raises:
+        PermanentError: the files do not fit each other, so that it cannot be told.
+    """
+    found = [*DNS, *_api(cluster, workload)]
+    if "PREFECT_SERVER_DATABASE_CONNECTION_URL" in workload.variables:
+        found += databases(cluster) or OWN_DATABASE
+        found += [target for block in _notifiers(project) for target in of_block(block)]
+    if workload.spec.get("automountServiceAccountToken") is True:
+        found += KUBERNETES
+    for slug in _slugs(project, workload):
+        found += of_slug(slug)
+        if any(each.kind is Kind.POSTGRES for each in CATALOGUE.get(slug, ())):
+            found += databases(cluster)
+    if GOOGLE_IDENTITY in cluster.identity(workload):
+        found += METADATA
+    return tuple(found)
+
+
+def senders(cluster: Cluster, workload: Workload) -> Iterator[tuple[Peer, int]]:
+    """Who connects to a workload from outside the namespace, and to which port."""
+    options = dict(word.split("=", 1) for word in workload.words if word.startswith("--port="))
+    options |= dict(
+        word.split("=", 1) for word in workload.words if word.startswith("--grpc-port=")
+    )
+    if "flows.webhooks" in workload.words:
+        for port in options.values():
+            yield Peer("a sender", address=PUBLIC), int(port)
+            yield Peer("a load balancer", {}, namespace="ingress"), int(port)
+    for word in workload.words:
+        if word.startswith("--metrics-port="):
+            yield Peer("Prometheus", {}, namespace="monitoring"), int(word.split("=", 1)[1])
+
+
+def databases(cluster: Cluster) -> Need:
+    """The PostgreSQL of the cluster, where it has one."""
+    return tuple(
+        Target(each.peer, port)
+        for each in cluster.workloads
+        for port in each.ports.values()
+        if port == 5432
+    )
+
+
+def of_slug(slug: str) -> Need:
+    """What the flows of a domain connect to.
+
+    Raises:
+        PermanentError: neither the catalogue nor this file knows it.
+    """
+    if slug not in CATALOGUE and slug not in WITHOUT_BLOCK:
+        raise PermanentError(
+            f"deriving what flows of {slug} connect to",
+            "it has no blocks",
+            "Say so in WITHOUT_BLOCK of deployments/check/network/needs.py",
+        )
+    of_blocks = [target for block in CATALOGUE.get(slug, ()) for target in of_block(block)]
+    return (*of_blocks, *WITHOUT_BLOCK.get(slug, ()))
+
+
+def of_block(block: BlockNeed) -> Need:
+    """What spending a block connects to.
+
+    Raises:
+        PermanentError: it is a secret of which nobody said where it is shown.
+    """
+    found = OF_SECRET.get(block.name) if block.kind is Kind.SECRET else OF_KIND.get(block.kind)
+    if found is None:
+        raise PermanentError(
+            f"deriving what the block {block.name} connects to",
+            "nothing says where it is shown",
+            "Add it to deployments/check/network/needs.py",
+        )
+    return found
+
+
+def _api(cluster: Cluster, workload: Workload) -> Iterator[Target]:
+    """The Prefect server: of a pod that names it, and of runs, to which the worker hands it on."""
+    holders = [workload] if workload.name != "run" else cluster.workloads
+    urls = {each.variables.get("PREFECT_API_URL") for each in holders} - {None}
+    for url in sorted(str(each) for each in urls):
+        address = urlsplit(url)
+        found = list(cluster.behind(str(address.hostname).partition(".")[0], address.port or 80))
+        if not found:
+            raise PermanentError(
+                f"following PREFECT_API_URL of {workload.name}",
+                f"no Service leads from {url} to a port of a pod",
+                "Correct the address, the Service or the port",
+            )
+        yield from (Target(each.peer, port) for each, port in found)
+    if workload.name == "run" and not urls:
+        raise PermanentError(
+            "deriving the Prefect server of runs", "no pod names one", "Set PREFECT_API_URL"
+        )
+
+
+def _slugs(project: Project, workload: Workload) -> set[str]:
+    if workload.name == "run":
+        return {str(each.config["entrypoint"]).split(".")[1] for each in project.deployments}
+    return {word.split(".")[1] for word in workload.words if word.startswith("flows.")}
+
+
+def _notifiers(project: Project) -> list[BlockNeed]:
+    named = {
+        str(block)
+        for automation in project.automations
+        for action in automation.get("actions", [])
+        for block in action.get("blocks", [])
+    }
+    return [each for each in CATALOGUE["alerts"] if each.name in named & NOTIFIERS.keys()]
