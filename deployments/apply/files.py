@@ -15,6 +15,7 @@ from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values
 from pydantic import TypeAdapter
 
+from deployments.apply.forms import readable
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 from flows._shared.yaml_keys import read_yaml
@@ -82,8 +83,8 @@ class Declared:
             "tags": list(config.get("tags") or []),
             "parameters": dict(config.get("parameters") or {}),
             "enforce_parameter_schema": config.get("enforce_parameter_schema", True),
-            "parameter_openapi_schema": parameter_schema(self.flow).model_dump(
-                mode="json", exclude_unset=True
+            "parameter_openapi_schema": readable(
+                parameter_schema(self.flow).model_dump(mode="json", exclude_unset=True)
             ),
             "paused": bool(config.get("paused", False)),
             "concurrency_limit": number,

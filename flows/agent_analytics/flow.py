@@ -25,6 +25,7 @@ from flows._shared.orchestration.dbt import (
 )
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.published import PUBLISHED
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import (
@@ -47,6 +48,7 @@ from flows.agent_analytics.settings import (
     AgentAnalyticsSettings,
     SampleSize,
 )
+from flows.report.telling import told_agents_answer
 
 SLUG = "agent_analytics"
 MEGABYTE = 1_000_000
@@ -189,7 +191,7 @@ def announce(landings: Sequence[Landed]) -> None:
 
 
 @summarized(SLUG, is_published_whole=True)
-@flow(name="agent-analytics")
+@flow(name="agent-analytics", flow_run_name=RunName("agent-analytics raw+marts, to {now}"))
 def refresh(
     inputs: AgentAnalyticsInputs = AgentAnalyticsInputs(),
     settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
@@ -271,6 +273,7 @@ def _summarize(
             seconds=time.monotonic() - started,
             look=(f"duckdb -readonly {store.published_path}", *LOOK),
             troubles=(*notes, *(outcome.told if outcome else ())),
+            answer=told_agents_answer(store.published_path),
         ),
     )
 
@@ -295,7 +298,10 @@ def fetch_copilot(
 
 
 @summarized(SLUG, is_published_whole=True)
-@flow(name="agent-analytics-copilot")
+@flow(
+    name="agent-analytics-copilot",
+    flow_run_name=RunName("agent-analytics raw+marts, Copilot of {days_back} days to {now}"),
+)
 def refresh_copilot(
     days_back: int = 3,
     settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
@@ -337,7 +343,10 @@ def refresh_copilot(
 
 
 @summarized(f"{SLUG}_report", SLUG, is_published_whole=True)
-@flow(name="agent-analytics-report")
+@flow(
+    name="agent-analytics-report",
+    flow_run_name=RunName("agent-analytics marts as Parquet, as of {now}"),
+)
 def report(
     folder: Path | None = None, settings: AgentAnalyticsSettings = AgentAnalyticsSettings()
 ) -> None:
@@ -362,6 +371,14 @@ def report(
     publish_summary(
         f"{SLUG}_report",
         RunSummary(
-            *(0, 0, 0, len(notes), 0, time.monotonic() - started, (str(target),)), troubles=notes
+            rows_loaded=0,
+            models_built=0,
+            tests_passed=0,
+            warnings=len(notes),
+            failures=0,
+            seconds=time.monotonic() - started,
+            look=(str(target),),
+            troubles=notes,
+            answer=told_agents_answer(store.published_path),
         ),
     )

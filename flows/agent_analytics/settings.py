@@ -14,31 +14,8 @@ PATH_VARIABLE = "AGENT_ANALYTICS_DUCKDB_PATH"
 class AgentAnalyticsSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_path: Path | None = Field(
-        default=None,
-        description=(
-            "The DuckDB file. Default: AGENT_ANALYTICS_DUCKDB_PATH, else "
-            "`agent_analytics/agent_analytics.duckdb` in the state folder of the installation."
-        ),
-    )
-    lock_timeout_seconds: float = Field(
-        default=1800, ge=0, description="Longest wait for another run that writes the file."
-    )
-    threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB while loading.")
-    memory_limit: str = Field(
-        default="2GB",
-        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
-        description="Memory of DuckDB while loading; past it, it spills to disk.",
-    )
-    batch_megabytes: int = Field(
-        default=512, gt=0, description="Telemetry loaded in one transaction, about."
-    )
-    inbox_block: str | None = Field(
-        default="webhooks-postgres",
-        description=(
-            "Name of the connector block of the webhook receiver's database, whose deliveries of "
-            "telemetry and commits are loaded. None, or a block that is not registered: no inbox."
-        ),
+    organization: str | None = Field(
+        default=None, description="GitHub organization whose Copilot reports are fetched."
     )
     github_block: str | None = Field(
         default=None,
@@ -47,8 +24,12 @@ class AgentAnalyticsSettings(BaseModel):
             "postgres`: commits are read from its marts. None: not read."
         ),
     )
-    organization: str | None = Field(
-        default=None, description="GitHub organization whose Copilot reports are fetched."
+    inbox_block: str | None = Field(
+        default="webhooks-postgres",
+        description=(
+            "Name of the connector block of the webhook receiver's database, whose deliveries of "
+            "telemetry and commits are loaded. None, or a block that is not registered: no inbox."
+        ),
     )
     copilot_report: Literal["usage metrics", "legacy"] = Field(
         default="usage metrics",
@@ -61,8 +42,27 @@ class AgentAnalyticsSettings(BaseModel):
         default="agent-analytics-copilot-token",
         description="Name of the Secret block with a token that may read Copilot metrics.",
     )
+    database_path: Path | None = Field(
+        default=None,
+        description=(
+            "The DuckDB file. Default: AGENT_ANALYTICS_DUCKDB_PATH, else "
+            "`agent_analytics/agent_analytics.duckdb` in the state folder of the installation."
+        ),
+    )
     copilot_api: str = Field(
         default="https://api.github.com", description="Address of the GitHub API."
+    )
+    threads: int = Field(default=2, ge=1, le=64, description="Threads of DuckDB while loading.")
+    memory_limit: str = Field(
+        default="2GB",
+        pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
+        description="Memory of DuckDB while loading; past it, it spills to disk.",
+    )
+    batch_megabytes: int = Field(
+        default=512, gt=0, description="Telemetry loaded in one transaction, about."
+    )
+    lock_timeout_seconds: float = Field(
+        default=1800, ge=0, description="Longest wait for another run that writes the file."
     )
 
     @property
@@ -74,8 +74,10 @@ class AgentAnalyticsSettings(BaseModel):
 class SampleSize(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    days: int = Field(default=30, ge=1, le=3650, description="Days of telemetry.")
-    developers: int = Field(default=12, ge=1, le=10_000, description="Developers.")
+    days: int = Field(default=30, ge=1, le=3650, description="Days of telemetry that are made.")
+    developers: int = Field(
+        default=12, ge=1, le=10_000, description="Developers whose telemetry is made."
+    )
     seed: int = Field(default=0, description="The same seed makes the same input.")
 
 

@@ -114,6 +114,31 @@ class SizeSettings(BaseModel):
 class GithubScraperSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
+    token_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the Secret block with a GitHub token, sent to the GitHub host only. "
+            "Without one, repositories are cloned anonymously and the API is not used."
+        ),
+    )
+    concurrency: int = Field(
+        default=2,
+        ge=1,
+        le=16,
+        description="Repositories fetched and loaded at the same time.",
+    )
+    max_mirror_megabytes: int = Field(
+        default=4096,
+        gt=0,
+        description="A repository whose mirror grows past this fails and does not fill the disk.",
+    )
+    size: SizeSettings = Field(
+        default=SizeSettings(), description="When a run warns of the size of the database."
+    )
+    bigquery: GithubBigQuerySettings = Field(
+        default=GithubBigQuerySettings(),
+        description="Where the export goes and the second build runs.",
+    )
     database_block: str = Field(
         default="github-scraper-postgres",
         description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
@@ -125,22 +150,8 @@ class GithubScraperSettings(BaseModel):
             "`github-scraper-dbt-postgres` where it is registered, else that of `database_block`."
         ),
     )
-    token_block: str | None = Field(
-        default=None,
-        description=(
-            "Name of the Secret block with a GitHub token, sent to the GitHub host only. "
-            "Without one, repositories are cloned anonymously and the API is not used."
-        ),
-    )
     api: GithubApiSettings = Field(
         default=GithubApiSettings(), description="Reading through GitHub's API."
-    )
-    bigquery: GithubBigQuerySettings = Field(
-        default=GithubBigQuerySettings(),
-        description="Where the export goes and the second build runs.",
-    )
-    size: SizeSettings = Field(
-        default=SizeSettings(), description="When a run warns of the size of the database."
     )
     cache_dir: Path | None = Field(
         default=None,
@@ -148,11 +159,6 @@ class GithubScraperSettings(BaseModel):
             "Folder of the git mirrors, kept between runs. "
             "Default: `git` in the state folder of the installation."
         ),
-    )
-    max_mirror_megabytes: int = Field(
-        default=4096,
-        gt=0,
-        description="A repository whose mirror grows past this fails and does not fill the disk.",
     )
     git_timeout_seconds: int = Field(
         default=3600,
@@ -163,10 +169,4 @@ class GithubScraperSettings(BaseModel):
         default=600,
         ge=0,
         description="Longest wait for another run that is using the same mirror.",
-    )
-    concurrency: int = Field(
-        default=2,
-        ge=1,
-        le=16,
-        description="Repositories fetched and loaded at the same time.",
     )

@@ -26,6 +26,7 @@ from flows._shared.orchestration.exports import (
 )
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import (
     Progress,
@@ -38,6 +39,7 @@ from flows.ledgermind import source
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
+from flows.report.telling import told_answer
 
 if TYPE_CHECKING:
     from flows._shared.bigquery_export import CopiedTable, ExportCounts
@@ -134,7 +136,10 @@ def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
 
 
 @summarized(f"{SLUG}-export", SLUG)
-@flow(name="ledgermind-export")
+@flow(
+    name="ledgermind-export",
+    flow_run_name=RunName("ledgermind raw to BigQuery, changes to {now}"),
+)
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
 
@@ -147,7 +152,7 @@ def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
 
 
 @summarized(SLUG)
-@flow(name="ledgermind")
+@flow(name="ledgermind", flow_run_name=RunName("ledgermind marts on {targets}, to {now}"))
 def refresh(
     settings: LedgermindSettings = LedgermindSettings(),
     targets: Sequence[Target] = ("pg_local",),
@@ -200,6 +205,7 @@ def refresh(
             look=(EXAMPLE_QUERY,),
             notes=tuple(notes),
             troubles=(*troubles, *(line for outcome in outcomes for line in outcome.told)),
+            answer=told_answer(SLUG, settings.database_block) if "pg_local" in targets else None,
         ),
     )
 

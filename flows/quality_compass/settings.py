@@ -65,17 +65,6 @@ class ClassificationSettings(BaseModel):
 class QualityCompassSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_block: str = Field(
-        default="quality-compass-postgres",
-        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
-    )
-    dbt_block: str | None = Field(
-        default=None,
-        description=(
-            "Name of the SqlAlchemyConnector block of the role that builds the marts. Default: "
-            "`quality-compass-dbt-postgres` where it is registered, else that of `database_block`."
-        ),
-    )
     addresses: tuple[str, ...] = Field(
         default=(),
         description=(
@@ -90,6 +79,17 @@ class QualityCompassSettings(BaseModel):
             "no run_manifest.json, which states the instant."
         ),
     )
+    database_block: str = Field(
+        default="quality-compass-postgres",
+        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
+    )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the marts. Default: "
+            "`quality-compass-dbt-postgres` where it is registered, else that of `database_block`."
+        ),
+    )
     storage_block: str | None = Field(
         default=None,
         description=(
@@ -102,13 +102,14 @@ class QualityCompassSettings(BaseModel):
         default=None,
         description="Name of the GcpCredentials block for gs:// addresses, if they need one.",
     )
-    sample_facilities: int | None = Field(
-        default=None,
-        ge=3,
-        le=999,
-        description="When no address is given: load generated runs of this many facilities.",
+    statistics: StatisticsSettings = Field(
+        default=StatisticsSettings(),
+        description="Constants of the audit's statistics; as the insight graph has them.",
     )
-    sample_seed: int = Field(default=5, description="Seed of the sample run.")
+    classification: ClassificationSettings = Field(
+        default=ClassificationSettings(),
+        description="From which values on a signal is severe, a spike, suspect or consistent.",
+    )
     max_line_bytes: int = Field(
         default=16_000_000, ge=1000, description="A longer line is quarantined and not read."
     )
@@ -121,8 +122,13 @@ class QualityCompassSettings(BaseModel):
     state_dir: Path | None = Field(
         default=None, description="Folder of sample runs. Default: the installation's state folder."
     )
-    statistics: StatisticsSettings = StatisticsSettings()
-    classification: ClassificationSettings = ClassificationSettings()
+    sample_facilities: int | None = Field(
+        default=None,
+        ge=3,
+        le=999,
+        description="When no address is given: load generated runs of this many facilities.",
+    )
+    sample_seed: int = Field(default=5, description="Seed of the sample run.")
 
     @model_validator(mode="after")
     def _blocks_have_names(self) -> "QualityCompassSettings":

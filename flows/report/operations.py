@@ -13,13 +13,15 @@ from prefect.client.orchestration import get_client
 
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.json_keys import each_once
+from flows._shared.markdown import code, plain
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
     reading_block,
     secret_value,
 )
-from flows._shared.orchestration.flow_run import kebab
+from flows._shared.orchestration.flow_run import current_flow_run, kebab
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
 from flows.report.publish import Options, Published
@@ -31,7 +33,7 @@ PROJECT_TAG = "analytics-flows"
 RUN_KEYS = {slug: f"{kebab(slug)}-run" for slug in DOMAINS}
 
 
-@flow(name="report")
+@flow(name="report", flow_run_name=RunName("report of all domains, as of {now}"))
 def report(settings: ReportSettings = ReportSettings()) -> None:
     """Make the report of all domains and put it where people open it.
 
@@ -45,11 +47,32 @@ def report(settings: ReportSettings = ReportSettings()) -> None:
         "The report is at %s, version %s, %.1f MB",
         *(published.index, published.version, published.size / 1_000_000),
     )
+    tell_pages(site, settings)
     create_table_artifact(
         key="report",
         table=[{"page": page.title, "says": page.headline} for page in site.pages],
         description=f"The report is at {published.index}",
     )
+
+
+def tell_pages(site: Site, settings: ReportSettings) -> None:
+    """An artifact ``<domain>-report`` for each page: the link that summaries and alerts repeat."""
+    api = current_flow_run()
+    if api is None:
+        return
+    for page in site.pages:
+        if page.slug != "index":
+            link = page_link(page.title, page.slug, settings)
+            api.create_markdown(f"{kebab(page.slug)}-report", link, "The page of the report")
+
+
+def page_link(title: str, slug: str, settings: ReportSettings) -> str:
+    """Markdown that leads to a page of the newest version, or says where it is."""
+    folder = (settings.opened_at or settings.address).rstrip("/")
+    address = f"{folder}/latest/{slug}.html"
+    if settings.opened_at:
+        return f"[{plain(title)} in the report]({address})"
+    return f"{plain(title)} in the report: {code(address)}"
 
 
 def _read(slug: str, settings: ReportSettings) -> DomainData:

@@ -1,5 +1,6 @@
 """What an operator may turn."""
 
+import re
 from pathlib import Path
 from typing import Annotated
 
@@ -8,6 +9,12 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from flows._shared.state import state_dir
 
 AGENTS_FILE = Path("agent_analytics") / "published" / "agent_analytics.duckdb"
+
+
+def _opened_at(value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(r"https?://[^\s()<>]+", value):
+        raise ValueError("give an address that a browser opens, https://host/folder")
+    return value
 
 
 def _address(value: str | None) -> str | None:
@@ -26,10 +33,17 @@ class Blocks(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    github_scraper: str = Field(default="github-scraper-postgres", description="GitHub.")
-    ledgermind: str = Field(default="ledgermind-postgres", description="LedgerMind.")
-    scout: str = Field(default="scout-postgres", description="Scout.")
-    quality_compass: str = Field(default="quality-compass-postgres", description="Quality Compass.")
+    github_scraper: str = Field(
+        default="github-scraper-postgres", description="Block of the database of GitHub."
+    )
+    ledgermind: str = Field(
+        default="ledgermind-postgres", description="Block of the database of LedgerMind."
+    )
+    scout: str = Field(default="scout-postgres", description="Block of the database of Scout.")
+    quality_compass: str = Field(
+        default="quality-compass-postgres",
+        description="Block of the database of Quality Compass.",
+    )
 
 
 class ReportSettings(BaseModel):
@@ -40,6 +54,13 @@ class ReportSettings(BaseModel):
     destination: Annotated[str | None, AfterValidator(_address)] = Field(
         default=None,
         description="Folder, gs:// or s3:// address of the site. Default: the state's folder.",
+    )
+    opened_at: Annotated[str | None, AfterValidator(_opened_at)] = Field(
+        default=None,
+        description=(
+            "Address at which people open what is in `destination`, https://host/folder: summaries "
+            "of runs and alerts link to it. Default: they name the destination."
+        ),
     )
     versions_kept: int = Field(
         default=30, ge=1, le=10_000, description="Dated versions kept, the new one included."

@@ -101,24 +101,6 @@ class EmbeddingSettings(BaseModel):
 class ScoutSettings(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    database_block: str = Field(
-        default="scout-postgres",
-        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
-    )
-    dbt_block: str | None = Field(
-        default=None,
-        description=(
-            "Name of the SqlAlchemyConnector block of the role that builds the layers. Default: "
-            "`scout-dbt-postgres` where it is registered, else that of `database_block`."
-        ),
-    )
-    docs_folder: str | None = Field(
-        default=None,
-        description=(
-            "Where the documentation of the layers goes, a path or the URL of an object store. "
-            "Default: `scout/docs` in the folder of this project's state."
-        ),
-    )
     folder: str | None = Field(
         default=None,
         description=(
@@ -133,20 +115,34 @@ class ScoutSettings(BaseModel):
             "Id of a Google Drive folder; new and changed files in it and below it are read."
         ),
     )
-    drive_credentials_block: str = Field(
-        default="scout-drive",
-        description="Name of the GcpCredentials block with the service account that may read it.",
-    )
-    drive_api_url: str = Field(
-        default="https://www.googleapis.com", description="Where the Drive API is."
-    )
     sheets: list[str] = Field(
         default=[],
         description="Sheets of workbooks to read. Default: all that are not hidden.",
     )
-    fallback_encoding: str = Field(
-        default="cp1252",
-        description="How a file without byte order mark is read when it is not UTF-8.",
+    docs_folder: str | None = Field(
+        default=None,
+        description=(
+            "Where the documentation of the layers goes, a path or the URL of an object store. "
+            "Default: `scout/docs` in the folder of this project's state."
+        ),
+    )
+    quality: QualitySettings = Field(
+        default=QualitySettings(), description="How the layers are scored after a build."
+    )
+    database_block: str = Field(
+        default="scout-postgres",
+        description="Name of the SqlAlchemyConnector block of the database with the raw tables.",
+    )
+    dbt_block: str | None = Field(
+        default=None,
+        description=(
+            "Name of the SqlAlchemyConnector block of the role that builds the layers. Default: "
+            "`scout-dbt-postgres` where it is registered, else that of `database_block`."
+        ),
+    )
+    drive_credentials_block: str = Field(
+        default="scout-drive",
+        description="Name of the GcpCredentials block with the service account that may read it.",
     )
     inbox_block: str | None = Field(
         default="webhooks-postgres",
@@ -154,6 +150,13 @@ class ScoutSettings(BaseModel):
             "Name of the SqlAlchemyConnector block of the database with the webhook inbox, whose "
             "deliveries of transactions and products are read. Empty: they are not."
         ),
+    )
+    drive_api_url: str = Field(
+        default="https://www.googleapis.com", description="Where the Drive API is."
+    )
+    fallback_encoding: str = Field(
+        default="cp1252",
+        description="How a file without byte order mark is read when it is not UTF-8.",
     )
     sample_payloads: int | None = Field(
         default=None,
@@ -163,7 +166,4 @@ class ScoutSettings(BaseModel):
     sample_seed: int = Field(default=1, description="Seed of the generated sample.")
     sample_end: date | None = Field(
         default=None, description="Last day of the sample. Default: the last day before this month."
-    )
-    quality: QualitySettings = Field(
-        default=QualitySettings(), description="How the layers are scored after a build."
     )

@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.database import connect
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows.webhooks.github import LOOK_BACK, HookApi, Missing, missing
 from flows.webhooks.inbox import prepare_inbox
@@ -23,7 +24,10 @@ select delivery_id from webhooks.deliveries where source = 'github' and received
 HTTP_SECONDS = 30.0
 
 
-@flow(name="webhooks-purge")
+@flow(
+    name="webhooks-purge",
+    flow_run_name=RunName("webhooks inbox, bodies over {settings.body_days} days, at {now}"),
+)
 def purge(settings: RetentionSettings = RetentionSettings()) -> None:
     """Remove old bodies, and after longer the deliveries themselves.
 
@@ -50,7 +54,10 @@ def purge_once(settings: RetentionSettings) -> Purged:
         )
 
 
-@flow(name="webhooks-replay")
+@flow(
+    name="webhooks-replay",
+    flow_run_name=RunName("webhooks inbox, {source} from {since} to {until} time, at {now}"),
+)
 def replay(
     source: str,
     ids: list[str] | None = None,
@@ -61,10 +68,10 @@ def replay(
     """Have readers of the inbox read deliveries again, and start what their events start.
 
     Args:
-        source: Such as `github`.
-        ids: Of the deliveries; or give a time range.
-        since: Received at or after this time.
-        until: Received before this time.
+        source: Name of the sender in the inbox, such as `github` or `n8n`.
+        ids: Ids of the deliveries to read again; or give a time range.
+        since: Deliveries received at or after this time.
+        until: Deliveries received before this time.
         database_block: SqlAlchemyConnector block of the inbox.
     """
     count = replay_once(source, ids, since, until, database_block)
@@ -88,7 +95,10 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-@flow(name="github-webhooks-reconcile")
+@flow(
+    name="github-webhooks-reconcile",
+    flow_run_name=RunName("webhooks inbox, {settings.days} days of GitHub to {now}"),
+)
 def reconcile(settings: ReconcileSettings = ReconcileSettings()) -> None:
     """Compare GitHub's record of deliveries with the inbox; ask again for those that are missing.
 

@@ -1,14 +1,20 @@
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
+import markdown_it
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
-from flows._shared.orchestration.flow_run import FlowRunApi
+from flows._shared.answers import Answer
+from flows._shared.markdown import plain
+from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 
 NUMBERS = RunSummary(
@@ -21,7 +27,6 @@ NUMBERS = RunSummary(
     look=("select 1",),
     notes=("2 identities merged",),
     troubles=("test a: warn",),
-    chart="<svg xmlns='http://www.w3.org/2000/svg'/>",
 )
 
 
@@ -57,7 +62,83 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
     text = found["github-scraper-summary"]["data"]
     assert "12,345" in text
     assert "## Warnings and failures\n\n- test a: warn\n\n## Notes\n\n- 2 identities" in text
-    assert "data:image/svg+xml;base64," in text
+    assert "- `select 1`" in text
+
+
+def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server: str) -> None:
+    svg = "<svg xmlns='http://www.w3.org/2000/svg'/>"
+    first = Answer(
+        headline="<b>Ann</b> leads",
+        attention=("[a](http://evil.example) rests on one person",),
+        title="Leaders",
+        titles=("Rank", "Name", "Commits"),
+        rows=(("1", "Ann | <img src=x>", "10"), ("2", "Bob", "5")),
+        chart=svg,
+        alternative="Bars of ![commits](x)",
+    )
+    second = replace(
+        first,
+        headline="Bob leads",
+        attention=("late",),
+        rows=(("1", "Bob", "12"), ("2", "Cy", "6")),
+    )
+
+    @flow
+    def run(answer: Answer) -> str:
+        publish_summary("answering", replace(NUMBERS, answer=answer))
+        return str(flow_run.id)
+
+    text = artifacts(run(first))["answering-summary"]["data"]
+    lines = text.splitlines()
+    assert lines[0] == r"# \<b\>Ann\</b\> leads"
+    assert lines[2].startswith(r"![Bars of !\[commits\](x)](data:image/svg+xml;base64,")
+    assert r"| 1 | Ann \| \<img src=x\> | 10 |" in lines
+    assert r"- \[a\](http\://evil.example) rests on one person" in lines
+    assert "No earlier answer is known" in text
+    order = ["# ", "![", "**Leaders**", "## What needs", "## Since", "## answering: passed"]
+    assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
+
+    found = artifacts(run(second))
+    text = found["answering-summary"]["data"]
+    told = text.partition("## Since the last run")[2].partition("##")[0].split("\n- ")[1:]
+    assert [each.strip() for each in told] == [
+        r"The answer was: \<b\>Ann\</b\> leads",
+        "New: late",
+        r"No longer: \[a\](http\://evil.example) rests on one person",
+        "Bob: Rank 2 → 1",
+        "Bob: Commits 5 → 12",
+        "Cy is new in the table",
+        r"Ann \| \<img src=x\> is no longer in the table",
+    ]
+    assert "Nothing has changed" in artifacts(run(second))["answering-summary"]["data"]
+
+
+def test_a_summary_leads_to_the_page_of_the_report(prefect_server: str) -> None:
+    @flow
+    def run() -> str:
+        api = current_flow_run()
+        assert api
+        if not api.find_artifacts({"key": {"any_": ["linked-report"]}}, 1):
+            api.create_markdown("linked-report", "[Page](https://host/latest/linked.html)", "")
+            return ""
+        publish_summary("linked", replace(NUMBERS, answer=Answer("All is well")))
+        return str(flow_run.id)
+
+    run()
+    found = artifacts(run())
+    assert found["linked-report"]["data"] == "[Page](https://host/latest/linked.html)"
+    assert "- [Page](https://host/latest/linked.html)" in found["linked-summary"]["data"]
+
+
+@given(st.text())
+def test_no_text_acts_in_markdown(text: str) -> None:
+    """CommonMark's own reading: what is shown is the text, and nothing else is made of it."""
+    shown = plain(text)
+    tokens = markdown_it.MarkdownIt("commonmark").enable(["table"]).parse(f"x {shown}")
+    assert [token.type for token in tokens] == ["paragraph_open", "inline", "paragraph_close"]
+    kinds = {child.type for child in tokens[1].children or ()}
+    assert kinds <= {"text", "text_special"}
+    assert "\n" not in shown
 
 
 def test_progress_is_one_artifact_that_ends_with_the_last_word(prefect_server: str) -> None:

@@ -22,6 +22,7 @@ from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import MissingResult
 
 from flows._shared.errors import PlatformError
+from flows._shared.markdown import plain
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
 from flows._shared.orchestration.published import (
     Build,
@@ -37,7 +38,6 @@ P = ParamSpec("P")
 R = TypeVar("R")
 Told = Mapping[str, Any]
 
-LONGEST_SENTENCE = 600
 ITEMS_TOLD = 10
 FAILED_NODES_TOLD = 10
 SAYS_IT_FAILED = ": this run failed"
@@ -72,7 +72,8 @@ def summarized(
         own = {str(each["key"]): each for each in reversed(api.find_own_artifacts())}
         key = kebab(slug)
         before = own.get(f"{key}-summary")
-        if before and SAYS_IT_FAILED in str(before["data"]).partition("\n")[0]:
+        numbers = own.get(f"{key}-run")
+        if before and {"measure": "state", "value": "failed"} in _rows(numbers):
             return
         builds = read_builds(api, project or slug)
         progress = _rows(own.get(f"{key}-progress"))
@@ -100,8 +101,8 @@ def summarized(
         else:
             api.create_markdown(f"{key}-summary", text, "Summary of the run")
         loaded = [each for each in _rows(own.get(f"{key}-loaded")) if each["measure"] != "note"]
-        measures = _measures([*loaded, *_rows(own.get(f"{key}-run"))], mine)
-        if numbers := own.get(f"{key}-run"):
+        measures = _measures([*loaded, *_rows(numbers)], mine)
+        if numbers:
             api.replace_table(UUID(numbers["id"]), measures)
         else:
             api.create_table(f"{key}-run", measures, "Headline numbers of the run")
@@ -155,10 +156,7 @@ def paragraph(text: str) -> str:
 
 def sentence(text: str) -> str:
     """One line of plain text: no secret, no markup, and of much the beginning."""
-    line = without_secrets(" ".join(text.split()))
-    if len(line) > LONGEST_SENTENCE:
-        line = line[:LONGEST_SENTENCE].rstrip() + " …"
-    return re.sub(r"([\\`\[\]<>|*])", r"\\\1", line.rstrip(". "))
+    return plain(text.rstrip(". \n"))
 
 
 def _error_of(state: State[Any]) -> BaseException | None:

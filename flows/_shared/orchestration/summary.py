@@ -1,16 +1,22 @@
 """What a person sees of a run: its progress while it runs, its headline numbers afterwards."""
 
 import base64
+import json
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 import httpx
 
+from flows._shared.answers import Answer, changes
+from flows._shared.markdown import code, plain, section, table
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab, run_logger
 
 SECONDS_BETWEEN_WRITES = 1.0
+RUNS_LOOKED_BACK = 10
+CHANGES_TOLD = 12
 
 
 @dataclass
@@ -102,7 +108,7 @@ class RunSummary:
     """The headline numbers of a run; ``seconds`` is wall time, ``look`` says where to look next.
 
     ``troubles`` are warnings and failures in words, ``notes`` what else a reader should know, a
-    line each; ``chart`` is an SVG document.
+    line each; ``answer`` is what the domain says now, where this run may have changed it.
     """
 
     rows_loaded: int
@@ -114,7 +120,7 @@ class RunSummary:
     look: tuple[str, ...]
     notes: tuple[str, ...] = field(default=())
     troubles: tuple[str, ...] = field(default=())
-    chart: str | None = None
+    answer: Answer | None = None
 
 
 def publish_load(slug: str, rows: int, told: Sequence[str] = ()) -> None:
@@ -132,14 +138,38 @@ def publish_load(slug: str, rows: int, told: Sequence[str] = ()) -> None:
 def publish_summary(slug: str, summary: RunSummary) -> None:
     """Write the keyed artifacts ``<slug>-summary`` (for people) and ``<slug>-run`` (for programs).
 
-    Outside a flow run nothing is written. Raises httpx.HTTPError when the server refuses them.
+    With an answer the summary begins with it, and the artifact ``<slug>-report`` leads to its page
+    where the report was published. Outside a flow run nothing is written. Raises httpx.HTTPError
+    when the server refuses them.
     """
     api = current_flow_run()
     if api is None:
         return
     key = kebab(slug)
+    before = _before(api, key) if summary.answer else None
+    page = _page(api, key) if summary.answer else None
     api.create_table(f"{key}-run", _measures(summary), "Headline numbers of the run")
-    api.create_markdown(f"{key}-summary", _markdown(key, summary), "Summary of the run")
+    api.create_markdown(
+        f"{key}-summary", _markdown(key, summary, before, page), "Summary of the run"
+    )
+    if page:
+        api.create_markdown(f"{key}-report", page, "The page of the report")
+
+
+def _before(api: FlowRunApi, key: str) -> Mapping[str, Any] | None:
+    """The measures of the newest run that knew its answer."""
+    found = api.find_artifacts({"key": {"any_": [f"{key}-run"]}}, RUNS_LOOKED_BACK)
+    for each in found:
+        measures = {row["measure"]: row["value"] for row in json.loads(each["data"])}
+        if {"headline", "attention", "top"} <= measures.keys():
+            return measures
+    return None
+
+
+def _page(api: FlowRunApi, key: str) -> str | None:
+    """The link to the domain's page that the report left when it was published."""
+    found = api.find_artifacts({"key": {"any_": [f"{key}-report"]}}, 1)
+    return str(found[0]["data"]) if found else None
 
 
 def _measures(summary: RunSummary) -> list[dict[str, object]]:
@@ -153,10 +183,14 @@ def _measures(summary: RunSummary) -> list[dict[str, object]]:
         "look": list(summary.look),
         "state": "completed",
     }
+    if summary.answer:
+        values |= summary.answer.measures()
     return [{"measure": measure, "value": value} for measure, value in values.items()]
 
 
-def _markdown(title: str, summary: RunSummary) -> str:
+def _markdown(
+    title: str, summary: RunSummary, before: Mapping[str, Any] | None, page: str | None
+) -> str:
     verdict = (
         f"{summary.failures} failed"
         if summary.failures
@@ -164,8 +198,10 @@ def _markdown(title: str, summary: RunSummary) -> str:
         if summary.warnings
         else "passed"
     )
-    lines = [
-        f"# {title}: {verdict}",
+    told = f"{title}: {verdict}"
+    lines = [*_answered(summary.answer, before), "", f"## {told}"] if summary.answer else []
+    lines = lines or [f"# {told}"]
+    lines += [
         "",
         f"**{summary.rows_loaded:,}** rows loaded and **{summary.models_built}** models built",
         "",
@@ -178,16 +214,26 @@ def _markdown(title: str, summary: RunSummary) -> str:
         f"| failures | {summary.failures} |",
         f"| seconds | {summary.seconds:.1f} |",
     ]
-    lines += _section("Warnings and failures", summary.troubles)
-    lines += _section("Notes", summary.notes)
-    lines += _section("Where to look", summary.look)
-    if summary.chart:
-        lines += ["", f"![chart]({_data_uri(summary.chart)})"]
+    lines += section("Warnings and failures", [plain(each) for each in summary.troubles])
+    lines += section("Notes", [plain(each) for each in summary.notes])
+    look = [code(each) for each in summary.look]
+    lines += section("Where to look", [*([page] if page else []), *look])
     return "\n".join(lines)
 
 
-def _section(title: str, items: Sequence[str]) -> list[str]:
-    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []
+def _answered(answer: Answer, before: Mapping[str, Any] | None) -> list[str]:
+    lines = [f"# {plain(answer.headline)}"]
+    if answer.chart:
+        lines += ["", f"![{plain(answer.alternative)}]({_data_uri(answer.chart)})"]
+    if answer.rows:
+        lines += ["", f"**{plain(answer.title)}**", "", *table(answer.titles, answer.rows)]
+    lines += section("What needs attention", [plain(each) for each in answer.attention])
+    told = changes(before, answer) if before else ["No earlier answer is known to compare with"]
+    more = len(told) - CHANGES_TOLD
+    told = told[:CHANGES_TOLD] + ([f"and {more} more"] if more > 0 else [])
+    return lines + section(
+        "Since the last run", [plain(each) for each in told or ["Nothing has changed"]]
+    )
 
 
 def _data_uri(svg: str) -> str:

@@ -28,6 +28,7 @@ from flows._shared.orchestration.exports import (
 )
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -111,7 +112,10 @@ def compare_marts(outcome: DbtOutcome, settings: GithubScraperSettings) -> "list
 
 
 @summarized(f"{SLUG}-export", SLUG)
-@flow(name="github-scraper-export")
+@flow(
+    name="github-scraper-export",
+    flow_run_name=RunName("github-scraper raw to BigQuery, changes to {now}"),
+)
 def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Copy the raw tables to BigQuery: what is new or changed, and what was deleted.
 
@@ -123,14 +127,17 @@ def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> 
 
 
 @summarized(f"{SLUG}-bigquery", SLUG)
-@flow(name="github-scraper-bigquery")
+@flow(
+    name="github-scraper-bigquery",
+    flow_run_name=RunName("github-scraper marts on BigQuery, to {now}"),
+)
 def build_on_bigquery(
     settings: GithubScraperSettings = GithubScraperSettings(), dbt: DbtOptions = DbtOptions()
 ) -> None:
     """Build the marts on BigQuery from the copies of the raw tables.
 
     Args:
-        settings: Where BigQuery is.
+        settings: Where BigQuery is, and what a query may cost.
         dbt: Which models to build, and how. The target is BigQuery.
     """
     started = time.monotonic()
@@ -150,7 +157,10 @@ def build_on_bigquery(
 
 
 @summarized(f"{SLUG}-migrate", SLUG)
-@flow(name="github-scraper-migrate")
+@flow(
+    name="github-scraper-migrate",
+    flow_run_name=RunName("github-scraper raw+marts to BigQuery, to {now}"),
+)
 def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Bring the marts to BigQuery, compare them with PostgreSQL's, and say whether to switch.
 

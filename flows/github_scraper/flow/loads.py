@@ -3,7 +3,7 @@
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
 
 from prefect import flow
@@ -17,6 +17,7 @@ from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import suspend_until
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.summary import (
     Progress,
     RunSummary,
@@ -41,16 +42,13 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import repository_path_name, split_addresses
 from flows.github_scraper.settings import GithubScraperSettings
+from flows.report.telling import told_answer
 
 SLUG = "github_scraper"
 EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
 )
-
-
-def run_name() -> str:
-    return f"github-scraper {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 class RepositoriesFailedError(PermanentError):
@@ -180,6 +178,7 @@ def load_and_build(
                 *(built.told if built else ()),
                 *([str(size)] if size.is_warning else ()),
             ),
+            answer=told_answer(SLUG, settings.database_block) if built else None,
         ),
     )
     if outcome.retry_at is not None:
@@ -200,7 +199,7 @@ def load_and_build(
 
 
 @summarized(SLUG)
-@flow(name="github-scraper", flow_run_name=run_name)
+@flow(name="github-scraper", flow_run_name=RunName("github-scraper raw+marts, to {now}"))
 def refresh(
     repositories: list[str] | None = None,
     settings: GithubScraperSettings = GithubScraperSettings(),
@@ -227,12 +226,11 @@ def refresh(
     load_and_build(addresses, settings, dbt, started, prepared=prepared, build_here=build_here)
 
 
-def backfill_name() -> str:
-    return f"github-scraper-backfill {datetime.now(UTC):%Y-%m-%d %H:%M}"
-
-
 @summarized(SLUG)
-@flow(name="github-scraper-backfill", flow_run_name=backfill_name)
+@flow(
+    name="github-scraper-backfill",
+    flow_run_name=RunName("github-scraper raw+marts, whole history to {now}"),
+)
 def backfill(
     repositories: list[str] | None = None,
     organizations: list[str] | None = None,

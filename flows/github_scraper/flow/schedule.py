@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows.github_scraper import raw
 from flows.github_scraper.rules import repository_url
 from flows.github_scraper.settings import GithubScraperSettings
@@ -16,7 +17,10 @@ ARTIFACT = "github-scraper-repositories"
 Action = Literal["list", "pause", "retire", "resume"]
 
 
-@flow(name="github-scraper-repositories", flow_run_name="github-scraper-repositories {action}")
+@flow(
+    name="github-scraper-repositories",
+    flow_run_name=RunName("github-scraper raw, {action} repositories, at {now}"),
+)
 def manage(
     action: Action = "list",
     repositories: list[str] | None = None,
@@ -29,7 +33,7 @@ def manage(
         action: list; pause for a while; retire for good, where the source is gone; resume.
         repositories: Addresses, as the list shows them or in any other spelling.
         reason: Why a repository retires; marts and the list show it.
-        settings: Which database.
+        settings: Where the list of repositories is.
     """
     listed = change(action, repositories or (), reason, settings)
     log = get_run_logger()

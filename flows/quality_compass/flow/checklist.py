@@ -20,6 +20,7 @@ from flows._shared.orchestration.credentials import building_block, dbt_postgres
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
@@ -47,7 +48,10 @@ class ChecklistError(PermanentError):
         self.items = tuple(items)
 
 
-@flow(name="quality-compass-checklist")
+@flow(
+    name="quality-compass-checklist",
+    flow_run_name=RunName("quality-compass marts, checklist at {now}"),
+)
 def check_production(
     settings: QualityCompassSettings = QualityCompassSettings(),
 ) -> tuple[Item, ...]:

@@ -9,6 +9,7 @@ from flows._shared.orchestration.credentials import building_block, dbt_postgres
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
 from flows.quality_compass.settings import QualityCompassSettings
@@ -23,7 +24,10 @@ LARGE_TABLES = (
 )
 
 
-@flow(name="quality-compass-maintenance")
+@flow(
+    name="quality-compass-maintenance",
+    flow_run_name=RunName("quality-compass marts, upkeep at {now}"),
+)
 def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> None:
     """VACUUM ANALYZE the large tables, write fresh documentation, run every test and keep the rows
     that fail in the schema `quality_compass_test_failures`.
@@ -64,7 +68,10 @@ def swap_mart(mart: str, settings: QualityCompassSettings) -> Swapped:
         return Swapped(kept, tuple(rollback.materialized_readers(connection, mart)))
 
 
-@flow(name="quality-compass-rollback")
+@flow(
+    name="quality-compass-rollback",
+    flow_run_name=RunName("quality-compass marts, {mart} of {revision}, at {now}"),
+)
 def roll_back(
     mart: str,
     revision: str,

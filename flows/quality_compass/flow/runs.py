@@ -17,6 +17,7 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import (
     Progress,
@@ -29,6 +30,7 @@ from flows.quality_compass.flow.finding import find_all, open_storage, outcome_o
 from flows.quality_compass.flow.verifying import verify_run
 from flows.quality_compass.records import Findings, LoadCounts, Run, RunsFailedError
 from flows.quality_compass.settings import QualityCompassSettings, RunsRequest
+from flows.report.telling import told_answer
 
 SLUG = "quality_compass"
 # A storage or a database that is down is not tried once more for each run there is.
@@ -107,7 +109,10 @@ def publish_signals(settings: QualityCompassSettings) -> None:
 
 
 @summarized(SLUG)
-@flow(name="quality-compass")
+@flow(
+    name="quality-compass",
+    flow_run_name=RunName("quality-compass raw+marts, runs to {now}"),
+)
 def refresh(
     runs: RunsRequest = RunsRequest(),
     settings: QualityCompassSettings = QualityCompassSettings(),
@@ -156,6 +161,7 @@ def refresh(
                 *outcome.told,
                 *([f"Sources are stale: {stale.seen}"] if stale else []),
             ),
+            answer=told_answer(SLUG, settings.database_block),
         ),
     )
     if failed:

@@ -4,7 +4,7 @@ Colours are CSS variables, so that one drawing serves light, dark and paper. Not
 colour alone: what stands out has a shape of its own, and every chart has its table beside it.
 """
 
-from flows.report.charts.drawing import svg
+from flows.report.charts.drawing import standing_alone, svg
 from flows.report.charts.forms import bars, heat, intervals, lorenz, parts
 from flows.report.charts.times import band, columns, columns_of, dots
 
@@ -18,5 +18,6 @@ __all__ = [
     "intervals",
     "lorenz",
     "parts",
+    "standing_alone",
     "svg",
 ]

@@ -4,6 +4,7 @@ import json
 import re
 from collections.abc import Mapping
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 from unicodedata import east_asian_width
 
@@ -54,6 +55,9 @@ CONFIG: Spec = {
     "rule": {"color": "var(--soft)"},
     "text": {"color": "var(--ink)"},
 }
+STYLE = Path(__file__).parents[1] / "templates" / "site.css"
+FIRST_RULE = re.compile(r":root \{[^}]*\}")
+ROOM = 12
 NARROW_CONFIG: Spec = {**CONFIG, "legend": {**CONFIG["legend"], "columns": 2}}
 
 
@@ -73,6 +77,26 @@ def svg(chart: Chart, width: int, prefix: str) -> str:
     }
     drawn = _drawn(json.dumps(spec))
     return texts.put_back(IDENTIFIER.sub(rf"\g<1>{prefix}-", NAMESPACES.sub("", drawn)))
+
+
+def standing_alone(chart: Chart, width: int) -> str:
+    """The drawing as a document of its own, in the colours of the light page, whose ground it has:
+    what shows it as an image gives it neither."""
+    inner = svg(chart, width, "alone")
+    wide, high = (int(float(each)) + 2 * ROOM for each in _size(inner))
+    colours = FIRST_RULE.search(STYLE.read_text(encoding="utf-8"))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" '
+        f'width="{wide}" height="{high}" viewBox="0 0 {wide} {high}">'
+        f"<style>{colours[0] if colours else ''} text {{ font-size: 12px }}</style>"
+        f'<rect width="100%" height="100%" rx="6" fill="var(--page)"/>'
+        f'<g transform="translate({ROOM},{ROOM})">{inner}</g></svg>'
+    )
+
+
+def _size(drawn: str) -> tuple[str, str]:
+    found = re.search(r'width="([\d.]+)" height="([\d.]+)"', drawn)
+    return (found[1], found[2]) if found else ("0", "0")
 
 
 @lru_cache(maxsize=256)

@@ -16,6 +16,7 @@ from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.failed_run import summarized
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import (
     Progress,
@@ -25,6 +26,7 @@ from flows._shared.orchestration.summary import (
 )
 from flows._shared.revised import revised
 from flows._shared.state import state_dir
+from flows.report.telling import told_answer
 from flows.scout import raw
 from flows.scout.flow.databases import prepare
 from flows.scout.flow.intake import take_in
@@ -76,7 +78,7 @@ def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
 
 
 @summarized(SLUG)
-@flow(name="scout")
+@flow(name="scout", flow_run_name=RunName("scout {layer}, to {now}"))
 def refresh(
     layer: str = "all",
     settings: ScoutSettings = ScoutSettings(),
@@ -121,6 +123,7 @@ def refresh(
             look=(EXAMPLE_QUERY,),
             notes=intake.notes,
             troubles=(*low, *outcome.told, *failures),
+            answer=told_answer(SLUG, settings.database_block),
         ),
     )
     if intake.failed:
@@ -214,7 +217,7 @@ def tell_low(tables: list[str], scores: list[float], settings: ScoutSettings) ->
     )
 
 
-@flow(name="scout-docs")
+@flow(name="scout-docs", flow_run_name=RunName("scout docs of all layers, as of {now}"))
 def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
     """Write the dbt documentation of the layers, a site of three files, to where people read it.
 

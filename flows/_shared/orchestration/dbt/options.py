@@ -19,13 +19,18 @@ class DbtOptions(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     select: tuple[str, ...] = Field(
-        (), description="Node selectors, any of which is enough: `leaderboard+`, `tag:daily`."
+        (),
+        description="Models to build, as dbt selects them; a + takes what rests on one along: "
+        "`leaderboard+`, `tag:daily`. Default: all.",
     )
-    exclude: tuple[str, ...] = Field((), description="Node selectors to leave out.")
+    exclude: tuple[str, ...] = Field(
+        (), description="Models and tests to leave out, as dbt selects them."
+    )
     full_refresh: bool = Field(False, description="Rebuild incremental models from nothing.")
     variables: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="dbt variables. A change makes dbt read the whole project anew.",
+        description="Values of the project's dbt variables, by name, such as "
+        '{"as_of_date": "2026-11-01"}. A change makes dbt read the whole project anew.',
     )
     release_brake: bool = Field(
         False,

@@ -1,0 +1,71 @@
+"""What a domain says today: the first thing that a run's summary and an alert show of it."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Answer:
+    """The headline of a domain's page, its first picture and the top of that picture's table.
+
+    Args:
+        headline: the answer, a sentence; of text from outside, not yet escaped.
+        attention: sentences of what needs attention.
+        title: of the figure; `titles` are of its columns, `rows` its first rows, as written.
+        chart: an SVG document that stands by itself, on a page of its own colour; or None.
+        alternative: what the chart shows, in words.
+    """
+
+    headline: str
+    attention: tuple[str, ...] = ()
+    title: str = ""
+    titles: tuple[str, ...] = ()
+    rows: tuple[tuple[str, ...], ...] = ()
+    chart: str | None = None
+    alternative: str = ""
+
+    def measures(self) -> dict[str, Any]:
+        """As a run keeps it, for the run after it to compare with."""
+        return {
+            "headline": self.headline,
+            "attention": list(self.attention),
+            "top": [dict(zip(self.titles, row, strict=True)) for row in self.rows],
+        }
+
+
+def changes(before: Mapping[str, Any], now: Answer) -> list[str]:
+    """What is different from an earlier answer, a sentence each, as plain text.
+
+    Args:
+        before: what `measures` of the earlier answer gave.
+    """
+    told = []
+    if before["headline"] != now.headline:
+        told.append(f"The answer was: {before['headline']}")
+    told += [f"New: {each}" for each in now.attention if each not in before["attention"]]
+    told += [f"No longer: {each}" for each in before["attention"] if each not in now.attention]
+    was = _by_name(before["top"])
+    rows = now.measures()["top"]
+    for name, row in _by_name(rows).items():
+        if name not in was:
+            told.append(f"{name} is new in the table")
+            continue
+        told += [
+            f"{name}: {title} {was[name][title]} → {value}"
+            for title, value in row.items()
+            if title in was[name] and was[name][title] != value
+        ]
+    gone = [name for name in was if name not in _by_name(rows)]
+    return told + [f"{name} is no longer in the table" for name in gone]
+
+
+def _by_name(rows: Sequence[Mapping[str, str]]) -> dict[str, Mapping[str, str]]:
+    """Rows by what tells them apart: the first cell that is text in each."""
+    return {" · ".join(_names(row)): row for row in rows}
+
+
+def _names(row: Mapping[str, str]) -> list[str]:
+    cells = [str(value) for value in row.values()]
+    named = [cell for cell in cells if any(letter.isalpha() for letter in cell)]
+    return named[:1] or cells[:1]

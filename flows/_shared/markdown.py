@@ -1,0 +1,41 @@
+"""Text from anywhere as Markdown in which it stays text."""
+
+import re
+from collections.abc import Sequence
+
+from flows._shared.secrets import without_secrets
+
+LONGEST = 600
+# What Markdown, GitHub's autolinks or HTML would act on. An underscore within a word is none.
+ACTS = re.compile(r"[\\`*\[\]<>|#~&@]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.")
+# What controls a parser or the direction of the text beside it.
+UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+
+
+def plain(text: str) -> str:
+    """One line without secrets, of much the beginning; nothing in it acts."""
+    line = UNSEEN.sub("\ufffd", without_secrets(" ".join(text.split())))
+    if len(line) > LONGEST:
+        line = line[:LONGEST].rstrip() + " …"
+    return ACTS.sub(r"\\\g<0>", line)
+
+
+def code(text: str) -> str:
+    """One line as code, whatever is in it."""
+    line = UNSEEN.sub("\ufffd", without_secrets(" ".join(text.split())))
+    fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
+    return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
+
+
+def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    """The lines of a table; all but the first column stand to the right."""
+    marks = ["---", *["---:"] * (len(titles) - 1)]
+    return [f"| {' | '.join(map(plain, each))} |" for each in (titles,)] + [
+        f"|{'|'.join(marks)}|",
+        *(f"| {' | '.join(map(plain, row))} |" for row in rows),
+    ]
+
+
+def section(title: str, items: Sequence[str]) -> list[str]:
+    """A heading and a list of lines that are Markdown already; nothing where there are none."""
+    return ["", f"## {title}", "", *(f"- {item}" for item in items)] if items else []

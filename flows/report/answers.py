@@ -1,0 +1,39 @@
+"""A domain's page in short: what its runs and its alerts say first."""
+
+from flows._shared.answers import Answer
+from flows.report import charts, words
+from flows.report.pages import page_of
+from flows.report.records import DomainData, Figure, Page
+
+WIDTH = 520
+ROWS = 5
+# Of a wide table the columns that fit.
+COLUMNS = 5
+
+
+def answer_of(data: DomainData) -> Answer:
+    """The headline, the first picture and the first rows of its table, as the page shows them."""
+    page = page_of(data)
+    attention = tuple(words.visible(each) for each in (*page.attention, *page.to_do))
+    figure = _first(page)
+    if figure is None:
+        return Answer(words.visible(page.headline), attention)
+    columns = figure.columns[:COLUMNS]
+    return Answer(
+        headline=words.visible(page.headline),
+        attention=attention,
+        title=figure.title,
+        titles=tuple(column.title for column in columns),
+        rows=tuple(
+            tuple(words.written(row[column.key], column.kind) for column in columns)
+            for row in figure.rows[:ROWS]
+        ),
+        chart=charts.standing_alone(figure.chart, WIDTH) if figure.chart else None,
+        alternative=figure.chart.alternative if figure.chart else "",
+    )
+
+
+def _first(page: Page) -> Figure | None:
+    """The first figure with a picture, else the first."""
+    drawn = [figure for figure in page.figures if figure.chart]
+    return next(iter(drawn or page.figures), None)

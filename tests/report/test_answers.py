@@ -1,0 +1,66 @@
+"""The answer that summaries and alerts begin with is the one of the page."""
+
+from dataclasses import replace
+from xml.etree import ElementTree
+
+import pytest
+
+from flows._shared.answers import Answer
+from flows.report.answers import answer_of
+from flows.report.records import DOMAINS, DomainData, Extract
+from flows.report.source import nothing
+from tests.report.made_rows import contracts
+from tests.report.shown import page_of
+
+
+def made(slug: str, text: str = "some text") -> DomainData:
+    rows = {each.model: each.row(text) for each in contracts(slug)}
+    empty = nothing(slug)
+    extracts = {
+        name: replace(extract, rows=(rows[name],), is_built=True)
+        for name, extract in empty.extracts.items()
+    }
+    return DomainData(slug, extracts)
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_it_says_what_the_page_says(slug: str) -> None:
+    data = made(slug)
+    answer, shown = answer_of(data), page_of(data)
+    assert answer.headline.replace("\u00a0", " ") == shown.headline
+    figures = [each for each in shown.parts.values() if each.texts[:1] == [answer.title]]
+    assert answer.titles
+    assert figures[0].titles[: len(answer.titles)] == list(answer.titles)
+    told = [[cell.replace("\u00a0", " ") for cell in row] for row in answer.rows]
+    assert [row[: len(answer.titles)] for row in figures[0].rows[: len(told)]] == told
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_its_picture_stands_by_itself(slug: str) -> None:
+    hostile = '<script>alert(1)</script>]]>&" var(--c1)'
+    chart = answer_of(made(slug, hostile)).chart
+    assert chart
+    root = ElementTree.fromstring(chart)
+    assert root.tag == "{http://www.w3.org/2000/svg}svg"
+    assert "--c1: #2b6cb0" in chart
+    assert "script" not in {each.tag.rpartition("}")[2] for each in root.iter()}
+    assert "http" not in chart.replace("http://www.w3.org", "")
+    assert len(chart) < 100_000
+
+
+@pytest.mark.parametrize("slug", DOMAINS)
+def test_a_domain_without_rows_says_what_to_do(slug: str) -> None:
+    answer = answer_of(nothing(slug))
+    assert isinstance(answer, Answer)
+    assert "has not been built yet" in answer.headline
+    assert answer.rows == ()
+    assert answer.chart is None
+    assert f"make run DOMAIN={slug}" in " ".join(answer.attention)
+
+
+def test_a_domain_that_could_not_be_read_says_so() -> None:
+    data = nothing("scout", "Reading it did not work. Start it.")
+    answer = answer_of(data)
+    assert answer.headline == "Scout could not be read"
+    assert "Start it." in " ".join(answer.attention)
+    assert isinstance(next(iter(data.extracts.values())), Extract)
