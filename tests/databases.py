@@ -28,3 +28,28 @@ def copy_database(postgres: EmbeddedPostgres, source: str, name: str) -> str:
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(source)))
     return postgres.url(name)
+
+
+def everything_of(connection: psycopg.Connection) -> dict[str, list[str]]:
+    """All rows of all tables of a database as text, in a fixed order; bytes as they read."""
+    tables: dict[str, list[str]] = {}
+    columns = connection.execute(
+        "select nspname, relname, array_agg(attname::text order by attnum),"
+        " array_agg(atttypid = 'bytea'::regtype order by attnum)"
+        " from pg_class inner join pg_namespace on pg_namespace.oid = relnamespace"
+        " inner join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped"
+        " where relkind in ('r', 'p', 'm') and nspname !~ '^pg_|^information_schema$'"
+        " group by 1, 2 order by 1, 2"
+    ).fetchall()
+    for schema, table, names, are_bytes in columns:
+        told = [
+            sql.SQL("encode({}, 'escape')" if is_bytes else "{}::text").format(sql.Identifier(name))
+            for name, is_bytes in zip(names, are_bytes, strict=True)
+        ]
+        rows = connection.execute(
+            sql.SQL("select concat_ws(' | ', {}) from {} order by 1").format(
+                sql.SQL(", ").join(told), sql.Identifier(schema, table)
+            )
+        )
+        tables[f"{schema}.{table}"] = [row for (row,) in rows]
+    return tables

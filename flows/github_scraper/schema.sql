@@ -647,6 +647,19 @@ $$;
 -- identity is `user:<id>` or `installation:<id>`.
 create schema if not exists github_api;
 
+-- People who were purged: hashes of their names under a key, and the pseudonym that stands for them.
+create table if not exists github_api.purged_key (
+    is_only_row boolean primary key default true check (is_only_row),
+    key bytea not null
+);
+
+create table if not exists github_api.purged_names (
+    name_hash bytea primary key,
+    words integer not null,
+    person text not null,
+    purged_at timestamptz not null default now()
+);
+
 create table if not exists github_api.budgets (
     identity text not null,
     bucket text not null check (bucket in ('core', 'graphql', 'search')),

@@ -1,6 +1,7 @@
 """Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
 
 from flows.agent_analytics.raw.otlp import LONGEST_LINE_BYTES, load_lines
+from flows.agent_analytics.raw.purge import damaged_copies, forget_former_rows, purge_person
 from flows.agent_analytics.raw.rows import (
     consumed,
     ensure_schema,
@@ -19,7 +20,9 @@ __all__ = [
     "LONGEST_LINE_BYTES",
     "Store",
     "consumed",
+    "damaged_copies",
     "ensure_schema",
+    "forget_former_rows",
     "is_damage",
     "is_full",
     "landed",
@@ -27,6 +30,7 @@ __all__ = [
     "load_commits",
     "load_copilot",
     "load_lines",
+    "purge_person",
     "read_before",
     "record_consumed",
     "record_read",

@@ -12,6 +12,7 @@ from typing import Any
 import duckdb
 
 from flows.agent_analytics.raw.otlp import EXCERPT, NOW
+from flows.agent_analytics.raw.purged import excerpt_of, read_purged, shown_rows
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
@@ -219,6 +220,8 @@ def _load(
     count: str,
 ) -> LoadCounts:
     counts = LoadCounts()
+    if purged := read_purged(connection):
+        rows = shown_rows(purged, rows)
     before = connection.execute(count).fetchall()[0][0]
     for batch in _batches(rows):
         good = [asdict(row) for row in batch if not isinstance(row, Rejected)]
@@ -246,10 +249,11 @@ def _batches(
 def reject(connection: duckdb.DuckDBPyConnection, pieces: Iterable[Rejected]) -> int:
     """Put pieces of input aside; one that was put aside before is kept once. How many are new."""
     new = 0
+    purged = read_purged(connection)
     for piece in pieces:
         rows = connection.execute(
             f"insert or ignore into raw.rejected values (?, ?, ?, {NOW})",
-            [piece.source, piece.reason, piece.excerpt],
+            [piece.source, piece.reason, excerpt_of(purged, piece.excerpt)],
         ).fetchall()
         new += int(rows[0][0])
     return new

@@ -124,3 +124,15 @@ create table if not exists raw.inbox_position (
     "position" json not null,
     created_at timestamp not null
 );
+
+-- People who were purged: hashes of their names under a key, and the pseudonym that stands for them.
+create table if not exists raw.purged_key (
+    key blob not null
+);
+
+create table if not exists raw.purged_names (
+    name_hash blob primary key,
+    words integer not null,
+    person varchar not null,
+    purged_at timestamp not null
+);

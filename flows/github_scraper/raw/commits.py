@@ -6,12 +6,13 @@ from collections.abc import Iterable
 import psycopg
 import psycopg.sql
 
+from flows._shared.purged_postgres import read_purged
 from flows.github_scraper.raw.adoption import refused_rows_are_told
 from flows.github_scraper.raw.contributors import merge_contributors
 from flows.github_scraper.raw.heads import advance_head
 from flows.github_scraper.raw.people import follow_commits, note_rewritten, note_touched
-from flows.github_scraper.raw.stage import copy_commits
-from flows.github_scraper.raw.walks import drop_walk
+from flows.github_scraper.raw.stage import PURGE_LOCK, PURGE_SCHEMA, copy_commits
+from flows.github_scraper.raw.walks import drop_walk, is_begun
 from flows.github_scraper.records import (
     Commit,
     Head,
@@ -297,6 +298,13 @@ def load_api_walk(
 ) -> LoadCounts:
     """Load a complete walk over the API and advance the head, inside the caller's transaction."""
     connection.execute(STAGE)
+    purged = read_purged(connection, PURGE_SCHEMA, PURGE_LOCK)
+    if purged and not is_begun(connection, repository_id):
+        raise IncompleteWalkError(
+            f"Loading {url}",
+            "somebody was purged while it was read, and what was read is gone",
+            "Nothing was written; run again",
+        )
     connection.execute(
         """
         insert into stage_commits

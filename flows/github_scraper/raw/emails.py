@@ -42,6 +42,7 @@ cross join lateral (
 left join public.email_accounts on email_accounts.email = contributors.email
 where
     contributors.email is not null
+    and contributors.email not like '%%@purged.invalid'
     and (
         email_accounts.email is null
         or (email_accounts.login is null and email_accounts.looked_up_at < %(recheck_before)s)

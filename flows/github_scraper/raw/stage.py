@@ -6,8 +6,20 @@ import psycopg
 import psycopg.sql
 from psycopg.types.json import Jsonb
 
+from flows._shared.purged_postgres import read_purged
 from flows.github_scraper.records import Commit
-from flows.github_scraper.rules import Mailmap, coauthors, commit_dates, identify
+from flows.github_scraper.rules import (
+    Mailmap,
+    coauthors,
+    commit_dates,
+    identify,
+    name_of_address,
+    without_purged,
+)
+
+# Held by every load until its commit, and by a purge alone.
+PURGE_LOCK = 7_310_004
+PURGE_SCHEMA = "github_api"
 
 
 def copy_commits(
@@ -17,11 +29,15 @@ def copy_commits(
     commits: Iterable[Commit],
     mailmap_text: str,
 ) -> int:
+    """Write commits as they are kept: within a transaction, as people may be purged meanwhile."""
     staged = 0
     mailmap = Mailmap(mailmap_text)
+    purged = read_purged(connection, PURGE_SCHEMA, PURGE_LOCK, name_of_address)
     target = psycopg.sql.SQL("copy {} from stdin").format(psycopg.sql.Identifier(*table.split(".")))
     with connection.cursor().copy(target) as copy:
         for commit in commits:
+            if purged:
+                commit = without_purged(purged, commit, mailmap, repository_id)
             copy.write_row((repository_id, *_stage_row(repository_id, commit, mailmap)))
             staged += 1
     return staged

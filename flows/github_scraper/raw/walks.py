@@ -88,6 +88,14 @@ def close_walk(connection: psycopg.Connection, repository_id: int, state: WalkSt
     return replace(state, is_complete=True)
 
 
+def is_begun(connection: psycopg.Connection, repository_id: int) -> bool:
+    """Whether what was read of a walk is still there."""
+    found = connection.execute(
+        "select 1 from github_api.walks where repository_id = %s", (repository_id,)
+    )
+    return found.fetchone() is not None
+
+
 def drop_walk(connection: psycopg.Connection, repository_id: int) -> None:
     for table in ("walk_commits", "walks"):
         connection.execute(

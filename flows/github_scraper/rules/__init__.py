@@ -9,6 +9,13 @@ from flows.github_scraper.rules.addresses import (
     split_addresses,
 )
 from flows.github_scraper.rules.people import Mailmap, coauthors, identify, named_identity
+from flows.github_scraper.rules.purged import (
+    as_pseudonym,
+    message_without,
+    name_of_address,
+    person_of,
+    without_purged,
+)
 from flows.github_scraper.rules.reading import (
     EPOCH,
     choose_source,
@@ -22,17 +29,22 @@ __all__ = [
     "EPOCH",
     "FETCHABLE_SCHEMES",
     "Mailmap",
+    "as_pseudonym",
     "bare_address",
     "choose_source",
     "coauthors",
     "commit_dates",
     "file_class",
     "identify",
+    "message_without",
+    "name_of_address",
     "named_identity",
     "outlook",
+    "person_of",
     "plan_walk",
     "repository_path_name",
     "repository_url",
     "shown_address",
     "split_addresses",
+    "without_purged",
 ]

@@ -31,4 +31,5 @@ def resolve_accounts(
             else planning.fetch_accounts(client, node_id, lookups)
         )
         raw.save_accounts(connection, found, now)
+        raw.purge_again(connection, found)
     return len(pending), raw.merge_accounts(connection, tell)

@@ -21,9 +21,11 @@ from flows.agent_analytics.raw.otlp.statements import (
     METRIC_ROWS,
     NOW,
     RECORD_ROWS,
+    REJECT_DOUBLES,
     SERIES,
     TEXTS,
 )
+from flows.agent_analytics.raw.purged import show_purged
 from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
 _COUNTER_COLUMNS = (
@@ -34,6 +36,16 @@ _POINT_COLUMNS = (
     '"timestamp", metric_value, observations, start_timestamp, temporality, is_monotonic, unit, '
     "series_key, point_key"
 )
+# Keys are made before of what was sent: what is sent again is known again.
+NAMED_IN_SERIES = {
+    "developer_id": "alone",
+    "session_id": "session",
+    "attributes": "json",
+    "resource_attributes": "json",
+    "email": "alone",
+    "account": "alone",
+    "installation": "alone",
+}
 _LOG_COLUMNS = (
     "developer_id, severity, body, attributes, event_name, session_id, agent_type, model_name, "
     "resource_attributes, log_key"
@@ -82,6 +94,7 @@ def _made(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
 def _load_metrics(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts:
     connection.execute(SERIES)
     connection.execute(METRIC_ROWS)
+    show_purged(connection, "new_series", NAMED_IN_SERIES)
     rejected = _reject(
         connection,
         source,
@@ -95,6 +108,7 @@ def _load_metrics(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCou
 
 def _load_logs(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts:
     connection.execute(LOG_ROWS)
+    show_purged(connection, "new_logs", NAMED_IN_SERIES | {"body": "text"})
     rejected = _reject(connection, source, "event_name, attributes", "new_logs")
     counts = _insert_logs(connection)
     connection.execute("drop table new_logs")
@@ -112,7 +126,10 @@ def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
 
 
 def _tell_of_doubles(connection: duckdb.DuckDBPyConnection, source: str) -> int:
-    rows = connection.execute(DOUBLES, [source]).fetchall()
+    connection.execute(DOUBLES)
+    show_purged(connection, "new_doubles", {"excerpt": "excerpt"})
+    rows = connection.execute(REJECT_DOUBLES, [source]).fetchall()
+    connection.execute("drop table new_doubles")
     return int(rows[0][0])
 
 

@@ -253,7 +253,7 @@ from events
 
 # Senders may not do so, and some libraries let them: the row counts, and which value is told.
 DOUBLES = f"""
-insert or ignore into raw.rejected
+create or replace temp table new_doubles as
 with told as (
     select text, from_json(text, '[{{"key":"VARCHAR","value":"JSON"}}]') as pairs from new_texts
     union
@@ -273,11 +273,17 @@ with told as (
         ) as told
     from told
 )
-select
-    ?, 'attributes of one name with two values: the row is kept, with the first of them',
-    left(concat_ws(' ', array_to_string(list_filter(
-        told, lambda t, i: len(list_filter(keys, lambda k: k = keys[i])) > 1
-    ), ' and '), 'in', text), {EXCERPT}), {NOW}
+select left(concat_ws(' ', array_to_string(list_filter(
+    told, lambda t, i: len(list_filter(keys, lambda k: k = keys[i])) > 1
+), ' and '), 'in', text), {EXCERPT}) as excerpt
 from keyed
 where list_unique(told) > list_unique(keys)
+"""
+
+REJECT_DOUBLES = f"""
+insert or ignore into raw.rejected
+select
+    ?, 'attributes of one name with two values: the row is kept, with the first of them', excerpt,
+    {NOW}
+from new_doubles
 """

@@ -1,0 +1,239 @@
+"""Purges a person: what is known of them goes, a pseudonym stands in their place, counts stay."""
+
+from collections.abc import Iterable, Iterator
+
+import psycopg
+
+from flows._shared.purged import Person, Purged, address_of, is_pseudonym, plain, words_of
+from flows._shared.purged_postgres import pattern_of, read_purged, remember, take_turn
+from flows.github_scraper.raw.application import has_own_tables
+from flows.github_scraper.raw.commits import MERGE_LOCK
+from flows.github_scraper.raw.purge.statements import (
+    CACHES,
+    CALLED,
+    COAUTHORS,
+    COMMITS,
+    CONTRIBUTORS,
+    DESCRIBED,
+    KNOWN_AS,
+    OF_THE_APPLICATION,
+    REDESCRIBE,
+    REWRITE_COMMIT,
+    THEIRS,
+    WROTE_AS,
+)
+from flows.github_scraper.raw.stage import PURGE_LOCK, PURGE_SCHEMA
+from flows.github_scraper.records import AccountLookup, Signature
+from flows.github_scraper.rules import (
+    as_pseudonym,
+    message_without,
+    name_of_address,
+    named_identity,
+    person_of,
+)
+
+ROWS_AT_A_TIME = 2_000
+
+
+def purge_person(
+    connection: psycopg.Connection, person: Person, pseudonym: str, *, is_dry: bool = False
+) -> tuple[dict[str, int], frozenset[str]]:
+    """Purge whom these names belong to; rows by place, and all names that were found.
+
+    Args:
+        connection: in autocommit mode; the raw tables are there.
+        pseudonym: stands for the person, unless a former purge gave them another.
+        is_dry: all is counted, nothing is kept.
+    """
+    with connection.transaction(force_rollback=is_dry):
+        take_turn(connection, PURGE_LOCK)
+        connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+        names, aliases = _names(connection, person)
+        purged, pseudonym = remember(connection, PURGE_SCHEMA, names, pseudonym, name_of_address)
+        return _purge(connection, purged, pseudonym, names, aliases), names
+
+
+def _names(connection: psycopg.Connection, person: Person) -> tuple[frozenset[str], list[str]]:
+    """All names that belong to whoever has one of these, and the entries of the list of aliases
+    that name them."""
+    named = {name_of_address(email) for email in person.emails}
+    named |= {f"email:{plain(email)}" for email in person.emails}
+    named |= {f"login:{plain(login)}" for login in person.logins}
+    named |= {plain(name) for name in person.names}
+    aliases: list[str] = []
+    entries = connection.execute("select alias, person from public.contributor_aliases").fetchall()
+    while True:
+        spelled = named | {name.removeprefix("login:") for name in named}
+        more = [
+            (alias, listed)
+            for alias, listed in entries
+            if alias not in aliases
+            and any(each in spelled for text in (alias, listed) for each in named_identity(text))
+        ]
+        for alias, listed in more:
+            aliases.append(alias)
+            for key, login in map(named_identity, (alias, listed)):
+                named |= {key if ":" in key else f"login:{key}"} | ({f"login:{login}"} - {"login:"})
+        if not more:
+            break
+    connection.execute(
+        THEIRS,
+        {
+            "keys": sorted(named),
+            "emails": _of_kind(named, "email:"),
+            "logins": _of_kind(named, "login:"),
+        },
+    )
+    found = {str(name) for (name,) in connection.execute(KNOWN_AS) if name}
+    for (address,) in connection.execute(WROTE_AS):
+        found |= {name_of_address(address), f"email:{plain(address)}"}
+    found |= {name for (name,) in connection.execute(CALLED) if words_of(name or "")}
+    return frozenset(plain(name) for name in named | found if not _is_of_nobody(name)), aliases
+
+
+def _is_of_nobody(name: str) -> bool:
+    kind, colon, rest = name.partition(":")
+    return kind in ("anonymous", "application", "purged") or (
+        is_pseudonym(rest if colon else name) or not name.strip()
+    )
+
+
+def _of_kind(names: set[str] | frozenset[str], kind: str) -> list[str]:
+    return sorted(name.removeprefix(kind) for name in names if name.startswith(kind))
+
+
+def _purge(
+    connection: psycopg.Connection,
+    purged: Purged,
+    pseudonym: str,
+    names: frozenset[str],
+    aliases: list[str],
+) -> dict[str, int]:
+    address = address_of(pseudonym)
+    emails, logins = _of_kind(names, "email:"), _of_kind(names, "login:")
+    called = [name for name in names if words_of(name)]
+    root = connection.execute(
+        "select coalesce((select id from public.contributors where identity_key = %s),"
+        " (select min(root_id) from theirs))",
+        (f"email:{address}",),
+    ).fetchone()
+    parameters = {
+        "person": pseudonym,
+        "address": address,
+        "emails": emails,
+        "logins": logins,
+        "root": root and root[0],
+        "pattern": pattern_of([*emails, *logins, *called]),
+    }
+    counts = {
+        "public.contributors": _count(connection, "select count(*) from theirs"),
+        "public.commit_coauthors": _count(
+            connection,
+            "select count(*) from public.commit_coauthors"
+            " where identity_id in (select id from theirs)",
+        ),
+        "public.commits": _rewrite(connection, purged, pseudonym, parameters),
+    }
+    connection.execute("create temporary table theirs_before on commit drop as table theirs")
+    for statement in (*COAUTHORS, *CONTRIBUTORS):
+        connection.execute(statement.encode(), parameters)
+    counts["public.contributor_aliases"] = connection.execute(
+        "delete from public.contributor_aliases where alias = any(%s)", (aliases,)
+    ).rowcount
+    counts["github_api.responses"], *_ = (
+        connection.execute(statement.encode(), parameters).rowcount for statement in CACHES
+    )
+    counts["public.repository_metadata"] = _redescribe(connection, purged, parameters)
+    if has_own_tables(connection):
+        counts['public."Contributor"'] = connection.execute(
+            OF_THE_APPLICATION.encode(), parameters
+        ).rowcount
+    counts["addresses of repositories, which stay"] = _count(
+        connection,
+        "select count(*) from public.repositories where url ~* %(pattern)s and %(logins)s <> '{}'",
+        parameters,
+    )
+    return counts
+
+
+def _count(
+    connection: psycopg.Connection, statement: str, parameters: dict[str, object] | None = None
+) -> int:
+    row = connection.execute(statement.encode(), parameters).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _rewrite(
+    connection: psycopg.Connection,
+    purged: Purged,
+    pseudonym: str,
+    parameters: dict[str, object],
+) -> int:
+    """Commits that name the person, as a load would write them now; how many."""
+    count = 0
+    with connection.cursor("purged_commits") as rows, connection.cursor() as cursor:
+        rows.execute(COMMITS, parameters)
+        while batch := rows.fetchmany(ROWS_AT_A_TIME):
+            changed = list(_rewritten(purged, pseudonym, batch))
+            cursor.executemany(REWRITE_COMMIT, changed)
+            count += len(changed)
+    return count
+
+
+def _rewritten(
+    purged: Purged, pseudonym: str, rows: list[tuple[object, ...]]
+) -> Iterator[tuple[object, ...]]:
+    for number, repository_id, is_author, *texts, message, coauthors in rows:
+        assert isinstance(repository_id, int)
+        assert isinstance(coauthors, list)
+        author, committer = (_signature(*map(str, four)) for four in (texts[:4], texts[4:]))
+        by = pseudonym if is_author else person_of(purged, author, repository_id)
+        author = as_pseudonym(author, by)
+        committer = as_pseudonym(committer, person_of(purged, committer, repository_id))
+        theirs = frozenset(coauthors)
+
+        def who(_: str, email: str, theirs: frozenset[str] = theirs) -> str | None:
+            return pseudonym if email in theirs else None
+
+        written = message_without(purged, str(message), who)
+        values = (*_fields(author), *_fields(committer), written)
+        if values != (*texts, message):
+            yield (*values, number)
+
+
+def _signature(name: str, email: str, name_mapped: str, email_mapped: str) -> Signature:
+    return Signature(name, email, name_mapped, email_mapped, None, "")
+
+
+def _fields(signature: Signature) -> tuple[str, str, str, str]:
+    return signature.name, signature.email, signature.name_mapped, signature.email_mapped
+
+
+def _redescribe(
+    connection: psycopg.Connection, purged: Purged, parameters: dict[str, object]
+) -> int:
+    changed = [
+        (shown, repository_id)
+        for repository_id, description in connection.execute(DESCRIBED, parameters).fetchall()
+        if (shown := purged.text(description)) != description
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(REDESCRIBE, changed)
+    return len(changed)
+
+
+def purge_again(connection: psycopg.Connection, lookups: Iterable[AccountLookup]) -> int:
+    """Addresses that GitHub tells to be a purged person's are theirs, too; how many they are."""
+    purged = read_purged(connection, PURGE_SCHEMA, PURGE_LOCK, name_of_address)
+    if not purged:
+        return 0
+    count = 0
+    for each in lookups:
+        person = purged.person(f"login:{each.login}") if each.login else None
+        if each.account_id is not None:
+            person = person or purged.person(f"account:{each.account_id}")
+        if person is not None:
+            purge_person(connection, Person(emails=(each.email,)), person)
+            count += 1
+    return count
