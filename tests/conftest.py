@@ -41,6 +41,7 @@ LONGEST_FILES = (
     "scout/test_flow.py",
     "dbt_projects/test_github_scraper.py",
     "dbt_projects/test_quality_compass.py",
+    "dbt_projects/test_scout.py",
     "quality_compass/test_flow.py",
     "github_scraper/test_migration.py",
     "github_scraper/test_flow.py",
@@ -56,6 +57,11 @@ LONGEST_FILES = (
     "github_scraper/test_exact_sync.py",
     "agent_analytics/test_recovery.py",
     "agent_analytics/test_inbox.py",
+    "dbt_projects/test_github_scraper_changes.py",
+    "deployments/test_run.py",
+    "deployments/test_runtime.py",
+    "deployments/test_roles.py",
+    "webhooks/test_hostile.py",
 )
 
 ANY_SEED = "any"

@@ -24,7 +24,7 @@ def copy_database(postgres: EmbeddedPostgres, source: str, name: str) -> str:
     What was there under that name is dropped.
     """
     postgres.drop_database(name)
-    statement = sql.SQL("create database {} template {}")
+    statement = sql.SQL("create database {} template {} strategy file_copy")
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(source)))
     return postgres.url(name)

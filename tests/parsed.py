@@ -4,8 +4,11 @@ As in the image, what was parsed is made to fit the database of each build: dbt 
 a project anew for every other one.
 """
 
+import json
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from deployments.image import parse
 from deployments.local.processes import locked
@@ -40,13 +43,25 @@ def parse_once(project: str, target: str | None = None) -> Path:
     return folder / PARTIAL_PARSE
 
 
-def begin_parsed(project: str, target_path: Path, target: str | None = None) -> None:
-    """Give builds in a new folder what is known of their project; their environment must be set.
+def begin_parsed(
+    project: str,
+    target_path: Path,
+    target: str | None = None,
+    variables: Mapping[str, Any] | None = None,
+) -> None:
+    """Give builds in a folder that is new, or knows the project with other variables, what is known
+    of their project; their environment must be set.
 
-    Outside the tests, as in benchmarks, dbt parses.
+    Outside the tests, as in benchmarks, dbt parses; so it does for variables that configure models.
     """
-    if PARSED_VARIABLE in os.environ and not (target_path / PARTIAL_PARSE).exists():
-        take_over(parse_once(project, target), PROJECTS / project, target_path, target)
+    if PARSED_VARIABLE not in os.environ:
+        return
+    given, told = json.dumps(variables or {}, sort_keys=True), target_path / "variables.json"
+    if (target_path / PARTIAL_PARSE).exists() and told.exists() and told.read_text() == given:
+        return
+    parsed = parse_once(project, target)
+    take_over(parsed, PROJECTS / project, target_path, target, variables)
+    told.write_text(given)
 
 
 def prepare_flows_of(domain: str) -> None:

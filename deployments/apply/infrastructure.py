@@ -1,6 +1,8 @@
 """Work pool and global concurrency limits. Imports nothing of Prefect."""
 
 import json
+import shlex
+import sys
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,10 +22,16 @@ LIMIT_PREFIX = "analytics-flows-"
 
 
 def pool_template(pool_type: str) -> dict[str, Any]:
-    """The base job template of a type of pool; local flow runs work in the project's root."""
+    """The base job template of a type of pool.
+
+    Local flow runs work in the project's root and start Prefect's engine at once: two processes
+    that fetch the code of a flow, which ours is there without, would each import Prefect before it.
+    """
     template: dict[str, Any] = json.loads((TEMPLATES / TEMPLATE_FILES[pool_type]).read_text())
     if pool_type == "process":
-        template["variables"]["properties"]["working_dir"]["default"] = str(PROJECT_ROOT)
+        variables = template["variables"]["properties"]
+        variables["working_dir"]["default"] = str(PROJECT_ROOT)
+        variables["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
     return template
 
 

@@ -160,7 +160,10 @@ class EmbeddedPostgres:
         with psycopg.connect(self.url(), autocommit=True) as connection:
             known = connection.execute("select 1 from pg_database where datname = %s", [name])
             if known.fetchone() is None:
-                connection.execute(sql.SQL("create database {}").format(sql.Identifier(name)))
+                # Of files that may be lost, their copies need not be logged.
+                strategy = sql.SQL("wal_log" if self._is_durable else "file_copy")
+                statement = sql.SQL("create database {} strategy {}")
+                connection.execute(statement.format(sql.Identifier(name), strategy))
         return self.url(name)
 
     def drop_database(self, name: str) -> None:

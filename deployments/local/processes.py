@@ -118,9 +118,14 @@ def is_free(port: int) -> bool:
             listener.bind(("127.0.0.1", port))
         except OSError:
             return False
+    return not accepts(port)
+
+
+def accepts(port: int) -> bool:
+    """Whether a program on this machine takes calls at 127.0.0.1:port."""
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as caller:
         caller.settimeout(0.5)
-        return caller.connect_ex(("127.0.0.1", port)) != 0
+        return caller.connect_ex(("127.0.0.1", port)) == 0
 
 
 def free_ports(first: int, preferred: int = 0, span: int = 200) -> Iterator[int]:
@@ -261,7 +266,8 @@ class BackgroundProcess:
         """
         deadline = time.monotonic() + seconds
         while process := record.process():
-            if listens(process, record.port) and answers():
+            # First whether anyone is there: who it is tells only a look at every process.
+            if accepts(record.port) and listens(process, record.port) and answers():
                 return True
             if time.monotonic() > deadline:
                 raise TransientError(

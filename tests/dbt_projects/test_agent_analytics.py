@@ -25,6 +25,7 @@ from tests.agent_analytics.fleet import (
 )
 from tests.parsed import PROJECTS
 from tests.report.on_builds import agents_page_is_right
+from tests.upgrading import refreshing_of_the_page
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 FORECASTS = 200
@@ -916,16 +917,16 @@ def test_half_then_all_equals_all_at_once_and_what_is_sent_again_changes_nothing
     lines = list(sample.telemetry(6, 5, seed=3))
     made = list(sample.commits(6, 5, seed=3))
     marts.load(lines[::2], made[::2])
-    marts.run()
+    marts.run_to(WHAT_GROWS)
     marts.load(lines, made)
-    marts.run()
+    marts.run_to(WHAT_GROWS)
     in_two_steps = marts.tables()
     marts.empty()
     marts.load(lines, made)
-    marts.run()
+    marts.run_to(WHAT_GROWS)
     assert marts.tables() == in_two_steps
     marts.load(lines, made)
-    marts.run()
+    marts.run_to(WHAT_GROWS)
     assert marts.tables() == in_two_steps
 
 
@@ -1122,11 +1123,19 @@ def test_a_build_that_broke_off_is_made_up_for(marts: Marts) -> None:
     assert marts.one("select sum(total_cost_usd) from mart.fct_daily_agent_usage") == 9
 
 
-def test_a_table_with_other_columns_than_its_model_is_refused(marts: Marts) -> None:
-    marts.load([request(session("a", DAY), 0, MILLION_IN)])
+def test_a_table_of_an_older_model_is_refused_until_it_is_built_as_the_page_of_upgrades_says(
+    marts: Marts,
+) -> None:
+    marts.load([request(session("a", DAY), 0, MILLION_IN)], [commit(1, DAY)])
     marts.run_to("fct_git_commits")
-    marts.execute("alter table mart.fct_git_commits add column more integer")
-    assert marts.dbt("run", "--select", "fct_git_commits") == {"fct_git_commits": "error"}
+    built = marts.tables()
+    select = ("--select", "fct_git_commits")
+    for older in ("add column more integer", "drop column cost_usd"):
+        marts.execute(f"alter table mart.fct_git_commits {older}")
+        assert marts.dbt("run", *select) == {"fct_git_commits": "error"}
+        anew = refreshing_of_the_page("agent_analytics")
+        assert marts.dbt("run", *anew, *select) == {"fct_git_commits": "success"}
+        assert marts.tables() == built
 
 
 def test_a_budget_that_is_spent_warns(marts: Marts) -> None:

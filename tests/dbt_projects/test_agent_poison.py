@@ -303,7 +303,7 @@ def poisoned(tmp_path_factory: pytest.TempPathFactory) -> tuple[Marts, dict[str,
     sync.load_commits(store, [str(folder / "commits")], [])
     sync.load_copilot(store, sync.copilot_files([str(folder / "reports")]))
     marts = Marts(store, folder)
-    assert_nobody_is_stopped(marts.dbt("build"))
+    assert_nobody_is_stopped(marts.dbt("build", "--exclude-resource-type", "unit_test"))
     return marts, expected
 
 

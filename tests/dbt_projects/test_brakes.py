@@ -26,6 +26,7 @@ from tests.agent_analytics.fleet import Marts
 from tests.dbt_projects import runs_of_quality_compass, test_scout
 from tests.dbt_projects.messy_history import history, load
 from tests.dbt_projects.warehouse import PROJECTS, Row, Warehouse, postgres_environment
+from tests.upgrading import options_of_the_page
 
 RUN = "20250115060000"
 LAST_SELECT = "select * from final"
@@ -171,6 +172,34 @@ def test_readers_keep_the_last_good_marts_of_every_domain(domain: Domain, tmp_pa
     assert domain.published() == good
     domain.build(PROJECTS, full_refresh=True, release_brake=True)
     assert domain.published() != good
+
+
+# What a release has added to a table that grows, and a database of the one before lacks.
+ADDED = {
+    "github_scraper": ("analytics.fct_daily_commits", "source_updated_at"),
+    "ledgermind": ("analytics.mart_suggestions_tenant_daily", "transactions"),
+    "scout": ("gold.int_monthly_spend", "employee_ids"),
+    "quality_compass": ("analytics.fct_signals", "severity"),
+    "agent_analytics": ("mart.fct_daily_agent_usage", "total_reasoning_tokens"),
+}
+
+
+@pytest.mark.exhaustive
+def test_marts_of_the_release_before_are_kept_until_the_page_of_upgrades_has_them_built_anew(
+    domain: Domain,
+) -> None:
+    domain.build(PROJECTS)
+    good = domain.published()
+    table, column = ADDED[domain.slug]
+    domain.query(f"alter table {table} drop column {column} cascade")
+    name = table.partition(".")[2]
+    before = domain.published()[name]
+    with pytest.raises(DbtBuildError, match=name):
+        domain.build(PROJECTS)
+    assert domain.published()[name] == before
+    options = options_of_the_page(domain.slug)
+    domain.build(PROJECTS, full_refresh=options.full_refresh, select=options.select)
+    assert domain.published() == good
 
 
 def changed(domain: Domain, projects: Path, instead: str) -> Path:

@@ -132,7 +132,7 @@ def test_the_missions_day_gives_the_missions_figures_on_both_adapters(
 ) -> None:
     create(warehouses, mission_day(), shape)
     warehouses.export()
-    warehouses.build("pg_local", "--select", "+mart_suggestions_kpis")
+    warehouses.build("pg_local", *NO_UNIT_TESTS, "--select", "+mart_suggestions_kpis")
     warehouses.build(
         "bigquery", *NO_UNIT_TESTS, "--select", "+mart_suggestions_kpis", "--vars", EXPIRING
     )
@@ -413,7 +413,7 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Wareho
     assert warehouses.postgres_contents() == once
 
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")
-    warehouses.build("pg_local")
+    warehouses.build("pg_local", *NO_UNIT_TESTS)
     left = {name: rows for name, rows in warehouses.postgres_contents().items() if rows}
     # Models are registered and there is one row of figures, though nothing has been suggested.
     assert set(left) == {"mart_model_comparison", "mart_suggestions_kpis_30d"}

@@ -41,6 +41,7 @@ from tests.dbt_projects.warehouse import (
 )
 from tests.quality_compass.conftest import DATA
 from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
+from tests.upgrading import refreshing_of_the_page
 
 DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
@@ -161,12 +162,18 @@ def test_hooks_and_operations_do_what_they_say(first_built: Warehouse) -> None:
     for wrong in ("no_such_table", "fct_signals; drop table fct_signals", "a.b.c"):
         assert not vacuumed(first_built, wrong)
     assert first_built.query("select count(*) from analytics.fct_signals")[0][0] > 0
-    first_built.execute("alter table analytics.int_facility_runs add column of_an_older_model text")
-    assert first_built.dbt("run", "--select", "int_facility_runs") == {"int_facility_runs": "error"}
-    first_built.execute("alter table analytics.int_facility_runs drop column of_an_older_model")
-    assert first_built.dbt("run", "--select", "int_facility_runs") == {
-        "int_facility_runs": "success"
-    }
+
+
+def test_a_table_of_an_older_model_is_refused_until_it_is_built_as_the_page_of_upgrades_says(
+    first_built: Warehouse,
+) -> None:
+    select, anew = ("--select", "stg_nodes"), refreshing_of_the_page("quality_compass")
+    built = first_built.rows("stg_nodes")
+    for older in ("add column of_an_older_model text", "drop column run_version cascade"):
+        first_built.execute(f"alter table analytics.stg_nodes {older}")
+        assert first_built.dbt("run", *select) == {"stg_nodes": "error"}
+        assert first_built.dbt("run", *anew, *select) == {"stg_nodes": "success"}
+        assert first_built.rows("stg_nodes") == built
 
 
 def vacuumed(warehouse: Warehouse, table: str) -> bool:

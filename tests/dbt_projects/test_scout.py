@@ -24,7 +24,7 @@ from tests.dbt_projects.warehouse import Warehouse, install_packages
 from tests.report.on_builds import scout_page_is_right
 
 AS_OF = date(2026, 10, 31)
-SIZE, EXHAUSTIVE_SIZE = 20_000, 200_000
+SIZE, EXHAUSTIVE_SIZE = 10_000, 200_000
 EARLY = datetime(2026, 10, 30, 2, tzinfo=UTC)
 LATE = datetime(2026, 11, 1, 2, tzinfo=UTC)
 # Arrives last and says it was ingested first: a re-sent batch of the past.

@@ -1,11 +1,15 @@
 """The local dbt package, in a project made for the test, on DuckDB."""
 
+import re
+from collections.abc import Iterator
 from pathlib import Path
 
 import duckdb
 import pytest
+import yaml
 from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
+from flows._shared.orchestration.dbt_parsed import READ_IN_SQL
 from tests.dbt_projects.warehouse import PROJECTS, dbt_as_in_flows
 
 PROJECT = """
@@ -119,3 +123,34 @@ def test_macros_mean_the_same_on_duckdb(statuses: tuple[Path, dict[str, str]]) -
         assert days == [("2024-02-28",), ("2024-02-29",), ("2024-03-01",)]
         assert database.sql("select * from no_days").fetchall() == []
         assert database.sql("select * from elsewhere.elsewhere").fetchall() == [(1,)]
+
+
+DOMAINS = sorted(path.parent.name for path in PROJECTS.glob("*/profiles.yml"))
+OF_CONFIGURATION = re.compile(r"\+.*|config|freshness|loaded_at_\w+|enabled")
+
+
+def configurations(project: Path) -> Iterator[str]:
+    """What dbt works out while it parses, and does not look at again."""
+    for path in project.glob("[!d]*/**/*.sql"):
+        yield from re.findall(r"\bconfig\s*\((.*?)\)\s*-?}}", path.read_text(), re.DOTALL)
+    for path in [project / "dbt_project.yml", *project.glob("[!d]*/**/*.yml")]:
+        yield from configured(yaml.safe_load(path.read_text()))
+
+
+def configured(described: object) -> Iterator[str]:
+    if isinstance(described, dict):
+        for name, value in described.items():
+            if OF_CONFIGURATION.fullmatch(str(name)):
+                yield str(value)
+            yield from configured(value)
+    if isinstance(described, list):
+        for each in described:
+            yield from configured(each)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_configuration_reads_a_variable_that_is_for_sql_alone(domain: str) -> None:
+    """A parse of one value would stand for every other."""
+    texts = [*configurations(PROJECTS / domain)]
+    assert len(texts) > 10
+    assert [text for text in texts for name in READ_IN_SQL if name in text] == []

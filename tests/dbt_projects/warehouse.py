@@ -1,5 +1,6 @@
 """One dbt project on one PostgreSQL database, built in this process."""
 
+import json
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -20,7 +21,6 @@ from tests.parsed import install_packages as install_packages
 
 ROOT = Path(__file__).parents[2]
 Row = tuple[Any, ...]
-# Of other variables dbt would parse the project anew.
 NO_VARIABLES = "{}"
 
 
@@ -63,8 +63,7 @@ class Warehouse:
             *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment(postgres_environment(self.url)):
-            if self.variables == NO_VARIABLES:
-                begin_parsed(self.project, target)
+            begin_parsed(self.project, target, variables=json.loads(self.variables))
             outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception

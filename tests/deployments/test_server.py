@@ -138,7 +138,7 @@ def test_a_process_nobody_has_reaped_counts_as_dead() -> None:
 
 
 def test_ports_in_use_are_stepped_over_and_the_last_one_is_tried_first() -> None:
-    first = next(free_ports(25200))
+    first = next(own_ports(25_200, step=8))
     with socket.create_server(("127.0.0.1", first)):
         assert next(free_ports(first)) > first
     assert next(free_ports(first, preferred=first + 7)) == first + 7

@@ -37,6 +37,9 @@ def pool(prefect_server: str, bigquery_emulator: str, local_paths: LocalPaths) -
     worker.start(environment, made.api)
     yield made
     worker.stop()
+    for each in made.api.all("automations/filter"):
+        if each["name"] == made.name:
+            made.api.call("DELETE", f"automations/{each['id']}")
 
 
 def deploy_with_trigger(pool: Pool) -> str:

@@ -79,7 +79,8 @@ class Warehouses:
         if target == "bigquery":
             with set_environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
                 variables = bigquery_environment(self.settings)
-        state = self.state / target
+        # Of variables that configure models dbt parses the project anew, and again without them.
+        state = self.state / (f"{target}-with-variables" if "--vars" in options else target)
         arguments = [command, "--target", target, *options]
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]

@@ -38,7 +38,7 @@ def compile_models(
         set_environment({**postgres_environment(NOWHERE), "DO_NOT_TRACK": "1"}),
         contextlib.redirect_stdout(io.StringIO()),
     ):
-        begin_parsed(project, state)
+        begin_parsed(project, state, variables=variables)
         outcome = dbt_as_in_flows(arguments)
     if outcome.exception:
         raise outcome.exception

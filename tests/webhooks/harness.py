@@ -83,7 +83,7 @@ def settings(name: str, **changes: Any) -> dict[str, Any]:
         "database_block": f"webhooks-{name}-postgres",
         "sources": own,
         # Each time six blocks are asked for, at the server that the other tests use, too.
-        "secrets_refresh_seconds": 3,
+        "secrets_refresh_seconds": 8,
         **changes,
     }
 

@@ -2,13 +2,15 @@
 
 dbt takes up a former parse only if the connection is the one it was parsed with, and an image
 knows no connection. It is therefore parsed with placeholders (``deployments.image.parse``); a run
-puts its own database and schema in their place and says whose parse it is. Everything else dbt
-checks as ever: its version, variables, files, environment.
+puts its own database and schema in their place and says whose parse it is. It does so, too, with
+variables that only the SQL of models and tests reads: of a project that is parsed they change
+nothing. Everything else dbt checks as ever: its version, other variables, files, environment.
 """
 
 import os
 import pprint
 from argparse import Namespace
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +20,7 @@ from dbt.config.profile import Profile, read_profile
 from dbt.config.renderer import ProfileRenderer
 from dbt.contracts.files import FileHash
 from dbt.flags import set_from_args
+from dbt.version import __version__ as dbt_version
 from dbt_common.context import set_invocation_context
 from dbt_common.exceptions import DbtRuntimeError
 
@@ -29,15 +32,24 @@ PLACEHOLDERS = {
     "DBT_BIGQUERY_DATASET": SCHEMA,
     "AGENT_ANALYTICS_DUCKDB_PATH": f"/tmp/{DATABASE}.duckdb",  # noqa: S108  never opened
 }
+# In no configuration of a node: tests/dbt_projects/test_shared_package.py says so.
+READ_IN_SQL = frozenset({"as_of_date", "minimum_silver_share"})
 
 
-def take_over(parsed: Path, project_dir: Path, target_path: Path, target: str | None) -> None:
+def take_over(
+    parsed: Path,
+    project_dir: Path,
+    target_path: Path,
+    target: str | None,
+    variables: Mapping[str, Any] | None = None,
+) -> None:
     """Write ``target_path/partial_parse.msgpack`` from what the image build parsed.
 
     Args:
         parsed: the file written at image build.
         target: of profiles.yml; None for the profile's default. The environment of profiles.yml
             must be set.
+        variables: that the command is given. With others than those in READ_IN_SQL dbt parses anew.
     """
     # Outside its commands dbt has neither environment nor flags to read a profile with.
     set_invocation_context(os.environ)
@@ -51,6 +63,9 @@ def take_over(parsed: Path, project_dir: Path, target_path: Path, target: str | 
     manifest = msgpack.unpackb(parsed.read_bytes(), strict_map_key=False)
     manifest = _replaced(manifest, {DATABASE: credentials.database, SCHEMA: credentials.schema})
     manifest["state_check"]["profile_hash"] = FileHash.from_contents(connection).to_dict()
+    if variables and variables.keys() <= READ_IN_SQL:
+        given = "\x00".join([pprint.pformat(dict(variables)), "", target or "", dbt_version])
+        manifest["state_check"]["vars_hash"] = FileHash.from_contents(given).to_dict()
     target_path.mkdir(parents=True, exist_ok=True)
     unfinished = target_path / f".{PARTIAL_PARSE}.{os.getpid()}"
     unfinished.write_bytes(msgpack.packb(manifest))

@@ -11,18 +11,19 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import yaml
 from aiohttp import web
-from kubernetes_asyncio import config
-from kubernetes_asyncio.client import CoreV1Api, V1Eviction, V1ObjectMeta
 
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
 from tests.deployments.kubernetes.api_server import ApiServer, Rules
 from tests.deployments.kubernetes.node import Image, Node, Usage
 from tests.deployments.kubernetes.store import Object, Store
+
+if TYPE_CHECKING:
+    from kubernetes_asyncio.client import CoreV1Api
 
 NAMESPACE = "analytics-flows"
 IMAGE = "analytics-flows:tests"
@@ -49,7 +50,7 @@ class Cluster:
     def pods(self, run_id: str) -> list[Any]:
         """The pods of a flow run."""
 
-        async def call(core: CoreV1Api) -> list[Any]:
+        async def call(core: "CoreV1Api") -> list[Any]:
             selector = f"prefect.io/flow-run-id={run_id}"
             found = await core.list_namespaced_pod(self.namespace, label_selector=selector)
             return list(found.items)
@@ -60,7 +61,7 @@ class Cluster:
     def kill(self, pod: str) -> None:
         """End a pod with no notice, as when its node is gone."""
 
-        async def call(core: CoreV1Api) -> None:
+        async def call(core: "CoreV1Api") -> None:
             await core.delete_namespaced_pod(pod, self.namespace, grace_period_seconds=0)
 
         self._ask(call)
@@ -68,13 +69,19 @@ class Cluster:
     def evict(self, pod: str) -> None:
         """Ask for the end of a pod as `kubectl drain` does."""
 
-        async def call(core: CoreV1Api) -> None:
+        async def call(core: "CoreV1Api") -> None:
+            from kubernetes_asyncio.client import V1Eviction, V1ObjectMeta
+
             body = V1Eviction(metadata=V1ObjectMeta(name=pod, namespace=self.namespace))
             await core.create_namespaced_pod_eviction(pod, self.namespace, body)
 
         self._ask(call)
 
-    def _ask(self, call: Callable[[CoreV1Api], Any]) -> Any:
+    def _ask(self, call: "Callable[[CoreV1Api], Any]") -> Any:
+        # Takes seconds to import, in each of the processes that look for tests.
+        from kubernetes_asyncio import config
+        from kubernetes_asyncio.client import CoreV1Api
+
         async def ask() -> Any:
             client = await config.new_client_from_config(str(self.kubeconfig))
             async with client:

@@ -7,7 +7,6 @@ from collections.abc import Mapping
 from typing import Any
 
 from prefect.client.schemas.objects import FlowRun
-from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
 
 from deployments.local.paths import PROJECT_ROOT
 
@@ -17,6 +16,9 @@ RUN = FlowRun(id=uuid.UUID(int=1), flow_id=uuid.UUID(int=2), name="a-run")
 
 def rendered_job(variables: Mapping[str, Any]) -> dict[str, Any]:
     """The manifest of a run with these job variables, as the worker sends it."""
+    # Takes seconds to import, in each of the processes that look for tests.
+    from prefect_kubernetes.worker import KubernetesWorkerJobConfiguration
+
     template = json.loads(TEMPLATE.read_text())
     configuration = asyncio.run(
         KubernetesWorkerJobConfiguration.from_template_and_values(template, dict(variables))

@@ -12,7 +12,6 @@ import pytest
 import yaml
 from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
-from prefect_kubernetes.settings import KubernetesSettings
 
 from deployments.local.paths import PROJECT_ROOT
 from flows.webhooks.__main__ import _parser
@@ -280,6 +279,9 @@ def test_every_prefect_setting_named_exists(overlays: dict[str, list[Manifest]])
 
 
 def _of_the_integration() -> Iterator[str]:
+    # Takes seconds to import, in each of the processes that look for tests.
+    from prefect_kubernetes.settings import KubernetesSettings
+
     for part in ("observer", "worker"):
         model = KubernetesSettings.model_fields[part].annotation
         assert model is not None

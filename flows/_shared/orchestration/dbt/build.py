@@ -69,7 +69,7 @@ def build_dbt(
         brake = {BRAKE_VARIABLE: "off" if options.release_brake else "on"}
         with set_environment({**environment, **brake}), exclusive(job.target_path / ".lock"):
             install_packages(job)
-            take_over_parsed(job, options.target)
+            take_over_parsed(job, options)
             outcome, unmatched = _run(job, verb, options, progress, began)
     if verb in SELECTING and verb != "docs generate":
         refuse_empty(job, outcome, unmatched, options)

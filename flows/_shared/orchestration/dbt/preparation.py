@@ -5,6 +5,7 @@ from pathlib import Path
 
 from flows._shared.orchestration.dbt.invocation import invoke_dbt
 from flows._shared.orchestration.dbt.job import Job, exclusive
+from flows._shared.orchestration.dbt.options import DbtOptions
 from flows._shared.orchestration.dbt.outcome import DbtProjectError
 from flows._shared.orchestration.dbt_nodes import NodeWatch
 
@@ -35,11 +36,12 @@ def install_packages(job: Job) -> None:
         os.utime(installed)
 
 
-def take_over_parsed(job: Job, target: str | None) -> None:
+def take_over_parsed(job: Job, options: DbtOptions) -> None:
     """Begin with what the image build parsed, where there is such a thing and nothing newer."""
     name = "partial_parse.msgpack"
-    kept = Path(os.environ.get(PARSED_VARIABLE, ""), job.project, target or "default", name)
+    kept = Path(os.environ.get(PARSED_VARIABLE, ""), job.project, options.target or "default", name)
     if PARSED_VARIABLE in os.environ and kept.is_file() and not (job.target_path / name).exists():
         from flows._shared.orchestration.dbt_parsed import take_over
 
-        take_over(kept, job.project_dir, job.target_path, target)
+        place = job.project_dir, job.target_path
+        take_over(kept, *place, options.target, options.variables)
