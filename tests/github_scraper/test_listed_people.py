@@ -174,6 +174,20 @@ def test_every_spelling_of_a_login_names_whoever_has_it_and_no_other_number(
     assert settled(connection) == ["account:9", "email:bob@x login:mid"], "who signs so, alone"
 
 
+def test_a_login_names_whose_it_is_and_not_whom_a_merge_shows_with_it(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    known_as(connection, "email:a@x", "account:5", "email:e@x")
+    connection.execute(
+        "insert into account_logins select id, 'sammy' from contributors"
+        " where identity_key = 'account:5'"
+    )
+    connection.execute("update contributors set signed_login = 'sammy' where email is null")
+    listed(("sammy", "e@x"), ("e@x", "a@x"))
+    assert settled(connection) == ["account:5 email:a@x email:e@x"]
+    assert logins(connection) == {"email:a@x": "sammy", "account:5": None, "email:e@x": None}
+
+
 def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
     connection: psycopg.Connection, listed: Listed
 ) -> None:
