@@ -25,7 +25,8 @@ class DbtOptions(BaseModel):
     full_refresh: bool = Field(False, description="Rebuild incremental models from nothing.")
     variables: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="dbt variables. A change makes dbt read the whole project anew.",
+        description="dbt variables, of the kind that `vars` of the project declares. A "
+        "change makes dbt read the whole project anew.",
     )
     release_brake: bool = Field(
         False,
