@@ -32,7 +32,7 @@ KEYS: Mapping[str, str] = {
 }
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
 EXAMPLES = 20
-SWAP_LOCK = 7_510_002
+SWAP_LOCK = 7_510_003
 COLUMNS = """
 select
     attname,

@@ -104,7 +104,10 @@ def test_a_login_that_the_application_gave_anew_is_that_of_the_row_that_has_it_n
     listed(("mid", "bob@x"))
     assert settled(connection) == ["email:bob@x email:x@y", "email:z@y"], "by its former login"
     listed()
-    raw.merge_accounts(connection)
+    told: list[str] = []
+    raw.merge_accounts(connection, told.append)
+    assert len(told) == 1
+    assert told[0].startswith("1 identities are told apart again: ")
     connection.execute("update contributors set username = 'mid' where email = 'z@y'")
     listed(("mid", "bob@x"))
     assert settled(connection) == ["email:bob@x email:z@y", "email:x@y"]
@@ -199,9 +202,10 @@ def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
     told: list[str] = []
     assert raw.merge_accounts(connection, told.append) == 1
     assert sorted(merged(connection)) == ["email:m0@x", "email:m1500@x", "email:n0@x email:n40@x"]
-    assert len(told) == 2
+    assert len(told) == 3
     assert "m0@x is m1@x" in told[1]
     assert "1577 aliases of nobody" in told[0]
+    assert told[2] == "1 identities merged with the person they are"
     known_as(connection, *(f"email:m{at}@x" for at in range(1_500)))
     listed(*long)
     assert raw.merge_accounts(connection) == 1_499
