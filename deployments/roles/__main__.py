@@ -11,7 +11,8 @@ written, as whole addresses, to files of the folder of --secrets.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -20,7 +21,7 @@ import psycopg
 from deployments.roles import DATABASES, Names, Role, Wanted, apply, check, logins
 from deployments.roles.passwords import at_address, password_variable, write
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.postgres import connected
+from flows._shared.postgres import DatabaseRefusedError, connected
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -70,7 +71,7 @@ def run(options: argparse.Namespace) -> int:
     names = replace(Names.of(slug), **given)
     wanted = Wanted(database, names, options.exclusive, options.former)
     url = owner_url(slug)
-    with connected(url, f"the database of {slug}") as connection:
+    with _typed_by_a_person(slug), connected(url, f"the database of {slug}") as connection:
         if options.command == "check":
             return tell(connection, wanted)
         found = logins(
@@ -99,8 +100,26 @@ def tell(connection: psycopg.Connection, wanted: Wanted) -> int:
     return 1 if steps else 0
 
 
+def owner_variable(slug: str) -> str:
+    return f"{slug.upper()}_OWNER_DATABASE_URL"
+
+
+@contextmanager
+def _typed_by_a_person(slug: str) -> Iterator[None]:
+    """The address is no block: what is to be corrected is the variable."""
+    try:
+        yield
+    except DatabaseRefusedError as error:
+        raise DatabaseRefusedError(
+            error.attempted,
+            error.seen,
+            f"Correct {owner_variable(slug)}: postgresql://user:password@host:5432/database, with "
+            "what is no letter or digit in user and password percent-encoded (@ as %40)",
+        ) from None
+
+
 def owner_url(slug: str) -> str:
-    variable = f"{slug.upper()}_OWNER_DATABASE_URL"
+    variable = owner_variable(slug)
     if url := os.environ.get(variable):
         return url
     raise PermanentError(

@@ -10,16 +10,12 @@ its own database. Then every delivery is loaded exactly once, whatever is killed
     save_position(own, position)                         # same transaction as load()
 """
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Self
-from urllib.parse import parse_qs
 
 import psycopg
-
-from flows._shared.json_keys import each_once
 
 FORM = "application/x-www-form-urlencoded"
 BATCH_ROWS = 1_000
@@ -79,17 +75,6 @@ class Delivery:
     content_type: str
     body: bytes
     headers: Mapping[str, str] = field(default_factory=dict)
-
-    def document(self) -> Any:
-        """The JSON of the body, or of the form field ``payload`` as GitHub may send it.
-
-        Raises:
-            ValueError: the body is neither, or an object of it has a key twice.
-        """
-        if self.content_type != FORM:
-            return json.loads(self.body, object_pairs_hook=each_once)
-        (payload,) = parse_qs(self.body.decode(), strict_parsing=True)["payload"]
-        return json.loads(payload, object_pairs_hook=each_once)
 
 
 def read_deliveries(

@@ -9,14 +9,15 @@ is read.
 import hashlib
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
 import psycopg
 from psycopg import sql
 
-from flows._shared.errors import TransientError
+from flows._shared.errors import PermanentError, TransientError
 
 Made = TypeVar("Made")
 
@@ -70,7 +71,8 @@ told (line) as (
     inner join pg_rewrite on ev_class = relations.oid
     union all
     select concat_ws(
-        ' ', 'function', name, proargtypes, prosecdef, proconfig, provolatile, md5(prosrc)
+        ' ', 'function', name, proargtypes, prosecdef, proconfig, provolatile, proacl,
+        md5(prosrc)
     )
     from unnest(%(functions)s::text[]) as name
     left join pg_namespace on nspname = split_part(name, '.', 1)
@@ -123,6 +125,10 @@ class RawTablesLockedError(TransientError):
     """Another session holds a lock that a change of raw tables needs."""
 
 
+class NotRememberedError(PermanentError):
+    """The table that remembers what was made is another, or may not be read or written."""
+
+
 @dataclass(frozen=True)
 class RawTables:
     """What is made, and where it is remembered.
@@ -160,9 +166,16 @@ def ensure_raw_tables(
 
     Raises:
         RawTablesLockedError: another session holds what is needed; nothing was changed.
+        NotRememberedError: what was made cannot be remembered; nothing was changed.
     """
-    if _is_made(connection, tables):
-        return False
+    try:
+        with connection.transaction():
+            _limit_waits(connection, LOCK_SECONDS)
+            if _is_made(connection, tables):
+                return False
+    except psycopg.errors.LockNotAvailable:
+        # Who holds what remembers it is waited for, and told, as who holds the tables is.
+        pass
 
     def make_and_remember() -> bool:
         if _is_made(connection, tables):
@@ -178,7 +191,7 @@ def ensure_raw_tables(
         connection,
         tables.name,
         tables.lock,
-        _relations(tables),
+        [*_relations(tables), f"{tables.schema}.{REMEMBERED}"],
         make_and_remember,
         pauses=pauses,
     )
@@ -200,16 +213,18 @@ def change_tables(
     """
     attempts: tuple[float | None, ...] = (*(PAUSES if pauses is None else pauses), None)
     for pause in attempts:
+        waited = TURN_SECONDS
         try:
             with connection.transaction():
-                _limit_waits(connection, TURN_SECONDS)
+                _limit_waits(connection, waited)
                 connection.execute("select pg_advisory_xact_lock(%s)", (lock,))
-                _limit_waits(connection, LOCK_SECONDS)
+                waited = LOCK_SECONDS
+                _limit_waits(connection, waited)
                 return change()
         except (psycopg.errors.LockNotAvailable, psycopg.errors.DeadlockDetected) as error:
             holders = _holders(connection, lock, relations)
             if pause is None:
-                raise _locked(name, len(attempts), holders) from error
+                raise _locked(name, len(attempts), waited, holders) from error
             time.sleep(pause)
     raise AssertionError
 
@@ -218,30 +233,53 @@ def _is_made(connection: psycopg.Connection, tables: RawTables) -> bool:
     place = f"{tables.schema}.{REMEMBERED}"
     if connection.execute("select to_regclass(%s)", (place,)).fetchone() == (None,):
         return False
-    known = connection.execute(
-        sql.SQL("select fingerprint from {} where name = %s").format(
-            sql.Identifier(tables.schema, REMEMBERED)
-        ),
-        (tables.name,),
-    ).fetchone()
+    with _remembering(tables):
+        known = connection.execute(
+            sql.SQL("select fingerprint from {} where name = %s").format(
+                sql.Identifier(tables.schema, REMEMBERED)
+            ),
+            (tables.name,),
+        ).fetchone()
     return known is not None and known[0] == _fingerprint(connection, tables)
 
 
 def _remember(connection: psycopg.Connection, tables: RawTables) -> None:
     place = sql.Identifier(tables.schema, REMEMBERED)
-    connection.execute(
-        sql.SQL(
-            "create table if not exists {} (name text primary key, fingerprint text not null,"
-            " made_at timestamptz not null)"
-        ).format(place)
-    )
-    connection.execute(
-        sql.SQL(
-            "insert into {} values (%s, %s, clock_timestamp()) on conflict (name) do update"
-            " set fingerprint = excluded.fingerprint, made_at = excluded.made_at"
-        ).format(place),
-        (tables.name, _fingerprint(connection, tables)),
-    )
+    fingerprint = _fingerprint(connection, tables)
+    with _remembering(tables):
+        connection.execute(
+            sql.SQL(
+                "create table if not exists {} (name text primary key, fingerprint text not null,"
+                " made_at timestamptz not null)"
+            ).format(place)
+        )
+        connection.execute(
+            sql.SQL(
+                "insert into {} (name, fingerprint, made_at) values (%s, %s, clock_timestamp())"
+                " on conflict (name) do update"
+                " set fingerprint = excluded.fingerprint, made_at = excluded.made_at"
+            ).format(place),
+            (tables.name, fingerprint),
+        )
+
+
+@contextmanager
+def _remembering(tables: RawTables) -> Iterator[None]:
+    place = f"{tables.schema}.{REMEMBERED}"
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NotRememberedError(
+            f"Remembering in {place} that {tables.name} are made",
+            str(error.diag.message_primary),
+            f"Give {place} to the role that makes the tables: alter table {place} owner to <role>",
+        ) from None
+    except (psycopg.ProgrammingError, psycopg.IntegrityError, psycopg.DataError) as error:
+        raise NotRememberedError(
+            f"Remembering in {place} that {tables.name} are made",
+            f"it is not the table that is made for it: {error.diag.message_primary}",
+            f"Rename what has that name, or drop it: {place} is made anew",
+        ) from None
 
 
 def _fingerprint(connection: psycopg.Connection, tables: RawTables) -> str:
@@ -283,11 +321,13 @@ def _holders(connection: psycopg.Connection, lock: int, relations: Sequence[str]
     ]
 
 
-def _locked(name: str, attempts: int, holders: Sequence[str]) -> RawTablesLockedError:
+def _locked(
+    name: str, attempts: int, waited: float, holders: Sequence[str]
+) -> RawTablesLockedError:
     seen = "; ".join(holders) or "another session held a lock"
     return RawTablesLockedError(
         f"Making or changing {name}",
-        f"{seen}, and none let go within {LOCK_SECONDS:g} s, attempts made: {attempts}",
+        f"{seen}, and none let go within {waited:g} s, attempts made: {attempts}",
         "Nothing was changed. End that transaction where it was begun, or by "
         "select pg_terminate_backend(<pid>), and run again",
     )

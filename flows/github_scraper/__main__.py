@@ -36,7 +36,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         sys.stderr.write(f"{error}\n")
         return 1
     for each in listed:
-        sys.stdout.write(f"{each.schedule}\t{each.url}\t{each.reason or each.state}\n")
+        sys.stdout.write(f"{each.schedule}\t{each.state}\t{each.url}\t{each.first_words}\n")
     return 0
 
 

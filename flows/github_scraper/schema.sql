@@ -238,7 +238,34 @@ begin
 end
 $$;
 
+-- Who deletes through a view of the application's names is told what it would take away.
+create or replace function public.keep_loaded()
+returns trigger
+language plpgsql
+security definer
+set search_path = pg_catalog, pg_temp
+as $$
+begin
+    if tg_table_name = 'repositories' then
+        if exists (select 1 from public.commits where repository_id = old.id)
+        or exists (select 1 from public.repository_heads where repository_id = old.id) then
+            raise foreign_key_violation using
+                message = format('the repository %s is loaded, and its commits would go with it', old.url),
+                hint = format(
+                    'Take it out of the schedule instead: python -m flows.github_scraper retire %s', old.url
+                );
+        end if;
+    elsif exists (select 1 from public.commits where identity_id = old.id or contributor_id = old.id) then
+        raise foreign_key_violation using
+            message = format('the contributor %s has commits', old.id),
+            hint = 'List who it is in public.contributor_aliases, or retire the repositories of the commits';
+    end if;
+    return old;
+end
+$$;
+
 revoke execute on function
+public.keep_loaded(),
 public.complete_repository(),
 public.keep_identity(),
 public.complete_contributor(),
@@ -301,6 +328,14 @@ for each row execute function public.keep_identity();
 update public.contributors
 set profile_url = profile_url, updated_at = clock_timestamp()
 where public.bare_address(profile_url) is distinct from profile_url;
+
+create or replace trigger keep_loaded
+before delete on public.repositories
+for each row execute function public.keep_loaded();
+
+create or replace trigger keep_loaded
+before delete on public.contributors
+for each row execute function public.keep_loaded();
 
 create or replace trigger keep_commit_count
 before insert or update or delete on public.repository_contributors

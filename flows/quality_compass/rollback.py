@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 
 from flows._shared.errors import PermanentError
+from flows._shared.raw_tables import change_tables
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = ROOT / "dbt_projects"
@@ -31,7 +32,7 @@ KEYS: Mapping[str, str] = {
 }
 REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
 EXAMPLES = 20
-LOCK_TIMEOUT = "10s"
+SWAP_LOCK = 7_510_003
 COLUMNS = """
 select
     attname,
@@ -189,33 +190,35 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
 
     Raises:
         PermanentError: something needs a column, or forbids a row, as the rebuilt mart has it.
+        RawTablesLockedError: a build or a reader holds the mart; nothing was changed.
     """
     current, rebuilt, kept = (
         sql.Identifier(schema, mart) for schema in (SCHEMA, SIDE_SCHEMA, REPLACED_SCHEMA)
     )
-    try:
-        with connection.transaction():
-            connection.execute(f"set local lock_timeout = '{LOCK_TIMEOUT}'".encode())
-            for statement in (
-                "create schema if not exists {schema}",
-                "drop table if exists {kept}",
-                "lock table {current} in share row exclusive mode",
-                "create table {kept} as table {current}",
-                "delete from {current}",
-            ):
-                connection.execute(
-                    sql.SQL(statement).format(
-                        schema=sql.Identifier(REPLACED_SCHEMA), kept=kept, current=current
-                    )
-                )
-            columns = _fit_columns(connection, mart)
-            names = sql.SQL(", ").join(map(sql.Identifier, columns))
+
+    def put_in_place() -> None:
+        for statement in (
+            "create schema if not exists {schema}",
+            "drop table if exists {kept}",
+            "lock table {current} in share row exclusive mode",
+            "create table {kept} as table {current}",
+            "delete from {current}",
+        ):
             connection.execute(
-                sql.SQL("insert into {} ({}) select {} from {}").format(
-                    current, names, names, rebuilt
+                sql.SQL(statement).format(
+                    schema=sql.Identifier(REPLACED_SCHEMA), kept=kept, current=current
                 )
             )
-            connection.execute(sql.SQL("drop table {}").format(rebuilt))
+        columns = _fit_columns(connection, mart)
+        names = sql.SQL(", ").join(map(sql.Identifier, columns))
+        connection.execute(
+            sql.SQL("insert into {} ({}) select {} from {}").format(current, names, names, rebuilt)
+        )
+        connection.execute(sql.SQL("drop table {}").format(rebuilt))
+
+    relations = [f"{schema}.{mart}" for schema in (SCHEMA, SIDE_SCHEMA, REPLACED_SCHEMA)]
+    try:
+        change_tables(connection, f"the mart {mart}", SWAP_LOCK, relations, put_in_place)
     except (
         psycopg.errors.DependentObjectsStillExist,
         psycopg.errors.FeatureNotSupported,

@@ -442,6 +442,10 @@ def test_a_target_and_variables_reach_dbt(
     tmp_path: Path, build: Build, environment: dict[str, str]
 ) -> None:
     folder = write_sample(tmp_path)
+    with (folder / "dbt_project.yml").open("a") as project:
+        project.write("\nvars: {orders: 1}\n")
+    with pytest.raises(DbtProjectError, match="orders is to be a number such as 1"):
+        build(variables={"orders": "1) as t, (select pg_sleep(9)"})
     (folder / "models" / "orders.sql").write_text(
         "select order_id, 10 as amount from range(1, {{ var('orders') }} + 1) as t(order_id)"
     )

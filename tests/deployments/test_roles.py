@@ -479,6 +479,12 @@ def test_the_command_writes_addresses_for_their_owner_alone_and_prints_none(
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
+    for wrong in ("postgresql://no:p@ss@h/d", f"{admins['quality_compass']}_that_is_not_there"):
+        monkeypatch.setenv("QUALITY_COMPASS_OWNER_DATABASE_URL", wrong)
+        assert main(["check", "quality_compass"]) == 1
+        said_of_it = capsys.readouterr().err
+        assert "Correct QUALITY_COMPASS_OWNER_DATABASE_URL: postgresql://" in said_of_it
+        assert "block" not in said_of_it
     monkeypatch.setenv("QUALITY_COMPASS_OWNER_DATABASE_URL", admins["quality_compass"])
     monkeypatch.setenv("QUALITY_COMPASS_READER_PASSWORD", "given: p@ss/word")
     names = [f"--{role}=quality_other_{role}" for role in Role]

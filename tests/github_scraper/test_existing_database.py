@@ -172,6 +172,13 @@ def test_an_empty_database_serves_the_application_whose_worker_writes_through(
         "update \"Contributor\" set email = 'cy@y.example' where email = 'ada@x.example'"
     )
     assert board(empty, url) == counted, "what is loaded here stays as it is"
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="is loaded") as refused:
+        empty.execute('delete from "Repository" where url = %s', (url,))
+    remedy = f"python -m flows.github_scraper retire {url}"
+    assert remedy in str(refused.value.diag.message_hint)
+    with pytest.raises(psycopg.errors.ForeignKeyViolation, match="has commits") as refused:
+        empty.execute("delete from \"Contributor\" where username = 'ada'")
+    assert "contributor_aliases" in str(refused.value.diag.message_hint)
     empty.execute('delete from "RepositoryContributor" where "commitCount" = 9')
     assert len(board(empty, "%/o/unread")) == 2
     empty.execute(FIND_OR_CREATE, ("/etc", None))

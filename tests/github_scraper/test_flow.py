@@ -153,6 +153,8 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     refresh(both, settings, build_here=False)
     gone.path.rename(tmp_path / "elsewhere.git")
     assert refresh(None, settings, build_here=False, return_state=True).is_failed()
+    assert main(["list"]) == 0
+    assert "\tfailed\t" in capsys.readouterr().out.splitlines()[0]
     with pytest.raises(RepositoryNotKnownError):
         manage("retire", [str(gone.path), "https://host.example/never/loaded"], None, settings)
     manage("retire", [f"{gone.path}/"], "deleted by its owner", settings)
@@ -170,7 +172,10 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     assert not told.stdout
     capsys.readouterr()
     assert main(["list"]) == 0
-    assert f"retired\t{gone.path}\tdeleted by its owner\n" in capsys.readouterr().out
+    told_lines = capsys.readouterr().out.splitlines()
+    assert f"retired\tfailed\t{gone.path}\tdeleted by its owner" in told_lines
+    assert f"active\tcompleted\t{small_history.path}\t" in told_lines
+    assert len(told_lines) == len(both), "a line each, however many git told"
     with psycopg.connect(database) as connection:
         kept = "select count(*) from public.commits inner join public.repositories"
         kept += " on repositories.id = repository_id where retired_at is not null"

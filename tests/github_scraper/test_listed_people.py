@@ -105,7 +105,10 @@ def test_a_login_that_the_application_gave_anew_is_that_of_the_row_that_has_it_n
     listed(("mid", "bob@x"))
     assert settled(connection) == ["email:bob@x email:x@y", "email:z@y"], "by its former login"
     listed()
-    raw.merge_accounts(connection)
+    told: list[str] = []
+    raw.merge_accounts(connection, told.append)
+    assert len(told) == 1
+    assert told[0].startswith("1 identities are told apart again: ")
     connection.execute("update contributors set username = 'mid' where email = 'z@y'")
     listed(("mid", "bob@x"))
     assert settled(connection) == ["email:bob@x email:z@y", "email:x@y"]
@@ -175,6 +178,20 @@ def test_every_spelling_of_a_login_names_whoever_has_it_and_no_other_number(
     assert settled(connection) == ["account:9", "email:bob@x login:mid"], "who signs so, alone"
 
 
+def test_a_login_names_whose_it_is_and_not_whom_a_merge_shows_with_it(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    known_as(connection, "email:a@x", "account:5", "email:e@x")
+    connection.execute(
+        "insert into account_logins select id, 'sammy' from contributors"
+        " where identity_key = 'account:5'"
+    )
+    connection.execute("update contributors set signed_login = 'sammy' where email is null")
+    listed(("sammy", "e@x"), ("e@x", "a@x"))
+    assert settled(connection) == ["account:5 email:a@x email:e@x"]
+    assert logins(connection) == {"email:a@x": "sammy", "account:5": None, "email:e@x": None}
+
+
 def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
     connection: psycopg.Connection, listed: Listed
 ) -> None:
@@ -186,9 +203,10 @@ def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
     told: list[str] = []
     assert raw.merge_accounts(connection, told.append) == 1
     assert sorted(merged(connection)) == ["email:m0@x", "email:m1500@x", "email:n0@x email:n40@x"]
-    assert len(told) == 2
+    assert len(told) == 3
     assert "m0@x is m1@x" in told[1]
     assert "1577 aliases of nobody" in told[0]
+    assert told[2] == "1 identities merged with the person they are"
     known_as(connection, *(f"email:m{at}@x" for at in range(1_500)))
     listed(*long)
     assert raw.merge_accounts(connection) == 1_499

@@ -158,8 +158,24 @@ def test_tables_that_are_as_they_should_be_are_not_locked_and_a_change_waits_for
             assert "idle in transaction since" in told
             assert "pg_terminate_backend" in caught.value.remedy
         idle.rollback()
+        for schema in MADE:
+            idle.execute(f"lock table {schema}.made_raw_tables in access exclusive mode".encode())
+        for ensure in every.values():
+            with pytest.raises(raw_tables.RawTablesLockedError, match=r"made_raw_tables.*0.2 s"):
+                ensure(connection)
+        idle.rollback()
+        monkeypatch.setattr(raw_tables, "TURN_SECONDS", 0.3)
+        idle.execute("select pg_advisory_xact_lock(7310001)")
+        with pytest.raises(raw_tables.RawTablesLockedError, match=r"the turn .* within 0.3 s"):
+            github.ensure_schema(connection)
+        idle.rollback()
         for ensure in every.values():
             ensure(connection)
+        connection.execute("grant execute on function public.complete_commit() to public")
+        github.ensure_schema(connection)
+        assert connection.execute(
+            "select has_function_privilege('public', 'public.complete_commit()', 'execute')"
+        ).fetchone() == (False,), "what somebody opened is closed again"
         connection.execute("drop index public.commits_date, scout.raw_ingestion_quarantine_file_id")
         connection.execute("alter table public.raw_runs drop column started_at")
         connection.execute("drop trigger take_positions_in_order on webhooks.deliveries")
@@ -167,6 +183,27 @@ def test_tables_that_are_as_they_should_be_are_not_locked_and_a_change_waits_for
         for ensure in every.values():
             ensure(connection)
         assert len(shape(connection) - gone) == 4, "what somebody took away is made again"
+
+
+@pytest.mark.parametrize(
+    "shape",
+    [
+        "create table scout.made_raw_tables (name text primary key, made_at timestamptz)",
+        "create table scout.made_raw_tables (name int, fingerprint text, made_at timestamptz)",
+        "create table scout.made_raw_tables (name text, fingerprint text, made_at timestamptz)",
+        "create view scout.made_raw_tables as select '' as name, '' as fingerprint",
+        "create sequence scout.made_raw_tables",
+    ],
+)
+def test_another_table_where_it_is_remembered_what_was_made_is_told(
+    database: str, shape: str
+) -> None:
+    tables = raw_tables.RawTables("the tables", "scout", 1, "create schema if not exists scout")
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create schema scout")
+        connection.execute(shape.encode())
+        with pytest.raises(raw_tables.NotRememberedError, match="scout.made_raw_tables"):
+            raw_tables.ensure_raw_tables(connection, tables)
 
 
 def columns(connection: duckdb.DuckDBPyConnection) -> set[tuple[str, ...]]:

@@ -38,7 +38,7 @@ def manage(
     listed = change(action, repositories or (), reason, settings)
     log = get_run_logger()
     for each in listed:
-        log.info("%s %s (%s)", each.schedule, each.url, each.reason or each.state)
+        log.info("%s, %s: %s %s", each.schedule, each.state, each.url, each.first_words)
     if api := current_flow_run():
         api.create_table(ARTIFACT, [vars(each) for each in listed], "Repositories and schedule")
     return listed

@@ -252,21 +252,18 @@ def resolve(settings: GithubScraperSettings) -> str | None:
     api, notes = connect(settings), list[str]()
     if api is None:
         with open_database(settings.database_block) as connection:
-            moved = raw.merge_accounts(connection, notes.append)
-        told = [f"{moved} identities merged with the person they are"] if moved else []
-        return "; ".join([*told, *notes]) or None
+            raw.merge_accounts(connection, notes.append)
+        return "; ".join(notes) or None
     database_url = postgres_url(settings.database_block)
     with (
         open_database(settings.database_block) as connection,
         api.client(database_url, "accounts") as client,
     ):
-        looked_up, moved = resolve_accounts(
+        looked_up, _ = resolve_accounts(
             connection, client, settings, datetime.now(UTC), notes.append
         )
-    if looked_up or moved:
-        notes[:0] = [
-            f"{looked_up} e-mails looked up, {moved} identities merged with the person they are"
-        ]
+    if looked_up:
+        notes.insert(0, f"{looked_up} e-mails looked up")
     return "; ".join(notes) or None
 
 

@@ -229,6 +229,8 @@ inner join desired on desired.id = contributors.id
 where coalesce(contributors.merged_into, contributors.id) <> desired.root_id
 """
 
+APART = "select count(*) from moved where id = root_id"
+
 APPLY = (
     """
     update public.contributors
@@ -286,8 +288,8 @@ def merge_accounts(connection: psycopg.Connection, tell: Callable[[str], object]
     """Let one contributor stand for each GitHub account; returns how many identities moved.
 
     What is merged follows from the e-mails and from what people have listed alone, so the order of
-    loads does not matter and a second call changes nothing. ``tell`` gets what of the list leads
-    nowhere.
+    loads does not matter and a second call changes nothing. ``tell`` gets a line for those that
+    were merged, one for those of which a merge was undone, and what of the list leads nowhere.
     """
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
@@ -301,6 +303,14 @@ def merge_accounts(connection: psycopg.Connection, tell: Callable[[str], object]
         group_accounts(connection)
         connection.execute(DESIRED)
         moved = connection.execute(MOVED).rowcount
+        apart = connection.execute(APART).fetchall()[0][0] if moved else 0
+        if moved > apart:
+            tell(f"{moved - apart} identities merged with the person they are")
+        if apart:
+            tell(
+                f"{apart} identities are told apart again: neither a list nor an account shows "
+                "them as one with another any more"
+            )
         for statement in (*APPLY, *NAME_ROOTS) if moved else NAME_ROOTS:
             connection.execute(statement, parameters)
         return moved

@@ -8,6 +8,7 @@ import psycopg
 
 from flows.github_scraper.records import RepositoryNotKnownError
 
+LONGEST_REASON = 200
 CHANGES = {
     "pause": """
         update public.repositories
@@ -42,8 +43,11 @@ CHANGES = {
 
 @dataclass(frozen=True)
 class ScheduledRepository:
-    """A line of the list. ``schedule`` is active, paused, retired, or dropped: it never loaded and
-    failed for good several times."""
+    """A line of the list.
+
+    ``state`` is how the last attempt ended. ``schedule`` is active, paused, retired, or dropped: it
+    never loaded and failed for good several times.
+    """
 
     repository_id: int
     url: str
@@ -51,6 +55,12 @@ class ScheduledRepository:
     state: str
     reason: str | None
     last_processed_at: datetime | None
+
+    @property
+    def first_words(self) -> str:
+        """The reason in one short line; git tells several."""
+        told = " ".join((self.reason or "").split())
+        return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON].rstrip()} ..."
 
 
 def list_repositories(

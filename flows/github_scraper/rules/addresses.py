@@ -68,6 +68,9 @@ SCP_ADDRESS = re.compile(r"(?P<user>[^@/:]+)@(?P<host>[\w.-]+):(?P<path>[^:-].*)
 PLACE = re.compile(r"(?P<host>\[[0-9A-Fa-f:.]+\]|[^\[\]:@]+)(?::(?P<port>[0-9]{1,5})?)?")
 HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[a-z0-9_](?:[a-z0-9._-]*[a-z0-9_])?")
 
+# Full stops of other scripts part a host, too.
+STOP = re.compile("[.\u3002\uff0e\uff61]")
+
 KNOWN_HOST = re.compile(
     r"(?:(?:www|ssh|altssh)\.)?(?P<host>github\.com|gitlab\.com|bitbucket\.org|codeberg\.org)"
 )
@@ -162,23 +165,23 @@ def _host_and_port(address: str, place: str) -> tuple[str, int | None]:
     port = int(match["port"]) if match["port"] else None
     if port is not None and not 0 < port <= LAST_PORT:
         raise _refused(address, f"there is no port {port}", GIVE_CLONE_ADDRESS)
-    host = match["host"].lower().rstrip(".")
-    if not host.isascii():
-        try:
-            host = _in_ascii(host)
-        except UnicodeError:
-            raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
-    if not HOST_NAME.fullmatch(host):
+    labels = STOP.split(match["host"].lower())
+    try:
+        host = ".".join(label if label.isascii() else _in_ascii(label) for label in labels)
+    except UnicodeError:
+        raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS) from None
+    host = host.rstrip(".")
+    if ".." in host or not HOST_NAME.fullmatch(host):
         raise _refused(address, "its host cannot be read", GIVE_CLONE_ADDRESS)
     return host, port
 
 
-def _in_ascii(host: str) -> str:
+def _in_ascii(label: str) -> str:
     """As IDNA 2008 spells it; what that does not know, such as a symbol, as IDNA 2003 did."""
     try:
-        return idna.encode(host, uts46=True).decode()
+        return idna.encode(label, uts46=True).decode()
     except idna.IDNAError:
-        return host.encode("idna").decode()
+        return label.encode("idna").decode()
 
 
 def _refused(address: str, seen: str, remedy: str) -> RepositoryAddressError:

@@ -1,12 +1,5 @@
-"""The production checklist, as a flow and as one command that prints it.
+"""The production checklist as a flow; ``python -m flows.quality_compass checklist`` prints it."""
 
-    python -m flows.quality_compass.flow.checklist
-
-The command needs what the flow needs: PREFECT_API_URL and the block of the database. It ends with 1
-when an item failed.
-"""
-
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -142,18 +135,3 @@ def _check(item: str, action: Callable[[], str]) -> Item:
         seen, is_passed = str(error), False
     get_run_logger().info("%s: %s (%s)", "pass" if is_passed else "FAIL", item, seen)
     return Item(item, is_passed, seen[:SEEN_KEPT], time.monotonic() - began)
-
-
-def main() -> int:
-    try:
-        items = check_production()
-    except ChecklistError as error:
-        items = error.items
-    for each in items:
-        seen = "; ".join(each.seen.splitlines())
-        sys.stdout.write(f"{'pass' if each.is_passed else 'FAIL'}  {each.item}: {seen}\n")
-    return 0 if all(each.is_passed for each in items) else 1
-
-
-if __name__ == "__main__":
-    sys.exit(main())

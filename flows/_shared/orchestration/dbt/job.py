@@ -14,6 +14,10 @@ from urllib.parse import quote
 
 from flows._shared.orchestration.dbt.options import COMMANDS, DbtOptions
 from flows._shared.orchestration.dbt.outcome import DbtProjectError
+from flows._shared.orchestration.dbt.variables import (
+    declared_variables,
+    why_variables_refused,
+)
 from flows._shared.orchestration.flow_run import FlowRunApi, Logger, current_flow_run, run_logger
 from flows._shared.state import state_dir
 
@@ -61,6 +65,14 @@ def open_job(
             f"there is no {project_dir / 'dbt_project.yml'}",
             f"Name one of: {', '.join(known) or 'none are there'}",
         )
+    if options.variables:
+        refused = why_variables_refused(options.variables, declared_variables(project_dir))
+        if refused:
+            raise DbtProjectError(
+                f"dbt {command} of {project}",
+                refused,
+                "Give variables as `vars` of its dbt_project.yml declares them",
+            )
     target_path = (state_dir() / "dbt" / project / (options.target or "default")).resolve()
     api = current_flow_run()
     artifacts_dir = _new_run_dir(target_path / "runs", api)

@@ -1,0 +1,70 @@
+"""Variables that a person gives reach SQL as they are: only such as can be no SQL."""
+
+import re
+from pathlib import Path
+
+import pytest
+from pydantic import JsonValue
+
+from flows._shared.orchestration.dbt.variables import declared_variables, why_variables_refused
+
+PROJECTS = Path(__file__).parents[2] / "dbt_projects"
+DOMAINS = ("agent_analytics", "github_scraper", "ledgermind", "quality_compass", "scout")
+USED = re.compile(r"""(?<![\w.])var\(\s*["']+(\w+)["']+""")
+NO_VALUES: tuple[JsonValue, ...] = (
+    "x' or pg_sleep(9) is null or 'x",
+    "1 or pg_sleep(9) is null",
+    "2026-01-01' as date) or true or cast('2026-01-01",
+    "x\\",
+    "x -- y",
+    "x; drop table y",
+    "x /* y",
+    "{{ env_var('HOME') }}",
+    "x`y",
+    'x"y',
+    "x\ny",
+    "$$x$$",
+    "x" * 10_000,
+    float("nan"),
+    -1,
+    {"a": 1},
+    ["x', 'y"],
+    [["x"]],
+)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_variable_of_a_project_may_hold_sql(domain: str) -> None:
+    declared = declared_variables(PROJECTS / domain)
+    for name in declared:
+        for value in NO_VALUES:
+            assert why_variables_refused({name: value}, declared), (name, value)
+    assert why_variables_refused(declared, declared) is None
+    assert "no variable of that name" in str(why_variables_refused({"a'b": 1}, declared))
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_every_variable_that_a_project_uses_is_declared(domain: str) -> None:
+    declared = declared_variables(PROJECTS / domain)
+    for folder in (PROJECTS / domain, PROJECTS / "_shared"):
+        for file in (*folder.rglob("*.sql"), *folder.rglob("*.yml")):
+            if "dbt_packages" not in file.parts and "target" not in file.parts:
+                assert set(USED.findall(file.read_text())) <= declared.keys(), file
+
+
+def test_values_of_the_kind_that_is_declared_are_taken() -> None:
+    scout = declared_variables(PROJECTS / "scout")
+    good: dict[str, JsonValue] = {
+        "as_of_date": "2026-10-31",
+        "business_timezone": "Etc/GMT+8",
+        "base_currency": "EUR",
+        "categories": ["Reise & Hotel", "Büro"],
+        "decimal_mark": ",",
+        "minimum_silver_share": 0,
+    }
+    assert why_variables_refused(good, scout) is None
+    refused = why_variables_refused({"decimal_mark": "'"}, scout)
+    assert refused == (
+        "the variable decimal_mark is to be words such as ., of letters, digits, spaces and "
+        ". , : / @ + & # - _"
+    )
