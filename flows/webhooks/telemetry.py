@@ -33,7 +33,7 @@ USAGE = re.compile(
     r"[._]token[._]usage$|\.cost\.usage$|\.tokens\.|^gen_ai\.client\.inference\.(usage|operation)\."
 )
 COUNTED = re.compile(
-    r"(^|\.)(token|cost)\.usage$|\.tokens\.|^codex\.turn\.token_usage$"
+    r"\.(token|cost)\.usage$|\.tokens\.|^codex\.turn\.token_usage$"
     r"|^gen_ai\.client\.inference\.(usage|operation)\."
 )
 ABOUT_USAGE = re.compile("token|cost")

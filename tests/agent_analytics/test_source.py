@@ -187,6 +187,27 @@ def test_the_hook_and_the_repository_tell_one_commit_together(tmp_path: Path) ->
         ).fetchall() == [("s", "ada", 5, 2)]
 
 
+def test_rows_of_one_load_add_to_each_other_and_the_last_report_of_a_day_counts(
+    tmp_path: Path,
+) -> None:
+    moment = datetime(2026, 3, 2, 12)
+    told = Commit("a" * 40, "m", "Ada", "ada@x", moment, agent_session_id="s", developer_id="ada")
+    read = Commit("a" * 40, "m", "Ada", "ada@x", moment, 1, 5, 2, is_agent_assisted=True)
+    days = [CopilotDay(DAY, f"dev{number % 9}", number, 0, 0, 0, 1, {}) for number in range(5_000)]
+    store = raw.Store(tmp_path / "store.duckdb")
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        assert raw.load_commits(connection, [told, read]) == LoadCounts(1, 1)
+        assert connection.execute(
+            "select agent_session_id, developer_id, lines_added, agent_assisted "
+            "from raw.git_commits"
+        ).fetchall() == [("s", "ada", 5, True)]
+        assert raw.load_copilot(connection, days).rows_new == 9
+        assert connection.execute(
+            "select total_suggestions from raw.copilot_metrics order by 1"
+        ).fetchall() == [(number,) for number in range(4_991, 5_000)]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [

@@ -105,6 +105,22 @@ with texts as (
 select text, is_otlp, object, otlp_names(object) as names from objects
 """
 
+# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
+NESTED_VALUES = """
+select text
+from new_texts
+where contains(text, 'arrayValue') or contains(text, 'kvlistValue')
+union
+select cast(value as varchar)
+from (
+    select unnest(flatten(list_transform(
+        l.attributes, lambda a: [a.value.arrayValue, a.value.kvlistValue]
+    ))) as value
+    from new_records
+)
+where value is not null
+"""
+
 SERIES = """
 create or replace temp table new_series as
 select
