@@ -433,7 +433,19 @@ def event_with(**values: object) -> str:
 POISONED_EVENTS = [
     {name: value}
     for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
-    for value in ("inf", "-inf", "nan", "1e14", "-5000000", "many", "1.5", "10000000001")
+    for value in (
+        "inf",
+        "-inf",
+        "nan",
+        "1e14",
+        "-5000000",
+        "many",
+        "1.5",
+        "10000000001",
+        "1_000",
+        "0x10",
+        "\u0665",
+    )
 ] + [{"cost_usd": value} for value in ("inf", "nan", "-1", "1e11", "free")]
 
 
@@ -452,7 +464,10 @@ def test_a_value_that_no_request_has_is_put_aside_with_its_sender(
 
 
 NO_COUNTS: list[dict[str, Any]] = [
-    *({"intValue": value} for value in ("99999999999999999999", 10**20, "abc", True, "1.5", 1.5)),
+    *(
+        {"intValue": value}
+        for value in ("99999999999999999999", 10**20, "abc", True, "1.5", 1.5, "1_0")
+    ),
     {"boolValue": True},
     {"bytesValue": "MTA="},
     {"arrayValue": {"values": [{"intValue": "5"}]}},
@@ -499,6 +514,7 @@ def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     fine: list[dict[str, object]] = [
         {"cost_usd": ""},
         {"input_tokens": " "},
+        {"input_tokens": " 5 "},
         {"input_tokens": "1e3"},
         {"input_tokens": 7},
     ]

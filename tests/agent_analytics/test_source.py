@@ -90,6 +90,9 @@ def report(**more: object) -> dict[str, object]:
         {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": -1}}},
         {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": 1e13}}},
         {"totals_by_copilot_app": {"request_count": "many"}},
+        {"totals_by_copilot_app": {"request_count": "\u0665"}},
+        {"totals_by_copilot_app": {"request_count": 2.5}},
+        {"ai_credits_used": "1_0.5"},
     ],
 )
 def test_a_row_that_makes_no_sense_is_put_aside_and_its_neighbour_is_not(
@@ -214,6 +217,10 @@ def test_rows_of_one_load_add_to_each_other_and_the_last_report_of_a_day_counts(
         ({"commit_hash": "xyz"}, "commit_hash is not a commit hash"),
         ({"commit_timestamp": "soon"}, "commit_timestamp is neither"),
         ({"lines_added": -1}, "lines_added is not a count"),
+        ({"lines_added": "1_000"}, "no whole number"),
+        ({"lines_added": " 5 "}, "no whole number"),
+        ({"lines_added": 1.5}, "no whole number"),
+        ({"lines_added": True}, "no whole number"),
     ],
 )
 def test_a_commit_that_makes_no_sense_is_put_aside(

@@ -514,7 +514,8 @@ models as (
     select distinct
         model_name,
         usage_date,
-        {{ price_name('model_name') }} as price_name
+        {{ price_name('model_name') }} as price_name,
+        {{ is_fast_name('model_name') }} as is_fast
     from usage
 
 ),
@@ -527,12 +528,14 @@ model_prices as (
     select
         models.model_name,
         models.usage_date,
-        prices.input,
-        prices.cache_write_5m,
-        prices.cache_write_1h,
-        prices.cache_read,
-        prices.output,
-        prices.fast_multiplier,
+        {%- for rate in ['input', 'cache_write_5m', 'cache_write_1h', 'cache_read', 'output'] %}
+        cast(
+            prices.{{ rate }} * case when models.is_fast then prices.fast_multiplier else 1 end
+            as decimal(10, 4)
+        ) as {{ rate }},
+        {%- endfor %}
+        -- A name that says so, and a request that does, say the same.
+        case when models.is_fast then 1 else prices.fast_multiplier end as fast_multiplier,
         prices.batch_multiplier,
         prices.long_prompt_above,
         prices.long_input_multiplier,
@@ -543,8 +546,10 @@ model_prices as (
             starts_with(models.price_name, prices.model_prefix)
             and regexp_matches(
                 substr(models.price_name, length(prices.model_prefix) + 1),
-                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[:].*)?$'
+                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[][^:]*)?'
+                || '(:([0-9]+k?|latest|beta|thinking|fast))*$'
             )
+            and not (models.is_fast and prices.fast_multiplier is null)
             and models.usage_date >= prices.effective_from
             and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
     qualify row_number() over (
