@@ -1,4 +1,4 @@
-"""Usage counts once, and what is said of a signal is what its counting does: every mixture, alone."""
+"""Usage counts once, and a signal is said to count where it does: every mixture, alone."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -45,15 +45,20 @@ def mixtures() -> Iterator[tuple[str, list[str], bool, bool]]:
         *of_event, is_next_day = told
         by_event, by_counter = tuple(of_event[:3]), tuple(of_event[3:])
         agent = f"agent{number}"
-        names = [f"s{number}", f"d{number}"]
         moment = BEFORE_MIDNIGHT if is_next_day else MORNING
-        lines = [
-            line(agent, at, (*(n if t else None for n, t in zip(names, by, strict=False)), model), 100)
-            for line, at, by, model in (
-                (event, moment, by_event, SONNET if by_event[2] else None),
-                (counter, moment + MINUTE, by_counter, DATED_SONNET if by_counter[2] else None),
+
+        def named_by(told: tuple[bool, ...], model: str, number: int = number) -> Names:
+            session, developer, _ = (each or None for each in told)
+            return (
+                session and f"s{number}",
+                developer and f"d{number}",
+                model if told[2] else None,
             )
-        ]  # fmt: skip
+
+        lines = [
+            event(agent, moment, named_by(by_event, SONNET), 100),
+            counter(agent, moment + MINUTE, named_by(by_counter, DATED_SONNET), 100),
+        ]
         is_undecided = (by_event[:2], by_counter[:2]) in UNDECIDED
         yield agent, lines, is_undecided, by_event[2] or by_counter[2]
 
