@@ -15,6 +15,8 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from flows._shared.numbers import NUMBER, WHOLE, number, whole_number
+
 Check = Callable[[Any], str | None]
 # What holds records and points, from the request down to them; all else belongs to its holder.
 BRANCHES = frozenset(
@@ -25,6 +27,8 @@ BRANCHES = frozenset(
     )
 )  # fmt: skip
 EXTENSION = re.compile(r"\[[a-zA-Z0-9._]*\]$")
+# As protobuf's JSON spells what JSON has no numbers for.
+SPELLED_OUT = frozenset(("NaN", "Infinity", "-Infinity", "inf", "-inf"))
 HALF_LETTER = re.compile("[\ud800-\udfff]")
 RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -247,7 +251,7 @@ def _check_enum(value: Any, names: frozenset[str]) -> str | None:
     """A name that is not known stands for nothing, as readers of later versions have it."""
     least, most = RANGES[FieldDescriptor.CPPTYPE_ENUM]
     try:
-        is_fit = value in names or least <= int(value) <= most
+        is_fit = value in names or least <= whole_number(value) <= most
     except ValueError:
         is_fit = _check_text(value) is None
     except (TypeError, OverflowError):
@@ -257,26 +261,24 @@ def _check_enum(value: Any, names: frozenset[str]) -> str | None:
 
 def _check_integer(value: Any, least: int, most: int) -> str | None:
     reason = "no whole number in its range"
-    if isinstance(value, bool) or (isinstance(value, str) and " " in value):
-        return reason
     try:
-        number = _whole(value)
-    except (TypeError, ValueError, OverflowError):
-        return reason
-    return None if number is not None and least <= number <= most else reason
+        is_fit = least <= _whole(value) <= most
+    except ValueError:
+        is_fit = False
+    return None if is_fit else reason
 
 
-def _whole(value: Any) -> int | None:
-    if isinstance(value, str):
-        try:
-            return int(value)
-        except ValueError:
-            value = float(value)
-    return int(value) if not isinstance(value, float) or value.is_integer() else None
+def _whole(value: Any) -> int:
+    """A text may have a fraction of zeros, or an exponent."""
+    if isinstance(value, str) and not WHOLE.fullmatch(value):
+        value = number(value)
+    return whole_number(value)
 
 
 def _check_number(value: Any) -> str | None:
-    if (isinstance(value, float) and not math.isfinite(value)) or value == "nan":
+    if isinstance(value, str) and not (NUMBER.fullmatch(value) or value in SPELLED_OUT):
+        return "no number"
+    if isinstance(value, float) and not math.isfinite(value):
         return "no number"
     try:
         float(value)

@@ -19,6 +19,7 @@ from typing import Any
 
 from flows._shared.errors import PermanentError
 from flows._shared.json_keys import SHOWN, DoubledKeyError, each_once
+from flows._shared.numbers import NUMBER
 
 SEED = Path(__file__).parents[2] / "dbt_projects/agent_analytics/seeds/model_prices.csv"
 LARGEST_FILE = 64 * 1024**2
@@ -146,6 +147,8 @@ def _per_million(price: object) -> Decimal | None:
 
 
 def _decimal(text: str) -> Decimal | None:
+    if not NUMBER.fullmatch(text):
+        return None
     try:
         number = Decimal(text)
     except InvalidOperation:

@@ -16,6 +16,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from flows._shared.json_keys import Again, each_once, keep_twice
+from flows._shared.numbers import number, whole_number
 from flows._shared.otlp_json import Unfit, sift
 from flows.agent_analytics.records import (
     Canonical,
@@ -257,10 +258,10 @@ def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
 def _credits(row: Mapping[str, Any]) -> float | None:
     if row.get("ai_credits_used") is None:
         return None
-    number = float(row["ai_credits_used"])
-    if not 0 <= number <= LARGEST_COUNT:
+    credits_used = number(row["ai_credits_used"])
+    if not 0 <= credits_used <= LARGEST_COUNT:
         raise ValueError("ai_credits_used is not a number of credits")
-    return number
+    return credits_used
 
 
 def _requests(row: Mapping[str, Any], name: str, totals: str) -> dict[str, int]:
@@ -275,10 +276,10 @@ def _requests(row: Mapping[str, Any], name: str, totals: str) -> dict[str, int]:
 
 def _tokens(told: Mapping[str, Any], name: str) -> int:
     """A developer's tokens of a day: more than what other counts may be."""
-    number = int(told.get(name) or 0)
-    if not 0 <= number <= LARGEST_TOKENS:
+    tokens = whole_number(told.get(name) or 0)
+    if not 0 <= tokens <= LARGEST_TOKENS:
         raise ValueError(f"{name} is not a count of tokens")
-    return number
+    return tokens
 
 
 def legacy_copilot_day(row: Mapping[str, Any]) -> CopilotDay:
@@ -354,14 +355,14 @@ def _text(row: Mapping[str, Any], name: str) -> str | None:
 def _count(row: Mapping[str, Any], name: str) -> int | None:
     if row.get(name) is None:
         return None
-    number = int(row[name])
-    if not 0 <= number <= LARGEST_COUNT:
+    count = whole_number(row[name])
+    if not 0 <= count <= LARGEST_COUNT:
         raise ValueError(f"{name} is not a count")
-    return number
+    return count
 
 
 def _sum(parts: Sequence[Mapping[str, Any]], name: str) -> int:
-    numbers = [int(part.get(name) or 0) for part in parts]
-    if any(not 0 <= number <= LARGEST_COUNT for number in numbers):
+    counts = [whole_number(part.get(name) or 0) for part in parts]
+    if any(not 0 <= count <= LARGEST_COUNT for count in counts):
         raise ValueError(f"{name} is not a count")
-    return sum(numbers)
+    return sum(counts)

@@ -38,9 +38,12 @@ UNPRICED = """
 """
 NAMED_AT_MOST = 10
 NOT_UNDERSTOOD = f"""
-    select agent_type, signal, name, cast(sum(observations) as bigint), count(*)
-    from mart.fct_agent_signals where treatment = 'unknown'
-    group by agent_type, signal, name order by 4 desc, name limit {NAMED_AT_MOST}
+    select
+        agent_type, signal, name, cast(sum(observations) as bigint), count(*), treatment,
+        string_agg(distinct uncounted_types, ', ' order by uncounted_types)
+    from mart.fct_agent_signals where treatment in ('unknown', 'partly counted')
+    group by agent_type, signal, name, treatment
+    order by 4 desc, name, agent_type, signal, treatment limit {NAMED_AT_MOST}
 """  # noqa: S608
 SILENT = f"""
     select distinct developer_id, agent_type, signal, signal_last_seen_at
@@ -332,11 +335,7 @@ def warnings_of(store: raw.Store) -> tuple[str, ...]:
         budgets = connection.execute(BUDGETS).fetchall()
     return (
         *(_price_warning(*row) for row in unpriced),
-        *(
-            f"The {signal} {name} of {agent} seems to tell of usage, and is not counted: "
-            f"{observations:,} from {developers:,} developers. Add it to agent_signals.csv"
-            for agent, signal, name, observations, developers in not_understood
-        ),
+        *(_signal_warning(*row) for row in not_understood),
         *(
             f"{developer}: no {signal}s of {agent} since {seen:%Y-%m-%d %H:%M} UTC"
             for developer, agent, signal, seen in silent
@@ -345,6 +344,17 @@ def warnings_of(store: raw.Store) -> tuple[str, ...]:
             _budget_warning(developer, status, cost, budget, unpriced)
             for developer, status, cost, budget, unpriced in budgets
         ),
+    )
+
+
+def _signal_warning(
+    agent: str, signal: str, name: str, observations: int, developers: int, treatment: str, of: str
+) -> str:
+    what = f" ({of})" if of else ""
+    fate = "is not counted" if treatment == "unknown" else "is counted in part only"
+    return (
+        f"The {signal} {name} of {agent} seems to tell of usage, and {fate}{what}: "
+        f"{observations:,} from {developers:,} developers. Add it to agent_signals.csv"
     )
 
 

@@ -20,6 +20,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
 
+from flows._shared.numbers import NUMBER, number, whole_number
 from flows._shared.otlp_json import Unfit, sift
 
 # Of longer requests the first so many points are looked at.
@@ -28,12 +29,11 @@ EARLIEST_NANOS = 1_577_836_800 * 10**9
 LATEST_SECONDS = 86_400
 LARGEST_COUNTER = 1e11
 LARGEST_REQUEST = 1e10
-NUMBER = re.compile(r"\s*[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?\s*", re.ASCII)
 USAGE = re.compile(
     r"[._]token[._]usage$|\.cost\.usage$|\.tokens\.|^gen_ai\.client\.inference\.(usage|operation)\."
 )
 COUNTED = re.compile(
-    r"(^|\.)(token|cost)\.usage$|\.tokens\.|^codex\.turn\.token_usage$"
+    r"\.(token|cost)\.usage$|\.tokens\.|^codex\.turn\.token_usage$"
     r"|^gen_ai\.client\.inference\.(usage|operation)\."
 )
 ABOUT_USAGE = re.compile("token|cost")
@@ -162,10 +162,10 @@ def _of_record(record: Any, latest: int) -> str | None:
         if not isinstance(key, str) or not (key in TOKENS or key == "cost_usd"):
             continue
         value = _scalar(_get(pair, "value"))
-        if value is None or not value.strip():
+        if value is None or not (text := value.strip(" ")):
             continue
-        number = float(value) if NUMBER.fullmatch(value) else math.nan
-        if not 0 <= number <= LARGEST_REQUEST or (key != "cost_usd" and number % 1):
+        told = float(text) if NUMBER.fullmatch(text) else math.nan
+        if not 0 <= told <= LARGEST_REQUEST or (key != "cost_usd" and told % 1):
             return "a count or cost that no request has"
     return None
 
@@ -236,15 +236,15 @@ def _items(found: Any) -> Any:
 
 def _nanos(found: Any) -> int:
     try:
-        return int(found or 0)
-    except (TypeError, ValueError, OverflowError):
+        return whole_number(found or 0)
+    except ValueError:
         return 0
 
 
 def _number(found: Any) -> float:
     try:
-        return float(found)
-    except (TypeError, ValueError, OverflowError):
+        return number(found)
+    except ValueError:
         return math.nan
 
 

@@ -282,6 +282,32 @@ def test_a_line_of_a_file_with_a_key_twice_costs_that_line_alone(
     assert reason.startswith("not JSON: an object has '")
 
 
+@pytest.mark.parametrize("line", [METRICS, LOGS])
+@pytest.mark.parametrize("place", [0, -1])
+@pytest.mark.parametrize(
+    "nested",
+    [
+        '{"arrayValue":{"values":[{"stringValue":"a","stringValue":"b"}]}}',
+        '{"kvlistValue":{"values":[{"key":"a","value":{"intValue":1},"value":{"intValue":2}}]}}',
+        '{"kvlistValue":{"values":[]},"arrayValue":{"values":[],"values":[]}}',
+    ],
+)
+def test_a_key_twice_within_a_list_or_map_costs_the_line_as_at_the_door(
+    store: raw.Store, inbox: Path, line: str, place: int, nested: str
+) -> None:
+    """In the attributes of the resource, and in those of the last point or record."""
+    bad = line.replace('"attributes":[', f'"attributes":[{{"key":"n","value":{nested}}},', 1)
+    if place:
+        head, mark, tail = line.rpartition('"attributes":[')
+        bad = f'{head}{mark}{{"key":"n","value":{nested}}},{tail}'
+    (inbox / "a.jsonl").write_text(f"{bad}\n{line}\n")
+    rows_of_line = 2 if line is METRICS else 1
+    assert load(store, inbox) == LoadCounts(rows_new=rows_of_line, rejected=1)
+    with pytest.raises(UnreadableTelemetryError) as refused:
+        canonical_json(bad.encode())
+    assert rows(store, "select reason from raw.rejected") == [(refused.value.seen,)]
+
+
 def test_many_small_batches_load_the_same_rows_as_one(tmp_path: Path, inbox: Path) -> None:
     lines = [*islice(sample.telemetry(1, 3), BATCHES - 2), METRICS, LOGS]
     for number, line in enumerate(lines):
@@ -407,7 +433,19 @@ def event_with(**values: object) -> str:
 POISONED_EVENTS = [
     {name: value}
     for name in ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
-    for value in ("inf", "-inf", "nan", "1e14", "-5000000", "many", "1.5", "10000000001")
+    for value in (
+        "inf",
+        "-inf",
+        "nan",
+        "1e14",
+        "-5000000",
+        "many",
+        "1.5",
+        "10000000001",
+        "1_000",
+        "0x10",
+        "\u0665",
+    )
 ] + [{"cost_usd": value} for value in ("inf", "nan", "-1", "1e11", "free")]
 
 
@@ -426,7 +464,10 @@ def test_a_value_that_no_request_has_is_put_aside_with_its_sender(
 
 
 NO_COUNTS: list[dict[str, Any]] = [
-    *({"intValue": value} for value in ("99999999999999999999", 10**20, "abc", True, "1.5", 1.5)),
+    *(
+        {"intValue": value}
+        for value in ("99999999999999999999", 10**20, "abc", True, "1.5", 1.5, "1_0")
+    ),
     {"boolValue": True},
     {"bytesValue": "MTA="},
     {"arrayValue": {"values": [{"intValue": "5"}]}},
@@ -473,6 +514,7 @@ def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     fine: list[dict[str, object]] = [
         {"cost_usd": ""},
         {"input_tokens": " "},
+        {"input_tokens": " 5 "},
         {"input_tokens": "1e3"},
         {"input_tokens": 7},
     ]

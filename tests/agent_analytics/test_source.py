@@ -90,6 +90,9 @@ def report(**more: object) -> dict[str, object]:
         {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": -1}}},
         {"totals_by_cli": {"token_usage": {"prompt_tokens_sum": 1e13}}},
         {"totals_by_copilot_app": {"request_count": "many"}},
+        {"totals_by_copilot_app": {"request_count": "\u0665"}},
+        {"totals_by_copilot_app": {"request_count": 2.5}},
+        {"ai_credits_used": "1_0.5"},
     ],
 )
 def test_a_row_that_makes_no_sense_is_put_aside_and_its_neighbour_is_not(
@@ -187,12 +190,37 @@ def test_the_hook_and_the_repository_tell_one_commit_together(tmp_path: Path) ->
         ).fetchall() == [("s", "ada", 5, 2)]
 
 
+def test_rows_of_one_load_add_to_each_other_and_the_last_report_of_a_day_counts(
+    tmp_path: Path,
+) -> None:
+    moment = datetime(2026, 3, 2, 12)
+    told = Commit("a" * 40, "m", "Ada", "ada@x", moment, agent_session_id="s", developer_id="ada")
+    read = Commit("a" * 40, "m", "Ada", "ada@x", moment, 1, 5, 2, is_agent_assisted=True)
+    days = [CopilotDay(DAY, f"dev{number % 9}", number, 0, 0, 0, 1, {}) for number in range(5_000)]
+    store = raw.Store(tmp_path / "store.duckdb")
+    with store.connect() as connection:
+        raw.ensure_schema(connection)
+        assert raw.load_commits(connection, [told, read]) == LoadCounts(1, 1)
+        assert connection.execute(
+            "select agent_session_id, developer_id, lines_added, agent_assisted "
+            "from raw.git_commits"
+        ).fetchall() == [("s", "ada", 5, True)]
+        assert raw.load_copilot(connection, days).rows_new == 9
+        assert connection.execute(
+            "select total_suggestions from raw.copilot_metrics order by 1"
+        ).fetchall() == [(number,) for number in range(4_991, 5_000)]
+
+
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
         ({"commit_hash": "xyz"}, "commit_hash is not a commit hash"),
         ({"commit_timestamp": "soon"}, "commit_timestamp is neither"),
         ({"lines_added": -1}, "lines_added is not a count"),
+        ({"lines_added": "1_000"}, "no whole number"),
+        ({"lines_added": " 5 "}, "no whole number"),
+        ({"lines_added": 1.5}, "no whole number"),
+        ({"lines_added": True}, "no whole number"),
     ],
 )
 def test_a_commit_that_makes_no_sense_is_put_aside(

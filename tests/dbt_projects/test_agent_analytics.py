@@ -269,6 +269,11 @@ PRICES = {
     "databricks/databricks-claude-sonnet-4-5": 22.05,
     "replicate/anthropic/claude-4.5-sonnet": 22.05,
     "azure/gpt-4.1-2025-04-14": 12.5,
+    "anthropic/claude-opus-4.6:fast": 220.5,
+    "fast/claude-opus-4-6": 220.5,
+    "us.anthropic.claude-opus-4-6-v1:0:fast": 220.5,
+    "claude-sonnet-4-6:fast": None,
+    "anthropic/claude-opus-4.6:free": None,
     "gpt-4.1-2025-4": None,
     "claude-opus-4-9": None,
     "claude-opus-4.5.1": None,
@@ -1151,6 +1156,39 @@ def test_a_budget_that_is_spent_warns(marts: Marts) -> None:
         "days_left, budget_status from mart.fct_cost_forecast where developer_id = 'all'"
     )
     assert row == [(120_000, 120_000 + 26 * 30_000, 900_000, 900_000, 26, "over")]
+
+
+def test_a_fast_clock_moves_neither_the_last_day_nor_the_month_nor_silence(marts: Marts) -> None:
+    """It is 23:30 UTC on the last day of a month; one client is an hour ahead, one 23 hours."""
+    late = datetime(2026, 2, 28, 23, tzinfo=UTC)
+    ahead = (timedelta(hours=1, minutes=20), timedelta(hours=23))
+    lines = [request(session("right", late, by=developer(1)), 0, MILLION_IN)]
+    for number, by in enumerate(ahead, 2):
+        work = session(f"fast{number}", late + by, by=developer(number, CUMULATIVE))
+        lines += [request(work, 0, MILLION_IN), tokens(work, {"input": 1_000_000}, 0, 2)]
+    long_ago = late - timedelta(days=6, hours=23)
+    lines.append(request(session("nearly silent", long_ago, by=developer(4)), 0, MILLION_IN))
+    marts.load(lines)
+    for table in ("otel_points", "otel_logs"):
+        marts.execute(f"update raw.{table} set created_at = timestamp '2026-02-28 23:30'")
+    marts.run_to("fct_cost_forecast", "fct_agent_signals")
+    assert marts.query(
+        "select cast(as_of_date as varchar), cast(month_start as varchar), days_left, "
+        "cast(month_to_date_cost_usd as double) from mart.fct_cost_forecast "
+        "where developer_id = 'all'"
+    ) == [("2026-02-28", "2026-02-01", 0, 12.0)]
+    assert marts.query("select cast(max(date) as varchar) from mart.fct_agent_costs") == [
+        ("2026-02-28",)
+    ]
+    assert marts.query("select developer_id from mart.fct_agent_signals where is_silent") == []
+    marts.load(
+        [request(session("next", late + timedelta(hours=2), by=developer(1)), 0, MILLION_IN)]
+    )
+    marts.run_to("fct_cost_forecast")
+    assert marts.query(
+        "select cast(as_of_date as varchar), cast(month_to_date_cost_usd as double) "
+        "from mart.fct_cost_forecast where developer_id = 'all'"
+    ) == [("2026-03-01", 3.0)]
 
 
 def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:

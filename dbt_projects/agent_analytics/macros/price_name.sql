@@ -22,3 +22,8 @@
         ''
     )
 {%- endmacro %}
+
+{% macro is_fast_name(model_name) -%}
+    {#- Whether a name says that the model ran in fast mode: `fast/claude-opus-4-6`, `claude-opus-4-6:fast`. -#}
+    regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast(:|$)')
+{%- endmacro %}

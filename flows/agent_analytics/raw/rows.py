@@ -61,8 +61,14 @@ _COMMIT = json.dumps(
         "developer_id": "VARCHAR",
         "project_id": "VARCHAR",
         "co_authors": "VARCHAR",
+        "place": "BIGINT",
     }
 )
+# What one who tells of a commit may know and another does not.
+_ADDED_TO_COMMITS = (
+    "files_changed", "lines_added", "lines_deleted", "agent_session_id", "agent_type",
+    "developer_id", "project_id", "co_authors",
+)  # fmt: skip
 _COPILOT = json.dumps(
     {
         "day": "DATE",
@@ -80,6 +86,7 @@ _COPILOT = json.dumps(
         "app_requests": "BIGINT",
         "app_prompt_tokens": "BIGINT",
         "app_output_tokens": "BIGINT",
+        "place": "BIGINT",
     }
 )
 
@@ -121,7 +128,11 @@ def load_commits(
     connection: duckdb.DuckDBPyConnection, commits: Iterable[Commit | Rejected]
 ) -> LoadCounts:
     """Commits by hash. A commit that comes again adds what was not known of it; nothing is lost:
-    the hook knows the session, the repository knows the lines."""
+    the hook knows the session, the repository knows the lines. Of what both know the first counts.
+    """
+    known = ", ".join(
+        f"arg_min({name}, place) filter ({name} is not null)" for name in _ADDED_TO_COMMITS
+    )
     return _load(
         connection,
         _plausible(commits),
@@ -129,11 +140,20 @@ def load_commits(
         f"""
         insert into raw.git_commits (
             commit_hash, commit_message, author_name, author_email, commit_timestamp,
-            files_changed, lines_added, lines_deleted, agent_assisted, agent_session_id,
-            agent_type, developer_id, project_id, co_authors, created_at
+            agent_assisted, {", ".join(_ADDED_TO_COMMITS)}, created_at
         )
-        select distinct on (commit_hash) *, {NOW} from incoming
+        select
+            commit_hash,
+            coalesce(arg_min(message, place) filter (message <> ''), ''),
+            arg_min(author_name, place),
+            coalesce(arg_min(author_email, place) filter (author_email <> ''), ''),
+            arg_min(committed_at, place),
+            bool_or(is_agent_assisted), {known}, {NOW}
+        from incoming
+        group by commit_hash
         on conflict (commit_hash) do update set
+            commit_message = coalesce(nullif(commit_message, ''), excluded.commit_message),
+            author_email = coalesce(nullif(author_email, ''), excluded.author_email),
             files_changed = coalesce(files_changed, excluded.files_changed),
             lines_added = coalesce(lines_added, excluded.lines_added),
             lines_deleted = coalesce(lines_deleted, excluded.lines_deleted),
@@ -151,7 +171,7 @@ def load_commits(
 def load_copilot(
     connection: duckdb.DuckDBPyConnection, days: Iterable[CopilotDay | Rejected]
 ) -> LoadCounts:
-    """Copilot by day and developer; a day that comes again replaces the one that was there."""
+    """Copilot by day and developer; a day that comes again replaces the one before it."""
     return _load(
         connection,
         _plausible(days),
@@ -163,7 +183,9 @@ def load_copilot(
             cli_requests, cli_prompt_tokens, cli_output_tokens,
             app_requests, app_prompt_tokens, app_output_tokens, created_at
         )
-        select distinct on (day, developer_id) *, {NOW} from incoming
+        select * exclude (place), {NOW}
+        from incoming
+        qualify row_number() over (partition by day, developer_id order by place desc) = 1
         on conflict ("date", developer_id) do update set
             total_suggestions = excluded.total_suggestions,
             total_acceptances = excluded.total_acceptances,
@@ -224,7 +246,8 @@ def _load(
         rows = shown_rows(purged, rows)
     before = connection.execute(count).fetchall()[0][0]
     for batch in _batches(rows):
-        good = [asdict(row) for row in batch if not isinstance(row, Rejected)]
+        kept = [row for row in batch if not isinstance(row, Rejected)]
+        good = [{**asdict(row), "place": place} for place, row in enumerate(kept)]
         bad = [row for row in batch if isinstance(row, Rejected)]
         connection.execute(
             "create or replace temp table incoming as "

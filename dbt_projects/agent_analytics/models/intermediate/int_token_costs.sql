@@ -69,14 +69,133 @@ developers as (
 
 ),
 
--- A session is made from its usage and from the list of prices as a whole; usage without a session
--- also from that of the developer's sessions.
+-- Usage that names no session, and which of the two sources tells of it.
+nameless as (
+
+    select
+        sessions.developer_id,
+        usage.agent_type,
+        sum(usage.tokens_by_events) > 0 as is_of_events,
+        sum(usage.tokens_by_metrics) > 0 as is_of_metrics
+    from {{ ref('stg_agent_token_usage') }} as usage
+    inner join sessions on usage.session_id = sessions.session_id
+    where not sessions.is_session_known
+    group by sessions.developer_id, usage.agent_type
+
+),
+
+-- Whose usage is compared with that which names no session: the developer's own; that of all whose
+-- own does not tell it, where it names no developer either.
+comparable as (
+
+    select
+        nameless.developer_id as counted_for,
+        nameless.agent_type,
+        sessions.session_id,
+        sessions.is_session_known
+    from nameless
+    inner join sessions on nameless.developer_id = sessions.developer_id
+
+    union
+
+    select
+        nameless.developer_id as counted_for,
+        nameless.agent_type,
+        sessions.session_id,
+        true as is_session_known
+    from nameless
+    cross join sessions
+    left join nameless as others
+        on
+            sessions.developer_id = others.developer_id
+            and nameless.agent_type = others.agent_type
+    where
+        nameless.developer_id = 'unknown'
+        and sessions.developer_id <> 'unknown'
+        and not coalesce(
+            (nameless.is_of_events and others.is_of_events)
+            or (nameless.is_of_metrics and others.is_of_metrics),
+            false
+        )
+
+),
+
+-- Where one of the two names no model and all that is compared names one, it is that one.
+only_models as (
+
+    select
+        comparable.counted_for,
+        comparable.agent_type,
+        min(usage.model_name) as model_name
+    from comparable
+    inner join {{ ref('stg_agent_token_usage') }} as usage
+        on
+            comparable.session_id = usage.session_id
+            and comparable.agent_type = usage.agent_type
+    where usage.model_name <> 'unknown'
+    group by comparable.counted_for, comparable.agent_type
+    having count(distinct {{ compared_name('usage.model_name') }}) = 1
+
+),
+
+without_model as (
+
+    select
+        session_id,
+        agent_type
+    from {{ ref('stg_agent_token_usage') }}
+    group by session_id, agent_type
+    having bool_and(model_name = 'unknown')
+
+),
+
+named as (
+
+    select
+        without_model.session_id,
+        without_model.agent_type,
+        min(only_models.model_name) as model_name
+    from without_model
+    inner join comparable
+        on
+            without_model.session_id = comparable.session_id
+            and without_model.agent_type = comparable.agent_type
+    inner join only_models
+        on
+            comparable.counted_for = only_models.counted_for
+            and comparable.agent_type = only_models.agent_type
+    group by without_model.session_id, without_model.agent_type
+
+),
+
+usage_told as (
+
+    select usage.* replace (coalesce(named.model_name, usage.model_name) as model_name)
+    from {{ ref('stg_agent_token_usage') }} as usage
+    left join named
+        on usage.session_id = named.session_id and usage.agent_type = named.agent_type
+
+),
+
+names_of_sessions as (
+
+    select
+        session_id,
+        bit_xor(hash(hash(agent_type, model_name))) as names_hash
+    from named
+    group by session_id
+
+),
+
+-- A session is made from its usage, from the name that others give its model, and from the list of
+-- prices as a whole; usage without a session also from that of the developer's sessions.
 inputs as (
 
     select
         used.session_id,
         hash(
             used.input_hash,
+            names_of_sessions.names_hash,
             developers.input_hash,
             (
                 select {{ hash_of_rows('prices') }}
@@ -88,6 +207,7 @@ inputs as (
     left join sessions on used.session_id = sessions.session_id
     left join developers
         on not sessions.is_session_known and sessions.developer_id = developers.developer_id
+    left join names_of_sessions on used.session_id = names_of_sessions.session_id
 
 ),
 
@@ -97,20 +217,11 @@ touched as (
 
 ),
 
-nameless as (
-
-    select distinct
-        sessions.developer_id,
-        usage.agent_type
-    from {{ ref('stg_agent_token_usage') }} as usage
-    inner join sessions on usage.session_id = sessions.session_id
-    where not sessions.is_session_known
-
-),
-
 touched_nameless as (
 
-    select distinct nameless.*
+    select distinct
+        nameless.developer_id,
+        nameless.agent_type
     from nameless
     inner join sessions on nameless.developer_id = sessions.developer_id
     inner join touched on sessions.session_id = touched.session_id
@@ -118,34 +229,70 @@ touched_nameless as (
 
 ),
 
--- Whose events are compared with the counters of which developer.
 compared as (
 
-    select
-        touched_nameless.developer_id as counted_for,
-        touched_nameless.agent_type,
-        sessions.session_id,
-        sessions.is_session_known
-    from touched_nameless
-    inner join sessions on touched_nameless.developer_id = sessions.developer_id
-
-    union
-
-    select
-        touched_nameless.developer_id as counted_for,
-        touched_nameless.agent_type,
-        sessions.session_id,
-        sessions.is_session_known
-    from touched_nameless
-    cross join sessions
-    left join nameless
+    select comparable.*
+    from comparable
+    inner join touched_nameless
         on
-            sessions.developer_id = nameless.developer_id
-            and touched_nameless.agent_type = nameless.agent_type
-    where
-        touched_nameless.developer_id = 'unknown'
-        and sessions.is_session_known
-        and nameless.developer_id is null
+            comparable.counted_for = touched_nameless.developer_id
+            and comparable.agent_type = touched_nameless.agent_type
+
+),
+
+told_models as (
+
+    select
+        compared.counted_for as developer_id,
+        compared.agent_type,
+        {{ compared_name('usage.model_name') }} as compared_name,
+        bool_or(compared.is_session_known) as is_in_sessions,
+        bool_or(not compared.is_session_known) as is_nameless
+    from compared
+    inner join usage_told as usage
+        on
+            compared.session_id = usage.session_id
+            and compared.agent_type = usage.agent_type
+    group by compared.counted_for, compared.agent_type, {{ compared_name('usage.model_name') }}
+
+),
+
+-- What names no model may be any of those that the other side names and its own does not: these are
+-- compared together. Where both name the same ones it may be any.
+told_of as (
+
+    select
+        *,
+        bool_or(compared_name = 'unknown' and is_in_sessions) over told as is_unnamed_in_sessions,
+        bool_or(compared_name = 'unknown' and is_nameless) over told as is_unnamed_nameless,
+        bool_or(compared_name <> 'unknown' and is_in_sessions and not is_nameless) over told
+            as has_own_in_sessions,
+        bool_or(compared_name <> 'unknown' and is_nameless and not is_in_sessions) over told
+            as has_own_nameless
+    from told_models
+    window told as (partition by developer_id, agent_type)
+
+),
+
+model_groups as (
+
+    select
+        developer_id,
+        agent_type,
+        compared_name,
+        case
+            when compared_name = 'unknown' then 'unknown'
+            when
+                is_unnamed_nameless and is_in_sessions
+                and not (is_nameless and has_own_in_sessions)
+                then 'unknown'
+            when
+                is_unnamed_in_sessions and is_nameless
+                and not (is_in_sessions and has_own_nameless)
+                then 'unknown'
+            else compared_name
+        end as model_group
+    from told_of
 
 ),
 
@@ -157,7 +304,7 @@ usage_of_developers as (
         compared.is_session_known,
         usage.agent_type,
         usage.model_name,
-        {{ compared_name('usage.model_name') }} as compared_name,
+        model_groups.model_group as compared_name,
         usage.usage_date,
         {%- for kind in kinds %}
         {%- set told = 'coalesce(usage.' ~ kind ~ ', 0)' if loop.last else 'usage.total_' ~ kind %}
@@ -173,10 +320,15 @@ usage_of_developers as (
         end as {{ kind }}_of_events{{ ',' if not loop.last }}
         {%- endfor %}
     from compared
-    inner join {{ ref('stg_agent_token_usage') }} as usage
+    inner join usage_told as usage
         on
             compared.session_id = usage.session_id
             and compared.agent_type = usage.agent_type
+    inner join model_groups
+        on
+            compared.counted_for = model_groups.developer_id
+            and compared.agent_type = model_groups.agent_type
+            and {{ compared_name('usage.model_name') }} = model_groups.compared_name
 
 ),
 
@@ -217,17 +369,18 @@ runs as (
 
 ),
 
+-- Counters tell usage after the events do, events before the counters: the ones are added up from
+-- the first day on, the others from the last day back.
+{%- set earlier = 'partition by developer_id, agent_type, compared_name, run_number order by usage_date' %}
 ahead as (
 
     select
         *,
         {%- for measure in measures %}
-        sum({{ measure }}) over run as {{ measure }}_ahead{{ ',' if not loop.last }}
+        sum({{ measure }}) over ({{ earlier }}{{ ' desc' if loop.index > kinds | length }})
+            as {{ measure }}_ahead{{ ',' if not loop.last }}
         {%- endfor %}
     from runs
-    window run as (
-        partition by developer_id, agent_type, compared_name, run_number order by usage_date
-    )
 
 ),
 
@@ -236,13 +389,13 @@ most_ahead as (
     select
         *,
         {%- for measure in measures %}
-        greatest(max({{ measure }}_ahead) over run, 0)
-            as {{ measure }}_most_ahead{{ ',' if not loop.last }}
+        greatest(
+            max({{ measure }}_ahead) over (
+                {{ earlier }}{{ ' desc' if loop.index > kinds | length }}
+            ), 0
+        ) as {{ measure }}_most_ahead{{ ',' if not loop.last }}
         {%- endfor %}
     from ahead
-    window run as (
-        partition by developer_id, agent_type, compared_name, run_number order by usage_date
-    )
 
 ),
 
@@ -254,18 +407,18 @@ alone_on_days as (
         compared_name,
         usage_date,
         {%- for measure in measures %}
-        {{ measure }}_most_ahead - coalesce(lag({{ measure }}_most_ahead) over run, 0)
-            as {{ measure }}{{ ',' if not loop.last }}
+        {{ measure }}_most_ahead - coalesce(
+            lag({{ measure }}_most_ahead) over (
+                {{ earlier }}{{ ' desc' if loop.index > kinds | length }}
+            ), 0
+        ) as {{ measure }}{{ ',' if not loop.last }}
         {%- endfor %}
     from most_ahead
-    window run as (
-        partition by developer_id, agent_type, compared_name, run_number order by usage_date
-    )
 
 ),
 
 -- A developer of several names, or a model of several spellings, has several rows on a day: the
--- first ones take of what was told alone as much as they told.
+-- first ones take of what was told alone as much as they told, those with a model before others.
 told_alone as (
 
     select
@@ -291,7 +444,7 @@ told_alone as (
     where not told.is_session_known
     window earlier as (
         partition by told.developer_id, told.agent_type, told.compared_name, told.usage_date
-        order by told.session_id, told.model_name
+        order by told.model_name = 'unknown', told.session_id, told.model_name
         rows between unbounded preceding and 1 preceding
     )
 
@@ -336,7 +489,7 @@ counted as (
                 then usage.special_usage
         end as special_usage,
         touched.input_hash
-    from {{ ref('stg_agent_token_usage') }} as usage
+    from usage_told as usage
     inner join touched on usage.session_id = touched.session_id
     left join told_alone as alone
         on
@@ -361,7 +514,8 @@ models as (
     select distinct
         model_name,
         usage_date,
-        {{ price_name('model_name') }} as price_name
+        {{ price_name('model_name') }} as price_name,
+        {{ is_fast_name('model_name') }} as is_fast
     from usage
 
 ),
@@ -374,12 +528,14 @@ model_prices as (
     select
         models.model_name,
         models.usage_date,
-        prices.input,
-        prices.cache_write_5m,
-        prices.cache_write_1h,
-        prices.cache_read,
-        prices.output,
-        prices.fast_multiplier,
+        {%- for rate in ['input', 'cache_write_5m', 'cache_write_1h', 'cache_read', 'output'] %}
+        cast(
+            prices.{{ rate }} * case when models.is_fast then prices.fast_multiplier else 1 end
+            as decimal(10, 4)
+        ) as {{ rate }},
+        {%- endfor %}
+        -- A name that says so, and a request that does, say the same.
+        case when models.is_fast then 1 else prices.fast_multiplier end as fast_multiplier,
         prices.batch_multiplier,
         prices.long_prompt_above,
         prices.long_input_multiplier,
@@ -390,8 +546,10 @@ model_prices as (
             starts_with(models.price_name, prices.model_prefix)
             and regexp_matches(
                 substr(models.price_name, length(prices.model_prefix) + 1),
-                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[:].*)?$'
+                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[][^:]*)?'
+                || '(:([0-9]+k?|latest|beta|thinking|fast))*$'
             )
+            and not (models.is_fast and prices.fast_multiplier is null)
             and models.usage_date >= prices.effective_from
             and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
     qualify row_number() over (

@@ -46,6 +46,7 @@ points as (
         agent_type,
         coalesce(model_name, 'unknown') as model_name,
         timestamp as used_at,
+        cast(created_at as date) as received_on,
         start_timestamp,
         temporality,
         series_key,
@@ -80,6 +81,7 @@ metric_increments as (
         agent_type,
         model_name,
         used_at,
+        received_on,
         signal_name,
         token_type,
         metric_value as increment
@@ -93,6 +95,7 @@ metric_increments as (
         agent_type,
         model_name,
         used_at,
+        received_on,
         signal_name,
         token_type,
         case
@@ -111,6 +114,7 @@ counted_increments as (
         increments.agent_type,
         increments.model_name,
         increments.used_at,
+        increments.received_on,
         signals.family,
         signals.kind,
         increments.increment * signals.weight as amount
@@ -184,6 +188,7 @@ requests as (
         agent_type,
         coalesce(model_name, 'unknown') as model_name,
         timestamp as used_at,
+        cast(created_at as date) as received_on,
         attributes ->> {{ json_paths(attributes + others) }} as named_values,
         {{ event_signal('event_name') }} as signal_name,
         log_key
@@ -237,6 +242,7 @@ counted_requests as (
         requests.agent_type,
         requests.model_name,
         requests.used_at,
+        requests.received_on,
         weights.family,
         {%- for kind in kinds[:-1] %}
         greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
@@ -302,6 +308,7 @@ usage as (
         agent_type,
         model_name,
         used_at,
+        received_on,
         'events' as usage_source,
         family,
         1 as requests,
@@ -317,6 +324,7 @@ usage as (
         agent_type,
         model_name,
         used_at,
+        received_on,
         'metrics' as usage_source,
         family,
         null as requests,
@@ -355,7 +363,8 @@ families as (
 
 ),
 
--- A counter tells an hour's usage up to an hour later than the event does.
+-- A counter tells an hour's usage up to an hour later than the event does. What comes on a day was
+-- used on that day at the latest, whatever the clock of its sender says.
 hours as (
 
     select
@@ -363,6 +372,7 @@ hours as (
         usage.agent_type,
         usage.model_name,
         date_trunc('hour', usage.used_at) as usage_hour,
+        least(cast(date_trunc('hour', usage.used_at) as date), min(usage.received_on)) as usage_date,
         sum(usage.requests) as requests,
         {%- for kind in kinds %}
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'events')
@@ -476,7 +486,7 @@ days as (
 
     select
         told.session_id,
-        cast(told.usage_hour as date) as usage_date,
+        told.usage_date,
         told.agent_type,
         told.model_name,
         cast(sum(told.requests) as bigint) as total_requests,
@@ -524,7 +534,7 @@ days as (
         min(told.first_used_at) as first_used_at,
         max(told.last_used_at) as last_used_at
     from reconciled as told
-    group by told.session_id, cast(told.usage_hour as date), told.agent_type, told.model_name
+    group by told.session_id, told.usage_date, told.agent_type, told.model_name
 
 ),
 
@@ -532,22 +542,31 @@ days as (
 special_requests as (
 
     select
-        *,
-        input_tokens + cache_creation_tokens + cache_read_tokens as prompt_tokens,
+        requests.*,
+        hours.usage_date,
+        requests.input_tokens + requests.cache_creation_tokens + requests.cache_read_tokens
+            as prompt_tokens,
         case
             when prompt_tokens > 272000 then 272000
             when prompt_tokens > 200000 then 200000
             when prompt_tokens > 100000 then 100000
             else 0
         end as prompt_above
-    from spelled_requests
-    where
-        (service_tier <> 'standard' or prompt_tokens > 100000)
-        and (session_id, agent_type, model_name, family) in (
-            select (families.session_id, families.agent_type, families.model_name, families.family)
-            from families
-            where families.usage_source = 'events'
-        )
+    from spelled_requests as requests
+    inner join hours
+        on
+            requests.session_id = hours.session_id
+            and requests.agent_type = hours.agent_type
+            and requests.model_name = hours.model_name
+            and date_trunc('hour', requests.used_at) = hours.usage_hour
+    inner join families
+        on
+            requests.session_id = families.session_id
+            and requests.agent_type = families.agent_type
+            and requests.model_name = families.model_name
+            and requests.family = families.family
+            and families.usage_source = 'events'
+    where requests.service_tier <> 'standard' or prompt_tokens > 100000
 
 ),
 
@@ -555,7 +574,7 @@ special_parts as (
 
     select
         session_id,
-        cast(used_at as date) as usage_date,
+        usage_date,
         agent_type,
         model_name,
         service_tier,
@@ -565,7 +584,7 @@ special_parts as (
         {%- endfor %}
     from special_requests
     group by
-        session_id, cast(used_at as date), agent_type, model_name, service_tier, prompt_above
+        session_id, usage_date, agent_type, model_name, service_tier, prompt_above
 
 ),
 

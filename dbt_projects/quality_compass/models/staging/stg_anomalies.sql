@@ -26,11 +26,16 @@ anomalies as (
         anomaly.value ->> 'applies_to' as applies_to,
         anomaly.value ->> 'anomaly' as anomaly,
         {{ json_number("anomaly.value -> 'statistic_value'") }} as statistic_value,
-        anomaly.value #>> '{interpretation,rendered}' as interpretation
+        anomaly.value #>> '{interpretation,rendered}' as interpretation,
+        profile.place as profile_place,
+        anomaly.place as anomaly_place
     from methods
-    cross join lateral jsonb_array_elements(methods.anomalies) as profile
     cross join
-        lateral jsonb_array_elements({{ json_array("profile.value -> 'methods'") }}) as anomaly
+        lateral jsonb_array_elements(methods.anomalies) with ordinality as profile (value, place)
+    cross join
+        lateral jsonb_array_elements(
+            {{ json_array("profile.value -> 'methods'") }}
+        ) with ordinality as anomaly (value, place)
     where anomaly.value ->> 'anomaly' is not null
 
 ),
@@ -58,7 +63,9 @@ final as (
         anomaly_profile asc,
         anomaly_method asc,
         applies_to asc,
-        anomaly desc
+        anomaly desc,
+        profile_place desc,
+        anomaly_place desc
 
 )
 

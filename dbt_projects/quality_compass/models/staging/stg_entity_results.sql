@@ -113,7 +113,7 @@ final as (
             (
                 array_agg(
                     {{ json_number("point.value -> 'value'") }}
-                    order by {{ month_of("point.value ->> 'period'") }} desc
+                    order by {{ month_of("point.value ->> 'period'") }} desc, point.place desc
                 )
                 filter (where {{ json_number("point.value -> 'value'") }} is not null)
             )[1] as latest_value,
@@ -124,9 +124,10 @@ final as (
                 jsonb_build_object(
                     'period', to_char({{ month_of("point.value ->> 'period'") }}, 'YYYY-MM'),
                     'value', point.value -> 'value'
-                ) order by {{ month_of("point.value ->> 'period'") }}
+                ) order by {{ month_of("point.value ->> 'period'") }} asc, point.place asc
             ) as points
-        from jsonb_array_elements({{ json_array("entities.metric_values -> 'timeline'") }}) as point
+        from jsonb_array_elements({{ json_array("entities.metric_values -> 'timeline'") }})
+            with ordinality as point (value, place)
     ) as timeline on true
 
 )

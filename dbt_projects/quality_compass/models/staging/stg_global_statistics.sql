@@ -15,16 +15,18 @@ facets as (
         method.value ->> 'statistical_method' as statistical_method,
         coalesce(facet.value -> 'facet_values', cast('{}' as jsonb)) as facet_values,
         facet.value -> 'facet_counts' as facet_counts,
-        facet.value -> 'method_statistics' as method_statistics
+        facet.value -> 'method_statistics' as method_statistics,
+        method.place as method_place,
+        facet.place as facet_place
     from nodes
     cross join
         lateral jsonb_array_elements(
             {{ json_array("nodes.raw_json -> 'statistical_methods'") }}
-        ) as method
+        ) with ordinality as method (value, place)
     cross join
         lateral jsonb_array_elements(
             {{ json_array("method.value #> '{summary,global_statistics,facets}'") }}
-        ) as facet
+        ) with ordinality as facet (value, place)
 
 ),
 
@@ -53,7 +55,13 @@ final as (
         {{ json_integer("facet_counts -> 'record_count'") }} as record_count,
         {{ json_integer("facet_counts -> 'entity_count'") }} as entity_count
     from facets
-    order by run_id, canonical_node_id, statistical_method, md5(cast(facet_values as text))
+    order by
+        run_id asc,
+        canonical_node_id asc,
+        statistical_method asc,
+        md5(cast(facet_values as text)) asc,
+        method_place desc,
+        facet_place desc
 
 )
 

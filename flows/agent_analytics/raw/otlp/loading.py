@@ -5,6 +5,7 @@ from pathlib import Path
 
 import duckdb
 
+from flows._shared.json_keys import has_each_once
 from flows.agent_analytics.raw.otlp.shapes import (
     ANY,
     LOGS,
@@ -19,6 +20,7 @@ from flows.agent_analytics.raw.otlp.statements import (
     EXCERPT,
     LOG_ROWS,
     METRIC_ROWS,
+    NESTED_VALUES,
     NOW,
     RECORD_ROWS,
     REJECT_DOUBLES,
@@ -28,6 +30,7 @@ from flows.agent_analytics.raw.otlp.statements import (
 from flows.agent_analytics.raw.purged import show_purged
 from flows.agent_analytics.records import LoadCounts, UnreadableTelemetryError
 
+NESTED_AT_A_TIME = 1_000
 _COUNTER_COLUMNS = (
     "series_key, metric_name, developer_id, session_id, agent_type, model_name, attributes, "
     "resource_attributes"
@@ -117,10 +120,14 @@ def _load_logs(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts
 
 def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     bad = connection.execute("select text from new_texts where not is_otlp limit 1").fetchone()
+    if bad is None:
+        nested = connection.execute(NESTED_VALUES)
+        while bad is None and (values := nested.fetchmany(NESTED_AT_A_TIME)):
+            bad = next((value for value in values if not has_each_once(value[0])), None)
     if bad:
         raise UnreadableTelemetryError(
             f"Reading {source}",
-            f"attributes that are not a list of key and value: {bad[0][:EXCERPT]}",
+            f"attributes that are not a list of key and value, each once: {bad[0][:EXCERPT]}",
             "Check what wrote it",
         )
 

@@ -58,9 +58,13 @@ create or replace temp macro otlp_firsts(sorted) as list_transform(
         list_zip(sorted, list_prepend(null, sorted)),
         lambda p: p[1] is not null and p[1].key is distinct from p[2].key
     ), lambda p: p[1]);
+create or replace temp macro otlp_number(told) as case
+    when regexp_full_match(trim(told), '[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?')
+        then try_cast(trim(told) as double) end;
 create or replace temp macro otlp_integer(told) as case
     when cast(try_cast(told as bigint) as varchar) = told then told
-    when try_cast(told as decimal(38, 18)) = try_cast(told as bigint)
+    when otlp_number(told) is not null and told = trim(told)
+        and try_cast(told as decimal(38, 18)) = try_cast(told as bigint)
         then cast(try_cast(told as bigint) as varchar)
     else cast(to_json(told) as varchar) end;
 create or replace temp macro otlp_object(attributes) as cast('{' || array_to_string(list_sort(

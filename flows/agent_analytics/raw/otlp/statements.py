@@ -65,7 +65,11 @@ select
         "timestamp" := otlp_time(p.timeUnixNano),
         start_timestamp := otlp_time(p.startTimeUnixNano),
         metric_value := case
-            when is_histogram then p.sum else coalesce(p.asDouble, try_cast(p.asInt as double))
+            when is_histogram then p.sum
+            else coalesce(p.asDouble, case
+                when not (contains(p.asInt, '_') or contains(p.asInt, ' '))
+                    then try_cast(p.asInt as double)
+            end)
         end,
         observations := case when is_histogram then try_cast(p.count as bigint) end
     )) as points
@@ -103,6 +107,22 @@ with texts as (
     from texts
 )
 select text, is_otlp, object, otlp_names(object) as names from objects
+"""
+
+# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
+NESTED_VALUES = """
+select text
+from new_texts
+where contains(text, 'arrayValue') or contains(text, 'kvlistValue')
+union
+select cast(value as varchar)
+from (
+    select unnest(flatten(list_transform(
+        l.attributes, lambda a: [a.value.arrayValue, a.value.kvlistValue]
+    ))) as value
+    from new_records
+)
+where value is not null
 """
 
 SERIES = """
@@ -241,11 +261,11 @@ select
         when not coalesce(list_bool_and(list_transform(
             attributes ->> {USAGE_ATTRIBUTES},
             lambda n: nullif(trim(n), '') is null or coalesce(
-                try_cast(n as double) between 0 and {LARGEST_REQUEST}
-                and try_cast(n as double) = floor(try_cast(n as double)), false)
+                otlp_number(n) between 0 and {LARGEST_REQUEST}
+                and otlp_number(n) = floor(otlp_number(n)), false)
         )), true) then 'a count of tokens that is no whole number from 0 to 1e10'
         when nullif(trim(attributes ->> '$.cost_usd'), '') is not null and not coalesce(
-            try_cast(attributes ->> '$.cost_usd' as double) between 0 and {LARGEST_REQUEST}, false
+            otlp_number(attributes ->> '$.cost_usd') between 0 and {LARGEST_REQUEST}, false
         ) then 'a cost that is no number from 0 to 1e10'
     end as reason
 from events
