@@ -195,6 +195,8 @@ def test_everything_named_is_there(overlays: dict[str, list[Manifest]], overlay:
         text = json.dumps(spec)
         wanted = re.findall(r'"secret(?:Key)?Ref": \{[^}]*"name": "([^"]+)"', text)
         assert set(wanted) <= by_reference
+        for named in re.findall(r'"configMapRef": \{"name": "([^"]+)"', text):
+            assert ("ConfigMap", named) in names
     for each in of_kind(manifests, "Service", "PodDisruptionBudget"):
         selector = each["spec"]["selector"]
         chosen = selector.get("matchLabels", selector)
