@@ -41,9 +41,7 @@ class Place:
     def publish(self, cost: int, at: datetime) -> None:
         with duckdb.connect(str(self.file)) as connection:
             connection.execute("create schema if not exists mart")
-            connection.execute(
-                f"create or replace table mart.fct_agent_costs as select {cost} usd"
-            )
+            connection.execute(f"create or replace table mart.fct_agent_costs as select {cost} usd")
             connection.execute("create or replace table main.secret_of_raw as select 1 as one")
             connection.execute("force checkpoint")
         publish_file(self.file, ADDRESS, at, self.options)

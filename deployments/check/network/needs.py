@@ -92,6 +92,8 @@ def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
         found += of_slug(slug)
         if any(each.kind is Kind.POSTGRES for each in CATALOGUE.get(slug, ())):
             found += databases(cluster)
+    if "POSTGRES_URL" in workload.variables:
+        found += databases(cluster)
     if "deployments.reader" in workload.words:
         found += BUCKETS
     if GOOGLE_IDENTITY in cluster.identity(workload):

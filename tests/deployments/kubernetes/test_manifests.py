@@ -233,7 +233,9 @@ def test_no_manifest_holds_a_secret(overlays: dict[str, list[Manifest]], overlay
     for workload in of_kind(overlays[overlay], *WORKLOADS):
         for container in pod(workload)["containers"]:
             for entry in container.get("env", ()):
-                is_secret = re.search("PASSWORD|AUTH_STRING$|CONNECTION_URL|TOKEN", entry["name"])
+                is_secret = re.search(
+                    "PASSWORD|AUTH_STRING$|CONNECTION_URL|TOKEN|LOGIN|OPTIONS", entry["name"]
+                )
                 assert ("valueFrom" in entry) == bool(is_secret), entry["name"]
 
 
