@@ -231,6 +231,13 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "Copilot usage reports of the organization",
             is_required=False,
         ),
+        BlockNeed(
+            "agent-analytics-storage",
+            Kind.SECRET,
+            "AGENT_ANALYTICS_STORAGE_OPTIONS",
+            "keys and endpoints, as JSON by s3 and gs, of the bucket that readers' copies go to",
+            is_required=False,
+        ),
     ),
     "alerts": (
         BlockNeed(

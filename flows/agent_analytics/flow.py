@@ -9,12 +9,14 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows._shared.buckets import POINTER, Options, Version, publish_file
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
     reading_block,
     secret_value,
+    storage_options,
 )
 from flows._shared.orchestration.dbt import (
     DbtBuildError,
@@ -190,6 +192,46 @@ def announce(landings: Sequence[Landed]) -> None:
         )
 
 
+def publish_to_readers(settings: AgentAnalyticsSettings) -> None:
+    """Bring the published copy to where readers elsewhere find it, if such a place is set."""
+    if settings.published_to:
+        publish_copy(settings.published_to, settings)
+
+
+@task(
+    name="publish to bucket",
+    retries=3,
+    retry_delay_seconds=[10, 60, 300],
+    retry_condition_fn=retry_transient,
+    cache_policy=NO_CACHE,
+)
+def publish_copy(address: str, settings: AgentAnalyticsSettings) -> Version:
+    return publish_file(
+        store_of(settings).published_path,
+        address,
+        datetime.now(UTC),
+        _storage_options(settings),
+    )
+
+
+def _storage_options(settings: AgentAnalyticsSettings) -> Options:
+    try:
+        return storage_options(settings.storage_block) if settings.storage_block else {}
+    except MissingBlockError:
+        return {}
+
+
+def where_to_look(settings: AgentAnalyticsSettings) -> tuple[str, ...]:
+    """An address that a reader reaches: that of the reader, of the bucket, or the path here."""
+    file = store_of(settings).published_path
+    if settings.read_at:
+        reader = settings.read_at.rstrip("/")
+        return (reader, f"attach '{reader}/{file.name}' as agents (read_only)", *LOOK)
+    if settings.published_to:
+        return (f"{settings.published_to.rstrip('/')}/{POINTER} leads to the newest copy", *LOOK)
+    return (f"duckdb -readonly {file}", *LOOK)
+
+
 @summarized(SLUG, is_published_whole=True)
 @flow(name="agent-analytics", flow_run_name=RunName("agent-analytics raw+marts, to {now}"))
 def refresh(
@@ -226,7 +268,8 @@ def refresh(
 
     counts, landed, outcome = work_on(store, "agent-analytics", settings.lock_timeout_seconds, work)
     announce(landed)
-    _summarize(store, counts, outcome, started)
+    publish_to_readers(settings)
+    _summarize(settings, counts, outcome, started)
 
 
 def _load_all(
@@ -256,8 +299,12 @@ def _put_aside(counts: LoadCounts) -> tuple[str, ...]:
 
 
 def _summarize(
-    store: raw.Store, counts: LoadCounts, outcome: DbtOutcome | None, started: float
+    settings: AgentAnalyticsSettings,
+    counts: LoadCounts,
+    outcome: DbtOutcome | None,
+    started: float,
 ) -> None:
+    store = store_of(settings)
     notes = sync.warnings_of(store) if outcome else ()
     for note in notes:
         get_run_logger().warning("%s", note)
@@ -271,7 +318,7 @@ def _summarize(
             warnings=outcome.warnings if outcome else 0,
             failures=outcome.failures if outcome else 0,
             seconds=time.monotonic() - started,
-            look=(f"duckdb -readonly {store.published_path}", *LOOK),
+            look=where_to_look(settings),
             troubles=(*notes, *(outcome.told if outcome else ())),
             answer=told_agents_answer(store.published_path),
         ),
@@ -339,7 +386,8 @@ def refresh_copilot(
         store, "agent-analytics-copilot", settings.lock_timeout_seconds, work
     )
     announce(landed)
-    _summarize(store, counts, outcome, started)
+    publish_to_readers(settings)
+    _summarize(settings, counts, outcome, started)
 
 
 @summarized(f"{SLUG}_report", SLUG, is_published_whole=True)

@@ -9,6 +9,8 @@ from pydantic import BaseModel, ConfigDict, Field
 from flows._shared.state import state_dir
 
 PATH_VARIABLE = "AGENT_ANALYTICS_DUCKDB_PATH"
+DESTINATION_VARIABLE = "AGENT_ANALYTICS_DESTINATION"
+READER_VARIABLE = "AGENT_ANALYTICS_READER_URL"
 
 
 class AgentAnalyticsSettings(BaseModel):
@@ -49,6 +51,29 @@ class AgentAnalyticsSettings(BaseModel):
             "`agent_analytics/agent_analytics.duckdb` in the state folder of the installation."
         ),
     )
+    destination: str | None = Field(
+        default=None,
+        pattern=r"^(gs|s3)://[^/]+(/.*)?$",
+        description=(
+            "A gs:// or s3:// address to which the published copy goes too, for readers that do "
+            "not see this machine's disk. Default: AGENT_ANALYTICS_DESTINATION, else none."
+        ),
+    )
+    storage_block: str | None = Field(
+        default="agent-analytics-storage",
+        description=(
+            'Name of a Secret block with a JSON object, {"s3": {...}, "gs": {...}}, of the options '
+            "of Apache Arrow's file systems. None, or not registered: the machine's own identity."
+        ),
+    )
+    reader_url: str | None = Field(
+        default=None,
+        pattern=r"^https?://",
+        description=(
+            "Where people and dashboards reach the reader of the copy; the summary names it. "
+            "Default: AGENT_ANALYTICS_READER_URL."
+        ),
+    )
     copilot_api: str = Field(
         default="https://api.github.com", description="Address of the GitHub API."
     )
@@ -69,6 +94,15 @@ class AgentAnalyticsSettings(BaseModel):
     def store_path(self) -> Path:
         default = state_dir() / "agent_analytics" / "agent_analytics.duckdb"
         return (self.database_path or Path(os.environ.get(PATH_VARIABLE) or default)).absolute()
+
+    @property
+    def published_to(self) -> str | None:
+        """The bucket's address; None where the copy stays on the disk."""
+        return self.destination or os.environ.get(DESTINATION_VARIABLE) or None
+
+    @property
+    def read_at(self) -> str | None:
+        return self.reader_url or os.environ.get(READER_VARIABLE) or None
 
 
 class SampleSize(BaseModel):

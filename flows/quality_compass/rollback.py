@@ -4,9 +4,7 @@ by row, and changes places on request.
 Only the mart's own SQL and its YAML twin come from the revision; everything it reads is current.
 """
 
-import re
 import shutil
-import subprocess
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +14,7 @@ from psycopg import sql
 
 from flows._shared.errors import PermanentError
 from flows._shared.raw_tables import change_tables
+from flows._shared.revisions import RevisionError, read_revision
 
 ROOT = Path(__file__).parents[2]
 PROJECTS = ROOT / "dbt_projects"
@@ -30,7 +29,6 @@ KEYS: Mapping[str, str] = {
     "dim_facilities": "facility_id",
     "dim_metrics": "metric_id",
 }
-REVISION = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/~^-]*")
 EXAMPLES = 20
 SWAP_LOCK = 7_510_003
 COLUMNS = """
@@ -59,10 +57,6 @@ inner join pg_class on readers.oid = pg_class.oid
 where pg_class.relkind = 'm'
 order by 1
 """
-
-
-class RevisionError(PermanentError):
-    """There is no such mart, no such revision, or the mart is not in it."""
 
 
 @dataclass(frozen=True)
@@ -94,27 +88,35 @@ class Comparison:
         )
 
 
-def prepare_project(mart: str, revision: str, folder: Path) -> Path:
+def prepare_project(
+    mart: str,
+    revision: str,
+    folder: Path,
+    repository: str | None = None,
+    token: str | None = None,
+) -> Path:
     """A copy of the dbt project with the mart as of the revision, to be built by
     ``build_dbt(SIDE_PROJECT, ..., projects_dir=<what this returns>)``.
 
+    Args:
+        repository, token: as of ``flows._shared.revisions.read_revision``.
+
     Raises:
-        RevisionError: unknown mart or revision.
+        RevisionError: unknown mart or revision, or no history.
+        RepositoryUnreachableError: the repository does not answer.
     """
     if mart not in KEYS:
         raise RevisionError(
             f"rolling back {mart}", "there is no such mart", f"Name one of: {', '.join(KEYS)}"
         )
-    files = {
-        f"{mart}{suffix}": _read_revision(revision, f"{mart}{suffix}")
-        for suffix in (".sql", ".yml")
-    }
+    paths = [f"dbt_projects/{PROJECT}/models/marts/{mart}{suffix}" for suffix in (".sql", ".yml")]
+    files = read_revision(revision, paths, repository, token)
     shutil.rmtree(folder, ignore_errors=True)
     unwanted = shutil.ignore_patterns("dbt_packages", "target", "logs")
     shutil.copytree(PROJECTS / PROJECT, folder / SIDE_PROJECT, ignore=unwanted)
     shutil.copytree(PROJECTS / "_shared", folder / "_shared", ignore=unwanted)
-    for name, content in files.items():
-        (folder / SIDE_PROJECT / "models" / "marts" / name).write_bytes(content)
+    for path, content in files.items():
+        (folder / SIDE_PROJECT / "models" / "marts" / Path(path).name).write_bytes(content)
     configuration = folder / SIDE_PROJECT / "dbt_project.yml"
     text = configuration.read_text(encoding="utf-8")
     marker = "    marts:\n"
@@ -266,23 +268,6 @@ def _fit_columns(connection: psycopg.Connection, mart: str) -> list[str]:
                 )
             )
     return list(rebuilt)
-
-
-def _read_revision(revision: str, name: str) -> bytes:
-    attempted = f"reading {name} as of {revision}"
-    if not REVISION.fullmatch(revision):
-        raise RevisionError(attempted, "this is not a git revision", "Give a commit or a tag")
-    path = f"dbt_projects/{PROJECT}/models/marts/{name}"
-    done = subprocess.run(
-        ["git", "-C", str(ROOT), "show", f"{revision}:{path}"], capture_output=True, check=False
-    )
-    if done.returncode:
-        raise RevisionError(
-            attempted,
-            done.stderr.decode(errors="replace").strip(),
-            f"Choose one of `git log --oneline -- {path}`; the clone must have its history",
-        )
-    return done.stdout
 
 
 def _columns(connection: psycopg.Connection, schema: str, mart: str) -> list[str]:

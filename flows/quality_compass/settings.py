@@ -122,6 +122,18 @@ class QualityCompassSettings(BaseModel):
     state_dir: Path | None = Field(
         default=None, description="Folder of sample runs. Default: the installation's state folder."
     )
+    repository: str | None = Field(
+        default=None,
+        pattern="^(https://[^@/]+/|ssh://|file:///)",
+        description=(
+            "Git address of this project, https:// or ssh://, from which a rollback reads an "
+            "earlier revision. Default: ANALYTICS_FLOWS_REPOSITORY, else the clone itself."
+        ),
+    )
+    repository_token_block: str | None = Field(
+        default=None,
+        description="Name of a Secret block with a token that may read `repository` over HTTPS.",
+    )
     sample_facilities: int | None = Field(
         default=None,
         ge=3,

@@ -1,6 +1,5 @@
 """The flow that makes the report: read each domain, ask the server, publish."""
 
-import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,20 +10,19 @@ from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
 
-from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.json_keys import each_once
+from flows._shared.errors import PlatformError
 from flows._shared.markdown import code, plain
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
     reading_block,
-    secret_value,
+    storage_options,
 )
 from flows._shared.orchestration.flow_run import current_flow_run, kebab
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
-from flows.report.publish import Options, Published
+from flows.report.publish import Published
 from flows.report.records import DOMAINS, DomainData, OperationsData, Site
 from flows.report.settings import ReportSettings
 from flows.report.source import nothing, read_operations
@@ -140,23 +138,5 @@ def write_site(
         datetime.now(UTC),
         settings.address,
         settings.versions_kept,
-        _options(settings.storage_block),
+        storage_options(settings.storage_block) if settings.storage_block else None,
     )
-
-
-def _options(block: str | None) -> Options | None:
-    if block is None:
-        return None
-    try:
-        options = json.loads(secret_value(block), object_pairs_hook=each_once)
-    except ValueError:
-        options = None
-    if not isinstance(options, dict) or not all(
-        isinstance(each, dict) for each in options.values()
-    ):
-        raise PermanentError(
-            f"reading the block {block}",
-            "its value is no JSON object of objects, with each key once",
-            'Save {"s3": {...}} or {"gs": {...}} with the options of Apache Arrow\'s file system',
-        )
-    return options

@@ -18,19 +18,12 @@ from pathlib import Path
 from typing import Any, Protocol
 from uuid import uuid4
 
+from flows._shared.buckets import NO_ACCESS, REFUSED, Options, open_bucket
 from flows.report.records import DestinationError, DestinationUnreachableError
 from flows.report.render import redirect
 
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d+)?")
 TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8"}
-# Arrow says "no access" by text only.
-REFUSED = re.compile(
-    "ACCESS_DENIED|INVALID_ACCESS_KEY|SIGNATURE_DOES_NOT_MATCH|INVALID_CLIENT_TOKEN|UNRECOGNIZED"
-    r"|PERMISSION_DENIED|UNAUTHENTICATED|NO_SUCH_BUCKET|HTTP (status|response) code:? 40[134]",
-    re.IGNORECASE,
-)
-NO_ACCESS = (PermissionError, NotADirectoryError, IsADirectoryError, FileExistsError)
-Options = Mapping[str, Mapping[str, Any]]
 
 
 class Place(Protocol):
@@ -94,13 +87,7 @@ def _free_name(wanted: str, taken: list[str]) -> str:
 
 
 def open_place(address: str, options: Options) -> Place:
-    protocol, separator, path = address.partition("://")
-    if not separator:
-        return Folder(Path(address))
-    from pyarrow.fs import GcsFileSystem, S3FileSystem
-
-    kind = {"s3": S3FileSystem, "gs": GcsFileSystem}[protocol]
-    return Bucket(kind(**options.get(protocol, {})), path.strip("/"))
+    return Bucket(*open_bucket(address, options)) if "://" in address else Folder(Path(address))
 
 
 @dataclass(frozen=True)

@@ -395,7 +395,7 @@ def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_reader
 def test_an_unknown_mart_or_revision_is_refused(tmp_path: Path) -> None:
     with pytest.raises(rollback.RevisionError, match="no such mart"):
         rollback.prepare_project("stg_nodes", "HEAD", tmp_path)
-    for revision in ("no-such-revision", "--output=x", "HEAD; ls"):
+    for revision in ("no-such-revision", "HEAD; ls"):
         with pytest.raises(rollback.RevisionError):
             rollback.prepare_project("fct_signals", revision, tmp_path)
 

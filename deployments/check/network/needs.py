@@ -13,6 +13,7 @@ from flows._shared.errors import PermanentError
 # One address of each kind of network stands for all: policies know addresses, not names.
 PUBLIC = "203.0.113.7"
 PRIVATE = "10.20.0.5"
+MONITORING = "monitoring"
 GOOGLE_IDENTITY = "iam.gke.io/gcp-service-account"
 Need = tuple[Target, ...]
 
@@ -63,14 +64,16 @@ OF_SECRET: Mapping[str, Need] = {
     "scout-embeddings": MODELS,
     "quality-compass-storage": BUCKETS,
     "agent-analytics-copilot-token": GITHUB,
+    "agent-analytics-storage": BUCKETS,
     "webhooks-github-secrets": (),
     "webhooks-scout-secrets": (),
     "webhooks-quality-compass-secrets": (),
     "webhooks-agent-analytics-secrets": (),
     "webhooks-github-token": GITHUB,
 }
-# What is in no block of the catalogue: the report's bucket, the networks that senders publish.
-WITHOUT_BLOCK: Mapping[str, Need] = {"report": BUCKETS, "webhooks": GITHUB}
+# What is in no block of the catalogue: the report's bucket, the networks that senders publish, the
+# repository of this project.
+WITHOUT_BLOCK: Mapping[str, Need] = {"report": BUCKETS, "webhooks": GITHUB, "quality_compass": GIT}
 
 
 def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
@@ -89,6 +92,10 @@ def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
         found += of_slug(slug)
         if any(each.kind is Kind.POSTGRES for each in CATALOGUE.get(slug, ())):
             found += databases(cluster)
+    if "POSTGRES_URL" in workload.variables:
+        found += databases(cluster)
+    if "deployments.reader" in workload.words:
+        found += BUCKETS
     if GOOGLE_IDENTITY in cluster.identity(workload):
         found += METADATA
     return tuple(found)
@@ -96,17 +103,17 @@ def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
 
 def senders(cluster: Cluster, workload: Workload) -> Iterator[tuple[Peer, int]]:
     """Who connects to a workload from outside the namespace, and to which port."""
-    options = dict(word.split("=", 1) for word in workload.words if word.startswith("--port="))
-    options |= dict(
-        word.split("=", 1) for word in workload.words if word.startswith("--grpc-port=")
-    )
+    options = [word.partition("=") for word in workload.words if word.startswith("--")]
+    ports = {name: int(number) for name, _, number in options if name.endswith("-port") and number}
+    ports |= {name: int(number) for name, _, number in options if name == "--port" and number}
     if "flows.webhooks" in workload.words:
-        for port in options.values():
-            yield Peer("a sender", address=PUBLIC), int(port)
-            yield Peer("a load balancer", {}, namespace="ingress"), int(port)
-    for word in workload.words:
-        if word.startswith("--metrics-port="):
-            yield Peer("Prometheus", {}, namespace="monitoring"), int(word.split("=", 1)[1])
+        for name in ports.keys() & {"--port", "--grpc-port"}:
+            yield Peer("a sender", address=PUBLIC), ports[name]
+            yield Peer("a load balancer", {}, namespace="ingress"), ports[name]
+    if "--metrics-port" in ports:
+        yield Peer("Prometheus", {}, namespace=MONITORING), ports["--metrics-port"]
+    if "deployments.reader" in workload.words:
+        yield Peer("a dashboard", {}, namespace=MONITORING), ports["--port"]
 
 
 def databases(cluster: Cluster) -> Need:

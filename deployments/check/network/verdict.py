@@ -74,7 +74,7 @@ def _incoming(cluster: Cluster, workload: Workload, where: str) -> Problems:
     known = {(peer.namespace, peer.address, port) for peer, port in wanted}
     to_all = {port for peer, port in wanted if peer.address}
     outside = [each for each in STRANGERS if each.address or each.namespace]
-    for peer in (*outside, Peer("Prometheus", {}, namespace="monitoring")):
+    for peer in (*outside, Peer("monitoring", {}, namespace=needs.MONITORING)):
         for port in sorted({*STRANGE_PORTS, *workload.ports.values()}):
             is_wanted = port in to_all or (peer.namespace, peer.address, port) in known
             if not is_wanted and may_send(cluster.policies, peer, Target(workload.peer, port)):

@@ -4,6 +4,7 @@ PostgreSQL has a `SqlAlchemyConnector` block, of which only the document is read
 prefect-sqlalchemy and SQLAlchemy to do so would add 0.6 s and 26 MiB to every run.
 """
 
+import json
 from collections.abc import Mapping
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -14,6 +15,7 @@ from prefect.client.orchestration import get_client
 from prefect.exceptions import ObjectNotFound
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.json_keys import each_once
 from flows._shared.postgres import PORTS
 
 CONNECTOR = "sqlalchemy-connector"
@@ -132,6 +134,25 @@ def secret_value(block_name: str) -> str:
             "Register it again with `python -m blocks register`",
         )
     return value
+
+
+def storage_options(block_name: str) -> dict[str, dict[str, Any]]:
+    """Options of buckets, by s3 and gs, that a Secret block holds as JSON. Errors as above."""
+    try:
+        options = json.loads(secret_value(block_name), object_pairs_hook=each_once)
+    except ValueError:
+        options = None
+    if (
+        not isinstance(options, dict)
+        or not options.keys() <= {"s3", "gs"}
+        or not all(isinstance(each, dict) for each in options.values())
+    ):
+        raise UnusableBlockError(
+            f"reading the block {block_name}",
+            "it does not hold a JSON object of options by s3 and gs, with each key once",
+            'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
+        )
+    return options
 
 
 def _connection(block_name: str) -> Mapping[str, Any]:

@@ -1,6 +1,5 @@
 """Which runs a flow run loads: asked for, configured, or made as a sample."""
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, TypeVar
@@ -8,8 +7,7 @@ from typing import Any, TypeVar
 from prefect import State, get_run_logger, task
 
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.json_keys import each_once
-from flows._shared.orchestration.credentials import block_document, secret_value
+from flows._shared.orchestration.credentials import block_document, storage_options
 from flows._shared.orchestration.retry import retry_transient
 from flows.quality_compass import source, sync
 from flows.quality_compass.records import Findings
@@ -78,7 +76,7 @@ def open_storage(settings: QualityCompassSettings) -> source.Storage:
     Raises:
         PermanentError: a block is missing or does not hold what it should.
     """
-    options = _bucket_options(settings.storage_block) if settings.storage_block else None
+    options = storage_options(settings.storage_block) if settings.storage_block else None
     account = _service_account(settings.gcp_block) if settings.gcp_block else None
     return source.Storage(options, account)
 
@@ -93,21 +91,3 @@ def _service_account(block_name: str) -> Mapping[str, Any]:
             "Save the JSON key of a service account as a GcpCredentials block of that name",
         )
     return key
-
-
-def _bucket_options(block_name: str) -> dict[str, dict[str, Any]]:
-    try:
-        options = json.loads(secret_value(block_name), object_pairs_hook=each_once)
-    except ValueError:
-        options = None
-    if (
-        not isinstance(options, dict)
-        or not options.keys() <= {"s3", "gs"}
-        or not all(isinstance(each, dict) for each in options.values())
-    ):
-        raise PermanentError(
-            f"reading the block {block_name}",
-            "it does not hold a JSON object of options by s3 and gs, with each key once",
-            'Store it as {"s3": {"access_key": "...", "secret_key": "...", "region": "..."}}',
-        )
-    return options

@@ -1,15 +1,17 @@
 """Flows for who runs Quality Compass: weekly maintenance, rollback of a mart."""
 
 import json
+from pathlib import Path
 from typing import NamedTuple
 
 from prefect import flow, get_run_logger, task
 
-from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
+from flows._shared.orchestration.credentials import building_block, dbt_postgres_env, secret_value
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.naming import RunName
+from flows._shared.orchestration.retry import retry_transient
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
 from flows.quality_compass.settings import QualityCompassSettings
@@ -55,6 +57,18 @@ class Swapped(NamedTuple):
     not_refreshed: tuple[str, ...]
 
 
+@task(
+    name="read revision",
+    retries=2,
+    retry_delay_seconds=[30, 120],
+    retry_condition_fn=retry_transient,
+)
+def prepare_project(mart: str, revision: str, home: Path, settings: QualityCompassSettings) -> Path:
+    block = settings.repository_token_block
+    token = secret_value(block) if block else None
+    return rollback.prepare_project(mart, revision, home, settings.repository, token)
+
+
 @task(name="compare mart")
 def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Comparison:
     with connect(building_block(settings)) as connection:
@@ -90,7 +104,7 @@ def roll_back(
         settings: Where the marts are.
     """
     home = (settings.state_dir or state_dir() / SLUG) / "rollback"
-    projects_dir = rollback.prepare_project(mart, revision, home)
+    projects_dir = prepare_project(mart, revision, home, settings)
     build_dbt(
         rollback.SIDE_PROJECT,
         dbt_postgres_env(building_block(settings)),

@@ -281,6 +281,9 @@ class Node:
     def _environment(self, pod: Object, container: Object, image: Image) -> dict[str, str]:
         given = dict(image.environment)
         for source in container.get("envFrom", ()):
+            if "configMapRef" in source:
+                assert source["configMapRef"]["optional"], "this node knows no ConfigMaps"
+                continue
             reference = source["secretRef"]
             given |= self._secret(pod, reference["name"], reference.get("optional", False))
         for entry in container.get("env", ()):

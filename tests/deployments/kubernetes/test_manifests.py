@@ -194,6 +194,8 @@ def test_everything_named_is_there(overlays: dict[str, list[Manifest]], overlay:
         text = json.dumps(spec)
         wanted = re.findall(r'"secret(?:Key)?Ref": \{[^}]*"name": "([^"]+)"', text)
         assert set(wanted) <= by_reference
+        for named in re.findall(r'"configMapRef": \{"name": "([^"]+)"', text):
+            assert ("ConfigMap", named) in names
     for each in of_kind(manifests, "Service", "PodDisruptionBudget"):
         selector = each["spec"]["selector"]
         chosen = selector.get("matchLabels", selector)
@@ -230,7 +232,9 @@ def test_no_manifest_holds_a_secret(overlays: dict[str, list[Manifest]], overlay
     for workload in of_kind(overlays[overlay], *WORKLOADS):
         for container in pod(workload)["containers"]:
             for entry in container.get("env", ()):
-                is_secret = re.search("PASSWORD|AUTH_STRING$|CONNECTION_URL|TOKEN", entry["name"])
+                is_secret = re.search(
+                    "PASSWORD|AUTH_STRING$|CONNECTION_URL|TOKEN|LOGIN|OPTIONS", entry["name"]
+                )
                 assert ("valueFrom" in entry) == bool(is_secret), entry["name"]
 
 

@@ -29,9 +29,9 @@ class DbtOptions(BaseModel):
     full_refresh: bool = Field(False, description="Rebuild incremental models from nothing.")
     variables: dict[str, JsonValue] = Field(
         default_factory=dict,
-        description="Values of the project's dbt variables, by name and of the kind that it declares, "
-        'such as {"as_of_date": "2026-11-01"}. A change of one that configures models makes dbt '
-        "read the whole project anew.",
+        description="Values of the project's dbt variables, by name and of the kind that it "
+        'declares, such as {"as_of_date": "2026-11-01"}. A change of one that configures models '
+        "makes dbt read the whole project anew.",
     )
     release_brake: bool = Field(
         False,
