@@ -85,6 +85,19 @@ class AnomalyBegan(Payload):
     owner: str = Field(description="Who is asked to look at it.")
 
 
+class AlertTold(Payload):
+    """Something that a person has to look at began, or is over; told once each."""
+
+    severity: str = Field(description="`warning` or `error`.")
+    owner: str = Field(description="Who is asked to look at it.")
+    subject: str = Field(description="The test, source, figure or budget, and what is wrong.")
+    detail: str
+    rows: int | None = Field(description="Rows that fail; None where none are counted.")
+    sql: str = Field(description="The query that shows them, or the file that holds it.")
+    link: str = Field(description="The run in which it was seen.")
+    since: AwareDatetime
+
+
 @dataclass(frozen=True)
 class EventType:
     """One kind of event: ``resource`` says what its resource id is made of."""
@@ -117,7 +130,13 @@ def _types() -> list[EventType]:
             f"{prefix}.<kind>",
             "Two deliveries of one id differ.",
         )
-        found += [received, landed, conflict]
+        opened = EventType(
+            f"{slug}.alert.opened", AlertTold, f"{prefix}.alert", "A person has to look at it."
+        )
+        resolved = EventType(
+            f"{slug}.alert.resolved", AlertTold, f"{prefix}.alert", "What was told of is over."
+        )
+        found += [received, landed, conflict, opened, resolved]
     low = EventType(
         "scout.quality.low",
         QualityLow,
@@ -191,6 +210,13 @@ def anomaly_event(slug: str, began: AnomalyBegan) -> Event:
     """``<slug>.anomaly.began``, one for each metric and day, whatever is observed later."""
     fact = ["anomaly", slug, began.metric, began.day.isoformat()]
     return _event(f"{slug}.anomaly.began", began.metric, began, fact)
+
+
+def alert_event(slug: str, told: AlertTold, key: str, *, is_over: bool) -> Event:
+    """``<slug>.alert.opened`` or ``.resolved``, one for each cause and beginning."""
+    what = "resolved" if is_over else "opened"
+    fact = ["alert", what, slug, key, told.severity, told.since.isoformat()]
+    return _event(f"{slug}.alert.{what}", "alert", told, fact)
 
 
 def _event(name: str, resource: str, payload: Payload, fact: Sequence[str]) -> Event:

@@ -9,6 +9,7 @@ LONGEST = 600
 # What Markdown, GitHub's autolinks or HTML would act on. An underscore within a word is none.
 ACTS = re.compile(r"[\\`*\[\]<>|#~&@]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.")
 # What controls a parser or the direction of the text beside it.
+NUMBER = re.compile(r"[^A-Za-z]{0,3}[\d.,\s]+[^A-Za-z]{0,3}|–")
 UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 
 
@@ -28,8 +29,11 @@ def code(text: str) -> str:
 
 
 def table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """The lines of a table; all but the first column stand to the right."""
-    marks = ["---", *["---:"] * (len(titles) - 1)]
+    """The lines of a table; what is a number in all rows stands to the right."""
+    columns = zip(*rows, strict=True) if rows else [()] * len(titles)
+    marks = [
+        "---:" if all(NUMBER.fullmatch(cell) for cell in column) else "---" for column in columns
+    ]
     return [f"| {' | '.join(map(plain, each))} |" for each in (titles,)] + [
         f"|{'|'.join(marks)}|",
         *(f"| {' | '.join(map(plain, row))} |" for row in rows),

@@ -1,10 +1,12 @@
 """What an operator may turn."""
 
 import re
+from datetime import time
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Self
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
 from flows._shared.state import state_dir
 
@@ -26,6 +28,38 @@ def _address(value: str | None) -> str | None:
     if not value.strip():
         raise ValueError("it is empty")
     return value
+
+
+def _zone(name: str) -> str:
+    try:
+        ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"{name!r} is not a time zone such as Europe/Berlin") from None
+    return name
+
+
+class AlertSettings(BaseModel):
+    """When alerts are told."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    quiet_from: time | None = Field(
+        default=None,
+        description="From this time of day on only errors are told, such as 22:00. Empty: never.",
+    )
+    quiet_to: time | None = Field(
+        default=None,
+        description="From this time of day on all is told again, what waited first, such as 07:00.",
+    )
+    time_zone: Annotated[str, AfterValidator(_zone)] = Field(
+        default="UTC", description="Zone of both times, such as Europe/Berlin."
+    )
+
+    @model_validator(mode="after")
+    def _has_both_ends(self) -> Self:
+        if (self.quiet_from is None) != (self.quiet_to is None):
+            raise ValueError("give both `quiet_from` and `quiet_to`, or neither")
+        return self
 
 
 class Blocks(BaseModel):

@@ -23,6 +23,7 @@ from tests.agent_analytics.fleet import (
     session,
     tokens,
 )
+from tests.deployments.grafana.panels import assert_panels_answer
 from tests.parsed import PROJECTS
 from tests.report.on_builds import agents_page_is_right
 from tests.upgrading import refreshing_of_the_page
@@ -102,6 +103,7 @@ def test_empty_input_builds_green(marts: Marts) -> None:
 
 def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
     agents_page_is_right(read_agents(sampled.store.path), sampled.query)
+    assert_panels_answer("analytics-agents", sampled.query)
 
 
 # The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.

@@ -29,6 +29,7 @@ from tests.dbt_projects.messy_history import (
     load,
 )
 from tests.dbt_projects.warehouse import ROOT, Warehouse, install_packages
+from tests.deployments.grafana.panels import assert_panels_answer
 from tests.report.on_builds import github_page_is_right
 
 SCHEMA = "".join(
@@ -241,6 +242,7 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_columns_are_as_promised("github_scraper", warehouse.query)
     assert_affiliations(warehouse, reachable(commits))
     github_page_is_right(read_from("github_scraper", warehouse.url), warehouse.query)
+    assert_panels_answer("analytics-github-scraper", warehouse.query)
 
 
 ASKED = queries("github_scraper")

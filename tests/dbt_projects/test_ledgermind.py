@@ -19,6 +19,7 @@ from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.report.making import read_from
 from tests.contracts import queries
 from tests.dbt_projects.warehouse import install_packages
+from tests.deployments.grafana.panels import assert_panels_answer
 from tests.ledgermind.warehouses import Warehouses
 from tests.report.on_builds import ledgermind_page_is_right
 
@@ -243,6 +244,12 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     assert emptied not in counted
     assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
     ledgermind_page_is_right(read_from("ledgermind", warehouses.url), warehouses.query)
+    assert_panels_answer("analytics-ledgermind", warehouses.query)
+    client = warehouses.client()
+    assert_panels_answer(
+        "analytics-ledgermind-bigquery",
+        lambda sql: [tuple(row) for row in client.query(sql).result()],
+    )
 
 
 def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:

@@ -39,6 +39,7 @@ from tests.dbt_projects.warehouse import (
     dbt_as_in_flows,
     postgres_environment,
 )
+from tests.deployments.grafana.panels import assert_panels_answer
 from tests.quality_compass.conftest import DATA
 from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
 from tests.upgrading import refreshing_of_the_page
@@ -306,6 +307,7 @@ FACILITY = "signal__facility_id"
 def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     data = read_from("quality_compass", both_built.url)
     quality_page_is_right(data, both_built.query)
+    assert_panels_answer("analytics-quality-compass", both_built.query)
     with psycopg.connect(both_built.url) as connection:
         counts = read_changes(connection).counts
     quality_changes_are_those_of_the_flow(data, counts)

@@ -21,6 +21,7 @@ from flows.scout.records import Entity, FileFacts, Payload
 from flows.scout.sample import POISON, products, transactions
 from tests.contracts import assert_columns_are_as_promised, queries
 from tests.dbt_projects.warehouse import Warehouse, install_packages
+from tests.deployments.grafana.panels import assert_panels_answer
 from tests.report.on_builds import scout_page_is_right
 
 AS_OF = date(2026, 10, 31)
@@ -603,6 +604,7 @@ def test_the_page_shows_what_the_layers_hold(built: Built) -> None:
     # Another test may have built layers since, and not what is made from them.
     build(built.warehouse, "--select", "path:models/report")
     scout_page_is_right(read_from("scout", built.warehouse.url), built.warehouse.query)
+    assert_panels_answer("analytics-scout", built.warehouse.query)
 
 
 def test_built_twice_equals_built_once(built: Built) -> None:

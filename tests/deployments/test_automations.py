@@ -14,11 +14,14 @@ import pytest
 import yaml
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, Envelope, Session
+from prefect import flow
 
 from blocks.registration import register
 from deployments.apply.files import AUTOMATIONS, automation_files
 from deployments.local.processes import wait_until
 from flows._shared.events import AnomalyBegan, anomaly_event
+from flows._shared.orchestration.flow_run import current_flow_run
+from flows.report.alerting import alerts
 from tests.deployments.applied import Server
 from tests.ports import own_ports
 
@@ -180,6 +183,60 @@ def test_an_anomaly_is_told_to_its_owner_in_the_chat_and_by_mail(
     subject = "ledgermind: events departed on 2025-11-04"
     assert arrives(chat.texts, subject, "140.5 was expected", "bo@example.org")
     assert wait_until(lambda: bool(letters(mail, subject)), PATIENCE_SECONDS)
+
+
+def says(status: str, rows: int | None) -> None:
+    """A build of Scout that says this of one test, and an answer with one thing to look at."""
+
+    @flow
+    def build() -> None:
+        api = current_flow_run()
+        assert api
+        node = {
+            "name": "silver_is_sound",
+            "type": "test",
+            "status": status,
+            "rows": rows,
+            "message": "Got 3 results at postgresql://me:hunter2@host/x <!channel>",
+            "compiled_sql": "compiled/test.silver_is_sound.sql",
+        }
+        api.create_table("scout-dbt-nodes", [node], "")
+        attention = ["Food was 7, outside of 1 to 2"] if status == "fail" else []
+        measures = {"headline": "PHP 7", "attention": attention, "top": []}
+        rows_of = [{"measure": name, "value": value} for name, value in measures.items()]
+        api.create_table("scout-run", rows_of, "")
+
+    build()
+
+
+def test_one_message_for_a_cause_and_one_when_it_is_over(
+    server: Server, chat: Chat, mail: tuple[Mailbox, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.report.alerting.DOMAINS", {"scout": "Scout"})
+    monkeypatch.setattr("flows._shared.alerts.MOST_APART", 1000)
+    says("fail", 3)
+    alerts()
+    test = "scout: test silver_is_sound fails"
+    assert arrives(
+        chat.texts,
+        f"error: {test}",
+        "AI Workbench <ai@scout.example> is asked",
+        "Rows: 3",
+        "SQL: compiled/test.silver_is_sound.sql",
+        "postgresql://*****@host/x < !channel>",
+    )
+    assert arrives(chat.texts, "warning: scout: Food was 7, outside of 1 to 2")
+    assert wait_until(lambda: bool(letters(mail, f"error: {test}")), PATIENCE_SECONDS)
+    assert all("hunter2" not in text for text in chat.texts)
+
+    says("fail", 5)
+    alerts()
+    says("pass", 0)
+    alerts()
+    assert arrives(chat.texts, f"resolved: {test}")
+    assert arrives(chat.texts, "resolved: scout: Food was 7")
+    assert wait_until(lambda: bool(letters(mail, f"resolved: {test}")), PATIENCE_SECONDS)
+    assert sum(f"error: {test}" in text for text in chat.texts) == 1
 
 
 def letters(mail: tuple[Mailbox, int], subject: str) -> list[tuple[list[str], str, str]]:
