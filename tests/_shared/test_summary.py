@@ -19,7 +19,7 @@ NUMBERS = RunSummary(
     failures=0,
     seconds=4.25,
     look=("select 1",),
-    notes=("test a: warn",),
+    notes=("test a: warn", "jane@doe.example costs most"),
     chart="<svg xmlns='http://www.w3.org/2000/svg'/>",
 )
 
@@ -56,6 +56,7 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
     text = found["github-scraper-summary"]["data"]
     assert "12,345" in text
     assert "- test a: warn" in text
+    assert "- j***@doe.example costs most" in text
     assert "data:image/svg+xml;base64," in text
 
 
