@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 
+from flows._shared.masks import masked
 from flows._shared.secrets import without_secrets
 
 LONGEST = 600
@@ -14,8 +15,8 @@ UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066
 
 
 def plain(text: str) -> str:
-    """One line without secrets, of much the beginning; nothing in it acts."""
-    line = UNSEEN.sub("\ufffd", without_secrets(" ".join(text.split())))
+    """One line without secrets and addresses of people, of much the beginning; nothing acts."""
+    line = UNSEEN.sub("\ufffd", masked(without_secrets(" ".join(text.split()))))
     if len(line) > LONGEST:
         line = line[:LONGEST].rstrip() + " …"
     return ACTS.sub(r"\\\g<0>", line)

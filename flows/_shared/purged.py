@@ -23,7 +23,7 @@ MOST_WORDS = 6
 # A name of one word may be a word of any sentence: it is known where a name stands alone.
 FEWEST_WORDS = 2
 
-_OUTSIDE = r"""\s<>"'(),;:\[\]{}|=\\/`"""
+_OUTSIDE = r"""\s\x00-\x1f\x7f<>"'(),;:\[\]{}|=\\/`"""
 _ADDRESS = re.compile(rf"(?<![^{_OUTSIDE}])[^@{_OUTSIDE}]+@[^@{_OUTSIDE}]+")
 # JSON writes the end of a line as two characters.
 _WORD = re.compile(rf"\\[nrtbf]|[^{_OUTSIDE}]+")
@@ -42,6 +42,19 @@ class Person:
     emails: tuple[str, ...] = ()
     logins: tuple[str, ...] = ()
     names: tuple[str, ...] = ()
+
+    def also(self, names: Iterable[str]) -> "Person":
+        """The same with names that a store found."""
+        names = frozenset(names)
+        return Person(
+            tuple(sorted({*self.emails, *_of_kind(names, "email:")})),
+            tuple(sorted({*self.logins, *_of_kind(names, "login:")})),
+            tuple(sorted({*self.names, *(name for name in names if ":" not in name)})),
+        )
+
+
+def _of_kind(names: Iterable[str], kind: str) -> set[str]:
+    return {name.removeprefix(kind) for name in names if name.startswith(kind) and "/" not in name}
 
 
 def new_person() -> str:
@@ -191,6 +204,14 @@ def words_of(name: str) -> int:
     """Of how many words a name is that is looked for in texts; 0 where it is not."""
     count = len(plain(name).split())
     return count if FEWEST_WORDS <= count <= MOST_WORDS and ":" not in name else 0
+
+
+def of_names(names: Iterable[str], person: str) -> Purged:
+    """A list of one person that nothing is remembered of."""
+    names = tuple(names)
+    empty = Purged(secrets.token_bytes(KEY_BYTES))
+    people = {empty.hash_of(name): person for name in names}
+    return Purged(empty.key, people, frozenset(map(words_of, names)) - {0})
 
 
 def is_pseudonym(name: str) -> bool:

@@ -54,6 +54,7 @@ from flows.report.telling import told_agents_answer
 
 SLUG = "agent_analytics"
 MEGABYTE = 1_000_000
+PARQUET = "parquet"
 LOOK = (
     "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
     "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
@@ -154,6 +155,18 @@ def build_and_publish(
     store_of(settings).publish()
     if progress:
         progress.update(PUBLISHED, 1, 1)
+    return outcome
+
+
+def build_purged(settings: AgentAnalyticsSettings, dbt: DbtOptions) -> DbtOutcome:
+    """Build and publish a file in which no former row is left, and the exported marts anew."""
+    outcome = build_and_publish(settings, dbt)
+    store = store_of(settings)
+    raw.forget_former_rows(store)
+    store.publish()
+    folder = store.path.parent / PARQUET
+    if folder.exists():
+        store.export_marts(folder)
     return outcome
 
 
@@ -412,7 +425,7 @@ def report(
             "nothing was published yet",
             "Run the flow agent-analytics first",
         )
-    target = folder or store.path.parent / "parquet"
+    target = folder or store.path.parent / PARQUET
     written = store.export_marts(target)
     get_run_logger().info("%s marts written to %s", len(written), target)
     notes = sync.warnings_of(store)

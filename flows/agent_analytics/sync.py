@@ -15,7 +15,6 @@ import duckdb
 
 from flows._shared.inbox import Position
 from flows._shared.postgres import READ_ONLY, connected
-from flows._shared.purged import Person
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
     Commit,
@@ -405,33 +404,3 @@ def damaged(seen: str) -> StoreDamagedError:
         f"a part of it cannot be read ({seen.splitlines()[0]})",
         "Put a good copy in its place, or move it away and load everything again.",
     )
-
-
-@raw.told_when_full
-def purge_person(
-    store: raw.Store, person: Person, pseudonym: str, *, is_dry: bool = False
-) -> tuple[dict[str, int], frozenset[str]]:
-    """Purge a person from the raw tables; rows and files by place, and all names that were found.
-
-    The caller holds the lock, builds the marts anew and publishes.
-
-    Args:
-        is_dry: all is counted, nothing is kept.
-    """
-    with store.connect() as connection:
-        raw.ensure_schema(connection)
-        connection.begin()
-        try:
-            counts, names = raw.purge_person(connection, person, pseudonym)
-        except BaseException:
-            connection.rollback()
-            raise
-        if is_dry:
-            connection.rollback()
-        else:
-            connection.commit()
-    copies = raw.damaged_copies(store)
-    if not is_dry:
-        for path in copies:
-            path.unlink()
-    return {**counts, "copies that were damaged": len(copies)}, names

@@ -72,5 +72,5 @@ def make(
     kept: int,
     options: Options | None = None,
 ) -> tuple[Site, Published]:
-    made = site(data, operated, now)
+    made = site({slug: each.masked for slug, each in data.items()}, operated, now)
     return made, publish(render(made), address, now, kept, options)

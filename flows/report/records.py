@@ -1,11 +1,12 @@
 """What a page is made of: rows and their definitions come in, figures go out."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.masks import masked
 
 Row = Mapping[str, Any]
 Spec = Mapping[str, Any]
@@ -59,6 +60,10 @@ class Extract:
     is_built: bool = True
 
 
+def _masked(row: Row) -> Row:
+    return {name: masked(value) if isinstance(value, str) else value for name, value in row.items()}
+
+
 @dataclass(frozen=True)
 class DomainData:
     """All that the report knows of one domain. ``problem`` says why nothing could be read."""
@@ -66,6 +71,15 @@ class DomainData:
     slug: str
     extracts: Mapping[str, Extract]
     problem: str | None = None
+
+    @property
+    def masked(self) -> "DomainData":
+        """The same without addresses of people: the site is seen by more than the marts are."""
+        extracts = {
+            model: replace(extract, rows=tuple(_masked(row) for row in extract.rows))
+            for model, extract in self.extracts.items()
+        }
+        return replace(self, extracts=extracts)
 
     def rows(self, model: str) -> tuple[Row, ...]:
         return self.extracts[model].rows

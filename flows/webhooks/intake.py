@@ -306,13 +306,13 @@ class Intake:
         if not self._secrets.of(self._source):
             raise RefusedError(503, "no secret", "This source is not set up", RETRY_AFTER)
         with _signature_refused():
-            secrets = self._secrets.of(self._source)
+            secrets = self._secrets.opening(self._source, self._endpoint.path)
             return claim(self._source.schemes, secrets, request.headers, time.time())
 
     async def _verified(self, claimed: Claim | Signed, body: bytes) -> Signed:
         if isinstance(claimed, Signed):
             return claimed
-        secrets = self._secrets.of(self._source)
+        secrets = self._secrets.opening(self._source, self._endpoint.path)
         with _signature_refused():
             return await _worked(
                 lambda: claimed.verify(secrets, body), len(body) > WORKED_IN_LOOP_BYTES

@@ -4,6 +4,7 @@ import base64
 import binascii
 import json
 import logging
+import re
 import threading
 from collections.abc import Mapping, Sequence
 
@@ -13,6 +14,7 @@ from flows.webhooks.settings import ANYONE, Source
 
 STANDARD_KEY_PREFIX = "whsec_"
 COMMENT = "#"
+SCOPED = re.compile(r"(?P<paths>/[\w./-]+(?:,/[\w./-]+)*)[ \t]+(?P<secret>\S+)")
 # Shorter ones are guessed, or are no secrets: a word that was left where one should stand.
 SHORTEST = 16
 
@@ -59,6 +61,11 @@ class Secrets:
         """The active secrets; empty for a source that needs none, or whose block is gone."""
         return self._secrets.get(source.name, ())
 
+    def opening(self, source: Source, path: str) -> tuple[str, ...]:
+        """Those of them that open a path: all but the ones that are told to open others."""
+        told = map(scoped, self.of(source))
+        return tuple(secret for paths, secret in told if not paths or path in paths)
+
     def database_url(self) -> str:
         return self._database_url
 
@@ -93,6 +100,13 @@ def _active(source: Source) -> tuple[str, ...]:
         active = parse(secret_value(source.block))
     except MissingBlockError:
         active = ()
+    served = {endpoint.path for endpoint in source.endpoints}
+    if unknown := sorted({path for each in active for path in scoped(each)[0]} - served):
+        raise PermanentError(
+            f"reading the secrets of the source {source.name}",
+            f"one opens {', '.join(unknown)}, which this source does not serve",
+            f"It serves {', '.join(sorted(served))}",
+        )
     if not active:
         raise PermanentError(
             f"reading the secrets of the source {source.name}",
@@ -103,14 +117,25 @@ def _active(source: Source) -> tuple[str, ...]:
     return active
 
 
+def scoped(told: str) -> tuple[tuple[str, ...], str]:
+    """The paths that a secret opens, all if there are none, and the secret itself.
+
+    `/webhook/scout-transactions,/webhook/scout-products <secret>` opens these two.
+    """
+    match = SCOPED.fullmatch(told)
+    return (tuple(match["paths"].split(",")), match["secret"]) if match else ((), told)
+
+
 def parse(value: str) -> tuple[str, ...]:
     """The secrets in a block's text: a JSON list of texts, or one a line beside comments.
+
+    Each may begin with the paths that it opens; see `scoped`.
 
     Raises:
         PermanentError: a JSON list holds something else, or a secret is too short to be one.
     """
     found = _listed(value.strip())
-    if any(_length(each) < SHORTEST for each in found):
+    if any(_length(scoped(each)[1]) < SHORTEST for each in found):
         raise PermanentError(
             "reading a list of secrets",
             f"one of the {len(found)} has fewer than {SHORTEST} characters, or bytes of a key",

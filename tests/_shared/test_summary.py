@@ -25,7 +25,7 @@ NUMBERS = RunSummary(
     failures=0,
     seconds=4.25,
     look=("select 1",),
-    notes=("2 identities merged",),
+    notes=("2 identities merged", "jane@doe.example costs most"),
     troubles=("test a: warn",),
 )
 
@@ -62,6 +62,7 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
     text = found["github-scraper-summary"]["data"]
     assert "12,345" in text
     assert "## Warnings and failures\n\n- test a: warn\n\n## Notes\n\n- 2 identities" in text
+    assert "- j\\*\\*\\*\\@doe.example costs most" in text
     assert "- `select 1`" in text
 
 

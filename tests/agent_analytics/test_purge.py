@@ -7,7 +7,7 @@ import duckdb
 import pytest
 
 from flows._shared.purged import Person, new_person
-from flows.agent_analytics import raw, rules, sync
+from flows.agent_analytics import raw, rules
 from flows.agent_analytics.sample import DELTA, Developer
 from tests.agent_analytics.fleet import Marts, commit, request, session, tokens
 
@@ -73,7 +73,7 @@ def named_in(path: Path) -> dict[str, list[str]]:
 
 
 def purge(store: raw.Store, person: str, *, is_dry: bool = False) -> dict[str, int]:
-    return sync.purge_person(store, PERSON, person, is_dry=is_dry)[0]
+    return raw.purge_person(store, PERSON, person, is_dry=is_dry)[0]
 
 
 def test_a_purged_developer_is_gone_from_everything_and_costs_the_same(
@@ -104,7 +104,7 @@ def test_a_purged_developer_is_gone_from_everything_and_costs_the_same(
     # What is sent again is known again; what is new is the same person's.
     logs, points = (marts.one(f"select count(*) from raw.{name}") for name in TELEMETRY)
     new = request(session("s3", DAY, by=JANE), 9, (1_000_000, 0, 0, 0))
-    again = [*COMMITS, commit(5, DAY, author_email="JANE@doe.example")]
+    again = [*COMMITS, commit(5, DAY, author_email="JANE@doe.example", developer_id="Jane-D")]
     marts.load([*lines(), new], again, COPILOT)
     assert marts.one("select count(*) from raw.otel_logs") == logs + 1
     assert marts.one("select count(*) from raw.otel_points") == points

@@ -60,13 +60,19 @@ LIMITED = {
 }
 
 
+# Opens one path of Scout's.
+SCOPED_PATH = "/webhook/scout-transactions"
+SCOPED_SECRET = "of-one-sender-of-rows-alone"
+
+
 def register(name: str, url: str) -> None:
     """The blocks of one receiver: its database, and the secrets of every source."""
     SqlAlchemyConnector(connection_info=connection("the database", url)).save(
         f"webhooks-{name}-postgres", overwrite=True
     )
     for source in [*(source.name for source in BUILT_IN), "shop"]:
-        set_secrets(name, source, [STANDARD_SECRET, BARE_SECRET, SECRET, OLD_SECRET])
+        scoped = [f"{SCOPED_PATH} {SCOPED_SECRET}"] if source == "scout" else []
+        set_secrets(name, source, [STANDARD_SECRET, BARE_SECRET, SECRET, OLD_SECRET, *scoped])
 
 
 def set_secrets(name: str, source: str, secrets: list[str]) -> None:

@@ -13,6 +13,8 @@ from flows._shared.inbox import FORM
 from tests.webhooks.harness import (
     BARE_SECRET,
     OLD_SECRET,
+    SCOPED_PATH,
+    SCOPED_SECRET,
     SECRET,
     STANDARD_SECRET,
     Running,
@@ -323,3 +325,27 @@ def test_health_readiness_and_metrics_are_there(client: httpx.Client, receiver: 
     after = receiver.metric('webhooks_deliveries_total{outcome="stored",source="scout"}')
     assert after == before + 1
     assert client.get("/metrics").status_code == 404
+
+
+def test_a_sender_of_rows_whose_secret_opens_their_path_can_ask_for_no_build(
+    client: httpx.Client,
+) -> None:
+    rows_of_a_sender = b'[{"id": "scoped-1"}]'
+    for headers in (token_headers(SCOPED_SECRET), own_headers(rows_of_a_sender, SCOPED_SECRET)):
+        sent = client.post(SCOPED_PATH, content=rows_of_a_sender, headers=headers)
+        assert sent.status_code == 202
+    asked = b'{"layer": "gold"}'
+    for path in ("/webhook/scout-refresh", "/webhook/dbt-refresh", "/webhook/scout-products"):
+        for headers in (token_headers(SCOPED_SECRET), own_headers(asked, SCOPED_SECRET)):
+            assert client.post(path, content=asked, headers=headers).status_code == 401
+    whole = f"{SCOPED_PATH} {SCOPED_SECRET}"
+    assert (
+        client.post(SCOPED_PATH, content=rows_of_a_sender, headers=token_headers(whole)).status_code
+        == 401
+    )
+    assert (
+        client.post(
+            "/webhook/scout-refresh", content=asked, headers=token_headers(SECRET)
+        ).status_code
+        == 202
+    )

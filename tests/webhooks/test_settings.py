@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from flows._shared.errors import PermanentError
 from flows._shared.events import SLUGS
 from flows.webhooks.__main__ import main, read_settings
-from flows.webhooks.secrets import parse
+from flows.webhooks.secrets import parse, scoped
 from flows.webhooks.settings import ANYONE, Endpoint, ReceiverSettings, Source
 from flows.webhooks.sources import BUILT_IN, GITHUB, served
 from tests.webhooks.harness import register, settings
@@ -113,6 +113,7 @@ def test_secrets_are_a_list_or_lines(text: str, secrets: tuple[str, ...]) -> Non
         "x",
         '["the newest secret", "changeme"]',
         "the newest secret\nwhsec_",
+        "/webhook/scout-transactions changeme",
         "whsec_YWJj",
         "whsec_" + "!" * 40,
         '["                    "]',
@@ -122,6 +123,19 @@ def test_what_is_too_short_for_a_secret_is_refused_without_showing_it(text: str)
     with pytest.raises(PermanentError, match="fewer than 16") as refused:
         parse(text)
     assert "changeme" not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "paths", "secret"),
+    [
+        ("/a,/b-c  the-secret-of-a-sender", ("/a", "/b-c"), "the-secret-of-a-sender"),
+        ("the secret of a sender", (), "the secret of a sender"),
+        ("/is/a+secret=with-a-slash", (), "/is/a+secret=with-a-slash"),
+        ("/a b c", (), "/a b c"),
+    ],
+)
+def test_a_secret_may_open_some_paths_alone(text: str, paths: tuple[str, ...], secret: str) -> None:
+    assert scoped(text) == (paths, secret)
 
 
 @pytest.mark.parametrize("text", ['["a"', "[1]", '["a", ""]'])

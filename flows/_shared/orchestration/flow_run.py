@@ -20,6 +20,8 @@ from prefect.context import FlowRunContext, TaskRunContext
 from prefect.exceptions import MissingContextError, Pause
 from prefect.states import AwaitingRetry
 
+from flows._shared.masks import masked
+
 Rows = Sequence[Mapping[str, Any]]
 MOST_ARTIFACTS = 200
 Logger = logging.Logger | logging.LoggerAdapter[Any]
@@ -47,7 +49,10 @@ class FlowRunApi:
 
     def replace(self, artifact_id: UUID, data: str) -> None:
         self.client.request(
-            "PATCH", "/artifacts/{id}", path_params={"id": str(artifact_id)}, json={"data": data}
+            "PATCH",
+            "/artifacts/{id}",
+            path_params={"id": str(artifact_id)},
+            json={"data": masked(data)},
         )
 
     def find_artifacts(self, artifacts: Mapping[str, Any], limit: int) -> list[dict[str, Any]]:
@@ -86,8 +91,8 @@ class FlowRunApi:
         content = {
             "key": key,
             "type": kind,
-            "data": data,
-            "description": description,
+            "data": masked(data),
+            "description": masked(description),
             "flow_run_id": str(self.flow_run_id),
             "task_run_id": str(self.task_run_id) if self.task_run_id else None,
         }

@@ -1,7 +1,7 @@
 """Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
 
 from flows.agent_analytics.raw.otlp import LONGEST_LINE_BYTES, load_lines
-from flows.agent_analytics.raw.purge import damaged_copies, forget_former_rows, purge_person
+from flows.agent_analytics.raw.purge import forget_former_rows, loaded_up_to, purge_person
 from flows.agent_analytics.raw.rows import (
     consumed,
     ensure_schema,
@@ -20,7 +20,6 @@ __all__ = [
     "LONGEST_LINE_BYTES",
     "Store",
     "consumed",
-    "damaged_copies",
     "ensure_schema",
     "forget_former_rows",
     "is_damage",
@@ -30,6 +29,7 @@ __all__ = [
     "load_commits",
     "load_copilot",
     "load_lines",
+    "loaded_up_to",
     "purge_person",
     "read_before",
     "record_consumed",

@@ -13,9 +13,11 @@ from pathlib import Path
 
 import duckdb
 
+from flows._shared.inbox import Position
 from flows._shared.purged import KEY_BYTES, Person, Purged, address_of, plain, words_of
 from flows.agent_analytics.raw.purged import KEY, distinct_name, functions, read_purged, told
-from flows.agent_analytics.raw.store import Store
+from flows.agent_analytics.raw.rows import consumed, ensure_schema
+from flows.agent_analytics.raw.store import Store, told_when_full
 
 # Of each raw table the columns that may name somebody: as a whole, in a text, or in a document.
 NAMED: Mapping[str, Mapping[str, str]] = {
@@ -49,6 +51,7 @@ UNIQUE = {
     "developer_identities": ("developer_id", "identity"),
     "rejected": ("source", "reason", "excerpt"),
 }
+CONSUMER = "agent_analytics"
 NOREPLY_LOGIN = re.compile(r"(?:[0-9]+\+)?([^@+]+)@users\.noreply\.github\.com")
 # Who the marts count as one developer is one person.
 SAME_DEVELOPER = """
@@ -69,24 +72,49 @@ select distinct author_name from raw.git_commits where list_contains(?, lower(tr
 """
 
 
+@told_when_full
 def purge_person(
-    connection: duckdb.DuckDBPyConnection, person: Person, pseudonym: str
+    store: Store, person: Person, pseudonym: str, *, is_dry: bool = False
 ) -> tuple[dict[str, int], frozenset[str]]:
-    """Purge whom these names belong to; rows by place, and all names that were found.
+    """Purge whom these names belong to; rows and files by place, and all names that were found.
 
-    The caller has begun a transaction, and rolls it back to count alone.
+    The caller holds the lock, builds the marts anew and publishes.
 
     Args:
         pseudonym: stands for the person, unless a former purge gave them another.
+        is_dry: all is counted, nothing is kept.
     """
-    names = _names(connection, person)
-    purged = _remember(connection, names, pseudonym)
-    counts = _rewrite(connection, purged)
-    _connect(connection, purged, names)
-    return counts, names
+    with store.connect() as connection:
+        ensure_schema(connection)
+        connection.begin()
+        try:
+            names = _names(connection, person)
+            purged = _remember(connection, names, pseudonym)
+            counts = _rewrite(connection, purged)
+            _connect(connection, purged, names)
+        except BaseException:
+            connection.rollback()
+            raise
+        if is_dry:
+            connection.rollback()
+        else:
+            connection.commit()
+    copies = _damaged_copies(store)
+    if not is_dry:
+        for path in copies:
+            path.unlink()
+    return {**counts, "copies that were damaged": len(copies)}, names
 
 
-def damaged_copies(store: Store) -> list[Path]:
+def loaded_up_to(store: Store) -> int:
+    """The position of the inbox up to which deliveries were loaded."""
+    with store.connect() as connection:
+        ensure_schema(connection)
+        position = consumed(connection, CONSUMER)
+        return Position.from_json(position).number if position else 0
+
+
+def _damaged_copies(store: Store) -> list[Path]:
     """What was kept of files that were damaged: whatever they hold, nobody reads it."""
     return sorted(store.path.parent.glob(f"{store.path.name}.damaged-*"))
 

@@ -8,7 +8,7 @@ from flows.github_scraper.raw.emails import pending_emails, save_accounts
 from flows.github_scraper.raw.facts import fingerprint, record_facts, recorded
 from flows.github_scraper.raw.heads import lock_head, read_head
 from flows.github_scraper.raw.identities import merge_accounts
-from flows.github_scraper.raw.purge import purge_again, purge_person
+from flows.github_scraper.raw.purge import purge_again, purge_history, purge_person
 from flows.github_scraper.raw.repositories import (
     find_by_github_id,
     find_repositories,
@@ -64,6 +64,7 @@ __all__ = [
     "merge_accounts",
     "pending_emails",
     "purge_again",
+    "purge_history",
     "purge_person",
     "read_head",
     "read_walk",

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Iterator
 
 import psycopg
 
-from flows._shared.purged import Person, Purged, address_of, is_pseudonym, plain, words_of
+from flows._shared.purged import Person, Purged, address_of, is_pseudonym, of_names, plain, words_of
 from flows._shared.purged_postgres import pattern_of, read_purged, remember, take_turn
 from flows.github_scraper.raw.application import has_own_tables
 from flows.github_scraper.raw.commits import MERGE_LOCK
@@ -237,3 +237,26 @@ def purge_again(connection: psycopg.Connection, lookups: Iterable[AccountLookup]
             purge_person(connection, Person(emails=(each.email,)), person)
             count += 1
     return count
+
+
+def purge_history(connection: psycopg.Connection, names: Iterable[str], pseudonym: str) -> int:
+    """Descriptions in the history of metadata, which the role that builds owns; rows changed."""
+    exists = connection.execute("select to_regclass('analytics.repository_metadata_history')")
+    if exists.fetchone() == (None,):
+        return 0
+    purged = of_names(names, pseudonym)
+    rows = connection.execute(
+        "select dbt_scd_id, description from analytics.repository_metadata_history"
+    )
+    changed = [
+        (shown, key)
+        for key, description in rows.fetchall()
+        if description and (shown := purged.text(description)) != description
+    ]
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            "update analytics.repository_metadata_history set description = %s"
+            " where dbt_scd_id = %s",
+            changed,
+        )
+    return len(changed)

@@ -1,0 +1,190 @@
+"""The flow that purges a person: domain by domain, then what was made of them anew."""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from prefect import flow, get_run_logger, task
+from prefect.cache_policies import NO_CACHE
+from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext
+
+from flows._shared.orchestration.credentials import (
+    MissingBlockError,
+    building_block,
+    dbt_postgres_env,
+)
+from flows._shared.orchestration.database import connect
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.retry import retry_transient
+from flows._shared.orchestration.summary import RunSummary, publish_summary
+from flows._shared.purged import Person, new_person
+from flows._shared.revised import revised
+from flows.agent_analytics import flow as agents_flow
+from flows.agent_analytics import raw as agents
+from flows.github_scraper import flow as github_flow
+from flows.github_scraper import raw as github
+from flows.people.settings import Named, PurgeSettings
+from flows.report.operations import report
+from flows.report.publish import open_place
+from flows.webhooks.persons import purge_person as purge_inbox
+
+KEY = "purge-person"
+WHOLE = DbtOptions(full_refresh=True, exclude=("test_type:unit",))
+OUT_OF_REACH = (
+    "Backups, and archived write-ahead logs, of before this purge",
+    "This Prefect server's logs, artifacts and parameters of earlier runs",
+    "Clones in the state's folder, and the hosts of repositories: they hold what authors signed",
+    "Files that runs read: telemetry, hooks' commits, Copilot reports, CSV files, insight graphs",
+    "LedgerMind's and Scout's rows: their owners delete at the source; see docs/security.md",
+    "What was copied out: downloads, Parquet files elsewhere, BigQuery's time travel of 7 days",
+    "Rows that PostgreSQL has deleted, in its files until a vacuum has reused their room",
+)
+
+
+@dataclass
+class Found:
+    """What became of one place after the other."""
+
+    person: Person
+    pseudonym: str
+    rows: dict[str, int] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    models_built: int = 0
+    tests_passed: int = 0
+
+    def add(self, counts: Mapping[str, int], names: frozenset[str] = frozenset()) -> None:
+        self.rows |= counts
+        self.person = self.person.also(names)
+
+
+@flow(name="purge-person")
+def purge_person(
+    person: Named, dry_run: bool = True, settings: PurgeSettings = PurgeSettings()
+) -> dict[str, int]:
+    """Let a person be known by a pseudonym alone, in raw rows, marts, copies and the inbox.
+
+    Counts stay whole, and later loads of the same sources know the pseudonym alone. A second purge
+    of the same person changes nothing.
+
+    Args:
+        person: By what they are known. This run's record of it is blotted out at its end.
+        dry_run: Only count, place by place; nothing is changed.
+        settings: Where people are known.
+    """
+    started = time.monotonic()
+    found = Found(person.person, new_person())
+    try:
+        purge_github(found, settings, dry_run)
+        purge_agents(found, settings, dry_run)
+        purge_the_inbox(found, settings, dry_run)
+        replace_report(found, settings, dry_run)
+        _tell(found, dry_run, time.monotonic() - started)
+    finally:
+        _forget_parameters(person)
+    return found.rows
+
+
+@task(name="purge github", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
+def purge_github(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
+    try:
+        with connect(settings.github.database_block) as connection:
+            github.ensure_schema(connection)
+            counts, names = github.purge_person(
+                connection, found.person, found.pseudonym, is_dry=is_dry
+            )
+    except MissingBlockError as error:
+        found.notes.append(f"The GitHub scraper is not set up here: {error}")
+        return
+    found.add({f"github: {place}": rows for place, rows in counts.items()}, names)
+    if is_dry:
+        return
+    block = building_block(settings.github)
+    with connect(block) as connection:
+        found.add({"github: history": github.purge_history(connection, names, found.pseudonym)})
+    built = build_dbt("github_scraper", dbt_postgres_env(block), WHOLE)
+    found.models_built += built.models_built
+    found.tests_passed += built.tests_passed
+    if settings.with_bigquery:
+        github_flow.export_tables(settings.github)
+        github_flow.build_on_bigquery(settings.github, WHOLE)
+
+
+@task(name="purge agents", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
+def purge_agents(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
+    store = agents_flow.store_of(settings.agents)
+    if not store.path.exists():
+        found.notes.append(f"There is no DuckDB file of the agents at {store.path}")
+        return
+
+    say = get_run_logger().warning
+    with store.locked(KEY, settings.agents.lock_timeout_seconds, say):
+        store.recover(say)
+        counts, names = agents.purge_person(store, found.person, found.pseudonym, is_dry=is_dry)
+        found.add({f"agents: {place}": rows for place, rows in counts.items()}, names)
+        if not is_dry:
+            built = agents_flow.build_purged(settings.agents, WHOLE)
+            found.models_built += built.models_built
+            found.tests_passed += built.tests_passed
+
+
+@task(name="purge inbox", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
+def purge_the_inbox(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
+    store = agents_flow.store_of(settings.agents)
+    consumed = agents.loaded_up_to(store) if store.path.exists() else 0
+    person = found.person
+    names = (
+        *(f"email:{email}" for email in person.emails),
+        *(f"login:{login}" for login in person.logins),
+        *person.names,
+    )
+    try:
+        with connect(settings.inbox_block) as connection:
+            counts = purge_inbox(connection, names, found.pseudonym, consumed, is_dry=is_dry)
+    except MissingBlockError as error:
+        found.notes.append(f"No inbox is set up here: {error}")
+        return
+    found.add({f"inbox: {place}": rows for place, rows in counts.items()})
+
+
+@task(name="replace report", cache_policy=NO_CACHE)
+def replace_report(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
+    """Dated versions show who was there then: one that is made anew takes their place."""
+    if "://" in settings.report.address and settings.report.storage_block is not None:
+        versions = ["unknown"]
+    else:
+        versions = open_place(settings.report.address, {}).versions()
+    found.add({"report: dated versions": len(versions)})
+    if versions and not is_dry:
+        report(revised(settings.report, versions_kept=1))
+
+
+def _tell(found: Found, is_dry: bool, seconds: float) -> None:
+    changed = {place: rows for place, rows in found.rows.items() if rows}
+    for place, rows in changed.items():
+        get_run_logger().info("%s: %s%s", place, f"{rows:,}", " would change" if is_dry else "")
+    notes = (
+        f"{'Counted alone: run again with dry_run false' if is_dry else 'Purged'}",
+        *(f"{place}: {rows:,}" for place, rows in changed.items()),
+        "Quality Compass knows facilities, not people",
+        *found.notes,
+        *(f"Out of reach: {place}" for place in OUT_OF_REACH),
+    )
+    publish_summary(
+        KEY,
+        RunSummary(0, found.models_built, found.tests_passed, 0, 0, seconds, (), notes),
+    )
+
+
+def _forget_parameters(person: Named) -> None:
+    """The server keeps the parameters of a run for as long as the run."""
+    context = FlowRunContext.get()
+    if context is None or context.flow_run is None:
+        return
+    blotted = {
+        kind: [f"purged {kind} {number}" for number, _ in enumerate(values, 1)]
+        for kind, values in person.model_dump().items()
+    }
+    get_client(sync_client=True).update_flow_run(
+        context.flow_run.id, parameters={"person": blotted}
+    )

@@ -1,0 +1,66 @@
+"""What is stored of deliveries names a purged person by pseudonym, and is still known."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from urllib.parse import urlencode
+
+import psycopg
+import pytest
+
+from flows._shared.inbox import FORM, read_deliveries
+from flows._shared.purged import new_person
+from flows.webhooks.inbox import Outcome, prepare_inbox, store
+from flows.webhooks.persons import LATER, purge_person
+from tests.databases import everything_of
+from tests.webhooks.test_inbox import delivery
+
+NAMES = ("email:jane@doe.example", "login:jane-d", "jane doe")
+CLEAR = ("jane@doe", "jane doe", "jane-d", "jane%40doe")
+JSON_BODY = '{"author": {"name": "Jane Doe", "email": "JANE@doe.example"}, "text": "a\\nJane Doe"}'
+PUSH = {"payload": JSON_BODY}
+PROTOBUF = "application/x-protobuf"
+
+
+@pytest.fixture
+def inbox(database: str) -> Iterator[psycopg.Connection[Any]]:
+    with psycopg.connect(database, autocommit=True) as connection:
+        prepare_inbox(connection)
+        yield connection
+
+
+def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any]) -> None:
+    deliveries = [
+        delivery("json", JSON_BODY.encode()),
+        delivery("form", urlencode(PUSH).encode(), content_type=FORM, payload=JSON_BODY),
+        delivery("rows", b"name;note\nx;by Jane Doe <jane@doe.example>\n", payload=None),
+        delivery("bytes", b"\xff\x0a\x10jane@doe.example\x00", content_type=PROTOBUF, payload=None),
+        delivery("others", b'{"name": "janet@doe.example"}', attributes={"login": "jane-d"}),
+        delivery("nobody", b'{"name": "janet@doe.example"}'),
+        delivery("later", b"\xff\x0a\x10jane@doe.example\x00", content_type=PROTOBUF, payload=None),
+    ]
+    store(inbox, deliveries)
+    assert store(inbox, [delivery("nobody", JSON_BODY.encode())]) == [Outcome.CONFLICT]
+    before = everything_of(inbox)
+    consumed = [each.position.number for each in read_deliveries(inbox, "scout", None)][-2]
+    person = new_person()
+    counted = purge_person(inbox, NAMES, person, consumed, is_dry=True)
+    assert everything_of(inbox) == before
+    assert purge_person(inbox, NAMES, person, consumed) == counted
+    assert counted["webhooks.deliveries"] == 5
+    assert counted["webhooks.conflicts"] == 1
+    assert counted[LATER] == 1
+    assert purge_person(inbox, NAMES, person, consumed + 1)["webhooks.deliveries"] == 1
+    rows = "\n".join(row for table in everything_of(inbox).values() for row in table).lower()
+    assert [name for name in CLEAR if name in rows.replace("janet@doe.example", "")] == []
+    read = {each.delivery_id: each for each in read_deliveries(inbox, "scout", None)}
+    assert read["json"].document() == read["form"].document()
+    assert read["json"].document()["author"] == {
+        "name": person,
+        "email": f"{person}@purged.invalid",
+    }
+    assert json.loads(read["nobody"].body) == {"name": "janet@doe.example"}
+    assert set(read) == {"json", "form", "rows", "others", "nobody"}
+    # What was sent is still known by the hash of what it was.
+    assert store(inbox, [deliveries[0]]) == [Outcome.DUPLICATE]
+    assert set(purge_person(inbox, NAMES, person, consumed + 1).values()) == {0}
