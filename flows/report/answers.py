@@ -13,7 +13,7 @@ COLUMNS = 5
 
 def answer_of(data: DomainData) -> Answer:
     """The headline, the first picture and the first rows of its table, as the page shows them."""
-    page = page_of(data)
+    page = page_of(data.masked)
     attention = tuple(words.visible(each) for each in (*page.attention, *page.to_do))
     figure = _first(page)
     if figure is None:
