@@ -116,7 +116,7 @@ class SampleSize(BaseModel):
 
 
 class AgentAnalyticsInputs(BaseModel):
-    """Files, folders or patterns of files; gzip by the name's ending."""
+    """Files, folders or patterns of files; gzip by its content."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

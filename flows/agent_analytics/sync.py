@@ -97,7 +97,8 @@ def _batches(
     batch: list[source.FilePart | Rejected] = []
     size = 0
     for path in files:
-        for piece in _pieces(path, raw.read_before(connection, path), batch_bytes):
+        before = raw.read_before(connection, path)
+        for piece in source.unread_pieces(path, before, time.time(), batch_bytes):
             if isinstance(piece, Rejected):
                 batch.append(piece)
                 continue
@@ -108,16 +109,6 @@ def _batches(
             size += piece.end - piece.begin
     if batch:
         yield batch
-
-
-def _pieces(
-    path: Path, read_before: tuple[int, str, int] | None, size: int
-) -> Iterator[source.FilePart | Rejected]:
-    for part in source.unread_parts(path, read_before, time.time()):
-        if isinstance(part, Rejected):
-            yield part
-        else:
-            yield from source.split(part, size)
 
 
 def _load_parts(
@@ -181,6 +172,10 @@ def _load_whole(
     connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
 ) -> LoadCounts:
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
+    if any(source.is_deep(file.path) for file in files):
+        raise UnreadableTelemetryError(
+            f"Reading {name}", "a line is nested too deep, or is not JSON", "It is read by lines"
+        )
     counts = raw.load_lines(connection, [file.path for file in files], name)
     for file in files:
         if file.path.parent == scratch:

@@ -145,6 +145,37 @@ def test_a_line_that_is_no_otlp_is_told_in_a_file_of_any_name(
     assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
 
 
+DEEP = 200_000
+
+
+@pytest.mark.parametrize(
+    "nested",
+    [
+        "[" * DEEP + "]" * DEEP,
+        '{"a":' * DEEP + "1" + "}" * DEEP,
+        METRICS.replace(
+            '"attributes":[',
+            '"attributes":[{"key":"k","value":'
+            + '{"kvlistValue":{"values":[{"key":"]}","value":' * DEEP
+            + '{"intValue":"1"}' + "}]}}" * DEEP + "},",
+            1,
+        ),
+    ],
+    ids=["lists", "objects", "attributes"],
+)  # fmt: skip
+def test_a_line_that_is_nested_without_end_costs_itself_and_not_the_process(
+    store: raw.Store, inbox: Path, nested: str
+) -> None:
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n{nested}\n{LOGS}\n{nested}")
+    load(store, inbox)
+    with store.connect() as connection:
+        rows = connection.execute(
+            "select (select count(*) from raw.otel_points), (select count(*) from raw.otel_logs), "
+            "(select count(*) from raw.rejected)"
+        ).fetchone()
+    assert rows == (2, 1, 2)
+
+
 def test_every_file_of_a_folder_that_is_not_read_is_named_with_the_reason(
     store: raw.Store, inbox: Path
 ) -> None:

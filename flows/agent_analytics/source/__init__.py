@@ -2,9 +2,10 @@
 
 from flows.agent_analytics.source.commits import git_commits, mart_commits
 from flows.agent_analytics.source.copilot import Copilot, copilot_client
+from flows.agent_analytics.source.depth import is_deep
 from flows.agent_analytics.source.inbox import InboxBatch, read_inbox
 from flows.agent_analytics.source.lines import LineFile, good_lines, line_files
-from flows.agent_analytics.source.parts import FilePart, split, telemetry_files, unread_parts
+from flows.agent_analytics.source.parts import FilePart, split, telemetry_files, unread_pieces
 from flows.agent_analytics.source.rows import read_commit_rows, read_copilot_rows
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "copilot_client",
     "git_commits",
     "good_lines",
+    "is_deep",
     "line_files",
     "mart_commits",
     "read_commit_rows",
@@ -22,5 +24,5 @@ __all__ = [
     "read_inbox",
     "split",
     "telemetry_files",
-    "unread_parts",
+    "unread_pieces",
 ]

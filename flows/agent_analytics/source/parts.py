@@ -97,10 +97,10 @@ def is_protobuf(path: Path) -> bool:
     return path.name.lower().removesuffix(".gz").endswith(PROTOBUF)
 
 
-def unread_parts(
-    path: Path, read_before: tuple[int, str, int] | None, now: float
+def unread_pieces(
+    path: Path, read_before: tuple[int, str, int] | None, now: float, size: int
 ) -> Iterator[FilePart | Rejected]:
-    """What of a file is new since (bytes read, hash of its start, time of change), in one part.
+    """What of a file is new since (bytes read, hash of its start, time of change), as ``split``.
 
     A file that grew is read from where reading ended; one that was replaced is read whole. What
     stands behind the last whole line or message is not read; it is told where nothing was added to
@@ -110,7 +110,11 @@ def unread_parts(
         now: seconds since 1970.
     """
     try:
-        yield from _unread_parts(path, read_before, now)
+        for part in _unread_parts(path, read_before, now):
+            if isinstance(part, FilePart):
+                yield from split(part, size)
+            else:
+                yield part
     except OSError as error:
         yield Rejected(shown(path), f"not read: {error.strerror}", "")
 
