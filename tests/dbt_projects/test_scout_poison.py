@@ -108,7 +108,7 @@ PRODUCT_LINES = {
     "a stock past all integers": ("1,1,99999999999", "stock_too_large"),
     "a price below zero": ("-0.01,1,1", "negative_price"),
     "a price of two currencies": ("PHP 5 USD,1,1", "price_in_another_currency"),
-    "a cost of two currencies": ("1,USD 5 PHP,1", "invalid_cost"),
+    "a cost of two currencies": ("1,PHP 5 USD,1", "invalid_cost"),
     "a stock that is rounded to a whole": ("1,1,2.004", "invalid_stock"),
 }
 
