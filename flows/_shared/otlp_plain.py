@@ -15,16 +15,20 @@ from pydantic_core.core_schema import CoreSchema
 TYPES: Mapping[int, CoreSchema] = {
     FieldDescriptor.TYPE_STRING: core_schema.str_schema(strict=True),
     # Of identifiers in hexadecimal too, what any reader of base64 takes.
-    FieldDescriptor.TYPE_BYTES: core_schema.str_schema(
-        strict=True, pattern="^([0-9A-Za-z]{4})*$", regex_engine="rust-regex"
-    ),
+    FieldDescriptor.TYPE_BYTES: core_schema.str_schema(strict=True, pattern="^([0-9A-Za-z]{4})*$"),
     FieldDescriptor.TYPE_BOOL: core_schema.bool_schema(strict=True),
     FieldDescriptor.TYPE_DOUBLE: core_schema.float_schema(strict=True, allow_inf_nan=False),
 }
 KINDS: Mapping[int, CoreSchema] = {
     FieldDescriptor.CPPTYPE_INT32: core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31),
     FieldDescriptor.CPPTYPE_UINT32: core_schema.int_schema(strict=True, ge=0, lt=2**32),
-    FieldDescriptor.CPPTYPE_ENUM: core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31),
+    FieldDescriptor.CPPTYPE_ENUM: core_schema.union_schema(
+        [
+            core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31),
+            core_schema.str_schema(strict=True, pattern="^[A-Z][A-Z_]*$"),
+        ],
+        mode="left_to_right",
+    ),
     FieldDescriptor.CPPTYPE_INT64: core_schema.union_schema(
         [
             core_schema.str_schema(strict=True, pattern="^-?[0-9]{1,18}$"),
