@@ -16,6 +16,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from flows._shared.numbers import NUMBER, WHOLE, number, whole_number
+from flows._shared.otlp_plain import is_plain
 
 Check = Callable[[Any], str | None]
 # What holds records and points, from the request down to them; all else belongs to its holder.
@@ -73,6 +74,13 @@ def sift(
     Args:
         most: so many parts are looked at, all behind them is taken for fitting.
     """
+    own = {
+        field.json_name: request[field.json_name]
+        for field in message.fields
+        if field.json_name in request
+    }
+    if is_plain(own, message):
+        return own, []
     sieve = _Sieve(most)
     kept: dict[str, Any] = {}
     for field in (_fields(message)[each.name] for each in message.fields):

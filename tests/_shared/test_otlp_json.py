@@ -15,6 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from flows._shared.numbers import NUMBER, number, whole_number
 from flows._shared.otlp_json import sift
+from flows._shared.otlp_plain import is_plain
 
 NUMBERS = (
     "intValue", "doubleValue", "boolValue", "bytesValue", "stringValue", "arrayValue",
@@ -103,6 +104,34 @@ def test_what_is_kept_is_taken_and_nothing_else_is_left_out(
     attribute = {"key": "x", "value": value}
     check(logs({"attributes": [attribute], **record}), ExportLogsServiceRequest)
     check(metrics({"attributes": [attribute], **point}, total), ExportMetricsServiceRequest)
+
+
+VALUES_OF_ATTRIBUTES: list[Any] = [
+    {"stringValue": "x"}, {"intValue": "12"}, {"intValue": -12}, {"doubleValue": 0.5},
+    {"doubleValue": 3}, {"boolValue": True}, {}, {"arrayValue": {"values": [{"stringValue": "y"}]}},
+    {"kvlistValue": {"values": [{"key": "z", "value": {"intValue": "1"}}]}},
+]  # fmt: skip
+
+
+def test_what_exporters_write_is_found_at_once_to_fit() -> None:
+    attributes = [{"key": "x", "value": value} for value in VALUES_OF_ATTRIBUTES]
+    record = {
+        "timeUnixNano": "1764384300000000000", "severityNumber": 9, "severityText": "INFO",
+        "body": {"stringValue": "x"}, "attributes": attributes, "flags": 1,
+        "traceId": "5b8efff798038103d269b633813fc60c", "spanId": "eee19b7ec3c1b174",
+    }  # fmt: skip
+    assert is_plain(logs(record), ExportLogsServiceRequest.DESCRIPTOR)
+    point = {
+        "attributes": attributes, "startTimeUnixNano": "1", "timeUnixNano": 2, "asDouble": 1.5,
+    }  # fmt: skip
+    for temporality in (1, "AGGREGATION_TEMPORALITY_CUMULATIVE"):
+        total = {"aggregationTemporality": temporality, "isMonotonic": True}
+        resource = {"attributes": attributes, "droppedAttributesCount": 0}
+        content = metrics(point, total, description="x", unit="1")
+        content["resourceMetrics"][0] |= {"resource": resource, "schemaUrl": "https://x"}
+        assert is_plain(content, ExportMetricsServiceRequest.DESCRIPTOR)
+    for bad in BAD_RECORDS:
+        assert not is_plain(logs(bad), ExportLogsServiceRequest.DESCRIPTOR), bad
 
 
 BAD_VALUES: list[Any] = [

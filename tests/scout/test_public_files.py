@@ -5,10 +5,12 @@ of unpacked packages). Nothing of them is kept here.
 """
 
 import csv
+import gzip
 import io
 import json
 import os
 import site
+from collections import Counter
 from collections.abc import Iterator
 from datetime import date, datetime, time
 from pathlib import Path
@@ -24,7 +26,7 @@ from flows.scout.records import Entity, Payload, Quarantined, Remark, SourceFile
 from flows.scout.rules import choose_delimiter
 from flows.scout.source import examine, read_rows
 
-SUFFIXES = {".csv", ".tsv", ".xlsx"}
+ENDS = (".csv", ".tsv", ".xlsx", ".csv.gz")
 MAX_BYTES = 8 << 20
 
 
@@ -37,11 +39,17 @@ def found() -> list[Path]:
         path
         for folder in folders
         for path in folder.rglob("*")
-        if path.suffix.lower() in SUFFIXES
+        if path.name.lower().endswith(ENDS)
         and not path.name.startswith(".")
         and path.is_file()
         and 0 < path.stat().st_size < MAX_BYTES
     )
+
+
+def source_of(path: Path) -> str:
+    """The installed package, or the folder below the one that SCOUT_PUBLIC_FILES names."""
+    roots = [*map(Path, site.getsitepackages()), Path(os.environ.get("SCOUT_PUBLIC_FILES", "/-"))]
+    return next(path.relative_to(root).parts[0] for root in roots if path.is_relative_to(root))
 
 
 def reference(path: Path, encoding: str) -> list[list[str]]:
@@ -55,7 +63,9 @@ def reference(path: Path, encoding: str) -> list[list[str]]:
             for row in sheet.iter_rows(values_only=True)
         ]
         return [_without_end(row) for row in rows if "".join(row).strip()]
-    text = path.read_bytes().decode(encoding, "surrogateescape")
+    packed = path.read_bytes()
+    content = gzip.decompress(packed) if path.suffix.lower() == ".gz" else packed
+    text = content.decode(encoding, "surrogateescape")
     first = next((line for line in text.splitlines() if line.strip(",;\t| ")), "")
     lines = csv.reader(
         io.StringIO(text, newline=""), delimiter=choose_delimiter(text[:4096], first)
@@ -118,7 +128,10 @@ def test_rows_in_are_rows_out_and_their_text_is_that_of_a_reference_reader(datab
                 differing.append((str(path), f"{len(expected)} rows, {len(loaded)} + {len(aside)}"))
                 continue
             differing += [(str(path), why) for why in _differences(expected, loaded, not aside)]
-    print(f"{len(paths)} files, {rows_in:,} rows, refused: {refused}")
+    told = ", ".join(
+        f"{source} {files}" for source, files in Counter(map(source_of, paths)).items()
+    )
+    print(f"{len(paths)} files ({told}), {rows_in:,} rows, refused: {refused}")
     assert differing == []
     assert len(refused) <= len(paths) // 20
 

@@ -1,0 +1,103 @@
+"""OTLP's JSON as exporters write it, found at once; of nothing else is anything said.
+
+A grammar made of the descriptors of the messages and narrower than they are: no nulls, no names but
+those of JSON, numbers of 64 bits as digits. What is of it fits; all else is looked at part by part.
+"""
+
+from collections.abc import Mapping
+from functools import cache
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+from pydantic_core import SchemaValidator, ValidationError, core_schema
+from pydantic_core.core_schema import CoreSchema
+
+TYPES: Mapping[int, CoreSchema] = {
+    FieldDescriptor.TYPE_STRING: core_schema.str_schema(strict=True),
+    # Of identifiers in hexadecimal too, what any reader of base64 takes.
+    FieldDescriptor.TYPE_BYTES: core_schema.str_schema(strict=True, pattern="^([0-9A-Za-z]{4})*$"),
+    FieldDescriptor.TYPE_BOOL: core_schema.bool_schema(strict=True),
+    FieldDescriptor.TYPE_DOUBLE: core_schema.float_schema(strict=True, allow_inf_nan=False),
+}
+KINDS: Mapping[int, CoreSchema] = {
+    FieldDescriptor.CPPTYPE_INT32: core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31),
+    FieldDescriptor.CPPTYPE_UINT32: core_schema.int_schema(strict=True, ge=0, lt=2**32),
+    FieldDescriptor.CPPTYPE_ENUM: core_schema.union_schema(
+        [
+            core_schema.int_schema(strict=True, ge=-(2**31), lt=2**31),
+            core_schema.str_schema(strict=True, pattern="^[A-Z][A-Z_]*$"),
+        ],
+        mode="left_to_right",
+    ),
+    FieldDescriptor.CPPTYPE_INT64: core_schema.union_schema(
+        [
+            core_schema.str_schema(strict=True, pattern="^-?[0-9]{1,18}$"),
+            core_schema.int_schema(strict=True, ge=-(2**63), lt=2**63),
+        ],
+        mode="left_to_right",
+    ),
+    FieldDescriptor.CPPTYPE_UINT64: core_schema.union_schema(
+        [
+            core_schema.str_schema(strict=True, pattern="^[0-9]{1,19}$"),
+            core_schema.int_schema(strict=True, ge=0, lt=2**64),
+        ],
+        mode="left_to_right",
+    ),
+}
+
+
+def is_plain(request: Mapping[str, Any], message: Descriptor) -> bool:
+    """Whether a request is the message, in the way that exporters write it."""
+    try:
+        _grammar(message).validate_python(request)
+    # A nesting too deep for the grammar, and text that is no Unicode.
+    except (ValidationError, RecursionError, UnicodeError):
+        return False
+    return True
+
+
+@cache
+def _grammar(message: Descriptor) -> SchemaValidator:
+    definitions: dict[str, CoreSchema] = {}
+    _define(message, definitions)
+    root = core_schema.definition_reference_schema(message.full_name)
+    return SchemaValidator(core_schema.definitions_schema(root, list(definitions.values())))
+
+
+def _define(message: Descriptor, definitions: dict[str, CoreSchema]) -> None:
+    if message.full_name in definitions:
+        return
+    definitions[message.full_name] = core_schema.any_schema()
+    definitions[message.full_name] = _choices(message, definitions)
+
+
+def _choices(message: Descriptor, definitions: dict[str, CoreSchema]) -> CoreSchema:
+    """The message with each value of a oneof alone, as two of them at a time do not fit."""
+    shapes: list[dict[str, core_schema.TypedDictField]] = [{}]
+    chosen: dict[str, list[dict[str, core_schema.TypedDictField]]] = {}
+    for field in message.fields:
+        named = {
+            field.json_name: core_schema.typed_dict_field(_of(field, definitions), required=False)
+        }
+        if field.containing_oneof is None:
+            shapes = [each | named for each in shapes]
+        else:
+            chosen.setdefault(field.containing_oneof.name, []).append(named)
+    for values in chosen.values():
+        shapes = [each | named for each in shapes for named in values]
+    objects: list[CoreSchema] = [
+        core_schema.typed_dict_schema(each, strict=True, extra_behavior="forbid") for each in shapes
+    ]
+    if len(objects) == 1:
+        (one,) = objects
+        return {**one, "ref": message.full_name}
+    return core_schema.union_schema(list(objects), mode="left_to_right", ref=message.full_name)
+
+
+def _of(field: FieldDescriptor, definitions: dict[str, CoreSchema]) -> CoreSchema:
+    if field.message_type is not None:
+        _define(field.message_type, definitions)
+        one: CoreSchema = core_schema.definition_reference_schema(field.message_type.full_name)
+    else:
+        one = TYPES.get(field.type) or KINDS.get(field.cpp_type) or core_schema.none_schema()
+    return core_schema.list_schema(one, strict=True) if field.is_repeated else one
