@@ -100,11 +100,11 @@ def test_a_manifest_that_dbt_is_still_writing_has_no_lineage_yet(
 def test_advice_on_a_finer_time_spine_is_no_warning() -> None:
     told: list[tuple[str, str]] = []
     watch = NodeWatch(lambda level, line: told.append((level, line)), str)
-    for text in (
+    advice = (
         "To avoid unexpected query errors, configuring a time spine at or below the smallest time "
-        "dimension granularity is recommended. Smallest time dimension granularity: SECOND",
-        "a metric is not valid",
-    ):
+        "dimension granularity is recommended. Smallest time dimension granularity: SECOND"
+    )
+    for text in (advice, "a metric is not valid"):
         info = SimpleNamespace(name="SemanticValidationFailure", level="warn", msg=text)
         watch(SimpleNamespace(info=info))
     assert list(watch.warnings) == ["a metric is not valid"]

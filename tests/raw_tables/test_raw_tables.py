@@ -202,7 +202,7 @@ def test_another_table_where_it_is_remembered_what_was_made_is_told(
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("create schema scout")
         connection.execute(shape.encode())
-        with pytest.raises(raw_tables.NotRememberedError, match="scout.made_raw_tables"):
+        with pytest.raises(raw_tables.NotRememberedError, match=r"scout\.made_raw_tables"):
             raw_tables.ensure_raw_tables(connection, tables)
 
 

@@ -37,9 +37,9 @@ MESSAGES = {"skipped": "not built: something it depends on failed"}
 
 # Warnings by which dbt tells how a node ended, or says so again at the end of a run, and selectors
 # that matched nothing, which are told apart.
-# For metrics by the hour or less, of which there are none: a time of day is shown, and not added up.
-ADVICE = re.compile("configuring a time spine at or below the smallest .* is recommended")
 OF_A_NODE = re.compile(r"Log\w+Result|RunResult|NoNodesForSelectionCriteria")
+# For metrics by the hour or less, of which there are none: a time of day is shown, not added up.
+ADVICE = re.compile("configuring a time spine at or below the smallest .* is recommended")
 # What the watch hears of dbt's debug events.
 HEARD = frozenset({"NodeStart", "NodeFinished"})
 
