@@ -3,6 +3,7 @@ import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx
@@ -94,3 +95,17 @@ def test_a_manifest_that_dbt_is_still_writing_has_no_lineage_yet(
         manifest.write_text(content)
 
     assert _parent_map(manifest) == {}
+
+
+def test_advice_on_a_finer_time_spine_is_no_warning() -> None:
+    told: list[tuple[str, str]] = []
+    watch = NodeWatch(lambda level, line: told.append((level, line)), str)
+    advice = (
+        "To avoid unexpected query errors, configuring a time spine at or below the smallest time "
+        "dimension granularity is recommended. Smallest time dimension granularity: SECOND"
+    )
+    for text in (advice, "a metric is not valid"):
+        info = SimpleNamespace(name="SemanticValidationFailure", level="warn", msg=text)
+        watch(SimpleNamespace(info=info))
+    assert list(watch.warnings) == ["a metric is not valid"]
+    assert [level for level, _ in told] == ["info", "warn"]

@@ -38,6 +38,8 @@ MESSAGES = {"skipped": "not built: something it depends on failed"}
 # Warnings by which dbt tells how a node ended, or says so again at the end of a run, and selectors
 # that matched nothing, which are told apart.
 OF_A_NODE = re.compile(r"Log\w+Result|RunResult|NoNodesForSelectionCriteria")
+# For metrics by the hour or less, of which there are none: a time of day is shown, not added up.
+ADVICE = re.compile("configuring a time spine at or below the smallest .* is recommended")
 # What the watch hears of dbt's debug events.
 HEARD = frozenset({"NodeStart", "NodeFinished"})
 
@@ -117,9 +119,10 @@ class NodeWatch:
             self.unmatched.append(event.data.spec_raw)
         if event.info.level in ("info", "warn", "error"):
             line = self._redact(event.info.msg).strip()
+            level = "info" if ADVICE.search(line) else event.info.level
             if line:
-                self._tell(event.info.level, line)
-            if event.info.level == "warn" and not OF_A_NODE.match(name):
+                self._tell(level, line)
+            if level == "warn" and not OF_A_NODE.match(name):
                 self.warnings.setdefault(line)
 
     def _started(self, node: Any) -> None:
