@@ -528,7 +528,7 @@ DAMAGE = {
 }
 
 
-def tests_of(damage: str) -> list[str]:
+def who_can_tell(damage: str) -> list[str]:
     """Selects those of the tables that it is done to: no other can tell. What is done to what was
     loaded shows in every view of it."""
     built = sorted(set(re.findall(r"analytics\.(\w+)", damage)))
@@ -547,7 +547,7 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(
     for name, (damage, expected) in DAMAGE.items():
         warehouse.execute(damage)
 
-        statuses = warehouse.dbt("test", "--select", *tests_of(damage))
+        statuses = warehouse.dbt("test", "--select", *who_can_tell(damage))
 
         failed = {test for test, status in statuses.items() if status == "fail"}
         undetected[name] = expected - failed
