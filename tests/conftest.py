@@ -65,6 +65,8 @@ LONGEST_FILES = (
 )
 
 ANY_SEED = "any"
+# Of what Hypothesis makes up, where a test does not say how many; 100 otherwise.
+EXHAUSTIVE_EXAMPLES = 400
 RUN_VARIABLE = "ANALYTICS_FLOWS_TESTS_RUN"
 
 gc.set_threshold(50_000, 10, 10)
@@ -108,6 +110,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.shuffle == ANY_SEED:
         config.option.shuffle = RUN.name.rpartition("-")[2]
+    if config.option.exhaustive:
+        from hypothesis import settings
+
+        settings.register_profile("exhaustive", max_examples=EXHAUSTIVE_EXAMPLES)
+        settings.load_profile("exhaustive")
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:

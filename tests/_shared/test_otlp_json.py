@@ -96,7 +96,7 @@ def check(content: dict[str, Any], make: Any) -> None:
         ), "and else nothing is left out"
 
 
-@settings(max_examples=400, deadline=None)
+@settings(deadline=None)
 @given(fields(NUMBERS), fields(RECORD), fields(POINT), fields(SUM))
 def test_what_is_kept_is_taken_and_nothing_else_is_left_out(
     value: dict[str, Any], record: dict[str, Any], point: dict[str, Any], total: dict[str, Any]

@@ -530,7 +530,7 @@ DAMAGE = {
 }
 
 
-def tests_of(damage: str) -> list[str]:
+def who_can_tell(damage: str) -> list[str]:
     """Selects those of the tables that it is done to: no other can tell. What is done to what was
     loaded shows in every view of it."""
     built = sorted(set(re.findall(r"analytics\.(\w+)", damage)))
@@ -549,7 +549,7 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(
     for name, (damage, expected) in DAMAGE.items():
         warehouse.execute(damage)
 
-        statuses = warehouse.dbt("test", "--select", *tests_of(damage))
+        statuses = warehouse.dbt("test", "--select", *who_can_tell(damage))
 
         failed = {test for test, status in statuses.items() if status == "fail"}
         undetected[name] = expected - failed
@@ -559,7 +559,6 @@ def test_every_kind_of_damage_fails_the_test_that_names_it(
     postgres.drop_database(UNDAMAGED)
     assert_partitions_that_expire_fail_no_test(warehouse)
     assert not {name: missing for name, missing in undetected.items() if missing}
-    assert len(known) > 200
     assert known - proven == {"shared_not_in_future_stg_commits_commit_date"}
 
 

@@ -31,6 +31,9 @@ from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 from tests.github_scraper.github_server import GithubServer, RealClock
 from tests.github_scraper.histories import History
 
+# Their tests are the business of tests/dbt_projects, and of the first run here.
+UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
+
 
 @pytest.fixture
 def settings(prefect_server: str, database: str, tmp_path: Path) -> GithubScraperSettings:
@@ -115,7 +118,8 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
     settings: GithubScraperSettings, database: str, small_history: History, tmp_path: Path
 ) -> None:
     missing = tmp_path / "missing.git"
-    state = refresh([str(missing), str(small_history.path)], settings, return_state=True)
+    both = [str(missing), str(small_history.path)]
+    state = refresh(both, settings, dbt=UNTESTED, return_state=True)
     assert state.is_failed()
     with pytest.raises(RepositoriesFailedError, match="missing"):
         state.result()
@@ -261,7 +265,7 @@ def test_a_backfill_from_a_list_and_an_organization_reads_over_the_api(
     file = tmp_path / "list.txt"
     file.write_text(f"# ours\n{github.address(listed)}  # the tool\n\n")
     given = api_settings(settings, database, github)
-    state = backfill(None, ["org"], file, False, given, return_state=True)
+    state = backfill(None, ["org"], file, False, given, UNTESTED, return_state=True)
     assert state.is_completed(), state.message
     commits = int(small_history.git("rev-list", "--count", "main"))
     with psycopg.connect(database) as connection:
