@@ -140,11 +140,11 @@ def write_site(
         datetime.now(UTC),
         settings.address,
         settings.versions_kept,
-        _options(settings.storage_block),
+        storage_options(settings.storage_block),
     )
 
 
-def _options(block: str | None) -> Options | None:
+def storage_options(block: str | None) -> Options | None:
     if block is None:
         return None
     try:
