@@ -1,4 +1,4 @@
-"""What a cluster and a machine mount into Grafana is there, and nothing it runs with is a secret."""
+"""What a cluster and a machine mount into Grafana is there; nothing it runs with is a secret."""
 
 import re
 from pathlib import Path
