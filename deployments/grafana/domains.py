@@ -1,14 +1,9 @@
-"""The dashboards of the five domains, of the models that the report shows.
-
-The SQL is what PostgreSQL, BigQuery and DuckDB have in common.
-"""
+"""The dashboards of the five domains, of the models that the report shows."""
 
 from deployments.grafana.records import Adapter, Board, Kind, Panel, Source
 
 GITHUB = Source("analytics-github-scraper", Adapter.POSTGRES, "analytics")
-GITHUB_BIGQUERY = Source("analytics-github-scraper-bigquery", Adapter.BIGQUERY, "github_scraper")
 LEDGERMIND = Source("analytics-ledgermind", Adapter.POSTGRES, "analytics")
-LEDGERMIND_BIGQUERY = Source("analytics-ledgermind-bigquery", Adapter.BIGQUERY, "ledgermind")
 SCOUT = Source("analytics-scout", Adapter.POSTGRES, "gold")
 QUALITY = Source("analytics-quality-compass", Adapter.POSTGRES, "analytics")
 AGENTS = Source("analytics-agents", Adapter.DUCKDB, "report")
@@ -17,7 +12,7 @@ GITHUB_BOARD = Board(
     "github-scraper",
     "GitHub",
     "Who builds which repository, how much, and on how few people it rests.",
-    (GITHUB, GITHUB_BIGQUERY),
+    GITHUB,
     (
         Panel(
             "Bus factor",
@@ -65,7 +60,7 @@ LEDGERMIND_BOARD = Board(
     "ledgermind",
     "LedgerMind",
     "Are transaction suggestions accepted, by which engine, and may one replace another.",
-    (LEDGERMIND, LEDGERMIND_BIGQUERY),
+    LEDGERMIND,
     (
         Panel(
             "Accepted of judged",
@@ -113,7 +108,7 @@ SCOUT_BOARD = Board(
     "scout",
     "Scout",
     "What is bought, in which category, and whether it is normal.",
-    (SCOUT,),
+    SCOUT,
     (
         Panel(
             "Abnormal weeks",
@@ -161,7 +156,7 @@ QUALITY_BOARD = Board(
     "quality-compass",
     "Quality Compass",
     "Which facility needs attention first.",
-    (QUALITY,),
+    QUALITY,
     (
         Panel(
             "Which facility first",
@@ -199,7 +194,7 @@ AGENTS_BOARD = Board(
     "agent-analytics",
     "Coding agents",
     "What coding agents cost, and what the month will cost.",
-    (AGENTS,),
+    AGENTS,
     (
         Panel(
             "The month",

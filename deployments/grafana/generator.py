@@ -10,10 +10,10 @@ from grafana_foundation_sdk.cog import variants
 from grafana_foundation_sdk.cog.encoder import JSONEncoder
 from grafana_foundation_sdk.models import dashboard as models
 
-from deployments.grafana import domains, operations
+from deployments.grafana import bigquery, domains, operations
 from deployments.grafana.records import Board, Kind, Panel, Source
 
-BOARDS = (*domains.BOARDS, operations.BOARD)
+BOARDS = (*domains.BOARDS, *bigquery.BOARDS, operations.BOARD)
 NAMED = re.compile(r"\{(\w+)\}")
 HEIGHT = {Kind.STAT: 4}
 BUILDERS = {
@@ -60,15 +60,13 @@ def sql_of(panel: Panel, source: Source) -> str:
 def files() -> Iterator[tuple[str, str]]:
     """Every dashboard as the name and the text of its file."""
     for board in BOARDS:
-        for name, source in board.files.items():
-            yield f"{name}.json", _text(board, name, source)
+        yield f"{board.uid}.json", _text(board)
 
 
-def _text(board: Board, name: str, source: Source) -> str:
-    other = "" if name == board.uid else f" ({source.adapter.name.title()})"
+def _text(board: Board) -> str:
     made = (
-        dashboard.Dashboard(f"{board.title}{other}")
-        .uid(f"analytics-{name}")
+        dashboard.Dashboard(board.title)
+        .uid(f"analytics-{board.uid}")
         .description(board.description)
         .tags(["analytics-flows"])
         .timezone("utc")
@@ -77,7 +75,7 @@ def _text(board: Board, name: str, source: Source) -> str:
         .tooltip(models.DashboardCursorSync.CROSSHAIR)
     )
     for panel in board.panels:
-        made = made.with_panel(_panel(panel, source))
+        made = made.with_panel(_panel(panel, board.source))
     return json.dumps(made.build(), cls=JSONEncoder, indent=2, sort_keys=True) + "\n"
 
 

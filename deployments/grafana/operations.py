@@ -22,7 +22,7 @@ BOARD = Board(
     "operations",
     "Operations",
     "How new the facts of each domain are, what was refused, and what the inbox takes in.",
-    (INBOX,),
+    INBOX,
     (
         _newest(
             "GitHub",

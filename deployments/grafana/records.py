@@ -1,6 +1,5 @@
 """What a dashboard is made of, before it is Grafana's."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -61,19 +60,11 @@ class Panel:
 
 @dataclass(frozen=True)
 class Board:
-    """A dashboard by its uid; ``sources`` are those that it exists for, one file each."""
+    """A dashboard by its uid, which is the name of its file, too; of one data source or several."""
 
     uid: str
     title: str
     description: str
-    sources: tuple[Source, ...]
+    source: Source
     panels: tuple[Panel, ...]
     past: str = "now-90d"
-
-    @property
-    def files(self) -> Mapping[str, Source]:
-        """Each source by the name of its file; the first has the plain one."""
-        first, *others = self.sources
-        return {self.uid: first} | {
-            f"{self.uid}-{each.adapter.name.lower()}": each for each in others
-        }

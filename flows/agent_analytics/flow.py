@@ -229,7 +229,7 @@ def publish_copy(address: str, settings: AgentAnalyticsSettings) -> Version:
 
 def _storage_options(settings: AgentAnalyticsSettings) -> Options:
     try:
-        return storage_options(settings.storage_block) if settings.storage_block else {}
+        return storage_options(settings.storage_block)
     except MissingBlockError:
         return {}
 

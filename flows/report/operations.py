@@ -138,5 +138,5 @@ def write_site(
         datetime.now(UTC),
         settings.address,
         settings.versions_kept,
-        storage_options(settings.storage_block) if settings.storage_block else None,
+        storage_options(settings.storage_block),
     )

@@ -6,6 +6,7 @@ step, in a folder as in a bucket:
     <destination>/index.html            leads to the newest version
     <destination>/latest/<page>.html    leads to that page of it
     <destination>/versions/<time>/      the site as it was then
+    <destination>/docs/<slug>.html      dbt's documentation of a project
 """
 
 import re
@@ -19,7 +20,8 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from flows._shared.buckets import NO_ACCESS, REFUSED, Options, open_bucket
-from flows.report.records import DestinationError, DestinationUnreachableError
+from flows.report.docs import docs_path, nothing_yet
+from flows.report.records import DOMAINS, DestinationError, DestinationUnreachableError
 from flows.report.render import redirect
 
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d+)?")
@@ -33,6 +35,8 @@ class Place(Protocol):
 
     def replace(self, path: str, content: bytes) -> None:
         """In one step: a reader finds what was there or what is."""
+
+    def has(self, path: str) -> bool: ...
 
     def versions(self) -> list[str]: ...
 
@@ -69,6 +73,9 @@ def publish(
         pages = [path for path in files if path.endswith(".html") and "/" not in path]
         for path in pages:
             place.replace(f"latest/{path}", redirect(f"../versions/{version}/{path}"))
+        for slug, title in DOMAINS.items():
+            if not place.has(docs_path(slug)):
+                place.replace(docs_path(slug), nothing_yet(title))
         place.replace("index.html", redirect(f"versions/{version}/index.html"))
         others = [each for each in place.versions() if each != version]
         removed = tuple(others[: max(0, len(others) - (kept - 1))])
@@ -114,6 +121,9 @@ class Folder:
         part.write_bytes(content)
         part.replace(file)
 
+    def has(self, path: str) -> bool:
+        return (self.root / path).is_file()
+
     def versions(self) -> list[str]:
         folder = self.root / "versions"
         names = [each.name for each in folder.iterdir()] if folder.exists() else []
@@ -139,6 +149,12 @@ class Bucket:
         metadata = {"Content-Type": TYPES[Path(path).suffix], "Cache-Control": "no-cache"}
         with self.files.open_output_stream(f"{self.root}/{path}", metadata=metadata) as stream:
             stream.write(content)
+
+    def has(self, path: str) -> bool:
+        from pyarrow.fs import FileType
+
+        found = self.files.get_file_info(f"{self.root}/{path}")
+        return bool(found.type == FileType.File)
 
     def versions(self) -> list[str]:
         from pyarrow.fs import FileSelector

@@ -26,6 +26,7 @@ from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperS
 from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
 from tests.dbt_projects.test_github_scraper import after_second_sync
 from tests.dbt_projects.warehouse import Warehouse, in_order
+from tests.deployments.grafana.panels import assert_panels_answer
 
 HISTORY = "repository_metadata_history"
 # The emulator does not tell of partitions: the statements do.
@@ -77,6 +78,13 @@ def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
     assert state.is_completed(), state.message
     assert "repository_contributors: BigQuery has no form" in told_in_the_summary(state)
     assert_same_rows(here, there, dataset)
+    assert_panels_answer(
+        "analytics-github-scraper-bigquery",
+        lambda sql: [
+            tuple(row)
+            for row in there.query(sql.replace("`github_scraper.", f"`{dataset}.")).result()
+        ],
+    )
     for name, day in BY_COMMIT_DAY.items():
         (statement,) = state_dir().glob(f"dbt/{SLUG}/bigquery/run/**/{name}.sql")
         created = " ".join(statement.read_text().split())

@@ -136,8 +136,13 @@ def secret_value(block_name: str) -> str:
     return value
 
 
-def storage_options(block_name: str) -> dict[str, dict[str, Any]]:
-    """Options of buckets, by s3 and gs, that a Secret block holds as JSON. Errors as above."""
+def storage_options(block_name: str | None) -> dict[str, dict[str, Any]]:
+    """Options of buckets, by s3 and gs, that a Secret block holds as JSON; none without a block.
+
+    Errors as above.
+    """
+    if block_name is None:
+        return {}
     try:
         options = json.loads(secret_value(block_name), object_pairs_hook=each_once)
     except ValueError:

