@@ -682,7 +682,7 @@ $$;
 -- identity is `user:<id>` or `installation:<id>`.
 create schema if not exists github_api;
 
--- People who were purged: hashes of their names under a key, and the pseudonym that stands for them.
+-- People who were purged: hashes of their names under a key, and the pseudonym for each.
 create table if not exists github_api.purged_key (
     is_only_row boolean primary key default true check (is_only_row),
     key bytea not null

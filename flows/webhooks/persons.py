@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterable, Iterator
+from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import psycopg
@@ -78,8 +79,7 @@ def purge_person(
         for number, kind, body, _, headers, _ in _read(connection, CONFLICTS):
             shown = _shown(purged, known_as, kind, body) or b""
             if shown != body or purged.json(headers) != headers:
-                values = (shown, purged.json(headers), number)
-                connection.execute(REWRITE_CONFLICT.encode(), values)
+                connection.execute(REWRITE_CONFLICT.encode(), (shown, purged.json(headers), number))
                 counts["webhooks.conflicts"] += 1
         for number, event in _read(connection, EVENTS):
             if (told := purged.json(event)) != event:
@@ -88,7 +88,7 @@ def purge_person(
     return counts
 
 
-def _read(connection: psycopg.Connection, statement: str) -> Iterator[tuple[object, ...]]:
+def _read(connection: psycopg.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
     with connection.cursor("purged_rows") as rows:
         rows.itersize = ROWS_AT_A_TIME
         yield from rows.execute(statement.encode())

@@ -15,6 +15,7 @@ OUTSIDE = ("deployments", "blocks", "prefect")
 SHOWN = {
     "kernel": "flows/_shared",
     "orchestration": "flows/_shared/orchestration",
+    "people": "flows/people",
     "report": "flows/report",
     "webhooks": "flows/webhooks",
     "deployments": "deployments",
@@ -51,7 +52,7 @@ def _place(module: str) -> str | None:
             return "kernel"
         case ["flows", domain, room, *_] if domain in DOMAINS:
             return None if room == "__main__" else room
-        case ["flows", ("report" | "webhooks") as other, *_]:
+        case ["flows", ("people" | "report" | "webhooks") as other, *_]:
             return other
     return None
 

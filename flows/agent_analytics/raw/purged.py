@@ -103,7 +103,7 @@ def functions(connection: duckdb.DuckDBPyConnection, purged: Purged) -> Iterator
         "session": session,
     }
     for name, rule in rules.items():
-        connection.create_function(f"shown_{name}", rule, ["VARCHAR"], "VARCHAR")  # type: ignore[list-item, arg-type]
+        connection.create_function(f"shown_{name}", rule, ["VARCHAR"], "VARCHAR")
     try:
         yield
     finally:

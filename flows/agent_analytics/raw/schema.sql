@@ -125,7 +125,7 @@ create table if not exists raw.inbox_position (
     created_at timestamp not null
 );
 
--- People who were purged: hashes of their names under a key, and the pseudonym that stands for them.
+-- People who were purged: hashes of their names under a key, and the pseudonym for each.
 create table if not exists raw.purged_key (
     key blob not null
 );

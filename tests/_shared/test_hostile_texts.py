@@ -1,0 +1,157 @@
+"""Whatever stands in a text: it is read or refused with a reason, and nothing else happens.
+
+Parsers of bytes and documents have theirs beside them: OTLP `tests/_shared/test_otlp_json.py` and
+`tests/agent_analytics/test_otlp.py`, addresses and git in `tests/github_scraper/test_rules.py`,
+files in `tests/scout/test_files.py`, heads and trailers in `tests/webhooks/test_hostile.py`.
+"""
+
+import json
+import time
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from flows._shared.errors import PermanentError
+from flows._shared.inbox import FORM, Delivery, Position
+from flows._shared.masks import masked
+from flows._shared.purged import Purged, address_of, of_names
+from flows.agent_analytics import rules as agents
+from flows.agent_analytics.records import Commit, CopilotDay, Rejected, UnreadableTelemetryError
+from flows.agent_analytics.source.rows import parsed
+from flows.github_scraper.records import Commit as GitCommit
+from flows.github_scraper.records import Signature
+from flows.github_scraper.rules import Mailmap, coauthors, identify, without_purged
+from flows.people.settings import Named
+from flows.scout.settings import ScoutSettings
+from flows.webhooks.secrets import parse
+from flows.webhooks.settings import ReceiverSettings
+
+PERSON = "purged-0123456789ab"
+NAMES = ("email:jane@doe.example", "login:jane-d", "jane doe", "0f8fad5b-d9cb-469f-a165")
+PURGED: Purged = of_names(NAMES, PERSON)
+# Texts that come near to what is looked for, among any others.
+PIECES = st.sampled_from(
+    [*"<>@\"'\\\n\t\0 ,;:{}[]", "jane@doe.example", "Jane Doe", "@jane-d", "from jane-d/x", "\\n",
+     "Co-authored-by: ", "\ud800", "\u202e", "ﬁ", "İ"]
+)  # fmt: skip
+TEXTS = st.lists(PIECES | st.text(max_size=5), max_size=30).map("".join)
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+    max_leaves=12,
+)
+# What readers of a delivery put aside as its fault.
+REFUSED = (ValueError, ArithmeticError, RecursionError)
+MINUTE = datetime(2026, 11, 29, tzinfo=UTC)
+SECONDS = 5.0
+brief = settings(max_examples=60, deadline=None)
+
+
+@brief
+@given(TEXTS)
+@example("<jane@doe.example>" * 50)
+@example("Jane Doe <jane@doe.example" + "\\" * 9)
+def test_a_text_names_no_purged_person_and_is_shown_alike_again(text: str) -> None:
+    shown = PURGED.text(text)
+    assert PURGED.text(shown) == shown
+    assert Purged(b"").text(text) == text
+    masked(text)
+
+
+@brief
+@given(VALUES)
+def test_a_document_without_purged_people_is_one_of_the_same_shape(value: Any) -> None:
+    text = json.dumps(value, ensure_ascii=False)
+    shown = json.loads(PURGED.json(text))
+    assert _shape(shown) == _shape(value)
+    assert "jane@doe.example" not in [each for each in _texts(shown) if isinstance(each, str)]
+
+
+def _shape(value: Any) -> Any:
+    match value:
+        case dict():
+            return "dict"
+        case list():
+            return [_shape(each) for each in value]
+        case str():
+            return "text"
+    return value
+
+
+def _texts(value: Any) -> list[Any]:
+    if isinstance(value, dict):
+        return [each for pair in value.items() for part in pair for each in _texts(part)]
+    if isinstance(value, list):
+        return [each for part in value for each in _texts(part)]
+    return [value]
+
+
+@brief
+@given(TEXTS, TEXTS, TEXTS, TEXTS)
+def test_any_signature_mailmap_and_trailer_is_somebody(
+    name: str, email: str, message: str, mailmap_text: str
+) -> None:
+    mailmap = Mailmap(mailmap_text)
+    signed = Signature(name, email, *mailmap.lookup(name, email), 0, "+0000")
+    commit = GitCommit("0" * 40, (), signed, signed, message, True, None)
+    kept = without_purged(PURGED, commit, mailmap, 1)
+    assert identify(name, email, 1).key
+    if identify(name, email, 1).key == "email:jane@doe.example":
+        assert kept.author.email == address_of(PERSON)
+    people = [person.key for _, _, person in coauthors(kept.message, mailmap, 1)]
+    assert len(people) == len(set(people))
+
+
+@brief
+@given(VALUES)
+def test_rows_of_agents_are_rows_or_put_aside_with_a_reason(value: Any) -> None:
+    line = json.dumps(value).encode()
+    for read, kind in ((agents.commit_of, Commit), (agents.copilot_day, CopilotDay)):
+        row: object = parsed(line, read, "a file", "line 1")
+        assert isinstance(row, kind) or (isinstance(row, Rejected) and row.reason)
+    with suppress(*REFUSED, UnreadableTelemetryError):
+        assert isinstance(list(agents.commit_rows(line)), list)
+
+
+@brief
+@given(st.binary(max_size=200), st.sampled_from([FORM, "application/json"]))
+@example(b"payload=%7B%7D&payload=1", FORM)
+@example(b'{"a": 1, "a": 2}', "application/json")
+def test_a_body_is_a_document_or_a_value_error(body: bytes, content_type: str) -> None:
+    delivery = Delivery(Position(1), "x", "github", "push", MINUTE, content_type, body)
+    with suppress(ValueError, KeyError):
+        delivery.document()
+
+
+@brief
+@given(VALUES)
+def test_settings_and_parameters_are_taken_or_refused_as_invalid(value: Any) -> None:
+    for model in (Named, ScoutSettings, ReceiverSettings):
+        for told in (value, {"emails": value, "logins": value, "sources": value}):
+            with suppress(ValidationError):
+                model.model_validate(told)
+
+
+@brief
+@given(TEXTS)
+def test_a_list_of_secrets_is_read_or_refused(text: str) -> None:
+    with suppress(PermanentError):
+        assert all(isinstance(each, str) for each in parse(text))
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["@" * 100_000, "a@" * 50_000, "<" * 100_000, "jane " * 40_000, '"' * 100_000, "\\" * 100_000,
+     "<jane@doe.example>" * 10_000, "from " * 40_000, "x" * 500_000 + "@doe.example"],
+)  # fmt: skip
+def test_a_long_text_takes_no_long_time(text: str) -> None:
+    began = time.process_time()
+    PURGED.text(text)
+    PURGED.json(text)
+    masked(text)
+    assert time.process_time() - began < SECONDS
