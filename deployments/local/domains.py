@@ -1,4 +1,4 @@
-"""The domains that `make run` runs, and how."""
+"""The domains that `flows run` runs, and how."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence

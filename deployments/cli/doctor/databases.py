@@ -67,12 +67,13 @@ def look(connection: psycopg.Connection, slug: str, need: BlockNeed) -> Iterator
         return
     loads = {f"{place.schema}.{name}" for place in database.places for name in place.loads or ()}
     loads |= expected_columns(slug).keys()
+    role = (connection.execute("select current_user").fetchone() or ("?",))[0]
     found = connection.execute(NOT_WRITABLE, [sorted(loads)]).fetchall()
     if found:
         tables = ", ".join(str(each[0]) for each in found[:5])
         yield Diagnosis(
             f"database of {slug}",
-            f"the role {connection.info.user} of {need.name} may not write {tables}",
+            f"the role {role} of {need.name} may not write {tables}",
             True,
             f"`flows roles check {slug}` says which grants are missing, `apply` gives them",
         )

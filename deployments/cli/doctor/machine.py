@@ -66,7 +66,7 @@ def disk(world: World) -> Iterator[Diagnosis]:
         "disk",
         f"{free} at {folder}; databases and builds stop when it is full",
         True,
-        f"Make room for {world.needed_bytes / GIBIBYTE:.0f} GiB; `flows clean` frees all of .local/",
+        f"Make room for {world.needed_bytes / GIBIBYTE:.0f} GiB; `flows clean` frees .local/",
     )
 
 
