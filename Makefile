@@ -18,7 +18,9 @@ IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 python; do \
 	$$candidate -c '$(IS_SUITABLE)' >/dev/null 2>&1 && command -v $$candidate && break; done)
 
-LOCAL := $(BIN)/python -m deployments.local
+# What people do, by its one name: bin/flows --help.
+FLOWS := bin/flows
+NAMED = test -n "$(DOMAIN)" || { echo "Name a domain: make $@ DOMAIN=scout"; exit 2; }
 # One more than there are cores: tests wait for servers, databases and each other's builds.
 PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
@@ -28,7 +30,7 @@ MEND = { echo "\`make format\` mends what a tool can; the rest is named above, b
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up report status stop clean test check test-all bench lint audit format types dbt psql env shell lock
+.PHONY: help setup run up report status stop clean test check test-all bench lint audit format types dbt psql doctor env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -52,22 +54,22 @@ endif
 	@touch $@
 
 run: $(STAMP) ## run domains and show the results (DOMAIN= one of them, REPOS= git repositories)
-	@$(LOCAL) run $(if $(DOMAIN),--domain $(DOMAIN)) $(if $(REPOS),--repos $(REPOS))
+	@$(FLOWS) run $(DOMAIN) $(addprefix --repo ,$(REPOS))
 
 up: $(STAMP) ## start PostgreSQL, the Prefect server and a worker; apply blocks and deployments
-	@$(LOCAL) up
+	@$(FLOWS) up
 
 report: $(STAMP) ## make the report site of what is on this machine (TO= a folder, gs:// or s3:// address)
-	@$(LOCAL) report $(if $(TO),--to $(TO))
+	@$(FLOWS) report $(if $(TO),--to $(TO))
 
 status: $(STAMP) ## show what runs
-	@$(LOCAL) status
+	@$(FLOWS) status
 
 stop: $(STAMP) ## stop what `make run` and `make up` started; the data stays
-	@$(LOCAL) stop
+	@$(FLOWS) stop
 
 clean: $(STAMP) ## stop everything and remove .local/
-	@$(LOCAL) clean
+	@$(FLOWS) clean
 
 test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
 	@$(PYTEST) $(TESTS) $(ARGS)
@@ -100,16 +102,21 @@ types: $(STAMP) ## mypy
 	@$(BIN)/mypy
 
 dbt: $(STAMP) ## plain dbt against the domain's database (DOMAIN=, ARGS="build -s ...")
-	@$(LOCAL) dbt $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+	@$(NAMED)
+	@$(FLOWS) dbt $(DOMAIN) $(ARGS)
 
 psql: $(STAMP) ## psql, or DuckDB's prompt, on the domain's database (DOMAIN=, ARGS="-c '...'")
-	@$(LOCAL) psql $(if $(DOMAIN),--domain $(DOMAIN)) -- $(ARGS)
+	@$(NAMED)
+	@$(FLOWS) psql $(DOMAIN) $(ARGS)
+
+doctor: $(STAMP) ## find what is wrong with a set-up, with cause and remedy
+	@$(FLOWS) doctor
 
 env: $(STAMP) ## print that environment: eval "$$(make -s env)"
-	@$(LOCAL) env
+	@$(FLOWS) env
 
 shell: $(STAMP) ## a shell in which `prefect` and `dbt` use the local server
-	@$(LOCAL) shell
+	@$(FLOWS) shell
 
 lock: ## make requirements.lock anew from pyproject.toml (needs uv)
 	@test -n "$(UV)" || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }

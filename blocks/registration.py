@@ -78,7 +78,7 @@ def register(
             f"registering the block {missing[0].name}",
             f"{missing[0].variable} is not set, and the server has no such block",
             f"Set {missing[0].variable} to a URL such as postgresql://user:password@host:5432/"
-            "database; `make up` registers those of the embedded databases",
+            "database; `flows up` registers those of the embedded databases",
         )
     kept = [Registration(need.name, False, (), need.variable) for need in unset]
     registrations = (*kept, *(_compare(name, block) for name, block in blocks.items()))

@@ -92,7 +92,7 @@ def _api(environment: Mapping[str, str]) -> PrefectApi:
         raise PermanentError(
             "finding the Prefect server and the work pool",
             f"{' and '.join(unset)} not set",
-            "Set them, or use `make up`, which applies everything to the local server",
+            "Set them, or use `flows up`, which applies everything to the local server",
         )
     return PrefectApi(environment["PREFECT_API_URL"], environment)
 

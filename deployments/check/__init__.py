@@ -28,7 +28,7 @@ from deployments.check.of_events import automations, events, trigger_parameters,
 from deployments.check.project import Problems, Project
 from flows._shared.errors import PlatformError
 
-__all__ = ["Project", "main", "problems"]
+__all__ = ["Project", "in_clusters", "main", "problems"]
 
 RULES: Sequence[Callable[[Project], Problems]] = (
     unknown_keys,
@@ -58,7 +58,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project(options.prefect_file, options.automations, options.limits)
     try:
-        found = [*problems(project), *_in_clusters(project, options.overlays)]
+        found = [*problems(project), *in_clusters(project, options.overlays)]
     except PlatformError as error:
         found = [str(error)]
     for problem in found:
@@ -66,8 +66,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 1 if found else 0
 
 
-def _in_clusters(project: Project, overlays: Path) -> list[str]:
-    """A laptop may do without kubectl, CI may not."""
+def in_clusters(project: Project, overlays: Path = OVERLAYS) -> list[str]:
+    """What is wrong in manifests. A laptop may do without kubectl, CI may not."""
     if shutil.which("kubectl") or os.environ.get("CI"):
         return list(network_problems(project, overlays))
     sys.stderr.write("Network policies were not checked: there is no kubectl on PATH\n")

@@ -159,7 +159,7 @@ class PrefectApi:
             raise TransientError(
                 f"asking the Prefect server at {self.url}",
                 f"{type(error).__name__}: {error}",
-                "Check `make status`; `make up` starts what is missing",
+                "Check `flows status`; `flows up` starts what is missing",
             ) from error
 
     def _checked(self, response: httpx.Response) -> httpx.Response:

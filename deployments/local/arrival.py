@@ -71,7 +71,7 @@ def _transaction() -> dict[str, Any]:
         "vendor_name": "A sender of webhooks",
         "tax_code": "VAT-12",
         "tax_amount": "16.02",
-        "description": "Posted by make run",
+        "description": "Posted by flows run",
     }
 
 

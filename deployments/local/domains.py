@@ -1,6 +1,5 @@
-"""The domains that `make run` runs, and how."""
+"""The domains that `flows run` runs, and how."""
 
-import argparse
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ LEDGERMIND_SAMPLE_EVENTS = 20_000
 SCOUT_SAMPLE_PAYLOADS = 20_000
 QUALITY_COMPASS_SAMPLE_FACILITIES = 40
 
-Parameters = Callable[[argparse.Namespace], Mapping[str, Any]]
+Parameters = Callable[[Sequence[str]], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
@@ -25,7 +24,7 @@ class Domain:
     Args:
         slug: its name everywhere, such as ``github_scraper``; also the name of its database.
         deployment: what a full local run is, as ``<flow>/<deployment>``.
-        parameters: the parameters of that run, from the options of the command line.
+        parameters: the parameters of that run, from the repositories that were named.
         query: a query to try once the run has ended.
         uses_bigquery: whether the BigQuery emulator is started for it, unless
             LEDGERMIND_BIGQUERY_PROJECT names a project of the user's own.
@@ -49,13 +48,13 @@ class Domain:
         return f"{self.slug.upper()}_DATABASE_URL"
 
 
-def repository_parameters(options: argparse.Namespace) -> dict[str, Any]:
+def repository_parameters(repositories: Sequence[str]) -> dict[str, Any]:
     """The repositories asked for, or this project's own history.
 
     Raises:
         RepositoryAddressError: one cannot be fetched from, or carries credentials.
     """
-    given: Sequence[str] = options.repos or [str(PROJECT_ROOT)]
+    given: Sequence[str] = repositories or [str(PROJECT_ROOT)]
     # Checked here too: what is given to a run, the server keeps.
     return {"repositories": [repository_url(absolute(repository)) for repository in given]}
 
@@ -72,7 +71,7 @@ def is_own_database(slug: str) -> bool:
     return bool(os.environ.get(f"{slug.upper()}_DATABASE_URL") or os.environ.get("DATABASE_URL"))
 
 
-def ledgermind_parameters(_: argparse.Namespace) -> dict[str, Any]:
+def ledgermind_parameters(_: Sequence[str]) -> dict[str, Any]:
     """LedgerMind's own database, or a sample made in the embedded one."""
     own = os.environ.get("LEDGERMIND_BIGQUERY_PROJECT")
     sample = None if is_own_database("ledgermind") else LEDGERMIND_SAMPLE_EVENTS
@@ -82,7 +81,7 @@ def ledgermind_parameters(_: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def scout_parameters(_: argparse.Namespace) -> dict[str, Any]:
+def scout_parameters(_: Sequence[str]) -> dict[str, Any]:
     """The folder named by SCOUT_FOLDER, or a sample for the embedded database."""
     if folder := os.environ.get("SCOUT_FOLDER"):
         return {"settings": {"folder": absolute(folder)}}
@@ -90,7 +89,7 @@ def scout_parameters(_: argparse.Namespace) -> dict[str, Any]:
     return {"settings": {"sample_payloads": sample}}
 
 
-def quality_compass_parameters(_: argparse.Namespace) -> dict[str, Any]:
+def quality_compass_parameters(_: Sequence[str]) -> dict[str, Any]:
     """The runs named by QUALITY_COMPASS_RUNS, or sample runs for the embedded database."""
     addresses = [absolute(each) for each in os.environ.get("QUALITY_COMPASS_RUNS", "").split()]
     is_sample = not addresses and not is_own_database("quality_compass")
@@ -138,7 +137,7 @@ DOMAINS = (
     Domain(
         slug="agent_analytics",
         deployment="agent-analytics/agent-analytics-hourly",
-        parameters=lambda options: {"inputs": {"sample": {"days": 30, "developers": 12}}},
+        parameters=lambda _: {"inputs": {"sample": {"days": 30, "developers": 12}}},
         query="select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
         has_postgres=False,
     ),
@@ -148,7 +147,7 @@ DOMAINS = (
 WEBHOOKS = Domain(
     slug="webhooks",
     deployment="webhooks-purge/webhooks-purge-daily",
-    parameters=lambda options: {},
+    parameters=lambda _: {},
     query="select source, kind, count(*) from webhooks.deliveries group by 1, 2 order by 1, 2",
 )
 

@@ -21,14 +21,14 @@ def prompt(path: Path, arguments: Sequence[str]) -> int:
     Raises:
         PermanentError: there is no such file.
     """
-    parser = argparse.ArgumentParser(prog="make psql")
+    parser = argparse.ArgumentParser(prog="flows psql")
     parser.add_argument("-c", metavar="SQL", help="answer this one statement")
     options = parser.parse_args(arguments)
     if not path.exists():
         raise PermanentError(
             f"opening {path}",
             "nothing was published yet",
-            "Run `make run DOMAIN=agent_analytics` first",
+            "Run `flows run agent_analytics` first",
         )
     with duckdb.connect(str(path), read_only=True) as connection:
         if options.c:

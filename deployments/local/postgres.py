@@ -137,7 +137,7 @@ class EmbeddedPostgres:
             raise PermanentError(
                 f"reaching the embedded PostgreSQL in {self.directory}",
                 "it does not run",
-                "Start it with `make up`",
+                "Start it with `flows up`",
             )
         return postmaster.port
 
@@ -181,7 +181,7 @@ class EmbeddedPostgres:
                 raise PermanentError(
                     f"opening the embedded PostgreSQL in {self.directory}",
                     "its password file is missing or belongs to another user",
-                    "Run as the user who created it, or remove it with `make clean`",
+                    "Run as the user who created it, or remove it with `flows clean`",
                 )
             write_private(self.directory / "password", secrets.token_hex(24))
 
@@ -234,7 +234,7 @@ class EmbeddedPostgres:
             raise PermanentError(
                 f"opening the embedded PostgreSQL in {self.directory}",
                 f"it was made by PostgreSQL {found}, this is {MAJOR_VERSION}",
-                "Its content can be loaded anew: remove it with `make clean` and run again",
+                "Its content can be loaded anew: remove it with `flows clean` and run again",
             )
 
     def _launch(self, become: BecomeHelper | None) -> None:
@@ -273,7 +273,7 @@ class EmbeddedPostgres:
         raise died(
             "the embedded PostgreSQL",
             self.log,
-            "If the log tells of damage, its content can be loaded anew after `make clean`",
+            "If the log tells of damage, its content can be loaded anew after `flows clean`",
         )
 
     def _shared_memory_setting(self) -> dict[str, str]:

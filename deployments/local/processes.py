@@ -273,7 +273,7 @@ class BackgroundProcess:
                 raise TransientError(
                     f"waiting for {self._title} on port {record.port}",
                     f"no answer in {seconds:.0f} s; its log says:\n{tail(self.log)}\n",
-                    "`make stop`, then try again",
+                    "`flows stop`, then try again",
                 )
             time.sleep(0.2)
         return False

@@ -46,7 +46,7 @@ def _read(slug: str, paths: LocalPaths) -> DomainData:
 def _operations(paths: LocalPaths) -> OperationsData:
     url = runtime.external_api(paths) or PrefectServer(paths).url()
     if url is None:
-        return OperationsData(problem="The Prefect server does not run: `make up` starts it.")
+        return OperationsData(problem="The Prefect server does not run: `flows up` starts it.")
     keys = {domain.slug: f"{domain.kebab}-run" for domain in DOMAINS}
     try:
         with PrefectApi(url, runtime.environment(paths, url)) as api:

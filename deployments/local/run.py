@@ -1,6 +1,5 @@
 """Running domains as deployment runs, watching them, and telling what came of them."""
 
-import argparse
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -68,8 +67,17 @@ class Watched:
         self.state = state
 
 
-def run_domains(runtime: Runtime, domains: Sequence[Domain], options: argparse.Namespace) -> int:
+def run_domains(
+    runtime: Runtime,
+    domains: Sequence[Domain],
+    repositories: Sequence[str] = (),
+    watched: list[Watched] | None = None,
+) -> int:
     """Run each domain's deployment, all at once, and wait for the last.
+
+    Args:
+        repositories: addresses or paths of git, for domains that take some.
+        watched: what becomes of each run is put here.
 
     Returns:
         0 if every run completed, 1 if not, 130 after Ctrl-C: the runs then go on, on the worker.
@@ -78,7 +86,8 @@ def run_domains(runtime: Runtime, domains: Sequence[Domain], options: argparse.N
     if not console.is_terminal:
         console = Console(width=LOG_WIDTH)
     with runtime.api() as api:
-        watched = [_start(api, domain, domain.parameters(options)) for domain in domains]
+        watched = [] if watched is None else watched
+        watched += [_start(api, each, each.parameters(repositories)) for each in domains]
         console.print(f"Prefect: {runtime.where}", highlight=False)
         try:
             _watch(api, watched, console, runtime)
@@ -150,7 +159,7 @@ def live_view(run: Watched, hint: str) -> RenderableType:
     head = Text.assemble(
         (run.domain.slug, "bold"), f"  {_state(run)}  {run.seconds:.0f} s  ", (run.url, "dim")
     )
-    late = [Text(hint, style="yellow")] if _is_late(run) else []
+    late = [Text(_why_late(run, hint), style="yellow")] if _is_late(run) else []
     return Group(head, table, *late)
 
 
@@ -163,7 +172,7 @@ def plain_lines(run: Watched, hint: str) -> list[tuple[str, str]]:
     state = (slug, f"{slug}: {_state(run)}")
     lines = [] if run.is_done else [state]
     if _is_late(run):
-        lines.append((f"{slug} late", f"{slug}: {hint}"))
+        lines.append((f"{slug} late", f"{slug}: {_why_late(run, hint)}"))
     for phase in run.phases:
         name, total = str(phase["phase"]), phase.get("total")
         is_complete = run.is_done or (total is not None and phase.get("done") == total)
@@ -194,7 +203,7 @@ def _say_where_to_look(api: PrefectApi, run: Watched, console: Console) -> None:
     if not run.is_good:
         _say_failure(api, run, console)
     console.print(f"{slug}: the run  {run.url}", highlight=False, soft_wrap=True)
-    query = f'make psql DOMAIN={slug} ARGS="-c \\"{run.domain.query}\\""'
+    query = f'flows psql {slug} -c "{run.domain.query}"'
     if run.is_good:
         console.print(f"{slug}: try  {escape(query)}", highlight=False, soft_wrap=True)
 
@@ -209,14 +218,14 @@ def _say_failure(api: PrefectApi, run: Watched, console: Console) -> None:
         if first and first not in message:
             console.print(escape(f"  {first}"), highlight=False, soft_wrap=True)
     console.print(
-        "What to do: correct what the message names, then `make run` again; a run takes up "
+        "What to do: correct what the message names, then `flows run` again; a run takes up "
         "where the last one stopped. The full log is at the address below.",
         highlight=False,
     )
 
 
 def _say_going_on(watched: Sequence[Watched], console: Console) -> None:
-    console.print("\nNo longer watching. The runs go on; to end them: `make stop`.")
+    console.print("\nNo longer watching. The runs go on; to end them: `flows stop`.")
     for run in watched:
         if not run.is_done:
             console.print(f"{run.domain.slug}: {run.url}", highlight=False, soft_wrap=True)
@@ -230,6 +239,12 @@ def _state(run: Watched) -> str:
 def _is_late(run: Watched) -> bool:
     is_waiting = run.state.get("type") in WAITING
     return is_waiting and run.seconds > WAITING_HINT_SECONDS
+
+
+def _why_late(run: Watched, hint: str) -> str:
+    if run.state.get("name") == "AwaitingConcurrencySlot":
+        return "It waits for another run of its deployment to end: one at a time"
+    return hint
 
 
 def _share(phase: Mapping[str, Any]) -> str:

@@ -98,7 +98,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
     is_external = external_api(paths) is not None
     given = os.environ if is_external else own_environment(os.environ)
     client = client_environment if is_external else own_client_environment
-    binaries = str(Path(sys.executable).parent)
+    binaries = [str(PROJECT_ROOT / "bin"), str(Path(sys.executable).parent)]
     emulator = BigQueryEmulator(paths).endpoint()
     return {
         **given,
@@ -109,7 +109,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
         "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
         "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
         "PYTHONPATH": str(PROJECT_ROOT),
-        "PATH": os.pathsep.join([binaries, given.get("PATH", os.defpath)]),
+        "PATH": os.pathsep.join([*binaries, given.get("PATH", os.defpath)]),
     }
 
 
@@ -176,7 +176,7 @@ def clean(paths: LocalPaths | None = None) -> None:
         raise PermanentError(
             f"removing {paths.state}",
             "some files could not be removed",
-            "They may belong to another user: run `make clean` as that user",
+            "They may belong to another user: run `flows clean` as that user",
         )
 
 
@@ -281,7 +281,7 @@ def _run_module(
         )
     except subprocess.TimeoutExpired:
         raise TransientError(
-            what, f"not done in {SETUP_SECONDS:.0f} s", "`make stop`, then try again"
+            what, f"not done in {SETUP_SECONDS:.0f} s", "`flows stop`, then try again"
         ) from None
     if done.returncode != 0:
         seen = "\n".join((done.stdout + done.stderr).strip().splitlines()[-25:])
@@ -291,7 +291,7 @@ def _run_module(
 
 
 def _hint(arguments: Sequence[str]) -> str:
-    return f"try it alone with `make shell` and `python -m {' '.join(arguments)}`"
+    return f"try it alone with `flows shell` and `python -m {' '.join(arguments)}`"
 
 
 def _require_deployments(api: PrefectApi, domains: Sequence[Domain]) -> None:

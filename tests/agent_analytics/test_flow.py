@@ -14,7 +14,8 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 
-from deployments.local import __main__ as local
+from deployments.cli.app import main
+from deployments.local import commands
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows.agent_analytics import flow as agent_flow
 from flows.agent_analytics.flow import refresh, refresh_copilot, report
@@ -176,17 +177,17 @@ def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
     monkeypatch.setenv("DBT_TARGET_PATH", str(tmp_path))
     begin_parsed("agent_analytics", tmp_path)
     store = agent_flow.store_of(ran.settings)
-    monkeypatch.setattr(local, "DUCKDB_WAIT_SECONDS", 0.0)
-    build = ["dbt", "--domain", "agent_analytics", "--", "run", "--select", "dim_agents"]
+    monkeypatch.setattr(commands, "DUCKDB_WAIT_SECONDS", 0.0)
+    build = ["dbt", "agent_analytics", "run", "--select", "dim_agents"]
     with store.locked("another run", 1, print):
-        assert local.main(build) == 1
+        assert main(build) == 1
     assert "another run" in capfd.readouterr().err
-    assert local.main(build) == 0
+    assert main(build) == 0
     assert "1 of 1 OK" in capfd.readouterr().out
 
-    ask = ["psql", "--domain", "agent_analytics", "--", "-c"]
-    assert local.main([*ask, "select count(*) as developers from mart.dim_developers"]) == 0
+    ask = ["psql", "agent_analytics", "-c"]
+    assert main([*ask, "select count(*) as developers from mart.dim_developers"]) == 0
     assert "12" in capfd.readouterr().out
-    assert local.main([*ask, "select nothing"]) == 1
-    assert local.main([*ask, "delete from raw.otel_points"]) == 1
+    assert main([*ask, "select nothing"]) == 1
+    assert main([*ask, "delete from raw.otel_points"]) == 1
     assert "read-only" in capfd.readouterr().err

@@ -131,7 +131,7 @@ def test_stop_ends_every_process_and_may_be_repeated(cluster: EmbeddedPostgres) 
     cluster.stop()
     cluster.stop()
     assert not cluster.is_running()
-    with pytest.raises(PermanentError, match="make up"):
+    with pytest.raises(PermanentError, match="flows up"):
         cluster.url()
     held.close()
 
@@ -152,7 +152,7 @@ def test_a_cluster_of_another_version_is_refused_with_a_remedy(cluster: Embedded
     cluster.start()
     cluster.stop()
     (cluster.cluster / "PG_VERSION").write_text("16\n")
-    with pytest.raises(PermanentError, match=r"made by PostgreSQL 16.*make clean"):
+    with pytest.raises(PermanentError, match=r"made by PostgreSQL 16.*flows clean"):
         cluster.start()
 
 

@@ -1,4 +1,3 @@
-import argparse
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -38,13 +37,13 @@ def worker(
 
 def example(deployment: str) -> Domain:
     return Domain(
-        "example", deployment, lambda options: {"repositories": options.repos}, "select 1"
+        "example", deployment, lambda repositories: {"repositories": repositories}, "select 1"
     )
 
 
 def run(pool: Pool, paths: LocalPaths, environment: Mapping[str, str], *repos: str) -> int:
     up = Runtime(paths, pool.url, environment, {})
-    return run_domains(up, [example(pool.deploy())], argparse.Namespace(repos=list(repos)))
+    return run_domains(up, [example(pool.deploy())], list(repos))
 
 
 def test_a_good_run_ends_0_with_its_measures_in_a_table(
@@ -131,7 +130,7 @@ def test_a_relative_path_is_made_absolute_and_an_address_is_left_alone(
 
 def test_without_repositories_this_project_is_the_example() -> None:
     (domain,) = select(["github-scraper"])
-    parameters = domain.parameters(argparse.Namespace(repos=[]))
+    parameters = domain.parameters([])
     assert parameters == {"repositories": [str(PROJECT_ROOT)]}
 
 

@@ -13,6 +13,10 @@ from pathlib import Path
 
 import pytest
 import yaml
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from deployments.cli.app import app
 
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
@@ -76,10 +80,13 @@ def _json_or_text(value: str) -> object:
     [c for c in COMMANDS if not c[1].startswith(("make", "prefect deployment run"))],
 )
 def test_every_other_command_starts_with_something_that_is_there(page: str, command: str) -> None:
-    if command == 'eval "$(make -s env)"':
+    if command == 'eval "$(bin/flows env)"':
         return
     words = [word for word in shlex.split(command) if not re.match(r"\w+=", word)]
     program = words[0]
+    if program == "flows":
+        assert is_taken(words[1:]), f"{page}: {command}"
+        return
     assert (ROOT / program).exists() or shutil.which(program), f"{page}: {program} is missing"
     # An environment made by uv has no pip: there the module is taken on trust.
     if words[1:2] == ["-m"] and words[2] != "pip":
@@ -92,13 +99,25 @@ def is_importable(python: str, module: str) -> bool:
     return subprocess.run([python, "-c", f"import {module}"], cwd=ROOT).returncode == 0
 
 
+def is_taken(words: list[str]) -> bool:
+    """Whether the tool takes a command line; nothing is run."""
+    group = get_command(app)
+    context = group.make_context("flows", list(words), resilient_parsing=words == ["--help"])
+    if words == ["--help"]:
+        return True
+    assert isinstance(group, TyperGroup)
+    name, command, rest = group.resolve_command(context, list(words))
+    assert command is not None, name
+    return bool(command.make_context(name, rest, parent=context))
+
+
 def test_a_clean_shell_with_the_local_environment_has_every_program(tmp_path: Path) -> None:
     lines = [shlex.split(command) for _, command in COMMANDS if not command.startswith("eval")]
     first = {next(word for word in words if not re.match(r"\w+=", word)) for words in lines}
     programs = sorted(program for program in first if "/" not in program)
-    assert {"prefect", "python", "make"} <= set(programs)
+    assert {"prefect", "python", "make", "flows"} <= set(programs)
     script = (
-        'eval "$(make -s env)"\nfor each in "$@"; do command -v "$each" >&2 || echo "$each"; done'
+        'eval "$(bin/flows env)"\nfor each in "$@"; do command -v "$each" >&2 || echo "$each"; done'
     )
     shown = subprocess.run(
         [

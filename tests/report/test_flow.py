@@ -73,4 +73,4 @@ def test_the_command_makes_the_report_of_what_is_on_this_machine(
     monkeypatch.delenv("PREFECT_API_URL")
     without = make_report(LocalPaths(tmp_path / "state"), str(tmp_path / "site"))
     page = tmp_path / "site" / "versions" / without.version / "operations.html"
-    assert "`make up` starts it" in Shown(page.read_text()).parts[""].text
+    assert "`flows up` starts it" in Shown(page.read_text()).parts[""].text

@@ -84,7 +84,7 @@ def test_models_that_are_there_and_empty_say_what_to_do(slug: str, url: str) -> 
 def test_a_domain_that_never_ran_says_how_to_run_it(slug: str, postgres: Any) -> None:
     shown = page_of(read_from(slug, postgres.create_database("postgres")))
     assert "has not been built yet" in shown.headline
-    assert f"make run DOMAIN={slug}" in shown.parts[""].text
+    assert f"flows run {slug}" in shown.parts[""].text
 
 
 def test_agents_without_a_file_and_with_an_empty_one_say_what_to_do(tmp_path: Path) -> None:

@@ -203,7 +203,7 @@ def block_document(block_name: str, block_type: str) -> Mapping[str, Any]:
             attempted,
             "there is no such block on this Prefect server",
             "Register it with `python -m blocks register`, or name another in the settings. For "
-            'the local server, which `make run` starts, type eval "$(make -s env)" first',
+            'the local server, which `flows up` starts, type eval "$(bin/flows env)" first',
         ) from None
     except httpx.TransportError as error:
         raise TransientError(

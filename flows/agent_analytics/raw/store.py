@@ -171,7 +171,7 @@ class Store:
                 return
             except BlockingIOError:
                 now = time.monotonic()
-            holder = _holder(self.lock_path)
+            holder = holder_of(self.lock_path)
             if now - began >= timeout_seconds:
                 raise StoreBusyError(
                     f"Waiting {timeout_seconds:.0f} s to write {self.path}",
@@ -306,7 +306,7 @@ def _write_holder(descriptor: int, purpose: str) -> None:
     os.write(descriptor, text.encode())
 
 
-def _holder(path: Path) -> str:
+def holder_of(path: Path) -> str:
     try:
         seen = json.loads(path.read_text(encoding="utf-8"))
         return f"{seen['purpose']} (process {seen['pid']}, since {seen['since']})"

@@ -31,7 +31,7 @@ def empty_page(data: DomainData) -> Page:
     else:
         headline = f"{title} has not been built yet"
         to_do = (
-            f"Run it once: `make run DOMAIN={data.slug}`, or its deployment in Prefect.",
+            f"Run it once: `flows run {data.slug}`, or its deployment in Prefect.",
             "Then make the report again: `make report`.",
         )
     return Page(data.slug, title, QUESTIONS[data.slug], headline, attention, (), to_do)

@@ -1,0 +1,90 @@
+"""The production checklist of every domain; each item says pass or fail and why."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from blocks import CATALOGUE
+from deployments.check import Project, in_clusters, problems
+from deployments.cli.told import Item
+from deployments.roles import DATABASES, Names, Wanted
+from deployments.roles import check as deviations
+from deployments.roles.table import Role
+from flows._shared.errors import PlatformError
+from flows._shared.postgres import connected
+
+QUALITY_COMPASS = "quality_compass"
+
+
+def checklist(slugs: Sequence[str], builds: bool = False) -> Iterator[Item]:
+    """The items of the project and of some domains.
+
+    Args:
+        builds: also those of Quality Compass, which build all of its marts anew.
+    """
+    yield from _files()
+    if not os.environ.get("PREFECT_API_URL"):
+        yield Item(
+            "Prefect server", "PREFECT_API_URL is not set and no local server runs", is_good=False
+        )
+        return
+    for slug in slugs:
+        yield from _blocks(slug)
+        yield from _roles(slug)
+    if builds and QUALITY_COMPASS in slugs:
+        yield from _quality_compass()
+
+
+def _files() -> Iterator[Item]:
+    try:
+        project = Project()
+        found = [*problems(project), *in_clusters(project)]
+    except PlatformError as error:
+        found = [str(error)]
+    for each in found:
+        yield Item("files", each, is_good=False)
+    if not found:
+        yield Item("files", "deployments, automations and network policies fit together", True)
+
+
+def _blocks(slug: str) -> Iterator[Item]:
+    from blocks.checks import check
+
+    for each in check((slug,)) if slug in CATALOGUE else ():
+        yield Item(f"{slug}: block {each.name}", each.seen, each.is_good)
+
+
+def _roles(slug: str) -> Iterator[Item]:
+    """Where the address of who owns the database is given: roles as they should be, encryption."""
+    if slug not in DATABASES:
+        return
+    variable = f"{slug.upper()}_OWNER_DATABASE_URL"
+    url = os.environ.get(variable)
+    if not url:
+        yield Item(f"{slug}: roles", f"not looked at: {variable} is not set", is_good=True)
+        return
+    item = f"{slug}: roles {', '.join(role.value for role in Role)}"
+    try:
+        with connected(url, f"the database of {slug}") as connection:
+            steps = deviations(connection, Wanted(DATABASES[slug], Names.of(slug)))
+    except PlatformError as error:
+        yield Item(item, str(error), is_good=False)
+        return
+    for step in steps:
+        yield Item(item, f"{step.seen}: `flows roles apply {slug}` mends it", is_good=False)
+    if not steps:
+        yield Item(item, "each may what it should and no more", is_good=True)
+
+
+def _quality_compass() -> Iterator[Item]:
+    """Its own list, with a build of everything."""
+    from flows.quality_compass.flow.checklist import ChecklistError, check_production
+
+    try:
+        found = check_production()
+    except ChecklistError as error:
+        found = error.items
+    except PlatformError as error:
+        yield Item(QUALITY_COMPASS, str(error), is_good=False)
+        return
+    for each in found:
+        yield Item(f"{QUALITY_COMPASS}: {each.item}", each.seen, each.is_passed)

@@ -1,0 +1,52 @@
+"""What is wrong with a set-up: each diagnosis looks at one thing and changes nothing."""
+
+from collections.abc import Callable, Iterator, Sequence
+
+from deployments.cli.doctor import databases, machine, outside, server, store
+from deployments.cli.doctor.world import World
+from deployments.cli.told import Diagnosis
+from flows._shared.errors import PlatformError
+
+__all__ = ["World", "diagnose"]
+
+Look = Callable[[World], Iterator[Diagnosis]]
+OF_MACHINE: Sequence[Look] = (
+    machine.python,
+    machine.packages,
+    machine.disk,
+    machine.leftovers,
+    machine.ports,
+    machine.dbt_packages,
+    store.duckdb_file,
+)
+OF_SERVER: Sequence[Look] = (
+    server.version,
+    server.work_pool,
+    server.workers,
+    server.late_runs,
+    server.stuck_runs,
+    server.slots,
+    server.blocks,
+    server.receiver_secrets,
+    databases.databases,
+)
+OF_OUTSIDE: Sequence[Look] = (outside.github, outside.token)
+
+
+def diagnose(world: World | None = None) -> list[Diagnosis]:
+    """Everything that was looked at; what needs the server only where it answers."""
+    world = world or World.here()
+    found = [each for look in OF_MACHINE for each in _looked(look, world)]
+    reached = list(_looked(server.reachable, world))
+    found += reached
+    if not any(each.is_problem for each in reached):
+        found += [each for look in OF_SERVER for each in _looked(look, world)]
+    return found + [each for look in OF_OUTSIDE for each in _looked(look, world)]
+
+
+def _looked(look: Look, world: World) -> Iterator[Diagnosis]:
+    try:
+        yield from look(world)
+    except PlatformError as error:
+        name = (look.__doc__ or look.__name__).splitlines()[0].rstrip(".")
+        yield Diagnosis(name, f"{error.attempted}: {error.seen}", True, error.remedy)

@@ -1,0 +1,143 @@
+"""The domains' databases: whether they let us in, what the roles may, what is in them."""
+
+import re
+from collections.abc import Iterator
+from urllib.parse import quote
+
+import psycopg
+
+from blocks import CATALOGUE, BlockNeed, Kind
+from deployments.cli.doctor.world import World
+from deployments.cli.told import Diagnosis
+from deployments.roles import DATABASES
+from flows._shared.errors import PlatformError
+from flows._shared.postgres import DatabaseRefusedError, connected
+
+TABLE = re.compile(r"create table if not exists ([\w.]+) \(\n(.*?)\n\)", re.DOTALL)
+ADDED = re.compile(r"alter table (?:only )?([\w.]+)\s+add column if not exists (\w+)")
+NO_COLUMN = {"primary", "unique", "check", "constraint", "foreign", "exclude", "like", "--"}
+UNREAD_SECONDS = 900
+COLUMNS = """
+select attname from pg_attribute
+where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
+"""
+NOT_WRITABLE = """
+select oid::regclass::text from pg_class
+where oid = any(array(select to_regclass(name)::oid from unnest(%s::text[]) as name))
+  and not has_table_privilege(oid, 'select, insert, update')
+"""
+UNSENT = """
+select count(*), max(extract(epoch from now() - due_at)) from webhooks.outbox
+where sent_at is null and due_at < now() - make_interval(secs => %s)
+"""
+
+
+def databases(world: World) -> Iterator[Diagnosis]:
+    """Databases."""
+    for slug, needs in CATALOGUE.items():
+        for need in needs:
+            if need.kind is Kind.POSTGRES:
+                yield from _block(world, slug, need)
+
+
+def _block(world: World, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
+    name = f"database of {slug}"
+    url = registered_url(world, need.name)
+    if url is None:
+        return
+    try:
+        with connected(url, f"the database of the block {need.name}") as connection:
+            problems = [*look(connection, slug, need)]
+            user = connection.info.user
+    except DatabaseRefusedError as error:
+        remedy = f"Correct {need.variable}, then `flows blocks register {slug}`"
+        yield Diagnosis(name, f"{need.name}: {error.seen}", True, remedy)
+        return
+    except PlatformError as error:
+        yield Diagnosis(name, f"{need.name}: {error.seen}", True, error.remedy)
+        return
+    yield from problems or [Diagnosis(name, f"{need.name} lets {user} in")]
+
+
+def look(connection: psycopg.Connection, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
+    """What is wrong in a database, as the role of a block sees it."""
+    database = DATABASES.get(slug)
+    is_loader = need.name == f"{slug.replace('_', '-')}-postgres"
+    if database is None or not is_loader:
+        return
+    loads = {f"{place.schema}.{name}" for place in database.places for name in place.loads or ()}
+    loads |= expected_columns(slug).keys()
+    role = (connection.execute("select current_user").fetchone() or ("?",))[0]
+    found = connection.execute(NOT_WRITABLE, [sorted(loads)]).fetchall()
+    if found:
+        tables = ", ".join(str(each[0]) for each in found[:5])
+        yield Diagnosis(
+            f"database of {slug}",
+            f"the role {role} of {need.name} may not write {tables}",
+            True,
+            f"`flows roles check {slug}` says which grants are missing, `apply` gives them",
+        )
+        return
+    for table, columns in expected_columns(slug).items():
+        there = {str(each[0]) for each in connection.execute(COLUMNS, [table]).fetchall()}
+        if there and (lacking := sorted(columns - there)):
+            yield Diagnosis(
+                f"database of {slug}",
+                f"{table} is of an older version: it lacks {', '.join(lacking)}",
+                True,
+                f"`flows run {slug}` brings it up to date before it loads",
+            )
+    if slug == "webhooks":
+        yield from _inbox(connection)
+
+
+def expected_columns(slug: str) -> dict[str, set[str]]:
+    """The columns of a domain's raw tables by table, from the SQL that makes them."""
+    from deployments.local.paths import PROJECT_ROOT
+
+    found: dict[str, set[str]] = {}
+    for script in sorted((PROJECT_ROOT / "flows" / slug).rglob("schema.sql")):
+        text = script.read_text()
+        for table, body in TABLE.findall(text):
+            names = {
+                line.split()[0]
+                for line in body.splitlines()
+                if line[:4] == "    " and line[4:5].strip()
+            }
+            found.setdefault(table, set()).update(names - NO_COLUMN)
+        for table, column in ADDED.findall(text):
+            found.setdefault(table, set()).add(column)
+    return found
+
+
+def _inbox(connection: psycopg.Connection) -> Iterator[Diagnosis]:
+    if connection.execute("select to_regclass('webhooks.outbox')").fetchone() == (None,):
+        return
+    row = connection.execute(UNSENT, [UNREAD_SECONDS]).fetchone()
+    if row and row[0]:
+        yield Diagnosis(
+            "inbox",
+            f"{row[0]:,} events wait to be sent, the oldest for {float(row[1]):,.0f} s: runs are "
+            "not told of deliveries",
+            True,
+            "Look at the receiver's log and at the server; `python -m flows.webhooks dispatch`",
+        )
+
+
+def registered_url(world: World, block: str) -> str | None:
+    """The address that a connector block holds; None where there is no such block."""
+    path = f"block_types/slug/{Kind.POSTGRES.block_type}/block_documents/name/{block}"
+    found = world.api.find(f"{path}?include_secrets=true")
+    info = (found or {}).get("data", {}).get("connection_info")
+    if isinstance(info, str):
+        return re.sub(r"^postgresql\+\w+://", "postgresql://", info)
+    if not isinstance(info, dict):
+        return None
+    login = quote(str(info.get("username") or ""), safe="")
+    if info.get("password"):
+        login += ":" + quote(str(info["password"]), safe="")
+    host = f"{info.get('host') or 'localhost'}:{info.get('port') or 5432}"
+    query = "&".join(
+        f"{key}={quote(str(value))}" for key, value in (info.get("query") or {}).items()
+    )
+    return f"postgresql://{login}@{host}/{info.get('database') or ''}{'?' + query if query else ''}"

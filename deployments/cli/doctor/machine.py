@@ -1,0 +1,128 @@
+"""This machine: Python, packages, disk, what earlier runs left, ports."""
+
+import shutil
+from collections.abc import Iterator
+from importlib import metadata
+from pathlib import Path
+
+import psutil
+
+from deployments.cli.doctor.world import GIBIBYTE, World
+from deployments.cli.told import Diagnosis
+from deployments.local.processes import ProcessRecord, is_free
+from flows._shared.yaml_keys import read_yaml
+
+OLDEST, NEWEST = (3, 11), (3, 13)
+# Of what breaks first where it is another version.
+PINNED = ("prefect", "dbt-core", "duckdb", "fastapi")
+PARTS = {"server": "the Prefect server", "worker": "the worker", "webhooks": "the receiver"}
+
+
+def python(world: World) -> Iterator[Diagnosis]:
+    """Python."""
+    seen = ".".join(map(str, world.python))
+    if OLDEST <= world.python <= NEWEST:
+        yield Diagnosis("Python", seen)
+        return
+    yield Diagnosis(
+        "Python",
+        f"{seen} runs; the locked packages are for 3.11 to 3.13",
+        True,
+        "Remove .venv, then `make PYTHON=/path/to/python3.12 setup`",
+    )
+
+
+def packages(world: World) -> Iterator[Diagnosis]:
+    """Packages."""
+    locked = dict(
+        line.split(" ")[0].split("==")
+        for line in (world.project / "requirements.lock").read_text().splitlines()
+        if "==" in line.split(" ")[0] and not line.startswith((" ", "#"))
+    )
+    wrong = []
+    for name in PINNED:
+        try:
+            found = metadata.version(name)
+        except metadata.PackageNotFoundError:
+            found = "none"
+        if found != locked.get(name):
+            wrong.append(f"{name} is {found}, requirements.lock has {locked.get(name)}")
+    if wrong:
+        remedy = "`touch requirements.lock`, then `make setup`"
+        yield Diagnosis("packages", "; ".join(wrong), True, remedy)
+    else:
+        yield Diagnosis("packages", "as requirements.lock has them")
+
+
+def disk(world: World) -> Iterator[Diagnosis]:
+    """Disk."""
+    folder = next(each for each in (world.paths.state, world.project, Path("/")) if each.exists())
+    usage = shutil.disk_usage(folder)
+    free = f"{usage.free / GIBIBYTE:.1f} GiB of {usage.total / GIBIBYTE:.1f} GiB are free"
+    if usage.free >= world.needed_bytes:
+        yield Diagnosis("disk", f"{free} at {folder}")
+        return
+    yield Diagnosis(
+        "disk",
+        f"{free} at {folder}; databases and builds stop when it is full",
+        True,
+        f"Make room for {world.needed_bytes / GIBIBYTE:.0f} GiB; `flows clean` frees .local/",
+    )
+
+
+def leftovers(world: World) -> Iterator[Diagnosis]:
+    """What earlier processes left in .local."""
+    for name, what in PARTS.items():
+        record = ProcessRecord.read(world.paths.run / f"{name}.json")
+        if record and record.process() is None:
+            yield Diagnosis(
+                "stale .local",
+                f"{what} has a record of process {record.pid}, which has ended",
+                True,
+                "`flows up` starts it again; `flows stop` forgets it",
+            )
+
+
+def ports(world: World) -> Iterator[Diagnosis]:
+    """Ports."""
+    for name, what in PARTS.items():
+        record = ProcessRecord.read(world.paths.run / f"{name}.json")
+        if record and record.port and record.process() is None and not is_free(record.port):
+            yield Diagnosis(
+                "ports",
+                f"port {record.port}, which {what} had, is taken by {_listener(record.port)}",
+                True,
+                'Stop that, or `flows up`, which takes another, and `eval "$(flows env)"` anew',
+            )
+
+
+def dbt_packages(world: World) -> Iterator[Diagnosis]:
+    """dbt packages."""
+    for project in sorted((world.project / "dbt_projects").glob("*/packages.yml")):
+        installed = project.parent / "dbt_packages"
+        if not installed.exists():
+            # A build installs them first.
+            continue
+        for each in read_yaml(project).get("packages") or []:
+            local = each.get("local")
+            source = (project.parent / local).resolve() if local else None
+            named = read_yaml(source / "dbt_project.yml")["name"] if source else None
+            if named and not (installed / named / "dbt_project.yml").exists():
+                slug = project.parent.name
+                yield Diagnosis(
+                    "dbt packages",
+                    f"{named} is missing in {installed}: macros of it are not found",
+                    True,
+                    f"`flows dbt {slug} deps`",
+                )
+
+
+def _listener(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr.port == port
+            if is_it and connection.pid:
+                return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
+    except psutil.Error:
+        pass
+    return "another program"

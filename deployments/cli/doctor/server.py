@@ -1,0 +1,227 @@
+"""The Prefect server: whether it is there, its pool and workers, its runs, its blocks."""
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from importlib import metadata
+from typing import Any
+
+from blocks import CATALOGUE, Kind
+from deployments.apply.infrastructure import LIMIT_PREFIX
+from deployments.cli.doctor.world import World
+from deployments.cli.told import Diagnosis
+from deployments.local.api import is_healthy
+from flows._shared.errors import PermanentError
+
+SECONDS = 5.0
+LATE = timedelta(minutes=5)
+PENDING = timedelta(minutes=15)
+RUNNING = timedelta(hours=6)
+NAMED = 5
+
+
+def reachable(world: World) -> Iterator[Diagnosis]:
+    """Prefect server."""
+    if world.url is None:
+        yield Diagnosis(
+            "Prefect server",
+            "none runs here, and PREFECT_API_URL names none",
+            True,
+            "`flows up`, or set PREFECT_API_URL",
+        )
+    elif not is_healthy(world.url, SECONDS):
+        yield Diagnosis(
+            "Prefect server",
+            f"{world.url} does not answer",
+            True,
+            "Start it (`flows up` for the local one), correct PREFECT_API_URL, or open the way",
+        )
+    else:
+        try:
+            world.api.call("GET", "admin/version")
+        except PermanentError as error:
+            yield Diagnosis(
+                "Prefect server",
+                f"{world.url} does not let us in ({error.seen[:100]})",
+                True,
+                "Set PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY; "
+                '`eval "$(flows env)"` for the local one',
+            )
+        else:
+            yield Diagnosis("Prefect server", f"{world.url} answers")
+
+
+def version(world: World) -> Iterator[Diagnosis]:
+    """Prefect versions."""
+    theirs, ours = str(world.api.call("GET", "admin/version")), metadata.version("prefect")
+    if theirs == ours:
+        yield Diagnosis("Prefect versions", f"{ours} here and there")
+        return
+    yield Diagnosis(
+        "Prefect versions",
+        f"the server is {theirs}, the client {ours}",
+        True,
+        f"Bring the server to {ours}, which requirements.lock has",
+    )
+
+
+def work_pool(world: World) -> Iterator[Diagnosis]:
+    """Work pool."""
+    found = world.api.work_pool(world.pool)
+    if found is None:
+        yield Diagnosis(
+            "work pool",
+            f"the server has no pool {world.pool}",
+            True,
+            "`flows apply --pool-type process` (or kubernetes), or correct PREFECT_WORK_POOL",
+        )
+    elif found.get("is_paused"):
+        yield Diagnosis(
+            "work pool",
+            f"{world.pool} is paused: nothing takes its runs",
+            True,
+            f"`prefect work-pool resume {world.pool}`",
+        )
+    else:
+        yield Diagnosis("work pool", f"{world.pool}, of type {found['type']}")
+
+
+def workers(world: World) -> Iterator[Diagnosis]:
+    """Worker."""
+    if world.api.work_pool(world.pool) is None:
+        return
+    found = world.api.call("POST", f"work_pools/{world.pool}/workers/filter", {})
+    online = [each["name"] for each in found if each.get("status") == "ONLINE"]
+    if online:
+        yield Diagnosis("worker", f"{', '.join(online[:NAMED])} polls {world.pool}")
+        return
+    yield Diagnosis(
+        "worker",
+        f"no worker polls {world.pool}" + (f"; {len(found)} did" if found else ""),
+        True,
+        f"`flows up`, or `prefect worker start --pool {world.pool}`; in a cluster, look at the "
+        "worker's pod",
+    )
+
+
+def late_runs(world: World) -> Iterator[Diagnosis]:
+    """Late runs."""
+    before = datetime.now(UTC) - LATE
+    found = _runs(
+        world,
+        {
+            "state": {"type": {"any_": ["SCHEDULED"]}},
+            "expected_start_time": {"before_": before.isoformat()},
+        },
+    )
+    late = [each for each in found if each["state_name"] != "AwaitingConcurrencySlot"]
+    yield from _told(
+        "late runs",
+        late,
+        f"should have begun over {LATE.seconds // 60} minutes ago",
+        "See `worker` above; a run that is not wanted any more: `prefect flow-run cancel ID`",
+    )
+
+
+def stuck_runs(world: World) -> Iterator[Diagnosis]:
+    """Stuck runs."""
+    now = datetime.now(UTC)
+    found = _runs(world, {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}})
+    stuck = [
+        each
+        for each in found
+        if now - datetime.fromisoformat(each["state"]["timestamp"])
+        > (RUNNING if each["state_type"] == "RUNNING" else PENDING)
+    ]
+    yield from _told(
+        "stuck runs",
+        stuck,
+        "have been in their state for too long",
+        "Look at their logs and processes; what nothing works on: `prefect flow-run cancel ID`",
+    )
+
+
+def slots(world: World) -> Iterator[Diagnosis]:
+    """Concurrency slots."""
+    held = _held_by_deployments(world)
+    leaked = []
+    for each in world.api.all("v2/concurrency_limits/filter"):
+        name, taken = str(each["name"]), int(each.get("active_slots") or 0)
+        is_ours = name.startswith((LIMIT_PREFIX, "deployment:"))
+        if is_ours and each.get("active") and taken > held.get(str(each["id"]), 0):
+            leaked.append((name, taken - held.get(str(each["id"]), 0)))
+    if not leaked:
+        yield Diagnosis("concurrency slots", "each is held by a run")
+    for name, count in leaked:
+        yield Diagnosis(
+            "concurrency slots",
+            f"{count} of {name} are held by no run: what asks for one waits",
+            True,
+            f"`prefect global-concurrency-limit update {name} --active-slots 0`",
+        )
+
+
+def blocks(world: World) -> Iterator[Diagnosis]:
+    """Blocks."""
+    missing = [
+        (slug, need)
+        for slug, needs in CATALOGUE.items()
+        for need in needs
+        if need.is_required and not world.api.has_block(need.kind.block_type, need.name)
+    ]
+    for slug, need in missing:
+        yield Diagnosis(
+            "blocks",
+            f"{need.name} is not registered: {need.purpose}",
+            True,
+            f"Set {need.variable}, then `flows blocks register {slug}`",
+        )
+    if not missing:
+        yield Diagnosis("blocks", "every block that a domain cannot do without is registered")
+
+
+def receiver_secrets(world: World) -> Iterator[Diagnosis]:
+    """Secrets of the receiver."""
+    needs = [
+        each
+        for each in CATALOGUE["webhooks"]
+        if each.kind is Kind.SECRET and each.name.endswith("-secrets")
+    ]
+    absent = [each for each in needs if not world.api.has_block(each.kind.block_type, each.name)]
+    if len(absent) == len(needs):
+        yield Diagnosis(
+            "receiver",
+            "no sender has a secret: every delivery is refused",
+            True,
+            f"Set {needs[0].variable} or another, then `flows blocks register webhooks`",
+        )
+    else:
+        known = ", ".join(each.name for each in needs if each not in absent)
+        yield Diagnosis("receiver", f"takes what is signed with {known}")
+
+
+def _runs(world: World, chosen: dict[str, Any]) -> list[dict[str, Any]]:
+    pools = {"name": {"any_": [world.pool]}}
+    return world.api.all("flow_runs/filter", {"flow_runs": chosen, "work_pools": pools})
+
+
+def _told(name: str, runs: list[dict[str, Any]], what: str, remedy: str) -> Iterator[Diagnosis]:
+    if not runs:
+        yield Diagnosis(name, "none")
+        return
+    details = [f"{each['name']} ({each['state_name']}): {each['id']}" for each in runs[:NAMED]]
+    yield Diagnosis(name, f"{len(runs)} {what}", True, remedy, details)
+
+
+def _held_by_deployments(world: World) -> dict[str, int]:
+    """How many runs hold a slot of each limit, by its id."""
+    limit_of = {}
+    for each in world.api.all("deployments/filter"):
+        limit = each.get("global_concurrency_limit") or {}
+        if limit.get("id"):
+            limit_of[each["id"]] = str(limit["id"])
+    held: dict[str, int] = {}
+    states = {"state": {"type": {"any_": ["PENDING", "RUNNING", "CANCELLING"]}}}
+    for run in world.api.all("flow_runs/filter", {"flow_runs": states}):
+        if limit := limit_of.get(run.get("deployment_id")):
+            held[limit] = held.get(limit, 0) + 1
+    return held

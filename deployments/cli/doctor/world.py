@@ -1,0 +1,60 @@
+"""What a diagnosis looks at. A test gives it a world that is broken in one place."""
+
+import os
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+from deployments.local.api import PrefectApi
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import ProcessRecord
+from deployments.local.server import api_url
+
+GIBIBYTE = 1 << 30
+
+
+@dataclass(frozen=True)
+class World:
+    """A set-up.
+
+    Args:
+        environment: of whoever asks; with that of the local runtime, if its server is used.
+        python: version of the interpreter.
+        needed_bytes: room that a disk must have.
+    """
+
+    paths: LocalPaths = field(default_factory=LocalPaths)
+    environment: Mapping[str, str] = field(default_factory=lambda: dict(os.environ), repr=False)
+    project: Path = PROJECT_ROOT
+    python: tuple[int, int] = sys.version_info[:2]
+    needed_bytes: int = 2 * GIBIBYTE
+    github: str = "https://api.github.com"
+
+    @classmethod
+    def here(cls) -> "World":
+        from deployments.cli.settings import with_local_server
+
+        with_local_server()
+        environment = dict(os.environ)
+        # As GitHub's own runners name it, and people with an enterprise server.
+        github = environment.get("GITHUB_API_URL") or cls.github
+        return cls(environment=environment, github=github.rstrip("/"))
+
+    @property
+    def url(self) -> str | None:
+        """The Prefect server: that of the environment, else the local one, if it runs."""
+        if given := self.environment.get("PREFECT_API_URL"):
+            return given
+        record = ProcessRecord.read(self.paths.run / "server.json")
+        return api_url(record.port) if record and record.process() else None
+
+    @cached_property
+    def api(self) -> PrefectApi:
+        assert self.url is not None, "asked only of a server that answers"
+        return PrefectApi(self.url, self.environment)
+
+    @property
+    def pool(self) -> str:
+        return self.environment.get("PREFECT_WORK_POOL") or "local-process"

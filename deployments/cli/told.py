@@ -1,0 +1,89 @@
+"""How what was found is told: for people, or as JSON for programs."""
+
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+
+from flows._shared.errors import PermanentError
+
+
+@dataclass(frozen=True)
+class Item:
+    """One item of a checklist."""
+
+    item: str
+    seen: str
+    is_good: bool
+
+
+@dataclass(frozen=True)
+class Diagnosis:
+    """What was looked at, what was seen; where it is a problem, its cause and what to do."""
+
+    name: str
+    seen: str
+    is_problem: bool = False
+    remedy: str = ""
+    details: Sequence[str] = field(default=())
+
+
+@contextmanager
+def only_json(is_json: bool) -> Iterator[None]:
+    """What is said on the way goes to the other stream, so that a program reads one document."""
+    if is_json:
+        with redirect_stdout(sys.stderr):
+            yield
+    else:
+        yield
+
+
+def as_json(content: Mapping[str, Any]) -> None:
+    sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
+
+
+def known(slugs: Sequence[str] | None, all_of_them: Sequence[str]) -> tuple[str, ...]:
+    """Slugs as they were given, all if none was.
+
+    Raises:
+        PermanentError: there is no such domain.
+    """
+    given = tuple(each.replace("-", "_") for each in slugs or all_of_them)
+    if unknown := [each for each in given if each not in all_of_them]:
+        raise PermanentError(
+            f"choosing {', '.join(unknown)}",
+            "there is none of that name",
+            f"There are: {', '.join(all_of_them)}",
+        )
+    return given
+
+
+def verdicts(items: Sequence[Item], is_json: bool) -> None:
+    if is_json:
+        as_json({"items": [asdict(each) for each in items]})
+        return
+    console = Console(soft_wrap=True)
+    for each in items:
+        mark = "[green]pass[/]" if each.is_good else "[bold red]FAIL[/]"
+        console.print(f"{mark}  {escape(each.item)}: {escape(each.seen)}", highlight=False)
+
+
+def diagnoses(found: Sequence[Diagnosis], is_json: bool) -> None:
+    if is_json:
+        as_json({"diagnoses": [asdict(each) for each in found]})
+        return
+    console = Console(soft_wrap=True)
+    for each in found:
+        mark = "[bold red]problem[/]" if each.is_problem else "[green]ok[/]     "
+        console.print(f"{mark}  {escape(each.name)}: {escape(each.seen)}", highlight=False)
+        for line in each.details:
+            console.print(f"           {escape(line)}", highlight=False)
+        if each.remedy:
+            console.print(f"           [bold]{escape(each.remedy)}[/]", highlight=False)
+    problems = sum(each.is_problem for each in found)
+    console.print(f"{problems or 'No'} problem{'' if problems == 1 else 's'} found")

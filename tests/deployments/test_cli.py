@@ -1,0 +1,153 @@
+"""The command-line tool: its help, its exit codes, what it hands on, where it is found."""
+
+import json
+import os
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from typer.core import TyperGroup
+from typer.main import get_command
+
+from blocks import CATALOGUE
+from deployments.cli import checklist
+from deployments.cli.app import INBOX, SLUGS, app, main
+from deployments.cli.told import Item
+from deployments.local import commands
+from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
+from deployments.local.paths import PROJECT_ROOT
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.run import Watched
+
+TOOL = PROJECT_ROOT / "bin" / "flows"
+
+
+def test_every_help_has_an_example_that_the_tool_takes(capsys: pytest.CaptureFixture[str]) -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    for name, command in group.commands.items():
+        assert command.epilog
+        assert f"flows {name}" in command.epilog, name
+        assert main([name, "--help"]) == 0
+        assert "Example" in capsys.readouterr().out
+    assert main(["--help"]) == 0
+    assert "Exit codes" in capsys.readouterr().out
+    assert {*SLUGS, INBOX} == {each.slug for each in (*DOMAINS, WEBHOOKS)}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status", "said"),
+    [
+        (["nonsense"], 2, "No such command"),
+        (["psql"], 2, "Missing argument"),
+        (["run", "--color"], 2, "No such option"),
+        (["dbt", "weather"], 1, "The domains are: github_scraper"),
+        (["check", "weather"], 1, "There are: github_scraper"),
+        (["run", "scout", "--repo", "x"], 1, "only github_scraper takes repositories"),
+    ],
+)
+def test_what_is_wrong_is_said_and_ends_as_the_help_says(
+    arguments: list[str], status: int, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(arguments) == status
+    assert said in capsys.readouterr().err
+
+
+def test_an_interrupted_command_ends_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "up", interrupted)
+    assert main(["up"]) == 130
+
+
+def test_the_arguments_of_other_programs_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[tuple[str, list[str]]] = []
+
+    def record(slug: str, arguments: Sequence[str]) -> int:
+        given.append((slug, list(arguments)))
+        return 7
+
+    monkeypatch.setattr(commands, "dbt", record)
+    monkeypatch.setattr(commands, "psql", record)
+    assert main(["dbt", "scout", "build", "-s", "gold", "--full-refresh"]) == 7
+    assert main(["psql", "scout", "-c", "select 1"]) == 7
+    assert given == [
+        ("scout", ["build", "-s", "gold", "--full-refresh"]),
+        ("scout", ["-c", "select 1"]),
+    ]
+
+
+def test_a_run_is_told_to_programs_as_one_document(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(slugs: Sequence[str], repositories: Sequence[str], watched: list[Watched]) -> int:
+        commands.say("Starting PostgreSQL")
+        done = Watched(DOMAINS[2], "id", "http://ui/id", "calm-crab", {"name": "Failed"})
+        done.measures = {"rows_loaded": 3}
+        watched.append(done)
+        return 1
+
+    monkeypatch.setattr(commands, "run", run)
+    assert main(["run", "scout", "--json"]) == 1
+    shown = capsys.readouterr()
+    (told,) = json.loads(shown.out)["runs"]
+    assert (told["domain"], told["state"], told["measures"]) == (
+        "scout",
+        "Failed",
+        {"rows_loaded": 3},
+    )
+    assert shown.err == "Starting PostgreSQL\n"
+
+
+def test_the_checklist_ends_1_where_an_item_fails(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr(checklist, "_files", lambda: iter([Item("files", "fit", True)]))
+    monkeypatch.setattr(
+        checklist, "_blocks", lambda slug: iter([Item(f"{slug}: x", "refused", False)])
+    )
+    assert main(["check", "scout"]) == 1
+    shown = capsys.readouterr().out
+    assert "pass  files: fit" in shown
+    assert "FAIL  scout: x: refused" in shown
+    assert "SCOUT_OWNER_DATABASE_URL is not set" in shown
+
+
+def test_a_database_in_which_nothing_was_built_says_run_it_first(
+    postgres: EmbeddedPostgres, database: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    scout: Domain = DOMAINS[2]
+    commands._tell_if_nothing_is_built(scout, database)
+    assert "`flows run scout` loads and builds it" in capsys.readouterr().err
+
+
+def test_the_tool_runs_from_anywhere_and_says_what_is_missing(tmp_path: Path) -> None:
+    clean = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
+    link = tmp_path / "flows"
+    link.symlink_to(TOOL)
+    shown = subprocess.run(
+        [str(link), "blocks", "list"], cwd=tmp_path, env=clean, capture_output=True, text=True
+    )
+    assert shown.returncode == 0, shown.stderr
+    assert CATALOGUE["scout"][0].name in shown.stdout
+
+    bare = tmp_path / "clone"
+    (bare / "bin").mkdir(parents=True)
+    (bare / ".git").mkdir()
+    (bare / "bin" / "flows").write_text(TOOL.read_text())
+    (bare / "bin" / "flows").chmod(0o755)
+    missing = subprocess.run(
+        [str(bare / "bin" / "flows"), "up"], env=clean, capture_output=True, text=True
+    )
+    assert missing.returncode == 1
+    assert "`make setup`" in missing.stderr
+
+
+def test_completion_names_commands_and_domains(tmp_path: Path) -> None:
+    asked = {"_FLOWS_COMPLETE": "complete_bash", "COMP_WORDS": "flows psql sc", "COMP_CWORD": "2"}
+    environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **asked}
+    shown = subprocess.run([str(TOOL)], env=environment, capture_output=True, text=True)
+    assert shown.stdout.split() == ["scout"], shown.stderr

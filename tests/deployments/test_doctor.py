@@ -1,0 +1,298 @@
+"""Each diagnosis, on a set-up that is broken just there."""
+
+import json
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import psycopg
+import pytest
+
+from blocks import CATALOGUE
+from blocks.registration import register
+from deployments.cli.app import main
+from deployments.cli.doctor import World, databases, machine, outside, server, store
+from deployments.cli.told import Diagnosis
+from deployments.local.paths import LocalPaths
+from deployments.local.processes import ProcessRecord
+from flows.agent_analytics.raw import Store
+from flows.agent_analytics.settings import PATH_VARIABLE
+from flows.webhooks.inbox import prepare_inbox
+from tests.deployments.pool import Pool
+
+ENDED = ProcessRecord(pid=2**22 - 7, created=1.0)
+INBOX = CATALOGUE["webhooks"][0]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> World:
+    return World(LocalPaths(tmp_path / "local"), {}, tmp_path)
+
+
+@contextmanager
+def answering(
+    status: int = 200, body: object = None, headers: Mapping[str, str] | None = None
+) -> Iterator[str]:
+    """An HTTP server that says the same to everyone."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            content = json.dumps(body).encode()
+            self.send_response_only(status if "health" not in self.path else 200)
+            for name, value in {"Date": self.date_time_string(), **(headers or {})}.items():
+                self.send_header(name, value)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    served = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    Thread(target=served.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{served.server_address[1]}"
+    finally:
+        served.shutdown()
+        served.server_close()
+
+
+def only(look: Callable[[World], Iterator[Diagnosis]], world: World) -> Diagnosis:
+    found = list(look(world))
+    problems = [each for each in found if each.is_problem]
+    assert len(problems) == 1, found
+    assert problems[0].remedy
+    return problems[0]
+
+
+def test_a_wrong_python(world: World) -> None:
+    broken = World(world.paths, python=(3, 10))
+    assert (
+        "3.10 runs; the locked packages are for 3.11 to 3.13" in only(machine.python, broken).seen
+    )
+
+
+def test_packages_that_are_not_those_of_the_lock(world: World) -> None:
+    (world.project / "requirements.lock").write_text("prefect==0.1 \\\n    --hash=sha256:0\n")
+    assert ", requirements.lock has 0.1" in only(machine.packages, world).seen
+
+
+def test_a_disk_that_is_full(world: World) -> None:
+    full = World(world.paths, project=world.project, needed_bytes=10**18)
+    assert "databases and builds stop when it is full" in only(machine.disk, full).seen
+
+
+def test_what_a_process_that_ended_left(world: World) -> None:
+    ENDED.write(world.paths.run / "worker.json")
+    assert f"process {ENDED.pid}, which has ended" in only(machine.leftovers, world).seen
+
+
+def test_a_port_that_is_taken(world: World) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        ProcessRecord(ENDED.pid, ENDED.created, port).write(world.paths.run / "server.json")
+        seen = only(machine.ports, world).seen
+    assert f"port {port}, which the Prefect server had, is taken by python" in seen
+
+
+def test_dbt_packages_that_are_missing(world: World) -> None:
+    projects = world.project / "dbt_projects"
+    (projects / "scout" / "dbt_packages").mkdir(parents=True)
+    (projects / "scout" / "packages.yml").write_text("packages: [{local: ../_shared}]")
+    (projects / "_shared").mkdir()
+    (projects / "_shared" / "dbt_project.yml").write_text("name: analytics_shared")
+    assert only(machine.dbt_packages, world).remedy == "`flows dbt scout deps`"
+
+
+def test_a_duckdb_file_that_is_locked_or_damaged(world: World, tmp_path: Path) -> None:
+    own = Store(tmp_path / "agents.duckdb")
+    here = World(world.paths, {PATH_VARIABLE: str(own.path)}, tmp_path)
+    own.connect().close()
+    (opens,) = store.duckdb_file(here)
+    assert not opens.is_problem
+    with own.locked("the hourly run", 1, print):
+        (held,) = store.duckdb_file(here)
+    assert "is written by the hourly run" in held.seen
+    hold = "import duckdb, sys; c = duckdb.connect(sys.argv[1]); print(1, flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", hold, str(own.path)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as other:
+        assert other.stdout is not None
+        other.stdout.readline()
+        assert "does not wait its turn" in only(store.duckdb_file, here).seen
+        other.communicate(b"\n")
+    own.path.write_bytes(b"\0" * 20_000)
+    damaged = only(store.duckdb_file, here)
+    assert "is damaged" in damaged.seen
+    assert damaged.remedy.startswith("Put a backup in its place")
+
+
+def test_a_server_that_is_not_there_or_lets_nobody_in(world: World) -> None:
+    assert only(server.reachable, world).remedy == "`flows up`, or set PREFECT_API_URL"
+    nowhere = World(world.paths, {"PREFECT_API_URL": "http://127.0.0.1:9/api"})
+    assert "127.0.0.1:9/api does not answer" in only(server.reachable, nowhere).seen
+    with answering(401, {"exception_message": "Unauthorized"}) as url:
+        refusing = World(world.paths, {"PREFECT_API_URL": f"{url}/api"})
+        assert "PREFECT_API_AUTH_STRING" in only(server.reachable, refusing).remedy
+
+
+def test_a_server_of_another_version(world: World) -> None:
+    with answering(200, "3.0.0") as url:
+        older = World(world.paths, {"PREFECT_API_URL": f"{url}/api"})
+        assert only(server.version, older).seen.startswith("the server is 3.0.0, the client 3.")
+
+
+@pytest.fixture(scope="module")
+def pool(prefect_server: str) -> Pool:
+    return Pool(prefect_server)
+
+
+@pytest.fixture
+def served(world: World, pool: Pool) -> World:
+    import os
+
+    environment = {**os.environ, "PREFECT_API_URL": pool.url, "PREFECT_WORK_POOL": pool.name}
+    return World(world.paths, environment, world.project)
+
+
+def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: Pool) -> None:
+    (good,) = server.work_pool(served)
+    assert not good.is_problem
+    assert f"no worker polls {pool.name}" in only(server.workers, served).seen
+    pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": True})
+    assert "is paused" in only(server.work_pool, served).seen
+    pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})
+    without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
+    assert "the server has no pool nobodys" in only(server.work_pool, without).seen
+
+
+def test_runs_that_are_late_or_stuck(
+    served: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    found = pool.api.deployment(pool.deploy())
+    assert found is not None
+    run = pool.api.start_run(found["id"], {})
+    assert not any(each.is_problem for each in server.late_runs(served))
+    monkeypatch.setattr(server, "LATE", timedelta(seconds=-60))
+    assert run["id"] in only(server.late_runs, served).details[0]
+    for state in ("PENDING", "RUNNING"):
+        body = {"state": {"type": state, "name": state.capitalize()}}
+        pool.api.call("POST", f"flow_runs/{run['id']}/set_state", body)
+        assert not any(each.is_problem for each in server.stuck_runs(served))
+        with monkeypatch.context() as patched:
+            patched.setattr(server, state, timedelta(0))
+            assert run["id"] in only(server.stuck_runs, served).details[0]
+    pool.api.mark_crashed(run["id"], "over")
+
+
+def test_a_slot_that_no_run_holds(served: World, pool: Pool) -> None:
+    name = f"analytics-flows-{pool.name}"
+    limit = pool.post("v2/concurrency_limits/", {"name": name, "limit": 1, "active_slots": 1})
+    try:
+        problems = [each for each in server.slots(served) if each.is_problem]
+        (leaked,) = [each for each in problems if name in each.seen]
+        assert "held by no run" in leaked.seen
+        assert "--active-slots 0" in leaked.remedy
+    finally:
+        pool.api.call("DELETE", f"v2/concurrency_limits/{limit['id']}")
+
+
+def test_blocks_that_are_missing_and_a_receiver_without_secrets(served: World) -> None:
+    missing = [each.seen for each in server.blocks(served) if each.is_problem]
+    assert any("webhooks-postgres is not registered" in each for each in missing)
+    assert "every delivery is refused" in only(server.receiver_secrets, served).seen
+
+
+def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
+    served: World, database: str
+) -> None:
+    for wrong, seen in (
+        (database.replace("@", "x@", 1), "password authentication failed"),
+        (database.rsplit("/", 1)[0] + "/nobodys", 'database "nobodys" does not exist'),
+    ):
+        register(("webhooks",), {INBOX.variable: wrong})
+        problems = [each for each in databases.databases(served) if each.is_problem]
+        assert any(seen in each.seen and "flows blocks" in each.remedy for each in problems)
+        assert not any(wrong in each.seen for each in problems)
+
+
+def test_what_is_wrong_in_a_database(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        prepare_inbox(connection)
+        assert list(databases.look(connection, "webhooks", INBOX)) == []
+        connection.execute(
+            "insert into webhooks.outbox (event_id, event, due_at)"
+            " values (gen_random_uuid(), '{}', now() - interval '1 hour')"
+        )
+        (behind,) = databases.look(connection, "webhooks", INBOX)
+        assert behind.seen.startswith("1 events wait to be sent, the oldest for 3,60")
+        connection.execute("delete from webhooks.outbox")
+        connection.execute("alter table webhooks.deliveries drop column replays")
+        (older,) = databases.look(connection, "webhooks", INBOX)
+        assert older.seen == "webhooks.deliveries is of an older version: it lacks replays"
+        connection.execute("drop role if exists doctors_patient")
+        connection.execute("create role doctors_patient")
+        connection.execute("grant usage on schema webhooks to doctors_patient")
+        connection.execute("set role doctors_patient")
+        try:
+            (refused,) = databases.look(connection, "webhooks", INBOX)
+            assert "doctors_patient of webhooks-postgres may not write" in refused.seen
+        finally:
+            connection.execute("reset role")
+            connection.execute("drop owned by doctors_patient")
+            connection.execute("drop role doctors_patient")
+
+
+def test_github_that_is_away_a_name_without_address_and_a_firewall(world: World) -> None:
+    def at(address: str) -> World:
+        return World(world.paths, {}, world.project, github=address)
+
+    assert "cannot be reached" in only(outside.github, at("http://127.0.0.1:9")).seen
+    nowhere = only(outside.github, at("http://no-such-host.invalid"))
+    assert (nowhere.name, "port 53" in nowhere.remedy) == ("DNS", True)
+    with answering(503) as url:
+        assert "answers 503" in only(outside.github, at(url)).seen
+    dropped = outside.unreachable("127.0.0.1", httpx.ConnectTimeout("timed out"))
+    assert (dropped.name, "Let port 443 out" in dropped.remedy) == ("egress", True)
+
+
+@pytest.mark.parametrize(("minutes", "word"), [(-60, "ahead of"), (60, "behind")])
+def test_a_clock_that_is_wrong(world: World, minutes: int, word: str) -> None:
+    date = format_datetime(datetime.now(UTC) + timedelta(minutes=minutes), usegmt=True)
+    with answering(200, {}, {"Date": date}) as url:
+        seen = only(outside.github, World(world.paths, {}, world.project, github=url)).seen
+    assert word in seen
+
+
+def test_a_token_that_is_rejected(world: World) -> None:
+    with answering(401) as url:
+        given = {"GITHUB_TOKEN": "not-one"}
+        rejected = only(outside.token, World(world.paths, given, world.project, github=url))
+    assert "GitHub rejects it (401)" in rejected.seen
+    assert "not-one" not in rejected.seen
+
+
+def test_the_command_says_all_of_it_and_ends_1(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    with answering(200, {}) as url:
+        monkeypatch.setenv("GITHUB_API_URL", url)
+        assert main(["doctor", "--json"]) == 1
+        told = json.loads(capsys.readouterr().out)["diagnoses"]
+        assert main(["doctor"]) == 1
+    by_name = {each["name"]: each for each in told}
+    assert by_name["Prefect server"]["is_problem"]
+    assert not by_name["GitHub"]["is_problem"]
+    shown = capsys.readouterr().out
+    assert "problem  Prefect server: http://127.0.0.1:9/api does not answer" in shown
