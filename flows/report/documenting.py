@@ -72,14 +72,10 @@ def document(settings: ReportSettings = ReportSettings()) -> None:
     cache_policy=NO_CACHE,
 )
 def write_docs(slug: str, settings: ReportSettings) -> None:
-    if slug in IN_POSTGRES:
-        block = building_block(_Builder(getattr(settings.blocks, slug)))
-        outcome = build_dbt(slug, dbt_postgres_env(block), command=COMMAND)
-    else:
-        outcome = _of_agents(settings.agents_path)
-        if outcome is None:
-            get_run_logger().info("%s has published nothing yet", DOMAINS[slug])
-            return
+    outcome = _of_postgres(slug, settings) if slug in IN_POSTGRES else _of_agents(settings)
+    if outcome is None:
+        get_run_logger().info("%s has published nothing yet", DOMAINS[slug])
+        return
     page = page_of(outcome)
     options = storage_options(settings.storage_block)
     with writing(settings.address):
@@ -87,8 +83,14 @@ def write_docs(slug: str, settings: ReportSettings) -> None:
     get_run_logger().info("%s: %.1f MB, %s", slug, len(page) / 1e6, datetime.now(UTC).date())
 
 
-def _of_agents(published: Path) -> DbtOutcome | None:
+def _of_postgres(slug: str, settings: ReportSettings) -> DbtOutcome:
+    block = building_block(_Builder(getattr(settings.blocks, slug)))
+    return build_dbt(slug, dbt_postgres_env(block), command=COMMAND)
+
+
+def _of_agents(settings: ReportSettings) -> DbtOutcome | None:
     """From a copy: dbt opens the file to write, and the published one is for readers."""
+    published = settings.agents_path
     if not published.exists():
         return None
     with TemporaryDirectory(prefix="report-docs-") as folder:

@@ -17,7 +17,6 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from flows._shared.errors import PermanentError
-from flows._shared.inbox import FORM, Delivery, Position
 from flows._shared.masks import masked
 from flows._shared.purged import Purged, address_of, of_names
 from flows.agent_analytics import rules as agents
@@ -116,16 +115,6 @@ def test_rows_of_agents_are_rows_or_put_aside_with_a_reason(value: Any) -> None:
         assert isinstance(row, kind) or (isinstance(row, Rejected) and row.reason)
     with suppress(*REFUSED, UnreadableTelemetryError):
         assert isinstance(list(agents.commit_rows(line)), list)
-
-
-@brief
-@given(st.binary(max_size=200), st.sampled_from([FORM, "application/json"]))
-@example(b"payload=%7B%7D&payload=1", FORM)
-@example(b'{"a": 1, "a": 2}', "application/json")
-def test_a_body_is_a_document_or_a_value_error(body: bytes, content_type: str) -> None:
-    delivery = Delivery(Position(1), "x", "github", "push", MINUTE, content_type, body)
-    with suppress(ValueError, KeyError):
-        delivery.document()
 
 
 @brief

@@ -173,6 +173,7 @@ def test_what_python_alone_takes_for_a_number_is_none(text: str) -> None:
 def test_numbers_are_read_as_they_are_written() -> None:
     assert [whole_number(each) for each in (5, 5.0, "5", "-05", 10**30)] == [5, 5, 5, -5, 10**30]
     assert [number(each) for each in (5, "5.5", ".5", "1e3", "-2.")] == [5, 5.5, 0.5, 1000, -2]
+    odd: object
     for odd in (True, None, 1.5, float("nan"), float("inf"), [], "1.5"):
         with pytest.raises(ValueError, match="no whole number"):
             whole_number(odd)

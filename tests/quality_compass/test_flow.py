@@ -21,6 +21,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
+from flows._shared.revisions import RevisionError
 from flows.quality_compass import raw, rollback, source
 from flows.quality_compass.__main__ import main
 from flows.quality_compass.flow import (
@@ -393,10 +394,10 @@ def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_reader
 
 
 def test_an_unknown_mart_or_revision_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(rollback.RevisionError, match="no such mart"):
+    with pytest.raises(RevisionError, match="no such mart"):
         rollback.prepare_project("stg_nodes", "HEAD", tmp_path)
     for revision in ("no-such-revision", "HEAD; ls"):
-        with pytest.raises(rollback.RevisionError):
+        with pytest.raises(RevisionError):
             rollback.prepare_project("fct_signals", revision, tmp_path)
 
 

@@ -19,8 +19,10 @@ STRANGERS = (
     Peer("metadata server", address="169.254.169.254"),
 )
 # Of telnet, mail, the web, databases, what else listens in a cluster.
-STRANGE_PORTS = (22, 23, 25, 53, 80, 443, 465, 587, 988, 2379, 3306, 4200, 5432, 6379, 6443, 6543)
-STRANGE_PORTS += (8080, 9090, 10250)
+STRANGE_PORTS = (
+    *(22, 23, 25, 53, 80, 443, 465, 587, 988, 2379, 3306, 4200, 5432, 6379, 6443, 6543),
+    *(8080, 9090, 10250),
+)
 Connection = tuple[str, int, str]
 
 
