@@ -121,7 +121,7 @@ def _listener(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
             at = connection.laddr
-            is_it = connection.status == psutil.CONN_LISTEN and bool(at) and at.port == port
+            is_it = connection.status == psutil.CONN_LISTEN and at != () and at.port == port
             if is_it and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
