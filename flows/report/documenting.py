@@ -72,14 +72,15 @@ def document(settings: ReportSettings = ReportSettings()) -> None:
     cache_policy=NO_CACHE,
 )
 def write_docs(slug: str, settings: ReportSettings) -> None:
+    outcome: DbtOutcome | None
     if slug in IN_POSTGRES:
         block = building_block(_Builder(getattr(settings.blocks, slug)))
         outcome = build_dbt(slug, dbt_postgres_env(block), command=COMMAND)
     else:
         outcome = _of_agents(settings.agents_path)
-        if outcome is None:
-            get_run_logger().info("%s has published nothing yet", DOMAINS[slug])
-            return
+    if outcome is None:
+        get_run_logger().info("%s has published nothing yet", DOMAINS[slug])
+        return
     page = page_of(outcome)
     options = storage_options(settings.storage_block)
     with writing(settings.address):

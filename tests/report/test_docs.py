@@ -11,7 +11,7 @@ from flows.report.publish import publish
 from flows.report.records import DOMAINS
 from tests.report.shown import NOW, files_of
 
-INDEX = (files("dbt.task.docs") / "index.html").read_text(encoding="utf-8", errors="replace")
+INDEX = (files("dbt.task.docs") / "index.html").read_bytes().decode("utf-8", errors="replace")
 HOSTILE = "</script><script>alert(1)</script><!-- \u2028 &amp;"
 MANIFEST = {
     "metadata": {"send_anonymous_usage_stats": True},
