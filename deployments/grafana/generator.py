@@ -2,7 +2,8 @@
 
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 from grafana_foundation_sdk.builders import barchart, dashboard, stat, table, timeseries
 from grafana_foundation_sdk.cog import builder as cog_builder
@@ -16,7 +17,7 @@ from deployments.grafana.records import Board, Kind, Panel, Source
 BOARDS = (*domains.BOARDS, *bigquery.BOARDS, operations.BOARD)
 NAMED = re.compile(r"\{(\w+)\}")
 HEIGHT = {Kind.STAT: 4}
-BUILDERS = {
+BUILDERS: Mapping[Kind, Any] = {
     Kind.STAT: stat.Panel,
     Kind.TIME_SERIES: timeseries.Panel,
     Kind.BARS: barchart.Panel,
@@ -95,4 +96,5 @@ def _panel(panel: Panel, default: Source) -> cog_builder.Builder[models.Panel]:
         .with_target(_Target(SqlQuery(source, sql_of(panel, default), panel.kind)))
         .thresholds(dashboard.ThresholdsConfig().mode(models.ThresholdsMode.ABSOLUTE).steps(steps))
     )
-    return made.unit(panel.unit) if panel.unit else made
+    drawn: cog_builder.Builder[models.Panel] = made.unit(panel.unit) if panel.unit else made
+    return drawn

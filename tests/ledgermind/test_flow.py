@@ -8,8 +8,11 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 
 from blocks.registration import register
+from flows._shared.markdown import plain
 from flows.ledgermind.flow import refresh
 from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
+from flows.report.answers import answer_of
+from flows.report.making import read_from
 from tests.ledgermind.warehouses import PROJECT
 
 
@@ -47,6 +50,10 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     assert of_report
     assert measures["models_built"] == 2 * len(models) - len(of_report)
     assert measures["failures"] == 0
+    page = answer_of(read_from("ledgermind", database))
+    assert measures["headline"] == page.headline
+    assert texts["ledgermind-summary"].startswith(f"# {plain(page.headline)}\n\n![")
+    assert "## ledgermind: passed" in texts["ledgermind-summary"]
     assert "a sample of" in texts["ledgermind-summary"]
     assert "BigQuery told no billed bytes for" in texts["ledgermind-summary"]
     # The emulator keeps no labels (bqemulator 1.4.0): none of its jobs is this domain's.

@@ -51,6 +51,10 @@ def test_a_domain_without_a_block_and_one_whose_database_is_away_stop_no_other(
         (artifact,) = client.read_artifacts(
             artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["report"])), limit=1
         )
+        (link,) = client.read_artifacts(
+            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["scout-report"])), limit=1
+        )
+    assert link.data == f"Scout in the report: `{tmp_path}/latest/scout.html`"
     told = {row["page"]: row["says"] for row in json.loads(str(artifact.data))}
     assert told["Scout"] == pages["scout"].headline
     assert str(tmp_path) in str(artifact.description)
