@@ -27,6 +27,7 @@ from flows._shared.orchestration.dbt import (
 )
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
+from flows._shared.orchestration.flow_run import begun_at
 from flows._shared.orchestration.published import PUBLISHED
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -226,7 +227,7 @@ def where_to_look(settings: AgentAnalyticsSettings) -> tuple[str, ...]:
 
 
 @summarized(SLUG, is_published_whole=True)
-@flow(name="agent-analytics")
+@flow(name="agent-analytics", flow_run_name=begun_at("agent-analytics"))
 def refresh(
     inputs: AgentAnalyticsInputs = AgentAnalyticsInputs(),
     settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
@@ -331,7 +332,7 @@ def fetch_copilot(
 
 
 @summarized(SLUG, is_published_whole=True)
-@flow(name="agent-analytics-copilot")
+@flow(name="agent-analytics-copilot", flow_run_name=begun_at("agent-analytics-copilot"))
 def refresh_copilot(
     days_back: int = 3,
     settings: AgentAnalyticsSettings = AgentAnalyticsSettings(),
@@ -373,7 +374,7 @@ def refresh_copilot(
 
 
 @summarized(f"{SLUG}_report", SLUG, is_published_whole=True)
-@flow(name="agent-analytics-report")
+@flow(name="agent-analytics-report", flow_run_name=begun_at("agent-analytics-report"))
 def report(
     folder: Path | None = None, settings: AgentAnalyticsSettings = AgentAnalyticsSettings()
 ) -> None:

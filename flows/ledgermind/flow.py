@@ -25,7 +25,7 @@ from flows._shared.orchestration.exports import (
     publish_tables,
 )
 from flows._shared.orchestration.failed_run import summarized
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from flows._shared.bigquery_export import CopiedTable, ExportCounts
 
 SLUG = "ledgermind"
+SAMPLE_NOTE = "No operational database was given: a sample of one was made"
 EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
 
 Target = Literal["pg_local", "bigquery"]
@@ -57,7 +58,7 @@ def look(settings: LedgermindSettings) -> tuple[int, int]:
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)
             made = operational.create_operational_database(connection, rows)
-            get_run_logger().warning("%s", _sample_note(made))
+            get_run_logger().warning("%s: %s rows", SAMPLE_NOTE, f"{made:,}")
         return source.count_operational_rows(connection), made
 
 
@@ -129,7 +130,7 @@ def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
 
 
 @summarized(f"{SLUG}-export", SLUG)
-@flow(name="ledgermind-export")
+@flow(name="ledgermind-export", flow_run_name=begun_at("ledgermind-export"))
 def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
     """Copy the operational tables to BigQuery: what is new or changed, and what was deleted.
 
@@ -142,7 +143,7 @@ def export_tables(settings: LedgermindSettings = LedgermindSettings()) -> None:
 
 
 @summarized(SLUG)
-@flow(name="ledgermind")
+@flow(name="ledgermind", flow_run_name=begun_at("ledgermind"))
 def refresh(
     settings: LedgermindSettings = LedgermindSettings(),
     targets: Sequence[Target] = ("pg_local",),
@@ -164,7 +165,7 @@ def refresh(
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
-        notes += [_sample_note(made)] if made else []
+        notes += [SAMPLE_NOTE] if made else []
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
         environment = dbt_postgres_env(building_block(settings))
@@ -213,7 +214,3 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
             emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
     publish_tables(SLUG, counts)
     return counts
-
-
-def _sample_note(rows: int) -> str:
-    return f"No operational database was given: a sample of {rows:,} rows was made"

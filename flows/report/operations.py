@@ -17,7 +17,7 @@ from flows._shared.orchestration.credentials import (
     reading_block,
     storage_options,
 )
-from flows._shared.orchestration.flow_run import kebab
+from flows._shared.orchestration.flow_run import begun_at, kebab
 from flows._shared.orchestration.retry import retry_transient
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
 from flows.report.publish import Published
@@ -29,7 +29,7 @@ PROJECT_TAG = "analytics-flows"
 RUN_KEYS = {slug: f"{kebab(slug)}-run" for slug in DOMAINS}
 
 
-@flow(name="report")
+@flow(name="report", flow_run_name=begun_at("report"))
 def report(settings: ReportSettings = ReportSettings()) -> None:
     """Make the report of all domains and put it where people open it.
 

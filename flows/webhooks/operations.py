@@ -9,6 +9,7 @@ from prefect.artifacts import create_table_artifact
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.database import connect
+from flows._shared.orchestration.flow_run import begun_at
 from flows._shared.orchestration.retry import retry_transient
 from flows.webhooks.github import LOOK_BACK, HookApi, Missing, missing
 from flows.webhooks.inbox import prepare_inbox
@@ -23,7 +24,7 @@ select delivery_id from webhooks.deliveries where source = 'github' and received
 HTTP_SECONDS = 30.0
 
 
-@flow(name="webhooks-purge")
+@flow(name="webhooks-purge", flow_run_name=begun_at("webhooks-purge"))
 def purge(settings: RetentionSettings = RetentionSettings()) -> None:
     """Remove old bodies, and after longer the deliveries themselves.
 
@@ -50,7 +51,7 @@ def purge_once(settings: RetentionSettings) -> Purged:
         )
 
 
-@flow(name="webhooks-replay")
+@flow(name="webhooks-replay", flow_run_name=begun_at("webhooks-replay"))
 def replay(
     source: str,
     ids: list[str] | None = None,
@@ -88,7 +89,7 @@ def _aware(moment: datetime | None) -> datetime | None:
     return moment.replace(tzinfo=UTC) if moment and moment.tzinfo is None else moment
 
 
-@flow(name="github-webhooks-reconcile")
+@flow(name="github-webhooks-reconcile", flow_run_name=begun_at("github-webhooks-reconcile"))
 def reconcile(settings: ReconcileSettings = ReconcileSettings()) -> None:
     """Compare GitHub's record of deliveries with the inbox; ask again for those that are missing.
 

@@ -1,5 +1,6 @@
 import json
 import time
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +10,12 @@ from prefect.client.orchestration import get_client
 from prefect.runtime import flow_run
 
 from flows._shared.orchestration.flow_run import FlowRunApi
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import (
+    Progress,
+    RunSummary,
+    _markdown,
+    publish_summary,
+)
 
 NUMBERS = RunSummary(
     rows_loaded=12345,
@@ -104,3 +110,10 @@ def test_progress_is_written_about_once_a_second(
 def test_outside_a_flow_run_nothing_is_written_and_nothing_fails() -> None:
     Progress("scout").update("load", 1, 1)
     publish_summary("scout", NUMBERS)
+
+
+def test_notes_of_a_run_that_passed_are_no_warnings() -> None:
+    assert "## Warnings and failures" in _markdown("x", NUMBERS)
+    passed = _markdown("x", replace(NUMBERS, warnings=0))
+    assert "## Notes" in passed
+    assert "Warnings and failures" not in passed

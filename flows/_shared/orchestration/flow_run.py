@@ -6,9 +6,9 @@ things from Prefect's models costs more than the request does.
 
 import json
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -133,6 +133,11 @@ def run_logger(name: str) -> Logger:
 def kebab(slug: str) -> str:
     """``github_scraper`` as Prefect shows it and as artifact keys demand it."""
     return slug.lower().replace("_", "-")
+
+
+def begun_at(name: str) -> Callable[[], str]:
+    """For ``@flow(flow_run_name=...)``: the flow's name and when the run began, in UTC."""
+    return lambda: f"{name} {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 def _minute(moment: str | None) -> str:

@@ -164,7 +164,8 @@ def _markdown(title: str, summary: RunSummary) -> str:
         f"| failures | {summary.failures} |",
         f"| seconds | {summary.seconds:.1f} |",
     ]
-    lines += _section("Warnings and failures", summary.notes)
+    is_marred = summary.warnings or summary.failures
+    lines += _section("Warnings and failures" if is_marred else "Notes", summary.notes)
     lines += _section("Where to look", summary.look)
     if summary.chart:
         lines += ["", f"![chart]({_data_uri(summary.chart)})"]

@@ -27,7 +27,7 @@ from flows._shared.orchestration.exports import (
     remarks_of,
 )
 from flows._shared.orchestration.failed_run import summarized
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -111,7 +111,7 @@ def compare_marts(outcome: DbtOutcome, settings: GithubScraperSettings) -> "list
 
 
 @summarized(f"{SLUG}-export", SLUG)
-@flow(name="github-scraper-export")
+@flow(name="github-scraper-export", flow_run_name=begun_at("github-scraper-export"))
 def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Copy the raw tables to BigQuery: what is new or changed, and what was deleted.
 
@@ -123,7 +123,7 @@ def export_tables(settings: GithubScraperSettings = GithubScraperSettings()) -> 
 
 
 @summarized(f"{SLUG}-bigquery", SLUG)
-@flow(name="github-scraper-bigquery")
+@flow(name="github-scraper-bigquery", flow_run_name=begun_at("github-scraper-bigquery"))
 def build_on_bigquery(
     settings: GithubScraperSettings = GithubScraperSettings(), dbt: DbtOptions = DbtOptions()
 ) -> None:
@@ -150,7 +150,7 @@ def build_on_bigquery(
 
 
 @summarized(f"{SLUG}-migrate", SLUG)
-@flow(name="github-scraper-migrate")
+@flow(name="github-scraper-migrate", flow_run_name=begun_at("github-scraper-migrate"))
 def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     """Bring the marts to BigQuery, compare them with PostgreSQL's, and say whether to switch.
 

@@ -16,7 +16,7 @@ from flows._shared.orchestration.credentials import building_block, dbt_postgres
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
 from flows._shared.orchestration.failed_run import summarized
-from flows._shared.orchestration.flow_run import suspend_until
+from flows._shared.orchestration.flow_run import begun_at, suspend_until
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows.github_scraper.flow.tasks import (
     Prepared,
@@ -42,10 +42,6 @@ EXAMPLE_QUERY = (
     "select rank, display_name, commits from analytics.leaderboard "
     "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
 )
-
-
-def run_name() -> str:
-    return f"github-scraper {datetime.now(UTC):%Y-%m-%d %H:%M}"
 
 
 class RepositoriesFailedError(PermanentError):
@@ -194,7 +190,7 @@ def load_and_build(
 
 
 @summarized(SLUG)
-@flow(name="github-scraper", flow_run_name=run_name)
+@flow(name="github-scraper", flow_run_name=begun_at("github-scraper"))
 def refresh(
     repositories: list[str] | None = None,
     settings: GithubScraperSettings = GithubScraperSettings(),

@@ -19,7 +19,7 @@ from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt, run_dbt_freshness
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows.quality_compass.settings import QualityCompassSettings
 
 SLUG = "quality_compass"
@@ -47,7 +47,7 @@ class ChecklistError(PermanentError):
         self.items = tuple(items)
 
 
-@flow(name="quality-compass-checklist")
+@flow(name="quality-compass-checklist", flow_run_name=begun_at("quality-compass-checklist"))
 def check_production(
     settings: QualityCompassSettings = QualityCompassSettings(),
 ) -> tuple[Item, ...]:

@@ -3,7 +3,7 @@
 from prefect import flow, get_run_logger, task
 
 from flows._shared.orchestration.credentials import dbt_postgres_env, marts_block
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.state import state_dir
 from flows.quality_compass.semantic import Answer, MetricsRequest, SemanticLayer
@@ -21,7 +21,7 @@ def answer(request: MetricsRequest, settings: QualityCompassSettings) -> Answer:
     return layer.query(request)
 
 
-@flow(name="quality-compass-metrics")
+@flow(name="quality-compass-metrics", flow_run_name=begun_at("quality-compass-metrics"))
 def query_metrics(
     request: MetricsRequest = DASHBOARD,
     settings: QualityCompassSettings = QualityCompassSettings(),

@@ -9,7 +9,7 @@ from prefect import flow, get_run_logger, task
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env, secret_value
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
@@ -25,7 +25,7 @@ LARGE_TABLES = (
 )
 
 
-@flow(name="quality-compass-maintenance")
+@flow(name="quality-compass-maintenance", flow_run_name=begun_at("quality-compass-maintenance"))
 def maintain(settings: QualityCompassSettings = QualityCompassSettings()) -> None:
     """VACUUM ANALYZE the large tables, write fresh documentation, run every test and keep the rows
     that fail in the schema `quality_compass_test_failures`.
@@ -78,7 +78,7 @@ def swap_mart(mart: str, settings: QualityCompassSettings) -> Swapped:
         return Swapped(kept, tuple(rollback.materialized_readers(connection, mart)))
 
 
-@flow(name="quality-compass-rollback")
+@flow(name="quality-compass-rollback", flow_run_name=begun_at("quality-compass-rollback"))
 def roll_back(
     mart: str,
     revision: str,

@@ -16,7 +16,7 @@ from flows._shared.orchestration.dbt import (
 )
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.failed_run import summarized
-from flows._shared.orchestration.flow_run import current_flow_run
+from flows._shared.orchestration.flow_run import begun_at, current_flow_run
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows.quality_compass import marts, raw, sync
@@ -102,7 +102,7 @@ def publish_signals(settings: QualityCompassSettings) -> None:
 
 
 @summarized(SLUG)
-@flow(name="quality-compass")
+@flow(name="quality-compass", flow_run_name=begun_at("quality-compass"))
 def refresh(
     runs: RunsRequest = RunsRequest(),
     settings: QualityCompassSettings = QualityCompassSettings(),

@@ -8,6 +8,7 @@ from prefect import flow, get_run_logger, task
 
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.database import connect
+from flows._shared.orchestration.flow_run import begun_at
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
 from flows.scout import raw
@@ -95,7 +96,7 @@ def _endpoint(settings: EmbeddingSettings) -> EmbeddingEndpoint | None:
     return endpoint_from(secret_value(settings.endpoint_block))
 
 
-@flow(name="scout-embeddings")
+@flow(name="scout-embeddings", flow_run_name=begun_at("scout-embeddings"))
 def embed(settings: EmbeddingSettings = EmbeddingSettings()) -> None:
     """Embed new and changed texts of platinum, a batch at a time.
 

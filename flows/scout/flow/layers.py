@@ -16,6 +16,7 @@ from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.failed_run import summarized
+from flows._shared.orchestration.flow_run import begun_at
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
 from flows._shared.revised import revised
@@ -71,7 +72,7 @@ def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
 
 
 @summarized(SLUG)
-@flow(name="scout")
+@flow(name="scout", flow_run_name=begun_at("scout"))
 def refresh(
     layer: str = "all",
     settings: ScoutSettings = ScoutSettings(),
@@ -211,7 +212,7 @@ def tell_low(tables: list[str], scores: list[float], settings: ScoutSettings) ->
     )
 
 
-@flow(name="scout-docs")
+@flow(name="scout-docs", flow_run_name=begun_at("scout-docs"))
 def publish_docs(settings: ScoutSettings = ScoutSettings()) -> None:
     """Write the dbt documentation of the layers, a site of three files, to where people read it.
 
