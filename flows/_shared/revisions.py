@@ -112,7 +112,7 @@ def _environment(address: str, token: str | None) -> Mapping[str, str]:
     if token and address.startswith("https://"):
         login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
         settings[f"http.{address}.extraHeader"] = f"Authorization: Basic {login}"
-    numbered = {}
+    numbered: dict[str, str] = {}
     for number, (name, value) in enumerate(settings.items()):
         numbered |= {f"GIT_CONFIG_KEY_{number}": name, f"GIT_CONFIG_VALUE_{number}": value}
     return {

@@ -7,10 +7,11 @@ from pathlib import Path
 import duckdb
 import psycopg
 
+from flows._shared.buckets import Options
 from flows._shared.errors import PlatformError
 from flows._shared.postgres import READ_ONLY, connected
 from flows.report.pages import site
-from flows.report.publish import Options, Published, publish
+from flows.report.publish import Published, publish
 from flows.report.records import DOMAINS, DomainData, OperationsData, Site, UnreadableModelsError
 from flows.report.render import render
 from flows.report.source import nothing, read_duckdb, read_postgres
