@@ -102,7 +102,11 @@ class Declared:
             name = f"{self.name}__automation_{number}"
             trigger = TRIGGER.validate_python({"name": name, **each})
             trigger.set_deployment_id(deployment_id)  # type: ignore[arg-type]
-            yield trigger.as_automation()
+            made = trigger.as_automation()
+            # The UI calls every trigger of events a custom one: this says which it is.
+            told = ", ".join(sorted({*each.get("expect", []), *each.get("after", [])}))
+            made.description = f"Starts {self.name} on {told}" if told else f"Starts {self.name}"
+            yield made
 
 
 def declared(path: Path = PREFECT_YAML) -> list[Declared]:

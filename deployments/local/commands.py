@@ -119,7 +119,10 @@ def dbt(slug: str, arguments: Sequence[str]) -> int:
     domain = select([slug])[0]
     if domain.has_postgres:
         builder = runtime.addresses(domain, LocalPaths()).transformer
-        return _dbt(domain, arguments, runtime.dbt_environment(builder))
+        status = _dbt(domain, arguments, runtime.dbt_environment(builder))
+        if status:
+            _tell_if_nothing_is_built(domain, builder)
+        return status
     store = _store()
     with store.locked("flows dbt", DUCKDB_WAIT_SECONDS, say):
         status = _dbt(domain, arguments, {PATH_VARIABLE: str(store.path)})

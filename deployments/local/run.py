@@ -53,6 +53,12 @@ class Watched:
     def is_good(self) -> bool:
         return self.state.get("type") == "COMPLETED"
 
+    @property
+    def rows_so_far(self) -> int | None:
+        """What its phases tell of; None if none tells. A run that fails has no other count."""
+        counts = [int(phase["rows"]) for phase in self.phases if phase.get("rows") is not None]
+        return sum(counts) if counts else None
+
     def look(self, api: PrefectApi) -> None:
         """Ask the server how far the run is."""
         if self.is_done:
@@ -192,7 +198,8 @@ def final_table(watched: Sequence[Watched]) -> Table:
     for measure in MEASURES:
         table.add_column(measure.replace("_", " "), justify="right")
     for run in watched:
-        values = {"seconds": run.seconds, **run.measures}
+        told = {name: value for name, value in run.measures.items() if value is not None}
+        values = {"seconds": run.seconds, "rows_loaded": run.rows_so_far, **told}
         result = Text(_state(run), style="green" if run.is_good else "bold red")
         table.add_row(run.domain.slug, result, *(_number(values.get(name)) for name in MEASURES))
     return table
@@ -203,6 +210,8 @@ def _say_where_to_look(api: PrefectApi, run: Watched, console: Console) -> None:
     if not run.is_good:
         _say_failure(api, run, console)
     console.print(f"{slug}: the run  {run.url}", highlight=False, soft_wrap=True)
+    summary = f"{api.ui_url}/artifacts/key/{run.domain.kebab}-summary"
+    console.print(f"{slug}: its summary  {summary}", highlight=False, soft_wrap=True)
     query = f'flows psql {slug} -c "{run.domain.query}"'
     if run.is_good:
         console.print(f"{slug}: try  {escape(query)}", highlight=False, soft_wrap=True)

@@ -205,12 +205,6 @@ def announce(landings: Sequence[Landed]) -> None:
         )
 
 
-def publish_to_readers(settings: AgentAnalyticsSettings) -> None:
-    """Bring the published copy to where readers elsewhere find it, if such a place is set."""
-    if settings.published_to:
-        publish_copy(settings.published_to, settings)
-
-
 @task(
     name="publish to bucket",
     retries=3,
@@ -281,7 +275,8 @@ def refresh(
 
     counts, landed, outcome = work_on(store, "agent-analytics", settings.lock_timeout_seconds, work)
     announce(landed)
-    publish_to_readers(settings)
+    if settings.published_to:
+        publish_copy(settings.published_to, settings)
     _summarize(settings, counts, outcome, started)
 
 
@@ -399,7 +394,8 @@ def refresh_copilot(
         store, "agent-analytics-copilot", settings.lock_timeout_seconds, work
     )
     announce(landed)
-    publish_to_readers(settings)
+    if settings.published_to:
+        publish_copy(settings.published_to, settings)
     _summarize(settings, counts, outcome, started)
 
 

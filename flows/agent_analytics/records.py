@@ -3,6 +3,7 @@
 StoreBusyError      (transient)  another process writes the DuckDB file
 CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
 StoreFullError      (permanent)  the disk of the DuckDB file is full; nothing is lost
+StoreUnusableError  (permanent)  the folder of the DuckDB file cannot be written to
 StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
 UnreadableTelemetry (permanent)  a body or file is not OTLP
 CopilotRefusedError (permanent)  the Copilot API refuses the token or the address
@@ -27,6 +28,10 @@ class CopilotDownError(TransientError):
 
 class StoreFullError(PermanentError):
     """There is no room on the disk of the DuckDB file."""
+
+
+class StoreUnusableError(PermanentError):
+    """The folder of the DuckDB file cannot be made or written to."""
 
 
 class StoreDamagedError(PermanentError):

@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from flows._shared.bigquery_export import CopiedTable, ExportCounts
 
 SLUG = "ledgermind"
+SAMPLE_NOTE = "No operational database was given: a sample of one was made"
 EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
 
 Target = Literal["pg_local", "bigquery"]
@@ -64,7 +65,7 @@ def look(settings: LedgermindSettings) -> tuple[int, int]:
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)
             made = operational.create_operational_database(connection, rows)
-            get_run_logger().warning("%s", _sample_note(made))
+            get_run_logger().warning("%s: %s rows", SAMPLE_NOTE, f"{made:,}")
         return source.count_operational_rows(connection), made
 
 
@@ -175,7 +176,7 @@ def refresh(
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
-        notes += [_sample_note(made)] if made else []
+        notes += [SAMPLE_NOTE] if made else []
         publish_load(SLUG, rows, notes)
     outcomes: list[DbtOutcome] = []
     if "pg_local" in targets:
@@ -227,7 +228,3 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
             emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
     publish_tables(SLUG, counts)
     return counts
-
-
-def _sample_note(rows: int) -> str:
-    return f"No operational database was given: a sample of {rows:,} rows was made"

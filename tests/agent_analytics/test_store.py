@@ -13,7 +13,12 @@ import duckdb
 import pytest
 
 from flows.agent_analytics import raw
-from flows.agent_analytics.records import StoreBusyError, StoreDamagedError, StoreFullError
+from flows.agent_analytics.records import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreUnusableError,
+)
 from flows.agent_analytics.sync import load_telemetry
 from tests.agent_analytics.fleet import session, tokens
 
@@ -236,3 +241,15 @@ def test_a_file_of_an_earlier_version_gains_columns_that_survive_a_kill(store: r
         assert connection.execute("select n from written").fetchone() == (1,)
         assert connection.execute("select observations from raw.otel_metrics").fetchall() == []
         assert connection.execute("select ai_credits from raw.copilot_metrics").fetchall() == []
+
+
+def test_a_place_that_cannot_be_written_to_is_named_with_its_setting(tmp_path: Path) -> None:
+    (tmp_path / "a-file").touch()
+    store = raw.Store(tmp_path / "a-file" / "agents.duckdb")
+    with pytest.raises(StoreUnusableError, match="Correct `database_path`"):
+        store.connect()
+    with (
+        pytest.raises(StoreUnusableError, match="cannot be written to"),
+        store.locked("a run", 0, print),
+    ):
+        pass

@@ -1,11 +1,12 @@
 """The checker finds what Prefect would pass over: each rule with a file that breaks it."""
 
 from pathlib import Path
+from uuid import UUID
 
 import pytest
 import yaml
 
-from deployments.apply.files import PREFECT_YAML
+from deployments.apply.files import PREFECT_YAML, declared
 from deployments.check import Project, main, problems
 from deployments.local.paths import PROJECT_ROOT
 
@@ -194,3 +195,10 @@ def test_no_deployment_takes_more_than_a_dozen_lines_of_the_file() -> None:
 
 def test_make_lint_runs_the_check() -> None:
     assert "-m deployments.check" in (PROJECT_ROOT / "Makefile").read_text()
+
+
+def test_runs_and_triggers_say_in_the_ui_what_they_are() -> None:
+    for each in declared():
+        assert each.flow.flow_run_name, f"runs of {each.name} have made-up names"
+        for automation in each.automations(UUID(int=0)):
+            assert each.name in automation.description, automation.name

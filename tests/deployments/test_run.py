@@ -8,7 +8,7 @@ from rich.console import Console
 from deployments.local import runtime
 from deployments.local.domains import Domain, absolute, select
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.run import Watched, live_view, run_domains
+from deployments.local.run import Watched, final_table, live_view, plain_lines, run_domains
 from deployments.local.runtime import Runtime
 from deployments.local.worker import ProcessWorker, mark_lost_runs
 from flows._shared.errors import PermanentError
@@ -137,3 +137,39 @@ def test_without_repositories_this_project_is_the_example() -> None:
 def test_an_unknown_domain_is_refused_with_the_known_ones() -> None:
     with pytest.raises(PermanentError, match=r"none of that name.*github_scraper"):
         select(["nothing"])
+
+
+def watched(state: str, kind: str = "SCHEDULED", **more: object) -> Watched:
+    run = Watched(
+        example("example/x"), "id", "http://ui", "calm-crab", {"type": kind, "name": state}
+    )
+    run.seconds = 1000.0
+    for name, value in more.items():
+        setattr(run, name, value)
+    return run
+
+
+def test_a_run_that_waits_for_its_turn_is_not_said_to_have_no_worker() -> None:
+    hint = "Nothing takes the run"
+    for state, said in (
+        ("Late", hint),
+        ("AwaitingConcurrencySlot", "It waits for another run of its deployment to end"),
+    ):
+        lines = " ".join(line for _, line in plain_lines(watched(state), hint))
+        assert said in lines
+        assert (hint in lines) == (said == hint)
+
+
+def test_a_failed_run_shows_the_counts_that_are_known() -> None:
+    run = watched(
+        "Failed",
+        "FAILED",
+        phases=[{"phase": "fetch", "done": 2, "total": 2, "rows": 1234}],
+        measures={"rows_loaded": None, "models_built": 3, "seconds": None},
+    )
+    console = Console(width=120, file=io.StringIO())
+    console.print(final_table([run]))
+    assert isinstance(console.file, io.StringIO)
+    shown = console.file.getvalue()
+    assert "1,234" in shown
+    assert "1,000" in shown

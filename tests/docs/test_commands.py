@@ -1,6 +1,7 @@
 """What the documentation tells people to type exists and is accepted."""
 
 import json
+import os
 import re
 import shlex
 import shutil
@@ -21,6 +22,8 @@ from deployments.cli.app import app
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 FENCE = re.compile(r"^```(?:bash|sh)\n(.*?)^```", re.MULTILINE | re.DOTALL)
+# Of a variable of the shell, from a value or from what a command prints.
+ASSIGNMENT = re.compile(r"\w+=(\$\(.*\)|'[^']*'|\S*)")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#]+)")
 
 
@@ -29,7 +32,7 @@ def commands() -> Iterator[tuple[str, str]]:
         for block in FENCE.findall(page.read_text()):
             for line in block.replace("\\\n", " ").splitlines():
                 command = line.split(" #")[0].strip()
-                if command and not command.startswith("#"):
+                if command and not command.startswith("#") and not ASSIGNMENT.fullmatch(command):
                     yield str(page.relative_to(ROOT)), command
 
 
@@ -87,7 +90,9 @@ def test_every_other_command_starts_with_something_that_is_there(page: str, comm
     if program == "flows":
         assert is_taken(words[1:]), f"{page}: {command}"
         return
-    assert (ROOT / program).exists() or shutil.which(program), f"{page}: {program} is missing"
+    places = os.pathsep.join([str(ROOT / ".venv" / "bin"), os.environ["PATH"]])
+    is_there = (ROOT / program).exists() or shutil.which(program, path=places)
+    assert is_there, f"{page}: {program} is missing"
     # An environment made by uv has no pip: there the module is taken on trust.
     if words[1:2] == ["-m"] and words[2] != "pip":
         assert is_importable(shutil.which(program) or str(ROOT / program), words[2]), page

@@ -22,7 +22,12 @@ from typing import Concatenate, ParamSpec, TypeVar
 
 import duckdb
 
-from flows.agent_analytics.records import StoreBusyError, StoreDamagedError, StoreFullError
+from flows.agent_analytics.records import (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreUnusableError,
+)
 
 POLL_SECONDS = 0.2
 SECONDS_BETWEEN_MESSAGES = 15.0
@@ -107,7 +112,7 @@ class Store:
             StoreDamagedError: the file cannot be read as a database.
             StoreBusyError: a program that does not use the lock has it open.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         try:
             connection = duckdb.connect(str(self.path))
         except duckdb.Error as error:
@@ -124,6 +129,21 @@ class Store:
         # A load of many batches would write tables again after each: once, at the end, is enough.
         connection.execute("set checkpoint_threshold = '1GB'")
         return connection
+
+    def _make_folder(self) -> None:
+        folder = self.path.parent
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            # A file there may be another user's, or the disk read-only, though the folder is there.
+            self.lock_path.open("a").close()
+        except OSError as error:
+            if is_full(error):
+                raise
+            raise StoreUnusableError(
+                f"Writing {self.path}",
+                f"{folder} cannot be written to ({error.strerror or error})",
+                "Correct `database_path` (or AGENT_ANALYTICS_DUCKDB_PATH), or let this user write",
+            ) from None
 
     def full(self) -> StoreFullError:
         usage = shutil.disk_usage(self.path.parent)
@@ -152,8 +172,9 @@ class Store:
 
         Raises:
             StoreBusyError: still held after the timeout.
+            StoreUnusableError: nothing can be written there.
         """
-        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._make_folder()
         with self.lock_path.open("a+", encoding="utf-8") as lock:
             self._wait_for(lock.fileno(), timeout_seconds, say)
             _write_holder(lock.fileno(), purpose)
