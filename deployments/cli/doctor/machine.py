@@ -120,9 +120,8 @@ def dbt_packages(world: World) -> Iterator[Diagnosis]:
 def _listener(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            at = connection.laddr
-            is_it = connection.status == psutil.CONN_LISTEN and at != () and at.port == port
-            if is_it and connection.pid:
+            is_open = connection.status == psutil.CONN_LISTEN and connection.laddr
+            if is_open and connection.laddr.port == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
         pass
