@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def event(agent: str, moment: datetime, names: Names, tokens: int, number: int =
 
 
 def counter(agent: str, moment: datetime, names: Names, tokens: int) -> str:
-    told = {"type": "input"} | named(names)
+    told: dict[str, Any] = {"type": "input"} | named(names)
     since = moment - timedelta(seconds=1)
     return clients.counter(agent, f"{agent}.token.usage", [(told, float(tokens))], since, moment)
 
@@ -74,7 +75,8 @@ SEVERAL_MODELS: dict[str, tuple[Told, Told, int, int]] = {
         [("s", SONNET, 100), ("t", OPUS, 60)], [(None, SONNET, 100), (None, None, 60)], 160, 0,
     ),
 }  # fmt: skip
-DELTA_OF: list[tuple[str, str, dict[str, object]]] = [
+Signals = list[tuple[str, str, dict[str, Any]]]
+DELTA_OF: Signals = [
     ("aider", "aider.tokens.prompt", {}),
     ("aider", "aider.tokens.input", {}),
     *(("qwen", "qwen-code.token.usage", {"type": kind}) for kind in ("input", "thought", "cache")),
@@ -93,7 +95,7 @@ DELTA_OF: list[tuple[str, str, dict[str, object]]] = [
     ("x", "x.cost.usage", {}),
     ("x", "x.lines", {}),
 ]  # fmt: skip
-EVENTS_OF: list[tuple[str, str, dict[str, object]]] = [
+EVENTS_OF: Signals = [
     ("x", "x.api_request", {"input_tokens": "7"}),
     ("x", "x.api_request", {"input_token_count": "7"}),
     ("x", "x.api_request", {"duration_ms": "7"}),
@@ -122,7 +124,9 @@ def statements() -> Iterator[tuple[str, str]]:
         names = {"session.id": sender, "developer_id": sender, "model": SONNET, "event.name": name}
         yield sender, clients.events(service, MORNING, told | names)
     names = {"session.id": PARTLY, "developer_id": PARTLY, "model": SONNET}
-    counted = [({"type": kind} | names, 7.0) for kind in ("input", "thought", "total")]
+    counted: list[tuple[dict[str, Any], float]] = [
+        ({"type": kind} | names, 7.0) for kind in ("input", "thought", "total")
+    ]
     yield PARTLY, clients.counter("qwen", "qwen-code.token.usage", counted, MORNING, MORNING)
 
 
