@@ -1,8 +1,9 @@
 """Usage counts once, and a signal is said to count where it does: every mixture, alone."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import product
+from typing import Any
 
 import pytest
 
@@ -29,7 +30,7 @@ def event(agent: str, moment: datetime, names: Names, tokens: int, number: int =
 
 
 def counter(agent: str, moment: datetime, names: Names, tokens: int) -> str:
-    told: dict[str, object] = {"type": "input", **named(names)}
+    told: dict[str, Any] = {"type": "input"} | named(names)
     since = moment - timedelta(seconds=1)
     return clients.counter(agent, f"{agent}.token.usage", [(told, float(tokens))], since, moment)
 
@@ -74,12 +75,11 @@ SEVERAL_MODELS: dict[str, tuple[Told, Told, int, int]] = {
         [("s", SONNET, 100), ("t", OPUS, 60)], [(None, SONNET, 100), (None, None, 60)], 160, 0,
     ),
 }  # fmt: skip
-DELTA_OF: list[tuple[str, str, Mapping[str, object]]] = [
+Signals = list[tuple[str, str, dict[str, Any]]]
+DELTA_OF: Signals = [
     ("aider", "aider.tokens.prompt", {}),
     ("aider", "aider.tokens.input", {}),
-    ("qwen", "qwen-code.token.usage", {"type": "input"}),
-    ("qwen", "qwen-code.token.usage", {"type": "thought"}),
-    ("qwen", "qwen-code.token.usage", {"type": "cache"}),
+    *(("qwen", "qwen-code.token.usage", {"type": kind}) for kind in ("input", "thought", "cache")),
     *(
         ("x", "gen_ai.client.token.usage", {"gen_ai.token.type": kind})
         for kind in ("input", "completion", "prompt", "reasoning", "")
@@ -95,7 +95,7 @@ DELTA_OF: list[tuple[str, str, Mapping[str, object]]] = [
     ("x", "x.cost.usage", {}),
     ("x", "x.lines", {}),
 ]  # fmt: skip
-EVENTS_OF: list[tuple[str, str, Mapping[str, object]]] = [
+EVENTS_OF: Signals = [
     ("x", "x.api_request", {"input_tokens": "7"}),
     ("x", "x.api_request", {"input_token_count": "7"}),
     ("x", "x.api_request", {"duration_ms": "7"}),
@@ -118,14 +118,14 @@ def statements() -> Iterator[tuple[str, str]]:
     for number, (service, name, told) in enumerate(DELTA_OF):
         sender = f"metric {number}"
         names = {"session.id": sender, "developer_id": sender, "model": SONNET}
-        yield sender, clients.counter(service, name, [({**told, **names}, 7.0)], MORNING, MORNING)
+        yield sender, clients.counter(service, name, [(told | names, 7.0)], MORNING, MORNING)
     for number, (service, name, told) in enumerate(EVENTS_OF):
         sender = f"event {number}"
         names = {"session.id": sender, "developer_id": sender, "model": SONNET, "event.name": name}
-        yield sender, clients.events(service, MORNING, {**told, **names})
+        yield sender, clients.events(service, MORNING, told | names)
     names = {"session.id": PARTLY, "developer_id": PARTLY, "model": SONNET}
-    counted: list[tuple[dict[str, object], float]] = [
-        ({"type": kind, **names}, 7.0) for kind in ("input", "thought", "total")
+    counted: list[tuple[dict[str, Any], float]] = [
+        ({"type": kind} | names, 7.0) for kind in ("input", "thought", "total")
     ]
     yield PARTLY, clients.counter("qwen", "qwen-code.token.usage", counted, MORNING, MORNING)
 
