@@ -72,8 +72,13 @@ OF_SECRET: Mapping[str, Need] = {
     "webhooks-github-token": GITHUB,
 }
 # What is in no block of the catalogue: the report's bucket, the networks that senders publish, the
-# repository of this project.
-WITHOUT_BLOCK: Mapping[str, Need] = {"report": BUCKETS, "webhooks": GITHUB, "quality_compass": GIT}
+# repository of this project. Who is purged is purged by the blocks of domains, and in the report.
+WITHOUT_BLOCK: Mapping[str, Need] = {
+    "people": BUCKETS,
+    "quality_compass": GIT,
+    "report": BUCKETS,
+    "webhooks": GITHUB,
+}
 
 
 def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:

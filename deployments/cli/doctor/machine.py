@@ -120,8 +120,8 @@ def dbt_packages(world: World) -> Iterator[Diagnosis]:
 def _listener(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            is_open = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if is_open and connection.laddr.port == port and connection.pid:
+            is_it = connection.status == psutil.CONN_LISTEN and connection.laddr[1:] == (port,)
+            if is_it and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
         pass
