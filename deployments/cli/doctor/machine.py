@@ -120,8 +120,8 @@ def dbt_packages(world: World) -> Iterator[Diagnosis]:
 def _listener(port: int) -> str:
     try:
         for connection in psutil.net_connections("tcp"):
-            is_open = connection.status == psutil.CONN_LISTEN and connection.laddr
-            if is_open and connection.laddr.port == port and connection.pid:
+            listens_at = getattr(connection.laddr, "port", None)
+            if connection.status == psutil.CONN_LISTEN and listens_at == port and connection.pid:
                 return f"{psutil.Process(connection.pid).name()} (process {connection.pid})"
     except psutil.Error:
         pass
