@@ -316,9 +316,9 @@ def test_a_push_between_two_pages_changes_nothing_of_a_walk(api: Api, tmp_path: 
 
 
 @pytest.mark.parametrize(
-    ("commits", "points"), [(2_000, 22), pytest.param(10_000, 110, marks=pytest.mark.exhaustive)]
+    ("commits", "points"), [(2_000, 23), pytest.param(10_000, 110, marks=pytest.mark.exhaustive)]
 )
-def test_a_full_history_with_line_counts_costs_eleven_points_a_thousand_commits(
+def test_a_full_history_with_line_counts_costs_a_point_a_hundred_commits_and_few_more(
     api: Api, tmp_path: Path, commits: int, points: int
 ) -> None:
     path = tmp_path / "long.git"
