@@ -334,10 +334,7 @@ def warnings_of(store: raw.Store) -> tuple[str, ...]:
             f"{developer}: no {signal}s of {agent} since {seen:%Y-%m-%d %H:%M} UTC"
             for developer, agent, signal, seen in silent
         ),
-        *(
-            _budget_warning(developer, status, cost, budget, unpriced)
-            for developer, status, cost, budget, unpriced in budgets
-        ),
+        *(_budget_warning(*row) for row in budgets),
     )
 
 
