@@ -153,7 +153,7 @@ def test_a_build_that_stopped_half_way_names_which_marts_are_of_which_run(
     client = get_client(sync_client=True)
     assert (
         "**What it loaded, which stays:** 12,345 rows.\n\n- 2 lines quarantined\n"
-        "- a \\[b\\](http://e)\n\n**What readers"
+        "- a \\[b\\](http\\://e)\n\n**What readers"
     ) in text
     assert measures("mixed")["rows_loaded"] == 12_345
     rows = [line for line in text.splitlines() if line.startswith("|")][2:]
