@@ -16,6 +16,7 @@ from flows._shared.orchestration.credentials import (
 )
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import RunSummary, publish_summary
 from flows._shared.purged import Person, new_person
@@ -58,7 +59,7 @@ class Found:
         self.person = self.person.also(names)
 
 
-@flow(name="purge-person")
+@flow(name="purge-person", flow_run_name=RunName("people in all domains, purge at {now}"))
 def purge_person(
     person: Named, dry_run: bool = True, settings: PurgeSettings = PurgeSettings()
 ) -> dict[str, int]:
