@@ -90,7 +90,7 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> Canonical:
         raise _unreadable(signal, f"not JSON: {why}") from error
     if not isinstance(content, dict):
         raise _unreadable(signal, "not a JSON object")
-    found = signal_of(content)
+    found = signal if signal and key_of(signal) in content else signal_of(content)
     if found is None:
         raise _unreadable(signal, "neither resourceMetrics nor resourceLogs")
     if signal is not None and found is not signal:
@@ -103,8 +103,12 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> Canonical:
         line_of_kept = _as_line(message, found)
     except (ParseError, RecursionError) as error:
         raise _unreadable(signal, f"{shape}: {str(error)[:120]}") from error
-    unread = tuple(Unread(f"{shape}: {each.reason}", _excerpt(each)) for each in unfit)
-    return Canonical(line_of_kept, unread)
+    unread = [Unread(f"{shape}: {each.reason}", _excerpt(each)) for each in unfit]
+    for other in Signal:
+        if other is not found and content.get(key_of(other)):
+            part = json.dumps(content[key_of(other)], separators=(",", ":"))[:LONGEST_EXCERPT]
+            unread.append(Unread(f"it holds {other.value} beside its {found.value}", part))
+    return Canonical(line_of_kept, tuple(unread))
 
 
 def _excerpt(unfit: Unfit) -> str:
@@ -132,18 +136,20 @@ def _texts(holder: object) -> dict[str, str]:
 
 def _as_line(message: Message, signal: Signal) -> str:
     """An export of nothing is a request too, and says of which signal."""
-    content = {f"resource{signal.value.title()}": [], **MessageToDict(message)}
+    content = {key_of(signal): [], **MessageToDict(message)}
     return json.dumps(content, separators=(",", ":"))
 
 
+def key_of(signal: Signal) -> str:
+    return f"resource{signal.value.title()}"
+
+
 def signal_of(content: Mapping[str, object]) -> Signal | None:
-    if "resourceMetrics" in content:
-        return Signal.METRICS
-    return Signal.LOGS if "resourceLogs" in content else None
+    return next((signal for signal in Signal if key_of(signal) in content), None)
 
 
 def otel_lines(body: bytes) -> list[Canonical]:
-    """The metrics, the logs, or both, of a body sent to ``/v1/otel``, a line for each.
+    """The metrics, the logs, or both, of a body sent to ``/v1/otel``, or of a line, one for each.
 
     Raises:
         UnreadableTelemetryError: it holds neither, or not in the shape of OTLP.
@@ -154,9 +160,10 @@ def otel_lines(body: bytes) -> list[Canonical]:
         content = None
     if not isinstance(content, dict):
         return [canonical_json(body)]
-    found = [key for key in ("resourceMetrics", "resourceLogs") if key in content]
-    parts = [{key: content[key]} for key in found] or [content]
-    return [canonical_json(json.dumps(part).encode()) for part in parts]
+    found = [key_of(signal) for signal in Signal if key_of(signal) in content]
+    if len(found) < 2:
+        return [canonical_json(body)]
+    return [canonical_json(json.dumps({key: content[key]}).encode()) for key in found]
 
 
 def shown(path: Path) -> str:

@@ -53,9 +53,14 @@ MESSAGES: Mapping[str, tuple[type[Message], ...]] = {
     "otlp-logs": (ExportLogsServiceRequest,),
     "otlp": (ExportMetricsServiceRequest, ExportLogsServiceRequest),
 }
+LEAVES = {
+    "otlp-metrics": ("resource_metrics", "scope_metrics", "metrics"),
+    "otlp-logs": ("resource_logs", "scope_logs", "log_records"),
+}
 KINDS = ("sum", "gauge", "histogram", "exponential_histogram", "summary")
 DELTA = (1, "1", "AGGREGATION_TEMPORALITY_DELTA")
 CUMULATIVE = (2, "2", "AGGREGATION_TEMPORALITY_CUMULATIVE")
+OTHER_SIGNAL = "a signal that goes to another address"
 UNCLOCKED = "a time before 2020 or more than a day ahead"
 NOT_KEPT = "Traces are not kept here: send metrics and logs"
 
@@ -89,6 +94,9 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
     unknown: set[str] = set()
     looked_at = 0
     if not isinstance(request, Message):
+        for other, names in LEAVES.items():
+            if protocol in LEAVES and other != protocol:
+                reasons[OTHER_SIGNAL] += sum(1 for _ in _leaves(request, *names))
         request, unfit = _sifted(protocol, request)
         for each in unfit:
             reasons[each.reason] += each.leaves
@@ -106,8 +114,10 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
             break
         if reason := _of_record(record, latest):
             reasons[reason] += 1
-    if reasons:
-        listed = "; ".join(f"{count} with {reason}" for reason, count in reasons.most_common())
+    if reasons.total():
+        listed = "; ".join(
+            f"{count} with {reason}" for reason, count in reasons.most_common() if count
+        )
         return Partial(reasons.total(), f"Put aside: {listed}")
     if unknown:
         return Partial(0, f"{len(unknown)} metrics seem to tell of usage and are not counted")

@@ -201,3 +201,34 @@ def test_files_that_are_not_read_are_named_up_to_a_hundred(store: raw.Store, inb
         (inbox / f"{number}.txt").touch()
     assert load(store, inbox) == LoadCounts(rejected=101)
     assert any("30 more files" in reason for _, reason, _ in put_aside(store))
+
+
+def test_a_file_that_was_replaced_by_one_that_begins_alike_is_read(
+    store: raw.Store, inbox: Path
+) -> None:
+    """The resource of a sender is longer than what tells files apart by their beginning."""
+    path = inbox / "a.jsonl"
+    long = {"key": "process.command_args", "value": {"stringValue": "x" * 6000}}
+
+    def line(*told: object) -> str:
+        content = json.loads(request(WORK, *told))
+        content["resourceLogs"][0]["resource"]["attributes"].insert(0, long)
+        return json.dumps(content)
+
+    first, second = line(1, (1, 2, 3, 4)), line(2, (1, 2, 3, 4))
+    assert len(first) == len(second)
+    path.write_text(f"{first}\n")
+    assert load(store, inbox).rows_new == 1
+    path.write_text(f"{second}\n")
+    assert load(store, inbox).rows_new == 1
+    path.write_text(f"{second}\n{line(3, (1, 2, 3, 4))}\n")
+    assert load(store, inbox).rows_new == 1
+
+
+def test_a_line_of_both_signals_loads_both_beside_whatever_else(
+    store: raw.Store, inbox: Path
+) -> None:
+    path = inbox / "a.jsonl"
+    path.write_text(f"{json.dumps(json.loads(METRICS) | json.loads(LOGS))}\nno json\n")
+    assert load(store, inbox).rows_new == 3
+    assert [reason for _, reason, _ in put_aside(store)] == ["not JSON: Expecting value"]

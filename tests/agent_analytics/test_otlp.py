@@ -692,3 +692,18 @@ def by(number: int, line: str) -> bytes:
             {"key": "developer_id", "value": {"stringValue": f"sender-{number}"}}
         )
     return json.dumps(content).encode()
+
+
+@pytest.mark.parametrize("signal", list(Signal))
+def test_what_is_sent_to_the_address_of_the_other_signal_is_told(signal: Signal) -> None:
+    both = json.loads(METRICS) | json.loads(LOGS)
+    found = rules.canonical_json(json.dumps(both).encode(), signal)
+    assert rules.signal_of(json.loads(found.line)) is signal
+    (unread,) = found.unread
+    assert unread.reason.startswith("it holds ")
+    said = telemetry.partial(f"otlp-{signal.value}", both)
+    assert said
+    assert said.rejected == 1
+    assert telemetry.OTHER_SIGNAL in said.message
+    empty = {"resourceMetrics": [], "resourceLogs": []} | json.loads(found.line)
+    assert rules.canonical_json(json.dumps(empty).encode(), signal).unread == ()

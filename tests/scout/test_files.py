@@ -482,6 +482,7 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b'{"a": 1}\n{"a": 2}\n', 2, []),
         ("t.json", b'[{"a": 1}, {"a": oops}, {"a": 3}]', 1, [(1, "invalid_json")]),
         ("t.json", b'[{"a": 1}\n', 1, [(2, "invalid_json")]),
+        ("t.json", b'[1, {"a": ' + b"9" * 5000 + b"}, 2]", 2, [(1, "unstorable_number")]),
         ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
         ("t.json", b"[]", 0, []),
         ("t.json", b"", 0, []),

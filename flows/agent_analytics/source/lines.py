@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
-from flows.agent_analytics.rules import canonical_json, shown
+from flows.agent_analytics.rules import otel_lines, shown
 from flows.agent_analytics.source.parts import FilePart, is_protobuf
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
@@ -97,9 +97,9 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
             if not line.strip():
                 continue
             try:
-                found = canonical_json(line)
-                copy.write(f"{short(found.line)}\n")
-                rejected += rejected_of(found, file.name, f"line {number}: ")
+                for found in otel_lines(line):
+                    copy.write(f"{short(found.line)}\n")
+                    rejected += rejected_of(found, file.name, f"line {number}: ")
             except UnreadableTelemetryError as error:
                 excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
                 rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))

@@ -34,8 +34,8 @@ class FilePart:
     Args:
         end: bytes of the file that are read once this part is; up to the last whole line or
             message.
-        start_hash: of the file's first bytes, ``hashed`` of them, which tell it from another one
-            of the same name.
+        start_hash: of the first and last bytes up to ``end``, which tell the file from another
+            one of the same name.
         is_quiet: whether its writer seems to be done with it.
     """
 
@@ -130,10 +130,9 @@ def _unread_parts(
     packed, messages = is_packed(path), is_protobuf(path)
     salt = "messages" if messages else ""
     begin = 0
-    if not packed and read_before and read_before[0] <= size:
-        length = int(read_before[1].partition(":")[0])
-        if _start_hash(path, length, salt) == read_before[1]:
-            begin = read_before[0]
+    is_grown = not packed and read_before and read_before[0] <= size
+    if is_grown and read_before and _mark(path, read_before[0], salt) == read_before[1]:
+        begin = read_before[0]
     tail = None
     if packed:
         end = size
@@ -151,15 +150,16 @@ def _unread_parts(
             reason = f"its last line {UNFINISHED}"
             tail = Rejected(shown(path), reason, f"from byte {end}: {text}")
     if begin < end:
-        start = _start_hash(path, size, salt)
-        yield FilePart(path, begin, end, start, status.st_mtime_ns, packed, is_quiet)
+        mark = _mark(path, end, salt)
+        yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
     if tail and is_quiet:
         yield tail
 
 
-def _start_hash(path: Path, size: int, salt: str) -> str:
-    length = min(size, START_BYTES)
-    return f"{length}:{hashlib.sha256(salt.encode() + _read(path, 0, length)).hexdigest()}"
+def _mark(path: Path, end: int, salt: str) -> str:
+    """Of the first and the last bytes of what is read: senders may begin all files alike."""
+    first, last = _read(path, 0, min(end, START_BYTES)), _read(path, max(0, end - START_BYTES), end)
+    return f"{end}:{hashlib.sha256(salt.encode() + first + last).hexdigest()}"
 
 
 def _read(path: Path, begin: int, end: int) -> bytes:
@@ -226,7 +226,7 @@ def split(part: FilePart, size: int) -> Iterator[FilePart]:
             file.seek(begin + size)
             file.readline()
             end = min(file.tell(), part.end)
-            yield replace(part, begin=begin, end=end)
+            yield replace(part, begin=begin, end=end, start_hash=_mark(part.path, end, ""))
             begin = end
     if begin < part.end:
         yield replace(part, begin=begin)

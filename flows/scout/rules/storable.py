@@ -94,7 +94,10 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is not JSON")
 
 
-_decode = json.JSONDecoder(parse_constant=_refuse_constant, object_pairs_hook=each_once).decode
+# Of a number only the digits are looked at: a long one is none to Python.
+_decode = json.JSONDecoder(
+    parse_constant=_refuse_constant, parse_int=str, object_pairs_hook=each_once
+).decode
 
 
 def _depth(value: object) -> int:

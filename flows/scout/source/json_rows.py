@@ -11,7 +11,8 @@ CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
 ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
-_decoder = json.JSONDecoder()
+# What a number is, is not asked here, and a long one is no number to Python.
+_decoder = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
 def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
