@@ -212,7 +212,7 @@ def _say_where_to_look(api: PrefectApi, run: Watched, console: Console) -> None:
     console.print(f"{slug}: the run  {run.url}", highlight=False, soft_wrap=True)
     summary = f"{api.ui_url}/artifacts/key/{run.domain.kebab}-summary"
     console.print(f"{slug}: its summary  {summary}", highlight=False, soft_wrap=True)
-    query = f'flows psql {slug} -c "{run.domain.query}"'
+    query = f'bin/flows psql {slug} -c "{run.domain.query}"'
     if run.is_good:
         console.print(f"{slug}: try  {escape(query)}", highlight=False, soft_wrap=True)
 

@@ -11,7 +11,8 @@ class Answer:
 
     Args:
         headline: the answer, a sentence; of text from outside, not yet escaped.
-        attention: sentences of what needs attention.
+        attention: sentences of what needs attention; ``advice`` is what to do where there is no
+            answer, and is no change when it goes.
         title: of the figure; `titles` are of its columns, `rows` its first rows, as written.
         chart: an SVG document that stands by itself, on a page of its own colour; or None.
         alternative: what the chart shows, in words.
@@ -19,6 +20,7 @@ class Answer:
 
     headline: str
     attention: tuple[str, ...] = ()
+    advice: tuple[str, ...] = ()
     title: str = ""
     titles: tuple[str, ...] = ()
     rows: tuple[tuple[str, ...], ...] = ()

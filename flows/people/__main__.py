@@ -29,6 +29,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--name", action="append", default=[], help="first and last name")
     parser.add_argument("--really", action="store_true", help="purge; it cannot be undone")
     options = parser.parse_args(arguments)
+    # dbt writes the command line of its process beside its results.
+    del sys.argv[1:]
     try:
         person = Named(
             emails=tuple(options.email), logins=tuple(options.login), names=tuple(options.name)

@@ -14,14 +14,16 @@ COLUMNS = 5
 def answer_of(data: DomainData) -> Answer:
     """The headline, the first picture and the first rows of its table, as the page shows them."""
     page = page_of(data.masked)
-    attention = tuple(words.visible(each) for each in (*page.attention, *page.to_do))
+    attention = tuple(words.visible(each) for each in page.attention)
+    advice = tuple(words.visible(each) for each in page.to_do)
     figure = _first(page)
     if figure is None:
-        return Answer(words.visible(page.headline), attention)
+        return Answer(words.visible(page.headline), attention, advice)
     columns = figure.columns[:COLUMNS]
     return Answer(
         headline=words.visible(page.headline),
         attention=attention,
+        advice=advice,
         title=figure.title,
         titles=tuple(column.title for column in columns),
         rows=tuple(

@@ -113,6 +113,15 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
     ]
     assert "Nothing has changed" in artifacts(run(second))["answering-summary"]["data"]
 
+    @flow
+    def purge() -> None:
+        publish_summary("purge-person", NUMBERS)
+
+    purge()
+    text = artifacts(run(first))["answering-summary"]["data"]
+    assert "No earlier answer is known" in text
+    assert "Bob is no longer" not in text
+
 
 def test_a_summary_leads_to_the_page_of_the_report(prefect_server: str) -> None:
     @flow

@@ -16,6 +16,8 @@ from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, k
 
 SECONDS_BETWEEN_WRITES = 1.0
 RUNS_LOOKED_BACK = 10
+# Of flows.people.
+PURGED = "purge-person-run"
 CHANGES_TOLD = 12
 
 
@@ -157,9 +159,14 @@ def publish_summary(slug: str, summary: RunSummary) -> None:
 
 
 def _before(api: FlowRunApi, key: str) -> Mapping[str, Any] | None:
-    """The measures of the newest run that knew its answer."""
-    found = api.find_artifacts({"key": {"any_": [f"{key}-run"]}}, RUNS_LOOKED_BACK)
+    """The measures of the newest run that knew its answer.
+
+    What was said before somebody was purged is not repeated.
+    """
+    found = api.find_artifacts({"key": {"any_": [f"{key}-run", PURGED]}}, RUNS_LOOKED_BACK)
     for each in found:
+        if each["key"] == PURGED:
+            return None
         measures = {row["measure"]: row["value"] for row in json.loads(each["data"])}
         if {"headline", "attention", "top"} <= measures.keys():
             return measures
@@ -227,7 +234,8 @@ def _answered(answer: Answer, before: Mapping[str, Any] | None) -> list[str]:
         lines += ["", f"![{plain(answer.alternative)}]({_data_uri(answer.chart)})"]
     if answer.rows:
         lines += ["", f"**{plain(answer.title)}**", "", *table(answer.titles, answer.rows)]
-    lines += section("What needs attention", [plain(each) for each in answer.attention])
+    attention = (*answer.attention, *answer.advice)
+    lines += section("What needs attention", [plain(each) for each in attention])
     told = changes(before, answer) if before else ["No earlier answer is known to compare with"]
     more = len(told) - CHANGES_TOLD
     told = told[:CHANGES_TOLD] + ([f"and {more} more"] if more > 0 else [])
