@@ -55,12 +55,12 @@ def test_a_domain_without_rows_says_what_to_do(slug: str) -> None:
     assert "has not been built yet" in answer.headline
     assert answer.rows == ()
     assert answer.chart is None
-    assert f"make run DOMAIN={slug}" in " ".join(answer.attention)
+    assert f"flows run {slug}" in " ".join(answer.advice)
 
 
 def test_a_domain_that_could_not_be_read_says_so() -> None:
     data = nothing("scout", "Reading it did not work. Start it.")
     answer = answer_of(data)
     assert answer.headline == "Scout could not be read"
-    assert "Start it." in " ".join(answer.attention)
+    assert "Start it." in " ".join(answer.advice)
     assert isinstance(next(iter(data.extracts.values())), Extract)
