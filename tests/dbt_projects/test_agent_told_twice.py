@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from flows.agent_analytics import raw
+from flows.agent_analytics.sample import CUMULATIVE, DELTA
 from tests.agent_analytics import clients
 from tests.agent_analytics.fleet import Marts
 
@@ -75,6 +76,39 @@ SEVERAL_MODELS: dict[str, tuple[Told, Told, int, int]] = {
         [("s", SONNET, 100), ("t", OPUS, 60)], [(None, SONNET, 100), (None, None, 60)], 160, 0,
     ),
 }  # fmt: skip
+ASLEEP, NIGHT = timedelta(hours=3), timedelta(hours=8)
+SINCE_LONG = MORNING - 10 * MINUTE
+Event = tuple[datetime, int]
+Point = tuple[datetime | None, datetime, int]
+# Events by moment and tokens, points of one counter by start, moment and value, and what counts.
+SLEEPERS: dict[str, tuple[list[Event], list[Point], int, int]] = {
+    "delta": ([(MORNING, 100)], [(MORNING - MINUTE, MORNING + ASLEEP, 100)], DELTA, 100),
+    "first": ([(MORNING, 100)], [(SINCE_LONG, MORNING + ASLEEP, 100)], CUMULATIVE, 100),
+    "midnight": (
+        [(BEFORE_MIDNIGHT, 100)],
+        [(BEFORE_MIDNIGHT - MINUTE, BEFORE_MIDNIGHT + NIGHT, 100)], DELTA, 100,
+    ),
+    "grown": (
+        [(MORNING, 100), (MORNING + 3 * MINUTE, 50)],
+        [(SINCE_LONG, MORNING + MINUTE, 100), (SINCE_LONG, MORNING + NIGHT, 150)],
+        CUMULATIVE, 150,
+    ),
+    "woken": (
+        [(MORNING, 100), (MORNING + ASLEEP, 30)],
+        [(MORNING - MINUTE, MORNING + ASLEEP + 60 * MINUTE, 130)], DELTA, 130,
+    ),
+    "apart": ([(MORNING, 100)], [(MORNING + MINUTE, MORNING + ASLEEP, 100)], DELTA, 200),
+    "lost": (
+        [(MORNING, 100), (MORNING + MINUTE, 100)],
+        [(SINCE_LONG, MORNING + MINUTE, 100), (SINCE_LONG, MORNING + NIGHT, 150)],
+        CUMULATIVE, 250,
+    ),
+    "process": (
+        [(MORNING, 200)],
+        [(SINCE_LONG, MORNING + MINUTE, 100), (SINCE_LONG, MORNING + ASLEEP, 100)], DELTA, 300,
+    ),
+    "no start": ([(MORNING, 100)], [(None, MORNING + ASLEEP, 100)], DELTA, 200),
+}  # fmt: skip
 Signals = list[tuple[str, str, dict[str, Any]]]
 DELTA_OF: Signals = [
     ("aider", "aider.tokens.prompt", {}),
@@ -130,6 +164,23 @@ def statements() -> Iterator[tuple[str, str]]:
     yield PARTLY, clients.counter("qwen", "qwen-code.token.usage", counted, MORNING, MORNING)
 
 
+def slept(agent: str) -> Iterator[str]:
+    events, points, temporality, _ = SLEEPERS[agent]
+    names = ("asleep " + agent, agent, SONNET)
+    for number, (moment, tokens) in enumerate(events):
+        yield event("x", moment, names, tokens, number)
+    told = {"type": "input"} | named(names)
+    for since, until, value in points:
+        yield clients.counter(
+            "x",
+            "x.token.usage",
+            [(told, float(value))],
+            since or datetime.fromtimestamp(0, UTC),
+            until,
+            temporality=temporality,
+        )
+
+
 @pytest.fixture(scope="module")
 def built(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     state = tmp_path_factory.mktemp("twice")
@@ -144,6 +195,7 @@ def built(tmp_path_factory: pytest.TempPathFactory) -> Marts:
             counter(agent, MORNING + MINUTE, (s and agent + s, agent, model), tokens)
             for s, model, tokens in counters
         ]
+    lines += [line for agent in SLEEPERS for line in slept(agent)]
     marts.load([*lines, *(line for _, line in statements())])
     marts.run_to("int_token_costs", "fct_agent_signals")
     return marts
@@ -172,6 +224,18 @@ def test_what_names_no_model_is_one_of_those_that_the_other_names(built: Marts) 
     )
     wanted = {(agent, *want) for agent, (_, _, *want) in SEVERAL_MODELS.items()}
     assert {row for row in seen if row[0] in SEVERAL_MODELS} == wanted
+
+
+def test_a_counter_tells_of_all_since_it_began_to_count_whatever_silence_lies_between(
+    built: Marts,
+) -> None:
+    seen = dict(
+        built.query(
+            "select session_id, sum(total_input_tokens) from intermediate.int_token_costs "
+            "where starts_with(session_id, 'asleep') group by 1"
+        )
+    )
+    assert seen == {"asleep " + agent: want for agent, (_, _, _, want) in SLEEPERS.items()}
 
 
 def test_what_may_be_told_twice_is_told(built: Marts) -> None:

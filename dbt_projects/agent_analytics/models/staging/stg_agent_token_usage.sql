@@ -62,47 +62,37 @@ points as (
 
 -- A cumulative counter says how much since its start: what counts is the growth. A new start, or a
 -- value smaller than the one before, is a counter that began again from zero.
-cumulative_points as (
+ordered_points as (
 
     select
         *,
-        lag(metric_value) over (
-            partition by series_key, start_timestamp order by used_at, metric_value, id
-        ) as value_before
+        lag(metric_value) over since_start as value_before,
+        lag(used_at) over since_start as used_before,
+        lead(used_at) over since_start as used_after
     from points
-    where temporality = 'cumulative'
+    window since_start as (
+        partition by series_key, temporality, start_timestamp order by used_at, metric_value, id
+    )
 
 ),
 
+-- A start that several points of a delta share is that of the process: where each began to count
+-- is not told.
 metric_increments as (
 
     select
-        session_id,
-        agent_type,
-        model_name,
-        used_at,
-        received_on,
-        signal_name,
-        token_type,
-        metric_value as increment
-    from points
-    where temporality = 'delta'
-
-    union all
-
-    select
-        session_id,
-        agent_type,
-        model_name,
-        used_at,
-        received_on,
-        signal_name,
-        token_type,
+        *,
         case
-            when value_before is null or metric_value < value_before then metric_value
-            else metric_value - value_before
-        end as increment
-    from cumulative_points
+            when temporality = 'cumulative' and metric_value >= value_before
+                then metric_value - value_before
+            else metric_value
+        end as increment,
+        least(used_at, case
+            when temporality = 'cumulative' then coalesce(used_before, start_timestamp)
+            when used_before is null and used_after is null then start_timestamp
+        end) as counted_from
+    from ordered_points
+    where temporality in ('cumulative', 'delta')
 
 ),
 
@@ -114,6 +104,7 @@ counted_increments as (
         increments.agent_type,
         increments.model_name,
         increments.used_at,
+        increments.counted_from,
         increments.received_on,
         signals.family,
         signals.kind,
@@ -308,6 +299,7 @@ usage as (
         agent_type,
         model_name,
         used_at,
+        used_at as counted_from,
         received_on,
         'events' as usage_source,
         family,
@@ -324,6 +316,7 @@ usage as (
         agent_type,
         model_name,
         used_at,
+        counted_from,
         received_on,
         'metrics' as usage_source,
         family,
@@ -372,7 +365,8 @@ hours as (
         usage.agent_type,
         usage.model_name,
         date_trunc('hour', usage.used_at) as usage_hour,
-        least(cast(date_trunc('hour', usage.used_at) as date), min(usage.received_on)) as usage_date,
+        least(cast(date_trunc('hour', usage.used_at) as date), min(usage.received_on))
+            as usage_date,
         sum(usage.requests) as requests,
         {%- for kind in kinds %}
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'events')
@@ -380,6 +374,7 @@ hours as (
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'metrics')
             as {{ kind }}_by_metrics,
         {%- endfor %}
+        min(usage.counted_from) as counted_from,
         min(usage.used_at) as first_used_at,
         max(usage.used_at) as last_used_at
     from usage
@@ -395,7 +390,8 @@ hours as (
 
 ),
 
--- Counters that tell of input as a whole are compared with all input that events tell of.
+-- Counters that tell of input as a whole are compared with all input that events tell of. What a
+-- computer exports on waking tells of what was used before it slept: that is no silence.
 after_hours as (
 
     select
@@ -407,10 +403,10 @@ after_hours as (
                     + coalesce(hours.cache_read_tokens_by_events, 0)
             else 0
         end as cached_tokens_by_events,
-        hours.usage_hour - lag(hours.usage_hour) over (
-            partition by hours.session_id, hours.agent_type, hours.model_name
-            order by hours.usage_hour
-        ) > interval 1 hour as is_after_silence
+        hours.usage_hour - lag(hours.usage_hour) over by_hour > interval 1 hour
+        and min(hours.counted_from) over (
+            by_hour rows between current row and unbounded following
+        ) >= lag(hours.last_used_at) over by_hour as is_after_silence
     from hours
     left join families
         on
@@ -418,6 +414,9 @@ after_hours as (
             and hours.agent_type = families.agent_type
             and hours.model_name = families.model_name
             and families.usage_source = 'metrics'
+    window by_hour as (
+        partition by hours.session_id, hours.agent_type, hours.model_name order by hours.usage_hour
+    )
 
 ),
 
