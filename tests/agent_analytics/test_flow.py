@@ -132,7 +132,7 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
         builds.append(1)
         return build_dbt(*arguments, **options)
 
-    monkeypatch.setattr(agent_flow, "build_dbt", break_first)
+    monkeypatch.setattr(agent_flow.tasks, "build_dbt", break_first)
     models = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
     state = refresh(INPUTS, ran.settings, models, return_state=True)
     assert measures(state, "agent-analytics-run")["rows_loaded"] == 0

@@ -150,7 +150,7 @@ FILES: dict[str, Poison] = {
     "metrics-cut.pb": Poison(b"\x0a\xff\x01x", "not that protobuf message"),
     "logs-words.pb": Poison(b"\x0a\x05\x12\x03\x12\x01\xff", "not that protobuf message"),
     "telemetry.pb": Poison(b"\x0a\x00", "does not say whether"),
-    "logs.pb.gz": Poison(b"\x1f\x8b", "not gzip"),
+    "logs.pb.gz": Poison(b"\x1f\x8b", "gzip stream is broken"),
     "words.jsonl": Poison(b"words\n", "not JSON"),
     "a list.jsonl": Poison(b"[]\n", "not a JSON object"),
     "traces.jsonl": Poison(b'{"resourceSpans":[]}\n', "neither resourceMetrics"),
@@ -187,7 +187,7 @@ REPORTS: dict[str, tuple[dict[str, object], str]] = {
     "a long name": ({"user_login": LONG}, ""),
     "NUL": ({"user_login": "a\0b"}, ""),
     "no object of parts": ({"totals_by_feature": [1]}, "not such a row"),
-    "credits without end": ({"ai_credits_used": 1e400}, "not a number"),
+    "credits without end": ({"ai_credits_used": 1e400}, "no number"),
     "the most of everything": (
         {"totals_by_feature": [
             {"feature": "code_completion", "code_generation_activity_count": LARGEST,

@@ -566,7 +566,7 @@ def assert_partitions_that_expire_fail_no_test(warehouse: Warehouse) -> None:
     """As BigQuery drops them: whole months, of marts that nothing is computed from."""
     expiring = replace(
         warehouse,
-        variables=f"{{partition_expiration_days: 90, as_of_date: '{AS_OF:%Y-%m-%d}'}}",
+        variables=json.dumps({"partition_expiration_days": 90, "as_of_date": f"{AS_OF:%Y-%m-%d}"}),
         writes_json=True,
     )
     months = {

@@ -6,7 +6,11 @@ from pathlib import Path
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterKey
+from prefect.client.schemas.filters import (
+    ArtifactFilter,
+    ArtifactFilterFlowRunId,
+    ArtifactFilterKey,
+)
 
 from blocks.registration import register
 from deployments.local.paths import LocalPaths
@@ -47,12 +51,17 @@ def test_a_domain_without_a_block_and_one_whose_database_is_away_stop_no_other(
     assert "in November 2026, most of it some text" in pages["scout"].headline
     assert pages["operations"].headline != "The Prefect server could not be asked"
     assert all(b"a-secret-word" not in path.read_bytes() for path in version.rglob("*.*"))
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
     with get_client(sync_client=True) as client:
-        (artifact,) = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["report"])), limit=1
-        )
-        (link,) = client.read_artifacts(
-            artifact_filter=ArtifactFilter(key=ArtifactFilterKey(any_=["scout-report"])), limit=1
+        artifact, link = (
+            client.read_artifacts(
+                artifact_filter=ArtifactFilter(
+                    key=ArtifactFilterKey(any_=[key]),
+                    flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]),
+                )
+            )[0]
+            for key in ("report", "scout-report")
         )
     assert link.data == f"Scout in the report: `{tmp_path}/latest/scout.html`"
     told = {row["page"]: row["says"] for row in json.loads(str(artifact.data))}

@@ -275,6 +275,7 @@ def test_the_receiver_is_started_as_it_understands_and_probed_where_it_answers(
 
 def test_every_prefect_setting_named_exists(overlays: dict[str, list[Manifest]]) -> None:
     known = _get_valid_setting_names(Settings) | set(_of_the_integration())
+    known |= set(re.findall(r"\$(PREFECT_\w+)", (PROJECT_ROOT / "prefect.yaml").read_text()))
     for manifests in overlays.values():
         for workload in of_kind(manifests, *WORKLOADS):
             for container in pod(workload)["containers"]:
