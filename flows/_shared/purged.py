@@ -31,6 +31,10 @@ _MENTION = re.compile(
     r"(?:(?<![\w@.-])@|(?<=\bfrom )|(?<=github\.com/))(?P<login>[A-Za-z0-9](?:-?[A-Za-z0-9]){0,38})"
     r"(?![\w@.-]*@)"
 )
+# Elsewhere the words before an address in angle brackets are a sentence.
+_TRAILER = re.compile(
+    r"[ \t]*(?:[\w-]+-by|author|committer|from|cc|to)[ \t]*:[ \t]*(?P<name>[^<:]*)", re.IGNORECASE
+)
 _QUOTED = re.compile(r'"(?:[^"\\]|\\.)+"')
 _TOKEN = re.compile(r"purged-[0-9a-f]{12}")
 
@@ -121,8 +125,8 @@ class Purged:
     def text(self, text: str) -> str:
         """A text without the addresses and names of purged people, who are shown by pseudonym.
 
-        Before an address in angle brackets the name goes with it, whatever it is. Logins go where
-        they are mentioned (``@jane``, ``from jane/branch``); a word of prose stays.
+        In a trailer the name before an address goes with it, whatever it is. Logins go where they
+        are mentioned (``@jane``, ``from jane/branch``); a word of prose stays.
         """
         if not self.people or not text:
             return text
@@ -144,10 +148,13 @@ class Purged:
                 continue
             begin = match.start()
             if text[begin - 1 : begin] == "<":
-                named = max(text.rfind(each, 0, begin) for each in '\n:">\\') + 1
-                named += text[named - 1 : named] == "\\" and text[named] in "nrtbf"
-                if (name := text[named : begin - 1]).strip():
-                    yield named, begin - 1, f" {person} " if name[0].isspace() else f"{person} "
+                line = max(
+                    text.rfind(each, max(0, begin - LONGEST_NAME), begin) for each in '\n"\\'
+                )
+                line += 1 + (text[line : line + 1] == "\\" and text[line + 1] in "nrtbf")
+                trailer = _TRAILER.fullmatch(text, line, begin - 1)
+                if trailer and trailer["name"].strip():
+                    yield trailer.start("name"), begin - 1, f"{person} "
             yield begin, begin + len(address), address_of(person)
 
     def _names(self, text: str) -> Iterator[tuple[int, int, str]]:

@@ -3,10 +3,12 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
-from prefect import flow, get_run_logger, task
+from prefect import Flow, flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import FlowRun, State
 from prefect.context import FlowRunContext
 
 from flows._shared.orchestration.credentials import (
@@ -175,6 +177,16 @@ def _tell(found: Found, is_dry: bool, seconds: float) -> None:
         KEY,
         RunSummary(0, found.models_built, found.tests_passed, 0, 0, seconds, (), notes),
     )
+
+
+def forget_parameters(flow: Flow[..., Any], flow_run: FlowRun, state: State[Any]) -> None:
+    """Also of a run that never began, as what it was given was refused."""
+    get_client(sync_client=True).update_flow_run(flow_run.id, parameters={"person": {}})
+
+
+purge_person.on_failure(forget_parameters)
+purge_person.on_crashed(forget_parameters)
+purge_person.on_cancellation(forget_parameters)
 
 
 def _forget_parameters(person: Named) -> None:

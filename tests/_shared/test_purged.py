@@ -36,6 +36,8 @@ def purged() -> Purged:
         ("jd is a word, jane is a word, jane-d", "jd is a word, jane is a word, jane-d"),
         ("xjane.doe@example.org jane.doe@example.orgx", None),
         ("mail <jane.doe@example.com>", None),
+        ("fix what was made for <jane.doe@example.org>", f"fix what was made for <{AT}>"),
+        ("docs: a <b and mail <jane.doe@example.org>", f"docs: a <b and mail <{AT}>"),
         ("", None),
     ],
 )

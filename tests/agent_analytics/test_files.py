@@ -210,18 +210,18 @@ def test_a_file_that_was_replaced_by_one_that_begins_alike_is_read(
     path = inbox / "a.jsonl"
     long = {"key": "process.command_args", "value": {"stringValue": "x" * 6000}}
 
-    def line(*told: object) -> str:
-        content = json.loads(request(WORK, *told))
+    def line(seconds: float) -> str:
+        content = json.loads(request(WORK, seconds, (1, 2, 3, 4)))
         content["resourceLogs"][0]["resource"]["attributes"].insert(0, long)
         return json.dumps(content)
 
-    first, second = line(1, (1, 2, 3, 4)), line(2, (1, 2, 3, 4))
+    first, second = line(1), line(2)
     assert len(first) == len(second)
     path.write_text(f"{first}\n")
     assert load(store, inbox).rows_new == 1
     path.write_text(f"{second}\n")
     assert load(store, inbox).rows_new == 1
-    path.write_text(f"{second}\n{line(3, (1, 2, 3, 4))}\n")
+    path.write_text(f"{second}\n{line(3)}\n")
     assert load(store, inbox).rows_new == 1
 
 

@@ -155,3 +155,15 @@ def test_who_is_purged_is_named_exactly(person: dict[str, object], says: str) ->
 def test_the_command_says_what_is_wrong_without_a_run(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["purge", "--email", "nobody"]) == 2
     assert "emails.0: Value error, give an address" in capsys.readouterr().err
+
+
+def test_a_run_that_refuses_whom_it_was_given_forgets_them(prefect_server: str) -> None:
+    given = {"emails": ["Jane Secretname <jane@doe.example>"]}
+    state = purge_person(given, return_state=True)
+    assert state.is_failed()
+    run_id = state.state_details.flow_run_id
+    assert run_id is not None
+    with get_client(sync_client=True) as client:
+        kept = client.read_flow_run(run_id)
+    assert "Secretname" not in str(kept.parameters)
+    assert "Secretname" not in str(state.message)
