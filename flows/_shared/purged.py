@@ -35,7 +35,8 @@ _MENTION = re.compile(
 _TRAILER = re.compile(
     r"[ \t]*(?:[\w-]+-by|author|committer|from|cc|to)[ \t]*:[ \t]*(?P<name>[^<:]*)", re.IGNORECASE
 )
-_QUOTED = re.compile(r'"(?:[^"\\]|\\.)+"')
+# What nothing closes is one to the end, else each quote in it would be looked at anew.
+_QUOTED = re.compile(r'"(?:[^"\\]|\\.)+(?:"|\\?\Z)')
 _TOKEN = re.compile(r"purged-[0-9a-f]{12}")
 
 

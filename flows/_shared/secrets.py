@@ -41,7 +41,7 @@ NAME = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|signature|authorization|cookie"
     r"|(?:api|access|account|private|client|auth)[_-]?key)[\w.-]{0,100}"
 )
-IS = r"(?:[=:]>?|->|%(?:25)*3[ad])"
+IS = r"(?::=|[=:]>?|->|%(?:25)*3[ad])"
 PAIR = re.compile(
     rf"(?P<name>(?:{NAME}(?:\\*[\"']?\s*{IS}|\\*[\"']\s*,(?=\s*b?\\*[\"']))"
     rf"|(?<=[?&])key\s*=|(?<![A-Za-z])(?:sig|pass|auth)\s*(?:=>?|%(?:25)*3d)"

@@ -82,3 +82,10 @@ def test_a_pseudonym_is_told_from_names() -> None:
     assert is_pseudonym(person)
     assert is_pseudonym(address_of(person))
     assert not is_pseudonym("purged-jane")
+
+
+def test_quotes_that_nothing_closes_cost_no_more_than_their_length(purged: Purged) -> None:
+    """Minutes, were each looked at with all behind it."""
+    open_ended = '\\"' * 200_000
+    assert purged.json(open_ended) == open_ended
+    assert purged.json('{"a": "Jane Doe') == '{"a": "' + PERSON

@@ -11,6 +11,7 @@ from flows._shared.secrets import without_secrets
     "text",
     [
         '{"password": "hunter2"}',
+        "password := hunter2",
         '{"password": "my hunter2 \\" words", "a": 1}',
         r'"{\"password\": \"my hunter2 words\"}"',
         '"client_secret": "hunter2',
