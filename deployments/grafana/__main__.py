@@ -1,5 +1,6 @@
 """Writes the dashboards anew: ``python -m deployments.grafana``."""
 
+import sys
 from pathlib import Path
 
 from deployments.grafana.generator import files
@@ -20,4 +21,4 @@ def write() -> list[Path]:
 
 if __name__ == "__main__":
     for written in write():
-        print(written)  # noqa: T201
+        sys.stdout.write(f"{written}\n")

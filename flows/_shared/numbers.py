@@ -1,5 +1,6 @@
 """Numbers as others write them. Python's own readers take more: ``1_000``, blanks, any digits."""
 
+import math
 import re
 
 WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -31,12 +32,12 @@ def number(value: object) -> float:
     Raises:
         ValueError: it is neither.
     """
-    is_text = isinstance(value, str) and NUMBER.fullmatch(value)
-    if is_text or (isinstance(value, int | float) and not isinstance(value, bool)):
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if isinstance(value, int | float | str) and (is_number or NUMBER.fullmatch(str(value))):
         try:
-            found = float(value)  # type: ignore[arg-type]
+            found = float(value)
         except OverflowError:
-            found = float("inf")
-        if abs(found) != float("inf") and found == found:
+            found = math.inf
+        if math.isfinite(found):
             return found
     raise ValueError(f"{str(value)[:SHOWN]!a} is no number")

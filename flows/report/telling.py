@@ -4,6 +4,7 @@ from pathlib import Path
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State
 
 from flows._shared.answers import Answer
 from flows._shared.orchestration.credentials import postgres_url, reading_block
@@ -46,6 +47,6 @@ def answer_from_file(path: Path) -> Answer:
     return answer_of(or_why_not(AGENTS, lambda: read_agents(path)))
 
 
-def _of(state: object) -> Answer | None:
-    result = state.result(raise_on_failure=False)  # type: ignore[attr-defined]
+def _of(state: State[Answer]) -> Answer | None:
+    result = state.result(raise_on_failure=False)
     return result if isinstance(result, Answer) else None
