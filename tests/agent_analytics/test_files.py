@@ -16,29 +16,14 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 
 from flows.agent_analytics import raw
 from flows.agent_analytics.records import LoadCounts
-from flows.agent_analytics.sync import copilot_files, load_commits, load_telemetry
+from flows.agent_analytics.sync import copilot_files, load_commits
 from tests.agent_analytics.fleet import request, session, tokens
+from tests.agent_analytics.test_otlp import load
 
 WORK = session("s", datetime(2026, 3, 2, tzinfo=UTC))
 METRICS = tokens(WORK, {"input": 10, "output": 20}, 0, 1)
 LOGS = request(WORK, 1, (1, 2, 3, 4))
 HOURS_AGO = 2 * 3600
-
-
-@pytest.fixture
-def store(tmp_path: Path) -> raw.Store:
-    return raw.Store(tmp_path / "store.duckdb")
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
-def load(store: raw.Store, inbox: Path, batch_bytes: int = 1_000_000) -> LoadCounts:
-    return load_telemetry(store, [str(inbox)], batch_bytes)
 
 
 def put_aside(store: raw.Store) -> list[tuple[Any, ...]]:

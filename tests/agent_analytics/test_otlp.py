@@ -41,18 +41,6 @@ LOGS = request(WORK, 1, (1, 2, 3, 4))
 BATCHES = 16
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> raw.Store:
-    return raw.Store(tmp_path / "store.duckdb")
-
-
-@pytest.fixture
-def inbox(tmp_path: Path) -> Path:
-    folder = tmp_path / "inbox"
-    folder.mkdir()
-    return folder
-
-
 def load(store: raw.Store, inbox: Path, batch_bytes: int = 1_000_000) -> LoadCounts:
     return load_telemetry(store, [str(inbox)], batch_bytes)
 

@@ -41,11 +41,6 @@ with store.locked("the other build", 1, print):
 """
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> raw.Store:
-    return raw.Store(tmp_path / "store.duckdb")
-
-
 def holder(store: raw.Store, seconds: float) -> subprocess.Popen[str]:
     process = subprocess.Popen(
         [sys.executable, "-c", HOLD, str(store.path), str(seconds)],
