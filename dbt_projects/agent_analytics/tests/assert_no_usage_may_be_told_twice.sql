@@ -1,7 +1,8 @@
 {{ config(severity='warn', store_failures=false) }}
 
--- A developer's usage without a session, and sessions without a developer, of which one tells events
--- only and the other counters only: nothing shows whether the one is the other, and both count.
+-- A developer's usage without a session, and sessions without a developer, of which one tells
+-- events only and the other counters only: nothing shows whether the one is the other, and both
+-- count.
 with usage as (
 
     select

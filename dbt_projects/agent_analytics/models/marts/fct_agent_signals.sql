@@ -213,8 +213,8 @@ final as (
             as signal_last_seen_at,
         -- Nothing was sent after the newest receipt, whatever the clock of its sender says.
         signal_last_seen_at
-        < least(max(last_seen_at) over (), max(received_at) over ()) - to_days({{ var('silent_days') }})
-            as is_silent
+        < least(max(last_seen_at) over (), max(received_at) over ())
+        - to_days({{ var('silent_days') }}) as is_silent
     from missing
 
 )
