@@ -4,7 +4,7 @@ The catalogue is plain data: reading it imports nothing of Prefect. ``python -m 
 writes the blocks.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import Enum
 from pathlib import Path
@@ -294,3 +294,11 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
         ),
     ),
 }
+
+
+def not_in_use(is_registered: Callable[[BlockNeed], bool]) -> tuple[str, ...]:
+    """The domains that a server does not serve: those of which it has no block at all, where it has
+    some of another."""
+    needing = [slug for slug, needs in CATALOGUE.items() if any(n.is_required for n in needs)]
+    absent = tuple(slug for slug in needing if not any(map(is_registered, CATALOGUE[slug])))
+    return () if len(absent) == len(needing) else absent

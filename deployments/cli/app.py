@@ -194,15 +194,20 @@ def blocks(context: typer.Context) -> None:
 @app.command(
     context_settings=PASSED_ON,
     epilog=example(
+        "flows roles check scout",
         "SCOUT_OWNER_DATABASE_URL=postgresql://... flows roles check scout",
         "flows roles apply scout --exclusive --secrets secrets/",
     ),
 )
 def roles(context: typer.Context) -> None:
-    """Make the roles that load, build and read in a database, or say what deviates."""
+    """Make the roles that load, build and read in a database, or say what deviates.
+
+    Without an address in the environment `check` looks at the embedded database.
+    """
+    from deployments.cli.settings import with_embedded_owner
     from deployments.roles.__main__ import main as of_roles
 
-    raise typer.Exit(of_roles(context.args or ["--help"]))
+    raise typer.Exit(of_roles(with_embedded_owner(context.args) or ["--help"]))
 
 
 @app.command(
@@ -230,7 +235,8 @@ def check(
     from deployments.cli.checklist import checklist
 
     with told.only_json(json):
-        items = list(checklist(told.known(domains, (*SLUGS, INBOX)), build))
+        slugs = told.known(domains, (*SLUGS, INBOX))
+        items = list(checklist(slugs, builds=build, leaves_out=not domains))
     told.verdicts(items, json)
     raise typer.Exit(0 if all(each.is_good for each in items) else 1)
 

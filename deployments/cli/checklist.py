@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 
-from blocks import CATALOGUE
+from blocks import CATALOGUE, not_in_use
 from deployments.check import Project, in_clusters, problems
 from deployments.cli.told import Item
 from deployments.roles import DATABASES, Names, Wanted
@@ -15,11 +15,14 @@ from flows._shared.postgres import connected
 QUALITY_COMPASS = "quality_compass"
 
 
-def checklist(slugs: Sequence[str], builds: bool = False) -> Iterator[Item]:
+def checklist(
+    slugs: Sequence[str], *, builds: bool = False, leaves_out: bool = False
+) -> Iterator[Item]:
     """The items of the project and of some domains.
 
     Args:
         builds: also those of Quality Compass, which build all of its marts anew.
+        leaves_out: domains that the server does not serve.
     """
     yield from _files()
     if not os.environ.get("PREFECT_API_URL"):
@@ -27,10 +30,16 @@ def checklist(slugs: Sequence[str], builds: bool = False) -> Iterator[Item]:
             "Prefect server", "PREFECT_API_URL is not set and no local server runs", is_good=False
         )
         return
+    from blocks.registration import is_registered
+
+    absent = not_in_use(is_registered) if leaves_out else ()
     for slug in slugs:
+        if slug in absent:
+            yield Item(slug, "left out: none of its blocks is registered", is_good=True)
+            continue
         yield from _blocks(slug)
         yield from _roles(slug)
-    if builds and QUALITY_COMPASS in slugs:
+    if builds and QUALITY_COMPASS in slugs and QUALITY_COMPASS not in absent:
         yield from _quality_compass()
 
 

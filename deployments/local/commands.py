@@ -185,7 +185,11 @@ def say(line: str) -> None:
 
 def _environment() -> dict[str, str]:
     paths = LocalPaths()
-    url = runtime.external_api(paths) or PrefectServer(paths).start()
+    external = runtime.external_api(paths)
+    url = external or PrefectServer(paths).start()
+    if not external and ProcessWorker(paths).pid is None:
+        # What a shell evaluates is on the other stream.
+        sys.stderr.write("No worker runs: `flows up` starts it, and what else runs need\n")
     return runtime.environment(paths, url)
 
 

@@ -13,6 +13,7 @@ from typer.main import get_command
 from blocks import CATALOGUE
 from deployments.cli import checklist
 from deployments.cli.app import INBOX, SLUGS, app, main
+from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
 from deployments.local import commands
 from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
@@ -114,6 +115,24 @@ def test_the_checklist_ends_1_where_an_item_fails(
     assert "pass  files: fit" in shown
     assert "FAIL  scout: x: refused" in shown
     assert "SCOUT_OWNER_DATABASE_URL is not set" in shown
+
+
+def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
+    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "")
+    monkeypatch.setattr("deployments.local.postgres.EmbeddedPostgres", lambda _: postgres)
+    assert with_embedded_owner(["check", "scout"]) == [
+        "check",
+        "scout",
+        "--exclusive",
+        "--sample",
+    ]
+    assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.url("scout")
+    assert with_embedded_owner(["apply", "scout"]) == ["apply", "scout"]
+    postgres.drop_database("scout")
+    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
+    assert with_embedded_owner(["check", "scout"]) == ["check", "scout"]
 
 
 def test_a_database_in_which_nothing_was_built_says_run_it_first(

@@ -16,7 +16,7 @@ import httpx
 import psycopg
 import pytest
 
-from blocks import CATALOGUE
+from blocks import CATALOGUE, BlockNeed, not_in_use
 from blocks.registration import register
 from deployments.cli.app import main
 from deployments.cli.doctor import World, databases, machine, outside, server, store
@@ -205,6 +205,21 @@ def test_a_slot_that_no_run_holds(served: World, pool: Pool) -> None:
         assert "--active-slots 0" in leaked.remedy
     finally:
         pool.api.call("DELETE", f"v2/concurrency_limits/{limit['id']}")
+
+
+def test_a_domain_that_a_server_has_no_block_of_is_not_missed_where_it_has_others() -> None:
+    registered = {"scout-postgres", "webhooks-inbox-secrets"}
+
+    def has(need: BlockNeed) -> bool:
+        return need.name in registered
+
+    absent = not_in_use(has)
+    assert "scout" not in absent
+    assert {"github_scraper", "ledgermind", "quality_compass"} <= set(absent)
+    registered.add("ledgermind-dbt-postgres")
+    assert "ledgermind" not in not_in_use(has), "one of its blocks is enough to miss the others"
+    registered.clear()
+    assert not_in_use(has) == (), "a server without any block serves no domain, and is told so"
 
 
 def test_blocks_that_are_missing_and_a_receiver_without_secrets(served: World) -> None:

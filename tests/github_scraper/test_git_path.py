@@ -546,9 +546,30 @@ def test_a_new_repository_stays_in_the_schedule_through_a_failure_for_good(
         raw.record_failure(
             connection, "https://github.com/o/mistyped", "not found", is_permanent=True
         )
+        told = raw.left_failing(connection, raw.known_urls(connection), ())
+        assert len(told) == 1
+        assert "https://github.com/o/mistyped failed at its last attempt" in told[0]
+        assert ("no run tries it again" in told[0]) == (attempt == 2)
     assert raw.known_urls(connection) == []
+    assert not raw.left_failing(connection, [], ["https://github.com/o/mistyped"])
     raw.record_failure(connection, "https://github.com/o/mistyped", "network", is_permanent=False)
     assert raw.known_urls(connection) == ["https://github.com/o/mistyped"]
+    assert not raw.left_failing(connection, [], ()), "it waits for the next run"
+
+
+def test_of_many_repositories_that_failed_the_first_are_named(
+    connection: psycopg.Connection,
+) -> None:
+    for number in range(13):
+        url = f"https://github.com/o/r{number}"
+        raw.register_repository(connection, url)
+        raw.record_failure(connection, url, "fatal: no\n  such repository", is_permanent=True)
+    told = raw.left_failing(connection, raw.known_urls(connection), ["https://github.com/o/r0"])
+    assert [line.split()[0] for line in told] == [
+        *(f"https://github.com/o/r{number}" for number in range(1, 11)),
+        "2",
+    ]
+    assert all("fatal: no such repository - " in line for line in told[:-1])
 
 
 def test_addresses_kept_before_they_had_one_spelling_get_it(connection: psycopg.Connection) -> None:

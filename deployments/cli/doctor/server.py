@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import metadata
 from typing import Any
 
-from blocks import CATALOGUE, Kind
+from blocks import CATALOGUE, BlockNeed, Kind, not_in_use
 from deployments.apply.infrastructure import LIMIT_PREFIX
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
@@ -162,11 +162,16 @@ def slots(world: World) -> Iterator[Diagnosis]:
 
 def blocks(world: World) -> Iterator[Diagnosis]:
     """Blocks."""
+
+    def is_registered(need: BlockNeed) -> bool:
+        return world.api.has_block(need.kind.block_type, need.name)
+
+    absent = not_in_use(is_registered)
     missing = [
         (slug, need)
         for slug, needs in CATALOGUE.items()
         for need in needs
-        if need.is_required and not world.api.has_block(need.kind.block_type, need.name)
+        if slug not in absent and need.is_required and not is_registered(need)
     ]
     for slug, need in missing:
         yield Diagnosis(
@@ -176,7 +181,10 @@ def blocks(world: World) -> Iterator[Diagnosis]:
             f"Set {need.variable}, then `flows blocks register {slug}`",
         )
     if not missing:
-        yield Diagnosis("blocks", "every block that a domain cannot do without is registered")
+        served = ", ".join(slug for slug in CATALOGUE if slug not in absent)
+        yield Diagnosis("blocks", f"every one that {served} cannot do without is registered")
+    if absent:
+        yield Diagnosis("blocks", f"none of {', '.join(absent)}: this server does not serve them")
 
 
 def receiver_secrets(world: World) -> Iterator[Diagnosis]:

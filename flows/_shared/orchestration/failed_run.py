@@ -90,7 +90,7 @@ def summarized(
                 "",
                 f"**What to do:** {reason.remedy}",
                 "",
-                *_loaded(_rows(own.get(f"{key}-loaded"))),
+                *([] if before else _loaded(_rows(own.get(f"{key}-loaded")))),
                 *_readers_see(api, marts_now(builds)),
                 *_failed_in_dbt(mine),
                 *(["", "---", "", str(before["data"])] if before else []),

@@ -190,7 +190,10 @@ def load_and_build(
             outcome.retry_at,
         )
     if outcome.failed:
-        listed = "\n".join(f"- {url}: {reason}" for url, reason in outcome.failed.items())
+        # Git tells several lines; a line each is what the summary makes a list of.
+        listed = "\n".join(
+            f"- {url}: {' '.join(reason.split())}" for url, reason in outcome.failed.items()
+        )
         raise RepositoriesFailedError(
             f"Loading {len(addresses)} repositories",
             f"{len(outcome.failed)} failed, the others were loaded and built:\n{listed}",

@@ -151,7 +151,10 @@ def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> 
     planned = Planned()
     with open_database(settings.database_block) as connection:
         aside = raw.set_aside(connection, urls)
-    planned.notes += aside.values()
+        planned.notes += [
+            *aside.values(),
+            *raw.left_failing(connection, raw.known_urls(connection), urls),
+        ]
     urls = [url for url in urls if url not in aside]
     api = connect(settings)
     on_github = [url for url in urls if api is not None and is_on(settings.api.host_url, url)]

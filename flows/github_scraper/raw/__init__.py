@@ -25,6 +25,7 @@ from flows.github_scraper.raw.schedule import (
     ScheduledRepository,
     change_schedule,
     count_set_aside,
+    left_failing,
     list_repositories,
     set_aside,
 )
@@ -55,6 +56,7 @@ __all__ = [
     "follow_branch",
     "frontier",
     "known_urls",
+    "left_failing",
     "list_repositories",
     "load_api_walk",
     "load_walk",

@@ -9,6 +9,8 @@ import psycopg
 from flows.github_scraper.records import RepositoryNotKnownError
 
 LONGEST_REASON = 200
+FAILING_TOLD = 10
+TRIED_NO_MORE = "no run tries it again unless it is named in `repositories`, or resumed"
 CHANGES = {
     "pause": """
         update public.repositories
@@ -59,8 +61,12 @@ class ScheduledRepository:
     @property
     def first_words(self) -> str:
         """The reason in one short line; git tells several."""
-        told = " ".join((self.reason or "").split())
-        return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON].rstrip()} ..."
+        return first_words(self.reason)
+
+
+def first_words(reason: str | None) -> str:
+    told = " ".join((reason or "").split())
+    return told if len(told) <= LONGEST_REASON else f"{told[:LONGEST_REASON].rstrip()} ..."
 
 
 def list_repositories(
@@ -122,6 +128,37 @@ def set_aside(connection: psycopg.Connection, urls: Sequence[str]) -> dict[str, 
         url: f"{url} is {state} and was left out: the action `resume` takes it up again"
         for url, state in rows
     }
+
+
+def left_failing(
+    connection: psycopg.Connection, known: Sequence[str], tried: Sequence[str]
+) -> list[str]:
+    """Repositories whose last attempt failed and that a run of the addresses ``tried`` leaves
+    alone, a line each; of many the first ones and how many more there are. ``known`` are those
+    that runs look after."""
+    rows = connection.execute(
+        """
+        select url, error_message, url = any(%(known)s), count(*) over () - %(most)s
+        from public.repositories
+        where
+            state = 'failed'
+            and paused_at is null
+            and retired_at is null
+            and url <> all(%(tried)s)
+            and url not like 'withheld:%%'
+        order by id
+        limit %(most)s
+        """,
+        {"known": list(known), "tried": list(tried), "most": FAILING_TOLD},
+    ).fetchall()
+    told = [
+        f"{url} failed at its last attempt and this run leaves it alone: {first_words(reason)} - "
+        + ("the next run without a list tries it again" if is_known else TRIED_NO_MORE)
+        for url, reason, is_known, _ in rows
+    ]
+    if rows and (more := rows[0][3]) > 0:
+        told.append(f"{more} more failed likewise: the action `list` shows them")
+    return told
 
 
 def count_set_aside(connection: psycopg.Connection) -> int:
