@@ -82,7 +82,7 @@ def missing_blocks(api: PrefectApi) -> Iterator[str]:
             if need.is_required and not api.has_block(need.kind.block_type, need.name):
                 yield (
                     f"missing block {need.name}: set {need.variable}, then "
-                    f"`python -m blocks register {slug}`"
+                    f"`flows blocks register {slug}`"
                 )
 
 

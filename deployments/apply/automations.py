@@ -81,7 +81,7 @@ def from_files(
     if left_out:
         say(
             f"left out, for lack of a block to tell through: {', '.join(left_out)}. Register one: "
-            "`python -m blocks register alerts`"
+            "`flows blocks register alerts`"
         )
     return named
 

@@ -111,7 +111,7 @@ def _active(source: Source) -> tuple[str, ...]:
         raise PermanentError(
             f"reading the secrets of the source {source.name}",
             f"the block secret/{source.block} is missing or holds none",
-            f"Register it with `python -m blocks register webhooks`, leave {source.name} out of "
+            f"Register it with `flows blocks register webhooks`, leave {source.name} out of "
             f"the setting `enabled`, or say in its settings `unsigned: {ANYONE}`",
         )
     return active

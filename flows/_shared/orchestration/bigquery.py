@@ -129,7 +129,7 @@ class BigQueryAccess:
             raise UnusableBlockError(
                 f"reading the block {self.warehouse_block or self.gcp_block}",
                 "it holds no service account",
-                "Register it again with `python -m blocks register`",
+                "Register it again with `flows blocks register`",
             )
         return login
 

@@ -131,7 +131,7 @@ def secret_value(block_name: str) -> str:
         raise UnusableBlockError(
             f"reading the block {SECRET}/{block_name}",
             "it holds no text",
-            "Register it again with `python -m blocks register`",
+            "Register it again with `flows blocks register`",
         )
     return value
 
@@ -179,7 +179,7 @@ def _connection(block_name: str) -> Mapping[str, Any]:
         raise UnusableBlockError(
             f"reading the block {CONNECTOR}/{block_name}",
             "its connection is not a PostgreSQL one",
-            "Register it again with `python -m blocks register`",
+            "Register it again with `flows blocks register`",
         )
     return parts
 
@@ -202,7 +202,7 @@ def block_document(block_name: str, block_type: str) -> Mapping[str, Any]:
         raise MissingBlockError(
             attempted,
             "there is no such block on this Prefect server",
-            "Register it with `python -m blocks register`, or name another in the settings. For "
+            "Register it with `flows blocks register`, or name another in the settings. For "
             'the local server, which `flows up` starts, type eval "$(bin/flows env)" first',
         ) from None
     except httpx.TransportError as error:

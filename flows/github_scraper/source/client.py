@@ -263,7 +263,7 @@ class GithubClient:
                     raise TokenRejectedError(
                         attempted,
                         f"GitHub rejected the token of the block {credential.label} (401)",
-                        "Put a valid token into that block with `python -m blocks register`",
+                        "Put a valid token into that block with `flows blocks register`",
                     )
                 continue
             raise_for(attempted, status, answered, content)
@@ -275,7 +275,7 @@ class GithubClient:
             raise TokenRejectedError(
                 attempted,
                 "GitHub rejected every token",
-                "Put valid tokens into their blocks with `python -m blocks register`",
+                "Put valid tokens into their blocks with `flows blocks register`",
             )
         return identities
 

@@ -59,7 +59,7 @@ class GithubApi:
             raise TokenRejectedError(
                 f"Reading from {self.settings.host_url} by git",
                 "GitHub rejected every token",
-                "Put valid tokens into their blocks with `python -m blocks register`",
+                "Put valid tokens into their blocks with `flows blocks register`",
             )
         return self.pool[order[0]].authorization().removeprefix("Bearer ")
 
@@ -151,7 +151,7 @@ def _open(secrets: Secrets, settings: GithubApiSettings, clock: Clock) -> Github
             f"Opening the API of {settings.host_url}",
             f"GitHub rejected the token of {blocks} (401)",
             "Put a valid token into the block that `token_block` or `api.token_blocks` names, "
-            "with `python -m blocks register`",
+            "with `flows blocks register`",
         )
     return GithubApi(http, endpoints, Pool(credentials), settings, clock, tuple(rejected))
 
