@@ -156,7 +156,7 @@ def test_the_rest_of_a_password_is_no_host_that_dbt_gets(block_name: str, info: 
 
 
 def test_a_missing_block_says_how_to_register_it(prefect_server: str) -> None:
-    with pytest.raises(MissingBlockError, match="python -m blocks register"):
+    with pytest.raises(MissingBlockError, match="flows blocks register"):
         postgres_url("no-such-postgres")
 
 

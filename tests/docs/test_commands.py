@@ -59,6 +59,9 @@ def test_every_deployment_run_named_fits_its_flow(page: str, command: str) -> No
         each["name"]: each
         for each in yaml.safe_load((ROOT / "prefect.yaml").read_text())["deployments"]
     }
+    if f"name: {deployment_name}" in (ROOT / page).read_text():
+        # The page has the reader write it.
+        return
     assert deployment_name in declared, page
     module, _, function = str(declared[deployment_name]["entrypoint"]).rpartition(".")
     flow = getattr(import_module(module), function)
