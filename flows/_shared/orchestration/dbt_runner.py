@@ -19,6 +19,7 @@ from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
 from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
+from flows._shared.orchestration.dbt_plugins import plugins_looked_for_once
 from flows._shared.orchestration.dbt_postgres import reused_connections
 from flows._shared.orchestration.dbt_templates import templates_compiled_once
 
@@ -83,6 +84,7 @@ def cheaper_dbt() -> Iterator[None]:
         reused_connections(),
         artifacts_in_one_go(),
         flags_without_stacks(),
+        plugins_looked_for_once(),
         events_that_are_heard(HEARD),
         templates_compiled_once(),
         macros_gathered_by_package(),
