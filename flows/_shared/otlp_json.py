@@ -17,6 +17,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from flows._shared.numbers import NUMBER, WHOLE, number, whole_number
 from flows._shared.otlp_plain import is_plain
+from flows._shared.otlp_spelling import misspelled, renamed, respelled
 
 Check = Callable[[Any], str | None]
 # What holds records and points, from the request down to them; all else belongs to its holder.
@@ -28,6 +29,8 @@ BRANCHES = frozenset(
     )
 )  # fmt: skip
 EXTENSION = re.compile(r"\[[a-zA-Z0-9._]*\]$")
+# Readers of protobuf follow a hundred messages, which are more lists and objects than these.
+DEEPEST = 120
 # As protobuf's JSON spells what JSON has no numbers for.
 SPELLED_OUT = frozenset(("NaN", "Infinity", "-Infinity", "inf", "-inf"))
 HALF_LETTER = re.compile("[\ud800-\udfff]")
@@ -74,22 +77,23 @@ def sift(
     Args:
         most: so many parts are looked at, all behind them is taken for fitting.
     """
+    named = renamed(request, message)
     own = {
-        field.json_name: request[field.json_name]
+        field.json_name: named[field.json_name]
         for field in message.fields
-        if field.json_name in request
+        if field.json_name in named
     }
-    if is_plain(own, message):
+    wrong = misspelled(named, message)
+    if wrong is None and is_plain(own, message):
         return own, []
     sieve = _Sieve(most)
-    kept: dict[str, Any] = {}
+    if wrong is not None:
+        sieve.unfit.append(Unfit(_in_other_letters(wrong), request, (), 1))
     for field in (_fields(message)[each.name] for each in message.fields):
-        found = request.get(field.json_name)
+        found = own.get(field.json_name)
         if isinstance(found, list) and field.message:
-            kept[field.json_name] = sieve.listed(found, field.message, ())
-        elif field.json_name in request:
-            kept[field.json_name] = found
-    return kept, sieve.unfit
+            own[field.json_name] = sieve.listed(found, field.message, ())
+    return own, sieve.unfit
 
 
 class _Sieve:
@@ -100,23 +104,27 @@ class _Sieve:
     def listed(
         self, found: list[Any], message: Descriptor, holders: tuple[Mapping[str, Any], ...]
     ) -> list[Any]:
-        before = len(self.unfit)
         kept = [self._part(each, message, holders) for each in found]
-        if len(self.unfit) == before:
+        if all(new is old for new, old in zip(kept, found, strict=True)):
             return found
         return [each for each in kept if each is not None]
 
     def _part(
         self, part: Any, message: Descriptor, holders: tuple[Mapping[str, Any], ...]
     ) -> Any | None:
-        """The part as far as it fits, None where it does not."""
+        """The part as far as it fits, in the spelling of now; None where it does not."""
         self._left -= 1
         if self._left < 0:
             return part
-        if reason := _misfit(part, message):
-            self.unfit.append(Unfit(reason, part, holders, max(1, _leaves(part, message))))
+        given = part
+        if isinstance(part, Mapping):
+            part = renamed(part, message)
+        if reason := misfit(part, message):
+            self.unfit.append(Unfit(reason, given, holders, max(1, _leaves(part, message))))
             return None
-        changed: dict[str, Any] = {}
+        if (wrong := misspelled(part, message)) is not None:
+            self.unfit.append(Unfit(_in_other_letters(wrong), given, holders, 1))
+        changed = _spelled_values(part, message)
         for name, field in _branches(part, message):
             assert field.message is not None
             inner = (*holders, part)
@@ -131,12 +139,41 @@ class _Sieve:
         return {**part, **changed} if changed else part
 
 
+def _spelled_values(part: Mapping[str, Any], message: Descriptor) -> dict[str, Any]:
+    """What changes of a part apart from its branches, in the spelling of now."""
+    own = {name: value for name, value in part.items() if not _is_branch(name, message)}
+    spelled = respelled(own, message)
+    return {name: value for name, value in spelled.items() if value is not own[name]}
+
+
 def _branches(part: Mapping[str, Any], message: Descriptor) -> Iterator[tuple[str, _Field]]:
     fields = _fields(message)
     for name, value in part.items():
         field = fields.get(name)
         if field is not None and field.is_branch and value is not None:
             yield name, field
+
+
+def _is_branch(name: str, message: Descriptor) -> bool:
+    field = _fields(message).get(name)
+    return field is not None and field.is_branch
+
+
+def _nested_too_deep(part: Any, message: Descriptor) -> str | None:
+    """Whether a part holds, apart from its branches, lists in lists that readers do not follow."""
+    if not isinstance(part, Mapping):
+        return None
+    level = [value for name, value in part.items() if not _is_branch(name, message)]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for each in level
+            if isinstance(each, Mapping | list)
+            for inner in (each.values() if isinstance(each, Mapping) else each)
+        ]
+        if not level:
+            return None
+    return "lists and maps nested too deep"
 
 
 def _leaves(part: Any, message: Descriptor) -> int:
@@ -154,6 +191,15 @@ def _leaves(part: Any, message: Descriptor) -> int:
     return total
 
 
+def _in_other_letters(name: str) -> str:
+    return f"`{name}` in other letters"
+
+
+def misfit(part: Any, message: Descriptor) -> str | None:
+    """Why a part is no such message, apart from what stands in its branches."""
+    return _nested_too_deep(part, message) or _misfit(part, message)
+
+
 def _misfit(holder: Any, message: Descriptor) -> str | None:
     """Why an object is no such message, apart from what stands in its branches."""
     if not isinstance(holder, Mapping):
@@ -165,7 +211,12 @@ def _misfit(holder: Any, message: Descriptor) -> str | None:
         if field is None:
             if EXTENSION.match(name):
                 return "a name in brackets"
+            own_name = misspelled([name], message)
+            if own_name and not _is_branch(own_name, message):
+                return _in_other_letters(own_name)
             continue
+        if name != field.json_name and field.json_name in holder:
+            return f"`{field.json_name}` by two names"
         if value is None:
             continue
         if field.oneof is not None:

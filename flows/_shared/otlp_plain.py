@@ -46,6 +46,10 @@ KINDS: Mapping[int, CoreSchema] = {
 }
 
 
+# Messages that may hold themselves, in each other: lists and maps of attributes.
+DEEPEST = 10
+
+
 def is_plain(request: Mapping[str, Any], message: Descriptor) -> bool:
     """Whether a request is the message, in the way that exporters write it."""
     try:
@@ -59,25 +63,28 @@ def is_plain(request: Mapping[str, Any], message: Descriptor) -> bool:
 @cache
 def _grammar(message: Descriptor) -> SchemaValidator:
     definitions: dict[str, CoreSchema] = {}
-    _define(message, definitions)
-    root = core_schema.definition_reference_schema(message.full_name)
+    root = core_schema.definition_reference_schema(_define(message, definitions, 0))
     return SchemaValidator(core_schema.definitions_schema(root, list(definitions.values())))
 
 
-def _define(message: Descriptor, definitions: dict[str, CoreSchema]) -> None:
-    if message.full_name in definitions:
-        return
-    definitions[message.full_name] = core_schema.any_schema()
-    definitions[message.full_name] = _choices(message, definitions)
+def _define(message: Descriptor, definitions: dict[str, CoreSchema], depth: int) -> str:
+    """The name of the definition of a message that stands so deep in others of its kind."""
+    name = f"{message.full_name} {depth}"
+    if name not in definitions:
+        definitions[name] = core_schema.any_schema()
+        definitions[name] = _choices(message, definitions, depth)
+    return name
 
 
-def _choices(message: Descriptor, definitions: dict[str, CoreSchema]) -> CoreSchema:
+def _choices(message: Descriptor, definitions: dict[str, CoreSchema], depth: int) -> CoreSchema:
     """The message with each value of a oneof alone, as two of them at a time do not fit."""
     shapes: list[dict[str, core_schema.TypedDictField]] = [{}]
     chosen: dict[str, list[dict[str, core_schema.TypedDictField]]] = {}
     for field in message.fields:
         named = {
-            field.json_name: core_schema.typed_dict_field(_of(field, definitions), required=False)
+            field.json_name: core_schema.typed_dict_field(
+                _of(field, definitions, depth), required=False
+            )
         }
         if field.containing_oneof is None:
             shapes = [each | named for each in shapes]
@@ -90,14 +97,34 @@ def _choices(message: Descriptor, definitions: dict[str, CoreSchema]) -> CoreSch
     ]
     if len(objects) == 1:
         (one,) = objects
-        return {**one, "ref": message.full_name}
-    return core_schema.union_schema(list(objects), mode="left_to_right", ref=message.full_name)
+        return {**one, "ref": f"{message.full_name} {depth}"}
+    return core_schema.union_schema(
+        list(objects), mode="left_to_right", ref=f"{message.full_name} {depth}"
+    )
 
 
-def _of(field: FieldDescriptor, definitions: dict[str, CoreSchema]) -> CoreSchema:
+def _of(field: FieldDescriptor, definitions: dict[str, CoreSchema], depth: int) -> CoreSchema:
     if field.message_type is not None:
-        _define(field.message_type, definitions)
-        one: CoreSchema = core_schema.definition_reference_schema(field.message_type.full_name)
+        deeper = depth + (field.message_type.full_name in _within(field.message_type))
+        if deeper > DEEPEST:
+            one: CoreSchema = core_schema.none_schema()
+        else:
+            name = _define(field.message_type, definitions, deeper)
+            one = core_schema.definition_reference_schema(name)
     else:
         one = TYPES.get(field.type) or KINDS.get(field.cpp_type) or core_schema.none_schema()
     return core_schema.list_schema(one, strict=True) if field.is_repeated else one
+
+
+@cache
+def _within(message: Descriptor) -> frozenset[str]:
+    """The names of the messages that may stand in one, its own among them where it may."""
+    found: dict[str, Descriptor] = {}
+    waiting = [message]
+    while waiting:
+        for field in waiting.pop().fields:
+            inner = field.message_type
+            if inner is not None and inner.full_name not in found:
+                found[inner.full_name] = inner
+                waiting.append(inner)
+    return frozenset(found)

@@ -16,8 +16,10 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 
 from flows._shared.json_keys import Again, each_once, keep_twice
+from flows._shared.json_letters import whole_letters
 from flows._shared.numbers import number, whole_number
 from flows._shared.otlp_json import Unfit, sift
+from flows._shared.otlp_spelling import misspelled, read_former_scopes, renamed
 from flows.agent_analytics.records import (
     Canonical,
     Commit,
@@ -64,6 +66,7 @@ def canonical_line(
         message = _empty(signal)
         try:
             message.ParseFromString(raw)
+            read_former_scopes(message)
         except DecodeError as error:
             raise _unreadable(signal, f"it is not that protobuf message ({error})") from error
         return Canonical(_as_line(message, signal))
@@ -84,7 +87,7 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> Canonical:
         UnreadableTelemetryError: it is none, or of the other signal.
     """
     try:
-        content = json.loads(line, object_pairs_hook=each_once)
+        content = _named(json.loads(whole_letters(line), object_pairs_hook=each_once))
     except (ValueError, RecursionError) as error:
         why = str(error).partition(" (")[0].partition(":")[0]
         raise _unreadable(signal, f"not JSON: {why}") from error
@@ -92,7 +95,7 @@ def canonical_json(line: bytes, signal: Signal | None = None) -> Canonical:
         raise _unreadable(signal, "not a JSON object")
     found = signal if signal and key_of(signal) in content else signal_of(content)
     if found is None:
-        raise _unreadable(signal, "neither resourceMetrics nor resourceLogs")
+        raise _unreadable(signal, _neither(content))
     if signal is not None and found is not signal:
         raise _unreadable(signal, f"it holds {found.value}, not {signal.value}")
     message = _empty(found)
@@ -134,6 +137,21 @@ def _texts(holder: object) -> dict[str, str]:
     return texts
 
 
+def _named(content: Any) -> Any:
+    """A request with its lists by their names of now."""
+    if isinstance(content, Mapping):
+        for message in OTLP_MESSAGES.values():
+            content = renamed(content, message.DESCRIPTOR)
+    return content
+
+
+def _neither(content: Mapping[str, Any]) -> str:
+    for message in OTLP_MESSAGES.values():
+        if name := misspelled(content, message.DESCRIPTOR):
+            return f"`{name}` in other letters"
+    return "neither resourceMetrics nor resourceLogs"
+
+
 def _as_line(message: Message, signal: Signal) -> str:
     """An export of nothing is a request too, and says of which signal."""
     content = {key_of(signal): [], **MessageToDict(message)}
@@ -155,7 +173,7 @@ def otel_lines(body: bytes) -> list[Canonical]:
         UnreadableTelemetryError: it holds neither, or not in the shape of OTLP.
     """
     try:
-        content = json.loads(body, object_pairs_hook=each_once)
+        content = _named(json.loads(whole_letters(body), object_pairs_hook=each_once))
     except (ValueError, RecursionError):
         content = None
     if not isinstance(content, dict):

@@ -172,9 +172,11 @@ def _load_whole(
     connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
 ) -> LoadCounts:
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
-    if any(source.is_deep(file.path) for file in files):
+    if not all(source.is_ordinary(file.path) for file in files):
         raise UnreadableTelemetryError(
-            f"Reading {name}", "a line is nested too deep, or is not JSON", "It is read by lines"
+            f"Reading {name}",
+            "a line is nested too deep, is not JSON, or is in another spelling",
+            "It is read by lines",
         )
     counts = raw.load_lines(connection, [file.path for file in files], name)
     for file in files:
@@ -193,7 +195,11 @@ def _load_good_lines(
         counts += LoadCounts(rejected=raw.reject(connection, rejected))
         if good.path.stat().st_size:
             counts += raw.load_lines(
-                connection, [good.path], file.name, longest=raw.LONGEST_LINE_BYTES
+                connection,
+                [good.path],
+                file.name,
+                longest=raw.LONGEST_LINE_BYTES,
+                is_canonical=True,
             )
         good.path.unlink()
         if file.path.parent == scratch:
@@ -234,6 +240,7 @@ def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch)
                 [batch.lines.path],
                 batch.lines.name,
                 longest=raw.LONGEST_LINE_BYTES,
+                is_canonical=True,
             )
         counts += raw.load_commits(connection, batch.commits)
         raw.record_consumed(connection, CONSUMER, batch.position.to_json())

@@ -18,6 +18,8 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
 from flows._shared.json_keys import doubled_place, has_each_once, shown_place
+from flows._shared.json_letters import whole_letters
+from flows._shared.otlp_spelling import read_former_scopes, snake
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
 from flows.webhooks.telemetry import Partial, partial
@@ -26,8 +28,10 @@ GZIP_WINDOW = 31
 # Programs that add to a gzip file write a member each time; none that exports writes many.
 MOST_MEMBERS = 1000
 PIECE_BYTES = 64 * 1024
-# Deeper than any sender's documents, shallower than what Python's own parser can read.
+# Deeper than any sender's documents, shallower than what Python's own parser can read. Of OTLP, and
+# of rows, what is nested deeper than the first costs its record alone, and is left to its loader.
 DEEPEST = 100
+DEEPEST_OF_PARTS = 400
 # Each is an object in memory many times as long as its text, and a list of lists is all values.
 MOST_VALUES = 2_000_000
 LONGEST_ATTRIBUTE = 1024
@@ -126,16 +130,21 @@ def examine(
     if content_type == PROTOBUF:
         try:
             message = OTLP_MESSAGES[endpoint.protocol].FromString(body)
+            read_former_scopes(message)
         except DecodeError:
             raise BodyError(400, "bad protobuf", "The body is not the protobuf message") from None
         return Content(None, {}, partial=partial(endpoint.protocol, message))
-    text = _form_payload(body) if content_type == FORM else body
-    document, may_double = _document(text)
+    text = whole_letters(_form_payload(body) if content_type == FORM else body)
+    is_webhook = endpoint.protocol == "webhook"
+    has_parts = endpoint.holds_rows or not is_webhook
+    document, may_double = _document(text, DEEPEST_OF_PARTS if has_parts else DEEPEST)
     is_doubled = may_double and not has_each_once(text)
     if is_doubled:
         _refuse_doubled(text, endpoint)
     for name in OTLP_LISTS.get(endpoint.protocol, ()):
-        if not isinstance(document, dict) or not isinstance(document.get(name, []), list):
+        if not isinstance(document, dict) or not all(
+            isinstance(document.get(spelled, []), list) for spelled in (name, snake(name))
+        ):
             raise BodyError(400, "bad OTLP", f"The body is no OTLP request with a list `{name}`")
     for pointer, pattern in endpoint.requires.items():
         if not _matches(document, pointer, pattern):
@@ -149,7 +158,7 @@ def examine(
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if has_nul else text
     is_lossless = not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
-    told = None if endpoint.protocol == "webhook" else partial(endpoint.protocol, document)
+    told = None if is_webhook else partial(endpoint.protocol, document)
     return Content(safe.decode() if is_lossless else None, attributes, is_silent, told)
 
 
@@ -167,7 +176,7 @@ def _form_payload(body: bytes) -> bytes:
     return payload.encode()
 
 
-def _document(text: bytes) -> tuple[Any, bool]:
+def _document(text: bytes, deepest: int) -> tuple[Any, bool]:
     """What the text says, and whether a key may stand in it twice."""
     if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
@@ -181,7 +190,7 @@ def _document(text: bytes) -> tuple[Any, bool]:
         raise BodyError(400, "bad JSON", "The JSON is neither an object nor an array")
     level: list[Any] = [document]
     keys = 0
-    for _ in range(DEEPEST):
+    for _ in range(deepest):
         keys += sum(len(each) for each in level if isinstance(each, dict))
         level = [
             child
@@ -193,7 +202,7 @@ def _document(text: bytes) -> tuple[Any, bool]:
             # Behind every key stands a colon: as many as there are keys, and each is there once.
             may_double = text.count(b'":') != keys or SPACE_BEFORE_COLON.search(text) is not None
             return document, may_double
-    raise BodyError(400, "too deep", f"The JSON is nested more than {DEEPEST} levels deep")
+    raise BodyError(400, "too deep", f"The JSON is nested more than {deepest} levels deep")
 
 
 def _refuse_doubled(text: bytes, endpoint: Endpoint) -> None:

@@ -19,9 +19,11 @@ from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsSer
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from flows._shared.numbers import NUMBER, number, whole_number
 from flows._shared.otlp_json import Unfit, sift
+from flows._shared.otlp_spelling import renamed, respelled
 
 # Of longer requests the first so many points are looked at.
 MOST_LOOKED_AT = 20_000
@@ -88,6 +90,8 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
     """None where all will be taken. ``request`` is the message, or OTLP's JSON."""
     reasons: Counter[str] = Counter()
     latest = (time.time_ns() // 10**9 + LATEST_SECONDS) * 10**9
+    if not isinstance(request, Message):
+        request = _named(request)
     if protocol == "otlp-traces":
         spans = sum(1 for _ in _leaves(request, "resource_spans", "scope_spans", "spans"))
         return Partial(spans, NOT_KEPT) if spans else None
@@ -122,6 +126,14 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
     if unknown:
         return Partial(0, f"{len(unknown)} metrics seem to tell of usage and are not counted")
     return None
+
+
+def _named(request: Mapping[str, Any]) -> Mapping[str, Any]:
+    """The lists of a request by their names of now, and all that is in those of traces."""
+    for message in (ExportMetricsServiceRequest, ExportLogsServiceRequest):
+        request = renamed(request, message.DESCRIPTOR)
+    spelled: Mapping[str, Any] = respelled(request, ExportTraceServiceRequest.DESCRIPTOR)
+    return spelled
 
 
 def _sifted(protocol: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:

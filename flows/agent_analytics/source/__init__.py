@@ -2,9 +2,9 @@
 
 from flows.agent_analytics.source.commits import git_commits, mart_commits
 from flows.agent_analytics.source.copilot import Copilot, copilot_client
-from flows.agent_analytics.source.depth import is_deep
 from flows.agent_analytics.source.inbox import InboxBatch, read_inbox
 from flows.agent_analytics.source.lines import LineFile, good_lines, line_files
+from flows.agent_analytics.source.ordinary import is_ordinary
 from flows.agent_analytics.source.parts import FilePart, split, telemetry_files, unread_pieces
 from flows.agent_analytics.source.rows import read_commit_rows, read_copilot_rows
 
@@ -16,7 +16,7 @@ __all__ = [
     "copilot_client",
     "git_commits",
     "good_lines",
-    "is_deep",
+    "is_ordinary",
     "line_files",
     "mart_commits",
     "read_commit_rows",

@@ -1,23 +1,28 @@
 """Loads files of OTLP lines: what is new of them goes to its tables, what makes no sense aside."""
 
 # ruff: noqa: S608  only constants of this package and quoted paths enter the SQL
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import duckdb
 
-from flows._shared.json_keys import has_each_once
+from flows._shared.otlp_values import one_spelling
 from flows.agent_analytics.raw.otlp.shapes import (
     ANY,
     LOGS,
     MACROS,
     METRICS,
     ORDINARY_LINE_BYTES,
+    SPELLED_NESTED,
     read_lines,
 )
 from flows.agent_analytics.raw.otlp.statements import (
     COUNTERS,
     DOUBLES,
+    EMPTY,
     EXCERPT,
+    FORGET_EMPTY,
     LOG_ROWS,
     METRIC_ROWS,
     NESTED_VALUES,
@@ -60,6 +65,8 @@ def load_lines(
     paths: list[Path],
     source: str,
     longest: int = ORDINARY_LINE_BYTES,
+    *,
+    is_canonical: bool = False,
 ) -> LoadCounts:
     """Load files of OTLP lines into ``raw``, leaving out points and events that are there already.
 
@@ -67,15 +74,30 @@ def load_lines(
 
     Args:
         longest: bytes that a line may have.
+        is_canonical: whether every line is as ``rules.canonical_json`` makes it.
 
     Raises:
-        UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer.
+        UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer, or, where
+            it may be in another spelling, holds nothing.
     """
     connection.execute(MACROS)
     metrics = read_lines(paths, longest, resourceMetrics=METRICS)
     logs = read_lines(paths, longest, resourceMetrics=ANY, resourceLogs=LOGS)
     counters = _made(connection, COUNTERS.format(lines=metrics))
     records = _made(connection, RECORD_ROWS.format(lines=logs))
+    if any(rows for (rows,) in connection.execute(EMPTY).fetchall()):
+        if not is_canonical:
+            raise _unreadable(source, "a part holds nothing, or by names that are not of OTLP")
+        connection.execute(FORGET_EMPTY)
+    with _nested_spelled(connection, source):
+        counts = _load_read(connection, source, counters, records)
+    connection.execute("drop table new_counters; drop table new_records; drop table new_texts")
+    return counts
+
+
+def _load_read(
+    connection: duckdb.DuckDBPyConnection, source: str, counters: int, records: int
+) -> LoadCounts:
     connection.execute(TEXTS)
     _check_texts(connection, source)
     counts = LoadCounts()
@@ -84,9 +106,7 @@ def load_lines(
         counts += _load_metrics(connection, source)
     if records:
         counts += _load_logs(connection, source)
-    counts += LoadCounts(rejected=_tell_of_doubles(connection, source))
-    connection.execute("drop table new_counters; drop table new_records; drop table new_texts")
-    return counts
+    return counts + LoadCounts(rejected=_tell_of_doubles(connection, source))
 
 
 def _made(connection: duckdb.DuckDBPyConnection, statement: str) -> int:
@@ -118,18 +138,43 @@ def _load_logs(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts
     return counts + LoadCounts(rejected=rejected)
 
 
+@contextmanager
+def _nested_spelled(connection: duckdb.DuckDBPyConnection, source: str) -> Iterator[None]:
+    """Lists, maps and bytes of these lines are read in their one spelling meanwhile."""
+    nested = connection.execute(NESTED_VALUES)
+    changed: dict[tuple[str, str], str] = {}
+    while values := nested.fetchmany(NESTED_AT_A_TIME):
+        for kind, value in values:
+            try:
+                spelled = one_spelling(kind, value)
+            except ValueError as error:
+                raise _unreadable(source, f"a value of another shape: {error}") from error
+            if spelled != value:
+                changed[kind, value] = spelled
+    if not changed:
+        yield
+        return
+
+    def look_up(kind: str, value: str) -> str:
+        return changed.get((kind, value), value)
+
+    connection.create_function("otlp_spelled", look_up, ["VARCHAR", "VARCHAR"], "VARCHAR")
+    try:
+        connection.execute(SPELLED_NESTED)
+        yield
+    finally:
+        connection.remove_function("otlp_spelled")
+
+
 def _check_texts(connection: duckdb.DuckDBPyConnection, source: str) -> None:
     bad = connection.execute("select text from new_texts where not is_otlp limit 1").fetchone()
-    if bad is None:
-        nested = connection.execute(NESTED_VALUES)
-        while bad is None and (values := nested.fetchmany(NESTED_AT_A_TIME)):
-            bad = next((value for value in values if not has_each_once(value[0])), None)
     if bad:
-        raise UnreadableTelemetryError(
-            f"Reading {source}",
-            f"attributes that are not a list of key and value, each once: {bad[0][:EXCERPT]}",
-            "Check what wrote it",
-        )
+        shape = "attributes that are not a list of key and value, each once"
+        raise _unreadable(source, f"{shape}: {bad[0][:EXCERPT]}")
+
+
+def _unreadable(source: str, seen: str) -> UnreadableTelemetryError:
+    return UnreadableTelemetryError(f"Reading {source}", seen, "Check what wrote it")
 
 
 def _tell_of_doubles(connection: duckdb.DuckDBPyConnection, source: str) -> int:

@@ -50,6 +50,7 @@ ANY = 'STRUCT("-" BOOLEAN)[]'
 # integer and is none stays the text that it is: the rule of its attribute judges it.
 MACROS = (
     r"""
+create or replace temp macro otlp_some(held) as case when len(held) > 0 then held else [null] end;
 create or replace temp macro otlp_sorted(attributes) as list_sort(list_transform(
     attributes,
     lambda a, i: struct_pack(key := coalesce(a.key, ''), place := i, value := a.value)));
@@ -67,6 +68,7 @@ create or replace temp macro otlp_integer(told) as case
         and try_cast(told as decimal(38, 18)) = try_cast(told as bigint)
         then cast(try_cast(told as bigint) as varchar)
     else cast(to_json(told) as varchar) end;
+create or replace temp macro otlp_nested(kind, value) as value;
 create or replace temp macro otlp_object(attributes) as cast('{' || array_to_string(list_sort(
     list_transform(
         case
@@ -79,10 +81,11 @@ create or replace temp macro otlp_object(attributes) as cast('{' || array_to_str
         lambda a: cast(to_json(coalesce(a.key, '')) as varchar) || ':' || coalesce(
             cast(to_json(a.value.stringValue) as varchar),
             otlp_integer(a.value.intValue),
-            cast(to_json(a.value.doubleValue) as varchar),
+            cast(to_json(a.value.doubleValue + 0) as varchar),
             cast(a.value.boolValue as varchar),
-            cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar),
-            cast(to_json(a.value.bytesValue) as varchar), 'null'))
+            otlp_nested('arrayValue', cast(a.value.arrayValue as varchar)),
+            otlp_nested('kvlistValue', cast(a.value.kvlistValue as varchar)),
+            cast(to_json(otlp_nested('bytesValue', a.value.bytesValue)) as varchar), 'null'))
     ), ',') || '}' as json);
 create or replace temp macro otlp_time(nanos) as
     make_timestamp(nullif(try_cast(nanos as bigint), 0) // 1000);
@@ -114,6 +117,11 @@ create or replace temp macro otlp_agent(p, r, name) as coalesce(
         then nullif(split_part(name, '.', 1), '') end, otlp_named(p, r, 10), 'unknown');
 """
 )
+
+# Where lists, maps or bytes of these lines are not all in the one spelling.
+SPELLED_NESTED = """
+create or replace temp macro otlp_nested(kind, value) as otlp_spelled(kind, value)
+"""
 
 
 def read_lines(paths: Sequence[Path], longest: int, **columns: str) -> str:

@@ -23,7 +23,9 @@ create or replace temp table new_counters as
 with resources as (
     select unnest(resourceMetrics) as r from {lines}
 ), scopes as (
-    select coalesce(r.resource.attributes, '[]') as resource_text, unnest(r.scopeMetrics) as s
+    select
+        coalesce(r.resource.attributes, '[]') as resource_text,
+        unnest(otlp_some(r.scopeMetrics)) as s
     from resources
 ), metrics as (
     select
@@ -31,7 +33,7 @@ with resources as (
         concat_ws(
             chr(30), coalesce(s.scope.name, ''), coalesce(s.scope.version, '')
         ) as scope,
-        unnest(s.metrics) as m
+        unnest(otlp_some(s.metrics)) as m
     from scopes
 ), points as (
     select
@@ -44,10 +46,10 @@ with resources as (
             m.exponentialHistogram.aggregationTemporality
         ) as temporality,
         m.summary is not null as is_unread,
-        unnest(coalesce(
+        unnest(otlp_some(coalesce(
             m.sum.dataPoints, m.gauge.dataPoints, m.histogram.dataPoints,
-            m.exponentialHistogram.dataPoints, case when is_unread then [null] end
-        )) as p
+            m.exponentialHistogram.dataPoints
+        ))) as p
     from metrics
 )
 select
@@ -61,6 +63,7 @@ select
     coalesce(is_monotonic, false) as is_monotonic,
     is_histogram,
     is_unread,
+    p is null and not is_unread as is_empty,
     list(struct_pack(
         "timestamp" := otlp_time(p.timeUnixNano),
         start_timestamp := otlp_time(p.startTimeUnixNano),
@@ -76,6 +79,36 @@ select
 from points
 where coalesce(p.flags, 0) % 2 = 0
 group by all
+"""
+
+# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
+NESTED_VALUES = f"""
+with texts as (
+    select point_text as text from new_counters
+    union
+    select resource_text from new_counters
+    union
+    select resource_text from new_records
+), pairs as (
+    select unnest(from_json(text, '{ATTRIBUTES_IN_TEXT}')) as a
+    from texts
+    where regexp_matches(text, 'arrayValue|kvlistValue|bytesValue')
+    union all
+    select unnest(l.attributes) from new_records
+), nested as (
+    select
+        unnest(['arrayValue', 'kvlistValue', 'bytesValue']) as kind,
+        unnest([
+            cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar),
+            a.value.bytesValue
+        ]) as value
+    from pairs
+    where coalesce(
+        cast(a.value.arrayValue as varchar), cast(a.value.kvlistValue as varchar),
+        a.value.bytesValue
+    ) is not null
+)
+select distinct kind, value from nested where value is not null
 """
 
 # ``from_json`` makes NULL of what has another shape, so the shape is looked at apart from it.
@@ -107,22 +140,6 @@ with texts as (
     from texts
 )
 select text, is_otlp, object, otlp_names(object) as names from objects
-"""
-
-# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
-NESTED_VALUES = """
-select text
-from new_texts
-where contains(text, 'arrayValue') or contains(text, 'kvlistValue')
-union
-select cast(value as varchar)
-from (
-    select unnest(flatten(list_transform(
-        l.attributes, lambda a: [a.value.arrayValue, a.value.kvlistValue]
-    ))) as value
-    from new_records
-)
-where value is not null
 """
 
 SERIES = """
@@ -203,13 +220,24 @@ with resources as (
     select
         is_neither,
         coalesce(r.resource.attributes, '[]') as resource_text,
-        unnest(case when is_neither then [null] else r.scopeLogs end) as s
+        unnest(otlp_some(r.scopeLogs)) as s
     from resources
 )
 select
     is_neither, resource_text,
-    unnest(case when is_neither then [null] else s.logRecords end) as l
+    unnest(otlp_some(s.logRecords)) as l
 from scopes
+"""
+
+# What holds no points or records may hold them by names that are not of OTLP.
+EMPTY = """
+select count(*) from new_counters where is_empty
+union all
+select count(*) from new_records where l is null and not is_neither
+"""
+FORGET_EMPTY = """
+delete from new_counters where is_empty;
+delete from new_records where l is null and not is_neither
 """
 
 LOG_ROWS = rf"""

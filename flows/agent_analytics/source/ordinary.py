@@ -1,0 +1,35 @@
+"""Whether DuckDB may read lines of JSON by itself.
+
+What is nested ten thousandfold ends DuckDB's process, and it knows no names of OTLP but those of
+now, as JSON spells them.
+"""
+
+import re
+from pathlib import Path
+
+import orjson
+
+# The reader that is asked refuses a little more; readers of protobuf end at a hundred.
+DEEPEST = 1_000
+# Longer ones are read line by line in any case.
+ORDINARY_LINE_BYTES = 16 << 20
+# No key of OTLP's JSON has an underscore, every name of more words in its messages does.
+UNDERSCORED_KEY = re.compile(rb'_[A-Za-z_]*"[ \t\r]*:')
+FORMER_NAMES = b'"instrumentationLibrary'
+
+
+def is_ordinary(path: Path) -> bool:
+    """Whether no line of the file is nested too deep, unreadable, or in another spelling."""
+    with path.open("rb") as file:
+        while line := file.readline(ORDINARY_LINE_BYTES + 1):
+            if UNDERSCORED_KEY.search(line) or FORMER_NAMES in line:
+                return False
+            # So many brackets open in few lines, and in none that is short.
+            if len(line) > 2 * DEEPEST and line.count(b"[") + line.count(b"{") > DEEPEST:
+                if len(line) > ORDINARY_LINE_BYTES:
+                    return False
+                try:
+                    orjson.loads(line)
+                except orjson.JSONDecodeError:
+                    return False
+    return True
