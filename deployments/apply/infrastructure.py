@@ -16,7 +16,12 @@ from flows._shared.yaml_keys import read_yaml
 
 LIMITS = PROJECT_ROOT / "deployments" / "limits.yaml"
 TEMPLATES = PROJECT_ROOT / "deployments" / "work_pools"
-TEMPLATE_FILES = {"process": "local-process.json", "kubernetes": "kubernetes.json"}
+TEMPLATE_FILES = {
+    "process": "local-process.json",
+    "prefork": "prefork.json",
+    "kubernetes": "kubernetes.json",
+}
+HERE = ("process", "prefork")
 # Limits of this project carry it in their names: a limit has no tags.
 LIMIT_PREFIX = "analytics-flows-"
 
@@ -28,9 +33,10 @@ def pool_template(pool_type: str) -> dict[str, Any]:
     that fetch the code of a flow, which ours is there without, would each import Prefect before it.
     """
     template: dict[str, Any] = json.loads((TEMPLATES / TEMPLATE_FILES[pool_type]).read_text())
-    if pool_type == "process":
-        variables = template["variables"]["properties"]
+    variables = template["variables"]["properties"]
+    if pool_type in HERE:
         variables["working_dir"]["default"] = str(PROJECT_ROOT)
+    if pool_type == "process":
         variables["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
     return template
 

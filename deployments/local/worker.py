@@ -10,7 +10,12 @@ from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
 
+PROCESS, PREFORK = "process", "prefork"
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
+COMMANDS = {
+    PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
+    PREFORK: ("deployments.prefork",),
+}
 # What the worker must be restarted for when it changes.
 FINGERPRINTED = (
     "PREFECT_API_URL",
@@ -26,10 +31,14 @@ class ProcessWorker(BackgroundProcess):
     """The local worker: started if absent, shared if running with the same settings.
 
     Stopping it also stops the flow runs it started.
+
+    Args:
+        pool_type: of its work pool: each run a process of its own, or a fork of a warm one.
     """
 
-    def __init__(self, paths: LocalPaths) -> None:
+    def __init__(self, paths: LocalPaths, pool_type: str = PROCESS) -> None:
         super().__init__(paths.run, "worker", "the worker")
+        self._pool_type = pool_type
 
     def start(self, environment: Mapping[str, str], api: PrefectApi) -> bool:
         """Start the worker unless it runs; tells whether it was started.
@@ -42,7 +51,7 @@ class ProcessWorker(BackgroundProcess):
             environment: of the worker and of every flow run it starts.
             api: the server it polls.
         """
-        wanted = fingerprint_of(environment, FINGERPRINTED)
+        wanted = f"{self._pool_type} {fingerprint_of(environment, FINGERPRINTED)}"
         with self.locked():
             record = self.running()
             if record and record.fingerprint == wanted:
@@ -50,20 +59,20 @@ class ProcessWorker(BackgroundProcess):
             self.end()
             pool = environment["PREFECT_WORK_POOL"]
             mark_lost_runs(api, pool)
-            command = [sys.executable, "-m", "prefect", "worker", "start"]
-            command += ["--pool", pool, "--type", "process", "--name", "local"]
+            command = [sys.executable, "-m", *COMMANDS[self._pool_type]]
+            command += ["--pool", pool, "--name", "local"]
             self.launch(command, environment, PROJECT_ROOT, fingerprint=wanted)
         return True
 
 
-def ensure_work_pool(api: PrefectApi, name: str) -> None:
-    """Create the process pool, or bring its job template up to date.
+def ensure_work_pool(api: PrefectApi, name: str, pool_type: str = PROCESS) -> None:
+    """Create the pool, or bring its job template up to date.
 
     A pool of another type under that name belongs to someone else and is left alone.
     """
     found = api.work_pool(name)
-    if found is None or found["type"] == "process":
-        for change in plan_work_pool(api, name, "process"):
+    if found is None or found["type"] == pool_type:
+        for change in plan_work_pool(api, name, pool_type):
             change.perform()
 
 

@@ -1,0 +1,119 @@
+"""What the parent has in memory before the first run, and that it has nothing open."""
+
+import gc
+import importlib
+import os
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from deployments.local.paths import PROJECT_ROOT
+from flows._shared.errors import PermanentError
+from flows._shared.yaml_keys import read_yaml
+
+LIBRARIES = (
+    "prefect.flow_engine",
+    "prefect.task_engine",
+    "prefect.events.worker",
+    "prefect.logging.handlers",
+    "prefect._internal.metrics",
+    "flows._shared.orchestration.dbt",
+    "flows._shared.orchestration.dbt_runner",
+    "dbt.adapters.postgres",
+    "dbt.adapters.duckdb",
+    "dbt.adapters.bigquery",
+)
+# Libraries that would start threads as they are imported, told not to.
+QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+THREADS, FILES = Path("/proc/self/task"), Path("/proc/self/fd")
+# They say what is installed and which flows there are.
+DECIDING = ("requirements.lock", "pyproject.toml", "prefect.yaml")
+
+Fingerprint = frozenset[tuple[str, int, int]]
+
+
+def preload(modules: Sequence[str]) -> list[str]:
+    """Import modules; returns what could not be imported, and why.
+
+    A flow that cannot be imported fails in its own run, which says so.
+    """
+    failed = []
+    for name in modules:
+        try:
+            importlib.import_module(name)
+        except Exception as error:  # noqa: BLE001  whatever a module raises is told by its runs
+            failed.append(f"{name}: {type(error).__name__}: {error}")
+    _close_duckdb()
+    # Forks would each copy the pages that a collection writes to.
+    gc.disable()
+    gc.collect()
+    gc.freeze()
+    return failed
+
+
+def modules_of_runs(prefect_file: Path = PROJECT_ROOT / "prefect.yaml") -> list[str]:
+    """Prefect, dbt with its adapters, and the modules of the flows that are deployed."""
+    entries = read_yaml(prefect_file)["deployments"]
+    flows = {str(each["entrypoint"]).rpartition(".")[0] for each in entries}
+    return [*LIBRARIES, *sorted(flows)]
+
+
+def require_nothing_running() -> None:
+    """A fork has the thread that forked and no other.
+
+    Raises:
+        PermanentError: there are others, whose locks a fork would hold for ever.
+    """
+    if THREADS.exists() and (count := len(list(THREADS.iterdir()))) != 1:
+        names = sorted((each / "comm").read_text().strip() for each in THREADS.iterdir())
+        raise PermanentError(
+            "forking a flow run",
+            f"the parent has {count} threads: {', '.join(names)}",
+            "Find what starts one at import, and leave it out of what is imported beforehand",
+        )
+
+
+def require_nothing_open(allowed: set[int]) -> None:
+    """No connection, and no file, is shared with a fork.
+
+    Args:
+        allowed: descriptors that the parent itself needs.
+
+    Raises:
+        PermanentError: something else is open.
+    """
+    if not FILES.exists():
+        return
+    for each in FILES.iterdir():
+        if int(each.name) not in allowed and each.is_symlink():
+            raise PermanentError(
+                "forking flow runs",
+                f"the parent has {os.readlink(each)} open",  # noqa: PTH115  it may be a socket
+                "Find what opens it at import, and leave it out of what is imported beforehand",
+            )
+
+
+def loaded_files() -> Fingerprint:
+    """The project's files that are in memory, and those that say what is installed."""
+    loaded = {getattr(module, "__file__", None) for module in list(sys.modules.values())}
+    own = {name for name in loaded if name and _is_own(name)}
+    return frozenset(_stamps(own | {str(PROJECT_ROOT / name) for name in DECIDING}))
+
+
+def _is_own(name: str) -> bool:
+    return name.startswith(f"{PROJECT_ROOT}/") and "site-packages" not in name
+
+
+def _stamps(names: set[str]) -> Iterator[tuple[str, int, int]]:
+    for name in names:
+        try:
+            found = Path(name).stat()
+        except OSError:
+            continue
+        yield name, found.st_mtime_ns, found.st_size
+
+
+def _close_duckdb() -> None:
+    """Importing DuckDB opens a database in memory, with a thread."""
+    if duckdb := sys.modules.get("duckdb"):
+        duckdb.default_connection().close()

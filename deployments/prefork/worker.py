@@ -1,0 +1,214 @@
+"""The worker type ``prefork``: Prefect's process worker, whose processes are forks of a parent."""
+
+import asyncio
+import os
+import shlex
+import shutil
+import socket
+import sys
+import tempfile
+from asyncio.subprocess import PIPE, Process
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import anyio.abc
+from prefect.logging import get_logger
+from prefect.settings import get_current_settings
+from prefect.workers.process import (
+    ProcessJobConfiguration,
+    ProcessVariables,
+    ProcessWorker,
+    ProcessWorkerResult,
+)
+from pydantic import Field
+
+from deployments.local.paths import PROJECT_ROOT
+from deployments.prefork.relay import SOCKET_VARIABLE
+from deployments.prefork.warmth import QUIET, modules_of_runs
+
+if TYPE_CHECKING:
+    from prefect.client.schemas.objects import FlowRun
+
+ENGINE = "prefect.engine"
+RELAY = Path(__file__).parent / "relay.py"
+RUNS_VARIABLE, MEMORY_VARIABLE = "FLOWS_PREFORK_RUNS", "FLOWS_PREFORK_MEBIBYTES"
+# Of one parent, after which it is replaced.
+RUNS, MEBIBYTES = 1_000, 700
+SECONDS_BEFORE_ANOTHER_TRY = (0.5, 2.0, 5.0, 15.0, 30.0)
+CALLS_THAT_WAIT = 256
+SECONDS_TO_END = 10.0
+
+
+class PreforkVariables(ProcessVariables):
+    memory_limit: str | None = Field(
+        default=None, description="Memory at which a run is killed, as Kubernetes writes it: 512Mi."
+    )
+    time_limit: float | None = Field(
+        default=None,
+        description="Seconds after which a run is told to end, 30 before it is killed.",
+    )
+
+
+class PreforkJobConfiguration(ProcessJobConfiguration):
+    memory_limit: str | None = None
+    time_limit: float | None = None
+
+    def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
+        """A run with a command of its own is a process of its own, as in a pool of processes."""
+        if self.command is None:
+            self.command = shlex.join(self._relay())
+        super().prepare_for_flow_run(*args, **kwargs)
+
+    def _relay(self) -> list[str]:
+        limits = [str(bytes_of(self.memory_limit or "0")), str(self.time_limit or 0)]
+        return [sys.executable, "-I", "-S", str(RELAY), *limits]
+
+
+class PreforkWorker(ProcessWorker):
+    """Runs flows of one work pool as forks of a parent that it keeps and replaces."""
+
+    type = "prefork"
+    job_configuration = PreforkJobConfiguration
+    job_configuration_variables = PreforkVariables  # type: ignore[assignment]
+    _description = "Runs flows as forks of one warm process."
+    _display_name = "Prefork"
+
+    async def __aenter__(self) -> "PreforkWorker":
+        self._parents = Parents()
+        await self._parents.open()
+        try:
+            await super().__aenter__()
+        except BaseException:
+            await self._parents.close()
+            raise
+        return self
+
+    async def __aexit__(self, *exc_info: Any) -> None:
+        try:
+            await super().__aexit__(*exc_info)
+        finally:
+            await self._parents.close()
+
+    async def run(
+        self,
+        flow_run: "FlowRun",
+        configuration: ProcessJobConfiguration,
+        task_status: anyio.abc.TaskStatus[int] | None = None,
+    ) -> ProcessWorkerResult:
+        configuration.env[SOCKET_VARIABLE] = self._parents.address
+        return await super().run(flow_run, configuration, task_status)
+
+
+class Parents:
+    """One parent at a time takes the calls of relays; calls wait while there is none.
+
+    The socket they call is the worker's own, so that none is refused while a parent is replaced.
+
+    Args:
+        engine: the module that a child runs.
+        modules: imported before the first child; None for those that the deployed flows need.
+    """
+
+    def __init__(self, engine: str = ENGINE, modules: Sequence[str] | None = None) -> None:
+        self._engine = engine
+        self._modules = modules
+        self._folder = Path(tempfile.mkdtemp(prefix="prefork-"))
+        self._logger = get_logger("worker.prefork")
+        self._serving: Process | None = None
+        self._started: list[Process] = []
+
+    @property
+    def pid(self) -> int | None:
+        """Of the parent that takes calls."""
+        return self._serving.pid if self._serving else None
+
+    @property
+    def address(self) -> str:
+        return str(self._folder / "calls")
+
+    async def open(self) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(self.address)
+        self._listener.listen(CALLS_THAT_WAIT)
+        self._keeping = asyncio.create_task(self._keep())
+
+    async def close(self) -> None:
+        """End the parents. The worker has ended its runs before."""
+        self._keeping.cancel()
+        await asyncio.gather(self._keeping, return_exceptions=True)
+        self._listener.close()
+        await asyncio.gather(*map(self._end, self._started))
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    async def _keep(self) -> None:
+        failures = 0
+        while True:
+            parent = await self._start()
+            if await self._word(parent) == "ready":
+                failures = 0
+                if self._serving:
+                    self._retire(self._serving)
+                self._serving = parent
+                why = await self._word(parent)
+                self._logger.info("Replacing the warm process %d: %s", parent.pid, why)
+                if parent.returncode is not None:
+                    self._serving = None
+            else:
+                await asyncio.sleep(
+                    SECONDS_BEFORE_ANOTHER_TRY[min(failures, len(SECONDS_BEFORE_ANOTHER_TRY) - 1)]
+                )
+                failures += 1
+
+    async def _start(self) -> Process:
+        settings = get_current_settings().to_environment_variables(exclude_unset=True)
+        command = ["-m", "deployments.prefork.parent", "--listener", str(self._listener.fileno())]
+        command += ["--runs", os.environ.get(RUNS_VARIABLE, str(RUNS))]
+        mebibytes = int(os.environ.get(MEMORY_VARIABLE, MEBIBYTES))
+        command += ["--memory", str(mebibytes * 2**20), "--engine", self._engine]
+        command += modules_of_runs() if self._modules is None else self._modules
+        parent = await asyncio.create_subprocess_exec(
+            sys.executable,
+            *command,
+            stdin=PIPE,
+            stdout=PIPE,
+            pass_fds=[self._listener.fileno()],
+            cwd=PROJECT_ROOT,
+            env={**os.environ, **settings, **QUIET},
+            start_new_session=True,
+        )
+        self._started = [each for each in self._started if each.returncode is None] + [parent]
+        return parent
+
+    @staticmethod
+    async def _word(parent: Process) -> str:
+        """What the parent tells next; `ended` when it is gone."""
+        assert parent.stdout
+        word = (await parent.stdout.readline()).decode().strip()
+        if word:
+            return word
+        return f"ended with {await parent.wait()}"
+
+    def _retire(self, parent: Process) -> None:
+        assert parent.stdin
+        parent.stdin.close()
+
+    async def _end(self, parent: Process) -> None:
+        self._retire(parent)
+        try:
+            await asyncio.wait_for(parent.wait(), SECONDS_TO_END)
+        except TimeoutError:
+            parent.kill()
+            await parent.wait()
+
+
+def bytes_of(quantity: str) -> int:
+    """Of an amount as Kubernetes writes it: 512Mi, 1Gi.
+
+    Raises:
+        ValueError: it is not written so.
+    """
+    for unit, factor in (("Ki", 2**10), ("Mi", 2**20), ("Gi", 2**30)):
+        if quantity.endswith(unit):
+            return int(float(quantity.removesuffix(unit)) * factor)
+    return int(quantity)

@@ -1,0 +1,49 @@
+"""Flows that tell what process they are, or try its limits."""
+
+import json
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+from prefect import flow, task
+
+met: list[str] = []
+
+
+@task
+def told(path: str) -> dict[str, object]:
+    """Write what this process is to ``path``."""
+    met.append(path)
+    seen: dict[str, object] = {
+        "pid": os.getpid(),
+        "parent": os.getppid(),
+        "directory": str(Path.cwd()),
+        "environment": dict(os.environ),
+        "met": met,
+        "thread": threading.current_thread() is threading.main_thread(),
+    }
+    Path(path).write_text(json.dumps(seen))
+    return seen
+
+
+@flow(name="prefork-look")
+def look(path: str, hold_seconds: float = 0.0) -> None:
+    """Tell, and stay for some time."""
+    told(path)
+    time.sleep(hold_seconds)
+
+
+@flow(name="prefork-die")
+def die() -> None:
+    """End as a process does that the kernel kills."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+@flow(name="prefork-take")
+def take(mebibytes: int) -> None:
+    """Hold memory for longer than its limit takes to be seen."""
+    held = bytearray(mebibytes * 2**20)
+    time.sleep(20)
+    del held

@@ -1,0 +1,142 @@
+"""The worker type prefork with a Prefect server: what becomes of runs, and of their ends."""
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+
+from deployments.local import runtime
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import wait_until
+from deployments.local.worker import PREFORK, ProcessWorker
+from tests.deployments.pool import Pool
+
+# A machine that is busy with other tests takes this long to import everything.
+PATIENCE_SECONDS = 180.0
+FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
+FLOWS = "tests.deployments.prefork.flows"
+
+
+@dataclass
+class Deployed:
+    """Deployments on a pool of forks, with its worker."""
+
+    pool: Pool
+    worker: ProcessWorker
+
+    def start(self, flow: str, parameters: Mapping[str, Any], **job: Any) -> str:
+        made = self.pool.post("flows/", {"name": f"prefork-{flow}"})
+        body = {
+            "name": f"{self.pool.name}-{len(job)}",
+            "flow_id": made["id"],
+            "work_pool_name": self.pool.name,
+            "entrypoint": f"{FLOWS}.{flow}",
+            "pull_steps": [],
+            "job_variables": job,
+        }
+        deployment = self.pool.post("deployments/", body)
+        return str(self.pool.api.start_run(deployment["id"], parameters)["id"])
+
+    def end_of(self, run: str) -> tuple[str, str]:
+        """The state in which a run ends, and its message."""
+        found: list[dict[str, Any]] = []
+
+        def is_over() -> bool:
+            found[:] = [self.pool.api.flow_run(run)["state"]]
+            return found[0]["type"] in FINISHED
+
+        assert wait_until(is_over, PATIENCE_SECONDS, pause=0.2), self.worker.log.read_text()
+        return found[0]["type"], found[0]["message"] or ""
+
+    def log_of(self, run: str) -> list[str]:
+        body = {"logs": {"flow_run_id": {"any_": [run]}}}
+        return [line["message"] for line in self.pool.post_list("logs/filter", body)]
+
+
+@pytest.fixture(scope="module")
+def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]:
+    pool = Pool(prefect_server, PREFORK)
+    worker = ProcessWorker(local_paths, PREFORK)
+    environment = {**runtime.environment(local_paths, pool.url), "PREFECT_WORK_POOL": pool.name}
+    worker.start(environment, pool.api)
+    yield Deployed(pool, worker)
+    worker.stop()
+
+
+def seen(path: Path) -> dict[str, Any]:
+    assert wait_until(path.exists, PATIENCE_SECONDS)
+    time.sleep(0.1)
+    return dict(json.loads(path.read_text()))
+
+
+def test_two_runs_at_once_see_their_own_environment_only_and_say_what_they_do_on_the_server(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    one, two = tmp_path / "one", tmp_path / "two"
+    first = deployed.start("look", {"path": str(one), "hold_seconds": 2}, env={"DOMAIN": "one"})
+    second = deployed.start("look", {"path": str(two), "hold_seconds": 2})
+    assert deployed.end_of(first)[0] == "COMPLETED"
+    assert deployed.end_of(second)[0] == "COMPLETED"
+    a, b = seen(one), seen(two)
+    assert a["parent"] == b["parent"]
+    assert a["pid"] != b["pid"]
+    assert (a["environment"]["DOMAIN"], b["environment"].get("DOMAIN")) == ("one", None)
+    assert (a["environment"]["PREFECT__FLOW_RUN_ID"], a["met"]) == (first, [str(one)])
+    assert (b["environment"]["PREFECT__FLOW_RUN_ID"], b["met"]) == (second, [str(two)])
+    assert a["directory"] == str(PROJECT_ROOT)
+    assert a["thread"]
+    assert any("Finished in state Completed" in line for line in deployed.log_of(first))
+    warm = psutil.Process(a["parent"])
+    assert wait_until(lambda: warm.children() == [], 20)
+    said = deployed.worker.log.read_text()
+    assert f"prefork parent {warm.pid}: ready after" in said
+    assert "not imported beforehand" not in said
+
+
+def test_a_killed_run_is_reported_as_crashed_and_the_next_is_well(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    lost = deployed.start("die", {})
+    state, message = deployed.end_of(lost)
+    assert (state, "-9" in message) == ("CRASHED", True)
+    assert deployed.end_of(deployed.start("look", {"path": str(tmp_path / "next")}))[0] == (
+        "COMPLETED"
+    )
+
+
+def test_a_run_that_takes_more_memory_than_its_limit_is_crashed(deployed: Deployed) -> None:
+    run = deployed.start("take", {"mebibytes": 900}, memory_limit="800Mi")
+    assert deployed.end_of(run)[0] == "CRASHED"
+    assert "memory_limit of 800 MiB" in deployed.worker.log.read_text()
+
+
+def test_a_cancelled_run_ends_its_process_and_is_cancelled(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    path = tmp_path / "held"
+    run = deployed.start("look", {"path": str(path), "hold_seconds": 120})
+    process = psutil.Process(seen(path)["pid"])
+    state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
+    deployed.pool.post(f"flow_runs/{run}/set_state", state)
+    assert deployed.end_of(run)[0] == "CANCELLED"
+    assert wait_until(lambda: not process.is_running(), 20)
+
+
+def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_path: Path) -> None:
+    path = tmp_path / "held"
+    run = deployed.start("look", {"path": str(path), "hold_seconds": 120})
+    process = psutil.Process(seen(path)["pid"])
+    environment = {
+        **runtime.environment(LocalPaths(tmp_path), deployed.pool.url),
+        "PREFECT_WORK_POOL": deployed.pool.name,
+        "ANALYTICS_FLOWS_STATE_DIR": os.fspath(tmp_path),
+    }
+    assert deployed.worker.start(environment, deployed.pool.api)
+    assert deployed.end_of(run)[0] == "CRASHED"
+    assert not process.is_running()
