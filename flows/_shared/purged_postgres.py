@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 import psycopg
 from psycopg import sql
 
-from flows._shared.purged import KEY_BYTES, Purged, nobody, of_address, plain, words_of
+from flows._shared.purged import KEY_BYTES, Purged, entries, nobody, of_address, plain, remembered
 
 NOT_OF_A_WORD = re.compile(r"[\W_]")
 
@@ -61,10 +61,10 @@ def remember(
     with connection.cursor() as cursor:
         cursor.executemany(
             sql.SQL(
-                "insert into {} (name_hash, words, person) values (%s, %s, %s)"
+                "insert into {} (name_hash, words, beginning, person) values (%s, %s, %s, %s)"
                 " on conflict (name_hash) do nothing"
             ).format(sql.Identifier(schema, "purged_names")),
-            [(listed.hash_of(name), words_of(name), known) for name in names],
+            [(*entry, known) for entry in entries(listed, names)],
         )
     return _listed(connection, schema, name_of), known
 
@@ -94,9 +94,8 @@ def _listed(connection: psycopg.Connection, schema: str, name_of: Callable[[str]
     if key is None:
         return nobody()
     rows = connection.execute(
-        sql.SQL("select name_hash, words, person from {}").format(
+        sql.SQL("select name_hash, words, beginning, person from {}").format(
             sql.Identifier(schema, "purged_names")
         )
     ).fetchall()
-    people = {bytes(name_hash): str(person) for name_hash, _, person in rows}
-    return Purged(bytes(key[0]), people, frozenset(row[1] for row in rows) - {0}, name_of)
+    return remembered(bytes(key[0]), rows, name_of)

@@ -695,6 +695,9 @@ create table if not exists github_api.purged_names (
     purged_at timestamptz not null default now()
 );
 
+-- Two bytes of a hash of the first word of a name that texts may hold.
+alter table github_api.purged_names add column if not exists beginning integer;
+
 create table if not exists github_api.budgets (
     identity text not null,
     bucket text not null check (bucket in ('core', 'graphql', 'search')),

@@ -20,7 +20,7 @@ from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
-from flows._shared.orchestration.summary import RunSummary, publish_summary
+from flows._shared.orchestration.summary import PURGE, RunSummary, publish_summary
 from flows._shared.purged import Person, new_person
 from flows._shared.revised import revised
 from flows.agent_analytics import flow as agents_flow
@@ -32,7 +32,6 @@ from flows.report.operations import report
 from flows.report.publish import open_place
 from flows.webhooks.persons import purge_person as purge_inbox
 
-KEY = "purge-person"
 WHOLE = DbtOptions(full_refresh=True, exclude=("test_type:unit",))
 OUT_OF_REACH = (
     "Backups, and archived write-ahead logs, of before this purge",
@@ -121,7 +120,7 @@ def purge_agents(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
         return
 
     say = get_run_logger().warning
-    with store.locked(KEY, settings.agents.lock_timeout_seconds, say):
+    with store.locked(PURGE, settings.agents.lock_timeout_seconds, say):
         store.recover(say)
         counts, names = agents.purge_person(store, found.person, found.pseudonym, is_dry=is_dry)
         found.add({f"agents: {place}": rows for place, rows in counts.items()}, names)
@@ -174,7 +173,7 @@ def _tell(found: Found, is_dry: bool, seconds: float) -> None:
         *(f"Out of reach: {place}" for place in OUT_OF_REACH),
     )
     publish_summary(
-        KEY,
+        PURGE,
         RunSummary(0, found.models_built, found.tests_passed, 0, 0, seconds, (), notes),
     )
 

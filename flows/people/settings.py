@@ -4,7 +4,7 @@ from typing import Annotated, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
-from flows._shared.purged import MOST_WORDS, Person, plain, words_of
+from flows._shared.purged import Person, plain, words_of
 from flows.agent_analytics.settings import AgentAnalyticsSettings
 from flows.github_scraper.settings import GithubScraperSettings
 from flows.report.settings import ReportSettings
@@ -30,7 +30,8 @@ def _login(value: str) -> str:
 def _name(value: str) -> str:
     if not words_of(value):
         raise ValueError(
-            f"give a name of 2 to {MOST_WORDS} words: one word may be a word of any sentence"
+            "give first and last name: one word may be a word of any sentence, and so may initials "
+            "and what programs sign with"
         )
     return plain(value)
 

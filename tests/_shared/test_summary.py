@@ -15,7 +15,7 @@ from prefect.runtime import flow_run
 from flows._shared.answers import Answer
 from flows._shared.markdown import plain
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run
-from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.orchestration.summary import PURGE, Progress, RunSummary, publish_summary
 
 NUMBERS = RunSummary(
     rows_loaded=12345,
@@ -115,7 +115,7 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
 
     @flow
     def purge() -> None:
-        publish_summary("purge-person", NUMBERS)
+        publish_summary(PURGE, NUMBERS)
 
     purge()
     text = artifacts(run(first))["answering-summary"]["data"]

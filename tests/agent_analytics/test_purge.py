@@ -6,8 +6,9 @@ from pathlib import Path
 import duckdb
 import pytest
 
-from flows._shared.purged import Person, new_person
+from flows._shared.purged import Person, new_person, of_names
 from flows.agent_analytics import raw, rules
+from flows.agent_analytics.raw.purged import shown_rows
 from flows.agent_analytics.sample import DELTA, Developer
 from tests.agent_analytics.fleet import Marts, commit, request, session, tokens
 
@@ -117,6 +118,16 @@ def test_a_purged_developer_is_gone_from_everything_and_costs_the_same(
     assert marts.tables() == incremental
     assert named_in(store.path) == {}
     assert marts.query(COSTS)[0][0] == before[0][0]
+
+
+def test_a_commit_of_a_namesake_keeps_their_name() -> None:
+    listed = of_names(("email:jane@doe.example", "jane doe"), "purged-0123456789ab")
+    rows = [
+        rules.commit_of(commit(1, DAY, author_name="Jane Doe", author_email=address))
+        for address in ("jane@other.example", "jane@doe.example", "")
+    ]
+    kept = [str(getattr(row, "author_name", row)) for row in shown_rows(listed, rows)]
+    assert kept == ["Jane Doe", "purged-0123456789ab", "purged-0123456789ab"]
 
 
 def test_copies_that_were_damaged_go_with_the_person(tmp_path: Path) -> None:

@@ -15,7 +15,10 @@ from tests.github_scraper.histories import History
 JANE = "Jane Doe <jane@doe.example> 1700000000 +0100"
 JANE_AT_HOME = "Jane D. Doe <17+jane-d@users.noreply.github.com> 1700000100 +0100"
 ADA = "Ada <ada@work.example> 1700000200 +0100"
-NAMES = ("jane@doe", "jane doe", "jane-d", "jane d. doe", "jd@old", "jane@")
+NAMES = (
+    "jane@doe", "jane doe", "jane-d", "jane d. doe", "jd@old", "jane@", "jané doe",
+    "jane\u0301 doe", "jd@desk",
+)  # fmt: skip
 PERSON = Person(emails=("Jane@Doe.example",), logins=("jane-d",))
 Sync = Callable[..., LoadCounts]
 TOTALS = """
@@ -28,7 +31,12 @@ group by repository_id
 
 
 def write(history: History) -> None:
-    mailmap = history.files({".mailmap": b"Jane Doe <jane@doe.example> <jd@old.example>\n"})
+    mailmap = history.files(
+        {
+            ".mailmap": b"Jane Doe <jane@doe.example> <jd@old.example>\n"
+            b"Jane Doe <jane@doe.example> <jd@desk.example>\n"
+        }
+    )
     first = history.commit(b"feat: x\n\nSigned-off-by: Jane Doe <jane@doe.example>\n", author=JANE)
     second = history.commit(
         b"fix: y, as Jane Doe said\n\nCo-authored-by: J <jd@old.example>\n"
@@ -41,11 +49,25 @@ def write(history: History) -> None:
     third = history.commit(
         b"Merge pull request #3 from jane-d/patch\n", author=JANE_AT_HOME, parents=[second]
     )
+    last = third
+    for author in (
+        "Jané Doe <jane@doe.example>", "Jane Common <jane@doe.example>", "Jane Doe <>",
+        "Your Name <jane@doe.example>", "X <17+jane-old@users.noreply.github.com>",
+        "Mary <99+jane-old@users.noreply.github.com>",
+    ):  # fmt: skip
+        last = history.commit(b"x\n", author=f"{author} 1700000150 +0100", parents=[last])
+    last = history.commit(
+        "to @jane-old: Jane Common and Your Name are others, Jane\u0301 Doe is not\n\n"
+        "Signed-off-by: J <jd@desk.example>\n".encode(),
+        author="Jane Common <common@work.example> 1700000160 +0100",
+        committer="J <jd@desk.example> 1700000160 +0100",
+        parents=[last],
+    )
     history.point(
         history.commit(
             b"docs: ask jane@doe.example, @jane-d or janet@doe.example\n",
             author="Jd <jd@old.example> 1700000300 +0100",
-            parents=[third],
+            parents=[last],
             tree=mailmap,
         )
     )
@@ -58,7 +80,7 @@ def purged(connection: psycopg.Connection, sync: Sync, history: History) -> str:
     sync(history.path)
     connection.execute(
         "insert into contributor_aliases (alias, person, note) values ('jane@doe.example',"
-        " 'jane-d', 'says Jane Doe')"
+        " 'jane-d', 'says Jane Doe'), ('ada@work.example', 'ada', 'also says Jane Doe')"
     )
     raw.merge_accounts(connection)
     before = connection.execute(TOTALS).fetchall()
@@ -67,8 +89,10 @@ def purged(connection: psycopg.Connection, sync: Sync, history: History) -> str:
     assert named_in(connection)
     done, _ = raw.purge_person(connection, PERSON, person)
     assert done == counted
-    assert done["public.contributors"] == 2
-    assert done["public.commits"] == 4
+    assert done["public.contributors"] == 3
+    assert done["public.commits"] == 10
+    assert done["notes of other aliases"] == 1
+    assert done["names that others sign with, too, which stay in texts"] == 1
     ((repository, commits, _, lines, *_, credited),) = connection.execute(TOTALS).fetchall()
     assert (repository, commits, lines, credited) == (*before[0][:2], before[0][3], before[0][5])
     return person
@@ -94,6 +118,14 @@ def test_nothing_names_a_purged_person(connection: psycopg.Connection, purged: s
         "select commit_message from commits where commit_message like 'docs%'"
     ).fetchone() or ("",)
     assert "janet@doe.example" in message
+    (others,) = connection.execute(
+        "select commit_message from commits where commit_message like 'to @jane-old%'"
+    ).fetchone() or ("",)
+    assert "to @jane-old: Jane Common and Your Name are others" in others
+    assert purged in others
+    assert connection.execute(
+        "select count(*) from contributors where username = 'jane-old' or display_name = 'Mary'"
+    ).fetchone() == (1,)
     again, _ = raw.purge_person(connection, PERSON, new_person())
     assert set(again.values()) == {0}
 
@@ -125,13 +157,17 @@ def test_what_is_signed_later_is_the_same_person_without_a_name(
     sync(history.path)
     repository = connection.execute("select repository_id from repository_heads").fetchone()
     assert repository is not None
-    found = [AccountLookup("x@new.example", new, repository[0], "jane-d", 17, "User")]
+    found = [
+        AccountLookup("x@new.example", new, repository[0], "jane-d", 17, "User"),
+        AccountLookup("common@work.example", new, repository[0], "jane-d", 99, "User"),
+    ]
     assert raw.purge_again(connection, found) == 1
     raw.merge_accounts(connection)
     assert named_in(connection) == {}
     assert "x@new.example" not in str(everything_of(connection))
     authors = connection.execute(
-        "select distinct author_email from commits where author_email <> 'ada@work.example'"
+        "select distinct author_email from commits where author_email not like '%@work.example'"
+        " and author_name <> 'Mary'"
     ).fetchall()
     assert authors == [(f"{purged}@purged.invalid",)]
     assert is_pseudonym(authors[0][0])

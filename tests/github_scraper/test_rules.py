@@ -4,8 +4,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from flows._shared.purged import address_of, of_names
 from flows.github_scraper.records import (
     Coauthor,
+    Commit,
     DaySize,
     FileClass,
     Head,
@@ -26,6 +28,7 @@ from flows.github_scraper.rules import (
     repository_path_name,
     repository_url,
     split_addresses,
+    without_purged,
 )
 
 # In two parts, so that no search for committed tokens finds one.
@@ -538,3 +541,14 @@ def test_growth_tells_the_day_on_which_the_limit_is_reached(
 def test_growth_of_a_byte_a_day_has_no_day_of_its_limit() -> None:
     found = outlook(sized(0, 10), 50_000_000_000, 0.8)
     assert found.limit_on is None
+
+
+def test_a_mailmap_tells_in_every_trailer_who_was_purged() -> None:
+    person = "purged-0123456789ab"
+    ada = Signature("Ada", "ada@work.example", "Ada", "ada@work.example", 0, "+0000")
+    message = "x\n\nReviewed-by: J <jd@old.example>\n> Acked-by: Ada <ada@work.example>\n"
+    commit = Commit("0" * 40, (), ada, ada, message, True, None)
+    mailmap = Mailmap("Jane Doe <jane@doe.example> <jd@old.example>\n")
+    kept = without_purged(of_names(["email:jane@doe.example"], person), commit, mailmap, 1)
+    assert kept.message == message.replace("J <jd@old.example>", f"{person} <{address_of(person)}>")
+    assert kept.author == ada

@@ -17,7 +17,7 @@ from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, k
 SECONDS_BETWEEN_WRITES = 1.0
 RUNS_LOOKED_BACK = 10
 # Of flows.people.
-PURGED = "purge-person-run"
+PURGE = "purge-person"
 CHANGES_TOLD = 12
 
 
@@ -163,9 +163,9 @@ def _before(api: FlowRunApi, key: str) -> Mapping[str, Any] | None:
 
     What was said before somebody was purged is not repeated.
     """
-    found = api.find_artifacts({"key": {"any_": [f"{key}-run", PURGED]}}, RUNS_LOOKED_BACK)
+    found = api.find_artifacts({"key": {"any_": [f"{key}-run", f"{PURGE}-run"]}}, RUNS_LOOKED_BACK)
     for each in found:
-        if each["key"] == PURGED:
+        if each["key"] == f"{PURGE}-run":
             return None
         measures = {row["measure"]: row["value"] for row in json.loads(each["data"])}
         if {"headline", "attention", "top"} <= measures.keys():

@@ -1,7 +1,13 @@
 """Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
 
 from flows.agent_analytics.raw.otlp import LONGEST_LINE_BYTES, load_lines
-from flows.agent_analytics.raw.purge import forget_former_rows, loaded_up_to, purge_person
+from flows.agent_analytics.raw.purge import (
+    find_person,
+    forget_former_rows,
+    loaded_up_to,
+    purge_person,
+    remember_person,
+)
 from flows.agent_analytics.raw.rows import (
     consumed,
     ensure_schema,
@@ -21,6 +27,7 @@ __all__ = [
     "Store",
     "consumed",
     "ensure_schema",
+    "find_person",
     "forget_former_rows",
     "is_damage",
     "is_full",
@@ -35,5 +42,6 @@ __all__ = [
     "record_consumed",
     "record_read",
     "reject",
+    "remember_person",
     "told_when_full",
 ]

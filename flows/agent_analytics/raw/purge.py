@@ -14,7 +14,16 @@ from pathlib import Path
 import duckdb
 
 from flows._shared.inbox import Position
-from flows._shared.purged import KEY_BYTES, Person, Purged, address_of, plain, words_of
+from flows._shared.purged import (
+    KEY_BYTES,
+    Person,
+    Purged,
+    address_of,
+    entries,
+    is_generic,
+    plain,
+    spellings,
+)
 from flows.agent_analytics.raw.purged import KEY, distinct_name, functions, read_purged, told
 from flows.agent_analytics.raw.rows import consumed, ensure_schema
 from flows.agent_analytics.raw.store import Store, told_when_full
@@ -36,7 +45,7 @@ NAMED: Mapping[str, Mapping[str, str]] = {
     },
     "developer_identities": {"developer_id": "alone", "identity": "alone"},
     "git_commits": {
-        "author_name": "alone",
+        "author_name": "signed",
         "author_email": "alone",
         "developer_id": "alone",
         "commit_message": "text",
@@ -68,8 +77,49 @@ IDENTITIES = """
 select lower(trim(developer_id)), lower(trim(identity)) from raw.developer_identities
 """
 CALLED = """
-select distinct author_name from raw.git_commits where list_contains(?, lower(trim(author_email)))
+select distinct author_name
+from raw.git_commits
+where author_name is not null and list_contains(?, lower(trim(author_email)))
 """
+# Who gave no address may be anybody, also them.
+OTHERS_ARE_CALLED = """
+select distinct author_name
+from raw.git_commits
+where
+    author_name is not null
+    and author_email like '%@%'
+    and not list_contains(?, lower(trim(author_email)))
+"""
+TOLD = """
+select developer_id from raw.otel_counters
+union
+select developer_id from raw.otel_logs
+union
+select developer_id from raw.copilot_metrics
+union
+select unnest([developer_id, author_email]) from raw.git_commits
+union
+select unnest([developer_id, identity]) from raw.developer_identities
+"""
+SHARED = "names that others sign with, too, which stay in texts"
+
+
+def find_person(store: Store, person: Person) -> frozenset[str]:
+    """All names that belong to whoever has one of these; nothing is changed."""
+    with store.connect() as connection:
+        ensure_schema(connection)
+        return _names(connection, person)[0]
+
+
+@told_when_full
+def remember_person(store: Store, names: Iterable[str], pseudonym: str) -> Purged:
+    """Let loads, and a purge that is begun again, know these names; the list."""
+    with store.connect() as connection:
+        ensure_schema(connection)
+        connection.begin()
+        purged = _remember(connection, names, pseudonym)
+        connection.commit()
+        return purged
 
 
 @told_when_full
@@ -88,7 +138,7 @@ def purge_person(
         ensure_schema(connection)
         connection.begin()
         try:
-            names = _names(connection, person)
+            names, shared = _names(connection, person)
             purged = _remember(connection, names, pseudonym)
             counts = _rewrite(connection, purged)
             _connect(connection, purged, names)
@@ -103,7 +153,7 @@ def purge_person(
     if not is_dry:
         for path in copies:
             path.unlink()
-    return {**counts, "copies that were damaged": len(copies)}, names
+    return {**counts, SHARED: len(shared), "copies that were damaged": len(copies)}, names
 
 
 def loaded_up_to(store: Store) -> int:
@@ -136,8 +186,12 @@ def forget_former_rows(store: Store) -> None:
         store.wal_path.unlink()
 
 
-def _names(connection: duckdb.DuckDBPyConnection, person: Person) -> frozenset[str]:
-    named = {plain(each) for each in (*person.emails, *person.logins, *person.names)}
+def _names(
+    connection: duckdb.DuckDBPyConnection, person: Person
+) -> tuple[frozenset[str], frozenset[str]]:
+    """All names that belong to whoever has one of these, and those that others have, too."""
+    given = {plain(each) for each in (*person.emails, *person.logins)}
+    named = given | _remembered(connection, given)
     if connection.execute(IS_BUILT).fetchone():
         named |= {
             name for (name,) in connection.execute(SAME_DEVELOPER, [sorted(named)]).fetchall()
@@ -146,12 +200,30 @@ def _names(connection: duckdb.DuckDBPyConnection, person: Person) -> frozenset[s
     for developer, identity in pairs:
         if developer in named and all(each in named for each, other in pairs if other == identity):
             named.add(identity)
+    named = {name for name in named if name in given or not (name is None or is_generic(name))}
     named |= {f"login:{match[1]}" for name in named if (match := NOREPLY_LOGIN.fullmatch(name))}
-    called = connection.execute(CALLED, [sorted(named)]).fetchall()
-    named |= {plain(name) for (name,) in called if words_of(name or "")}
+    called = {plain(name) for (name,) in connection.execute(CALLED, [sorted(named)]).fetchall()}
+    called = {name for name in called | {*map(plain, person.names)} if spellings(name)}
+    others: set[str] = set()
+    for (name,) in (
+        connection.execute(OTHERS_ARE_CALLED, [sorted(named)]).fetchall() if called else ()
+    ):
+        others.update(spellings(name))
+    shared = {name for name in called if spellings(name).keys() & others}
+    named = (named | called) - shared
     named |= {f"email:{name}" for name in named if "@" in name and ":" not in name}
     named |= {f"login:{plain(login)}" for login in person.logins}
-    return frozenset(named - {"", "unknown"})
+    return frozenset(named - {"", "unknown"}), frozenset(shared)
+
+
+def _remembered(connection: duckdb.DuckDBPyConnection, named: Iterable[str]) -> set[str]:
+    """Names of a purge of the same person that was not finished."""
+    purged = read_purged(connection)
+    people = {purged.person(name) for name in named} - {None}
+    if not people:
+        return set()
+    told = {plain(name) for (name,) in connection.execute(TOLD).fetchall() if name}
+    return {name for name in told if purged.person(name) in people}
 
 
 def _remember(
@@ -166,11 +238,11 @@ def _remember(
     listed = Purged(bytes(key), listed.people, listed.words)
     names = sorted(names)
     known = next((found for name in names if (found := listed.person(name))), pseudonym)
-    for name in names:
+    for name_hash, words, beginning in entries(listed, names):
         connection.execute(
             "insert or ignore into raw.purged_names"
-            " values (?, ?, ?, cast(now() at time zone 'UTC' as timestamp))",
-            [listed.hash_of(name), words_of(name), known],
+            " values (?, ?, ?, cast(now() at time zone 'UTC' as timestamp), ?)",
+            [name_hash, words, known, beginning],
         )
     return read_purged(connection)
 

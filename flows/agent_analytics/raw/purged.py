@@ -7,12 +7,15 @@ from dataclasses import replace
 
 import duckdb
 
-from flows._shared.purged import Purged, nobody
+from flows._shared.purged import Purged, nobody, remembered
 from flows.agent_analytics.raw.otlp.shapes import NO_SESSION
 from flows.agent_analytics.records import Commit, CopilotDay, Rejected
 
 KEY = "select key from raw.purged_key"
-LISTED = "select name_hash, words, person from raw.purged_names"
+LISTED = "select name_hash, words, beginning, person from raw.purged_names"
+
+# The column of whose address it is a name is that of somebody else.
+SIGNED_WITH = {"author_name": "author_email"}
 
 
 def read_purged(connection: duckdb.DuckDBPyConnection) -> Purged:
@@ -21,11 +24,7 @@ def read_purged(connection: duckdb.DuckDBPyConnection) -> Purged:
     if key is None:
         return nobody()
     rows = connection.execute(LISTED).fetchall()
-    return Purged(
-        bytes(key[0]),
-        {bytes(name_hash): str(person) for name_hash, _, person in rows},
-        frozenset(int(words) for _, words, _ in rows) - {0},
-    )
+    return remembered(bytes(key[0]), rows)
 
 
 def distinct_name(purged: Purged, name: str) -> str:
@@ -51,7 +50,7 @@ def shown_rows(
 def _shown_commit(purged: Purged, commit: Commit) -> Commit:
     return replace(
         commit,
-        author_name=purged.alone(commit.author_name),
+        author_name=purged.signed(commit.author_name, commit.author_email),
         author_email=purged.alone(commit.author_email),
         message=purged.text(commit.message),
         developer_id=commit.developer_id and purged.alone(commit.developer_id),
@@ -70,7 +69,7 @@ def show_purged(
     """Change a table of this load, in which nothing is unique.
 
     Args:
-        columns: how each is read: ``alone``, ``text``, ``json``, ``session``.
+        columns: how each is read: ``alone``, ``signed``, ``text``, ``json``, ``session``.
     """
     if purged := read_purged(connection):
         with functions(connection, purged):
@@ -80,6 +79,8 @@ def show_purged(
 
 def told(column: str, rule: str) -> str:
     """The column as it is kept, by `functions`."""
+    if rule == "signed":
+        return f"shown_signed({column}, coalesce({SIGNED_WITH[column]}, ''))"
     shown = f"shown_{rule}(cast({column} as varchar))"
     return f"cast({shown} as json)" if rule == "json" else shown
 
@@ -104,8 +105,9 @@ def functions(connection: duckdb.DuckDBPyConnection, purged: Purged) -> Iterator
     }
     for name, rule in rules.items():
         connection.create_function(f"shown_{name}", rule, ["VARCHAR"], "VARCHAR")
+    connection.create_function("shown_signed", purged.signed, ["VARCHAR", "VARCHAR"], "VARCHAR")
     try:
         yield
     finally:
-        for name in rules:
+        for name in (*rules, "signed"):
             connection.remove_function(f"shown_{name}")

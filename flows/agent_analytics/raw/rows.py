@@ -35,6 +35,7 @@ ADDED = (
     ("copilot_metrics", "app_requests", "bigint"),
     ("copilot_metrics", "app_prompt_tokens", "bigint"),
     ("copilot_metrics", "app_output_tokens", "bigint"),
+    ("purged_names", "beginning", "integer"),
 )
 ROWS_AT_A_TIME = 10_000
 # Git counts from here; Copilot is younger than the other.

@@ -134,5 +134,7 @@ create table if not exists raw.purged_names (
     name_hash blob primary key,
     words integer not null,
     person varchar not null,
-    purged_at timestamp not null
+    purged_at timestamp not null,
+    -- Two bytes of a hash of the first word of a name that texts may hold.
+    beginning integer
 );

@@ -8,7 +8,13 @@ from flows.github_scraper.raw.emails import pending_emails, save_accounts
 from flows.github_scraper.raw.facts import fingerprint, record_facts, recorded
 from flows.github_scraper.raw.heads import lock_head, read_head
 from flows.github_scraper.raw.identities import merge_accounts
-from flows.github_scraper.raw.purge import purge_again, purge_history, purge_person
+from flows.github_scraper.raw.purge import (
+    find_person,
+    purge_again,
+    purge_history,
+    purge_person,
+    remember_person,
+)
 from flows.github_scraper.raw.repositories import (
     find_by_github_id,
     find_repositories,
@@ -51,6 +57,7 @@ __all__ = [
     "ensure_schema",
     "fill_leaderboard",
     "find_by_github_id",
+    "find_person",
     "find_repositories",
     "fingerprint",
     "follow_branch",
@@ -78,6 +85,7 @@ __all__ = [
     "record_unchanged",
     "recorded",
     "register_repository",
+    "remember_person",
     "remember_size",
     "remembered_sizes",
     "save_accounts",

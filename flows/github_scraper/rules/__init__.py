@@ -13,7 +13,7 @@ from flows.github_scraper.rules.purged import (
     as_pseudonym,
     message_without,
     name_of_address,
-    person_of,
+    signed,
     without_purged,
 )
 from flows.github_scraper.rules.reading import (
@@ -40,11 +40,11 @@ __all__ = [
     "name_of_address",
     "named_identity",
     "outlook",
-    "person_of",
     "plan_walk",
     "repository_path_name",
     "repository_url",
     "shown_address",
+    "signed",
     "split_addresses",
     "without_purged",
 ]

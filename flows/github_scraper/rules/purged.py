@@ -1,12 +1,16 @@
 """What a commit says of people who were purged: their pseudonym, wherever they stand."""
 
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
-from flows._shared.purged import Purged, address_of
+from flows._shared.purged import Purged, address_of, pseudonym_in
 from flows.github_scraper.records import Commit, Signature
-from flows.github_scraper.rules.people import COAUTHOR_TRAILER, Mailmap, identify
+from flows.github_scraper.rules.people import Mailmap, identify
 
+TRAILER = re.compile(
+    r"^[ \t>]*[\w-]{1,40}-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]*)>", re.IGNORECASE | re.MULTILINE
+)
 WhoSigned = Callable[[str, str], str | None]
 
 
@@ -16,10 +20,21 @@ def name_of_address(address: str) -> str:
 
 
 def person_of(purged: Purged, signature: Signature, repository_id: int) -> str | None:
-    """Who signed, if that is somebody who was purged, before or behind the mailmap."""
-    written = identify(signature.name, signature.email, repository_id).key
-    mapped = identify(signature.name_mapped, signature.email_mapped, repository_id).key
-    return purged.person(written) or purged.person(mapped)
+    """Who signed, if that is somebody who was purged, before or behind the mailmap.
+
+    Who gave no address is whom the name tells, if nobody else signs with it.
+    """
+    for name, email in (
+        (signature.name, signature.email),
+        (signature.name_mapped, signature.email_mapped),
+    ):
+        key = identify(name, email, repository_id).key
+        person = purged.person(key)
+        if person is None and key.startswith("name:"):
+            person = pseudonym_in(purged.signed(name, ""))
+        if person is not None:
+            return person
+    return None
 
 
 def without_purged(purged: Purged, commit: Commit, mailmap: Mailmap, repository_id: int) -> Commit:
@@ -30,17 +45,25 @@ def without_purged(purged: Purged, commit: Commit, mailmap: Mailmap, repository_
 
     return replace(
         commit,
-        author=as_pseudonym(commit.author, person_of(purged, commit.author, repository_id)),
-        committer=as_pseudonym(
-            commit.committer, person_of(purged, commit.committer, repository_id)
-        ),
+        author=signed(purged, commit.author, repository_id),
+        committer=signed(purged, commit.committer, repository_id),
         message=message_without(purged, commit.message, who),
     )
 
 
-def as_pseudonym(signature: Signature, person: str | None) -> Signature:
-    if person is None:
-        return signature
+def signed(purged: Purged, signature: Signature, repository_id: int) -> Signature:
+    """The signature as it is kept."""
+    person = person_of(purged, signature, repository_id)
+    if person is not None:
+        return as_pseudonym(signature, person)
+    return replace(
+        signature,
+        name=purged.signed(signature.name, signature.email),
+        name_mapped=purged.signed(signature.name_mapped, signature.email_mapped),
+    )
+
+
+def as_pseudonym(signature: Signature, person: str) -> Signature:
     address = address_of(person)
     return replace(signature, name=person, email=address, name_mapped=person, email_mapped=address)
 
@@ -49,7 +72,7 @@ def message_without(purged: Purged, message: str, who: WhoSigned) -> str:
     """A message without the names of purged people; ``who`` knows the mailmap."""
     if "-by:" in message.lower():
         parts, done = [], 0
-        for match in COAUTHOR_TRAILER.finditer(message):
+        for match in TRAILER.finditer(message):
             if person := who(match["name"].strip(), match["email"].strip()):
                 parts += [message[done : match.start("name")], f" {person} <{address_of(person)}"]
                 done = match.end("email")

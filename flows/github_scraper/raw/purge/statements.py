@@ -1,20 +1,37 @@
 """What a purge does to the raw tables, statement by statement."""
 
-# Whoever counts as one contributor is one person.
+# Whoever counts as one contributor is one person. A login that somebody holds now is theirs, not of
+# whom it was before.
 THEIRS = """
 create temporary table theirs on commit drop as
-with named as (
+with former as (
+    select login
+    from unnest(%(logins)s::text[]) as login
+    where
+        login not in (
+            select public.folded_email(username)
+            from public.contributors
+            where username is not null
+        )
+),
+
+named as (
     select id, merged_into
     from public.contributors
     where
         identity_key = any(%(keys)s)
         or public.folded_email(email) = any(%(emails)s)
         or public.folded_email(username) = any(%(logins)s)
-        or public.folded_email(signed_login) = any(%(logins)s)
-        or id in (select contributor_id from public.account_logins where login = any(%(logins)s))
+        or public.folded_email(signed_login) in (select login from former)
+        or id in (
+            select contributor_id
+            from public.account_logins
+            inner join former on former.login = account_logins.login
+        )
         or email in (
-            select email from public.email_accounts
-            where public.folded_email(login) = any(%(logins)s)
+            select email
+            from public.email_accounts
+            inner join former on former.login = public.folded_email(email_accounts.login)
         )
 )
 
@@ -25,6 +42,31 @@ where
         select coalesce(merged_into, id) from named
     )
     and contributors.identity_key not like 'purged:%%'
+"""
+
+HELD_BY_OTHERS = """
+select 'login:' || public.folded_email(username)
+from public.contributors
+where username is not null and id not in (select id from theirs)
+"""
+
+# Of identities that are known by a name alone, which others may have.
+WITHOUT_ADDRESS = """
+select id, identity_key
+from public.contributors
+where identity_key like 'name:%' and id not in (select id from theirs)
+"""
+ALSO_THEIRS = """
+insert into theirs
+select id, coalesce(merged_into, id)
+from public.contributors
+where id = any(%s)
+"""
+
+IDENTITIES = """
+select identity_key from public.contributors
+union
+select email from public.contributors
 """
 
 KNOWN_AS = """
@@ -54,16 +96,26 @@ where email in (select email from public.contributors where id in (select id fro
 # An address that a mailmap turns into theirs may be one that others sign with, too.
 WROTE_AS = """
 with signed as (
-    select author_email as email, identity_id from public.commits
+    select author_email as email, identity_id in (select id from theirs) as is_theirs
+    from public.commits
     union all
-    select email, identity_id from public.commit_coauthors
+    select email, identity_id in (select id from theirs) from public.commit_coauthors
+    union all
+    select
+        committer_email,
+        public.folded_email(committer_email_mapped) in (
+            select public.folded_email(email)
+            from public.contributors
+            where id in (select id from theirs)
+        )
+    from public.commits
 )
 
 select email
 from signed
 where trim(email) <> ''
 group by email
-having bool_and(identity_id in (select id from theirs))
+having bool_and(is_theirs)
 """
 
 CALLED = """
@@ -74,6 +126,30 @@ from public.commits where identity_id in (select id from theirs)
 union
 select unnest(array[name, name_mapped])
 from public.commit_coauthors where identity_id in (select id from theirs)
+"""
+
+# Who gave no address may be anybody, also them.
+OTHERS_ARE_CALLED = """
+with others as (
+    select id, display_name
+    from public.contributors
+    where id not in (select id from theirs) and identity_key not like 'name:%%'
+)
+
+select display_name from others where display_name is not null
+union
+select unnest(array[author_name, author_name_mapped])
+from public.commits where identity_id in (select id from others)
+union
+select unnest(array[name, name_mapped])
+from public.commit_coauthors where identity_id in (select id from others)
+union
+select unnest(array[committer_name, committer_name_mapped])
+from public.commits
+where
+    committer_email like '%%@%%'
+    and not public.folded_email(committer_email) = any(%(emails)s)
+    and not public.folded_email(committer_email_mapped) = any(%(emails)s)
 """
 
 COMMITS = """
@@ -91,20 +167,6 @@ select
             and coauthors.identity_id in (select id from theirs)
     ) as coauthor_emails
 from public.commits
-where
-    identity_id in (select id from theirs)
-    or concat_ws(
-        ' ', author_name, author_email, author_email_mapped,
-        committer_name, committer_email, committer_email_mapped, commit_message
-    ) ~* %(pattern)s
-    or exists (
-        select 1
-        from public.commit_coauthors as coauthors
-        where
-            coauthors.repository_id = commits.repository_id
-            and coauthors.commit_hash = commits.commit_hash
-            and coauthors.identity_id in (select id from theirs)
-    )
 """
 
 REWRITE_COMMIT = """
@@ -230,10 +292,10 @@ where
 """
 
 DESCRIBED = """
-select repository_id, description
-from public.repository_metadata
-where description ~* %(pattern)s
+select repository_id, description from public.repository_metadata where description is not null
 """
+NOTES = "select alias, note from public.contributor_aliases where note is not null"
+ANNOTATE = "update public.contributor_aliases set note = %s where alias = %s"
 REDESCRIBE = """
 update public.repository_metadata
 set description = %s, updated_at = clock_timestamp()
