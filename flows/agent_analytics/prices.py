@@ -32,6 +32,8 @@ FIELDS: Mapping[str, str] = {
     "cache_write_5m": "cache_creation_input_token_cost",
     "cache_write_1h": "cache_creation_input_token_cost_above_1hr",
 }
+# Behind the names of the seed whose prices are those of requests with a longer window.
+LONG_WINDOW = "[1m]"
 MILLION = Decimal(1_000_000)
 LARGEST_PRICE = Decimal(1_000_000)
 
@@ -85,7 +87,7 @@ def differences(
     """Where the prices of that day differ, and what only one of the two has a price of."""
     of_day = {row["model_prefix"]: row for row in seed if _holds(row, day)}
     for name, row in of_day.items():
-        model = listed.get(name)
+        model = listed.get(name.removesuffix(LONG_WINDOW))
         if model is None:
             yield Difference(name, "all", Decimal(row["input"]), None)
             continue

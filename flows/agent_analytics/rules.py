@@ -20,6 +20,7 @@ from flows._shared.json_letters import whole_letters
 from flows._shared.numbers import number, whole_number
 from flows._shared.otlp_json import Unfit, sift
 from flows._shared.otlp_spelling import misspelled, read_former_scopes, renamed
+from flows._shared.placeholders import known_id
 from flows.agent_analytics.records import (
     Canonical,
     Commit,
@@ -201,7 +202,8 @@ def commit_rows(body: bytes) -> list[Any]:
 def commit_of(row: Mapping[str, Any]) -> Commit:
     """A commit as the post-commit hook sends it. Raises ValueError or KeyError, saying why not."""
     commit_hash = str(row["commit_hash"]).strip().lower()
-    if len(commit_hash) not in HASH_LENGTHS or set(commit_hash) - set("0123456789abcdef"):
+    is_hash = len(commit_hash) in HASH_LENGTHS and not set(commit_hash) - set("0123456789abcdef")
+    if not is_hash or known_id(commit_hash) is None:
         raise ValueError("commit_hash is not a commit hash")
     return Commit(
         commit_hash=commit_hash,
@@ -213,9 +215,9 @@ def commit_of(row: Mapping[str, Any]) -> Commit:
         lines_added=_count(row, "lines_added"),
         lines_deleted=_count(row, "lines_deleted"),
         is_agent_assisted=row.get("agent_assisted") is True,
-        agent_session_id=_text(row, "agent_session_id"),
+        agent_session_id=known_id(_text(row, "agent_session_id")),
         agent_type=agent_type_of(_text(row, "agent_type")),
-        developer_id=_text(row, "developer_id"),
+        developer_id=known_id(_text(row, "developer_id")),
         project_id=_text(row, "project_id"),
     )
 

@@ -264,6 +264,12 @@ PRICES = {
     "claude-opus-4@20250514": 110.25,
     "us.anthropic.claude-opus-4-20250514-v1:0": 110.25,
     "claude-opus-4-5[1m]": 36.75,
+    "us.anthropic.claude-opus-4-5-20251101-v1:0[1m]": 36.75,
+    "claude-sonnet-4-5-20250929[1m]": 36.6,
+    "us.anthropic.claude-sonnet-4-20250514-v1:0[1m]": 36.6,
+    "claude-opus-4-6[1m]": 61.0,
+    "gpt-4o-2024-05-13": 30.0,
+    "gpt-4o-2024-08-06": 16.25,
     "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
     "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
     "claude-3-5-sonnet-latest": 22.05,
@@ -343,11 +349,11 @@ def test_a_price_changes_on_its_day(together: Marts) -> None:
 def requests_with_an_empty_id_are_several() -> None:
     work = session("blank", DAY, by=developer(34))
     lines = []
-    for number in range(3):
+    for number, empty in enumerate((" ", " ", "undefined", "undefined", "0", "0", "N/A", "N/A")):
         moment, name, attributes = sample.request_event(
             work, SONNET, (5, 0, 0, 0), 1.0, DAY + timedelta(seconds=number), number
         )
-        lines.append(sample.logs_line(work, [(moment, name, {**attributes, "request_id": " "})]))
+        lines.append(sample.logs_line(work, [(moment, name, {**attributes, "request_id": empty})]))
     put(lines)
 
 
@@ -357,7 +363,7 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
             "select sum(total_input_tokens) from staging.stg_agent_token_usage "
             "where session_id = 'blank'"
         )
-        == 15
+        == 40
     )
 
 

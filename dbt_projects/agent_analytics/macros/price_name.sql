@@ -14,6 +14,15 @@
     )
 {%- endmacro %}
 
+{% macro window_first(price_name) -%}
+    {#- A price name with its window before its build: requests of a longer window can have a price of their own. -#}
+    regexp_replace(
+        {{ price_name }},
+        '^([a-z0-9-]*?)((-?[0-9]{8})?(-v[0-9]+)?([@:][^\[]*)?)\[1m\]',
+        '\1[1m]\2'
+    )
+{%- endmacro %}
+
 {% macro compared_name(model_name) -%}
     {#- What two spellings of one model have in common: its price name without the build and the window behind it. -#}
     regexp_replace(

@@ -55,8 +55,8 @@ usable_pairs as (
         other_name as second_name
     from pairs
     where
-        developer_id <> ''
-        and other_name <> ''
+        {{ known_id('developer_id') }} is not null
+        and {{ known_id('other_name') }} is not null
         and developer_id not in {{ listed(var('shared_identities')) }}
         and other_name not in {{ listed(var('shared_identities')) }}
 

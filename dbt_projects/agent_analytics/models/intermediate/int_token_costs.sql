@@ -311,7 +311,7 @@ models as (
     select distinct
         model_name,
         usage_date,
-        {{ price_name('model_name') }} as price_name,
+        {{ window_first(price_name('model_name')) }} as price_name,
         {{ is_fast_name('model_name') }} as is_fast
     from usage
 

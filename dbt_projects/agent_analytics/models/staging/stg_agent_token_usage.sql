@@ -215,8 +215,8 @@ distinct_requests as (
                 signal_name,
                 coalesce(
                     'request ' || coalesce(
-                        nullif(trim({{ named['request_id'] }}), ''),
-                        nullif(trim({{ named['gen_ai.response.id'] }}), '')
+                        {{ known_id(named['request_id']) }},
+                        {{ known_id(named['gen_ai.response.id']) }}
                     ),
                     'sequence ' || {{ named['event.sequence'] }} || ' ' || used_at,
                     'event ' || log_key

@@ -35,7 +35,7 @@ reports as (
         reported_at,
         id as last_log_id
     from tool_results
-    where length(commit_id) >= 7
+    where length(commit_id) >= 7 and {{ known_id('commit_id') }} is not null
 
     {% if is_incremental() %}
     union all

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
+from flows._shared.placeholders import PLACEHOLDERS, ZEROS
 from flows.agent_analytics.raw.agents import AGENT_OF_NAME
 
 # DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
@@ -10,6 +11,7 @@ ORDINARY_LINE_BYTES = 16 * 1024**2
 LONGEST_LINE_BYTES = 128 * 1024**2
 NO_SESSION = "no-session:"
 
+LISTED_PLACEHOLDERS = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
 _ATTRIBUTES = (
     'STRUCT("key" VARCHAR, "value" STRUCT("stringValue" VARCHAR, "intValue" VARCHAR, '
     '"doubleValue" DOUBLE, "boolValue" BOOLEAN, "arrayValue" JSON, "kvlistValue" JSON, '
@@ -89,13 +91,24 @@ create or replace temp macro otlp_object(attributes) as cast('{' || array_to_str
     ), ',') || '}' as json);
 create or replace temp macro otlp_time(nanos) as
     make_timestamp(nullif(try_cast(nanos as bigint), 0) // 1000);
+create or replace temp macro otlp_known_id(name) as case
+    when not (lower(trim(name)) in ("""
+    + LISTED_PLACEHOLDERS
+    + r""")
+        or regexp_full_match(trim(name), '"""
+    + ZEROS
+    + r"""'))
+        then nullif(trim(name), '') end;
 create or replace temp macro otlp_names(object) as list_transform(object ->> [
     '$.developer_id', '$."x-developer-id"', '$."user.email"', '$."user.account_uuid"',
     '$."user.account_id"', '$."user.id"', '$."session.id"', '$.session_id', '$.agent_type',
     '$."service.name"', '$.model', '$."event.name"', '$."conversation.id"',
     '$."gen_ai.conversation.id"', '$."enduser.id"', '$."installation.id"',
     '$."gen_ai.response.model"', '$."gen_ai.request.model"'
-    ], lambda name: nullif(trim(name), ''));
+    ], lambda name, place: case
+        when place in (9, 10, 11, 12, 17, 18) then nullif(trim(name), '')
+        else otlp_known_id(name)
+    end);
 create or replace temp macro otlp_named(point, resource, place) as
     coalesce(point[place], resource[place]);
 create or replace temp macro otlp_developer(p, r) as coalesce(

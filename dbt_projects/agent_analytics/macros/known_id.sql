@@ -1,0 +1,14 @@
+{% macro known_id(identifier) -%}
+    {#- An identifier without the blanks around it; NULL where a placeholder stands for one. -#}
+    {%- set placeholders = [
+        'undefined', 'null', '(null)', 'none', 'nil', 'nan', 'n/a', 'na', 'unknown', 'anonymous', 'default', 'unset',
+        'not set', 'not_set', 'empty', 'missing', '-', '?', '<unknown>', '<none>', '[object object]',
+    ] -%}
+    case
+        when not (
+            lower(trim({{ identifier }})) in {{ listed(placeholders) }}
+            or regexp_full_match(trim({{ identifier }}), '[0-]+')
+        )
+            then nullif(trim({{ identifier }}), '')
+    end
+{%- endmacro %}
