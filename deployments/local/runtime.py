@@ -30,10 +30,9 @@ from deployments.local.server import (
     own_environment,
 )
 from deployments.local.webhooks import WebhookReceiver
-from deployments.local.worker import ProcessWorker, ensure_work_pool
+from deployments.local.worker import ProcessWorker, ensure_work_pool, wanted_type
 from flows._shared.errors import PermanentError, TransientError
 
-WORK_POOL = "local-process"
 WORKER_QUERY_SECONDS = "2"
 SETUP_SECONDS = 300.0
 ANY_DATABASE = "DATABASE_URL"
@@ -104,7 +103,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
         **given,
         **client(paths, url),
         **({"BIGQUERY_EMULATOR_HOST": emulator} if emulator else {}),
-        "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or WORK_POOL,
+        "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or f"local-{wanted_type()}",
         "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",
         "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
         "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
@@ -226,7 +225,7 @@ def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
     if external_api(runtime.paths) and os.environ.get("PREFECT_WORK_POOL"):
         return
     pool = runtime.environment["PREFECT_WORK_POOL"]
-    ensure_work_pool(api, pool)
+    ensure_work_pool(api, pool, wanted_type())
     if ProcessWorker(runtime.paths).start(runtime.environment, api):
         say(f"Starting a worker for the work pool {pool}")
 

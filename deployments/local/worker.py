@@ -1,5 +1,9 @@
-"""The worker that runs flows as processes of this machine, from the local work pool."""
+"""The worker that runs flows on this machine, from the local work pool.
 
+Each run is a process of its own, or a fork of one that is warm: the type of the pool says which.
+"""
+
+import os
 import sys
 from collections.abc import Mapping
 
@@ -9,8 +13,12 @@ from deployments.apply.infrastructure import plan_work_pool
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
+from flows._shared.errors import PermanentError
 
 PROCESS, PREFORK = "process", "prefork"
+# Names the type of the local work pool.
+TYPE_VARIABLE = "ANALYTICS_FLOWS_LOCAL_POOL"
+DEFAULT_TYPE = PROCESS
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 COMMANDS = {
     PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
@@ -31,14 +39,10 @@ class ProcessWorker(BackgroundProcess):
     """The local worker: started if absent, shared if running with the same settings.
 
     Stopping it also stops the flow runs it started.
-
-    Args:
-        pool_type: of its work pool: each run a process of its own, or a fork of a warm one.
     """
 
-    def __init__(self, paths: LocalPaths, pool_type: str = PROCESS) -> None:
+    def __init__(self, paths: LocalPaths) -> None:
         super().__init__(paths.run, "worker", "the worker")
-        self._pool_type = pool_type
 
     def start(self, environment: Mapping[str, str], api: PrefectApi) -> bool:
         """Start the worker unless it runs; tells whether it was started.
@@ -51,29 +55,51 @@ class ProcessWorker(BackgroundProcess):
             environment: of the worker and of every flow run it starts.
             api: the server it polls.
         """
-        wanted = f"{self._pool_type} {fingerprint_of(environment, FINGERPRINTED)}"
+        pool = environment["PREFECT_WORK_POOL"]
+        kind = _type_of(api, pool)
+        wanted = f"{kind} {fingerprint_of(environment, FINGERPRINTED)}"
         with self.locked():
             record = self.running()
             if record and record.fingerprint == wanted:
                 return False
             self.end()
-            pool = environment["PREFECT_WORK_POOL"]
             mark_lost_runs(api, pool)
-            command = [sys.executable, "-m", *COMMANDS[self._pool_type]]
+            command = [sys.executable, "-m", *COMMANDS[kind]]
             command += ["--pool", pool, "--name", "local"]
             self.launch(command, environment, PROJECT_ROOT, fingerprint=wanted)
         return True
 
 
-def ensure_work_pool(api: PrefectApi, name: str, pool_type: str = PROCESS) -> None:
+def wanted_type() -> str:
+    """Of the local work pool: the one that the user's environment names, if any.
+
+    Raises:
+        PermanentError: it names none.
+    """
+    named = os.environ.get(TYPE_VARIABLE) or DEFAULT_TYPE
+    if named not in COMMANDS:
+        raise PermanentError(
+            f"starting a worker of the type {named}, which {TYPE_VARIABLE} names",
+            "there is none",
+            f"Name one of: {', '.join(COMMANDS)}; or unset it",
+        )
+    return named
+
+
+def ensure_work_pool(api: PrefectApi, name: str, pool_type: str = DEFAULT_TYPE) -> None:
     """Create the pool, or bring its job template up to date.
 
-    A pool of another type under that name belongs to someone else and is left alone.
+    A pool under that name that no local worker serves belongs to someone else and is left alone.
     """
     found = api.work_pool(name)
-    if found is None or found["type"] == pool_type:
-        for change in plan_work_pool(api, name, pool_type):
+    if found is None or found["type"] in COMMANDS:
+        for change in plan_work_pool(api, name, found["type"] if found else pool_type):
             change.perform()
+
+
+def _type_of(api: PrefectApi, name: str) -> str:
+    found = api.work_pool(name)
+    return str(found["type"]) if found and found["type"] in COMMANDS else PROCESS
 
 
 def mark_lost_runs(api: PrefectApi, pool: str) -> None:

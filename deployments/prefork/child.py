@@ -36,7 +36,7 @@ class Request:
 
     Args:
         streams: its standard input, output and error.
-        memory: bytes at which it is killed; 0 for no limit.
+        memory: bytes beyond its parent's at which it is killed; 0 for no limit.
         seconds: after which it is told to end; 0 for no limit.
     """
 

@@ -44,11 +44,15 @@ BLOCKED = {*SIGNALS, signal.SIGCHLD}
 
 @dataclass
 class Child:
-    """A run: its process, its relay, and what it may take."""
+    """A run: its process, its relay, and what it may take.
+
+    ``memory`` is what it may add to what it shares with its parent, ``limit`` both together.
+    """
 
     pid: int
     relay: socket.socket
     memory: int
+    limit: int
     ends_at: float | None
     why: str = ""
 
@@ -142,7 +146,9 @@ class Parent:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, BLOCKED)
         for stream in request.streams:
             os.close(stream)
-        self._keep(Child(pid, relay, request.memory, _deadline(request.seconds)))
+        held = memory_of(os.getpid())
+        limit = held + request.memory if request.memory else 0
+        self._keep(Child(pid, relay, request.memory, limit, _deadline(request.seconds)), held)
         return None
 
     def _leave(self, relay: socket.socket) -> None:
@@ -155,12 +161,11 @@ class Parent:
             other.relay.close()
         os.close(self.worker)
 
-    def _keep(self, new: Child) -> None:
+    def _keep(self, new: Child, held: int) -> None:
         self._children[new.pid] = new
         self._selector.register(new.relay, selectors.EVENT_READ)
         self._forked += 1
         self._answer(new, str(new.pid))
-        held = memory_of(os.getpid())
         if not self._is_worn and (self._forked >= self.runs or held > self.memory):
             self._is_worn = True
             say(f"{self._forked} runs forked, {held // MEBIBYTE} MiB held: to be replaced")
@@ -181,9 +186,9 @@ class Parent:
     def _hold_to_limits(self) -> None:
         now = time.monotonic()
         for each in self._children.values():
-            if each.memory and not each.why and memory_of(each.pid) > each.memory:
-                limit = each.memory // MEBIBYTE
-                each.why = f"Killed: the run took more than its memory_limit of {limit} MiB"
+            if each.limit and not each.why and memory_of(each.pid) > each.limit:
+                own = each.memory // MEBIBYTE
+                each.why = f"Killed: the run took more than its memory_limit of {own} MiB"
                 _kill(each.pid, signal.SIGKILL)
             elif each.ends_at and now > each.ends_at:
                 last = bool(each.why)

@@ -42,7 +42,8 @@ SECONDS_TO_END = 10.0
 
 class PreforkVariables(ProcessVariables):
     memory_limit: str | None = Field(
-        default=None, description="Memory at which a run is killed, as Kubernetes writes it: 512Mi."
+        default=None,
+        description="Memory beyond the warm process's at which a run is killed, such as 512Mi.",
     )
     time_limit: float | None = Field(
         default=None,
@@ -53,6 +54,10 @@ class PreforkVariables(ProcessVariables):
 class PreforkJobConfiguration(ProcessJobConfiguration):
     memory_limit: str | None = None
     time_limit: float | None = None
+
+    @property
+    def is_relayed(self) -> bool:
+        return self.command == shlex.join(self._relay())
 
     def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
         """A run with a command of its own is a process of its own, as in a pool of processes."""
@@ -93,10 +98,14 @@ class PreforkWorker(ProcessWorker):
     async def run(
         self,
         flow_run: "FlowRun",
-        configuration: ProcessJobConfiguration,
+        configuration: PreforkJobConfiguration,  # type: ignore[override]
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        configuration.env[SOCKET_VARIABLE] = self._parents.address
+        if self._parents.is_ready:
+            configuration.env[SOCKET_VARIABLE] = self._parents.address
+        elif configuration.is_relayed:
+            # A process of its own is there before the warm one.
+            configuration.command = shlex.join([sys.executable, "-m", ENGINE])
         return await super().run(flow_run, configuration, task_status)
 
 
@@ -116,7 +125,13 @@ class Parents:
         self._folder = Path(tempfile.mkdtemp(prefix="prefork-"))
         self._logger = get_logger("worker.prefork")
         self._serving: Process | None = None
+        self._is_ready = False
         self._started: list[Process] = []
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether a parent takes calls now."""
+        return self._is_ready
 
     @property
     def pid(self) -> int | None:
@@ -149,8 +164,9 @@ class Parents:
                 failures = 0
                 if self._serving:
                     self._retire(self._serving)
-                self._serving = parent
+                self._serving, self._is_ready = parent, True
                 why = await self._word(parent)
+                self._is_ready = why == "worn"
                 self._logger.info("Replacing the warm process %d: %s", parent.pid, why)
                 if parent.returncode is not None:
                     self._serving = None

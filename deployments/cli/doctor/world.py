@@ -11,6 +11,7 @@ from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import ProcessRecord
 from deployments.local.server import api_url
+from deployments.local.worker import wanted_type
 
 GIBIBYTE = 1 << 30
 
@@ -57,4 +58,4 @@ class World:
 
     @property
     def pool(self) -> str:
-        return self.environment.get("PREFECT_WORK_POOL") or "local-process"
+        return self.environment.get("PREFECT_WORK_POOL") or f"local-{wanted_type()}"

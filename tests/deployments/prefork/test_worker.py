@@ -62,9 +62,10 @@ class Deployed:
 @pytest.fixture(scope="module")
 def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]:
     pool = Pool(prefect_server, PREFORK)
-    worker = ProcessWorker(local_paths, PREFORK)
+    worker = ProcessWorker(local_paths)
     environment = {**runtime.environment(local_paths, pool.url), "PREFECT_WORK_POOL": pool.name}
     worker.start(environment, pool.api)
+    assert wait_until(lambda: "ready after" in worker.log.read_text(), PATIENCE_SECONDS, pause=0.5)
     yield Deployed(pool, worker)
     worker.stop()
 
