@@ -60,9 +60,9 @@ OPTION = re.compile(
     rf"(?P<value>{QUOTED_OR_WORD})",
     re.IGNORECASE,
 )
-TAKES_A_PASSWORD = r"\b(?:(?:mysql|mariadb)\w{0,20}|login|sshpass|unzip|curl|redis-cli)\b"
+PROGRAMS = r"\b(?:(?:mysql|mariadb)\w{0,20}|login|sshpass|unzip|curl|redis-cli)\b"
 SHORT_OPTION = re.compile(
-    rf"(?P<name>{TAKES_A_PASSWORD}[^\n|;&]{{0,200}}?[ \t]"
+    rf"(?P<name>{PROGRAMS}[^\n|;&]{{0,200}}?[ \t]"
     rf"(?:-p[ \t]?|-a[ \t]|(?:-u[ \t]?|--user[ =])[^\s:]{{1,100}}:))(?P<value>{QUOTED_OR_WORD})"
 )
 # What a sentence goes on with, where a value would stand.
