@@ -64,8 +64,8 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
     assert counted["webhooks.conflicts"] == 1
     assert counted[LATER] == 1
     assert purge_person(inbox, lists, consumed + 1)["webhooks.deliveries"] == 1
-    kept = (row for table in everything_of(inbox).values() for row in table)
-    rows = "\n".join(row for row in kept if "names nobody" not in row).lower()
+    named = (row for table in everything_of(inbox).values() for row in table)
+    rows = "\n".join(row for row in named if "names nobody" not in row).lower()
     assert [name for name in CLEAR if name in rows.replace("janet@doe.example", "")] == []
     read = {each.delivery_id: each for each in read_deliveries(inbox, "scout", None)}
     (form,) = parse_qs(read["form"].body.decode(), strict_parsing=True)["payload"]
