@@ -23,8 +23,8 @@ def plain(text: str) -> str:
 
 
 def code(text: str) -> str:
-    """One line as code, whatever is in it."""
-    line = UNSEEN.sub("\ufffd", without_secrets(" ".join(text.split())))
+    """One line as code, whatever is in it, without secrets and addresses of people."""
+    line = UNSEEN.sub("\ufffd", masked(without_secrets(" ".join(text.split()))))
     fence = "`" * (max((len(run) for run in re.findall("`+", line)), default=0) + 1)
     return f"{fence} {line} {fence}" if "`" in line else f"{fence}{line}{fence}"
 

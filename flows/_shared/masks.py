@@ -7,21 +7,29 @@ import os
 import re
 
 SHOWN_VARIABLE = "ANALYTICS_FLOWS_SHOW_ADDRESSES"
-# Not the user of an address such as git@github.com:owner/name, and no part of a longer word.
+# No part of a longer word.
 ADDRESS = re.compile(
-    r"(?<![\w.+%@/-])(?P<first>[\w+%-])[\w.+%-]*@(?P<domain>[\w-]+(?:\.[\w-]+)+)(?![\w@]|:\w)"
+    r"(?<![\w.+%@-])(?P<first>[\w+%-])(?P<rest>[\w.+%-]*)(?P<at>@|%40)"
+    r"(?P<domain>[\w-]+(?:\.[\w-]+)+|localhost)(?![\w@])"
 )
+# Of an address such as git@github.com:owner/name the user is nobody.
+NO_PERSON = re.compile(r"git|org-[0-9]+")
 NOBODY = ("purged.invalid",)
 
 
 def masked(text: str) -> str:
     """The text with the first letter and the domain alone of each address in it."""
-    if "@" not in text or os.environ.get(SHOWN_VARIABLE, "").lower() in ("1", "true", "yes"):
+    if not ("@" in text or "%40" in text) or os.environ.get(SHOWN_VARIABLE, "").lower() in (
+        "1",
+        "true",
+        "yes",
+    ):
         return text
     return ADDRESS.sub(_mask, text)
 
 
 def _mask(address: re.Match[str]) -> str:
-    if address["domain"] in NOBODY:
+    is_nobody = NO_PERSON.fullmatch(address["first"] + address["rest"])
+    if is_nobody or address["domain"] in NOBODY:
         return address[0]
-    return f"{address['first']}***@{address['domain']}"
+    return f"{address['first']}***{address['at']}{address['domain']}"

@@ -52,6 +52,19 @@ PAIR = re.compile(
     rf"|[\[(][^\])]*(?:[\])]|$)|{SCHEME_OF_A_HEADER}\s+\S+|\S+)",
     re.IGNORECASE | re.DOTALL,
 )
+QUOTED_OR_WORD = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s-]\S*)"""
+# As programs are given them.
+OPTION = re.compile(
+    r"(?P<name>(?<![\w-])--?[\w-]{0,40}(?:pass(?:word|wd|phrase)|pwd|secret|token|credential"
+    r"|(?:api|access|account|private|client|auth)[_-]?key)s?[ \t]{1,9})"
+    rf"(?P<value>{QUOTED_OR_WORD})",
+    re.IGNORECASE,
+)
+PROGRAMS = r"\b(?:(?:mysql|mariadb)\w{0,20}|login|sshpass|unzip|curl|redis-cli)\b"
+SHORT_OPTION = re.compile(
+    rf"(?P<name>{PROGRAMS}[^\n|;&]{{0,200}}?[ \t]"
+    rf"(?:-p[ \t]?|-a[ \t]|(?:-u[ \t]?|--user[ =])[^\s:]{{1,100}}:))(?P<value>{QUOTED_OR_WORD})"
+)
 # What a sentence goes on with, where a value would stand.
 PROSE = re.compile(
     r"(?:an?|are|be|been|can|cannot|could|did|do|does|expired|for|from|has|have|in|invalid|is|it"
@@ -59,6 +72,7 @@ PROSE = re.compile(
     r"|the|there|they|this|to|unknown|unset|was|were|which|wrong|you|your)(?=[,.;]?(?:\s|$))",
     re.IGNORECASE,
 )
+GOES_ON = re.compile(r"(?:and|as|but|if|then|when|with)\b", re.IGNORECASE)
 COUNT = re.compile(r"token(?:s|_count)\\*[\"']?\s*[=:]\s*$", re.IGNORECASE)
 BLOCK = re.compile(r"_block\\*[\"']?\s*[=:]\s*$", re.IGNORECASE)
 
@@ -74,6 +88,8 @@ def without_secrets(text: str) -> str:
     text = ENCODED_LOGIN.sub(rf"\1{HIDDEN}", text)
     text = BARE_LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = PAIR.sub(_without_value, text)
+    text = OPTION.sub(_without_option, text)
+    text = SHORT_OPTION.sub(rf"\g<name>{HIDDEN}", text)
     text = BARE_HEADER.sub(rf"\1{HIDDEN}", text)
     return KNOWN_TOKEN.sub(HIDDEN, text)
 
@@ -84,3 +100,9 @@ def _without_value(pair: re.Match[str]) -> str:
     is_count = COUNT.search(name) and re.fullmatch(r"[0-9][0-9,._]*", value)
     is_told = goes_on or is_count or BLOCK.search(name)
     return pair[0] if is_told else f"{name}{HIDDEN}"
+
+
+def _without_option(option: re.Match[str]) -> str:
+    name, value = option["name"], option["value"]
+    is_told = PROSE.match(value) or GOES_ON.match(value) or value.isdecimal()
+    return option[0] if is_told else f"{name}{HIDDEN}"

@@ -1,7 +1,12 @@
-"""The flow that purges a person: domain by domain, then what was made of them anew."""
+"""The flow that purges a person: found everywhere first, then purged, then all made of them anew.
+
+What ties a name to the person may stand in one store alone. So every store remembers all names
+before any is purged, and works from what it remembers: a run after one that broke finishes it.
+"""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +26,7 @@ from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import PURGE, RunSummary, publish_summary
-from flows._shared.purged import Person, new_person
+from flows._shared.purged import Person, Purged, new_person, of_names
 from flows._shared.revised import revised
 from flows.agent_analytics import flow as agents_flow
 from flows.agent_analytics import raw as agents
@@ -44,20 +49,23 @@ OUT_OF_REACH = (
 )
 
 
+# Names lead to names: more than a few steps apart nobody is one person.
+MOST_ROUNDS = 10
+
+
 @dataclass
 class Found:
-    """What became of one place after the other."""
+    """What is known of the person, and what became of one place after the other."""
 
     person: Person
     pseudonym: str
+    in_github: frozenset[str] = frozenset()
+    in_agents: frozenset[str] = frozenset()
+    lists: dict[str, Purged] = field(default_factory=dict)
     rows: dict[str, int] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
     models_built: int = 0
     tests_passed: int = 0
-
-    def add(self, counts: Mapping[str, int], names: frozenset[str] = frozenset()) -> None:
-        self.rows |= counts
-        self.person = self.person.also(names)
 
 
 @flow(name="purge-person", flow_run_name=RunName("people in all domains, purge at {now}"))
@@ -77,9 +85,11 @@ def purge_person(
     started = time.monotonic()
     found = Found(person.person, new_person())
     try:
-        purge_github(found, settings, dry_run)
-        purge_agents(found, settings, dry_run)
+        find_person(found, settings)
+        remember_person(found, settings, dry_run)
         purge_the_inbox(found, settings, dry_run)
+        purge_agents(found, settings, dry_run)
+        purge_github(found, settings, dry_run)
         replace_report(found, settings, dry_run)
         _tell(found, dry_run, time.monotonic() - started)
     finally:
@@ -87,23 +97,70 @@ def purge_person(
     return found.rows
 
 
+@task(name="find person", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
+def find_person(found: Found, settings: PurgeSettings) -> None:
+    """All names: what one store adds may be what ties others to the person in another."""
+    for _ in range(MOST_ROUNDS):
+        before = found.person
+        try:
+            with connect(settings.github.database_block) as connection:
+                github.ensure_schema(connection)
+                found.in_github = github.find_person(connection, found.person)
+        except MissingBlockError as error:
+            found.in_github = frozenset()
+            if str(error) not in found.notes:
+                found.notes.append(str(error))
+        found.person = found.person.also(found.in_github)
+        with _agents(settings) as store:
+            if store is not None:
+                found.in_agents = agents.find_person(store, found.person)
+        found.person = found.person.also(found.in_agents)
+        if found.person == before:
+            return
+
+
+@contextmanager
+def _agents(settings: PurgeSettings) -> Iterator[agents.Store | None]:
+    """The agents' file, of which this run is the one writer; None where there is none."""
+    store = agents_flow.store_of(settings.agents)
+    if not store.path.exists():
+        yield None
+        return
+    say = get_run_logger().warning
+    with store.locked(PURGE, settings.agents.lock_timeout_seconds, say):
+        store.recover(say)
+        yield store
+
+
+@task(name="remember person", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
+def remember_person(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
+    """In each store, before any of them forgets what ties the names to one another."""
+    if found.in_github:
+        with connect(settings.github.database_block) as connection:
+            found.lists["github"], found.pseudonym = github.remember_person(
+                connection, found.in_github, found.pseudonym, is_dry=is_dry
+            )
+    with _agents(settings) as store:
+        if store is not None:
+            found.lists["agents"] = agents.remember_person(
+                store, found.in_agents, found.pseudonym, is_dry=is_dry
+            )
+    found.lists["run"] = of_names(found.in_github | found.in_agents, found.pseudonym)
+
+
 @task(name="purge github", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def purge_github(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
-    try:
-        with connect(settings.github.database_block) as connection:
-            github.ensure_schema(connection)
-            counts, names = github.purge_person(
-                connection, found.person, found.pseudonym, is_dry=is_dry
-            )
-    except MissingBlockError as error:
-        found.notes.append(f"The GitHub scraper is not set up here: {error}")
+    if "github" not in found.lists:
+        found.notes.append("The GitHub scraper is not set up here")
         return
-    found.add({f"github: {place}": rows for place, rows in counts.items()}, names)
+    with connect(settings.github.database_block) as connection:
+        counts, _ = github.purge_person(connection, found.person, found.pseudonym, is_dry=is_dry)
+    found.rows |= {f"github: {place}": rows for place, rows in counts.items()}
     if is_dry:
         return
     block = building_block(settings.github)
     with connect(block) as connection:
-        found.add({"github: history": github.purge_history(connection, names, found.pseudonym)})
+        found.rows["github: history"] = github.purge_history(connection, found.lists["github"])
     built = build_dbt("github_scraper", dbt_postgres_env(block), WHOLE)
     found.models_built += built.models_built
     found.tests_passed += built.tests_passed
@@ -114,16 +171,13 @@ def purge_github(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
 
 @task(name="purge agents", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def purge_agents(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
-    store = agents_flow.store_of(settings.agents)
-    if not store.path.exists():
-        found.notes.append(f"There is no DuckDB file of the agents at {store.path}")
-        return
-
-    say = get_run_logger().warning
-    with store.locked(PURGE, settings.agents.lock_timeout_seconds, say):
-        store.recover(say)
-        counts, names = agents.purge_person(store, found.person, found.pseudonym, is_dry=is_dry)
-        found.add({f"agents: {place}": rows for place, rows in counts.items()}, names)
+    with _agents(settings) as store:
+        if store is None:
+            path = agents_flow.store_of(settings.agents).path
+            found.notes.append(f"There is no DuckDB file of the agents at {path}")
+            return
+        counts, _ = agents.purge_person(store, found.person, found.pseudonym, is_dry=is_dry)
+        found.rows |= {f"agents: {place}": rows for place, rows in counts.items()}
         if not is_dry:
             built = agents_flow.build_purged(settings.agents, WHOLE)
             found.models_built += built.models_built
@@ -132,21 +186,16 @@ def purge_agents(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
 
 @task(name="purge inbox", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
 def purge_the_inbox(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
-    store = agents_flow.store_of(settings.agents)
-    consumed = agents.loaded_up_to(store) if store.path.exists() else 0
-    person = found.person
-    names = (
-        *(f"email:{email}" for email in person.emails),
-        *(f"login:{login}" for login in person.logins),
-        *person.names,
-    )
+    with _agents(settings) as store:
+        consumed = agents.loaded_up_to(store) if store is not None else 0
     try:
         with connect(settings.inbox_block) as connection:
-            counts = purge_inbox(connection, names, found.pseudonym, consumed, is_dry=is_dry)
+            lists = [found.lists["run"], *found.lists.values()]
+            counts = purge_inbox(connection, lists, consumed, is_dry=is_dry)
     except MissingBlockError as error:
         found.notes.append(f"No inbox is set up here: {error}")
         return
-    found.add({f"inbox: {place}": rows for place, rows in counts.items()})
+    found.rows |= {f"inbox: {place}": rows for place, rows in counts.items()}
 
 
 @task(name="replace report", cache_policy=NO_CACHE)
@@ -156,7 +205,7 @@ def replace_report(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
         versions = ["unknown"]
     else:
         versions = open_place(settings.report.address, {}).versions()
-    found.add({"report: dated versions": len(versions)})
+    found.rows["report: dated versions"] = len(versions)
     if versions and not is_dry:
         report(revised(settings.report, versions_kept=1))
 

@@ -1,14 +1,16 @@
 """Purges a person from the inbox: stored bodies name a pseudonym, deliveries stay known."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Sequence
+from functools import reduce
 from typing import Any
 from urllib.parse import parse_qsl, urlencode
 
 import psycopg
 
 from flows._shared.inbox import FORM
-from flows._shared.purged import Purged, of_names
+from flows._shared.purged import Purged
+from flows.webhooks.wire import texts_of
 
 JSON_FORM_FIELD = "payload"
 PURGE_LOCK = 7_310_072
@@ -22,7 +24,8 @@ order by id
 REWRITE_DELIVERY = """
 update webhooks.deliveries
 set
-    body = %b, body_bytes = coalesce(length(%b::bytea), body_bytes), payload = %s::jsonb,
+    body = %b, body_bytes = coalesce(length(%b::bytea), body_bytes),
+    payload = case when payload is not null then %s::jsonb end,
     headers = %s::jsonb, attributes = %s::jsonb
 where id = %s
 """
@@ -38,25 +41,21 @@ LATER = "webhooks.deliveries that are not loaded yet and stay"
 
 def purge_person(
     connection: psycopg.Connection,
-    names: Iterable[str],
-    pseudonym: str,
+    lists: Sequence[Purged],
     consumed: int,
     *,
     is_dry: bool = False,
 ) -> dict[str, int]:
-    """Show a person by pseudonym in all that is stored; rows by place.
+    """Show people by pseudonym in all that is stored; rows by place.
 
     A body that is neither text nor JSON is forgotten once it was loaded.
 
     Args:
         connection: in autocommit mode.
-        names: of the person, as `flows._shared.purged` has them.
+        lists: those who are purged, as each store knows them.
         consumed: up to which position telemetry was loaded.
         is_dry: all is counted, nothing is kept.
     """
-    names = frozenset(names)
-    purged = of_names(names, pseudonym)
-    known_as = tuple(name.partition(":")[2].encode() or name.encode() for name in names)
     counts = {"webhooks.deliveries": 0, "webhooks.conflicts": 0, "webhooks.outbox": 0, LATER: 0}
     exists = connection.execute("select to_regclass('webhooks.deliveries')").fetchone()
     if exists == (None,):
@@ -64,8 +63,8 @@ def purge_person(
     with connection.transaction(force_rollback=is_dry):
         connection.execute("select pg_advisory_xact_lock(%s)", (PURGE_LOCK,))
         for number, kind, body, position, headers, attributes in _read(connection, DELIVERIES):
-            shown = _shown(purged, known_as, kind, body)
-            said = purged.json(headers), purged.json(attributes)
+            shown = _shown(lists, kind, body)
+            said = _document(lists, headers), _document(lists, attributes)
             if shown is not None and shown == body and said == (headers, attributes):
                 continue
             if shown is None and body is not None and position > consumed:
@@ -73,19 +72,34 @@ def purge_person(
                 continue
             if shown is None and body is None and said == (headers, attributes):
                 continue
-            values = (shown, shown, _payload(kind, shown), *said, number)
-            connection.execute(REWRITE_DELIVERY.encode(), values)
+            _rewrite(connection, number, _payload(kind, shown), shown, said)
             counts["webhooks.deliveries"] += 1
         for number, kind, body, _, headers, _ in _read(connection, CONFLICTS):
-            shown = _shown(purged, known_as, kind, body) or b""
-            if shown != body or purged.json(headers) != headers:
-                connection.execute(REWRITE_CONFLICT.encode(), (shown, purged.json(headers), number))
+            shown = _shown(lists, kind, body) or b""
+            if shown != body or _document(lists, headers) != headers:
+                values = shown, _document(lists, headers), number
+                connection.execute(REWRITE_CONFLICT.encode(), values)
                 counts["webhooks.conflicts"] += 1
         for number, event in _read(connection, EVENTS):
-            if (told := purged.json(event)) != event:
+            if (told := _document(lists, event)) != event:
                 connection.execute(REWRITE_EVENT.encode(), (told, number))
                 counts["webhooks.outbox"] += 1
     return counts
+
+
+def _rewrite(
+    connection: psycopg.Connection,
+    number: int,
+    payload: str | None,
+    body: bytes | None,
+    said: tuple[str, str],
+) -> None:
+    try:
+        with connection.transaction():
+            connection.execute(REWRITE_DELIVERY.encode(), (body, body, payload, *said, number))
+    except psycopg.DataError:
+        # JSON that PostgreSQL does not take, such as half a sign: readers have the body.
+        connection.execute(REWRITE_DELIVERY.encode(), (body, body, None, *said, number))
 
 
 def _read(connection: psycopg.Connection, statement: str) -> Iterator[tuple[Any, ...]]:
@@ -94,24 +108,44 @@ def _read(connection: psycopg.Connection, statement: str) -> Iterator[tuple[Any,
         yield from rows.execute(statement.encode())
 
 
-def _shown(
-    purged: Purged, known_as: Iterable[bytes], content_type: str, body: bytes | None
-) -> bytes | None:
-    """The body as it is kept; None where it names the person and cannot be written anew."""
+def _shown(lists: Sequence[Purged], content_type: str, body: bytes | None) -> bytes | None:
+    """The body as it is kept; None where it names a person and cannot be written anew."""
     if body is None:
         return None
-    try:
-        text = body.decode()
-    except UnicodeDecodeError:
-        text = None
-    if text is None or "protobuf" in content_type:
-        return None if any(name in body.lower() for name in known_as) else body
+    if "protobuf" in content_type:
+        is_named = any(
+            each.alone(text) != text for text in texts_of(body) for each in lists if each
+        )
+        return None if is_named else body
+    # What is no UTF-8 stays as it is.
+    text = body.decode(errors="surrogateescape")
     if content_type != FORM:
-        shown = purged.text(purged.json(text))
-        return body if shown == text else shown.encode()
-    fields = parse_qsl(text, keep_blank_values=True)
-    changed = [(name, purged.text(purged.json(value))) for name, value in fields]
-    return body if changed == fields else urlencode(changed).encode()
+        shown = _told(lists, text)
+        return body if shown == text else shown.encode(errors="surrogateescape")
+    fields = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
+    changed = [(name, _told(lists, value)) for name, value in fields]
+    if changed == fields:
+        return body
+    return urlencode(changed, errors="surrogateescape").encode(errors="surrogateescape")
+
+
+def _document(lists: Sequence[Purged], text: str) -> str:
+    return reduce(lambda shown, purged: purged.json(shown), lists, text)
+
+
+def _told(lists: Sequence[Purged], text: str) -> str:
+    shown = _document(lists, text)
+    if _is_json(text):
+        return shown
+    return reduce(lambda shown, purged: purged.text(shown), lists, shown)
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return False
+    return True
 
 
 def _payload(content_type: str, body: bytes | None) -> str | None:
@@ -119,9 +153,9 @@ def _payload(content_type: str, body: bytes | None) -> str | None:
     if body is None:
         return None
     try:
-        if content_type == FORM:
-            fields = dict(parse_qsl(body.decode()))
-            return json.dumps(json.loads(fields[JSON_FORM_FIELD]))
-        return json.dumps(json.loads(body)).replace("\\u0000", "")
-    except (ValueError, KeyError):
+        text = body.decode()
+    except UnicodeDecodeError:
         return None
+    if content_type == FORM:
+        text = dict(parse_qsl(text)).get(JSON_FORM_FIELD, "")
+    return text.replace("\\u0000", "") if _is_json(text) else None

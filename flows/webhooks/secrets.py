@@ -14,7 +14,7 @@ from flows.webhooks.settings import ANYONE, Source
 
 STANDARD_KEY_PREFIX = "whsec_"
 COMMENT = "#"
-SCOPED = re.compile(r"(?P<paths>/[\w./-]+(?:,/[\w./-]+)*)[ \t]+(?P<secret>\S+)")
+SCOPED = re.compile(r"(?P<paths>/[\w./-]+(?:[ \t]*,[ \t]*/[\w./-]+)*)[ \t]+(?P<secret>\S+)")
 # Shorter ones are guessed, or are no secrets: a word that was left where one should stand.
 SHORTEST = 16
 
@@ -123,7 +123,9 @@ def scoped(told: str) -> tuple[tuple[str, ...], str]:
     `/webhook/scout-transactions,/webhook/scout-products <secret>` opens these two.
     """
     match = SCOPED.fullmatch(told)
-    return (tuple(match["paths"].split(",")), match["secret"]) if match else ((), told)
+    if match is None:
+        return (), told
+    return tuple(path.strip() for path in match["paths"].split(",")), match["secret"]
 
 
 def parse(value: str) -> tuple[str, ...]:

@@ -2,6 +2,7 @@
 
 import pytest
 
+from flows._shared.markdown import code
 from flows._shared.masks import SHOWN_VARIABLE, masked
 
 
@@ -17,6 +18,18 @@ from flows._shared.masks import SHOWN_VARIABLE, masked
         ("zoë@exämple.org", "z***@exämple.org"),
         ("git@github.com:owner/name", "git@github.com:owner/name"),
         ("ssh://git@host.example/name", "ssh://git@host.example/name"),
+        (
+            "jane@example.org:22 jane@example.org:8080/x",
+            "j***@example.org:22 j***@example.org:8080/x",
+        ),
+        ("https://host/jane@example.org?x", "https://host/j***@example.org?x"),
+        (
+            "ssh://jane@host.example/x jane@host.example:x",
+            "ssh://j***@host.example/x j***@host.example:x",
+        ),
+        ("jane@localhost wrote", "j***@localhost wrote"),
+        ("?user=jane%40example.org&x", "?user=j***%40example.org&x"),
+        ("org-12@github.com:owner/name", "org-12@github.com:owner/name"),
         ("purged-0123456789ab@purged.invalid", "purged-0123456789ab@purged.invalid"),
         ("@jane, mode=a@b, $.x", "@jane, mode=a@b, $.x"),
     ],
@@ -33,3 +46,8 @@ def test_a_long_text_takes_no_long_time(monkeypatch: pytest.MonkeyPatch) -> None
     monkeypatch.delenv(SHOWN_VARIABLE, raising=False)
     text = "a" * 300_000 + "@" + "b." * 100_000
     assert masked(text).endswith("b.")
+
+
+def test_code_is_masked_as_text_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv(SHOWN_VARIABLE, raising=False)
+    assert code("for jane@example.org") == "`for j***@example.org`"

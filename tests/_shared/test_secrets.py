@@ -72,6 +72,15 @@ from flows._shared.secrets import without_secrets
         "-----BEGIN PRIVATE" + " KEY-----\\nMIIhunter2",
         "seen ya29." + "hunter2hunter2hunter2",
         "https://u:hunter2" + "x" * 20_000 + "@host",
+        "ran psql --password hunter2 -h x",
+        "--token=hunter2",
+        "--api-key 'my hunter2 words'",
+        "-token hunter2",
+        "docker login -u jane -p hunter2 host",
+        "mysql -uroot -phunter2 db",
+        "curl -u jane:hunter2 https://host",
+        "sshpass -p hunter2 ssh host",
+        "redis-cli -a hunter2 ping",
     ],
 )
 def test_what_is_or_may_be_a_secret_is_not_told(text: str) -> None:
@@ -101,6 +110,9 @@ def test_what_is_or_may_be_a_secret_is_not_told(text: str) -> None:
         "token_block: github-token, password_block: scout-postgres",
         'column "token_count": 5',
         "send a bearer token.",
+        "give --password and --user, or --token is read from the block",
+        "mkdir -p a/b && psql -p 5432 && prefect deployment run x -p dry_run=false",
+        "docker run -u 1000:1000 -p 8080:80 x",
     ],
 )
 def test_words_that_hold_no_secret_are_told(text: str) -> None:

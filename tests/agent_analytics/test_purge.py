@@ -136,6 +136,12 @@ def test_copies_that_were_damaged_go_with_the_person(tmp_path: Path) -> None:
     kept.write_bytes(b"jane@doe.example")
     with store.connect() as connection:
         raw.ensure_schema(connection)
-        raw.load_commits(connection, (rules.commit_of(row) for row in COMMITS[:1]))
+        bob = commit(7, DAY, author_name="Bob", author_email="bob@other.example")
+        raw.load_commits(connection, (rules.commit_of(row) for row in (*COMMITS[:1], bob)))
+    # A run that remembered all names and broke is finished by one that is given one of them.
+    raw.remember_person(store, ("jane@doe.example", "bob@other.example"), person := new_person())
     assert purge(store, new_person())["copies that were damaged"] == 1
     assert not kept.exists()
+    with store.connect() as connection:
+        rows = connection.execute("select author_name, author_email from raw.git_commits")
+        assert set(rows.fetchall()) == {(person, f"{person}@purged.invalid")}

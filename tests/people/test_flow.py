@@ -30,13 +30,18 @@ from tests.github_scraper.test_purge import write
 from tests.parsed import prepare_flows_of
 from tests.webhooks.test_inbox import delivery
 
-CLEAR = ("jane@doe", "jane doe", "jane-d", "jane d. doe", "account-of-jane")
+CLEAR = ("jane@doe", "jane doe", "jane-d", "jane d. doe", "account-of-jane", "jd@home")
 JANE = Named(emails=("Jane@Doe.example",))
 VERSION = "2026-01-01T00-00-00Z"
 
 
 def fill_database(url: str, history: History, mirrors: Path) -> None:
     write(history)
+    history.point(
+        history.commit(
+            b"x\n", author="J <jd@home.example> 1700000600 +0100", parents=[history.head()]
+        )
+    )
     with psycopg.connect(url, autocommit=True) as connection:
         raw.ensure_schema(connection)
         sync_repository(connection, str(history.path), GithubScraperSettings(), mirrors)
@@ -56,6 +61,11 @@ def fill_file(agents: agents_raw.Store, folder: Path) -> None:
         agents_raw.load_lines(connection, [path], path.name)
         agents_raw.load_commits(connection, (rules.commit_of(row) for row in COMMITS))
         agents_raw.load_copilot(connection, (rules.copilot_day(row) for row in COPILOT))
+        # This alone tells that the address in the repository is theirs.
+        connection.execute(
+            "insert into raw.developer_identities"
+            " values ('jane@doe.example', 'jd@home.example', timestamp '2026-03-02')"
+        )
     agents.publish()
     agents.export_marts(agents.path.parent / "parquet")
 

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from flows._shared.inbox import FORM, read_deliveries
-from flows._shared.purged import new_person
+from flows._shared.purged import new_person, of_names
 from flows.webhooks.inbox import Outcome, prepare_inbox, store
 from flows.webhooks.persons import LATER, purge_person
 from tests.databases import everything_of
@@ -20,6 +20,15 @@ CLEAR = ("jane@doe", "jane doe", "jane-d", "jane%40doe")
 JSON_BODY = '{"author": {"name": "Jane Doe", "email": "JANE@doe.example"}, "text": "a\\nJane Doe"}'
 PUSH = {"payload": JSON_BODY}
 PROTOBUF = "application/x-protobuf"
+# As an attribute of a resource is sent: the field behind the address begins with a letter.
+SENT = b"\x0a\x18\x0a\x16\x0a\x02id\x12\x10jane@doe.example"
+ODD = {
+    "half a sign": b'{"name": "Jane Doe", "x": "\\ud800"}',
+    "too great a number": b'{"name": "Jane Doe", "x": 1e400, "y": 1.50}',
+    "no UTF-8": b'{"name": "Jane Doe", "x": "\xff"}',
+    "no JSON": b"{'name': 'Jane Doe'",
+}
+OTHERS = ("a word that names nobody", "a part that names nobody")
 
 
 @pytest.fixture
@@ -34,24 +43,29 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
         delivery("json", JSON_BODY.encode()),
         delivery("form", urlencode(PUSH).encode(), content_type=FORM, payload=JSON_BODY),
         delivery("rows", b"name;note\nx;by Jane Doe <jane@doe.example>\n", payload=None),
-        delivery("bytes", b"\xff\x0a\x10jane@doe.example\x00", content_type=PROTOBUF, payload=None),
+        delivery("bytes", SENT, content_type=PROTOBUF, payload=None),
         delivery("others", b'{"name": "janet@doe.example"}', attributes={"login": "jane-d"}),
+        *(delivery(name, body, payload=None) for name, body in ODD.items()),
+        delivery(OTHERS[0], b'{"ref": "jane-d", "id": 17}'),
+        delivery(OTHERS[1], b"\x0a\x05jane-\x12\x07jane-d2", content_type=PROTOBUF, payload=None),
         delivery("nobody", b'{"name": "janet@doe.example"}'),
-        delivery("later", b"\xff\x0a\x10jane@doe.example\x00", content_type=PROTOBUF, payload=None),
+        delivery("later", SENT, content_type=PROTOBUF, payload=None),
     ]
     store(inbox, deliveries)
     assert store(inbox, [delivery("nobody", JSON_BODY.encode())]) == [Outcome.CONFLICT]
     before = everything_of(inbox)
     consumed = [each.position.number for each in read_deliveries(inbox, "scout", None)][-2]
     person = new_person()
-    counted = purge_person(inbox, NAMES, person, consumed, is_dry=True)
+    lists = (of_names((), person), of_names(NAMES, person))
+    counted = purge_person(inbox, lists, consumed, is_dry=True)
     assert everything_of(inbox) == before
-    assert purge_person(inbox, NAMES, person, consumed) == counted
-    assert counted["webhooks.deliveries"] == 5
+    assert purge_person(inbox, lists, consumed) == counted
+    assert counted["webhooks.deliveries"] == 9
     assert counted["webhooks.conflicts"] == 1
     assert counted[LATER] == 1
-    assert purge_person(inbox, NAMES, person, consumed + 1)["webhooks.deliveries"] == 1
-    rows = "\n".join(row for table in everything_of(inbox).values() for row in table).lower()
+    assert purge_person(inbox, lists, consumed + 1)["webhooks.deliveries"] == 1
+    named = (row for table in everything_of(inbox).values() for row in table)
+    rows = "\n".join(row for row in named if "names nobody" not in row).lower()
     assert [name for name in CLEAR if name in rows.replace("janet@doe.example", "")] == []
     read = {each.delivery_id: each for each in read_deliveries(inbox, "scout", None)}
     (form,) = parse_qs(read["form"].body.decode(), strict_parsing=True)["payload"]
@@ -61,7 +75,11 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
         "email": f"{person}@purged.invalid",
     }
     assert json.loads(read["nobody"].body) == {"name": "janet@doe.example"}
-    assert set(read) == {"json", "form", "rows", "others", "nobody"}
+    assert set(read) == {"json", "form", "rows", "others", "nobody", *OTHERS, *ODD}
+    assert read[OTHERS[0]].body == b'{"ref": "jane-d", "id": 17}'
+    for name, body in ODD.items():
+        kept = read[name].body.replace(b"\\udcff", b"\xff")
+        assert kept == body.replace(b"Jane Doe", person.encode())
     # What was sent is still known by the hash of what it was.
     assert store(inbox, [deliveries[0]]) == [Outcome.DUPLICATE]
-    assert set(purge_person(inbox, NAMES, person, consumed + 1).values()) == {0}
+    assert set(purge_person(inbox, lists, consumed + 1).values()) == {0}

@@ -131,6 +131,7 @@ def test_what_is_too_short_for_a_secret_is_refused_without_showing_it(text: str)
         ("/a,/b-c  the-secret-of-a-sender", ("/a", "/b-c"), "the-secret-of-a-sender"),
         ("the secret of a sender", (), "the secret of a sender"),
         ("/is/a+secret=with-a-slash", (), "/is/a+secret=with-a-slash"),
+        ("/a, /b-c , /d the-secret-of-a-sender", ("/a", "/b-c", "/d"), "the-secret-of-a-sender"),
         ("/a b c", (), "/a b c"),
     ],
 )

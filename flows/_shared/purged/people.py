@@ -13,6 +13,7 @@ from flows._shared.purged.spelling import (
     WORD,
     first_word,
     flat,
+    is_generic,
     listed,
     plain,
     runs,
@@ -51,8 +52,10 @@ class Person:
     names: tuple[str, ...] = ()
 
     def also(self, names: Iterable[str]) -> "Person":
-        """The same with names that a store found."""
-        names = frozenset(names)
+        """The same with names that a store found; what anybody is called elsewhere stays there."""
+        names = frozenset(
+            each for each in names if "@" in each or not is_generic(each.partition(":")[2] or each)
+        )
         return Person(
             tuple(sorted({*self.emails, *_of_kind(names, "email:")})),
             tuple(sorted({*self.logins, *_of_kind(names, "login:")})),

@@ -112,13 +112,18 @@ def find_person(store: Store, person: Person) -> frozenset[str]:
 
 
 @told_when_full
-def remember_person(store: Store, names: Iterable[str], pseudonym: str) -> Purged:
+def remember_person(
+    store: Store, names: Iterable[str], pseudonym: str, *, is_dry: bool = False
+) -> Purged:
     """Let loads, and a purge that is begun again, know these names; the list."""
     with store.connect() as connection:
         ensure_schema(connection)
         connection.begin()
         purged = _remember(connection, names, pseudonym)
-        connection.commit()
+        if is_dry:
+            connection.rollback()
+        else:
+            connection.commit()
         return purged
 
 
@@ -200,7 +205,9 @@ def _names(
     for developer, identity in pairs:
         if developer in named and all(each in named for each, other in pairs if other == identity):
             named.add(identity)
-    named = {name for name in named if name in given or not (name is None or is_generic(name))}
+    named = {
+        name for name in named if name and (name in given or "@" in name or not is_generic(name))
+    }
     named |= {f"login:{match[1]}" for name in named if (match := NOREPLY_LOGIN.fullmatch(name))}
     called = {plain(name) for (name,) in connection.execute(CALLED, [sorted(named)]).fetchall()}
     called = {name for name in called | {*map(plain, person.names)} if spellings(name)}

@@ -28,6 +28,7 @@ from flows.github_scraper.raw.purge.statements import (
     CONTRIBUTORS,
     DESCRIBED,
     HELD_BY_OTHERS,
+    HISTORY,
     IDENTITIES,
     KNOWN_AS,
     NOTES,
@@ -35,6 +36,7 @@ from flows.github_scraper.raw.purge.statements import (
     OTHERS_ARE_CALLED,
     REDESCRIBE,
     REWRITE_COMMIT,
+    REWRITE_HISTORY,
     THEIRS,
     WITHOUT_ADDRESS,
     WROTE_AS,
@@ -60,11 +62,11 @@ def find_person(connection: psycopg.Connection, person: Person) -> frozenset[str
 
 
 def remember_person(
-    connection: psycopg.Connection, names: Iterable[str], pseudonym: str
+    connection: psycopg.Connection, names: Iterable[str], pseudonym: str, *, is_dry: bool = False
 ) -> tuple[Purged, str]:
     """Let loads, and a purge that is begun again, know these names; the list, and the pseudonym
     under which they are known, which a former purge may have given."""
-    with connection.transaction():
+    with connection.transaction(force_rollback=is_dry):
         take_turn(connection, PURGE_LOCK)
         return remember(connection, PURGE_SCHEMA, names, pseudonym, name_of_address)
 
@@ -334,24 +336,9 @@ def _who_holds(purged: Purged, lookup: AccountLookup) -> str | None:
     return purged.person(f"login:{lookup.login}") if lookup.login else None
 
 
-def purge_history(connection: psycopg.Connection, names: Iterable[str], pseudonym: str) -> int:
+def purge_history(connection: psycopg.Connection, purged: Purged) -> int:
     """Descriptions in the history of metadata, which the role that builds owns; rows changed."""
     exists = connection.execute("select to_regclass('analytics.repository_metadata_history')")
     if exists.fetchone() == (None,):
         return 0
-    purged = of_names(names, pseudonym)
-    rows = connection.execute(
-        "select dbt_scd_id, description from analytics.repository_metadata_history"
-    )
-    changed = [
-        (shown, key)
-        for key, description in rows.fetchall()
-        if description and (shown := purged.text(description)) != description
-    ]
-    with connection.cursor() as cursor:
-        cursor.executemany(
-            "update analytics.repository_metadata_history set description = %s"
-            " where dbt_scd_id = %s",
-            changed,
-        )
-    return len(changed)
+    return _retold(connection, purged, HISTORY, REWRITE_HISTORY)

@@ -301,3 +301,12 @@ update public.repository_metadata
 set description = %s, updated_at = clock_timestamp()
 where repository_id = %s
 """
+
+HISTORY = """
+select dbt_scd_id, description
+from analytics.repository_metadata_history
+where description is not null
+"""
+REWRITE_HISTORY = """
+update analytics.repository_metadata_history set description = %s where dbt_scd_id = %s
+"""
