@@ -89,6 +89,7 @@ OF_WHAT_IS_THERE = (
 EXPIRING = "{partition_expiration_days: 90}"
 # tests/ledgermind/test_flow.py runs every test on both.
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
+OF_DAYS = ("--select", "+mart_suggestions_daily", "+mart_suggestions_tenant_daily")
 
 
 @pytest.fixture(scope="module")
@@ -371,7 +372,7 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
 
 def test_a_build_whose_clock_was_ahead_hides_no_later_row(warehouses: Warehouses) -> None:
     create(warehouses, sample(600, seed=11), FeedbackShape.V1)
-    warehouses.build_untested("pg_local")
+    warehouses.build_untested("pg_local", *OF_DAYS)
     for table, column in (
         ("int_source_days", "changed_at"),
         ("int_suggestions", "built_at"),
@@ -384,13 +385,13 @@ def test_a_build_whose_clock_was_ahead_hides_no_later_row(warehouses: Warehouses
         " select gen_random_uuid(), min(txn_id), 'lgbm@late', '[]', 'auto', min(created_at)"
         " from suggestion_events"
     )
-    warehouses.build_untested("pg_local")
+    warehouses.build_untested("pg_local", *OF_DAYS)
     incremental = warehouses.postgres_contents()
     assert "lgbm@late" in str(incremental["mart_suggestions_daily"])
 
     # And the one after it, though the clock still is behind.
     warehouses.execute("delete from suggestion_events where model_id = 'lgbm@late'")
-    warehouses.build_untested("pg_local")
+    warehouses.build_untested("pg_local", *OF_DAYS)
     assert "lgbm@late" not in str(warehouses.postgres_contents())
 
 

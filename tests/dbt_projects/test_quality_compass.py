@@ -46,6 +46,7 @@ from tests.upgrading import refreshing_of_the_page
 
 DATABASE = "quality_compass_marts"
 RUNS = ("20250115060000", "20250215060000")
+OF_SIGNALS = ("--select", "+fct_signals")
 AGGREGATE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 
 
@@ -217,7 +218,7 @@ def test_lines_repeated_and_shuffled_give_the_same_signals(
         random.Random(1).shuffle(rest)
         path.write_text("".join([head, *rest]))
     load(first_built, run)
-    build(first_built)
+    build(first_built, *OF_SIGNALS)
     assert [row.split(",", 3)[0] for row in first_built.rows("fct_signals")] == expected
 
 
@@ -293,7 +294,7 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
     content = [head, suppressed, zero, *rest]
     (run / AGGREGATE).write_text("".join(json.dumps(each) + "\n" for each in content))
     load(empty, run)
-    build(empty)
+    build(empty, *OF_SIGNALS)
     whole = "from analytics.fct_signals where service_line is null and facility_id = '{}'".format
     assert empty.query("select count(*) " + whole(suppressed["entity"][0]["value"])) == [(0,)]
     assert empty.query(
@@ -652,7 +653,7 @@ def test_a_real_run_keeps_the_rank_of_every_facility_and_the_instant_of_its_mani
         )
     )
     load(empty, tmp_path)
-    build(empty, "--select", "+fct_signals")
+    build(empty, *OF_SIGNALS)
     found = empty.query(
         "select facility_id, percentile_rank, detected_at at time zone 'UTC' "
         "from analytics.fct_signals"
