@@ -20,6 +20,7 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import locked
 from deployments.local.server import PrefectServer, api_url, own_client_environment
+from tests.certificates import CERTIFICATES_VARIABLE, one_certificate
 from tests.databases import TESTS, database_of
 from tests.lasting_blocks import LastingBlocks
 from tests.ports import own_ports
@@ -79,10 +80,15 @@ RUN = Path(os.environ[RUN_VARIABLE])
 STATE = Path(tempfile.mkdtemp(prefix="process-", dir=RUN))
 PATHS = LocalPaths(STATE)
 SERVER_PORT = next(own_ports(FIRST_SERVER_PORT))
+# A client of Prefect reads all certificates there are for a server that has none: 40 ms each time.
+FEW_CERTIFICATES = RUN / "certificates.pem"
+if IS_FIRST:
+    FEW_CERTIFICATES.write_text(one_certificate())
 
 for name in [name for name in os.environ if name.startswith("PREFECT_")]:
     del os.environ[name]
 os.environ.update(own_client_environment(PATHS, api_url(SERVER_PORT)))
+os.environ[CERTIFICATES_VARIABLE] = str(FEW_CERTIFICATES)
 os.environ["ANALYTICS_FLOWS_STATE_DIR"] = str(PATHS.cache)
 os.environ["ANALYTICS_FLOWS_DBT_PARSED_DIR"] = str(RUN / "parsed")
 

@@ -26,6 +26,7 @@ LOCK_WAIT_SECONDS = 300.0
 # The creation time is derived from the boot time, which moves when the clock is set.
 CREATED_TOLERANCE_SECONDS = 2.0
 PRIVATE_UMASK = 0o077
+PAUSE_GROWTH, LONGEST_PAUSE_SECONDS = 1.1, 0.5
 
 
 @dataclass(frozen=True)
@@ -284,12 +285,16 @@ class BackgroundProcess:
 
 
 def wait_until(is_done: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
-    """Poll until ``is_done()`` or the time is over; tells which it was."""
+    """Poll until ``is_done()`` or the time is over; tells which it was.
+
+    What takes long is asked about less and less often, down to twice in a second.
+    """
     deadline = time.monotonic() + seconds
     while not is_done():
         if time.monotonic() > deadline:
             return False
         time.sleep(pause)
+        pause = max(pause, min(pause * PAUSE_GROWTH, LONGEST_PAUSE_SECONDS))
     return True
 
 

@@ -22,6 +22,8 @@ from tests.webhooks.harness import Running, github_headers, register, rows, star
 
 SENDERS = 3
 PAUSE_SECONDS = 0.05
+# While a part takes its time to come back, which is most of this test.
+LONG_PAUSE_SECONDS = 0.5
 STEADY_SECONDS = 0.5
 
 
@@ -31,6 +33,7 @@ class Load:
     def __init__(self, url: str) -> None:
         self._url = url
         self._is_over = threading.Event()
+        self._pause = PAUSE_SECONDS
         self._threads = [threading.Thread(target=self._send) for _ in range(SENDERS)]
         self.promised: list[str] = []
         self.statuses: set[int] = set()
@@ -46,14 +49,19 @@ class Load:
             thread.join()
 
     def wait_for_more(self) -> None:
-        """Until deliveries are promised again."""
+        """Until deliveries are promised again, as many as before."""
+        self._pause = PAUSE_SECONDS
         before = len(self.promised)
         assert wait_until(lambda: len(self.promised) > before + 10, 60)
         time.sleep(STEADY_SECONDS)
 
+    def slow_down(self) -> None:
+        """Send on, a few in a second, until more is waited for."""
+        self._pause = LONG_PAUSE_SECONDS
+
     def _send(self) -> None:
         with httpx.Client(base_url=self._url, timeout=15) as client:
-            while not self._is_over.wait(PAUSE_SECONDS):
+            while not self._is_over.wait(self._pause):
                 body = json.dumps({"ref": str(uuid.uuid4())}).encode()
                 headers = github_headers(body)
                 try:
@@ -84,6 +92,7 @@ def test_killing_each_part_under_load_loses_no_promised_delivery_and_tells_each_
         with Load(crashing.url) as load, ThreadPoolExecutor(1) as pool:
             load.wait_for_more()
             crashing.kill()
+            load.slow_down()
             crashing.again()
             load.wait_for_more()
             assert server.pid is not None
@@ -95,6 +104,7 @@ def test_killing_each_part_under_load_loses_no_promised_delivery_and_tells_each_
             assert wait_until(lambda: 503 in load.statuses, 20)
             postgres.start()
             load.wait_for_more()
+            load.slow_down()
             is_up.result()
         assert load.statuses == {202, 503}
         inbox = rows(database, "select delivery_id from webhooks.deliveries")

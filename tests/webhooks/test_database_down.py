@@ -44,11 +44,12 @@ def spooling(
 def post(running: Running, *numbers: int) -> list[tuple[int, str]]:
     """Post numbered deliveries; the status and the outcome of each."""
     said = []
-    for number in numbers:
-        body = json.dumps({"number": number}).encode()
-        headers = github_headers(body) | {"X-GitHub-Delivery": str(uuid.UUID(int=number))}
-        answer = httpx.post(f"{running.url}/webhook/github", content=body, headers=headers)
-        said.append((answer.status_code, answer.json().get("outcome", "")))
+    with httpx.Client(base_url=running.url) as client:
+        for number in numbers:
+            body = json.dumps({"number": number}).encode()
+            headers = github_headers(body) | {"X-GitHub-Delivery": str(uuid.UUID(int=number))}
+            answer = client.post("/webhook/github", content=body, headers=headers)
+            said.append((answer.status_code, answer.json().get("outcome", "")))
     return said
 
 
@@ -105,11 +106,13 @@ def test_without_a_spool_it_is_a_503_with_a_time_to_come_back_and_recovers_by_it
     finally:
         postgres.start()
 
-    def is_taken() -> bool:
-        url = f"{receiver.url}/webhook/github"
-        return httpx.post(url, content=body, headers=headers).status_code == 202
+    with httpx.Client(base_url=receiver.url) as client:
 
-    assert wait_until(is_taken, 20, pause=0.2)
+        def is_taken() -> bool:
+            answer = client.post("/webhook/github", content=body, headers=headers)
+            return answer.status_code == 202
+
+        assert wait_until(is_taken, 20, pause=0.2)
     query = "select count(*) from webhooks.deliveries where delivery_id = %s"
     assert rows(inbox_url, query, headers["X-GitHub-Delivery"]) == [(1,)]
 

@@ -18,6 +18,7 @@ from aiohttp import web
 
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT
+from tests.certificates import CERTIFICATES_VARIABLE
 from tests.deployments.kubernetes.api_server import ApiServer, Rules
 from tests.deployments.kubernetes.node import Image, Node, Usage
 from tests.deployments.kubernetes.store import Object, Store
@@ -207,6 +208,8 @@ def worker(
         "PREFECT_API_URL": api_url,
         "PREFECT_WORKER_QUERY_SECONDS": "1",
     }
+    # A worker hands its settings on to pods, which have no such file.
+    given.pop(CERTIFICATES_VARIABLE, None)
     command = [sys.executable, "-m", "prefect", "worker", "start"]
     command += ["--pool", pool, "--type", "kubernetes", "--name", pool]
     with log.open("wb") as output:
