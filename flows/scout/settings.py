@@ -156,7 +156,10 @@ class ScoutSettings(BaseModel):
     )
     fallback_encoding: str = Field(
         default="cp1252",
-        description="How a file without byte order mark is read when it is not UTF-8.",
+        description=(
+            "How a file without byte order mark is read when it is not UTF-8. Files whose letters "
+            "look like none of a Western encoding, such as Shift-JIS, fail while it is one of those."
+        ),
     )
     sample_payloads: int | None = Field(
         default=None,
