@@ -157,8 +157,8 @@ class ScoutSettings(BaseModel):
     fallback_encoding: str = Field(
         default="cp1252",
         description=(
-            "How a file without byte order mark is read when it is not UTF-8. Files whose letters "
-            "look like none of a Western encoding, such as Shift-JIS, fail while it is one of those."
+            "How a file without byte order mark is read when it is not UTF-8. While it is a "
+            "Western encoding, files whose letters look like none, such as Shift-JIS, fail."
         ),
     )
     sample_payloads: int | None = Field(
