@@ -156,7 +156,10 @@ class ScoutSettings(BaseModel):
     )
     fallback_encoding: str = Field(
         default="cp1252",
-        description="How a file without byte order mark is read when it is not UTF-8.",
+        description=(
+            "How a file without byte order mark is read when it is not UTF-8. While it is a "
+            "Western encoding, files whose letters look like none, such as Shift-JIS, fail."
+        ),
     )
     sample_payloads: int | None = Field(
         default=None,

@@ -217,3 +217,29 @@ def test_a_line_of_both_signals_loads_both_beside_whatever_else(
     path.write_text(f"{json.dumps(json.loads(METRICS) | json.loads(LOGS))}\nno json\n")
     assert load(store, inbox).rows_new == 3
     assert [reason for _, reason, _ in put_aside(store)] == ["not JSON: Expecting value"]
+
+
+@pytest.mark.parametrize("indent", [2, "\t"])
+def test_a_document_over_many_lines_is_read_as_one_once_it_is_whole(
+    store: raw.Store, inbox: Path, indent: int | str
+) -> None:
+    text = json.dumps(json.loads(METRICS), indent=indent)
+    path = inbox / "a.json"
+    for written in (text[:500], text[:-1]):
+        path.write_text(written)
+        assert load(store, inbox) == LoadCounts()
+    path.write_text(text)
+    assert load(store, inbox) == LoadCounts(rows_new=2)
+    assert load(store, inbox) == LoadCounts()
+    (inbox / "b.json").write_text(text.replace("\n", "\r\n") + "\n")
+    (inbox / "list.json").write_text(json.dumps([json.loads(LOGS)], indent=indent))
+    assert load(store, inbox) == LoadCounts(rows_repeated=2, rejected=1)
+
+
+def test_lines_behind_one_that_is_cut_are_read_once_its_writer_stopped(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(f'{{"resourceLogs": [\n{METRICS}\n')
+    assert load(store, inbox) == LoadCounts()
+    leave_alone(inbox / "a.jsonl")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)

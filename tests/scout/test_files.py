@@ -358,6 +358,12 @@ def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
         (b"PAR1" + bytes(range(256)), "Parquet"),
         (b"\x89PNG\r\n\x1a\n" + bytes(64), "a picture"),
         (b"<html><table><tr><td>T1</td></tr></table></html>", "HTML"),
+        (b"\xef\xbb\xbf\r\n<!DOCTYPE html><title>Sign in</title>", "HTML"),
+        ("\ufeff<html><body>Sign in</body></html>".encode("utf-16-le"), "HTML"),
+        ("id,vendor\n1,東京コーヒー店、銀座\n2,あけぼの\n".encode("shift-jis"), "Shift-JIS"),
+        ("id,vendor\n1,東京コーヒー店\n".encode("euc-jp"), "an encoding"),
+        ("id,vendor\n1,Продукты и вино\n".encode("cp1251"), "windows-1251"),
+        (gzip.compress("id,vendor\n1,北京烤鸭店\n".encode("gb18030")), "an encoding"),
         (bytes(range(256)) * 20, "no text"),
         (gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20], "is broken"),
         (gzip.compress(bytes(300 << 20), 9), "unpack to"),
@@ -379,6 +385,15 @@ def test_what_cannot_be_read_is_a_failed_file_with_a_reason(
     with pytest.raises(FileUnreadableError, match=seen) as caught:
         rows_of(tmp_path, "t.csv", content)
     assert any(name in str(caught.value) for name in ("t.csv", "a.csv", "a.zip"))
+
+
+def test_western_letters_are_read_whatever_stands_beside_them(tmp_path: Path) -> None:
+    for text in (
+        "Café “Zoë” – 5 €, Straße, Ærø, São João, ÀÉÎÕÜ",
+        "ÇA, ‚Größe‘, œuvre, naïveté, ñandú",
+    ):
+        rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode("cp1252"))
+        assert values(rows) == [{"id": "1", "vendor": text}]
 
 
 def named_gzip(name: str, content: bytes) -> bytes:
@@ -477,6 +492,8 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.jsonl", b'{"a": "\\ud800"}\n{"a": "\\ud83d\\ude00"}\n', 1, [(1, "unstorable_character")]),  # noqa: E501
         ("t.jsonl", b'{"a": 1e99999}\n"\xc3\xa9\xc3\xa9"\n"\xff"', 1, [(1, "unstorable_number"), (3, "undecodable_bytes")]),  # noqa: E501
         ("t.jsonl", b"[" * 9000 + b"]" * 9000 + b"\n1\n", 1, [(1, "too_deep")]),
+        ("t.json", b'[1,\n' + b'{"a":[' * 9000 + b'"]}\\""' + b"]}" * 9000 + b",\n2, 3]", 3, [(2, "too_deep")]),  # noqa: E501
+        ("t.json", b"[1, " + b"[" * 9000 + b"]" * 8999, 1, [(1, "invalid_json")]),
         ("t.json", b'[{"a": 1},\n {"a": [1, 2]}\n, 12]\n', 3, []),
         ("t.json", b'{\n "a": 1\n}\n{\n"a": 2}', 2, []),
         ("t.json", b'{"a": 1}\n{"a": 2}\n', 2, []),

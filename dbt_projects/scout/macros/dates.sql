@@ -92,9 +92,9 @@
                         ) }}
                 end
         when {{ value }} ~* '^([a-z]{3,9},? +)?[0-9]{1,2}(st|nd|rd|th)?[ -][a-z]{3,9}[.]?,?[ -][0-9]{4}{{ clock() }}$'
-            then {{ date_from_names(value, '^(?:[a-z]{3,9},? +)?([0-9]{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})[.]?,?[ -]([0-9]{4})', 3, 2, 1) }}
+            then {{ on_its_weekday(value, '[0-9]', date_from_names(value, '^(?:[a-z]{3,9},? +)?([0-9]{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})[.]?,?[ -]([0-9]{4})', 3, 2, 1)) }}
         when {{ value }} ~* '^([a-z]{3,9},? +)?[a-z]{3,9}[.]?[ -][0-9]{1,2}(st|nd|rd|th)?,?[ -][0-9]{4}{{ clock() }}$'
-            then {{ date_from_names(value, '^(?:[a-z]{3,9},? +)?([a-z]{3,9})[.]?[ -]([0-9]{1,2})(?:st|nd|rd|th)?,?[ -]([0-9]{4})', 3, 1, 2) }}
+            then {{ on_its_weekday(value, '[a-z]', date_from_names(value, '^(?:[a-z]{3,9},? +)?([a-z]{3,9})[.]?[ -]([0-9]{1,2})(?:st|nd|rd|th)?,?[ -]([0-9]{4})', 3, 1, 2)) }}
         when {{ value }} ~* '^[0-9]{4}[ -][a-z]{3,9}[ -][0-9]{1,2}{{ clock() }}$'
             then {{ date_from_names(value, '^([0-9]{4})[ -]([a-z]{3,9})[ -]([0-9]{1,2})', 1, 2, 3) }}
         -- Days since 30 December 1899, as spreadsheets count them.
@@ -144,6 +144,16 @@
         )
     {%- endset -%}
     {{ date_from_parts(parts ~ "[" ~ year ~ "]", named, parts ~ "[" ~ day ~ "]") }}
+{%- endmacro %}
+
+{% macro on_its_weekday(value, begin, day) -%}
+    {#- NULL where a word before the date, which begins so, is not the name of its day, or the beginning of that. -#}
+    {%- set weekday = "substring(lower(" ~ value ~ ") from '^([a-z]{3,9}),? +" ~ begin ~ "')" -%}
+    (
+        select named.day
+        from (select {{ day }} as day) as named
+        where {{ weekday }} is null or starts_with(trim(to_char(named.day, 'day')), {{ weekday }})
+    )
 {%- endmacro %}
 
 {% macro why_no_date(value, order) -%}

@@ -90,9 +90,13 @@
 {%- endmacro %}
 
 {% macro currency_of_sign(written) -%}
-    {#- A code, `$` or `¥` where several currencies share the sign, `?` for what is no currency, NULL for nothing. -#}
+    {#-
+        A code, `$`, `¥` or `p` where several currencies share the sign, `?` for what is no currency, NULL for nothing. A
+        small `p` may be of pesos, and is of pence to others.
+    -#}
     case
         when {{ written }} is null then null
+        when {{ written }} = 'p' then 'p'
         when upper({{ written }}) in ('{{ iso_currencies() | join("', '") }}') then upper({{ written }})
         {%- for sign, code in {
             "₱": "PHP", "P": "PHP", "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "฿": "THB", "₫": "VND", "RM": "MYR",
@@ -106,6 +110,11 @@
     end
 {%- endmacro %}
 
+{% macro plain_currency(sign) -%}
+    {#- NULL where several currencies share the sign. -#}
+    case when {{ sign }} not in ('$', '¥', 'p') then {{ sign }} end
+{%- endmacro %}
+
 {% macro agrees_with_sign(code, sign) -%}
     case {{ sign }}
         when '$' then {{ code }} in (
@@ -113,6 +122,7 @@
             'FJD', 'GYD', 'JMD', 'LRD', 'NAD', 'SBD', 'SRD', 'TTD', 'XCD', 'UYU', 'DOP'
         )
         when '¥' then {{ code }} in ('JPY', 'CNY')
+        when 'p' then {{ code }} = 'PHP'
         else {{ code }} = {{ sign }}
     end
 {%- endmacro %}

@@ -213,7 +213,7 @@ with_currency as (
     select
         *,
         coalesce(
-            currency_given, nullif(nullif(currency_before, '$'), '¥'), nullif(nullif(currency_behind, '$'), '¥'),
+            currency_given, {{ plain_currency('currency_before') }}, {{ plain_currency('currency_behind') }},
             case when currency_before is null and currency_behind is null then '{{ var("base_currency") }}' end
         ) as currency
     from cast_payloads

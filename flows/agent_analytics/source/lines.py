@@ -18,6 +18,8 @@ from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 
 COPY_BYTES = 1 << 20
+# Within a text JSON has no line breaks.
+ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
@@ -40,6 +42,10 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
         yield from _protobuf_files(part, folder, size)
     elif part.is_packed:
         yield from _inflated_files(part, folder, size)
+    elif part.is_document:
+        target = _scratch(part, folder)
+        target.path.write_bytes(part.path.read_bytes().translate(ONE_LINE) + b"\n")
+        yield target
     elif _is_whole_file(part) and PLAIN_NAME.fullmatch(str(part.path)):
         yield LineFile(part.path, str(part.path))
     else:

@@ -37,6 +37,7 @@ class FilePart:
         start_hash: of the first and last bytes up to ``end``, which tell the file from another
             one of the same name.
         is_quiet: whether its writer seems to be done with it.
+        is_document: whether it is one JSON document over many lines.
     """
 
     path: Path
@@ -46,11 +47,12 @@ class FilePart:
     modified_ns: int
     is_packed: bool = False
     is_quiet: bool = False
+    is_document: bool = False
 
     @property
     def is_lines(self) -> bool:
         """Whether it can be read from any line on."""
-        return not (self.is_packed or is_protobuf(self.path))
+        return not (self.is_packed or self.is_document or is_protobuf(self.path))
 
 
 def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]]:
@@ -134,7 +136,13 @@ def _unread_parts(
     if is_grown and read_before and _mark(path, read_before[0], salt) == read_before[1]:
         begin = read_before[0]
     tail = None
-    if packed:
+    is_document = False
+    if begin == 0 and not packed and not messages and _begins_document(path):
+        is_document = size <= LONGEST_LINE and _is_whole(_read(path, 0, size))
+        if not is_document and not is_quiet:
+            # Its writer may be in the middle of it.
+            return
+    if packed or is_document:
         end = size
     elif messages:
         begin, end = _whole_messages(path, begin, size)
@@ -151,7 +159,7 @@ def _unread_parts(
             tail = Rejected(shown(path), reason, f"from byte {end}: {text}")
     if begin < end:
         mark = _mark(path, end, salt)
-        yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
+        yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet, is_document)
     if tail and is_quiet:
         yield tail
 
@@ -166,6 +174,13 @@ def _read(path: Path, begin: int, end: int) -> bytes:
     with path.open("rb") as file:
         file.seek(begin)
         return file.read(end - begin)
+
+
+def _begins_document(path: Path) -> bool:
+    """Whether the first line is the beginning of an object or list, as no line of a log is."""
+    with path.open("rb") as file:
+        first = file.readline(START_BYTES)
+    return first.endswith(b"\n") and first.rstrip().endswith((b"{", b"[")) and not _is_whole(first)
 
 
 def _is_whole(line: bytes) -> bool:

@@ -1,11 +1,16 @@
 """Files: what their names and their first bytes say."""
 
+import re
 from pathlib import PurePath
 
 from flows.scout.records import Entity
 
 BYTE_ORDER_MARK = "\ufeff"
 LONGEST_FILENAME = 500
+BEYOND_ASCII = bytes(range(0x80, 0x100))
+SEVERAL_BEYOND = re.compile(rb"[\x80-\xff]{2,}")
+RARE_IN_WESTERN = b"\x81\x82\x83\x88\x8d\x8f\x90\x98\x9d"
+FEWEST_BEYOND = 8
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
     {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
@@ -53,6 +58,19 @@ def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> st
     if start[0::2].count(0) > len(start) * 0.4:
         return "utf-16-be"
     return fallback if invalid > valid else "utf-8-sig"
+
+
+def is_of_other_letters(sample: bytes) -> bool:
+    """Whether bytes that are no UTF-8 are hardly of a Western encoding either.
+
+    In one letter of such a text stands beside another, as its accents stand between plain letters;
+    of the first bytes of Shift-JIS some are no letters at all, and others signs that are rare.
+    """
+    beyond = len(sample) - len(sample.translate(None, BEYOND_ASCII))
+    together = sum(map(len, SEVERAL_BEYOND.findall(sample)))
+    rare = len(sample) - len(sample.translate(None, RARE_IN_WESTERN))
+    is_enough = beyond >= FEWEST_BEYOND
+    return is_enough and (together > 0.6 * beyond or rare > 0.2 * beyond)
 
 
 def storable_name(name: str) -> str:

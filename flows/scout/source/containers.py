@@ -42,7 +42,8 @@ REFUSED = {
     b"Rar!": "a RAR archive",
     b"SQLite format 3": "a SQLite database",
 }
-MARKUP = re.compile(rb"\s*(<!doctype html|<html|<head|<table|<\?xml)", re.IGNORECASE)
+MARKUP = re.compile(rb"\s*(<!doctype html|<html|<head|<body|<table|<\?xml)", re.IGNORECASE)
+BYTE_ORDER_MARKS = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)+")
 CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1a\x1b"))
 
 
@@ -62,7 +63,8 @@ def kind_of(file: SourceFile) -> str:
     for mark, what in REFUSED.items():
         if start.startswith(mark):
             raise unreadable(file.name, f"it is {what}")
-    if MARKUP.match(start):
+    # Of letters of two bytes those of markup leave one empty.
+    if MARKUP.match(BYTE_ORDER_MARKS.sub(b"", start, count=1).replace(b"\0", b"")):
         raise unreadable(file.name, "it is a page of HTML or XML")
     if _is_binary(start):
         raise unreadable(file.name, "its bytes are no text")

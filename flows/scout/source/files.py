@@ -12,6 +12,7 @@ import fsspec
 
 from flows.scout.records import (
     FileFacts,
+    FileUnreadableError,
     FolderUnreadableError,
     Quarantined,
     Remark,
@@ -19,7 +20,15 @@ from flows.scout.records import (
     SourceFile,
     Within,
 )
-from flows.scout.rules import decide_encoding, entity_of, is_json, is_readable, shown, storable_name
+from flows.scout.rules import (
+    decide_encoding,
+    entity_of,
+    is_json,
+    is_of_other_letters,
+    is_readable,
+    shown,
+    storable_name,
+)
 from flows.scout.source.containers import (
     FIRST_BYTES,
     MAX_DEPTH_OF_CONTAINERS,
@@ -39,6 +48,10 @@ DEFAULT_FALLBACK = "cp1252"
 BEGINS_AS_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{]|\[\s*\]\s*$)")
 MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
 MARKS = re.compile(rb"(\xef\xbb\xbf)*")
+SAMPLE_BYTES = 1 << 16
+UNKNOWN_ENCODING = "unknown"
+# What a file without a mark is taken for, as long as nobody says otherwise.
+WESTERN = frozenset({"cp1252", "iso8859-1", "iso8859-15"})
 ESCAPED_BYTES = "scout-escaped-bytes"
 
 
@@ -121,6 +134,7 @@ class _Guess:
         self._fallback = fallback
         self._start = b""
         self._valid = self._invalid = 0
+        self._sample = b""
         self._decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
 
     @property
@@ -133,12 +147,16 @@ class _Guess:
             return
         text = self._decoder.decode(chunk)
         escaped = sum(text.count(chr(code)) for code in range(0xDC80, 0xDD00))
+        if escaped and len(self._sample) < SAMPLE_BYTES:
+            self._sample += chunk[:SAMPLE_BYTES]
         self._invalid += escaped
         self._valid += len(text) - len(text.encode("ascii", "ignore")) - escaped
 
     def encoding(self) -> str:
         invalid = self._invalid + len(self._decoder.getstate()[0])
-        return decide_encoding(self._start, self._valid, invalid, self._fallback)
+        found = decide_encoding(self._start, self._valid, invalid, self._fallback)
+        is_guess = found == self._fallback and codecs.lookup(found).name in WESTERN
+        return UNKNOWN_ENCODING if is_guess and is_of_other_letters(self._sample) else found
 
 
 def read_rows(
@@ -213,6 +231,10 @@ def _read_archive(
 
 
 def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
+    if encoding == UNKNOWN_ENCODING:
+        seen = "its letters are of an encoding it does not name, as Shift-JIS or windows-1251 are"
+        remedy = "Save it as UTF-8, or name the encoding in `fallback_encoding`"
+        raise FileUnreadableError(f"Reading {shown(file.name)}", seen, remedy)
     with file.open() as stream:
         first = stream.read(FIRST_BYTES)
     # The codec takes one mark; files that were put together, or marked twice, begin with more.

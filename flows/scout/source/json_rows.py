@@ -1,6 +1,7 @@
 """JSON as it is exported: an array of values, a value per line, or values one after the other."""
 
 import json
+import re
 from collections.abc import Iterator
 from typing import TextIO
 
@@ -11,6 +12,7 @@ CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
 ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
+BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
 # What a number is, is not asked here, and a long one is no number to Python.
 _decoder = json.JSONDecoder(parse_int=len, parse_float=len)
 
@@ -137,7 +139,10 @@ class _Values:
                 if end < len(self._buffer) or self._is_ended:
                     return end
             except RecursionError:
-                return "nested too deep to be read"
+                # Which of its brackets is the last is all that is asked: the row is put aside.
+                if (closed := _end_of_nested(self._buffer, self._at)) is not None:
+                    return closed
+                problem = "nested too deep to be read, and not closed"
             except ValueError as error:
                 problem = str(error)
             held = len(self._buffer) - self._at
@@ -152,6 +157,19 @@ class _Values:
             f"{detail}; the rest of the file from here",
             self._buffer[self._at :],
         )
+
+
+def _end_of_nested(text: str, begin: int) -> int | None:
+    """Where the brackets that open here are closed; None where they are not."""
+    depth = 0
+    for found in BRACKET_OR_TEXT.finditer(text, begin):
+        if found[0] in "[{":
+            depth += 1
+        elif found[0] in "]}":
+            depth -= 1
+            if not depth:
+                return found.end()
+    return None
 
 
 def _row(number: int, value: str) -> DeliveredRow:
