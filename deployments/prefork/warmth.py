@@ -5,7 +5,10 @@ import importlib
 import os
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+
+from pydantic import BaseModel, PydanticUserError
 
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
@@ -16,7 +19,12 @@ LIBRARIES = (
     "prefect.task_engine",
     "prefect.events.worker",
     "prefect.logging.handlers",
+    # What Prefect imports only as a run begins.
     "prefect._internal.metrics",
+    "prefect._internal.observers",
+    "prefect.utilities.visualization",
+    "anyio._backends._asyncio",
+    "rich._emoji_codes",
     "flows._shared.orchestration.dbt",
     "flows._shared.orchestration.dbt_runner",
     "dbt.adapters.postgres",
@@ -44,6 +52,7 @@ def preload(modules: Sequence[str]) -> list[str]:
         except Exception as error:  # noqa: BLE001  whatever a module raises is told by its runs
             failed.append(f"{name}: {type(error).__name__}: {error}")
     _close_duckdb()
+    _complete_models()
     # Forks would each copy the pages that a collection writes to.
     gc.disable()
     gc.collect()
@@ -111,6 +120,17 @@ def _stamps(names: set[str]) -> Iterator[tuple[str, int, int]]:
         except OSError:
             continue
         yield name, found.st_mtime_ns, found.st_size
+
+
+def _complete_models() -> None:
+    """Pydantic builds many of Prefect's models when they are first used: in each fork anew."""
+    waiting: list[type[BaseModel]] = [BaseModel]
+    while waiting:
+        model = waiting.pop()
+        waiting += model.__subclasses__()
+        if model is not BaseModel and not model.__pydantic_complete__:
+            with suppress(PydanticUserError, NameError):
+                model.model_rebuild(raise_errors=False)
 
 
 def _close_duckdb() -> None:

@@ -118,12 +118,8 @@ def compare(
 ) -> None:
     flow = folder / "in_a_flow.py"
     flow.write_text(IN_A_FLOW)
-    place = str(projects / project)
-    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--project-dir", place]
-    dbt += ["--profiles-dir", place, "--target-path", str(folder / "plain")]
-    dbt += ["--log-path", str(folder / "plain"), "--no-send-anonymous-usage-stats"]
     commands = {
-        "dbt": [*dbt, "--no-version-check"],
+        "dbt": plain_dbt(projects, project, folder),
         "flow": [sys.executable, str(flow), "build", project, str(projects)],
         "import": [sys.executable, str(flow), "nothing"],
     }
@@ -135,6 +131,15 @@ def compare(
             if run:
                 costs[kind].append(cost)
     _print(project, costs, runs)
+
+
+def plain_dbt(projects: Path, project: str, folder: Path) -> list[str]:
+    """``dbt build`` as from a shell, which keeps its target in ``folder``."""
+    place = str(projects / project)
+    dbt = [str(Path(sys.executable).with_name("dbt")), "build", "--project-dir", place]
+    dbt += ["--profiles-dir", place, "--target-path", str(folder / "plain")]
+    dbt += ["--log-path", str(folder / "plain"), "--no-send-anonymous-usage-stats"]
+    return [*dbt, "--no-version-check"]
 
 
 def _print(project: str, costs: Mapping[str, list[Cost]], runs: int) -> None:
@@ -172,16 +177,16 @@ def main() -> None:
             postgres.start()
             url = server.start()
             for project in [chosen.project] if chosen.project else ["generated", "github_scraper"]:
-                given = _environment(paths, url, postgres.create_database(project))
+                given = environment_of(paths, url, postgres.create_database(project))
                 (folder / project).mkdir()
-                compare(_prepared(project, folder, given), project, given, folder / project,
+                compare(prepared(project, folder, given), project, given, folder / project,
                         chosen.runs)  # fmt: skip
         finally:
             server.stop()
             postgres.stop()
 
 
-def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Path:
+def prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Path:
     """The folder the project is in, once it and its database are ready to be built."""
     if project == "generated":
         generate_project(folder / "projects" / project)
@@ -194,7 +199,7 @@ def _prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Pat
     return PROJECT_ROOT / "dbt_projects"
 
 
-def _environment(paths: LocalPaths, server: str, database: str) -> dict[str, str]:
+def environment_of(paths: LocalPaths, server: str, database: str) -> dict[str, str]:
     parts = conninfo_to_dict(database)
     return dict(os.environ) | own_client_environment(paths, server) | {
         "PYTHONPATH": str(PROJECT_ROOT),

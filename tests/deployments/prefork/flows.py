@@ -1,4 +1,4 @@
-"""Flows that tell what process they are, or try its limits."""
+"""Flows that tell what process they are, try its limits, or build what a benchmark measures."""
 
 import json
 import os
@@ -8,6 +8,8 @@ import time
 from pathlib import Path
 
 from prefect import flow, task
+
+from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 
 met: list[str] = []
 
@@ -47,3 +49,11 @@ def take(mebibytes: int) -> None:
     held = bytearray(mebibytes * 2**20)
     time.sleep(20)
     del held
+
+
+@flow(name="benchmark-build")
+def build(project: str, projects: str) -> None:
+    """Build a project of a folder of projects; nothing where its name is empty."""
+    if project:
+        given = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
+        build_dbt(project, given, DbtOptions(), projects_dir=Path(projects))
