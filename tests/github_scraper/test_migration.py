@@ -18,15 +18,11 @@ from blocks.registration import register
 from deployments.local.bigquery import PROJECT
 from flows._shared.orchestration.bigquery import bigquery_access
 from flows._shared.state import state_dir
-from flows.agent_analytics.settings import AgentAnalyticsSettings
 from flows.github_scraper import raw
 from flows.github_scraper.flow import migrate
 from flows.github_scraper.flow.bigquery import SLUG
 from flows.github_scraper.records import MartsDifferError
 from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
-from flows.people.operations import purge_person
-from flows.people.settings import Named, PurgeSettings
-from flows.report.settings import ReportSettings
 from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
 from tests.dbt_projects.test_github_scraper import after_second_sync
 from tests.dbt_projects.warehouse import Warehouse, in_order
@@ -94,7 +90,7 @@ def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
         created = " ".join(statement.read_text().split())
         assert f"partition by date_trunc({day}, month) cluster by repository_id" in created
 
-    there.query(f"update {dataset}.{HISTORY} set description = 'says 1@x.org' where true").result()
+    there.query(f"update {dataset}.{HISTORY} set description = 'damaged' where true").result()
     load(database, [after_second_sync(*numbered) for numbered in enumerate(commits)])
     here.execute("update repository_metadata set stars = 13, updated_at = updated_at + '1 day'")
     with pytest.raises(MartsDifferError) as told:
@@ -102,31 +98,6 @@ def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
     assert f"{HISTORY} has 2 rows on PostgreSQL and 2 on BigQuery" in told.value.seen
     assert told.value.seen.count("parts are not equal") == 1
     assert_same_rows(here, there, dataset, besides=HISTORY)
-
-    assert named_on(there, settings) >= {HISTORY, "contributors", "dim_contributor"}
-    began = time.monotonic()
-    purge = PurgeSettings(
-        github=settings,
-        with_bigquery=True,
-        agents=AgentAnalyticsSettings(database_path=tmp_path / "none.duckdb"),
-        report=ReportSettings(destination=str(tmp_path / "none")),
-        inbox_block="none",
-    )
-    counts = purge_person(Named(emails=("1@x.org",)), dry_run=False, settings=purge)
-    print("PURGE", time.monotonic() - began)
-    assert counts["github: history on BigQuery"] == 1
-    assert named_on(there, settings) == set()
-
-
-def named_on(there: bigquery.Client, settings: GithubScraperSettings) -> set[str]:
-    """The tables of both datasets in which the person is named."""
-    found = set()
-    for dataset in (settings.bigquery.dataset, settings.bigquery.raw_dataset):
-        for table in there.list_tables(dataset):
-            rows = there.query(f"select * from {dataset}.{table.table_id}").result()
-            if any("1@x.org" in str(tuple(row.values())) for row in rows):
-                found.add(table.table_id)
-    return found
 
 
 def told_in_the_summary(state: State[None]) -> str:
