@@ -165,6 +165,9 @@ def purge_github(found: Found, settings: PurgeSettings, is_dry: bool) -> None:
     found.models_built += built.models_built
     found.tests_passed += built.tests_passed
     if settings.with_bigquery:
+        found.rows["github: history on BigQuery"] = github_flow.purge_history(
+            settings.github, found.lists["github"]
+        )
         github_flow.export_tables(settings.github)
         github_flow.build_on_bigquery(settings.github, WHOLE)
 

@@ -117,6 +117,10 @@ def test_every_value_of_every_type_arrives_as_it_is(shop: Shop) -> None:
     assert shop.copied("select weight > 1, ratio from {things} where id = 0 and is_nan(weight)")
     columns = {field.name for field in shop.client.get_table(f"{shop.dataset}.things").schema}
     assert columns == {*names.split(", "), "attributes", "token"}
+    # What no export writes again is shown otherwise where it lies.
+    assert shop.copies.rewrite("things", "name", lambda name: name.replace("lines", "'rows'")) == 1
+    assert shop.copied("select count(*) from {things} where name like '%lines%'") == [(0,)]
+    assert shop.copied("select count(*) from {things} where name like '%\\'rows\\'%'") == [(125,)]
 
 
 EXTREMES = """

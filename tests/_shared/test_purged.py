@@ -77,6 +77,10 @@ def test_a_text_shows_a_purged_person_by_pseudonym(
          f"https://github.com/{PERSON}/x git@github.com:{PERSON}/x.git"),
         ("https://api.github.com/users/jane-d/x raw.githubusercontent.com/jane-d",
          f"https://api.github.com/users/{PERSON}/x raw.githubusercontent.com/{PERSON}"),
+        ("17+jane-d@users.noreply.github.com jane-d@users.noreply.github.com", f"{AT} {AT}"),
+        ('user: jane-d, login: "jane-d"', f'user: {PERSON}, login: "{PERSON}"'),
+        ("refs/heads/jane-d/x 'origin/jane-d/x'", f"refs/heads/{PERSON}/x 'origin/{PERSON}/x'"),
+        ("Jane Doe <noreply@github.com>", f"{PERSON} <noreply@github.com>"),
         ("https://jane-d.github.io avatars.githubusercontent.com/u/17?v=4",
          f"https://{PERSON}.github.io avatars.githubusercontent.com/u/{PERSON}?v=4"),
         ("/home/jane-d/x author=jane-d", f"/home/{PERSON}/x author={PERSON}"),
@@ -99,12 +103,19 @@ def test_signs_beside_and_within_names_hide_nobody(purged: Purged, text: str, sh
         "**Jane Doe** (Acme) <jane@other.example>",
         "mary.jane.doe@example.org mary+jane.doe@example.org jane.doe@example.org.example",
         "jane_doe jane.doe jane-doe JaneDoe jane/doe Jane: Doe; I told jane. Doe",
-        "Jane Doering and MaryJane Doe",
+        "Jane Doering and MaryJane Doe; Jane Doe-Smith",
+        "by John Doe, Jane Smith and Al Doe, Jane",
         "from jd and to jd, jd: 17",
     ],
 )
 def test_what_is_somebody_elses_stays(purged: Purged, text: str) -> None:
     assert purged.text(text) == text
+
+
+def test_a_login_is_theirs_whose_account_has_the_number() -> None:
+    listed = of_names(("account:17", "login:jane-d", "numbered:jane-d"), PERSON)
+    host = "users.noreply.github.com"
+    assert listed.text(f"17+any@{host} 99+jane-d@{host}") == f"{AT} 99+jane-d@{host}"
 
 
 def test_a_signature_shows_whose_name_it_is(purged: Purged) -> None:

@@ -206,6 +206,23 @@ class CopyDataset:
         """Drop rows that were loaded and not merged."""
         self._client.delete_table(self._reference.table(self._loading(table)), not_found_ok=True)
 
+    def rewrite(self, name: str, column: str, shown: Callable[[str], str]) -> int:
+        """Show the texts of a column otherwise, in a table that no export writes; how many."""
+        told = self._ask(f"select distinct {column} as text from {self._name(name)}", name)
+        changed = [
+            (row["text"], other)
+            for row in told
+            if row["text"] is not None and (other := shown(row["text"])) != row["text"]
+        ]
+        for before, after in changed:
+            self._ask(
+                f"update {self._name(name)} set {column} = @after where {column} = @before",
+                name,
+                before=before,
+                after=after,
+            )
+        return len(changed)
+
     def _schema(self, name: str) -> dict[str, str] | None:
         try:
             found = self._client.get_table(self._reference.table(name))
@@ -217,10 +234,19 @@ class CopyDataset:
         return self._run_counted(table, statement)[0]
 
     def _run_counted(self, table: CopiedTable, statement: str) -> tuple[list[Any], int]:
-        labels = {**self._labels, "model": table.name.lower()[:63]}
-        job = self._client.query(statement, job_config=bigquery.QueryJobConfig(labels=labels))
+        job = self._job(statement, table.name)
         rows = list(job.result(timeout=JOB_SECONDS))
         return rows, int(job.num_dml_affected_rows or 0)
+
+    def _ask(self, statement: str, name: str, **texts: str) -> list[Any]:
+        return list(self._job(statement, name, **texts).result(timeout=JOB_SECONDS))
+
+    def _job(self, statement: str, name: str, **texts: str) -> bigquery.QueryJob:
+        config = bigquery.QueryJobConfig(labels={**self._labels, "model": name.lower()[:63]})
+        config.query_parameters = [
+            bigquery.ScalarQueryParameter(each, "STRING", text) for each, text in texts.items()
+        ]
+        return self._client.query(statement, job_config=config)
 
     def _loading(self, table: CopiedTable) -> str:
         return f"{table.name}__loading"

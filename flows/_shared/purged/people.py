@@ -9,6 +9,7 @@ from functools import lru_cache
 
 from flows._shared.purged.documents import shown_document
 from flows._shared.purged.spelling import (
+    HYPHENS,
     LONGEST_NAME,
     WORD,
     first_word,
@@ -24,11 +25,13 @@ from flows._shared.purged.texts import (
     BESIDE_DOMAIN,
     BESIDE_LOCAL,
     MENTIONS,
+    NOREPLY,
     PAGES,
     PICTURE,
     SIGNATURE,
     address_behind,
     addresses,
+    is_somebodys,
     joined,
     name_before,
 )
@@ -154,7 +157,14 @@ class Purged:
         return self._at[address]
 
     def _person_at(self, address: str) -> str | None:
-        return self.person(self.name_of(address)) or self.person(of_address(address))
+        person = self.person(self.name_of(address)) or self.person(of_address(address))
+        if person is None and self.name_of is of_address and (named := NOREPLY.fullmatch(address)):
+            if named["account"]:
+                person = self.person(f"account:{int(named['account'])}")
+            # Whose number is known is not whoever has the login later.
+            if not (named["account"] and self.person(f"numbered:{named['login']}")):
+                person = person or self._called[named["login"]]
+        return person
 
     def _begins_name(self, word: str) -> str | None:
         is_known = self.beginnings is None or self.beginning_of(word) in self.beginnings
@@ -183,7 +193,7 @@ class Purged:
         shown = self.alone(address.strip())
         if is_pseudonym(shown):
             return shown.partition("@")[0]
-        if "@" in shown:
+        if is_somebodys(shown):
             return joined(name, self._addresses(name))
         return self.alone(name)
 
@@ -252,12 +262,15 @@ class Purged:
             found = None
             for count, end, spelled in runs(spaced, words, place, most):
                 if count in self.words and (person := self.person(spelled)):
-                    found = end, person
+                    is_listed = "," in spelled and _is_in_a_list(spaced, word.start(), end)
+                    found = found if is_listed else (end, person)
             if found and not self._is_anothers(text, found[0]):
                 free = found[0]
                 yield word.start(), *found
 
     def _is_anothers(self, text: str, end: int) -> bool:
+        if text[end : end + 1] in HYPHENS and text[end + 1 : end + 2].isupper():
+            return True
         address = address_behind(text, end)
         return address is not None and not is_pseudonym(address.removeprefix("@").rstrip(".,;"))
 
@@ -267,6 +280,14 @@ class Purged:
 
     def _picture(self, match: re.Match[str]) -> str:
         return self.person(f"account:{match['account']}") or match[0]
+
+
+def _is_in_a_list(text: str, begin: int, end: int) -> bool:
+    """Whether the last and the first name are those of two people: John Doe, Jane Smith."""
+    before, behind = text[max(0, begin - LONGEST_NAME) : begin], text[end : end + LONGEST_NAME]
+    *_, former = before.split(" ")[:-1] or [""]
+    follows = before[-1:] == " " and former[:1].isupper() and former.isalpha()
+    return follows or (behind[:1] == " " and behind[1:2].isupper())
 
 
 def entries(purged: Purged, names: Iterable[str]) -> list[tuple[bytes, int, int | None]]:

@@ -32,7 +32,8 @@ _KEYS = (
     "assignee",
 )
 _IS_KEY = "|".join(rf"(?<=\b{key}=)" for key in _KEYS)
-_SIGNS = "|".join(rf"(?<={key}:)" for key in ("-by", "[Aa]uthor", "[Cc]ommitter"))
+_SIGNERS = ("-by", "[Aa]uthor", "[Cc]ommitter", r"\blogin", r"\buser", r"\busername")
+_SIGNS = "|".join(rf"(?<={key}:)" for key in _SIGNERS)
 _REST_OF_PAIR = r"(?:\[bot\])?(?:[\"'&;,)]|[ \t]*(?:$|\n)|[ \t]+\w+=)"
 
 
@@ -55,12 +56,26 @@ MENTIONS = (
     ("/home/", _mention("/home/")),
     ("Users", _mention(r"Users(?<=[/\\]Users)[/\\]{1,2}")),
     ("=", _mention(rf"=(?:{_IS_KEY})[\"']?(?=[\w-]{{1,80}}{_REST_OF_PAIR})")),
-    (":", _mention(rf":(?:{_SIGNS})[ \t]*(?=[\w-]{{1,80}}(?:\[bot\])?[ \t]*(?:$|\n))")),
+    (
+        ":",
+        _mention(
+            rf":(?:{_SIGNS})[ \t]*[\"']?"
+            r"(?=[\w-]{1,80}(?:\[bot\])?[\"']?[ \t]*(?:[,;})\n]|$))"
+        ),
+    ),
+    ("heads/", _mention(r"heads/(?<=refs/heads/)(?=[\w-]{1,80}/)")),
+    ("origin/", _mention(r"origin/(?<=\borigin/)(?=[\w-]{1,80}/)")),
 )
 PAGES = re.compile(rf"(?<![\w.-]){_LOGIN}(?=\.github\.io\b)")
 PICTURE = re.compile(r"(?<=usercontent\.com/u/)(?P<account>[0-9]{1,15})(?![0-9])")
 # What is signed with a name and an address as one text.
 SIGNATURE = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\s*")
+# Of GitHub's addresses that say whose they are.
+NOREPLY = re.compile(
+    r"(?:(?P<account>[0-9]{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.github\.com", re.IGNORECASE
+)
+# Nobody's address.
+_UNANSWERED = re.compile(r"no-?reply@", re.IGNORECASE)
 # Elsewhere the words before an address in angle brackets are a sentence.
 _TRAILER = re.compile(
     r"[ \t>*#]*(?:[\w-]{1,40}-by|author|committer|from|reply-to|cc|b?cc|to)[ \t]*:", re.IGNORECASE
@@ -119,7 +134,11 @@ def address_behind(text: str, end: int) -> str | None:
     if match is None:
         return None
     address = match["address"].replace("%40", "@")
-    return address if "@" in address else None
+    return address if is_somebodys(address) else None
+
+
+def is_somebodys(address: str) -> bool:
+    return "@" in address and not _UNANSWERED.match(address)
 
 
 def joined(text: str, replaced: Iterable[tuple[int, int, str]]) -> str:

@@ -1,6 +1,11 @@
 """The flows of the GitHub scraper. Deployments name them here."""
 
-from flows.github_scraper.flow.bigquery import build_on_bigquery, export_tables, migrate
+from flows.github_scraper.flow.bigquery import (
+    build_on_bigquery,
+    export_tables,
+    migrate,
+    purge_history,
+)
 from flows.github_scraper.flow.loads import RepositoriesFailedError, backfill, refresh
 from flows.github_scraper.flow.schedule import change, manage
 
@@ -12,5 +17,6 @@ __all__ = [
     "export_tables",
     "manage",
     "migrate",
+    "purge_history",
     "refresh",
 ]

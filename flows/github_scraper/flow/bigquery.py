@@ -31,6 +31,7 @@ from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
+from flows._shared.purged import Purged
 from flows._shared.revised import revised
 from flows.github_scraper.records import MartsDifferError
 from flows.github_scraper.settings import GithubScraperSettings
@@ -88,6 +89,18 @@ def copy_history(settings: GithubScraperSettings) -> None:
         return
     with open_snapshot(postgres_url(settings.database_block)) as connection:
         export_table(connection, dataset, CopiedTable(MARTS_SCHEMA, HISTORY, ("dbt_scd_id",)))
+
+
+@task(
+    name="purge the history of metadata",
+    retries=2,
+    retry_delay_seconds=[5, 30],
+    retry_condition_fn=retry_transient,
+)
+def purge_history(settings: GithubScraperSettings, purged: Purged) -> int:
+    """Descriptions in BigQuery's history, which no full refresh writes anew; rows changed."""
+    dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.dataset)
+    return dataset.rewrite(HISTORY, "description", purged.text) if dataset.has_table(HISTORY) else 0
 
 
 @task(
