@@ -33,6 +33,9 @@ from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
 
 DATABASE = "scout_flow"
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
+# Tests are the business of tests/dbt_projects, of the layers here and of what keeps gold back.
+GATED = AS_OF.model_copy(update={"exclude": ("resource_type:unit_test",)})
+UNTESTED = AS_OF.model_copy(update={"exclude": ("resource_type:test", "resource_type:unit_test")})
 END = date(2026, 10, 31)
 TO_SILVER = "bronze silver"
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -184,10 +187,10 @@ def test_what_webhooks_delivered_reaches_silver_and_is_told_once(scout: str) -> 
                 for number, body in enumerate([*bodies, b"poison"])
             ],
         )
-    first = refresh(TO_SILVER, ScoutSettings(), AS_OF, return_state=True)
+    first = refresh(TO_SILVER, ScoutSettings(), UNTESTED, return_state=True)
     assert first.is_completed(), first.message
     assert measures(first)["rows_loaded"] == 6
-    second = refresh("bronze", ScoutSettings(), AS_OF, return_state=True)
+    second = refresh("bronze", ScoutSettings(), UNTESTED, return_state=True)
     assert second.is_completed(), second.message
     assert measures(second)["rows_loaded"] == 0
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(6,)]
@@ -207,7 +210,7 @@ def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_pat
     (tmp_path / "a.csv").write_bytes(csv_file(*bad, *good))
     settings = ScoutSettings(folder=str(tmp_path), inbox_block=None)
 
-    refused = refresh("all", settings, AS_OF, return_state=True)
+    refused = refresh("all", settings, GATED, return_state=True)
     assert refused.is_failed()
     assert "critical_fields_are_missing_in_less_than_5_percent" in str(refused.message)
     assert "silver_is_at_least_80_percent_of_bronze" not in str(refused.message)
@@ -217,7 +220,7 @@ def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_pat
     (tmp_path / "b.csv").write_bytes(csv_file(*more))
     # The same again, as cumulative exports bring it, is no reason to build nothing.
     (tmp_path / "c.csv").write_bytes(csv_file(*good, *more, transaction(29, amount="7")))
-    passed = refresh("all", settings, AS_OF, return_state=True)
+    passed = refresh("all", settings, GATED, return_state=True)
     assert passed.is_completed(), passed.message
     assert ask(scout, "select sum(transaction_count) from gold.gold_monthly_summary") == [(50,)]
 
@@ -227,7 +230,7 @@ def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -
     good = [transaction(number) for number in range(10, 17)]
     (tmp_path / "transactions.csv").write_bytes(csv_file(*bad, *good))
 
-    state = refresh("all", ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+    state = refresh("all", ScoutSettings(folder=str(tmp_path)), GATED, return_state=True)
 
     assert state.is_failed()
     assert "silver_is_at_least_80_percent_of_bronze" in str(state.message)
@@ -250,7 +253,7 @@ def test_a_file_that_fails_keeps_no_other_out(scout: str, tmp_path: Path) -> Non
     (tmp_path / "b.csv").symlink_to(tmp_path / "missing.csv")
     (tmp_path / "c.csv").write_bytes(csv_file(transaction(2)))
 
-    state = refresh(TO_SILVER, ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+    state = refresh(TO_SILVER, ScoutSettings(folder=str(tmp_path)), UNTESTED, return_state=True)
 
     assert state.is_failed()
     with pytest.raises(FilesFailedError, match=r"b\.csv"):
@@ -297,7 +300,7 @@ def test_only_new_and_changed_files_of_drive_are_read(
     fake.put("picture", "receipt.jpg", b"...", mimeType="image/jpeg")
     fake.put("elsewhere", "other.csv", csv_file(transaction(90)), parents=["other-folder"])
     fake.put("thrown", "gone.csv", csv_file(transaction(91)), trashed=True)
-    first = refresh("bronze", settings, AS_OF, return_state=True)
+    first = refresh("bronze", settings, UNTESTED, return_state=True)
     assert first.is_completed(), first.message
     assert sorted(fake.downloads) == ["f0", "f1", "f2"]
 
@@ -310,12 +313,12 @@ def test_only_new_and_changed_files_of_drive_are_read(
         mimeType="application/vnd.google-apps.spreadsheet",
     )
     fake.put("elsewhere", "other.csv", csv_file(transaction(92)), parents=["other-folder"])
-    second = refresh(TO_SILVER, settings, AS_OF, return_state=True)
+    second = refresh(TO_SILVER, settings, UNTESTED, return_state=True)
     assert second.is_completed(), second.message
     assert sorted(fake.downloads) == ["f1", "sheet"]
 
     fake.downloads.clear()
-    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert refresh("bronze", settings, UNTESTED, return_state=True).is_completed()
     assert fake.downloads == []
     assert ask(
         scout,
@@ -335,7 +338,7 @@ def test_folders_below_the_one_of_drive_are_read_and_what_a_folder_brings_along(
     fake.put("outside", "outside", b"", mimeType=FOLDER, parents=["other"])
     fake.put("later", "later", b"", mimeType=FOLDER, parents=["outside"])
     fake.put("waiting", "day.csv", csv_file(transaction(2)), parents=["later"])
-    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert refresh("bronze", settings, UNTESTED, return_state=True).is_completed()
     assert sorted(fake.downloads) == ["below", "top"]
     names = "select source_filename from scout.raw_files order by 1"
     assert ask(scout, names) == [("2026/may/day.csv",), ("day.csv",)]
@@ -343,7 +346,7 @@ def test_folders_below_the_one_of_drive_are_read_and_what_a_folder_brings_along(
     fake.downloads.clear()
     fake.put("outside", "inside", b"", mimeType=FOLDER, parents=["2026"])
     fake.put("below", "day.csv", csv_file(transaction(3)), parents=["may"])
-    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert refresh("bronze", settings, UNTESTED, return_state=True).is_completed()
     assert sorted(fake.downloads) == ["below", "waiting"]
     assert ask(scout, "select count(*) from scout.raw_transaction_ingestion") == [(4,)]
 
@@ -354,9 +357,9 @@ def test_a_refusal_of_drive_fails_the_run_and_forgets_nothing(
     fake, settings = drive
     fake.put("f0", "day.csv", csv_file(transaction(0)))
     fake.failures = [403]
-    assert refresh("bronze", settings, AS_OF, return_state=True).is_failed()
+    assert refresh("bronze", settings, UNTESTED, return_state=True).is_failed()
     assert ask(scout, "select count(*) from scout.drive_folders") == [(0,)]
-    assert refresh("bronze", settings, AS_OF, return_state=True).is_completed()
+    assert refresh("bronze", settings, UNTESTED, return_state=True).is_completed()
     assert ask(scout, "select count(*) from scout.raw_transaction_ingestion") == [(1,)]
 
 
@@ -382,7 +385,7 @@ def described_file(
     ]
     file.write_bytes(csv_file(*rows))
     make_empty(one_database)
-    state = refresh("all", ScoutSettings(folder=str(file.parent)), AS_OF, return_state=True)
+    state = refresh("all", ScoutSettings(folder=str(file.parent)), UNTESTED, return_state=True)
     assert state.is_completed(), state.message
     copy_database(postgres, DATABASE, f"{DATABASE}_described")
     yield file
@@ -459,7 +462,7 @@ def test_only_new_and_changed_texts_are_sent_and_a_failed_batch_resumes(
         changed = transaction(0, transaction_id="water", description="the bill was too high")
         (tmp_path / "later.csv").write_bytes(csv_file(changed))
         layers = f"{TO_SILVER} platinum"
-        later = refresh(layers, ScoutSettings(folder=str(tmp_path)), AS_OF, return_state=True)
+        later = refresh(layers, ScoutSettings(folder=str(tmp_path)), UNTESTED, return_state=True)
         assert later.is_completed(), later.message
         assert embed(settings, return_state=True).is_completed()
         assert [len(texts) for texts in fake.sent] == [2, 2, 2, 1]
