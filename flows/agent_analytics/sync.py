@@ -194,13 +194,7 @@ def _load_good_lines(
         good, rejected = source.good_lines(file, scratch)
         counts += LoadCounts(rejected=raw.reject(connection, rejected))
         if good.path.stat().st_size:
-            counts += raw.load_lines(
-                connection,
-                [good.path],
-                file.name,
-                longest=raw.LONGEST_LINE_BYTES,
-                is_canonical=True,
-            )
+            counts += raw.load_lines(connection, [good.path], file.name, is_canonical=True)
         good.path.unlink()
         if file.path.parent == scratch:
             file.path.unlink()
@@ -235,13 +229,8 @@ def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch)
     with _transaction(connection):
         counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
         if batch.lines.path.stat().st_size:
-            counts += raw.load_lines(
-                connection,
-                [batch.lines.path],
-                batch.lines.name,
-                longest=raw.LONGEST_LINE_BYTES,
-                is_canonical=True,
-            )
+            lines = batch.lines
+            counts += raw.load_lines(connection, [lines.path], lines.name, is_canonical=True)
         counts += raw.load_commits(connection, batch.commits)
         raw.record_consumed(connection, CONSUMER, batch.position.to_json())
     return counts

@@ -28,7 +28,10 @@ def test_the_door_and_the_marts_know_the_same_words() -> None:
 
 def test_telemetry_of_nobody_connects_nobody(store: raw.Store, inbox: Path) -> None:
     """Both machines tell the same words: the addresses beside them are of two people."""
-    told = {"user.id": "anonymous", "user.account_uuid": "00000000-0000-0000-0000-000000000000"}
+    told: dict[str, object] = {
+        "user.id": "anonymous",
+        "user.account_uuid": "00000000-0000-0000-0000-000000000000",
+    }
     lines = [
         clients.events("x", DAY, told | {"session.id": "default", "user.email": f"{who}@a.example"})
         for who in ("ada", "bob")

@@ -1,6 +1,6 @@
 """Writes this domain's raw tables: the DuckDB file, telemetry, and all other rows."""
 
-from flows.agent_analytics.raw.otlp import LONGEST_LINE_BYTES, load_lines
+from flows.agent_analytics.raw.otlp import load_lines
 from flows.agent_analytics.raw.purge import (
     find_person,
     forget_former_rows,
@@ -23,7 +23,6 @@ from flows.agent_analytics.raw.rows import (
 from flows.agent_analytics.raw.store import Store, is_damage, is_full, told_when_full
 
 __all__ = [
-    "LONGEST_LINE_BYTES",
     "Store",
     "consumed",
     "ensure_schema",

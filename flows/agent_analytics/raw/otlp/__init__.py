@@ -6,7 +6,6 @@ own guess of the shape takes.
 """
 
 from flows.agent_analytics.raw.otlp.loading import load_lines
-from flows.agent_analytics.raw.otlp.shapes import LONGEST_LINE_BYTES
 from flows.agent_analytics.raw.otlp.statements import EXCERPT, NOW
 
-__all__ = ["EXCERPT", "LONGEST_LINE_BYTES", "NOW", "load_lines"]
+__all__ = ["EXCERPT", "NOW", "load_lines"]

@@ -11,6 +11,7 @@ from flows._shared.otlp_values import one_spelling
 from flows.agent_analytics.raw.otlp.shapes import (
     ANY,
     LOGS,
+    LONGEST_LINE_BYTES,
     MACROS,
     METRICS,
     ORDINARY_LINE_BYTES,
@@ -64,7 +65,6 @@ def load_lines(
     connection: duckdb.DuckDBPyConnection,
     paths: list[Path],
     source: str,
-    longest: int = ORDINARY_LINE_BYTES,
     *,
     is_canonical: bool = False,
 ) -> LoadCounts:
@@ -73,14 +73,15 @@ def load_lines(
     The caller has begun a transaction. Points and events that make no sense go to ``raw.rejected``.
 
     Args:
-        longest: bytes that a line may have.
-        is_canonical: whether every line is as ``rules.canonical_json`` makes it.
+        is_canonical: whether every line is as ``rules.canonical_json`` makes it; then it may be
+            longer than is usual.
 
     Raises:
         UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer, or, where
             it may be in another spelling, holds nothing.
     """
     connection.execute(MACROS)
+    longest = LONGEST_LINE_BYTES if is_canonical else ORDINARY_LINE_BYTES
     metrics = read_lines(paths, longest, resourceMetrics=METRICS)
     logs = read_lines(paths, longest, resourceMetrics=ANY, resourceLogs=LOGS)
     counters = _made(connection, COUNTERS.format(lines=metrics))
