@@ -31,6 +31,7 @@ from deployments.prefork.warmth import (
     preload,
     require_nothing_open,
     require_nothing_running,
+    settled,
 )
 
 SECONDS_BETWEEN_LOOKS = 0.5
@@ -66,12 +67,14 @@ class Parent:
         worker: end of file on it means that no further run is wanted.
         runs: after which it asks to be replaced.
         memory: bytes after which it asks to be replaced.
+        began: when it began to import, in nanoseconds since 1970.
     """
 
     listener: socket.socket
     worker: int
     runs: int
     memory: int
+    began: int
     _children: dict[int, Child] = field(default_factory=dict)
     _forked: int = 0
     _is_open: bool = True
@@ -79,7 +82,7 @@ class Parent:
 
     def serve(self) -> Request | None:
         """Returns twice: in every child with what it shall be, in the parent with None."""
-        self._files = loaded_files()
+        self._files = settled(loaded_files(), self.began, time.time_ns())
         self._ends, wakeup = socket.socketpair()
         for end in (self._ends, wakeup):
             end.setblocking(False)
@@ -296,7 +299,7 @@ def main() -> None:
     parser.add_argument("--engine", required=True)
     parser.add_argument("modules", nargs="*")
     options = parser.parse_args()
-    began = time.monotonic()
+    began = time.time_ns()
     for line in preload(options.modules):
         say(f"not imported beforehand: {line}")
     require_nothing_open(allowed={0, 1, 2, options.listener})
@@ -304,9 +307,9 @@ def main() -> None:
     listener = socket.socket(fileno=options.listener)
     listener.setblocking(False)
     held = memory_of(os.getpid()) // MEBIBYTE
-    say(f"ready after {time.monotonic() - began:.1f} s, {held} MiB held")
+    say(f"ready after {(time.time_ns() - began) / 1e9:.1f} s, {held} MiB held")
     tell("ready")
-    parent = Parent(listener, sys.stdin.fileno(), options.runs, options.memory)
+    parent = Parent(listener, sys.stdin.fileno(), options.runs, options.memory, began)
     if request := parent.serve():
         child.become(request, BLOCKED, options.engine)
         child.run(options.engine)

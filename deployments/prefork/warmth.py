@@ -109,6 +109,14 @@ def loaded_files() -> Fingerprint:
     return frozenset(_stamps(own | {str(PROJECT_ROOT / name) for name in DECIDING}))
 
 
+def settled(files: Fingerprint, began: int, now: int) -> Fingerprint:
+    """Without those that changed between two moments (nanoseconds): which text of them was read?
+
+    A parent that began with such a file finds it changed at its first look.
+    """
+    return frozenset(each for each in files if not began <= each[1] <= now)
+
+
 def _is_own(name: str) -> bool:
     return name.startswith(f"{PROJECT_ROOT}/") and "site-packages" not in name
 

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +33,7 @@ from tests.benchmarks.dbt_build import environment_of, measure, plain_dbt, prepa
 
 PATIENCE_SECONDS = 300.0
 IDLE_SECONDS = 20.0
+FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 BUILD, NOTHING = "build", "nothing"
 MEBIBYTE = 2**20
 
@@ -82,15 +83,20 @@ class Runs:
 
         assert wait_until(is_over, PATIENCE_SECONDS, pause=0.2)
         # The end of the process belongs to what the run costs.
-        assert wait_until(lambda: not self._relays(), 30)
+        assert wait_until(lambda: not self._under_way(), 60)
         states = self.pool.api.call("GET", f"flow_run_states/?flow_run_id={run}")
         at = {each["name"]: datetime.fromisoformat(each["timestamp"]) for each in states}
         assert "Completed" in at, (at, self.worker.log.read_text()[-4000:])
         return Taken((at["Completed"] - at["Submitting"]).total_seconds(), self._cpu() - before)
 
-    def _relays(self) -> list[psutil.Process]:
-        found = psutil.Process(self.worker.pid or 0).children()
-        return [each for each in found if "deployments.prefork.parent" not in each.cmdline()]
+    def _under_way(self) -> bool:
+        """Whether a relay, or an engine of its own process, is there."""
+        for each in psutil.Process(self.worker.pid or 0).children():
+            with suppress(psutil.Error):
+                command = " ".join(each.cmdline())
+                if "relay.py" in command or command.endswith("prefect.engine"):
+                    return True
+        return False
 
     def _cpu(self) -> float:
         return sum(_cpu_of(each) for each in family(self.worker.pid))

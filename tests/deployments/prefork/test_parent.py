@@ -20,7 +20,7 @@ from prefect.settings import get_current_settings
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import wait_until
 from deployments.prefork.relay import NO_PARENT, SOCKET_VARIABLE
-from deployments.prefork.warmth import require_nothing_open, require_nothing_running
+from deployments.prefork.warmth import require_nothing_open, require_nothing_running, settled
 from deployments.prefork.worker import MEMORY_VARIABLE, RELAY, RUNS_VARIABLE, Parents, bytes_of
 from flows._shared.errors import PermanentError
 from tests.deployments.prefork import warm as warm_module
@@ -222,6 +222,11 @@ def test_a_thread_or_an_open_file_keeps_the_parent_from_forking(tmp_path: Path) 
     thread.join()
     with (tmp_path / "file").open("w"), pytest.raises(PermanentError, match="open"):
         require_nothing_open(allowed={0, 1, 2})
+
+
+def test_a_file_that_changed_while_it_was_imported_counts_as_changed() -> None:
+    files = frozenset({("old", 5, 1), ("written meanwhile", 15, 1), ("of a clock ahead", 99, 1)})
+    assert {name for name, *_ in settled(files, began=10, now=20)} == {"old", "of a clock ahead"}
 
 
 def test_amounts_are_read_as_kubernetes_writes_them() -> None:
