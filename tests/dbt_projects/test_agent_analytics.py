@@ -709,7 +709,7 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -
     marts.load(
         commits=[
             commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}")
-            for number, name in enumerate(wanted)
+            for number, name in enumerate(wanted, 1)
         ]
     )
     marts.run("--select", "stg_git_commits")
