@@ -391,6 +391,8 @@ def test_western_letters_are_read_whatever_stands_beside_them(tmp_path: Path) ->
     for text in (
         "Café “Zoë” – 5 €, Straße, Ærø, São João, ÀÉÎÕÜ",
         "ÇA, ‚Größe‘, œuvre, naïveté, ñandú",
+        "Alimentação, Educação, Habitação, Manutenção, Refeições",
+        "Þjóð, öðlast, síðdegis, áætlun, æðstur",
     ):
         rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode("cp1252"))
         assert values(rows) == [{"id": "1", "vendor": text}]

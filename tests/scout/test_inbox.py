@@ -71,7 +71,7 @@ def test_one_object_a_list_and_a_list_in_a_wrapper_are_payloads_as_they_came(
         (b'{"data": [{"a": "\\u0000"}, {"a": 1}]}', 1, [(1, "unstorable_character")]),
         (b'{"data": [{"a": 1}], "data": [{"a": 2}]}', 0, [(1, "duplicate_name")]),
         (b'{"of": 1, "data": [{"a": 1, "a": 2}, {"a": 3}], "of": 2}', 1, [(1, "duplicate_name")]),
-        (b"[" * 3000 + b"]" * 3000, 0, [(1, "invalid_json")]),
+        (b"[" * 3000 + b"]" * 3000, 0, [(1, "too_deep")]),
     ],
 )
 def test_poison_costs_no_more_than_itself_and_has_its_reason(

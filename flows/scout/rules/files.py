@@ -8,7 +8,7 @@ from flows.scout.records import Entity
 BYTE_ORDER_MARK = "\ufeff"
 LONGEST_FILENAME = 500
 BEYOND_ASCII = bytes(range(0x80, 0x100))
-SEVERAL_BEYOND = re.compile(rb"[\x80-\xff]{2,}")
+SEVERAL_BEYOND = re.compile(rb"[\x80-\xff]{3,}")
 RARE_IN_WESTERN = b"\x81\x82\x83\x88\x8d\x8f\x90\x98\x9d"
 FEWEST_BEYOND = 8
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
@@ -63,8 +63,8 @@ def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> st
 def is_of_other_letters(sample: bytes) -> bool:
     """Whether bytes that are no UTF-8 are hardly of a Western encoding either.
 
-    In one letter of such a text stands beside another, as its accents stand between plain letters;
-    of the first bytes of Shift-JIS some are no letters at all, and others signs that are rare.
+    Letters of another alphabet stand in a row, where Western ones beyond ASCII are one or two
+    together, as in `ção`; of the first bytes of Shift-JIS some are no letters, others rare signs.
     """
     beyond = len(sample) - len(sample.translate(None, BEYOND_ASCII))
     together = sum(map(len, SEVERAL_BEYOND.findall(sample)))
