@@ -54,11 +54,19 @@ def renamed(value: Mapping[str, Any], message: Descriptor) -> Mapping[str, Any]:
             changed[name] = inner
         elif field.is_former:
             if not any(value.get(each) for each in field.names):
-                changed[field.own_name] = inner
+                changed[field.own_name] = _both(changed.get(field.own_name), inner)
+        elif not inner and changed.get(field.own_name):
+            # An empty list of now beside the full one of before.
+            continue
         else:
             is_free = name == field.own_name or field.own_name not in value
             changed[field.own_name if is_free else name] = inner
     return changed
+
+
+def _both(known: Any, other: Any) -> Any:
+    """What stands under two former spellings of one name."""
+    return [*known, *other] if isinstance(known, list) and isinstance(other, list) else other
 
 
 def respelled(value: Any, message: Descriptor) -> Any:

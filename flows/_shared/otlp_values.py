@@ -23,7 +23,10 @@ def one_spelling(kind: str, text: str) -> str:
     Raises:
         ValueError: it is no such value, or an object in it has a key twice.
     """
-    content = text if kind == "bytesValue" else json.loads(text, object_pairs_hook=each_once)
+    try:
+        content = text if kind == "bytesValue" else json.loads(text, object_pairs_hook=each_once)
+    except RecursionError:
+        raise ValueError("lists and maps nested too deep") from None
     if reason := misfit({kind: content}, AnyValue.DESCRIPTOR):
         raise ValueError(reason)
     try:

@@ -38,6 +38,8 @@ LARGEST_COUNT = 2_147_483_647
 LARGEST_TOKENS = 10**12
 LONGEST_EXCERPT = 600
 LONGEST_SENDER = 100
+# Among so many of the first attributes a sender is looked for, for each part that does not fit.
+MOST_ATTRIBUTES = 200
 # The attributes by which the loader knows whose telemetry it is, the first of them before others.
 SENDER = (
     "developer_id", "x-developer-id", "user.email", "user.account_uuid", "user.account_id",
@@ -130,7 +132,7 @@ def _texts(holder: object) -> dict[str, str]:
     """The attributes of an object that are texts, as far as they can be read."""
     pairs = holder.get("attributes") if isinstance(holder, Mapping) else None
     texts: dict[str, str] = {}
-    for pair in pairs if isinstance(pairs, list) else ():
+    for pair in pairs[:MOST_ATTRIBUTES] if isinstance(pairs, list) else ():
         value = pair.get("value") if isinstance(pair, Mapping) else None
         text = value.get("stringValue") if isinstance(value, Mapping) else None
         if isinstance(text, str) and isinstance(pair.get("key"), str):

@@ -1,6 +1,7 @@
 """Purges a person from the inbox: stored bodies name a pseudonym, deliveries stay known."""
 
 import json
+import re
 from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any
@@ -14,6 +15,7 @@ from flows.webhooks.wire import texts_of
 
 JSON_FORM_FIELD = "payload"
 PURGE_LOCK = 7_310_072
+NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 # The hash of what was sent stays: by it a delivery sent again is told from another under its id.
 DELIVERIES = """
@@ -158,4 +160,4 @@ def _payload(content_type: str, body: bytes | None) -> str | None:
         return None
     if content_type == FORM:
         text = dict(parse_qsl(text)).get(JSON_FORM_FIELD, "")
-    return text.replace("\\u0000", "") if _is_json(text) else None
+    return NUL_ESCAPE.sub(r"\1", text) if _is_json(text) else None

@@ -15,7 +15,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 
-from flows._shared.otlp_spelling import snake
+from flows._shared.otlp_spelling import renamed, snake
 from flows.agent_analytics import raw
 from flows.agent_analytics.records import LoadCounts, Signal, UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, canonical_line
@@ -298,6 +298,37 @@ def test_a_record_of_lists_that_no_reader_follows_costs_itself_alone(
     told = examine(ENDPOINT, {}, "application/json", body).partial
     assert told
     assert told.rejected == 1
+
+
+def test_bare_lists_that_python_does_not_follow_cost_their_line_alone(
+    store: raw.Store, inbox: Path
+) -> None:
+    deep = f'{{"key":"deep","value":{{"arrayValue":{{"values":{"[" * 990}{"]" * 990}}}}}}}'
+    content = json.loads(LOGS)
+    content["resourceLogs"][0]["scopeLogs"][0]["logRecords"][0]["attributes"] = ["deep"]
+    line = json.dumps(content).replace('"deep"', deep)
+    (inbox / "a.jsonl").write_text(f"{line}\n{METRICS}\n")
+    counts = load(store, inbox)
+    assert counts.rejected == 1
+    assert counts.rows_new == load(store, inbox).rows_repeated + counts.rows_new > 0
+
+
+def test_an_empty_list_of_now_beside_the_full_one_of_before_loses_nothing() -> None:
+    message = ExportLogsServiceRequest.DESCRIPTOR.fields_by_name["resource_logs"].message_type
+    for empty in ([], None):
+        for names in (
+            ("scopeLogs", "instrumentationLibraryLogs"),
+            ("instrumentationLibraryLogs", "scopeLogs"),
+        ):
+            told = dict.fromkeys(names, empty) | {
+                "instrumentationLibraryLogs": [{"schemaUrl": "x"}]
+            }
+            assert renamed(told, message)["scopeLogs"] == [{"schemaUrl": "x"}]
+    both = {
+        "instrumentationLibraryLogs": [{}],
+        "instrumentation_library_logs": [{"schemaUrl": "x"}],
+    }
+    assert renamed(both, message)["scopeLogs"] == [{}, {"schemaUrl": "x"}]
 
 
 def test_half_a_letter_is_read_as_the_sign_for_none(store: raw.Store, inbox: Path) -> None:

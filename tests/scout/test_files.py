@@ -393,6 +393,8 @@ def test_western_letters_are_read_whatever_stands_beside_them(tmp_path: Path) ->
         "ÇA, ‚Größe‘, œuvre, naïveté, ñandú",
         "Alimentação, Educação, Habitação, Manutenção, Refeições",
         "Þjóð, öðlast, síðdegis, áætlun, æðstur",
+        "Visa ••••1234, Visa ••••5678, •••, ———, €€€, \xa0\xa0\xa0\xa0Fuel, 1\xa0234,00\xa0€\xa0x",
+        "ƒ12.00, ƒ13.00, ƒ14.00, ƒ15.00, ƒ16.00, ƒ17.00, ƒ18.00, ƒ19.00 Café",
     ):
         rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode("cp1252"))
         assert values(rows) == [{"id": "1", "vendor": text}]

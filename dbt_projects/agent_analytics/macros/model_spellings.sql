@@ -53,7 +53,9 @@
                 named.agent_type,
                 named.model_name,
                 named.usage_source,
-                coalesce(named.compared_name, others.compared_name) as compared_name
+                coalesce(named.compared_name, others.compared_name) as compared_name,
+                min(named.usage_source) over same_name <> max(named.usage_source) over same_name
+                    as is_told_by_both
             from named_models as named
             left join only_models as others
                 on
@@ -61,6 +63,9 @@
                     and named.agent_type = others.agent_type
                     and named.usage_source <> others.usage_source
                     and named.compared_name is null
+            window same_name as (
+                partition by named.session_id, named.agent_type, named.model_name
+            )
 
         )
 
@@ -70,6 +75,8 @@
                 model_name,
                 usage_source,
                 case
+                    -- Spellings with prices of their own stay apart where nothing has to be matched.
+                    when bool_and(is_told_by_both) over same_model then model_name
                     when min(usage_source) over same_model <> max(usage_source) over same_model
                         then coalesce(
                             min(model_name) filter (

@@ -147,12 +147,15 @@
 {%- endmacro %}
 
 {% macro on_its_weekday(value, begin, day) -%}
-    {#- NULL where a word before the date, which begins so, is not the name of its day, or the beginning of that. -#}
+    {#- NULL where the word before the date, which begins so, names another day of the week. -#}
     {%- set weekday = "substring(lower(" ~ value ~ ") from '^([a-z]{3,9}),? +" ~ begin ~ "')" -%}
     (
         select named.day
         from (select {{ day }} as day) as named
-        where {{ weekday }} is null or starts_with(trim(to_char(named.day, 'day')), {{ weekday }})
+        where
+            {{ weekday }} is null
+            or left({{ weekday }}, 3) not in ('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun')
+            or left({{ weekday }}, 3) = to_char(named.day, 'dy')
     )
 {%- endmacro %}
 

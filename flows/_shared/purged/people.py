@@ -142,6 +142,10 @@ class Purged:
     def hash_of(self, name: str) -> bytes:
         return hmac.digest(self.key, plain(name).encode("utf-8", "surrogatepass"), "sha256")
 
+    def _exact(self, text: str) -> str:
+        """Tells keys apart that are one name, such as by their capital letters."""
+        return hmac.digest(self.key, text.encode("utf-8", "surrogatepass"), "sha256").hex()[:8]
+
     def beginning_of(self, name: str) -> int:
         """Two bytes that the first word of a name leaves of it: too few to tell which it was."""
         return int.from_bytes(self.hash_of(f"begins:{first_word(plain(name))}")[:2])
@@ -235,7 +239,7 @@ class Purged:
 
         def key_of(key: str) -> str:
             shown = self.text(key)
-            return shown if shown == key else f"{shown}/{self.hash_of(key).hex()[:8]}"
+            return shown if shown == key else f"{shown}/{self._exact(key)}"
 
         return shown_document(text, value_of, key_of, lambda login: bool(self._called[login]))
 

@@ -14,7 +14,7 @@ DEEPEST = 1_000
 # Longer ones are read line by line in any case.
 ORDINARY_LINE_BYTES = 16 << 20
 # No key of OTLP's JSON has an underscore, every name of more words in its messages does.
-UNDERSCORED_KEY = re.compile(rb'_[A-Za-z_]*"[ \t\r]*:')
+UNDERSCORED_KEY = re.compile(rb'_[A-Za-z]{0,80}+"[ \t\r]{0,80}+:')
 FORMER_NAMES = b'"instrumentationLibrary'
 
 

@@ -7,10 +7,12 @@ from flows.scout.records import Entity
 
 BYTE_ORDER_MARK = "\ufeff"
 LONGEST_FILENAME = 500
-BEYOND_ASCII = bytes(range(0x80, 0x100))
-SEVERAL_BEYOND = re.compile(rb"[\x80-\xff]{3,}")
-RARE_IN_WESTERN = b"\x81\x82\x83\x88\x8d\x8f\x90\x98\x9d"
-FEWEST_BEYOND = 8
+# Signs, dashes and spaces beyond ASCII, which the others are, say nothing of an alphabet.
+SIGNS_AND_LETTERS = bytes(range(0xA1, 0x100))
+SEVERAL_LETTERS = re.compile(rb"(?=[\xa1-\xbf]*[\xc0-\xff])[\xa1-\xff]{3,}")
+# Two letters of Shift-JIS that begin with what is rare, or nothing, in Western encodings.
+TWO_OF_SHIFT_JIS = re.compile(rb"(?:[\x81-\x83\x88\x8d\x8f\x90\x98\x9d][\x40-\x7e\x80-\xfc]){2,}")
+FEWEST_LETTERS = 8
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
     {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
@@ -66,11 +68,12 @@ def is_of_other_letters(sample: bytes) -> bool:
     Letters of another alphabet stand in a row, where Western ones beyond ASCII are one or two
     together, as in `ção`; of the first bytes of Shift-JIS some are no letters, others rare signs.
     """
-    beyond = len(sample) - len(sample.translate(None, BEYOND_ASCII))
-    together = sum(map(len, SEVERAL_BEYOND.findall(sample)))
-    rare = len(sample) - len(sample.translate(None, RARE_IN_WESTERN))
-    is_enough = beyond >= FEWEST_BEYOND
-    return is_enough and (together > 0.6 * beyond or rare > 0.2 * beyond)
+    beyond = len(sample) - len(sample.translate(None, SIGNS_AND_LETTERS))
+    together = sum(map(len, SEVERAL_LETTERS.findall(sample)))
+    if together >= FEWEST_LETTERS and together > 0.6 * beyond:
+        return True
+    paired = sum(map(len, TWO_OF_SHIFT_JIS.findall(sample)))
+    return paired >= FEWEST_LETTERS and paired > beyond
 
 
 def storable_name(name: str) -> str:

@@ -12,7 +12,8 @@ CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
 ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
-BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*"', re.DOTALL)
+# What nothing closes is a text to the end, else each quote in it would be looked at anew.
+BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 # What a number is, is not asked here, and a long one is no number to Python.
 _decoder = json.JSONDecoder(parse_int=len, parse_float=len)
 
