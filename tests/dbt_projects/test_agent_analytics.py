@@ -395,6 +395,27 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
     )
 
 
+@apart
+def spellings_with_prices_of_their_own_stay_apart() -> None:
+    work = session("windows", DAY, by=developer(35))
+    long, plain = "claude-sonnet-4-5-20250929[1m]", "claude-sonnet-4-5-20250929"
+    put(
+        [
+            request(work, 0, (300_000, 0, 0, 0), long),
+            request(work, 1, (1_000, 0, 0, 0), plain, 1),
+            tokens(work, {"input": 300_000}, 0, 1, long),
+            tokens(work, {"input": 1_000}, 0, 2, plain),
+        ]
+    )
+
+
+def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
+    assert together.query(
+        "select total_input_tokens, session_cost_usd = 1.803 "
+        "from intermediate.int_sessions_with_costs where session_id = 'windows'"
+    ) == [(301_000, True)]
+
+
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
     marts.run_to("fct_daily_agent_usage")

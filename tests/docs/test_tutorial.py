@@ -9,11 +9,11 @@ import pytest
 from tests.docs.test_commands import FENCE, ROOT
 
 ANSWERS = (
-    "2 rows",
-    "T-2",
+    "100 | 5100.00",
+    "T-101",
     "it failed, as it should",
-    "5000",
     "20261120080000",
+    "12000",
     "create deployment my-repositories-daily",
 )
 
