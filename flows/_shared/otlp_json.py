@@ -11,6 +11,7 @@ import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
+from itertools import chain
 from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
@@ -78,11 +79,14 @@ def sift(
         most: so many parts are looked at, all behind them is taken for fitting.
     """
     named = renamed(request, message)
-    own = {
-        field.json_name: named[field.json_name]
-        for field in message.fields
-        if field.json_name in named
-    }
+    own: dict[str, Any] = {}
+    for described in message.fields:
+        names = dict.fromkeys((described.json_name, described.name))
+        told = [named[name] for name in names if name in named]
+        if told:
+            # By both names it is told in two parts.
+            is_parted = len(told) > 1 and all(isinstance(each, list) for each in told)
+            own[described.json_name] = [*chain(*told)] if is_parted else told[0]
     wrong = misspelled(named, message)
     if wrong is None and is_plain(own, message):
         return own, []

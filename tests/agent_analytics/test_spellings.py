@@ -331,6 +331,14 @@ def test_an_empty_list_of_now_beside_the_full_one_of_before_loses_nothing() -> N
     assert renamed(both, message)["scopeLogs"] == [{}, {"schemaUrl": "x"}]
 
 
+def test_a_request_that_is_told_by_both_names_of_its_list_is_read_whole() -> None:
+    content = json.loads(LOGS)
+    both = json.dumps({"resource_logs": content["resourceLogs"], **content}).encode()
+    found = canonical_json(both)
+    assert not found.unread
+    assert len(json.loads(found.line)["resourceLogs"]) == 2 * len(content["resourceLogs"])
+
+
 def test_half_a_letter_is_read_as_the_sign_for_none(store: raw.Store, inbox: Path) -> None:
     """As JavaScript sends it where it does not write JSON."""
     cut = LOGS.replace('"body":{"stringValue":"', '"body":{"stringValue":"\\\\\\ud83d')
