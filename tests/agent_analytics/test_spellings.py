@@ -315,15 +315,13 @@ def test_bare_lists_that_python_does_not_follow_cost_their_line_alone(
 
 def test_an_empty_list_of_now_beside_the_full_one_of_before_loses_nothing() -> None:
     message = ExportLogsServiceRequest.DESCRIPTOR.fields_by_name["resource_logs"].message_type
-    for empty in ([], None):
-        for names in (
-            ("scopeLogs", "instrumentationLibraryLogs"),
-            ("instrumentationLibraryLogs", "scopeLogs"),
-        ):
-            told = dict.fromkeys(names, empty) | {
-                "instrumentationLibraryLogs": [{"schemaUrl": "x"}]
-            }
-            assert renamed(told, message)["scopeLogs"] == [{"schemaUrl": "x"}]
+    of_now, of_before = "scopeLogs", "instrumentationLibraryLogs"
+    full: list[object] = [{"schemaUrl": "x"}]
+    nothing: list[object] = []
+    for empty in (nothing, None):
+        first: dict[str, object] = {of_now: empty, of_before: full}
+        last: dict[str, object] = {of_before: full, of_now: empty}
+        assert renamed(first, message)[of_now] == renamed(last, message)[of_now] == full
     both = {
         "instrumentationLibraryLogs": [{}],
         "instrumentation_library_logs": [{"schemaUrl": "x"}],

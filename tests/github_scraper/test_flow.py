@@ -159,8 +159,8 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     failed = refresh(None, settings, build_here=False, return_state=True)
     assert failed.is_failed()
     why = summary(run_of(failed).id).partition("**Why:**")[2].partition("**What to do:**")[0]
-    told = [line.strip() for line in why.splitlines() if line.strip()]
-    assert [line.partition(" ")[0] for line in told] == ["Loading", "-"], why
+    reasons = [line.strip() for line in why.splitlines() if line.strip()]
+    assert [line.partition(" ")[0] for line in reasons] == ["Loading", "-"], why
     assert main(["list"]) == 0
     assert "\tfailed\t" in capsys.readouterr().out.splitlines()[0]
     with pytest.raises(RepositoryNotKnownError):
