@@ -37,5 +37,5 @@ def with_embedded_owner(arguments: Sequence[str]) -> list[str]:
         or not cluster.is_running()
     ):
         return list(arguments)
-    os.environ[owner_variable(slug)] = cluster.create_database(slug)
+    os.environ[owner_variable(slug)] = cluster.url(slug)
     return [*arguments, "--exclusive", "--sample"]

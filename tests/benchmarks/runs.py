@@ -67,8 +67,10 @@ class Runs:
         }
         self._deployment = str(self.pool.post("deployments/", body)["id"])
         if kind == PREFORK:
-            is_warm = lambda: "ready after" in self.worker.log.read_text()  # noqa: E731
-            assert wait_until(is_warm, PATIENCE_SECONDS, pause=0.5)
+            assert wait_until(self._is_warm, PATIENCE_SECONDS, pause=0.5)
+
+    def _is_warm(self) -> bool:
+        return "ready after" in self.worker.log.read_text()
 
     def take(self, parameters: Mapping[str, Any]) -> Taken:
         before = self._cpu()

@@ -130,7 +130,6 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     ]
     assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.url("scout")
     assert with_embedded_owner(["apply", "scout"]) == ["apply", "scout"]
-    postgres.drop_database("scout")
     monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
     assert with_embedded_owner(["check", "scout"]) == ["check", "scout"]
 

@@ -1,6 +1,7 @@
 """Each diagnosis, on a set-up that is broken just there."""
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -22,7 +23,7 @@ from deployments.cli.app import main
 from deployments.cli.doctor import World, databases, machine, outside, server, store
 from deployments.cli.told import Diagnosis
 from deployments.local.paths import LocalPaths
-from deployments.local.processes import ProcessRecord
+from deployments.local.processes import ProcessRecord, record_of
 from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
@@ -92,6 +93,8 @@ def test_a_disk_that_is_full(world: World) -> None:
 
 def test_what_a_process_that_ended_left(world: World) -> None:
     ENDED.write(world.paths.run / "worker.json")
+    assert not [each for each in machine.leftovers(world) if each.is_problem], "all is stopped"
+    record_of(os.getpid()).write(world.paths.run / "server.json")
     assert f"process {ENDED.pid}, which has ended" in only(machine.leftovers, world).seen
 
 

@@ -463,8 +463,10 @@ def test_a_repository_past_the_size_limit_fails_alone(sync: Sync, history: Histo
 
 
 def test_a_missing_repository_is_named_with_a_remedy(sync: Sync, tmp_path: Path) -> None:
-    with pytest.raises(RepositoryNotFoundError, match="nowhere"):
+    with pytest.raises(RepositoryNotFoundError, match="nowhere") as caught:
         sync(tmp_path / "nowhere.git")
+    assert "Check the spelling" in str(caught.value)
+    assert "Please make sure" not in str(caught.value), "git's words leave room for the remedy"
 
 
 def test_a_folder_that_is_no_repository_is_named(sync: Sync, tmp_path: Path) -> None:

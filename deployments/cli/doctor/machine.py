@@ -72,14 +72,19 @@ def disk(world: World) -> Iterator[Diagnosis]:
 
 def leftovers(world: World) -> Iterator[Diagnosis]:
     """What earlier processes left in .local."""
+    records = {name: ProcessRecord.read(world.paths.run / f"{name}.json") for name in PARTS}
+    if not any(record and record.process() for record in records.values()):
+        # They remember ports for the next start: nothing is wrong after `flows stop`.
+        yield Diagnosis("local runtime", "nothing of it runs; `flows up` starts it")
+        return
     for name, what in PARTS.items():
-        record = ProcessRecord.read(world.paths.run / f"{name}.json")
+        record = records[name]
         if record and record.process() is None:
             yield Diagnosis(
                 "stale .local",
                 f"{what} has a record of process {record.pid}, which has ended",
                 True,
-                "`flows up` starts it again; `flows stop` forgets it",
+                "`flows up` starts it again",
             )
 
 

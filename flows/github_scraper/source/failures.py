@@ -29,6 +29,8 @@ DAMAGED = re.compile(
 ADDRESS = re.compile(r"'[^']*[/:][^']*'|\S+://\S+")
 # What redirects and proxies name may have a login in it.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+[^\s'\"]+(?: [^\s'\"]*@[^\s'\"]*)?")
+# Behind each trouble with a host, whatever it is: the remedy stands here in its place.
+STOCK_PHRASE = "Please make sure you have the correct access rights\nand the repository exists."
 # The first pattern found in git's (untranslated) messages decides.
 FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
     (
@@ -134,7 +136,8 @@ def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
             f"git was stopped by signal {-status} ({signal.Signals(-status).name})",
             "Look for the out-of-memory killer or for a time limit, then run again",
         )
-    seen = f"git exited with status {status}: {said[-500:] or 'no message'}"
+    told = said.replace(STOCK_PHRASE, "").strip()
+    seen = f"git exited with status {status}: {told[-500:] or 'no message'}"
     for pattern, error, remedy in FAILURES:
         if not re.search(pattern, meant):
             continue

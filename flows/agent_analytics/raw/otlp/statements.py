@@ -81,15 +81,17 @@ where coalesce(p.flags, 0) % 2 = 0
 group by all
 """
 
-# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
-NESTED_VALUES = f"""
-with texts as (
+ATTRIBUTE_TEXTS = """
     select point_text as text from new_counters
     union
     select resource_text from new_counters
     union
     select resource_text from new_records
-), pairs as (
+"""
+
+# Lists and maps in attributes stay text, in which DuckDB does not see a key that is there twice.
+NESTED_VALUES = f"""
+with texts as ({ATTRIBUTE_TEXTS}), pairs as (
     select unnest(from_json(text, '{ATTRIBUTES_IN_TEXT}')) as a
     from texts
     where regexp_matches(text, 'arrayValue|kvlistValue|bytesValue')
@@ -114,13 +116,7 @@ select distinct kind, value from nested where value is not null
 # ``from_json`` makes NULL of what has another shape, so the shape is looked at apart from it.
 TEXTS = f"""
 create or replace temp table new_texts as
-with texts as (
-    select point_text as text from new_counters
-    union
-    select resource_text from new_counters
-    union
-    select resource_text from new_records
-), objects as (
+with texts as ({ATTRIBUTE_TEXTS}), objects as (
     select
         text,
         json_type(text) = 'ARRAY' and coalesce(list_bool_and(list_transform(
