@@ -13,8 +13,11 @@ LOGIN = re.compile(rf"{SCHEME}(?:[^\s/@:]*:(?![0-9]{{1,5}}(?:[\s/]|$))[^/@]*|\S*
 LOGIN_IN_WORD = re.compile(rf"{SCHEME}\S*@")
 ENCODED_LOGIN = re.compile(r"(\w%(?:25)*3a(?:%(?:25)*2f){2})\S*(?=%(?:25)*40)", re.IGNORECASE)
 BARE_LOGIN = re.compile(r"""(?<![\w/@.-])([\w.+-]+:)[^\s/@"']+@(?=[\w-])""")
+_OF_A_KEY = r"[A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,9}-{4,5}"
 PRIVATE_KEY = re.compile(
-    r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|$)", re.DOTALL
+    rf"-{{4,5}} ?BEGIN {_OF_A_KEY}.*?(?:-{{4,5}} ?END {_OF_A_KEY}|\Z)"
+    r"|(?<=Private-Lines: ).*?(?:Private-MAC: \S+|\Z)",
+    re.DOTALL,
 )
 # At the beginning of a word, also behind what an encoded character ends with.
 BEGINNING = (
@@ -27,6 +30,7 @@ KNOWN_TOKEN = re.compile(
     r"|gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)-[\w-]{12,}"
     r"|xox[a-z]-[\w-]{8,}|A(?:KIA|SIA)[A-Z0-9]{12,}|AIza[\w-]{20,}|sk-[\w-]{16,}"
     r"|[sr]k_(?:live|test)_\w{12,}|SG\.[\w-]{16,}[\w.-]*|ya29\.[\w-]{16,}|pypi-[\w-]{16,}"
+    r"|AGE-SECRET-KEY-1[A-Z0-9]{16,}"
     r"|(?:hf|npm|pn[ub])_[A-Za-z0-9]{20,}|do[opr]_v1_[a-f0-9]{20,}"
     r"|eyJ[\w-]+\.[\w-]+(?:\.[\w-]*)?)",
     re.ASCII,
@@ -41,36 +45,62 @@ NAME = (
     r"(?:pass(?:word|wd|phrase)|pwd|secret|token|credential|signature|authorization|cookie"
     r"|(?:api|access|account|private|client|auth)[_-]?key)[\w.-]{0,100}"
 )
+# What a sentence about a secret goes on with, where a value would stand: one of the former words
+# stands before one of either, since a value of several words may begin so, too.
+BEFORE_MORE = (
+    r"(?:an?|are|at|be|been|can|cannot|could|did|do|does|for|from|has|have|in|is|it|its|may|must"
+    r"|neither|no|none|nor|not|of|on|or|should|that|the|there|they|this|to|was|were|which|you|your)"
+)
+ENOUGH = (
+    r"(?:accepted|block|empty|environment|expired|file|found|given|invalid|known|least|missing"
+    r"|needed|none|please|read|refused|registered|required|revoked|set|unknown|unset|variable|wrong)"
+)
+AT_ITS_END = r"(?=[,.;:)]?(?:\s|$))"
+PROSE = re.compile(rf"(?:{BEFORE_MORE}|{ENOUGH}){AT_ITS_END}", re.IGNORECASE)
 IS = r"(?::=|[=:]>?|->|%(?:25)*3[ad])"
+QUOTED = r"(?:\"(?:[^\"\\]|\\.)*(?:\"|$)|'(?:[^'\\]|\\.|'')*(?:'|$))"
 PAIR = re.compile(
     rf"(?P<name>(?:{NAME}(?:\\*[\"']?\s*{IS}|\\*[\"']\s*,(?=\s*b?\\*[\"']))"
-    rf"|(?<=[?&])key\s*=|(?<![A-Za-z])(?:sig|pass|auth)\s*(?:=>?|%(?:25)*3d)"
+    rf"|(?<=[?&])(?:key|code|jwt|ticket)\s*=|(?<![A-Za-z])(?:sig|pass|auth)\s*(?:=>?|%(?:25)*3d)"
     # What dbt ends with.
     r"(?![0-9]+ WARN=))(?:\s|[|>][+-]?\s)*)"
     r"(?P<value>\\+\".*?(?:\\+\"|$)"
-    r"|b?\"(?:[^\"\\]|\\.)*(?:\"|$)|b?'(?:[^'\\]|\\.|'')*(?:'|$)"
-    rf"|[\[(][^\])]*(?:[\])]|$)|{SCHEME_OF_A_HEADER}\s+\S+|\S+)",
+    rf"|b?{QUOTED}|[\[({{][^\])}}]*(?:[\])}}]|$)"
+    r"|digest\s+\w+=(?:\"[^\"]*\"|[^\s,]+)(?:,\s*\w+=(?:\"[^\"]*\"|[^\s,]+))*"
+    rf"|{SCHEME_OF_A_HEADER}\s+\S+|(?:{BEFORE_MORE}\s+)?(?:[^\s\\]|\\ ?)+)",
     re.IGNORECASE | re.DOTALL,
+)
+# As SQL and a file of logins are given them.
+STATEMENT = re.compile(
+    r"(?P<name>(?:password(?:\s+for\s+\S{1,200}\s*=)?"
+    r"|\bidentified\s+(?:with\s+\S+\s+)?(?:by|as)(?:\s+password)?|(?-i:\bSECRET))"
+    r"(?:\s+|\s*\(\s*)\\*)"
+    rf"(?P<value>(?:\b(?:E|N|U&))?{QUOTED}|\$(?P<tag>\w*)\$.*?(?:\$(?P=tag)\$|\Z))"
+    r"|(?P<login>\blogin\s+\S+\s+password\s+)\S+",
+    re.IGNORECASE | re.DOTALL,
+)
+# Host, port, database and user go before the password; a second number is a place in a file.
+LINE_OF_PGPASS = re.compile(
+    r"((?<![\w.:*\]/-])(?:[\w.*-]{1,253}|\[[0-9a-f:.]{2,45}\]):(?:[0-9]{1,5}|\*)"
+    r":(?![0-9]+:)(?:[^\s:\\]|\\.){1,63}:(?:[^\s:\\]|\\.){1,63}:)\S+"
 )
 QUOTED_OR_WORD = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s-]\S*)"""
 # As programs are given them.
 OPTION = re.compile(
-    r"(?P<name>(?<![\w-])--?[\w-]{0,40}(?:pass(?:word|wd|phrase)|pwd|secret|token|credential"
-    r"|(?:api|access|account|private|client|auth)[_-]?key)s?[ \t]{1,9})"
+    r"(?P<name>(?<![\w-])--?[\w-]{0,40}(?:pass(?:word|wd|phrase)|pwd|pw|secret|token|credential"
+    r"|(?:api|access|account|private|client|auth)[_-]?key)s?[ \t]{1,9}|(?<!\w)pass:(?=\S))"
     rf"(?P<value>{QUOTED_OR_WORD})",
     re.IGNORECASE,
 )
-PROGRAMS = r"\b(?:(?:mysql|mariadb)\w{0,20}|login|sshpass|unzip|curl|redis-cli)\b"
+# Elsewhere such a letter is a port, a folder or a parameter.
+_TO_THE_OPTION = r"[^\n|;&]{0,200}?[ \t]"
 SHORT_OPTION = re.compile(
-    rf"(?P<name>{PROGRAMS}[^\n|;&]{{0,200}}?[ \t]"
-    rf"(?:-p[ \t]?|-a[ \t]|(?:-u[ \t]?|--user[ =])[^\s:]{{1,100}}:))(?P<value>{QUOTED_OR_WORD})"
-)
-# What a sentence goes on with, where a value would stand.
-PROSE = re.compile(
-    r"(?:an?|are|be|been|can|cannot|could|did|do|does|expired|for|from|has|have|in|invalid|is|it"
-    r"|its|may|missing|must|neither|no|none|nor|not|of|on|or|please|required|revoked|should|that"
-    r"|the|there|they|this|to|unknown|unset|was|were|which|wrong|you|your)(?=[,.;]?(?:\s|$))",
-    re.IGNORECASE,
+    r"(?P<name>(?:"
+    rf"\b(?:(?:mysql|mariadb)\w{{0,20}}|login|mongo\w{{0,10}}|sshpass|curl|redis-cli){_TO_THE_OPTION}"
+    r"(?:-p[ \t]?|-a[ \t]|(?:-u[ \t]?|--user[ =])[^\s:]{1,100}:)"
+    rf"|\b(?:sqlcmd|bcp|[io]sql|(?:un)?zip|ipmitool){_TO_THE_OPTION}-P[ \t]?"
+    rf"|\bldap[a-z]{{1,10}}{_TO_THE_OPTION}-w[ \t]|\b7z[ar]?{_TO_THE_OPTION}-p"
+    rf"))(?P<value>{QUOTED_OR_WORD})"
 )
 GOES_ON = re.compile(r"(?:and|as|but|if|then|when|with)\b", re.IGNORECASE)
 COUNT = re.compile(r"token(?:s|_count)\\*[\"']?\s*[=:]\s*$", re.IGNORECASE)
@@ -87,16 +117,19 @@ def without_secrets(text: str) -> str:
     text = LOGIN_IN_WORD.sub(rf"\1{HIDDEN}@", text)
     text = ENCODED_LOGIN.sub(rf"\1{HIDDEN}", text)
     text = BARE_LOGIN.sub(rf"\1{HIDDEN}@", text)
+    text = STATEMENT.sub(rf"\g<name>\g<login>{HIDDEN}", text)
     text = PAIR.sub(_without_value, text)
     text = OPTION.sub(_without_option, text)
     text = SHORT_OPTION.sub(rf"\g<name>{HIDDEN}", text)
+    text = LINE_OF_PGPASS.sub(rf"\1{HIDDEN}", text)
     text = BARE_HEADER.sub(rf"\1{HIDDEN}", text)
     return KNOWN_TOKEN.sub(HIDDEN, text)
 
 
 def _without_value(pair: re.Match[str]) -> str:
     name, value = pair["name"], pair["value"]
-    goes_on = name.rstrip().endswith(":") and name[-1].isspace() and PROSE.match(value)
+    is_after_colon = name.rstrip().endswith(":") and name[-1].isspace()
+    goes_on = is_after_colon and all(PROSE.match(word) for word in value.split())
     is_count = COUNT.search(name) and re.fullmatch(r"[0-9][0-9,._]*", value)
     is_told = goes_on or is_count or BLOCK.search(name)
     return pair[0] if is_told else f"{name}{HIDDEN}"
@@ -104,5 +137,6 @@ def _without_value(pair: re.Match[str]) -> str:
 
 def _without_option(option: re.Match[str]) -> str:
     name, value = option["name"], option["value"]
-    is_told = PROSE.match(value) or GOES_ON.match(value) or value.isdecimal()
+    is_count = name.rstrip().lower().endswith("tokens") and value.isdecimal()
+    is_told = PROSE.match(value) or GOES_ON.match(value) or is_count
     return option[0] if is_told else f"{name}{HIDDEN}"
