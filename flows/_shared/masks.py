@@ -7,10 +7,11 @@ import os
 import re
 
 SHOWN_VARIABLE = "ANALYTICS_FLOWS_SHOW_ADDRESSES"
-# No part of a longer word.
+# No part of a longer word; to the last @ of the word, whatever else stands in it.
 ADDRESS = re.compile(
-    r"(?<![\w.+%@-])(?P<first>[\w+%-])(?P<rest>[\w.+%-]*)(?P<at>@|%40)"
-    r"(?P<domain>[\w-]+(?:\.[\w-]+)+|localhost)(?![\w@])"
+    r"(?<![\w.+%@-])(?P<signs>[.@]*)(?P<first>[\w+%-])(?P<rest>[\w.+%@-]*)"
+    r"(?P<at>\\?@|%(?:25)*40)"
+    r"(?P<domain>[\w-]+(?:\.[\w-]+)+|localhost)(?!\w)"
 )
 # Of an address such as git@github.com:owner/name the user is nobody.
 NO_PERSON = re.compile(r"git|org-[0-9]+")
@@ -19,7 +20,7 @@ NOBODY = ("purged.invalid",)
 
 def masked(text: str) -> str:
     """The text with the first letter and the domain alone of each address in it."""
-    if not ("@" in text or "%40" in text) or os.environ.get(SHOWN_VARIABLE, "").lower() in (
+    if not ("@" in text or "%" in text) or os.environ.get(SHOWN_VARIABLE, "").lower() in (
         "1",
         "true",
         "yes",
@@ -29,7 +30,7 @@ def masked(text: str) -> str:
 
 
 def _mask(address: re.Match[str]) -> str:
-    is_nobody = NO_PERSON.fullmatch(address["first"] + address["rest"])
-    if is_nobody or address["domain"] in NOBODY:
+    local = address["first"] + address["rest"]
+    if NO_PERSON.fullmatch(local) or ("@" not in local and address["domain"] in NOBODY):
         return address[0]
-    return f"{address['first']}***{address['at']}{address['domain']}"
+    return f"{address['signs']}{address['first']}***{address['at']}{address['domain']}"
