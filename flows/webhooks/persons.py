@@ -10,7 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import psycopg
 
 from flows._shared.inbox import FORM
-from flows._shared.purged import Purged
+from flows._shared.purged import Purged, is_document
 from flows.webhooks.wire import texts_of
 
 JSON_FORM_FIELD = "payload"
@@ -116,7 +116,10 @@ def _shown(lists: Sequence[Purged], content_type: str, body: bytes | None) -> by
         return None
     if "protobuf" in content_type:
         is_named = any(
-            each.alone(text) != text for text in texts_of(body) for each in lists if each
+            {each.alone(text), each.json(text)} != {text}
+            for text in texts_of(body)
+            for each in lists
+            if each
         )
         return None if is_named else body
     # What is no UTF-8 stays as it is.
@@ -125,10 +128,16 @@ def _shown(lists: Sequence[Purged], content_type: str, body: bytes | None) -> by
         shown = _told(lists, text)
         return body if shown == text else shown.encode(errors="surrogateescape")
     fields = parse_qsl(text, keep_blank_values=True, errors="surrogateescape")
-    changed = [(name, _told(lists, value)) for name, value in fields]
+    changed = [_field(lists, name, value) for name, value in fields]
     if changed == fields:
         return body
     return urlencode(changed, errors="surrogateescape").encode(errors="surrogateescape")
+
+
+def _field(lists: Sequence[Purged], name: str, value: str) -> tuple[str, str]:
+    """A field of a form, whose name tells whether the value names somebody."""
+    ((name, value),) = json.loads(_document(lists, json.dumps({name: value}))).items()
+    return name, value
 
 
 def _document(lists: Sequence[Purged], text: str) -> str:
@@ -136,18 +145,7 @@ def _document(lists: Sequence[Purged], text: str) -> str:
 
 
 def _told(lists: Sequence[Purged], text: str) -> str:
-    shown = _document(lists, text)
-    if _is_json(text):
-        return shown
-    return reduce(lambda shown, purged: purged.text(shown), lists, shown)
-
-
-def _is_json(text: str) -> bool:
-    try:
-        json.loads(text)
-    except (ValueError, RecursionError):
-        return False
-    return True
+    return reduce(lambda shown, purged: purged.piece(shown), lists, text)
 
 
 def _payload(content_type: str, body: bytes | None) -> str | None:
@@ -160,4 +158,4 @@ def _payload(content_type: str, body: bytes | None) -> str | None:
         return None
     if content_type == FORM:
         text = dict(parse_qsl(text)).get(JSON_FORM_FIELD, "")
-    return NUL_ESCAPE.sub(r"\1", text) if _is_json(text) else None
+    return NUL_ESCAPE.sub(r"\1", text) if is_document(text) else None

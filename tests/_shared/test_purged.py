@@ -182,6 +182,31 @@ def test_a_word_of_json_is_a_name_where_its_key_says_so(purged: Purged) -> None:
     assert purged.json(shown) == shown
 
 
+@pytest.mark.parametrize(
+    ("who", "document"),
+    [
+        ("jd", '{"value": {"stringValue": "§"}, "key": "user.id"}'),
+        ("jd", '{"value":{"arrayValue":{"values":[{"stringValue":"§"}]}},"key":"user.id"}'),
+        ("jd", '{"value": {"kvlistValue": {"values": [{"value": "§", "key": "login"}]}}}'),
+        ("jd", '[{"value": "jd", "key": "tool"}, {"value": "§", "key": "login"}]'),
+        ("jd", '{"value": "jd", "x": {"key": "user.id"}}'),
+        ("jd", '[{"name": "user.id", "value": "§"}, {"value": "§", "name": "user.id"}]'),
+        ("jd", '{"name": "tool", "value": "jd"}'),
+        ("jd", '{"x": " {\\"user\\": \\"§\\"}"}'),
+        ("jd", '{"x": "[\\"Doe\\", \\"Jane\\"]"}'),
+        ("Jane-D", '{"full_name": "§/x", "nameWithOwner": "§/y", "repository": "§/z"}'),
+        ("jane-d", '{"label": "§:patch-1", "x": "jane-d:patch", "y": "jane-d/x"}'),
+        ("jane-d", '{"full_name": "jane-dx/x", "repository": "x/jane-d", "label": "jane-d"}'),
+    ],
+)  # fmt: skip
+def test_what_stands_beside_a_value_tells_whose_it_is(
+    purged: Purged, who: str, document: str
+) -> None:
+    shown = document.replace("§", PERSON)
+    assert purged.json(document.replace("§", who)) == shown
+    assert purged.json(shown) == shown
+
+
 def test_a_name_that_stands_alone_is_known_by_one_word_and_by_login(purged: Purged) -> None:
     assert purged.alone(" JD ") == PERSON
     assert purged.alone("jane-D") == PERSON

@@ -45,7 +45,10 @@ def lines() -> list[str]:
         request(by_jane, 1, (1_000_000, 5, 0, 0)),
         request(by_other, 1, (2_000_000, 5, 0, 0)),
         tokens(by_jane, {"input": 7.0}, 0, 5),
-        request(by_jane, 2, (9, 5, 0, 0)).replace('"user.email"', '"prompt","value":{"stringValue":'
+        request(by_jane, 2, (9, 5, 0, 0)).replace(
+            '"body":{"stringValue":"claude_code.api_request"}',
+            r'"body":{"stringValue":"{\"user\": \"machine-of-jane\"}"}'
+        ).replace('"user.email"', '"prompt","value":{"stringValue":'
         '"ask jane@doe.example\\nor Jane Doe <jane@doe.example>"}},{"key":"user.email"'),
     ]  # fmt: skip
 

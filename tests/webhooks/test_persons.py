@@ -3,7 +3,7 @@
 import json
 from collections.abc import Iterator
 from typing import Any
-from urllib.parse import parse_qs, urlencode
+from urllib.parse import parse_qs, parse_qsl, urlencode
 
 import psycopg
 import pytest
@@ -28,6 +28,10 @@ ODD = {
     "no UTF-8": b'{"name": "Jane Doe", "x": "\xff"}',
     "no JSON": b"{'name': 'Jane Doe'",
 }
+# The name of a field tells whose its value is, and may be somebody's, too.
+FIELDS = {"user_name": "jane-d", "jane@doe.example": "1", "text": "a=b Jane Doe", "x": "jane-d"}
+# Of a record of a log the body.
+WITHIN = b'\x0a\x14\x0a\x12{"login":"jane-d"}'
 OTHERS = ("a word that names nobody", "a part that names nobody")
 
 
@@ -44,6 +48,8 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
         delivery("form", urlencode(PUSH).encode(), content_type=FORM, payload=JSON_BODY),
         delivery("rows", b"name;note\nx;by Jane Doe <jane@doe.example>\n", payload=None),
         delivery("bytes", SENT, content_type=PROTOBUF, payload=None),
+        delivery("fields", urlencode(FIELDS).encode(), content_type=FORM, payload=None),
+        delivery("within", WITHIN, content_type=PROTOBUF, payload=None),
         delivery("others", b'{"name": "janet@doe.example"}', attributes={"login": "jane-d"}),
         *(delivery(name, body, payload=None) for name, body in ODD.items()),
         delivery(OTHERS[0], b'{"ref": "jane-d", "id": 17}'),
@@ -60,13 +66,15 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
     counted = purge_person(inbox, lists, consumed, is_dry=True)
     assert everything_of(inbox) == before
     assert purge_person(inbox, lists, consumed) == counted
-    assert counted["webhooks.deliveries"] == 9
+    assert counted["webhooks.deliveries"] == 11
     assert counted["webhooks.conflicts"] == 1
     assert counted[LATER] == 1
     assert purge_person(inbox, lists, consumed + 1)["webhooks.deliveries"] == 1
     named = (row for table in everything_of(inbox).values() for row in table)
     rows = "\n".join(row for row in named if "names nobody" not in row).lower()
-    assert [name for name in CLEAR if name in rows.replace("janet@doe.example", "")] == []
+    for allowed in ("janet@doe.example", "x=jane-d"):
+        rows = rows.replace(allowed, "")
+    assert [name for name in CLEAR if name in rows] == []
     read = {each.delivery_id: each for each in read_deliveries(inbox, "scout", None)}
     (form,) = parse_qs(read["form"].body.decode(), strict_parsing=True)["payload"]
     assert json.loads(read["json"].body) == json.loads(form)
@@ -75,7 +83,10 @@ def test_the_inbox_names_a_purged_person_nowhere(inbox: psycopg.Connection[Any])
         "email": f"{person}@purged.invalid",
     }
     assert json.loads(read["nobody"].body) == {"name": "janet@doe.example"}
-    assert set(read) == {"json", "form", "rows", "others", "nobody", *OTHERS, *ODD}
+    assert set(read) == {"json", "form", "rows", "others", "fields", "nobody", *OTHERS, *ODD}
+    names, (user, number, text, word) = zip(*parse_qsl(read["fields"].body.decode()), strict=True)
+    assert (user, number, text, word) == (person, "1", f"a=b {person}", "jane-d")
+    assert names[1].startswith(f"{person}@purged.invalid")
     assert read[OTHERS[0]].body == b'{"ref": "jane-d", "id": 17}'
     for name, body in ODD.items():
         kept = read[name].body.replace(b"\\udcff", b"\xff")

@@ -6,6 +6,7 @@ is called (``jane doe``), in small letters. The key lies beside the hashes: it k
 of known addresses from matching, not who holds both from trying one that they guess.
 """
 
+from flows._shared.purged.documents import is_document
 from flows._shared.purged.people import (
     DOMAIN,
     KEY_BYTES,
@@ -41,6 +42,7 @@ __all__ = [
     "address_of",
     "entries",
     "flat",
+    "is_document",
     "is_generic",
     "is_pseudonym",
     "new_person",

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 
-from flows._shared.purged.documents import shown_document
+from flows._shared.purged.documents import is_document, shown_document
 from flows._shared.purged.spelling import (
     HYPHENS,
     LONGEST_NAME,
@@ -26,6 +26,7 @@ from flows._shared.purged.texts import (
     BESIDE_LOCAL,
     MENTIONS,
     NOREPLY,
+    OWNER,
     PAGES,
     PICTURE,
     SIGNATURE,
@@ -230,10 +231,19 @@ class Purged:
         """
         return self._document(text, _MOST_NESTED) if self.people else text
 
+    def piece(self, text: str) -> str:
+        """A text that may be a document, or a part of one, without them."""
+        shown = self.json(text)
+        return shown if is_document(shown) else self.text(shown)
+
     def _document(self, text: str, nested: int) -> str:
-        def value_of(value: str, is_named: bool) -> str:
-            if nested and value[:1] in ("{", "["):
+        def value_of(value: str, is_named: bool, is_owned: bool) -> str:
+            if is_owned and (owner := OWNER.match(value)):
+                value = joined(value, [(*owner.span(), self._mention(owner))])
+            if nested and value.lstrip()[:1] in ("{", "["):
                 value = self._document(value, nested - 1)
+                if is_document(value):
+                    return value
             is_whole = is_named or _PARTICULAR.fullmatch(value)
             return self.alone(value) if is_whole else self.text(value)
 

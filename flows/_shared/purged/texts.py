@@ -67,6 +67,8 @@ MENTIONS = (
     ("origin/", _mention(r"origin/(?<=\borigin/)(?=[\w-]{1,80}/)")),
 )
 PAGES = re.compile(rf"(?<![\w.-]){_LOGIN}(?=\.github\.io\b)")
+# Of the name of a repository, or of a branch of another's.
+OWNER = re.compile(rf"{_LOGIN}(?=[/:][^\s/:])")
 PICTURE = re.compile(r"(?<=usercontent\.com/u/)(?P<account>[0-9]{1,15})(?![0-9])")
 # What is signed with a name and an address as one text.
 SIGNATURE = re.compile(r"\s*(?P<name>[^<>]*?)\s*<(?P<address>[^<>]*)>\s*")

@@ -39,7 +39,7 @@ NAMED: Mapping[str, Mapping[str, str]] = {
     "otel_logs": {
         "developer_id": "alone",
         "session_id": "session",
-        "body": "text",
+        "body": "piece",
         "attributes": "json",
         "resource_attributes": "json",
     },
@@ -53,7 +53,7 @@ NAMED: Mapping[str, Mapping[str, str]] = {
         "agent_session_id": "session",
     },
     "copilot_metrics": {"developer_id": "distinct"},
-    "rejected": {"excerpt": "excerpt", "source": "text"},
+    "rejected": {"excerpt": "piece", "source": "text"},
 }
 # Rows of these would be two where the person had two names.
 UNIQUE = {

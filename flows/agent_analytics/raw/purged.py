@@ -44,7 +44,7 @@ def shown_rows(
             case CopilotDay():
                 yield replace(row, developer_id=distinct_name(purged, row.developer_id))
             case Rejected():
-                yield replace(row, excerpt=excerpt_of(purged, row.excerpt))
+                yield replace(row, excerpt=purged.piece(row.excerpt))
 
 
 def _shown_commit(purged: Purged, commit: Commit) -> Commit:
@@ -58,18 +58,14 @@ def _shown_commit(purged: Purged, commit: Commit) -> Commit:
     )
 
 
-def excerpt_of(purged: Purged, text: str) -> str:
-    """A piece of input, which may be a part of a document."""
-    return purged.text(purged.json(text))
-
-
 def show_purged(
     connection: duckdb.DuckDBPyConnection, table: str, columns: Mapping[str, str]
 ) -> None:
     """Change a table of this load, in which nothing is unique.
 
     Args:
-        columns: how each is read: ``alone``, ``signed``, ``text``, ``json``, ``session``.
+        columns: how each is read: ``alone``, ``signed``, ``text``, ``piece``, ``json`` or
+            ``session``.
     """
     if purged := read_purged(connection):
         with functions(connection, purged):
@@ -99,7 +95,7 @@ def functions(connection: duckdb.DuckDBPyConnection, purged: Purged) -> Iterator
         "alone": purged.alone,
         "text": purged.text,
         "json": purged.json,
-        "excerpt": lambda text: excerpt_of(purged, text),
+        "piece": purged.piece,
         "distinct": lambda text: distinct_name(purged, text),
         "session": session,
     }

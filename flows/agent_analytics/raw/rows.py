@@ -12,7 +12,7 @@ from typing import Any
 import duckdb
 
 from flows.agent_analytics.raw.otlp import EXCERPT, NOW
-from flows.agent_analytics.raw.purged import excerpt_of, read_purged, shown_rows
+from flows.agent_analytics.raw.purged import read_purged, shown_rows
 from flows.agent_analytics.records import (
     Commit,
     CopilotDay,
@@ -277,7 +277,7 @@ def reject(connection: duckdb.DuckDBPyConnection, pieces: Iterable[Rejected]) ->
     for piece in pieces:
         rows = connection.execute(
             f"insert or ignore into raw.rejected values (?, ?, ?, {NOW})",
-            [piece.source, piece.reason, excerpt_of(purged, piece.excerpt)],
+            [piece.source, piece.reason, purged.piece(piece.excerpt)],
         ).fetchall()
         new += int(rows[0][0])
     return new

@@ -132,7 +132,7 @@ def _load_metrics(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCou
 
 def _load_logs(connection: duckdb.DuckDBPyConnection, source: str) -> LoadCounts:
     connection.execute(LOG_ROWS)
-    show_purged(connection, "new_logs", NAMED_IN_SERIES | {"body": "text"})
+    show_purged(connection, "new_logs", NAMED_IN_SERIES | {"body": "piece"})
     rejected = _reject(connection, source, "event_name, attributes", "new_logs")
     counts = _insert_logs(connection)
     connection.execute("drop table new_logs")
@@ -180,7 +180,7 @@ def _unreadable(source: str, seen: str) -> UnreadableTelemetryError:
 
 def _tell_of_doubles(connection: duckdb.DuckDBPyConnection, source: str) -> int:
     connection.execute(DOUBLES)
-    show_purged(connection, "new_doubles", {"excerpt": "excerpt"})
+    show_purged(connection, "new_doubles", {"excerpt": "piece"})
     rows = connection.execute(REJECT_DOUBLES, [source]).fetchall()
     connection.execute("drop table new_doubles")
     return int(rows[0][0])
