@@ -39,6 +39,13 @@ def _statements(slug: str) -> dict[str, str]:
     return dict(QUERY.findall((PAGES / f"{slug}.md").read_text()))
 
 
+def typed_by_owners(schema: str) -> str:
+    """What the page on security has the owner of a database type to purge a person."""
+    page = (PAGES.parent / "security.md").read_text()
+    (found,) = (each for each in re.findall(r"```sql\n(.*?)```", page, re.DOTALL) if schema in each)
+    return str(found)
+
+
 def columns(slug: str) -> dict[str, dict[str, str]]:
     """Types by column and relation, as the section on columns lists them."""
     section = (PAGES / f"{slug}.md").read_text().partition("\n## Columns and types\n")[2]

@@ -11,6 +11,8 @@ from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape
 from flows.ledgermind.sample import sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
+from tests.contracts import typed_by_owners
+from tests.databases import everything_of
 from tests.dbt_projects.warehouse import Row
 from tests.ledgermind.warehouses import Warehouses
 
@@ -52,3 +54,24 @@ def test_private_columns_never_leave_the_operational_database(exported: Warehous
     assert not names & {"description", "note", "account"}
     features = exported.client().get_table(f"{exported.settings.raw_dataset}.ml_features")
     assert not {field.name for field in features.schema} & {"norm_desc", "tokens"}
+
+
+def test_whom_the_owner_of_the_database_purges_is_in_no_copy(exported: Warehouses) -> None:
+    """The last of this file: the rows are others afterwards."""
+    exported.execute(
+        "update transactions set user_id = 17, description = 'to Jane Doe' where id <= 3;"
+        "update ml_features set norm_desc = 'jane doe', tokens = array['jane', 'doe']"
+        " where txn_id in (select id from transactions where user_id = 17);"
+        "update suggestion_feedback set user_id = '17', reason = 'as Jane Doe said'"
+        " where id in (select id from suggestion_feedback order by id limit 2)"
+    )
+    ((theirs,),) = exported.query("select count(*) from transactions where user_id = 17")
+    exported.execute(typed_by_owners("public.transactions"))
+    exported.export()
+    with psycopg.connect(exported.url) as connection:
+        tables = everything_of(connection)
+    assert [name for name, rows in tables.items() if "jane" in "".join(rows).lower()] == []
+    numbers = "select user_id, count(*) from {raw}.transactions where abs(user_id) = 17 group by 1"
+    assert copied(exported, numbers) == [(-17, theirs)]
+    said = "select reason, count(*) from {raw}.suggestion_feedback where user_id = 'purged-17'"
+    assert copied(exported, f"{said} group by 1") == [(None, 2)]

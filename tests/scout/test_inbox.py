@@ -15,6 +15,8 @@ from flows.scout.raw import loading
 from flows.scout.records import DeliveredRow, DeliveryCounts, Payload, Quarantined
 from flows.scout.source import read_delivery
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
+from tests.contracts import typed_by_owners
+from tests.databases import everything_of
 
 RECEIVED = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 NOW = datetime(2026, 11, 21, tzinfo=UTC)
@@ -195,3 +197,31 @@ def count(connection: psycopg.Connection[Any]) -> int:
     row = connection.execute("select count(*) from scout.raw_transaction_ingestion").fetchone()
     assert row is not None
     return int(row[0])
+
+
+def test_whom_the_owner_of_the_database_purges_is_in_no_raw_row(
+    connection: psycopg.Connection[Any], database: str
+) -> None:
+    store(
+        connection,
+        [
+            delivery("one", b'[{"employee_id": " E-17", "note": "by\\nJANE@example.org\\t"}, 17]'),
+            delivery("two", b'{"employee_id": "E-170", "by": {"jane@example.org": 1}}'),
+            delivery("torn", b'{"employee_id": "E-17", "by": "jane@example.org'),
+            delivery("jane@example.org", b'{"sku": "S", "x": "jane@example.org"}', "products"),
+        ],
+    )
+    load(database)
+    connection.execute(typed_by_owners("scout.raw_files").encode())
+    rows = connection.execute(
+        "select raw_data from scout.raw_transaction_ingestion order by id"
+    ).fetchall()
+    assert rows == [
+        ({"employee_id": "purged-1", "note": "by\npurged\t"},),
+        (17,),
+        ({"employee_id": "E-170", "by": {"purged": 1}},),
+    ]
+    raw_tables = {n: rows for n, rows in everything_of(connection).items() if "scout.raw" in n}
+    assert len(raw_tables) == 4
+    text = str(raw_tables).lower().replace("e-170", "")
+    assert [name for name in ("jane@", "e-17") if name in text] == []
