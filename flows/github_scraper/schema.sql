@@ -502,7 +502,7 @@ create table if not exists public.contributor_aliases (
     person text not null,
     note text,
     created_at timestamptz not null default now(),
-    check (lower(trim(alias)) <> lower(trim(person)))
+    constraint alias_is_another_than_the_person check (lower(trim(alias)) <> lower(trim(person)))
 );
 
 -- Addresses that the application wrote into the row of another identity than theirs, and that this
@@ -519,14 +519,40 @@ create table if not exists public.contributor_email_conflicts (
 -- is undone by the next build.
 create table if not exists public.organization_domains (
     id bigint generated always as identity primary key,
-    domain text not null
+    domain text not null constraint domain_is_written_like_example_org
         check (domain = lower(domain) and domain ~ '^[^@[:space:].]+([.][^@[:space:].]+)*$'),
-    organization text not null check (trim(organization) <> ''),
+    organization text not null constraint organization_is_not_blank
+        check (trim(organization) <> ''),
     valid_from date,
-    valid_to date check (valid_to > valid_from),
+    valid_to date constraint valid_to_is_after_valid_from check (valid_to > valid_from),
     note text,
     created_at timestamptz not null default now()
 );
+
+-- People fill these tables by hand: the name of a rule is all that they are told of it.
+do $$
+declare
+    rule record;
+begin
+    for rule in
+        select owned.conrelid::regclass as of_table, owned.conname as former, named.name
+        from (values
+            ('contributor_aliases', 'contributor_aliases_check', 'alias_is_another_than_the_person'),
+            ('organization_domains', 'organization_domains_domain_check',
+                'domain_is_written_like_example_org'),
+            ('organization_domains', 'organization_domains_organization_check',
+                'organization_is_not_blank'),
+            ('organization_domains', 'organization_domains_check', 'valid_to_is_after_valid_from')
+        ) as named (of_table, former, name)
+        inner join pg_constraint as owned
+            on owned.conrelid = to_regclass('public.' || named.of_table)
+            and owned.conname = named.former
+    loop
+        execute format('alter table %s rename constraint %I to %I',
+            rule.of_table, rule.former, rule.name);
+    end loop;
+end
+$$;
 
 -- However it is written: `*.Example.com`, `@example.com`, `example.com.`
 create or replace function public.tidy_domain()

@@ -14,6 +14,7 @@ from psycopg import sql
 
 from flows._shared.errors import PermanentError
 from flows._shared.raw_tables import change_tables
+from flows._shared.refusals import refusal
 from flows._shared.revisions import RevisionError, read_revision
 
 ROOT = Path(__file__).parents[2]
@@ -228,7 +229,9 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
     ) as error:
         raise PermanentError(
             f"putting the rebuilt {mart} in place",
-            " ".join(filter(None, [error.diag.message_primary, error.diag.message_detail])),
+            refusal(error, connection)
+            if isinstance(error, psycopg.IntegrityError)
+            else " ".join(filter(None, [error.diag.message_primary, error.diag.message_detail])),
             "Roll back what is named there, too, or only compare",
         ) from None
     return REPLACED_SCHEMA

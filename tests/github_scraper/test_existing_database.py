@@ -561,7 +561,10 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
     ]  # fmt: skip
     twin = tmp_path / "fork"
     twin.symlink_to(origin.path)
-    with pytest.raises(ApplicationTablesError, match=r"table commits.*commits_commit_hash_key"):
+    with pytest.raises(
+        ApplicationTablesError,
+        match=r"commits has a row with the same commit_hash already: [0-9a-f]{40} ",
+    ):
         sync_repository(empty, str(twin), GithubScraperSettings(), tmp_path / "mirrors")
     assert len(board(empty, url)) == 3, "the other repository is there"
     before = row_versions(empty)
@@ -611,7 +614,7 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
             "insert into commits (repository_id, contributor_id, commit_hash, commit_date)"
             " select repositories.id, contributors.id, 'a', now()"
             " from repositories, contributors, generate_series(1, 2)",
-            r"commits: UniqueViolation.*",
+            r"commits: .*the same commit_hash, repository_id already: a, 1",
         ),
         (
             PLANNED_TABLES.replace(
@@ -676,11 +679,14 @@ def test_a_rule_of_the_owner_that_refuses_a_row_is_named(
 ) -> None:
     raw.ensure_schema(empty)
     empty.execute("alter table repositories add column team text not null")
-    with pytest.raises(ApplicationTablesError, match="table repositories, column team"):
+    with pytest.raises(ApplicationTablesError, match=r"repositories has no team, which"):
         raw.register_repository(empty, url)
     empty.execute("alter table repositories drop column team")
     empty.execute("alter table commits add constraint modern check (commit_date > '2024-01-01')")
-    with pytest.raises(ApplicationTablesError, match="table commits, rule modern"):
+    with pytest.raises(
+        ApplicationTablesError,
+        match=r"commits breaks the rule .* that commit_date > '2024.* \(modern\)",
+    ):
         run(empty, tmp_path, url)
     empty.execute(
         "alter table commits drop constraint modern;"

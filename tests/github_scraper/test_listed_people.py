@@ -17,6 +17,32 @@ def connection(api_database: str) -> Iterator[psycopg.Connection]:
         connection.execute("truncate contributors, contributor_aliases cascade")
 
 
+def test_what_nobody_can_list_is_told_by_the_name_of_the_rule(
+    connection: psycopg.Connection,
+) -> None:
+    """Also where the tables are older than these names."""
+    connection.execute(
+        "alter table contributor_aliases"
+        " rename constraint alias_is_another_than_the_person to contributor_aliases_check;"
+        "alter table organization_domains"
+        " rename constraint valid_to_is_after_valid_from to organization_domains_check;"
+        "delete from github_api.made_raw_tables"
+    )
+    raw.ensure_schema(connection)
+    domain = "insert into organization_domains (domain, organization, valid_from, valid_to) values"
+    for row, rule in (
+        (
+            "insert into contributor_aliases values ('A@x', 'a@x ')",
+            "alias_is_another_than_the_person",
+        ),
+        (f"{domain} ('a@x', 'A', null, null)", "domain_is_written_like_example_org"),
+        (f"{domain} ('a.example', ' ', null, null)", "organization_is_not_blank"),
+        (f"{domain} ('a.example', 'A', now(), '2000-01-01')", "valid_to_is_after_valid_from"),
+    ):
+        with pytest.raises(psycopg.errors.CheckViolation, match=f'"{rule}"'):
+            connection.execute(row.encode())
+
+
 def merged(connection: psycopg.Connection) -> list[str]:
     rows = connection.execute(
         "select string_agg(identity_key, ' ' order by identity_key) from contributors"

@@ -17,17 +17,24 @@ from prefect.client.schemas.objects import State
 from blocks.registration import register
 from deployments.local.bigquery import PROJECT
 from flows._shared.orchestration.bigquery import bigquery_access
+from flows._shared.revised import revised
 from flows._shared.state import state_dir
+from flows.agent_analytics.settings import AgentAnalyticsSettings
 from flows.github_scraper import raw
 from flows.github_scraper.flow import migrate
 from flows.github_scraper.flow.bigquery import SLUG
 from flows.github_scraper.records import MartsDifferError
 from flows.github_scraper.settings import GithubBigQuerySettings, GithubScraperSettings
+from flows.people import operations
+from flows.people.operations import purge_person
+from flows.people.settings import Named, PurgeSettings
+from flows.report.settings import ReportSettings
 from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
 from tests.dbt_projects.test_github_scraper import after_second_sync
 from tests.dbt_projects.warehouse import Warehouse, in_order
 from tests.deployments.grafana.panels import assert_panels_answer
 
+JANE = "5@x.org"
 HISTORY = "repository_metadata_history"
 # The emulator does not tell of partitions: the statements do.
 BY_COMMIT_DAY = {
@@ -62,7 +69,10 @@ def settings(
 # Two builds on each warehouse, on a machine that may do other work beside.
 @pytest.mark.timeout(600)
 def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
-    settings: GithubScraperSettings, database: str, tmp_path: Path
+    settings: GithubScraperSettings,
+    database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     here = Warehouse("github_scraper", database, tmp_path)
     there = bigquery_access(settings.bigquery).client()
@@ -92,12 +102,50 @@ def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
 
     there.query(f"update {dataset}.{HISTORY} set description = 'damaged' where true").result()
     load(database, [after_second_sync(*numbered) for numbered in enumerate(commits)])
-    here.execute("update repository_metadata set stars = 13, updated_at = updated_at + '1 day'")
+    here.execute(
+        f"update repository_metadata set stars = 13, description = 'ask {JANE}',"
+        " updated_at = updated_at + '1 day'"
+    )
     with pytest.raises(MartsDifferError) as told:
         migrate(settings)
     assert f"{HISTORY} has 2 rows on PostgreSQL and 2 on BigQuery" in told.value.seen
     assert told.value.seen.count("parts are not equal") == 1
     assert_same_rows(here, there, dataset, besides=HISTORY)
+
+    # The purge of a person takes the copies with it; what is built there is what is built here.
+    raw_dataset = settings.bigquery.raw_dataset
+    named = tables_that_name(JANE, there, dataset, raw_dataset)
+    assert {"contributors", "repository_metadata", HISTORY} <= named
+    monkeypatch.setattr(
+        operations, "WHOLE", revised(operations.WHOLE, exclude=("resource_type:test",))
+    )
+    purged = purge_person(
+        Named(emails=(JANE,)),
+        dry_run=False,
+        settings=PurgeSettings(
+            github=settings,
+            agents=AgentAnalyticsSettings(database_path=tmp_path / "agents.duckdb"),
+            report=ReportSettings(destination=str(tmp_path / "report")),
+            with_bigquery=True,
+        ),
+    )
+    assert purged["github: history on BigQuery"] == 1
+    assert tables_that_name(JANE, there, dataset, raw_dataset) == set()
+    assert tables_that_name("purged-", there, dataset, raw_dataset) >= named
+    assert_same_rows(here, there, dataset, besides=HISTORY)
+
+
+def tables_that_name(name: str, there: bigquery.Client, *datasets: str) -> set[str]:
+    """In which the text stands in any row."""
+    return {
+        table.table_id
+        for dataset in datasets
+        for table in there.list_tables(dataset)
+        if any(
+            name in str(tuple(row.values()))
+            for row in there.query(f"select * from {dataset}.{table.table_id}").result()
+        )
+    }
 
 
 def told_in_the_summary(state: State[None]) -> str:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Any, ParamSpec, TypeVar
 from uuid import UUID
 
+import psycopg
 from prefect import Flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
@@ -32,6 +33,7 @@ from flows._shared.orchestration.published import (
     read_builds,
     whole_copies,
 )
+from flows._shared.refusals import rule_of
 from flows._shared.secrets import without_secrets
 
 P = ParamSpec("P")
@@ -137,6 +139,8 @@ def reason_of(state: State[Any]) -> Reason:
             "Look in the log of the run for a lack of memory or a worker that was stopped, and run "
             "it again; what is loaded is not loaded twice.",
         )
+    if isinstance(error, psycopg.IntegrityError) and error.diag.table_name:
+        return Reason("", f"The database refused a row: {sentence(rule_of(error))}.", LOG)
     kind = type(error).__name__ if error else "An error that left no trace"
     return Reason("", f"{kind}, which is no error that this flow expects.", LOG)
 

@@ -225,7 +225,11 @@ def adopt_repositories(connection: psycopg.Connection) -> dict[str, str]:
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        return {"the application's list of repositories": str(_of_another_shape("reading", error))}
+        return {
+            "the application's list of repositories": str(
+                _of_another_shape(connection, "reading", error)
+            )
+        }
 
 
 def _adopted(connection: psycopg.Connection) -> dict[str, str]:
@@ -288,14 +292,16 @@ def fill_leaderboard(connection: psycopg.Connection) -> bool:
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
-        raise _of_another_shape("filling", error) from error
+        raise _of_another_shape(connection, "filling", error) from error
     return True
 
 
-def _of_another_shape(doing: str, error: psycopg.Error) -> ApplicationTablesError:
+def _of_another_shape(
+    connection: psycopg.Connection, doing: str, error: psycopg.Error
+) -> ApplicationTablesError:
     return ApplicationTablesError(
         f"{doing.capitalize()} the application's own tables {', '.join(TABLES)}",
-        said_of(error),
+        said_of(error, connection),
         "Give them the shape that docs/contracts/github_scraper.md tells; all else is loaded and "
         "built meanwhile",
     )

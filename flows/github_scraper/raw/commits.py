@@ -284,7 +284,7 @@ def load_walk(
     with connection.cursor().copy("copy stage_orphans from stdin") as copy:
         for commit_hash in orphans:
             copy.write_row((commit_hash,))
-    with refused_rows_are_told(f"Loading {url}"):
+    with refused_rows_are_told(connection, f"Loading {url}"):
         written, parameters, notes = _merge(connection, repository_id, Source.GIT)
         orphaned = connection.execute(_orphaning(walk, head), parameters).rowcount
         _finish(connection, parameters, head)
@@ -315,7 +315,7 @@ def load_api_walk(
         """,
         (repository_id,),
     )
-    with refused_rows_are_told(f"Loading {url}"):
+    with refused_rows_are_told(connection, f"Loading {url}"):
         written, parameters, notes = _merge(connection, repository_id, state.source)
         orphaned = 0
         if state.is_rewritten:

@@ -146,7 +146,7 @@ def _unite(connection: psycopg.Connection, url: str, same: list[_Stored]) -> lis
     kept = min(same, key=lambda each: (each.github_id is None, not each.is_loaded, each.url != url))
     others = [each for each in same if each is not kept]
     try:
-        with refused_rows_are_told(f"Merging what is stored of {url}"), connection.transaction():
+        with refused_rows_are_told(connection, f"Merging what is stored of {url}"):
             _merge(connection, url, kept, others)
     except ApplicationTablesError as error:
         return [str(error)]

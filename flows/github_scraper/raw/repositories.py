@@ -28,7 +28,7 @@ def register_repository(connection: psycopg.Connection, url: str) -> int:
         "select id from public.repositories where url = %s and named_by = 'run'", (url,)
     )
     if (row := known.fetchone()) is None:
-        with refused_rows_are_told(f"Registering {url}"):
+        with refused_rows_are_told(connection, f"Registering {url}"):
             row = connection.execute(
                 """
                 insert into public.repositories (url, path_name, named_by) values (%s, %s, 'run')

@@ -5,6 +5,7 @@ from contextlib import contextmanager
 
 import psycopg
 
+from flows._shared.refusals import refusal
 from flows.github_scraper.records import ApplicationTablesError
 
 # All that a database says but trouble of a connection or of a moment.
@@ -18,18 +19,21 @@ REFUSED = (
 
 
 @contextmanager
-def refused_rows_are_told(doing: str) -> Iterator[None]:
+def refused_rows_are_told(connection: psycopg.Connection, doing: str) -> Iterator[None]:
     """What somebody gave one of the tables, such as a key, a check or a trigger, refuses a row.
+
+    All that is done within is undone then.
 
     Raises:
         ApplicationTablesError: it names the table, the column and the rule.
     """
     try:
-        yield
+        with connection.transaction():
+            yield
     except REFUSED as error:
         raise ApplicationTablesError(
             doing,
-            said_of(error),
+            said_of(error, connection),
             "Take the rule or trigger off the table, or give the column a default; other "
             "repositories are loaded meanwhile",
         ) from error
@@ -48,18 +52,25 @@ def create_what_is_missing(connection: psycopg.Connection, schema: str) -> None:
         statements = [line for line in before.splitlines() if line[:1].isalpha()]
         raise ApplicationTablesError(
             f"Creating the raw tables ({statements[-1]} ...)" if statements else "Creating them",
-            said_of(error),
+            said_of(error, connection),
             "Change or rename what is named; docs/contracts/github_scraper.md tells the shape",
         ) from error
 
 
-def said_of(error: psycopg.Error) -> str:
+def said_of(error: psycopg.Error, connection: psycopg.Connection | None = None) -> str:
     """What was refused and where. The row itself is left out: it may hold anything; the names of
-    what depends on something are told."""
+    what depends on something are told.
+
+    Args:
+        connection: see `refusal`.
+    """
     diag = error.diag
-    told = {"table": diag.table_name, "column": diag.column_name, "rule": diag.constraint_name}
-    where = ", ".join(f"{what} {name}" for what, name in told.items() if name)
-    said = f"{type(error).__name__}: {diag.message_primary or error}"
+    said = refusal(error, connection)
+    if isinstance(error, psycopg.IntegrityError) and diag.table_name:
+        return said
     if isinstance(error, psycopg.errors.DependentObjectsStillExist) and diag.message_detail:
         said += f" ({diag.message_detail})"
+    told = {"table": diag.table_name, "column": diag.column_name, "rule": diag.constraint_name}
+    where = ", ".join(f"{what} {name}" for what, name in told.items() if name)
+    said = f"{type(error).__name__}: {said}"
     return f"{said} ({where})" if where else said
