@@ -15,6 +15,7 @@ from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
 from flows._shared.errors import PermanentError
 
+NAME = "local"
 PROCESS, PREFORK = "process", "prefork"
 # Names the type of the local work pool.
 TYPE_VARIABLE = "ANALYTICS_FLOWS_LOCAL_POOL"
@@ -65,7 +66,7 @@ class ProcessWorker(BackgroundProcess):
             self.end()
             mark_lost_runs(api, pool)
             command = [sys.executable, "-m", *COMMANDS[kind]]
-            command += ["--pool", pool, "--name", "local"]
+            command += ["--pool", pool, "--name", NAME]
             self.launch(command, environment, PROJECT_ROOT, fingerprint=wanted)
         return True
 

@@ -12,6 +12,7 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from urllib.parse import urlsplit
 
 import httpx
 import psycopg
@@ -177,6 +178,35 @@ def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: 
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})
     without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
     assert "the server has no pool nobodys" in only(server.work_pool, without).seen
+
+
+def test_the_worker_of_this_machine_polls_if_its_process_runs(
+    served: World, pool: Pool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    port = urlsplit(pool.url).port or 0
+    ours = ProcessRecord(os.getpid(), record_of(os.getpid()).created, port)
+    ours.write(served.paths.run / "server.json")
+    record_of(os.getpid()).write(served.paths.run / "worker.json")
+    monkeypatch.setattr(server, "WORKER_BEGINS_SECONDS", 0.0)
+    assert f"process {os.getpid()} of local does not" in only(server.workers, served).seen
+    monkeypatch.setattr(server, "WORKER_BEGINS_SECONDS", float("inf"))
+    (starting,) = server.workers(served)
+    assert f"process {os.getpid()} of local runs and has not polled {pool.name}" in starting.seen
+    heartbeat = f"work_pools/{pool.name}/workers/heartbeat"
+    pool.api.call("POST", heartbeat, {"name": "local"})
+    assert [each.seen for each in server.workers(served)] == [f"local polls {pool.name}"]
+    ENDED.write(served.paths.run / "worker.json")
+    stopped = only(server.workers, served)
+    assert f"no worker polls {pool.name}; process {ENDED.pid} of local has ended" in stopped.seen
+    # Another server's worker of that name may be another machine's.
+    ENDED.write(served.paths.run / "server.json")
+    (told,) = server.workers(served)
+    assert "that of this machine has ended" in told.seen
+    pool.api.call("POST", heartbeat, {"name": "other"})
+    ours.write(served.paths.run / "server.json")
+    assert [each.seen for each in server.workers(served)] == [f"other polls {pool.name}"]
+    for name in ("local", "other"):
+        pool.api.call("DELETE", f"work_pools/{pool.name}/workers/{name}")
 
 
 def test_runs_that_are_late_or_stuck(

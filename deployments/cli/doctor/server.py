@@ -1,5 +1,6 @@
 """The Prefect server: whether it is there, its pool and workers, its runs, its blocks."""
 
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from importlib import metadata
@@ -10,9 +11,12 @@ from deployments.apply.infrastructure import LIMIT_PREFIX
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from deployments.local.api import is_healthy
+from deployments.local.processes import ProcessRecord
+from deployments.local.worker import NAME as WORKER
 from flows._shared.errors import PermanentError
 
 SECONDS = 5.0
+WORKER_BEGINS_SECONDS = 120.0
 LATE = timedelta(minutes=5)
 PENDING = timedelta(minutes=15)
 RUNNING = timedelta(hours=6)
@@ -90,17 +94,39 @@ def workers(world: World) -> Iterator[Diagnosis]:
     if world.api.work_pool(world.pool) is None:
         return
     found = world.api.call("POST", f"work_pools/{world.pool}/workers/filter", {})
-    online = [each["name"] for each in found if each.get("status") == "ONLINE"]
+    # For a minute and more the server believes of a worker that ended that it polls.
+    online = [str(each["name"]) for each in found if each.get("status") == "ONLINE"]
+    own = ProcessRecord.read(world.paths.run / "worker.json")
+    ended = own is not None and own.process() is None
+    if world.is_local and ended:
+        online = [name for name in online if name != WORKER]
     if online:
-        yield Diagnosis("worker", f"{', '.join(online[:NAMED])} polls {world.pool}")
+        seen = f"{', '.join(online[:NAMED])} polls {world.pool}"
+        if ended and WORKER in online:
+            seen += ", as the server believes; that of this machine has ended"
+        yield Diagnosis("worker", seen)
         return
+    if own and not ended and world.is_local and _is_young(own):
+        yield Diagnosis(
+            "worker", f"process {own.pid} of {WORKER} runs and has not polled {world.pool} yet"
+        )
+        return
+    seen = f"no worker polls {world.pool}"
+    if own and world.is_local:
+        seen += f"; process {own.pid} of {WORKER} {'has ended' if ended else 'does not'}"
+    elif found:
+        seen += f"; {len(found)} did"
     yield Diagnosis(
         "worker",
-        f"no worker polls {world.pool}" + (f"; {len(found)} did" if found else ""),
+        seen,
         True,
         f"`flows up`, or `prefect worker start --pool {world.pool}`; in a cluster, look at the "
         "worker's pod",
     )
+
+
+def _is_young(worker: ProcessRecord) -> bool:
+    return time.time() - worker.created < WORKER_BEGINS_SECONDS
 
 
 def late_runs(world: World) -> Iterator[Diagnosis]:

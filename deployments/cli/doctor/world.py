@@ -51,6 +51,13 @@ class World:
         record = ProcessRecord.read(self.paths.run / "server.json")
         return api_url(record.port) if record and record.process() else None
 
+    @property
+    def is_local(self) -> bool:
+        """Whether that server is the one that this runtime started, and nobody else's."""
+        record = ProcessRecord.read(self.paths.run / "server.json")
+        is_running = record is not None and record.process() is not None
+        return is_running and record is not None and self.url == api_url(record.port)
+
     @cached_property
     def api(self) -> PrefectApi:
         assert self.url is not None, "asked only of a server that answers"
