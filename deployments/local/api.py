@@ -71,6 +71,11 @@ class PrefectApi:
         found = self.find(f"block_types/slug/{block_type}/block_documents/name/{name}")
         return str(found["id"]) if found else None
 
+    def block_written(self, block_type: str, name: str) -> str | None:
+        """When a block document was written last, None if there is none."""
+        found = self.find(f"block_types/slug/{block_type}/block_documents/name/{name}")
+        return str(found["updated"]) if found else None
+
     def start_run(self, deployment_id: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
         """Ask for a run now; returns the flow run at once, not its result."""
         body = {

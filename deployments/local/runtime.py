@@ -11,10 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
-from blocks import CATALOGUE, Kind
+from blocks import CATALOGUE, BlockNeed, Kind
+from deployments.local import registered
 from deployments.local.api import PrefectApi, is_healthy
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.databases import Addresses, embedded_addresses, external_addresses
@@ -247,10 +249,21 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
     applied_file = runtime.paths.run / "applied.json"
     applied = _read_json(applied_file)
     secrets = _block_variables(runtime, domains)
+    needs = [need for each in domains for need in CATALOGUE[each.slug] if need.variable in secrets]
+    remembered = applied.get("registered", {} if applied else None)
+    is_external = external_api(runtime.paths) is not None
+    theirs = list(registered.by_hand(needs, remembered, api, is_external=is_external))
+    # What the environment names is asked for now.
+    kept = [need for need in theirs if not _is_named(need, domains)]
+    for need in kept:
+        secrets.pop(need.variable, None)
+    if kept:
+        say(registered.told(kept))
     blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
     deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
     steps: list[tuple[str, list[str], Mapping[str, str]]] = []
-    if applied.get("blocks") != blocks or not _has_blocks(api, domains):
+    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains)
+    if not is_registered or len(kept) < len(theirs):
         say("Registering credential blocks")
         slugs = [domain.slug for domain in domains]
         steps.append(("registering blocks", ["blocks", "register", *slugs], secrets))
@@ -259,15 +272,22 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
         steps.append(("applying deployments", ["deployments.apply"], {}))
     with ThreadPoolExecutor(2) as pool:
         for done in [pool.submit(_run_module, runtime, *step) for step in steps]:
-            done.result()
-    if steps:
-        write_private(applied_file, json.dumps({"blocks": blocks, "deployments": deployments}))
+            for line in done.result().splitlines():
+                # A block that was there has another value now.
+                if line.startswith("update "):
+                    say(line)
+    if steps or kept:
+        written = [need for need in needs if need not in kept]
+        content = {
+            "blocks": blocks,
+            "deployments": deployments,
+            "registered": registered.remember(written, kept, remembered, api),
+        }
+        write_private(applied_file, json.dumps(content))
     _require_deployments(api, domains)
 
 
-def _run_module(
-    runtime: Runtime, what: str, arguments: list[str], extra: Mapping[str, str]
-) -> None:
+def _run_module(runtime: Runtime, what: str, arguments: list[str], extra: Mapping[str, str]) -> str:
     try:
         done = subprocess.run(
             [sys.executable, "-m", *arguments],
@@ -287,6 +307,7 @@ def _run_module(
         raise PermanentError(
             what, f"the command failed:\n{seen}\n", f"Correct what it names; {_hint(arguments)}"
         )
+    return done.stdout
 
 
 def _hint(arguments: Sequence[str]) -> str:
@@ -313,6 +334,15 @@ def _has_blocks(api: PrefectApi, domains: Sequence[Domain]) -> bool:
         for domain in domains
         for need in CATALOGUE[domain.slug]
         if need.is_required
+    )
+
+
+def _is_named(need: BlockNeed, domains: Sequence[Domain]) -> bool:
+    """Whether the user's environment names what is in a block."""
+    if os.environ.get(need.variable):
+        return True
+    return need.kind is Kind.POSTGRES and any(
+        external_database(domain) for domain in domains if need in CATALOGUE[domain.slug]
     )
 
 
@@ -355,7 +385,7 @@ def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
-def _read_json(path: Path) -> dict[str, str]:
+def _read_json(path: Path) -> dict[str, Any]:
     with suppress(FileNotFoundError, ValueError):
         return dict(json.loads(path.read_text()))
     return {}

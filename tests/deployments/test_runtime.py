@@ -9,15 +9,20 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from blocks import CATALOGUE
+from blocks.registration import register
 from deployments.local import runtime
+from deployments.local.api import PrefectApi
 from deployments.local.databases import FOLDER, embedded_addresses
 from deployments.local.domains import DOMAINS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord
+from deployments.local.registered import by_hand, remember, told
 from deployments.local.runtime import dbt_environment, printable
 from deployments.local.server import sign_in
 from deployments.roles import Role
+from flows._shared.environment import set_environment
 from flows.quality_compass import raw
 from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
@@ -45,11 +50,51 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     assert urls == {database}
     assert not external.postgres.exists()
     assert sorted(path.name for path in external.run.glob("*.json")) == ["applied.json"]
-    assert said == ["Registering credential blocks", "Applying deployments"]
+    # Other tests of this server had blocks of these names: what the environment names goes over it.
+    assert [line for line in said if not line.startswith("update ")] == [
+        "Registering credential blocks",
+        "Applying deployments",
+    ]
 
     again: list[str] = []
     runtime.up(paths=external, say=again.append)
     assert again == []
+
+    theirs = {"SCOUT_DATABASE_URL": "postgresql://u:hunter2@db.example/theirs"}
+    with set_environment({"PREFECT_API_URL": prefect_server}):
+        register(["scout"], theirs)
+    named: list[str] = []
+    runtime.up(paths=external, say=named.append)
+    assert named[0] == "Registering credential blocks"
+    assert [line for line in named if "scout-postgres: " in line], named
+
+
+def test_a_block_that_a_person_registered_is_kept_and_told(
+    prefect_server: str, tmp_path: Path
+) -> None:
+    (need,) = (each for each in CATALOGUE["scout"] if each.variable == "SCOUT_DATABASE_URL")
+    with set_environment({"PREFECT_API_URL": prefect_server}):
+        api = PrefectApi(prefect_server, dict(os.environ))
+        ours = {need.variable: "postgresql://u@ours.example/scout"}
+        register(["scout"], ours)
+
+        def kept(remembered: dict[str, str] | None, *, is_external: bool = False) -> list[str]:
+            found = by_hand([need], remembered, api, is_external=is_external)
+            return [each.name for each in found]
+
+        remembered = remember([need], [], {}, api)
+        assert kept(remembered) == []
+        assert kept(None) == [], "of a server of this machine every block is ours"
+        assert kept(None, is_external=True) == [need.name]
+        register(["scout"], ours)
+        assert kept(remembered) == [], "the same value is not written"
+        register(["scout"], {need.variable: "postgresql://u@theirs.example/scout"})
+        assert kept(remembered) == [need.name]
+        for before in (remembered, None):
+            again = remember([], [need], before, api)
+            assert kept(again, is_external=True) == [need.name]
+    assert told([need]).startswith(f"Kept as registered by hand: {need.name}. ")
+    assert f"prefect block delete {need.kind.block_type}/{need.name}" in told([need])
 
 
 def test_the_prefect_command_deploys_every_deployment_of_the_file(
