@@ -20,6 +20,7 @@ from typing import Any
 import httpx
 
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.counted import counted
 from flows._shared.yaml_keys import parse_yaml
 
 LOCKS = ("requirements.lock", "deployments/image/requirements.lock")
@@ -75,7 +76,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 wrong.append(f"{options.database}: does not answer ({type(error).__name__})")
     for line in wrong:
         sys.stdout.write(f"{line}\n")
-    sys.stdout.write(f"{len(wrong)} findings; {asked}\n")
+    sys.stdout.write(f"{counted(len(wrong), 'finding')}; {asked}\n")
     return 1 if wrong else 0
 
 

@@ -24,6 +24,7 @@ from deployments.apply.infrastructure import (
     plan_work_pool,
 )
 from deployments.local.api import PrefectApi
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError
 
 
@@ -62,7 +63,7 @@ def apply(api: PrefectApi, options: argparse.Namespace) -> int:
     if not count:
         say("Nothing to change")
     else:
-        say(f"{count} changes{' to make' if options.dry_run else ' made'}")
+        say(f"{counted(count, 'change')}{' to make' if options.dry_run else ' made'}")
     return 0
 
 

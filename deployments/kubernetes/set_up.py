@@ -21,6 +21,7 @@ from deployments.apply.__main__ import main as apply_deployments
 from deployments.local.api import wait_healthy
 from deployments.roles import DATABASES, Names, Wanted, apply, logins
 from deployments.roles.passwords import write
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.postgres import connected
 
@@ -82,7 +83,7 @@ def make_roles(url: str, slug: str, folder: Path) -> None:
     with connected(url, f"the database of {slug}") as connection:
         steps = apply(connection, wanted, passwords)
     write(found, folder)
-    say(f"{slug}: {len(steps)} changes to its roles, each with a new password")
+    say(f"{slug}: {counted(len(steps), 'change')} to its roles, each with a new password")
 
 
 def say(line: str) -> None:

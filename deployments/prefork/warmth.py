@@ -11,6 +11,7 @@ from pathlib import Path
 from pydantic import BaseModel, PydanticUserError
 
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.yaml_keys import read_yaml
 
@@ -77,7 +78,7 @@ def require_nothing_running() -> None:
         names = sorted((each / "comm").read_text().strip() for each in THREADS.iterdir())
         raise PermanentError(
             "forking a flow run",
-            f"the parent has {count} threads: {', '.join(names)}",
+            f"the parent has {counted(count, 'thread')}: {', '.join(names)}",
             "Find what starts one at import, and leave it out of what is imported beforehand",
         )
 

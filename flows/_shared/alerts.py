@@ -9,6 +9,8 @@ from datetime import datetime, time
 from typing import Any, Literal
 from zoneinfo import ZoneInfo
 
+from flows._shared.counted import counted
+
 Severity = Literal["warning", "error"]
 # More causes than these of one domain at once are one message.
 MOST_APART = 3
@@ -131,7 +133,7 @@ def summed_up(group: Sequence[Standing]) -> Cause:
         slug=first.slug,
         severity="error" if any(each.cause.severity == "error" for each in group) else "warning",
         owner=", ".join(sorted({each.cause.owner for each in group})),
-        subject=f"{len(group)} things in {first.slug}",
+        subject=f"{counted(len(group), 'thing')} in {first.slug}",
         detail="; ".join(names[:LISTED]) + (f"; and {more} more" if more > 0 else ""),
         link=first.link,
     )

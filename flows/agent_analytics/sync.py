@@ -13,6 +13,7 @@ from typing import Protocol
 
 import duckdb
 
+from flows._shared.counted import counted
 from flows._shared.inbox import Position
 from flows._shared.postgres import READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
@@ -341,7 +342,7 @@ def _signal_warning(
     fate = "is not counted" if treatment == "unknown" else "is counted in part only"
     return (
         f"The {signal} {name} of {agent} seems to tell of usage, and {fate}{what}: "
-        f"{observations:,} from {developers:,} developers. Add it to agent_signals.csv"
+        f"{observations:,} from {counted(developers, 'developer')}. Add it to agent_signals.csv"
     )
 
 
@@ -352,16 +353,16 @@ def _price_warning(model: str, tokens: int, first_day: date, newest_price: date)
         if first_day > newest_price
         else ""
     )
-    return (
-        f"{model} has no price: {tokens:,} tokens have no cost. Add it to model_prices.csv.{newer}"
-    )
+    without = counted(tokens, "token has", "tokens have")
+    return f"{model} has no price: {without} no cost. Add it to model_prices.csv.{newer}"
 
 
 def _budget_warning(
     developer: str, status: str, cost: float | None, budget: Decimal, unpriced: int
 ) -> str:
     expected = "no cost known" if cost is None else f"{cost:,.2f} USD expected"
-    missing = f", without {unpriced:,} tokens that have no price" if unpriced else ""
+    without = counted(unpriced, "token that has", "tokens that have")
+    missing = f", without {without} no price" if unpriced else ""
     return f"{developer}: {status}: {expected} this month{missing}, budget {budget:,.2f}"
 
 

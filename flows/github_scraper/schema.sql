@@ -502,7 +502,9 @@ create table if not exists public.contributor_aliases (
     person text not null,
     note text,
     created_at timestamptz not null default now(),
-    constraint alias_is_another_than_the_person check (lower(trim(alias)) <> lower(trim(person)))
+    constraint alias_is_another_than_the_person check (
+        public.folded_email(alias) <> public.folded_email(person)
+    )
 );
 
 -- Addresses that the application wrote into the row of another identity than theirs, and that this
@@ -537,7 +539,6 @@ begin
     for rule in
         select owned.conrelid::regclass as of_table, owned.conname as former, named.name
         from (values
-            ('contributor_aliases', 'contributor_aliases_check', 'alias_is_another_than_the_person'),
             ('organization_domains', 'organization_domains_domain_check',
                 'domain_is_written_like_example_org'),
             ('organization_domains', 'organization_domains_organization_check',
@@ -551,6 +552,17 @@ begin
         execute format('alter table %s rename constraint %I to %I',
             rule.of_table, rule.former, rule.name);
     end loop;
+    -- Its letters were those of the database's locale: rows that are there are left alone.
+    if exists (
+        select 1 from pg_constraint
+        where
+            conrelid = 'public.contributor_aliases'::regclass
+            and conname = 'contributor_aliases_check'
+    ) then
+        alter table public.contributor_aliases drop constraint contributor_aliases_check;
+        alter table public.contributor_aliases add constraint alias_is_another_than_the_person
+        check (public.folded_email(alias) <> public.folded_email(person)) not valid;
+    end if;
 end
 $$;
 
@@ -560,7 +572,7 @@ returns trigger
 language plpgsql
 as $$
 begin
-    new.domain := rtrim(regexp_replace(lower(btrim(new.domain)), '^(@|[*]?[.])+', ''), '.');
+    new.domain := rtrim(regexp_replace(public.folded_email(new.domain), '^(@|[*]?[.])+', ''), '.');
     return new;
 end
 $$;

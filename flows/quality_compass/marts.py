@@ -5,6 +5,8 @@ from dataclasses import dataclass
 
 import psycopg
 
+from flows._shared.counted import counted
+
 SHOWN = 15
 TOLD = ("worse", "new", "better", "gone", "unclear")
 
@@ -133,7 +135,7 @@ def describe_changes(changes: Changes) -> str:
     if changes.latest is None:
         return "\n\n".join(["# No signals", "The marts hold no run with signals.", *silent])
     if changes.previous is None:
-        headline = f"# {sum(changes.counts.values())} signals in the first run"
+        headline = f"# {counted(sum(changes.counts.values()), 'signal')} in the first run"
         return "\n\n".join([headline, f"Run {changes.latest}; nothing to compare with.", *silent])
     told = ", ".join(f"{changes.counts.get(change, 0)} {change}" for change in TOLD)
     lines = [f"# {told}", "", f"Run {changes.latest} against {changes.previous}.", *silent]

@@ -7,6 +7,8 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+from flows._shared.counted import counted
+
 MOST_CHARACTERS = 300
 # What controls a terminal, a parser or the direction of the text beside it is shown as a mark.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
@@ -90,7 +92,7 @@ def finite(value: Any) -> float | None:
 
 def count(many: int, one: str, more: str | None = None) -> str:
     """``3 repositories``."""
-    return f"{number(many)} {one if many == 1 else more or one + 's'}"
+    return counted(many, one, more)
 
 
 def listed(items: Sequence[str]) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import psycopg
 
+from flows._shared.counted import counted
 from flows._shared.inbox import Delivery, Position, read_deliveries
 from flows.scout import raw
 from flows.scout.records import (
@@ -130,7 +131,7 @@ def remarks_on(counts: Sequence[FileCounts]) -> list[str]:
         f"{each.name}: it holds no rows" for each in counts if each.is_new and not each.rows_read
     ]
     return said + [
-        f"{each.name}: {each.rows_quarantined:,} of {each.rows_read:,} rows quarantined"
+        f"{each.name}: {each.rows_quarantined:,} of {counted(each.rows_read, 'row')} quarantined"
         if each.is_new
         else f"{each.name}: loaded before, nothing added"
         for each in counts

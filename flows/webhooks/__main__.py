@@ -12,6 +12,7 @@ import uvicorn
 import yaml
 from pydantic import ValidationError
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.database import connect
 from flows._shared.revised import revised
@@ -143,7 +144,7 @@ def dispatch(options: argparse.Namespace) -> int:
 def replay_deliveries(options: argparse.Namespace) -> int:
     with connect(options.database_block) as connection:
         count = replay(connection, options.source, options.id, options.since, options.until)
-    sys.stdout.write(f"Replayed {count} deliveries of {options.source}\n")
+    sys.stdout.write(f"Replayed {counted(count, 'delivery', 'deliveries')} of {options.source}\n")
     return 0
 
 
@@ -154,7 +155,7 @@ def purge_inbox(options: argparse.Namespace) -> int:
             connection, datetime.now(UTC), kept.body_days, kept.delivery_days, kept.batch_rows
         )
     sys.stdout.write(
-        f"Removed {purged.bodies} bodies, {purged.deliveries} deliveries, "
+        f"Removed {purged.bodies} bodies, {counted(purged.deliveries, 'delivery', 'deliveries')}, "
         f"{purged.conflicts} conflicts\n"
     )
     return 0

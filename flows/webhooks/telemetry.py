@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 )
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
+from flows._shared.counted import counted
 from flows._shared.numbers import NUMBER, number, whole_number
 from flows._shared.otlp_json import Unfit, sift
 from flows._shared.otlp_spelling import renamed, respelled
@@ -124,7 +125,8 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
         )
         return Partial(reasons.total(), f"Put aside: {listed}")
     if unknown:
-        return Partial(0, f"{len(unknown)} metrics seem to tell of usage and are not counted")
+        seem = counted(len(unknown), "metric seems", "metrics seem")
+        return Partial(0, f"{seem} to tell of usage without being counted")
     return None
 
 

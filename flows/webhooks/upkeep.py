@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.events import DeliveryReceived, delivery_event
 
@@ -105,7 +106,7 @@ def replay(
     chosen = [number for (number,) in connection.execute(CHOOSE, wanted).fetchall()]
     if len(chosen) < len(set(ids)):
         raise PermanentError(
-            f"replaying {len(set(ids))} deliveries of {source}",
+            f"replaying {counted(len(set(ids)), 'delivery', 'deliveries')} of {source}",
             f"only {len(chosen)} of them are in the inbox with their body",
             "Look into webhooks.deliveries; bodies go after `body_days`",
         )

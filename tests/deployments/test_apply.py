@@ -170,7 +170,7 @@ def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
     }
     own.write_text(yaml.safe_dump(automation))
     assert server.apply("--automations", tmp_path) == 0
-    assert said.lines() == ["create automation own", "1 changes made"]
+    assert said.lines() == ["create automation own", "1 change made"]
     (made,) = [each for each in server.api.all("automations/filter") if each["name"] == "own"]
 
     own.write_text(yaml.safe_dump({**automation, "trigger": {**trigger, "within": 7}}))
@@ -181,7 +181,7 @@ def test_an_automation_is_changed_in_place_and_deleted_with_its_file(
 
     own.unlink()
     assert server.apply("--automations", tmp_path) == 0
-    assert said.lines() == ["delete automation own", "1 changes made"]
+    assert said.lines() == ["delete automation own", "1 change made"]
 
 
 def test_what_others_made_on_the_server_is_left_alone(server: Server, said: Said) -> None:

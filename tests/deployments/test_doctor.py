@@ -283,7 +283,7 @@ def test_what_is_wrong_in_a_database(database: str) -> None:
             " values (gen_random_uuid(), '{}', now() - interval '1 hour')"
         )
         (behind,) = databases.look(connection, "webhooks", INBOX)
-        assert behind.seen.startswith("1 events wait to be sent, the oldest for 3,60")
+        assert behind.seen.startswith("1 event waits to be sent, the oldest for 3,60")
         connection.execute("delete from webhooks.outbox")
         connection.execute("alter table webhooks.deliveries drop column replays")
         (older,) = databases.look(connection, "webhooks", INBOX)

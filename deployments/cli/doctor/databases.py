@@ -10,6 +10,7 @@ from blocks import CATALOGUE, BlockNeed, Kind
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from deployments.roles import DATABASES
+from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.postgres import DatabaseRefusedError, connected
 
@@ -117,7 +118,8 @@ def _inbox(connection: psycopg.Connection) -> Iterator[Diagnosis]:
     if row and row[0]:
         yield Diagnosis(
             "inbox",
-            f"{row[0]:,} events wait to be sent, the oldest for {float(row[1]):,.0f} s: runs are "
+            f"{counted(row[0], 'event waits', 'events wait')} to be sent, the oldest for "
+            f"{float(row[1]):,.0f} s: runs are "
             "not told of deliveries",
             True,
             "Look at the receiver's log and at the server; `python -m flows.webhooks dispatch`",

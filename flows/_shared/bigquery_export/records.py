@@ -6,6 +6,8 @@ from datetime import date, datetime
 
 from psycopg import sql
 
+from flows._shared.counted import counted
+
 
 @dataclass(frozen=True)
 class CopiedTable:
@@ -90,8 +92,8 @@ class Comparison:
 
     def __str__(self) -> str:
         return (
-            f"{self.table} has {self.source_rows} rows on PostgreSQL and {self.copy_rows} on "
-            f"BigQuery, and {self.differing_parts} of 256 parts are not equal"
+            f"{self.table} has {counted(self.source_rows, 'row')} on PostgreSQL and "
+            f"{self.copy_rows} on BigQuery, and {self.differing_parts} of 256 parts are not equal"
         )
 
 

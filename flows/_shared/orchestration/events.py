@@ -14,6 +14,7 @@ from prefect.client.orchestration import get_client
 from prefect.context import FlowRunContext, TaskRunContext
 from prefect.settings import PREFECT_API_URL
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.events import (
     AnomalyBegan,
@@ -83,7 +84,7 @@ def send_events(events: Sequence[Event]) -> None:
 
 def post_events(events: Sequence[Mapping[str, Any]]) -> None:
     """Send events that are JSON already. Errors as ``send_events``."""
-    _ask("POST", "/events", list(events), f"sending {len(events)} events")
+    _ask("POST", "/events", list(events), f"sending {counted(len(events), 'event')}")
 
 
 def stored_events(ids: Sequence[str]) -> set[str]:
@@ -96,7 +97,7 @@ def stored_events(ids: Sequence[str]) -> set[str]:
     for start in range(0, len(ids), PAGE):
         page = list(ids[start : start + PAGE])
         body = {"filter": {"id": {"id": page}}, "limit": PAGE}
-        answer = _ask("POST", "/events/filter", body, f"looking for {len(page)} events")
+        answer = _ask("POST", "/events/filter", body, f"looking for {counted(len(page), 'event')}")
         found.update(str(event["id"]) for event in answer["events"])
     return found
 

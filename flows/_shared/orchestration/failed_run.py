@@ -22,6 +22,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import FlowRun, State
 from prefect.exceptions import MissingResult
 
+from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.markdown import plain
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
@@ -151,7 +152,7 @@ def paragraph(text: str) -> str:
     first, *more = [line for line in without_secrets(text).splitlines() if line.strip()] or [""]
     items = [f"- {sentence(line.strip().removeprefix('- '))}" for line in more[:ITEMS_TOLD]]
     if len(more) > ITEMS_TOLD:
-        items.append(f"- and {len(more) - ITEMS_TOLD} more lines, in the log of the run")
+        items.append(f"- and {counted(len(more) - ITEMS_TOLD, 'more line')}, in the log of the run")
     told = sentence(first)
     if not items:
         return f"{told}."
@@ -193,10 +194,10 @@ def _loaded(known: Sequence[Told]) -> list[str]:
     notes = [str(each["value"]) for each in known if each["measure"] == "note"]
     for each in known:
         if each["measure"] == "rows_loaded":
-            told = [f"**What it loaded, which stays:** {each['value']:,} rows."]
+            told = [f"**What it loaded, which stays:** {counted(each['value'], 'row')}."]
     more = len(notes) - ITEMS_TOLD
     items = [f"- {sentence(note)}" for note in notes[:ITEMS_TOLD]]
-    items += [f"- and {more} more notes, in the log of the run"] if more > 0 else []
+    items += [f"- and {counted(more, 'more note')}, in the log of the run"] if more > 0 else []
     return [*told, *(["", *items] if items else []), *([""] if told else [])]
 
 

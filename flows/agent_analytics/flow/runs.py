@@ -9,6 +9,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome
@@ -103,7 +104,7 @@ def _put_aside(counts: LoadCounts) -> tuple[str, ...]:
     if not counts.rejected:
         return ()
     return (
-        f"{counts.rejected:,} pieces of input were put aside or are doubtful: see raw.rejected",
+        f"{counted(counts.rejected, 'piece')} of input put aside or doubtful: see raw.rejected",
     )
 
 

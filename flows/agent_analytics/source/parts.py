@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
+from flows._shared.counted import counted
 from flows.agent_analytics.records import Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, is_packed
@@ -86,7 +87,7 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
             else:
                 left_out += 1
     if left_out:
-        seen = f"not read: {left_out:,} more files beside those that are named"
+        seen = f"not read: {counted(left_out, 'more file')} beside those that are named"
         unread.append(Rejected("telemetry files", seen, ""))
     return sorted(found, key=lambda path: (found[path], str(path))), unread
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 import psycopg
 from prefect import flow, get_run_logger, task
 
+from flows._shared.counted import counted
 from flows._shared.errors import TransientError
 from flows._shared.orchestration.credentials import (
     building_block,
@@ -196,7 +197,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
         api.create_table("github-scraper-migrate-marts", rows, "The marts on both warehouses")
     differing = [each for each in comparisons if not each.is_equal]
     verdict = (
-        f"{len(differing)} of {len(comparisons)} tables differ: do not switch"
+        f"{len(differing)} of {counted(len(comparisons), 'table')} differ: do not switch"
         if differing
         else f"All {len(comparisons)} tables are the same on both: switch as the runbook has it"
     )

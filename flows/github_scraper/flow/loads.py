@@ -11,6 +11,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
@@ -184,7 +185,7 @@ def load_and_build(
     if outcome.retry_at is not None:
         suspend_until(outcome.retry_at, "GitHub's rate limits")
         raise RateLimitedError(
-            f"Loading {len(addresses)} repositories",
+            f"Loading {counted(len(addresses), 'repository', 'repositories')}",
             f"GitHub may be asked again at {outcome.retry_at:%Y-%m-%d %H:%M} UTC",
             "Run again then; a run of a deployment does so by itself",
             outcome.retry_at,
@@ -195,7 +196,7 @@ def load_and_build(
             f"- {url}: {' '.join(reason.split())}" for url, reason in outcome.failed.items()
         )
         raise RepositoriesFailedError(
-            f"Loading {len(addresses)} repositories",
+            f"Loading {counted(len(addresses), 'repository', 'repositories')}",
             f"{len(outcome.failed)} failed, the others were loaded and built:\n{listed}",
             "Mend or remove these and run again",
         )

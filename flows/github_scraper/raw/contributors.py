@@ -4,6 +4,8 @@ from collections.abc import Mapping
 
 import psycopg
 
+from flows._shared.counted import counted
+
 ATTEMPTS = 5
 NAMED = 5
 
@@ -123,4 +125,6 @@ def _told(connection: psycopg.Connection, given_up: list[tuple[int, str]]) -> li
         for email, holder, key, signer in connection.execute(CONFLICTS, (list(ids), list(emails)))
     ]
     more = len(notes) - NAMED
-    return notes[:NAMED] + ([f"{more} more addresses changed rows so"] if more > 0 else [])
+    return notes[:NAMED] + (
+        [f"{counted(more, 'more address', 'more addresses')} changed rows so"] if more > 0 else []
+    )

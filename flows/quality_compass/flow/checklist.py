@@ -8,6 +8,7 @@ from typing import NamedTuple
 import psycopg
 from prefect import flow, get_run_logger
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
@@ -80,7 +81,7 @@ def check_production(
         listed = "\n".join(f"- {each.item}: {each.seen}" for each in failed)
         raise ChecklistError(
             "going through the production checklist",
-            f"{len(failed)} of {len(items)} items failed:\n{listed}",
+            f"{len(failed)} of {counted(len(items), 'item')} failed:\n{listed}",
             "Mend these before deploying",
             items,
         )
@@ -106,20 +107,22 @@ def require_ssl(database_block: str, environment: Environment) -> str:
 
 def load_seeds(environment: Environment) -> str:
     outcome = build_dbt(SLUG, environment, PRODUCTION, command="seed")
-    return f"{len(outcome.nodes)} seeds loaded"
+    return f"{counted(len(outcome.nodes), 'seed')} loaded"
 
 
 def build_all(environment: Environment) -> str:
     outcome = build_dbt(SLUG, environment, DbtOptions(target="prod", full_refresh=True))
     return (
-        f"{outcome.models_built} models built, {outcome.tests_passed} tests passed, "
-        f"{outcome.warnings} warnings"
+        f"{counted(outcome.models_built, 'model')} built, "
+        f"{counted(outcome.tests_passed, 'test')} passed, {counted(outcome.warnings, 'warning')}"
     )
 
 
 def judge_freshness(environment: Environment) -> str:
     outcome = run_dbt_freshness(SLUG, environment, PRODUCTION)
-    return f"{len(outcome.nodes)} sources looked at, {outcome.warnings} warnings"
+    return (
+        f"{counted(len(outcome.nodes), 'source')} looked at, {counted(outcome.warnings, 'warning')}"
+    )
 
 
 def write_documentation(environment: Environment) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow, get_run_logger, task
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
@@ -167,7 +168,7 @@ def refresh(
     if failed:
         listed = "\n".join(f"- {reason}" for reason in failed)
         raise RunsFailedError(
-            f"loading {len(found.runs) + len(found.refused)} runs",
+            f"loading {counted(len(found.runs) + len(found.refused), 'run')}",
             f"{len(failed)} failed, the others were loaded and built:\n{listed}",
             "Mend or remove these and run again",
         )
@@ -176,8 +177,8 @@ def refresh(
     total = sum(disagreed.values())
     if total and runs.fail_on_disagreement:
         raise DisagreementError(
-            f"verifying {len(loaded)} runs",
-            f"{total} claims do not agree with their recomputation",
+            f"verifying {counted(len(loaded), 'run')}",
+            f"{counted(total, 'claim does', 'claims do')} not agree with the recomputation",
             "See public.raw_disagreements; everything was loaded and built",
         )
 

@@ -9,6 +9,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from flows._shared.counted import counted
 from flows._shared.raw_tables import RawTables, ensure_raw_tables
 from flows.quality_compass.raw.told import (
     NAMED,
@@ -195,7 +196,8 @@ def load_run(
         record_unread(connection, run)
     notes = [start.note] if start.note else []
     if run.unread:
-        notes.append(f"{len(run.unread)} files were not read: {some(run.unread)}")
+        unread = counted(len(run.unread), "file was", "files were")
+        notes.append(f"{unread} not read: {some(run.unread)}")
     notes += empty_files(connection, run.run_id)
     notes += counts_that_differ(connection, run.run_id)
     if changed:
@@ -203,7 +205,8 @@ def load_run(
     told = list(differences(run.run_id, indexes or {}, lines_held(connection, run.run_id)))
     notes += told[:NAMED]
     if len(told) > NAMED:
-        notes.append(f"{len(told) - NAMED} more files are not as the indexes say")
+        more = counted(len(told) - NAMED, "more file is", "more files are")
+        notes.append(f"{more} not as the indexes say")
     return LoadCounts(
         run.run_id,
         len(run.files),

@@ -3,6 +3,7 @@
 from collections.abc import Collection, Iterator, Mapping
 from typing import NamedTuple
 
+from flows._shared.counted import counted
 from flows.quality_compass.records import Json
 from flows.quality_compass.rules.json_lines import UnusableLineError, parse
 from flows.quality_compass.rules.names import count_of, refuse_other_run
@@ -54,7 +55,8 @@ def differences(
             if not found and each.lines != 0:
                 yield f"{path} was not read: there is none, and {index} lists it"
             elif each.lines is not None and sum(found) != each.lines:
-                yield f"{path} has {sum(found)} lines, {index} says {str(each.lines)[:TEXT_KEPT]}"
+                seen = counted(sum(found), "line")
+                yield f"{path} has {seen}, {index} says {str(each.lines)[:TEXT_KEPT]}"
 
 
 def _told_once(index: str, unusable: list[str]) -> Iterator[str]:

@@ -235,7 +235,8 @@ def _developers(data: DomainData) -> Figure:
             "developer",
             "month_to_date_cost_usd",
             "USD of the month so far",
-            f"Bars of the month's cost, the first {len(shown)} developers. {answer}.",
+            "Bars of the month's cost, the first "
+            f"{words.count(len(shown), 'developer')}. {answer}.",
             form="$,.0f",
         )
         if shown

@@ -219,8 +219,8 @@ def _runs(runs: Sequence[Row]) -> Figure:
             "started",
             "deployment",
             "state",
-            f"Runs over time by deployment, marked by their state: {len(runs)} runs, "
-            f"{failed} failed.",
+            "Runs over time by deployment, marked by their state: "
+            f"{words.count(len(runs), 'run')}, {failed} failed.",
         ),
         note="The newest runs that the Prefect server knows.",
     )

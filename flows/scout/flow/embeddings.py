@@ -6,6 +6,7 @@ from itertools import count
 
 from prefect import flow, get_run_logger, task
 
+from flows._shared.counted import counted
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.naming import RunName
@@ -80,7 +81,7 @@ def _embeddings(texts: list[str], settings: EmbeddingSettings, model: str) -> Em
     if endpoint := _endpoint(settings):
         if endpoint.model != model:
             raise EmbeddingsRefusedError(
-                f"Embedding {len(texts)} texts with {model}",
+                f"Embedding {counted(len(texts), 'text')} with {model}",
                 f"the block names {endpoint.model} since this run began",
                 "Start the run again",
             )

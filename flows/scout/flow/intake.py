@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 from prefect import task
 
+from flows._shared.counted import counted
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
@@ -164,8 +165,8 @@ def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Prog
     if total.rows_loaded:
         tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
     note = (
-        f"{total.deliveries:,} deliveries: {total.rows_loaded:,} payloads loaded, "
-        f"{total.rows_quarantined:,} quarantined"
+        f"{counted(total.deliveries, 'delivery', 'deliveries')}: "
+        f"{counted(total.rows_loaded, 'payload')} loaded, {total.rows_quarantined:,} quarantined"
     )
     return Intake(notes=(note,) if total.deliveries else (), delivered=total.rows_loaded)
 

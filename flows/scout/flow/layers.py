@@ -9,6 +9,7 @@ import fsspec
 from prefect import flow, get_run_logger, task
 from pydantic import ValidationError
 
+from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
@@ -128,7 +129,7 @@ def refresh(
     )
     if intake.failed:
         raise FilesFailedError(
-            f"Taking in {intake.files} files",
+            f"Taking in {counted(intake.files, 'file')}",
             f"{len(intake.failed)} failed, the others were loaded and built:\n"
             f"{list_failed(intake.failed)}",
             "Mend or remove these and run again; what is loaded is not loaded twice",

@@ -19,6 +19,7 @@ from typing import TextIO
 
 import orjson
 
+from flows._shared.counted import counted
 from flows.scout.records import Payload, Quarantined, Remark, Row
 from flows.scout.rules import (
     LINES_BEFORE_HEADER,
@@ -246,7 +247,7 @@ def _without_blank_end(fields: list[str], columns: Sequence[str]) -> list[str]:
 
 
 def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:
-    return f"{len(fields)} fields, the header has {len(columns)}"
+    return f"{counted(len(fields), 'field')}, the header has {len(columns)}"
 
 
 def _aside(number: int, reason: str, detail: str, record: Sequence[str]) -> Quarantined:

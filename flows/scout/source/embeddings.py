@@ -11,6 +11,7 @@ from typing import Any
 
 import httpx
 
+from flows._shared.counted import counted
 from flows._shared.json_keys import each_once
 from flows.scout.records import (
     EmbeddingEndpoint,
@@ -64,7 +65,7 @@ def fetch_embeddings(
         TextsRefusedError: it refuses these texts, or gives no vector for one of them.
         EmbeddingsRefusedError: it refuses, or its answer is of another model or dimension.
     """
-    attempted = f"Embedding {len(texts)} texts with {endpoint.model}"
+    attempted = f"Embedding {counted(len(texts), 'text')} with {endpoint.model}"
     status, content = _answer(endpoint, texts, dimension, timeout_seconds, attempted)
     if status >= 500 or status in TRY_AGAIN:
         raise EmbeddingsUnavailableError(
@@ -215,7 +216,9 @@ def _vectors(answer: Any, expected: int) -> list[list[float]]:
         int(each["index"]): [float(value) for value in each["embedding"]] for each in answer["data"]
     }
     if len(answer["data"]) != expected or sorted(by_index) != list(range(expected)):
-        raise ValueError(f"{len(answer['data'])} vectors for {expected} texts, or not of each one")
+        raise ValueError(
+            f"{counted(len(answer['data']), 'vector')} for {expected} texts, or not of each one"
+        )
     vectors = [by_index[index] for index in range(expected)]
     for vector in vectors:
         if not all(map(math.isfinite, vector)):

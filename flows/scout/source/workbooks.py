@@ -13,6 +13,7 @@ from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 from openpyxl.xml.functions import iterparse
 
+from flows._shared.counted import counted
 from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
 from flows.scout.rules import (
     LINES_BEFORE_HEADER,
@@ -166,7 +167,7 @@ def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
     width = len(header.columns)
     for number, cells in chain(first[start:], rows):
         if len(cells) > width:
-            detail = f"{len(cells)} cells, the header has {width}; sheet {shown(title)}"
+            detail = f"{counted(len(cells), 'cell')}, the header has {width}; sheet {shown(title)}"
             yield _aside(number, "ragged_row", detail, cells)
         elif unstorable := why_unstorable_text("".join(c for c in cells if isinstance(c, str))):
             yield _aside(number, *unstorable, cells)

@@ -41,7 +41,7 @@ labels as (
     select
         coalesce(merged_into, id) as contributor_id,
         'email' as field,
-        lower(email) as label
+        {{ folded_email('email') }} as label
     from source
 
 ),
@@ -93,9 +93,9 @@ final as (
             case when identity_key like 'anonymous:%' then 'anonymous' end,
             identity_key
         ) as display_name,
-        nullif({{ shared.split_part('lower(email)', '@', 2) }}, '') as email_domain,
+        nullif({{ shared.split_part(folded_email('email'), '@', 2) }}, '') as email_domain,
         profile_url,
-        coalesce(lower(email) like '%@users.noreply.github.com', false) as is_noreply,
+        coalesce({{ folded_email('email') }} like '%@users.noreply.github.com', false) as is_noreply,
         kind,
         kind = 'bot' as is_bot,
         kind = 'agent' as is_agent,

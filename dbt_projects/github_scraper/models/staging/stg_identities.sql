@@ -10,8 +10,8 @@ final as (
     select
         id as identity_id,
         case
-            when not {{ fits('lower(email)', noreply) }}
-                then nullif({{ shared.split_part('lower(email)', '@', 2) }}, '')
+            when not {{ fits(folded_email('email'), noreply) }}
+                then nullif({{ shared.split_part(folded_email('email'), '@', 2) }}, '')
         end as email_domain
     from source
 

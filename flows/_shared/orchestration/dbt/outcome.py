@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, NodeResult
 
@@ -51,7 +52,10 @@ class DbtOutcome:
         """The warnings in words, a line each; of many the first."""
         lines = [f"{node.name}: {node.message}" for node in self.warned] + list(self.remarks)
         more = len(lines) - WARNINGS_TOLD
-        return (*lines[:WARNINGS_TOLD], *([f"and {more} more warnings"] if more > 0 else ()))
+        return (
+            *lines[:WARNINGS_TOLD],
+            *([f"and {counted(more, 'more warning')}"] if more > 0 else ()),
+        )
 
     @property
     def failures(self) -> int:

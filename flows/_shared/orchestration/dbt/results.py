@@ -6,6 +6,7 @@ from typing import Any
 
 import httpx
 
+from flows._shared.counted import counted
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.options import DbtOptions
 from flows._shared.orchestration.dbt.outcome import (
@@ -161,8 +162,10 @@ def failure_of(job: Job, outcome: DbtOutcome, verb: str) -> DbtBuildError:
         where = f" (SQL: {node.compiled_path})" if node.compiled_path else ""
         message = " ".join(_without_macros(node.message).split())
         lines.append(f"{node.label}: {node.status}, {message or 'no message'}{where}")
-    skipped = f"; {len(outcome.skipped)} nodes that need them skipped" if outcome.skipped else ""
-    seen = f"{outcome.failures} of {len(outcome.nodes)} nodes failed{skipped}\n" + "\n".join(lines)
+    behind = counted(len(outcome.skipped), "node that needs", "nodes that need")
+    skipped = f"; {behind} them skipped" if outcome.skipped else ""
+    failed = f"{outcome.failures} of {counted(len(outcome.nodes), 'node')} failed"
+    seen = f"{failed}{skipped}\n" + "\n".join(lines)
     if verb == "source freshness":
         remedy = "Find out why these sources were not loaded, then run their refresh"
         return DbtFreshnessError(job.attempted, seen, remedy, outcome)

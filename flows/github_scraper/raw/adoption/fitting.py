@@ -12,6 +12,7 @@ from typing import LiteralString
 import psycopg
 from psycopg import sql
 
+from flows._shared.counted import counted
 from flows.github_scraper.raw.adoption.columns import (
     COLUMNS,
     KEYS,
@@ -281,4 +282,8 @@ def _unknown(connection: psycopg.Connection, table: str, column: str) -> list[st
         )
     ).fetchone()
     assert count is not None
-    return [f"{table}.{column} is NULL in {count[0]} rows: fill or delete them"] if count[0] else []
+    return (
+        [f"{table}.{column} is NULL in {counted(count[0], 'row')}: fill or delete them"]
+        if count[0]
+        else []
+    )
