@@ -15,11 +15,12 @@ from flows._shared.errors import PermanentError
 
 @dataclass(frozen=True)
 class Item:
-    """One item of a checklist."""
+    """One item of a checklist; of what was not looked at nobody knows whether it is good."""
 
     item: str
     seen: str
     is_good: bool
+    is_looked_at: bool = True
 
 
 @dataclass(frozen=True)
@@ -70,6 +71,7 @@ def verdicts(items: Sequence[Item], is_json: bool) -> None:
     console = Console(soft_wrap=True)
     for each in items:
         mark = "[green]pass[/]" if each.is_good else "[bold red]FAIL[/]"
+        mark = mark if each.is_looked_at else "[yellow]none[/]"
         console.print(f"{mark}  {escape(each.item)}: {escape(each.seen)}", highlight=False)
 
 

@@ -114,7 +114,7 @@ def test_the_checklist_ends_1_where_an_item_fails(
     shown = capsys.readouterr().out
     assert "pass  files: fit" in shown
     assert "FAIL  scout: x: refused" in shown
-    assert "SCOUT_OWNER_DATABASE_URL is not set" in shown
+    assert "none  scout: roles: not looked at: SCOUT_OWNER_DATABASE_URL is not set" in shown
 
 
 def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
