@@ -4,7 +4,9 @@ from collections.abc import Iterator
 
 import psycopg
 import pytest
+from prefect.states import Failed
 
+from flows._shared.orchestration.failed_run import reason_of
 from flows._shared.refusals import refusal
 
 TABLES = """
@@ -89,3 +91,15 @@ def test_of_a_connection_that_broke_off_the_table_and_the_name_of_its_rule_are_t
     told = "a row of public.works breaks the rule works_lines_check of this table"
     assert refusal(refused.value, connection) == told
     assert refusal(refused.value) == told
+
+
+def test_the_summary_of_a_run_that_a_rule_ended_names_the_rule_and_no_value(
+    connection: psycopg.Connection,
+) -> None:
+    with pytest.raises(psycopg.errors.UniqueViolation) as refused:
+        connection.execute(f"{WORKS}(2, 'jane@doe.example', 5, 1, '')".encode())
+    why = reason_of(Failed(data=refused.value)).why
+    assert why == (
+        "The database refused a row: a row of public.works breaks the rule works_email_key of this"
+        " table."
+    )

@@ -17,3 +17,4 @@
 {% macro commits_of_days(commits, touched_days) %}select {{ commits }}.* from {{ commits }} cross join {{ touched_days }}{% endmacro %}
 {% macro by_commit_day(field) %}{{ field }}{% endmacro %}
 {% macro is_shallow(shallow_boundary) %}(cardinality({{ shallow_boundary }}) > 0){% endmacro %}
+{% macro folded_email(email) %}public.folded_email({{ email }}){% endmacro %}

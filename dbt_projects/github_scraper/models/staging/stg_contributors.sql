@@ -95,7 +95,9 @@ final as (
         ) as display_name,
         nullif({{ shared.split_part(folded_email('email'), '@', 2) }}, '') as email_domain,
         profile_url,
-        coalesce({{ folded_email('email') }} like '%@users.noreply.github.com', false) as is_noreply,
+        coalesce(
+            {{ folded_email('email') }} like '%@users.noreply.github.com', false
+        ) as is_noreply,
         kind,
         kind = 'bot' as is_bot,
         kind = 'agent' as is_agent,
