@@ -4,6 +4,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -14,7 +15,7 @@ from blocks.registration import register
 from deployments.local import runtime
 from deployments.local.api import PrefectApi
 from deployments.local.databases import FOLDER, embedded_addresses
-from deployments.local.domains import DOMAINS
+from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord
@@ -41,7 +42,7 @@ def external(
 
 
 def test_nothing_embedded_starts_when_the_environment_names_every_part(
-    external: LocalPaths, database: str, prefect_server: str
+    external: LocalPaths, database: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said: list[str] = []
     up = runtime.up(paths=external, say=said.append)
@@ -67,6 +68,21 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     runtime.up(paths=external, say=named.append)
     assert named[0] == "Registering credential blocks"
     assert [line for line in named if "scout-postgres: " in line], named
+
+    # Without the address in the environment the runtime has one of its own, and leaves theirs.
+    monkeypatch.delenv("DATABASE_URL")
+    with set_environment({"PREFECT_API_URL": prefect_server}):
+        register(["scout"], theirs)
+    kept: list[str] = []
+    unnamed = {name: value for name, value in up.environment.items() if name != "DATABASE_URL"}
+    with up.api() as api:
+        own = replace(up, environment=unnamed)
+        runtime._apply(own, (*DOMAINS, WEBHOOKS), api, kept.append)
+    assert kept[0].startswith("Kept as registered by hand: scout-postgres. ")
+    with set_environment({"PREFECT_API_URL": prefect_server}):
+        (left,) = (each for each in register(["scout"], theirs) if each.name == "scout-postgres")
+        assert not left.is_change
+        register(["scout"], {"SCOUT_DATABASE_URL": database})
 
 
 def test_a_block_that_a_person_registered_is_kept_and_told(
