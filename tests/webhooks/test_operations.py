@@ -103,7 +103,7 @@ def test_flows_purge_and_replay_and_so_does_the_command(
     assert ids(inbox) == ["b", "a"]
     chosen = ["--source", "scout", "--id", "b", "--database-block", block]
     assert main(["replay", *chosen]) == 0
-    assert "Replayed 1 deliveries of scout" in capsys.readouterr().out
+    assert "Replayed 1 delivery of scout" in capsys.readouterr().out
     assert ids(inbox) == ["a", "b"]
     purge(RetentionSettings(database_block=block, body_days=0.5, delivery_days=0.5))
     assert ids(inbox) == ["b"]
