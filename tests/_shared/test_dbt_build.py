@@ -250,7 +250,7 @@ def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
         if each["key"] == "sample-summary"
     ]
     assert told.startswith("# sample: this run failed at dbt\n")
-    assert "**Why:** dbt build of sample: 1 of 10 nodes failed; 1 nodes" in told
+    assert "**Why:** dbt build of sample: 1 of 10 nodes failed; 1 node that needs" in told
     assert "| this run | totals |" in told
     assert "of that these views show | cheap_totals, orders, refused |" in told
     assert "**Failed in dbt:** amounts_are_positive." in told

@@ -41,7 +41,11 @@ def plurals(path: Path) -> Iterator[str]:
 def _is_number(value: ast.FormattedValue) -> bool:
     told = ast.unparse(value.value)
     has_thousands = value.format_spec is not None and "," in ast.unparse(value.format_spec)
-    return has_thousands or bool(re.match(r"(?:len|sum)\(", told)) or told == "count"
+    return (
+        has_thousands
+        or bool(re.match(r"(?:len|sum)\(", told))
+        or told in ("count", "apart", "many")
+    )
 
 
 def test_one_of_something_is_told_as_one() -> None:

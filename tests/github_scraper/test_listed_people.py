@@ -134,7 +134,7 @@ def test_a_login_that_the_application_gave_anew_is_that_of_the_row_that_has_it_n
     told: list[str] = []
     raw.merge_accounts(connection, told.append)
     assert len(told) == 1
-    assert told[0].startswith("1 identities are told apart again: ")
+    assert told[0].startswith("1 identity is told apart again: ")
     connection.execute("update contributors set username = 'mid' where email = 'z@y'")
     listed(("mid", "bob@x"))
     assert settled(connection) == ["email:bob@x email:z@y", "email:x@y"]
@@ -232,7 +232,7 @@ def test_long_and_doubled_lists_end_soon_and_what_leads_nowhere_is_told(
     assert len(told) == 3
     assert "m0@x is m1@x" in told[1]
     assert "1577 aliases of nobody" in told[0]
-    assert told[2] == "1 identities merged with the person they are"
+    assert told[2] == "1 identity merged with the person it is"
     known_as(connection, *(f"email:m{at}@x" for at in range(1_500)))
     listed(*long)
     assert raw.merge_accounts(connection) == 1_499

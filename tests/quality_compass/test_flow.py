@@ -439,7 +439,7 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     request = RunsRequest(addresses=(str(run_folder),), verify=True, fail_on_disagreement=True)
     state = refresh(request, settings, UNTESTED, return_state=True)
     assert state.is_failed()
-    with pytest.raises(DisagreementError, match="1 claims"):
+    with pytest.raises(DisagreementError, match="1 claim does not agree"):
         state.result()
     absent = f"{run_folder.name}: no files in analysis/contribution"
     assert absent in artifacts(state)["quality-compass-summary"]

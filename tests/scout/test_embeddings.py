@@ -158,7 +158,7 @@ def test_an_endpoint_that_is_not_there_is_for_the_next_try(
 @pytest.mark.parametrize(
     ("answer", "seen"),
     [
-        (vectors_of([1.0, 0.0]), "1 vectors for 2"),
+        (vectors_of([1.0, 0.0]), "1 vector for 2"),
         (vectors_of([1.0, 0.0], [0.0, 1.0], [1.0, 1.0], order=(0, 0, 1)), "3 vectors for 2"),
         (vectors_of([1.0, 0.0], [0.0, 1.0], order=(0, 0)), "not of each"),
         (vectors_of([1.0, 0.0], [0.0, 0.0]), "zeros"),
@@ -170,7 +170,7 @@ def test_an_endpoint_that_is_not_there_is_for_the_next_try(
         (vectors_of([1.0, 0.0], [None, 0.0]), "cannot be read"),
         ([], "cannot be read"),
         ({"data": {}}, "0 vectors for 2"),
-        (vectors_of([1.0, 0.0], [1.0]), "1 dimensions"),
+        (vectors_of([1.0, 0.0], [1.0]), "1 dimension,"),
         (vectors_of([1.0, 0.0], [0.0, 1.0], model="another"), "comes from another"),
     ],
 )

@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import psycopg
 
+from flows._shared.counted import counted
 from flows.github_scraper.raw.aliases import group_accounts, list_aliases
 from flows.github_scraper.raw.commits import MERGE_LOCK
 from flows.github_scraper.raw.logins import NAME_ROOTS, note_given_logins
@@ -305,11 +306,16 @@ def merge_accounts(connection: psycopg.Connection, tell: Callable[[str], object]
         moved = connection.execute(MOVED).rowcount
         apart = connection.execute(APART).fetchall()[0][0] if moved else 0
         if moved > apart:
-            tell(f"{moved - apart} identities merged with the person they are")
+            merged = counted(
+                moved - apart,
+                "identity merged with the person it is",
+                "identities merged with the person they are",
+            )
+            tell(merged)
         if apart:
             tell(
-                f"{apart} identities are told apart again: neither a list nor an account shows "
-                "them as one with another any more"
+                f"{counted(apart, 'identity is', 'identities are')} told apart again: neither "
+                "a list nor an account shows them as one with another any more"
             )
         for statement in (*APPLY, *NAME_ROOTS) if moved else NAME_ROOTS:
             connection.execute(statement, parameters)

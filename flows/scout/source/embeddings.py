@@ -97,7 +97,7 @@ def fetch_embeddings(
     if wrong := {len(vector) for vector in vectors} - {dimension}:
         raise EmbeddingsRefusedError(
             attempted,
-            f"vectors have {wrong.pop()} dimensions, {dimension} were expected",
+            f"vectors have {counted(wrong.pop(), 'dimension')}, {dimension} were expected",
             "Set `dimension` to what the model gives",
         )
     return Embeddings(vectors, answered)
