@@ -9,12 +9,21 @@
 {%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
 {%- set attributes = event_attributes() -%}
 {%- set others = [
-    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'speed', 'service_tier',
-    'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'gen_ai.operation.name',
+    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'gen_ai.operation.name',
 ] -%}
+{%- set tiers = [
+    'speed', 'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'service_tier',
+] -%}
+{%- do others.extend(tiers) -%}
 {%- set named = {} -%}
 {%- for name in others -%}
 {%- do named.update({name: 'named_values[' ~ (attributes | length + loop.index) ~ ']'}) -%}
+{%- endfor -%}
+{%- set tier_of_request = [] -%}
+{%- set tier_of_counter = [] -%}
+{%- for name in tiers -%}
+{%- do tier_of_request.append(named[name]) -%}
+{%- do tier_of_counter.append('attributes ->> \'$."' ~ name ~ '"\'') -%}
 {%- endfor -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
@@ -52,7 +61,12 @@ points as (
         series_key,
         metric_value,
         {{ metric_signal('metric_name') }} as signal_name,
-        {{ token_type('metric_name', 'attributes') }} as token_type
+        {{ token_type('metric_name', 'attributes') }} as token_type,
+        case
+            when contains(attributes, '"speed"') or contains(attributes, 'service_tier"')
+                then {{ service_tier(tier_of_counter) }}
+            else 'standard'
+        end as service_tier
     from {{ metric_points(since) }} as metrics
     where
         signal_name is not null
@@ -103,6 +117,7 @@ counted_increments as (
         increments.session_id,
         increments.agent_type,
         increments.model_name,
+        increments.service_tier,
         increments.used_at,
         increments.counted_from,
         increments.received_on,
@@ -239,26 +254,14 @@ counted_requests as (
         greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
         {%- endfor %}
         try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
-        case lower(trim(coalesce(
-            {{ named['speed'] }},
-            {{ named['gen_ai.openai.response.service_tier'] }},
-            {{ named['openai.response.service_tier'] }},
-            {{ named['service_tier'] }}
-        )))
-            when 'fast' then 'fast'
-            when 'batch' then 'batch'
-            when 'flex' then 'batch'
-            when 'priority' then 'priority'
-            when 'ultrafast' then 'ultrafast'
-            else 'standard'
-        end as service_tier
+        {{ service_tier(tier_of_request) }} as service_tier
     from distinct_requests as requests
     inner join event_weights as weights on requests.signal_name = weights.name
 
 ),
 
 -- Events and counters may spell a model in two ways, with its build or window and without, or one
--- of them may not name it: in a session both go by one spelling.
+-- of them may not name it, or not in which tier it ran.
 spellings as (
 
     select *
@@ -266,31 +269,31 @@ spellings as (
 
 ),
 
-spelled_requests as (
+{%- for rows, counted, source in [
+    ('spelled_requests', 'counted_requests', 'events'),
+    ('spelled_increments', 'counted_increments', 'metrics'),
+] %}
 
-    select requests.* replace (spellings.spelling as model_name)
-    from counted_requests as requests
+{{ rows }} as (
+
+    select
+        counted.* replace (
+            spellings.spelling as model_name,
+            spellings.spelled_tier as service_tier
+        ),
+        spellings.compared_name,
+        spellings.matched_by
+    from {{ counted }} as counted
     inner join spellings
         on
-            requests.session_id = spellings.session_id
-            and requests.agent_type = spellings.agent_type
-            and requests.model_name = spellings.model_name
-            and spellings.usage_source = 'events'
+            counted.session_id = spellings.session_id
+            and counted.agent_type = spellings.agent_type
+            and counted.model_name = spellings.model_name
+            and counted.service_tier = spellings.service_tier
+            and spellings.usage_source = '{{ source }}'
 
 ),
-
-spelled_increments as (
-
-    select increments.* replace (spellings.spelling as model_name)
-    from counted_increments as increments
-    inner join spellings
-        on
-            increments.session_id = spellings.session_id
-            and increments.agent_type = spellings.agent_type
-            and increments.model_name = spellings.model_name
-            and spellings.usage_source = 'metrics'
-
-),
+{%- endfor %}
 
 usage as (
 
@@ -298,6 +301,9 @@ usage as (
         session_id,
         agent_type,
         model_name,
+        service_tier,
+        compared_name,
+        matched_by,
         used_at,
         used_at as counted_from,
         received_on,
@@ -315,6 +321,9 @@ usage as (
         session_id,
         agent_type,
         model_name,
+        service_tier,
+        compared_name,
+        matched_by,
         used_at,
         counted_from,
         received_on,
@@ -336,7 +345,7 @@ families as (
     select
         session_id,
         agent_type,
-        model_name,
+        compared_name,
         usage_source,
         family,
         family in (
@@ -346,9 +355,9 @@ families as (
         ) as is_cache_told
     from usage
     where family <> 'cost'
-    group by session_id, agent_type, model_name, usage_source, family
+    group by session_id, agent_type, compared_name, usage_source, family
     qualify row_number() over (
-            partition by session_id, agent_type, model_name, usage_source
+            partition by session_id, agent_type, compared_name, usage_source
             order by
                 sum({{ tokens | join(' + ') }}) desc,
                 family desc
@@ -358,15 +367,17 @@ families as (
 
 -- A counter tells an hour's usage up to an hour later than the event does. What comes on a day was
 -- used on that day at the latest, whatever the clock of its sender says.
-hours as (
+spelled_hours as (
 
     select
         usage.session_id,
         usage.agent_type,
+        usage.compared_name,
+        usage.matched_by,
         usage.model_name,
+        usage.service_tier,
         date_trunc('hour', usage.used_at) as usage_hour,
-        least(cast(date_trunc('hour', usage.used_at) as date), min(usage.received_on))
-            as usage_date,
+        min(usage.received_on) as received_on,
         sum(usage.requests) as requests,
         {%- for kind in kinds %}
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'events')
@@ -374,6 +385,7 @@ hours as (
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'metrics')
             as {{ kind }}_by_metrics,
         {%- endfor %}
+        bool_or(usage.usage_source = 'metrics') as is_of_metrics,
         min(usage.counted_from) as counted_from,
         min(usage.used_at) as first_used_at,
         max(usage.used_at) as last_used_at
@@ -382,11 +394,32 @@ hours as (
         on
             usage.session_id = families.session_id
             and usage.agent_type = families.agent_type
-            and usage.model_name = families.model_name
+            and usage.compared_name = families.compared_name
             and usage.usage_source = families.usage_source
     where usage.family in (families.family, 'cost')
     group by
-        usage.session_id, usage.agent_type, usage.model_name, date_trunc('hour', usage.used_at)
+        usage.session_id, usage.agent_type, usage.compared_name, usage.matched_by, usage.model_name,
+        usage.service_tier, date_trunc('hour', usage.used_at)
+
+),
+
+hours as (
+
+    select
+        session_id,
+        agent_type,
+        compared_name,
+        matched_by,
+        usage_hour,
+        least(cast(usage_hour as date), min(received_on)) as usage_date,
+        {%- for kind in kinds %}
+        sum({{ kind }}_by_events) as {{ kind }}_by_events,
+        sum({{ kind }}_by_metrics) as {{ kind }}_by_metrics,
+        {%- endfor %}
+        min(counted_from) as counted_from,
+        max(last_used_at) as last_used_at
+    from spelled_hours
+    group by session_id, agent_type, compared_name, matched_by, usage_hour
 
 ),
 
@@ -412,10 +445,10 @@ after_hours as (
         on
             hours.session_id = families.session_id
             and hours.agent_type = families.agent_type
-            and hours.model_name = families.model_name
+            and hours.compared_name = families.compared_name
             and families.usage_source = 'metrics'
     window by_hour as (
-        partition by hours.session_id, hours.agent_type, hours.model_name order by hours.usage_hour
+        partition by hours.session_id, hours.agent_type, hours.matched_by order by hours.usage_hour
     )
 
 ),
@@ -425,7 +458,7 @@ runs as (
     select
         *,
         count(*) filter (where is_after_silence) over (
-            partition by session_id, agent_type, model_name order by usage_hour
+            partition by session_id, agent_type, matched_by order by usage_hour
         ) as run_number
     from after_hours
 
@@ -442,7 +475,7 @@ ahead as (
             coalesce({{ kind }}_by_metrics, 0) - coalesce({{ kind }}_by_events, 0)
             {{- ' - cached_tokens_by_events' if kind == 'input_tokens' }}
         ) over (
-            partition by session_id, agent_type, model_name, run_number order by usage_hour
+            partition by session_id, agent_type, matched_by, run_number order by usage_hour
         ) as {{ kind }}_ahead{{ ',' if not loop.last }}
         {%- endfor %}
     from runs
@@ -456,7 +489,7 @@ most_ahead as (
         {%- for kind in kinds %}
         greatest(
             max({{ kind }}_ahead) over (
-                partition by session_id, agent_type, model_name, run_number order by usage_hour
+                partition by session_id, agent_type, matched_by, run_number order by usage_hour
             ),
             0
         ) as {{ kind }}_most_ahead{{ ',' if not loop.last }}
@@ -472,12 +505,111 @@ reconciled as (
         {%- for kind in kinds %}
         {{ kind }}_most_ahead - coalesce(
             lag({{ kind }}_most_ahead) over (
-                partition by session_id, agent_type, model_name, run_number order by usage_hour
+                partition by session_id, agent_type, matched_by, run_number order by usage_hour
             ),
             0
         ) as {{ kind }}_by_metrics_alone{{ ',' if not loop.last }}
         {%- endfor %}
     from most_ahead
+
+),
+
+-- Of several spellings that are compared together, those that no event has told alone first.
+alone as (
+
+    select
+        spelled.*,
+        reconciled.usage_date,
+        {%- for kind in kinds %}
+        {{ shared_out(
+            'reconciled.' ~ kind ~ '_by_metrics_alone',
+            'coalesce(spelled.' ~ kind ~ '_by_metrics, 0)',
+            'sum(spelled.' ~ kind ~ '_by_metrics) over earlier',
+            'lead(spelled.usage_hour) over in_order is null'
+        ) }} as {{ kind }}_by_metrics_alone{{ ',' if not loop.last }}
+        {%- endfor %}
+    from (
+        select
+            *,
+            bool_or(requests is not null) over (
+                partition by session_id, agent_type, matched_by, model_name, service_tier
+            ) as is_of_events
+        from spelled_hours
+    ) as spelled
+    inner join reconciled
+        on
+            spelled.session_id = reconciled.session_id
+            and spelled.agent_type = reconciled.agent_type
+            and spelled.matched_by = reconciled.matched_by
+            and spelled.usage_hour = reconciled.usage_hour
+    window
+        in_order as (
+            partition by
+                spelled.session_id, spelled.agent_type, spelled.matched_by, spelled.usage_hour
+            order by
+                spelled.is_of_metrics, spelled.is_of_events, spelled.model_name,
+                spelled.service_tier
+        ),
+        earlier as (in_order rows between unbounded preceding and 1 preceding)
+
+),
+
+spelled_days as (
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        compared_name,
+        matched_by,
+        model_name,
+        service_tier,
+        sum(requests) as requests,
+        {%- for kind in kinds %}
+        sum(coalesce({{ kind }}_by_events, 0)) as {{ kind }}_by_events,
+        sum(coalesce({{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
+        sum({{ kind }}_by_metrics_alone) as {{ kind }}_by_metrics_alone,
+        {%- endfor %}
+        count(reported_cost_usd_by_events) + count(reported_cost_usd_by_metrics) > 0
+            as is_cost_told,
+        bool_or(is_of_metrics) as is_of_metrics,
+        min(first_used_at) as first_used_at,
+        max(last_used_at) as last_used_at
+    from alone
+    group by
+        session_id, usage_date, agent_type, compared_name, matched_by, model_name, service_tier
+
+),
+
+-- What counters tell of several spellings together is, up to what events tell of each, of each.
+told_days as (
+
+    select
+        days.* replace (
+            {%- for kind in kinds %}
+            days.{{ kind }}_by_metrics_alone + {{ shared_out(
+                'sum(days.' ~ kind ~ '_by_metrics - days.' ~ kind ~ '_by_metrics_alone) over whole',
+                'days.' ~ kind ~ '_by_events',
+                'sum(days.' ~ kind ~ '_by_events) over earlier',
+                'lead(days.usage_date) over in_order is null'
+            ) }} as {{ kind }}_by_metrics{{ ',' if not loop.last }}
+            {%- endfor %}
+        ),
+        count(*) over whole = 1 as is_only_spelling
+    from spelled_days as days
+    window
+        whole as (
+            partition by days.session_id, days.agent_type, days.matched_by, days.usage_date
+        ),
+        in_order as (
+            whole
+            order by days.is_of_metrics, days.model_name, days.service_tier
+        ),
+        earlier as (
+            partition by days.session_id, days.agent_type, days.matched_by, days.usage_date
+            order by days.is_of_metrics, days.model_name, days.service_tier
+            rows between unbounded preceding and 1 preceding
+        )
 
 ),
 
@@ -491,49 +623,39 @@ days as (
         cast(sum(told.requests) as bigint) as total_requests,
         {%- for kind in kinds[:-1] %}
         cast(
-            greatest(sum(
-                coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone
-            ), 0) as bigint
+            greatest(sum(told.{{ kind }}_by_events + told.{{ kind }}_by_metrics_alone), 0) as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
-            when
-                count(told.reported_cost_usd_by_events)
-                + count(told.reported_cost_usd_by_metrics) > 0
+            when bool_or(told.is_cost_told)
                 then sum(
-                    coalesce(told.reported_cost_usd_by_events, 0)
-                    + told.reported_cost_usd_by_metrics_alone
+                    told.reported_cost_usd_by_events + told.reported_cost_usd_by_metrics_alone
                 )
         end as reported_cost_usd,
         {%- for kind in kinds %}
-        sum(coalesce(told.{{ kind }}_by_events, 0)) as {{ kind }}_by_events,
-        sum(coalesce(told.{{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
+        sum(told.{{ kind }}_by_events) as {{ kind }}_by_events,
+        sum(told.{{ kind }}_by_metrics) as {{ kind }}_by_metrics,
         {%- endfor %}
+        {%- for source in ['events', 'metrics', 'metrics_alone'] %}
         cast(
             sum(
                 {%- for kind in tokens %}
-                coalesce(told.{{ kind }}_by_events, 0){{ ' +' if not loop.last }}
+                told.{{ kind }}_by_{{ source }}{{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
-        ) as tokens_by_events,
-        cast(
-            sum(
-                {%- for kind in tokens %}
-                coalesce(told.{{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
-                {%- endfor %}
-            ) as bigint
-        ) as tokens_by_metrics,
-        cast(
-            sum(
-                {%- for kind in tokens %}
-                told.{{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
-                {%- endfor %}
-            ) as bigint
-        ) as tokens_by_metrics_alone,
+        ) as tokens_by_{{ source }},
+        {%- endfor %}
         min(told.first_used_at) as first_used_at,
         max(told.last_used_at) as last_used_at
-    from reconciled as told
+    from told_days as told
     group by told.session_id, told.usage_date, told.agent_type, told.model_name
+    -- The name of a counter of which nothing is left says nothing.
+    having
+        count(told.requests) > 0
+        or bool_or(told.is_only_spelling)
+        {%- for kind in kinds %}
+        or sum(told.{{ kind }}_by_metrics) > 0
+        {%- endfor %}
 
 ),
 
@@ -556,13 +678,13 @@ special_requests as (
         on
             requests.session_id = hours.session_id
             and requests.agent_type = hours.agent_type
-            and requests.model_name = hours.model_name
+            and requests.matched_by = hours.matched_by
             and date_trunc('hour', requests.used_at) = hours.usage_hour
     inner join families
         on
             requests.session_id = families.session_id
             and requests.agent_type = families.agent_type
-            and requests.model_name = families.model_name
+            and requests.compared_name = families.compared_name
             and requests.family = families.family
             and families.usage_source = 'events'
     where requests.service_tier <> 'standard' or prompt_tokens > 100000
@@ -576,6 +698,7 @@ special_parts as (
         usage_date,
         agent_type,
         model_name,
+        'events' as usage_source,
         service_tier,
         prompt_above,
         {%- for kind in tokens %}
@@ -584,6 +707,27 @@ special_parts as (
     from special_requests
     group by
         session_id, usage_date, agent_type, model_name, service_tier, prompt_above
+
+    union all
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        'metrics' as usage_source,
+        service_tier,
+        0 as prompt_above,
+        {%- for kind in tokens %}
+        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from told_days
+    where service_tier <> 'standard'
+    group by session_id, usage_date, agent_type, model_name, service_tier
+    having
+        {%- for kind in tokens %}
+        sum({{ kind }}_by_metrics_alone) > 0{{ ' or' if not loop.last }}
+        {%- endfor %}
 
 ),
 
@@ -596,12 +740,13 @@ specials as (
         model_name,
         list(
             struct_pack(
+                usage_source := usage_source,
                 service_tier := service_tier,
                 prompt_above := prompt_above,
                 {%- for kind in tokens %}
                 {{ kind }} := {{ kind }}{{ ',' if not loop.last }}
                 {%- endfor %}
-            ) order by service_tier, prompt_above
+            ) order by usage_source, service_tier, prompt_above
         ) as special_usage
     from special_parts
     group by session_id, usage_date, agent_type, model_name
