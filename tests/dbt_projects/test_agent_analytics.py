@@ -490,6 +490,40 @@ def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
     assert set(seen) == wanted
 
 
+def sent_on(line: str) -> str:
+    """A line as a collector sends it on that tells of its host."""
+    host = '{"key":"host.name","value":{"stringValue":"gateway"}}'
+    return line.replace('"resource":{"attributes":[', f'"resource":{{"attributes":[{host},')
+
+
+@apart
+def what_a_collector_adds_to_a_resource_makes_nothing_count_again() -> None:
+    work, other = session("relayed", DAY, by=developer(35)), session("host", DAY, by=developer(35))
+    going_on = session("relayed on", DAY, by=developer(38, CUMULATIVE))
+    told = [
+        tokens(work, {"input": 10}, 0, 1),
+        tokens(work, {"input": 10}, 1, 2),
+        request(work, 3, (0, 100, 0, 0)).replace("request_id", "r").replace("event.sequence", "n"),
+        tokens(going_on, {"input": 1_000}, 0, 1),
+        tokens(going_on, {"input": 3_000}, 0, 2),
+    ]
+    put([*told, *map(sent_on, told), sent_on(told[0]).replace("gateway", "another")])
+    put(
+        [
+            sent_on(tokens(going_on, {"input": 6_000}, 0, 3)),
+            sent_on(tokens(other, {"input": 10}, 0, 1)),
+        ]
+    )
+
+
+def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together: Marts) -> None:
+    assert together.query(
+        "select session_id, total_input_tokens, total_output_tokens "
+        "from staging.stg_agent_token_usage "
+        "where session_id in ('relayed', 'relayed on', 'host') order by 1"
+    ) == [("host", 10, 0), ("relayed", 20, 100), ("relayed on", 6_000, 0)]
+
+
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
     marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
     marts.run_to("fct_daily_agent_usage")

@@ -59,6 +59,8 @@ points as (
         start_timestamp,
         temporality,
         series_key,
+        -- Of counters without a start two processes of a session could not be told apart.
+        case when start_timestamp is null then series_key else counter_key end as counter_key,
         metric_value,
         {{ metric_signal('metric_name') }} as signal_name,
         {{ token_type('metric_name', 'attributes') }} as token_type,
@@ -82,16 +84,17 @@ ordered_points as (
         *,
         lag(metric_value) over since_start as value_before,
         lag(used_at) over since_start as used_before,
-        lead(used_at) over since_start as used_after
+        lead(used_at) over since_start as used_after,
+        lag(series_key) over since_start as series_before
     from points
     window since_start as (
-        partition by series_key, temporality, start_timestamp order by used_at, metric_value, id
+        partition by counter_key, temporality, start_timestamp order by used_at, metric_value, id
     )
 
 ),
 
 -- A start that several points of a delta share is that of the process: where each began to count
--- is not told.
+-- is not told. The same point with another resource is the same sent again.
 metric_increments as (
 
     select
@@ -103,10 +106,15 @@ metric_increments as (
         end as increment,
         least(used_at, case
             when temporality = 'cumulative' then coalesce(used_before, start_timestamp)
-            when used_before is null and used_after is null then start_timestamp
+            when coalesce(used_before, used_at) = coalesce(used_after, used_at) then start_timestamp
         end) as counted_from
     from ordered_points
-    where temporality in ('cumulative', 'delta')
+    where
+        temporality in ('cumulative', 'delta')
+        and not coalesce(
+            used_at = used_before and metric_value = value_before and series_key <> series_before,
+            false
+        )
 
 ),
 
@@ -197,7 +205,10 @@ requests as (
         cast(created_at as date) as received_on,
         attributes ->> {{ json_paths(attributes + others) }} as named_values,
         {{ event_signal('event_name') }} as signal_name,
-        log_key
+        case
+            when starts_with(session_id, 'no-session:') then cast(log_key as varchar)
+            else timestamp || ' ' || hash(cast(attributes as varchar))
+        end as event_key
     from {{ source('raw', 'otel_logs') }}
     where
         signal_name is not null
@@ -234,7 +245,7 @@ distinct_requests as (
                         {{ known_id(named['gen_ai.response.id']) }}
                     ),
                     'sequence ' || {{ named['event.sequence'] }} || ' ' || used_at,
-                    'event ' || log_key
+                    'event ' || event_key
                 )
             order by has_tokens desc, used_at asc, id asc
         ) = 1
