@@ -15,13 +15,13 @@ from tests.parsed import PROJECTS
 
 NOBODY = (
     *PLACEHOLDERS, "Undefined", " NULL ", "", "0", "0000", "00000000-0000-0000-0000", "${USER}",
-    "$USER", " $NAME ", "$USER@work.example", "${USER:-me}@work.example", "$env:USERNAME", "$(whoami)",
-    "`whoami`", "WORK\\%USERNAME%", "%USERNAME%", "{{ user }}", "{{user}}@work.example", "{user}",
+    "$USER", " $NAME ", "$USER@work.example", "${USER:-me}@work.example", "$env:USERNAME",
+    "$(whoami)", "`whoami`", "WORK\\%USERNAME%", "%USERNAME%", "{{ user }}", "{{user}}@work.example", "{user}",
     "#{user.name}", "<user>", "<your name>", "<user>@work.example", "{{ .Values.user }}",
 )  # fmt: skip
 SOMEBODY = (
-    "a", " a ", "10", "default-2", "nullable", "00000000-0000-0000-0000-00000000000a", "<ada@x.example>",
-    "HOST$", "a$b", "10$c", "$2b$10$abc", "100%", "J%C3%BCrgen", "%C3%96mer%20B",
+    "a", " a ", "10", "default-2", "nullable", "00000000-0000-0000-0000-00000000000a",
+    "<ada@x.example>", "HOST$", "a$b", "10$c", "$2b$10$abc", "100%", "J%C3%BCrgen", "%C3%96mer%20B",
     "{0A1B2C3D-0000-4000-8000-00000000000A}", "user", "ada@user.example",
 )  # fmt: skip
 
