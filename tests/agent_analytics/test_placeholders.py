@@ -16,8 +16,9 @@ from tests.parsed import PROJECTS
 NOBODY = (
     *PLACEHOLDERS, "Undefined", " NULL ", "", "0", "0000", "00000000-0000-0000-0000", "${USER}",
     "$USER", " $NAME ", "$USER@work.example", "${USER:-me}@work.example", "$env:USERNAME",
-    "$(whoami)", "`whoami`", "WORK\\%USERNAME%", "%USERNAME%", "{{ user }}", "{{user}}@work.example", "{user}",
-    "#{user.name}", "<user>", "<your name>", "<user>@work.example", "{{ .Values.user }}",
+    "$(whoami)", "`whoami`", "WORK\\%USERNAME%", "%USERNAME%", "{{ user }}",
+    "{{user}}@work.example", "{user}", "#{user.name}", "<user>", "<your name>",
+    "<user>@work.example", "{{ .Values.user }}",
 )  # fmt: skip
 SOMEBODY = (
     "a", " a ", "10", "default-2", "nullable", "00000000-0000-0000-0000-00000000000a",
