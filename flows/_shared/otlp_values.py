@@ -7,7 +7,7 @@ from typing import Any
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 
-from flows._shared.json_keys import each_once
+from flows._shared.json_keys import each_once, whole_or_infinite
 from flows._shared.otlp_json import misfit
 
 
@@ -24,7 +24,7 @@ def one_spelling(kind: str, text: str) -> str:
         ValueError: it is no such value, or an object in it has a key twice.
     """
     try:
-        content = text if kind == "bytesValue" else json.loads(text, object_pairs_hook=each_once)
+        content = text if kind == "bytesValue" else _read(text)
     except RecursionError:
         raise ValueError("lists and maps nested too deep") from None
     if reason := misfit({kind: content}, AnyValue.DESCRIPTOR):
@@ -37,6 +37,10 @@ def one_spelling(kind: str, text: str) -> str:
     if kind == "bytesValue":
         return str(spelled)
     return json.dumps(spelled, separators=(",", ":"), ensure_ascii=False)
+
+
+def _read(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=each_once, parse_int=whole_or_infinite)
 
 
 def _ordered(value: Mapping[str, Any]) -> dict[str, Any]:

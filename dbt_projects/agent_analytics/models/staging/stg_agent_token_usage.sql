@@ -23,7 +23,7 @@
 {%- set tier_of_counter = [] -%}
 {%- for name in tiers -%}
 {%- do tier_of_request.append(named[name]) -%}
-{%- do tier_of_counter.append('attributes ->> \'$."' ~ name ~ '"\'') -%}
+{%- do tier_of_counter.append('metrics.attributes ->> \'$."' ~ name ~ '"\'') -%}
 {%- endfor -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
@@ -47,32 +47,58 @@ signals as (
 
 ),
 
+-- A collector on the way may add to the resource of a counter, which makes another series of it. In
+-- a session they are one. What names no session is told apart by all of its resource.
+counter_keys as (
+
+    select
+        series_key,
+        case
+            when starts_with(session_id, 'no-session:') then series_key
+            else min(series_key) over (
+                partition by
+                    session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
+            )
+        end as counter_key
+    from {{ source('raw', 'otel_counters') }}
+    {% if is_incremental() %}
+    where session_id in (select touched.session_id from touched)
+    {% endif %}
+
+),
+
 points as (
 
     select
-        id,
-        session_id,
-        agent_type,
-        coalesce(model_name, 'unknown') as model_name,
-        timestamp as used_at,
-        cast(created_at as date) as received_on,
-        start_timestamp,
-        temporality,
-        series_key,
+        metrics.id,
+        metrics.session_id,
+        metrics.agent_type,
+        coalesce(metrics.model_name, 'unknown') as model_name,
+        metrics.timestamp as used_at,
+        cast(metrics.created_at as date) as received_on,
+        metrics.start_timestamp,
+        metrics.temporality,
+        metrics.series_key,
         -- Of counters without a start two processes of a session could not be told apart.
-        case when start_timestamp is null then series_key else counter_key end as counter_key,
-        metric_value,
-        {{ metric_signal('metric_name') }} as signal_name,
-        {{ token_type('metric_name', 'attributes') }} as token_type,
         case
-            when contains(attributes, '"speed"') or contains(attributes, 'service_tier"')
+            when metrics.start_timestamp is not null then counter_keys.counter_key
+            else metrics.series_key
+        end as counter_key,
+        metrics.metric_value,
+        {{ metric_signal('metrics.metric_name') }} as signal_name,
+        {{ token_type('metrics.metric_name', 'metrics.attributes') }} as token_type,
+        case
+            when
+                contains(metrics.attributes, '"speed"')
+                or contains(metrics.attributes, 'service_tier"')
                 then {{ service_tier(tier_of_counter) }}
             else 'standard'
         end as service_tier
     from {{ metric_points(since) }} as metrics
+    inner join counter_keys on metrics.series_key = counter_keys.series_key
     where
         signal_name is not null
-        and not {{ is_whole_agent("attributes ->> '$.\"gen_ai.operation.name\"'") }}
+        and not {{ is_whole_agent("metrics.attributes ->> '$.\"gen_ai.operation.name\"'") }}
 
 ),
 
