@@ -16,7 +16,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from flows._shared.json_keys import SHOWN, Again
+from flows._shared.json_keys import Again
 from flows._shared.numbers import NUMBER, WHOLE, number, whole_number
 from flows._shared.otlp_plain import is_plain
 from flows._shared.otlp_spelling import misspelled, renamed, respelled
@@ -222,7 +222,7 @@ def _misfit(holder: Any, message: Descriptor) -> str | None:
         field = fields.get(name)
         if field is None:
             if isinstance(name, Again):
-                return f"an object that has {name[:SHOWN]!a} twice"
+                return f"{f'`{name}`' if str(name) in fields else 'a key'} twice"
             if EXTENSION.match(name):
                 return "a name in brackets"
             own_name = misspelled([name], message)

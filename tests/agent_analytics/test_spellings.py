@@ -179,7 +179,6 @@ FORMER = {
     "scopeMetrics": "instrumentationLibraryMetrics",
     "scope": "instrumentationLibrary",
 }
-HOLDERS = ("scopeLogs", "logRecords", "scopeMetrics", "dataPoints")
 CALLED: dict[str, Callable[[str], str]] = {
     "as the messages do": snake,
     "formerly": lambda name: FORMER.get(name, name),
@@ -247,11 +246,13 @@ def _varint(number: int) -> bytes:
         (LOGS, "resourceLogs", "ResourceLogs", 1),
         (LOGS, "scopeLogs", "ScopeLogs", 1),
         (LOGS, "logRecords", "LOGRECORDS", 1),
-        (LOGS, "timeUnixNano", "TimeUnixNano", 1),
+        (LOGS, "attributes", "Attributes", 1),
+        (LOGS, "resource", "Resource", 1),
+        (LOGS, "key", "Key", 1),
+        (LOGS, "stringValue", "stringvalue", 1),
         (METRICS, "scopeMetrics", "scopemetrics", 1),
         (METRICS, "dataPoints", "Data_Points", 1),
-        (METRICS, "startTimeUnixNano", "StartTime_UnixNano", 2),
-        (METRICS, "name", "Name", 2),
+        (METRICS, "attributes", "ATTRIBUTES", 2),
     ],
 )
 def test_names_in_other_letters_are_told(
@@ -269,12 +270,61 @@ def test_names_in_other_letters_are_told(
     else:
         unread = canonical_json(json.dumps(content).encode(), signal).unread
         assert {each.reason.partition(": ")[2] for each in unread} == {f"`{name}` in other letters"}
-    if name in HOLDERS:
         (inbox / "a.jsonl").write_text(f"{line}\n{json.dumps(content)}\n")
-        assert load(store, inbox).rejected == 1
-        assert rows(store, "select reason from raw.rejected")[0][0].endswith(
-            f"`{name}` in other letters"
-        )
+        assert load(store, inbox).rejected > 0
+        for (reason,) in rows(store, "select reason from raw.rejected"):
+            assert reason.endswith(f"`{name}` in other letters")
+
+
+def test_names_in_other_letters_that_lose_nothing_cost_nothing(
+    store: raw.Store, inbox: Path
+) -> None:
+    pairs = {"startTimeUnixNano": "StartTime_UnixNano", "unit": "Unit", "severityText": "Severity"}
+    spelled = [
+        {**with_names(json.loads(line), lambda key: pairs.get(key, key)), "schemaURL": "x"}
+        for line in (METRICS, LOGS)
+    ]
+    spelled[1]["resourceLogs"][0]["schemaURL"] = "x"
+    for content in spelled:
+        assert not canonical_json(json.dumps(content).encode()).unread
+    (inbox / "a.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in spelled))
+    assert load(store, inbox) == LoadCounts(rows_new=3)
+
+
+DIGITS = "9" * 5_000
+BROKEN = {
+    "a key": ('{"timeUnixNano":', '{"timeUnixNano":"1","timeUnixNano":', "`timeUnixNano` twice"),
+    "a list": ('"attributes":[', '"attributes":[],"attributes":[', "`attributes` twice"),
+    "a value": ('{"stringValue":', '{"stringValue":"a","stringValue":', "`stringValue` twice"),
+    "halves of letters": (
+        '{"timeUnixNano":',
+        '{"\\ud800":1,"\\ud801":1,"timeUnixNano":',
+        "a key twice",
+    ),
+    "digits": ('"attributes":[', f'"flags":{DIGITS},"attributes":[', "whole number in its range"),
+    "no number": ('"attributes":[', '"flags":NaN,"attributes":[', "whole number in its range"),
+    "infinite": ('"attributes":[', '"flags":-1e999,"attributes":[', "whole number in its range"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_readers_of_json_end_at_costs_its_record_alone(
+    store: raw.Store, inbox: Path, what: str
+) -> None:
+    before, after, reason = BROKEN[what]
+    (record,) = json.loads(LOGS)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    text = json.dumps(record, separators=(",", ":"))
+    assert before in text
+    line = LOGS.replace(text, f"{text},{text.replace(before, after, 1)}")
+    (inbox / "a.jsonl").write_text(f"{line}\n{METRICS}\n")
+    assert load(store, inbox).rows_new == 3
+    found = canonical_json(line.encode(), Signal.LOGS)
+    assert found.line == canonical_json(LOGS.encode()).line
+    assert [each.reason.endswith(reason) for each in found.unread] == [True]
+    taken = examine(ENDPOINT, {}, "application/json", line.encode())
+    assert taken.payload is None
+    assert taken.partial
+    assert (taken.partial.rejected, taken.partial.message.endswith(reason)) == (1, True)
 
 
 def nested(value: str, depth: int) -> str:
