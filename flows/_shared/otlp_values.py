@@ -6,6 +6,7 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
 from flows._shared.json_keys import each_once, whole_or_infinite
 from flows._shared.otlp_json import misfit
@@ -27,7 +28,9 @@ def one_spelling(kind: str, text: str) -> str:
         content = text if kind == "bytesValue" else _read(text)
     except RecursionError:
         raise ValueError("lists and maps nested too deep") from None
-    if reason := misfit({kind: content}, AnyValue.DESCRIPTOR):
+    # As deep in a record as where it was sent.
+    attribute = {"key": "", "value": {kind: content}}
+    if reason := misfit({"attributes": [attribute]}, LogRecord.DESCRIPTOR):
         raise ValueError(reason)
     try:
         message = ParseDict({kind: content}, AnyValue(), ignore_unknown_fields=True)

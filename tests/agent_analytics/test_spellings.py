@@ -331,23 +331,31 @@ def nested(value: str, depth: int) -> str:
     return '{"arrayValue":{"values":[' * depth + value + "]}}" * depth
 
 
-@pytest.mark.parametrize("depth", [48, 100])
+@pytest.mark.parametrize(("depth", "unread"), [(38, 0), (39, 1), (46, 1), (100, 1)])
+@pytest.mark.parametrize("is_of_resource", [False, True])
 def test_a_record_of_lists_that_no_reader_follows_costs_itself_alone(
-    store: raw.Store, inbox: Path, depth: int
+    store: raw.Store, inbox: Path, depth: int, unread: int, is_of_resource: bool
 ) -> None:
-    content = json.loads(LOGS)
-    records = content["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    """By every door one limit, which protobuf's own is beyond."""
+    content, deep = json.loads(LOGS), json.loads(LOGS)
+    (resource,) = deep["resourceLogs"]
+    holder = resource["resource"] if is_of_resource else resource["scopeLogs"][0]["logRecords"][0]
     value = json.loads(nested('{"stringValue":"x"}', depth))
-    records.append({**records[0], "attributes": [{"key": "deep", "value": value}]})
+    holder["attributes"].append({"key": "deep", "value": value})
+    content["resourceLogs"].append(resource)
     (inbox / "a.jsonl").write_text(f"{json.dumps(content)}\n{METRICS}\n")
-    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=1)
-    ((reason,),) = rows(store, "select reason from raw.rejected")
-    assert reason.endswith("lists and maps nested too deep")
+    assert load(store, inbox) == LoadCounts(rows_new=4 - unread, rejected=unread)
+    for (reason,) in rows(store, "select reason from raw.rejected"):
+        assert reason.endswith("lists and maps nested too deep")
     body = json.dumps(content).encode()
-    assert len(canonical_json(body, Signal.LOGS).unread) == 1
+    found = canonical_json(body, Signal.LOGS)
+    assert len(found.unread) == unread
     told = examine(ENDPOINT, {}, "application/json", body).partial
-    assert told
-    assert told.rejected == 1
+    assert (told.rejected if told else 0) == unread
+    if depth < 100:
+        message = _message(json.dumps(content), Signal.LOGS).SerializeToString()
+        same = canonical_line(message, Signal.LOGS, "application/x-protobuf")
+        assert (same.line, len(same.unread)) == (found.line, unread)
 
 
 def test_bare_lists_that_python_does_not_follow_cost_their_line_alone(

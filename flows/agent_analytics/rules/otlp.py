@@ -21,7 +21,7 @@ from flows._shared.json_keys import (
     whole_or_infinite,
 )
 from flows._shared.json_letters import whole_letters
-from flows._shared.otlp_json import Unfit, sift
+from flows._shared.otlp_json import DEEPEST, Unfit, sift
 from flows._shared.otlp_spelling import misspelled, read_former_scopes, renamed
 from flows.agent_analytics.records import Canonical, Signal, Unread, UnreadableTelemetryError
 
@@ -35,6 +35,8 @@ SENDER = (
     "developer_id", "x-developer-id", "user.email", "user.account_uuid", "user.account_id",
     "user.id", "enduser.id", "installation.id",
 )  # fmt: skip
+# Lists and maps within each other, of which each is several of the levels that are followed.
+FEWEST_DEEP = DEEPEST // 5
 OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
     Signal.METRICS: ExportMetricsServiceRequest,
     Signal.LOGS: ExportLogsServiceRequest,
@@ -62,7 +64,10 @@ def canonical_line(
             read_former_scopes(message)
         except DecodeError as error:
             raise _unreadable(signal, f"it is not that protobuf message ({error})") from error
-        return Canonical(_as_line(message, signal))
+        line = _as_line(message, signal)
+        # Protobuf may nest lists and maps deeper than is read, and only so many of them are deep.
+        is_shallow = line.count('"arrayValue"') + line.count('"kvlistValue"') < FEWEST_DEEP
+        return Canonical(line) if is_shallow else canonical_json(line.encode(), signal)
     if kind == "application/json":
         return canonical_json(raw, signal)
     raise _unreadable(signal, f"its content type is {kind or 'missing'}")
