@@ -279,7 +279,7 @@ counted as (
             usage.special_usage,
             lambda part:
             alone.session_id is null
-            or part.usage_source = 'metrics'
+            or part.usage_source = 'metrics'  -- noqa: RF01
             or ({% for kind in tokens -%}
                 alone.{{ kind }}_of_events
                 >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
