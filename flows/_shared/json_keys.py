@@ -1,10 +1,13 @@
 """JSON objects that name a key twice, of which a reader of JSON keeps the last in silence."""
 
 import json
+import math
 from collections.abc import Sequence
 from typing import Any
 
 SHOWN = 60
+# Of which a double is infinite.
+MOST_DIGITS = 400
 
 
 class DoubledKeyError(ValueError):
@@ -32,6 +35,11 @@ def keep_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
     for key, value in pairs:
         found[Again(key) if key in found else key] = value
     return found
+
+
+def whole_or_infinite(digits: str) -> float:
+    """The ``parse_int`` of a reader of any digits: of so many Python's own reader ends."""
+    return int(digits) if len(digits) <= MOST_DIGITS else math.inf
 
 
 def each_once(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

@@ -16,6 +16,7 @@ from typing import Any
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from flows._shared.json_keys import Again
 from flows._shared.numbers import NUMBER, WHOLE, number, whole_number
 from flows._shared.otlp_plain import is_plain
 from flows._shared.otlp_spelling import misspelled, renamed, respelled
@@ -71,12 +72,17 @@ class _Field:
 
 
 def sift(
-    request: Mapping[str, Any], message: Descriptor, most: float = math.inf
+    request: Mapping[str, Any],
+    message: Descriptor,
+    most: float = math.inf,
+    *,
+    may_double: bool = False,
 ) -> tuple[dict[str, Any], list[Unfit]]:
     """The request's own lists without what does not fit, and what that is.
 
     Args:
         most: so many parts are looked at, all behind them is taken for fitting.
+        may_double: whether an object may have a key twice, as ``json_keys.keep_twice`` reads it.
     """
     named = renamed(request, message)
     own: dict[str, Any] = {}
@@ -88,7 +94,7 @@ def sift(
             is_parted = len(told) > 1 and all(isinstance(each, list) for each in told)
             own[described.json_name] = [*chain(*told)] if is_parted else told[0]
     wrong = misspelled(named, message)
-    if wrong is None and is_plain(own, message):
+    if wrong is None and not may_double and is_plain(own, message):
         return own, []
     sieve = _Sieve(most)
     if wrong is not None:
@@ -126,8 +132,10 @@ class _Sieve:
         if reason := misfit(part, message):
             self.unfit.append(Unfit(reason, given, holders, max(1, _leaves(part, message))))
             return None
-        if (wrong := misspelled(part, message)) is not None:
-            self.unfit.append(Unfit(_in_other_letters(wrong), given, holders, 1))
+        for wrong in (misspelled([name], message) for name in part):
+            if wrong is not None and _is_branch(wrong, message):
+                self.unfit.append(Unfit(_in_other_letters(wrong), given, holders, 1))
+                break
         changed = _spelled_values(part, message)
         for name, field in _branches(part, message):
             assert field.message is not None
@@ -213,10 +221,12 @@ def _misfit(holder: Any, message: Descriptor) -> str | None:
     for name, value in holder.items():
         field = fields.get(name)
         if field is None:
+            if isinstance(name, Again):
+                return f"{f'`{name}`' if str(name) in fields else 'a key'} twice"
             if EXTENSION.match(name):
                 return "a name in brackets"
             own_name = misspelled([name], message)
-            if own_name and not _is_branch(own_name, message):
+            if own_name and _is_missed(fields[own_name], message):
                 return _in_other_letters(own_name)
             continue
         if name != field.json_name and field.json_name in holder:
@@ -230,6 +240,15 @@ def _misfit(holder: Any, message: Descriptor) -> str | None:
         if reason := field.check(value):
             return f"`{field.json_name}` that is {reason}" if reason.startswith("no ") else reason
     return None
+
+
+def _is_missed(field: _Field, message: Descriptor) -> bool:
+    """Whether a reader that finds nothing in this field would lose data without a word.
+
+    What else is not found is told by its absence, as a time is, or makes no difference.
+    """
+    is_in_attribute = message.name in ("KeyValue", "AnyValue")
+    return not field.is_branch and (field.is_list or field.message is not None or is_in_attribute)
 
 
 @cache

@@ -6,8 +6,9 @@ from typing import Any
 
 from google.protobuf.json_format import MessageToDict, ParseDict, ParseError
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
-from flows._shared.json_keys import each_once
+from flows._shared.json_keys import each_once, whole_or_infinite
 from flows._shared.otlp_json import misfit
 
 
@@ -24,10 +25,12 @@ def one_spelling(kind: str, text: str) -> str:
         ValueError: it is no such value, or an object in it has a key twice.
     """
     try:
-        content = text if kind == "bytesValue" else json.loads(text, object_pairs_hook=each_once)
+        content = text if kind == "bytesValue" else _read(text)
     except RecursionError:
         raise ValueError("lists and maps nested too deep") from None
-    if reason := misfit({kind: content}, AnyValue.DESCRIPTOR):
+    # As deep in a record as where it was sent.
+    attribute = {"key": "", "value": {kind: content}}
+    if reason := misfit({"attributes": [attribute]}, LogRecord.DESCRIPTOR):
         raise ValueError(reason)
     try:
         message = ParseDict({kind: content}, AnyValue(), ignore_unknown_fields=True)
@@ -37,6 +40,10 @@ def one_spelling(kind: str, text: str) -> str:
     if kind == "bytesValue":
         return str(spelled)
     return json.dumps(spelled, separators=(",", ":"), ensure_ascii=False)
+
+
+def _read(text: str) -> Any:
+    return json.loads(text, object_pairs_hook=each_once, parse_int=whole_or_infinite)
 
 
 def _ordered(value: Mapping[str, Any]) -> dict[str, Any]:

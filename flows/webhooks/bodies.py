@@ -1,5 +1,6 @@
 """Bodies: decompressed within bounds, checked, and looked into for what the event refers to."""
 
+import json
 import re
 import zlib
 from collections.abc import Mapping
@@ -17,7 +18,13 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
-from flows._shared.json_keys import doubled_place, has_each_once, shown_place
+from flows._shared.json_keys import (
+    doubled_place,
+    has_each_once,
+    keep_twice,
+    shown_place,
+    whole_or_infinite,
+)
 from flows._shared.json_letters import whole_letters
 from flows._shared.otlp_spelling import read_former_scopes, snake
 from flows.webhooks.settings import Endpoint
@@ -137,10 +144,11 @@ def examine(
     text = whole_letters(_form_payload(body) if content_type == FORM else body)
     is_webhook = endpoint.protocol == "webhook"
     has_parts = endpoint.holds_rows or not is_webhook
-    document, may_double = _document(text, DEEPEST_OF_PARTS if has_parts else DEEPEST)
+    document, is_plain = _document(text, is_telemetry=not is_webhook)
+    may_double = _nested(document, text, DEEPEST_OF_PARTS if has_parts else DEEPEST)
     is_doubled = may_double and not has_each_once(text)
     if is_doubled:
-        _refuse_doubled(text, endpoint)
+        _refuse_doubled(text, in_lists=not has_parts)
     for name in OTLP_LISTS.get(endpoint.protocol, ()):
         if not isinstance(document, dict) or not all(
             isinstance(document.get(spelled, []), list) for spelled in (name, snake(name))
@@ -156,9 +164,11 @@ def examine(
     }
     has_nul = b"\\u0000" in text
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if has_nul else text
-    is_lossless = not is_doubled and (not has_nul or has_each_once(safe))
+    is_lossless = is_plain and not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
-    told = None if is_webhook else partial(endpoint.protocol, document)
+    if is_doubled and not is_webhook:
+        document = _as_loaded(text)
+    told = None if is_webhook else partial(endpoint.protocol, document, may_double=is_doubled)
     return Content(safe.decode() if is_lossless else None, attributes, is_silent, told)
 
 
@@ -176,18 +186,40 @@ def _form_payload(body: bytes) -> bytes:
     return payload.encode()
 
 
-def _document(text: bytes, deepest: int) -> tuple[Any, bool]:
-    """What the text says, and whether a key may stand in it twice."""
+def _as_loaded(text: bytes) -> Any:
+    """What the loader of telemetry finds in a text: numbers that are none, keys told twice."""
+    return json.loads(text.decode(), object_pairs_hook=keep_twice, parse_int=whole_or_infinite)
+
+
+def _document(text: bytes, *, is_telemetry: bool) -> tuple[Any, bool]:
+    """What the text says, and whether every reader of JSON finds the same.
+
+    Of telemetry a number that is none costs its record alone.
+    """
     if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
         raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
     try:
-        document = orjson.loads(text)
+        document, is_plain = orjson.loads(text), True
     except orjson.JSONDecodeError as error:
-        # The library's message may quote the body.
-        place = f"line {error.lineno} column {error.colno}"
-        raise BodyError(400, "bad JSON", f"The body is not valid JSON: {place}") from None
+        try:
+            document, is_plain = _as_loaded(text) if is_telemetry else None, False
+        except (ValueError, RecursionError):
+            document = None
+        if document is None:
+            # The library's message may quote the body.
+            place = f"line {error.lineno} column {error.colno}"
+            raise BodyError(400, "bad JSON", f"The body is not valid JSON: {place}") from None
     if not isinstance(document, dict | list):
         raise BodyError(400, "bad JSON", "The JSON is neither an object nor an array")
+    return document, is_plain
+
+
+def _nested(document: Any, text: bytes, deepest: int) -> bool:
+    """Whether a key may stand in an object of the document twice.
+
+    Raises:
+        BodyError: it is nested deeper.
+    """
     level: list[Any] = [document]
     keys = 0
     for _ in range(deepest):
@@ -200,14 +232,16 @@ def _document(text: bytes, deepest: int) -> tuple[Any, bool]:
         ]
         if not level:
             # Behind every key stands a colon: as many as there are keys, and each is there once.
-            may_double = text.count(b'":') != keys or SPACE_BEFORE_COLON.search(text) is not None
-            return document, may_double
+            return text.count(b'":') != keys or SPACE_BEFORE_COLON.search(text) is not None
     raise BodyError(400, "too deep", f"The JSON is nested more than {deepest} levels deep")
 
 
-def _refuse_doubled(text: bytes, endpoint: Endpoint) -> None:
-    """Readers differ on which of two values counts: the receiver decides by none of them."""
-    place = doubled_place(text, in_lists=not endpoint.holds_rows)
+def _refuse_doubled(text: bytes, *, in_lists: bool) -> None:
+    """Readers differ on which of two values counts: the receiver decides by none of them.
+
+    In a list it costs the row, or the record, that it stands in, as its loader finds.
+    """
+    place = doubled_place(text, in_lists=in_lists)
     if place is not None:
         raise BodyError(400, "key twice", f"An object of the JSON has {shown_place(place)} twice")
 

@@ -87,8 +87,14 @@ class _Point:
     is_empty: bool
 
 
-def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | None:
-    """None where all will be taken. ``request`` is the message, or OTLP's JSON."""
+def partial(
+    protocol: str, request: Message | Mapping[str, Any], *, may_double: bool = False
+) -> Partial | None:
+    """None where all will be taken. ``request`` is the message, or OTLP's JSON.
+
+    Args:
+        may_double: whether an object may have a key twice, as ``json_keys.keep_twice`` reads it.
+    """
     reasons: Counter[str] = Counter()
     latest = (time.time_ns() // 10**9 + LATEST_SECONDS) * 10**9
     if not isinstance(request, Message):
@@ -102,7 +108,7 @@ def partial(protocol: str, request: Message | Mapping[str, Any]) -> Partial | No
         for other, names in LEAVES.items():
             if protocol in LEAVES and other != protocol:
                 reasons[OTHER_SIGNAL] += sum(1 for _ in _leaves(request, *names))
-        request, unfit = _sifted(protocol, request)
+        request, unfit = _sifted(protocol, request, may_double)
         for each in unfit:
             reasons[each.reason] += each.leaves
     for point in _points(request):
@@ -138,12 +144,14 @@ def _named(request: Mapping[str, Any]) -> Mapping[str, Any]:
     return spelled
 
 
-def _sifted(protocol: str, request: Mapping[str, Any]) -> tuple[dict[str, Any], list[Unfit]]:
+def _sifted(
+    protocol: str, request: Mapping[str, Any], may_double: bool
+) -> tuple[dict[str, Any], list[Unfit]]:
     """What the loader will read of OTLP's JSON, and what of it is no OTLP."""
     kept: dict[str, Any] = {}
     unfit: list[Unfit] = []
     for message in MESSAGES.get(protocol, ()):
-        own, aside = sift(request, message.DESCRIPTOR, MOST_LOOKED_AT)
+        own, aside = sift(request, message.DESCRIPTOR, MOST_LOOKED_AT, may_double=may_double)
         kept |= own
         unfit += aside
     return kept, unfit

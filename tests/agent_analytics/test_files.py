@@ -232,8 +232,29 @@ def test_a_document_over_many_lines_is_read_as_one_once_it_is_whole(
     assert load(store, inbox) == LoadCounts(rows_new=2)
     assert load(store, inbox) == LoadCounts()
     (inbox / "b.json").write_text(text.replace("\n", "\r\n") + "\n")
-    (inbox / "list.json").write_text(json.dumps([json.loads(LOGS)], indent=indent))
-    assert load(store, inbox) == LoadCounts(rows_repeated=2, rejected=1)
+    assert load(store, inbox) == LoadCounts(rows_repeated=2)
+
+
+@pytest.mark.parametrize("indent", [2, None])
+def test_lists_of_requests_and_several_documents_are_read_one_by_one(
+    store: raw.Store, inbox: Path, indent: int | None
+) -> None:
+    first, second = json.loads(METRICS), json.loads(LOGS)
+    listed = json.dumps([first, {"a": "none"}, second], indent=indent)
+    (inbox / "list.json").write_text(f"{listed}\n{METRICS}\n")
+    assert load(store, inbox) == LoadCounts(rows_new=3, rows_repeated=2, rejected=1)
+    path = inbox / "several.json"
+    path.write_text("\n".join(json.dumps(each, indent=2) for each in (first, second)))
+    assert load(store, inbox) == LoadCounts(rows_repeated=3)
+    other = json.dumps(json.loads(tokens(WORK, {"input": 99}, 5, 6)), indent=2)
+    with path.open("a") as file:
+        file.write(f"\n{other}\n{other[:300]}")
+    assert load(store, inbox) == LoadCounts(), "its writer may be in the middle of it"
+    leave_alone(path)
+    counts = load(store, inbox)
+    assert counts.rows_new == 1
+    assert counts.rejected > 0
+    assert load(store, inbox) == LoadCounts()
 
 
 def test_lines_behind_one_that_is_cut_are_read_once_its_writer_stopped(

@@ -8,7 +8,6 @@ from flows.agent_analytics.records import UnreadableTelemetryError
 from flows.agent_analytics.rules import canonical_json, commit_rows, otel_lines
 
 METRICS = '"resourceMetrics": []'
-ATTRIBUTE = '{"resourceLogs": [{"resource": {"attributes": [{"key": "a", "key": "b"}]}}]}'
 
 
 @pytest.mark.parametrize(
@@ -16,7 +15,6 @@ ATTRIBUTE = '{"resourceLogs": [{"resource": {"attributes": [{"key": "a", "key": 
     [
         (f"{{{METRICS}, {METRICS}}}", "resourceMetrics"),
         (f'{{{METRICS}, "resource\\u004detrics": []}}', "resourceMetrics"),
-        (ATTRIBUTE, "key"),
     ],
 )
 def test_telemetry_that_names_a_key_twice_is_refused_with_the_key(body: str, key: str) -> None:

@@ -179,7 +179,6 @@ FORMER = {
     "scopeMetrics": "instrumentationLibraryMetrics",
     "scope": "instrumentationLibrary",
 }
-HOLDERS = ("scopeLogs", "logRecords", "scopeMetrics", "dataPoints")
 CALLED: dict[str, Callable[[str], str]] = {
     "as the messages do": snake,
     "formerly": lambda name: FORMER.get(name, name),
@@ -247,11 +246,13 @@ def _varint(number: int) -> bytes:
         (LOGS, "resourceLogs", "ResourceLogs", 1),
         (LOGS, "scopeLogs", "ScopeLogs", 1),
         (LOGS, "logRecords", "LOGRECORDS", 1),
-        (LOGS, "timeUnixNano", "TimeUnixNano", 1),
+        (LOGS, "attributes", "Attributes", 1),
+        (LOGS, "resource", "Resource", 1),
+        (LOGS, "key", "Key", 1),
+        (LOGS, "stringValue", "stringvalue", 1),
         (METRICS, "scopeMetrics", "scopemetrics", 1),
         (METRICS, "dataPoints", "Data_Points", 1),
-        (METRICS, "startTimeUnixNano", "StartTime_UnixNano", 2),
-        (METRICS, "name", "Name", 2),
+        (METRICS, "attributes", "ATTRIBUTES", 2),
     ],
 )
 def test_names_in_other_letters_are_told(
@@ -269,35 +270,92 @@ def test_names_in_other_letters_are_told(
     else:
         unread = canonical_json(json.dumps(content).encode(), signal).unread
         assert {each.reason.partition(": ")[2] for each in unread} == {f"`{name}` in other letters"}
-    if name in HOLDERS:
         (inbox / "a.jsonl").write_text(f"{line}\n{json.dumps(content)}\n")
-        assert load(store, inbox).rejected == 1
-        assert rows(store, "select reason from raw.rejected")[0][0].endswith(
-            f"`{name}` in other letters"
-        )
+        assert load(store, inbox).rejected > 0
+        for (reason,) in rows(store, "select reason from raw.rejected"):
+            assert reason.endswith(f"`{name}` in other letters")
+
+
+def test_names_in_other_letters_that_lose_nothing_cost_nothing(
+    store: raw.Store, inbox: Path
+) -> None:
+    pairs = {"startTimeUnixNano": "StartTime_UnixNano", "unit": "Unit", "severityText": "Severity"}
+    spelled = [
+        {**with_names(json.loads(line), lambda key: pairs.get(key, key)), "schemaURL": "x"}
+        for line in (METRICS, LOGS)
+    ]
+    spelled[1]["resourceLogs"][0]["schemaURL"] = "x"
+    for content in spelled:
+        assert not canonical_json(json.dumps(content).encode()).unread
+    (inbox / "a.jsonl").write_text("".join(f"{json.dumps(each)}\n" for each in spelled))
+    assert load(store, inbox) == LoadCounts(rows_new=3)
+
+
+DIGITS = "9" * 5_000
+BROKEN = {
+    "a key": ('{"timeUnixNano":', '{"timeUnixNano":"1","timeUnixNano":', "`timeUnixNano` twice"),
+    "a list": ('"attributes":[', '"attributes":[],"attributes":[', "`attributes` twice"),
+    "a value": ('{"stringValue":', '{"stringValue":"a","stringValue":', "`stringValue` twice"),
+    "halves of letters": (
+        '{"timeUnixNano":',
+        '{"\\ud800":1,"\\ud801":1,"timeUnixNano":',
+        "a key twice",
+    ),
+    "digits": ('"attributes":[', f'"flags":{DIGITS},"attributes":[', "whole number in its range"),
+    "no number": ('"attributes":[', '"flags":NaN,"attributes":[', "whole number in its range"),
+    "infinite": ('"attributes":[', '"flags":-1e999,"attributes":[', "whole number in its range"),
+}
+
+
+@pytest.mark.parametrize("what", BROKEN)
+def test_what_readers_of_json_end_at_costs_its_record_alone(
+    store: raw.Store, inbox: Path, what: str
+) -> None:
+    before, after, reason = BROKEN[what]
+    (record,) = json.loads(LOGS)["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    text = json.dumps(record, separators=(",", ":"))
+    assert before in text
+    line = LOGS.replace(text, f"{text},{text.replace(before, after, 1)}")
+    (inbox / "a.jsonl").write_text(f"{line}\n{METRICS}\n")
+    assert load(store, inbox).rows_new == 3
+    found = canonical_json(line.encode(), Signal.LOGS)
+    assert found.line == canonical_json(LOGS.encode()).line
+    assert [each.reason.endswith(reason) for each in found.unread] == [True]
+    taken = examine(ENDPOINT, {}, "application/json", line.encode())
+    assert taken.payload is None
+    assert taken.partial
+    assert (taken.partial.rejected, taken.partial.message.endswith(reason)) == (1, True)
 
 
 def nested(value: str, depth: int) -> str:
     return '{"arrayValue":{"values":[' * depth + value + "]}}" * depth
 
 
-@pytest.mark.parametrize("depth", [48, 100])
+@pytest.mark.parametrize(("depth", "unread"), [(38, 0), (39, 1), (46, 1), (100, 1)])
+@pytest.mark.parametrize("is_of_resource", [False, True])
 def test_a_record_of_lists_that_no_reader_follows_costs_itself_alone(
-    store: raw.Store, inbox: Path, depth: int
+    store: raw.Store, inbox: Path, depth: int, unread: int, is_of_resource: bool
 ) -> None:
-    content = json.loads(LOGS)
-    records = content["resourceLogs"][0]["scopeLogs"][0]["logRecords"]
+    """By every door one limit, which protobuf's own is beyond."""
+    content, deep = json.loads(LOGS), json.loads(LOGS)
+    (resource,) = deep["resourceLogs"]
+    holder = resource["resource"] if is_of_resource else resource["scopeLogs"][0]["logRecords"][0]
     value = json.loads(nested('{"stringValue":"x"}', depth))
-    records.append({**records[0], "attributes": [{"key": "deep", "value": value}]})
+    holder["attributes"].append({"key": "deep", "value": value})
+    content["resourceLogs"].append(resource)
     (inbox / "a.jsonl").write_text(f"{json.dumps(content)}\n{METRICS}\n")
-    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=1)
-    ((reason,),) = rows(store, "select reason from raw.rejected")
-    assert reason.endswith("lists and maps nested too deep")
+    assert load(store, inbox) == LoadCounts(rows_new=4 - unread, rejected=unread)
+    for (reason,) in rows(store, "select reason from raw.rejected"):
+        assert reason.endswith("lists and maps nested too deep")
     body = json.dumps(content).encode()
-    assert len(canonical_json(body, Signal.LOGS).unread) == 1
+    found = canonical_json(body, Signal.LOGS)
+    assert len(found.unread) == unread
     told = examine(ENDPOINT, {}, "application/json", body).partial
-    assert told
-    assert told.rejected == 1
+    assert (told.rejected if told else 0) == unread
+    if depth < 100:
+        message = _message(json.dumps(content), Signal.LOGS).SerializeToString()
+        same = canonical_line(message, Signal.LOGS, "application/x-protobuf")
+        assert (same.line, len(same.unread)) == (found.line, unread)
 
 
 def test_bare_lists_that_python_does_not_follow_cost_their_line_alone(

@@ -295,8 +295,16 @@ PRICES = {
     "us.anthropic.claude-opus-4-5-20251101-v1:0[1m]": 36.75,
     "claude-sonnet-4-5-20250929[1m]": 36.6,
     "us.anthropic.claude-sonnet-4-20250514-v1:0[1m]": 36.6,
+    "claude-sonnet-4-5-2025-09-29[1m]": 36.6,
+    "claude-sonnet-4-5@20250929[1m]": 36.6,
+    "claude-sonnet-4-5-latest[1m]": 36.6,
+    "anthropic/claude-sonnet-4.5:1m": 36.6,
+    "claude-sonnet-4-5-20250929:1m": 36.6,
     "claude-opus-4-6[1m]": 61.0,
     "gpt-4o-2024-05-13": 30.0,
+    "gpt-4o@2024-05-13": 30.0,
+    "azure/gpt-4o-20240513": 30.0,
+    "gpt-4o-20240806": 16.25,
     "gpt-4o-2024-08-06": 16.25,
     "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
     "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
@@ -395,25 +403,125 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
     )
 
 
+FAST = {"speed": "fast"}
+AT_ONCE, A_LONG_WINDOW = "claude-opus-4-6:fast", "claude-sonnet-4-5-20250929[1m]"
+DATED, OPUS_4_6, NEVER_FAST = "claude-sonnet-4-5-20250929", "claude-opus-4-6", "claude-haiku-4-5"
+K, M = 1_000, 1_000_000
+Told = tuple[str, int, dict[str, str]]
+# What events tell and what counters do, each by name of the model, and tokens and cost of both.
+OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
+    "both name the window": (
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        301 * K, 1.803,
+    ),
+    "counters name no window": (
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        [(DATED, 301 * K, {})],
+        301 * K, 1.803,
+    ),
+    "counters name neither window nor build": (
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        [("claude-sonnet-4-5", 302 * K, {})],
+        302 * K, 1.806,
+    ),
+    "counters name no model": (
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        [("", 301 * K, {})],
+        301 * K, 1.803,
+    ),
+    "events name the fast ones": (
+        [(AT_ONCE, M, {}), (OPUS_4_6, M, {})], [(OPUS_4_6, 2 * M, {})], 2 * M, 35,
+    ),
+    "counters name the fast ones": (
+        [(OPUS_4_6, M, {})], [(OPUS_4_6, M, {}), (AT_ONCE, M, {})], 2 * M, 35,
+    ),
+    "versions": (
+        [("gpt-4o-2024-05-13", M, {}), ("gpt-4o-2024-08-06", M, {})],
+        [("gpt-4o", 2 * M, {})],
+        2 * M, 7.5,
+    ),
+    "fast by counters alone": ([], [(OPUS_4_6, M, FAST)], M, 30),
+    "never fast by counters alone": ([], [(NEVER_FAST, M, FAST)], M, None),
+    "fast by events alone": ([(OPUS_4_6, M, FAST)], [(OPUS_4_6, M, {})], M, 30),
+    "fast by both": (
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})],
+        [(OPUS_4_6, 2 * M, FAST), (OPUS_4_6, M, {})],
+        3 * M, 65,
+    ),
+    "fast by name and by attribute": ([(AT_ONCE, M, {})], [(OPUS_4_6, M, FAST)], M, 30),
+    "fast ones lost": ([(OPUS_4_6, M, {})], [(OPUS_4_6, M, {}), (OPUS_4_6, M, FAST)], 2 * M, 35),
+    "more than the fast ones": (
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], [(OPUS_4_6, 3 * M, {})], 3 * M, 40,
+    ),
+}  # fmt: skip
+
+
+def with_attributes(line: str, more: dict[str, str]) -> str:
+    """A line with these beside the attributes of its event or points."""
+    pairs = "".join(
+        f'{{"key":"{name}","value":{{"stringValue":"{value}"}}}},' for name, value in more.items()
+    )
+    return line.replace('{"key":"model"', f'{pairs}{{"key":"model"')
+
+
 @apart
 def spellings_with_prices_of_their_own_stay_apart() -> None:
-    work = session("windows", DAY, by=developer(35))
-    long, plain = "claude-sonnet-4-5-20250929[1m]", "claude-sonnet-4-5-20250929"
+    for name, (by_events, by_counters, *_) in OWN_PRICES.items():
+        # Counters export later, some of them on the next day.
+        work = session(f"own {name}", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+        for number, (model, amount, more) in enumerate(by_events):
+            event = request(work, number, (amount, 0, 0, 0), model, number)
+            put([with_attributes(event, more)])
+        for number, (model, amount, more) in enumerate(by_counters):
+            put([with_attributes(tokens(work, {"input": amount}, 0, 9 + number, model), more)])
+
+
+def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
+    seen = together.query(
+        "select session_id, sum(total_input_tokens), cast(sum(list_cost_usd) as double), "
+        "sum(unpriced_tokens) from intermediate.int_token_costs "
+        "where starts_with(session_id, 'own ') group by session_id"
+    )
+    wanted = {
+        (f"own {name}", amount, cost, 0 if cost else amount)
+        for name, (_, _, amount, cost) in OWN_PRICES.items()
+    }
+    assert set(seen) == wanted
+
+
+def sent_on(line: str) -> str:
+    """A line as a collector sends it on that tells of its host."""
+    host = '{"key":"host.name","value":{"stringValue":"gateway"}}'
+    return line.replace('"resource":{"attributes":[', f'"resource":{{"attributes":[{host},')
+
+
+@apart
+def what_a_collector_adds_to_a_resource_makes_nothing_count_again() -> None:
+    work, other = session("relayed", DAY, by=developer(35)), session("host", DAY, by=developer(35))
+    going_on = session("relayed on", DAY, by=developer(38, CUMULATIVE))
+    told = [
+        tokens(work, {"input": 10}, 0, 1),
+        tokens(work, {"input": 10}, 1, 2),
+        request(work, 3, (0, 100, 0, 0)).replace("request_id", "r").replace("event.sequence", "n"),
+        tokens(going_on, {"input": 1_000}, 0, 1),
+        tokens(going_on, {"input": 3_000}, 0, 2),
+    ]
+    put([*told, *map(sent_on, told), sent_on(told[0]).replace("gateway", "another")])
     put(
         [
-            request(work, 0, (300_000, 0, 0, 0), long),
-            request(work, 1, (1_000, 0, 0, 0), plain, 1),
-            tokens(work, {"input": 300_000}, 0, 1, long),
-            tokens(work, {"input": 1_000}, 0, 2, plain),
+            sent_on(tokens(going_on, {"input": 6_000}, 0, 3)),
+            sent_on(tokens(other, {"input": 10}, 0, 1)),
         ]
     )
 
 
-def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
+def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together: Marts) -> None:
     assert together.query(
-        "select total_input_tokens, session_cost_usd = 1.803 "
-        "from intermediate.int_sessions_with_costs where session_id = 'windows'"
-    ) == [(301_000, True)]
+        "select session_id, total_input_tokens, total_output_tokens "
+        "from staging.stg_agent_token_usage "
+        "where session_id in ('relayed', 'relayed on', 'host') order by 1"
+    ) == [("host", 10, 0), ("relayed", 20, 100), ("relayed on", 6_000, 0)]
 
 
 def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:

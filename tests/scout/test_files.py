@@ -363,6 +363,8 @@ def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
         ("id,vendor\n1,東京コーヒー店、銀座\n2,あけぼの\n".encode("shift-jis"), "Shift-JIS"),
         ("id,vendor\n1,東京コーヒー店\n".encode("euc-jp"), "an encoding"),
         ("id,vendor\n1,Продукты и вино\n".encode("cp1251"), "windows-1251"),
+        (b"id,vendor\n" + b"1,x\n" * 50_000 + "Продукты и вино".encode("cp1251"), "an encoding"),
+        (b"id\n\xe9\n" + b"1\n" * 50_000 + "Продукты и вино\n".encode("cp1251"), "an encoding"),
         (gzip.compress("id,vendor\n1,北京烤鸭店\n".encode("gb18030")), "an encoding"),
         (bytes(range(256)) * 20, "no text"),
         (gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20], "is broken"),

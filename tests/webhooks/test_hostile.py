@@ -207,7 +207,7 @@ def test_a_body_that_is_no_json_gets_400_that_quotes_nothing(
         ("/webhook/scout-refresh", b'{"layer": "gold", "layer": "all"}', "/layer"),
         (SCOUT, b'{"amount": 1, "amount": 2}', "/amount"),
         (SCOUT, b'{"data": [{"amount": 1}], "data": [{"amount": 2}]}', "/data"),
-        ("/v1/logs", b'{"resourceLogs": [{"scopeLogs": [], "scopeLogs": []}]}', "/resourceLogs/0/scopeLogs"),  # noqa: E501
+        ("/v1/logs", b'{"resourceLogs": [], "resourceLogs": []}', "/resourceLogs"),
         ("/v1/commits", b'{"commits": [], "commits": []}', "/commits"),
     ],
 )  # fmt: skip

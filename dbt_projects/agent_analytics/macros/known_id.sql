@@ -8,6 +8,12 @@
         when not (
             lower(trim({{ identifier }})) in {{ listed(placeholders) }}
             or regexp_full_match(trim({{ identifier }}), '[0-]+')
+            or regexp_matches(
+                trim({{ identifier }}),
+                '[$][{(]|[{][{].*[}][}]|[{][A-Za-z_.: ]+[}]|<[^<>@]+>|^`.*`$'
+                || '|(^|[^A-Za-z0-9_])[$][A-Za-z_][A-Za-z0-9_:]*($|[^A-Za-z0-9_$])'
+                || '|(^|[^A-Za-z0-9])%[A-Za-z_][A-Za-z0-9_]+%($|[^A-Za-z0-9])'
+            )
         )
             then nullif(trim({{ identifier }}), '')
     end

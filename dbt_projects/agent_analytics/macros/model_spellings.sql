@@ -1,7 +1,9 @@
 {% macro model_spellings(requests, increments) -%}
-    {#- One row per session, agent, model and source, with the spelling by which the model goes in the session. Where
-        both sources tell of it, it is that of the events; a source that names no model tells of the only one that the
-        other names. -#}
+    {#- One row per session, agent, model, tier and source, with the spelling and the tier by which it counts in the
+        session, and with what its events and counters are compared by. An event knows which model ran, and how: it
+        counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
+        or, where it names neither, by the only one that events have; what names no model is the only one that the
+        other source names. Where both then tell of the same ones they are compared one by one, else all together. -#}
     (
         with told_models as (
 
@@ -9,6 +11,7 @@
                 session_id,
                 agent_type,
                 model_name,
+                service_tier,
                 'events' as usage_source
             from {{ requests }}
 
@@ -18,6 +21,7 @@
                 session_id,
                 agent_type,
                 model_name,
+                service_tier,
                 'metrics' as usage_source
             from {{ increments }}
 
@@ -27,7 +31,10 @@
 
             select
                 *,
-                nullif({{ compared_name('model_name') }}, 'unknown') as compared_name
+                nullif({{ compared_name('model_name') }}, 'unknown') as compared_name,
+                -- What makes a price of its own: the mode or tier, and the window.
+                case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
+                || regexp_extract({{ listed_name('model_name') }}, '\[1m\]') as manner
             from told_models
 
         ),
@@ -49,13 +56,9 @@
         compared_models as (
 
             select
-                named.session_id,
-                named.agent_type,
-                named.model_name,
-                named.usage_source,
-                coalesce(named.compared_name, others.compared_name) as compared_name,
-                min(named.usage_source) over same_name <> max(named.usage_source) over same_name
-                    as is_told_by_both
+                named.* replace (
+                    coalesce(named.compared_name, others.compared_name, 'unknown') as compared_name
+                )
             from named_models as named
             left join only_models as others
                 on
@@ -63,9 +66,64 @@
                     and named.agent_type = others.agent_type
                     and named.usage_source <> others.usage_source
                     and named.compared_name is null
-            window same_name as (
-                partition by named.session_id, named.agent_type, named.model_name
-            )
+
+        ),
+
+        known_spellings as (
+
+            select
+                *,
+                bool_or(usage_source = 'events') over same_spelling as is_of_events,
+                min({model_name: model_name, service_tier: service_tier}) filter (
+                    where usage_source = 'events' and model_name <> 'unknown'
+                ) over same_manner as in_its_manner,
+                min({model_name: model_name, service_tier: service_tier}) filter (
+                    where usage_source = 'events' and model_name <> 'unknown'
+                ) over same_model as in_events,
+                min(model_name) filter (where model_name <> 'unknown') over same_model as any_name
+            from compared_models
+            window
+                same_model as (partition by session_id, agent_type, compared_name),
+                same_manner as (partition by session_id, agent_type, compared_name, manner),
+                same_spelling as (
+                    partition by session_id, agent_type, compared_name, model_name, service_tier
+                )
+
+        ),
+
+        spelled as (
+
+            select
+                *,
+                case
+                    when model_name <> 'unknown' and (usage_source = 'events' or is_of_events)
+                        then {model_name: model_name, service_tier: service_tier}
+                    when usage_source = 'metrics' and in_its_manner is not null then in_its_manner
+                    when usage_source = 'metrics' and manner = 'standard' and in_events is not null
+                        then in_events
+                    when model_name = 'unknown'
+                        then {
+                                model_name: coalesce(in_events.model_name, any_name, model_name),
+                                service_tier: service_tier
+                            }
+                    else {model_name: model_name, service_tier: service_tier}
+                end as counted_as
+            from known_spellings
+
+        ),
+
+        told_by as (
+
+            select
+                *,
+                min(usage_source) over same_model <> max(usage_source) over same_model
+                    as is_model_of_both,
+                min(usage_source) over same_spelling <> max(usage_source) over same_spelling
+                    as is_spelling_of_both
+            from spelled
+            window
+                same_model as (partition by session_id, agent_type, compared_name),
+                same_spelling as (partition by session_id, agent_type, compared_name, counted_as)
 
         )
 
@@ -73,21 +131,39 @@
                 session_id,
                 agent_type,
                 model_name,
+                service_tier,
                 usage_source,
+                compared_name,
+                counted_as.model_name as spelling,
+                counted_as.service_tier as spelled_tier,
                 case
-                    -- Spellings with prices of their own stay apart where nothing has to be matched.
-                    when bool_and(is_told_by_both) over same_model then model_name
-                    when min(usage_source) over same_model <> max(usage_source) over same_model
-                        then coalesce(
-                            min(model_name) filter (
-                                where usage_source = 'events' and model_name <> 'unknown'
-                            ) over same_model,
-                            min(model_name) filter (where model_name <> 'unknown') over same_model,
-                            model_name
-                        )
-                    else model_name
-                end as spelling
-            from compared_models
+                    when is_model_of_both and not bool_and(is_spelling_of_both) over same_model
+                        then compared_name
+                    else concat_ws(chr(31), counted_as.model_name, counted_as.service_tier)
+                end as matched_by
+            from told_by
             window same_model as (partition by session_id, agent_type, compared_name)
     )
+{%- endmacro %}
+
+{% macro shared_out(whole, part, earlier, is_last) -%}
+    {#- What of a whole falls to a part: as much as it has, once the earlier parts have had theirs; the last one has the
+        rest. -#}
+    case
+        when {{ is_last }}
+            then {{ whole }} - least(coalesce({{ earlier }}, 0), greatest({{ whole }}, 0))
+        else greatest(least({{ part }}, {{ whole }} - coalesce({{ earlier }}, 0)), 0)
+    end
+{%- endmacro %}
+
+{% macro service_tier(values) -%}
+    {#- The tier of a request, of the first of these that is told: what has the price for all is `standard`. -#}
+    case lower(trim(coalesce({{ values | join(', ') }})))
+        when 'fast' then 'fast'
+        when 'batch' then 'batch'
+        when 'flex' then 'batch'
+        when 'priority' then 'priority'
+        when 'ultrafast' then 'ultrafast'
+        else 'standard'
+    end
 {%- endmacro %}

@@ -14,11 +14,16 @@
     )
 {%- endmacro %}
 
-{% macro window_first(price_name) -%}
-    {#- A price name with its window before its build: requests of a longer window can have a price of their own. -#}
+{% macro listed_name(model_name) -%}
+    {#- The price name with its window before its build, and the day of that with dashes, as the price list has them:
+        requests of a longer window, and a build, can have a price of their own. -#}
     regexp_replace(
-        {{ price_name }},
-        '^([a-z0-9-]*?)((-?[0-9]{8})?(-v[0-9]+)?([@:][^\[]*)?)\[1m\]',
+        regexp_replace(
+            regexp_replace({{ price_name(model_name) }}, ':1m(:|$)', '[1m]\1'),
+            '[-@](20[0-9]{2})-?([0-9]{2})-?([0-9]{2})([^0-9]|$)',
+            '-\1-\2-\3\4'
+        ),
+        '^([a-z0-9-]*?)((-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*([@:][^\[]*)?)\[1m\]',
         '\1[1m]\2'
     )
 {%- endmacro %}
@@ -27,7 +32,7 @@
     {#- What two spellings of one model have in common: its price name without the build and the window behind it. -#}
     regexp_replace(
         {{ price_name(model_name) }},
-        '(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[:].*)?$',
+        '(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*([@\[:].*)?$',
         ''
     )
 {%- endmacro %}

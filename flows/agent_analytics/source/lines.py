@@ -13,7 +13,8 @@ from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
-from flows.agent_analytics.source.parts import FilePart, is_protobuf
+from flows.agent_analytics.source.documents import requests_in
+from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 
@@ -44,7 +45,9 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
         yield from _inflated_files(part, folder, size)
     elif part.is_document:
         target = _scratch(part, folder)
-        target.path.write_bytes(part.path.read_bytes().translate(ONE_LINE) + b"\n")
+        with target.path.open("wb") as copy:
+            for request in requests_in(read_bytes(part.path, part.begin, part.end)):
+                copy.write(request.translate(ONE_LINE) + b"\n")
         yield target
     elif _is_whole_file(part) and PLAIN_NAME.fullmatch(str(part.path)):
         yield LineFile(part.path, str(part.path))
@@ -102,14 +105,23 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
         for number, line in enumerate(lines, 1):
             if not line.strip():
                 continue
-            try:
-                for found in otel_lines(line):
-                    copy.write(f"{short(found.line)}\n")
-                    rejected += rejected_of(found, file.name, f"line {number}: ")
-            except UnreadableTelemetryError as error:
-                excerpt = line[:EXCERPT].decode("utf-8", "replace").strip()
-                rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
+            for text in _requests(line):
+                try:
+                    for found in otel_lines(text):
+                        copy.write(f"{short(found.line)}\n")
+                        rejected += rejected_of(found, file.name, f"line {number}: ")
+                except UnreadableTelemetryError as error:
+                    excerpt = text[:EXCERPT].decode("utf-8", "replace").strip()
+                    rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
     return target, rejected
+
+
+def _requests(line: bytes) -> list[bytes]:
+    """What is in a list of requests, each for itself; any other line as it is."""
+    if line.lstrip().startswith(b"["):
+        with suppress(ValueError):
+            return list(requests_in(line))
+    return [line]
 
 
 def _scratch(part: FilePart, folder: Path) -> LineFile:

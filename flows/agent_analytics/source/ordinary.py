@@ -16,13 +16,18 @@ ORDINARY_LINE_BYTES = 16 << 20
 # No key of OTLP's JSON has an underscore, every name of more words in its messages does.
 UNDERSCORED_KEY = re.compile(rb'_[A-Za-z]{0,80}+"[ \t\r]{0,80}+:')
 FORMER_NAMES = b'"instrumentationLibrary'
+# Keys like those that hold data, in other letters.
+CAPITAL_KEY = re.compile(rb'"[ARKVSIDB][A-Za-z]{0,80}+"[ \t\r]{0,80}+:')
+LOWER_VALUE = re.compile(rb'"[a-z]{1,20}value"[ \t\r]{0,80}+:')
 
 
 def is_ordinary(path: Path) -> bool:
     """Whether no line of the file is nested too deep, unreadable, or in another spelling."""
     with path.open("rb") as file:
         while line := file.readline(ORDINARY_LINE_BYTES + 1):
-            if UNDERSCORED_KEY.search(line) or FORMER_NAMES in line:
+            if UNDERSCORED_KEY.search(line) or FORMER_NAMES in line or CAPITAL_KEY.search(line):
+                return False
+            if line.count(b'value"') > line.count(b'"value"') and LOWER_VALUE.search(line):
                 return False
             # So many brackets open in few lines, and in none that is short.
             if len(line) > 2 * DEEPEST and line.count(b"[") + line.count(b"{") > DEEPEST:

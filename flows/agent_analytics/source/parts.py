@@ -10,6 +10,7 @@ from stat import S_ISDIR, S_ISREG
 from flows._shared.counted import counted
 from flows.agent_analytics.records import Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
+from flows.agent_analytics.source.documents import whole_documents
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, is_packed
 
 LINES = (".json", ".jsonl", ".ndjson")
@@ -38,7 +39,7 @@ class FilePart:
         start_hash: of the first and last bytes up to ``end``, which tell the file from another
             one of the same name.
         is_quiet: whether its writer seems to be done with it.
-        is_document: whether it is one JSON document over many lines.
+        is_document: whether it is JSON documents over many lines.
     """
 
     path: Path
@@ -137,13 +138,19 @@ def _unread_parts(
     if is_grown and read_before and _mark(path, read_before[0], salt) == read_before[1]:
         begin = read_before[0]
     tail = None
-    is_document = False
-    if begin == 0 and not packed and not messages and _begins_document(path):
-        is_document = size <= LONGEST_LINE and _is_whole(_read(path, 0, size))
-        if not is_document and not is_quiet:
+    if not packed and not messages and _begins_document(path, begin):
+        is_readable = size - begin <= LONGEST_LINE
+        end = begin + (whole_documents(read_bytes(path, begin, size)) if is_readable else 0)
+        if end < size and not is_quiet:
             # Its writer may be in the middle of it.
             return
-    if packed or is_document:
+        if begin < end:
+            mark = _mark(path, end, salt)
+            yield FilePart(
+                path, begin, end, mark, status.st_mtime_ns, is_quiet=is_quiet, is_document=True
+            )
+            begin = end
+    if packed:
         end = size
     elif messages:
         begin, end = _whole_messages(path, begin, size)
@@ -151,7 +158,7 @@ def _unread_parts(
             tail = Rejected(shown(path), f"its last message {UNFINISHED}", f"from byte {end}")
     else:
         end = _after_last_newline(path, begin, size)
-        rest = _read(path, end, min(size, end + LONGEST_LINE + 1))
+        rest = read_bytes(path, end, min(size, end + LONGEST_LINE + 1))
         if _is_whole(rest):
             end = size
         elif rest.strip():
@@ -160,27 +167,30 @@ def _unread_parts(
             tail = Rejected(shown(path), reason, f"from byte {end}: {text}")
     if begin < end:
         mark = _mark(path, end, salt)
-        yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet, is_document)
+        yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
     if tail and is_quiet:
         yield tail
 
 
 def _mark(path: Path, end: int, salt: str) -> str:
     """Of the first and the last bytes of what is read: senders may begin all files alike."""
-    first, last = _read(path, 0, min(end, START_BYTES)), _read(path, max(0, end - START_BYTES), end)
+    first, last = (
+        read_bytes(path, 0, min(end, START_BYTES)),
+        read_bytes(path, max(0, end - START_BYTES), end),
+    )
     return f"{end}:{hashlib.sha256(salt.encode() + first + last).hexdigest()}"
 
 
-def _read(path: Path, begin: int, end: int) -> bytes:
+def read_bytes(path: Path, begin: int, end: int) -> bytes:
     with path.open("rb") as file:
         file.seek(begin)
         return file.read(end - begin)
 
 
-def _begins_document(path: Path) -> bool:
+def _begins_document(path: Path, begin: int) -> bool:
     """Whether the first line is the beginning of an object or list, as no line of a log is."""
-    with path.open("rb") as file:
-        first = file.readline(START_BYTES)
+    start = read_bytes(path, begin, begin + START_BYTES).lstrip()
+    first = start[: start.find(b"\n") + 1]
     return first.endswith(b"\n") and first.rstrip().endswith((b"{", b"[")) and not _is_whole(first)
 
 

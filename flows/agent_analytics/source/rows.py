@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
-from flows._shared.json_keys import each_once
+from flows._shared.json_keys import each_once, whole_or_infinite
 from flows.agent_analytics.records import (
     Canonical,
     Commit,
@@ -49,7 +49,7 @@ def parsed(
     line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
 ) -> Row | Rejected:
     try:
-        content = json.loads(line, object_pairs_hook=each_once)
+        content = json.loads(line, object_pairs_hook=each_once, parse_int=whole_or_infinite)
         # Half a letter, which JSON can spell, is no text.
         json.dumps(content, ensure_ascii=False).encode()
         return parse(content)

@@ -49,6 +49,8 @@ BEGINS_AS_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{]|\[\s*\]\s*$)")
 MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
 MARKS = re.compile(rb"(\xef\xbb\xbf)*")
 SAMPLE_BYTES = 1 << 16
+# What of a sample says nothing of the letters beyond ASCII, apart from what stands beside them.
+WITHIN_ASCII = re.compile(rb"([\x00-\x7f])[\x00-\x7f]+([\x00-\x7f])")
 UNKNOWN_ENCODING = "unknown"
 # What a file without a mark is taken for, as long as nobody says otherwise.
 WESTERN = frozenset({"cp1252", "iso8859-1", "iso8859-15"})
@@ -148,7 +150,7 @@ class _Guess:
         text = self._decoder.decode(chunk)
         escaped = sum(text.count(chr(code)) for code in range(0xDC80, 0xDD00))
         if escaped and len(self._sample) < SAMPLE_BYTES:
-            self._sample += chunk[:SAMPLE_BYTES]
+            self._sample += WITHIN_ASCII.sub(rb"\1\2", chunk)[:SAMPLE_BYTES]
         self._invalid += escaped
         self._valid += len(text) - len(text.encode("ascii", "ignore")) - escaped
 

@@ -275,16 +275,17 @@ counted as (
                 )
         end as reported_cost_usd,
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
-        case
-            when
-                alone.session_id is null
-                or ({% for kind in tokens -%}
-                    alone.{{ kind }}_of_events
-                    >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
-                    {{- ' and ' if not loop.last }}
-                {%- endfor %})
-                then usage.special_usage
-        end as special_usage,
+        list_filter(
+            usage.special_usage,
+            lambda part:
+            alone.session_id is null
+            or part.usage_source = 'metrics'  -- noqa: RF01
+            or ({% for kind in tokens -%}
+                alone.{{ kind }}_of_events
+                >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
+                {{- ' and ' if not loop.last }}
+            {%- endfor %})
+        ) as special_usage,
         touched.input_hash
     from usage_told as usage
     inner join touched on usage.session_id = touched.session_id
@@ -311,7 +312,7 @@ models as (
     select distinct
         model_name,
         usage_date,
-        {{ window_first(price_name('model_name')) }} as price_name,
+        {{ listed_name('model_name') }} as price_name,
         {{ is_fast_name('model_name') }} as is_fast
     from usage
 
@@ -343,7 +344,7 @@ model_prices as (
             starts_with(models.price_name, prices.model_prefix)
             and regexp_matches(
                 substr(models.price_name, length(prices.model_prefix) + 1),
-                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest)?(-v[0-9]+)?([@\[][^:]*)?'
+                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*([@\[][^:]*)?'
                 || '(:([0-9]+k?|latest|beta|thinking|fast))*$'
             )
             and not (models.is_fast and prices.fast_multiplier is null)
@@ -363,6 +364,9 @@ special_parts as (
         usage_date,
         agent_type,
         model_name,
+        {%- for kind in tokens %}
+        total_{{ kind }},
+        {%- endfor %}
         unnest(special_usage, recursive := true)  -- noqa: AL03
     from usage
 
@@ -377,7 +381,12 @@ special_rates as (
         special_parts.agent_type,
         special_parts.model_name,
         {%- for kind in tokens %}
-        special_parts.{{ kind }},
+        -- What counters alone told was less if the rest was told twice.
+        case
+            when special_parts.usage_source = 'metrics'
+                then least(special_parts.{{ kind }}, special_parts.total_{{ kind }})
+            else special_parts.{{ kind }}
+        end as {{ kind }},
         {%- endfor %}
         model_prices.input,
         model_prices.output,

@@ -9,12 +9,21 @@
 {%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
 {%- set attributes = event_attributes() -%}
 {%- set others = [
-    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'speed', 'service_tier',
-    'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'gen_ai.operation.name',
+    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'gen_ai.operation.name',
 ] -%}
+{%- set tiers = [
+    'speed', 'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'service_tier',
+] -%}
+{%- do others.extend(tiers) -%}
 {%- set named = {} -%}
 {%- for name in others -%}
 {%- do named.update({name: 'named_values[' ~ (attributes | length + loop.index) ~ ']'}) -%}
+{%- endfor -%}
+{%- set tier_of_request = [] -%}
+{%- set tier_of_counter = [] -%}
+{%- for name in tiers -%}
+{%- do tier_of_request.append(named[name]) -%}
+{%- do tier_of_counter.append('metrics.attributes ->> \'$."' ~ name ~ '"\'') -%}
 {%- endfor -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
@@ -38,25 +47,58 @@ signals as (
 
 ),
 
+-- What a collector adds to the resource of a counter makes another series of it: in a session they
+-- are one, without one all of the resource tells them apart.
+counter_keys as (
+
+    select
+        series_key,
+        case
+            when starts_with(session_id, 'no-session:') then series_key
+            else min(series_key) over (
+                partition by
+                    session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
+            )
+        end as counter_key
+    from {{ source('raw', 'otel_counters') }}
+    {% if is_incremental() %}
+    where session_id in (select touched.session_id from touched)
+    {% endif %}
+
+),
+
 points as (
 
     select
-        id,
-        session_id,
-        agent_type,
-        coalesce(model_name, 'unknown') as model_name,
-        timestamp as used_at,
-        cast(created_at as date) as received_on,
-        start_timestamp,
-        temporality,
-        series_key,
-        metric_value,
-        {{ metric_signal('metric_name') }} as signal_name,
-        {{ token_type('metric_name', 'attributes') }} as token_type
+        metrics.id,
+        metrics.session_id,
+        metrics.agent_type,
+        coalesce(metrics.model_name, 'unknown') as model_name,
+        metrics.timestamp as used_at,
+        cast(metrics.created_at as date) as received_on,
+        metrics.start_timestamp,
+        metrics.temporality,
+        metrics.series_key,
+        -- Without a start two processes of a session could not be told apart.
+        case
+            when metrics.start_timestamp is not null then counter_keys.counter_key
+            else metrics.series_key
+        end as counter_key,
+        metrics.metric_value,
+        {{ metric_signal('metrics.metric_name') }} as signal_name,
+        {{ token_type('metrics.metric_name', 'metrics.attributes') }} as token_type,
+        case
+            when
+                contains(metrics.attributes, '"speed"')
+                or contains(metrics.attributes, 'service_tier"')
+                then {{ service_tier(tier_of_counter) }}
+            else 'standard'
+        end as service_tier
     from {{ metric_points(since) }} as metrics
+    inner join counter_keys on metrics.series_key = counter_keys.series_key
     where
         signal_name is not null
-        and not {{ is_whole_agent("attributes ->> '$.\"gen_ai.operation.name\"'") }}
+        and not {{ is_whole_agent("metrics.attributes ->> '$.\"gen_ai.operation.name\"'") }}
 
 ),
 
@@ -68,16 +110,17 @@ ordered_points as (
         *,
         lag(metric_value) over since_start as value_before,
         lag(used_at) over since_start as used_before,
-        lead(used_at) over since_start as used_after
+        lead(used_at) over since_start as used_after,
+        lag(series_key) over since_start as series_before
     from points
     window since_start as (
-        partition by series_key, temporality, start_timestamp order by used_at, metric_value, id
+        partition by counter_key, temporality, start_timestamp order by used_at, metric_value, id
     )
 
 ),
 
 -- A start that several points of a delta share is that of the process: where each began to count
--- is not told.
+-- is not told. The same point with another resource is the same sent again.
 metric_increments as (
 
     select
@@ -89,10 +132,15 @@ metric_increments as (
         end as increment,
         least(used_at, case
             when temporality = 'cumulative' then coalesce(used_before, start_timestamp)
-            when used_before is null and used_after is null then start_timestamp
+            when coalesce(used_before, used_at) = coalesce(used_after, used_at) then start_timestamp
         end) as counted_from
     from ordered_points
-    where temporality in ('cumulative', 'delta')
+    where
+        temporality in ('cumulative', 'delta')
+        and not coalesce(
+            used_at = used_before and metric_value = value_before and series_key <> series_before,
+            false
+        )
 
 ),
 
@@ -103,6 +151,7 @@ counted_increments as (
         increments.session_id,
         increments.agent_type,
         increments.model_name,
+        increments.service_tier,
         increments.used_at,
         increments.counted_from,
         increments.received_on,
@@ -182,7 +231,10 @@ requests as (
         cast(created_at as date) as received_on,
         attributes ->> {{ json_paths(attributes + others) }} as named_values,
         {{ event_signal('event_name') }} as signal_name,
-        log_key
+        case
+            when starts_with(session_id, 'no-session:') then cast(log_key as varchar)
+            else timestamp || ' ' || hash(cast(attributes as varchar))
+        end as event_key
     from {{ source('raw', 'otel_logs') }}
     where
         signal_name is not null
@@ -219,7 +271,7 @@ distinct_requests as (
                         {{ known_id(named['gen_ai.response.id']) }}
                     ),
                     'sequence ' || {{ named['event.sequence'] }} || ' ' || used_at,
-                    'event ' || log_key
+                    'event ' || event_key
                 )
             order by has_tokens desc, used_at asc, id asc
         ) = 1
@@ -239,26 +291,13 @@ counted_requests as (
         greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
         {%- endfor %}
         try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
-        case lower(trim(coalesce(
-            {{ named['speed'] }},
-            {{ named['gen_ai.openai.response.service_tier'] }},
-            {{ named['openai.response.service_tier'] }},
-            {{ named['service_tier'] }}
-        )))
-            when 'fast' then 'fast'
-            when 'batch' then 'batch'
-            when 'flex' then 'batch'
-            when 'priority' then 'priority'
-            when 'ultrafast' then 'ultrafast'
-            else 'standard'
-        end as service_tier
+        {{ service_tier(tier_of_request) }} as service_tier
     from distinct_requests as requests
     inner join event_weights as weights on requests.signal_name = weights.name
 
 ),
 
--- Events and counters may spell a model in two ways, with its build or window and without, or one
--- of them may not name it: in a session both go by one spelling.
+-- Events and counters may spell a model in two ways, and one of them may not name it or its tier.
 spellings as (
 
     select *
@@ -266,31 +305,31 @@ spellings as (
 
 ),
 
-spelled_requests as (
+{%- for rows, counted, source in [
+    ('spelled_requests', 'counted_requests', 'events'),
+    ('spelled_increments', 'counted_increments', 'metrics'),
+] %}
 
-    select requests.* replace (spellings.spelling as model_name)
-    from counted_requests as requests
+{{ rows }} as (
+
+    select
+        counted.* replace (
+            spellings.spelling as model_name,
+            spellings.spelled_tier as service_tier
+        ),
+        spellings.compared_name,
+        spellings.matched_by
+    from {{ counted }} as counted
     inner join spellings
         on
-            requests.session_id = spellings.session_id
-            and requests.agent_type = spellings.agent_type
-            and requests.model_name = spellings.model_name
-            and spellings.usage_source = 'events'
+            counted.session_id = spellings.session_id
+            and counted.agent_type = spellings.agent_type
+            and counted.model_name = spellings.model_name
+            and counted.service_tier = spellings.service_tier
+            and spellings.usage_source = '{{ source }}'
 
 ),
-
-spelled_increments as (
-
-    select increments.* replace (spellings.spelling as model_name)
-    from counted_increments as increments
-    inner join spellings
-        on
-            increments.session_id = spellings.session_id
-            and increments.agent_type = spellings.agent_type
-            and increments.model_name = spellings.model_name
-            and spellings.usage_source = 'metrics'
-
-),
+{%- endfor %}
 
 usage as (
 
@@ -298,6 +337,9 @@ usage as (
         session_id,
         agent_type,
         model_name,
+        service_tier,
+        compared_name,
+        matched_by,
         used_at,
         used_at as counted_from,
         received_on,
@@ -315,6 +357,9 @@ usage as (
         session_id,
         agent_type,
         model_name,
+        service_tier,
+        compared_name,
+        matched_by,
         used_at,
         counted_from,
         received_on,
@@ -336,7 +381,7 @@ families as (
     select
         session_id,
         agent_type,
-        model_name,
+        compared_name,
         usage_source,
         family,
         family in (
@@ -346,9 +391,9 @@ families as (
         ) as is_cache_told
     from usage
     where family <> 'cost'
-    group by session_id, agent_type, model_name, usage_source, family
+    group by session_id, agent_type, compared_name, usage_source, family
     qualify row_number() over (
-            partition by session_id, agent_type, model_name, usage_source
+            partition by session_id, agent_type, compared_name, usage_source
             order by
                 sum({{ tokens | join(' + ') }}) desc,
                 family desc
@@ -358,15 +403,17 @@ families as (
 
 -- A counter tells an hour's usage up to an hour later than the event does. What comes on a day was
 -- used on that day at the latest, whatever the clock of its sender says.
-hours as (
+spelled_hours as (
 
     select
         usage.session_id,
         usage.agent_type,
+        usage.compared_name,
+        usage.matched_by,
         usage.model_name,
+        usage.service_tier,
         date_trunc('hour', usage.used_at) as usage_hour,
-        least(cast(date_trunc('hour', usage.used_at) as date), min(usage.received_on))
-            as usage_date,
+        min(usage.received_on) as received_on,
         sum(usage.requests) as requests,
         {%- for kind in kinds %}
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'events')
@@ -374,6 +421,7 @@ hours as (
         sum(cast(usage.{{ kind }} as decimal(28, 10))) filter (where usage.usage_source = 'metrics')
             as {{ kind }}_by_metrics,
         {%- endfor %}
+        bool_or(usage.usage_source = 'metrics') as is_of_metrics,
         min(usage.counted_from) as counted_from,
         min(usage.used_at) as first_used_at,
         max(usage.used_at) as last_used_at
@@ -382,102 +430,39 @@ hours as (
         on
             usage.session_id = families.session_id
             and usage.agent_type = families.agent_type
-            and usage.model_name = families.model_name
+            and usage.compared_name = families.compared_name
             and usage.usage_source = families.usage_source
     where usage.family in (families.family, 'cost')
     group by
-        usage.session_id, usage.agent_type, usage.model_name, date_trunc('hour', usage.used_at)
+        usage.session_id, usage.agent_type, usage.compared_name, usage.matched_by, usage.model_name,
+        usage.service_tier, date_trunc('hour', usage.used_at)
 
 ),
 
--- Counters that tell of input as a whole are compared with all input that events tell of. What a
--- computer exports on waking tells of what was used before it slept: that is no silence.
-after_hours as (
+hours as (
 
     select
-        hours.*,
-        case
-            when families.is_cache_told is false
-                then
-                    coalesce(hours.cache_creation_tokens_by_events, 0)
-                    + coalesce(hours.cache_read_tokens_by_events, 0)
-            else 0
-        end as cached_tokens_by_events,
-        hours.usage_hour - lag(hours.usage_hour) over by_hour > interval 1 hour
-        and min(hours.counted_from) over (
-            by_hour rows between current row and unbounded following
-        ) >= lag(hours.last_used_at) over by_hour as is_after_silence
-    from hours
-    left join families
-        on
-            hours.session_id = families.session_id
-            and hours.agent_type = families.agent_type
-            and hours.model_name = families.model_name
-            and families.usage_source = 'metrics'
-    window by_hour as (
-        partition by hours.session_id, hours.agent_type, hours.model_name order by hours.usage_hour
-    )
-
-),
-
-runs as (
-
-    select
-        *,
-        count(*) filter (where is_after_silence) over (
-            partition by session_id, agent_type, model_name order by usage_hour
-        ) as run_number
-    from after_hours
-
-),
-
--- By how much the counters have been ahead of the events at most, since the last silent hour: so
--- much was told by counters alone.
-ahead as (
-
-    select
-        *,
+        session_id,
+        agent_type,
+        compared_name,
+        matched_by,
+        usage_hour,
+        least(cast(usage_hour as date), min(received_on)) as usage_date,
         {%- for kind in kinds %}
-        sum(
-            coalesce({{ kind }}_by_metrics, 0) - coalesce({{ kind }}_by_events, 0)
-            {{- ' - cached_tokens_by_events' if kind == 'input_tokens' }}
-        ) over (
-            partition by session_id, agent_type, model_name, run_number order by usage_hour
-        ) as {{ kind }}_ahead{{ ',' if not loop.last }}
+        sum({{ kind }}_by_events) as {{ kind }}_by_events,
+        sum({{ kind }}_by_metrics) as {{ kind }}_by_metrics,
         {%- endfor %}
-    from runs
+        min(counted_from) as counted_from,
+        max(last_used_at) as last_used_at
+    from spelled_hours
+    group by session_id, agent_type, compared_name, matched_by, usage_hour
 
 ),
 
-most_ahead as (
+told_days as (
 
-    select
-        *,
-        {%- for kind in kinds %}
-        greatest(
-            max({{ kind }}_ahead) over (
-                partition by session_id, agent_type, model_name, run_number order by usage_hour
-            ),
-            0
-        ) as {{ kind }}_most_ahead{{ ',' if not loop.last }}
-        {%- endfor %}
-    from ahead
-
-),
-
-reconciled as (
-
-    select
-        *,
-        {%- for kind in kinds %}
-        {{ kind }}_most_ahead - coalesce(
-            lag({{ kind }}_most_ahead) over (
-                partition by session_id, agent_type, model_name, run_number order by usage_hour
-            ),
-            0
-        ) as {{ kind }}_by_metrics_alone{{ ',' if not loop.last }}
-        {%- endfor %}
-    from most_ahead
+    select *
+    from {{ told_days('spelled_hours', 'hours', 'families', kinds) }}
 
 ),
 
@@ -491,49 +476,39 @@ days as (
         cast(sum(told.requests) as bigint) as total_requests,
         {%- for kind in kinds[:-1] %}
         cast(
-            greatest(sum(
-                coalesce(told.{{ kind }}_by_events, 0) + told.{{ kind }}_by_metrics_alone
-            ), 0) as bigint
+            greatest(sum(told.{{ kind }}_by_events + told.{{ kind }}_by_metrics_alone), 0) as bigint
         ) as total_{{ kind }},
         {%- endfor %}
         case
-            when
-                count(told.reported_cost_usd_by_events)
-                + count(told.reported_cost_usd_by_metrics) > 0
+            when bool_or(told.is_cost_told)
                 then sum(
-                    coalesce(told.reported_cost_usd_by_events, 0)
-                    + told.reported_cost_usd_by_metrics_alone
+                    told.reported_cost_usd_by_events + told.reported_cost_usd_by_metrics_alone
                 )
         end as reported_cost_usd,
         {%- for kind in kinds %}
-        sum(coalesce(told.{{ kind }}_by_events, 0)) as {{ kind }}_by_events,
-        sum(coalesce(told.{{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
+        sum(told.{{ kind }}_by_events) as {{ kind }}_by_events,
+        sum(told.{{ kind }}_by_metrics) as {{ kind }}_by_metrics,
         {%- endfor %}
+        {%- for source in ['events', 'metrics', 'metrics_alone'] %}
         cast(
             sum(
                 {%- for kind in tokens %}
-                coalesce(told.{{ kind }}_by_events, 0){{ ' +' if not loop.last }}
+                told.{{ kind }}_by_{{ source }}{{ ' +' if not loop.last }}
                 {%- endfor %}
             ) as bigint
-        ) as tokens_by_events,
-        cast(
-            sum(
-                {%- for kind in tokens %}
-                coalesce(told.{{ kind }}_by_metrics, 0){{ ' +' if not loop.last }}
-                {%- endfor %}
-            ) as bigint
-        ) as tokens_by_metrics,
-        cast(
-            sum(
-                {%- for kind in tokens %}
-                told.{{ kind }}_by_metrics_alone{{ ' +' if not loop.last }}
-                {%- endfor %}
-            ) as bigint
-        ) as tokens_by_metrics_alone,
+        ) as tokens_by_{{ source }},
+        {%- endfor %}
         min(told.first_used_at) as first_used_at,
         max(told.last_used_at) as last_used_at
-    from reconciled as told
+    from told_days as told
     group by told.session_id, told.usage_date, told.agent_type, told.model_name
+    -- The name of a counter of which nothing is left says nothing.
+    having
+        count(told.requests) > 0
+        or bool_or(told.is_only_spelling)
+        {%- for kind in kinds %}
+        or sum(told.{{ kind }}_by_metrics) > 0
+        {%- endfor %}
 
 ),
 
@@ -556,13 +531,13 @@ special_requests as (
         on
             requests.session_id = hours.session_id
             and requests.agent_type = hours.agent_type
-            and requests.model_name = hours.model_name
+            and requests.matched_by = hours.matched_by
             and date_trunc('hour', requests.used_at) = hours.usage_hour
     inner join families
         on
             requests.session_id = families.session_id
             and requests.agent_type = families.agent_type
-            and requests.model_name = families.model_name
+            and requests.compared_name = families.compared_name
             and requests.family = families.family
             and families.usage_source = 'events'
     where requests.service_tier <> 'standard' or prompt_tokens > 100000
@@ -576,6 +551,7 @@ special_parts as (
         usage_date,
         agent_type,
         model_name,
+        'events' as usage_source,
         service_tier,
         prompt_above,
         {%- for kind in tokens %}
@@ -584,6 +560,27 @@ special_parts as (
     from special_requests
     group by
         session_id, usage_date, agent_type, model_name, service_tier, prompt_above
+
+    union all
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        'metrics' as usage_source,
+        service_tier,
+        0 as prompt_above,
+        {%- for kind in tokens %}
+        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    from told_days
+    where service_tier <> 'standard'
+    group by session_id, usage_date, agent_type, model_name, service_tier
+    having
+        {%- for kind in tokens %}
+        sum({{ kind }}_by_metrics_alone) > 0{{ ' or' if not loop.last }}
+        {%- endfor %}
 
 ),
 
@@ -596,12 +593,13 @@ specials as (
         model_name,
         list(
             struct_pack(
+                usage_source := usage_source,
                 service_tier := service_tier,
                 prompt_above := prompt_above,
                 {%- for kind in tokens %}
                 {{ kind }} := {{ kind }}{{ ',' if not loop.last }}
                 {%- endfor %}
-            ) order by service_tier, prompt_above
+            ) order by usage_source, service_tier, prompt_above
         ) as special_usage
     from special_parts
     group by session_id, usage_date, agent_type, model_name
@@ -634,7 +632,7 @@ final as (
 
     select
         summed.*,
-        -- Up to where this build has read, the same in every row of it.
+        -- Up to where this build has read.
         (select max(read.last_metric_id) from inputs as read) as last_metric_id,
         (select max(read.last_log_id) from inputs as read) as last_log_id,
         touched.input_hash

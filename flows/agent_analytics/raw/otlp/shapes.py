@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from flows._shared.placeholders import PLACEHOLDERS, ZEROS
+from flows._shared.placeholders import PLACEHOLDERS, UNEXPANDED, ZEROS
 from flows.agent_analytics.raw.agents import AGENT_OF_NAME
 
 # DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
@@ -97,6 +97,9 @@ create or replace temp macro otlp_known_id(name) as case
     + r""")
         or regexp_full_match(trim(name), '"""
     + ZEROS
+    + r"""')
+        or regexp_matches(trim(name), '"""
+    + UNEXPANDED
     + r"""'))
         then nullif(trim(name), '') end;
 create or replace temp macro otlp_names(object) as list_transform(object ->> [
