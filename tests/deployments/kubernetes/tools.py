@@ -17,7 +17,8 @@ import pytest
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import locked
 
-LOCK = Path(__file__).with_name("tools.lock")
+PROGRAMS = Path(__file__).with_name("tools.lock")
+POLICY = Path(__file__).with_name("policy.lock")
 SECONDS = 240
 # Its own command imports what it knows of twenty other kinds of file first.
 POLICY_CHECK = """
@@ -30,30 +31,30 @@ json.dump(report, sys.stdout, default=str)
 """
 
 
-def tool(name: str) -> Path:
+def tool(name: str, lock: Path = PROGRAMS) -> Path:
     """The program of that name, installed if need be; skips the test where it cannot be."""
-    digest = hashlib.sha256(LOCK.read_bytes()).hexdigest()[:12]
+    digest = hashlib.sha256(lock.read_bytes()).hexdigest()[:12]
     folder = PROJECT_ROOT / ".local" / "tools" / digest
     folder.parent.mkdir(parents=True, exist_ok=True)
     with locked(folder.parent / "tools.lock"):
         if not (folder / ".complete").exists():
             shutil.rmtree(folder, ignore_errors=True)
-            _install(folder)
+            _install(folder, lock)
             (folder / ".complete").touch()
     return folder / "bin" / name
 
 
 def policy_check(folder: Path) -> dict[str, Any]:
     """What the policy check finds in the manifests of a folder."""
-    command = [str(tool("python")), "-c", POLICY_CHECK, str(folder)]
+    command = [str(tool("python", POLICY)), "-c", POLICY_CHECK, str(folder)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=SECONDS)
     assert done.returncode == 0, done.stderr
     return dict(json.loads(done.stdout))
 
 
-def _install(folder: Path) -> None:
+def _install(folder: Path, lock: Path) -> None:
     python = str(folder / "bin" / "python")
-    options = ["--quiet", "--no-deps", "--requirement", str(LOCK)]
+    options = ["--quiet", "--no-deps", "--requirement", str(lock)]
     if uv := shutil.which("uv"):
         steps = [
             [uv, "venv", "--quiet", "--python", sys.executable, str(folder)],
@@ -69,7 +70,7 @@ def _install(folder: Path) -> None:
         try:
             done = subprocess.run(step, capture_output=True, text=True, timeout=SECONDS)
         except subprocess.TimeoutExpired:
-            pytest.skip(f"{LOCK.name} could not be installed in {SECONDS} s")
+            pytest.skip(f"{lock.name} could not be installed in {SECONDS} s")
         if done.returncode:
             last = (done.stderr.strip().splitlines() or ["no message"])[-1]
-            pytest.skip(f"{LOCK.name} could not be installed: {last}")
+            pytest.skip(f"{lock.name} could not be installed: {last}")
