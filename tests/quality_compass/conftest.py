@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -39,10 +40,16 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Read only."""
+    return sample.write_run(tmp_path_factory.mktemp("small"), RUN, 16, seed=3)
+
+
 @pytest.fixture
-def run_folder(tmp_path: Path) -> Path:
+def run_folder(small_run: Path, tmp_path: Path) -> Path:
     """A small run of the test's own, to be changed."""
-    return sample.write_run(tmp_path / "runs", RUN, 16, seed=3)
+    return Path(shutil.copytree(small_run, tmp_path / "runs" / small_run.name))
 
 
 @pytest.fixture
