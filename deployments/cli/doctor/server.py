@@ -10,6 +10,7 @@ from deployments.apply.infrastructure import LIMIT_PREFIX
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from deployments.local.api import is_healthy
+from deployments.local.worker import PREFORK
 from flows._shared.errors import PermanentError
 
 SECONDS = 5.0
@@ -87,8 +88,10 @@ def work_pool(world: World) -> Iterator[Diagnosis]:
 
 def workers(world: World) -> Iterator[Diagnosis]:
     """Worker."""
-    if world.api.work_pool(world.pool) is None:
+    pool = world.api.work_pool(world.pool)
+    if pool is None:
         return
+    start = "python -m deployments.prefork" if pool["type"] == PREFORK else "prefect worker start"
     found = world.api.call("POST", f"work_pools/{world.pool}/workers/filter", {})
     online = [each["name"] for each in found if each.get("status") == "ONLINE"]
     if online:
@@ -98,8 +101,7 @@ def workers(world: World) -> Iterator[Diagnosis]:
         "worker",
         f"no worker polls {world.pool}" + (f"; {len(found)} did" if found else ""),
         True,
-        f"`flows up`, or `prefect worker start --pool {world.pool}`; in a cluster, look at the "
-        "worker's pod",
+        f"`flows up`, or `{start} --pool {world.pool}`; in a cluster, look at the worker's pod",
     )
 
 
