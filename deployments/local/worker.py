@@ -19,7 +19,8 @@ NAME = "local"
 PROCESS, PREFORK = "process", "prefork"
 # Names the type of the local work pool.
 TYPE_VARIABLE = "ANALYTICS_FLOWS_LOCAL_POOL"
-DEFAULT_TYPE = PROCESS
+# macOS does not let a process fork that has loaded its frameworks.
+DEFAULT_TYPE = PREFORK if sys.platform.startswith("linux") else PROCESS
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 COMMANDS = {
     PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
@@ -87,7 +88,7 @@ def wanted_type() -> str:
     return named
 
 
-def ensure_work_pool(api: PrefectApi, name: str, pool_type: str = DEFAULT_TYPE) -> None:
+def ensure_work_pool(api: PrefectApi, name: str, pool_type: str) -> None:
     """Create the pool, or bring its job template up to date.
 
     A pool under that name that no local worker serves belongs to someone else and is left alone.

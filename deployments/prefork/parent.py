@@ -14,6 +14,7 @@ The worker ends it by closing its standard input; it stays until its last child 
 import argparse
 import array
 import os
+import select
 import selectors
 import signal
 import socket
@@ -241,6 +242,8 @@ def receive(relay: socket.socket) -> Request:
             if not (more := relay.recv(65536)):
                 raise ValueError("it ended early")
             text += more
+        if select.select([relay], [], [], 0)[0]:
+            raise ValueError("its relay has given up")
         first, second, third = streams
         memory, seconds, directory, *environment = text[LENGTH_BYTES:].split(b"\0")
         return Request(

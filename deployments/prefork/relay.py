@@ -4,8 +4,9 @@ Prefect starts, signals and waits for this process; the run is a fork of the war
 this process's environment, working directory and standard streams. Signals go on to it, and its end
 becomes this process's own. When this process is killed, so is the run.
 
-Started as ``python -I -S relay.py [MEMORY] [SECONDS]``, each 0 where there is no such limit: a bare
-interpreter, which imports as little as can be, is up in some 20 ms.
+Started as ``python -I -S relay.py ENGINE [MEMORY] [SECONDS]``, each 0 where there is no such limit:
+a bare interpreter, which imports as little as can be, is up in some 20 ms. Where no parent takes
+its call, it becomes the run: a process of its own that executes the module ENGINE.
 """
 
 import os
@@ -21,20 +22,18 @@ SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 LENGTH_BYTES, INTEGER_BYTES = 8, 4
 # A parent that is being replaced takes no calls for as long as its successor imports.
 PATIENCE_SECONDS = 180.0
-TRIES = 5
+TRIES, PAUSE_SECONDS = 5, 0.5
 NO_PARENT = 70
 
 
 def main() -> int:
     address = os.environ.pop(SOCKET_VARIABLE)
-    memory, seconds = [*sys.argv[1:], "0", "0"][:2]
-    message = request(memory, seconds)
-    for _ in range(TRIES):
-        if ended := _run_once(address, message):
-            return _end_as(*ended)
-        time.sleep(1.0)
-    sys.stderr.write("The warm process of this worker gave no child for this run: see its log\n")
-    return NO_PARENT
+    engine, memory, seconds = [*sys.argv[1:], "0", "0"][:3]
+    if not (ended := _run_warm(address, request(memory, seconds))):
+        sys.stderr.write("No warm process took this run: it is a process of its own\n")
+        sys.stderr.flush()
+        os.execv(sys.executable, [sys.executable, "-m", engine])  # noqa: S606  there is no shell
+    return _end_as(*ended)
 
 
 def request(memory: str, seconds: str) -> bytes:
@@ -46,10 +45,23 @@ def request(memory: str, seconds: str) -> bytes:
     return len(content).to_bytes(LENGTH_BYTES, "big") + content
 
 
-def _run_once(address: str, message: bytes) -> "tuple[int, str] | None":
+def _run_warm(address: str, message: bytes) -> "tuple[int, str] | None":
+    """The end of a run and why; None where no parent takes it in time."""
+    gives_up_at = time.monotonic() + PATIENCE_SECONDS
+    for _ in range(TRIES):
+        patience = gives_up_at - time.monotonic()
+        if patience <= 0:
+            break
+        if ended := _run_once(address, message, patience):
+            return ended
+        time.sleep(PAUSE_SECONDS)
+    return None
+
+
+def _run_once(address: str, message: bytes, patience: float) -> "tuple[int, str] | None":
     """The end of a run and why; None where the parent went away before there was one."""
     with socket.socket(socket.AF_UNIX) as parent:
-        parent.settimeout(PATIENCE_SECONDS)
+        parent.settimeout(patience)
         try:
             parent.connect(address)
             streams = b"".join(each.to_bytes(INTEGER_BYTES, sys.byteorder) for each in STREAMS)

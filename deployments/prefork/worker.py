@@ -67,7 +67,7 @@ class PreforkJobConfiguration(ProcessJobConfiguration):
 
     def _relay(self) -> list[str]:
         limits = [str(bytes_of(self.memory_limit or "0")), str(self.time_limit or 0)]
-        return [sys.executable, "-I", "-S", str(RELAY), *limits]
+        return [sys.executable, "-I", "-S", str(RELAY), ENGINE, *limits]
 
 
 class PreforkWorker(ProcessWorker):
@@ -101,12 +101,14 @@ class PreforkWorker(ProcessWorker):
         configuration: PreforkJobConfiguration,  # type: ignore[override]
         task_status: anyio.abc.TaskStatus[int] | None = None,
     ) -> ProcessWorkerResult:
-        if self._parents.is_ready:
+        if self._parents.is_coming:
             configuration.env[SOCKET_VARIABLE] = self._parents.address
         elif configuration.is_relayed:
-            # A process of its own is there before the warm one.
             configuration.command = shlex.join([sys.executable, "-m", ENGINE])
         return await super().run(flow_run, configuration, task_status)
+
+    async def _worker_metadata(self) -> None:
+        """Prefect would import all integrations to tell the server which there are."""
 
 
 class Parents:
@@ -125,13 +127,14 @@ class Parents:
         self._folder = Path(tempfile.mkdtemp(prefix="prefork-"))
         self._logger = get_logger("worker.prefork")
         self._serving: Process | None = None
-        self._is_ready = False
+        self._is_coming = True
         self._started: list[Process] = []
 
     @property
-    def is_ready(self) -> bool:
-        """Whether a parent takes calls now."""
-        return self._is_ready
+    def is_coming(self) -> bool:
+        """Whether a parent takes calls or is about to: waiting for it takes no longer than what
+        each run would import of its own, and the machine imports once."""
+        return self._is_coming
 
     @property
     def pid(self) -> int | None:
@@ -164,13 +167,13 @@ class Parents:
                 failures = 0
                 if self._serving:
                     self._retire(self._serving)
-                self._serving, self._is_ready = parent, True
+                self._serving, self._is_coming = parent, True
                 why = await self._word(parent)
-                self._is_ready = why == "worn"
                 self._logger.info("Replacing the warm process %d: %s", parent.pid, why)
-                if parent.returncode is not None:
+                if why != "worn":
                     self._serving = None
             else:
+                self._is_coming = self._serving is not None
                 await asyncio.sleep(
                     SECONDS_BEFORE_ANOTHER_TRY[min(failures, len(SECONDS_BEFORE_ANOTHER_TRY) - 1)]
                 )

@@ -5,7 +5,7 @@ import uuid
 from typing import Any
 
 from deployments.local.api import PrefectApi
-from deployments.local.worker import DEFAULT_TYPE, ensure_work_pool
+from deployments.local.worker import PROCESS, ensure_work_pool
 
 ENTRYPOINT = "tests.deployments.example_flow.example"
 
@@ -13,7 +13,7 @@ ENTRYPOINT = "tests.deployments.example_flow.example"
 class Pool:
     """A work pool of a test's own on the session's server."""
 
-    def __init__(self, url: str, pool_type: str = DEFAULT_TYPE) -> None:
+    def __init__(self, url: str, pool_type: str = PROCESS) -> None:
         self.url = url
         self.api = PrefectApi(url, os.environ)
         self.name = f"test-{uuid.uuid4().hex[:8]}"

@@ -25,6 +25,7 @@ from deployments.cli.doctor import World, databases, machine, outside, server, s
 from deployments.cli.told import Diagnosis
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import ProcessRecord, record_of
+from deployments.local.worker import PREFORK
 from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
@@ -172,7 +173,12 @@ def served(world: World, pool: Pool) -> World:
 def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: Pool) -> None:
     (good,) = server.work_pool(served)
     assert not good.is_problem
-    assert f"no worker polls {pool.name}" in only(server.workers, served).seen
+    absent = only(server.workers, served)
+    assert f"no worker polls {pool.name}" in absent.seen
+    assert f"`prefect worker start --pool {pool.name}`" in absent.remedy
+    warm = Pool(pool.url, PREFORK).name
+    of_forks = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": warm})
+    assert f"`python -m deployments.prefork --pool {warm}`" in only(server.workers, of_forks).remedy
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": True})
     assert "is paused" in only(server.work_pool, served).seen
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})

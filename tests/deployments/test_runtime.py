@@ -22,8 +22,10 @@ from deployments.local.processes import ProcessRecord
 from deployments.local.registered import by_hand, remember, told
 from deployments.local.runtime import dbt_environment, printable
 from deployments.local.server import sign_in
+from deployments.local.worker import TYPE_VARIABLE
 from deployments.roles import Role
 from flows._shared.environment import set_environment
+from flows._shared.errors import PermanentError
 from flows.quality_compass import raw
 from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
@@ -39,6 +41,27 @@ def external(
     monkeypatch.setenv("DATABASE_URL", database)
     monkeypatch.setenv("LEDGERMIND_BIGQUERY_PROJECT", "a-project-of-their-own")
     return LocalPaths(tmp_path / "local")
+
+
+def test_local_runs_are_forks_where_a_process_may_fork_and_the_setting_names_another_pool(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv(TYPE_VARIABLE, raising=False)
+    monkeypatch.delenv("PREFECT_WORK_POOL", raising=False)
+
+    def pool() -> str:
+        return runtime.environment(LocalPaths(tmp_path), "http://127.0.0.1:1/api")[
+            "PREFECT_WORK_POOL"
+        ]
+
+    is_linux = sys.platform.startswith("linux")
+    assert pool() == ("local-prefork" if is_linux else "local-process")
+    for kind in ("process", "prefork"):
+        monkeypatch.setenv(TYPE_VARIABLE, kind)
+        assert pool() == f"local-{kind}"
+    monkeypatch.setenv(TYPE_VARIABLE, "threads")
+    with pytest.raises(PermanentError, match="threads"):
+        pool()
 
 
 def test_nothing_embedded_starts_when_the_environment_names_every_part(

@@ -11,7 +11,7 @@ import yaml
 from blocks.registration import register
 from deployments.local import runtime
 from deployments.local.paths import LocalPaths
-from deployments.local.worker import ProcessWorker
+from deployments.local.worker import PREFORK, ProcessWorker
 from flows.ledgermind.flow import export_tables
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import mission_day
@@ -27,7 +27,7 @@ OF_A_TRIGGER = ("type", "match", "match_related", "expect", "after", "for_each",
 
 @pytest.fixture
 def pool(prefect_server: str, bigquery_emulator: str, local_paths: LocalPaths) -> Iterator[Pool]:
-    made = Pool(prefect_server)
+    made = Pool(prefect_server, PREFORK)
     environment: Mapping[str, str] = {
         **runtime.environment(local_paths, made.url),
         "PREFECT_WORK_POOL": made.name,

@@ -13,6 +13,7 @@ from deployments.cli.told import Diagnosis
 from deployments.local.api import is_healthy
 from deployments.local.processes import ProcessRecord
 from deployments.local.worker import NAME as WORKER
+from deployments.local.worker import PREFORK
 from flows._shared.errors import PermanentError
 
 SECONDS = 5.0
@@ -91,8 +92,10 @@ def work_pool(world: World) -> Iterator[Diagnosis]:
 
 def workers(world: World) -> Iterator[Diagnosis]:
     """Worker."""
-    if world.api.work_pool(world.pool) is None:
+    pool = world.api.work_pool(world.pool)
+    if pool is None:
         return
+    start = "python -m deployments.prefork" if pool["type"] == PREFORK else "prefect worker start"
     found = world.api.call("POST", f"work_pools/{world.pool}/workers/filter", {})
     # For a minute and more the server believes of a worker that ended that it polls.
     online = [str(each["name"]) for each in found if each.get("status") == "ONLINE"]
@@ -120,8 +123,7 @@ def workers(world: World) -> Iterator[Diagnosis]:
         "worker",
         seen,
         True,
-        f"`flows up`, or `prefect worker start --pool {world.pool}`; in a cluster, look at the "
-        "worker's pod",
+        f"`flows up`, or `{start} --pool {world.pool}`; in a cluster, look at the worker's pod",
     )
 
 

@@ -1,9 +1,11 @@
 """Children of a warm process, without Prefect: what they share, and how they end."""
 
+import array
 import asyncio
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -19,7 +21,8 @@ from prefect.settings import get_current_settings
 
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import wait_until
-from deployments.prefork.relay import NO_PARENT, SOCKET_VARIABLE
+from deployments.prefork.parent import receive
+from deployments.prefork.relay import LENGTH_BYTES, NO_PARENT, SOCKET_VARIABLE
 from deployments.prefork.warmth import require_nothing_open, require_nothing_running, settled
 from deployments.prefork.worker import MEMORY_VARIABLE, RELAY, RUNS_VARIABLE, Parents, bytes_of
 from flows._shared.errors import PermanentError
@@ -75,9 +78,10 @@ class Warm:
         self._count += 1
         out = self._folder / str(self._count)
         settings = get_current_settings().to_environment_variables(exclude_unset=True)
-        environment = {**os.environ, **settings, "TEST_OUT": str(out), "TEST_DO": what, **more}
+        environment = {**os.environ, **settings, "TEST_OUT": str(out), "TEST_DO": what}
         environment |= {SOCKET_VARIABLE: self.parents.address, "PYTHONPATH": str(PROJECT_ROOT)}
-        command = [sys.executable, "-I", "-S", str(RELAY), *limits]
+        environment |= more
+        command = [sys.executable, "-I", "-S", str(RELAY), ENGINE, *limits]
         relay = subprocess.Popen(
             command,
             env=environment,
@@ -181,6 +185,28 @@ def test_a_run_with_other_settings_of_what_is_imported_is_a_process_of_its_own(w
     assert own.seen()["environment"]["PREFECT_LOGGING_LEVEL"] == "DEBUG"
     assert not own.seen()["is_warm"]
     assert forked.seen()["is_warm"]
+
+
+def test_a_run_that_no_parent_takes_is_a_process_of_its_own(warm: Warm, tmp_path: Path) -> None:
+    untaken = warm.start("exit:3", FLOWS_PREFORK_SOCKET=str(tmp_path / "nobody"))
+    status, said = untaken.end()
+    assert (status, "a process of its own" in said) == (3, True)
+    assert not untaken.seen()["is_warm"]
+    assert SOCKET_VARIABLE not in untaken.seen()["environment"]
+
+
+def test_a_call_whose_relay_has_given_up_is_no_request() -> None:
+    parent, relay = socket.socketpair()
+    content = b"0\0000\0/\0A=1"
+    streams = array.array("i", [0, 1, 2])
+    relay.sendmsg(
+        [len(content).to_bytes(LENGTH_BYTES, "big") + content],
+        [(socket.SOL_SOCKET, socket.SCM_RIGHTS, streams)],
+    )
+    relay.close()
+    with pytest.raises(ValueError, match="given up"):
+        receive(parent)
+    parent.close()
 
 
 def test_a_killed_parent_ends_its_runs_and_one_that_forked_its_runs_is_replaced(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -23,12 +24,21 @@ FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 FLOWS = "tests.deployments.prefork.flows"
 
 
+MEBIBYTE = 2**20
+
+
 @dataclass
 class Deployed:
     """Deployments on a pool of forks, with its worker."""
 
     pool: Pool
     worker: ProcessWorker
+
+    @property
+    def parent(self) -> psutil.Process:
+        """The warm process."""
+        said = re.findall(r"prefork parent (\d+): ready after", self.worker.log.read_text())
+        return psutil.Process(int(said[-1]))
 
     def start(self, flow: str, parameters: Mapping[str, Any], **job: Any) -> str:
         made = self.pool.post("flows/", {"name": f"prefork-{flow}"})
@@ -65,15 +75,44 @@ def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]
     worker = ProcessWorker(local_paths)
     environment = {**runtime.environment(local_paths, pool.url), "PREFECT_WORK_POOL": pool.name}
     worker.start(environment, pool.api)
-    assert wait_until(lambda: "ready after" in worker.log.read_text(), PATIENCE_SECONDS, pause=0.5)
     yield Deployed(pool, worker)
     worker.stop()
+
+
+@pytest.fixture(scope="module", autouse=True)
+def early(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What a run saw that was asked for before the worker had a warm process."""
+    path = tmp_path_factory.mktemp("early") / "seen"
+    assert deployed.end_of(deployed.start("look", {"path": str(path)}))[0] == "COMPLETED"
+    return seen(path)
 
 
 def seen(path: Path) -> dict[str, Any]:
     assert wait_until(path.exists, PATIENCE_SECONDS)
     time.sleep(0.1)
     return dict(json.loads(path.read_text()))
+
+
+def test_a_run_that_comes_while_the_warm_process_imports_is_a_fork_of_it(
+    deployed: Deployed, early: dict[str, Any]
+) -> None:
+    assert early["parent"] == deployed.parent.pid
+
+
+def test_while_nothing_runs_the_warm_process_has_one_thread_no_connection_and_no_file(
+    deployed: Deployed,
+) -> None:
+    warm = deployed.parent
+    assert wait_until(lambda: warm.children() == [], 20)
+    assert warm.num_threads() == 1
+    assert warm.net_connections("inet") == []
+    opened = [each.path for each in warm.open_files() if each.path != str(deployed.worker.log)]
+    assert opened == []
+
+
+def test_the_worker_imports_no_integration_of_prefect(deployed: Deployed) -> None:
+    held = psutil.Process(deployed.worker.pid).memory_full_info().uss
+    assert held < 200 * MEBIBYTE
 
 
 def test_two_runs_at_once_see_their_own_environment_only_and_say_what_they_do_on_the_server(
