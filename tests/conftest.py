@@ -33,8 +33,8 @@ FIRST_POSTGRES_PORT = 25_320
 FIRST_BIGQUERY_PORT = 29_050
 PORTS_OF_BIGQUERY = 4
 
-# About half a minute or more each, longest first. A file runs in one process: one of these that starts
-# last leaves the others of a session without work for as long.
+# About half a minute or more each, longest first. A file runs in one process: one of these that
+# starts last leaves the others of a session without work for as long.
 LONGEST_FILES = (
     "dbt_projects/test_quality_compass.py",
     "quality_compass/test_load.py",
