@@ -166,6 +166,8 @@ def _of_point(point: _Point, latest: int) -> str | None:
     largest = LARGEST_REQUEST if point.is_delta else LARGEST_COUNTER
     if is_usage and point.value is not None and not 0 <= point.value <= largest:
         return "a count or cost below zero or larger than any session reaches"
+    if is_usage and "cost" not in point.metric and point.value is not None and point.value % 1:
+        return "a count of tokens that is no whole number"
     if is_usage and point.kind == "gauge":
         return "a gauge of tokens or cost"
     if point.is_empty:

@@ -264,3 +264,57 @@ def test_lines_behind_one_that_is_cut_are_read_once_its_writer_stopped(
     assert load(store, inbox) == LoadCounts()
     leave_alone(inbox / "a.jsonl")
     assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+
+
+LISTED = [METRICS, LOGS, tokens(WORK, {"input": 99}, 5, 6), request(WORK, 2, (1, 2, 3, 4))]
+
+
+@pytest.mark.parametrize(
+    ("content", "cuts"),
+    [
+        ("[\n" + ",\n".join(LISTED) + "\n]\n", (2, len(METRICS), len(METRICS + LOGS) + 5)),
+        ("[" + ",\n".join(LISTED) + "]", (len(METRICS) + 3, len(METRICS + LOGS) + 5)),
+        (json.dumps([json.loads(each) for each in LISTED], indent=1), (90, 2000, -2)),
+        ("\n".join(json.dumps(json.loads(each), indent=1) for each in LISTED), (300, -2)),
+    ],
+    ids=["lines", "tight", "indented", "several"],
+)
+def test_a_document_whose_writer_pauses_is_loaded_once_it_is_whole(
+    store: raw.Store, inbox: Path, content: str, cuts: tuple[int, ...]
+) -> None:
+    path = inbox / "a.json"
+    seen = LoadCounts()
+    for cut in cuts:
+        path.write_text(content[:cut])
+        leave_alone(path)
+        seen = seen + load(store, inbox)
+        assert load(store, inbox) == LoadCounts()
+    assert seen.rejected == len(put_aside(store)) > 0
+    assert all("is not whole" in reason for _, reason, _ in put_aside(store))
+    path.write_text(content)
+    assert (seen + load(store, inbox)).rows_new == 5
+    assert load(store, inbox) == LoadCounts()
+
+
+@pytest.mark.parametrize("batch_bytes", [1, 1_000_000])
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_documents_and_lines_are_the_same_packed_and_not(
+    store: raw.Store, inbox: Path, name: str, batch_bytes: int
+) -> None:
+    first, second, *others = LISTED
+    listed = json.dumps([json.loads(first)], indent=2)
+    text = "\n".join([listed, json.dumps(json.loads(second), indent=2), *others, "no json", first])
+    content = text.encode()
+    (inbox / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    leave_alone(inbox / name)
+    counts = load(store, inbox, batch_bytes)
+    assert (counts.rows_new, counts.rows_repeated, counts.rejected) == (5, 2, 1)
+
+
+@pytest.mark.parametrize("between", [" ", "", ",\n", " , \n", "\r\n,"])
+def test_requests_that_share_a_line_or_end_with_a_comma_are_each_read(
+    store: raw.Store, inbox: Path, between: str
+) -> None:
+    (inbox / "a.jsonl").write_text(between.join(LISTED) + "\n")
+    assert load(store, inbox) == LoadCounts(rows_new=5)
+    assert load(store, inbox) == LoadCounts()

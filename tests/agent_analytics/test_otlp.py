@@ -512,14 +512,17 @@ def test_what_is_empty_or_written_as_a_number_with_an_exponent_is_no_poison(
     assert load(store, inbox) == LoadCounts(rows_new=len(fine))
 
 
-@pytest.mark.parametrize("value", [-1.0, 1.1e10])
+@pytest.mark.parametrize("value", [-1.0, 1.1e10, 0.5])
 def test_a_counter_of_tokens_that_no_session_reaches_is_put_aside(
     store: raw.Store, inbox: Path, value: float
 ) -> None:
-    (inbox / "a.jsonl").write_text(
-        f"{tokens(WORK, {'input': value}, 0, 1)}\n{tokens(WORK, {'output': 5}, 0, 1)}\n"
-    )
+    line = tokens(WORK, {"input": value}, 0, 1)
+    (inbox / "a.jsonl").write_text(f"{line}\n{tokens(WORK, {'output': 5}, 0, 1)}\n")
     assert load(store, inbox) == LoadCounts(rows_new=1, rejected=1)
+    said = telemetry.partial("otlp-metrics", json.loads(line))
+    assert said
+    ((reason,),) = rows(store, "select reason from raw.rejected")
+    assert reason in said.message
 
 
 def test_a_clock_far_from_the_receipt_is_put_aside(store: raw.Store, inbox: Path) -> None:

@@ -316,7 +316,17 @@ PRICES = {
     "anthropic/claude-opus-4.6:fast": 220.5,
     "fast/claude-opus-4-6": 220.5,
     "us.anthropic.claude-opus-4-6-v1:0:fast": 220.5,
+    "claude-opus-4-6:fast[1m]": 366.0,
+    "anthropic/claude-opus-4.6:fast:1m": 366.0,
+    "claude-opus-4-7:fast[1m]": 220.5,
+    "anthropic:claude-opus-4-5": 36.75,
+    "anthropic--claude-opus-4.5": 36.75,
+    "anthropic--claude-4.5-opus": 36.75,
+    "openai:gpt-4.1-2025-04-14": 12.5,
+    "claude-opus-4-5 [1m]": 36.75,
+    "claude-sonnet-4-5-20250929 [1M]": 36.6,
     "claude-sonnet-4-6:fast": None,
+    "llama:latest": None,
     "anthropic/claude-opus-4.6:free": None,
     "gpt-4.1-2025-4": None,
     "claude-opus-4-9": None,
@@ -540,6 +550,35 @@ def reported_and_list_cost_stand_side_by_side() -> None:
     work = session("reported", DAY, by=developer(39))
     event = sample.request_event(work, SONNET, MILLION_IN, 2.5, DAY, 0)
     put([sample.logs_line(work, [event])])
+
+
+HOURS_APART: dict[str, tuple[str, dict[str, str], float]] = {
+    "priority": (OPUS_4_6, {"service_tier": "priority"}, 0.3),
+    "never fast": (NEVER_FAST, FAST, 0.05),
+    "little": (OPUS_4_6, {"service_tier": "priority"}, 0.0001),
+}
+
+
+@apart
+def what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache() -> None:
+    for name, (model, more, reported) in HOURS_APART.items():
+        work = session(f"hours {name}", DAY, by=developer(59))
+        usage = (0, 0, 0, 100_000)
+        five_minutes = 0.125 if model == NEVER_FAST else 0.625
+        first = sample.request_event(work, model, usage, five_minutes, DAY, 0)
+        other = sample.request_event(work, model, (50_000, 0, 0, 0), reported, DAY, 1)
+        put([sample.logs_line(work, [first])])
+        put([with_attributes(sample.logs_line(work, [other]), more)])
+
+
+def test_what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache(
+    together: Marts,
+) -> None:
+    seen = together.query(
+        "select cast(list_cost_usd as double), one_hour_cache_usd, unpriced_tokens "
+        "from intermediate.int_token_costs where starts_with(session_id, 'hours ') order by 1"
+    )
+    assert seen == [(0.125, 0, 50_000), (0.625, 0, 50_000), (0.625, 0, 50_000)]
 
 
 def test_reported_and_list_cost_stand_side_by_side(together: Marts) -> None:

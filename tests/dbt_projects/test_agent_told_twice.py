@@ -75,6 +75,31 @@ SEVERAL_MODELS: dict[str, tuple[Told, Told, int, int]] = {
     "some of one": (
         [("s", SONNET, 100), ("t", OPUS, 60)], [(None, SONNET, 100), (None, None, 60)], 160, 0,
     ),
+    "in one, counters of any": ([("s", SONNET, 100), ("s", OPUS, 50)], [("s", None, 150)], 150, 0),
+    "in one, unknown ones": (
+        [("s", SONNET, 100), ("s", OPUS, 50)], [("s", "unknown", 150)], 150, 0,
+    ),
+    "in one, events of any": (
+        [("s", None, 150)], [("s", SONNET, 100), ("s", OPUS, 50)], 150, 150,
+    ),
+    "in one, more of any": ([("s", SONNET, 100), ("s", OPUS, 50)], [("s", None, 170)], 170, 20),
+    "in one, the other": (
+        [("s", SONNET, 100), ("s", OPUS, 50)], [("s", SONNET, 100), ("s", None, 50)], 150, 0,
+    ),
+    "in one, events of the other": (
+        [("s", SONNET, 100), ("s", None, 50)], [("s", SONNET, 100), ("s", OPUS, 50)], 150, 0,
+    ),
+    "in one, any beside both": (
+        [("s", SONNET, 100), ("s", OPUS, 50)],
+        [("s", SONNET, 60), ("s", OPUS, 40), ("s", None, 50)], 150, 0,
+    ),
+    "in one, unnamed in both": (
+        [("s", SONNET, 60), ("s", OPUS, 40), ("s", None, 50)], [("s", None, 150)], 150, 50,
+    ),
+    "in one, unnamed beside one": (
+        [("s", SONNET, 60), ("s", None, 50)], [("s", None, 110)], 110, 0,
+    ),
+    "in none": ([(None, SONNET, 100), (None, OPUS, 50)], [(None, None, 150)], 150, 0),
 }  # fmt: skip
 ASLEEP, NIGHT = timedelta(hours=3), timedelta(hours=8)
 SINCE_LONG = MORNING - 10 * MINUTE
@@ -106,6 +131,10 @@ SLEEPERS: dict[str, tuple[list[Event], list[Point], int, int]] = {
     "process": (
         [(MORNING, 200)],
         [(SINCE_LONG, MORNING + MINUTE, 100), (SINCE_LONG, MORNING + ASLEEP, 100)], DELTA, 300,
+    ),
+    "idle": (
+        [], [(SINCE_LONG, MORNING + days * timedelta(days=1), 100) for days in range(4)],
+        CUMULATIVE, 100,
     ),
     "no start": ([(MORNING, 100)], [(None, MORNING + ASLEEP, 100)], DELTA, 200),
 }  # fmt: skip
@@ -236,6 +265,10 @@ def test_a_counter_tells_of_all_since_it_began_to_count_whatever_silence_lies_be
         )
     )
     assert seen == {"asleep " + agent: want for agent, (_, _, _, want) in SLEEPERS.items()}
+    assert not built.query(
+        "select session_id, usage_date from intermediate.int_token_costs "
+        "where starts_with(session_id, 'asleep') and total_tokens = 0"
+    ), "a day without usage has no row"
 
 
 def test_what_may_be_told_twice_is_told(built: Marts) -> None:

@@ -2,8 +2,9 @@
     {#- One row per session, agent, model, tier and source, with the spelling and the tier by which it counts in the
         session, and with what its events and counters are compared by. An event knows which model ran, and how: it
         counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
-        or, where it names neither, by the only one that events have; what names no model is the only one that the
-        other source names. Where both then tell of the same ones they are compared one by one, else all together. -#}
+        or, where it names neither, by the only one that events have; what names no model is the only one of those
+        that it is compared with. Where both then tell of the same ones they are compared one by one, else all
+        together. -#}
     (
         with told_models as (
 
@@ -31,7 +32,7 @@
 
             select
                 *,
-                nullif({{ compared_name('model_name') }}, 'unknown') as compared_name,
+                {{ compared_name('model_name') }} as told_name,
                 -- What makes a price of its own: the mode or tier, and the window.
                 case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
                 || regexp_extract({{ listed_name('model_name') }}, '\[1m\]') as manner
@@ -39,33 +40,45 @@
 
         ),
 
-        -- What a source names in a session, where it is one model.
-        only_models as (
+        models as (
 
             select
                 session_id,
                 agent_type,
-                usage_source,
-                min(compared_name) as compared_name
+                told_name as compared_name,
+                bool_or(usage_source = 'events') as is_of_events,
+                bool_or(usage_source = 'metrics') as is_of_metrics
             from named_models
-            group by session_id, agent_type, usage_source
-            having count(distinct compared_name) = 1
+            group by session_id, agent_type, told_name
+
+        ),
+
+        model_groups as (
+
+            select
+                *,
+                -- The only one that is named among what is compared together.
+                case
+                    when count(*) filter (where compared_name <> 'unknown') over together = 1
+                        then min(compared_name) filter (where compared_name <> 'unknown') over together
+                end as only_name
+            from {{ model_groups('models', 'session_id', ['is_of_events', 'is_of_metrics']) }}
+            window together as (partition by session_id, agent_type, model_group)
 
         ),
 
         compared_models as (
 
             select
-                named.* replace (
-                    coalesce(named.compared_name, others.compared_name, 'unknown') as compared_name
-                )
+                named.*,
+                coalesce(groups.only_name, named.told_name) as compared_name,
+                coalesce(groups.only_name, groups.model_group) as model_group
             from named_models as named
-            left join only_models as others
+            inner join model_groups as groups
                 on
-                    named.session_id = others.session_id
-                    and named.agent_type = others.agent_type
-                    and named.usage_source <> others.usage_source
-                    and named.compared_name is null
+                    named.session_id = groups.session_id
+                    and named.agent_type = groups.agent_type
+                    and named.told_name = groups.compared_name
 
         ),
 
@@ -116,14 +129,14 @@
 
             select
                 *,
-                min(usage_source) over same_model <> max(usage_source) over same_model
-                    as is_model_of_both,
+                min(usage_source) over together <> max(usage_source) over together
+                    as is_group_of_both,
                 min(usage_source) over same_spelling <> max(usage_source) over same_spelling
                     as is_spelling_of_both
             from spelled
             window
-                same_model as (partition by session_id, agent_type, compared_name),
-                same_spelling as (partition by session_id, agent_type, compared_name, counted_as)
+                together as (partition by session_id, agent_type, model_group),
+                same_spelling as (partition by session_id, agent_type, model_group, counted_as)
 
         )
 
@@ -133,16 +146,16 @@
                 model_name,
                 service_tier,
                 usage_source,
-                compared_name,
+                model_group as compared_name,
                 counted_as.model_name as spelling,
                 counted_as.service_tier as spelled_tier,
                 case
-                    when is_model_of_both and not bool_and(is_spelling_of_both) over same_model
-                        then compared_name
+                    when is_group_of_both and not bool_and(is_spelling_of_both) over together
+                        then model_group
                     else concat_ws(chr(31), counted_as.model_name, counted_as.service_tier)
                 end as matched_by
             from told_by
-            window same_model as (partition by session_id, agent_type, compared_name)
+            window together as (partition by session_id, agent_type, model_group)
     )
 {%- endmacro %}
 

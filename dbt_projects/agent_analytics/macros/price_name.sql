@@ -4,8 +4,9 @@
     regexp_replace(
         replace(
             regexp_replace(
-                lower(trim({{ model_name }})),
-                '^.*(anthropic[./]|models/|[/])(anthropic-|databricks-)?|^(anthropic-|databricks-)',
+                replace(lower(trim({{ model_name }})), ' [', '['),
+                '^.*(anthropic[./:]|[a-z]--|models/|[/])(anthropic-|databricks-)?'
+                || '|^(anthropic-|databricks-|(openai|google(-[a-z]+)?|azure|bedrock):)',
                 ''
             ), '.', '-'
         ),
@@ -38,6 +39,6 @@
 {%- endmacro %}
 
 {% macro is_fast_name(model_name) -%}
-    {#- Whether a name says that the model ran in fast mode: `fast/claude-opus-4-6`, `claude-opus-4-6:fast`. -#}
-    regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast(:|$)')
+    {#- Whether a name says that the model ran in fast mode: `fast/claude-opus-4-6`, `claude-opus-4-6:fast[1m]`. -#}
+    regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast *([:\[]|$)')
 {%- endmacro %}

@@ -19,42 +19,10 @@
 
         ),
 
-        -- What names no model may be any of those that the other side names and its own does not: these are
-        -- compared together. Where both name the same ones it may be any.
-        told_of as (
-
-            select
-                *,
-                bool_or(compared_name = 'unknown' and is_in_sessions) over told as is_unnamed_in_sessions,
-                bool_or(compared_name = 'unknown' and is_nameless) over told as is_unnamed_nameless,
-                bool_or(compared_name <> 'unknown' and is_in_sessions and not is_nameless) over told
-                    as has_own_in_sessions,
-                bool_or(compared_name <> 'unknown' and is_nameless and not is_in_sessions) over told
-                    as has_own_nameless
-            from told_models
-            window told as (partition by developer_id, agent_type)
-
-        ),
-
         model_groups as (
 
-            select
-                developer_id,
-                agent_type,
-                compared_name,
-                case
-                    when compared_name = 'unknown' then 'unknown'
-                    when
-                        is_unnamed_nameless and is_in_sessions
-                        and not (is_nameless and has_own_in_sessions)
-                        then 'unknown'
-                    when
-                        is_unnamed_in_sessions and is_nameless
-                        and not (is_in_sessions and has_own_nameless)
-                        then 'unknown'
-                    else compared_name
-                end as model_group
-            from told_of
+            select *
+            from {{ model_groups('told_models', 'developer_id', ['is_in_sessions', 'is_nameless']) }}
 
         ),
 

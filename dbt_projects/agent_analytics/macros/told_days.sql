@@ -172,8 +172,7 @@
                         'lead(days.usage_date) over in_order is null'
                     ) }} as {{ kind }}_by_metrics{{ ',' if not loop.last }}
                     {%- endfor %}
-                ),
-                count(*) over whole = 1 as is_only_spelling
+                )
             from spelled_days as days
             window
                 whole as (

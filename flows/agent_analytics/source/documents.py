@@ -7,6 +7,8 @@ from contextlib import suppress
 
 # Of what is decoded here only the end is asked.
 _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len)
+# A word, a number or a letter's code that is cut is an error this close to the end.
+_LONGEST_CUT = 6
 _BLANK = re.compile(r"[ \t\r\n]*")
 
 
@@ -20,17 +22,30 @@ def whole_documents(content: bytes) -> int:
     return len(text[: _after_blank(text, end)].encode("utf-8", "surrogateescape"))
 
 
+def is_cut(content: bytes) -> bool:
+    """Whether this is the beginning of a document, and in order as far as it goes."""
+    text = content.decode("utf-8", "surrogateescape").rstrip()
+    try:
+        _DECODER.raw_decode(text, _after_blank(text, 0))
+    except json.JSONDecodeError as error:
+        is_text = error.msg.startswith("Unterminated string")
+        return bool(text) and (is_text or error.pos > len(text) - _LONGEST_CUT)
+    except RecursionError:
+        pass
+    return False
+
+
 def requests_in(content: bytes) -> Iterator[bytes]:
-    """The documents of a text, in the place of a list what is in it.
+    """The documents of a text, in the place of a list what is in it. Commas may stand between them.
 
     Raises:
         ValueError: they are not all JSON.
     """
-    text = content.decode()
+    text = content.decode("utf-8", "surrogateescape")
     for begin, end in _spans(text):
         inner = list(_elements(text, begin)) if text[begin] == "[" else []
         for first, last in inner or [(begin, end)]:
-            yield text[first:last].encode()
+            yield text[first:last].encode("utf-8", "surrogateescape")
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

@@ -13,14 +13,15 @@ from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
-from flows.agent_analytics.source.documents import requests_in
-from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
+from flows.agent_analytics.source.documents import requests_in, whole_documents
+from flows.agent_analytics.source.parts import FilePart, begins_document, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
-from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
+from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, rejected_of, short
 
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+BETWEEN = b" \t\r\n,"
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
@@ -46,8 +47,7 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
     elif part.is_document:
         target = _scratch(part, folder)
         with target.path.open("wb") as copy:
-            for request in requests_in(read_bytes(part.path, part.begin, part.end)):
-                copy.write(request.translate(ONE_LINE) + b"\n")
+            copy.writelines(_as_lines(read_bytes(part.path, part.begin, part.end)))
         yield target
     elif _is_whole_file(part) and PLAIN_NAME.fullmatch(str(part.path)):
         yield LineFile(part.path, str(part.path))
@@ -81,20 +81,39 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
         while True:
             target = _scratch(replace(part, begin=begin), folder)
             broken = ""
+            most, is_document = size, False
             with target.path.open("wb") as copy:
                 try:
-                    while copy.tell() < size and (line := source.readline()):
+                    while copy.tell() < most and (line := source.readline()):
+                        if begin + copy.tell() == 0 and begins_document(line):
+                            most, is_document = max(size, LONGEST_LINE), True
                         copy.write(line)
                 except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                     broken = str(error)
                 written = copy.tell()
+            if is_document:
+                _rewrite_documents(target.path)
             if written:
                 yield target
             if broken:
                 yield Rejected(shown(part.path), f"the gzip stream is broken: {broken}", "")
-            if broken or written < size:
+            if broken or written < most:
                 return
             begin += written
+
+
+def _as_lines(documents: bytes) -> Iterator[bytes]:
+    for request in requests_in(documents):
+        yield request.translate(ONE_LINE) + b"\n"
+
+
+def _rewrite_documents(path: Path) -> None:
+    """Documents over many lines become lines; what stands behind them stays as it is."""
+    content = path.read_bytes()
+    end = whole_documents(content)
+    with path.open("wb") as copy:
+        copy.writelines(_as_lines(content[:end]))
+        copy.write(content[end:])
 
 
 def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
@@ -117,10 +136,10 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
 
 
 def _requests(line: bytes) -> list[bytes]:
-    """What is in a list of requests, each for itself; any other line as it is."""
-    if line.lstrip().startswith(b"["):
-        with suppress(ValueError):
-            return list(requests_in(line))
+    """The requests of a line, be they in a list, one behind another or between commas; any other
+    line as it is."""
+    with suppress(ValueError):
+        return list(requests_in(line.strip(BETWEEN)))
     return [line]
 
 

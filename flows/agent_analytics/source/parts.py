@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -10,7 +11,7 @@ from stat import S_ISDIR, S_ISREG
 from flows._shared.counted import counted
 from flows.agent_analytics.records import Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
-from flows.agent_analytics.source.documents import whole_documents
+from flows.agent_analytics.source.documents import is_cut, whole_documents
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, is_packed
 
 LINES = (".json", ".jsonl", ".ndjson")
@@ -21,6 +22,7 @@ BLOCK_BYTES = 1 << 20
 # An exporter writes at least once a minute, and a whole line at a time.
 QUIET_SECONDS = 3600
 MOST_NAMED = 100
+LIST_OF_DOCUMENTS = re.compile(rb"\[\s*[\[{]")
 NOT_READ = (
     f"not read: its name ends in none of {', '.join(LINES + PROTOBUF)}, nor in these with .gz"
 )
@@ -138,18 +140,22 @@ def _unread_parts(
     if is_grown and read_before and _mark(path, read_before[0], salt) == read_before[1]:
         begin = read_before[0]
     tail = None
-    if not packed and not messages and _begins_document(path, begin):
-        is_readable = size - begin <= LONGEST_LINE
-        end = begin + (whole_documents(read_bytes(path, begin, size)) if is_readable else 0)
+    if not packed and not messages and begins_document(_first_line(path, begin)):
+        content = read_bytes(path, begin, size) if size - begin <= LONGEST_LINE else b""
+        end = begin + whole_documents(content)
         if end < size and not is_quiet:
             # Its writer may be in the middle of it.
             return
+        rest = content[end - begin :]
         if begin < end:
             mark = _mark(path, end, salt)
             yield FilePart(
                 path, begin, end, mark, status.st_mtime_ns, is_quiet=is_quiet, is_document=True
             )
             begin = end
+        if is_cut(rest) and not _has_lines(rest):
+            yield Rejected(shown(path), f"its last document {UNFINISHED}", _excerpt(rest, begin))
+            return
     if packed:
         end = size
     elif messages:
@@ -162,9 +168,7 @@ def _unread_parts(
         if _is_whole(rest):
             end = size
         elif rest.strip():
-            text = rest[:EXCERPT].decode("utf-8", "replace")
-            reason = f"its last line {UNFINISHED}"
-            tail = Rejected(shown(path), reason, f"from byte {end}: {text}")
+            tail = Rejected(shown(path), f"its last line {UNFINISHED}", _excerpt(rest, end))
     if begin < end:
         mark = _mark(path, end, salt)
         yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
@@ -187,11 +191,31 @@ def read_bytes(path: Path, begin: int, end: int) -> bytes:
         return file.read(end - begin)
 
 
-def _begins_document(path: Path, begin: int) -> bool:
-    """Whether the first line is the beginning of an object or list, as no line of a log is."""
-    start = read_bytes(path, begin, begin + START_BYTES).lstrip()
-    first = start[: start.find(b"\n") + 1]
-    return first.endswith(b"\n") and first.rstrip().endswith((b"{", b"[")) and not _is_whole(first)
+def _excerpt(rest: bytes, begin: int) -> str:
+    return f"from byte {begin}: {rest[:EXCERPT].decode('utf-8', 'replace')}"
+
+
+def _first_line(path: Path, begin: int) -> bytes:
+    """The first line from here on that is not blank, as far as one is read."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        while (line := file.readline(LONGEST_LINE)) and not line.strip():
+            pass
+        return line
+
+
+def begins_document(line: bytes) -> bool:
+    """Whether a first line is the beginning of an object or list, as no line of a log is."""
+    text = line.strip()
+    is_begun = text.endswith((b"{", b"[")) or LIST_OF_DOCUMENTS.match(text) is not None
+    return is_begun and line.endswith(b"\n") and not _is_whole(line)
+
+
+def _has_lines(rest: bytes) -> bool:
+    """Whether requests stand, each on a line, behind the first line of an object: it was cut."""
+    return rest.startswith(b"{") and any(
+        line.startswith(b"{") and _is_whole(line) for line in rest.splitlines()[1:]
+    )
 
 
 def _is_whole(line: bytes) -> bool:

@@ -483,6 +483,7 @@ costs as (
 
 -- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
 -- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
+-- Where it also reports what is of a tier without a price, nothing shows which is above.
 hours as (
 
     select
@@ -494,7 +495,8 @@ hours as (
         {%- else %}
         case
             when
-                reported_cost_usd > usd_without_writes + usd_for_writes_5m
+                unpriced_special_tokens = 0
+                and reported_cost_usd > usd_without_writes + usd_for_writes_5m
                 and reported_cost_usd <= 1.01 * (usd_without_writes + usd_for_writes_1h)
                 then least(
                         reported_cost_usd - usd_without_writes - usd_for_writes_5m,
@@ -547,6 +549,12 @@ final as (
         ) as unpriced_tokens,
         input_hash
     from hours
+    -- A counter that repeats itself on a later day, or tells what events told, is no usage of it.
+    where
+        total_requests is not null
+        or tokens_told > 0
+        or total_reasoning_tokens > 0
+        or reported_cost_usd > 0
 
 )
 

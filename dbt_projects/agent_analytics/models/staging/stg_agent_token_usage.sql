@@ -502,10 +502,9 @@ days as (
         max(told.last_used_at) as last_used_at
     from told_days as told
     group by told.session_id, told.usage_date, told.agent_type, told.model_name
-    -- The name of a counter of which nothing is left says nothing.
+    -- A counter of which nothing is left says nothing.
     having
         count(told.requests) > 0
-        or bool_or(told.is_only_spelling)
         {%- for kind in kinds %}
         or sum(told.{{ kind }}_by_metrics) > 0
         {%- endfor %}

@@ -190,6 +190,8 @@ select
         when is_usage and not metric_value
             between 0 and if(temporality = 'delta', {LARGEST_REQUEST}, {LARGEST_COUNTER})
             then 'a count or cost below zero or larger than any session reaches'
+        when is_usage and not contains(metric_name, 'cost') and metric_value <> floor(metric_value)
+            then 'a count of tokens that is no whole number'
         when is_usage and temporality = 'gauge'
             then 'a gauge of tokens or cost: only what a sum counts can be added up'
         when is_unread then 'a metric of a kind that is not read (summary)'
