@@ -311,7 +311,7 @@ def test_documents_and_lines_are_the_same_packed_and_not(
     assert (counts.rows_new, counts.rows_repeated, counts.rejected) == (5, 2, 1)
 
 
-@pytest.mark.parametrize("between", [" ", "", ",\n", " , \n", "\r\n,"])
+@pytest.mark.parametrize("between", [" ", "", ", ", ",\n", " , \n", "\r\n,"])
 def test_requests_that_share_a_line_or_end_with_a_comma_are_each_read(
     store: raw.Store, inbox: Path, between: str
 ) -> None:

@@ -10,23 +10,24 @@ _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=le
 # A word, a number or a letter's code that is cut is an error this close to the end.
 _LONGEST_CUT = 6
 _BLANK = re.compile(r"[ \t\r\n]*")
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 
 def whole_documents(content: bytes) -> int:
-    """How many bytes are JSON documents, and what is blank behind them."""
+    """How many bytes are JSON documents, and the blanks and commas behind them."""
     text = content.decode("utf-8", "surrogateescape")
     end = 0
     with suppress(ValueError):
         for _, last in _spans(text):
             end = last
-    return len(text[: _after_blank(text, end)].encode("utf-8", "surrogateescape"))
+    return len(text[: _after(_BETWEEN, text, end)].encode("utf-8", "surrogateescape"))
 
 
 def is_cut(content: bytes) -> bool:
     """Whether this is the beginning of a document, and in order as far as it goes."""
     text = content.decode("utf-8", "surrogateescape").rstrip()
     try:
-        _DECODER.raw_decode(text, _after_blank(text, 0))
+        _DECODER.raw_decode(text, _after(_BLANK, text, 0))
     except json.JSONDecodeError as error:
         is_text = error.msg.startswith("Unterminated string")
         return bool(text) and (is_text or error.pos > len(text) - _LONGEST_CUT)
@@ -36,7 +37,7 @@ def is_cut(content: bytes) -> bool:
 
 
 def requests_in(content: bytes) -> Iterator[bytes]:
-    """The documents of a text, in the place of a list what is in it. Commas may stand between them.
+    """The documents of a text, in the place of a list what is in it.
 
     Raises:
         ValueError: they are not all JSON.
@@ -50,22 +51,22 @@ def requests_in(content: bytes) -> Iterator[bytes]:
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:
     """Where each document begins and ends; what Python does not follow ends with the text."""
-    begin = _after_blank(text, 0)
+    begin = _after(_BETWEEN, text, 0)
     while begin < len(text):
         end = _end(text, begin)
         yield begin, end
-        begin = _after_blank(text, end)
+        begin = _after(_BETWEEN, text, end)
 
 
 def _elements(text: str, begin: int) -> Iterator[tuple[int, int]]:
     """Where each element of the list that begins here begins and ends."""
-    begin = _after_blank(text, begin + 1)
+    begin = _after(_BLANK, text, begin + 1)
     while begin < len(text) and text[begin] != "]":
         end = _end(text, begin)
         yield begin, end
-        begin = _after_blank(text, end)
+        begin = _after(_BLANK, text, end)
         if text[begin : begin + 1] == ",":
-            begin = _after_blank(text, begin + 1)
+            begin = _after(_BLANK, text, begin + 1)
 
 
 def _end(text: str, begin: int) -> int:
@@ -75,6 +76,6 @@ def _end(text: str, begin: int) -> int:
         return len(text)
 
 
-def _after_blank(text: str, begin: int) -> int:
-    found = _BLANK.match(text, begin)
+def _after(pattern: re.Pattern[str], text: str, begin: int) -> int:
+    found = pattern.match(text, begin)
     return found.end() if found else begin

@@ -21,7 +21,6 @@ from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, rejected_of
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
-BETWEEN = b" \t\r\n,"
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
@@ -139,7 +138,7 @@ def _requests(line: bytes) -> list[bytes]:
     """The requests of a line, be they in a list, one behind another or between commas; any other
     line as it is."""
     with suppress(ValueError):
-        return list(requests_in(line.strip(BETWEEN)))
+        return list(requests_in(line))
     return [line]
 
 
