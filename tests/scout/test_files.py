@@ -366,6 +366,9 @@ def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
         (b"id,vendor\n" + b"1,x\n" * 50_000 + "Продукты и вино".encode("cp1251"), "an encoding"),
         (b"id\n\xe9\n" + b"1\n" * 50_000 + "Продукты и вино\n".encode("cp1251"), "an encoding"),
         (gzip.compress("id,vendor\n1,北京烤鸭店\n".encode("gb18030")), "an encoding"),
+        ("id,vendor\n1,Zażółć gęślą jaźń; Łódź, Śląsk\n".encode("cp1250"), "windows-1250"),
+        ("id,vendor\n1,Zażółć gęślą jaźń; Łódź, Śląsk\n".encode("iso8859-2"), "an encoding"),
+        ("id,vendor\n1,ZAKŁAD ŁÓDŹ\n2,BIAŁYSTOK\n3,KSIĄŻKA\n".encode("cp1250"), "an encoding"),
         (bytes(range(256)) * 20, "no text"),
         (gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20], "is broken"),
         (gzip.compress(bytes(10 << 20)) * 30, "unpack to"),
@@ -396,6 +399,9 @@ def test_western_letters_are_read_whatever_stands_beside_them(tmp_path: Path) ->
         "Alimentação, Educação, Habitação, Manutenção, Refeições",
         "Þjóð, öðlast, síðdegis, áætlun, æðstur",
         "Visa ••••1234, Visa ••••5678, •••, ———, €€€, \xa0\xa0\xa0\xa0Fuel, 1\xa0234,00\xa0€\xa0x",
+        "¿Qué? ¿Cuánto? Dime,¿qué? 5 m³, 7m³ de agua, 1¹, nota¹ y nota³, x³, 3½ in, 2¼lb, £5, £ó",
+        "col·lecció, paral·lel, d´Ivoire, L´Oréal, N°acte, nºde, l'Haÿ, L'HAŸ, œdème, «mot»là",
+        "±5, a±5, a ± b, ¶ y, Nestlé®bar, Café©x, 5µm, µg, 1ªvez, ¡ya!, no¡ya!, 12¥, ¥50, 10¥",
         "ƒ12.00, ƒ13.00, ƒ14.00, ƒ15.00, ƒ16.00, ƒ17.00, ƒ18.00, ƒ19.00 Café",
     ):
         rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode("cp1252"))

@@ -12,6 +12,15 @@ SIGNS_AND_LETTERS = bytes(range(0xA1, 0x100))
 SEVERAL_LETTERS = re.compile(rb"(?=[\xa1-\xbf]*[\xc0-\xff])[\xa1-\xff]{3,}")
 # Two letters of Shift-JIS that begin with what is rare, or nothing, in Western encodings.
 TWO_OF_SHIFT_JIS = re.compile(rb"(?:[\x81-\x83\x88\x8d\x8f\x90\x98\x9d][\x40-\x7e\x80-\xfc]){2,}")
+# Where Polish has letters in windows-1250 and ISO 8859-2, Western encodings have signs, which do
+# not stand within words.
+SIGNS_WITHIN_WORDS = re.compile(
+    rb"(?<=[A-Za-z\xc0-\xff\xb1\xb3\xb6\xb9\xbc\xbf])[\xb1\xb3\xb6\xb9\xbc\xbf]"
+    rb"(?=[a-z\xdf-\xff\xb1\xb3\xb6\xb9\xbc\xbf])"
+    rb"|(?<=[A-Z\xc0-\xde\xa1\xa3\xa5\xa6\xac\xaf])[\xa1\xa3\xa5\xa6\xac\xaf]"
+    rb"(?=[A-Z\xc0-\xde\xa1\xa3\xa5\xa6\xac\xaf])"
+)
+FEWEST_SIGNS = 3
 FEWEST_LETTERS = 8
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
@@ -66,11 +75,15 @@ def is_of_other_letters(sample: bytes) -> bool:
     """Whether bytes that are no UTF-8 are hardly of a Western encoding either.
 
     Letters of another alphabet stand in a row, where Western ones beyond ASCII are one or two
-    together, as in `ção`; of the first bytes of Shift-JIS some are no letters, others rare signs.
+    together, as in `ção`; of the first bytes of Shift-JIS some are no letters, others rare signs;
+    Polish read as Western has signs within words, as in `Za¿ó³æ`.
     """
     beyond = len(sample) - len(sample.translate(None, SIGNS_AND_LETTERS))
     together = sum(map(len, SEVERAL_LETTERS.findall(sample)))
     if together >= FEWEST_LETTERS and together > 0.6 * beyond:
+        return True
+    signs = len(SIGNS_WITHIN_WORDS.findall(sample))
+    if signs >= FEWEST_SIGNS and signs > 0.1 * beyond:
         return True
     paired = sum(map(len, TWO_OF_SHIFT_JIS.findall(sample)))
     return paired >= FEWEST_LETTERS and paired > beyond

@@ -234,7 +234,10 @@ def _read_archive(
 
 def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
     if encoding == UNKNOWN_ENCODING:
-        seen = "its letters are of an encoding it does not name, as Shift-JIS or windows-1251 are"
+        seen = (
+            "its letters are of an encoding it does not name, as Shift-JIS, windows-1250 or "
+            "windows-1251 are"
+        )
         remedy = "Save it as UTF-8, or name the encoding in `fallback_encoding`"
         raise FileUnreadableError(f"Reading {shown(file.name)}", seen, remedy)
     with file.open() as stream:
