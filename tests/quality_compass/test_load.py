@@ -753,6 +753,8 @@ def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: 
     (home / "round").symlink_to(home)
     (run_folder / "up").symlink_to("..")
     (home / "20250301060000").symlink_to(outside)
+    (home / ".trash").mkdir()
+    (home / ".trash" / "20250302060000").symlink_to(outside)
     found = source.look_for_runs(str(home))
     assert [run.run_id for run in found.runs] == [RUN]
     assert [
@@ -760,5 +762,6 @@ def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: 
         for error in found.refused
     ] == [True]
     assert sorted(note.partition(" is a link")[0] for note in found.notes) == sorted(
-        str(home / name) for name in ("20250115070000", "latest", "round", f"{RUN}/up")
+        str(home / name)
+        for name in ("20250115070000", ".trash/20250302060000", "latest", "round", f"{RUN}/up")
     )

@@ -669,6 +669,8 @@ def with_key(key: str, value: str) -> dict[str, object]:
             "coefficient_of_variation is '0.4', not a number",
         ),
         (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"n_iter": 10.6}, "no whole number"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"estimator": "ridge "}, "ends with a blank"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"method": "weighted\u200bmean"}, "cannot be seen"),
         (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"rows": "many"}, "not a number"),
         (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"duration_seconds": "9"}, "not a number"),
         (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"metrics": {"r2": "0.99"}}, "r2 is '0.99'"),

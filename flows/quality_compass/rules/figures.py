@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from flows.quality_compass.records import Json
 from flows.quality_compass.rules import values
 from flows.quality_compass.rules.json_lines import UnusableLineError
-from flows.quality_compass.rules.names import visible_text_of
+from flows.quality_compass.rules.names import refuse_invisible, visible_text_of
 
 OF_METHOD = (
     *("simple_zscore", "robust_zscore", "mean_simple_zscore", "latest_simple_zscore"),
@@ -61,6 +61,7 @@ def _refuse_statistics(statistics: Json) -> None:
 
 def refuse_contribution(parsed: Json) -> None:
     """Raises UnusableLineError."""
+    _names(parsed, ("method", "weight_field"))
     _numbers(parsed, OF_CONTRIBUTION)
     values.within("weight_share", parsed.get("weight_share"), 0, 1)
 
@@ -80,6 +81,7 @@ def refuse_classification(parsed: Json) -> None:
 
 def refuse_experiment(parsed: Json) -> None:
     """Raises UnusableLineError."""
+    _names(parsed, ("estimator", "groupby_label", "group_value"))
     for field in ("n_iter", "rows"):
         values.count(field, parsed.get(field))
     for field in ("random_state", "tuning_random_state"):
@@ -130,6 +132,12 @@ def _is_number(value: object) -> bool:
 def _numbers(parent: Json, fields: Iterable[str]) -> None:
     for field in fields:
         values.number(field, parent.get(field))
+
+
+def _names(parent: Json, fields: Iterable[str]) -> None:
+    for field in fields:
+        if isinstance(name := parent.get(field), str):
+            refuse_invisible(field, name)
 
 
 def _severity_range(severity: float | None, limits: object) -> None:

@@ -79,6 +79,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
     refused: list[PlatformError] = [
         StorageError(attempted, f"a folder in it cannot be read: {error}", "Grant read access")
         for error in closed
+        if not _is_put_aside(str(error.filename), path)
     ]
     runs = []
     notes = []
@@ -86,7 +87,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         # The folder itself is found where it is, if it is here.
         is_here = any(target == home or target.startswith(f"{home}/") for home in homes)
         seen = f"{_printable(link)} is a link to the folder {_printable(target)}: not followed"
-        if is_run_id(Path(link).name) and not is_here:
+        if is_run_id(Path(link).name) and not is_here and not _is_put_aside(link, path):
             refused.append(
                 RunNameError(attempted, seen, "Name the folder itself as an address, or move it")
             )
