@@ -91,21 +91,24 @@ class Findings:
 @dataclass(frozen=True)
 class RunStart:
     """When a run was started. ``is_stated``: its manifest says so; otherwise its id was read, and
-    ``note`` says why where there is a manifest."""
+    ``note`` says why where there is a manifest. ``zone`` is that of times without an offset."""
 
     at: datetime
     is_stated: bool
     note: str | None = None
+    zone: str = "UTC"
 
 
 class RawLine(NamedTuple):
-    """A line that became a row. ``row_key`` is its identity within a run and table."""
+    """A line that became a row. ``row_key`` is its identity within a run and table; ``told`` says
+    what of the line is not read."""
 
     table: RawTable
     line_number: int
     row_key: str
     json_data: str
     canonical_node_id: str | None
+    told: str = ""
 
 
 class BadLine(NamedTuple):

@@ -15,6 +15,8 @@ create table if not exists public.raw_runs (
 
 -- The instant the run was started: its manifest's, otherwise its id read in the zone of ids.
 alter table public.raw_runs add column if not exists started_at timestamptz;
+-- Of what the run writes without an offset. NULL: it was not loaded since this is kept.
+alter table public.raw_runs add column if not exists time_zone text;
 
 create table if not exists public.raw_files (
     run_id varchar(255) not null references public.raw_runs (run_id) deferrable initially deferred,

@@ -76,7 +76,8 @@ class QualityCompassSettings(BaseModel):
         default="UTC",
         description=(
             "Zone in which run ids are local time, such as America/Chicago. Used where a run has "
-            "no run_manifest.json, which states the instant."
+            "no run_manifest.json, which states the instant, and for other times of it that are "
+            "written without an offset."
         ),
     )
     database_block: str = Field(

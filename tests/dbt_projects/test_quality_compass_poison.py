@@ -75,10 +75,14 @@ LINES = {
     "no facility": Line(AGGREGATE, {"entity/0": {"id": "systemName", "value": "System A"}}),
     "no facility either": Line(AGGREGATE, {"entity/0": {"id": "systemName", "value": "System B"}}),
     "a score that is a word": Line(
-        MONTHLY, {f"{STATISTICS}/per_period_simple_zscores": ["high", 1, None, True, {}]}
+        MONTHLY,
+        {f"{STATISTICS}/per_period_simple_zscores": ["high", 1, None, True, {}]},
+        "not a number",
     ),
-    "scores that are none": Line(MONTHLY, {f"{STATISTICS}/per_period_simple_zscores": "high"}),
-    "statistics that are none": Line(AGGREGATE, {STATISTICS: "none"}),
+    "scores that are none": Line(
+        MONTHLY, {f"{STATISTICS}/per_period_simple_zscores": "high"}, "not a list"
+    ),
+    "statistics that are none": Line(AGGREGATE, {STATISTICS: "none"}, "not an object"),
     "anomalies that differ in what they leave out": Line(
         AGGREGATE,
         {
@@ -106,7 +110,7 @@ LINES = {
     "very many peers": Line(
         AGGREGATE, {f"{METHOD}/runtime/anomaly_statistics/peer_count": 2**31}, "outside 0"
     ),
-    "metadata of another kind": Line(AGGREGATE, {"metadata": ["none"]}),
+    "metadata of another kind": Line(AGGREGATE, {"metadata": ["none"]}, "not an object"),
     "nested deeply": Line(
         AGGREGATE, {"metadata/facility": "#" + "[" * 20_000 + "]" * 20_000}, "nested too deeply"
     ),
@@ -195,17 +199,20 @@ LINES = {
     "a classification of a long metric": Line(
         CLASSIFICATIONS, {"metric_id": LONG}, "characters long"
     ),
-    "inputs of another kind": Line(
-        CLASSIFICATIONS,
-        {"inputs": ["none"], "derived_indicators": 7, "severity_calculation": "x"},
+    "inputs of another kind": Line(CLASSIFICATIONS, {"inputs": ["none"]}, "not an object"),
+    "indicators of another kind": Line(
+        CLASSIFICATIONS, {"derived_indicators": 7, "severity_calculation": "x"}
     ),
-    "suppressed in another way": Line(CLASSIFICATIONS, {"suppressed": "perhaps"}),
+    "suppressed in another way": Line(
+        CLASSIFICATIONS, {"suppressed": "perhaps"}, "neither true nor false"
+    ),
     "as many periods as do not fit": Line(CLASSIFICATIONS, {"period_count": 2**31}, "outside 0"),
     # Models.
     "no name of a feature": Line(EXPERIMENTS, {"features": [None, {}, ["x"], "numeric__age"]}),
     "a fit that is a word": Line(
-        EXPERIMENTS, {"metrics": {"r2": "good", "mae": None}, "rows": "many", "artifacts": 7}
+        EXPERIMENTS, {"metrics": {"r2": "good", "mae": None}, "artifacts": 7}, "not a number"
     ),
+    "no artifacts": Line(EXPERIMENTS, {"artifacts": 7}),
     "an error too near to 0": Line(EXPERIMENTS, {"metrics": {"mae": "#" + TINY}}, "fit a double"),
 }
 
@@ -284,6 +291,8 @@ def test_no_line_stops_other_lines_or_other_runs(
     load(quality_compass, tmp_path)
     statuses = quality_compass.dbt("build", "--exclude-resource-type", "unit_test")
     assert_nobody_is_stopped(statuses)
+    # Most of the classifications above are of no entity.
+    assert statuses["every_classified_entity_has_a_result"] == "warn"
     aside = {
         (path, number): Told(f"{run_id} {path}", reason)
         for run_id, path, number, reason in quality_compass.query(
@@ -314,4 +323,6 @@ def test_no_line_stops_other_lines_or_other_runs(
     )
     assert ("900100", "B", 12.5, False) in [(*row[:2], 12.5, row[3]) for row in kept]
     assert [row[1] for row in kept if row[3]] == ["System A", "System B"]
+    hidden = "select p10 from analytics.stg_percentile_trends where canonical_node_id = 'by_a_word'"
+    assert quality_compass.query(hidden) == [(None,), (None,)]
     assert {0.0, 100.0} <= {row[2] for row in kept}

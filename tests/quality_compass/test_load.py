@@ -185,7 +185,7 @@ def test_a_bad_line_is_quarantined_with_its_number_and_the_others_load(
         ),
         (
             lambda entity: entity["entity"][0].update(id="medicareId", value=" 10001"),
-            "holds a space",
+            "begins or ends with a blank",
         ),
         (
             lambda entity: entity["entity"].append({"id": "medicareId", "value": "010002"}),
@@ -418,7 +418,7 @@ def test_a_manifest_that_comes_later_changes_the_version_of_its_run(
 
 def test_ids_are_local_time_of_the_zone_of_the_settings(tmp_path: Path) -> None:
     start = run_start("20260116085939", None, ZoneInfo("America/Chicago"))
-    assert start.at.isoformat() == "2026-01-16T14:59:39+00:00"
+    assert (start.at.isoformat(), start.zone) == ("2026-01-16T14:59:39+00:00", "America/Chicago")
     with pytest.raises(ValidationError, match="not a time zone"):
         QualityCompassSettings(run_id_time_zone="Mars/Olympus")
 
@@ -654,12 +654,23 @@ def test_what_keeps_one_run_from_being_read_is_told_and_the_others_are_found(
         shutil.copytree(run_folder, home / copy / "20250301060000")
     (home / "20250401060000" / "logs").mkdir(parents=True)
     (home / "20250401060000" / "logs" / "x.txt").write_text("nothing")
+    for name in (".trash/20250501060000", ".20250502060000"):
+        shutil.copytree(run_folder, home / name)
+    (run_folder / "results" / "nodes" / ".copies").mkdir()
+    (run_folder / "results" / "nodes" / ".copies" / "a.jsonl").touch()
+    (trashed,) = source.look_for_runs(str(home / ".trash")).runs
+    assert trashed.run_id == "20250501060000", "who names a hidden folder means it"
     found = source.look_for_runs(str(home))
+    assert source.look_for_runs(f"{home}/*").runs == found.runs
     assert [run.run_id for run in found.runs] == [RUN]
+    assert found.runs[0].unread == ("results/nodes/.copies/a.jsonl",)
     twice, badly_named = sorted(found.refused, key=lambda error: error.seen)
     assert "2 folders claim to be it" in twice.seen
     assert "'latest'" in badly_named.seen
-    (begun,) = found.notes
+    begun, *hidden = sorted(found.notes, key=lambda note: "hidden" in note)
+    assert [note.partition(" is hidden")[0].rpartition("/")[2] for note in hidden] == [
+        *(".20250502060000", "20250501060000")
+    ]
     assert begun.startswith("20250401060000: nothing in ")
     assert begun.endswith("is read: logs/x.txt")
     with pytest.raises(RunNameError):
@@ -677,6 +688,28 @@ def test_an_entity_that_is_told_in_two_ways_is_named_and_the_last_line_counts(
     (note,) = load(run_folder).notes
     assert note == (
         f"{NODE} tells 1 in another way than an earlier line, and counts: line {len(content) + 2}"
+    )
+
+
+def test_what_is_not_read_of_lines_that_are_rows_is_told(load: Load, run_folder: Path) -> None:
+    content = read(run_folder / NODE)
+    for entity in content[2:4]:
+        entity["metric"] *= 2
+    facet, *_ = content[0]["statistical_methods"][0]["summary"]["global_statistics"]["facets"]
+    facet["method_statistics"]["global_metric_std"] = "0.16"
+    write(run_folder / NODE, content)
+    monthly = read(run_folder / OTHER_NODE)
+    for method in monthly[0]["statistical_methods"]:
+        found = method["summary"]["global_statistics"]
+        if "percentile_trends" in found:
+            found["percentile_trends"]["p10"][0] = "0.8"
+            found["percentile_trends"]["suppression_applied"] = {"p25": ["yes"]}
+    write(run_folder / OTHER_NODE, monthly)
+    left_out = "has figures that cannot be read and are left out:"
+    assert load(run_folder).notes == (
+        f"{NODE}: line 1 {left_out} global_metric_std",
+        f"{NODE}: line 3 has several metrics, of which the first is read; so it is in 1 more line",
+        f"{OTHER_NODE}: line 1 {left_out} p10, suppression_applied",
     )
 
 
@@ -720,6 +753,8 @@ def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: 
     (home / "round").symlink_to(home)
     (run_folder / "up").symlink_to("..")
     (home / "20250301060000").symlink_to(outside)
+    (home / ".trash").mkdir()
+    (home / ".trash" / "20250302060000").symlink_to(outside)
     found = source.look_for_runs(str(home))
     assert [run.run_id for run in found.runs] == [RUN]
     assert [
@@ -727,5 +762,6 @@ def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: 
         for error in found.refused
     ] == [True]
     assert sorted(note.partition(" is a link")[0] for note in found.notes) == sorted(
-        str(home / name) for name in ("20250115070000", "latest", "round", f"{RUN}/up")
+        str(home / name)
+        for name in ("20250115070000", ".trash/20250302060000", "latest", "round", f"{RUN}/up")
     )

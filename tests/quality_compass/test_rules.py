@@ -507,7 +507,8 @@ def test_an_id_with_a_character_that_cannot_be_seen_is_refused_wherever_it_stand
     unseen: str,
 ) -> None:
     def reason(kind: Kind, path: str, number: int, line: object) -> str:
-        sorted_line = sort_line(kind, path, number, json.dumps(line).encode() + b"\n")
+        written = json.dumps(line).encode() + b"\n"
+        sorted_line = sort_line(kind, path, number, written, run_id=RUN)
         assert isinstance(sorted_line, BadLine)
         return sorted_line.reason
 
@@ -517,8 +518,10 @@ def test_an_id_with_a_character_that_cannot_be_seen_is_refused_wherever_it_stand
         "metric": [{"metadata": {"metric_id": "m"}, "values": 1}],
     }
     method = {**entity, "statistical_methods": [{"statistical_method": hidden}]}
+    system = {**entity, "metadata": {"systemName": hidden}}
     told = [
         reason(Kind.NODE, f"results/nodes/{hidden}.jsonl", 1, entity),
+        reason(Kind.NODE, "results/nodes/n.jsonl", 2, system),
         reason(Kind.NODE, "results/nodes/n.jsonl", 2, method),
         reason(Kind.CLASSIFICATION, "c.jsonl", 1, {**CLASSIFICATION, "signal_type": hidden}),
         reason(Kind.CLASSIFICATION, "c.jsonl", 1, {**CLASSIFICATION, "node_id": hidden}),
@@ -538,6 +541,7 @@ def test_ids_with_the_separators_of_others_stay_apart() -> None:
             "c.jsonl",
             1,
             json.dumps({**CLASSIFICATION, "node_id": node, "metric_id": metric}).encode(),
+            run_id=RUN,
         )
         for node, metric in pairs
     ]
@@ -547,6 +551,7 @@ def test_ids_with_the_separators_of_others_stay_apart() -> None:
             "c.jsonl",
             1,
             json.dumps({**CLASSIFICATION, "entity_key": {key: value}}).encode(),
+            run_id=RUN,
         )
         for key, value in pairs
     ]
@@ -575,11 +580,101 @@ CLASSIFICATION: dict[str, object] = {
     "severity": 20,
     "severity_range": [10, 30],
 }
+ENTITY: dict[str, object] = {
+    "entity": [{"id": "medicareId", "value": "010001"}],
+    "metric": [{"metadata": {"metric_id": "m"}, "values": 1.5}],
+}
+EXPERIMENT: dict[str, object] = {"estimator": "ridge", "metrics": {"r2": 0.5, "mae": None}}
+OTHER_RUN = "20200101000000"
+
+
+def with_statistics(**statistics: object) -> dict[str, object]:
+    return {"statistical_methods": [{"statistical_method": "s", "statistics": statistics}]}
+
+
+def with_runtime(**runtime: object) -> dict[str, object]:
+    return {"statistical_methods": [{"statistical_method": "s", "runtime": runtime}]}
+
+
+def with_key(key: str, value: str) -> dict[str, object]:
+    return {"medicareId": "010001", key: value}
 
 
 @pytest.mark.parametrize(
     ("kind", "good", "change", "reason"),
     [
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"suppressed": "true"}, "neither true nor false"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"suppressed": 1}, "neither true nor false"),
+        (Kind.NODE, ENTITY, with_statistics(suppressed="true"), "neither true nor false"),
+        (Kind.NODE, ENTITY, with_statistics(suppressed=0), "neither true nor false"),
+        (Kind.NODE, ENTITY, with_runtime(summary={"has_issues": "no"}), "neither true nor false"),
+        (Kind.NODE, ENTITY, {"run_id": OTHER_RUN}, "it is of the run '20200101000000'"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"run_id": OTHER_RUN}, "it is of the run"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"run_id": int(OTHER_RUN)}, "it is of the run"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"node_id": " p"}, "begins or ends with a blank"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"metric_id": "m "}, "begins or ends with a blank"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"signal_type": " x"}, "begins or ends with a"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"node_id": "  "}, "begins or ends with a blank"),
+        (
+            Kind.CLASSIFICATION,
+            CLASSIFICATION,
+            {"entity_key": with_key("vizientServiceLine", "Cardiology ")},
+            "'Cardiology '",
+        ),
+        (
+            Kind.CONTRIBUTION,
+            CONTRIBUTION,
+            {"child_entity": with_key(" payer", "A")},
+            "begins or ends with a blank",
+        ),
+        (Kind.NODE, ENTITY, {"metadata": {"systemName": "A "}}, "begins or ends with a blank"),
+        (Kind.NODE, ENTITY, {"metadata": {"systemName": 7}}, "systemName is 7, not a text"),
+        (Kind.NODE, ENTITY, {"metadata": ["A"]}, "not an object"),
+        (Kind.NODE, ENTITY, with_statistics(simple_zscore="2.5"), "simple_zscore is '2.5', not"),
+        (Kind.NODE, ENTITY, with_statistics(slope=True), "slope is True, not a number"),
+        (Kind.NODE, ENTITY, with_statistics(periods=12.5), "periods 12.5 is no whole number"),
+        (Kind.NODE, ENTITY, with_statistics(momentum=7), "momentum is 7, not a text"),
+        (
+            Kind.NODE,
+            ENTITY,
+            with_statistics(per_period_simple_zscores=[1, None, "2"]),
+            "per_period_simple_zscores is '2', not a number",
+        ),
+        (
+            Kind.NODE,
+            ENTITY,
+            with_statistics(per_period_robust_zscores="high"),
+            "per_period_robust_zscores is 'high', not a list",
+        ),
+        (
+            Kind.NODE,
+            ENTITY,
+            with_runtime(anomaly_statistics={"peer_count": 10.6}),
+            "peer_count 10.6 is no whole number",
+        ),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"raw_component": "1"}, "not a number"),
+        (
+            Kind.CLASSIFICATION,
+            CLASSIFICATION,
+            {"inputs": {"aggregate_zscore": "NaN"}},
+            "aggregate_zscore is 'NaN', not a number",
+        ),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"inputs": [3.4]}, "not an object"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"magnitude_tier": 7}, "not a text"),
+        (Kind.CLASSIFICATION, CLASSIFICATION, {"period_count": 12.5}, "no whole number"),
+        (
+            Kind.CLASSIFICATION,
+            CLASSIFICATION,
+            {"coefficient_of_variation": "0.4"},
+            "coefficient_of_variation is '0.4', not a number",
+        ),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"n_iter": 10.6}, "no whole number"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"estimator": "ridge "}, "ends with a blank"),
+        (Kind.CONTRIBUTION, CONTRIBUTION, {"method": "weighted\u200bmean"}, "cannot be seen"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"rows": "many"}, "not a number"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"duration_seconds": "9"}, "not a number"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"metrics": {"r2": "0.99"}}, "r2 is '0.99'"),
+        (Kind.MODELING_EXPERIMENT, EXPERIMENT, {"metrics": 0.99}, "not an object"),
         (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": 1.7}, "outside 0 to 1"),
         (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": -0.1}, "outside 0 to 1"),
         (Kind.CONTRIBUTION, CONTRIBUTION, {"weight_share": "half"}, "not a number"),
@@ -596,13 +691,34 @@ def test_a_value_that_cannot_be_is_kept_apart_from_the_others(
     kind: Kind, good: dict[str, object], change: dict[str, object], reason: str
 ) -> None:
     def sort(line: dict[str, object]) -> RawLine | BadLine:
-        return sort_line(kind, "analysis/x.jsonl", 2, json.dumps(line).encode() + b"\n")
+        written = json.dumps(line).encode() + b"\n"
+        return sort_line(kind, "analysis/x.jsonl", 2, written, run_id=RUN)
 
     assert isinstance(sort(good), RawLine)
+    assert isinstance(sort({**good, "run_id": RUN}), RawLine)
     assert isinstance(sort({**good, "weight_share": 1.0000000001}), RawLine)
     bad = sort({**good, **change})
     assert isinstance(bad, BadLine)
     assert reason in bad.reason
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "fields"),
+    [
+        (Kind.CONTRIBUTION, CONTRIBUTION, ("parent_entity", "child_entity")),
+        (Kind.CLASSIFICATION, CLASSIFICATION, ("entity_key",)),
+    ],
+)
+def test_a_facility_is_the_same_with_its_system_and_without(
+    kind: Kind, good: dict[str, object], fields: tuple[str, ...]
+) -> None:
+    with_system = dict.fromkeys(fields, with_key("systemName", "A"))
+    rows = [
+        sort_line(kind, "x.jsonl", 1, json.dumps({**good, **change}).encode(), run_id=RUN)
+        for change in ({}, with_system, dict.fromkeys(fields, with_key("payer", "A")))
+    ]
+    keys = [row.row_key for row in rows if isinstance(row, RawLine)]
+    assert keys[0] == keys[1] != keys[2]
 
 
 def test_a_file_whose_name_no_index_takes_or_that_is_no_text_is_told_and_not_read(

@@ -20,6 +20,11 @@
     (case when jsonb_typeof({{ value }}) = 'boolean' then cast({{ value }} as boolean) end)
 {%- endmacro %}
 
+{% macro is_suppressed(flag) -%}
+    {#- A flag that cannot be read hides, too: nobody said that what it is of may be shown. -#}
+    ({{ flag }} is not null and {{ flag }} not in (cast('false' as jsonb), cast('null' as jsonb)))
+{%- endmacro %}
+
 {% macro month_of(period) -%}
     case
         when {{ period }} ~ '^[0-9]{4}-?(0[1-9]|1[0-2])$'
@@ -27,9 +32,9 @@
     end
 {%- endmacro %}
 
-{% macro instant_of(value) -%}
-    {#- A text that begins with a day as an instant, without a zone as UTC; NULL for anything else: 'now' and
-        'infinity' are instants to PostgreSQL. -#}
+{% macro instant_of(value, zone) -%}
+    {#- A text that begins with a day as an instant, without an offset as local time of the zone; NULL for anything
+        else: 'now' and 'infinity' are instants to PostgreSQL. -#}
     (
         case
             when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+(Z|[+-][0-9:]+)$'
@@ -37,7 +42,7 @@
                 then cast({{ value }} as timestamp with time zone)
             when {{ value }} ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ][0-9:.]+$'
                 and pg_input_is_valid({{ value }}, 'timestamp')
-                then cast({{ value }} as timestamp) at time zone 'UTC'
+                then cast({{ value }} as timestamp) at time zone {{ zone }}
         end
     )
 {%- endmacro %}

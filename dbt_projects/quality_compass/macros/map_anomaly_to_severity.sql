@@ -22,6 +22,16 @@
     )
 {%- endmacro %}
 
+{% macro worst_label(label, condition=none) -%}
+    {#- An aggregate: the label farthest out, of a high and a low one as far out the high one. -#}
+    (
+        array_agg(
+            {{ label }} order by {{ anomaly_rank(label) }} desc nulls last, {{ label }} asc
+        )
+        {%- if condition %} filter (where {{ condition }}){% endif %}
+    )[1]
+{%- endmacro %}
+
 {% macro is_anomaly_favorable(label, direction_preference) -%}
     {#- A low value is good where lower is better. NULL where the label or the metric has no side. -#}
     (

@@ -13,6 +13,7 @@ from flows._shared.counted import counted
 from flows._shared.raw_tables import RawTables, ensure_raw_tables
 from flows.quality_compass.raw.told import (
     NAMED,
+    LinesTold,
     counts_that_differ,
     empty_files,
     lines_held,
@@ -84,7 +85,7 @@ set
 
 RECORD_RUN = """
 insert into public.raw_runs (
-    run_id, url, fingerprint, files, started_at, first_loaded_at, changed_at, loaded_at
+    run_id, url, fingerprint, files, started_at, time_zone, first_loaded_at, changed_at, loaded_at
 )
 select
     cast(%(run_id)s as varchar),
@@ -95,6 +96,7 @@ select
     ),
     count(*),
     %(started_at)s,
+    %(time_zone)s,
     now(),
     now(),
     now()
@@ -106,6 +108,7 @@ set
     fingerprint = excluded.fingerprint,
     files = excluded.files,
     started_at = excluded.started_at,
+    time_zone = excluded.time_zone,
     changed_at = case
         when raw_runs.fingerprint = excluded.fingerprint then raw_runs.changed_at else now()
     end,
@@ -153,6 +156,7 @@ def load_run(
         PlatformError: named after the situation; nothing of this load was written.
     """
     changed = quarantined = size = 0
+    told_lines = LinesTold()
     rows: Counter[str] = Counter()
     with connection.transaction():
         connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
@@ -173,7 +177,7 @@ def load_run(
             if known.get(file.path) != content_hash:
                 so_far = (done, rows.total())
                 written, refused = _load_file(
-                    connection, run.run_id, file, reader, content_hash, progress, so_far
+                    connection, run.run_id, file, reader, content_hash, progress, so_far, told_lines
                 )
                 rows += written
                 changed, quarantined = changed + 1, quarantined + refused
@@ -183,13 +187,15 @@ def load_run(
         )
         start = start or RunStart(run_time(run.run_id), is_stated=False)
         is_as_named = start.at == run_time(run.run_id)
+        elsewhere = "" if start.zone == "UTC" else f" {start.zone}"
         recorded = connection.execute(
             RECORD_RUN,
             {
                 "run_id": run.run_id,
                 "url": run.url,
                 "started_at": start.at,
-                "stated": "" if is_as_named else f" {start.at.isoformat()}",
+                "time_zone": start.zone,
+                "stated": ("" if is_as_named else f" {start.at.isoformat()}") + elsewhere,
             },
         ).fetchone()
         assert recorded is not None
@@ -200,6 +206,7 @@ def load_run(
         notes.append(f"{unread} not read: {some(run.unread)}")
     notes += empty_files(connection, run.run_id)
     notes += counts_that_differ(connection, run.run_id)
+    notes += told_lines.notes()
     if changed:
         notes += told_in_several_ways(connection, run.run_id)
     told = list(differences(run.run_id, indexes or {}, lines_held(connection, run.run_id)))
@@ -256,6 +263,7 @@ def _load_file(
     content_hash: str,
     progress: Callable[[int, int], None],
     so_far: tuple[int, int],
+    told: LinesTold,
 ) -> tuple[Counter[str], int]:
     """Replace the rows of one file; returns rows written by table and lines quarantined."""
     for table in (*KIND_TABLES[file.kind], None):
@@ -267,10 +275,11 @@ def _load_file(
         )
     written: Counter[str] = Counter()
     refused = 0
-    for good, bad in _batches(_sorted_lines(file, reader, content_hash)):
+    for good, bad in _batches(_sorted_lines(run_id, file, reader, content_hash)):
         for table in {line.table for line in good}:
             _copy_lines(connection, run_id, file.path, table, good)
         _copy_quarantine(connection, run_id, file.path, bad)
+        told.take(file.path, good)
         written.update(line.table.value for line in good)
         refused += len(bad)
         progress(so_far[0] - 1, so_far[1] + written.total())
@@ -290,7 +299,7 @@ def _load_file(
 
 
 def _sorted_lines(
-    file: RunFile, reader: LineReader, content_hash: str
+    run_id: str, file: RunFile, reader: LineReader, content_hash: str
 ) -> Iterator[RawLine | BadLine]:
     node_id, number = None, 0
     for number, line in reader.lines(content_hash):
@@ -299,7 +308,7 @@ def _sorted_lines(
                 number, "longer than max_line_bytes", line[:2000].decode(errors="replace")
             )
             continue
-        sorted_line = sort_line(file.kind, file.path, number, line, node_id=node_id)
+        sorted_line = sort_line(file.kind, file.path, number, line, run_id=run_id, node_id=node_id)
         if isinstance(sorted_line, RawLine) and sorted_line.table is RawTable.NODE_RESULTS:
             node_id = sorted_line.canonical_node_id
         yield sorted_line

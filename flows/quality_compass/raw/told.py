@@ -1,13 +1,37 @@
 """What is told of a run that was loaded: what its files lack, and what in them was not taken."""
 
+from collections import Counter
 from collections.abc import Sequence
 
 import psycopg
 
-from flows.quality_compass.records import Run
+from flows._shared.counted import counted
+from flows.quality_compass.records import RawLine, Run
 
 # In a note, which people read.
 NAMED = 20
+
+
+class LinesTold:
+    """Rows of which something was not read: of each file and reason the first, and how many."""
+
+    def __init__(self) -> None:
+        self._first: dict[tuple[str, str], int] = {}
+        self._lines: Counter[tuple[str, str]] = Counter()
+
+    def take(self, file_path: str, lines: Sequence[RawLine]) -> None:
+        for line in lines:
+            if line.told:
+                self._first.setdefault((file_path, line.told), line.line_number)
+                self._lines[file_path, line.told] += 1
+
+    def notes(self) -> list[str]:
+        return [
+            f"{path}: line {self._first[path, told]} {told}"
+            + (f"; so it is in {counted(lines - 1, 'more line')}" if lines > 1 else "")
+            for (path, told), lines in sorted(self._lines.items())[:NAMED]
+        ]
+
 
 COUNTS_THAT_DIFFER = """
 select

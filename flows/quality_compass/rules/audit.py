@@ -5,7 +5,7 @@ numbers are kept, eight bytes for each value.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from math import isnan, nan
 from typing import TYPE_CHECKING
@@ -14,7 +14,7 @@ from flows.quality_compass.records import Disagreement, Json, Observation
 from flows.quality_compass.rules import statistics as formulas
 from flows.quality_compass.rules.agreement import Figures, agree, compare
 from flows.quality_compass.rules.classification import Inputs, classify
-from flows.quality_compass.rules.reading import digest, normal_period
+from flows.quality_compass.rules.reading import digest, identity_of, normal_period
 from flows.quality_compass.settings import ClassificationSettings, StatisticsSettings
 
 # Subscripts of array.array work at run time from Python 3.12 only.
@@ -335,7 +335,9 @@ class ContributionAudit:
 
 
 def _parent(claim: Json) -> str:
-    return digest([claim.get("parent_node_id"), claim.get("parent_entity"), claim.get("metric_id")])
+    entity = claim.get("parent_entity")
+    parent = identity_of(entity) if isinstance(entity, Mapping) else entity
+    return digest([claim.get("parent_node_id"), parent, claim.get("metric_id")])
 
 
 def _ranks(values: Sequence[float]) -> Numbers:

@@ -43,6 +43,8 @@ def refuse_invisible(what: str, text: str) -> None:
     """Two that look alike would be two for all time, and nobody would see why."""
     if any(_is_unseen(each) for each in text):
         raise UnusableLineError(f"{what} holds a character that cannot be seen: {text[:60]!a}")
+    if text != text.strip():
+        raise UnusableLineError(f"{what} begins or ends with a blank: {text[:60]!a}")
 
 
 def shown(text: str) -> str:

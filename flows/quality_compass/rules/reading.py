@@ -17,6 +17,7 @@ from flows.quality_compass.records import (
     RawTable,
     RunStart,
 )
+from flows.quality_compass.rules import figures, values
 from flows.quality_compass.rules.json_lines import LARGEST_NUMBER, UnusableLineError, parse
 from flows.quality_compass.rules.names import (
     checked_name,
@@ -38,18 +39,17 @@ FACILITY_ID_LENGTH = 6
 FACILITY_ID = re.compile(r"[0-9A-Za-z]{6}")
 # The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
 LONGEST_WAY_ROUND = timedelta(hours=15)
-LARGEST_COUNT = 2**31 - 1
 # In bytes: so long are names of objects at most; of files they may be longer, and no text.
 LONGEST_PATH = 1024
 TEXT_KEPT = 2000
-# Shares and ranks are floats: a sum of them may end beside 1.
-ROUNDING = 1e-9
 KIND_TABLES = {
     Kind.CONTRIBUTION: RawTable.CONTRIBUTIONS,
     Kind.CLASSIFICATION: RawTable.CLASSIFICATIONS,
     Kind.MODELING_RUN: RawTable.MODELING_RUNS,
     Kind.MODELING_EXPERIMENT: RawTable.MODELING_EXPERIMENTS,
 }
+# The id that models have beside them may be one of their own.
+KINDS_OF_THE_RUN = (Kind.NODE, Kind.CONTRIBUTION, Kind.CLASSIFICATION)
 # One JSON array each, of what stands on the lines of the other files.
 WHOLE_FILES = {
     "modeling/run_summary.json": Kind.MODELING_RUN,
@@ -74,7 +74,7 @@ def run_start(run_id: str, manifest: bytes | None, zone: ZoneInfo) -> RunStart:
     local = run_time(run_id).replace(tzinfo=zone)
     assumed = local.astimezone(UTC)
     if manifest is None:
-        return RunStart(assumed, is_stated=False)
+        return RunStart(assumed, is_stated=False, zone=zone.key)
     try:
         content = parse(manifest)
         refuse_other_run(content, run_id)
@@ -86,8 +86,9 @@ def run_start(run_id: str, manifest: bytes | None, zone: ZoneInfo) -> RunStart:
         if abs(at - run_time(run_id)) > LONGEST_WAY_ROUND:
             raise UnusableLineError(f"{stated.isoformat()} is no local time of this id anywhere")
     except (ValueError, OverflowError) as error:
-        return RunStart(assumed, False, f"its manifest does not say when it was started: {error}")
-    return RunStart(at, is_stated=True)
+        note = f"its manifest does not say when it was started: {error}"
+        return RunStart(assumed, False, note, zone.key)
+    return RunStart(at, is_stated=True, zone=zone.key)
 
 
 def is_run_id(name: str) -> bool:
@@ -106,9 +107,14 @@ def _is_storable(path: str) -> bool:
         return False
 
 
+def is_hidden(name: str) -> bool:
+    """What tools and people put aside: a trash, a checkpoint, a file that is being written."""
+    return name.startswith(".")
+
+
 def file_kind(path: str) -> Kind | None:
     """The kind of a file by its path in the run's folder; None for what is no part of a run."""
-    if not _is_storable(path):
+    if not _is_storable(path) or any(map(is_hidden, path.split("/"))):
         return None
     path = path.removesuffix(".gz")
     if path in WHOLE_FILES:
@@ -155,15 +161,24 @@ def normal_period(period: object) -> str:
 
 
 def sort_line(
-    kind: Kind, path: str, line_number: int, line: bytes, *, node_id: str | None = None
+    kind: Kind,
+    path: str,
+    line_number: int,
+    line: bytes,
+    *,
+    run_id: str,
+    node_id: str | None = None,
 ) -> RawLine | BadLine:
     """The row a line is, or why it is none.
 
     Args:
+        run_id: the run of the file; a line that says it is of another is none of its rows.
         node_id: for a node file, the id its first line gave; without one the file's name stands in.
     """
     try:
         parsed = parse(line)
+        if kind in KINDS_OF_THE_RUN:
+            refuse_other_run(parsed, run_id)
         if kind is Kind.NODE:
             return _node_line(path, line_number, line, parsed, node_id)
         key = ROW_KEYS[kind](parsed)
@@ -182,18 +197,18 @@ def digest(identity: object) -> str:
 def observe(entity: Json) -> Observation:
     """An entity line, read strictly. Raises UnusableLineError."""
     keys = _entity_keys(entity)
-    metric = _first(entity, "metric")
-    metric_id = name_of(_mapping(metric, "metadata"), "metric_id")
-    values = metric.get("values")
-    points = values.get("timeline") if isinstance(values, Mapping) else None
+    metric = values.first(entity, "metric")
+    metric_id = name_of(values.mapping(metric, "metadata"), "metric_id")
+    measured = metric.get("values")
+    points = measured.get("timeline") if isinstance(measured, Mapping) else None
     timeline = _timeline(points) if isinstance(points, list) else None
-    value = None if timeline is not None else _number("metric value", values)
-    metadata = entity.get("metadata")
-    if isinstance(metadata, Mapping):
-        encounters = _within("encounters", metadata.get("encounters"), 0, LARGEST_NUMBER)
-        if encounters is not None and not encounters.is_integer():
-            raise UnusableLineError(f"encounters {encounters!r} is no whole number")
-    return Observation(keys, metric_id, value, timeline, _methods(entity))
+    value = None if timeline is not None else values.number("metric value", measured)
+    metadata = values.object_in(entity, "metadata")
+    values.count("encounters", metadata.get("encounters"), LARGEST_NUMBER)
+    system = metadata.get(SYSTEM_KEY)
+    values.text(SYSTEM_KEY, system)
+    refuse_invisible(SYSTEM_KEY, system or "")
+    return Observation(keys, metric_id, value, timeline, figures.methods_of(entity))
 
 
 def entity_key_of(keys: Mapping[str, object]) -> dict[str, str]:
@@ -235,53 +250,53 @@ def _node_line(
         if line_number != 1:
             raise UnusableLineError("node metadata after the first line")
         own_id = name_of(parsed, "canonical_node_id")
-        return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id)
+        told = figures.told_of_node(parsed)
+        return RawLine(RawTable.NODE_RESULTS, 1, digest(own_id), _kept(line), own_id, told)
     node_id = node_id or checked_name("the file's name", stem(path).rsplit("/", 1)[-1])
     observation = observe(parsed)
     key = digest([node_id, observation.metric_id, identity_of(observation.keys)])
-    return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id)
+    told = "has several metrics, of which the first is read" if parsed["metric"][1:] else ""
+    return RawLine(RawTable.ENTITY_RESULTS, line_number, key, _kept(line), node_id, told)
 
 
 def _contribution_key(parsed: Json) -> object:
-    for field in ("child_value", "parent_value", "weight_value", "excess_over_parent"):
-        _number(field, parsed.get(field))
-    _within("weight_share", parsed.get("weight_share"), 0, 1)
+    figures.refuse_contribution(parsed)
     return [
         name_of(parsed, "parent_node_id"),
         name_of(parsed, "child_node_id"),
         name_of(parsed, "metric_id"),
-        entity_key_of(_mapping(parsed, "parent_entity")),
-        entity_key_of(_mapping(parsed, "child_entity")),
+        identity_of(entity_key_of(values.mapping(parsed, "parent_entity"))),
+        identity_of(entity_key_of(values.mapping(parsed, "child_entity"))),
     ]
 
 
 def _classification_key(parsed: Json) -> object:
     visible_text_of(parsed, "signal_type")
-    severity = _within("severity", parsed.get("severity"), 0, 100)
-    if severity is not None and not severity.is_integer():
-        raise UnusableLineError(f"severity {parsed['severity']!r} is no whole number")
-    _severity_range(severity, parsed.get("severity_range"))
-    _within("period_count", parsed.get("period_count"), 0, LARGEST_COUNT)
+    figures.refuse_classification(parsed)
     return [
         name_of(parsed, "node_id"),
         name_of(parsed, "metric_id"),
-        identity_of(entity_key_of(_mapping(parsed, "entity_key"))),
+        identity_of(entity_key_of(values.mapping(parsed, "entity_key"))),
     ]
 
 
 def _modeling_run_key(parsed: Json) -> object:
     for field in ("status", "run_dir"):
-        if not isinstance(parsed.get(field), str | None):
-            raise UnusableLineError(f"{field} is {parsed[field]!r}, not a text")
-    _number("duration_seconds", parsed.get("duration_seconds"))
+        values.text(field, parsed.get(field))
+    values.number("duration_seconds", parsed.get("duration_seconds"))
     return [visible_text_of(parsed, "config_path"), parsed.get("run_dir")]
+
+
+def _modeling_experiment_key(parsed: Json) -> object:
+    figures.refuse_experiment(parsed)
+    return parsed
 
 
 ROW_KEYS: Mapping[Kind, Callable[[Json], object]] = {
     Kind.CONTRIBUTION: _contribution_key,
     Kind.CLASSIFICATION: _classification_key,
     Kind.MODELING_RUN: _modeling_run_key,
-    Kind.MODELING_EXPERIMENT: lambda parsed: parsed,
+    Kind.MODELING_EXPERIMENT: _modeling_experiment_key,
 }
 
 
@@ -308,66 +323,5 @@ def _timeline(points: list[Any]) -> tuple[tuple[str, float | None], ...]:
         period = normal_period(point.get("period"))
         if period in read:
             raise UnusableLineError(f"the timeline has {period} twice")
-        read[period] = _number(f"value of {period}", point.get("value"))
+        read[period] = values.number(f"value of {period}", point.get("value"))
     return tuple(sorted(read.items()))
-
-
-def _methods(entity: Json) -> tuple[Json, ...]:
-    methods = entity.get("statistical_methods") or []
-    if not isinstance(methods, list) or not all(isinstance(each, Mapping) for each in methods):
-        raise UnusableLineError("statistical_methods is not a list of objects")
-    for method in methods:
-        visible_text_of(method, "statistical_method")
-        statistics = method.get("statistics")
-        for name, value in statistics.items() if isinstance(statistics, Mapping) else ():
-            if str(name).endswith(("percentile_rank", "slope_percentile")):
-                _within(name, value, 0, 100)
-        _peer_count(method.get("runtime"))
-    return tuple(methods)
-
-
-def _peer_count(runtime: object) -> None:
-    about = runtime.get("anomaly_statistics") if isinstance(runtime, Mapping) else None
-    if isinstance(about, Mapping):
-        _within("peer_count", about.get("peer_count"), 0, LARGEST_COUNT)
-
-
-def _first(parent: Json, field: str) -> Json:
-    value = parent.get(field)
-    if not isinstance(value, list) or not value or not isinstance(value[0], Mapping):
-        raise UnusableLineError(f"no {field}")
-    return value[0]
-
-
-def _mapping(parent: Json, field: str) -> Json:
-    value = parent.get(field)
-    if not isinstance(value, Mapping):
-        raise UnusableLineError(f"no {field}")
-    return value
-
-
-def _number(what: str, value: object) -> float | None:
-    if value is None:
-        return None
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise UnusableLineError(f"{what} is {value!r}, not a number")
-    return float(value)
-
-
-def _within(what: str, value: object, low: float, high: float) -> float | None:
-    number = _number(what, value)
-    if number is not None and not low - ROUNDING <= number <= high + ROUNDING:
-        raise UnusableLineError(f"{what} {value!r} is outside {low} to {high}")
-    return number
-
-
-def _severity_range(severity: float | None, limits: object) -> None:
-    if limits is None:
-        return
-    if not isinstance(limits, list) or len(limits) != 2:
-        raise UnusableLineError(f"severity_range is {limits!r}, not two numbers")
-    low, high = (_within("an end of severity_range", each, 0, 100) for each in limits)
-    if low is None or high is None or not low.is_integer() or not high.is_integer():
-        raise UnusableLineError(f"severity_range is {limits!r}, not two whole numbers")
-    if severity is not None and not low <= severity <= high:
-        raise UnusableLineError(f"severity {severity:g} is outside its range {low:g} to {high:g}")

@@ -1,6 +1,7 @@
 """Finds runs in a folder, a glob or a bucket's prefix."""
 
 from collections.abc import Sequence
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
 
@@ -18,7 +19,13 @@ from flows.quality_compass.records import (
 )
 from flows.quality_compass.rules.indexes import INDEXES
 from flows.quality_compass.rules.names import shown
-from flows.quality_compass.rules.reading import file_kind, is_one_document, is_run_id, stem
+from flows.quality_compass.rules.reading import (
+    file_kind,
+    is_hidden,
+    is_one_document,
+    is_run_id,
+    stem,
+)
 from flows.quality_compass.source.storage import Storage, reading
 
 MANIFEST = "run_manifest.json"
@@ -72,6 +79,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
     refused: list[PlatformError] = [
         StorageError(attempted, f"a folder in it cannot be read: {error}", "Grant read access")
         for error in closed
+        if not _is_put_aside(str(error.filename), path)
     ]
     runs = []
     notes = []
@@ -79,14 +87,17 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         # The folder itself is found where it is, if it is here.
         is_here = any(target == home or target.startswith(f"{home}/") for home in homes)
         seen = f"{_printable(link)} is a link to the folder {_printable(target)}: not followed"
-        if is_run_id(Path(link).name) and not is_here:
+        if is_run_id(Path(link).name) and not is_here and not _is_put_aside(link, path):
             refused.append(
                 RunNameError(attempted, seen, "Name the folder itself as an address, or move it")
             )
         else:
             notes.append(seen)
-    for found in homes.values():
-        if found.files and is_run_id(found.name):
+    for home, found in homes.items():
+        if _is_put_aside(home, path):
+            if found.files or is_run_id(found.name):
+                notes.append(f"{found.url} is hidden or in a hidden folder: not read")
+        elif found.files and is_run_id(found.name):
             runs.append(found.run())
         elif found.files:
             refused.append(
@@ -171,6 +182,15 @@ class _Home:
             tuple(sorted({*self.unread, *self.files} - {*files})),
             tuple(sorted(self._indexes.items())),
         )
+
+
+def _is_put_aside(home: str, address: str) -> bool:
+    """Some folder on the way is hidden, and the address does not name it."""
+    named = [part for part in address.split("/") if is_hidden(part)]
+    return any(
+        is_hidden(part) and not any(fnmatchcase(part, each) for each in named)
+        for part in home.split("/")
+    )
 
 
 def _printable(path: str) -> str:

@@ -33,7 +33,7 @@ final as (
         statistical_method_id,
         run_id,
         {%- for label, applies_to in labels.items() %}
-        max(anomaly) filter (where applies_to = '{{ applies_to }}') as {{ label }},
+        {{ worst_label('anomaly', "applies_to = '" ~ applies_to ~ "'") }} as {{ label }},
         {%- endfor %}
         run_version
     from anomalies

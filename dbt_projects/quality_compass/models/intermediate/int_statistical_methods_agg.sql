@@ -11,8 +11,17 @@
 
 with methods as (
 
-    select * from {{ ref('stg_statistical_methods') }}
+    -- Of two of one name the aggregate one is the first, the trending one the last.
+    select
+        *,
+        row_number() over same_name as place,
+        count(*) over (partition by entity_result_id, method) as places
+    from {{ ref('stg_statistical_methods') }}
     where {{ in_changed_runs('run_id', changed) }}
+    window
+        same_name as (
+            partition by entity_result_id, method order by is_trending, statistical_method
+        )
 
 ),
 
@@ -49,30 +58,31 @@ final as (
         count(*) as method_count,
         bool_or(methods.is_suppressed) as any_suppressed,
         bool_or(methods.has_issues) as any_issues,
-        {%- for name, method in [
-            ('simple_zscore', 'simple_zscore'),
-            ('robust_zscore', 'robust_zscore'),
-            ('mean_simple_zscore', 'simple_zscore'),
-            ('latest_simple_zscore', 'simple_zscore'),
-            ('mean_robust_zscore', 'robust_zscore'),
-            ('latest_robust_zscore', 'robust_zscore'),
-            ('percentile_rank', 'simple_zscore'),
-            ('peer_mean', 'simple_zscore'),
-            ('peer_std', 'simple_zscore'),
-            ('slope', 'slope_percentile'),
-            ('slope_percentile', 'slope_percentile'),
-            ('acceleration', 'slope_percentile'),
-            ('end_start_delta', 'slope_percentile'),
-            ('trend_direction', 'slope_percentile'),
-            ('momentum', 'slope_percentile'),
+        {%- for name, method, place in [
+            ('simple_zscore', 'simple_zscore', '1'),
+            ('percentile_rank', 'simple_zscore', '1'),
+            ('peer_mean', 'simple_zscore', '1'),
+            ('peer_std', 'simple_zscore', '1'),
+            ('peer_count', 'simple_zscore', '1'),
+            ('robust_zscore', 'robust_zscore', '1'),
+            ('mean_simple_zscore', 'simple_zscore', 'methods.places'),
+            ('latest_simple_zscore', 'simple_zscore', 'methods.places'),
+            ('mean_robust_zscore', 'robust_zscore', 'methods.places'),
+            ('latest_robust_zscore', 'robust_zscore', 'methods.places'),
+            ('slope', 'slope_percentile', 'methods.places'),
+            ('slope_percentile', 'slope_percentile', 'methods.places'),
+            ('acceleration', 'slope_percentile', 'methods.places'),
+            ('end_start_delta', 'slope_percentile', 'methods.places'),
+            ('trend_direction', 'slope_percentile', 'methods.places'),
+            ('momentum', 'slope_percentile', 'methods.places'),
         ] %}
-        max(methods.{{ name }}) filter (where methods.method = '{{ method }}')
-            as primary_{{ name }},
+        max(methods.{{ name }}) filter (
+            where methods.method = '{{ method }}' and methods.place = {{ place }}
+        ) as primary_{{ name }},
         {%- endfor %}
-        max(methods.peer_count) as primary_peer_count,
         cast(
             max(cast(methods.monthly_z_scores as text)) filter (
-                where methods.method = 'simple_zscore'
+                where methods.method = 'simple_zscore' and methods.place = methods.places
             ) as jsonb
         ) as primary_monthly_z_scores,
         {%- for label in [
@@ -84,7 +94,7 @@ final as (
             'mean_robust_zscore_anomaly',
             'slope_anomaly',
         ] %}
-        max(labels.{{ label }}) as {{ label }},
+        {{ worst_label('labels.' ~ label) }} as {{ label }},
         {%- endfor %}
         max(methods.period_count) as primary_period_count
     from methods

@@ -66,18 +66,23 @@ metrics as (
 
 ),
 
+-- Mean and deviation of one method, the simple z-score where it states a mean.
 benchmarks as (
 
-    select
+    select distinct on (run_id, canonical_node_id, facet_hash)
         run_id,
         canonical_node_id,
         facet_hash,
-        max(global_metric_mean) filter (where method = 'simple_zscore') as simple_mean,
-        max(global_metric_mean) as any_mean,
-        max(global_metric_std) as global_std
+        global_metric_mean,
+        global_metric_std
     from {{ ref('stg_global_statistics') }}
-    where {{ in_changed_runs('run_id', changed) }}
-    group by run_id, canonical_node_id, facet_hash
+    where {{ in_changed_runs('run_id', changed) }} and global_metric_mean is not null
+    order by
+        run_id asc,
+        canonical_node_id asc,
+        facet_hash asc,
+        method = 'simple_zscore' desc,
+        statistical_method asc
 
 ),
 
@@ -105,10 +110,9 @@ signals as (
         aggregates.primary_percentile_rank as percentile_rank,
         aggregates.primary_peer_std as peer_std,
         aggregates.primary_peer_count as peer_count,
-        coalesce(benchmarks.simple_mean, benchmarks.any_mean, aggregates.primary_peer_mean)
-            as benchmark_value,
-        coalesce(benchmarks.simple_mean, benchmarks.any_mean) as global_metric_mean,
-        benchmarks.global_std as global_metric_std,
+        coalesce(benchmarks.global_metric_mean, aggregates.primary_peer_mean) as benchmark_value,
+        benchmarks.global_metric_mean,
+        benchmarks.global_metric_std,
         temporal.metadata_per_period as temporal_metadata_per_period,
         temporal.temporal_node_id,
         temporal.temporal_statistical_methods,

@@ -63,7 +63,8 @@ final as (
         anomaly_profile asc,
         anomaly_method asc,
         applies_to asc,
-        anomaly desc,
+        {{ anomaly_rank('anomaly') }} desc nulls last,
+        anomaly asc,
         profile_place desc,
         anomaly_place desc
 

@@ -79,7 +79,7 @@ final as (
             consistency_tier text,
             coefficient_of_variation jsonb
         )
-    where not coalesce({{ json_boolean('content.suppressed') }}, false)
+    where not {{ is_suppressed('content.suppressed') }}
 
 )
 

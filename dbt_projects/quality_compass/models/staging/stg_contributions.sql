@@ -31,6 +31,7 @@ contributions as (
         {{ surrogate_key(['runs.run_id', 'newest.row_key']) }} as contribution_id,
         runs.run_id,
         runs.run_version,
+        runs.time_zone,
         content.parent_node_id,
         content.child_node_id,
         content.parent_entity,
@@ -118,7 +119,7 @@ final as (
             when excess_over_parent = 0 then 'neutral'
         end as contribution_direction,
         missing_input_count,
-        {{ instant_of('recorded_at') }} as recorded_at
+        {{ instant_of('recorded_at', 'time_zone') }} as recorded_at
     from contributions
 
 )

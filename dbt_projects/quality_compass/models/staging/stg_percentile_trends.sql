@@ -52,8 +52,8 @@ final as (
         {%- for percentile in ['p10', 'p25', 'p50', 'p75', 'p90'] %}
         case
             when
-                {{ json_boolean(
-                    "trend -> 'suppression_applied' -> '" ~ percentile ~ "' -> position"
+                {{ is_suppressed(
+                    "(trend -> 'suppression_applied' -> '" ~ percentile ~ "' -> position)"
                 ) }}
                 then null
             else {{ json_number("trend -> '" ~ percentile ~ "' -> position") }}

@@ -5,6 +5,7 @@ with runs as (
     select
         cast(run_id as text) as run_id,
         cast(fingerprint as uuid) as run_version,
+        coalesce(time_zone, 'UTC') as time_zone,
         coalesce(started_at, to_timestamp(run_id || '+00', 'YYYYMMDDHH24MISSTZH')) as run_at
     from {{ source('raw', 'raw_runs') }}
 
@@ -15,6 +16,7 @@ final as (
     select
         run_id,
         run_version,
+        time_zone,
         run_at,
         lag(run_id) over (order by run_at, run_id) as previous_run_id,
         row_number() over (order by run_at desc, run_id desc) = 1 as is_latest

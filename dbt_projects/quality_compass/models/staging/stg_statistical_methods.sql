@@ -49,7 +49,7 @@ final as (
         statistical_method,
         {{ method_name('statistical_method') }} as method,
         statistical_method not like '%\_\_aggregate\_time\_period' as is_trending,
-        coalesce({{ json_boolean("statistics -> 'suppressed'") }}, false) as is_suppressed,
+        {{ is_suppressed("(statistics -> 'suppressed')") }} as is_suppressed,
         {%- for name in [
             'simple_zscore',
             'robust_zscore',
