@@ -122,8 +122,9 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
     (
         (
             r"Could not resolve (?:host|proxy)|Connection (?:refused|timed out|reset)"
-            r"|Failed to connect|early EOF|RPC failed|hung up unexpectedly|returned error: (?:429|5\d\d)"
-            r"|Operation too slow|unexpected disconnect|Couldn't connect|Empty reply"
+            r"|Failed to connect|early EOF|RPC failed|hung up unexpectedly"
+            r"|returned error: (?:429|5\d\d)|Operation too slow|unexpected disconnect"
+            r"|Couldn't connect|Empty reply"
             r"|Connection closed|TLS connection|SSL_ERROR|gnutls_handshake|Network is (?:un|down)"
             r"|No route to host|Operation timed out|Temporary failure in name resolution"
         ),
