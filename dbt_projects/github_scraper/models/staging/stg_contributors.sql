@@ -65,10 +65,10 @@ kinds as (
 
     select
         contributor_id,
-        {% for kind in ['person', 'agent', 'bot', 'unclear'] %}
-            string_agg(case when kind = '{{ kind }}' then field end, ', ' order by field)
-                as {{ kind }}_by{{ ',' if not loop.last }}
-        {% endfor %}
+        string_agg(case when kind = 'person' then field end, ', ' order by field) as person_by,
+        string_agg(case when kind = 'agent' then field end, ', ' order by field) as agent_by,
+        string_agg(case when kind = 'bot' then field end, ', ' order by field) as bot_by,
+        string_agg(case when kind = 'unclear' then field end, ', ' order by field) as unclear_by
     from fitting
     group by contributor_id
 
@@ -85,13 +85,11 @@ classified as (
             else 'person'
         end as kind,
         case
-            when kinds.person_by is null
-                then coalesce(
-                    kinds.agent_by,
-                    kinds.bot_by,
-                    case when source.account_type = 'Bot' then 'account type' end,
-                    kinds.unclear_by
-                )
+            when kinds.person_by is not null then null
+            when kinds.agent_by is not null then kinds.agent_by
+            when kinds.bot_by is not null then kinds.bot_by
+            when source.account_type = 'Bot' then 'account type'
+            else kinds.unclear_by
         end as matched_by
     from source
     left join kinds on source.id = kinds.contributor_id
