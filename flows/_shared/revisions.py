@@ -14,6 +14,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.outgoing import check_proxies, header_token
+from flows._shared.secrets import without_secrets
 from flows._shared.state import ROOT
 
 REPOSITORY_VARIABLE = "ANALYTICS_FLOWS_REPOSITORY"
@@ -83,6 +85,7 @@ def _history(
 
 def _fetch(attempted: str, address: str, token: str | None, folder: Path) -> None:
     """All revisions, into a bare repository."""
+    check_proxies()
     command = ["git", "clone", "--quiet", "--mirror", "--", address, str(folder)]
     try:
         done = subprocess.run(
@@ -94,11 +97,13 @@ def _fetch(attempted: str, address: str, token: str | None, folder: Path) -> Non
         )
     except subprocess.TimeoutExpired:
         raise RepositoryUnreachableError(
-            attempted, f"{address} took longer than {CLONE_SECONDS} s", "Try again later"
+            attempted,
+            f"{without_secrets(address)} took longer than {CLONE_SECONDS} s",
+            "Try again later",
         ) from None
     if done.returncode == 0:
         return
-    seen = done.stderr.decode(errors="replace").strip()
+    seen = without_secrets(done.stderr.decode(errors="replace").strip())
     if PASSING.search(seen):
         raise RepositoryUnreachableError(attempted, seen, "Check the network; it is tried again")
     raise RevisionError(
@@ -110,7 +115,8 @@ def _environment(address: str, token: str | None) -> Mapping[str, str]:
     """Git asks nobody, follows nobody elsewhere, and shows the token to its own host only."""
     settings = {"http.followRedirects": "false"}
     if token and address.startswith("https://"):
-        login = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        usable = header_token(token, address)
+        login = base64.b64encode(f"x-access-token:{usable}".encode()).decode()
         settings[f"http.{address}.extraHeader"] = f"Authorization: Basic {login}"
     numbered: dict[str, str] = {}
     for number, (name, value) in enumerate(settings.items()):

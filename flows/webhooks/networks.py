@@ -8,6 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import httpx
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.outgoing import check_proxies
 from flows.webhooks.bodies import at
 from flows.webhooks.settings import PublishedNetworks, Source
 
@@ -84,6 +85,7 @@ def published(list_of: PublishedNetworks) -> tuple[Network, ...]:
         TransientError: the address does not answer.
     """
     attempted = f"reading the networks at {list_of.url}"
+    check_proxies()
     try:
         response = httpx.get(list_of.url, timeout=READ_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:

@@ -11,6 +11,7 @@ from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
+from flows._shared.outgoing import check_proxies, header_token
 from flows.webhooks.github import LOOK_BACK, HookApi, Missing, missing
 from flows.webhooks.inbox import prepare_inbox
 from flows.webhooks.settings import GitHubHook, ReconcileSettings, RetentionSettings
@@ -134,10 +135,12 @@ def reconcile(settings: ReconcileSettings = ReconcileSettings()) -> None:
 def reconcile_hook(hook: GitHubHook, settings: ReconcileSettings) -> Missing:
     now = datetime.now(UTC)
     since = now - timedelta(days=settings.days) - LOOK_BACK
+    token = header_token(secret_value(settings.token_block), f"the block {settings.token_block}")
     headers = {
         "Accept": "application/vnd.github+json",
-        "Authorization": f"Bearer {secret_value(settings.token_block)}",
+        "Authorization": f"Bearer {token}",
     }
+    check_proxies()
     with httpx.Client(base_url=settings.api_url, headers=headers, timeout=HTTP_SECONDS) as client:
         api = HookApi(client, hook)
         attempts = list(api.attempts(since))

@@ -253,10 +253,9 @@ ASKED = queries("github_scraper")
 
 def assert_the_queries_of_consumers_answer(warehouse: Warehouse, commits: list[Commit]) -> None:
     of_marts = {name: query for name, query in ASKED.items() if "$1" not in query}
-    # Nobody in this history looks like a program but those who are known to be one.
-    assert {name for name, query in of_marts.items() if not warehouse.query(query)} == {
-        "Upkeep, who looks like a program"
-    }
+    assert {name for name, query in of_marts.items() if not warehouse.query(query)} == set()
+    programs = warehouse.query(ASKED["Upkeep, who is or looks like a program"])
+    assert {row[:2] for row in programs} == {(contributor, "bot") for contributor in BOTS}
     of_parent = [commit for commit in commits if commit.repository_id == PARENT]
     by_person = Counter(c.contributor_id for c in of_parent if c.contributor_id not in BOTS)
     listed = warehouse.query(ASKED["Analytics API, the page of a repository"])
@@ -497,14 +496,14 @@ DAMAGE = {
             "contributor_summary_has_everyone_with_a_credit",
             "bus_factor_and_gini_agree_with_the_number_of_people",
             "contributor_totals_add_up_to_the_distinct_commits",
+            "contributors_to_classify_has_everyone_who_looks_automated",
         },
     ),
     "classes": (
         (
             "update analytics.int_repository_metrics set counted_lines_added = 1;"
             " update analytics.contributor_affiliations set commits = commits + 1;"
-            " insert into analytics.contributors_to_classify"
-            " select contributor_id, null, 'Ann', null, 1, 0 from analytics.contributor_summary"
+            " update analytics.contributors_to_classify set total_commits = total_commits + 1"
         ),
         {
             "leaderboard_counted_lines_equal_the_repository_metrics",

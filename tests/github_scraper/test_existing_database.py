@@ -603,7 +603,7 @@ def test_a_plan_with_more_than_was_planned_is_fitted(
             PLANNED_TABLES.replace("contributor_id integer not null", "contributor_id integer")
             + "; insert into commits (commit_hash, commit_date, repository_id)"
             " select 'a', now(), id from repositories",
-            r"commits\.contributor_id is NULL in 1 rows",
+            r"commits\.contributor_id is NULL in 1 row\b",
         ),
         (
             "create table contributor_merges (id bigint)",

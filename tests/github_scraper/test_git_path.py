@@ -33,6 +33,7 @@ from flows.github_scraper.records import (
     Walk,
 )
 from flows.github_scraper.source.attributes import CHUNK, speaks_to_linguist
+from flows.github_scraper.source.command import git_environment
 from flows.github_scraper.source.failures import failure
 from tests.github_scraper.conftest import Sync
 from tests.github_scraper.histories import AUTHOR, History
@@ -511,6 +512,28 @@ def test_a_closed_port_is_transient(sync: Sync) -> None:
         ("Host key verification failed.", HostUntrustedError),
         ("fatal: detected dubious ownership in repository at '/x'", FolderNotOursError),
         ("remote: Repository not found.", RepositoryNotFoundError),
+        (
+            (
+                "remote: ERROR: The project is not here or you don't have permission to view it.\n"
+                "fatal: repository 'https://gitlab.com/o/r/' not found"
+            ),
+            RepositoryNotFoundError,
+        ),
+        ("SSL certificate OpenSSL verify result: self-signed certificate (18)", HostUntrustedError),
+        ("error setting certificate file: /x/ca.pem", HostUntrustedError),
+        ("Problem with the SSL CA cert (path? access rights?)", HostUntrustedError),
+        ("SSL peer certificate or SSH remote key was not OK", HostUntrustedError),
+        (
+            "The certificate chain was issued by an authority that is not trusted",
+            HostUntrustedError,
+        ),
+        (
+            (
+                "Unable to negotiate with 10.0.0.1 port 22: no matching host key type found. "
+                "Their offer: ssh-rsa\nfatal: Could not read from remote repository."
+            ),
+            HostUntrustedError,
+        ),
     ],
 )
 def test_only_what_is_known_to_be_for_good_is_not_tried_again(
@@ -531,12 +554,20 @@ def test_only_what_is_known_to_be_for_good_is_not_tried_again(
         "fatal: unable to access 'https://h/o/r/': Unsupported proxy syntax in 'http://u:hunter2@p'",
         "warning: redirecting to https://h/o/r;hunter2\nfatal: Failed to connect",
         "Could not resolve proxy: http://u:hun ter2@proxy:80",
+        "fatal: unable to access 'https://h/o/r/': Unsupported proxy syntax in 'u:hunter2'",
+        "fatal: unable to access 'https://h/o/r/': Could not resolve proxy: hunter2",
+        "remote: use git clone u:hunter2@h:o/r",
     ],
 )
 def test_what_git_says_is_repeated_without_credentials(message: str) -> None:
     told = str(failure("fetch", "https://h/o/r", 128, message.encode()))
     assert "ter2" not in told
     assert "https://h/o/r" in told
+
+
+def test_git_gets_the_authorities_that_the_remedy_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GIT_SSL_CAINFO", "/x/ca.pem")
+    assert git_environment(None, "https://github.com")["GIT_SSL_CAINFO"] == "/x/ca.pem"
 
 
 def test_a_new_repository_stays_in_the_schedule_through_a_failure_for_good(

@@ -1,4 +1,7 @@
+import random
+import re
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -30,6 +33,7 @@ from flows.github_scraper.rules import (
     split_addresses,
     without_purged,
 )
+from tests.github_scraper.histories import History
 
 # In two parts, so that no search for committed tokens finds one.
 GLPAT = "glp" + "at"
@@ -84,6 +88,10 @@ OTHERS = [
     ("https://b\u00fccher.example/o/r", "https://xn--bcher-kva.example/o/r"),
     ("/srv/a b/tool", "/srv/a b/tool"),
     ("/srv//git/./tool/.", "/srv/git/tool"),
+    ("/srv/git/../tool", "/srv/tool"),
+    ("/srv/tool/.. /", "/srv"),
+    ("/../srv/a/b/../../tool/..", "/srv"),
+    ("/srv/..tool/...", "/srv/..tool/..."),
     ("/srv/C#/tool", "/srv/C#/tool"),
     ("/srv/R&D/tool", "/srv/R&D/tool"),
     ("/srv/my old clones/tool of 2024", "/srv/my old clones/tool of 2024"),
@@ -216,6 +224,7 @@ SECRET = [
     "git+ssh://hunter2@host/o/r",
     "git@host:o/r;hunter2",
     "/srv/r;hunter2",
+    "/srv/../hunter2@host/r",
     "/o/r?token=hunter2",
     "https://host/o/r@hunter2",
     "https://host\\hunter2@h/o/r",
@@ -429,7 +438,8 @@ def test_a_long_address_or_name_is_told_apart_and_fits_an_index() -> None:
 @pytest.mark.timeout(10)
 def test_trailers_that_are_none_cost_no_more_than_their_length() -> None:
     spaces = " " * 200_000
-    for message in (f"Co-authored-by:{spaces}", f"co-authored-by:{spaces}x{spaces}\n<a@x>"):
+    folded = "Co-authored-by: x" + "\n " * 100_000
+    for message in (f"Co-authored-by:{spaces}", f"co-authored-by:{spaces}x{spaces}\n<a@x>", folded):
         assert coauthors(message * 3, Mailmap(""), 3) == ()
 
 
@@ -440,6 +450,41 @@ def test_coauthors_are_distinct_and_in_order() -> None:
     )
     found = [given for given, _, _ in coauthors(message, Mailmap(""), 3)]
     assert found == [Coauthor("A B", "a@x"), Coauthor("C", "C@x"), Coauthor("", "")]
+
+
+MESSAGE_LINES = (
+    "Co-authored-by: Bob <{}@x>", "co-authored-by : Eve <{}@x>", "Co-Authored-By:Ida <{}@x>\r",
+    "Co-authored-by: Bob", " <{}@x>", "\t<{}@x>", "Co-authored-by: Al",
+    "  Co-authored-by: Li <{}@x>",
+    "Co-authored-by: <{}@x> (Acme)", "Co-authored-by:", "Signed-off-by: A <a@x>", "Closes #1",
+    "(cherry picked from commit 1)", "# a comment", "", "", "", " ", "Conflicts:", "\ta/path",
+    "some words of it", "a key: value", "key: value", "signed-off-by: A <a@x>", ": nothing", "---",
+    "# ------------------------ >8 ------------------------",
+)  # fmt: skip
+
+
+def test_coauthors_are_those_of_git(tmp_path: Path) -> None:
+    """One run of git over hundreds of messages whose addresses tell where each stood."""
+    dice = random.Random(7)
+    history = History(tmp_path / "messages")
+    stream, ours = [], set()
+    for number in range(600):
+        lines = dice.choices(MESSAGE_LINES, k=dice.randint(1, 9))
+        body = [line.format(f"{number}-{at}") for at, line in enumerate(lines)]
+        message = "\n".join(["subject", "", *body] if number % 5 else body) + "\n" * (
+            1 + number % 3
+        )
+        ours |= {given for given, _, _ in coauthors(message.rstrip(), Mailmap(""), 1)}
+        data = message.encode()
+        stream.append(
+            b"commit refs/heads/main\ncommitter A <a@x> %d +0000\ndata %d\n%s\n"
+            % (number, len(data), data)
+        )
+    history.git("fast-import", "--quiet", "--force", stdin=b"".join(stream))
+    told = history.git("shortlog", "-s", "-e", "--group=trailer:co-authored-by", "main")
+    theirs = re.findall(r"^ *1\t(.*)<(.*)>$", told, re.M)
+    assert ours == {Coauthor(name.strip(), email) for name, email in theirs}
+    assert len(ours) > 150
 
 
 @pytest.mark.parametrize(

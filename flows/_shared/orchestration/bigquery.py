@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import UnusableBlockError, block_document
+from flows._shared.outgoing import check_proxies
 
 if TYPE_CHECKING:
     from google.cloud import bigquery
@@ -49,8 +50,10 @@ class BigQueryAccess:
         Raises:
             MissingBlockError: no such block.
             UnusableBlockError, GoogleLoginError: the block's login is of no use.
+            ProxyAddressError: the environment names a proxy that cannot be read.
             TransientError: the Prefect server did not answer.
         """
+        check_proxies()
         # google-cloud-bigquery takes a second and 120 MiB to import: only who needs it pays.
         from google.api_core.client_options import ClientOptions
         from google.auth.credentials import AnonymousCredentials

@@ -8,6 +8,7 @@ from datetime import date
 
 import httpx
 
+from flows._shared.outgoing import check_proxies, header_token
 from flows.agent_analytics.records import (
     CopilotDay,
     CopilotDownError,
@@ -27,10 +28,11 @@ def copilot_client(
 ) -> Iterator["Copilot"]:
     """The Copilot reports of one token. The token goes to the API only, not to download links."""
     headers = {
-        "Authorization": f"Bearer {token}",
+        "Authorization": f"Bearer {header_token(token, '`copilot_token_block`')}",
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": API_VERSION,
     }
+    check_proxies()
     with (
         httpx.Client(base_url=api, headers=headers, timeout=60, transport=transport) as authorized,
         httpx.Client(timeout=300, transport=transport) as anonymous,

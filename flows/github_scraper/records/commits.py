@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 5
+READING = 6
 
 
 @dataclass(frozen=True)

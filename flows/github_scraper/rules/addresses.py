@@ -5,6 +5,7 @@ be a credential.
 programs write: a test holds that both say the same.
 """
 
+import posixpath
 import re
 import unicodedata
 from collections.abc import Iterable
@@ -80,7 +81,6 @@ NAMES = re.compile(r"[a-z0-9_.-]+/[a-z0-9_.-]+")
 GITLAB_NAMES = re.compile(r"[a-z0-9_.][a-z0-9_.-]*(?:/[a-z0-9_.][a-z0-9_.-]*)+")
 GIT_ENDING = re.compile(r"(?:/*\.git)*/*$")
 STEP = re.compile(r"(?:^|/)\.{1,2}(?:/|$)")
-REPEATED_SLASH = re.compile(r"/(?:\.?/)+")
 
 GIVE_CLONE_ADDRESS = (
     "Give a clone address such as https://github.com/owner/name, or an absolute path"
@@ -101,7 +101,7 @@ def repository_url(address: str) -> str:
     On GitHub scheme, user, port, ``www.``, case and ``.git`` do not matter: all spellings are
     ``https://github.com/owner/name``. On other hosts that are known the same holds, but that ssh
     stays ssh, for no token is sent there. Elsewhere the host is lower case and without its default
-    port. Absolute paths lose what is idle in them.
+    port. Absolute paths lose what is idle in them; a step ``..`` takes back the one before it.
 
     Raises:
         RepositoryAddressError: not fetchable, or with what may be a credential inside, which is not
@@ -146,7 +146,11 @@ def repository_url(address: str) -> str:
 def _local_path(address: str, bare: str) -> str:
     if bare.startswith("//"):
         raise _refused(address, "it is neither a path nor an address", GIVE_CLONE_ADDRESS)
-    return REPEATED_SLASH.sub("/", f"{bare}/").rstrip("/" + SPACE) or "/"
+    path = posixpath.normpath(bare).rstrip("/" + SPACE) or "/"
+    if bare_address(path) is None:
+        raise _refused(path, "a part of it may be a credential", NO_CREDENTIALS)
+    # What is cut off at its end may leave another step there.
+    return path if path == bare else _local_path(path, path)
 
 
 def _on_known_host(address: str, host: str, path: str, *, is_ssh: bool) -> str:

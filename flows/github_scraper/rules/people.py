@@ -5,6 +5,7 @@ import re
 from dataclasses import dataclass, field
 
 from flows.github_scraper.records import Coauthor, Identity
+from flows.github_scraper.rules.trailers import trailers
 
 # GitHub writes 9+login, its Enterprise Server too, GitLab 9-login, each under its own host.
 NOREPLY_EMAIL = re.compile(
@@ -13,7 +14,7 @@ NOREPLY_EMAIL = re.compile(
 GITLAB_LOGIN = re.compile(r"(?P<id>[0-9]{1,15})-(?P<login>.+)")
 IDENTITY_KEY = re.compile(r"(?:account|login|email|name|anonymous|application):.+")
 ADDRESS_OF_PERSON = re.compile(r"[^<]*<(?P<email>[^<>]+)>")
-COAUTHOR_TRAILER = re.compile(r"^co-authored-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]*)>", re.I | re.M)
+COAUTHORED_BY = "co-authored-by"
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # No address is longer, and no index has room for what is much longer.
 LONGEST_EMAIL, LONGEST_NAME = 320, 500
@@ -141,12 +142,15 @@ class Mailmap:
 def coauthors(
     message: str, mailmap: Mailmap, repository_id: int
 ) -> tuple[tuple[Coauthor, Coauthor, Identity], ...]:
-    """The distinct people named by ``Co-authored-by:`` lines, in their order: as they stand there,
-    through the mailmap, which holds for them as for authors, and who that is."""
-    if "-by:" not in message.lower():
+    """The distinct people named by ``Co-authored-by:`` trailers, in their order: as they stand
+    there, through the mailmap, which holds for them as for authors, and who that is."""
+    if COAUTHORED_BY not in message.lower():
         return ()
     found: dict[str, tuple[Coauthor, Coauthor, Identity]] = {}
-    for match in COAUTHOR_TRAILER.finditer(message):
+    for token, value in trailers(message):
+        match = MAILMAP_PERSON.match(value) if token == COAUTHORED_BY else None
+        if match is None:
+            continue
         coauthor = Coauthor(match["name"].strip(), match["email"].strip())
         mapped = Coauthor(*mailmap.lookup(*coauthor))
         person = identify(*mapped, repository_id)

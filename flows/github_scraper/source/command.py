@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO
 
 from flows._shared.errors import PlatformError
+from flows._shared.outgoing import check_proxies, header_token
 from flows.github_scraper.records import (
     MirrorBrokenError,
     RepositoryTooLargeError,
@@ -21,6 +22,17 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import FETCHABLE_SCHEMES
 from flows.github_scraper.source.failures import failure
+
+KEPT_VARIABLES = (
+    "PATH",
+    "HOME",
+    "TMPDIR",
+    "SSH_AUTH_SOCK",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+    "GIT_SSL_CAINFO",
+    "GIT_SSL_CAPATH",
+)
 
 
 @dataclass(frozen=True)
@@ -150,7 +162,12 @@ def git_environment(token: str | None, token_host: str) -> Mapping[str, str]:
 
     The token travels as configuration in the environment, not in an argument that every user of
     the machine can list, and only to the given host.
+
+    Raises:
+        ProxyAddressError: git could not read a proxy of ours, and would repeat its login.
+        MalformedTokenError: no header may hold the token.
     """
+    check_proxies()
     configuration = {
         "gc.autoDetach": "false",
         "maintenance.auto": "false",
@@ -160,14 +177,15 @@ def git_environment(token: str | None, token_host: str) -> Mapping[str, str]:
         "diff.renameLimit": "1000",
     }
     if token is not None:
-        basic = base64.b64encode(f"x-access-token:{token}".encode()).decode()
+        usable = header_token(token, token_host)
+        basic = base64.b64encode(f"x-access-token:{usable}".encode()).decode()
         configuration[f"http.{token_host.rstrip('/')}/.extraHeader"] = (
             f"Authorization: Basic {basic}"
         )
     environment = {
         name: value
         for name, value in os.environ.items()
-        if name in ("PATH", "HOME", "TMPDIR", "SSH_AUTH_SOCK", "SSL_CERT_FILE", "SSL_CERT_DIR")
+        if name in KEPT_VARIABLES
         or name.lower() in ("http_proxy", "https_proxy", "no_proxy", "all_proxy")
     }
     environment |= {

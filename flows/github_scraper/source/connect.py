@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from flows._shared.outgoing import check_proxies
 from flows._shared.postgres import connected
 from flows.github_scraper.records import (
     ApiConfigurationError,
@@ -93,6 +94,8 @@ def open_api(
         ApiConfigurationError: there is no token, or the app's key is malformed.
         TokenRejectedError: GitHub rejected every one of them.
         ApiUnavailableError: GitHub does not answer.
+        MalformedTokenError: no header may hold one of them.
+        ProxyAddressError: the environment names a proxy that cannot be read.
     """
     if not secrets:
         raise ApiConfigurationError(
@@ -112,6 +115,7 @@ def open_api(
 
 
 def _open(secrets: Secrets, settings: GithubApiSettings, clock: Clock) -> GithubApi:
+    check_proxies()
     http = httpx.Client(
         headers={"User-Agent": USER_AGENT, "X-GitHub-Api-Version": API_VERSION},
         timeout=httpx.Timeout(settings.timeout_seconds, connect=min(10, settings.timeout_seconds)),

@@ -11,6 +11,7 @@ import httpx
 import jwt
 from pydantic import BaseModel, ConfigDict, SecretStr, ValidationError
 
+from flows._shared.outgoing import header_token
 from flows.github_scraper.records import ApiConfigurationError
 from flows.github_scraper.source.clock import Clock
 
@@ -37,12 +38,16 @@ class Credential:
 
 
 class PersonalToken(Credential):
-    """A personal access token of one user."""
+    """A personal access token of one user.
+
+    Raises:
+        MalformedTokenError: no header may hold it.
+    """
 
     def __init__(self, label: str, token: str) -> None:
         self.label = label
         self.identity = ""
-        self._token = SecretStr(token.strip())
+        self._token = SecretStr(header_token(token, f"the block {label}"))
 
     def authorization(self) -> str:
         return f"Bearer {self._token.get_secret_value()}"

@@ -4,6 +4,7 @@ import re
 import signal
 
 from flows._shared.errors import PlatformError
+from flows._shared.secrets import HIDDEN, without_secrets
 from flows.github_scraper.records import (
     DiskFullError,
     FolderNotOursError,
@@ -17,6 +18,8 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import FETCHABLE_SCHEMES, shown_address
 
+# Characters at the end of git's messages: that are looked through, and that are shown.
+READ, SHOWN = 5_000, 500
 MEND_SOURCE = (
     "Run `git fsck` there and bring the object back from another clone, or retire the repository"
 )
@@ -26,9 +29,11 @@ DAMAGED = re.compile(
     r"(?P<id>[0-9a-f]{40}(?:[0-9a-f]{24})?)\b"
 )
 # An address or a folder in git's words: its name may be any word.
-ADDRESS = re.compile(r"'[^']*[/:][^']*'|\S+://\S+")
+ADDRESS = re.compile(r"(?<!\w)'[^'\n]*[/:][^'\n]*'|\S+://\S+")
 # What redirects and proxies name may have a login in it.
 URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*:/+[^\s'\"]+(?: [^\s'\"]*@[^\s'\"]*)?")
+# Of a proxy without a scheme.
+PROXY = re.compile(r"(proxy (?:syntax|scheme|URL)[^'\n]*|resolve proxy: ).*")
 # Behind each trouble with a host, whatever it is: the remedy stands here in its place.
 STOCK_PHRASE = "Please make sure you have the correct access rights\nand the repository exists."
 # The first pattern found in git's (untranslated) messages decides.
@@ -62,19 +67,28 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
     ),
     (
         (
-            r"SSL certificate problem|certificate verif|server (?:certificate|verification)"
-            r"|no alternative certificate|certificate subject name"
+            r"SSL (?:certificate|peer certificate|CA cert)|certificate (?:verif|subject name|chain)"
+            r"|server (?:certificate|verification)|no alternative certificate"
+            r"|error setting certificate"
         ),
         HostUntrustedError,
         (
             "Have the host mend its certificate, or trust its authority: GIT_SSL_CAINFO names a "
-            "file with it"
+            "readable file with it"
         ),
     ),
     (
         r"Host key verification failed|REMOTE HOST IDENTIFICATION HAS CHANGED",
         HostUntrustedError,
         "Compare the key of the host with the one it publishes and put it into known_hosts",
+    ),
+    (
+        r"no matching (?:host key type|key exchange method|cipher|MAC) found",
+        HostUntrustedError,
+        (
+            "Have the host offer what is in use today, or allow its offer in ~/.ssh/config "
+            "(HostKeyAlgorithms, KexAlgorithms, Ciphers, MACs)"
+        ),
     ),
     (
         r"No space left on device|Disk quota exceeded",
@@ -107,9 +121,10 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
     ),
     (
         (
-            r"Could not resolve host|Connection (?:refused|timed out|reset)|Failed to connect"
-            r"|early EOF|RPC failed|hung up unexpectedly|returned error: (?:429|5\d\d)"
-            r"|Operation too slow|unexpected disconnect|Couldn't connect|Empty reply"
+            r"Could not resolve (?:host|proxy)|Connection (?:refused|timed out|reset)"
+            r"|Failed to connect|early EOF|RPC failed|hung up unexpectedly"
+            r"|returned error: (?:429|5\d\d)|Operation too slow|unexpected disconnect"
+            r"|Couldn't connect|Empty reply"
             r"|Connection closed|TLS connection|SSL_ERROR|gnutls_handshake|Network is (?:un|down)"
             r"|No route to host|Operation timed out|Temporary failure in name resolution"
         ),
@@ -136,8 +151,10 @@ def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
             f"git was stopped by signal {-status} ({signal.Signals(-status).name})",
             "Look for the out-of-memory killer or for a time limit, then run again",
         )
-    told = said.replace(STOCK_PHRASE, "").strip()
-    seen = f"git exited with status {status}: {told[-500:] or 'no message'}"
+    told = without_secrets(
+        PROXY.sub(rf"\1{HIDDEN}", said.replace(STOCK_PHRASE, ""))[-READ:]
+    ).strip()
+    seen = f"git exited with status {status}: {told[-SHOWN:] or 'no message'}"
     for pattern, error, remedy in FAILURES:
         if not re.search(pattern, meant):
             continue
@@ -145,7 +162,7 @@ def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
         if error is MirrorBrokenError and verb == "ls-remote":
             error, remedy = SourceCorruptError, MEND_SOURCE
         if error in (SourceCorruptError, MirrorBrokenError) and (match := DAMAGED.search(said)):
-            seen = f"its object {match['id']} is missing or damaged ({said[-200:]})"
+            seen = f"its object {match['id']} is missing or damaged ({told[-200:]})"
         return error(attempted, seen, remedy)
     remedy = "It is tried again; if it stays, run the same git command by hand to see more"
     return GitCommandError(attempted, seen, remedy)

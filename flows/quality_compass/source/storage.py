@@ -9,6 +9,7 @@ from typing import Any
 import fsspec
 from fsspec.implementations.arrow import ArrowFSWrapper
 
+from flows._shared.outgoing import check_proxies
 from flows.quality_compass.records import (
     RunNotFoundError,
     StorageError,
@@ -110,6 +111,7 @@ class Storage:
         from google.auth.transport.requests import Request
         from google.oauth2.service_account import Credentials
 
+        check_proxies()
         attempted = "signing in to Google Cloud Storage"
         try:
             make = Credentials.from_service_account_info

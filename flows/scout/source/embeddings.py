@@ -13,6 +13,7 @@ import httpx
 
 from flows._shared.counted import counted
 from flows._shared.json_keys import each_once
+from flows._shared.outgoing import check_proxies, header_token
 from flows.scout.records import (
     EmbeddingEndpoint,
     Embeddings,
@@ -137,9 +138,13 @@ def _post(
 ) -> tuple[int, float | None, bytes]:
     """Status, seconds to wait and body of one answer, of which no more than needed is read."""
     asked = {"model": endpoint.model, "input": list(texts), "encoding_format": "float"}
-    headers = {"Authorization": f"Bearer {endpoint.key}"} if endpoint.key else {}
+    place = "the block of the embeddings endpoint"
+    headers = (
+        {"Authorization": f"Bearer {header_token(endpoint.key, place)}"} if endpoint.key else {}
+    )
     ends = time.monotonic() + timeout_seconds
     content = bytearray()
+    check_proxies()
     with httpx.stream(
         "POST",
         f"{endpoint.url}/embeddings",

@@ -16,6 +16,8 @@ final as (
 
     select
         contributors.contributor_id,
+        contributors.kind,
+        contributors.matched_by,
         contributors.username,
         contributors.display_name,
         contributors.email_domain,
@@ -24,7 +26,7 @@ final as (
         metrics.last_commit_date
     from contributors
     inner join metrics on contributors.contributor_id = metrics.contributor_id
-    where contributors.looks_automated
+    where contributors.matched_by is not null
 
 )
 

@@ -27,13 +27,13 @@ labels as (
     union all
     select
         coalesce(merged_into, id) as contributor_id,
-        'name' as field,
+        'login' as field,
         lower(coalesce(username, signed_login)) as label
     from source
     union all
     select
         coalesce(merged_into, id) as contributor_id,
-        'name' as field,
+        'login' as field,
         {{ shared.split_part('lower(identity_key)', ':', 2) }} as label
     from source
     where identity_key like 'login:%'
@@ -46,19 +46,31 @@ labels as (
 
 ),
 
-kinds as (
+fitting as (
 
-    select
+    select distinct
         labels.contributor_id,
-        max(case when patterns.kind = 'person' then 1 else 0 end) = 1 as is_person,
-        max(case when patterns.kind = 'agent' then 1 else 0 end) = 1 as is_agent,
-        max(case when patterns.kind = 'bot' then 1 else 0 end) = 1 as is_bot
+        patterns.kind,
+        patterns.field
     from labels
     inner join patterns
         on
             labels.field = patterns.field
             and {{ fits('labels.label', 'patterns.pattern') }}
-    group by labels.contributor_id
+
+),
+
+-- The fields that say so; NULL where none does.
+kinds as (
+
+    select
+        contributor_id,
+        string_agg(case when kind = 'person' then field end, ', ' order by field) as person_by,
+        string_agg(case when kind = 'agent' then field end, ', ' order by field) as agent_by,
+        string_agg(case when kind = 'bot' then field end, ', ' order by field) as bot_by,
+        string_agg(case when kind = 'unclear' then field end, ', ' order by field) as unclear_by
+    from fitting
+    group by contributor_id
 
 ),
 
@@ -67,12 +79,18 @@ classified as (
     select
         source.*,
         case
-            when kinds.is_person then 'person'
-            when kinds.is_agent then 'agent'
-            when kinds.is_bot or source.account_type = 'Bot' then 'bot'
+            when kinds.person_by is not null then 'person'
+            when kinds.agent_by is not null then 'agent'
+            when kinds.bot_by is not null or source.account_type = 'Bot' then 'bot'
             else 'person'
         end as kind,
-        kinds.contributor_id is not null and not kinds.is_person as is_matched
+        case
+            when kinds.person_by is not null then null
+            when kinds.agent_by is not null then kinds.agent_by
+            when kinds.bot_by is not null then kinds.bot_by
+            when source.account_type = 'Bot' then 'account type'
+            else kinds.unclear_by
+        end as matched_by
     from source
     left join kinds on source.id = kinds.contributor_id
     where source.merged_into is null
@@ -101,7 +119,8 @@ final as (
         kind,
         kind = 'bot' as is_bot,
         kind = 'agent' as is_agent,
-        kind = 'person' and is_matched as looks_automated,
+        kind = 'person' and matched_by is not null as looks_automated,
+        matched_by,
         created_at,
         updated_at
     from classified

@@ -1,0 +1,62 @@
+"""What git and requests over HTTP are given besides an address: proxies and tokens.
+
+A wrong one is refused before it is used, since libraries repeat it or end with an error of their
+own.
+"""
+
+import os
+import re
+
+from flows._shared.errors import PermanentError
+
+VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
+LOGIN = r"(?:[^\s\x00-\x20/?#@%\\]|%[2-9a-f][0-9a-f])*"
+READABLE = re.compile(
+    rf"(?:socks4a?://|(?:(?:https?|socks5h?)://)?(?:{LOGIN}@)?)"
+    r"(?:[\w.-]+|\[[0-9a-f:.]+\])(?::[0-9]{0,5})?/?",
+    re.IGNORECASE,
+)
+TOKEN = re.compile(r"[!-~]+")
+
+
+class ProxyAddressError(PermanentError):
+    """What the environment names as a proxy is no address in which a login has its place."""
+
+
+class MalformedTokenError(PermanentError):
+    """A token holds what no header may."""
+
+
+def check_proxies() -> None:
+    """Refuse a proxy of whose login git, curl or httpx would take a part for a host or a port and
+    repeat it in its message.
+
+    Raises:
+        ProxyAddressError: names the variable, and nothing of its value.
+    """
+    for name, value in os.environ.items():
+        if name.lower() in VARIABLES and value and not READABLE.fullmatch(value):
+            raise ProxyAddressError(
+                f"Reading the proxy of the variable {name}",
+                "its value is not of the form http://login:password@host:port (it is not repeated)",
+                "Percent-encode login and password: # is %23, % is %25, / is %2F, ? is %3F, "
+                "@ is %40",
+            )
+
+
+def header_token(token: str, place: str) -> str:
+    """A token for a header, without the space around it. ``place`` says where it comes from.
+
+    Raises:
+        MalformedTokenError: it is empty, or has a character that is no visible one of ASCII.
+    """
+    token = token.strip()
+    if TOKEN.fullmatch(token):
+        return token
+    raise MalformedTokenError(
+        f"Using the token of {place}",
+        "a character in it is none that a token may have (it is not repeated)"
+        if token
+        else "it is empty",
+        "Copy it anew from where it was made, and register its block with `flows blocks register`",
+    )
