@@ -65,7 +65,14 @@ kinds as (
 classified as (
 
     select
-        source.*,
+        source.id,
+        source.identity_key,
+        source.username,
+        source.email,
+        source.display_name,
+        source.profile_url,
+        source.created_at,
+        source.updated_at,
         case
             when kinds.is_person then 'person'
             when kinds.is_agent then 'agent'
