@@ -48,11 +48,17 @@ where id = (
 OWNERS_MIGRATION = """
 create type suggestion_action as enum ('accept', 'reject');
 create type requested_mode as enum ('auto', 'model', 'heuristic');
+do $$ begin
+    execute format('create type category as enum (''Other'', %s)', (
+        select string_agg(distinct quote_literal(label), ', ') from transaction_labels
+        where label <> 'Other'
+    ));
+end $$;
 update suggestion_feedback set action = 'reject' where action = 'undo';
 alter table suggestion_feedback
     drop column user_ts,
     add column txn_id integer not null default 0,
-    add column label varchar(128) not null default '',
+    add column label category not null default 'Other',
     add column user_id varchar(128),
     alter column event_id drop not null,
     alter column action type suggestion_action using action::suggestion_action,
@@ -71,7 +77,9 @@ alter table model_registry drop column notes, drop column created_at;
 alter table ml_features drop column tokens,
     alter column is_weekend type smallint using is_weekend::integer,
     alter column ts_month type timestamptz using ts_month::timestamp at time zone 'UTC';
-alter table transaction_labels drop column created_at, alter column source type varchar(20);
+alter table transactions drop column created_at;
+alter table transaction_labels drop column created_at, alter column source type varchar(20),
+    alter column label type category using label::category;
 """
 # Keys of other types, one table of two that are joined before the other.
 KEYS_MIGRATION = """

@@ -205,9 +205,9 @@
 
 {% macro event_key(column) -%}
     {#- Of its own type, for which its table has an index, while events and feedback have the same. -#}
-    {%- set of_events = source_columns(source('operational', 'suggestion_events')).get('id') -%}
-    {%- set of_feedback = source_columns(source('operational', 'suggestion_feedback')).get('event_id') -%}
-    {{ return(column if of_events == of_feedback else shared.text(column)) }}
+    {%- set events = source_columns(source('operational', 'suggestion_events')) -%}
+    {%- set feedback = source_columns(source('operational', 'suggestion_feedback')) -%}
+    {{ return(column if events.get('id') == feedback.get('event_id') else shared.text(column)) }}
 {%- endmacro %}
 
 {% macro should_full_refresh() -%}
@@ -229,7 +229,8 @@
 
 {% macro transaction_updated_at(columns) -%}
     {#- A transaction that was never updated is as old as itself, and with no plausible time as old as any. -#}
-    {%- set told = 'coalesce(' ~ utc('updated_at', columns) ~ ', ' ~ utc('created_at', columns) ~ ')' -%}
+    {%- set created_at = utc_or_null('created_at', columns) -%}
+    {%- set told = 'coalesce(' ~ utc('updated_at', columns) ~ ', ' ~ created_at ~ ')' -%}
     (
         case
             when {{ is_plausible(told) }} then {{ told }}
