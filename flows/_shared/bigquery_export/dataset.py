@@ -95,14 +95,16 @@ class CopyDataset:
                 )
         new = [column for column in columns if column.name not in found]
         _refuse_renamed(table, new, there.description, excluded)
+        # Before columns are added: BigQuery takes no description for a table that changed since.
+        is_ours = (there.description or "").startswith(LEFT_OUT)
+        if there.description != _description(excluded) and (excluded or is_ours):
+            there.description = _description(excluded)
+            self._client.update_table(there, ["description"])
         if new:
             added = ", ".join(
                 f"add column if not exists `{c.name}` {_sql_name(c.kind)}" for c in new
             )
             self._run(table, f"alter table {self._name(table.name)} {added}")
-        if there.description != _description(excluded):
-            there.description = _description(excluded)
-            self._client.update_table(there, ["description"])
         kept = {column.name.lower() for column in columns}
         return self._emptied(table, [name for name in found if name.lower() not in kept])
 
