@@ -187,6 +187,14 @@ def test_a_column_of_every_type_is_exported_with_its_extremes_or_what_is_lost_is
         (date(9999, 12, 31), datetime(9999, 12, 31, 23, 59, 59, 999999, tzinfo=UTC))
     ]
 
+    # As a key such a value tells no row from another: those rows stay away, and are named.
+    counts = shop.export(replace(table, key=("instant",)))
+    assert (counts.total, counts.deleted, counts.unkeyed) == (3, 5, 5)
+    assert "5 rows not copied" in str(counts.remark)
+    assert str(counts.remark).endswith(
+        "-infinity | 0044-03-15 00:00:00+00 BC | 10000-01-01 00:00:00+00 | infinity | NULL"
+    )
+
 
 # The next number, the sign, a far smaller one, what is none: each is told from each.
 FLOATS = (
@@ -378,6 +386,30 @@ def test_an_export_killed_half_way_goes_on_from_there_and_doubles_nothing(
         (500, 500)
     ]
     assert shop.copied("select name from {things} where id = 2") == [("newer",)]
+
+
+def test_a_column_that_the_source_lost_is_emptied_in_the_copy_and_told(shop: Shop) -> None:
+    shop.export()
+    shop.execute("alter table shop.things drop column secret, drop column name")
+    counts = shop.export()
+    assert counts.changed == 0
+    assert counts.remark == ("things: the source has no longer name, secret: emptied in the copy")
+    assert shop.copied("select count(name), count(secret), count(*) from {things}") == [(0, 0, 501)]
+    assert shop.export().remark is None
+
+
+def test_an_excluded_column_does_not_leave_under_another_name(shop: Shop) -> None:
+    private = replace(THINGS, excluded=("note", "secret"))
+    shop.export(private)
+    shop.execute("alter table shop.things rename secret to memo")
+    with pytest.raises(ExportSourceError, match=r"secret, which .* is gone and memo is new"):
+        shop.export(private)
+    assert "memo" not in {f.name for f in shop.client.get_table(f"{shop.dataset}.things").schema}
+    shop.export(replace(private, excluded=("note", "secret", "memo")))
+    shop.execute("alter table shop.things drop column memo, add column grade text default 'a'")
+    with pytest.raises(ExportSourceError, match="memo, which the setting excludes, is gone"):
+        shop.export(replace(private, excluded=("note", "secret", "memo")))
+    assert shop.export(private).changed == 501
 
 
 def test_a_new_column_passes_and_a_changed_type_stops_before_anything_is_sent(shop: Shop) -> None:

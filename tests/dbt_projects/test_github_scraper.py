@@ -49,6 +49,10 @@ alter table repositories
     alter column state type public.repository_state using state::public.repository_state;
 alter table contributors alter column profile_url type varchar(2048);
 alter table repository_contributors alter column commit_count type bigint;
+-- Names that models give to what they make of others.
+alter table commits add column commit_subject text, add column commit_day date;
+alter table repositories add column trimmed_url text, add column has_host integer;
+alter table contributors add column kind text, add column is_matched boolean;
 create table public."Repository" (id serial primary key, url text not null unique);
 create table public."RepositoryContributor" (id serial primary key, "commitCount" integer not null);
 alter table public."Repository" add column "commitsProcessedAt" timestamp(3);
@@ -57,6 +61,9 @@ alter table public."RepositoryContributor" alter column "commitCount" type bigin
 TAKEN_BACK = """
 drop view public."Contributor";
 drop table public."Repository", public."RepositoryContributor";
+alter table commits drop column commit_subject, drop column commit_day;
+alter table repositories drop column trimmed_url, drop column has_host;
+alter table contributors drop column kind, drop column is_matched;
 alter table repository_contributors alter column commit_count type integer;
 alter table contributors alter column profile_url type text;
 alter table repositories

@@ -18,7 +18,7 @@ from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.report.making import read_from
 from tests.contracts import queries
-from tests.dbt_projects.warehouse import install_packages
+from tests.dbt_projects.warehouse import Row, install_packages
 from tests.deployments.grafana.panels import assert_panels_answer
 from tests.ledgermind.warehouses import Warehouses
 from tests.report.on_builds import ledgermind_page_is_right
@@ -48,23 +48,47 @@ where id = (
 OWNERS_MIGRATION = """
 create type suggestion_action as enum ('accept', 'reject');
 create type requested_mode as enum ('auto', 'model', 'heuristic');
+do $$ begin
+    execute format('create type category as enum (''Other'', %s)', (
+        select string_agg(distinct quote_literal(label), ', ') from transaction_labels
+        where label <> 'Other'
+    ));
+end $$;
 update suggestion_feedback set action = 'reject' where action = 'undo';
 alter table suggestion_feedback
     drop column user_ts,
     add column txn_id integer not null default 0,
-    add column label varchar(128) not null default '',
+    add column label category not null default 'Other',
     add column user_id varchar(128),
     alter column event_id drop not null,
     alter column action type suggestion_action using action::suggestion_action,
     alter column created_at type timestamptz using created_at at time zone 'UTC';
-alter table transactions drop column description, alter column amount type numeric(14, 2);
+alter table transactions drop column description, alter column amount type numeric(14, 2),
+    alter column date type timestamptz using date::timestamp at time zone 'UTC',
+    alter column user_id type bigint, alter column tenant_id type bigint;
 alter table suggestion_events
     drop column features_hash,
+    add column created_at_utc timestamptz default now(),
+    alter column candidates type text,
     alter column mode type requested_mode using mode::requested_mode,
     alter column created_at type timestamptz using created_at at time zone 'UTC';
-alter table model_registry drop column notes;
-alter table ml_features drop column tokens;
-alter table transaction_labels alter column source type varchar(20);
+alter table suggestion_feedback add column created_at_utc timestamptz default now();
+alter table model_registry drop column notes, drop column created_at;
+alter table ml_features drop column tokens,
+    alter column is_weekend type smallint using is_weekend::integer,
+    alter column ts_month type timestamptz using ts_month::timestamp at time zone 'UTC';
+alter table transactions drop column created_at;
+alter table transaction_labels drop column created_at, alter column source type varchar(20),
+    alter column label type category using label::category;
+"""
+# Keys of other types, one table of two that are joined before the other.
+KEYS_MIGRATION = """
+alter table suggestion_feedback alter action type text; drop type suggestion_action;
+alter table suggestion_events alter mode type text, alter candidates type json
+    using candidates::json;
+drop type requested_mode;
+alter table suggestion_events alter id type text, alter txn_id type bigint;
+alter table transactions alter id type bigint;
 """
 
 
@@ -119,6 +143,14 @@ def warehouses(database: tuple[str, Path], bigquery_emulator: str) -> Warehouses
 def create(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
     with psycopg.connect(warehouses.url, autocommit=True) as connection:
         operational.create_operational_database(connection, made, shape)
+
+
+def as_texts(contents: dict[str, list[Row]]) -> dict[str, list[list[str]]]:
+    """The facts, whatever types keys have."""
+    return {
+        name: sorted([str(value) for value in row] for row in rows)
+        for name, rows in contents.items()
+    }
 
 
 def append(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
@@ -360,12 +392,13 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
         assert {row[2:4] for row in migrated["int_suggestions"]} == {
             row[2:4] for row in before["int_suggestions"]
         }
-        warehouses.execute(
-            "alter table suggestion_feedback alter action type text; drop type suggestion_action;"
-            "alter table suggestion_events alter mode type text; drop type requested_mode"
-        )
-        warehouses.build_untested("pg_local", "--full-refresh")
-        assert warehouses.postgres_contents() == migrated
+        warehouses.execute(KEYS_MIGRATION)
+        warehouses.build_untested("pg_local")
+        assert as_texts(warehouses.postgres_contents()) == as_texts(migrated)
+        warehouses.execute("alter table suggestion_feedback alter event_id type text")
+        changed = ("--select", "stg_suggestion_feedback+1", "int_suggestions", "+fct_training_view")
+        warehouses.build_untested("pg_local", *changed)
+        assert as_texts(warehouses.postgres_contents()) == as_texts(migrated)
     finally:
         warehouses.execute(f"alter database {DATABASE} reset timezone")
 

@@ -130,6 +130,7 @@ POISON = {
     "of the future": Poison("model_registry", {"model_id": "lgbm@d", "created_at": "infinity"}),
 }
 TOLD = {
+    "no_cohort_of_tenants_is_older_than_its_last_week_by_ten_years",
     "no_row_of_ledgermind_is_kept_apart",
     "accepted_values_stg_suggestion_events_mode_as_sent__auto__model__heuristic",
     "accepted_values_stg_suggestion_feedback_action_as_sent__accept__reject__undo",
@@ -254,6 +255,11 @@ def test_no_row_of_ledgermind_stops_the_marts_of_others_and_each_is_told(built: 
     }
     assert_each_is_named(expected, rejected)
     assert set(rejected) == set(expected)
+    # A month that is yet to come is not the newest one: it would be the whole test set.
+    assert query(
+        "select max(ts_month) < '2026-01-01', max(ts_month) = '2099-12-01',"
+        " count(distinct ts_month) from analytics.fct_training_view where dataset_split = 'test'"
+    ) == [(False, True, 2)]
     assert query(
         "select created_date, sum(events)::int from analytics.mart_suggestions_daily"
         " group by 1 order by 1"

@@ -11,6 +11,10 @@
 {% macro by_day(field) %}{{ field }}{% endmacro %}
 {% macro source_columns(relation) %}{% endmacro %}
 {% macro utc(name, columns) %}{{ name }}{% endmacro %}
+{% macro utc_or_null(name, columns) %}{{ name }}{% endmacro %}
+{% macro as_json(name, columns) %}cast({{ name }} as jsonb){% endmacro %}
+{% macro truth(name, columns) %}cast({{ name }} as boolean){% endmacro %}
+{% macro event_key(column) %}{{ column }}{% endmacro %}
 {% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
 {% macro run_clock() %}cast('1900-01-01' as timestamp){% endmacro %}
 {% macro is_plausible(instant) %}({{ instant }} is not null){% endmacro %}

@@ -172,9 +172,65 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro utc_or_null(name, columns) -%}
+    {{ return(utc(name, columns) if name in columns else 'cast(null as timestamp)') }}
+{%- endmacro %}
+
+{% macro as_json(name, columns) -%}
+    {#- What PostgreSQL cannot read as a document is none. BigQuery has the text of one. -#}
+    {%- if target.type == 'postgres' and columns.get(name) != 'jsonb' -%}
+        (
+            case
+                when pg_input_is_valid({{ shared.text(name) }}, 'jsonb')
+                    then cast({{ shared.text(name) }} as jsonb)
+            end
+        )
+    {%- else -%}
+        {{ name }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro truth(name, columns) -%}
+    {%- if columns.get(name) in ['boolean', 'bool'] -%}
+        {{ name }}
+    {%- else -%}
+        (
+            case
+                when lower({{ shared.text(name) }}) in ('1', 't', 'true') then true
+                when lower({{ shared.text(name) }}) in ('0', 'f', 'false') then false
+            end
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro event_key(column) -%}
+    {#- Of its own type, for which its table has an index, while events and feedback have the same. -#}
+    {%- set events = source_columns(source('operational', 'suggestion_events')) -%}
+    {%- set feedback = source_columns(source('operational', 'suggestion_feedback')) -%}
+    {{ return(column if events.get('id') == feedback.get('event_id') else shared.text(column)) }}
+{%- endmacro %}
+
+{% macro should_full_refresh() -%}
+    {#- A table that grows is made anew when LedgerMind gave its keys other types. On BigQuery, where that
+        costs a scan of everything, somebody has to ask for it. -#}
+    {%- if dbt.should_full_refresh() -%}
+        {{ return(true) }}
+    {%- endif -%}
+    {%- set keyed_as = config.get('meta', {}).get('keyed_as') -%}
+    {%- if not execute or not keyed_as or target.type != 'postgres' or not load_relation(this) -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {%- set kept, staged = source_columns(this), source_columns(ref(keyed_as['model'])) -%}
+    {%- for name in keyed_as['columns'] if kept[name] != staged[name] -%}
+        {{ return(true) }}
+    {%- endfor -%}
+    {{ return(false) }}
+{%- endmacro %}
+
 {% macro transaction_updated_at(columns) -%}
     {#- A transaction that was never updated is as old as itself, and with no plausible time as old as any. -#}
-    {%- set told = 'coalesce(' ~ utc('updated_at', columns) ~ ', ' ~ utc('created_at', columns) ~ ')' -%}
+    {%- set created_at = utc_or_null('created_at', columns) -%}
+    {%- set told = 'coalesce(' ~ utc('updated_at', columns) ~ ', ' ~ created_at ~ ')' -%}
     (
         case
             when {{ is_plausible(told) }} then {{ told }}

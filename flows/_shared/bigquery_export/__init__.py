@@ -13,9 +13,13 @@ with an old date, or that were deleted.
 
 A type that BigQuery has no form for is copied as PostgreSQL's text of it. A value that it has none
 for (an instant or a day that is infinite or not of the years 1 to 9999, a NUMERIC that is no
-number) is NULL in the copy, and counted by column in `ExportCounts.nulled`.
+number) is NULL in the copy, and counted by column in `ExportCounts.nulled`. A row whose key has
+such a value, or is NULL, is not copied, and counted in `ExportCounts.unkeyed`.
 
-    ExportSourceError       the source has not what is to be exported
+A column that the source lost is emptied in the copy. An excluded column that is gone beside a new
+one is refused until the list of excluded columns says whether they are the same.
+
+    ExportSourceError       the source has not what is to be exported, or may have more than it may
     SchemaChangedError      a column has another type than its copy
     ExportMismatchError     after everything the copy is not equal to its source
     SourceUnavailableError, BigQueryUnavailableError, ExportRunningError   another try may help

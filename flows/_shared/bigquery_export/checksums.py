@@ -119,16 +119,20 @@ def bucket_in_bigquery(key: str) -> str:
 
 
 def source_fingerprint(
-    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+    connection: psycopg.Connection,
+    table: CopiedTable,
+    columns: Sequence[Column],
+    condition: sql.Composable = sql.SQL("true"),
 ) -> Fingerprint:
     query = sql.SQL(
         "select {}, count(*), "
         "sum(('x' || substr(md5(convert_to({}, 'UTF8')), 1, 8))::bit(32)::bigint) "
-        "from {} group by 1"
+        "from {} where {} group by 1"
     ).format(
         bucket_in_postgres(table, columns),
         text_in_postgres(columns),
         sql.Identifier(table.schema, table.name),
+        condition,
     )
     rows = connection.execute(query).fetchall()
     return {bucket: (int(counted), int(checksum)) for bucket, counted, checksum in rows}

@@ -13,14 +13,19 @@ from flows._shared.bigquery_export.checksums import (
     differing_buckets,
     source_fingerprint,
 )
-from flows._shared.bigquery_export.columns import read_columns
+from flows._shared.bigquery_export.columns import excluded_there, read_columns
 from flows._shared.bigquery_export.dataset import CopyDataset
 from flows._shared.bigquery_export.errors import (
     ExportMismatchError,
     ExportRunningError,
     told_as_ours,
 )
-from flows._shared.bigquery_export.forms import nulled_keys, nulled_values
+from flows._shared.bigquery_export.forms import (
+    first_keys,
+    has_key,
+    nulled_keys,
+    nulled_values,
+)
 from flows._shared.bigquery_export.records import Comparison, CopiedTable, ExportCounts
 from flows._shared.bigquery_export.source import changed_since, in_buckets
 from flows._shared.bigquery_export.stream import read_rows
@@ -51,13 +56,16 @@ def export_table(
     with told_as_ours(f"exporting {table} to BigQuery"):
         _lock(connection, dataset, table)
         columns = read_columns(connection, table)
-        dataset.ensure_table(table, columns)
-        wanted = source_fingerprint(connection, table, columns)
+        emptied = dataset.ensure_table(table, columns, excluded_there(connection, table))
+        keyed = has_key(table, columns)
+        wanted = source_fingerprint(connection, table, columns, keyed)
+        unkeyed, unkeyed_keys = first_keys(connection, table, sql.SQL("not ({})").format(keyed))
         nulled = nulled_values(connection, table, columns)
-        keys = nulled_keys(connection, table, [c for c in columns if c.name in nulled])
+        keys = nulled_keys(connection, table, columns, nulled)
 
         def send(condition: sql.Composable, first_batch: int) -> int:
-            batches = read_rows(connection, table, columns, condition)
+            wanted_rows = sql.SQL("{} and {}").format(keyed, condition)
+            batches = read_rows(connection, table, columns, wanted_rows)
             return dataset.load(table, columns, batches, first_batch, rows_per_load, sent)
 
         rows = changed = deleted = 0
@@ -82,7 +90,12 @@ def export_table(
         )
     seconds = time.monotonic() - started
     return ExportCounts(
-        table.name, rows, changed, deleted, count_rows(found), seconds, nulled, keys
+        *(table.name, rows, changed, deleted, count_rows(found), seconds),
+        nulled=nulled,
+        nulled_keys=keys,
+        emptied=emptied,
+        unkeyed=unkeyed,
+        unkeyed_keys=unkeyed_keys,
     )
 
 

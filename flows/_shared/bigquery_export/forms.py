@@ -1,10 +1,11 @@
 """Values that BigQuery has no form for: as what they are read, and which they are."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import psycopg
 from psycopg import sql
 
+from flows._shared.bigquery_export.columns import only
 from flows._shared.bigquery_export.records import Column, CopiedTable
 
 # What BigQuery has a form for; what it has none for is NULL.
@@ -24,6 +25,13 @@ def with_a_form(column: Column) -> sql.Composable:
     return sql.SQL("(" + WITH_A_FORM.get(column.kind, "{0}") + ")").format(column.identifier)
 
 
+def has_key(table: CopiedTable, columns: Sequence[Column]) -> sql.Composable:
+    """Whether the copy can tell a row by its key: two that it has no form for would be one."""
+    return sql.SQL(" and ").join(
+        sql.SQL("{} is not null").format(with_a_form(column)) for column in only(columns, table.key)
+    )
+
+
 def as_read(column: Column) -> sql.Composable:
     return sql.SQL(AS_READ.get(column.kind, "{0}")).format(with_a_form(column))
 
@@ -39,32 +47,49 @@ def nulled_values(
     doubtful = [column for column in columns if column.kind in WITH_A_FORM]
     if not doubtful:
         return {}
-    query = sql.SQL("select {} from {}").format(
+    query = sql.SQL("select {} from {} where {}").format(
         sql.SQL(", ").join(
             sql.SQL("count({}) - count({})").format(column.identifier, with_a_form(column))
             for column in doubtful
         ),
         sql.Identifier(table.schema, table.name),
+        has_key(table, columns),
     )
     counted = connection.execute(query).fetchone() or ()
     return {c.name: number for c, number in zip(doubtful, counted, strict=True) if number}
 
 
 def nulled_keys(
-    connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
+    connection: psycopg.Connection,
+    table: CopiedTable,
+    columns: Sequence[Column],
+    nulled: Collection[str],
 ) -> dict[str, tuple[str, ...]]:
-    found = {}
-    for column in columns:
-        query = sql.SQL(
-            "select concat_ws(', ', {}) from {} where {} is not null and {} is null "
-            "order by {} limit {}"
-        ).format(
-            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
-            sql.Identifier(table.schema, table.name),
-            column.identifier,
-            with_a_form(column),
-            sql.SQL(", ").join(sql.Identifier(name) for name in table.key),
-            sql.Literal(NULLED_KEYS),
-        )
-        found[column.name] = tuple(str(key)[:LONGEST_KEY] for (key,) in connection.execute(query))
-    return found
+    return {
+        column.name: first_keys(
+            connection,
+            table,
+            sql.SQL("{} and {} is not null and {} is null").format(
+                has_key(table, columns), column.identifier, with_a_form(column)
+            ),
+        )[1]
+        for column in only(columns, nulled)
+    }
+
+
+def first_keys(
+    connection: psycopg.Connection, table: CopiedTable, condition: sql.Composable
+) -> tuple[int, tuple[str, ...]]:
+    """How many rows are so, and the keys of the first."""
+    names = [sql.Identifier(name) for name in table.key]
+    query = sql.SQL(
+        "select concat_ws(', ', {}), count(*) over () from {} where {} order by {} limit {}"
+    ).format(
+        sql.SQL(", ").join(sql.SQL("coalesce({}::text, 'NULL')").format(name) for name in names),
+        sql.Identifier(table.schema, table.name),
+        condition,
+        sql.SQL(", ").join(names),
+        sql.Literal(NULLED_KEYS),
+    )
+    rows = connection.execute(query).fetchall()
+    return rows[0][1] if rows else 0, tuple(str(key)[:LONGEST_KEY] for key, _ in rows)

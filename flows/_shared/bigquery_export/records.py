@@ -53,7 +53,9 @@ class ExportCounts:
     """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there.
 
     ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there;
-    ``nulled_keys`` the keys of the first rows with one, by column.
+    ``nulled_keys`` the keys of the first rows with one, by column. ``emptied`` are columns that the
+    source has no longer and whose values went from the copy. ``unkeyed`` rows are not copied: their
+    key is NULL, or BigQuery has no form for it; ``unkeyed_keys`` are the first of them.
     """
 
     table: str
@@ -64,17 +66,30 @@ class ExportCounts:
     seconds: float
     nulled: Mapping[str, int] = field(default_factory=dict)
     nulled_keys: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    emptied: Sequence[str] = ()
+    unkeyed: int = 0
+    unkeyed_keys: Sequence[str] = ()
 
     @property
     def remark(self) -> str | None:
         """What a person should know of the copy; None where it says all that the table does."""
-        if not self.nulled:
-            return None
-        listed = ", ".join(
-            f"{number} of {column} (key {' | '.join(self.nulled_keys[column])})"
-            for column, number in self.nulled.items()
-        )
-        return f"{self.table}: BigQuery has no form for some values, which are NULL there: {listed}"
+        remarks = []
+        if self.nulled:
+            listed = ", ".join(
+                f"{number} of {column} (key {' | '.join(self.nulled_keys[column])})"
+                for column, number in self.nulled.items()
+            )
+            remarks.append(f"BigQuery has no form for some values, which are NULL there: {listed}")
+        if self.unkeyed:
+            remarks.append(
+                f"{counted(self.unkeyed, 'row')} not copied, for BigQuery has no form for the key: "
+                + " | ".join(self.unkeyed_keys)
+            )
+        if self.emptied:
+            remarks.append(
+                f"the source has no longer {', '.join(self.emptied)}: emptied in the copy"
+            )
+        return f"{self.table}: {'; '.join(remarks)}" if remarks else None
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,28 @@
 with source as (
 
     select
-        *,
+        id,
+        repository_id,
+        contributor_id,
+        identity_id,
+        commit_hash,
+        commit_date,
+        committed_at,
+        commit_message,
+        parent_hashes,
+        is_date_clamped,
+        lines_added,
+        lines_added_vendored,
+        lines_added_generated,
+        lines_added_locked,
+        lines_deleted,
+        lines_deleted_vendored,
+        lines_deleted_generated,
+        lines_deleted_locked,
+        files_changed,
+        orphaned_at,
+        created_at,
+        updated_at,
         {{ subject('commit_message') }} as commit_subject,
         {{ utc_day('commit_date') }} as commit_day
     from {{ source('raw', 'commits') }}

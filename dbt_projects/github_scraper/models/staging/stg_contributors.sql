@@ -77,7 +77,14 @@ kinds as (
 classified as (
 
     select
-        source.*,
+        source.id,
+        source.identity_key,
+        source.username,
+        source.email,
+        source.display_name,
+        source.profile_url,
+        source.created_at,
+        source.updated_at,
         case
             when kinds.person_by is not null then 'person'
             when kinds.agent_by is not null then 'agent'

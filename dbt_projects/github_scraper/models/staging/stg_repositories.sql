@@ -7,7 +7,19 @@ with source as (
 located as (
 
     select
-        *,
+        id,
+        url,
+        state,
+        error_message,
+        is_empty,
+        missing_since,
+        paused_at,
+        retired_at,
+        retired_because,
+        last_attempt_at,
+        last_processed_at,
+        created_at,
+        updated_at,
         regexp_replace(rtrim(url, '/'), '[.]git$', '') as trimmed_url,
         {{ shared.matches('url', '^(https?|ssh|git)://|^[^/@]+@[^/:]+:') }} as has_host
     from source

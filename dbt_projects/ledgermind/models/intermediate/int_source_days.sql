@@ -40,7 +40,10 @@ with versions as (
         3 as source_number,
         {{ day_floor(transaction_updated_at(transactions_columns)) }} as source_day,
         {{ row_version(
-            transactions, ['id', 'tenant_id', 'user_id', 'created_at', 'updated_at']
+            transactions,
+            ['id', 'tenant_id', 'user_id']
+                + (['created_at'] if 'created_at' in transactions_columns else [])
+                + ['updated_at']
         ) }} as row_version
     from {{ transactions }}
 

@@ -3,6 +3,7 @@
         materialized='incremental',
         incremental_strategy='merge',
         unique_key='event_id',
+        meta={'keyed_as': {'model': 'stg_suggestion_events', 'columns': ['event_id', 'txn_id']}},
         on_schema_change='fail',
         partition_by=by_day(),
         cluster_by=['mode', 'model_id'],
@@ -39,7 +40,7 @@ events_of_changed_days as (
 touched as (
 
     -- From the source: on its own column, of its own type, PostgreSQL has an index.
-    select event_id
+    select {{ event_key('event_id') }} as event_id
     from {{ feedback }}
     where {{ is_within_days(
         'created_at', days['suggestion_feedback'], feedback_columns['created_at']

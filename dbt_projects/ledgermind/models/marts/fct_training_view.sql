@@ -48,7 +48,10 @@ labelled as (
 
 last_month as (
 
-    select max(ts_month) as ts_month from labelled
+    -- A month that is yet to come must not take the test set away from all others.
+    select max(ts_month) as ts_month
+    from labelled
+    where ts_month <= {{ day_floor(run_clock()) }}
 
 ),
 
@@ -71,7 +74,7 @@ final as (
         {{ shared.text('labelled.label_source') }} as label_source,
         labelled.label_observed_at,
         {{ shared.text("case
-            when labelled.ts_month = last_month.ts_month then 'test' else 'train'
+            when labelled.ts_month >= last_month.ts_month then 'test' else 'train'
         end") }} as dataset_split
     from labelled
     cross join last_month

@@ -14,7 +14,7 @@ renamed as (
 
     select
         txn_id,
-        {{ plausible_day_or_null(day_floor('ts_month')) }} as ts_month,
+        {{ plausible_day_or_null(day_floor(utc('ts_month', columns))) }} as ts_month,
         amount,
         abs_amount,
         merchant,
@@ -22,8 +22,8 @@ renamed as (
         channel,
         hour_of_day,
         dow as day_of_week,
-        is_weekend,
-        is_subscription
+        {{ truth('is_weekend', columns) }} as is_weekend,
+        {{ truth('is_subscription', columns) }} as is_subscription
     from source
 
 )

@@ -15,7 +15,7 @@ renamed as (
             else {{ known_or('phase', ['shadow', 'live'], 'null') }}
         end as phase,
         {{ shared.text('phase') }} as phase_as_registered,
-        {{ plausible_or_null(utc('created_at', columns)) }} as registered_at
+        {{ plausible_or_null(utc_or_null('created_at', columns)) }} as registered_at
     from source
 
 )

@@ -3,8 +3,13 @@
 with source as (
 
     select
-        *,
-        {{ utc('created_at', columns) }} as created_at_utc
+        {{ event_key('id') }} as event_id,
+        txn_id,
+        model_id,
+        {{ column_or_null('features_hash', columns, shared.text('null')) }},
+        {{ as_json('candidates', columns) }} as candidates,
+        mode,
+        {{ utc('created_at', columns) }} as created_at
     from {{ source('operational', 'suggestion_events') }}
 
 ),
@@ -12,17 +17,17 @@ with source as (
 renamed as (
 
     select
-        id as event_id,
+        event_id,
         txn_id,
         {{ bounded_name('model_id') }} as model_id,
-        {{ column_or_null('features_hash', columns, shared.text('null')) }},
+        features_hash,
         candidates,
         {{ known_or('mode', ['auto', 'model', 'heuristic'], "'other'") }} as mode,
         {{ shared.text('mode') }} as mode_as_sent,
-        created_at_utc as created_at,
-        {{ day_floor('created_at_utc') }} as created_date
+        created_at,
+        {{ day_floor('created_at') }} as created_date
     from source
-    where {{ is_plausible('created_at_utc') }}
+    where {{ is_plausible('created_at') }}
 
 )
 

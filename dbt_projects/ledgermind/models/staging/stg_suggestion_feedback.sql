@@ -3,8 +3,14 @@
 with source as (
 
     select
-        *,
-        {{ utc('created_at', columns) }} as created_at_utc
+        id as feedback_id,
+        {{ event_key('event_id') }} as event_id,
+        action,
+        {{ column_or_null('reason', columns, shared.text('null')) }},
+        {{ column_or_null('txn_id', columns, whole('null')) }},
+        {{ column_or_null('label', columns, shared.text('null')) }},
+        {{ column_or_null('user_id', columns, shared.text('null')) }},
+        {{ utc('created_at', columns) }} as created_at
     from {{ source('operational', 'suggestion_feedback') }}
 
 ),
@@ -12,17 +18,17 @@ with source as (
 renamed as (
 
     select
-        id as feedback_id,
+        feedback_id,
         event_id,
         {{ known_or('action', ['accept', 'reject', 'undo'], "'other'") }} as action,
         {{ shared.text('action') }} as action_as_sent,
-        {{ column_or_null('reason', columns, shared.text('null')) }},
-        {{ column_or_null('txn_id', columns, whole('null')) }},
-        {{ column_or_null('label', columns, shared.text('null')) }},
-        {{ column_or_null('user_id', columns, shared.text('null')) }},
-        created_at_utc as created_at
+        reason,
+        txn_id,
+        label,
+        user_id,
+        created_at
     from source
-    where {{ is_plausible('created_at_utc') }}
+    where {{ is_plausible('created_at') }}
 
 )
 

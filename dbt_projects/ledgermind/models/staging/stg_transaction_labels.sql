@@ -16,7 +16,7 @@ renamed as (
         txn_id,
         label,
         source as label_source,
-        {{ plausible_or_null(utc('created_at', columns)) }} as created_at,
+        {{ plausible_or_null(utc_or_null('created_at', columns)) }} as created_at,
         {{ plausible_or_null(utc('updated_at', columns)) }} as updated_at
     from source
 

@@ -10,7 +10,7 @@ renamed as (
 
     select
         id as txn_id,
-        {{ plausible_day_or_null('date') }} as txn_date,
+        {{ plausible_day_or_null(day_floor(utc('date', columns))) }} as txn_date,
         merchant,
         amount,
         category as current_category,
