@@ -21,12 +21,14 @@ SEED = 3
 FIRST_DAY = date(2023, 11, 6)
 FIRST_PERIOD = (FIRST_DAY - date(2024, 1, 1)).days
 WEEK = np.array([1.2, 1.25, 1.2, 1.15, 1.1, 0.4, 0.3])
+WORKING_WEEK = np.array([1.0, 1.0, 1.0, 1.0, 1.0, 0.0, 0.0])
 
 
 @dataclass(frozen=True)
 class History:
     """Counts of days around a mean, which may have a week, a growth in a year, own rates.
 
+    One that ``rests`` has nothing at weekends.
     ``variation`` is the coefficient of variation of the days' own rates (gamma), ``memory`` the
     correlation of a day's rate with that of the day before. ``verdicts`` of the counts' days make
     it a history of shares, whose rate is ``mean``.
@@ -38,11 +40,13 @@ class History:
     variation: float = 0.0
     memory: float = 0.0
     verdicts: float = 0.0
+    rests: bool = False
 
     @property
     def name(self) -> str:
         parts = [
             ("weekly", self.has_weeks),
+            ("resting at weekends", self.rests),
             ("trending", self.growth != 1),
             ("overdispersed", self.variation > 0),
             ("with memory", self.memory > 0),
@@ -61,7 +65,9 @@ class History:
         return Drawn(chance.poisson(means * self._rates(chance, shape)), None)
 
     def _season(self, days: int) -> Numbers:
-        season: Numbers = WEEK[np.arange(days) % 7] if self.has_weeks else np.ones(days)
+        if not (self.has_weeks or self.rests):
+            return np.ones(days)
+        season: Numbers = (WORKING_WEEK if self.rests else WEEK)[np.arange(days) % 7]
         return season
 
     def _rates(self, chance: np.random.Generator, shape: tuple[int, int]) -> Numbers:
@@ -187,22 +193,30 @@ def found_outages(
     return [float((seen.falls & seen.told)[:, day].mean()) for day in (first, first + apart)]
 
 
-QUIET = tuple(
-    History(mean, has_weeks, growth, variation, memory)
-    for has_weeks in (False, True)
-    for growth, variation, memory in (
-        (1.0, 0.0, 0.0),
-        (3.0, 0.0, 0.0),
-        (1 / 3, 0.0, 0.0),
-        (1.0, 0.35, 0.0),
-        (3.0, 0.35, 0.0),
-        (1.0, 0.7, 0.0),
-        (1.0, 0.2, 0.5),
+QUIET = (
+    tuple(
+        History(mean, has_weeks, growth, variation, memory)
+        for has_weeks in (False, True)
+        for growth, variation, memory in (
+            (1.0, 0.0, 0.0),
+            (3.0, 0.0, 0.0),
+            (1 / 3, 0.0, 0.0),
+            (1.0, 0.35, 0.0),
+            (3.0, 0.35, 0.0),
+            (1.0, 0.7, 0.0),
+            (1.0, 0.2, 0.5),
+        )
+        for mean in (0.5, 5, 50, 1000)
     )
-    for mean in (0.5, 5, 50, 1000)
-) + tuple(
-    History(0.6, has_weeks, growth, variation, verdicts=verdicts)
-    for has_weeks in (False, True)
-    for growth, variation in ((1.0, 0.0), (3.0, 0.0), (1.0, 0.35))
-    for verdicts in (5, 50, 500)
+    + tuple(
+        History(0.6, has_weeks, growth, variation, verdicts=verdicts)
+        for has_weeks in (False, True)
+        for growth, variation in ((1.0, 0.0), (3.0, 0.0), (1.0, 0.35))
+        for verdicts in (5, 50, 500)
+    )
+    + tuple(
+        History(mean, variation=variation, rests=True)
+        for variation in (0.0, 0.2, 0.35)
+        for mean in (5, 50, 1000)
+    )
 )

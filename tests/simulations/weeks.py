@@ -54,6 +54,23 @@ class Spending:
         return totals
 
 
+@dataclass(frozen=True)
+class OneOrTwo:
+    """One purchase of the same amount in each week, or two, by the chance of two."""
+
+    chance_of_two: float
+
+    growth = 1.0
+    transactions = 1
+
+    @property
+    def name(self) -> str:
+        return f"one or two equal amounts, two in {self.chance_of_two:.0%}"
+
+    def draw(self, chance: np.random.Generator, series: int, weeks: int = 2 * YEAR) -> Totals:
+        return np.where(chance.random((series, weeks)) < self.chance_of_two, 2_000.0, 1_000.0)
+
+
 def flagged(models: Mapping[str, str], totals: Totals) -> Marks:
     """The weeks of the last year that are flagged."""
     series, week = np.nonzero(totals)
@@ -84,7 +101,7 @@ def flagged(models: Mapping[str, str], totals: Totals) -> Marks:
 
 
 def flags_a_year(
-    models: Mapping[str, str], spending: Spending, series: int, seed: int = SEED
+    models: Mapping[str, str], spending: Spending | OneOrTwo, series: int, seed: int = SEED
 ) -> float:
     totals = spending.draw(np.random.default_rng(seed), series)
     return float(flagged(models, totals).sum() / series)
@@ -99,15 +116,19 @@ def found_weeks(
     return float(flagged(models, totals)[:, 30].mean())
 
 
-QUIET = tuple(
-    Spending(transactions, growth=growth, variation=variation, yearly=yearly)
-    for growth, variation, yearly in (
-        (1.0, 0.0, 0.0),
-        (3.0, 0.0, 0.0),
-        (1 / 3, 0.0, 0.0),
-        (1.0, 0.5, 0.0),
-        (3.0, 0.5, 0.0),
-        (1.0, 0.0, 0.3),
-    )
-    for transactions in (2, 10, 50, 200)
+QUIET = (
+    OneOrTwo(0.5),
+    OneOrTwo(0.3),
+    *(
+        Spending(transactions, growth=growth, variation=variation, yearly=yearly)
+        for growth, variation, yearly in (
+            (1.0, 0.0, 0.0),
+            (3.0, 0.0, 0.0),
+            (1 / 3, 0.0, 0.0),
+            (1.0, 0.5, 0.0),
+            (3.0, 0.5, 0.0),
+            (1.0, 0.0, 0.3),
+        )
+        for transactions in (2, 10, 50, 200)
+    ),
 )

@@ -126,19 +126,59 @@
     ranked_deviations as (
         select
             *,
-            row_number() over ({{ by_fit }} order by abs(deviation)) as place_in_order,
-            count(*) over ({{ by_fit }}) as deviations
+            row_number() over ({{ by_place }} order by abs(deviation)) as place_in_order,
+            count(*) over ({{ by_place }}) as deviations_of_place
         from deviations
     ),
 
-    -- Half as wide again as the median deviation, which fitting has made too small.
+    spreads_of_places as (
+        select
+            *,
+            max(case when place_in_order * 2 <= deviations_of_place + 1 then abs(deviation) end)
+                over ({{ by_place }}) as spread_of_place
+        from ranked_deviations
+    ),
+
+    -- A place in the season where next to nothing varies, as a weekend on which nobody works, says nothing of how far the
+    -- others do.
+    moving as (
+        select
+            *,
+            case
+                when spread_of_place >= 0.1 * max(spread_of_place) over ({{ by_fit }}) then abs(deviation)
+            end as distance
+        from spreads_of_places
+    ),
+
+    ranked_distances as (
+        select
+            *,
+            row_number() over (
+                {{ by_fit }} order by case when distance is null then 1 else 0 end, distance
+            ) as place_of_distance,
+            count(distance) over ({{ by_fit }}) as distances
+        from moving
+    ),
+
+    medians as (
+        select
+            *,
+            max(case when place_of_distance * 2 <= distances + 1 then distance end)
+                over ({{ by_fit }}) as median_distance,
+            avg(distance) over ({{ by_fit }}) as mean_distance
+        from ranked_distances
+    ),
+
+    -- Half as wide again as the median deviation, which fitting has made too small. Where most deviations are next to
+    -- none and many are not, as of totals that are one of two, they are no outliers.
     spreads as (
         select
             *,
-            1.705 * max(
-                case when place_in_order * 2 <= deviations + 1 then abs(deviation) end
-            ) over ({{ by_fit }}) as spread
-        from ranked_deviations
+            case
+                when mean_distance > 3 * median_distance then 1.4 * mean_distance
+                else 1.705 * median_distance
+            end as spread
+        from medians
     ),
 
     kept as (
@@ -198,7 +238,10 @@
     spread_out as (
         select
             *,
-            sum(residual * residual) over ({{ by_fit }}) as squares,
+            sum(case when distance is not null then residual * residual end) over ({{ by_fit }})
+                as squares,
+            count(distance) over ({{ by_fit }}) as moving_periods,
+            count(distance) over ({{ by_place }}) as moving_periods_of_place,
             sum(product) over ({{ by_fit }}) as products
         from successive
     ),
@@ -216,13 +259,28 @@
             max(age_spread) as age_spread,
             max(slope) as slope,
             {{ '0.0' if season == 1 else 'max(effect + correction)' }} as effect,
-            -- Cutting outliers off takes three hundredths of the variance.
-            greatest(
-                1.03 * max(squares) / greatest(max(periods) - {{ season + 1 }}, 1), max({{ floor }})
-            ) as dispersion,
+            max(moving_periods) as moving_periods,
+            max(case when moving_periods_of_place = 0 then 1 else 0 end) as is_still,
+            max(squares) as squares,
+            max({{ floor }}) as smallest_dispersion,
             greatest(coalesce(max(products) / nullif(max(squares), 0), 0), 0) as correlation
         from spread_out
         group by series, origin, place
+    ),
+
+    freedoms as (
+        select
+            *,
+            moving_periods - {{ season + 1 }} + sum(is_still) over ({{ by_fit }}) as freedom
+        from fits
+    ),
+
+    -- Cutting outliers off takes three hundredths of the variance.
+    dispersions as (
+        select
+            *,
+            greatest(1.03 * squares / greatest(freedom, 1), smallest_dispersion) as dispersion
+        from freedoms
     ),
 
     -- The seasonal part and the slope keep the share of their variance that noise does not explain.
@@ -233,7 +291,7 @@
             sum(effect * effect) over ({{ by_fit }}) / {{ [season - 1, 1] | max }} as between_places,
             slope * slope / nullif(slope * slope + 4 * dispersion / nullif(age_spread, 0), 0)
                 as share_of_slope
-        from fits
+        from dispersions
     ),
 
     models as (
@@ -282,7 +340,7 @@
             expectations.dispersion,
             expectations.correlation,
             expectations.total_weight,
-            expectations.periods,
+            expectations.freedom,
             expectations.dispersion * (
                 1 / expectations.total_weight
                 + power((window_sizes.size + 1) / 2.0 - expectations.mean_age, 2)
@@ -323,7 +381,7 @@
             max(dispersion) as dispersion,
             least(max(correlation), 0.9) as correlation,
             max(total_weight) as total_weight,
-            max(periods) as periods,
+            max(freedom) as freedom,
             sum(weight) as window_weight,
             sum(departure) as window_departure,
             max(variance_of_line) as variance_of_line,
@@ -360,16 +418,16 @@
             sqrt(dispersion / window_weight + variance_of_line + variance_of_places / window_weight / window_weight)
                 as uncertainty,
             {{ sigmas }} + 0.8 * (1 - 1 / greatest(dispersion, 1)) as quantile,
-            greatest(periods - {{ season + 1 }}, 10) as freedom
+            greatest(freedom, 10) as believed_freedom
         from spread_windows
     ),
 
     limited as (
         select
             *,
-            quantile + (power(quantile, 3) + quantile) / (4 * freedom)
+            quantile + (power(quantile, 3) + quantile) / (4 * believed_freedom)
             + (5 * power(quantile, 5) + 16 * power(quantile, 3) + 3 * quantile)
-            / (96 * power(freedom, 2)) as bound
+            / (96 * power(believed_freedom, 2)) as bound
         from scored
     ),
 
