@@ -15,6 +15,7 @@ import pytest
 
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
+from flows.github_scraper import raw
 from flows.github_scraper.settings import GithubBigQuerySettings
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from tests.dbt_projects.warehouse import (
@@ -57,6 +58,7 @@ OF_LEDGERMIND = {
     "bounded_name": "{{ bounded_name('words') }}",
 }
 OF_GITHUB = {
+    "folded_email": "{{ folded_email('words') }}",
     "utc_day": "{{ utc_day('instant') }}",
     "a_day_after": "{{ utc_day(a_day_after('instant')) }}",
     "is_before": "instant < {{ moment('2050-06-15 12:00:00') }}",
@@ -95,6 +97,7 @@ WORDS = (
     *("0.5", "-0.25", "+1", "1.", ".5", "1e-50", "1E+5", "0." + "0" * 60 + "1", "1e400", "1e-400"),
     *("9" * 25, "NaN", "Infinity", "-inf", "1e", "0x1p3", "1_000", "1,5", "1e99999", " 1", "-0"),
     *("1e-9999", "4.9e-324", "1.7976931348623157e308", "0.1" + "0" * 500),
+    *("\t Jane@Doe.Example \n", "ÉMILE@X", "İ@x", "ẞ@x", "ΣΑΣ@x", "\u00a0A@x", "\u1e9e", "K"),
 )
 VALUES = (
     *("0.5", "1e-50", "1E-400", "0." + "0" * 45 + "123", "-7", "true", "null", '"0.75"', '"high"'),
@@ -170,6 +173,8 @@ def test_every_dispatched_macro_says_the_same_of_every_value_on_both_adapters(
     columns = ", ".join(f"{expression} as {name}" for name, expression in expressions.items())
 
     with psycopg.connect(database) as connection:
+        # Macros of GitHub's project call functions that its loads make.
+        raw.ensure_schema(connection)
         connection.execute(
             "create table cases (id bigint, words text, document jsonb, day date, other_day date,"
             f" instant {instants}, total bigint, number bigint, is_odd boolean, message text,"
