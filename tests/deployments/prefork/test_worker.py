@@ -14,7 +14,7 @@ import pytest
 
 from deployments.local import runtime
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import wait_until
+from deployments.local.processes import is_alive, wait_until
 from deployments.local.worker import PREFORK, ProcessWorker
 from tests.deployments.pool import Pool
 
@@ -165,7 +165,7 @@ def test_a_cancelled_run_ends_its_process_and_is_cancelled(
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     deployed.pool.post(f"flow_runs/{run}/set_state", state)
     assert deployed.end_of(run)[0] == "CANCELLED"
-    assert wait_until(lambda: not process.is_running(), 20)
+    assert wait_until(lambda: not is_alive(process), 20)
 
 
 def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_path: Path) -> None:
@@ -179,4 +179,4 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
     }
     assert deployed.worker.start(environment, deployed.pool.api)
     assert deployed.end_of(run)[0] == "CRASHED"
-    assert not process.is_running()
+    assert not is_alive(process)
