@@ -156,6 +156,9 @@ class QualityCompassSettings(BaseModel):
             ZoneInfo(name)
         except (ZoneInfoNotFoundError, ValueError, OSError):
             raise ValueError(f"{name!r} is not a time zone such as America/Chicago") from None
+        # Of these PostgreSQL knows nothing.
+        if name.startswith(("posix", "right/")) or name in ("localtime", "Factory"):
+            raise ValueError(f"{name!r} is another zone on each machine: name one such as UTC")
         return name
 
 

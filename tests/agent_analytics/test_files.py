@@ -311,6 +311,21 @@ def test_documents_and_lines_are_the_same_packed_and_not(
     assert (counts.rows_new, counts.rows_repeated, counts.rejected) == (5, 2, 1)
 
 
+@pytest.mark.parametrize("comma", [",\n", "\n,\n", " , ", "\r\n,"])
+def test_documents_with_commas_between_are_loaded_wherever_a_load_ended(
+    store: raw.Store, inbox: Path, comma: str
+) -> None:
+    first, *others = (json.dumps(json.loads(each), indent=2) for each in LISTED)
+    path = inbox / "a.json"
+    path.write_text(first)
+    seen = load(store, inbox)
+    for each in others:
+        with path.open("a", newline="") as file:
+            file.write(comma + each)
+        seen = seen + load(store, inbox)
+    assert (seen.rows_new, seen.rejected) == (5, 0)
+
+
 @pytest.mark.parametrize("between", [" ", "", ", ", ",\n", " , \n", "\r\n,"])
 def test_requests_that_share_a_line_or_end_with_a_comma_are_each_read(
     store: raw.Store, inbox: Path, between: str

@@ -89,6 +89,8 @@ alter table suggestion_events alter mode type text, alter candidates type json
 drop type requested_mode;
 alter table suggestion_events alter id type text, alter txn_id type bigint;
 alter table transactions alter id type bigint;
+alter table ml_features alter merchant type char(60), alter mcc type char(4);
+alter table transaction_labels alter label type char(40);
 """
 
 

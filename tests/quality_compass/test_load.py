@@ -421,6 +421,9 @@ def test_ids_are_local_time_of_the_zone_of_the_settings(tmp_path: Path) -> None:
     assert (start.at.isoformat(), start.zone) == ("2026-01-16T14:59:39+00:00", "America/Chicago")
     with pytest.raises(ValidationError, match="not a time zone"):
         QualityCompassSettings(run_id_time_zone="Mars/Olympus")
+    for unknown_to_postgresql in ("localtime", "posix/America/Chicago", "right/UTC"):
+        with pytest.raises(ValidationError, match="zone"):
+            QualityCompassSettings(run_id_time_zone=unknown_to_postgresql)
 
 
 def test_the_manifest_of_a_real_run_says_when_it_was_started(real_data: Path) -> None:

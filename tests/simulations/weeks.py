@@ -118,7 +118,6 @@ def found_weeks(
 
 QUIET = (
     OneOrTwo(0.5),
-    OneOrTwo(0.3),
     *(
         Spending(transactions, growth=growth, variation=variation, yearly=yearly)
         for growth, variation, yearly in (

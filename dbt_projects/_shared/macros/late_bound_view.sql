@@ -49,16 +49,20 @@
 
 {% macro described_columns(sql) -%}
     {#- Name and type of each column of a query. A type that somebody made, whose owner may want to drop it, is read
-        as the one of PostgreSQL's own that it is made of, or as text. -#}
+        as the one of PostgreSQL's own that it is made of, or as text; one that without its length is one letter or
+        bit, as that of any length. -#}
     {%- set described = run_query(
         'create or replace temporary view described as (' ~ sql ~ "); "
-        ~ 'select attname, case '
-        ~ "when own.typnamespace = 'pg_catalog'::regnamespace then format_type(own.oid, null) "
-        ~ "when base.typnamespace = 'pg_catalog'::regnamespace then format_type(base.oid, null) "
-        ~ "when own.typcategory = 'A' then 'text[]' else 'text' end "
+        ~ "select attname, case read_as when 'character'::regtype then 'text' when 'character[]'::regtype then 'text[]' "
+        ~ "when 'bit'::regtype then 'bit varying' when 'bit[]'::regtype then 'bit varying[]' "
+        ~ 'else format_type(read_as, null) end '
+        ~ 'from (select attname, attnum, case '
+        ~ "when own.typnamespace = 'pg_catalog'::regnamespace then own.oid "
+        ~ "when base.typnamespace = 'pg_catalog'::regnamespace then base.oid "
+        ~ "when own.typcategory = 'A' then 'text[]'::regtype else 'text'::regtype end as read_as "
         ~ 'from pg_attribute join pg_type as own on own.oid = atttypid '
         ~ 'left join pg_type as base on base.oid = own.typbasetype '
-        ~ "where attrelid = 'pg_temp.described'::regclass and attnum > 0 order by attnum"
+        ~ "where attrelid = 'pg_temp.described'::regclass and attnum > 0) as columns order by attnum"
     ) -%}
     {%- set columns = [] -%}
     {%- for row in described.rows -%}

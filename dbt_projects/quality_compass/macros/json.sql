@@ -25,6 +25,18 @@
     ({{ flag }} is not null and {{ flag }} not in (cast('false' as jsonb), cast('null' as jsonb)))
 {%- endmacro %}
 
+{% macro flag_of_period(flags, name) -%}
+    {#- That of a figure at a position, from lists by name; what has another form, or no flag there, is itself the flag
+        that cannot be read. -#}
+    (
+        case
+            when jsonb_typeof({{ flags }}) is distinct from 'object' then {{ flags }}
+            when jsonb_typeof({{ flags }} -> '{{ name }}') is distinct from 'array' then {{ flags }} -> '{{ name }}'
+            else coalesce({{ flags }} -> '{{ name }}' -> position, cast('"none"' as jsonb))
+        end
+    )
+{%- endmacro %}
+
 {% macro month_of(period) -%}
     case
         when {{ period }} ~ '^[0-9]{4}-?(0[1-9]|1[0-2])$'

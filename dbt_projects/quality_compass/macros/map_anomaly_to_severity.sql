@@ -26,7 +26,8 @@
     {#- An aggregate: the label farthest out, of a high and a low one as far out the high one. -#}
     (
         array_agg(
-            {{ label }} order by {{ anomaly_rank(label) }} desc nulls last, {{ label }} asc
+            {{ label }} order by
+                {{ anomaly_rank(label) }} desc nulls last, {{ label }} like '%high' desc, {{ label }} asc
         )
         {%- if condition %} filter (where {{ condition }}){% endif %}
     )[1]

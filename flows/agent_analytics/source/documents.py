@@ -27,7 +27,7 @@ def is_cut(content: bytes) -> bool:
     """Whether this is the beginning of a document, and in order as far as it goes."""
     text = content.decode("utf-8", "surrogateescape").rstrip()
     try:
-        _DECODER.raw_decode(text, _after(_BLANK, text, 0))
+        _DECODER.raw_decode(text, _after(_BETWEEN, text, 0))
     except json.JSONDecodeError as error:
         is_text = error.msg.startswith("Unterminated string")
         return bool(text) and (is_text or error.pos > len(text) - _LONGEST_CUT)

@@ -21,6 +21,7 @@ START_BYTES = 4096
 BLOCK_BYTES = 1 << 20
 # An exporter writes at least once a minute, and a whole line at a time.
 QUIET_SECONDS = 3600
+BETWEEN = b" \t\r\n,"
 MOST_NAMED = 100
 LIST_OF_DOCUMENTS = re.compile(rb"\[\s*[\[{]")
 NOT_READ = (
@@ -196,12 +197,13 @@ def _excerpt(rest: bytes, begin: int) -> str:
 
 
 def _first_line(path: Path, begin: int) -> bytes:
-    """The first line from here on that is not blank, as far as one is read."""
+    """The first line from here on that is not blank, without the commas between documents, as far
+    as one is read."""
     with path.open("rb") as file:
         file.seek(begin)
-        while (line := file.readline(LONGEST_LINE)) and not line.strip():
+        while (line := file.readline(LONGEST_LINE)) and not line.strip(BETWEEN):
             pass
-        return line
+        return line.lstrip(BETWEEN)
 
 
 def begins_document(line: bytes) -> bool:

@@ -113,6 +113,8 @@ def _unread_of_node(metadata: Json) -> Iterator[str]:
                 if not isinstance(claims, list | tuple) or not all(map(_is_number, claims)):
                     yield name
             flags = trends.get("suppression_applied")
+            if not isinstance(flags, Mapping | None):
+                yield "suppression_applied"
             for hidden in flags.values() if isinstance(flags, Mapping) else ():
                 if not isinstance(hidden, list) or not all(
                     isinstance(each, bool) for each in hidden

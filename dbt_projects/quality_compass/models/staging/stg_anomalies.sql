@@ -64,6 +64,7 @@ final as (
         anomaly_method asc,
         applies_to asc,
         {{ anomaly_rank('anomaly') }} desc nulls last,
+        anomaly like '%high' desc,
         anomaly asc,
         profile_place desc,
         anomaly_place desc

@@ -52,9 +52,7 @@ final as (
         {%- for percentile in ['p10', 'p25', 'p50', 'p75', 'p90'] %}
         case
             when
-                {{ is_suppressed(
-                    "(trend -> 'suppression_applied' -> '" ~ percentile ~ "' -> position)"
-                ) }}
+                {{ is_suppressed(flag_of_period("(trend -> 'suppression_applied')", percentile)) }}
                 then null
             else {{ json_number("trend -> '" ~ percentile ~ "' -> position") }}
         end as {{ percentile }},
