@@ -502,6 +502,14 @@ def test_a_folder_whose_name_ends_like_the_folder_of_an_index_is_another() -> No
     assert told[0].startswith("analysis/contribution/a/a/")
 
 
+def test_a_reason_is_as_short_whatever_it_quotes() -> None:
+    written = json.dumps({**CLASSIFICATION, "severity": "9" * 1_000_000}).encode() + b"\n"
+    refused = sort_line(Kind.CLASSIFICATION, "c.jsonl", 1, written, run_id=RUN)
+    assert isinstance(refused, BadLine)
+    assert refused.reason.startswith("severity is '999")
+    assert len(refused.reason) == 500
+
+
 @pytest.mark.parametrize("unseen", ["\u200b", "\u00a0", "\n", "\u202e", "\U000e0041"])
 def test_an_id_with_a_character_that_cannot_be_seen_is_refused_wherever_it_stands(
     unseen: str,

@@ -42,6 +42,8 @@ LONGEST_WAY_ROUND = timedelta(hours=15)
 # In bytes: so long are names of objects at most; of files they may be longer, and no text.
 LONGEST_PATH = 1024
 TEXT_KEPT = 2000
+# It quotes what it refuses.
+REASON_KEPT = 500
 KIND_TABLES = {
     Kind.CONTRIBUTION: RawTable.CONTRIBUTIONS,
     Kind.CLASSIFICATION: RawTable.CLASSIFICATIONS,
@@ -184,7 +186,7 @@ def sort_line(
         key = ROW_KEYS[kind](parsed)
         return RawLine(KIND_TABLES[kind], line_number, digest(key), _kept(line), None)
     except UnusableLineError as error:
-        reason = str(error)
+        reason = str(error)[:REASON_KEPT]
         if not line.endswith(b"\n") and reason.startswith("not JSON"):
             reason = f"truncated: the file ends within the line ({reason})"
         return BadLine(line_number, reason, line[:TEXT_KEPT].decode(errors="replace"))
