@@ -36,7 +36,9 @@ def checklist(
     absent = not_in_use(is_registered) if leaves_out else ()
     for slug in slugs:
         if slug in absent:
-            yield Item(slug, "left out: none of its blocks is registered", True, False)
+            yield Item(
+                slug, "left out: none of its blocks is registered", is_good=True, is_looked_at=False
+            )
             continue
         yield from _blocks(slug)
         yield from _roles(slug)
@@ -70,7 +72,12 @@ def _roles(slug: str) -> Iterator[Item]:
     variable = f"{slug.upper()}_OWNER_DATABASE_URL"
     url = os.environ.get(variable)
     if not url:
-        yield Item(f"{slug}: roles", f"not looked at: {variable} is not set", True, False)
+        yield Item(
+            f"{slug}: roles",
+            f"not looked at: {variable} is not set",
+            is_good=True,
+            is_looked_at=False,
+        )
         return
     item = f"{slug}: roles {', '.join(role.value for role in Role)}"
     try:

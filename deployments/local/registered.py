@@ -5,7 +5,6 @@ environment names had it before anything was.
 """
 
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any
 
 from blocks import BlockNeed
 from deployments.local.api import PrefectApi
@@ -40,15 +39,15 @@ def remember(
     kept: Iterable[BlockNeed],
     remembered: Mapping[str, str] | None,
     api: PrefectApi,
-) -> dict[str, Any]:
+) -> dict[str, str]:
     """When each block was written, as the server tells it, after these needs were registered."""
-    told = dict(remembered or {})
+    known = dict(remembered or {})
     for need in needs:
         if written := api.block_written(need.kind.block_type, need.name):
-            told[need.name] = written
+            known[need.name] = written
     for need in kept:
-        told[need.name] = (remembered or {}).get(need.name, BEFORE)
-    return told
+        known[need.name] = (remembered or {}).get(need.name, BEFORE)
+    return known
 
 
 def told(kept: Iterable[BlockNeed]) -> str:

@@ -40,7 +40,7 @@ def check_proxies() -> None:
                 f"Reading the proxy of the variable {name}",
                 "its value is not of the form http://login:password@host:port (it is not repeated)",
                 "Percent-encode login and password: # is %23, % is %25, / is %2F, ? is %3F, "
-                "@ is %40",
+                "@ is %40, \\ is %5C",
             )
 
 

@@ -32,12 +32,6 @@ class Spending:
     variation: float = 0.0
     yearly: float = 0.0
 
-    @property
-    def name(self) -> str:
-        parts = [("trending", self.growth != 1), ("overdispersed", self.variation > 0)]
-        parts += [("with a yearly wave", self.yearly > 0)]
-        return ", ".join(part for part, is_so in parts if is_so) or "stationary"
-
     def draw(self, chance: np.random.Generator, series: int, weeks: int = 2 * YEAR) -> Totals:
         years = np.arange(weeks) / YEAR
         means = self.transactions * self.growth**years
@@ -59,13 +53,6 @@ class OneOrTwo:
     """One purchase of the same amount in each week, or two, by the chance of two."""
 
     chance_of_two: float
-
-    growth = 1.0
-    transactions = 1
-
-    @property
-    def name(self) -> str:
-        return f"one or two equal amounts, two in {self.chance_of_two:.0%}"
 
     def draw(self, chance: np.random.Generator, series: int, weeks: int = 2 * YEAR) -> Totals:
         return np.where(chance.random((series, weeks)) < self.chance_of_two, 2_000.0, 1_000.0)
