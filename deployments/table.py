@@ -2,10 +2,11 @@
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from deployments.apply.files import Declared, declared
+from deployments.check.of_events import PENDING
 from deployments.local.paths import PROJECT_ROOT
 
 PAGE = PROJECT_ROOT / "docs" / "deployments.md"
@@ -28,7 +29,7 @@ def page(text: str) -> str:
 def _row(deployment: Declared) -> str:
     config = deployment.config
     schedules = [_schedule(each) for each in config.get("schedules") or []]
-    events = [" ".join(_event(each)) for each in config.get("triggers") or []]
+    events = [" ".join(_event(each, config)) for each in config.get("triggers") or []]
     cells = [
         f"`{deployment.full_name}`",
         str(config["description"]),
@@ -43,7 +44,10 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
     return f"`{schedule['cron']}` {schedule['timezone']}{asleep}"
 
 
-def _event(trigger: Mapping[str, Any]) -> Iterator[str]:
+def _event(trigger: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
+    if trigger["expect"][0].endswith(PENDING):
+        yield from _deliveries(tag for tag in config["tags"] if "." in tag)
+        return
     related = trigger.get("match_related")
     if related:
         named = related["prefect.resource.name"]
@@ -54,6 +58,12 @@ def _event(trigger: Mapping[str, Any]) -> Iterator[str]:
     resources = [wanted] if isinstance(wanted, str) else wanted
     kinds = [each.split(".", 2)[2] for each in resources]
     yield f"`{trigger['expect'][0]}`"
+    yield "of any kind" if kinds == ["*"] else f"of {' or '.join(kinds)}"
+
+
+def _deliveries(topics: Iterable[str]) -> Iterator[str]:
+    kinds = [topic.partition(".")[2] for topic in topics]
+    yield "deliveries"
     yield "of any kind" if kinds == ["*"] else f"of {' or '.join(kinds)}"
 
 

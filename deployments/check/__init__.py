@@ -24,7 +24,13 @@ from deployments.check.of_deployments import (
     schedules,
     unknown_keys,
 )
-from deployments.check.of_events import automations, events, trigger_parameters, triggers
+from deployments.check.of_events import (
+    automations,
+    events,
+    trigger_parameters,
+    triggers,
+    woken,
+)
 from deployments.check.project import Problems, Project
 from flows._shared.errors import PlatformError
 
@@ -37,6 +43,7 @@ RULES: Sequence[Callable[[Project], Problems]] = (
     trigger_parameters,
     events,
     triggers,
+    woken,
     job_variables,
     schedules,
     deployments,

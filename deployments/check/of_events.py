@@ -15,12 +15,11 @@ from prefect.server.utilities.user_templates import (
 from pydantic import ValidationError
 
 from deployments.apply.automations import NOTIFIERS
-from deployments.apply.files import (
-    TRIGGER,
-)
+from deployments.apply.files import TRIGGER, Declared
 from deployments.check.project import Config, Problems, Project, first_of, seconds
 from flows._shared.errors import PlatformError
 from flows._shared.events import CATALOGUE, RESOURCE_PREFIX
+from flows._shared.orchestration.waiting_runs import ON_DELIVERY, SOON
 
 STATES = (
     "Scheduled AwaitingConcurrencySlot AwaitingRetry Late Pending Running Completed Failed Crashed "
@@ -28,6 +27,7 @@ STATES = (
 )
 PREFECT_EVENTS = {f"prefect.flow-run.{state}" for state in STATES.split()}
 KIND = "__prefect_kind"
+PENDING = ".delivery.pending"
 
 
 def trigger_parameters(project: Project) -> Problems:
@@ -86,6 +86,9 @@ def triggers(project: Project) -> Problems:
             yield where, "give it a name: applying finds it by that"
         if not isinstance(trigger, DeploymentEventTrigger):
             continue
+        if _is_of_deliveries(trigger):
+            yield from _delivery_problems(where, each, config, trigger)
+            continue
         if trigger.within > trigger.schedule_after:
             late, window = seconds(trigger.schedule_after), seconds(trigger.within)
             yield (
@@ -94,6 +97,17 @@ def triggers(project: Project) -> Problems:
             )
         if trigger.within == timedelta(0):
             yield where, "a burst would be as many runs: give it a window (within, schedule_after)"
+
+
+def woken(project: Project) -> Problems:
+    """Deployments that the receiver would tell of deliveries, and no trigger would start."""
+    for each in project.deployments:
+        if ON_DELIVERY in each.config.get("tags", []) and not any(
+            str(name).endswith(PENDING)
+            for trigger in each.config.get("triggers") or []
+            for name in trigger.get("expect", [])
+        ):
+            yield each.name, f"it has the tag {ON_DELIVERY} and no trigger on a <slug>{PENDING}"
 
 
 def automations(project: Project) -> Problems:
@@ -120,6 +134,28 @@ def automations(project: Project) -> Problems:
             AutomationCore.model_validate({**each, "actions": actions})
         except ValidationError as error:
             yield where, first_of(error)
+
+
+def _is_of_deliveries(trigger: DeploymentEventTrigger) -> bool:
+    return any(name.endswith(PENDING) for name in trigger.expect)
+
+
+def _delivery_problems(
+    where: str, each: Declared, config: Config, trigger: DeploymentEventTrigger
+) -> Problems:
+    tags = each.config.get("tags") or []
+    slug = min(trigger.expect).partition(".")[0]
+    if not any(tag.startswith(f"{slug}.") for tag in tags) or ON_DELIVERY not in tags:
+        tags_wanted = f"{ON_DELIVERY} and {slug}.<kind of delivery>"
+        yield where, f"the receiver does not know of it: give the deployment the tags {tags_wanted}"
+    related = config.get("match_related") or {}
+    if related.get("prefect.resource.name") != each.name:
+        yield where, f"it would start on what waits for others: let match_related name {each.name}"
+    if trigger.within:
+        yield where, "what comes within its window would be lost: leave `within` at 0"
+    if trigger.schedule_after > SOON:
+        late, most = seconds(trigger.schedule_after), seconds(SOON)
+        yield where, f"its run begins after {late}: after {most} the receiver asks for another"
 
 
 def _strange_resources(where: str, event: str, trigger: Config) -> Problems:

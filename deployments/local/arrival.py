@@ -29,7 +29,7 @@ where month = date_trunc('month', cast(%s as date)) and category = %s and curren
 
 
 def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> None:
-    """Post a transaction and a request to refresh, and say after how long gold shows it.
+    """Post a transaction, and say after how long gold shows it.
 
     Nothing is posted where Scout was not run, or has a database or secrets of the user's own.
 
@@ -49,9 +49,8 @@ def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> 
     before = _in_mart(marts, transaction)
     began = time.monotonic()
     _post(url, "scout-transactions", secret, transaction)
-    _post(url, "scout-refresh", secret, {"layer": "all"})
     say(f"Posted a signed transaction to {url}/webhook/scout-transactions; gold is to show it")
-    if not wait_until(lambda: _in_mart(marts, transaction) > before, PATIENCE_SECONDS, pause=0.5):
+    if not wait_until(lambda: _in_mart(marts, transaction) > before, PATIENCE_SECONDS, pause=0.1):
         raise TransientError(
             "following a delivery into gold.gold_monthly_summary",
             f"it is not there after {PATIENCE_SECONDS:.0f} s",

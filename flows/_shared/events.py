@@ -57,6 +57,14 @@ class DeliveryConflict(Payload):
     received_at: AwareDatetime
 
 
+class DeliveriesPending(Payload):
+    """Deliveries wait for a deployment of which no run is yet to begin."""
+
+    deployment: str
+    position: int = Field(ge=0, description="Of the newest delivery, in the inbox.")
+    asks: int = Field(ge=1, description="2 or more: earlier events started nothing.")
+
+
 class RowsLanded(Payload):
     """A load changed rows of a raw table, and is committed."""
 
@@ -124,6 +132,12 @@ def _types() -> list[EventType]:
             f"{prefix}.<table>",
             "A load changed rows of a raw table.",
         )
+        pending = EventType(
+            f"{slug}.delivery.pending",
+            DeliveriesPending,
+            f"{prefix}.inbox",
+            "Deliveries wait for a run that nobody has asked for yet.",
+        )
         conflict = EventType(
             f"{slug}.delivery.conflict",
             DeliveryConflict,
@@ -136,7 +150,7 @@ def _types() -> list[EventType]:
         resolved = EventType(
             f"{slug}.alert.resolved", AlertTold, f"{prefix}.alert", "What was told of is over."
         )
-        found += [received, landed, conflict, opened, resolved]
+        found += [received, pending, landed, conflict, opened, resolved]
     low = EventType(
         "scout.quality.low",
         QualityLow,
@@ -192,6 +206,13 @@ def delivery_event(slug: str, delivery: DeliveryReceived, replays: int = 0) -> E
     fact = ["received", slug, delivery.source, delivery.delivery_id]
     again = [str(replays)] if replays else []
     return _event(f"{slug}.delivery.received", delivery.kind, delivery, fact + again)
+
+
+def pending_event(slug: str, deployment: str, position: int, asks: int) -> Event:
+    """``<slug>.delivery.pending``, one for each time a deployment is asked for."""
+    fact = ["pending", deployment, str(position), str(asks)]
+    pending = DeliveriesPending(deployment=deployment, position=position, asks=asks)
+    return _event(f"{slug}.delivery.pending", "inbox", pending, fact)
 
 
 def conflict_event(slug: str, conflict: DeliveryConflict, body_sha256: str) -> Event:

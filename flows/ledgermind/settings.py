@@ -10,6 +10,9 @@ from flows._shared.bigquery_settings import (
     RawDataset,
 )
 
+# An operational database of an older shape has not all of them.
+PRIVATE_COLUMNS = ("description", "note", "account", "norm_desc", "tokens")
+
 
 class LedgermindBigQuerySettings(BigQuerySettings):
     project: Project = "ledgermind-ml-analytics"
@@ -32,8 +35,11 @@ class LedgermindBigQuerySettings(BigQuerySettings):
         ),
     )
     excluded_columns: tuple[str, ...] = Field(
-        default=("description", "note", "account", "norm_desc", "tokens"),
-        description="Columns that never leave the operational database, and those made of them.",
+        default=PRIVATE_COLUMNS,
+        description=(
+            "Columns that never leave the operational database, and those made of them. A name "
+            "beside the default ones that no table has stops the export."
+        ),
     )
 
 

@@ -19,6 +19,7 @@ from flows._shared.errors import PlatformError
 from flows._shared.orchestration.events import post_events, stored_events
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.settings import ReceiverSettings
+from flows.webhooks.wakes import Wakes
 from flows.webhooks.writer import DatabaseUrl, open_inbox
 
 BATCH = 100
@@ -89,6 +90,7 @@ class Dispatcher:
         self._database_url = database_url
         self._metrics = metrics
         self._connection: psycopg.Connection | None = None
+        self._wakes = Wakes()
         self._news = threading.Event()
         self._is_over = threading.Event()
         self._thread = threading.Thread(target=self.run, name="outbox-dispatcher", daemon=True)
@@ -113,6 +115,7 @@ class Dispatcher:
         while not self._is_over.is_set():
             began = time.monotonic()
             try:
+                self._ask_for_runs()
                 sent = self.send_due()
                 self._show_waiting()
             except (psycopg.Error, PlatformError) as error:
@@ -126,6 +129,12 @@ class Dispatcher:
                 self._news.wait(IDLE_SECONDS)
                 self._news.clear()
         self._drop_connection()
+
+    def _ask_for_runs(self) -> None:
+        try:
+            self._wakes.ask(self._connected())
+        except PlatformError as error:
+            self._log.warning("no run asked for", extra={"error": type(error).__name__})
 
     def send_due(self) -> int:
         """Take one batch of due events, send it, and note what came of it; how many they were.

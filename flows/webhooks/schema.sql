@@ -56,6 +56,16 @@ create table if not exists webhooks.outbox (
 create index if not exists outbox_due_at on webhooks.outbox (due_at) where stored_at is null;
 create index if not exists outbox_delivery on webhooks.outbox (delivery);
 
+-- What each deployment was last asked for: a run that reads what there is up to a position. `asks`
+-- is how often since a run came of it, `runs_before` how many there were then.
+create table if not exists webhooks.wakes (
+    deployment uuid primary key,
+    asked_position bigint not null default 0,
+    asks integer not null default 0,
+    runs_before bigint not null default 0,
+    asked_at timestamptz not null default now()
+);
+
 -- Whoever takes positions waits for the takers before it to commit. They are therefore committed in
 -- their order, and a reader may take the greatest it has seen for an exact cursor.
 create or replace function webhooks.take_positions_in_order() returns trigger

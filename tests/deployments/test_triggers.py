@@ -19,8 +19,8 @@ from tests.deployments.applied import Server
 pytestmark = pytest.mark.in_order
 
 BURST, EXHAUSTIVE_BURST = 60, 1_000
-BURST_EVENT = "github_scraper.delivery.received"
-BURST_DEPLOYMENT, BURST_TRIGGER = "github-scraper-6h", "github-scraper-6h on push"
+BURST_EVENT = "scout.delivery.received"
+BURST_DEPLOYMENT, BURST_TRIGGER = "scout-on-demand", "scout-on-demand on refresh request"
 ENTRIES = {
     each["name"]: each
     for each in yaml.safe_load((PROJECT_ROOT / "prefect.yaml").read_text())["deployments"]
@@ -30,11 +30,7 @@ TRIGGERS = {
     for name, entry in ENTRIES.items()
     for trigger in entry.get("triggers", [])
 }
-DELIVERED: Mapping[str, Mapping[str, Any]] = {
-    "transactions": {},
-    "refresh": {"layer": "silver"},
-    "push": {"repository_id": 7},
-}
+DELIVERED: Mapping[str, Mapping[str, Any]] = {"refresh": {"layer": "silver"}}
 
 
 def event(trigger: Mapping[str, Any], *, matches: bool) -> dict[str, Any]:
@@ -119,7 +115,7 @@ def test_a_trigger_asks_for_one_run_with_its_parameters_once_its_window_has_clos
     given = {"layer": "silver"} if "parameters" in trigger else {}
     assert run["parameters"] == {**ENTRIES[deployment]["parameters"], **given}
     starts = datetime.fromisoformat(run["expected_start_time"])
-    assert starts >= fired + timedelta(seconds=trigger["within"])
+    assert starts >= fired + timedelta(seconds=trigger["schedule_after"])
 
 
 def test_a_burst_of_deliveries_is_one_run_that_begins_after_the_last(

@@ -7,7 +7,9 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows._shared.bigquery_export import ExportSourceError
 from flows.ledgermind.raw import operational
+from flows.ledgermind.raw.exported import exported_tables
 from flows.ledgermind.records import FeedbackShape
 from flows.ledgermind.sample import sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
@@ -54,6 +56,13 @@ def test_private_columns_never_leave_the_operational_database(exported: Warehous
     assert not names & {"description", "note", "account"}
     features = exported.client().get_table(f"{exported.settings.raw_dataset}.ml_features")
     assert not {field.name for field in features.schema} & {"norm_desc", "tokens"}
+
+
+def test_a_private_column_that_no_table_has_stops_the_export(exported: Warehouses) -> None:
+    with psycopg.connect(exported.url) as connection:
+        with pytest.raises(ExportSourceError, match="has a column Merchant, reson, which"):
+            exported_tables(connection, ("description", "Merchant", "reson", "reason"))
+        assert exported_tables(connection, ("description", "tokens", "reason"))
 
 
 def test_whom_the_owner_of_the_database_purges_is_in_no_copy(exported: Warehouses) -> None:

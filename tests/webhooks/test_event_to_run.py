@@ -23,7 +23,6 @@ from tests.webhooks.harness import SECRET, Running, rows
 
 BURST, EXHAUSTIVE_BURST = 60, 1_000
 SENDERS = 8
-WINDOW_SECONDS = 5
 # The other tests of the session post to the shop too; these orders are told apart by their id.
 PREFIX = uuid.uuid4().hex
 
@@ -56,6 +55,7 @@ def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]
             "entrypoint": "tests.webhooks.example_flow.load_orders",
             "pull_steps": [],
             "parameters": {"database_block": "webhooks-session-postgres"},
+            "tags": ["on-delivery", "webhooks.order"],
             "concurrency_limit": 1,
             "concurrency_options": {"collision_strategy": "ENQUEUE"},
         },
@@ -67,17 +67,19 @@ def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]
             "trigger": {
                 "type": "event",
                 "posture": "Reactive",
-                "expect": ["webhooks.delivery.received"],
-                "match": {"prefect.resource.id": "analytics.webhooks.order"},
+                "expect": ["webhooks.delivery.pending"],
+                "match_related": {
+                    "prefect.resource.role": "deployment",
+                    "prefect.resource.name": pool.name,
+                },
                 "threshold": 1,
-                "within": WINDOW_SECONDS,
+                "within": 0,
             },
             "actions": [
                 {
                     "type": "run-deployment",
                     "source": "selected",
                     "deployment_id": deployment["id"],
-                    "schedule_after": WINDOW_SECONDS,
                 }
             ],
         },
@@ -88,6 +90,7 @@ def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]
     yield Deployed(pool, deployment["id"])
     worker.stop()
     pool.api.call("DELETE", f"automations/{automation['id']}")
+    pool.api.call("DELETE", f"deployments/{deployment['id']}")
 
 
 def post(client: httpx.Client, order: str) -> None:

@@ -17,8 +17,8 @@ number) is NULL in the copy, and counted by column in `ExportCounts.nulled`. A r
 such a value, or is NULL, is not copied, and counted in `ExportCounts.unkeyed`.
 
 A column that the source lost is emptied in the copy. An excluded column that is gone beside a new
-one is refused until the list of excluded columns says whether they are the same; what takes the
-name of a column that the copy has is not seen.
+one, or that another name has now, is refused until the list of excluded columns says whether they
+are the same; the table ``export_columns`` beside the copies remembers what the last export saw.
 
     ExportSourceError       the source has not what is to be exported, or may have more than it may
     SchemaChangedError      a column has another type than its copy

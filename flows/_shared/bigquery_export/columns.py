@@ -78,16 +78,6 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
     return tuple(columns)
 
 
-def excluded_there(connection: psycopg.Connection, table: CopiedTable) -> tuple[str, ...]:
-    """Those of the excluded columns that the table has now, in order of name."""
-    found = connection.execute(
-        "select attname from pg_attribute where attrelid = to_regclass(%s) and attnum > 0 "
-        "and not attisdropped and attname = any(%s) order by attname",
-        [sql.Identifier(table.schema, table.name).as_string(connection), list(table.excluded)],
-    )
-    return tuple(name for (name,) in found)
-
-
 def _copied_name(name: str) -> str:
     """The name of a column on BigQuery, with a line under what its names do not hold."""
     spelled = NOT_OF_A_NAME.sub("_", name)[:299]

@@ -14,18 +14,16 @@ from flows._shared.bigquery_export.checksums import (
 )
 from flows._shared.bigquery_export.columns import batch_column, factor_columns, only
 from flows._shared.bigquery_export.errors import (
-    ExportSourceError,
     SchemaChangedError,
     told_as_ours,
 )
+from flows._shared.bigquery_export.memory import ColumnMemory, SourceColumns, refuse_renamed
 from flows._shared.bigquery_export.records import Change, Column, CopiedTable, Fingerprint
 from flows._shared.bigquery_export.stream import parquet_files
 
 JOB_SECONDS = 1800.0
 # BigQuery's API and its SQL name types differently.
 API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
-# The description of a copy, with the names of the columns after it.
-LEFT_OUT = "Without these columns of its source: "
 SQL_NAMES = {api: name for name, api in API_NAMES.items()}
 
 
@@ -47,6 +45,7 @@ class CopyDataset:
         self._client = client
         self._labels = dict(labels or {})
         self._reference = bigquery.DatasetReference(client.project, dataset)
+        self._memory = ColumnMemory(client, self._reference)
         described = bigquery.Dataset(self._reference)
         described.location = location
         with told_as_ours(f"opening the BigQuery dataset {dataset}"):
@@ -60,53 +59,53 @@ class CopyDataset:
             return self._schema(name) is not None
 
     def ensure_table(
-        self, table: CopiedTable, columns: Sequence[Column], excluded: Sequence[str] = ()
+        self, table: CopiedTable, columns: Sequence[Column], source: SourceColumns
     ) -> tuple[str, ...]:
         """Create the copy, or add columns that are new. A column the source lost stays, as NULL.
 
-        ``excluded`` are the excluded columns that the source has; the copy's description keeps
-        them. Returns the columns whose values were emptied.
+        ``source`` is remembered, and compared with what the last export saw. Returns the columns
+        whose values were emptied.
 
         Raises:
             SchemaChangedError: a column has another type than before.
             ExportSourceError: an excluded column is gone, and a column is new that may be it.
         """
-        there = self._table(table.name)
-        if there is None:
-            described = bigquery.Table(self._reference.table(table.name), schema=_fields(columns))
-            described.description = _description(excluded)
-            kinds = {column.name: column.kind for column in columns}
-            if table.change and kinds[table.change] in ("TIMESTAMP", "DATE"):
-                # By month: a job writes 4,000 partitions at most, which days reach in 11 years.
-                described.time_partitioning = bigquery.TimePartitioning(
-                    type_=bigquery.TimePartitioningType.MONTH, field=table.change
-                )
-            if table.cluster_by:
-                described.clustering_fields = list(table.cluster_by)
-            self._client.create_table(described)
-            return ()
+        before = self._memory.last(table)
+        if before is not None:
+            refuse_renamed(table, before, source)
+        there = self._table(table.name) or self._create(table, columns)
         found = _kinds(there)
+        by_letters = {name.lower(): kind for name, kind in found.items()}
         for column in columns:
-            if found.get(column.name, column.kind) != column.kind:
+            was = by_letters.get(column.name.lower(), column.kind)
+            if was != column.kind:
                 raise SchemaChangedError(
                     f"exporting {table}.{column.name} to BigQuery",
-                    f"it was {found[column.name]} and is {column.kind} now",
+                    f"it was {was} and is {column.kind} now",
                     f"Drop the column of {self}.{table.name}, then export again",
                 )
-        new = [column for column in columns if column.name not in found]
-        _refuse_renamed(table, new, there.description, excluded)
-        # Before columns are added: BigQuery takes no description for a table that changed since.
-        is_ours = (there.description or "").startswith(LEFT_OUT)
-        if there.description != _description(excluded) and (excluded or is_ours):
-            there.description = _description(excluded)
-            self._client.update_table(there, ["description"])
-        if new:
+        # Before anything is sent: an export that dies on the way is remembered, too.
+        if before != source:
+            self._memory.keep(table, source)
+        if new := [column for column in columns if column.name.lower() not in by_letters]:
             added = ", ".join(
                 f"add column if not exists `{c.name}` {_sql_name(c.kind)}" for c in new
             )
             self._run(table, f"alter table {self._name(table.name)} {added}")
         kept = {column.name.lower() for column in columns}
         return self._emptied(table, [name for name in found if name.lower() not in kept])
+
+    def _create(self, table: CopiedTable, columns: Sequence[Column]) -> bigquery.Table:
+        described = bigquery.Table(self._reference.table(table.name), schema=_fields(columns))
+        kinds = {column.name: column.kind for column in columns}
+        if table.change and kinds[table.change] in ("TIMESTAMP", "DATE"):
+            # By month: a job writes 4,000 partitions at most, which days reach in 11 years.
+            described.time_partitioning = bigquery.TimePartitioning(
+                type_=bigquery.TimePartitioningType.MONTH, field=table.change
+            )
+        if table.cluster_by:
+            described.clustering_fields = list(table.cluster_by)
+        return self._client.create_table(described)
 
     def _emptied(self, table: CopiedTable, lost: Sequence[str]) -> tuple[str, ...]:
         """Those of the columns that had a value."""
@@ -289,28 +288,6 @@ class CopyDataset:
 
     def _name(self, table: str) -> str:
         return f"`{self}.{table}`"
-
-
-def _refuse_renamed(
-    table: CopiedTable, new: Sequence[Column], description: str | None, excluded: Sequence[str]
-) -> None:
-    """What was left out may be there under another name, and what has left cannot be taken back."""
-    if not (description or "").startswith(LEFT_OUT):
-        return
-    were_left_out = str(description).removeprefix(LEFT_OUT).split(", ")
-    gone = sorted({*were_left_out} & {*table.excluded} - {*excluded})
-    if gone and new:
-        named = ", ".join(column.source for column in new)
-        raise ExportSourceError(
-            f"exporting {table} to BigQuery",
-            f"{', '.join(gone)}, which the setting excludes, is gone and {named} is new: "
-            "it may be the same under another name",
-            f"Exclude {named}, too, if it is; else take {', '.join(gone)} out of the setting",
-        )
-
-
-def _description(excluded: Sequence[str]) -> str | None:
-    return LEFT_OUT + ", ".join(excluded) if excluded else None
 
 
 def _kinds(table: bigquery.Table) -> dict[str, str]:

@@ -13,7 +13,7 @@ from flows._shared.bigquery_export.checksums import (
     differing_buckets,
     source_fingerprint,
 )
-from flows._shared.bigquery_export.columns import excluded_there, read_columns
+from flows._shared.bigquery_export.columns import read_columns
 from flows._shared.bigquery_export.dataset import CopyDataset
 from flows._shared.bigquery_export.errors import (
     ExportMismatchError,
@@ -26,6 +26,7 @@ from flows._shared.bigquery_export.forms import (
     nulled_keys,
     nulled_values,
 )
+from flows._shared.bigquery_export.memory import SourceColumns
 from flows._shared.bigquery_export.records import Comparison, CopiedTable, ExportCounts
 from flows._shared.bigquery_export.source import changed_since, in_buckets
 from flows._shared.bigquery_export.stream import read_rows
@@ -56,7 +57,7 @@ def export_table(
     with told_as_ours(f"exporting {table} to BigQuery"):
         _lock(connection, dataset, table)
         columns = read_columns(connection, table)
-        emptied = dataset.ensure_table(table, columns, excluded_there(connection, table))
+        emptied = dataset.ensure_table(table, columns, SourceColumns.read(connection, table))
         keyed = has_key(table, columns)
         wanted = source_fingerprint(connection, table, columns, keyed)
         unkeyed, unkeyed_keys = first_keys(connection, table, sql.SQL("not ({})").format(keyed))

@@ -54,8 +54,9 @@ class ExportCounts:
 
     ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there;
     ``nulled_keys`` the keys of the first rows with one, by column. ``emptied`` are columns that the
-    source has no longer and whose values went from the copy. ``unkeyed`` rows are not copied: their
-    key is NULL, or BigQuery has no form for it; ``unkeyed_keys`` are the first of them.
+    source has no longer, or that are excluded now, and whose values went from the copy. ``unkeyed``
+    rows are not copied: their key is NULL, or BigQuery has no form for it; ``unkeyed_keys`` are the
+    first of them.
     """
 
     table: str
@@ -87,7 +88,8 @@ class ExportCounts:
             )
         if self.emptied:
             remarks.append(
-                f"the source has no longer {', '.join(self.emptied)}: emptied in the copy"
+                "emptied in the copy, for the source has it no longer or the setting excludes it: "
+                + ", ".join(self.emptied)
             )
         return f"{self.table}: {'; '.join(remarks)}" if remarks else None
 

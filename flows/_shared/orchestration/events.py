@@ -84,7 +84,7 @@ def send_events(events: Sequence[Event]) -> None:
 
 def post_events(events: Sequence[Mapping[str, Any]]) -> None:
     """Send events that are JSON already. Errors as ``send_events``."""
-    _ask("POST", "/events", list(events), f"sending {counted(len(events), 'event')}")
+    ask_server("POST", "/events", list(events), f"sending {counted(len(events), 'event')}")
 
 
 def stored_events(ids: Sequence[str]) -> set[str]:
@@ -97,12 +97,15 @@ def stored_events(ids: Sequence[str]) -> set[str]:
     for start in range(0, len(ids), PAGE):
         page = list(ids[start : start + PAGE])
         body = {"filter": {"id": {"id": page}}, "limit": PAGE}
-        answer = _ask("POST", "/events/filter", body, f"looking for {counted(len(page), 'event')}")
+        answer = ask_server(
+            "POST", "/events/filter", body, f"looking for {counted(len(page), 'event')}"
+        )
         found.update(str(event["id"]) for event in answer["events"])
     return found
 
 
-def _ask(method: Any, path: Any, body: Any, attempted: str) -> Any:
+def ask_server(method: Any, path: Any, body: Any, attempted: str) -> Any:
+    """What the server's API answers, as JSON. Errors as ``send_events``."""
     if not PREFECT_API_URL.value():
         raise NoServerError(
             attempted, "PREFECT_API_URL is not set", "Set it to the Prefect server's API address"

@@ -4,7 +4,8 @@ from collections.abc import Collection
 
 import psycopg
 
-from flows._shared.bigquery_export import CopiedTable
+from flows._shared.bigquery_export import CopiedTable, ExportSourceError
+from flows.ledgermind.settings import PRIVATE_COLUMNS
 
 TABLES = (
     CopiedTable("public", "suggestion_events", ("id",), "created_at", cluster_by=("txn_id",)),
@@ -24,13 +25,37 @@ LATER_TABLES = (
 def exported_tables(
     connection: psycopg.Connection, excluded: Collection[str]
 ) -> tuple[CopiedTable, ...]:
-    """The tables of this operational database that are copied, without ``excluded`` columns."""
+    """The tables of this operational database that are copied, without ``excluded`` columns.
+
+    Raises:
+        ExportSourceError: no table has a column that is to be excluded: the one that is meant has
+            another name, and would leave.
+    """
     there = [
         table
         for table in LATER_TABLES
         if connection.execute("select to_regclass(%s)", [str(table)]).fetchone() != (None,)
     ]
+    tables = (*TABLES, *there)
+    _refuse_unknown({*excluded} - {*PRIVATE_COLUMNS}, tables, connection)
     return tuple(
         CopiedTable(t.schema, t.name, t.key, t.change, tuple(excluded), t.cluster_by)
-        for t in (*TABLES, *there)
+        for t in tables
     )
+
+
+def _refuse_unknown(
+    named: Collection[str], tables: Collection[CopiedTable], connection: psycopg.Connection
+) -> None:
+    known = connection.execute(
+        "select attname from pg_attribute where attrelid = any(%s::regclass[]) and attnum > 0 "
+        "and not attisdropped",
+        [[str(table) for table in tables]],
+    )
+    if unknown := sorted({*named} - {name for (name,) in known}):
+        raise ExportSourceError(
+            "exporting LedgerMind's tables to BigQuery",
+            f"none of them has a column {', '.join(unknown)}, which the setting excludes",
+            "Write it in settings.bigquery.excluded_columns as PostgreSQL does, or under the name "
+            "that it has now; take it out if it was dropped",
+        )

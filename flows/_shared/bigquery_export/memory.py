@@ -1,0 +1,139 @@
+"""Which columns the source of each copy had at its last export, kept beside the copies.
+
+What was left out may be there again under another name, and what has left cannot be taken back:
+an export compares before it sends.
+"""
+
+import json
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Self
+
+import psycopg
+from google.api_core.exceptions import NotFound
+from google.cloud import bigquery
+from psycopg import sql
+
+from flows._shared.bigquery_export.errors import ExportSourceError
+from flows._shared.bigquery_export.records import CopiedTable
+
+MEMORY = "export_columns"
+SCHEMA = (
+    bigquery.SchemaField("table_name", "STRING", description="The copied table."),
+    bigquery.SchemaField(
+        "relation",
+        "INTEGER",
+        description="Its oid on PostgreSQL: another once the table was made anew.",
+    ),
+    bigquery.SchemaField(
+        "numbers",
+        "STRING",
+        description="JSON: PostgreSQL's number of each column by name; a renamed one keeps it.",
+    ),
+    bigquery.SchemaField(
+        "excluded", "STRING", description="JSON: the columns of these that were not copied."
+    ),
+    bigquery.SchemaField("exported_at", "TIMESTAMP", description="When an export saw them, UTC."),
+)
+LOAD_SECONDS = 300.0
+
+
+@dataclass(frozen=True)
+class SourceColumns:
+    """``numbers`` are PostgreSQL's of each column by name, ``excluded`` those that stay there."""
+
+    relation: int
+    numbers: Mapping[str, int]
+    excluded: frozenset[str]
+
+    @classmethod
+    def read(cls, connection: psycopg.Connection, table: CopiedTable) -> Self:
+        """Those of the table as it is now."""
+        found = connection.execute(
+            "select attrelid::bigint, attname, attnum from pg_attribute "
+            "where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped",
+            [sql.Identifier(table.schema, table.name).as_string(connection)],
+        ).fetchall()
+        numbers = {name: number for _, name, number in found}
+        relation = found[0][0] if found else 0
+        return cls(relation, numbers, frozenset(numbers).intersection(table.excluded))
+
+    def gone(self, now: Self, excluded: Collection[str]) -> list[str]:
+        """The columns left out here that ``now`` has no longer, or under a name not excluded."""
+        names = {number: name for name, number in now.numbers.items()} if self._is(now) else {}
+        called = {
+            name: names.get(self.numbers[name]) for name in self.excluded.intersection(excluded)
+        }
+        return sorted(
+            name
+            for name, other in called.items()
+            if (other not in excluded if other else name not in now.numbers)
+        )
+
+    def new(self, now: Self) -> list[str]:
+        """The columns that ``now`` has copied and that were not there, or were another column."""
+        numbers = now.numbers if self._is(now) else self.numbers
+        return [
+            name
+            for name in now.numbers
+            if name not in now.excluded
+            and (name not in self.numbers or self.numbers[name] != numbers[name])
+        ]
+
+    def _is(self, now: Self) -> bool:
+        return self.relation == now.relation
+
+
+class ColumnMemory:
+    """The table ``export_columns`` of a dataset: a row whenever the columns of a source changed.
+
+    It is read and written without queries, which BigQuery bills by 10 MB at least.
+    """
+
+    def __init__(self, client: bigquery.Client, dataset: bigquery.DatasetReference) -> None:
+        self._client = client
+        self._table = dataset.table(MEMORY)
+
+    def last(self, table: CopiedTable) -> SourceColumns | None:
+        """What the last export of the table saw; None if there was none."""
+        try:
+            kept = [
+                row
+                for row in self._client.list_rows(self._table, selected_fields=SCHEMA)
+                if row["table_name"] == table.name
+            ]
+        except NotFound:
+            return None
+        if not kept:
+            return None
+        row = max(kept, key=lambda row: row["exported_at"])
+        excluded = frozenset(json.loads(row["excluded"]))
+        return SourceColumns(row["relation"], json.loads(row["numbers"]), excluded)
+
+    def keep(self, table: CopiedTable, columns: SourceColumns) -> None:
+        row = {
+            "table_name": table.name,
+            "relation": columns.relation,
+            "numbers": json.dumps(columns.numbers),
+            "excluded": json.dumps(sorted(columns.excluded)),
+            "exported_at": datetime.now(UTC).isoformat(),
+        }
+        config = bigquery.LoadJobConfig(
+            schema=SCHEMA, write_disposition=bigquery.WriteDisposition.WRITE_APPEND
+        )
+        job = self._client.load_table_from_json([row], self._table, job_config=config)
+        job.result(timeout=LOAD_SECONDS)
+
+
+def refuse_renamed(table: CopiedTable, before: SourceColumns, now: SourceColumns) -> None:
+    """Raises ExportSourceError if a column that was left out may be there under another name."""
+    gone, new = before.gone(now, table.excluded), before.new(now)
+    if gone and new:
+        left_out, named = ", ".join(gone), ", ".join(new)
+        raise ExportSourceError(
+            f"exporting {table} to BigQuery",
+            f"{left_out}, which the setting excludes, is gone and {named} is new: "
+            "it may be the same under another name",
+            f"Exclude {named}, too, if it is; else take {left_out} out of the setting",
+        )
