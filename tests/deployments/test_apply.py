@@ -90,7 +90,7 @@ def test_a_dry_run_shows_everything_and_makes_nothing(server: Server, said: Said
     lines = said.lines()
     assert f"create work pool {server.pool.name}" in lines
     assert "create deployment scout-bronze-daily" in lines
-    assert "create automation scout-bronze-daily on delivery" in lines
+    assert "create automation scout-on-demand on delivery" in lines
     assert server.api.all("deployments/filter", MINE) == []
     assert server.api.work_pool(server.pool.name) is None
 

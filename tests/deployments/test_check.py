@@ -1,5 +1,6 @@
 """The checker finds what Prefect would pass over: each rule with a file that breaks it."""
 
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
@@ -33,6 +34,12 @@ deployments:
         parameters: {layer: {__prefect_kind: jinja, template: "{{ event.payload.kind }}"}}
     work_pool: {name: pool, job_variables: {memory_limit: 1Gi}}
 """
+WOKEN = (
+    GOOD.replace("[scout.delivery.received]", "[scout.delivery.pending]")
+    .replace("analytics.scout.transactions", "analytics.scout.inbox")
+    .replace("within: 20", "within: 0")
+    .replace("flows, scout]", "flows, scout, on-delivery, scout.transactions]")
+)
 AUTOMATION = """
 name: a run failed
 trigger: {type: event, expect: [prefect.flow-run.Failed], match: {prefect.resource.id: "a.*"}}
@@ -115,6 +122,28 @@ def test_a_broken_deployment_is_told(
 ) -> None:
     assert good in GOOD
     project.prefect_file.write_text(GOOD.replace(good, broken))
+    assert any(problem in found for found in problems(project)), problems(project)
+
+
+@pytest.mark.parametrize(
+    ("good", "broken", "problem"),
+    [
+        (", on-delivery", "", "the receiver does not know of it"),
+        (", scout.transactions]", "]", "the tags on-delivery and scout.<kind of delivery>"),
+        (", scout.transactions]", ", ledgermind.event]", "the receiver does not know of it"),
+        ("resource.name: scout-bronze-daily", 'resource.name: "*"', "what waits for others"),
+        ("within: 0", "within: 5", "would be lost: leave `within` at 0"),
+        ("schedule_after: 20", "schedule_after: 90", "after 60 s the receiver asks for another"),
+        ("[scout.delivery.pending]", "[scout.rows.landed]", "has the tag on-delivery and no"),
+    ],
+)
+def test_a_deployment_that_deliveries_would_wake_in_vain_is_told(
+    good: str, broken: str, problem: str, project: Project
+) -> None:
+    assert good in WOKEN
+    project.prefect_file.write_text(WOKEN)
+    assert problems(replace(project)) == []
+    project.prefect_file.write_text(WOKEN.replace(good, broken))
     assert any(problem in found for found in problems(project)), problems(project)
 
 

@@ -35,7 +35,8 @@ DELIVERED: Mapping[str, Mapping[str, Any]] = {"refresh": {"layer": "silver"}}
 
 def event(trigger: Mapping[str, Any], *, matches: bool) -> dict[str, Any]:
     """An event that the trigger waits for, or one of the same name about something else."""
-    wanted = trigger["match"]["prefect.resource.id"]
+    told_of = f"analytics.{trigger['expect'][0].partition('.')[0]}.inbox"
+    wanted = trigger.get("match", {}).get("prefect.resource.id", told_of)
     resource = wanted if isinstance(wanted, str) else wanted[0]
     related = trigger.get("match_related")
     resource = resource.replace("*", str(uuid.uuid4()) if related else "any")
