@@ -30,7 +30,7 @@ MEND = { echo "\`make format\` mends what a tool can; the rest is named above, b
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up report status stop clean test check test-all bench lint audit format types dbt psql doctor env shell lock
+.PHONY: help setup run up report docs status stop clean test check test-all bench lint audit format types dbt psql doctor env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -61,6 +61,9 @@ up: $(STAMP) ## start PostgreSQL, the Prefect server and a worker; apply blocks 
 
 report: $(STAMP) ## make the report site of what is on this machine (TO= a folder, gs:// or s3:// address)
 	@$(FLOWS) report $(if $(TO),--to $(TO))
+
+docs: $(STAMP) ## make the documentation a site that can be searched (TO= a folder)
+	@$(FLOWS) docs $(if $(TO),--to $(TO))
 
 status: $(STAMP) ## show what runs
 	@$(FLOWS) status

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -139,6 +140,21 @@ def report(
     from deployments.local import commands
 
     raise typer.Exit(commands.report(to))
+
+
+@app.command(epilog=example("flows docs", "flows docs --to /srv/www/docs"))
+def docs(
+    to: Annotated[Path | None, typer.Option(help="A folder; default: .local/site.")] = None,
+) -> None:
+    """Make the documentation a site that can be searched, with a reference from the code."""
+    from deployments.local.paths import PROJECT_ROOT
+    from deployments.site import build
+
+    place = (to or PROJECT_ROOT / ".local" / "site").absolute()
+    pages = build(place)
+    sys.stdout.write(
+        f"{pages} pages in {place}; to read them: python -m http.server --directory {place}\n"
+    )
 
 
 @app.command(epilog=example('eval "$(flows env)"'))

@@ -1,15 +1,96 @@
-"""The BigQuery emulator's own command, with DuckDB told to plan each CTE of a query once.
+"""The BigQuery emulator's own command, with two things changed for which it (1.4.0, November 2026)
+has no option.
 
-Left to itself DuckDB writes a CTE into whatever reads it and plans the whole again: for a chain of
-windows that takes seconds. The emulator (1.4.0, November 2026) has no option for it.
+DuckDB plans each CTE of a query once. Left to itself it writes a CTE into whatever reads it and
+plans the whole again: for a chain of windows that takes seconds.
+
+A statement ends with the client that asked for it. While one runs the emulator answers nobody, not
+even a request to cancel it.
 """
 
+import select
+import socket
 import sys
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from functools import partial
+from typing import Any
 
 import duckdb
+import uvicorn
+from bqemulator import server
 from bqemulator.cli import main
+from bqemulator.storage.engine import DuckDBEngine
+
+SECONDS_BETWEEN_LOOKS = 0.5
+HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
+
+Application = Callable[..., Awaitable[None]]
+_client: ContextVar[socket.socket | None] = ContextVar("client", default=None)
+_lock = threading.Lock()
+_running: dict[int, tuple[duckdb.DuckDBPyConnection, socket.socket]] = {}
+
+
+class Config(uvicorn.Config):
+    def __init__(self, app: Application, **given: Any) -> None:
+        super().__init__(partial(answer, app), **given)
+
+
+async def answer(app: Application, scope: Any, receive: Any, send: Any) -> None:
+    """One request, whose statements know who asked."""
+    # Bound to the request as the server keeps it.
+    _client.set(receive.__self__.transport.get_extra_info("socket"))
+    await app(scope, receive, send)
+
+
+class Engine(DuckDBEngine):
+    def execute(self, *statement: Any) -> duckdb.DuckDBPyConnection:
+        with ended_without_client(self.connection):
+            return super().execute(*statement)
+
+    def fetch_arrow(self, *statement: Any) -> Any:
+        with ended_without_client(self.connection):
+            return super().fetch_arrow(*statement)
+
+
+@contextmanager
+def ended_without_client(connection: duckdb.DuckDBPyConnection) -> Iterator[None]:
+    thread, client = threading.get_ident(), _client.get()
+    if client is None or thread in _running:
+        yield
+        return
+    with _lock:
+        _running[thread] = (connection, client)
+    try:
+        yield
+    finally:
+        with _lock:
+            del _running[thread]
+
+
+def keep_looking() -> None:
+    while True:
+        time.sleep(SECONDS_BETWEEN_LOOKS)
+        with _lock:
+            for connection, client in _running.values():
+                if has_hung_up(client):
+                    connection.interrupt()
+
+
+def has_hung_up(client: socket.socket) -> bool:
+    if client.fileno() < 0:
+        return True
+    poll = select.poll()
+    poll.register(client.fileno(), HUNG_UP)
+    return bool(poll.poll(0))
+
 
 if __name__ == "__main__":
     duckdb.connect = partial(duckdb.connect, config={"disabled_optimizers": "cte_inlining"})
+    uvicorn.Config = Config  # type: ignore[assignment,misc]
+    server.DuckDBEngine = Engine  # type: ignore[attr-defined]
+    threading.Thread(target=keep_looking, name="hung-up", daemon=True).start()
     sys.exit(main())

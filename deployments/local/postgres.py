@@ -57,6 +57,8 @@ SETTINGS = {
     "wal_level": "minimal",
     "max_wal_senders": "0",
     "jit": "off",
+    # A statement ends soon after the process that wants its answer.
+    "client_connection_check_interval": "1s",
     # What is read lies in the cache of the operating system: workers only hand it on.
     "io_method": "sync",
 }

@@ -2,7 +2,9 @@
 
 ROLES = """
 select
-    rolname, rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls
+    rolname,
+    exists(select from unnest(rolconfig) as setting where setting ~ '^client_connection_check'),
+    rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls
 from pg_roles where rolname = any(%s)
 """
 SCHEMAS = """

@@ -56,14 +56,22 @@ def _roles(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:
     for name in wanted.ours:
         if name not in found:
             yield Step(f"there is no role {name}", text(connection, "create role {} login", name))
+            yield _ended_with_its_client(connection, name)
             continue
-        can_log_in, *powers = found[name]
+        is_ended, can_log_in, *powers = found[name]
+        if not is_ended:
+            yield _ended_with_its_client(connection, name)
         if not can_log_in:
             yield Step(f"{name} may not log in", text(connection, "alter role {} login", name))
         for has_it, attribute in zip(powers, TOO_MIGHTY, strict=True):
             if has_it:
                 statement = text(connection, "alter role {} no", name) + attribute
                 yield Step(f"{name} is too mighty: {attribute}", statement)
+
+
+def _ended_with_its_client(connection: psycopg.Connection, name: str) -> Step:
+    setting = "alter role {} set client_connection_check_interval = '2s'"
+    return Step(f"statements of {name} outlive who asked", text(connection, setting, name))
 
 
 def _memberships(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:

@@ -8,6 +8,7 @@ prepared. It says whose it is (`application_name`), unless the address does.
 """
 
 import re
+import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -30,6 +31,9 @@ REFUSED = re.compile(
     "|is not permitted to log in|permission denied|does not support SSL|certificate",
     re.IGNORECASE,
 )
+
+_lock = threading.Lock()
+_at_work: set[psycopg.Connection] = set()
 
 
 class DatabaseUnreachableError(TransientError):
@@ -154,6 +158,8 @@ def connected(
 @contextmanager
 def _ended_with_its_statement(connection: psycopg.Connection) -> Iterator[None]:
     """A program that is told to stop leaves no statement running on the server."""
+    with _lock:
+        _at_work.add(connection)
     try:
         yield
     except Exception:
@@ -161,6 +167,17 @@ def _ended_with_its_statement(connection: psycopg.Connection) -> Iterator[None]:
     except BaseException:
         connection.cancel_safe(timeout=CANCEL_SECONDS)
         raise
+    finally:
+        with _lock:
+            _at_work.discard(connection)
+
+
+def end_statements() -> None:
+    """End what other threads of this process have under way on the server."""
+    with _lock:
+        at_work = list(_at_work)
+    for connection in at_work:
+        connection.cancel_safe(timeout=CANCEL_SECONDS)
 
 
 def _text(value: object) -> str | None:

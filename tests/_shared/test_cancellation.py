@@ -8,43 +8,27 @@ import time
 from pathlib import Path
 from typing import Any
 
-import psycopg
+import duckdb
 import pytest
 from prefect.client.orchestration import get_client
 
+from deployments.kubernetes.execute import CANCELLED
 from deployments.local.processes import wait_until
+from tests._shared.slow_sample import SLOW, working, write_slow
 from tests.dbt_projects.warehouse import postgres_environment
 
 SECONDS_TO_END = 5
-PROFILES = """
-slow:
-  target: postgres
-  outputs:
-    postgres:
-      type: postgres
-      host: "{{ env_var('DBT_POSTGRES_HOST', '') }}"
-      port: "{{ env_var('DBT_POSTGRES_PORT', '0') | int }}"
-      user: "{{ env_var('DBT_POSTGRES_USER', '') }}"
-      password: "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD', '') }}"
-      dbname: "{{ env_var('DBT_POSTGRES_DATABASE', '') }}"
-      schema: public
-      threads: 2
-    duckdb: {type: duckdb, path: "{{ env_var('SLOW_PATH') }}", threads: 2}
-"""
-SLOW = {
-    "postgres": "select cast(pg_sleep(120) as text) as slept",
-    "duckdb": "select count(*) as n from range(10000000) as a, range(10000000) as b "
-    "where a.range % 7 = b.range % 11",
-}
 BUILD = """
-import sys
+import signal, sys
 from prefect import flow
+from deployments.kubernetes import engine
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows._shared.orchestration.failed_run import summarized
 @summarized(f"slow-{sys.argv[1]}", "slow")
 @flow
 def run():
     build_dbt("slow", {}, DbtOptions(target=sys.argv[1]), command="build")
+signal.signal(engine.CANCELLED, engine.abort)
 run()
 """
 QUERY = """
@@ -54,45 +38,77 @@ from flows._shared.postgres import connected
 with capture_sigterm(), connected(sys.argv[1], "the marts") as connection:
     connection.execute("select pg_sleep(120)")
 """
+BARE_QUERY = """
+import sys, psycopg
+psycopg.connect(sys.argv[1]).execute("select pg_sleep(120)")
+"""
+IN_THREADS = """
+import sys
+from prefect import flow, task
+from prefect.task_runners import ThreadPoolTaskRunner
+from flows._shared.orchestration.cancellation import threads_that_stop
+from flows._shared.postgres import connected
+@task
+def wait(url):
+    with connected(url, "the raw tables") as connection:
+        connection.execute("select pg_sleep(120)")
+@flow
+def run():
+    with threads_that_stop(ThreadPoolTaskRunner(max_workers=2)) as runner:
+        runner.submit(wait, {"url": sys.argv[1]}).wait()
+run()
+"""
+LOAD = f"""
+import sys
+from pathlib import Path
+from prefect.utilities.engine import capture_sigterm
+from flows.agent_analytics.raw import Store
+store = Store(Path(sys.argv[1]))
+with capture_sigterm(), store.locked("a load", 1, print), store.connect() as connection:
+    connection.execute("create table loaded (n bigint)")
+    connection.begin()
+    connection.execute("insert into loaded values (1)")
+    print("loading", flush=True)
+    try:
+        connection.execute('''insert into loaded {SLOW["duckdb"]}''')
+    finally:
+        print("ended", flush=True)
+"""
 
 
-def stopped(process: subprocess.Popen[bytes]) -> float:
-    """Seconds from the signal to the end of a process, which Prefect ends by the same signal."""
-    asked = time.monotonic()
-    process.send_signal(signal.SIGTERM)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == -signal.SIGTERM, said.decode()
-    return time.monotonic() - asked
+def start(said: Path, script: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
+    """A process whose standard error goes to a file."""
+    with said.open("wb") as output:
+        return subprocess.Popen(
+            [sys.executable, "-c", script, *arguments],
+            env={**os.environ, **variables},
+            stdout=subprocess.PIPE,
+            stderr=output,
+        )
 
 
-def working(database: str) -> list[tuple[str]]:
-    with psycopg.connect(database) as connection:
-        return connection.execute(
-            "select query from pg_stat_activity where query like '%pg_sleep(120)%' "
-            "and state = 'active' and pid <> pg_backend_pid()"
-        ).fetchall()
-
-
-@pytest.mark.parametrize("target", ["postgres", "duckdb"])
+@pytest.mark.parametrize(
+    ("target", "told", "word"),
+    [("postgres", signal.SIGTERM, "Crash detected"), ("duckdb", CANCELLED, "Abort: ")],
+)
 def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
-    database: str, prefect_server: str, tmp_path: Path, target: str
+    database: str,
+    prefect_server: str,
+    tmp_path: Path,
+    target: str,
+    told: signal.Signals,
+    word: str,
 ) -> None:
-    project = tmp_path / "slow"
-    (project / "models").mkdir(parents=True)
-    (project / "dbt_project.yml").write_text("name: slow\nversion: 1.0.0\nprofile: slow\n")
-    (project / "profiles.yml").write_text(PROFILES)
-    (project / "models" / "slow.sql").write_text(
-        "{{ config(materialized='table') }}\n" + SLOW[target]
-    )
-    environment = {
-        **os.environ,
+    write_slow(tmp_path, target)
+    said = tmp_path / "said"
+    process = start(
+        said,
+        BUILD,
+        target,
         **postgres_environment(database),
-        "SLOW_PATH": str(tmp_path / "slow.duckdb"),
-        "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(tmp_path),
-        "ANALYTICS_FLOWS_STATE_DIR": str(tmp_path / "state"),
-    }
-    process = subprocess.Popen(
-        [sys.executable, "-c", BUILD, target], env=environment, stderr=subprocess.PIPE
+        SLOW_PATH=str(tmp_path / "slow.duckdb"),
+        ANALYTICS_FLOWS_DBT_PROJECTS_DIR=str(tmp_path),
+        ANALYTICS_FLOWS_STATE_DIR=str(tmp_path / "state"),
     )
     if target == "postgres":
         assert wait_until(lambda: bool(working(database)), 120)
@@ -100,16 +116,51 @@ def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
         # dbt writes what it is about to run.
         statement = tmp_path / "state" / "dbt" / "slow" / target / "run"
         assert wait_until(lambda: any(statement.rglob("slow.sql")), 120)
-    assert stopped(process) < SECONDS_TO_END
+    process.send_signal(told)
+    # What comes after it, a word on the server, takes as long as the server takes.
+    assert wait_until(lambda: word in said.read_text(), SECONDS_TO_END), said.read_text()
     assert working(database) == []
+    process.wait(60)
+    if told == CANCELLED:
+        assert "Crash" not in said.read_text()
+        return
+    assert process.returncode == -signal.SIGTERM, said.read_text()
     found: Any = f"/artifacts/slow-{target}-summary/latest"
-    told = get_client(sync_client=True).request("GET", found).json()["data"]
-    assert told.startswith(f"# slow-{target}: this run failed at dbt: it crashed\n")
-    assert "**Failed in dbt:** slow." in told
+    summary = get_client(sync_client=True).request("GET", found).json()["data"]
+    assert summary.startswith(f"# slow-{target}: this run failed at dbt: it crashed\n")
+    assert "**Failed in dbt:** slow." in summary
 
 
-def test_a_load_that_is_told_to_stop_ends_its_statement(database: str) -> None:
-    process = subprocess.Popen([sys.executable, "-c", QUERY, database], stderr=subprocess.PIPE)
+@pytest.mark.parametrize("script", [QUERY, IN_THREADS])
+def test_a_load_that_is_told_to_stop_ends_its_statement(
+    database: str, prefect_server: str, tmp_path: Path, script: str
+) -> None:
+    process = start(tmp_path / "said", script, database)
     assert wait_until(lambda: bool(working(database)), 120)
-    assert stopped(process) < SECONDS_TO_END
-    assert working(database) == []
+    process.terminate()
+    assert wait_until(lambda: working(database) == [], SECONDS_TO_END)
+    assert process.wait(60) == -signal.SIGTERM, (tmp_path / "said").read_text()
+
+
+def test_the_statement_of_a_process_that_is_gone_ends(database: str, tmp_path: Path) -> None:
+    process = start(tmp_path / "said", BARE_QUERY, database)
+    assert wait_until(lambda: bool(working(database)), 120)
+    process.kill()
+    process.wait()
+    assert wait_until(lambda: working(database) == [], SECONDS_TO_END)
+
+
+def test_a_load_into_duckdb_that_is_told_to_stop_is_undone_and_dies_of_the_signal(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "agents.duckdb"
+    process = start(tmp_path / "said", LOAD, str(path))
+    assert process.stdout
+    assert process.stdout.readline() == b"loading\n"
+    asked = time.monotonic()
+    process.terminate()
+    assert process.stdout.readline() == b"ended\n"
+    assert time.monotonic() - asked < SECONDS_TO_END
+    assert process.wait(60) == -signal.SIGTERM, (tmp_path / "said").read_text()
+    with duckdb.connect(str(path), read_only=True) as connection:
+        assert connection.execute("select count(*) from loaded").fetchone() == (0,)

@@ -22,6 +22,7 @@ from flows._shared.bigquery_export.records import Change, Column, CopiedTable, F
 from flows._shared.bigquery_export.stream import parquet_files
 
 JOB_SECONDS = 1800.0
+CANCEL_SECONDS = 2.0
 # BigQuery's API and its SQL name types differently.
 API_NAMES = {"INT64": "INTEGER", "FLOAT64": "FLOAT", "BOOL": "BOOLEAN"}
 SQL_NAMES = {api: name for name, api in API_NAMES.items()}
@@ -164,8 +165,7 @@ class CopyDataset:
         into = self._reference.table(self._loading(table))
         rows = 0
         for parquet, count in parquet_files(batches, columns, first_batch, rows_per_load):
-            job = self._client.load_table_from_file(parquet, into, job_config=config)
-            job.result(timeout=JOB_SECONDS)
+            _rows_of(self._client.load_table_from_file(parquet, into, job_config=config))
             rows += count
             sent(rows)
         return rows
@@ -270,11 +270,11 @@ class CopyDataset:
 
     def _run_counted(self, table: CopiedTable, statement: str) -> tuple[list[Any], int]:
         job = self._job(statement, table.name)
-        rows = list(job.result(timeout=JOB_SECONDS))
+        rows = list(_rows_of(job))
         return rows, int(job.num_dml_affected_rows or 0)
 
     def _ask(self, statement: str, name: str, **texts: str) -> list[Any]:
-        return list(self._job(statement, name, **texts).result(timeout=JOB_SECONDS))
+        return list(_rows_of(self._job(statement, name, **texts)))
 
     def _job(self, statement: str, name: str, **texts: str) -> bigquery.QueryJob:
         config = bigquery.QueryJobConfig(labels={**self._labels, "model": name.lower()[:63]})
@@ -288,6 +288,17 @@ class CopyDataset:
 
     def _name(self, table: str) -> str:
         return f"`{self}.{table}`"
+
+
+def _rows_of(job: bigquery.QueryJob | bigquery.LoadJob) -> Any:
+    """What a job gives once it is done; a program that is told to stop leaves none running."""
+    try:
+        return job.result(timeout=JOB_SECONDS)
+    except Exception:
+        raise
+    except BaseException:
+        job.cancel(retry=None, timeout=CANCEL_SECONDS)
+        raise
 
 
 def _kinds(table: bigquery.Table) -> dict[str, str]:

@@ -15,6 +15,10 @@ from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
+from flows._shared.orchestration.dbt_ended import (
+    raise_what_ended_it,
+    statements_that_end_with_the_run,
+)
 from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
@@ -56,7 +60,8 @@ class _Runner(PrefectDbtRunner):  # type: ignore[misc]
 
     @staticmethod
     def _extract_run_artifacts(res: Any) -> dict[str, dict[str, Any]]:
-        """Only hooks read them, and there are none."""
+        """Only hooks read them, and there are none. What ends the run is no failure of dbt's."""
+        raise_what_ended_it(res.exception)
         return {}
 
 
@@ -71,7 +76,7 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
     )
     runner = _Runner(settings, watch)
     try:
-        with cheaper_dbt():
+        with cheaper_dbt(), statements_that_end_with_the_run():
             return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
     finally:
         _close_duckdb()

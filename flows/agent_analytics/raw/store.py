@@ -173,6 +173,7 @@ class Store:
         Raises:
             StoreBusyError: still held after the timeout.
             StoreUnusableError: nothing can be written there.
+            What a signal raised in a statement, of which DuckDB makes a RuntimeError.
         """
         self._make_folder()
         with self.lock_path.open("a+", encoding="utf-8") as lock:
@@ -180,6 +181,10 @@ class Store:
             _write_holder(lock.fileno(), purpose)
             try:
                 yield
+            except RuntimeError as error:
+                if error.__cause__ is None or isinstance(error.__cause__, Exception):
+                    raise
+                raise error.__cause__ from None
             finally:
                 os.ftruncate(lock.fileno(), 0)
 

@@ -13,6 +13,7 @@ from prefect.task_runners import ThreadPoolTaskRunner
 
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
+from flows._shared.orchestration.cancellation import threads_that_stop
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.events import EventsNotTakenError, emit_landed
@@ -93,7 +94,9 @@ def fetch_repositories(
     outcome.notes += planned.notes
     total = len(planned.plans) + planned.unchanged
     pending: dict[str, PrefectFuture[LoadCounts]]
-    with ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency) as runner:
+    with threads_that_stop(
+        ThreadPoolTaskRunner[LoadCounts](max_workers=settings.concurrency)
+    ) as runner:
         pending = {
             each.url: runner.submit(
                 fetch_repository,

@@ -77,10 +77,10 @@ def server() -> Iterator[_Server]:
     started.server_close()
 
 
-def start(engine: str, url: str) -> subprocess.Popen[str]:
+def start(engine: str, url: str, stderr: int | None = None) -> subprocess.Popen[str]:
     given = {**os.environ, "PREFECT_API_URL": url, "PREFECT__FLOW_RUN_ID": RUN}
     command = [sys.executable, "-c", STARTED, engine]
-    return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, env=given, stdout=subprocess.PIPE, stderr=stderr, text=True)
 
 
 def ready(process: subprocess.Popen[str]) -> None:
@@ -118,6 +118,26 @@ def test_a_cancelled_engine_ends_without_a_word_of_its_own(server: _Server) -> N
     assert server.proposed == ["CANCELLED"]
     assert process.stdout
     assert process.stdout.read() == ""
+
+
+def test_a_cancelled_engine_is_told_so_and_may_end_its_work(server: _Server) -> None:
+    ends = ENDS_ON_SIGTERM.replace("SIGTERM", "SIGUSR1").replace("sys.exit(5)", "sys.exit('ended')")
+    process = start(ends, server.url, stderr=subprocess.PIPE)
+    ready(process)
+    server.state = "CANCELLING"
+    _, said = process.communicate(timeout=20)
+    assert (process.returncode, said) == (0, "ended\n")
+    assert server.proposed == ["CANCELLED"]
+
+
+def test_an_engine_that_does_not_end_when_its_run_is_cancelled_is_killed(server: _Server) -> None:
+    process = start(
+        ENDS_ON_SIGTERM.replace("SIGTERM", "SIGUSR1").replace("sys.exit(5)", "0"), server.url
+    )
+    ready(process)
+    server.state = "CANCELLING"
+    assert process.wait(20) == 0
+    assert server.proposed == ["CANCELLED"]
 
 
 def test_a_run_cancelled_as_its_engine_ends_is_reported_all_the_same(server: _Server) -> None:

@@ -16,6 +16,8 @@ from deployments.local import runtime
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import is_alive, wait_until
 from deployments.local.worker import PREFORK, ProcessWorker
+from tests._shared.slow_sample import working, write_slow
+from tests.dbt_projects.warehouse import postgres_environment
 from tests.deployments.pool import Pool
 
 # A machine that is busy with other tests takes this long to import everything.
@@ -156,16 +158,21 @@ def test_a_run_that_takes_more_memory_than_its_limit_is_crashed(deployed: Deploy
     assert "memory_limit of 800 MiB" in deployed.worker.log.read_text()
 
 
-def test_a_cancelled_run_ends_its_process_and_is_cancelled(
-    deployed: Deployed, tmp_path: Path
+def test_a_cancelled_run_ends_its_statement_and_its_process_and_is_cancelled(
+    deployed: Deployed, database: str, tmp_path: Path
 ) -> None:
-    path = tmp_path / "held"
-    run = deployed.start("look", {"path": str(path), "hold_seconds": 120})
-    process = psutil.Process(seen(path)["pid"])
+    write_slow(tmp_path, "postgres")
+    build = {"project": "slow", "projects": str(tmp_path)}
+    run = deployed.start("build", build, env=postgres_environment(database))
+    assert wait_until(lambda: bool(working(database)), PATIENCE_SECONDS)
+    [process] = deployed.parent.children()
     state = {"state": {"type": "CANCELLING", "name": "Cancelling"}}
     deployed.pool.post(f"flow_runs/{run}/set_state", state)
+    assert wait_until(lambda: working(database) == [], 5)
     assert deployed.end_of(run)[0] == "CANCELLED"
     assert wait_until(lambda: not is_alive(process), 20)
+    states = deployed.pool.api.call("GET", f"flow_run_states/?flow_run_id={run}")
+    assert "Crashed" not in [each["name"] for each in states]
 
 
 def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_path: Path) -> None:

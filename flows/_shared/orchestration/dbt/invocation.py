@@ -6,7 +6,6 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from flows._shared.orchestration.cancellation import stops_with_the_run
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.outcome import DbtProjectError, DbtUnreachableError
 from flows._shared.orchestration.dbt_nodes import NodeWatch
@@ -28,8 +27,7 @@ def invoke_dbt(job: Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
         from flows._shared.orchestration.dbt_runner import invoke
 
         try:
-            with stops_with_the_run():
-                return invoke(job.project_dir, job.target_path, list(arguments), watch)
+            return invoke(job.project_dir, job.target_path, list(arguments), watch)
         # prefect-dbt raises a bare ValueError for every exception of dbt.
         except ValueError as error:
             seen = job.redact(str(error).partition("': ")[2] or str(error)).strip()
