@@ -1,6 +1,7 @@
 """The site in a real browser, where there is one (Debian's `chromium`)."""
 
 from collections.abc import Iterator
+from importlib.resources import files
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,17 @@ from tests.report.test_site import HOSTILE, TABLES_OF, known
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on PATH")
 WIDTHS = (390, 1280, 1920)
+SERIOUS = {"serious", "critical"}
+AXE = (files("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+# What is folded away is looked at, too.
+FINDINGS = """
+(() => {
+  for (const each of document.querySelectorAll("details")) each.open = true;
+  return axe.run(document, { resultTypes: ["violations"] }).then((found) => found.violations.map(
+    (each) => ({ rule: each.id, impact: each.impact, where: each.nodes[0].html.slice(0, 200) })
+  ));
+})()
+"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Of every text and its background, as the browser computes them: the least contrast.
 CONTRAST = """
@@ -83,6 +95,43 @@ def test_pages_say_nothing_on_the_console_load_nothing_and_fit_the_screen(
                 assert [a for a in browser.asked if not a.startswith(("file://", "data:"))] == []
                 assert browser.run(OVERFLOW) <= 0, where
                 assert browser.run(CONTRAST) >= 4.5, where
+
+
+def findings(browser: Tab, page: Path, *, is_dark: bool) -> list[dict[str, str]]:
+    """What axe-core calls serious or critical on a page."""
+    browser.open(page.as_uri(), 1280, is_dark=is_dark)
+    browser.run(AXE)
+    found: list[dict[str, str]] = browser.run(FINDINGS)
+    return [each for each in found if each["impact"] in SERIOUS]
+
+
+@pytest.mark.parametrize("is_dark", [False, True])
+def test_axe_finds_nothing_serious_on_a_page(browser: Tab, folder: Path, is_dark: bool) -> None:
+    assert findings(browser, folder / "ledgermind.html", is_dark=is_dark) == []
+
+
+@pytest.mark.exhaustive
+def test_axe_finds_nothing_serious_on_any_page(browser: Tab, folder: Path) -> None:
+    for page in sorted(folder.glob("*.html")):
+        for is_dark in (False, True):
+            assert findings(browser, page, is_dark=is_dark) == [], (page.name, is_dark)
+
+
+def press(browser: Tab, key: str, code: int) -> None:
+    for kind in ("rawKeyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
+        )
+
+
+def test_the_keyboard_leads_from_the_top_to_the_content_and_on(browser: Tab, folder: Path) -> None:
+    browser.open((folder / "index.html").as_uri(), 390)
+    press(browser, "Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
+    press(browser, "Tab", 9)
+    assert browser.run("document.activeElement.getAttribute('aria-current')") == "page"
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
 def test_tables_sort_by_numbers_and_filter_by_text_from_the_keyboard(
