@@ -25,6 +25,12 @@ class Budget:
             self.projected_usd is not None and self.projected_usd > self.budget_usd
         )
 
+    @property
+    def state(self) -> str:
+        if self.is_passed:
+            return "is passed"
+        return "will be passed" if self.is_exceeded else "holds"
+
     def __str__(self) -> str:
         end = (
             ""

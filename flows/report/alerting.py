@@ -196,13 +196,12 @@ def of_budgets(slug: str, owner: str, artifacts: Sequence[Row], now: datetime) -
             budget = Budget(**row)
             if budget.month != f"{now:%Y-%m}" or not budget.is_exceeded:
                 continue
-            what = "is passed" if budget.is_passed else "will be passed"
             yield Cause(
                 key=f"{slug}/budget/{budget.name}",
                 slug=slug,
                 severity="error" if budget.is_passed else "warning",
                 owner=owner,
-                subject=shown(f"{slug}: the budget of {budget.name} {what}"),
+                subject=shown(f"{slug}: the budget of {budget.name} {budget.state}"),
                 detail=shown(str(budget)),
                 link=_link(artifact),
             )

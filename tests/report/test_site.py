@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import duckdb
 import psycopg
 import pytest
 
+from flows._shared.budgets import Budget
 from flows.report import words
-from flows.report.docs import docs_path
+from flows.report.docs import docs_path, lineage_path
 from flows.report.making import or_why_not, read_agents, read_from
 from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
 from flows.report.source import nothing
@@ -248,7 +250,8 @@ def test_every_link_leads_somewhere_in_the_site(full: dict[str, bytes]) -> None:
         for target in targets:
             file, _, part = target.partition("#")
             if file.startswith("../../docs/"):
-                assert file.removeprefix("../../") in map(docs_path, DOMAINS), (path, target)
+                beside = [where(slug) for where in (docs_path, lineage_path) for slug in DOMAINS]
+                assert file.removeprefix("../../") in beside, (path, target)
                 continue
             assert not file or file in full, (path, target)
             assert not part or part in ids, (path, target)
@@ -289,7 +292,7 @@ def test_every_figure_says_its_model_its_time_and_its_definition(full: dict[str,
                 assert (
                     nothing(slug).extracts[model.split(".")[1]].definition.description in part.texts
                 )
-                assert {"As of", "Definition", "Made from"} <= set(part.texts)
+                assert {"As of", "Definition", "Lineage", "Made from"} <= set(part.texts)
                 assert f"data/{slug}-{key}.csv" in full
 
 
@@ -330,6 +333,20 @@ def test_measures_of_runs_are_tests_over_time() -> None:
     part = Shown(files["operations.html"].decode()).parts["tests"]
     assert "31 tests passed, 2 warned" in part.text
     assert [row["Passed"] for row in part.records()] == ["31", "–"]
+
+
+def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
+    holds = Budget("coding agents of all developers", "2026-11", 5.0, None, 9.0)
+    over = Budget(HOSTILE[0], "2026-11", 5.0, 12.0, 9.0)
+    budgets = [
+        {"slug": slug, "data": json.dumps([asdict(each)])}
+        for slug, each in (("agent_analytics", holds), ("scout", over))
+    ]
+    files = files_of(operated=OperationsData(budgets=budgets))
+    part = Shown(files["operations.html"].decode()).parts["budgets"]
+    assert "1 of 2 budgets passed or will be passed" in part.text
+    told = [(row["What"], row["State"], row["Spent"]) for row in part.records()]
+    assert told == [(HOSTILE[0], "will be passed", "$5.00"), (holds.name, "holds", "$5.00")]
 
 
 def test_age_is_counted_from_the_site_and_not_from_today() -> None:
