@@ -242,12 +242,13 @@ def test_one_message_for_a_cause_and_one_when_it_is_over(
     assert sum(f"error: {test}" in text for text in chat.texts) == 1
 
 
-def bills(domain: str, budget: float) -> None:
-    """A run that asks BigQuery what the month has cost."""
+def bills(**budgets: float) -> None:
+    """A run that asks BigQuery what the month of each domain has cost, against a budget in USD."""
 
     @flow
     def build() -> None:
-        told_costs(domain, LedgermindBigQuerySettings(monthly_budget_usd=budget))
+        for domain, budget in budgets.items():
+            told_costs(domain, LedgermindBigQuerySettings(monthly_budget_usd=budget))
 
     build()
 
@@ -260,11 +261,11 @@ def test_a_budget_that_is_passed_is_told_once_and_so_is_its_end(
     monkeypatch.setattr("flows._shared.alerts.MOST_APART", 1000)
     with jobs_of_a_month() as google:
         monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", google)
-        for budget in (0.0001, 0.0002):
-            for domain in domains:
-                bills(domain, budget)
-            alerts()
-        bills("ledgermind", 50)
+        bills(ledgermind=0.0001, github_scraper=0.0001)
+        alerts()
+        bills(ledgermind=0.0002)
+        alerts()
+        bills(ledgermind=50)
     alerts()
     over = "ledgermind: the budget of BigQuery is passed"
     assert arrives(

@@ -21,7 +21,7 @@ from tests.report.browser import Tab, tab
 PAGES = ("index", *DOMAINS, "operations")
 PICTURES = PROJECT_ROOT / "docs" / "pictures"
 WIDTH, HEIGHT = 1280, 1080
-COLOURS = 96
+COLOURS = 200
 
 
 def newest(site: Path) -> Path:
@@ -31,9 +31,12 @@ def newest(site: Path) -> Path:
 
 def take(browser: Tab, page: Path, picture: Path) -> int:
     """Write the picture of a page; its size in bytes."""
+    browser.call("Emulation.setScrollbarsHidden", hidden=True)
     browser.open(page.as_uri(), WIDTH)
     shot = Image.open(io.BytesIO(browser.picture(HEIGHT))).convert("RGB")
-    shot.quantize(COLOURS, dither=Image.Dither.NONE).save(picture, optimize=True)
+    shot.quantize(COLOURS, Image.Quantize.MAXCOVERAGE, dither=Image.Dither.NONE).save(
+        picture, optimize=True
+    )
     return picture.stat().st_size
 
 

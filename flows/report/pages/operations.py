@@ -139,13 +139,18 @@ def _deployments(latest: Sequence[Row], now: datetime) -> Figure:
             Column("started", "Started, UTC", "date"),
             Column("age", "Ago", "seconds"),
             Column("seconds", "Took", "seconds"),
-            Column("run", "Run"),
-            Column("message", "Says", "long"),
+            Column("run", "Run", "long"),
+            *_message(rows),
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
         note="From the Prefect API.",
     )
+
+
+def _message(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """What runs said, where one did: those that end well say nothing."""
+    return (Column("message", "Says", "long"),) if any(row["message"] for row in rows) else ()
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
@@ -212,8 +217,8 @@ def _runs(runs: Sequence[Row]) -> Figure:
             Column("deployment", "Deployment"),
             Column("state", "State"),
             Column("seconds", "Took", "seconds"),
-            Column("run", "Run"),
-            Column("message", "Says", "long"),
+            Column("run", "Run", "long"),
+            *_message(runs[:SHOWN]),
         ),
         rows=runs[:SHOWN],
         as_of=words.text(runs[0]["started"]),
