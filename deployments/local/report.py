@@ -48,9 +48,10 @@ def _operations(paths: LocalPaths) -> OperationsData:
     if url is None:
         return OperationsData(problem="The Prefect server does not run: `flows up` starts it.")
     keys = {domain.slug: f"{domain.kebab}-run" for domain in DOMAINS}
+    budgets = {domain.slug: f"{domain.kebab}-budgets" for domain in DOMAINS}
     try:
         with PrefectApi(url, runtime.environment(paths, url)) as api:
-            return read_operations(partial(_ask, api), PROJECT_TAG, keys)
+            return read_operations(partial(_ask, api), PROJECT_TAG, keys, budgets)
     except PlatformError as error:
         return OperationsData(problem=f"{error.attempted} did not work. {error.remedy}.")
 

@@ -14,6 +14,8 @@ from typing import Any
 
 from google.cloud import bigquery
 
+from flows._shared.budgets import Budget
+
 TEBIBYTE = 1 << 40
 UNLABELLED = "(no label)"
 # What a job's usage of reservations is called where it used none.
@@ -59,25 +61,6 @@ class ModelCost:
     bytes_billed: int | None
     slot_seconds: float | None
     usd: float | None
-
-
-@dataclass(frozen=True)
-class Budget:
-    """Spent since the first of the month, and what the month comes to at that pace."""
-
-    spent_usd: float
-    projected_usd: float
-    budget_usd: float
-
-    @property
-    def is_exceeded(self) -> bool:
-        return self.projected_usd > self.budget_usd
-
-    def __str__(self) -> str:
-        return (
-            f"BigQuery: {self.spent_usd:.2f} USD this month, {self.projected_usd:.2f} USD at its "
-            f"end at this pace; the budget is {self.budget_usd:.2f} USD"
-        )
 
 
 def fetch_jobs(client: bigquery.Client, domain: str, since: datetime) -> Iterator[JobCost]:
@@ -200,4 +183,5 @@ def project(costs: Iterable[ModelCost], budget_usd: float, now: datetime) -> Bud
         return None
     days = calendar.monthrange(now.year, now.month)[1]
     elapsed = max((now - month_start(now)).total_seconds() / 86_400, 1.0)
-    return Budget(sum(told), sum(told) / elapsed * days, budget_usd)
+    spent = sum(told)
+    return Budget("BigQuery", f"{now:%Y-%m}", spent, spent / elapsed * days, budget_usd)

@@ -36,6 +36,21 @@ class BigQuerySettings(BaseModel):
         description="Name of a BigQueryWarehouse block; where given it is used, not gcp_block.",
     )
     maximum_gigabytes_billed: MaximumGigabytesBilled = 10
+    monthly_budget_usd: float = Field(
+        default=50.0,
+        gt=0,
+        description="A run warns, and an alert tells, when the month's queries come to more.",
+    )
+    usd_per_tebibyte: float = Field(
+        default=6.25, ge=0, description="On-demand price of a tebibyte (2^40 bytes) billed."
+    )
+    counts_all_logins: bool = Field(
+        default=False,
+        description=(
+            "Count the jobs of every login of the project, not only of this one: it must have "
+            "bigquery.jobs.listAll."
+        ),
+    )
     rows_per_load: int = Field(
         default=50_000, gt=0, le=1_000_000, description="Rows of one Parquet load job."
     )

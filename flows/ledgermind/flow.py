@@ -2,13 +2,11 @@
 
 import time
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Literal
 
 from prefect import flow, get_run_logger, task
 
-from flows._shared.errors import PlatformError
-from flows._shared.orchestration.bigquery import bigquery_access
+from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.credentials import (
     building_block,
     dbt_postgres_env,
@@ -38,7 +36,7 @@ from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
 from flows.ledgermind.sample import sample
-from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
+from flows.ledgermind.settings import LedgermindSettings
 from flows.report.telling import told_answer
 
 if TYPE_CHECKING:
@@ -82,39 +80,6 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
     dataset = copy_dataset(SLUG, settings.bigquery, settings.bigquery.raw_dataset)
     with open_snapshot(postgres_url(settings.database_block)) as connection:
         return export_told(connection, dataset, table, settings.bigquery)
-
-
-@task(
-    name="report what BigQuery billed",
-    retries=2,
-    retry_delay_seconds=[5, 30],
-    retry_condition_fn=retry_transient,
-)
-def report_costs(settings: LedgermindBigQuerySettings) -> tuple[str, bool]:
-    """The month's costs by model as an artifact; a line for the summary, and if it is a warning."""
-    from flows._shared import bigquery_costs
-    from flows._shared.bigquery_export import told_as_ours
-
-    now = datetime.now(UTC)
-    since = bigquery_costs.month_start(now)
-    with told_as_ours("reading BigQuery's job statistics"):
-        client = bigquery_access(settings).client()
-        jobs = (
-            bigquery_costs.fetch_jobs_of_project(client, SLUG, since, settings.location)
-            if settings.counts_all_logins
-            else bigquery_costs.fetch_jobs(client, SLUG, since)
-        )
-        costs = bigquery_costs.by_model(jobs, settings.usd_per_tebibyte)
-    if api := current_flow_run():
-        rows = [vars(cost) for cost in costs]
-        api.create_table(f"{SLUG}-bigquery-costs", rows, f"Billed since {since:%d %B}")
-    budget = bigquery_costs.project(costs, settings.monthly_budget_usd, now)
-    jobs_seen = sum(cost.jobs for cost in costs)
-    note = f"BigQuery told no billed bytes for {jobs_seen} jobs" if budget is None else str(budget)
-    is_exceeded = budget is not None and budget.is_exceeded
-    if is_exceeded:
-        get_run_logger().warning("%s", note)
-    return "; ".join(filter(None, (note, bigquery_costs.remark(costs)))), is_exceeded
 
 
 @task(
@@ -188,11 +153,7 @@ def refresh(
         if export_first:
             _export_all(settings, progress)
         outcomes.append(build_there(SLUG, settings.bigquery, dbt, progress))
-        try:
-            note, needs_a_look = report_costs(settings.bigquery)
-        except PlatformError as error:
-            # The marts are built: only their price is not known.
-            note, needs_a_look = str(error), True
+        note, needs_a_look = told_costs(SLUG, settings.bigquery)
         (troubles if needs_a_look else notes).append(note)
     publish_summary(
         SLUG,

@@ -19,21 +19,6 @@ class LedgermindBigQuerySettings(BigQuerySettings):
     dataset: Dataset = "ledgermind"
     raw_dataset: RawDataset = "ledgermind_raw"
     gcp_block: GcpBlock = "ledgermind-gcp"
-    monthly_budget_usd: float = Field(
-        default=50.0,
-        gt=0,
-        description="A run warns when the month's queries come to more at their pace.",
-    )
-    usd_per_tebibyte: float = Field(
-        default=6.25, ge=0, description="On-demand price of a tebibyte (2^40 bytes) billed."
-    )
-    counts_all_logins: bool = Field(
-        default=False,
-        description=(
-            "Count the jobs of every login of the project, not only of this one: it must have "
-            "bigquery.jobs.listAll."
-        ),
-    )
     excluded_columns: tuple[str, ...] = Field(
         default=PRIVATE_COLUMNS,
         description=(

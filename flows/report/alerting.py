@@ -17,8 +17,10 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.urls import url_for
 
 from flows._shared.alerts import Cause, Severity, Standing, grouped, is_quiet, step, summed_up
+from flows._shared.budgets import Budget
 from flows._shared.errors import PermanentError
 from flows._shared.events import AlertTold, Event, alert_event
+from flows._shared.orchestration.budgets import budgets_key
 from flows._shared.orchestration.dbt_nodes import FAILED
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab
@@ -34,8 +36,11 @@ BUILDS = 60
 LONGEST = 600
 NOBODY = "nobody is named"
 WARNED = frozenset({"warn"})
-# Each is an event of its own, with its own message.
-TOLD_ELSEWHERE = {"ledgermind": re.compile(r"^On .* was unusual:")}
+# Anomalies are events with a message of their own, budgets are told by what they are of.
+TOLD_ELSEWHERE = {
+    "ledgermind": re.compile(r"^On .* was unusual:"),
+    "agent_analytics": re.compile(r"^Budget: "),
+}
 Row = Mapping[str, Any]
 
 
@@ -48,14 +53,14 @@ def alerts(settings: AlertSettings = AlertSettings()) -> None:
     """
     now = datetime.now(UTC)
     quiet = is_quiet(now, settings.quiet_from, settings.quiet_to, settings.time_zone)
-    tell(look(), now, quiet)
+    tell(look(now), now, quiet)
 
 
 @task(name="look", retries=2, retry_delay_seconds=[2, 10], cache_policy=NO_CACHE)
-def look() -> list[Cause]:
+def look(now: datetime) -> list[Cause]:
     """All causes there are now, from the artifacts of the newest runs."""
     api = _api()
-    return [cause for slug in DOMAINS for cause in causes_of(slug, api)]
+    return [cause for slug in DOMAINS for cause in causes_of(slug, api, now)]
 
 
 @task(
@@ -90,14 +95,16 @@ def _api() -> FlowRunApi:
     return api
 
 
-def causes_of(slug: str, api: FlowRunApi) -> Iterator[Cause]:
-    """What a domain's newest builds and its newest answer say."""
+def causes_of(slug: str, api: FlowRunApi, now: datetime) -> Iterator[Cause]:
+    """What a domain's newest builds, its newest answer and its newest budgets say."""
     owner = owner_of(slug)
     builds = api.find_artifacts({"key": {"like_": f"{kebab(slug)}-dbt-nodes"}}, BUILDS)
     yield from of_builds(slug, owner, builds)
     yield from of_answer(
         slug, owner, api.find_artifacts({"key": {"any_": [f"{kebab(slug)}-run"]}}, BUILDS)
     )
+    budgets = api.find_artifacts({"key": {"any_": [budgets_key(slug)]}}, 1)
+    yield from of_budgets(slug, owner, budgets, now)
 
 
 def of_builds(slug: str, owner: str, builds: Sequence[Row]) -> Iterator[Cause]:
@@ -176,6 +183,28 @@ def of_answer(slug: str, owner: str, runs: Sequence[Row]) -> Iterator[Cause]:
                 link=_link(run),
             )
         return
+
+
+def of_budgets(slug: str, owner: str, artifacts: Sequence[Row], now: datetime) -> Iterator[Cause]:
+    """A cause for each budget that is passed this month, or will be at its pace.
+
+    Args:
+        artifacts: of budgets, the newest first; what is of another month is over.
+    """
+    for artifact in artifacts[:1]:
+        for row in json.loads(artifact["data"]):
+            budget = Budget(**row)
+            if budget.month != f"{now:%Y-%m}" or not budget.is_exceeded:
+                continue
+            yield Cause(
+                key=f"{slug}/budget/{budget.name}",
+                slug=slug,
+                severity="error" if budget.is_passed else "warning",
+                owner=owner,
+                subject=shown(f"{slug}: the budget of {budget.name} {budget.state}"),
+                detail=shown(str(budget)),
+                link=_link(artifact),
+            )
 
 
 def owner_of(slug: str, projects: Path = PROJECTS) -> str:

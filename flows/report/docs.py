@@ -23,6 +23,11 @@ def docs_path(slug: str) -> str:
     return f"{FOLDER}/{slug}.html"
 
 
+def lineage_path(slug: str) -> str:
+    """Where the lineage of its columns is."""
+    return f"{FOLDER}/{slug}-columns.html"
+
+
 def docs_page(index: str, manifest: Mapping[str, Any], catalog: Mapping[str, Any]) -> bytes:
     """dbt's page with the project in it.
 

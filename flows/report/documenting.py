@@ -1,8 +1,7 @@
-"""The flow that writes dbt's documentation of all projects beside the report."""
+"""The flow that writes dbt's documentation and the lineage of columns beside the report."""
 
 import json
 import shutil
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -21,7 +20,8 @@ from flows._shared.orchestration.credentials import (
 from flows._shared.orchestration.dbt import DbtOutcome, build_dbt
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
-from flows.report.docs import docs_page, docs_path
+from flows.report.docs import docs_page, docs_path, lineage_path
+from flows.report.lineage import Lineage, lineage_page, read_lineage
 from flows.report.making import AGENTS, IN_POSTGRES
 from flows.report.publish import open_place, writing
 from flows.report.records import DOMAINS
@@ -76,11 +76,16 @@ def write_docs(slug: str, settings: ReportSettings) -> None:
     if outcome is None:
         get_run_logger().info("%s has published nothing yet", DOMAINS[slug])
         return
-    page = page_of(outcome)
+    now = datetime.now(UTC)
+    page, lineage = page_of(outcome), lineage_of(outcome)
+    if lineage.untraced:
+        get_run_logger().info("%s: SQL that could not be followed: %s", slug, lineage.untraced)
     options = storage_options(settings.storage_block)
     with writing(settings.address):
-        open_place(settings.address, options).replace(docs_path(slug), page)
-    get_run_logger().info("%s: %.1f MB, %s", slug, len(page) / 1e6, datetime.now(UTC).date())
+        place = open_place(settings.address, options)
+        place.replace(docs_path(slug), page)
+        place.replace(lineage_path(slug), lineage_page(slug, lineage, now))
+    get_run_logger().info("%s: %.1f MB, %s", slug, len(page) / 1e6, now.date())
 
 
 def _of_postgres(slug: str, settings: ReportSettings) -> DbtOutcome:
@@ -101,10 +106,21 @@ def _of_agents(settings: ReportSettings) -> DbtOutcome | None:
 
 def page_of(outcome: DbtOutcome) -> bytes:
     """The page of a project whose documentation dbt has just generated."""
-    target = outcome.artifacts_dir.parents[1]
-    # The manifest of the run has no secrets in it; the others hold none.
-    manifest: Mapping[str, object] = json.loads(
-        (outcome.artifacts_dir / "manifest.json").read_text(encoding="utf-8")
+    target, manifest, catalog = _written(outcome)
+    return docs_page(
+        (target / "index.html").read_text(encoding="utf-8"),
+        json.loads(manifest.read_text(encoding="utf-8")),
+        json.loads(catalog.read_text(encoding="utf-8")),
     )
-    catalog = json.loads((target / "catalog.json").read_text(encoding="utf-8"))
-    return docs_page((target / "index.html").read_text(encoding="utf-8"), manifest, catalog)
+
+
+def lineage_of(outcome: DbtOutcome) -> Lineage:
+    """What its columns are made of."""
+    _, manifest, catalog = _written(outcome)
+    return read_lineage(manifest, catalog)
+
+
+def _written(outcome: DbtOutcome) -> tuple[Path, Path, Path]:
+    """dbt's folder, the manifest of the run and the catalog; none of them holds a secret."""
+    target = outcome.artifacts_dir.parents[1]
+    return target, outcome.artifacts_dir / "manifest.json", target / "catalog.json"

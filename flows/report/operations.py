@@ -12,6 +12,7 @@ from prefect.client.orchestration import get_client
 
 from flows._shared.errors import PlatformError
 from flows._shared.markdown import code, plain
+from flows._shared.orchestration.budgets import budgets_key
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
@@ -29,6 +30,7 @@ from flows.report.source import nothing, read_operations
 
 PROJECT_TAG = "analytics-flows"
 RUN_KEYS = {slug: f"{kebab(slug)}-run" for slug in DOMAINS}
+BUDGET_KEYS = {slug: budgets_key(slug) for slug in DOMAINS}
 
 
 @flow(name="report", flow_run_name=RunName("report of all domains, as of {now}"))
@@ -119,7 +121,7 @@ def ask_the_server() -> OperationsData:
     def ask(path: str, body: Mapping[str, Any]) -> Any:
         return client.request("POST", f"/{path}", json=dict(body)).json()  # type: ignore[arg-type]
 
-    return read_operations(ask, PROJECT_TAG, RUN_KEYS)
+    return read_operations(ask, PROJECT_TAG, RUN_KEYS, BUDGET_KEYS)
 
 
 @task(

@@ -7,6 +7,7 @@ step, in a folder as in a bucket:
     <destination>/latest/<page>.html    leads to that page of it
     <destination>/versions/<time>/      the site as it was then
     <destination>/docs/<slug>.html      dbt's documentation of a project
+    <destination>/docs/<slug>-columns.html    which of its columns is made of which
 """
 
 import re
@@ -20,7 +21,7 @@ from typing import Any, Protocol
 from uuid import uuid4
 
 from flows._shared.buckets import NO_ACCESS, REFUSED, Options, open_bucket
-from flows.report.docs import docs_path, nothing_yet
+from flows.report.docs import docs_path, lineage_path, nothing_yet
 from flows.report.records import DOMAINS, DestinationError, DestinationUnreachableError
 from flows.report.render import redirect
 
@@ -74,8 +75,9 @@ def publish(
         for path in pages:
             place.replace(f"latest/{path}", redirect(f"../versions/{version}/{path}"))
         for slug, title in DOMAINS.items():
-            if not place.has(docs_path(slug)):
-                place.replace(docs_path(slug), nothing_yet(title))
+            for path in (docs_path(slug), lineage_path(slug)):
+                if not place.has(path):
+                    place.replace(path, nothing_yet(title))
         place.replace("index.html", redirect(f"versions/{version}/index.html"))
         others = [each for each in place.versions() if each != version]
         removed = tuple(others[: max(0, len(others) - (kept - 1))])

@@ -96,6 +96,7 @@ class OperationsData:
     runs: Sequence[Row] = ()
     deployments: Sequence[Row] = ()
     measures: Sequence[Row] = ()
+    budgets: Sequence[Row] = ()
     problem: str | None = None
 
 

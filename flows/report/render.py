@@ -5,12 +5,14 @@ import csv
 import hashlib
 import io
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from markupsafe import Markup
 
 from flows.report import charts, words
+from flows.report.docs import docs_path, lineage_path
 from flows.report.records import Chart, Figure, Page, Row, Site
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -20,26 +22,35 @@ Files = Mapping[str, bytes]
 
 def render(site: Site) -> dict[str, bytes]:
     """Every file of the site by its path."""
-    environment = _environment()
+    files: dict[str, bytes] = {}
+    for page in site.pages:
+        name = "front.html" if page.slug == "index" else "page.html"
+        drawings = {figure.key: drawing(figure) for figure in page.figures}
+        files[f"{page.slug}.html"] = page_html(name, site, page, drawings=drawings)
+        for figure in page.figures:
+            files[csv_path(page, figure)] = as_csv(figure).encode()
+    return files
+
+
+def page_html(template: str, site: Site, page: Page, home: str = "", **shown: object) -> bytes:
+    """A page with the frame of all pages.
+
+    Args:
+        home: where the pages of the site are, seen from this one: empty, or a path with `/`.
+    """
     style, script = (
         (TEMPLATES / name).read_text(encoding="utf-8") for name in ("site.css", "site.js")
     )
-    shared = {
+    frame = {
         "site": site,
+        "page": page,
+        "home": home,
         # Both are this project's own files.
         "style": Markup(style),  # noqa: S704
         "script": Markup(script),  # noqa: S704
         "script_hash": base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     }
-    files: dict[str, bytes] = {}
-    for page in site.pages:
-        name = "front.html" if page.slug == "index" else "page.html"
-        drawings = {figure.key: drawing(figure) for figure in page.figures}
-        html = environment.get_template(name).render(page=page, drawings=drawings, **shared)
-        files[f"{page.slug}.html"] = html.encode()
-        for figure in page.figures:
-            files[csv_path(page, figure)] = as_csv(figure).encode()
-    return files
+    return _environment().get_template(template).render(**frame, **shown).encode()
 
 
 def csv_path(page: Page, figure: Figure) -> str:
@@ -77,6 +88,7 @@ def redirect(target: str) -> bytes:
     return _environment().get_template("redirect.html").render(target=target).encode()
 
 
+@cache
 def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(TEMPLATES),
@@ -91,5 +103,9 @@ def _environment() -> Environment:
         "written": words.written,
         "sort_key": words.sort_key,
     }
-    environment.globals["csv_path"] = csv_path
+    environment.globals |= {
+        "csv_path": csv_path,
+        "docs_path": docs_path,
+        "lineage_path": lineage_path,
+    }
     return environment

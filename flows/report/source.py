@@ -98,13 +98,16 @@ def nothing(slug: str, problem: str | None = None) -> DomainData:
     )
 
 
-def read_operations(ask: Ask, tag: str, keys: Mapping[str, str]) -> OperationsData:
-    """Deployments, their newest runs and what these measured.
+def read_operations(
+    ask: Ask, tag: str, keys: Mapping[str, str], budget_keys: Mapping[str, str]
+) -> OperationsData:
+    """Deployments, their newest runs, what these measured and what the month costs.
 
     Args:
         ask: posts a body to a path of the Prefect API and returns the JSON of the answer.
         tag: that all deployments of the project bear.
         keys: of the table artifacts with the measures of a run, by slug.
+        budget_keys: of those with the budgets of a domain.
     """
     deployments = _all(ask, "deployments/filter", {"deployments": {"tags": {"all_": [tag]}}})
     known = {each["id"]: each for each in deployments}
@@ -120,13 +123,23 @@ def read_operations(ask: Ask, tag: str, keys: Mapping[str, str]) -> OperationsDa
             "limit": MEASURES,
         },
     )
+    budgets = [
+        {**found[0], "slug": slug}
+        for slug, key in budget_keys.items()
+        if (found := ask("artifacts/filter", _newest(key)))
+    ]
     slugs = {key: slug for slug, key in keys.items()}
     named = [{**run, "deployment": known.get(run["deployment_id"], {}).get("name")} for run in runs]
     return OperationsData(
         runs=named,
         deployments=deployments,
         measures=[{**each, "slug": slugs[each["key"]]} for each in measures],
+        budgets=budgets,
     )
+
+
+def _newest(key: str) -> dict[str, Any]:
+    return {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
 
 
 def _all(ask: Ask, path: str, body: Mapping[str, Any]) -> list[Row]:

@@ -3,6 +3,7 @@
 import json
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, ClassVar
@@ -161,19 +162,26 @@ class Google(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture
-def google() -> Iterator[bigquery.Client]:
+@contextmanager
+def jobs_of_a_month() -> Iterator[str]:
+    """The address of a BigQuery that had these jobs."""
     Google.asked.clear()
     server = ThreadingHTTPServer(("127.0.0.1", 0), Google)
     threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield bigquery.Client(
-        project=PROJECT,
-        credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
-        client_options=ClientOptions(api_endpoint=f"http://127.0.0.1:{server.server_port}"),
-        location="US",
-    )
+    yield f"http://127.0.0.1:{server.server_port}"
     server.shutdown()
     server.server_close()
+
+
+@pytest.fixture
+def google() -> Iterator[bigquery.Client]:
+    with jobs_of_a_month() as address:
+        yield bigquery.Client(
+            project=PROJECT,
+            credentials=AnonymousCredentials(),  # type: ignore[no-untyped-call]
+            client_options=ClientOptions(api_endpoint=address),
+            location="US",
+        )
 
 
 def job(model: str, billed: int | None, slots: int | None = 1500) -> JobCost:

@@ -40,6 +40,7 @@ class Ran:
 
     settings: AgentAnalyticsSettings
     figures: dict[str, Any]
+    budgets: list[dict[str, Any]]
     run_id: str
 
     @property
@@ -64,14 +65,20 @@ def run_id(state: State[Any]) -> str:
 
 
 def measures(state: State[Any], key: str) -> dict[str, Any]:
+    return {row["measure"]: row["value"] for row in rows_of(state, key)}
+
+
+def rows_of(state: State[Any], key: str) -> list[dict[str, Any]]:
+    """The rows of a table artifact of a run."""
     with get_client(sync_client=True) as client:
         artifacts = client.read_artifacts(
             artifact_filter=ArtifactFilter(
                 flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id(state))])
             )
         )
-    (run,) = (artifact for artifact in artifacts if artifact.key == key)
-    return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
+    (table,) = (artifact for artifact in artifacts if artifact.key == key)
+    rows: list[dict[str, Any]] = json.loads(str(table.data))
+    return rows
 
 
 @pytest.fixture(scope="module")
@@ -85,7 +92,8 @@ def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     )
     Secret(value="the-token").save(TOKEN_BLOCK, overwrite=True)
     state = refresh(INPUTS, settings, return_state=True)
-    return Ran(settings, measures(state, "agent-analytics-run"), run_id(state))
+    budgets = rows_of(state, "agent-analytics-budgets")
+    return Ran(settings, measures(state, "agent-analytics-run"), budgets, run_id(state))
 
 
 def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
@@ -98,6 +106,22 @@ def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
     assert {table: payload["rows"] for table, payload in told.items()} == counts
     newest = ran.query("select max(timestamp) from raw.otel_metrics")[0][0]
     assert told["otel_metrics"]["max_timestamp"] == f"{newest.isoformat()}Z"
+
+
+def test_the_month_of_who_has_a_budget_is_told_beside_it(ran: Ran) -> None:
+    forecast = ran.query(
+        "select developer_id, month_start, month_to_date_cost_usd, forecast_cost_usd, "
+        "monthly_budget_usd from mart.fct_cost_forecast where monthly_budget_usd is not null "
+        "order by developer_id"
+    )
+    assert forecast
+    told = [(row["month"], row["spent_usd"], row["projected_usd"]) for row in ran.budgets]
+    assert told == [(f"{month:%Y-%m}", spent, pace) for _, month, spent, pace, _ in forecast]
+    assert [row["budget_usd"] for row in ran.budgets] == [float(each[4]) for each in forecast]
+    names = [row["name"].removeprefix("coding agents of ") for row in ran.budgets]
+    assert names == [
+        "all developers" if developer == "all" else developer for developer, *_ in forecast
+    ]
 
 
 def landed(flow_run_id: str, expected: int) -> list[dict[str, Any]]:

@@ -20,8 +20,11 @@ from blocks.registration import register
 from deployments.apply.files import AUTOMATIONS, automation_files
 from deployments.local.processes import wait_until
 from flows._shared.events import AnomalyBegan, anomaly_event
+from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.flow_run import current_flow_run
+from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.report.alerting import alerts
+from tests._shared.test_bigquery_costs import jobs_of_a_month
 from tests.deployments.applied import Server
 from tests.ports import own_ports
 
@@ -237,6 +240,45 @@ def test_one_message_for_a_cause_and_one_when_it_is_over(
     assert arrives(chat.texts, "resolved: scout: Food was 7")
     assert wait_until(lambda: bool(letters(mail, f"resolved: {test}")), PATIENCE_SECONDS)
     assert sum(f"error: {test}" in text for text in chat.texts) == 1
+
+
+def bills(**budgets: float) -> None:
+    """A run that asks BigQuery what the month of each domain has cost, against a budget in USD."""
+
+    @flow
+    def build() -> None:
+        for domain, budget in budgets.items():
+            told_costs(domain, LedgermindBigQuerySettings(monthly_budget_usd=budget))
+
+    build()
+
+
+def test_a_budget_that_is_passed_is_told_once_and_so_is_its_end(
+    server: Server, chat: Chat, mail: tuple[Mailbox, int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    domains = {"ledgermind": "LedgerMind", "github_scraper": "GitHub"}
+    monkeypatch.setattr("flows.report.alerting.DOMAINS", domains)
+    monkeypatch.setattr("flows._shared.alerts.MOST_APART", 1000)
+    with jobs_of_a_month() as google:
+        monkeypatch.setenv("BIGQUERY_EMULATOR_HOST", google)
+        bills(ledgermind=0.0001, github_scraper=0.0001)
+        alerts()
+        bills(ledgermind=0.0002)
+        alerts()
+        bills(ledgermind=50)
+    alerts()
+    over = "ledgermind: the budget of BigQuery is passed"
+    assert arrives(
+        chat.texts,
+        f"error: {over}",
+        "LedgerMind <analytics@ledgermind.example> is asked",
+        "the budget is",
+    )
+    assert arrives(chat.texts, "error: github_scraper: the budget of BigQuery is passed")
+    assert arrives(chat.texts, f"resolved: {over}")
+    assert wait_until(lambda: bool(letters(mail, f"resolved: {over}")), PATIENCE_SECONDS)
+    assert sum(f"error: {over}" in text for text in chat.texts) == 1
+    assert not any("resolved: github_scraper: the budget" in text for text in chat.texts)
 
 
 def letters(mail: tuple[Mailbox, int], subject: str) -> list[tuple[list[str], str, str]]:

@@ -52,15 +52,19 @@ class Tab:
             self._receive()
 
     def run(self, script: str) -> Any:
-        answer = self.call("Runtime.evaluate", expression=script, returnByValue=True)
+        """What a script comes to, or what its promise does, as JSON has it."""
+        answer = self.call(
+            "Runtime.evaluate", expression=script, returnByValue=True, awaitPromise=True
+        )
         assert "exceptionDetails" not in answer, answer
         return answer["result"].get("value")
 
-    def picture(self, file: Path) -> None:
+    def picture(self, height: int) -> bytes:
+        """The page down to a height, or to its end, as a PNG."""
         size = self.call("Page.getLayoutMetrics")["cssContentSize"]
-        clip = {**size, "scale": 1}
+        clip = {**size, "height": min(height, size["height"]), "scale": 1}
         drawn = self.call("Page.captureScreenshot", clip=clip, captureBeyondViewport=True)
-        file.write_bytes(base64.b64decode(drawn["data"]))
+        return base64.b64decode(drawn["data"])
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         self._number += 1

@@ -1,11 +1,14 @@
 """What the newest builds and answers say, as causes."""
 
 import json
+from dataclasses import asdict, replace
 from typing import Any
 
 from flows._shared.alerts import Cause
-from flows.report.alerting import of_answer, of_builds, owner_of, shown
+from flows._shared.budgets import Budget
+from flows.report.alerting import of_answer, of_budgets, of_builds, owner_of, shown
 from flows.report.records import DOMAINS
+from tests.report.shown import NOW
 
 
 def build(key: str, **statuses: str) -> dict[str, Any]:
@@ -55,6 +58,41 @@ def test_figures_that_move_are_the_same_cause() -> None:
     assert first[0].subject != second[0].subject
     unusual = "On 2026-11-01 the number of suggestions was unusual: 1, expected 2"
     assert list(of_answer("ledgermind", "Ann", [said(unusual)])) == []
+
+
+def of_a_month(*budgets: Budget) -> list[Cause]:
+    artifact = {"data": json.dumps([asdict(each) for each in budgets]), "flow_run_id": None}
+    return list(of_budgets("ledgermind", "Ann", [artifact, {"data": "older"}], NOW))
+
+
+def test_a_budget_is_a_warning_at_its_pace_and_an_error_once_it_is_passed() -> None:
+    paced = Budget("BigQuery", "2026-11", 40.0, 60.0, 50.0)
+    passed = replace(paced, spent_usd=51.0, projected_usd=None)
+    (warned,), (failed,) = of_a_month(paced), of_a_month(passed)
+    assert (warned.severity, failed.severity) == ("warning", "error")
+    assert warned.key == failed.key
+    assert warned.subject == "ledgermind: the budget of BigQuery will be passed"
+    assert failed.subject == "ledgermind: the budget of BigQuery is passed"
+    assert "60.00 USD at its end at this pace; the budget is 50.00 USD" in warned.detail
+
+
+def test_a_budget_that_holds_and_one_of_another_month_are_no_cause() -> None:
+    holds = Budget("BigQuery", "2026-11", 40.0, 50.0, 50.0)
+    assert of_a_month(holds, replace(holds, month="2026-10", spent_usd=99.0)) == []
+
+
+def test_a_budget_of_hostile_text_calls_nobody() -> None:
+    (cause,) = of_a_month(Budget("<!channel>\n<http://evil|x>", "2026-11", 2.0, None, 1.0))
+    assert "<!" not in cause.subject + cause.detail
+    assert "<http" not in cause.subject + cause.detail
+    assert "\n" not in cause.subject
+
+
+def test_a_budget_of_the_agents_is_told_by_its_name_and_not_by_the_page() -> None:
+    measures = {"headline": "h", "attention": ["Budget: Ann (over)"], "top": []}
+    rows = [{"measure": name, "value": value} for name, value in measures.items()]
+    run = {"data": json.dumps(rows), "flow_run_id": None}
+    assert list(of_answer("agent_analytics", "Ann", [run])) == []
 
 
 def test_every_domain_names_its_owner() -> None:

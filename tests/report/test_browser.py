@@ -1,17 +1,31 @@
 """The site in a real browser, where there is one (Debian's `chromium`)."""
 
 from collections.abc import Iterator
+from importlib.resources import files as files_in
 from pathlib import Path
 
 import pytest
 
+from flows.report.lineage import Lineage, MadeColumn, MadeModel, Origin, lineage_page
 from flows.report.records import DOMAINS
 from tests.report.browser import Tab, program, tab
-from tests.report.shown import files_of
+from tests.report.shown import NOW, files_of
 from tests.report.test_site import HOSTILE, TABLES_OF, known
 
 pytestmark = pytest.mark.skipif(program() is None, reason="no Chromium on PATH")
 WIDTHS = (390, 1280, 1920)
+SERIOUS = {"serious", "critical"}
+AXE = (files_in("axe_playwright_python") / "axe.min.js").read_text(encoding="utf-8")
+# What is folded away is looked at, too; drawings are hidden from readers, CONTRAST reads theirs.
+FINDINGS = """
+(() => {
+  for (const each of document.querySelectorAll("details")) each.open = true;
+  const shown = { exclude: [[".wide"], [".narrow"]] };
+  return axe.run(shown, { resultTypes: ["violations"] }).then((found) => found.violations.map(
+    (each) => ({ rule: each.id, impact: each.impact, where: each.nodes[0].html.slice(0, 200) })
+  ));
+})()
+"""
 OVERFLOW = "document.documentElement.scrollWidth - document.documentElement.clientWidth"
 # Of every text and its background, as the browser computes them: the least contrast.
 CONTRAST = """
@@ -59,7 +73,10 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         data[slug] = known(slug, rows)
     folder = tmp_path_factory.mktemp("site")
-    for path, content in files_of(data).items():
+    column = MadeColumn(*[HOSTILE[0]] * 3, (Origin(HOSTILE[0], "x", False),), (HOSTILE[0],))
+    lineage = Lineage((MadeModel("rpt_x", HOSTILE[0], (column,) * 12, ()),), (HOSTILE[0],))
+    files = {**files_of(data), "scout-columns.html": lineage_page("scout", lineage, NOW)}
+    for path, content in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(content)
     return folder
@@ -71,18 +88,68 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
         yield opened
 
 
+def look(browser: Tab, page: Path, width: int, *, is_dark: bool) -> None:
+    """It says nothing on the console, loads nothing, fits the screen and can be read."""
+    browser.open(page.as_uri(), width, is_dark=is_dark)
+    where = f"{page.name} at {width}, {'dark' if is_dark else 'light'}"
+    assert browser.said == [], where
+    assert [a for a in browser.asked if not a.startswith(("file://", "data:"))] == []
+    assert browser.run(OVERFLOW) <= 0, where
+    assert browser.run(CONTRAST) >= 4.5, where
+
+
 def test_pages_say_nothing_on_the_console_load_nothing_and_fit_the_screen(
     browser: Tab, folder: Path
 ) -> None:
+    for number, page in enumerate(sorted(folder.glob("*.html"))):
+        look(browser, page, WIDTHS[number % 2], is_dark=number % 2 == 0)
+
+
+@pytest.mark.exhaustive
+def test_they_do_so_at_every_width_light_and_dark(browser: Tab, folder: Path) -> None:
     for page in sorted(folder.glob("*.html")):
         for width in WIDTHS:
             for is_dark in (False, True):
-                browser.open(page.as_uri(), width, is_dark=is_dark)
-                where = f"{page.name} at {width}, {'dark' if is_dark else 'light'}"
-                assert browser.said == [], where
-                assert [a for a in browser.asked if not a.startswith(("file://", "data:"))] == []
-                assert browser.run(OVERFLOW) <= 0, where
-                assert browser.run(CONTRAST) >= 4.5, where
+                look(browser, page, width, is_dark=is_dark)
+
+
+def findings(browser: Tab, page: Path, *, is_dark: bool) -> list[dict[str, str]]:
+    """What axe-core calls serious or critical on a page."""
+    browser.open(page.as_uri(), 1280, is_dark=is_dark)
+    browser.run(AXE)
+    found: list[dict[str, str]] = browser.run(FINDINGS)
+    return [each for each in found if each["impact"] in SERIOUS]
+
+
+@pytest.mark.parametrize(("name", "is_dark"), [("scout", False), ("operations", True)])
+def test_axe_finds_nothing_serious_on_a_page(
+    browser: Tab, folder: Path, name: str, is_dark: bool
+) -> None:
+    assert findings(browser, folder / f"{name}.html", is_dark=is_dark) == []
+
+
+@pytest.mark.exhaustive
+def test_axe_finds_nothing_serious_on_any_page(browser: Tab, folder: Path) -> None:
+    for page in sorted(folder.glob("*.html")):
+        for is_dark in (False, True):
+            assert findings(browser, page, is_dark=is_dark) == [], (page.name, is_dark)
+
+
+def press(browser: Tab, key: str, code: int) -> None:
+    for kind in ("rawKeyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code
+        )
+
+
+def test_the_keyboard_leads_from_the_top_to_the_content_and_on(browser: Tab, folder: Path) -> None:
+    browser.open((folder / "index.html").as_uri(), 390)
+    press(browser, "Tab", 9)
+    assert browser.run("document.activeElement.className") == "skip"
+    assert browser.run("document.activeElement.getBoundingClientRect().left") >= 0
+    press(browser, "Tab", 9)
+    assert browser.run("document.activeElement.getAttribute('aria-current')") == "page"
+    assert browser.run("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
 def test_tables_sort_by_numbers_and_filter_by_text_from_the_keyboard(

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from flows.report.docs import NoDocsPageError, docs_page, docs_path, nothing_yet
+from flows.report.docs import NoDocsPageError, docs_page, docs_path, lineage_path, nothing_yet
 from flows.report.publish import publish
 from flows.report.records import DOMAINS
 from tests.report.shown import NOW, files_of
@@ -44,7 +44,8 @@ def test_every_figure_leads_to_a_page_that_is_there(tmp_path: Path) -> None:
     site = files_of()
     publish(site, str(tmp_path), NOW, 2)
     for slug, title in DOMAINS.items():
-        assert (tmp_path / docs_path(slug)).read_bytes() == nothing_yet(title)
+        for path in (docs_path(slug), lineage_path(slug)):
+            assert (tmp_path / path).read_bytes() == nothing_yet(title)
     (tmp_path / docs_path("scout")).write_text("written")
     publish(site, str(tmp_path), NOW, 2)
     assert (tmp_path / docs_path("scout")).read_text() == "written"

@@ -2,9 +2,10 @@
 
 import csv
 import io
+import json
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -13,8 +14,9 @@ import duckdb
 import psycopg
 import pytest
 
-from flows.report import words
-from flows.report.docs import docs_path
+from flows._shared.budgets import Budget
+from flows.report import charts, words
+from flows.report.docs import docs_path, lineage_path
 from flows.report.making import or_why_not, read_agents, read_from
 from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
 from flows.report.source import nothing
@@ -194,6 +196,13 @@ def test_drawings_hold_nothing_that_runs_or_loads() -> None:
         assert [tag for tag, _ in shown.tags].count("script") == 1
 
 
+def test_people_of_one_name_have_a_bar_each() -> None:
+    rows = [{"who": who, "commits": 3} for who in ("Ann", "Ann", "Ann (2)", "Bo")]
+    chart = charts.bars(rows, "who", "commits", "commits", "")
+    labels = [each["label"] for each in chart.spec["data"]["values"]]
+    assert labels == ["Ann", "Ann (2)", "Ann (2) (2)", "Bo"]
+
+
 def test_no_cell_of_the_data_is_a_formula() -> None:
     for start in ("=1+1", "+1", "-1", "@x", "\t=1", "  =1", "\uff1d1"):
         rows = {t.model: [t.row(start)] for t in TABLES_OF["scout"]}
@@ -248,7 +257,8 @@ def test_every_link_leads_somewhere_in_the_site(full: dict[str, bytes]) -> None:
         for target in targets:
             file, _, part = target.partition("#")
             if file.startswith("../../docs/"):
-                assert file.removeprefix("../../") in map(docs_path, DOMAINS), (path, target)
+                beside = [where(slug) for where in (docs_path, lineage_path) for slug in DOMAINS]
+                assert file.removeprefix("../../") in beside, (path, target)
                 continue
             assert not file or file in full, (path, target)
             assert not part or part in ids, (path, target)
@@ -289,7 +299,7 @@ def test_every_figure_says_its_model_its_time_and_its_definition(full: dict[str,
                 assert (
                     nothing(slug).extracts[model.split(".")[1]].definition.description in part.texts
                 )
-                assert {"As of", "Definition", "Made from"} <= set(part.texts)
+                assert {"As of", "Definition", "Lineage", "Made from"} <= set(part.texts)
                 assert f"data/{slug}-{key}.csv" in full
 
 
@@ -332,6 +342,20 @@ def test_measures_of_runs_are_tests_over_time() -> None:
     assert [row["Passed"] for row in part.records()] == ["31", "–"]
 
 
+def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
+    holds = Budget("coding agents of all developers", "2026-11", 5.0, None, 9.0)
+    over = Budget(HOSTILE[0], "2026-11", 5.0, 12.0, 9.0)
+    budgets = [
+        {"slug": slug, "data": json.dumps([asdict(each)])}
+        for slug, each in (("agent_analytics", holds), ("scout", over))
+    ]
+    files = files_of(operated=OperationsData(budgets=budgets))
+    part = Shown(files["operations.html"].decode()).parts["budgets"]
+    assert "1 of 2 budgets passed or will be passed" in part.text
+    told = [(row["What"], row["State"], row["Spent"]) for row in part.records()]
+    assert told == [(HOSTILE[0], "will be passed", "$5.00"), (holds.name, "holds", "$5.00")]
+
+
 def test_age_is_counted_from_the_site_and_not_from_today() -> None:
     (contract,) = [c for c in TABLES_OF["scout"] if c.model == "rpt_scout_rejections"]
     newest = NOW.replace(hour=9)
@@ -349,8 +373,8 @@ def test_the_words_of_numbers() -> None:
     assert words.percent(None) == words.percent(float("nan")) == words.ABSENT
     assert words.money(-1234.5) == "-$1,234.50"
     assert words.number(0) == "0"
-    assert words.written(3, "move") == "▲ 3"
-    assert words.written(-1, "move") == "▼ 1"
+    assert words.written(3, "move") == "▲\u00a03"
+    assert words.written(-1, "move") == "▼\u00a01"
     assert words.written("new", "move") == "new"
     assert words.count(1, "day") == "1 day"
     assert KINDS["scope"] == "overall"

@@ -8,6 +8,7 @@ import psycopg
 
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
+from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
 from flows._shared.orchestration.flow_run import current_flow_run, kebab, run_logger
 from flows._shared.orchestration.summary import Progress, RunSummary, publish_summary
@@ -66,19 +67,21 @@ def publish_tables(domain: str, counts: "Sequence[ExportCounts]") -> None:
 def publish_export(
     domain: str, settings: BigQuerySettings, counts: "Sequence[ExportCounts]", seconds: float
 ) -> None:
-    """The summary of a run that did nothing but export."""
+    """The summary of a run that did nothing but export, with what BigQuery billed this month."""
     remarks = remarks_of(counts)
+    note, needs_a_look = told_costs(domain, settings)
     publish_summary(
         f"{domain}-export",
         RunSummary(
             rows_loaded=sum(each.rows for each in counts),
             models_built=0,
             tests_passed=len(counts),
-            warnings=len(remarks),
+            warnings=len(remarks) + needs_a_look,
             failures=0,
             seconds=seconds,
             look=(f"BigQuery dataset {settings.raw_dataset}",),
-            troubles=remarks,
+            notes=() if needs_a_look else (note,),
+            troubles=(*remarks, *((note,) if needs_a_look else ())),
         ),
     )
 

@@ -33,6 +33,7 @@ from flows.agent_analytics.flow.tasks import (
     make_sample,
     publish_copy,
     store_of,
+    tell_budgets,
     where_to_look,
     work_on,
 )
@@ -116,6 +117,8 @@ def _summarize(
 ) -> None:
     store = store_of(settings)
     notes = sync.warnings_of(store) if outcome else ()
+    if outcome:
+        tell_budgets(store)
     for note in notes:
         get_run_logger().warning("%s", note)
     notes += _put_aside(counts)

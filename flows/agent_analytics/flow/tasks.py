@@ -7,6 +7,8 @@ from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows._shared.buckets import POINTER, Options, Version, publish_file
+from flows._shared.budgets import Budget
+from flows._shared.orchestration.budgets import publish_budgets
 from flows._shared.orchestration.credentials import (
     MissingBlockError,
     postgres_url,
@@ -41,6 +43,18 @@ LOOK = (
     "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
     "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
 )
+BUDGETS = """
+    select
+        case
+            when developer_id = 'all' then 'coding agents of all developers'
+            else 'coding agents of ' || developer_id
+        end,
+        strftime(month_start, '%Y-%m'),
+        cast(coalesce(month_to_date_cost_usd, 0) as double),
+        cast(forecast_cost_usd as double),
+        cast(monthly_budget_usd as double)
+    from mart.fct_cost_forecast where monthly_budget_usd is not null order by developer_id
+"""
 Worked = tuple[LoadCounts, tuple[Landed, ...], DbtOutcome]
 Work = Callable[[], Worked]
 
@@ -208,6 +222,13 @@ def _storage_options(settings: AgentAnalyticsSettings) -> Options:
         return storage_options(settings.storage_block)
     except MissingBlockError:
         return {}
+
+
+def tell_budgets(store: raw.Store) -> None:
+    """The artifact with the month of each developer who has a budget, and of all."""
+    with store.reader() as connection:
+        rows = connection.execute(BUDGETS).fetchall()
+    publish_budgets(SLUG, [Budget(*row) for row in rows])
 
 
 def where_to_look(settings: AgentAnalyticsSettings) -> tuple[str, ...]:

@@ -13,6 +13,7 @@ from prefect import flow, get_run_logger, task
 
 from flows._shared.counted import counted
 from flows._shared.errors import TransientError
+from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.credentials import (
     building_block,
     dbt_postgres_env,
@@ -156,16 +157,19 @@ def build_on_bigquery(
     """
     started = time.monotonic()
     built = build_there(SLUG, settings.bigquery, dbt, Progress(f"{SLUG}-bigquery"))
+    note, needs_a_look = told_costs(SLUG, settings.bigquery)
     publish_summary(
         f"{SLUG}-bigquery",
         RunSummary(
             rows_loaded=0,
             models_built=built.models_built,
             tests_passed=built.tests_passed,
-            warnings=built.warnings,
+            warnings=built.warnings + needs_a_look,
             failures=built.failures,
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
+            notes=() if needs_a_look else (note,),
+            troubles=(note,) if needs_a_look else (),
         ),
     )
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
 
+from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.records import (
     DOMAINS,
@@ -40,6 +41,8 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(_runs(finished))
     if measures:
         figures.append(_tests(measures))
+    if budgets := _budgets(operated.budgets):
+        figures.append(_months(budgets))
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
     return Page(
@@ -136,13 +139,18 @@ def _deployments(latest: Sequence[Row], now: datetime) -> Figure:
             Column("started", "Started, UTC", "date"),
             Column("age", "Ago", "seconds"),
             Column("seconds", "Took", "seconds"),
-            Column("run", "Run"),
-            Column("message", "Says", "long"),
+            Column("run", "Run", "long"),
+            *_message(rows),
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
         note="From the Prefect API.",
     )
+
+
+def _message(rows: Sequence[Row]) -> tuple[Column, ...]:
+    """What runs said, where one did: those that end well say nothing."""
+    return (Column("message", "Says", "long"),) if any(row["message"] for row in rows) else ()
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
@@ -209,8 +217,8 @@ def _runs(runs: Sequence[Row]) -> Figure:
             Column("deployment", "Deployment"),
             Column("state", "State"),
             Column("seconds", "Took", "seconds"),
-            Column("run", "Run"),
-            Column("message", "Says", "long"),
+            Column("run", "Run", "long"),
+            *_message(runs[:SHOWN]),
         ),
         rows=runs[:SHOWN],
         as_of=words.text(runs[0]["started"]),
@@ -262,6 +270,41 @@ def _tests(measures: Sequence[Row]) -> Figure:
             f"{failures:.0f} failed.",
         ),
         note="From the artifacts of the runs; the failing test with its SQL is in the run itself.",
+    )
+
+
+def _budgets(artifacts: Sequence[Row]) -> list[Row]:
+    """The budgets of all domains, what is exceeded first."""
+    rows = [
+        {**row, "domain": DOMAINS[artifact["slug"]], "state": Budget(**row).state}
+        for artifact in artifacts
+        for row in json.loads(artifact["data"])
+    ]
+    return sorted(rows, key=lambda row: (row["state"] == "holds", row["domain"], row["name"]))
+
+
+def _months(rows: Sequence[Row]) -> Figure:
+    exceeded = sum(1 for row in rows if row["state"] != "holds")
+    return Figure(
+        key="budgets",
+        title="Budgets of the month",
+        answer=(
+            f"{words.number(exceeded)} of {words.count(len(rows), 'budget')} passed or will be "
+            "passed at the pace of the month so far."
+        ),
+        source=None,
+        columns=(
+            Column("domain", "Domain"),
+            Column("name", "What"),
+            Column("month", "Month"),
+            Column("spent_usd", "Spent", "money"),
+            Column("projected_usd", "At its end, at this pace", "money"),
+            Column("budget_usd", "Budget", "money"),
+            Column("state", "State"),
+        ),
+        rows=rows,
+        as_of="the last run of each",
+        note="What BigQuery billed for the marts there, and what the coding agents cost.",
     )
 
 

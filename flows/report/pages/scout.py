@@ -117,7 +117,7 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
         most = max(grown, key=lambda row: abs(row["mom_growth_pct"]))
         answer += (
             f"; {words.text(most['category'])} changed most against the month before "
-            f"({words.signed(most['mom_growth_pct'], 1, ' %')})"
+            f"({words.written(most['mom_growth_pct'], 'growth')})"
         )
     columns = (
         Column("month", "Month", "date"),
