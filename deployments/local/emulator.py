@@ -36,14 +36,18 @@ _running: dict[int, tuple[duckdb.DuckDBPyConnection, socket.socket]] = {}
 
 class Config(uvicorn.Config):
     def __init__(self, app: Application, **given: Any) -> None:
-        super().__init__(partial(answer, app), **given)
+        super().__init__(knowing_who_asks(app), **given)
 
 
-async def answer(app: Application, scope: Any, receive: Any, send: Any) -> None:
-    """One request, whose statements know who asked."""
-    # Bound to the request as the server keeps it.
-    _client.set(receive.__self__.transport.get_extra_info("socket"))
-    await app(scope, receive, send)
+def knowing_who_asks(app: Application) -> Application:
+    """The statements of a request know its client."""
+
+    async def answer(scope: Any, receive: Any, send: Any) -> None:
+        # Bound to the request as the server keeps it.
+        _client.set(receive.__self__.transport.get_extra_info("socket"))
+        await app(scope, receive, send)
+
+    return answer
 
 
 class Engine(DuckDBEngine):

@@ -14,6 +14,7 @@ from deployments.site.reference import reference
 from flows._shared.errors import PermanentError
 
 CONFIGURATION = Path(__file__).with_name("mkdocs.yml")
+STYLES = Path(__file__).with_name("site.css")
 DOCS = PROJECT_ROOT / "docs"
 OF_THE_ROOT = {
     "README.md": "index.md",
@@ -54,6 +55,7 @@ def build(to: Path) -> int:
     with TemporaryDirectory(prefix="site-") as place:
         pages = Path(place, "pages")
         written = sorted([*_copy_pages(pages), *_write_reference(pages)])
+        shutil.copy(STYLES, pages)
         configuration = Path(place, "mkdocs.yml")
         configuration.write_text(
             f"{CONFIGURATION.read_text()}docs_dir: {pages}\n" + "\n".join(_navigation(written))

@@ -18,7 +18,10 @@ from flows._shared.events import CATALOGUE as EVENTS
 from flows._shared.yaml_keys import read_yaml
 
 PROJECTS = PROJECT_ROOT / "dbt_projects"
-SHARED_SETTINGS = ("flows._shared.bigquery_settings", "flows._shared.orchestration.dbt.options")
+SHARED_SETTINGS = {
+    "BigQuery": "flows._shared.bigquery_settings",
+    "dbt": "flows._shared.orchestration.dbt.options",
+}
 # What a project keeps to itself.
 OWN_FOLDERS = frozenset({"staging", "intermediate", "bronze"})
 NAMES_OF_MODULES = re.compile(r"\b(?:[a-z_]\w*\.)+(?=[A-Za-z_])")
@@ -43,17 +46,16 @@ def settings() -> str:
         "What an operator may turn: parameters of runs, which the UI shows as",
     ]
     lines += ["forms, and the file of the webhook receiver."]
-    for module in settings_modules():
-        lines += ["", f"## {module}"]
+    for title, module in settings_modules().items():
+        lines += ["", f"## {title}"]
         for model in models_of(module):
             lines += ["", f"### {model.__name__}", "", *_told(model), *fields(model)]
     return _page(lines)
 
 
-def settings_modules() -> list[str]:
+def settings_modules() -> dict[str, str]:
     slugs = [each.name for each in iter_modules(flows.__path__) if each.name != "_shared"]
-    own = [f"flows.{slug}.settings" for slug in slugs]
-    return [*own, *SHARED_SETTINGS]
+    return {slug: f"flows.{slug}.settings" for slug in slugs} | SHARED_SETTINGS
 
 
 def models_of(module: str) -> list[type[BaseModel]]:

@@ -11,12 +11,14 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
+import httpx
 import psycopg
 import pytest
 from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import wait_until
 from flows._shared.bigquery_export import (
     BLOCK_BYTES,
     CopiedTable,
@@ -64,6 +66,14 @@ dataset = CopyDataset(client, os.environ["DATASET"], "US")
 things = CopiedTable("shop", "things", ("region", "id"), "changed_at")
 with open_snapshot(os.environ["DATABASE"]) as connection:
     export_table(connection, dataset, things, rows_per_load=20)
+"""
+LONG = """
+import os
+from flows._shared.orchestration.bigquery import BigQueryAccess
+numbers = "unnest(generate_array(1, 1000000))"
+BigQueryAccess(os.environ["PROJECT"], "US").client().query(
+    f"select count(*) from {numbers} as a, {numbers} as b where mod(a, 7) = mod(b, 11)"
+).result()
 """
 
 
@@ -506,3 +516,21 @@ def test_a_database_that_is_down_may_be_tried_again() -> None:
         open_snapshot("postgresql://nobody@127.0.0.1:1/none?connect_timeout=2"),
     ):
         pass
+
+
+def test_the_emulator_ends_the_statement_of_a_process_that_is_gone(bigquery_emulator: str) -> None:
+    def answers() -> bool:
+        address = f"{bigquery_emulator}/bigquery/v2/projects/{PROJECT}/datasets"
+        try:
+            return httpx.get(address, timeout=1.0).is_success
+        except httpx.TimeoutException:
+            return False
+
+    assert answers()
+    given = {**os.environ, "PROJECT": PROJECT, "BIGQUERY_EMULATOR_HOST": bigquery_emulator}
+    process = subprocess.Popen([sys.executable, "-c", LONG], env=given)
+    assert wait_until(lambda: not answers(), 120)
+    assert not answers()
+    process.kill()
+    process.wait()
+    assert wait_until(answers, 5)

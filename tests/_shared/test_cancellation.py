@@ -68,8 +68,8 @@ with capture_sigterm(), store.locked("a load", 1, print), store.connect() as con
     connection.execute("create table loaded (n bigint)")
     connection.begin()
     connection.execute("insert into loaded values (1)")
-    print("loading", flush=True)
     try:
+        print("loading", flush=True)
         connection.execute('''insert into loaded {SLOW["duckdb"]}''')
     finally:
         print("ended", flush=True)
@@ -157,6 +157,8 @@ def test_a_load_into_duckdb_that_is_told_to_stop_is_undone_and_dies_of_the_signa
     process = start(tmp_path / "said", LOAD, str(path))
     assert process.stdout
     assert process.stdout.readline() == b"loading\n"
+    # In the midst of the statement.
+    time.sleep(0.5)
     asked = time.monotonic()
     process.terminate()
     assert process.stdout.readline() == b"ended\n"
