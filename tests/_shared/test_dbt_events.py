@@ -21,30 +21,47 @@ from tests._shared.dbt_sample import write_sample
 Heard = list[tuple[str, str]]
 
 
-def build(project: Path, folder: Path) -> Heard:
-    heard: Heard = []
+class Sample:
+    """The sample, parsed: of dbt's own macros that takes longer than a build."""
 
-    def hear(event: Any) -> None:
-        heard.append((event.info.level, event.info.name))
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._project = write_sample(folder, with_failure=True)
+        self.dbt("parse")
 
-    places = ["--project-dir", str(project), "--profiles-dir", str(project)]
-    places += ["--target-path", str(folder / "target"), "--log-path", str(folder / "logs")]
-    with set_environment({"SAMPLE_PATH": str(folder / "sample.duckdb")}):
-        dbtRunner(callbacks=[hear]).invoke(["build", "--quiet", "--threads", "1", *places])
-    return heard
+    def build(self) -> Heard:
+        """What a listener hears of a build from nothing."""
+        (self._folder / "sample.duckdb").unlink(missing_ok=True)
+        return self.dbt("build")
+
+    def dbt(self, command: str) -> Heard:
+        heard: Heard = []
+
+        def hear(event: Any) -> None:
+            heard.append((event.info.level, event.info.name))
+
+        places = ["--project-dir", str(self._project), "--profiles-dir", str(self._project)]
+        places += ["--target-path", str(self._folder / "target")]
+        places += ["--log-path", str(self._folder / "logs")]
+        with set_environment({"SAMPLE_PATH": str(self._folder / "sample.duckdb")}):
+            dbtRunner(callbacks=[hear]).invoke([command, "--quiet", "--threads", "1", *places])
+        return heard
 
 
 @pytest.fixture(scope="module")
-def of_everything(tmp_path_factory: pytest.TempPathFactory) -> Heard:
-    folder = tmp_path_factory.mktemp("everything")
-    return build(write_sample(folder, with_failure=True), folder)
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Sample:
+    return Sample(tmp_path_factory.mktemp("sample"))
 
 
 @pytest.fixture(scope="module")
-def of_what_is_heard(tmp_path_factory: pytest.TempPathFactory) -> Heard:
-    folder = tmp_path_factory.mktemp("heard")
+def of_everything(sample: Sample) -> Heard:
+    return sample.build()
+
+
+@pytest.fixture(scope="module")
+def of_what_is_heard(sample: Sample) -> Heard:
     with events_that_are_heard(HEARD):
-        return build(write_sample(folder, with_failure=True), folder)
+        return sample.build()
 
 
 def test_a_listener_hears_every_word_on_nodes_and_every_line_that_people_see(

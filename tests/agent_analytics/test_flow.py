@@ -91,7 +91,9 @@ def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
         organization="acme",
     )
     Secret(value="the-token").save(TOKEN_BLOCK, overwrite=True)
-    state = refresh(INPUTS, settings, return_state=True)
+    # Unit tests are the business of tests/dbt_projects.
+    tested = DbtOptions(exclude=("resource_type:unit_test",))
+    state = refresh(INPUTS, settings, tested, return_state=True)
     budgets = rows_of(state, "agent-analytics-budgets")
     return Ran(settings, measures(state, "agent-analytics-run"), budgets, run_id(state))
 

@@ -99,12 +99,18 @@ def by_hand(number: int) -> dict[str, object]:
 
 LINES: list[str] = []
 COMMITS: list[dict[str, object]] = []
+COPILOT: list[dict[str, object]] = []
 
 
-def put(lines: Iterable[str] = (), commits: Iterable[dict[str, object]] = ()) -> None:
+def put(
+    lines: Iterable[str] = (),
+    commits: Iterable[dict[str, object]] = (),
+    copilot: Iterable[dict[str, object]] = (),
+) -> None:
     """Into the build that cases share."""
     LINES.extend(lines)
     COMMITS.extend(commits)
+    COPILOT.extend(copilot)
 
 
 def apart(case: Callable[[], None]) -> Callable[[], None]:
@@ -118,8 +124,8 @@ def together(tmp_path_factory: pytest.TempPathFactory) -> Marts:
     """Every case that is ``apart``, built once; read only."""
     state = tmp_path_factory.mktemp("together")
     marts = Marts(raw.Store(state / "marts.duckdb"), state)
-    marts.load(LINES, COMMITS)
-    marts.run_to("fct_daily_agent_usage", "fct_git_commits")
+    marts.load(LINES, COMMITS, COPILOT)
+    marts.run_to("fct_daily_agent_usage", "fct_git_commits", "dim_developers", "fct_copilot_usage")
     return marts
 
 
@@ -191,29 +197,35 @@ def test_each_model_of_a_session_is_paid_at_its_own_price(together: Marts) -> No
     ) == [(OPUS, 5.0, 0), (SONNET, 3.0, 1)]
 
 
-def test_a_developer_of_many_names_and_addresses_is_one_row(marts: Marts) -> None:
-    telemetry = request(session("s", DAY), 0, MILLION_IN)
+@apart
+def a_developer_of_many_names_and_addresses_is_one_row() -> None:
+    known: dict[str, object] = {"developer_id": "dev47@work.example"}
+    unknown: dict[str, object] = {"developer_id": None}
+    noreply = "77+dev-forty@users.noreply.github.com"
     made = [
-        commit(1, DAY, author_name="Dev One", author_email="dev1@work.example"),
-        commit(2, DAY, author_name="D. One", author_email="One@Home.example"),
-        commit(3, DAY, author_name="one", author_email="77+dev-one@users.noreply.github.com"),
-        commit(4, DAY, author_name="dev1", author_email="ONE@home.example", developer_id=None),
-        commit(5, DAY, author_name="Dev One", author_email="other@x.example", developer_id=None),
+        commit(51, DAY, author_name="Dev Forty", author_email="dev47@work.example", **known),
+        commit(52, DAY, author_name="D. Forty", author_email="Forty@Home.example", **known),
+        commit(53, DAY, author_name="forty", author_email=noreply, **known),
+        commit(54, DAY, author_name="dev47", author_email="FORTY@home.example", **unknown),
+        commit(55, DAY, author_name="Dev Forty", author_email="other@x.example", **unknown),
     ]
-    copilot = next(sample.copilot_rows(1, 2, start=DAY)) | {"user_login": "Dev-One"}
-    marts.load([telemetry], made, [copilot])
-    marts.run_to("dim_developers")
-    naive = marts.one(
+    copilot = next(sample.copilot_rows(1, 2, start=DAY)) | {"user_login": "Dev-Forty"}
+    put([request(session("many names", DAY, by=developer(47)), 0, MILLION_IN)], made, [copilot])
+
+
+def test_a_developer_of_many_names_and_addresses_is_one_row(together: Marts) -> None:
+    naive = together.one(
         "select count(*) from (select distinct developer_id, author_name, author_email "
-        "from raw.git_commits where developer_id = 'dev1@work.example')"
+        "from raw.git_commits where developer_id = 'dev47@work.example')"
     )
     assert naive == 3
-    rows = marts.query(
+    rows = together.query(
         "select developer_id, name, email, developer_type, names_known "
-        "from mart.dim_developers order by 1"
+        "from mart.dim_developers where regexp_matches("
+        "lower(concat_ws(' ', developer_id, name, email)), 'forty|dev47|other@x') order by 1"
     )
-    assert [row[0] for row in rows] == ["dev1@work.example", "other@x.example"]
-    assert rows[0][2:4] == ("dev1@work.example", "Internal")
+    assert [row[0] for row in rows] == ["dev47@work.example", "other@x.example"]
+    assert rows[0][2:4] == ("dev47@work.example", "Internal")
     assert rows[1][3] == "External", "an equal display name makes nobody the same person"
 
 
@@ -534,14 +546,17 @@ def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together:
     ) == [("host", 10, 0), ("relayed", 20, 100), ("relayed on", 6_000, 0)]
 
 
-def test_a_model_without_a_price_costs_null_and_warns(marts: Marts) -> None:
-    marts.load([request(session("s", DAY), 0, MILLION_IN, UNPRICED_MODEL)])
-    marts.run_to("fct_daily_agent_usage")
+@apart
+def a_model_without_a_price_costs_null() -> None:
+    put([request(session("no price", DAY, by=developer(48)), 0, MILLION_IN, UNPRICED_MODEL)])
+
+
+def test_a_model_without_a_price_costs_null_and_warns(together: Marts) -> None:
     check = "assert_every_used_model_has_a_price"
-    assert marts.dbt("test", "--select", check) == {check: "warn"}
-    assert marts.query(
+    assert together.dbt("test", "--select", check) == {check: "warn"}
+    assert together.query(
         "select total_cost_usd, unpriced_tokens, reported_cost_usd, cost_variance_usd "
-        "from mart.fct_daily_agent_usage"
+        "from mart.fct_daily_agent_usage where developer_id = 'dev48@work.example'"
     ) == [(None, 1_000_000, 2.0, None)]
 
 
@@ -861,30 +876,35 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(together: Mart
     assert rows[f"{37:040x}"] == ("declared", 1.0, None, 1)
 
 
-def test_only_the_agents_own_addresses_make_a_co_author_an_agent(marts: Marts) -> None:
-    wanted = {
-        "Claude <noreply@anthropic.com>": "claude_code",
-        "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
-        "Cursor <cursoragent@cursor.com>": "cursor",
-        "Codex <noreply@openai.com>": "codex",
-        "opencode <noreply@opencode.ai>": "opencode",
-        "x <x@anthropic.com.example>": None,
-        "x <x@cursor.community>": None,
-        "Ada Copilot <ada@work.example>": None,
-        "Ada <ada@copilot.example>": None,
-        "Ada <copilot@users.noreply.github.com.example>": None,
-    }
-    marts.load(
-        commits=[
-            commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}")
-            for number, name in enumerate(wanted, 1)
-        ]
+AGENT_OF_CO_AUTHOR = {
+    "Claude <noreply@anthropic.com>": "claude_code",
+    "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
+    "Cursor <cursoragent@cursor.com>": "cursor",
+    "Codex <noreply@openai.com>": "codex",
+    "opencode <noreply@opencode.ai>": "opencode",
+    "x <x@anthropic.com.example>": None,
+    "x <x@cursor.community>": None,
+    "Ada Copilot <ada@work.example>": None,
+    "Ada <ada@copilot.example>": None,
+    "Ada <copilot@users.noreply.github.com.example>": None,
+}
+
+
+@apart
+def only_the_agents_own_addresses_make_a_co_author_an_agent() -> None:
+    made = [
+        commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}", **by_hand(49))
+        for number, name in enumerate(AGENT_OF_CO_AUTHOR, 61)
+    ]
+    put(commits=made)
+
+
+def test_only_the_agents_own_addresses_make_a_co_author_an_agent(together: Marts) -> None:
+    found = together.query(
+        "select trailer_agent_type from staging.stg_git_commits "
+        "where developer_id = 'dev49@work.example' order by commit_hash"
     )
-    marts.run("--select", "stg_git_commits")
-    found = marts.query(
-        "select trailer_agent_type from staging.stg_git_commits order by commit_hash"
-    )
-    assert [kind for (kind,) in found] == list(wanted.values())
+    assert [kind for (kind,) in found] == list(AGENT_OF_CO_AUTHOR.values())
 
 
 @apart
@@ -1132,9 +1152,6 @@ def test_half_then_all_equals_all_at_once_and_what_is_sent_again_changes_nothing
     marts.run_to(WHAT_GROWS)
     in_two_steps = marts.tables()
     marts.empty()
-    marts.load(lines, made)
-    marts.run_to(WHAT_GROWS)
-    assert marts.tables() == in_two_steps
     marts.load(lines, made)
     marts.run_to(WHAT_GROWS)
     assert marts.tables() == in_two_steps
@@ -1416,22 +1433,26 @@ def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
     assert marts.query(status) == [("over", 10**10)]
 
 
-def test_completions_per_offer_are_null_without_offers(marts: Marts) -> None:
+@apart
+def completions_per_offer_are_null_without_offers() -> None:
     row = next(sample.copilot_rows(1, 2, start=DAY))
-    nothing = {**row, "user_login": "idle", "totals_by_feature": []}
+    nothing = {**row, "user_login": "offered-none", "totals_by_feature": []}
     usage = {"token_usage": {"prompt_tokens_sum": 30, "output_tokens_sum": 5}, "request_count": 2}
-    asked = {**row, "ai_credits_used": 1.5, "totals_by_cli": usage}
-    marts.load(copilot=[asked, nothing])
-    marts.run_to("fct_copilot_usage", "stg_copilot_metrics")
-    assert marts.query(
+    asked = {**row, "user_login": "offered", "ai_credits_used": 1.5, "totals_by_cli": usage}
+    put(copilot=[asked, nothing])
+
+
+def test_completions_per_offer_are_null_without_offers(together: Marts) -> None:
+    assert together.query(
         "select ai_credits, cli_requests, cli_prompt_tokens, cli_output_tokens, app_requests "
-        "from mart.fct_copilot_usage order by developer_id"
+        "from mart.fct_copilot_usage where starts_with(developer_id, 'offered') "
+        "order by developer_id"
     ) == [(1.5, 2, 30, 5, 0), (None, 0, 0, 0, 0)]
     rates = dict(
-        marts.query("select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics")
+        together.query("select developer_id, acceptance_rate_pct from staging.stg_copilot_metrics")
     )
-    assert rates["idle"] is None
-    assert 0 < rates["dev0"] <= 45
+    assert rates["offered-none"] is None
+    assert 0 < rates["offered"] <= 45
 
 
 @apart

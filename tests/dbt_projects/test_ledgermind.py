@@ -18,6 +18,7 @@ from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.report.making import read_from
 from tests.contracts import queries
+from tests.databases import copy_database
 from tests.dbt_projects.warehouse import Row, install_packages
 from tests.deployments.grafana.panels import assert_panels_answer
 from tests.ledgermind.warehouses import Warehouses
@@ -142,6 +143,35 @@ def warehouses(database: tuple[str, Path], bigquery_emulator: str) -> Warehouses
     return made
 
 
+@pytest.fixture(scope="module")
+def kept(postgres: EmbeddedPostgres) -> Iterator[set[FeedbackShape]]:
+    """The shapes of which a database with the small sample built is kept, to be copied."""
+    shapes: set[FeedbackShape] = set()
+    yield shapes
+    for shape in shapes:
+        postgres.drop_database(f"{DATABASE}_{shape.value}")
+
+
+@pytest.fixture
+def built(
+    warehouses: Warehouses,
+    postgres: EmbeddedPostgres,
+    kept: set[FeedbackShape],
+    request: pytest.FixtureRequest,
+) -> Warehouses:
+    """The small sample, in the shape that the test names, with its marts on PostgreSQL."""
+    shape: FeedbackShape = request.param
+    name = f"{DATABASE}_{shape.value}"
+    if shape in kept:
+        copy_database(postgres, name, DATABASE)
+    else:
+        create(warehouses, sample(600, seed=11), shape)
+        warehouses.build_untested("pg_local")
+        copy_database(postgres, DATABASE, name)
+        kept.add(shape)
+    return warehouses
+
+
 def create(warehouses: Warehouses, made: Sample, shape: FeedbackShape) -> None:
     with psycopg.connect(warehouses.url, autocommit=True) as connection:
         operational.create_operational_database(connection, made, shape)
@@ -190,14 +220,15 @@ def test_the_missions_day_gives_the_missions_figures_on_both_adapters(
 
     is_partitioned_and_clustered(warehouses)
 
-    # LedgerMind goes on while a build reads, and partitions of that day have expired.
+    # LedgerMind goes on while a build reads, and there partitions of that day have expired.
     warehouses.execute(MEANWHILE)
-    for mart in ("mart_suggestions_daily", "mart_suggestions_feedback_daily"):
-        warehouses.execute(f"delete from analytics.{mart}")
-    warehouses.execute("delete from analytics.mart_suggestions_kpis")
-    warehouses.test("pg_local", "--select", *OF_WHAT_IS_THERE, "--vars", EXPIRING)
+    warehouses.test("pg_local", "--select", *OF_WHAT_IS_THERE)
+    for mart in ("daily", "feedback_daily", "kpis"):
+        gone = f"delete from {warehouses.settings.dataset}.mart_suggestions_{mart} where true"
+        warehouses.client().query(gone).result()
+    warehouses.test("bigquery", "--select", *OF_WHAT_IS_THERE, "--vars", EXPIRING)
     with pytest.raises(AssertionError, match="kpi_events_equal_all_suggestions"):
-        warehouses.test("pg_local", "--select", *OF_WHAT_IS_THERE)
+        warehouses.test("bigquery", "--select", *OF_WHAT_IS_THERE)
 
 
 def is_partitioned_and_clustered(warehouses: Warehouses) -> None:
@@ -266,9 +297,10 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     warehouses.export()
     # A build that is cut off after it has seen what changed must not hide it from the next.
     warehouses.build_untested("pg_local", "--select", "int_source_days")
-    warehouses.build("pg_local", *NO_UNIT_TESTS)
+    warehouses.build("pg_local", *NO_UNIT_TESTS, "--exclude-resource-type", "test")
     warehouses.build_untested("bigquery")
-    warehouses.test("bigquery", "--select", *OF_WHAT_IS_THERE)
+    for adapter in ADAPTERS:
+        warehouses.test(adapter, "--select", *OF_WHAT_IS_THERE)
     incremental = warehouses.postgres_contents()
     assert warehouses.bigquery_contents() == incremental
 
@@ -314,13 +346,13 @@ def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:
     return first, later
 
 
+@pytest.mark.parametrize("built", [FeedbackShape.V2], indirect=True)
 def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_place(
-    warehouses: Warehouses,
+    built: Warehouses,
 ) -> None:
     """What others built on the marts stays, a table that has lost a column is made anew, and views
     in place of the source's tables give the same marts."""
-    create(warehouses, sample(600, seed=11), FeedbackShape.V2)
-    warehouses.build_untested("pg_local")
+    warehouses = built
     before = warehouses.postgres_contents()
     for relation in ("mart_suggestions_daily", "fct_suggestions_eval"):
         warehouses.execute(
@@ -365,12 +397,12 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     assert warehouses.postgres_contents() == without_rejects
 
 
+@pytest.mark.parametrize("built", [FeedbackShape.V1], indirect=True)
 def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
-    warehouses: Warehouses,
+    built: Warehouses,
 ) -> None:
     """Nothing here keeps LedgerMind from altering its tables, nor from altering them back."""
-    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
-    warehouses.build_untested("pg_local")
+    warehouses = built
     before = warehouses.postgres_contents()
     daily = "select sum(accepts)::int, sum(rejects)::int, sum(undos)::int from {} order by 1"
     [(accepts, rejects, undos)] = warehouses.query(
@@ -405,9 +437,9 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
         warehouses.execute(f"alter database {DATABASE} reset timezone")
 
 
-def test_a_build_whose_clock_was_ahead_hides_no_later_row(warehouses: Warehouses) -> None:
-    create(warehouses, sample(600, seed=11), FeedbackShape.V1)
-    warehouses.build_untested("pg_local", *OF_DAYS)
+@pytest.mark.parametrize("built", [FeedbackShape.V1], indirect=True)
+def test_a_build_whose_clock_was_ahead_hides_no_later_row(built: Warehouses) -> None:
+    warehouses = built
     for table, column in (
         ("int_source_days", "changed_at"),
         ("int_suggestions", "built_at"),
@@ -447,9 +479,9 @@ def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(
         warehouses.execute("alter function pg_catalog.not_there_before_18(xid) rename to hashxid")
 
 
-def test_a_second_build_changes_no_row_and_empty_tables_build(warehouses: Warehouses) -> None:
-    create(warehouses, sample(1_500, seed=4), FeedbackShape.V2)
-    warehouses.build_untested("pg_local")
+@pytest.mark.parametrize("built", [FeedbackShape.V2], indirect=True)
+def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses) -> None:
+    warehouses = built
     once = warehouses.postgres_contents()
 
     warehouses.build_untested("pg_local")

@@ -19,7 +19,12 @@ from flows._shared.environment import set_environment
 from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
-from flows.quality_compass.semantic import MetricQueryError, MetricsRequest, SemanticLayer
+from flows.quality_compass.semantic import (
+    Answer,
+    MetricQueryError,
+    MetricsRequest,
+    SemanticLayer,
+)
 from flows.report.making import read_from
 from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
@@ -159,8 +164,7 @@ def test_hooks_and_operations_do_what_they_say(first_built: Warehouse) -> None:
     assert {"run_id", "parent_facility_id"} <= set(known["fct_contributions"])
     assert "facility_id" in known["dim_facilities"]
     assert "metric_id" in known["dim_metrics"]
-    assert vacuumed(first_built, "fct_signals")
-    assert vacuumed(first_built, "public.raw_files")
+    assert vacuumed(first_built, "fct_signals", "public.raw_files")
     for wrong in ("no_such_table", "fct_signals; drop table fct_signals", "a.b.c"):
         assert not vacuumed(first_built, wrong)
     assert first_built.query("select count(*) from analytics.fct_signals")[0][0] > 0
@@ -178,10 +182,10 @@ def test_a_table_of_an_older_model_is_refused_until_it_is_built_as_the_page_of_u
         assert first_built.rows("stg_nodes") == built
 
 
-def vacuumed(warehouse: Warehouse, table: str) -> bool:
+def vacuumed(warehouse: Warehouse, *tables: str) -> bool:
     project = PROJECTS / "quality_compass"
     arguments = [
-        *("run-operation", "vacuum_analyze_table", "--args", json.dumps({"table_name": table})),
+        *("run-operation", "vacuum_analyze_tables", "--args", json.dumps({"table_names": tables})),
         *("--project-dir", str(project), "--profiles-dir", str(project)),
         *("--target-path", str(warehouse.state / "target"), "--log-path", str(warehouse.state)),
         *("--vars", warehouse.variables, "--quiet"),
@@ -303,6 +307,8 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
 
 
 FACILITY = "signal__facility_id"
+# Each is a process of its own; tests/quality_compass/test_semantic.py has what they say.
+BY_NIGHT = pytest.mark.exhaustive
 
 
 def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
@@ -329,24 +335,50 @@ def layer(workspace: Path, quality_compass: Warehouse) -> SemanticLayer:
     return SemanticLayer(workspace, postgres_environment(quality_compass.url))
 
 
+GROUPS = ("signal__signal_type", "facility__region")
+ASKED = {
+    "by group": MetricsRequest(metrics=tuple(SIGNAL_METRICS), group_by=GROUPS),
+    "by months": MetricsRequest(
+        metrics=("total_signals", *CUMULATIVE),
+        group_by=("metric_time__month",),
+        order_by=("metric_time__month",),
+    ),
+    "of runs": MetricsRequest(saved_query="history_of_runs"),
+    "of contributions": MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS)),
+    "signals by dimensions": MetricsRequest(
+        metrics=("total_signals",),
+        group_by=(
+            "signal__direction",
+            "signal__sub_service_line",
+            "metric__direction_preference",
+            "run__is_latest",
+        ),
+    ),
+    "contributions by dimensions": MetricsRequest(
+        metrics=("total_contributions",),
+        group_by=(
+            "contribution__contribution_method",
+            "contribution__child_sub_service_line",
+            "child_facility",
+            "parent_facility",
+            "contribution__loaded_at__day",
+        ),
+    ),
+}
+
+
+@pytest.fixture(scope="module")
+def answers(layer: SemanticLayer, postgres: EmbeddedPostgres) -> dict[str, Answer]:
+    """With two runs loaded, asked by one process: its imports take longer than all answers."""
+    copy_database(postgres, f"{DATABASE}_both", DATABASE)
+    return dict(zip(ASKED, layer.queries([*ASKED.values()]), strict=True))
+
+
 def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
-    both_built: Warehouse, layer: SemanticLayer
+    both_built: Warehouse, answers: dict[str, Answer]
 ) -> None:
-    """Every metric that the owner's backend asks for by its name, with two runs loaded."""
-    groups = ("signal__signal_type", "facility__region")
-    by_group, by_months, of_runs, contributions = layer.queries(
-        [
-            MetricsRequest(metrics=tuple(SIGNAL_METRICS), group_by=groups),
-            MetricsRequest(
-                metrics=("total_signals", *CUMULATIVE),
-                group_by=("metric_time__month",),
-                order_by=("metric_time__month",),
-            ),
-            MetricsRequest(saved_query="history_of_runs"),
-            MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS)),
-        ]
-    )
-    rows = {tuple(row[name] for name in groups): row for row in by_group.as_records()}
+    """Every metric that the owner's backend asks for by its name."""
+    rows = {tuple(row[name] for name in GROUPS): row for row in answers["by group"].as_records()}
     expected = both_built.query(
         f"select signal_type, region, {', '.join(SIGNAL_METRICS.values())} "
         "from analytics.fct_signals inner join analytics.dim_facilities using (facility_sk) "
@@ -362,18 +394,19 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         "select count(*), sum(encounters) from analytics.fct_signals "
         "group by run_id order by run_id"
     )
-    told = [row for row in by_months.as_records() if row["cumulative_signals"] is not None]
+    by_months = answers["by months"].as_records()
+    told = [row for row in by_months if row["cumulative_signals"] is not None]
     assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]
     for column, name in enumerate(CUMULATIVE):
         first, second = (float(each[column]) for each in counts)
         assert [row[name] for row in told] == [first, first + second], name
 
-    history = [(row["run"], row["signals_by_run"]) for row in of_runs.as_records()]
+    history = [(row["run"], row["signals_by_run"]) for row in answers["of runs"].as_records()]
     assert history == [
         (run_id, float(count)) for run_id, (count, _) in zip(RUNS, counts, strict=True)
     ]
 
-    (answered,) = contributions.as_records()
+    (answered,) = answers["of contributions"].as_records()
     ((*figures,),) = both_built.query(
         f"select {', '.join(CONTRIBUTION_METRICS.values())} "
         f"from analytics.fct_contributions where run_id = '{RUNS[1]}'"
@@ -490,33 +523,11 @@ def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
 
 
 def test_the_dimensions_of_the_owners_semantic_models_group(
-    both_built: Warehouse, layer: SemanticLayer
+    both_built: Warehouse, layer: SemanticLayer, answers: dict[str, Answer]
 ) -> None:
-    signals, contributions = layer.queries(
-        [
-            MetricsRequest(
-                metrics=("total_signals",),
-                group_by=(
-                    "signal__direction",
-                    "signal__sub_service_line",
-                    "metric__direction_preference",
-                    "run__is_latest",
-                ),
-            ),
-            MetricsRequest(
-                metrics=("total_contributions",),
-                group_by=(
-                    "contribution__contribution_method",
-                    "contribution__child_sub_service_line",
-                    "child_facility",
-                    "parent_facility",
-                    "contribution__loaded_at__day",
-                ),
-            ),
-        ]
-    )
-    assert {row["run__is_latest"] for row in signals.as_records()} == {"yes"}
-    assert contributions.rows
+    signals = answers["signals by dimensions"].as_records()
+    assert {row["run__is_latest"] for row in signals} == {"yes"}
+    assert answers["contributions by dimensions"].rows
     with pytest.raises(MetricQueryError) as refused:
         layer.query(MetricsRequest(metrics=("total_signal",), group_by=("signal__domain",)))
     assert "querying total_signal by signal__domain: there is no metric total_signal, the " in str(
@@ -530,31 +541,43 @@ def test_the_dimensions_of_the_owners_semantic_models_group(
     assert refused.value.remedy.startswith("Name one of these instead: signal__domain, ")
 
 
+def unchecked(where: str) -> MetricsRequest:
+    """Past the check of filters."""
+    return MetricsRequest.model_construct(metrics=("total_signals",), where=(where,))
+
+
+@pytest.mark.parametrize(
+    ("statement", "seen"),
+    [
+        ("create table public.pwned (x int); commit", "read-only transaction"),
+        pytest.param("select 1", "the answer has the columns subq_", marks=BY_NIGHT),
+    ],
+)
 def test_a_question_reads_only_and_is_answered_with_its_own_columns(
-    both_built: Warehouse, layer: SemanticLayer
+    both_built: Warehouse, layer: SemanticLayer, statement: str, seen: str
 ) -> None:
-    """Past the check of filters, with a role that may write."""
-    for end, statement, seen in (
-        ("1=1)))", "create table public.pwned (x int); commit", "read-only transaction"),
-        ("1=1)))", "select 1", "the answer has the columns subq_"),
-    ):
-        hostile = MetricsRequest.model_construct(
-            metrics=("total_signals",), where=(f"{end}; {statement}; select (((1=1",)
-        )
-        with pytest.raises(MetricQueryError, match=re.escape(seen)):
-            layer.query(hostile)
+    """With a role that may write."""
+    with pytest.raises(MetricQueryError, match=re.escape(seen)):
+        layer.query(unchecked(f"1=1))); {statement}; select (((1=1"))
     assert both_built.query("select to_regclass('public.pwned')") == [(None,)]
-    for where, seen in (
+
+
+@pytest.mark.parametrize(
+    ("where", "seen"),
+    [
         ("{{ Dimension( }}", "Error while parsing Jinja template"),
         ("1=1 union select true", 'syntax error at or near "union"'),
-        ("1 = 'connection refused'", "invalid input syntax"),
-    ):
-        unchecked = MetricsRequest.model_construct(metrics=("total_signals",), where=(where,))
-        with pytest.raises(MetricQueryError) as refused:
-            layer.query(unchecked)
-        assert seen in refused.value.seen
-        assert "Traceback" not in refused.value.seen
-        assert refused.value.remedy.startswith("Compare the filters")
+        pytest.param("1 = 'connection refused'", "invalid input syntax", marks=BY_NIGHT),
+    ],
+)
+def test_a_filter_that_cannot_be_asked_is_told_as_it_was_refused(
+    both_built: Warehouse, layer: SemanticLayer, where: str, seen: str
+) -> None:
+    with pytest.raises(MetricQueryError) as refused:
+        layer.query(unchecked(where))
+    assert seen in refused.value.seen
+    assert "Traceback" not in refused.value.seen
+    assert refused.value.remedy.startswith("Compare the filters")
 
 
 def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Warehouse) -> None:

@@ -212,7 +212,7 @@ def built(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
             """,
             (EQUAL_PRODUCTS,),
         )
-    statuses = warehouse.dbt("build")
+    statuses = warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     yield Built(warehouse, statuses, failed)
     postgres.drop_database(DATABASE)
 

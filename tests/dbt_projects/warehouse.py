@@ -59,7 +59,7 @@ class Warehouse:
             *command,
             *("--project-dir", str(project), "--profiles-dir", str(project)),
             *("--target-path", str(target), "--log-path", str(self.state / "logs")),
-            *("--vars", self.variables, "--quiet"),
+            *("--vars", self.variables, "--quiet", "--log-level-file", "none"),
             *([] if self.writes_json else ["--no-write-json"]),
         ]
         with set_environment(postgres_environment(self.url)):

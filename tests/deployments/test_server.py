@@ -96,6 +96,18 @@ def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
     assert is_healthy(prefect_server)
 
 
+def test_a_port_that_another_server_took_meanwhile_is_left_to_it(
+    tmp_path: Path, prefect_server: str
+) -> None:
+    """Seconds pass from the search for a free port to the server's own look at it."""
+    taken = int(prefect_server.split(":")[2].split("/")[0])
+    late = PrefectServer(LocalPaths(tmp_path))
+    assert not late._start_at(taken)
+    assert late.pid is None
+    assert is_healthy(prefect_server)
+
+
+@pytest.mark.exhaustive
 def test_two_clones_that_start_at_once_never_share_one_server(
     tmp_path: Path, prefect_server: str, local_paths: LocalPaths
 ) -> None:

@@ -75,12 +75,12 @@ def test_daily_syncs_over_late_merges_equal_one_full_load(
 
 
 def test_a_second_sync_writes_no_row(
-    connection: psycopg.Connection, sync: Sync, sample_history: History
+    connection: psycopg.Connection, sync: Sync, small_history: History
 ) -> None:
-    sync(sample_history.path)
+    sync(small_history.path)
     before = row_versions(connection)
     updated = connection.execute("select updated_at from public.repositories").fetchall()
-    second = sync(sample_history.path)
+    second = sync(small_history.path)
     assert (second.walk, second.rows) == (Walk.NOTHING, 0)
     assert row_versions(connection) == before
     assert connection.execute("select updated_at from public.repositories").fetchall() == updated
@@ -312,14 +312,11 @@ def run_loader(
 
 
 def test_killed_at_any_point_and_run_again_equals_undisturbed(
-    connection: psycopg.Connection,
-    database: str,
-    sample_history: History,
-    tmp_path: Path,
-    is_exhaustive: bool,
+    connection: psycopg.Connection, database: str, tmp_path: Path, is_exhaustive: bool
 ) -> None:
     shares = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9) if is_exhaustive else (0.02, 0.35, 0.65)
-    finished, seconds = run_loader(database, sample_history.path, tmp_path / "undisturbed")
+    history = import_sample(tmp_path / "killed.git", 5_600 if is_exhaustive else 2_000, seed=7)
+    finished, seconds = run_loader(database, history.path, tmp_path / "undisturbed")
     assert finished
     undisturbed = contents(connection)
     killed = 0
@@ -330,9 +327,9 @@ def test_killed_at_any_point_and_run_again_equals_undisturbed(
             "cascade"
         )
         mirrors = tmp_path / f"killed-{share}"
-        finished, _ = run_loader(database, sample_history.path, mirrors, seconds * share)
+        finished, _ = run_loader(database, history.path, mirrors, seconds * share)
         killed += not finished
-        finished, _ = run_loader(database, sample_history.path, mirrors)
+        finished, _ = run_loader(database, history.path, mirrors)
         assert finished
         assert contents(connection) == undisturbed
     assert killed > len(shares) // 2, "the kills came too late to interrupt anything"

@@ -85,7 +85,7 @@ class Warehouses:
         arguments = [command, "--target", target, *options]
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
-        arguments.append("--no-write-json")
+        arguments += ["--no-write-json", "--log-level-file", "none"]
         with set_environment({**variables, "DO_NOT_TRACK": "1"}):
             begin_parsed("ledgermind", state, target)
             outcome = dbt_as_in_flows(arguments)

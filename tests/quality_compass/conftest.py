@@ -12,6 +12,7 @@ import pytest
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.records import LoadCounts
 from flows.quality_compass.rules.reading import run_start
+from flows.quality_compass.sample.entities import SERVICE_LINES
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(
@@ -42,8 +43,9 @@ def sample_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="session")
 def small_run(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Read only."""
-    return sample.write_run(tmp_path_factory.mktemp("small"), RUN, 16, seed=3)
+    """As many facilities as can be compared, and one service line. Read only."""
+    folder = tmp_path_factory.mktemp("small")
+    return sample.write_run(folder, RUN, 16, seed=3, service_lines=SERVICE_LINES[:1])
 
 
 @pytest.fixture

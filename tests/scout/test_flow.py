@@ -33,7 +33,8 @@ from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
 
 DATABASE = "scout_flow"
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
-# Tests are the business of tests/dbt_projects, of the layers here and of what keeps gold back.
+# Unit tests, and others of all but the layers and what keeps gold back, are the business of
+# tests/dbt_projects.
 GATED = AS_OF.model_copy(update={"exclude": ("resource_type:unit_test",)})
 UNTESTED = AS_OF.model_copy(update={"exclude": ("resource_type:test", "resource_type:unit_test")})
 END = date(2026, 10, 31)
@@ -137,12 +138,12 @@ def test_the_documentation_of_the_layers_is_a_site(scout: str, tmp_path: Path) -
 def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     settings = ScoutSettings(sample_payloads=2_000, sample_end=END)
 
-    bronze = refresh("bronze", settings, AS_OF, return_state=True)
+    bronze = refresh("bronze", settings, GATED, return_state=True)
     assert bronze.is_completed(), bronze.message
     assert measures(bronze)["rows_loaded"] == 2_000 + 8 + 20
     assert ask(scout, "select to_regnamespace('silver') is null") == [(True,)]
 
-    rest = refresh("silver+", settings, AS_OF, return_state=True)
+    rest = refresh("silver+", settings, GATED, return_state=True)
     assert rest.is_completed(), rest.message
     assert measures(rest)["rows_loaded"] == 0
     assert measures(rest)["models_built"] == 15
@@ -164,7 +165,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
 
     assert alerts_since(bronze) == {}
     impatient = QualitySettings(points_lost_per_hour=1e9)
-    late = refresh("platinum", ScoutSettings(quality=impatient), AS_OF, return_state=True)
+    late = refresh("platinum", ScoutSettings(quality=impatient), GATED, return_state=True)
     assert late.is_completed(), late.message
     assert measures(late)["warnings"] == 5
     told = alerts_since(late)
