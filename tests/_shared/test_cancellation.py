@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from tests._shared.slow_sample import SLOW, working, write_slow
 from tests.dbt_projects.warehouse import postgres_environment
 
 SECONDS_TO_END = 5
+_started: list[subprocess.Popen[bytes]] = []
 BUILD = """
 import signal, sys
 from prefect import flow
@@ -79,12 +81,24 @@ with capture_sigterm(), store.locked("a load", 1, print), store.connect() as con
 def start(said: Path, script: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
     """A process whose standard error goes to a file."""
     with said.open("wb") as output:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             [sys.executable, "-c", script, *arguments],
             env={**os.environ, **variables},
             stdout=subprocess.PIPE,
             stderr=output,
         )
+    _started.append(process)
+    return process
+
+
+@pytest.fixture(autouse=True)
+def _left_running() -> Iterator[None]:
+    """A test that fails leaves no statement at work either."""
+    yield
+    while _started:
+        process = _started.pop()
+        process.kill()
+        process.wait()
 
 
 @pytest.mark.parametrize(
