@@ -78,8 +78,8 @@ def write_docs(slug: str, settings: ReportSettings) -> None:
         return
     now = datetime.now(UTC)
     page, lineage = page_of(outcome), lineage_of(outcome)
-    if lineage.unread:
-        get_run_logger().warning("%s: SQL that could not be read: %s", slug, lineage.unread)
+    if lineage.untraced:
+        get_run_logger().info("%s: SQL that could not be followed: %s", slug, lineage.untraced)
     options = storage_options(settings.storage_block)
     with writing(settings.address):
         place = open_place(settings.address, options)

@@ -12,7 +12,6 @@ from flows.report.render import page_html
 HOWS = {"pass-through": "as it is", "rename": "renamed", "transformation": "computed"}
 # Colibri keeps the columns that rows are chosen by beside those that values are made of.
 CHOOSING = ("__colibri_filter__", "__colibri_join__")
-ENDS = ("source", "seed")
 Parents = Mapping[str, Mapping[str, Sequence[Mapping[str, str]]]]
 
 
@@ -31,7 +30,7 @@ class Origin:
 
 @dataclass(frozen=True)
 class MadeColumn:
-    """``made_from`` are its direct origins, ``ends`` the columns of sources behind them."""
+    """``made_from`` are its direct origins, ``ends`` the last ones behind them."""
 
     name: str
     kind: str
@@ -52,10 +51,10 @@ class MadeModel:
 
 @dataclass(frozen=True)
 class Lineage:
-    """Of one project; ``unread`` are the models whose SQL could not be read."""
+    """Of one project; ``untraced`` are the models whose SQL could not be followed."""
 
     models: tuple[MadeModel, ...]
-    unread: tuple[str, ...]
+    untraced: tuple[str, ...]
 
 
 def read_lineage(manifest: Path, catalog: Path) -> Lineage:
@@ -64,8 +63,12 @@ def read_lineage(manifest: Path, catalog: Path) -> Lineage:
     from dbt_colibri.lineage_extractor.extractor import DbtColumnLineageExtractor
 
     extractor = DbtColumnLineageExtractor(str(manifest), str(catalog))
-    found = extractor.extract_project_lineage()
     nodes: Mapping[str, Any] = extractor.manifest["nodes"]
+    for node, facts in nodes.items():
+        # A model that grows reads itself, which dbt does not count among what it reads.
+        if facts["config"].get("materialized") == "incremental":
+            facts["depends_on"]["nodes"].append(node)
+    found = extractor.extract_project_lineage()
     models = {
         node: facts
         for node, facts in nodes.items()
@@ -78,9 +81,11 @@ def read_lineage(manifest: Path, catalog: Path) -> Lineage:
         _model(node, facts, catalogued.get(node, {}).get("columns", {}), parents, models)
         for node, facts in models.items()
     ]
+    # A part of SQL that the parser does not follow, a lateral join, leaves a model without origins.
+    lost = [model.name for model in made if not any(each.made_from for each in model.columns)]
     return Lineage(
         tuple(sorted(made, key=lambda model: (not model.name.startswith("rpt_"), model.name))),
-        tuple(sorted(_name(each["node_id"]) for each in found["errors"])),
+        tuple(sorted({*lost, *(_name(each["node_id"]) for each in found["errors"])})),
     )
 
 
@@ -125,21 +130,24 @@ def _origins(origins: Sequence[Mapping[str, str]], models: Mapping[str, Any]) ->
 
 
 def _ends(node: str, column: str, parents: Parents, seen: set[tuple[str, str]]) -> Iterator[str]:
-    """The columns of sources and seeds that a column is made of in the end."""
-    if (node, column) in seen:
-        return
-    seen.add((node, column))
+    """The columns behind a column that have no origin themselves: of sources, or made here."""
     for each in parents.get(node, {}).get(column, ()):
-        if each["dbt_node"].partition(".")[0] in ENDS:
-            yield f"{_name(each['dbt_node'])}.{each['column']}"
+        origin = (each["dbt_node"], each["column"])
+        if origin in seen:
+            continue
+        seen.add(origin)
+        if parents.get(origin[0], {}).get(origin[1]):
+            yield from _ends(*origin, parents, seen)
         else:
-            yield from _ends(each["dbt_node"], each["column"], parents, seen)
+            yield f"{_name(origin[0])}.{origin[1]}"
 
 
 def _name(node: str) -> str:
     """``model.scout.gold`` is gold, ``source.scout.raw.payloads`` is raw.payloads."""
     kind, _, rest = node.partition(".")
-    return rest.partition(".")[2] or rest if kind in ("model", "snapshot", *ENDS) else node
+    return (
+        rest.partition(".")[2] or rest if kind in ("model", "snapshot", "source", "seed") else node
+    )
 
 
 def lineage_page(slug: str, lineage: Lineage, now: datetime) -> bytes:

@@ -125,7 +125,7 @@ def moved(value: Any) -> str:
     known = finite(value)
     if known is None:
         return ABSENT
-    return "unchanged" if known == 0 else f"{'▲' if known > 0 else '▼'} {abs(known):.0f}"
+    return "unchanged" if known == 0 else f"{'▲' if known > 0 else '▼'}{SPACE}{abs(known):.0f}"
 
 
 def sort_key(value: Any) -> str:

@@ -28,6 +28,19 @@ MODELS = {
             "select day, sum(amount) as total, now() as made_at from kept group by day"
         ),
     ),
+    "rpt_fenced": (
+        {"amount": "numeric"},
+        (
+            "with fenced as (select near.* from db.marts.rpt_days as days cross join lateral "
+            "(select each.* from db.marts.staged as each where each.day = days.day) as near) "
+            "select amount from fenced"
+        ),
+    ),
+    "counted": (
+        {"payloads": "bigint", "day": "date"},
+        ("select count(*) as payloads, day from db.marts.staged group by day"),
+    ),
+    "rpt_counts": ({"payloads": "bigint"}, "select payloads from db.marts.counted"),
     "broken": ({"x": "text"}, "select from where"),
 }
 
@@ -46,7 +59,8 @@ def node(name: str, columns: Mapping[str, str], schema: str) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
     folder = tmp_path_factory.mktemp("target")
-    needs = {"staged": [SOURCE], "rpt_days": [f"model.{PROJECT}.staged"], "broken": [SOURCE]}
+    needs = {name: [f"model.{PROJECT}.staged", f"model.{PROJECT}.counted"] for name in MODELS}
+    needs |= {"staged": [SOURCE], "rpt_fenced": [f"model.{PROJECT}.rpt_days", *needs["staged"]]}
     described = {
         f"model.{PROJECT}.{name}": {
             "unique_id": f"model.{PROJECT}.{name}",
@@ -102,7 +116,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
 
 def test_a_column_leads_to_its_origins_and_in_the_end_to_sources(lineage: Lineage) -> None:
     models = {model.name: model for model in lineage.models}
-    assert next(model.name for model in lineage.models) == "rpt_days"
+    assert [name.startswith("rpt_") for name in models] == [True] * 3 + [False] * 3
     columns = {column.name: column for column in models["rpt_days"].columns}
     assert [origin.name for origin in columns["total"].made_from] == ["staged.amount"]
     assert columns["total"].how == "computed"
@@ -111,13 +125,15 @@ def test_a_column_leads_to_its_origins_and_in_the_end_to_sources(lineage: Lineag
     assert (columns["made_at"].how, columns["made_at"].made_from) == ("made here", ())
     assert [origin.name for origin in models["rpt_days"].chosen_by] == ["staged.payload_id"]
     staged = {column.name: column.how for column in models["staged"].columns}
+    (payloads,) = models["rpt_counts"].columns
+    assert payloads.ends == ("counted.payloads",)
     assert staged == {"payload_id": "renamed", "amount": "as it is", "day": "computed"}
 
 
-def test_sql_that_cannot_be_read_is_told(lineage: Lineage) -> None:
-    assert lineage.unread == ("broken",)
+def test_sql_that_cannot_be_followed_is_told(lineage: Lineage) -> None:
+    assert lineage.untraced == ("broken", "rpt_fenced")
     shown = Shown(lineage_page("scout", lineage, NOW).decode())
-    assert "could not be read: broken" in shown.parts[""].text
+    assert "could not be followed: broken, rpt_fenced." in shown.parts[""].text
 
 
 def test_every_link_of_the_page_leads_on_and_none_to_another_host(lineage: Lineage) -> None:

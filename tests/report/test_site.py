@@ -15,7 +15,7 @@ import psycopg
 import pytest
 
 from flows._shared.budgets import Budget
-from flows.report import words
+from flows.report import charts, words
 from flows.report.docs import docs_path, lineage_path
 from flows.report.making import or_why_not, read_agents, read_from
 from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
@@ -196,6 +196,13 @@ def test_drawings_hold_nothing_that_runs_or_loads() -> None:
         assert [tag for tag, _ in shown.tags].count("script") == 1
 
 
+def test_people_of_one_name_have_a_bar_each() -> None:
+    rows = [{"who": who, "commits": 3} for who in ("Ann", "Ann", "Ann (2)", "Bo")]
+    chart = charts.bars(rows, "who", "commits", "commits", "")
+    labels = [each["label"] for each in chart.spec["data"]["values"]]
+    assert labels == ["Ann", "Ann (2)", "Ann (2) (2)", "Bo"]
+
+
 def test_no_cell_of_the_data_is_a_formula() -> None:
     for start in ("=1+1", "+1", "-1", "@x", "\t=1", "  =1", "\uff1d1"):
         rows = {t.model: [t.row(start)] for t in TABLES_OF["scout"]}
@@ -366,8 +373,8 @@ def test_the_words_of_numbers() -> None:
     assert words.percent(None) == words.percent(float("nan")) == words.ABSENT
     assert words.money(-1234.5) == "-$1,234.50"
     assert words.number(0) == "0"
-    assert words.written(3, "move") == "▲ 3"
-    assert words.written(-1, "move") == "▼ 1"
+    assert words.written(3, "move") == "▲\u00a03"
+    assert words.written(-1, "move") == "▼\u00a01"
     assert words.written("new", "move") == "new"
     assert words.count(1, "day") == "1 day"
     assert KINDS["scope"] == "overall"

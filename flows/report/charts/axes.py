@@ -1,7 +1,11 @@
 """What the forms share: colours, axes, and the height of rows."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from itertools import chain, count
 from typing import Any
+
+from flows.report import words
+from flows.report.records import Row
 
 SERIES = tuple(f"var(--c{number})" for number in range(1, 7))
 HEAT = tuple(f"var(--h{number})" for number in range(1, 6))
@@ -10,6 +14,16 @@ ROW_HEIGHT = 24
 
 def height_of(rows: int, each: int = ROW_HEIGHT) -> int:
     return max(60, rows * each)
+
+
+def names(rows: Sequence[Row], label: str) -> list[str]:
+    """What the rows are called. A name that is taken gets a number: two of one name stay two."""
+    taken: dict[str, None] = {}
+    for row in rows:
+        name = words.text(row[label])
+        numbered = (f"{name} ({number})" for number in count(2))
+        taken[next(each for each in chain([name], numbered) if each not in taken)] = None
+    return list(taken)
 
 
 def nominal(field: str, sort: Mapping[str, Any] | None) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from flows.report import words
-from flows.report.charts.axes import HEAT, SERIES, height_of, nominal, number
+from flows.report.charts.axes import HEAT, SERIES, height_of, names, nominal, number
 from flows.report.records import Chart, Row, Spec
 
 
@@ -12,8 +12,8 @@ def bars(
 ) -> Chart:
     """One bar for each row, in the order of the rows."""
     values = [
-        {"label": words.text(row[label]), "value": words.finite(row[value]), "at": place}
-        for place, row in enumerate(rows)
+        {"label": name, "value": words.finite(row[value]), "at": place}
+        for place, (name, row) in enumerate(zip(names(rows, label), rows, strict=True))
     ]
     spec = {
         "data": {"values": values},
@@ -23,7 +23,7 @@ def bars(
             "x": number("value", title, form),
         },
     }
-    return Chart(spec, alternative, height_of(len({each["label"] for each in values})))
+    return Chart(spec, alternative, height_of(len(values)))
 
 
 def intervals(
@@ -40,13 +40,13 @@ def intervals(
     """A point and its interval for each row; ``reference`` is a line to compare with."""
     values = [
         {
-            "label": words.text(row[label]),
+            "label": name,
             "value": words.finite(row[value]),
             "low": words.finite(row[low]),
             "high": words.finite(row[high]),
             "at": place,
         }
-        for place, row in enumerate(rows)
+        for place, (name, row) in enumerate(zip(names(rows, label), rows, strict=True))
     ]
     y = nominal("label", {"field": "at", "op": "min"})
     x = number("value", title, form) | {"scale": {"zero": False}}
@@ -62,8 +62,7 @@ def intervals(
         layers.append(
             {"mark": rule, "encoding": {"x": {"datum": reference, "type": "quantitative"}}}
         )
-    height = height_of(len({each["label"] for each in values}))
-    return Chart({"data": {"values": values}, "layer": layers}, alternative, height)
+    return Chart({"data": {"values": values}, "layer": layers}, alternative, height_of(len(values)))
 
 
 def heat(
