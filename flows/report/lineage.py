@@ -12,6 +12,7 @@ from flows.report.render import page_html
 HOWS = {"pass-through": "as it is", "rename": "renamed", "transformation": "computed"}
 # Colibri keeps the columns that rows are chosen by beside those that values are made of.
 CHOOSING = ("__colibri_filter__", "__colibri_join__")
+BY_NAME = "\nunion all by name\n"
 Parents = Mapping[str, Mapping[str, Sequence[Mapping[str, str]]]]
 
 
@@ -64,10 +65,10 @@ def read_lineage(manifest: Path, catalog: Path) -> Lineage:
 
     extractor = DbtColumnLineageExtractor(str(manifest), str(catalog))
     nodes: Mapping[str, Any] = extractor.manifest["nodes"]
-    for node, facts in nodes.items():
-        # A model that grows reads itself, which dbt does not count among what it reads.
-        if facts["config"].get("materialized") == "incremental":
-            facts["depends_on"]["nodes"].append(node)
+    for facts in nodes.values():
+        # Columns are followed through unions by their place; what is united by name at the end of
+        # a model are keys of rows to take away.
+        facts["compiled_code"] = (facts.get("compiled_code") or "").partition(BY_NAME)[0]
     found = extractor.extract_project_lineage()
     models = {
         node: facts

@@ -36,6 +36,13 @@ MODELS = {
             "select amount from fenced"
         ),
     ),
+    "grown": (
+        {"payload_id": "bigint", "amount": "numeric"},
+        (
+            "select payload_id, amount from db.marts.staged"
+            "\nunion all by name\nselect payload_id from db.marts.staged"
+        ),
+    ),
     "counted": (
         {"payloads": "bigint", "day": "date"},
         ("select count(*) as payloads, day from db.marts.staged group by day"),
@@ -116,7 +123,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
 
 def test_a_column_leads_to_its_origins_and_in_the_end_to_sources(lineage: Lineage) -> None:
     models = {model.name: model for model in lineage.models}
-    assert [name.startswith("rpt_") for name in models] == [True] * 3 + [False] * 3
+    assert [name.startswith("rpt_") for name in models] == [True] * 3 + [False] * 4
     columns = {column.name: column for column in models["rpt_days"].columns}
     assert [origin.name for origin in columns["total"].made_from] == ["staged.amount"]
     assert columns["total"].how == "computed"
@@ -125,6 +132,8 @@ def test_a_column_leads_to_its_origins_and_in_the_end_to_sources(lineage: Lineag
     assert (columns["made_at"].how, columns["made_at"].made_from) == ("made here", ())
     assert [origin.name for origin in models["rpt_days"].chosen_by] == ["staged.payload_id"]
     staged = {column.name: column.how for column in models["staged"].columns}
+    grown = {column.name: column.ends for column in models["grown"].columns}
+    assert grown["amount"] == ("raw.payloads.amount",)
     (payloads,) = models["rpt_counts"].columns
     assert payloads.ends == ("counted.payloads",)
     assert staged == {"payload_id": "renamed", "amount": "as it is", "day": "computed"}
