@@ -36,7 +36,9 @@ class DocsFailedError(PermanentError):
 
 
 @dataclass(frozen=True)
-class _Builder:
+class Builder:
+    """Names the block of a database; that of the role that builds is found beside it."""
+
     database_block: str
     dbt_block: str | None = None
 
@@ -89,7 +91,7 @@ def write_docs(slug: str, settings: ReportSettings) -> None:
 
 
 def _of_postgres(slug: str, settings: ReportSettings) -> DbtOutcome:
-    block = building_block(_Builder(getattr(settings.blocks, slug)))
+    block = building_block(Builder(getattr(settings.blocks, slug)))
     return build_dbt(slug, dbt_postgres_env(block), command=COMMAND)
 
 

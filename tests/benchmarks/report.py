@@ -76,9 +76,10 @@ def build(slug: str) -> None:
     """The same of a full build of the domain's marts and the tests on them."""
     from prefect import flow
 
-    from flows._shared.orchestration.credentials import dbt_postgres_env
+    from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
     from flows._shared.orchestration.dbt import DbtOptions, build_dbt
     from flows.agent_analytics.settings import AgentAnalyticsSettings
+    from flows.report.documenting import Builder
     from flows.report.settings import ReportSettings
 
     @flow
@@ -86,7 +87,7 @@ def build(slug: str) -> None:
         environment = (
             {AGENTS_VARIABLE: str(AgentAnalyticsSettings().store_path)}
             if slug == AGENTS
-            else dbt_postgres_env(getattr(ReportSettings().blocks, slug))
+            else dbt_postgres_env(building_block(Builder(getattr(ReportSettings().blocks, slug))))
         )
         build_dbt(slug, environment, DbtOptions(full_refresh=True))
 
