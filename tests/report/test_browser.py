@@ -73,8 +73,9 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
             ]
         data[slug] = known(slug, rows)
     folder = tmp_path_factory.mktemp("site")
-    column = MadeColumn(*[HOSTILE[0]] * 3, (Origin(HOSTILE[0], "x", False),), (HOSTILE[0],))
-    lineage = Lineage((MadeModel("rpt_x", HOSTILE[0], (column,) * 12, ()),), (HOSTILE[0],))
+    text = HOSTILE[0]
+    column = MadeColumn(text, text, text, (Origin(text, "x", False),), (text,))
+    lineage = Lineage((MadeModel("rpt_x", text, (column,) * 12, ()),), (text,))
     files = {**files_of(data), "scout-columns.html": lineage_page("scout", lineage, NOW)}
     for path, content in files.items():
         (folder / path).parent.mkdir(exist_ok=True)

@@ -12,7 +12,7 @@ from tests.report.test_site import HOSTILE
 
 PROJECT = "small"
 SOURCE = "source.small.raw.payloads"
-MODELS = {
+MODELS: Mapping[str, tuple[Mapping[str, str], str]] = {
     "staged": (
         {"payload_id": "bigint", "amount": "numeric", "day": "date"},
         (
