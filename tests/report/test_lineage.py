@@ -102,7 +102,7 @@ def lineage(tmp_path_factory: pytest.TempPathFactory) -> Lineage:
         "metadata": {"adapter_type": "postgres", "project_name": PROJECT},
         "nodes": described,
         "sources": {SOURCE: of_source},
-        "parent_map": {name: each["depends_on"]["nodes"] for name, each in described.items()},
+        "parent_map": {f"model.{PROJECT}.{name}": needs[name] for name in MODELS},
         "child_map": {},
     }
     columns = {"id": "bigint", "amount": "numeric", "created_at": "timestamp"}
