@@ -8,6 +8,7 @@ import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from io import BytesIO
 from typing import Self
 
 import psycopg
@@ -120,9 +121,12 @@ class ColumnMemory:
             "exported_at": datetime.now(UTC).isoformat(),
         }
         config = bigquery.LoadJobConfig(
-            schema=SCHEMA, write_disposition=bigquery.WriteDisposition.WRITE_APPEND
+            schema=SCHEMA,
+            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+            write_disposition=bigquery.WriteDisposition.WRITE_APPEND,
         )
-        job = self._client.load_table_from_json([row], self._table, job_config=config)
+        lines = BytesIO(json.dumps(row).encode())
+        job = self._client.load_table_from_file(lines, self._table, job_config=config)
         job.result(timeout=LOAD_SECONDS)
 
 
