@@ -74,17 +74,20 @@ def test_the_minute_ends_a_test_that_takes_longer_and_leaves_it_next_time(tmp_pa
     )
     program = (
         "import sys, time, pytest\nfrom tests.check import Budget\n"
-        "budget = Budget(time.monotonic() + 2)\n"
+        "budget = Budget(time.monotonic() + int(sys.argv[1]))\n"
         f"arguments = ['-q', '--timeout=0', '--rootdir={tmp_path}', {str(tmp_path)!r}]\n"
         "status = pytest.main([*arguments, '-p', 'no:bqemulator'], plugins=[budget])\n"
-        "print('left', budget.left)\nsys.exit(status)"
+        "print('left', budget.left, budget.has_room_for_none)\nsys.exit(status)"
     )
-    for limit in (45, 15):
+    for seconds, limit, said in (
+        (2, 45, ["1 passed, 1 skipped", "left 1 False"]),
+        (2, 15, ["1 passed, 1 skipped", "left 1 False"]),
+        (-1, 15, ["2 skipped", "left 2 True"]),
+    ):
         began = time.monotonic()
         done = subprocess.run(
-            [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True
+            [sys.executable, "-c", program, str(seconds)], cwd=ROOT, capture_output=True, text=True
         )
         assert done.returncode == 0, done.stdout + done.stderr
-        assert "1 passed, 1 skipped" in done.stdout
-        assert "left 1" in done.stdout
+        assert all(each in done.stdout for each in said), done.stdout
         assert time.monotonic() - began < limit

@@ -9,6 +9,11 @@
     {%- endif -%}
 {%- endmacro %}
 
+{% macro first_unfinished_day() -%}
+    {#- A day that somebody named is over; that on which the build started is not. -#}
+    {{ as_of_date() }}{{ " + 1" if var("as_of_date", none) }}
+{%- endmacro %}
+
 {% macro month_of(day) -%}
     cast(date_trunc('month', cast({{ day }} as timestamp)) as date)
 {%- endmacro %}

@@ -150,9 +150,9 @@ final as (
         baseline_weeks,
         cast(baseline_mean as numeric(20, 4)) as baseline_mean,
         cast(baseline_stddev as numeric(20, 4)) as baseline_stddev,
-        week + 7 <= {{ as_of_date() }} + 1 as is_complete_week,
+        week + 7 <= {{ first_unfinished_day() }} as is_complete_week,
         (
-            week + 7 <= {{ as_of_date() }} + 1
+            week + 7 <= {{ first_unfinished_day() }}
             and baseline_weeks >= {{ var("anomaly_minimum_weeks") }}
             and coalesce(abs(score) > bound, false)
         ) as is_anomaly,

@@ -57,7 +57,7 @@ final as (
         {{ growth_pct("total_amount", "prev_month_amount") }} as mom_growth_pct,
         cast(prev_year_amount as numeric(20, 2)) as prev_year_amount,
         {{ growth_pct("total_amount", "prev_year_amount") }} as yoy_growth_pct,
-        month + interval '1 month' <= {{ as_of_date() }} + 1 as is_complete_month,
+        month + interval '1 month' <= {{ first_unfinished_day() }} as is_complete_month,
         {{ build_moment() }} as calculated_at
     from compared
     where
