@@ -8,6 +8,7 @@ from typing import Any
 from deployments.apply.files import Declared, declared
 from deployments.check.of_events import PENDING
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.orchestration.waiting_runs import is_topic
 
 PAGE = PROJECT_ROOT / "docs" / "deployments.md"
 BEGIN, END = "<!-- deployments -->\n", "<!-- end of deployments -->\n"
@@ -46,7 +47,7 @@ def _schedule(schedule: Mapping[str, Any]) -> str:
 
 def _event(trigger: Mapping[str, Any], config: Mapping[str, Any]) -> Iterator[str]:
     if trigger["expect"][0].endswith(PENDING):
-        yield from _deliveries(tag for tag in config["tags"] if "." in tag)
+        yield from _deliveries(tag for tag in config["tags"] if is_topic(tag))
         return
     related = trigger.get("match_related")
     if related:

@@ -19,7 +19,7 @@ from deployments.apply.files import TRIGGER, Declared
 from deployments.check.project import Config, Problems, Project, first_of, seconds
 from flows._shared.errors import PlatformError
 from flows._shared.events import CATALOGUE, RESOURCE_PREFIX
-from flows._shared.orchestration.waiting_runs import ON_DELIVERY, SOON
+from flows._shared.orchestration.waiting_runs import ON_DELIVERY, SOON, is_topic
 
 STATES = (
     "Scheduled AwaitingConcurrencySlot AwaitingRetry Late Pending Running Completed Failed Crashed "
@@ -145,12 +145,20 @@ def _delivery_problems(
 ) -> Problems:
     tags = each.config.get("tags") or []
     slug = min(trigger.expect).partition(".")[0]
-    if not any(tag.startswith(f"{slug}.") for tag in tags) or ON_DELIVERY not in tags:
+    if (
+        not any(is_topic(tag) and tag.startswith(f"{slug}.") for tag in tags)
+        or ON_DELIVERY not in tags
+    ):
         tags_wanted = f"{ON_DELIVERY} and {slug}.<kind of delivery>"
         yield where, f"the receiver does not know of it: give the deployment the tags {tags_wanted}"
     related = config.get("match_related") or {}
     if related.get("prefect.resource.name") != each.name:
         yield where, f"it would start on what waits for others: let match_related name {each.name}"
+    if trigger.parameters:
+        yield (
+            where,
+            "the receiver looks for runs with the deployment's parameters: give it no others",
+        )
     if trigger.within:
         yield where, "what comes within its window would be lost: leave `within` at 0"
     if trigger.schedule_after > SOON:

@@ -39,15 +39,19 @@ ORDER: Mapping[str, Sequence[str]] = {
     "Decisions": ("decisions/",),
 }
 REST = "Understand"
+# What a site that was built before has.
+SEARCHED = "search/search_index.json"
 
 
 def build(to: Path) -> int:
-    """Write the site into a folder, in the place of what is there; returns how many pages it has.
+    """Write the site into a folder, in the place of the one there; returns how many pages it has.
 
     Raises:
-        PermanentError: a link leads nowhere, MkDocs is not there, or refuses a page.
+        PermanentError: the folder holds something else or cannot be written to, a link leads
+            nowhere, MkDocs is not there, or refuses a page.
     """
     attempted = "making the site of the documentation"
+    _refuse_what_is_no_site(to, attempted)
     if not DOCS.is_dir():
         raise PermanentError(attempted, f"there is no {DOCS}", "Run it in a clone")
     if importlib.util.find_spec("mkdocs") is None:
@@ -66,6 +70,20 @@ def build(to: Path) -> int:
         if done.returncode:
             raise PermanentError(attempted, done.stderr.strip(), "Correct the pages it names")
     return len(written)
+
+
+def _refuse_what_is_no_site(to: Path, attempted: str) -> None:
+    """MkDocs empties its folder."""
+    try:
+        to.mkdir(parents=True, exist_ok=True)
+        is_another = any(to.iterdir()) and not (to / SEARCHED).is_file()
+    except OSError as error:
+        seen = f"{to} cannot be written to: {error.strerror}"
+        raise PermanentError(attempted, seen, "Name another folder") from error
+    if is_another:
+        raise PermanentError(
+            attempted, f"{to} holds other files, which would be lost", "Name a folder of its own"
+        )
 
 
 def _copy_pages(pages: Path) -> list[str]:

@@ -7,7 +7,7 @@ from pathlib import Path, PurePosixPath
 
 from flows._shared.errors import PermanentError
 
-LINK = re.compile(r"(?<!!)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
+LINK = re.compile(r"(!?)\[([^\]]*)\]\((?!https?:|mailto:|#)([^)#\s]+)(#[^)]*)?\)")
 NO_PART_OF_A_SLUG = re.compile(r"[^\w\- ]")
 
 
@@ -30,10 +30,10 @@ def led_to_the_site(text: str, page: str, places: Mapping[str, str], root: Path)
     here = PurePosixPath(places[page]).parent
 
     def led(link: re.Match[str]) -> str:
-        words, path, anchor = link[1], link[2], link[3] or ""
+        mark, words, path, anchor = link[1], link[2], link[3], link[4] or ""
         wanted = os.path.normpath(PurePosixPath(page).parent / path)
         if place := places.get(wanted):
-            return f"[{words}]({os.path.relpath(place, here)}{anchor})"
+            return f"{mark}[{words}]({os.path.relpath(place, here)}{anchor})"
         if not (root / wanted).exists():
             raise PermanentError(
                 f"making the site of the documentation from {page}",

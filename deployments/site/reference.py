@@ -8,6 +8,7 @@ from pathlib import Path
 from pkgutil import iter_modules
 from typing import Any
 
+from jinja2.sandbox import SandboxedEnvironment
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
@@ -121,11 +122,17 @@ def marts(slug: str) -> str:
         if columns:
             lines += ["", "| Column | Type | Meaning |", "|---|---|---|"]
         lines += [
-            f"| `{each['name']}` | {cell(str(each.get('data_type') or ''))} | "
+            f"| `{each['name']}` | {cell(_type(each.get('data_type') or ''))} | "
             f"{cell(each.get('description') or '')} |"
             for each in columns
         ]
     return _page(lines)
+
+
+def _type(written: str) -> str:
+    """As it is on PostgreSQL, where it differs from one warehouse to the other."""
+    target = {"type": "postgres"}
+    return SandboxedEnvironment().from_string(written).render(target=target)
 
 
 def models_in(folder: Path) -> Iterator[Mapping[str, Any]]:

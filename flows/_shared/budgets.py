@@ -29,6 +29,8 @@ class Budget:
     def state(self) -> str:
         if self.is_passed:
             return "is passed"
+        if self.projected_usd is None:
+            return "may hold or not"
         return "will be passed" if self.is_exceeded else "holds"
 
     def __str__(self) -> str:

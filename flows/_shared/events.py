@@ -208,9 +208,11 @@ def delivery_event(slug: str, delivery: DeliveryReceived, replays: int = 0) -> E
     return _event(f"{slug}.delivery.received", delivery.kind, delivery, fact + again)
 
 
-def pending_event(slug: str, deployment: str, position: int, asks: int) -> Event:
+def pending_event(
+    slug: str, deployment: str, deployment_id: str, position: int, asks: int
+) -> Event:
     """``<slug>.delivery.pending``, one for each time a deployment is asked for."""
-    fact = ["pending", deployment, str(position), str(asks)]
+    fact = ["pending", deployment_id, str(position), str(asks)]
     pending = DeliveriesPending(deployment=deployment, position=position, asks=asks)
     return _event(f"{slug}.delivery.pending", "inbox", pending, fact)
 

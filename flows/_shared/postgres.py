@@ -7,6 +7,7 @@ A connection is safe behind a pooler that hands out servers by transaction: stat
 prepared. It says whose it is (`application_name`), unless the address does.
 """
 
+import logging
 import re
 import threading
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,7 @@ URL = re.compile("postgres(?:ql)?://", re.IGNORECASE)
 PORTS = re.compile("[0-9,]*", re.ASCII)
 CONNECT_SECONDS = 10
 CANCEL_SECONDS = 2
+LOGGER = logging.getLogger(__name__)
 # libpq tells a refusal in words only; no retry mends one.
 REFUSED = re.compile(
     "authentication failed|does not exist|no password supplied|no pg_hba.conf entry"
@@ -165,7 +167,7 @@ def _ended_with_its_statement(connection: psycopg.Connection) -> Iterator[None]:
     except Exception:
         raise
     except BaseException:
-        connection.cancel_safe(timeout=CANCEL_SECONDS)
+        _end_statement(connection)
         raise
     finally:
         with _lock:
@@ -177,7 +179,16 @@ def end_statements() -> None:
     with _lock:
         at_work = list(_at_work)
     for connection in at_work:
+        _end_statement(connection)
+
+
+def _end_statement(connection: psycopg.Connection) -> None:
+    try:
         connection.cancel_safe(timeout=CANCEL_SECONDS)
+    except psycopg.OperationalError as error:
+        # What ends a run must not become a failure that is tried again: the server ends the
+        # statement once its client is gone.
+        LOGGER.warning("a statement could not be cancelled: %s", type(error).__name__)
 
 
 def _text(value: object) -> str | None:

@@ -197,7 +197,7 @@ def of_budgets(slug: str, owner: str, artifacts: Sequence[Row], now: datetime) -
             if budget.month != f"{now:%Y-%m}" or not budget.is_exceeded:
                 continue
             yield Cause(
-                key=f"{slug}/budget/{budget.name}",
+                key=f"{slug}/budget/{budget.month}/{budget.name}",
                 slug=slug,
                 severity="error" if budget.is_passed else "warning",
                 owner=owner,

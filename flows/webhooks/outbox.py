@@ -133,7 +133,8 @@ class Dispatcher:
     def _ask_for_runs(self) -> None:
         try:
             self._wakes.ask(self._connected())
-        except PlatformError as error:
+        except (PlatformError, LookupError, TypeError, ValueError) as error:
+            # Also an answer of another form than Prefect's: events go on.
             self._log.warning("no run asked for", extra={"error": type(error).__name__})
 
     def send_due(self) -> int:

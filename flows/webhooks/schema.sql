@@ -57,12 +57,12 @@ create index if not exists outbox_due_at on webhooks.outbox (due_at) where store
 create index if not exists outbox_delivery on webhooks.outbox (delivery);
 
 -- What each deployment was last asked for: a run that reads what there is up to a position. `asks`
--- is how often since a run came of it, `runs_before` how many there were then.
+-- is how often since a run came of it, `run_before` the newest one before that.
 create table if not exists webhooks.wakes (
     deployment uuid primary key,
     asked_position bigint not null default 0,
     asks integer not null default 0,
-    runs_before bigint not null default 0,
+    run_before text,
     asked_at timestamptz not null default now()
 );
 

@@ -16,20 +16,20 @@ from flows._shared.events import pending_event
 from flows._shared.orchestration.events import post_events
 from flows._shared.orchestration.waiting_runs import (
     Listener,
-    count_runs,
     has_waiting_run,
     listening,
+    newest_run,
 )
 
-# While deliveries keep coming, the server is asked this often.
-PAUSE_SECONDS = 1.0
+# While deliveries keep coming, the server is asked this often; else for deployments that are new.
+PAUSE_SECONDS, IDLE_SECONDS = 1.0, 30.0
 # An event that the server lost has asked for nothing; a trigger that is off never will.
 PATIENCE, LONGEST_PATIENCE = timedelta(seconds=15), timedelta(minutes=10)
 
 NEWEST = "select coalesce(max(position), 0) from webhooks.deliveries"
 ENROL = "insert into webhooks.wakes (deployment) values (%s) on conflict do nothing"
 TAKE = """
-select asked_position, asks, runs_before, now() - asked_at
+select asked_position, asks, run_before, now() - asked_at
 from webhooks.wakes
 where deployment = %s
 for update skip locked
@@ -43,18 +43,19 @@ where position > %(after)s
 """
 KEEP = """
 update webhooks.wakes
-set asked_position = %s, asks = %s, runs_before = %s, asked_at = now()
+set asked_position = %s, asks = %s, run_before = %s, asked_at = now()
 where deployment = %s
 """
 
 
 @dataclass(frozen=True)
 class _Wake:
-    """What a deployment was last asked for: ``asks`` is 0 once the run is there."""
+    """What a deployment was last asked for: ``asks`` is 0 once the run is there, ``run_before`` the
+    newest one before it."""
 
     asked_position: int
     asks: int
-    runs_before: int
+    run_before: str | None
     since: timedelta
 
     @property
@@ -86,9 +87,11 @@ class Wakes:
         if time.monotonic() - self._looked_at < PAUSE_SECONDS:
             return
         (newest,) = connection.execute(NEWEST).fetchone() or (0,)
-        if newest == self._settled:
+        was_just_looked = time.monotonic() - self._looked_at < IDLE_SECONDS
+        if newest == self._settled and was_just_looked:
             return
         self._looked_at = time.monotonic()
+        self._settled = None
         are_settled = [self._ask_for(connection, listener) for listener in listening()]
         self._settled = newest if all(are_settled) else None
 
@@ -107,25 +110,26 @@ class Wakes:
             if wake.asks:
                 if not (wake.is_young or wake.is_overdue):
                     return False
-                if count_runs(listener) <= wake.runs_before:
+                is_there = newest_run(listener) != wake.run_before
+                if not is_there and not (wake.is_overdue and has_waiting_run(listener)):
                     if wake.is_overdue:
                         self._tell(connection, listener, newest, wake.asks + 1)
                     return False
-                connection.execute(KEEP, (wake.asked_position, 0, 0, listener.id))
+                connection.execute(KEEP, (wake.asked_position, 0, None, listener.id))
             if is_wanted and not has_waiting_run(listener):
                 self._tell(connection, listener, newest, 1)
                 return False
             if newest > wake.asked_position:
-                connection.execute(KEEP, (newest, 0, 0, listener.id))
+                connection.execute(KEEP, (newest, 0, None, listener.id))
             return True
 
     def _tell(
         self, connection: psycopg.Connection, listener: Listener, newest: int, asks: int
     ) -> None:
-        runs_before = count_runs(listener)
-        event = pending_event(listener.slug, listener.name, newest, asks)
+        run_before = newest_run(listener)
+        event = pending_event(listener.slug, listener.name, listener.id, newest, asks)
         post_events([event.as_json([_as_related(listener)])])
-        connection.execute(KEEP, (newest, asks, runs_before, listener.id))
+        connection.execute(KEEP, (newest, asks, run_before, listener.id))
 
 
 def _as_related(listener: Listener) -> dict[str, str]:

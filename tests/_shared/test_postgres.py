@@ -13,6 +13,7 @@ from flows._shared.postgres import (
     DatabaseRefusedError,
     DatabaseUnreachableError,
     connected,
+    end_statements,
     open_connection,
 )
 from tests.ports import own_ports
@@ -101,6 +102,21 @@ def test_a_connection_that_breaks_off_in_the_midst_is_tried_again(
 
     with pytest.raises(DatabaseUnreachableError, match="Working in the marts"):
         work()
+
+
+def test_what_ends_a_program_stays_what_it_is_where_its_statement_cannot_be_cancelled(
+    database: str,
+) -> None:
+    def told_to_stop() -> None:
+        with connected(database, "the tables") as connection:
+            connection.close()
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        told_to_stop()
+    with connected(database, "the tables") as connection:
+        connection.close()
+        end_statements()
 
 
 def test_an_error_of_a_statement_stays_what_it_is(database: str) -> None:

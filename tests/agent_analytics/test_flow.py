@@ -118,11 +118,13 @@ def test_the_month_of_who_has_a_budget_is_told_beside_it(ran: Ran) -> None:
     )
     assert forecast
     told = [(row["month"], row["spent_usd"], row["projected_usd"]) for row in ran.budgets]
-    assert told == [(f"{month:%Y-%m}", spent, pace) for _, month, spent, pace, _ in forecast]
+    assert told == [
+        (f"{month:%Y-%m}", float(spent), float(pace)) for _, month, spent, pace, _ in forecast
+    ]
     assert [row["budget_usd"] for row in ran.budgets] == [float(each[4]) for each in forecast]
-    names = [row["name"].removeprefix("coding agents of ") for row in ran.budgets]
-    assert names == [
-        "all developers" if developer == "all" else developer for developer, *_ in forecast
+    assert [row["name"] for row in ran.budgets] == [
+        "coding agents, all developers" if developer == "all" else f"coding agents of {developer}"
+        for developer, *_ in forecast
     ]
 
 

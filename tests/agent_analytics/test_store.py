@@ -12,6 +12,7 @@ from pathlib import Path
 import duckdb
 import pytest
 
+from deployments.local.processes import wait_until
 from flows.agent_analytics import raw
 from flows.agent_analytics.records import (
     StoreBusyError,
@@ -123,16 +124,16 @@ def test_readers_never_wait_and_never_see_a_half_published_copy(store: raw.Store
 
     reader = threading.Thread(target=read)
     reader.start()
-    with store.locked("build", 1, lambda _: None):
-        for rows in (2_000, 50_000):
-            fill(store, rows)
-            time.sleep(0.05)
-            store.publish()
-            time.sleep(0.1)
-    stop.set()
-    reader.join()
+    try:
+        with store.locked("build", 1, lambda _: None):
+            for rows in (2_000, 50_000):
+                fill(store, rows)
+                store.publish()
+                assert wait_until(lambda rows=rows: rows in seen, 60)  # type: ignore[misc]
+    finally:
+        stop.set()
+        reader.join()
     assert seen <= {1_000, 2_000, 50_000}
-    assert 50_000 in seen
 
 
 @pytest.mark.parametrize("damage", ["truncated", "overwritten", "empty of sense"])

@@ -80,9 +80,9 @@ def test_the_minute_ends_a_test_that_takes_longer_and_leaves_it_next_time(tmp_pa
         "print('left', budget.left, budget.has_room_for_none)\nsys.exit(status)"
     )
     for seconds, limit, said in (
-        (2, 45, ["1 passed, 1 skipped", "left 1 False"]),
-        (2, 15, ["1 passed, 1 skipped", "left 1 False"]),
-        (-1, 15, ["2 skipped", "left 2 True"]),
+        (6, 45, ["1 passed, 1 skipped", "left 1 False"]),
+        (6, 25, ["1 passed, 1 skipped", "left 1 False"]),
+        (-1, 25, ["2 skipped", "left 2 True"]),
     ):
         began = time.monotonic()
         done = subprocess.run(

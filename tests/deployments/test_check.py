@@ -34,11 +34,13 @@ deployments:
         parameters: {layer: {__prefect_kind: jinja, template: "{{ event.payload.kind }}"}}
     work_pool: {name: pool, job_variables: {memory_limit: 1Gi}}
 """
+PARAMETERS = next(line for line in GOOD.splitlines(keepends=True) if "__prefect_kind" in line)
 WOKEN = (
     GOOD.replace("[scout.delivery.received]", "[scout.delivery.pending]")
     .replace("analytics.scout.transactions", "analytics.scout.inbox")
     .replace("within: 20", "within: 0")
     .replace("flows, scout]", "flows, scout, on-delivery, scout.transactions]")
+    .replace(PARAMETERS, "")
 )
 AUTOMATION = """
 name: a run failed
@@ -133,6 +135,7 @@ def test_a_broken_deployment_is_told(
         (", scout.transactions]", ", ledgermind.event]", "the receiver does not know of it"),
         ("resource.name: scout-bronze-daily", 'resource.name: "*"', "what waits for others"),
         ("within: 0", "within: 5", "would be lost: leave `within` at 0"),
+        ("within: 0", "parameters: {layer: gold}\n        within: 0", "give it no others"),
         ("schedule_after: 20", "schedule_after: 90", "after 60 s the receiver asks for another"),
         ("[scout.delivery.pending]", "[scout.rows.landed]", "has the tag on-delivery and no"),
     ],

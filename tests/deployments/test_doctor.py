@@ -117,6 +117,12 @@ def test_dbt_packages_that_are_missing(world: World) -> None:
     assert only(machine.dbt_packages, world).remedy == "`flows dbt scout deps`"
 
 
+@pytest.mark.parametrize("slug", list(databases.DATABASES))
+def test_what_tables_should_have_are_columns(slug: str) -> None:
+    columns = set().union(*databases.expected_columns(slug).values())
+    assert [each for each in columns if not each.strip('"').isidentifier()] == []
+
+
 def test_a_duckdb_file_that_is_locked_or_damaged(world: World, tmp_path: Path) -> None:
     own = Store(tmp_path / "agents.duckdb")
     here = World(world.paths, {PATH_VARIABLE: str(own.path)}, tmp_path)

@@ -79,6 +79,21 @@ def test_links_lead_to_pages_of_the_site_name_other_files_and_never_break(tmp_pa
         led_to_the_site("[gone](docs/gone.md)", "README.md", places, tmp_path)
 
 
+def test_pictures_move_with_their_pages(tmp_path: Path) -> None:
+    places = {"README.md": "index.md", "docs/pictures/a.png": "pictures/a.png"}
+    text = "![A front page](docs/pictures/a.png)"
+    assert led_to_the_site(text, "README.md", places, tmp_path) == "![A front page](pictures/a.png)"
+
+
+def test_a_folder_with_other_files_is_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "thesis.txt").write_text("x")
+    with pytest.raises(PermanentError, match="holds other files, which would be lost"):
+        build(tmp_path)
+    assert (tmp_path / "thesis.txt").read_text() == "x"
+    with pytest.raises(PermanentError, match="cannot be written to"):
+        build(tmp_path / "thesis.txt" / "site")
+
+
 def test_anchors_are_those_of_a_forge() -> None:
     assert slug("Roles & rights of `a_b`: who, where") == "roles--rights-of-a_b-who-where"
 

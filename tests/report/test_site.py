@@ -343,17 +343,22 @@ def test_measures_of_runs_are_tests_over_time() -> None:
 
 
 def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
-    holds = Budget("coding agents of all developers", "2026-11", 5.0, None, 9.0)
+    holds = Budget("coding agents of ann", "2026-11", 5.0, 8.0, 9.0)
+    unknown = Budget("coding agents of bob", "2026-11", 5.0, None, 9.0)
     over = Budget(HOSTILE[0], "2026-11", 5.0, 12.0, 9.0)
     budgets = [
-        {"slug": slug, "data": json.dumps([asdict(each)])}
-        for slug, each in (("agent_analytics", holds), ("scout", over))
+        {"slug": slug, "data": json.dumps([asdict(each) for each in its])}
+        for slug, its in (("agent_analytics", (holds, unknown)), ("scout", (over,)))
     ]
     files = files_of(operated=OperationsData(budgets=budgets))
     part = Shown(files["operations.html"].decode()).parts["budgets"]
-    assert "1 of 2 budgets passed or will be passed" in part.text
+    assert "1 of 3 budgets passed or will be passed" in part.text
     told = [(row["What"], row["State"], row["Spent"]) for row in part.records()]
-    assert told == [(HOSTILE[0], "will be passed", "$5.00"), (holds.name, "holds", "$5.00")]
+    assert told == [
+        (HOSTILE[0], "will be passed", "$5.00"),
+        (holds.name, "holds", "$5.00"),
+        (unknown.name, "may hold or not", "$5.00"),
+    ]
 
 
 def test_age_is_counted_from_the_site_and_not_from_today() -> None:

@@ -14,6 +14,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 
 from deployments.local.processes import wait_until
 from flows._shared.errors import PlatformError
+from flows._shared.orchestration import waiting_runs
 from flows.webhooks import wakes
 from flows.webhooks.inbox import prepare_inbox, store
 from flows.webhooks.wakes import Wakes
@@ -103,6 +104,7 @@ class Woken:
 @pytest.fixture(autouse=True)
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(wakes, "PAUSE_SECONDS", 0.0)
+    monkeypatch.setattr(wakes, "IDLE_SECONDS", 0.0)
 
 
 @pytest.fixture
@@ -178,6 +180,55 @@ def test_only_a_run_that_is_due_and_does_what_the_deployment_does_counts_as_wait
     Wakes().ask(woken.inbox)
     assert woken.has(1 if reads_it else 2)
     assert woken.outstanding() == (0 if reads_it else 1)
+
+
+def test_a_queue_of_other_runs_hides_none_that_waits(
+    woken: Woken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_runs, "PAGE", 2)
+    for _ in range(3):
+        woken.start(parameters={"layer": "gold"})
+    asking = Wakes()
+    for _ in range(3):
+        woken.deliver()
+        asking.ask(woken.inbox)
+        assert woken.has(4)
+
+
+def test_a_run_that_a_dead_worker_left_pending_is_not_waited_for_without_end(
+    woken: Woken, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asking = Wakes()
+    woken.begin(woken.start(), "PENDING")
+    woken.deliver()
+    asking.ask(woken.inbox)
+    assert len(woken.runs()) == 1
+    monkeypatch.setattr(waiting_runs, "LONGEST_PENDING", timedelta(0))
+    woken.deliver()
+    asking.ask(woken.inbox)
+    assert woken.has(2)
+
+
+def test_a_run_of_another_kind_is_not_the_one_that_was_asked_for(woken: Woken) -> None:
+    asking = Wakes()
+    woken.pool.api.call("PATCH", f"automations/{woken.automation}", {"enabled": False})
+    woken.deliver()
+    asking.ask(woken.inbox)
+    woken.start(parameters={"layer": "gold"})
+    asking.ask(woken.inbox)
+    assert woken.outstanding() == 1
+
+
+def test_a_deployment_that_comes_later_or_is_made_anew_is_asked_for(woken: Woken) -> None:
+    asking = Wakes()
+    woken.deliver()
+    woken.pool.api.call("PATCH", f"deployments/{woken.id}", {"tags": []})
+    asking.ask(woken.inbox)
+    assert woken.runs() == []
+    tags = ["on-delivery", *TOPICS, "2026.11", "a.b.c", ".", "scout."]
+    woken.pool.api.call("PATCH", f"deployments/{woken.id}", {"tags": tags})
+    asking.ask(woken.inbox)
+    assert woken.has(1)
 
 
 def test_other_deliveries_wake_nobody(woken: Woken) -> None:

@@ -16,6 +16,7 @@ from flows._shared.postgres import DatabaseRefusedError, connected
 
 TABLE = re.compile(r"create table if not exists ([\w.]+) \(\n(.*?)\n\)", re.DOTALL)
 ADDED = re.compile(r"alter table (?:only )?([\w.]+)\s+add column if not exists (\w+)")
+COLUMN = re.compile(r' {4}[\w"-]')
 NO_COLUMN = {"primary", "unique", "check", "constraint", "foreign", "exclude", "like", "--"}
 UNREAD_SECONDS = 900
 COLUMNS = """
@@ -100,11 +101,7 @@ def expected_columns(slug: str) -> dict[str, set[str]]:
     for script in sorted((PROJECT_ROOT / "flows" / slug).rglob("schema.sql")):
         text = script.read_text()
         for table, body in TABLE.findall(text):
-            names = {
-                line.split()[0]
-                for line in body.splitlines()
-                if line[:4] == "    " and line[4:5].strip()
-            }
+            names = {line.split()[0] for line in body.splitlines() if COLUMN.match(line)}
             found.setdefault(table, set()).update(names - NO_COLUMN)
         for table, column in ADDED.findall(text):
             found.setdefault(table, set()).add(column)

@@ -54,8 +54,9 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
         raise ExportSourceError(attempted, "there is no such table", remedy)
     columns = []
     needed = {*table.key, table.change}
+    private = private_columns(connection, table)
     for name, kind, whole_digits, decimals in found:
-        if name in table.excluded:
+        if name in private:
             continue
         known = TYPES.get(kind, "STRING")
         if known == "NUMERIC" and (decimals is None or decimals > 9 or whole_digits > 29):
@@ -76,6 +77,29 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
         remedy = "Correct the key and the change column of the table's description"
         raise ExportSourceError(attempted, f"it has no column {sorted(missing)}", remedy)
     return tuple(columns)
+
+
+def private_columns(connection: psycopg.Connection, table: CopiedTable) -> frozenset[str]:
+    """The excluded columns of the table, in whatever letters, and those computed from them."""
+    found = connection.execute(
+        "select attname from pg_attribute where attrelid = to_regclass(%(table)s) and attnum > 0 "
+        "and not attisdropped and lower(attname) = any(%(excluded)s) "
+        "union select made.attname from pg_attribute as made "
+        "join pg_attrdef on adrelid = made.attrelid and adnum = made.attnum "
+        # Of the column before PostgreSQL 15, of its expression since.
+        "join pg_depend on refclassid = 'pg_class'::regclass and refobjid = made.attrelid and ("
+        "classid = 'pg_attrdef'::regclass and objid = pg_attrdef.oid "
+        "or classid = 'pg_class'::regclass and objid = made.attrelid and objsubid = made.attnum) "
+        "join pg_attribute as origin on origin.attrelid = refobjid "
+        "and origin.attnum = refobjsubid and origin.attnum <> made.attnum "
+        "where made.attrelid = to_regclass(%(table)s) and made.attgenerated <> '' "
+        "and origin.attrelid = made.attrelid and lower(origin.attname) = any(%(excluded)s)",
+        {
+            "table": sql.Identifier(table.schema, table.name).as_string(connection),
+            "excluded": [name.lower() for name in table.excluded],
+        },
+    )
+    return frozenset(name for (name,) in found)
 
 
 def _copied_name(name: str) -> str:

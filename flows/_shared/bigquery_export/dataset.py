@@ -1,10 +1,12 @@
 """The copies: their tables, load jobs, merges and checksums."""
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
-from google.api_core.exceptions import NotFound
+import requests
+from google.api_core.exceptions import GoogleAPIError, NotFound
 from google.cloud import bigquery
 
 from flows._shared.bigquery_export.checksums import (
@@ -21,6 +23,7 @@ from flows._shared.bigquery_export.memory import ColumnMemory, SourceColumns, re
 from flows._shared.bigquery_export.records import Change, Column, CopiedTable, Fingerprint
 from flows._shared.bigquery_export.stream import parquet_files
 
+LOGGER = logging.getLogger(__name__)
 JOB_SECONDS = 1800.0
 CANCEL_SECONDS = 2.0
 # BigQuery's API and its SQL name types differently.
@@ -87,6 +90,8 @@ class CopyDataset:
                 )
         # Before anything is sent: an export that dies on the way is remembered, too.
         if before != source:
+            # What was loaded and not merged may hold a column that is excluded now.
+            self.forget_loaded(table)
             self._memory.keep(table, source)
         if new := [column for column in columns if column.name.lower() not in by_letters]:
             added = ", ".join(
@@ -297,7 +302,11 @@ def _rows_of(job: bigquery.QueryJob | bigquery.LoadJob) -> Any:
     except Exception:
         raise
     except BaseException:
-        job.cancel(retry=None, timeout=CANCEL_SECONDS)
+        try:
+            job.cancel(retry=None, timeout=CANCEL_SECONDS)
+        except (GoogleAPIError, requests.RequestException) as error:
+            # What ends a run must not become a failure that is tried again.
+            LOGGER.warning("a job could not be cancelled: %s", type(error).__name__)
         raise
 
 

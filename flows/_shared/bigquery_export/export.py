@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -120,6 +121,13 @@ def compare_table(
 
 
 def _lock(connection: psycopg.Connection, dataset: CopyDataset, table: CopiedTable) -> None:
+    # Before the snapshot is taken: names of columns are read as of it, rows by the names of today.
+    there = sql.SQL("lock table {} in access share mode").format(
+        sql.Identifier(table.schema, table.name)
+    )
+    not_to_be_locked = (psycopg.errors.UndefinedTable, psycopg.errors.WrongObjectType)
+    with suppress(*not_to_be_locked), connection.transaction():
+        connection.execute(there)
     name = f"export of {table} to {dataset}"
     query = "select pg_try_advisory_xact_lock(hashtextextended(%s, 0))"
     if connection.execute(query, [name]).fetchone() == (False,):

@@ -7,7 +7,7 @@ an export compares before it sends.
 import json
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from io import BytesIO
 from typing import Self
 
@@ -16,6 +16,7 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from psycopg import sql
 
+from flows._shared.bigquery_export.columns import private_columns
 from flows._shared.bigquery_export.errors import ExportSourceError
 from flows._shared.bigquery_export.records import CopiedTable
 
@@ -58,28 +59,28 @@ class SourceColumns:
         ).fetchall()
         numbers = {name: number for _, name, number in found}
         relation = found[0][0] if found else 0
-        return cls(relation, numbers, frozenset(numbers).intersection(table.excluded))
+        return cls(relation, numbers, private_columns(connection, table))
 
     def gone(self, now: Self, excluded: Collection[str]) -> list[str]:
         """The columns left out here that ``now`` has no longer, or under a name not excluded."""
         names = {number: name for name, number in now.numbers.items()} if self._is(now) else {}
+        wanted = {name.lower() for name in excluded}
         called = {
-            name: names.get(self.numbers[name]) for name in self.excluded.intersection(excluded)
+            name: names.get(self.numbers[name]) for name in self.excluded if name.lower() in wanted
         }
         return sorted(
             name
             for name, other in called.items()
-            if (other not in excluded if other else name not in now.numbers)
+            if (other not in now.excluded if other else name not in now.numbers)
         )
 
     def new(self, now: Self) -> list[str]:
-        """The columns that ``now`` has copied and that were not there, or were another column."""
-        numbers = now.numbers if self._is(now) else self.numbers
+        """The columns that ``now`` has copied and that were not there, or may be another column:
+        any of them in a table that was made anew."""
         return [
             name
-            for name in now.numbers
-            if name not in now.excluded
-            and (name not in self.numbers or self.numbers[name] != numbers[name])
+            for name, number in now.numbers.items()
+            if name not in now.excluded and not (self._is(now) and self.numbers.get(name) == number)
         ]
 
     def _is(self, now: Self) -> bool:
@@ -95,9 +96,11 @@ class ColumnMemory:
     def __init__(self, client: bigquery.Client, dataset: bigquery.DatasetReference) -> None:
         self._client = client
         self._table = dataset.table(MEMORY)
+        self._newest = datetime.min.replace(tzinfo=UTC)
 
     def last(self, table: CopiedTable) -> SourceColumns | None:
         """What the last export of the table saw; None if there was none."""
+        self._newest = datetime.min.replace(tzinfo=UTC)
         try:
             kept = [
                 row
@@ -109,16 +112,20 @@ class ColumnMemory:
         if not kept:
             return None
         row = max(kept, key=lambda row: row["exported_at"])
+        self._newest = row["exported_at"]
         excluded = frozenset(json.loads(row["excluded"]))
         return SourceColumns(row["relation"], json.loads(row["numbers"]), excluded)
 
     def keep(self, table: CopiedTable, columns: SourceColumns) -> None:
+        """Remember what an export sees that has asked for the `last` one."""
+        # A clock that was ahead must not outlive its own time.
+        seen_at = max(datetime.now(UTC), self._newest + timedelta(microseconds=1))
         row = {
             "table_name": table.name,
             "relation": columns.relation,
             "numbers": json.dumps(columns.numbers),
             "excluded": json.dumps(sorted(columns.excluded)),
-            "exported_at": datetime.now(UTC).isoformat(),
+            "exported_at": seen_at.isoformat(),
         }
         config = bigquery.LoadJobConfig(
             schema=SCHEMA,
@@ -139,5 +146,6 @@ def refuse_renamed(table: CopiedTable, before: SourceColumns, now: SourceColumns
             f"exporting {table} to BigQuery",
             f"{left_out}, which the setting excludes, is gone and {named} is new: "
             "it may be the same under another name",
-            f"Exclude {named}, too, if it is; else take {left_out} out of the setting",
+            f"Exclude {named}, too, if it is; else take {left_out} out of the setting, where no "
+            "other table has it",
         )

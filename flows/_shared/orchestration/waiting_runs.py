@@ -5,14 +5,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Self
 
+from flows._shared.events import SLUGS
 from flows._shared.orchestration.events import ask_server
 
 # A deployment with this tag is woken by deliveries of the topics that its other tags name.
 ON_DELIVERY = "on-delivery"
 # A run that a schedule asks for waits for its time, another for a worker or for a slot.
 SOON, SOON_ON_ITS_OWN = timedelta(seconds=60), timedelta(seconds=2)
-# The earliest ones are those that wait; schedules make hundreds that are days away.
-PAGE = 20
+# A worker that died leaves a run Pending.
+LONGEST_PENDING = timedelta(minutes=15)
+PAGE = 100
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,7 @@ class Listener:
 
     @classmethod
     def from_json(cls, found: Mapping[str, Any]) -> Self:
-        topics = frozenset(tag for tag in found["tags"] if "." in tag)
+        topics = frozenset(tag for tag in found["tags"] if is_topic(tag))
         return cls(found["id"], found["name"], topics, found["parameters"])
 
     @property
@@ -49,35 +51,55 @@ def listening() -> list[Listener]:
 
 def has_waiting_run(listener: Listener) -> bool:
     """Whether a run has yet to begin that does what the deployment does. Errors as `listening`."""
+    state = {"type": {"any_": ["SCHEDULED", "PENDING"]}}
+    found: list[Mapping[str, Any]] = []
+    # The earliest first; schedules make hundreds that are days away.
+    while page := _runs(listener, {"state": state}, "EXPECTED_START_TIME_ASC", len(found)):
+        found += page
+        if not _is_due(page[-1]):
+            break
+    return any(_is_due(run) for run in found if _does_the_same(run, listener))
+
+
+def newest_run(listener: Listener) -> str | None:
+    """The id of the last run that has begun or is about to, and does what the deployment does.
+
+    Errors as `listening`.
+    """
+    soon = (datetime.now(UTC) + SOON).isoformat()
+    expected = {"expected_start_time": {"before_": soon}}
+    found = _runs(listener, expected, "EXPECTED_START_TIME_DESC")
+    return next((str(run["id"]) for run in found if _does_the_same(run, listener)), None)
+
+
+def is_topic(tag: str) -> bool:
+    """Whether a tag names deliveries: of a domain's slug and a kind, or `*` for any."""
+    slug, _, kind = tag.partition(".")
+    return slug in SLUGS and bool(kind)
+
+
+def _runs(
+    listener: Listener, wanted: Mapping[str, Any], order: str, offset: int = 0
+) -> list[Mapping[str, Any]]:
     body = {
-        "flow_runs": {
-            "deployment_id": {"any_": [listener.id]},
-            "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
-        },
-        "sort": "EXPECTED_START_TIME_ASC",
+        "flow_runs": {"deployment_id": {"any_": [listener.id]}, **wanted},
+        "sort": order,
         "limit": PAGE,
+        "offset": offset,
     }
     found = ask_server("POST", "/flow_runs/filter", body, f"looking for runs of {listener.name}")
-    # What a person asked for with parameters of their own may read nothing.
-    return any(_is_due(run) for run in found if run["parameters"] == listener.parameters)
+    return list(found)
 
 
-def count_runs(listener: Listener) -> int:
-    """How many have begun or are about to. Errors as `listening`."""
-    soon = (datetime.now(UTC) + SOON).isoformat()
-    body = {
-        "flow_runs": {
-            "deployment_id": {"any_": [listener.id]},
-            "expected_start_time": {"before_": soon},
-        }
-    }
-    attempted = f"counting the runs of {listener.name}"
-    return int(ask_server("POST", "/flow_runs/count", body, attempted))
+def _does_the_same(run: Mapping[str, Any], listener: Listener) -> bool:
+    """What a person asked for with parameters of their own may read nothing."""
+    return bool(run["parameters"] == listener.parameters)
 
 
 def _is_due(run: Mapping[str, Any]) -> bool:
+    now = datetime.now(UTC)
     if run["state_type"] == "PENDING":
-        return True
+        return datetime.fromisoformat(run["state"]["timestamp"]) > now - LONGEST_PENDING
     at = run["next_scheduled_start_time"] or run["expected_start_time"]
     ahead = SOON_ON_ITS_OWN if run["auto_scheduled"] else SOON
-    return datetime.fromisoformat(at) <= datetime.now(UTC) + ahead
+    return datetime.fromisoformat(at) <= now + ahead

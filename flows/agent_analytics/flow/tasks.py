@@ -46,7 +46,7 @@ LOOK = (
 BUDGETS = """
     select
         case
-            when developer_id = 'all' then 'coding agents of all developers'
+            when developer_id = 'all' then 'coding agents, all developers'
             else 'coding agents of ' || developer_id
         end,
         strftime(month_start, '%Y-%m'),

@@ -47,15 +47,16 @@ def exported_tables(
 def _refuse_unknown(
     named: Collection[str], tables: Collection[CopiedTable], connection: psycopg.Connection
 ) -> None:
-    known = connection.execute(
-        "select attname from pg_attribute where attrelid = any(%s::regclass[]) and attnum > 0 "
-        "and not attisdropped",
+    found = connection.execute(
+        "select lower(attname) from pg_attribute where attrelid = any(%s::regclass[]) "
+        "and attnum > 0 and not attisdropped",
         [[str(table) for table in tables]],
     )
-    if unknown := sorted({*named} - {name for (name,) in known}):
+    there = {name for (name,) in found}
+    if unknown := sorted(each for each in named if each.lower() not in there):
         raise ExportSourceError(
             "exporting LedgerMind's tables to BigQuery",
             f"none of them has a column {', '.join(unknown)}, which the setting excludes",
-            "Write it in settings.bigquery.excluded_columns as PostgreSQL does, or under the name "
-            "that it has now; take it out if it was dropped",
+            "Correct it in settings.bigquery.excluded_columns, or write the name that it has now; "
+            "take it out if it was dropped",
         )

@@ -276,15 +276,20 @@ def _tests(measures: Sequence[Row]) -> Figure:
 def _budgets(artifacts: Sequence[Row]) -> list[Row]:
     """The budgets of all domains, what is exceeded first."""
     rows = [
-        {**row, "domain": DOMAINS[artifact["slug"]], "state": Budget(**row).state}
+        {
+            **row,
+            "domain": DOMAINS[artifact["slug"]],
+            "state": Budget(**row).state,
+            "is_exceeded": Budget(**row).is_exceeded,
+        }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
     ]
-    return sorted(rows, key=lambda row: (row["state"] == "holds", row["domain"], row["name"]))
+    return sorted(rows, key=lambda row: (not row["is_exceeded"], row["domain"], row["name"]))
 
 
 def _months(rows: Sequence[Row]) -> Figure:
-    exceeded = sum(1 for row in rows if row["state"] != "holds")
+    exceeded = sum(1 for row in rows if row["is_exceeded"])
     return Figure(
         key="budgets",
         title="Budgets of the month",
@@ -337,7 +342,7 @@ def _rejected(rows: Sequence[Row]) -> Figure:
         key="rejected",
         title="Rows put aside, and why",
         answer=(
-            f"{words.count(total, 'row')}, most of them {words.text(rows[0]['reason'])} in "
+            f"{words.count(total, 'row')}, most often {words.text(rows[0]['reason'])} in "
             f"{rows[0]['domain']} ({words.number(rows[0]['rows'])})."
         ),
         source=None,

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
@@ -12,6 +13,7 @@ WEEKS = "rpt_scout_weeks"
 REJECTIONS = "rpt_scout_rejections"
 INTAKE = "rpt_scout_intake"
 RECENT_WEEKS = 4
+RECENT = timedelta(weeks=RECENT_WEEKS)
 
 
 def page(data: DomainData) -> Page:
@@ -46,10 +48,10 @@ def main_currency(data: DomainData) -> str | None:
 
 
 def recent_anomalies(data: DomainData) -> list[Row]:
-    """Complete weeks out of their band, of the newest weeks that are complete."""
-    complete = sorted({row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]})
-    newest = set(complete[-RECENT_WEEKS:])
-    found = [row for row in data.rows(WEEKS) if row["is_anomaly"] and row["week"] in newest]
+    """Complete weeks out of their band, of the newest one with a purchase and those before it."""
+    complete = [row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]]
+    since = max(complete, default=date.max - RECENT) - RECENT
+    found = [row for row in data.rows(WEEKS) if row["is_anomaly"] and row["week"] > since]
     return sorted(found, key=lambda row: (-row["week"].toordinal(), row["category"]))
 
 
@@ -68,9 +70,10 @@ def _headline(data: DomainData, currency: str | None) -> str:
         return "No validated transaction lies in the window"
     rows = _of_last_month(data, currency)
     total = sum(row["total_amount"] for row in rows)
-    month = f"{rows[0]['month']:%B %Y}"
-    most = words.text(rows[0]["category"])
-    told = f"{currency} {words.number(total, 0)} in {month}, most of it {most}"
+    month = f"{rows[0]['month']:%B %Y}{'' if rows[0]['is_complete_month'] else ' so far'}"
+    share = f" ({words.percent(rows[0]['total_amount'] / total, 0)})" if total else ""
+    most = f"{words.text(rows[0]['category'])}{share}"
+    told = f"{currency} {words.number(total, 0)} in {month}, the largest part {most}"
     odd = recent_anomalies(data)
     if not odd:
         return f"{told}; no category is abnormal"
@@ -91,7 +94,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     if broken:
         worst = max(broken, key=lambda row: row["payloads"])
         told.append(
-            f"{words.percent(share)} of the payloads break a rule, most of them "
+            f"{words.percent(share)} of the payloads break a rule, most often "
             f"{words.text(worst['rejection_reason'])}"
         )
     return tuple(told)
