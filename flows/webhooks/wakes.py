@@ -60,7 +60,8 @@ class _Wake:
 
     @property
     def is_overdue(self) -> bool:
-        return self.since > min(PATIENCE * 2 ** min(self.asks - 1, 10), LONGEST_PATIENCE)
+        patience: timedelta = PATIENCE * 2 ** min(self.asks - 1, 10)
+        return self.since > min(patience, LONGEST_PATIENCE)
 
     @property
     def is_young(self) -> bool:

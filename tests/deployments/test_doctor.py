@@ -26,6 +26,7 @@ from deployments.cli.told import Diagnosis
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import ProcessRecord, record_of
 from deployments.local.worker import PREFORK
+from deployments.roles import DATABASES
 from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
@@ -117,7 +118,7 @@ def test_dbt_packages_that_are_missing(world: World) -> None:
     assert only(machine.dbt_packages, world).remedy == "`flows dbt scout deps`"
 
 
-@pytest.mark.parametrize("slug", list(databases.DATABASES))
+@pytest.mark.parametrize("slug", list(DATABASES))
 def test_what_tables_should_have_are_columns(slug: str) -> None:
     columns = set().union(*databases.expected_columns(slug).values())
     assert [each for each in columns if not each.strip('"').isidentifier()] == []
