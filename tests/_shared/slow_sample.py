@@ -1,24 +1,21 @@
 """A dbt project of one model that takes two minutes, for runs that do not see its end."""
 
+import json
 from pathlib import Path
 
 import psycopg
 
-PROFILES = """
-slow:
-  target: postgres
-  outputs:
-    postgres:
-      type: postgres
-      host: "{{ env_var('DBT_POSTGRES_HOST', '') }}"
-      port: "{{ env_var('DBT_POSTGRES_PORT', '0') | int }}"
-      user: "{{ env_var('DBT_POSTGRES_USER', '') }}"
-      password: "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD', '') }}"
-      dbname: "{{ env_var('DBT_POSTGRES_DATABASE', '') }}"
-      schema: public
-      threads: 2
-    duckdb: {type: duckdb, path: "{{ env_var('SLOW_PATH') }}", threads: 2}
-"""
+from tests.dbt_projects.warehouse import POSTGRES_OUTPUT
+
+PROFILES = {
+    "slow": {
+        "target": "postgres",
+        "outputs": {
+            "postgres": {**POSTGRES_OUTPUT, "schema": "public"},
+            "duckdb": {"type": "duckdb", "path": "{{ env_var('SLOW_PATH') }}", "threads": 2},
+        },
+    }
+}
 SLOW = {
     "postgres": "select cast(pg_sleep(120) as text) as slept",
     "duckdb": "select count(*) as n from range(10000000) as a, range(10000000) as b "
@@ -31,7 +28,7 @@ def write_slow(projects: Path, target: str) -> None:
     project = projects / "slow"
     (project / "models").mkdir(parents=True)
     (project / "dbt_project.yml").write_text("name: slow\nversion: 1.0.0\nprofile: slow\n")
-    (project / "profiles.yml").write_text(PROFILES)
+    (project / "profiles.yml").write_text(json.dumps(PROFILES))
     (project / "models" / "slow.sql").write_text(
         "{{ config(materialized='table') }}\n" + SLOW[target]
     )

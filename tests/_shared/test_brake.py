@@ -1,5 +1,6 @@
 """The brake in front of every table that a flow publishes, on a small project of its own."""
 
+import json
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ import pytest
 
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, build_dbt
-from tests.dbt_projects.warehouse import PROJECTS, postgres_environment
+from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
 
 PROJECT = """
 name: braked
@@ -22,21 +23,20 @@ models:
     +pre-hook: "{{ shared.note_published_rows() }}"
     +post-hook: ["{{ shared.keep_readers() }}", "{{ shared.brake() }}"]
 """
-PROFILES = """
-braked:
-  target: postgres
-  outputs:
-    postgres:
-      type: postgres
-      host: "{{ env_var('DBT_POSTGRES_HOST', '') }}"
-      port: "{{ env_var('DBT_POSTGRES_PORT', '0') | int }}"
-      user: "{{ env_var('DBT_POSTGRES_USER', '') }}"
-      password: "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD', '') }}"
-      dbname: "{{ env_var('DBT_POSTGRES_DATABASE', '') }}"
-      schema: analytics
-      threads: 2
-    duckdb: {type: duckdb, path: "{{ env_var('SAMPLE_PATH', '') }}", schema: analytics, threads: 2}
-"""
+PROFILES = {
+    "braked": {
+        "target": "postgres",
+        "outputs": {
+            "postgres": {**POSTGRES_OUTPUT, "schema": "analytics"},
+            "duckdb": {
+                "type": "duckdb",
+                "path": "{{ env_var('SAMPLE_PATH', '') }}",
+                "schema": "analytics",
+                "threads": 2,
+            },
+        },
+    }
+}
 SALES = "select * from {{ source('raw', 'sales') }}"
 PROPERTIES = """
 sources: [{name: raw, schema: public_raw, tables: [{name: sales}]}]
@@ -112,7 +112,7 @@ def execute(
     folder = tmp_path / "braked"
     (folder / "models").mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(PROJECT)
-    (folder / "profiles.yml").write_text(PROFILES)
+    (folder / "profiles.yml").write_text(json.dumps(PROFILES))
     (folder / "packages.yml").write_text(f"packages: [{{local: {PROJECTS / '_shared'}}}]")
     (folder / "models" / "models.yml").write_text(PROPERTIES)
     materializations = PROJECTS / "scout" / "macros" / "materializations"

@@ -16,7 +16,8 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -163,6 +164,20 @@ def _print(project: str, costs: Mapping[str, list[Cost]], runs: int) -> None:
     )
 
 
+@contextmanager
+def parts(folder: Path) -> Iterator[tuple[EmbeddedPostgres, PrefectServer, str]]:
+    """A PostgreSQL and a Prefect server with its address, whose state is below a folder."""
+    paths = LocalPaths(folder / "state")
+    postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
+    server = PrefectServer(paths, first_port=44900)
+    try:
+        postgres.start()
+        yield postgres, server, server.start()
+    finally:
+        server.stop()
+        postgres.stop()
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description="a flow's dbt build against plain dbt build")
     parser.add_argument("--runs", type=int, default=5)
@@ -171,19 +186,12 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="dbt-benchmark-") as temporary:
         folder = Path(temporary)
         paths = LocalPaths(folder / "state")
-        postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
-        server = PrefectServer(paths, first_port=44900)
-        try:
-            postgres.start()
-            url = server.start()
+        with parts(folder) as (postgres, _, url):
             for project in [chosen.project] if chosen.project else ["generated", "github_scraper"]:
                 given = environment_of(paths, url, postgres.create_database(project))
                 (folder / project).mkdir()
                 compare(prepared(project, folder, given), project, given, folder / project,
                         chosen.runs)  # fmt: skip
-        finally:
-            server.stop()
-            postgres.stop()
 
 
 def prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Path:

@@ -26,11 +26,10 @@ from deployments.local.domains import (
     SCOUT_SAMPLE_PAYLOADS,
 )
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, own_client_environment
+from deployments.local.server import own_client_environment
 from flows.report.making import AGENTS, IN_POSTGRES
 from flows.report.records import DOMAINS
-from tests.benchmarks.dbt_build import Cost, measure
+from tests.benchmarks.dbt_build import Cost, measure, parts
 
 COMMITS = 1_000
 DEVELOPERS = 12
@@ -123,11 +122,7 @@ def rows_of(databases: Mapping[str, str], file: Path, *, reported: bool) -> int:
 def run(factor: int, folder: Path, runs: int) -> tuple[Cost, dict[str, Cost]]:
     """The medians of the report, and what each build cost, of samples so many times as large."""
     paths = LocalPaths(folder / "state")
-    postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
-    server = PrefectServer(paths, first_port=44900)
-    try:
-        postgres.start()
-        url = server.start()
+    with parts(folder) as (postgres, _, url):
         databases = {slug: postgres.create_database(slug) for slug in IN_POSTGRES}
         environment = {
             **os.environ,
@@ -151,9 +146,6 @@ def run(factor: int, folder: Path, runs: int) -> tuple[Cost, dict[str, Cost]]:
             f"  rows of marts {rows_of(databases, file, reported=False):,}, "
             f"of report models {rows_of(databases, file, reported=True):,}"
         )
-    finally:
-        server.stop()
-        postgres.stop()
     report = Cost(
         statistics.median(each.seconds for each in reports),
         statistics.median(each.cpu_seconds for each in reports),

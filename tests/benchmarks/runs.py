@@ -15,8 +15,8 @@ import platform
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from pathlib import Path
@@ -25,11 +25,9 @@ from typing import Any
 import psutil
 
 from deployments.local.paths import LocalPaths
-from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import wait_until
-from deployments.local.server import PrefectServer
 from deployments.local.worker import PREFORK, PROCESS, ProcessWorker
-from tests.benchmarks.dbt_build import environment_of, measure, plain_dbt, prepared
+from tests.benchmarks.dbt_build import environment_of, measure, parts, plain_dbt, prepared
 
 PATIENCE_SECONDS = 300.0
 IDLE_SECONDS = 20.0
@@ -112,19 +110,6 @@ def family(pid: int | None) -> list[psutil.Process]:
 def _cpu_of(process: psutil.Process) -> float:
     used = process.cpu_times()
     return float(used.user + used.system + used.children_user + used.children_system)
-
-
-@contextmanager
-def parts(folder: Path) -> Iterator[tuple[EmbeddedPostgres, PrefectServer, str]]:
-    paths = LocalPaths(folder / "state")
-    postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
-    server = PrefectServer(paths, first_port=44900)
-    try:
-        postgres.start()
-        yield postgres, server, server.start()
-    finally:
-        server.stop()
-        postgres.stop()
 
 
 def compare(projects: Path, project: str, pools: list[Runs], environment: Mapping[str, str],

@@ -1,6 +1,7 @@
 """One dbt project on one PostgreSQL database, built in this process."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import Decimal
@@ -22,6 +23,18 @@ from tests.parsed import install_packages as install_packages
 ROOT = Path(__file__).parents[2]
 Row = tuple[Any, ...]
 NO_VARIABLES = "{}"
+
+
+# A target of dbt that reads these variables; it wants a schema.
+POSTGRES_OUTPUT: Mapping[str, object] = {
+    "type": "postgres",
+    "host": "{{ env_var('DBT_POSTGRES_HOST', '') }}",
+    "port": "{{ env_var('DBT_POSTGRES_PORT', '0') | int }}",
+    "user": "{{ env_var('DBT_POSTGRES_USER', '') }}",
+    "password": "{{ env_var('DBT_ENV_SECRET_POSTGRES_PASSWORD', '') }}",
+    "dbname": "{{ env_var('DBT_POSTGRES_DATABASE', '') }}",
+    "threads": 2,
+}
 
 
 def postgres_environment(url: str) -> dict[str, str]:

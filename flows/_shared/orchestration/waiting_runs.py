@@ -54,22 +54,23 @@ def has_waiting_run(listener: Listener) -> bool:
     state = {"type": {"any_": ["SCHEDULED", "PENDING"]}}
     found: list[Mapping[str, Any]] = []
     # The earliest first; schedules make hundreds that are days away.
-    while page := _runs(listener, {"state": state}, "EXPECTED_START_TIME_ASC", len(found)):
+    page: list[Mapping[str, Any]] | None = None
+    while page is None or (len(page) == PAGE and not _is_ahead(page[-1])):
+        page = _runs(listener, {"state": state}, "EXPECTED_START_TIME_ASC", len(found))
         found += page
-        if not _is_due(page[-1]):
-            break
     return any(_is_due(run) for run in found if _does_the_same(run, listener))
 
 
 def newest_run(listener: Listener) -> str | None:
-    """The id of the last run that has begun or is about to, and does what the deployment does.
+    """The id of the last run that somebody asked for, and that does what the deployment does.
 
-    Errors as `listening`.
+    One that a schedule made ahead of its time is none. Errors as `listening`.
     """
     soon = (datetime.now(UTC) + SOON).isoformat()
     expected = {"expected_start_time": {"before_": soon}}
     found = _runs(listener, expected, "EXPECTED_START_TIME_DESC")
-    return next((str(run["id"]) for run in found if _does_the_same(run, listener)), None)
+    asked = (run for run in found if not run["auto_scheduled"] and _does_the_same(run, listener))
+    return next((str(run["id"]) for run in asked), None)
 
 
 def is_topic(tag: str) -> bool:
@@ -97,9 +98,14 @@ def _does_the_same(run: Mapping[str, Any], listener: Listener) -> bool:
 
 
 def _is_due(run: Mapping[str, Any]) -> bool:
-    now = datetime.now(UTC)
     if run["state_type"] == "PENDING":
-        return datetime.fromisoformat(run["state"]["timestamp"]) > now - LONGEST_PENDING
+        since = datetime.fromisoformat(run["state"]["timestamp"])
+        return since > datetime.now(UTC) - LONGEST_PENDING
+    return not _is_ahead(run)
+
+
+def _is_ahead(run: Mapping[str, Any]) -> bool:
+    """Whether its time is still to come."""
     at = run["next_scheduled_start_time"] or run["expected_start_time"]
-    ahead = SOON_ON_ITS_OWN if run["auto_scheduled"] else SOON
-    return datetime.fromisoformat(at) <= now + ahead
+    soon = SOON_ON_ITS_OWN if run["auto_scheduled"] else SOON
+    return datetime.fromisoformat(at) > datetime.now(UTC) + soon

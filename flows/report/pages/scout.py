@@ -102,6 +102,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
 
 def _months(data: DomainData, currency: str) -> list[Figure]:
     last = _of_last_month(data, currency)
+    is_over = last[0]["is_complete_month"]
     rows = sorted(
         data.rows(MONTHS),
         key=lambda row: (row["currency"] != currency, -row["month"].toordinal(), row["category"]),
@@ -135,7 +136,7 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
     return [
         Figure(
             key="last-month",
-            title="The last complete month",
+            title="The last complete month" if is_over else "This month so far",
             answer=f"{answer}.",
             source=data.extracts[MONTHS],
             columns=columns[1:],
