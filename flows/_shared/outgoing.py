@@ -6,6 +6,9 @@ own.
 
 import os
 import re
+from typing import Any
+
+import httpx
 
 from flows._shared.errors import PermanentError
 
@@ -42,6 +45,30 @@ def check_proxies() -> None:
                 "Percent-encode login and password: # is %23, % is %25, / is %2F, ? is %3F, "
                 "@ is %40, \\ is %5C",
             )
+
+
+def open_client(**options: Any) -> httpx.Client:
+    """A client with the proxies of the environment. ``options`` are httpx's own.
+
+    Raises:
+        ProxyAddressError: httpx cannot be opened with what the environment says of proxies.
+    """
+    check_proxies()
+    try:
+        return httpx.Client(**options)
+    except (ImportError, ValueError, httpx.InvalidURL) as error:
+        httpx.Client(**options, trust_env=False).close()
+        raise ProxyAddressError(
+            f"Opening a connection by the proxy of {_proxy_variables()}",
+            "a value is none that requests over HTTP can use (it is not repeated)",
+            "Proxies are http://, https://, socks5:// or socks5h://; an address of IPv6 stands in "
+            "`no_proxy` without brackets",
+        ) from error
+
+
+def _proxy_variables() -> str:
+    known = {*VARIABLES, "no_proxy"}
+    return ", ".join(sorted(name for name in os.environ if name.lower() in known))
 
 
 def header_token(token: str, place: str) -> str:

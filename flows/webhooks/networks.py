@@ -8,7 +8,7 @@ from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 import httpx
 
 from flows._shared.errors import PermanentError, TransientError
-from flows._shared.outgoing import check_proxies
+from flows._shared.outgoing import open_client
 from flows.webhooks.bodies import at
 from flows.webhooks.settings import PublishedNetworks, Source
 
@@ -85,9 +85,9 @@ def published(list_of: PublishedNetworks) -> tuple[Network, ...]:
         TransientError: the address does not answer.
     """
     attempted = f"reading the networks at {list_of.url}"
-    check_proxies()
     try:
-        response = httpx.get(list_of.url, timeout=READ_SECONDS)
+        with open_client(timeout=READ_SECONDS) as client:
+            response = client.get(list_of.url)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise TransientError(
             attempted, f"{type(error).__name__}: {error}", "Check the network and the address"

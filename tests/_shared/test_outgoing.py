@@ -1,7 +1,10 @@
 """Proxies and tokens that no request may be sent with."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from socketserver import StreamRequestHandler, TCPServer
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -11,6 +14,7 @@ from flows._shared.outgoing import (
     ProxyAddressError,
     check_proxies,
     header_token,
+    open_client,
 )
 from flows._shared.revisions import read_revision
 from flows.agent_analytics.source.copilot import copilot_client
@@ -65,6 +69,55 @@ def test_a_proxy_with_a_login_that_cannot_be_read_is_not_repeated(
     with pytest.raises(ProxyAddressError, match=r"https_proxy.*Percent-encode") as raised:
         ask(tmp_path, "ghp_token")
     assert "hunter2" not in str(raised.value)
+
+
+@pytest.mark.parametrize("ask", [api, copilot, embeddings, networks])
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [("no_proxy", "[::1]"), ("all_proxy", "socks4://127.0.0.1:9")],
+)
+def test_what_requests_cannot_use_of_the_environment_is_an_error_with_a_remedy(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, ask: Ask, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(ProxyAddressError, match=rf"{name}.*without brackets") as raised:
+        ask(tmp_path, "ghp_token")
+    assert value not in str(raised.value)
+
+
+@pytest.mark.parametrize("scheme", ["socks5", "socks5h"])
+def test_a_proxy_of_socks_is_gone_through(monkeypatch: pytest.MonkeyPatch, scheme: str) -> None:
+    """The proxy is one of our own, and what is asked for lies behind no name but its own."""
+    with socks_proxy() as (address, asked):
+        monkeypatch.setenv("all_proxy", f"{scheme}://{address}")
+        with open_client(timeout=5) as client:
+            assert client.get("http://behind.example/").text == "through"
+    assert asked == [b"behind.example"]
+
+
+@contextmanager
+def socks_proxy() -> Iterator[tuple[str, list[bytes]]]:
+    """A SOCKS 5 proxy that answers what it is asked for itself, and the names it was asked for."""
+    asked: list[bytes] = []
+    answer = b"HTTP/1.1 200 OK\r\nContent-Length: 7\r\nConnection: close\r\n\r\nthrough"
+
+    class Proxy(StreamRequestHandler):
+        def handle(self) -> None:
+            self.rfile.read(self.rfile.read(2)[1])
+            self.wfile.write(b"\x05\x00")
+            self.rfile.read(4)
+            asked.append(self.rfile.read(self.rfile.read(1)[0]))
+            self.rfile.read(2)
+            self.wfile.write(b"\x05\x00\x00\x01" + bytes(6))
+            while self.rfile.readline().strip():
+                pass
+            self.wfile.write(answer)
+
+    with TCPServer(("127.0.0.1", 0), Proxy) as server:
+        thread = Thread(target=server.handle_request)
+        thread.start()
+        yield f"127.0.0.1:{server.server_address[1]}", asked
+        thread.join()
 
 
 @pytest.mark.parametrize("ask", WITH_TOKEN)

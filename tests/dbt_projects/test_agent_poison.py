@@ -122,6 +122,7 @@ JSON: dict[str, Callable[[int], Poison]] = {
     "half a letter as a name": lambda n: Poison(with_record(n, eventName="\udfff")),
     "a day of many durations": lambda n: Poison(changed_event(n, duration_ms="1e400")),
     "a tier that is none": lambda n: Poison(changed_event(n, speed=LONG, service_tier="\t")),
+    "the name of everyone": lambda n: Poison(changed_event(n, **{"user.email": "all"})),
     "a commit that is none": lambda n: Poison(
         changed_event(n, **{"event.name": "tool_result", "tool_parameters": LONG, "success": "x"})
     ),

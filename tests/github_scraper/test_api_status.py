@@ -352,9 +352,16 @@ def test_a_wrong_token_names_its_block_and_good_ones_go_on(api: Api, tool: str) 
     settings = api.settings()
     with pytest.raises(TokenRejectedError, match="my-block"):
         open_api(Secrets((("my-block", "ghp_wrong"),)), settings.api, api.server.clock)
-    tokens = (("my-block", "ghp_wrong"), ("other", "ghp_good"))
+    tokens = (("my-block", "ghp_wrong"), ("pasted", "ghp_é"), ("other", "ghp_good"))
     opened = open_api(Secrets(tokens), settings.api, api.server.clock)
-    assert (opened.rejected, len(opened.pool)) == (("my-block",), 1)
+    assert len(opened.pool) == 1
+    assert (set(opened.rejected), opened.rejected["my-block"]) == (
+        {"my-block", "pasted"},
+        "GitHub rejected it (401)",
+    )
+    assert "a character in it" in opened.rejected["pasted"]
+    with pytest.raises(TokenRejectedError, match=r"my-block.*401.*pasted.*a character"):
+        open_api(Secrets(tokens[:2]), settings.api, api.server.clock)
 
 
 def test_a_token_revoked_in_the_middle_is_dropped_and_the_others_go_on(api: Api, tool: str) -> None:

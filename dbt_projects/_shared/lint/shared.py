@@ -24,6 +24,10 @@ def text(expression: str) -> str:
     return f"cast({expression} as text)"
 
 
+def build_day() -> str:
+    return "cast('2024-01-01' as date)"
+
+
 def week_floor(day: str) -> str:
     return f"cast(date_trunc('week', cast({day} as timestamp)) as date)"
 

@@ -1,4 +1,5 @@
 {% macro as_of_date() %}cast('2024-01-01' as date){% endmacro %}
+{% macro first_unfinished_day() %}cast('2024-01-01' as date){% endmacro %}
 {% macro is_in_trailing_days(days) %}(commit_day > {{ as_of_date() }} - {{ days }}){% endmacro %}
 {% macro days_since(day) %}({{ as_of_date() }} - {{ day }}){% endmacro %}
 {% macro utc_day(moment) %}cast({{ moment }} as date){% endmacro %}

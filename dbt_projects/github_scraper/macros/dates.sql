@@ -1,6 +1,13 @@
 {% macro as_of_date() -%}
-    {#- run_started_at and not now(): every model of a build must end its windows on the same day. -#}
-    cast('{{ var("as_of_date", none) or (run_started_at | string)[:10] }}' as date)
+    {%- if var("as_of_date", none) -%}
+        cast('{{ var("as_of_date") }}' as date)
+    {%- else -%}
+        {{ shared.build_day() }}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro first_unfinished_day() -%}
+    least({{ shared.add_days(as_of_date(), 1) }}, {{ shared.build_day() }})
 {%- endmacro %}
 
 {% macro is_in_trailing_days(days) -%}

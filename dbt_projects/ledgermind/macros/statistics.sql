@@ -52,7 +52,7 @@
 
 {% macro first_unfinished_day() -%}
     {#- The UTC day on which the build started: it is still filling, and so are those after it. -#}
-    cast('{{ run_started_at.strftime("%Y-%m-%d") }}' as date)
+    {{ shared.build_day() }}
 {%- endmacro %}
 
 {% macro is_finished(day) -%}

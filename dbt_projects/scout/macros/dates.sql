@@ -2,16 +2,17 @@
     {%- if var("as_of_date", none) -%}
         cast('{{ var("as_of_date") }}' as date)
     {%- else -%}
-        {#- run_started_at and not now(): every model of a build must end its windows on the same day. -#}
-        cast(
-            timestamptz '{{ run_started_at }}' at time zone '{{ var("business_timezone") }}' as date
-        )
+        {{ business_day_of_build() }}
     {%- endif -%}
 {%- endmacro %}
 
+{% macro business_day_of_build() -%}
+    {#- run_started_at and not now(): every model of a build must end its windows on the same day. -#}
+    cast(timestamptz '{{ run_started_at }}' at time zone '{{ var("business_timezone") }}' as date)
+{%- endmacro %}
+
 {% macro first_unfinished_day() -%}
-    {#- A day that somebody named is over; that on which the build started is not. -#}
-    {{ as_of_date() }}{{ " + 1" if var("as_of_date", none) }}
+    least({{ as_of_date() }} + 1, {{ business_day_of_build() }})
 {%- endmacro %}
 
 {% macro month_of(day) -%}

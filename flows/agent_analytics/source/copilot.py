@@ -8,7 +8,7 @@ from datetime import date
 
 import httpx
 
-from flows._shared.outgoing import check_proxies, header_token
+from flows._shared.outgoing import header_token, open_client
 from flows.agent_analytics.records import (
     CopilotDay,
     CopilotDownError,
@@ -32,10 +32,9 @@ def copilot_client(
         "Accept": "application/vnd.github+json",
         "X-GitHub-Api-Version": API_VERSION,
     }
-    check_proxies()
     with (
-        httpx.Client(base_url=api, headers=headers, timeout=60, transport=transport) as authorized,
-        httpx.Client(timeout=300, transport=transport) as anonymous,
+        open_client(base_url=api, headers=headers, timeout=60, transport=transport) as authorized,
+        open_client(timeout=300, transport=transport) as anonymous,
     ):
         yield Copilot(authorized, anonymous)
 

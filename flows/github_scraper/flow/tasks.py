@@ -28,7 +28,7 @@ from flows.github_scraper.records import (
 )
 from flows.github_scraper.rules import outlook
 from flows.github_scraper.settings import GithubScraperSettings
-from flows.github_scraper.source.connect import GithubApi, Secrets, open_api
+from flows.github_scraper.source.connect import GithubApi, Secrets, open_api, why_not_used
 from flows.github_scraper.source.planning import fetch_organization
 from flows.github_scraper.sync import (
     Plan,
@@ -163,8 +163,8 @@ def plan(urls: Sequence[str], settings: GithubScraperSettings, reread: bool) -> 
     if on_github and api is not None:
         if api.rejected:
             planned.notes.append(
-                f"GitHub rejected the token of {', '.join(api.rejected)} (401): "
-                "put a valid one into that block, or take it out of `api.token_blocks`"
+                f"Not used is {why_not_used(api.rejected)}. Put a valid one into that block, or "
+                "take it out of `api.token_blocks`"
             )
         with (
             open_database(settings.database_block) as connection,

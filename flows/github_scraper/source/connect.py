@@ -1,14 +1,14 @@
 """Opens the API for a run: whose tokens these are, and a client for each repository."""
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 import httpx
 
-from flows._shared.outgoing import check_proxies
+from flows._shared.outgoing import MalformedTokenError, open_client
 from flows._shared.postgres import connected
 from flows.github_scraper.records import (
     ApiConfigurationError,
@@ -51,7 +51,8 @@ class GithubApi:
     pool: Pool
     settings: GithubApiSettings
     clock: Clock
-    rejected: tuple[str, ...] = ()
+    # Why the token of a block is not used, by the block's name.
+    rejected: Mapping[str, str] = field(default_factory=dict)
 
     def git_token(self, key: str) -> str:
         """The token for git, of the same identity that the API uses for ``key``."""
@@ -94,7 +95,7 @@ def open_api(
         ApiConfigurationError: there is no token, or the app's key is malformed.
         TokenRejectedError: GitHub rejected every one of them.
         ApiUnavailableError: GitHub does not answer.
-        MalformedTokenError: no header may hold one of them.
+        MalformedTokenError: no header may hold any of them.
         ProxyAddressError: the environment names a proxy that cannot be read.
     """
     if not secrets:
@@ -115,20 +116,25 @@ def open_api(
 
 
 def _open(secrets: Secrets, settings: GithubApiSettings, clock: Clock) -> GithubApi:
-    check_proxies()
-    http = httpx.Client(
+    http = open_client(
         headers={"User-Agent": USER_AGENT, "X-GitHub-Api-Version": API_VERSION},
         timeout=httpx.Timeout(settings.timeout_seconds, connect=min(10, settings.timeout_seconds)),
         follow_redirects=False,
     )
     endpoints = Endpoints.of(settings.host_url)
     credentials: list[Credential] = []
-    rejected: list[str] = []
+    rejected: dict[str, str] = {}
+    malformed: list[MalformedTokenError] = []
     for label, text in secrets.tokens:
-        token = PersonalToken(label, text)
+        try:
+            token = PersonalToken(label, text)
+        except MalformedTokenError as error:
+            malformed.append(error)
+            rejected[label] = error.seen
+            continue
         answer = _ask(http, clock, "GET", f"{endpoints.rest}/user", token.authorization())
         if answer.status_code == httpx.codes.UNAUTHORIZED:
-            rejected.append(label)
+            rejected[label] = "GitHub rejected it (401)"
             continue
         token.identity = user_identity(answer)
         credentials.append(token)
@@ -150,14 +156,20 @@ def _open(secrets: Secrets, settings: GithubApiSettings, clock: Clock) -> Github
         installation.authorization()
         credentials.append(installation)
     if not credentials:
-        blocks = ", ".join(rejected)
+        if len(malformed) == len(rejected):
+            raise malformed[0]
         raise TokenRejectedError(
             f"Opening the API of {settings.host_url}",
-            f"GitHub rejected the token of {blocks} (401)",
+            why_not_used(rejected),
             "Put a valid token into the block that `token_block` or `api.token_blocks` names, "
             "with `flows blocks register`",
         )
-    return GithubApi(http, endpoints, Pool(credentials), settings, clock, tuple(rejected))
+    return GithubApi(http, endpoints, Pool(credentials), settings, clock, rejected)
+
+
+def why_not_used(rejected: Mapping[str, str]) -> str:
+    """A line on tokens that are not used."""
+    return "; ".join(f"the token of {label}: {why}" for label, why in rejected.items())
 
 
 def _ask(

@@ -298,19 +298,17 @@ def _cohorts(data: DomainData) -> Figure:
         data.rows("rpt_ledgermind_cohorts"),
         key=lambda row: (row["cohort_week"], row["week_number"]),
     )
-    later = [row for row in rows if row["week_number"] == 1]
+    later = [row for row in rows if row["week_number"] == 1 and row["is_complete_week"]]
     tenants = sum(row["tenants"] for row in later)
     active = sum(row["tenants_active"] for row in later)
     answer = (
         f"{words.percent(active / tenants)} of the tenants are active again in the week after "
         "their first."
         if tenants
-        else "No cohort is a week old yet."
+        else "For no cohort is the week after its first over yet."
     )
     in_percent = [
-        {**row, "retention_pct": 100 * row["retention"]}
-        for row in rows
-        if row["retention"] is not None
+        {**row, "retention_pct": 100 * row["retention"]} for row in rows if row["is_complete_week"]
     ]
     return Figure(
         key="cohorts",
@@ -320,6 +318,7 @@ def _cohorts(data: DomainData) -> Figure:
         columns=(
             Column("cohort_week", "First week", "date"),
             Column("week_number", "Week", "number"),
+            Column("is_complete_week", "Complete"),
             Column("tenants", "Tenants", "number"),
             Column("tenants_active", "Active", "number"),
             Column("retention", "Retention", "percent"),
@@ -337,7 +336,10 @@ def _cohorts(data: DomainData) -> Figure:
         )
         if in_percent
         else None,
-        note="Percent of a cohort's tenants with a suggestion, by weeks since their first.",
+        note=(
+            "Percent of a cohort's tenants with a suggestion, by weeks since their first. "
+            "The week that is still filling is in the table only."
+        ),
     )
 
 

@@ -6,7 +6,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import httpx
 from prefect import task
 
 from flows._shared.counted import counted
@@ -19,7 +18,7 @@ from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.events import emit_landed
 from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
-from flows._shared.outgoing import check_proxies
+from flows._shared.outgoing import open_client
 from flows._shared.state import state_dir
 from flows.scout import raw
 from flows.scout.records import DeliveryCounts, DriveRefusedError, Entity, FileCounts, SourceFile
@@ -73,8 +72,7 @@ def fetch_from_drive(
     assert settings.drive_folder_id is not None
     with connect(settings.database_block) as connection:
         page_token = raw.drive_page_token(connection, settings.drive_folder_id)
-    check_proxies()
-    with httpx.Client(timeout=60, follow_redirects=True) as client:
+    with open_client(timeout=60, follow_redirects=True) as client:
         token = fetch_token(client, service_account(settings.drive_credentials_block))
         folder = Drive(client, token, settings.drive_api_url)
         return fetch_changed(folder, settings.drive_folder_id, page_token, into)

@@ -13,7 +13,7 @@ import httpx
 
 from flows._shared.counted import counted
 from flows._shared.json_keys import each_once
-from flows._shared.outgoing import check_proxies, header_token
+from flows._shared.outgoing import header_token, open_client
 from flows.scout.records import (
     EmbeddingEndpoint,
     Embeddings,
@@ -144,14 +144,12 @@ def _post(
     )
     ends = time.monotonic() + timeout_seconds
     content = bytearray()
-    check_proxies()
-    with httpx.stream(
-        "POST",
-        f"{endpoint.url}/embeddings",
-        json=asked,
-        headers=headers,
-        timeout=timeout_seconds,
-    ) as response:
+    with (
+        open_client(timeout=timeout_seconds) as client,
+        client.stream(
+            "POST", f"{endpoint.url}/embeddings", json=asked, headers=headers
+        ) as response,
+    ):
         for part in response.iter_bytes():
             content += part
             if len(content) > limit:

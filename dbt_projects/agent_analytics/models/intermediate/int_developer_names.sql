@@ -135,7 +135,7 @@ ranked as (
 
 ),
 
-final as (
+chosen as (
 
     select
         name,
@@ -143,6 +143,16 @@ final as (
             partition by label order by preference, name
         ) as developer_id
     from ranked
+
+),
+
+-- The rows of everyone together are called `all`.
+final as (
+
+    select
+        name,
+        case when developer_id = 'all' then 'all (a name)' else developer_id end as developer_id
+    from chosen
 
 )
 

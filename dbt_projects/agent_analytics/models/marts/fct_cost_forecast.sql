@@ -9,7 +9,8 @@ as_of as (
     select
         max(date) as as_of_date,
         cast(date_trunc('month', max(date)) as date) as month_start,
-        last_day(max(date)) as month_end
+        last_day(max(date)) as month_end,
+        least(max(date) + 1, {{ shared.build_day() }}) as first_unfinished_day
     from costs
 
 ),
@@ -36,48 +37,57 @@ scoped_costs as (
 
 ),
 
-measured as (
+placed as (
 
     select
-        scoped_costs.developer_id,
-        as_of.as_of_date,
-        as_of.month_start,
-        date_diff('day', as_of.as_of_date, as_of.month_end) as days_left,
-        count(*) filter (
-            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
-        ) as days_measured,
-        coalesce(sum(scoped_costs.daily_cost_usd) filter (
-            where scoped_costs.date >= as_of.month_start
-        ), 0) as month_to_date_cost_usd,
-        avg(scoped_costs.daily_cost_usd) filter (
-            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
-        ) as daily_mean_usd,
-        stddev_samp(scoped_costs.daily_cost_usd) filter (
-            where scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
-        ) as daily_spread_usd,
-        -- What has no price is missing from the month and from the mean of the days to come.
-        cast(
-            coalesce(sum(scoped_costs.unpriced_tokens) filter (
-                where
-                scoped_costs.date >= as_of.month_start
-                or scoped_costs.date > as_of.as_of_date - {{ var('forecast_days') }}
-            ), 0) as bigint
-        ) as unpriced_tokens
+        scoped_costs.*,
+        as_of.*,
+        scoped_costs.date >= as_of.month_start as is_of_month,
+        scoped_costs.date >= as_of.first_unfinished_day as is_filling,
+        scoped_costs.date between as_of.first_unfinished_day - {{ var('forecast_days') }}
+        and as_of.first_unfinished_day - 1 as is_measured
     from scoped_costs
     cross join as_of
-    group by scoped_costs.developer_id, as_of.as_of_date, as_of.month_start, as_of.month_end
 
 ),
 
--- The days to come are taken as draws from the days before, each by itself. The spread of their sum
--- has two parts: the days themselves, and the mean that is known from few days only.
+measured as (
+
+    select
+        developer_id,
+        as_of_date,
+        month_start,
+        date_diff('day', as_of_date, month_end) as days_left,
+        date_diff('day', first_unfinished_day, as_of_date) + 1 as days_filling,
+        count(*) filter (where is_measured) as days_measured,
+        coalesce(sum(daily_cost_usd) filter (where is_of_month), 0) as month_to_date_cost_usd,
+        coalesce(sum(daily_cost_usd) filter (where is_filling), 0) as filling_cost_usd,
+        avg(daily_cost_usd) filter (where is_measured) as daily_mean_usd,
+        stddev_samp(daily_cost_usd) filter (where is_measured) as daily_spread_usd,
+        -- What has no price is missing from the month and from the mean of the days to come.
+        cast(
+            coalesce(sum(unpriced_tokens) filter (where is_of_month or is_measured), 0) as bigint
+        ) as unpriced_tokens
+    from placed
+    group by developer_id, as_of_date, month_start, month_end, first_unfinished_day
+
+),
+
+-- The days to come are taken as draws from the days before, each by itself, and so is the day of
+-- the build, which may cost more than so far. The spread of their sum has two parts: the days
+-- themselves, and the mean that is known from few days only.
 forecast as (
 
     select
         *,
-        month_to_date_cost_usd + days_left * daily_mean_usd as forecast_cost_usd,
+        month_to_date_cost_usd
+        + days_left * daily_mean_usd
+        + greatest(0, days_filling * daily_mean_usd - filling_cost_usd) as forecast_cost_usd,
         1.2816 * daily_spread_usd
-        * sqrt(days_left + days_left * days_left / days_measured) as half_width_usd
+        * sqrt(
+            days_left + days_filling
+            + power(days_left + days_filling, 2) / nullif(days_measured, 0)
+        ) as half_width_usd
     from measured
 
 ),

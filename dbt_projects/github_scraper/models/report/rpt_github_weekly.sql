@@ -62,7 +62,7 @@ final as (
         coalesce(weekly.bot_commits, 0) as bot_commits,
         coalesce(weekly.active_people, 0) as active_people,
         coalesce(newcomers.new_people, 0) as new_people,
-        weeks.commit_week + 6 < {{ as_of_date() }} as is_complete_week,
+        weeks.commit_week + 7 <= {{ first_unfinished_day() }} as is_complete_week,
         {{ as_of_date() }} as as_of_date
     from weeks
     left join weekly on weeks.commit_week = weekly.commit_week

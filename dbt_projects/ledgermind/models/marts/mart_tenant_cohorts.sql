@@ -40,21 +40,48 @@ weekly as (
 
 ),
 
+-- A week in which none of a cohort came back is a week of retention 0, not a missing one. Within
+-- the last ten years: a date of the year 1 would otherwise be followed by a hundred thousand.
+weeks as (
+
+    select
+        cohorts.cohort_week,
+        spine.date_day as week
+    from cohorts
+    inner join
+        {{ shared.date_spine(
+            shared.add_days(first_unfinished_day(), -3640), first_unfinished_day()
+        ) }} as spine
+        on
+            cohorts.cohort_week <= spine.date_day
+            and spine.date_day = {{ shared.week_floor('spine.date_day') }}
+
+    union distinct
+
+    select
+        cohort_week,
+        week
+    from weekly
+
+),
+
 final as (
 
     select
-        weekly.cohort_week,
-        {{ whole(shared.days_between('weekly.cohort_week', 'weekly.week') ~ ' / 7') }}
-            as week_number,
+        weeks.cohort_week,
+        {{ whole(shared.days_between('weeks.cohort_week', 'weeks.week') ~ ' / 7') }} as week_number,
+        {{ shared.add_days('weeks.week', 7) }} <= {{ first_unfinished_day() }} as is_complete_week,
         {{ whole('cohorts.tenants') }} as tenants,
-        {{ whole('weekly.tenants_active') }} as tenants_active,
-        {{ whole('weekly.events') }} as events,
-        {{ whole('weekly.accepts') }} as accepts,
-        {{ whole('weekly.rejects') }} as rejects,
-        {{ shared.safe_divide('weekly.tenants_active', 'cohorts.tenants') }} as retention,
+        {{ whole('coalesce(weekly.tenants_active, 0)') }} as tenants_active,
+        {{ whole('coalesce(weekly.events, 0)') }} as events,
+        {{ whole('coalesce(weekly.accepts, 0)') }} as accepts,
+        {{ whole('coalesce(weekly.rejects, 0)') }} as rejects,
+        {{ shared.safe_divide('coalesce(weekly.tenants_active, 0)', 'cohorts.tenants') }}
+            as retention,
         {{ shared.safe_divide('weekly.accepts', 'weekly.accepts + weekly.rejects') }} as accept_rate
-    from weekly
-    inner join cohorts on weekly.cohort_week = cohorts.cohort_week
+    from weeks
+    inner join cohorts on weeks.cohort_week = cohorts.cohort_week
+    left join weekly on weeks.cohort_week = weekly.cohort_week and weeks.week = weekly.week
 
 )
 

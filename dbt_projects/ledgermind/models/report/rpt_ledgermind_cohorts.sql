@@ -9,6 +9,7 @@ final as (
     select
         cohort_week,
         week_number,
+        is_complete_week,
         tenants,
         tenants_active,
         {{ real('retention') }} as retention,
