@@ -114,6 +114,23 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
     )
     told = {row["Engine"]: row["Suggestions"] for row in shown.parts["by-engine"].records()}
     assert told == {engine: words.number(events) for engine, events in engines.items()}
+    ((tenants, back),) = query(
+        """
+        with weeks as (
+            select distinct tenant_key, cast(date_trunc('week', created_date) as date) as week
+            from analytics.mart_suggestions_tenant_daily where tenant_key <> 'unknown'
+        ),
+        firsts as (select tenant_key, min(week) as week from weeks group by tenant_key)
+        select count(*), count(weeks.week)
+        from firsts left join weeks
+            on weeks.tenant_key = firsts.tenant_key and weeks.week = firsts.week + 7
+        where firsts.week > (select max(week) - 84 from firsts)
+            and firsts.week + 13
+            <= (select max(created_date) from analytics.mart_suggestions_tenant_daily)
+        """
+    )
+    assert 0 < back < tenants
+    assert plain(words.percent(back / tenants)) in shown.parts["cohorts"].text
 
 
 def wilson(accepts: int, verdicts: int) -> tuple[float, float]:

@@ -1,12 +1,15 @@
 """The answer that summaries and alerts begin with is the one of the page."""
 
 from dataclasses import replace
+from datetime import date
 from xml.etree import ElementTree
 
 import pytest
 
 from flows._shared.answers import Answer
+from flows.report import pages
 from flows.report.answers import answer_of
+from flows.report.pages import with_age
 from flows.report.records import DOMAINS, DomainData, Extract
 from flows.report.source import nothing
 from tests.report.made_rows import contracts
@@ -64,3 +67,27 @@ def test_a_domain_that_could_not_be_read_says_so() -> None:
     assert answer.headline == "Scout could not be read"
     assert "Start it." in " ".join(answer.advice)
     assert isinstance(next(iter(data.extracts.values())), Extract)
+
+
+@pytest.mark.parametrize("slug", ["ledgermind", "scout", "agent_analytics"])
+def test_figures_that_are_old_say_so(slug: str) -> None:
+    """Those made up are of 27 November."""
+    page = pages.page_of(made(slug))
+    assert with_age(page, date(2026, 12, 31)).to_do == ()
+    (told,) = with_age(page, date(2027, 1, 31)).to_do
+    assert "2026-11-27, 65 days before this report" in told
+
+
+def test_a_month_of_which_nothing_can_be_expected_yet_tells_what_it_cost() -> None:
+    data = made("agent_analytics")
+    developers = data.extracts["rpt_agents_developers"]
+    first_day = {
+        **developers.rows[0],
+        "month_start": date(2026, 11, 1),
+        "month_to_date_cost_usd": 12.3,
+        **dict.fromkeys(("forecast_cost_usd", "forecast_high_usd")),
+    }
+    extracts = {**data.extracts, "rpt_agents_developers": replace(developers, rows=(first_day,))}
+    assert page_of(replace(data, extracts=extracts)).headline.startswith(
+        "November 2026 has cost $12.30 so far"
+    )

@@ -1,8 +1,10 @@
 """From rows to pages: what each figure says. Decisions only; time comes in as an argument."""
 
 from collections.abc import Callable, Mapping
-from datetime import datetime
+from dataclasses import replace
+from datetime import date, datetime
 
+from flows.report import words
 from flows.report.pages import (
     agent_analytics,
     front,
@@ -23,13 +25,32 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "agent_analytics": agent_analytics.page,
 }
 
+# Months and weeks are named by their first day: what is known of one is up to a month younger.
+OLD_AFTER_DAYS = 45
+
 
 def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime) -> Site:
     """All pages, the front page first."""
-    pages = tuple(page_of(data[slug]) for slug in DOMAINS)
+    pages = tuple(with_age(page_of(data[slug]), now.date()) for slug in DOMAINS)
     run = operations.page(operated, data, now)
     return Site((front.page(pages, run), *pages, run), now)
 
 
 def page_of(data: DomainData) -> Page:
     return empty_page(data) if data.is_empty else PAGES[data.slug](data)
+
+
+def with_age(page: Page, today: date) -> Page:
+    """A page that says so where its figures are old, as those of a sample are."""
+    days = [each.as_of for each in page.figures if each.as_of[:4].isdigit()]
+    if not days:
+        return page
+    newest = date.fromisoformat(max(days)[:10])
+    age = (today - newest).days
+    if age <= OLD_AFTER_DAYS:
+        return page
+    told = (
+        f"The newest figures are of {newest}, {words.count(age, 'day')} before this report: these "
+        "are rows of a sample, or of a source that stands still."
+    )
+    return replace(page, to_do=(told, *page.to_do))

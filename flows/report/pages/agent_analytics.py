@@ -47,10 +47,17 @@ def _interval(row: Row) -> str:
     return f"{words.money(row['forecast_low_usd'])} to {words.money(row['forecast_high_usd'])}"
 
 
+def _so_far(row: Row) -> str:
+    cost = words.money(row["month_to_date_cost_usd"])
+    return f"{cost} so far; what it will cost shows after a whole day"
+
+
 def _headline(data: DomainData) -> str:
     total = _everybody(data)
-    if total is None or words.finite(total["forecast_cost_usd"]) is None:
+    if total is None or words.finite(total["month_to_date_cost_usd"]) is None:
         return "No cost is known yet"
+    if words.finite(total["forecast_cost_usd"]) is None:
+        return f"{total['month_start']:%B %Y} has cost {_so_far(total)}"
     told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
     if words.finite(total["monthly_budget_usd"]) is None:
         return f"{told}; there is no budget"
@@ -88,6 +95,8 @@ def _month(data: DomainData) -> Figure:
     rows = [total] if total else []
     answer = "No cost is known yet."
     drawn: list[Row] = []
+    if total and words.finite(total["month_to_date_cost_usd"]) is not None:
+        answer = f"{_so_far(total)}."
     if total and words.finite(total["forecast_cost_usd"]) is not None:
         answer = (
             f"{words.money(total['month_to_date_cost_usd'])} up to "

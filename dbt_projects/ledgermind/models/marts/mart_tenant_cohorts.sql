@@ -1,7 +1,24 @@
-with daily as (
+with suggestions as (
 
     select * from {{ ref('mart_suggestions_tenant_daily') }}
+
+),
+
+daily as (
+
+    select * from suggestions
     where tenant_key <> 'unknown'
+
+),
+
+-- The first day of which not everything is known: that of the build, or that on which a source
+-- that stands still goes on.
+known as (
+
+    select
+        least({{ first_unfinished_day() }}, {{ shared.add_days('max(created_date)', 1) }})
+            as first_unknown_day
+    from suggestions
 
 ),
 
@@ -55,6 +72,7 @@ weeks as (
         on
             cohorts.cohort_week <= spine.date_day
             and spine.date_day = {{ shared.week_floor('spine.date_day') }}
+    inner join known on spine.date_day < known.first_unknown_day
 
     union distinct
 
@@ -70,7 +88,7 @@ final as (
     select
         weeks.cohort_week,
         {{ whole(shared.days_between('weeks.cohort_week', 'weeks.week') ~ ' / 7') }} as week_number,
-        {{ shared.add_days('weeks.week', 7) }} <= {{ first_unfinished_day() }} as is_complete_week,
+        {{ shared.add_days('weeks.week', 7) }} <= known.first_unknown_day as is_complete_week,
         {{ whole('cohorts.tenants') }} as tenants,
         {{ whole('coalesce(weekly.tenants_active, 0)') }} as tenants_active,
         {{ whole('coalesce(weekly.events, 0)') }} as events,
@@ -81,6 +99,7 @@ final as (
         {{ shared.safe_divide('weekly.accepts', 'weekly.accepts + weekly.rejects') }} as accept_rate
     from weeks
     inner join cohorts on weeks.cohort_week = cohorts.cohort_week
+    cross join known
     left join weekly on weeks.cohort_week = weekly.cohort_week and weeks.week = weekly.week
 
 )
