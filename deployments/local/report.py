@@ -51,7 +51,9 @@ def _operations(paths: LocalPaths) -> OperationsData:
     budgets = {domain.slug: f"{domain.kebab}-budgets" for domain in DOMAINS}
     try:
         with PrefectApi(url, runtime.environment(paths, url)) as api:
-            return read_operations(partial(_ask, api), PROJECT_TAG, keys, budgets)
+            return read_operations(
+                partial(_ask, api), PROJECT_TAG, keys, budgets, datetime.now(UTC)
+            )
     except PlatformError as error:
         return OperationsData(problem=f"{error.attempted} did not work. {error.remedy}.")
 

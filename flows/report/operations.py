@@ -121,7 +121,7 @@ def ask_the_server() -> OperationsData:
     def ask(path: str, body: Mapping[str, Any]) -> Any:
         return client.request("POST", f"/{path}", json=dict(body)).json()  # type: ignore[arg-type]
 
-    return read_operations(ask, PROJECT_TAG, RUN_KEYS, BUDGET_KEYS)
+    return read_operations(ask, PROJECT_TAG, RUN_KEYS, BUDGET_KEYS, datetime.now(UTC))
 
 
 @task(

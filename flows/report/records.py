@@ -91,9 +91,15 @@ class DomainData:
 
 @dataclass(frozen=True)
 class OperationsData:
-    """What the Prefect server says, as it answers. ``problem`` says why it could not be asked."""
+    """What the Prefect server says, as it answers. ``problem`` says why it could not be asked.
+
+    ``runs`` are the newest that have begun, ``older`` the last of each deployment that none of
+    these is of, and ``waiting`` those that should have begun long ago.
+    """
 
     runs: Sequence[Row] = ()
+    older: Sequence[Row] = ()
+    waiting: Sequence[Row] = ()
     deployments: Sequence[Row] = ()
     measures: Sequence[Row] = ()
     budgets: Sequence[Row] = ()

@@ -1,8 +1,9 @@
 """Reads the `rpt_*` models and what their projects say of them."""
 
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ MOST_ROWS = 20_000
 RUNS = 150
 MEASURES = 100
 PAGE = 200
+WAITING_LONG = timedelta(minutes=10)
 Ask = Callable[[str, Mapping[str, Any]], Any]
 
 
@@ -99,7 +101,7 @@ def nothing(slug: str, problem: str | None = None) -> DomainData:
 
 
 def read_operations(
-    ask: Ask, tag: str, keys: Mapping[str, str], budget_keys: Mapping[str, str]
+    ask: Ask, tag: str, keys: Mapping[str, str], budget_keys: Mapping[str, str], now: datetime
 ) -> OperationsData:
     """Deployments, their newest runs, what these measured and what the month costs.
 
@@ -111,9 +113,29 @@ def read_operations(
     """
     deployments = _all(ask, "deployments/filter", {"deployments": {"tags": {"all_": [tag]}}})
     known = {each["id"]: each for each in deployments}
-    runs = ask(
+    # The server makes runs for days to come: without a bound they would be the newest.
+    begun = {"start_time": {"before_": now.isoformat()}}
+    newest_first = {"flow_runs": begun, "sort": "START_TIME_DESC"}
+    ours = {"deployments": {"tags": {"all_": [tag]}}}
+    runs = ask("flow_runs/filter", {**ours, **newest_first, "limit": RUNS})
+    older = [
+        found[0]
+        for each in sorted(known.keys() - {run["deployment_id"] for run in runs})
+        if (
+            found := ask(
+                "flow_runs/filter",
+                {"deployments": {"id": {"any_": [each]}}, **newest_first, "limit": 1},
+            )
+        )
+    ]
+    due = {
+        "state": {"type": {"any_": ["SCHEDULED", "PENDING"]}},
+        "start_time": {"is_null_": True},
+        "expected_start_time": {"before_": (now - WAITING_LONG).isoformat()},
+    }
+    waiting = ask(
         "flow_runs/filter",
-        {"deployments": {"tags": {"all_": [tag]}}, "sort": "START_TIME_DESC", "limit": RUNS},
+        {**ours, "flow_runs": due, "sort": "EXPECTED_START_TIME_ASC", "limit": RUNS},
     )
     measures = ask(
         "artifacts/filter",
@@ -129,9 +151,16 @@ def read_operations(
         if (found := ask("artifacts/filter", _newest(key)))
     ]
     slugs = {key: slug for slug, key in keys.items()}
-    named = [{**run, "deployment": known.get(run["deployment_id"], {}).get("name")} for run in runs]
+
+    def named(found: Sequence[Row]) -> list[Row]:
+        return [
+            {**run, "deployment": known.get(run["deployment_id"], {}).get("name")} for run in found
+        ]
+
     return OperationsData(
-        runs=named,
+        runs=named(runs),
+        older=named(older),
+        waiting=named(waiting),
         deployments=deployments,
         measures=[{**each, "slug": slugs[each["key"]]} for each in measures],
         budgets=budgets,

@@ -1,24 +1,27 @@
 """The flow on a real server: it reads what is there, says what is not, and publishes."""
 
 import json
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
     ArtifactFilterFlowRunId,
     ArtifactFilterKey,
 )
+from prefect.states import Completed, Failed, Running, Scheduled, State
 
 from blocks.registration import register
 from deployments.local.paths import LocalPaths
 from deployments.local.report import address_of, make_report
-from flows.report.operations import report
+from flows.report.operations import PROJECT_TAG, ask_the_server, report
 from flows.report.settings import ReportSettings
 from tests.report.made_rows import contracts
-from tests.report.shown import Shown
+from tests.report.shown import Shown, files_of
 
 
 def fill(database: str) -> None:
@@ -87,3 +90,45 @@ def test_the_command_makes_the_report_of_what_is_on_this_machine(
     without = make_report(LocalPaths(tmp_path / "state"), str(tmp_path / "site"))
     page = tmp_path / "site" / "versions" / without.version / "operations.html"
     assert "`flows up` starts it" in Shown(page.read_text()).parts[""].text
+
+
+def test_runs_to_come_hide_no_run_that_was_and_none_that_nobody_takes_up(
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Fewer runs are asked for than the server has made for the days to come."""
+    monkeypatch.setattr("flows.report.source.RUNS", 2)
+
+    @flow
+    def nothing_to_do() -> None: ...
+
+    now = datetime.now(UTC)
+    with get_client(sync_client=True) as client:
+        flow_id = client.create_flow(nothing_to_do)
+        made = {
+            name: client.create_deployment(flow_id, name, tags=[PROJECT_TAG])
+            for name in ("rare-daily", "often-15m", "late-6h", "never-manual")
+        }
+
+        def run(name: str, *states: State, due: datetime = now) -> None:
+            first = Scheduled(scheduled_time=due)
+            made_run = client.create_flow_run_from_deployment(made[name], state=first)
+            for state in states:
+                client.set_flow_run_state(made_run.id, state, force=True)
+
+        run("rare-daily", Running(), Failed(message="it broke"))
+        for _ in range(2):
+            run("often-15m", Running(), Completed())
+        for hours in range(3):
+            run("often-15m", due=now + timedelta(hours=1 + hours))
+        run("late-6h", due=now - timedelta(hours=2))
+        run("often-15m", due=now - timedelta(minutes=2))
+        try:
+            shown = Shown(files_of(operated=ask_the_server.fn())["operations.html"].decode())
+        finally:
+            for deployment_id in made.values():
+                client.delete_deployment(deployment_id)
+    last = {row["Deployment"]: row["State"] for row in shown.parts["deployments"].records()}
+    assert last == {"rare-daily": "Failed", "often-15m": "Completed"}
+    (waits,) = shown.parts["waiting"].records()
+    assert waits["Deployment"] == "late-6h"
+    assert "1 run waits to be taken up, the first of late-6h since" in shown.parts[""].text

@@ -32,11 +32,13 @@ SHOWN = 100
 
 def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
     runs = [_run(each) for each in operated.runs]
-    latest = _latest(runs)
+    latest = _latest([*runs, *(_run(each) for each in operated.older)])
     measures = [_measured(each) for each in operated.measures]
     figures = [_freshness(data, now)]
     if latest:
         figures.insert(0, _deployments(latest, now))
+    if operated.waiting:
+        figures.insert(0, _waiting(operated.waiting, now))
     if finished := [row for row in runs if row["started"]]:
         figures.append(_runs(finished))
     if measures:
@@ -50,7 +52,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         "Operations",
         "What is late or failing, and why?",
         _headline(operated, latest),
-        _attention(latest, data),
+        _attention(latest, operated.waiting, data),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )
@@ -69,7 +71,9 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
     return f"{words.count(len(failing), 'deployment')} failing: {words.listed(names)}"
 
 
-def _attention(latest: Sequence[Row], data: Mapping[str, DomainData]) -> tuple[str, ...]:
+def _attention(
+    latest: Sequence[Row], waiting: Sequence[Row], data: Mapping[str, DomainData]
+) -> tuple[str, ...]:
     told = [
         f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
         f"{words.text(row['message'])}"
@@ -77,7 +81,8 @@ def _attention(latest: Sequence[Row], data: Mapping[str, DomainData]) -> tuple[s
         if row["state_type"] in BAD
     ]
     unread = [f"{DOMAINS[slug]}: {each.problem}" for slug, each in data.items() if each.problem]
-    return (*told[:5], *unread)
+    late = [_nobody_took(waiting)] if waiting else []
+    return (*late, *told[:5], *unread)
 
 
 def _run(row: Row) -> dict[str, Any]:
@@ -105,6 +110,46 @@ def _latest(runs: Sequence[Row]) -> list[Row]:
         if row["started"]:
             newest.setdefault(row["deployment"], row)
     return [newest[name] for name in sorted(newest)]
+
+
+def _nobody_took(waiting: Sequence[Row]) -> str:
+    first = waiting[0]
+    return (
+        f"{words.count(len(waiting), 'run waits', 'runs wait')} to be taken up, the first of "
+        f"{words.text(first['deployment'])} since "
+        f"{words.text(_moment(first['expected_start_time']))} UTC: `flows doctor` says whether a "
+        "worker is there"
+    )
+
+
+def _waiting(waiting: Sequence[Row], now: datetime) -> Figure:
+    rows = [
+        {
+            "run": row["name"],
+            "deployment": row["deployment"],
+            "state": row.get("state_name"),
+            "due": due,
+            "age": (now - due).total_seconds() if due else None,
+        }
+        for row in waiting[:SHOWN]
+        for due in [_moment(row["expected_start_time"])]
+    ]
+    return Figure(
+        key="waiting",
+        title="Runs that nobody has taken up",
+        answer=f"{_nobody_took(waiting)}.",
+        source=None,
+        columns=(
+            Column("deployment", "Deployment"),
+            Column("state", "State"),
+            Column("due", "Due, UTC", "date"),
+            Column("age", "Ago", "seconds"),
+            Column("run", "Run", "long"),
+        ),
+        rows=rows,
+        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
+        note="From the Prefect API: due for more than ten minutes, and not begun.",
+    )
 
 
 def _measured(row: Row) -> dict[str, Any]:
