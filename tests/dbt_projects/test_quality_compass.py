@@ -343,6 +343,9 @@ ASKED = {
         group_by=("metric_time__month",),
         order_by=("metric_time__month",),
     ),
+    "of a day": MetricsRequest(
+        metrics=("total_signals",), start_time="2025-02-15", end_time="2025-02-15"
+    ),
     "of runs": MetricsRequest(saved_query="history_of_runs"),
     "of contributions": MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS)),
     "signals by dimensions": MetricsRequest(
@@ -394,6 +397,7 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         "select count(*), sum(encounters) from analytics.fct_signals "
         "group by run_id order by run_id"
     )
+    assert answers["of a day"].as_records() == [{"total_signals": float(counts[1][0])}]
     by_months = answers["by months"].as_records()
     told = [row for row in by_months if row["cumulative_signals"] is not None]
     assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]

@@ -23,14 +23,20 @@ RUN = {
     "total_run_time": 60.0,
     "state": {"message": "the warehouse is full"},
 }
+WAITING = {
+    "name": "another-run",
+    "deployment": "scout-gold-6h",
+    "state_name": "Late",
+    "expected_start_time": "2026-11-28T10:00:00Z",
+}
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def site() -> dict[str, Shown]:
-    """The pages of a site by their title, of one row of each model and a run that failed."""
+    """The pages by their title, of one row of each model, a run that failed and one that waits."""
     data = {slug: known(slug, {t.model: [t.row()] for t in TABLES_OF[slug]}) for slug in DOMAINS}
-    files = files_of(data, OperationsData(runs=[RUN]))
+    files = files_of(data, OperationsData(runs=[RUN], waiting=[WAITING]))
     titles = {**DOMAINS, "operations": "Operations"}
     return {title: Shown(files[f"{slug}.html"].decode()) for slug, title in titles.items()}
 

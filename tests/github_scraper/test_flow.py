@@ -24,6 +24,7 @@ from flows.github_scraper.__main__ import main
 from flows.github_scraper.flow import RepositoriesFailedError, backfill, manage, refresh
 from flows.github_scraper.records import (
     ApiConfigurationError,
+    RepositoryAddressError,
     RepositoryNotKnownError,
     TokenRejectedError,
 )
@@ -223,6 +224,30 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     assert listed == {str(gone.path): "active", str(small_history.path): "paused"}
     manage("retire", [str(gone.path)], None, settings)
     assert refresh(None, settings, build_here=False, return_state=True).is_completed()
+
+
+def test_what_the_list_shows_is_what_is_retired(
+    settings: GithubScraperSettings, database: str
+) -> None:
+    """The name of one that GitHub lost is another's by now; the address of a third is not kept."""
+    manage(settings=settings)
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute(
+            "insert into public.repositories (url, github_id) values "
+            "('https://github.com/o/n#123', 123), ('https://github.com/o/n', 456), "
+            "('https://user:TOKEN@host/o/r', null)"
+        )
+    listed = {each.url: each.schedule for each in manage(settings=settings)}
+    (withheld,) = (url for url in listed if url.startswith("withheld:"))
+    manage("retire", ["https://github.com/O/n#123", withheld], None, settings)
+    assert {each.url: each.schedule for each in manage(settings=settings)} == {
+        "https://github.com/o/n": "active",
+        "https://github.com/o/n#123": "retired",
+        withheld: "retired",
+    }
+    with pytest.raises(RepositoryAddressError) as refused:
+        manage("retire", ["https://user:TOKEN@host/o/r#1"], None, settings)
+    assert "TOKEN" not in str(refused.value)
 
 
 def test_nothing_to_do_is_an_error_that_says_what_to_give(

@@ -10,7 +10,7 @@ from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.naming import RunName
 from flows.github_scraper import raw
-from flows.github_scraper.rules import repository_url
+from flows.github_scraper.rules import listed_url
 from flows.github_scraper.settings import GithubScraperSettings
 
 ARTIFACT = "github-scraper-repositories"
@@ -52,7 +52,7 @@ def change(
     Raises:
         PlatformError: named after the situation; nothing was changed.
     """
-    urls = [repository_url(address) for address in repositories]
+    urls = [listed_url(address) for address in repositories]
     if (action == "list") == bool(urls):
         raise PermanentError(
             f"Trying to {action} repositories",

@@ -3,6 +3,7 @@
 from flows.github_scraper.rules.addresses import (
     FETCHABLE_SCHEMES,
     bare_address,
+    listed_url,
     repository_path_name,
     repository_url,
     shown_address,
@@ -36,6 +37,7 @@ __all__ = [
     "commit_dates",
     "file_class",
     "identify",
+    "listed_url",
     "message_without",
     "name_of_address",
     "named_identity",

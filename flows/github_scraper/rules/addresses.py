@@ -60,6 +60,9 @@ NAME_OF_WORDS = re.compile(
     r"(^|[^A-Za-z0-9])(?:gl(?:pat|oas|dt|rt|cbt|ptt|ft|imt|agent|soat|ffct)|atbb)"
     r"(?:[_-](?:[A-Z]?[a-z]{1,15}|v?[0-9]{1,2}))+(?![A-Za-z0-9_-])"
 )
+# Of a repository whose name another has now, or of a twin, and of one whose address is not kept.
+SET_ASIDE = re.compile(r"(twin-)?[0-9]+")
+WITHHELD = re.compile(r"withheld:[0-9]+")
 URL_START = re.compile(r"[a-z][a-z0-9+.-]*://", re.I)
 BEHIND_PATH = re.compile("[?#].*", re.S)
 LOGIN_PART = re.compile(r"(?:[a-z][a-z0-9+.-]*:)?/*[^/]*@", re.I)
@@ -93,6 +96,24 @@ NO_CREDENTIALS = (
     f"{GIVE_CLONE_ADDRESS}. A token belongs into a Secret block (token_block), a login of ssh "
     "other than git into ~/.ssh/config"
 )
+
+
+def listed_url(address: str) -> str:
+    """The key of a repository that is known, in the spelling of a list or in any other.
+
+    Args:
+        address: also of one whose name another has now, ``https://github.com/owner/name#5``, or
+            whose address is not shown, ``withheld:5``.
+
+    Raises:
+        RepositoryAddressError: as of `repository_url`.
+    """
+    if WITHHELD.fullmatch(address):
+        return address
+    bare, mark, number = address.rpartition("#")
+    if mark and SET_ASIDE.fullmatch(number):
+        return f"{repository_url(bare)}#{number}"
+    return repository_url(address)
 
 
 def repository_url(address: str) -> str:

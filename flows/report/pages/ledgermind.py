@@ -1,6 +1,7 @@
 """Are suggestions accepted, by whom, and what may be concluded."""
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 from itertools import pairwise
 
 from flows.report import charts, words
@@ -293,12 +294,19 @@ def _models(data: DomainData) -> Figure:
     )
 
 
+def _week_of(row: Row) -> date:
+    """The Monday of the week that a row of a cohort is of."""
+    first: date = row["cohort_week"]
+    return first + timedelta(weeks=row["week_number"])
+
+
 def _cohorts(data: DomainData) -> Figure:
     rows = sorted(
         data.rows("rpt_ledgermind_cohorts"),
         key=lambda row: (row["cohort_week"], row["week_number"]),
     )
-    later = [row for row in rows if row["week_number"] == 1 and row["is_complete_week"]]
+    complete = [row for row in rows if row["is_complete_week"]]
+    later = [row for row in complete if row["week_number"] == 1]
     tenants = sum(row["tenants"] for row in later)
     active = sum(row["tenants_active"] for row in later)
     answer = (
@@ -307,9 +315,7 @@ def _cohorts(data: DomainData) -> Figure:
         if tenants
         else "For no cohort is the week after its first over yet."
     )
-    in_percent = [
-        {**row, "retention_pct": 100 * row["retention"]} for row in rows if row["is_complete_week"]
-    ]
+    in_percent = [{**row, "retention_pct": 100 * row["retention"]} for row in complete]
     return Figure(
         key="cohorts",
         title="Do tenants stay",
@@ -325,7 +331,7 @@ def _cohorts(data: DomainData) -> Figure:
             Column("accept_rate", "Accepted of judged", "percent"),
         ),
         rows=rows,
-        as_of=words.text(rows[-1]["cohort_week"]),
+        as_of=words.text(max(map(_week_of, complete), default=None)),
         chart=charts.heat(
             in_percent,
             "week_number",

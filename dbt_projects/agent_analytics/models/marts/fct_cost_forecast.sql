@@ -43,7 +43,8 @@ placed as (
         scoped_costs.*,
         as_of.*,
         scoped_costs.date >= as_of.month_start as is_of_month,
-        scoped_costs.date >= as_of.first_unfinished_day as is_filling,
+        scoped_costs.date >= greatest(as_of.first_unfinished_day, as_of.month_start)
+            as is_filling,
         scoped_costs.date between as_of.first_unfinished_day - {{ var('forecast_days') }}
         and as_of.first_unfinished_day - 1 as is_measured
     from scoped_costs
@@ -58,7 +59,8 @@ measured as (
         as_of_date,
         month_start,
         date_diff('day', as_of_date, month_end) as days_left,
-        date_diff('day', first_unfinished_day, as_of_date) + 1 as days_filling,
+        date_diff('day', greatest(first_unfinished_day, month_start), as_of_date) + 1
+            as days_filling,
         count(*) filter (where is_measured) as days_measured,
         coalesce(sum(daily_cost_usd) filter (where is_of_month), 0) as month_to_date_cost_usd,
         coalesce(sum(daily_cost_usd) filter (where is_filling), 0) as filling_cost_usd,
@@ -80,6 +82,7 @@ forecast as (
 
     select
         *,
+        days_left + days_filling as days_to_come,
         month_to_date_cost_usd
         + days_left * daily_mean_usd
         + greatest(0, days_filling * daily_mean_usd - filling_cost_usd) as forecast_cost_usd,
@@ -127,6 +130,7 @@ final as (
             when forecast.month_to_date_cost_usd > budgets.monthly_budget_usd then 'over'
             when forecast.forecast_cost_usd > budgets.monthly_budget_usd then 'will be over'
             when forecast.unpriced_tokens > 0 or forecast.forecast_cost_usd is null then 'unknown'
+            when forecast.half_width_usd is null and forecast.days_to_come > 0 then 'unknown'
             when
                 forecast.forecast_cost_usd + forecast.half_width_usd > budgets.monthly_budget_usd
                 then 'may be over'

@@ -1,3 +1,6 @@
+-- One suggestion of long ago that is corrected takes hundreds of weeks with it.
+{{ config(meta={'is_braked': false}) }}
+
 with suggestions as (
 
     select * from {{ ref('mart_suggestions_tenant_daily') }}
