@@ -1,10 +1,9 @@
 """What ``prefect.yaml`` and ``deployments/automations`` say, with the environment filled in."""
 
-import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from functools import cache, cached_property
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +11,6 @@ from prefect import Flow
 from prefect.events import AutomationCore, DeploymentTriggerTypes
 from prefect.exceptions import MissingFlowError, ScriptError
 from prefect.flows import load_flow_from_entrypoint
-from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values
 from pydantic import TypeAdapter
 
@@ -84,7 +82,9 @@ class Declared:
             "tags": list(config.get("tags") or []),
             "parameters": dict(config.get("parameters") or {}),
             "enforce_parameter_schema": config.get("enforce_parameter_schema", True),
-            "parameter_openapi_schema": json.loads(_schema_of(self.flow)),
+            "parameter_openapi_schema": readable(
+                self.flow.parameters.model_dump(mode="json", exclude_unset=True)
+            ),
             "paused": bool(config.get("paused", False)),
             "concurrency_limit": number,
             "concurrency_options": options or None,
@@ -121,13 +121,6 @@ def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping
         content = read_yaml(path)
         for each in content if isinstance(content, list) else [content]:
             yield path, each
-
-
-@cache
-def _schema_of(flow: "Flow[Any, Any]") -> str:
-    """As text, which nobody changes: several deployments have one flow, and each is asked often."""
-    schema = parameter_schema(flow).model_dump(mode="json", exclude_unset=True)
-    return json.dumps(readable(schema))
 
 
 def _schedule(config: Mapping[str, Any]) -> dict[str, Any]:
