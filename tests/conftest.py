@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from dbt_common.tests import enable_test_caching
 
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
@@ -78,6 +79,8 @@ EXHAUSTIVE_EXAMPLES = 400
 RUN_VARIABLE = "ANALYTICS_FLOWS_TESTS_RUN"
 
 gc.set_threshold(50_000, 10, 10)
+# dbt reads its own macros anew for every project: here it keeps what it read.
+enable_test_caching()
 
 # What the processes of one run share. The first of them makes it; the others inherit its name.
 IS_FIRST = RUN_VARIABLE not in os.environ

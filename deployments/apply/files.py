@@ -11,7 +11,6 @@ from prefect import Flow
 from prefect.events import AutomationCore, DeploymentTriggerTypes
 from prefect.exceptions import MissingFlowError, ScriptError
 from prefect.flows import load_flow_from_entrypoint
-from prefect.utilities.callables import parameter_schema
 from prefect.utilities.templating import apply_values
 from pydantic import TypeAdapter
 
@@ -84,7 +83,7 @@ class Declared:
             "parameters": dict(config.get("parameters") or {}),
             "enforce_parameter_schema": config.get("enforce_parameter_schema", True),
             "parameter_openapi_schema": readable(
-                parameter_schema(self.flow).model_dump(mode="json", exclude_unset=True)
+                self.flow.parameters.model_dump(mode="json", exclude_unset=True)
             ),
             "paused": bool(config.get("paused", False)),
             "concurrency_limit": number,

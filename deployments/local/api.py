@@ -13,6 +13,7 @@ from typing import Any, Self
 import httpx
 
 from flows._shared.errors import PermanentError, TransientError
+from flows._shared.outgoing import trusted
 
 TIMEOUT_SECONDS = 30.0
 ERROR_LEVEL = 40
@@ -37,7 +38,10 @@ class PrefectApi:
     def __init__(self, url: str, environment: Mapping[str, str]) -> None:
         self.url = url.rstrip("/")
         self._client = httpx.Client(
-            base_url=f"{self.url}/", timeout=TIMEOUT_SECONDS, **_credentials(environment)
+            base_url=f"{self.url}/",
+            timeout=TIMEOUT_SECONDS,
+            verify=trusted(),
+            **_credentials(environment),
         )
 
     def __enter__(self) -> Self:
@@ -180,7 +184,7 @@ class PrefectApi:
 def is_healthy(url: str, timeout_seconds: float = 2.0) -> bool:
     """Whether a Prefect API answers there."""
     try:
-        response = httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_seconds)
+        response = httpx.get(f"{url.rstrip('/')}/health", timeout=timeout_seconds, verify=trusted())
     except httpx.TransportError:
         return False
     return response.is_success

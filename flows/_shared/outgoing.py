@@ -6,6 +6,8 @@ own.
 
 import os
 import re
+import ssl
+from functools import lru_cache
 from typing import Any
 
 import httpx
@@ -54,6 +56,7 @@ def open_client(**options: Any) -> httpx.Client:
         ProxyAddressError: httpx cannot be opened with what the environment says of proxies.
     """
     check_proxies()
+    options.setdefault("verify", trusted())
     try:
         return httpx.Client(**options)
     except (ImportError, ValueError, httpx.InvalidURL) as error:
@@ -64,6 +67,16 @@ def open_client(**options: Any) -> httpx.Client:
             "Proxies are http://, https://, socks5:// or socks5h://; an address of IPv6 stands in "
             "`no_proxy` without brackets",
         ) from error
+
+
+def trusted() -> ssl.SSLContext:
+    """What httpx trusts by itself, read once: each client would read all certificates anew."""
+    return _trusted(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@lru_cache(maxsize=1)
+def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
+    return httpx.create_ssl_context()
 
 
 def _proxy_variables() -> str:

@@ -35,7 +35,8 @@ def definitions(slug: str, projects: Path = PROJECTS) -> dict[str, Definition]:
 
 def _definitions(folder: Path) -> Iterator[Definition]:
     for path in sorted(folder.glob("rpt_*.yml")):
-        (model,) = yaml.safe_load(path.read_text())["models"]
+        # Ten times as quick as `safe_load`, which reads a character at a time in Python.
+        (model,) = yaml.load(path.read_text(), Loader=yaml.CSafeLoader)["models"]
         yield Definition(
             model=model["name"],
             description=_plain(model["description"]),

@@ -14,6 +14,7 @@ from dbt_common.events.types import Note
 from flows._shared.environment import set_environment
 from flows._shared.orchestration import dbt_templates
 from flows._shared.orchestration.dbt_events import events_that_are_heard
+from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_nodes import HEARD
 from flows._shared.orchestration.dbt_templates import templates_compiled_once
 from tests._shared.dbt_sample import write_sample
@@ -43,7 +44,8 @@ class Sample:
         places = ["--project-dir", str(self._project), "--profiles-dir", str(self._project)]
         places += ["--target-path", str(self._folder / "target")]
         places += ["--log-path", str(self._folder / "logs")]
-        with set_environment({"SAMPLE_PATH": str(self._folder / "sample.duckdb")}):
+        environment = {"SAMPLE_PATH": str(self._folder / "sample.duckdb")}
+        with set_environment(environment), flags_without_stacks():
             dbtRunner(callbacks=[hear]).invoke([command, "--quiet", "--threads", "1", *places])
         return heard
 

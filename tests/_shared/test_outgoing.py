@@ -15,6 +15,7 @@ from flows._shared.outgoing import (
     check_proxies,
     header_token,
     open_client,
+    trusted,
 )
 from flows._shared.revisions import read_revision
 from flows.agent_analytics.source.copilot import copilot_client
@@ -26,6 +27,7 @@ from flows.scout.records import EmbeddingEndpoint
 from flows.scout.source.embeddings import fetch_embeddings
 from flows.webhooks.networks import published
 from flows.webhooks.settings import PublishedNetworks
+from tests.certificates import one_certificate
 
 NOWHERE = "https://127.0.0.1:9"
 
@@ -177,3 +179,13 @@ def test_a_proxy_that_cannot_be_read_is_named_by_its_variable(
 def test_a_proxy_that_can_be_read_is_taken(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
     monkeypatch.setenv("HTTPS_PROXY", proxy)
     check_proxies()
+
+
+def test_certificates_are_read_once_and_anew_where_the_environment_names_others(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    assert trusted() is trusted()
+    others = tmp_path / "certificates.pem"
+    others.write_text(one_certificate())
+    monkeypatch.setenv("SSL_CERT_FILE", str(others))
+    assert len(trusted().get_ca_certs()) == 1

@@ -653,7 +653,7 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
         return memory_of(tmp_path, rows)
 
     peak(1_000)
-    assert peak(90_000) < peak(30_000) * 1.2
+    assert peak(60_000) < peak(20_000) * 1.2
 
 
 def memory_of(folder: Path, rows: int) -> int:

@@ -80,6 +80,7 @@ def test_an_entity_to_which_nothing_happens_spikes_in_two_months_a_year_at_most(
 
 @pytest.mark.parametrize("source", silence.QUIET, ids=lambda each: each.name)
 def test_a_source_that_rests_at_weekends_is_not_told_to_be_silent(source: silence.Source) -> None:
-    assert len(silence.windows()) == 4
-    for window in silence.windows().values():
-        assert silence.alarms_a_year(source, window, 100) <= FALSE_ALARMS_A_YEAR
+    windows = silence.windows()
+    assert len(windows) == 4
+    told = silence.alarms_a_year(source, windows, 100)
+    assert max(told.values()) <= FALSE_ALARMS_A_YEAR, told

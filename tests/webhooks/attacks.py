@@ -10,6 +10,7 @@ import gzip
 import socket
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from urllib.parse import urlsplit
 
@@ -21,6 +22,19 @@ from tests.webhooks.harness import github_headers, hub_signature, token_headers
 GITHUB = "/webhook/github"
 ENEMY = "127.0.0.66"
 UNKNOWN = "a secret that nobody knows"
+
+
+def gzip_bomb(mebibytes: int) -> bytes:
+    """That many MiB of zeros in a thousandth; of them only the first is packed by zlib."""
+    zeros = bytes(MIB)
+    packing = zlib.compressobj(9, wbits=-15)
+    one = packing.compress(zeros) + packing.flush(zlib.Z_FULL_FLUSH)
+    checksum = 0
+    for _ in range(mebibytes):
+        checksum = zlib.crc32(zeros, checksum)
+    begin = b"\x1f\x8b\x08" + bytes(6) + b"\xff"
+    end = checksum.to_bytes(4, "little") + (mebibytes * MIB % 2**32).to_bytes(4, "little")
+    return begin + one * mebibytes + packing.flush() + end
 
 
 def connect(url: str, address: str) -> socket.socket:

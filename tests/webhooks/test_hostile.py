@@ -7,7 +7,6 @@ import re
 import socket
 import time
 import uuid
-import zlib
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from urllib.parse import urlsplit
@@ -23,6 +22,7 @@ from flows.webhooks.bodies import decompress
 from flows.webhooks.intake import InFlight, RefusedError
 from flows.webhooks.limits import sharer
 from flows.webhooks.settings import MIB
+from tests.webhooks.attacks import gzip_bomb
 from tests.webhooks.harness import (
     SECRET,
     Running,
@@ -292,8 +292,7 @@ def test_a_gzip_bomb_gets_413_in_bounded_memory(
     client: httpx.Client, receiver: Running, nothing_stored: None
 ) -> None:
     before = psutil.Process(receiver.process.pid).memory_info().rss
-    packer = zlib.compressobj(9, wbits=31)
-    bomb = b"".join(packer.compress(b"\0" * MIB) for _ in range(300)) + packer.flush()
+    bomb = gzip_bomb(300)
     headers = token_headers(**{"Content-Encoding": "gzip"})
     for _ in range(3):
         assert client.post("/v1/metrics", content=bomb, headers=headers).status_code == 413

@@ -3,7 +3,6 @@
 import asyncio
 import threading
 import time
-import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -37,6 +36,7 @@ from flows.webhooks.rpc import RpcServer
 from flows.webhooks.settings import ReceiverSettings
 from flows.webhooks.sources import BUILT_IN
 from tests.ports import own_ports
+from tests.webhooks.attacks import gzip_bomb
 from tests.webhooks.harness import FIRST_PORT, SECRET, Running, rows
 from tests.webhooks.test_otlp import kept, metrics
 
@@ -269,12 +269,8 @@ def test_longer_messages_than_by_http_are_refused_packed_or_not(
         refused = refusal(channel, too_long, compression=compression)
         assert refused.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
     before = resident(receiver)
-    bomb = bytearray()
-    packing = zlib.compressobj(9, wbits=31)
-    for _ in range(1024):
-        bomb += packing.compress(bytes(1024**2))
-    bomb += packing.flush()
-    frame = b"\x01" + len(bomb).to_bytes(4, "big") + bytes(bomb)
+    bomb = gzip_bomb(1024)
+    frame = b"\x01" + len(bomb).to_bytes(4, "big") + bomb
     headers = {
         "te": "trailers", "content-type": "application/grpc", "grpc-encoding": "gzip",
         "authorization": TOKEN[0][1],

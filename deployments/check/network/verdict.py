@@ -61,8 +61,8 @@ def _outgoing(cluster: Cluster, workload: Workload, wanted: needs.Need, where: s
         str(each)
         for each in _others(cluster)
         if _connection(each) not in known
-        and not _takes_all(cluster, each)
         and may_send(cluster.policies, workload.peer, each)
+        and not _takes_all(cluster, each)
     }
     for name in sorted(open_):
         yield where, f"it may reach {name}, and nothing it runs does: take that out of its policies"

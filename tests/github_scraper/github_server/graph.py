@@ -4,6 +4,7 @@ Types and nullability are GitHub's: an error in a field that may not be null tak
 """
 
 from collections.abc import Callable, Mapping
+from functools import lru_cache
 from typing import Any
 
 from graphql import (
@@ -92,8 +93,8 @@ class GraphView:
 
     def run(self, query: str, variables: Mapping[str, Any]) -> tuple[dict[str, Any], int]:
         """The JSON document of the answer, and its cost in points."""
-        document = parse(query)
-        if errors := validate(SCHEMA, document):
+        document, errors = parsed(query)
+        if errors:
             return {"errors": [{"message": error.message} for error in errors]}, 1
         result = execute_sync(
             SCHEMA,
@@ -132,6 +133,13 @@ class GraphView:
                 extensions={"type": "NOT_FOUND"},
             )
         return repository_view(found)
+
+
+@lru_cache
+def parsed(query: str) -> tuple[DocumentNode, list[GraphQLError]]:
+    """The scraper asks by few texts: each is looked through once."""
+    document = parse(query)
+    return document, validate(SCHEMA, document)
 
 
 def resolve(source: Any, info: Any, **arguments: Any) -> Any:
