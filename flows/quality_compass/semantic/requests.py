@@ -108,8 +108,7 @@ class MetricsRequest(BaseModel):
             "--order": ",".join(self.order_by),
             "--limit": self.limit,
             "--start-time": self.start_time,
-            # Of a day MetricFlow takes the first moment alone.
-            "--end-time": f"{self.end_time}T23:59:59" if self.end_time else None,
+            "--end-time": self.end_time,
             "--saved-query": self.saved_query,
         }
         given = [f"{option}={value}" for option, value in options.items() if value]

@@ -1,5 +1,6 @@
 """From rows to pages: what each figure says. Decisions only; time comes in as an argument."""
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -25,6 +26,7 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "agent_analytics": agent_analytics.page,
 }
 
+DAY_OR_MONTH = re.compile(r"^(\d{4}-\d{2})(-\d{2})?\b")
 # Months and weeks are named by their first day: what is known of one is up to a month younger.
 OLD_AFTER_DAYS = 45
 
@@ -42,10 +44,14 @@ def page_of(data: DomainData) -> Page:
 
 def with_age(page: Page, today: date) -> Page:
     """A page that says so where its figures are old, as those of a sample are."""
-    days = [each.as_of for each in page.figures if each.as_of[:4].isdigit()]
+    days = [
+        date.fromisoformat(f"{month}{day or '-01'}")
+        for figure in page.figures
+        for month, day in DAY_OR_MONTH.findall(figure.as_of)
+    ]
     if not days:
         return page
-    newest = date.fromisoformat(max(days)[:10])
+    newest = max(days)
     age = (today - newest).days
     if age <= OLD_AFTER_DAYS:
         return page
