@@ -4,8 +4,8 @@
         counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
         or, where it names neither, by the only one that events have. What names no model, in a session of which both
         tell, is the only one that is named, or the only one of which the other side tells more, if that is enough;
-        else it stays unknown. Where both then tell of the same ones they are compared one by one, else all
-        together. -#}
+        else it stays unknown. An alias is the only model of its line, or any of several. Where both then tell of
+        the same ones they are compared one by one, else all together. -#}
     {%- set kinds = ['input', 'output', 'cache_creation', 'cache_read'] -%}
     (
         with told_usage as (
@@ -51,15 +51,53 @@
 
         ),
 
+        -- The models of a line that are named by their versions, which its alias (`sonnet`) may stand for.
+        lines as (
+
+            select
+                session_id,
+                agent_type,
+                {{ model_line('model_name') }} as line,
+                count(distinct {{ compared_name('model_name') }}) as models,
+                min({{ without_window('model_name') }}) as full_name
+            from told_families
+            where not {{ is_alias('model_name') }} and {{ model_line('model_name') }} <> ''
+            group by session_id, agent_type, line
+
+        ),
+
+        without_aliases as (
+
+            select
+                told.* replace (
+                    case
+                        when lines.models = 1
+                            then lines.full_name || {{ window_of('told.model_name') }}
+                        else told.model_name
+                    end as model_name
+                ),
+                told.model_name as told_as,
+                coalesce(lines.models > 1, false) as is_of_several
+            from told_families as told
+            left join lines
+                on
+                    told.session_id = lines.session_id
+                    and told.agent_type = lines.agent_type
+                    and {{ is_alias('told.model_name') }}
+                    and {{ model_line('told.model_name') }} = lines.line
+
+        ),
+
         named_families as (
 
             select
                 *,
-                {{ compared_name('model_name') }} as told_name,
+                case when is_of_several then 'unknown' else {{ compared_name('model_name') }} end
+                    as told_name,
                 -- What makes a price of its own: the mode or tier, and the window.
                 case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
-                || regexp_extract({{ listed_name('model_name') }}, '\[1m\]') as manner
-            from told_families
+                || {{ window_of('model_name') }} as manner
+            from without_aliases
 
         ),
 
@@ -68,6 +106,7 @@
             select distinct
                 session_id,
                 agent_type,
+                told_as,
                 model_name,
                 service_tier,
                 usage_source,
@@ -238,7 +277,7 @@
             select
                 session_id,
                 agent_type,
-                model_name,
+                told_as as model_name,
                 service_tier,
                 usage_source,
                 model_group as compared_name,
@@ -254,6 +293,23 @@
             from told_by
             window together as (partition by session_id, agent_type, model_group)
     )
+{%- endmacro %}
+
+{% macro model_line(model_name) -%}
+    {#- Of Claude's models the line, of which an alias names no version: `sonnet`. -#}
+    regexp_extract({{ compared_name(model_name) }}, '^(claude-.*)?(opus|sonnet|haiku|fable|mythos)', 2)
+{%- endmacro %}
+
+{% macro is_alias(model_name) -%}
+    regexp_full_match({{ compared_name(model_name) }}, '(claude-)?(opus|sonnet|haiku|fable|mythos)')
+{%- endmacro %}
+
+{% macro window_of(model_name) -%}
+    regexp_extract({{ listed_name(model_name) }}, '\[1m\]')
+{%- endmacro %}
+
+{% macro without_window(model_name) -%}
+    regexp_replace({{ model_name }}, ' *\[1m\]|:1m$', '')
 {%- endmacro %}
 
 {% macro shared_out(whole, part, earlier, is_last) -%}
