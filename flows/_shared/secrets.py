@@ -16,8 +16,18 @@ BARE_LOGIN = re.compile(r"""(?<![\w/@.-])([\w.+-]+:)[^\s/@"']+@(?=[\w-])""")
 _OF_A_KEY = r"[A-Z0-9 ]{0,40}PRIVATE KEY[A-Z ]{0,9}-{4,5}"
 PRIVATE_KEY = re.compile(
     rf"-{{4,5}} ?BEGIN {_OF_A_KEY}.*?(?:-{{4,5}} ?END {_OF_A_KEY}|\Z)"
-    r"|(?<=Private-Lines: ).*?(?:Private-MAC: \S+|\Z)",
+    r"|(?<=Private-Lines: ).*?(?:Private-MAC: \S+|\Z)"
+    # Its first line is cut off in the middle.
+    r"|(?<!PUBLIC )KEY-{4,5}(?:\s|\\+[nr])+[A-Za-z0-9+/]{40,}.*?(?:-{4,5} ?END[A-Z0-9 -]*|\Z)",
     re.DOTALL,
+)
+END_OF_A_KEY = re.compile(rf"-{{4,5}} ?END {_OF_A_KEY}")
+# Read backwards: the last line, whole ones before it, and one that may be cut off.
+_BREAK = r"(?:\s|[nr]\\+)*(?:[\r\n]|[nr]\\+)(?:\s|[nr]\\+)*"
+LINES_BEFORE_AN_END = re.compile(
+    r"(?:\s|[nr]\\+)*[A-Za-z0-9+/=]+(?!\\)"
+    r"(?:(?:\s|[nr]\\+)+[A-Za-z0-9+/=]{40,}(?!\\))*"
+    rf"(?:{_BREAK}[A-Za-z0-9+/=]+(?!\\))?"
 )
 # At the beginning of a word, also behind what an encoded character ends with.
 BEGINNING = (
@@ -81,8 +91,9 @@ STATEMENT = re.compile(
 )
 # Host, port, database and user go before the password; a second number is a place in a file.
 LINE_OF_PGPASS = re.compile(
-    r"((?<![\w.:*\]/-])(?:[\w.*-]{1,253}|\[[0-9a-f:.]{2,45}\]):(?:[0-9]{1,5}|\*)"
-    r":(?![0-9]+:)(?:[^\s:\\]|\\.){1,63}:(?:[^\s:\\]|\\.){1,63}:)\S+"
+    r"((?<![\w.:*\]/\\-])(?:[\w.*-]{1,253}|(?:[0-9a-f.]|\\:){2,90}|\[[0-9a-f:.]{2,45}\])"
+    r":(?:[0-9]{1,5}|\*):(?![0-9]+:)(?:[^\s:\\]|\\.){1,63}:(?:[^\s:\\]|\\.){1,63}:)"
+    r"(?:\\[ \t]|\S)+"
 )
 QUOTED_OR_WORD = r"""(?:"[^"\n]*"|'[^'\n]*'|[^\s-]\S*)"""
 # As programs are given them.
@@ -112,7 +123,7 @@ def without_secrets(text: str) -> str:
     if len(text) > LONGEST:
         # Of a word that is cut off the end may be missing that tells what it is.
         text = re.sub(r"\S*$", "", text[:LONGEST])
-    text = PRIVATE_KEY.sub(HIDDEN, text)
+    text = _without_ends_of_keys(PRIVATE_KEY.sub(HIDDEN, text))
     text = LOGIN.sub(rf"\1{HIDDEN}@", text)
     text = LOGIN_IN_WORD.sub(rf"\1{HIDDEN}@", text)
     text = ENCODED_LOGIN.sub(rf"\1{HIDDEN}", text)
@@ -124,6 +135,17 @@ def without_secrets(text: str) -> str:
     text = LINE_OF_PGPASS.sub(rf"\1{HIDDEN}", text)
     text = BARE_HEADER.sub(rf"\1{HIDDEN}", text)
     return KNOWN_TOKEN.sub(HIDDEN, text)
+
+
+def _without_ends_of_keys(text: str) -> str:
+    """Without what stands before the last line of a private key whose first one is missing."""
+    kept, read_to = [], 0
+    for end in END_OF_A_KEY.finditer(text):
+        before = text[read_to : end.start()]
+        lines = LINES_BEFORE_AN_END.match(before[::-1])
+        kept += [before[: len(before) - (lines.end() if lines else 0)], HIDDEN]
+        read_to = end.end()
+    return "".join([*kept, text[read_to:]])
 
 
 def _without_value(pair: re.Match[str]) -> str:

@@ -158,7 +158,8 @@ class ScoutSettings(BaseModel):
         default="cp1252",
         description=(
             "How a file without byte order mark is read when it is not UTF-8. While it is a "
-            "Western encoding, files whose letters look like none, such as Shift-JIS, fail."
+            "Western encoding, files whose letters are those of Czech, Hungarian or Turkish are "
+            "read as theirs, and files whose letters look like none, such as Shift-JIS, fail."
         ),
     )
     sample_payloads: int | None = Field(

@@ -94,7 +94,7 @@ def replay(
 
     Raises:
         PermanentError: neither ids nor the beginning of a time range is given, or an id has no
-            delivery with a body. Nothing is replayed then.
+            delivery with a body, or there is no inbox. Nothing is replayed then.
     """
     if not ids and since is None:
         raise PermanentError(
@@ -102,6 +102,7 @@ def replay(
             "neither ids nor the beginning of a time range is given",
             "Name delivery ids, or a time to begin with",
         )
+    _expect_inbox(connection, f"replaying deliveries of {source}")
     wanted = {"source": source, "ids": list(ids) or None, "since": since, "until": until}
     chosen = [number for (number,) in connection.execute(CHOOSE, wanted).fetchall()]
     if len(chosen) < len(set(ids)):
@@ -116,6 +117,16 @@ def replay(
             moved = connection.execute(MOVE, (batch,)).fetchall()
             _tell(connection, sorted(moved, key=lambda row: batch.index(row[0])))
     return len(chosen)
+
+
+def _expect_inbox(connection: psycopg.Connection, attempted: str) -> None:
+    if connection.execute("select to_regclass('webhooks.deliveries')").fetchone() == (None,):
+        raise PermanentError(
+            attempted,
+            f"there is no inbox in the database {connection.info.dbname}",
+            "Name the block of the receiver's database, or start the receiver, which makes the "
+            "inbox",
+        )
 
 
 def _tell(connection: psycopg.Connection, moved: Sequence[tuple[Any, ...]]) -> None:
@@ -158,7 +169,11 @@ def purge(
     Args:
         connection: in autocommit mode.
         body_days, delivery_days: older bodies, older rows go.
+
+    Raises:
+        PermanentError: there is no inbox.
     """
+    _expect_inbox(connection, "removing what is old from the inbox")
     old = now - timedelta(days=body_days)
     very_old = now - timedelta(days=delivery_days)
     deliveries = _repeat(connection, FORGET_DELIVERIES, very_old, batch_rows)

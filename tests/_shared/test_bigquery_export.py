@@ -481,6 +481,26 @@ def test_what_is_computed_from_a_private_column_stays_as_it_does_in_whatever_let
     assert not names & {"secret", "loud"}
 
 
+def test_what_was_computed_from_a_private_column_does_not_leave_once_it_is_so_no_longer(
+    shop: Shop,
+) -> None:
+    private = replace(THINGS, excluded=("Secret",))
+    shop.execute(
+        "alter table shop.things add column loud text generated always as (upper(secret)) stored"
+    )
+    shop.export(private)
+    assert shop.export(private).changed == 0
+    shop.execute("alter table shop.things alter column loud drop expression")
+    said = "loud was computed from a column that the setting excludes, and is no longer"
+    with pytest.raises(ExportSourceError, match=said):
+        shop.export(private)
+    shop.execute("alter table shop.things rename loud to quiet")
+    with pytest.raises(ExportSourceError, match="quiet was computed from"):
+        shop.export(private)
+    assert shop.export(replace(private, excluded=("secret", "quiet"))).changed == 0
+    assert shop.export(replace(private, excluded=("quiet",))).rows
+
+
 def test_a_migration_under_way_is_seen_before_anything_is_sent(shop: Shop) -> None:
     private = replace(THINGS, excluded=("secret",))
     shop.export(private)

@@ -100,6 +100,16 @@ from flows._shared.secrets import without_secrets
         "*:*:*:jane:my-hunter2",
         "/home/x/.pgpass: db.example.org:5432:*:jane:pa\\:hunter2",
         "[::1]:5432:app:jane:hunter2",
+        "localhost:5432:app:jane:my\\ hunter2",
+        "localhost:5432:app:jane:pa\\:my\\ hunter2",
+        "localhost:5432:my\\ app:jane\\:x:my\\\\\\ hunter2",
+        "\\:\\:1:5432:app:jane:hunter2",
+        "2001\\:db8\\:\\:7:5432:app:jane:hunter2",
+        "(hunter2\n" + f"{'A' * 64}\n" * 2 + "hunter2==\n-----END RSA PRIVATE" + " KEY-----",
+        "(hunter2\\n" + f"{'A' * 64}\\n" * 2 + "hunter2==\\n-----END PRIVATE" + " KEY-----\\n",
+        "(hunter2\n-----END OPENSSH PRIVATE" + " KEY-----",
+        "(VATE" + f" KEY-----\n{'A' * 64}\nhunter2==\n-----END PRI",
+        "(VATE" + f" KEY-----\n{'A' * 64}\nhunter2==",
         "Authorization: Basic aHVudGVyMg==hunter2",
         "Proxy-Authorization: Basic hunter2",
         'Authorization: Digest username="jane", response="hunter2"',
@@ -182,6 +192,7 @@ def test_what_is_or_may_be_a_secret_is_not_told(text: str) -> None:
         "--password-file /run/x and --tokens 12",
         "the database 'x' has no role 'y'",
         "mkdir -P 7, make -w x, curl -w x",
+        f"-----BEGIN PUBLIC KEY-----\n{'A' * 64}\n-----END PUBLIC KEY-----",
     ],
 )
 def test_words_that_hold_no_secret_are_told(text: str) -> None:
@@ -211,6 +222,10 @@ def test_a_long_text_takes_no_time() -> None:
         "identified with ",
         "a:1:b:c",
         "mysql -",
+        "-----END PRIVATE" + " KEY-----",
+        "A" * 50 + "\\n",
+        "a\\:",
+        "a:1:b:c:\\ ",
     ):
         without_secrets(part * 100_000)
     assert time.perf_counter() - begun < 5

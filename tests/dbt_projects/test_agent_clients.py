@@ -65,6 +65,7 @@ def fleet() -> list[str]:
         work = session(name, DAY)
         moment, event, attributes = sample.request_event(work, model, usage, cost, MINUTE, 0)
         lines.append(sample.logs_line(work, [(moment, event, {**attributes, **more})]))
+    lines += beside_a_tier_without_a_price()
     old = session("old", datetime(2026, 10, 20, 9, tzinfo=UTC), by=developer(9))
     lines += [
         request(old, 0, (1, 0, 0, 0), OPUS),
@@ -80,6 +81,22 @@ def fleet() -> list[str]:
         )
     )
     return lines + FILE.read_text().splitlines()
+
+
+def beside_a_tier_without_a_price() -> list[str]:
+    """Writes for an hour, for 8 USD, and a request that the list has no price for: its cost told,
+    and not told."""
+    lines = []
+    for name, told in (("hour, cost told", 3.0), ("hour, cost not told", None)):
+        work = session(name, DAY)
+        moment, event, attributes = sample.request_event(work, OPUS, WRITES, 8.0, MINUTE, 0)
+        lines.append(sample.logs_line(work, [(moment, event, attributes)]))
+        moment, event, attributes = sample.request_event(work, OPUS, (9, 0, 0, 0), 3.0, MINUTE, 1)
+        attributes = {**attributes, "service_tier": "priority"}
+        if told is None:
+            del attributes["cost_usd"]
+        lines.append(sample.logs_line(work, [(moment, event, attributes)]))
+    return lines
 
 
 GEMINI_WHOLE = (407, 250, 50, 600, 0)
@@ -174,6 +191,18 @@ def test_writes_for_an_hour_cost_what_the_agent_says_up_to_their_price(built: Ma
         "five minutes": 5.0,
         "dearer than an hour": 5.0,
     }
+
+
+def test_writes_for_an_hour_are_told_beside_a_tier_without_a_price_that_is_reported_apart(
+    built: Marts,
+) -> None:
+    assert costs(built, "hour, cost told", "hour, cost not told") == {
+        "hour, cost told": 8.0,
+        "hour, cost not told": 5.0,
+    }
+    assert built.query(
+        "select unpriced_tokens from intermediate.int_token_costs where session_id like 'hour, %'"
+    ) == [(9,), (9,)]
 
 
 def test_every_attribute_and_agent_of_the_mapping_is_known_where_it_is_read(built: Marts) -> None:

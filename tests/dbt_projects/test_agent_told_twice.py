@@ -99,6 +99,16 @@ SEVERAL_MODELS: dict[str, tuple[Told, Told, int, int]] = {
     "in one, unnamed beside one": (
         [("s", SONNET, 60), ("s", None, 50)], [("s", None, 110)], 110, 0,
     ),
+    "in one, an alias": ([("s", "sonnet", 100)], [("s", DATED_SONNET, 110)], 110, 0),
+    "in one, an alias of counters": ([("s", SONNET, 100)], [("s", "sonnet[1m]", 100)], 100, 0),
+    "in one, aliases of both": (
+        [("s", "opus", 50), ("s", SONNET, 100)], [("s", OPUS, 50), ("s", "sonnet", 100)], 150, 0,
+    ),
+    "in one, an alias of two": (
+        [("s", "sonnet", 150)], [("s", SONNET, 100), ("s", "claude-sonnet-5", 50)], 150, 150,
+    ),
+    "in one, an alias alone": ([("s", "sonnet", 100)], [("s", "sonnet", 100)], 100, 100),
+    "in one, an alias of another": ([("s", "sonnet", 100)], [("s", OPUS, 50)], 150, 100),
     "in none": ([(None, SONNET, 100), (None, OPUS, 50)], [(None, None, 150)], 150, 0),
 }  # fmt: skip
 ASLEEP, NIGHT = timedelta(hours=3), timedelta(hours=8)

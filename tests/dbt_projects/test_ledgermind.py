@@ -433,6 +433,18 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
         changed = ("--select", "stg_suggestion_feedback+1", "int_suggestions", "+fct_training_view")
         warehouses.build_untested("pg_local", *changed)
         assert as_texts(warehouses.postgres_contents()) == as_texts(migrated)
+        warehouses.execute(
+            "alter table suggestion_events drop constraint suggestion_events_txn_id_fkey, "
+            "alter txn_id type text"
+        )
+        changed = (
+            "--select",
+            "stg_suggestion_events+1",
+            "fct_suggestions_eval",
+            "+fct_training_view",
+        )
+        warehouses.build_untested("pg_local", *changed)
+        assert as_texts(warehouses.postgres_contents()) == as_texts(migrated)
     finally:
         warehouses.execute(f"alter database {DATABASE} reset timezone")
 

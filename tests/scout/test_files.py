@@ -366,6 +366,8 @@ def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
         (b"id,vendor\n" + b"1,x\n" * 50_000 + "Продукты и вино".encode("cp1251"), "an encoding"),
         (b"id\n\xe9\n" + b"1\n" * 50_000 + "Продукты и вино\n".encode("cp1251"), "an encoding"),
         (gzip.compress("id,vendor\n1,北京烤鸭店\n".encode("gb18030")), "an encoding"),
+        ("id,vendor\n1,Čajovna\n2,Růžička\n3,Květinářství\n".encode("cp1250"), "too few tell"),
+        ("id,vendor\n1,Yağ ve Ekmeği\n2,Dağ ve Ağa\n".encode("cp1254"), "too few tell"),
         ("id,vendor\n1,Zażółć gęślą jaźń; Łódź, Śląsk\n".encode("cp1250"), "windows-1250"),
         ("id,vendor\n1,Zażółć gęślą jaźń; Łódź, Śląsk\n".encode("iso8859-2"), "an encoding"),
         ("id,vendor\n1,ZAKŁAD ŁÓDŹ\n2,BIAŁYSTOK\n3,KSIĄŻKA\n".encode("cp1250"), "an encoding"),
@@ -403,8 +405,36 @@ def test_western_letters_are_read_whatever_stands_beside_them(tmp_path: Path) ->
         "col·lecció, paral·lel, d´Ivoire, L´Oréal, N°acte, nºde, l'Haÿ, L'HAŸ, œdème, «mot»là",
         "±5, a±5, a ± b, ¶ y, Nestlé®bar, Café©x, 5µm, µg, 1ªvez, ¡ya!, no¡ya!, 12¥, ¥50, 10¥",
         "ƒ12.00, ƒ13.00, ƒ14.00, ƒ15.00, ƒ16.00, ƒ17.00, ƒ18.00, ƒ19.00 Café",
+        "Più caffè, perché città è così, Perù, Forlì; Caffè Ørsted, crème brûlée à Málaga, maïs",
+        "Blåbærsyltetøy på Østerås, én idé à la carte, kafè; høvuðsstaðarøkið, bókaútgáva, før",
+        "Ações, órgãos, questões; võõrtööline, jõulud; què això més fàcil, ideeën, coördinatie",
+        "Kaffihúsið á Þingvöllum, býður góðan daginn, nýtt brauð, þýska, Þórður",
     ):
         rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode("cp1252"))
+        assert values(rows) == [{"id": "1", "vendor": text}]
+
+
+@pytest.mark.parametrize(
+    ("encodings", "text"),
+    [
+        (
+            ("cp1250", "iso8859-2"),
+            "Účet za měsíční platby, Dvořák a syn, Pražská pekárna, řízení příjmů, třída Míru",
+        ),
+        (("cp1250",), "PEKAŘSTVÍ DVOŘÁK, KVĚTINÁŘSTVÍ RŮŽIČKA, ČERPACÍ STANICE"),
+        (("cp1250",), "Štefánik, čítáreň, účtovníčka, platí príčina, Ružinov, Žilina"),
+        (("cp1250", "iso8859-2"), "Szőlőhegyi út, előadás, főváros, esőkabát, műszaki áruház"),
+        (("cp1250",), "Čišćenje, Pečenjarnica Šibenik, trgovčićška, češljaš"),
+        (("cp1254", "iso8859-9"), "Beşiktaş Çarşı Kırtasiye, Şişli Eczanesi, İstanbul, Café Münih"),
+        (("cp1254",), "BEŞİKTAŞ ÇARŞI, ŞİŞLİ ECZANESİ, KADIKÖY"),
+    ],
+)
+def test_letters_that_fit_one_encoding_only_decide_which_it_is(
+    tmp_path: Path, encodings: tuple[str, ...], text: str
+) -> None:
+    """Read as Western letters they would be others, and nothing would tell."""
+    for encoding in encodings:
+        rows = rows_of(tmp_path, "t.csv", f"id\tvendor\n1\t{text}\n".encode(encoding))
         assert values(rows) == [{"id": "1", "vendor": text}]
 
 

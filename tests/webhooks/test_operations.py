@@ -109,6 +109,19 @@ def test_flows_purge_and_replay_and_so_does_the_command(
     assert ids(inbox) == ["b"]
 
 
+def test_before_there_is_an_inbox_commands_say_so(
+    database: str, prefect_server: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    name = uuid.uuid4().hex[:8]
+    register(name, database)
+    of_block = ["--database-block", f"webhooks-{name}-postgres"]
+    with psycopg.connect(database) as connection:
+        connection.execute("drop schema if exists webhooks cascade")
+    for command in (["replay", "--source", "scout", "--id", "b"], ["purge"]):
+        assert main([*command, *of_block]) == 1
+        assert "there is no inbox in the database" in capsys.readouterr().err
+
+
 def test_the_reconciler_gets_what_github_failed_to_deliver(
     receiver: Running, inbox_url: str, token: str
 ) -> None:

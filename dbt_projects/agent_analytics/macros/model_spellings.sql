@@ -2,41 +2,130 @@
     {#- One row per session, agent, model, tier and source, with the spelling and the tier by which it counts in the
         session, and with what its events and counters are compared by. An event knows which model ran, and how: it
         counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
-        or, where it names neither, by the only one that events have; what names no model is the only one of those
-        that it is compared with. Where both then tell of the same ones they are compared one by one, else all
-        together. -#}
+        or, where it names neither, by the only one that events have. What names no model, in a session of which both
+        tell, is the only one that is named, or the only one of which the other side tells more, if that is enough;
+        else it stays unknown. An alias is the only model of its line, or any of several. Where both then tell of
+        the same ones they are compared one by one, else all together. -#}
+    {%- set kinds = ['input', 'output', 'cache_creation', 'cache_read'] -%}
     (
-        with told_models as (
+        with told_usage as (
 
             select
                 session_id,
                 agent_type,
                 model_name,
                 service_tier,
-                'events' as usage_source
+                'events' as usage_source,
+                family,
+                {% for kind in kinds -%}
+                {{ kind }}_tokens{{ ' + ' if not loop.last }}
+                {%- endfor %} as tokens
             from {{ requests }}
 
-            union
+            union all
 
             select
                 session_id,
                 agent_type,
                 model_name,
                 service_tier,
-                'metrics' as usage_source
+                'metrics' as usage_source,
+                family,
+                case when kind in {{ listed(kinds) }} then amount else 0 end as tokens
             from {{ increments }}
+
+        ),
+
+        told_families as (
+
+            select
+                session_id,
+                agent_type,
+                model_name,
+                service_tier,
+                usage_source,
+                family,
+                sum(tokens) as tokens
+            from told_usage
+            group by session_id, agent_type, model_name, service_tier, usage_source, family
+
+        ),
+
+        -- The models of a line that are named by their versions, which its alias (`sonnet`) may stand for.
+        lines as (
+
+            select
+                session_id,
+                agent_type,
+                {{ model_line('model_name') }} as line,
+                count(distinct {{ compared_name('model_name') }}) as models,
+                min({{ without_window('model_name') }}) as full_name
+            from told_families
+            where not {{ is_alias('model_name') }} and {{ model_line('model_name') }} <> ''
+            group by session_id, agent_type, line
+
+        ),
+
+        without_aliases as (
+
+            select
+                told.* replace (
+                    case
+                        when lines.models = 1
+                            then lines.full_name || {{ window_of('told.model_name') }}
+                        else told.model_name
+                    end as model_name
+                ),
+                told.model_name as told_as,
+                coalesce(lines.models > 1, false) as is_of_several
+            from told_families as told
+            left join lines
+                on
+                    told.session_id = lines.session_id
+                    and told.agent_type = lines.agent_type
+                    and {{ is_alias('told.model_name') }}
+                    and {{ model_line('told.model_name') }} = lines.line
+
+        ),
+
+        named_families as (
+
+            select
+                *,
+                case when is_of_several then 'unknown' else {{ compared_name('model_name') }} end
+                    as told_name,
+                -- What makes a price of its own: the mode or tier, and the window.
+                case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
+                || {{ window_of('model_name') }} as manner
+            from without_aliases
 
         ),
 
         named_models as (
 
+            select distinct
+                session_id,
+                agent_type,
+                told_as,
+                model_name,
+                service_tier,
+                usage_source,
+                told_name,
+                manner
+            from named_families
+
+        ),
+
+        models_of_families as (
+
             select
-                *,
-                {{ compared_name('model_name') }} as told_name,
-                -- What makes a price of its own: the mode or tier, and the window.
-                case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
-                || regexp_extract({{ listed_name('model_name') }}, '\[1m\]') as manner
-            from told_models
+                session_id,
+                agent_type,
+                told_name,
+                usage_source,
+                sum(tokens) as tokens
+            from named_families
+            group by session_id, agent_type, told_name, usage_source, family
 
         ),
 
@@ -47,23 +136,60 @@
                 agent_type,
                 told_name as compared_name,
                 bool_or(usage_source = 'events') as is_of_events,
-                bool_or(usage_source = 'metrics') as is_of_metrics
-            from named_models
+                bool_or(usage_source = 'metrics') as is_of_metrics,
+                coalesce(max(tokens) filter (where usage_source = 'events'), 0) as tokens_by_events,
+                coalesce(max(tokens) filter (where usage_source = 'metrics'), 0) as tokens_by_metrics
+            from models_of_families
             group by session_id, agent_type, told_name
 
         ),
 
-        model_groups as (
+        -- What a side leaves without a model, and of which models the other tells more than it does.
+        unnamed as (
 
             select
-                *,
-                -- The only one that is named among what is compared together.
-                case
-                    when count(*) filter (where compared_name <> 'unknown') over together = 1
-                        then min(compared_name) filter (where compared_name <> 'unknown') over together
-                end as only_name
-            from {{ model_groups('models', 'session_id', ['is_of_events', 'is_of_metrics']) }}
-            window together as (partition by session_id, agent_type, model_group)
+                session_id,
+                agent_type,
+                count(*) filter (where compared_name <> 'unknown') as names,
+                min(compared_name) filter (where compared_name <> 'unknown') as any_name,
+                bool_or(compared_name = 'unknown' and is_of_events and is_of_metrics)
+                    as is_of_both,
+                {%- for side, other in [('events', 'metrics'), ('metrics', 'events')] %}
+                sum(tokens_by_{{ side }}) filter (where compared_name = 'unknown')
+                    as tokens_by_{{ side }},
+                count(*) filter (
+                    where compared_name <> 'unknown' and tokens_by_{{ other }} > tokens_by_{{ side }}
+                ) as more_by_{{ other }},
+                min({name: compared_name, tokens: tokens_by_{{ other }} - tokens_by_{{ side }}}) filter (
+                    where compared_name <> 'unknown' and tokens_by_{{ other }} > tokens_by_{{ side }}
+                ) as told_more_by_{{ other }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from models
+            group by session_id, agent_type
+            having
+                bool_or(compared_name = 'unknown') and bool_or(is_of_events) and bool_or(is_of_metrics)
+
+        ),
+
+        names_of_unnamed as (
+
+            select
+                session_id,
+                agent_type,
+                unnest(['events', 'metrics']) as usage_source,
+                unnest([
+                    {%- for side, other in [('events', 'metrics'), ('metrics', 'events')] %}
+                    case
+                        when names = 1 then any_name
+                        when
+                            more_by_{{ other }} = 1
+                            and not is_of_both
+                            and tokens_by_{{ side }} <= told_more_by_{{ other }}.tokens
+                            then told_more_by_{{ other }}.name
+                    end{{ ',' if not loop.last }}
+                    {%- endfor %}
+                ]) as only_name
+            from unnamed
 
         ),
 
@@ -71,14 +197,20 @@
 
             select
                 named.*,
-                coalesce(groups.only_name, named.told_name) as compared_name,
-                coalesce(groups.only_name, groups.model_group) as model_group
+                coalesce(names.only_name, named.told_name) as compared_name,
+                groups.model_group
             from named_models as named
-            inner join model_groups as groups
+            inner join {{ model_groups('models', 'session_id', ['is_of_events', 'is_of_metrics']) }} as groups
                 on
                     named.session_id = groups.session_id
                     and named.agent_type = groups.agent_type
                     and named.told_name = groups.compared_name
+            left join names_of_unnamed as names
+                on
+                    named.session_id = names.session_id
+                    and named.agent_type = names.agent_type
+                    and named.usage_source = names.usage_source
+                    and named.told_name = 'unknown'
 
         ),
 
@@ -131,6 +263,8 @@
                 *,
                 min(usage_source) over together <> max(usage_source) over together
                     as is_group_of_both,
+                min(compared_name) over together <> max(compared_name) over together
+                    as is_group_of_several,
                 min(usage_source) over same_spelling <> max(usage_source) over same_spelling
                     as is_spelling_of_both
             from spelled
@@ -143,20 +277,39 @@
             select
                 session_id,
                 agent_type,
-                model_name,
+                told_as as model_name,
                 service_tier,
                 usage_source,
                 model_group as compared_name,
                 counted_as.model_name as spelling,
                 counted_as.service_tier as spelled_tier,
                 case
-                    when is_group_of_both and not bool_and(is_spelling_of_both) over together
+                    when
+                        is_group_of_both
+                        and (is_group_of_several or not bool_and(is_spelling_of_both) over together)
                         then model_group
                     else concat_ws(chr(31), counted_as.model_name, counted_as.service_tier)
                 end as matched_by
             from told_by
             window together as (partition by session_id, agent_type, model_group)
     )
+{%- endmacro %}
+
+{% macro model_line(model_name) -%}
+    {#- Of Claude's models the line, of which an alias names no version: `sonnet`. -#}
+    regexp_extract({{ compared_name(model_name) }}, '^(claude-.*)?(opus|sonnet|haiku|fable|mythos)', 2)
+{%- endmacro %}
+
+{% macro is_alias(model_name) -%}
+    regexp_full_match({{ compared_name(model_name) }}, '(claude-)?(opus|sonnet|haiku|fable|mythos)')
+{%- endmacro %}
+
+{% macro window_of(model_name) -%}
+    regexp_extract({{ listed_name(model_name) }}, '\[1m\]')
+{%- endmacro %}
+
+{% macro without_window(model_name) -%}
+    regexp_replace({{ model_name }}, ' *\[1m\]|:1m$', '')
 {%- endmacro %}
 
 {% macro shared_out(whole, part, earlier, is_last) -%}

@@ -5,3 +5,8 @@
         as decimal(28, 10)
     )
 {%- endmacro %}
+
+{% macro usd_of_all(cost) -%}
+    {#- What the rows of a group cost together; NULL where one of them does not tell. -#}
+    case when count({{ cost }}) = count(*) then sum(cast({{ cost }} as decimal(28, 10))) end
+{%- endmacro %}

@@ -15,6 +15,7 @@
 {% macro as_json(name, columns) %}cast({{ name }} as jsonb){% endmacro %}
 {% macro truth(name, columns) %}cast({{ name }} as boolean){% endmacro %}
 {% macro event_key(column) %}{{ column }}{% endmacro %}
+{% macro transaction_key(column) %}{{ column }}{% endmacro %}
 {% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
 {% macro run_clock() %}cast('1900-01-01' as timestamp){% endmacro %}
 {% macro is_plausible(instant) %}({{ instant }} is not null){% endmacro %}

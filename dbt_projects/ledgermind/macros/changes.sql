@@ -210,6 +210,20 @@
     {{ return(column if events.get('id') == feedback.get('event_id') else shared.text(column)) }}
 {%- endmacro %}
 
+{% macro transaction_key(column) -%}
+    {#- Of its own type, for which its table has an index, while all tables that name transactions have
+        whole numbers; else as text. -#}
+    {%- set types = [] -%}
+    {%- for table, name in [
+        ('transactions', 'id'), ('suggestion_events', 'txn_id'), ('ml_features', 'txn_id'),
+        ('transaction_labels', 'txn_id'),
+    ] -%}
+        {%- do types.append(source_columns(source('operational', table)).get(name, 'integer')) -%}
+    {%- endfor -%}
+    {%- set other = types | reject('in', ['smallint', 'integer', 'bigint', 'int64']) | list -%}
+    {{ return(shared.text(column) if other else column) }}
+{%- endmacro %}
+
 {% macro should_full_refresh() -%}
     {#- A table that grows is made anew when LedgerMind gave its keys other types. On BigQuery, where that
         costs a scan of everything, somebody has to ask for it. -#}

@@ -79,12 +79,18 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
     return tuple(columns)
 
 
-def private_columns(connection: psycopg.Connection, table: CopiedTable) -> frozenset[str]:
-    """The excluded columns of the table, in whatever letters, and those computed from them."""
+def private_columns(
+    connection: psycopg.Connection, table: CopiedTable
+) -> dict[str, tuple[str, ...]]:
+    """The excluded columns of the table, in whatever letters, and those computed from them.
+
+    By name those that it is computed from; none where it is excluded itself.
+    """
     found = connection.execute(
-        "select attname from pg_attribute where attrelid = to_regclass(%(table)s) and attnum > 0 "
-        "and not attisdropped and lower(attname) = any(%(excluded)s) "
-        "union select made.attname from pg_attribute as made "
+        "select attname, null from pg_attribute "
+        "where attrelid = to_regclass(%(table)s) and attnum > 0 and not attisdropped "
+        "and lower(attname) = any(%(excluded)s) "
+        "union select made.attname, origin.attname from pg_attribute as made "
         "join pg_attrdef on adrelid = made.attrelid and adnum = made.attnum "
         # Of the column before PostgreSQL 15, of its expression since.
         "join pg_depend on refclassid = 'pg_class'::regclass and refobjid = made.attrelid and ("
@@ -99,7 +105,10 @@ def private_columns(connection: psycopg.Connection, table: CopiedTable) -> froze
             "excluded": [name.lower() for name in table.excluded],
         },
     )
-    return frozenset(name for (name,) in found)
+    private: dict[str, tuple[str, ...]] = {}
+    for name, origin in sorted(found, key=str):
+        private[name] = (*private.get(name, ()), *([origin] if origin else []))
+    return private
 
 
 def _copied_name(name: str) -> str:

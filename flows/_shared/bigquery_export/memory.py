@@ -34,7 +34,10 @@ SCHEMA = (
         description="JSON: PostgreSQL's number of each column by name; a renamed one keeps it.",
     ),
     bigquery.SchemaField(
-        "excluded", "STRING", description="JSON: the columns of these that were not copied."
+        "excluded",
+        "STRING",
+        description="JSON: the columns of these that were not copied, by name with what each is "
+        "computed from.",
     ),
     bigquery.SchemaField("exported_at", "TIMESTAMP", description="When an export saw them, UTC."),
 )
@@ -43,11 +46,12 @@ LOAD_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class SourceColumns:
-    """``numbers`` are PostgreSQL's of each column by name, ``excluded`` those that stay there."""
+    """``numbers`` are PostgreSQL's of each column by name, ``excluded`` those that stay there, with
+    the excluded ones that each is computed from."""
 
     relation: int
     numbers: Mapping[str, int]
-    excluded: frozenset[str]
+    excluded: Mapping[str, Collection[str]]
 
     @classmethod
     def read(cls, connection: psycopg.Connection, table: CopiedTable) -> Self:
@@ -73,6 +77,18 @@ class SourceColumns:
             for name, other in called.items()
             if (other not in now.excluded if other else name not in now.numbers)
         )
+
+    def freed(self, now: Self, excluded: Collection[str]) -> list[str]:
+        """The columns that ``now`` has copied, in whose values those of an excluded one are since
+        they were computed from it."""
+        names = {number: name for name, number in (now if self._is(now) else self).numbers.items()}
+        wanted = {name.lower() for name in excluded}
+        called = {
+            names.get(self.numbers[name], "")
+            for name, origins in self.excluded.items()
+            if wanted.intersection(origin.lower() for origin in origins)
+        }
+        return sorted(called & set(now.numbers) - set(now.excluded))
 
     def new(self, now: Self) -> list[str]:
         """The columns that ``now`` has copied and that were not there, or may be another column:
@@ -113,7 +129,10 @@ class ColumnMemory:
             return None
         row = max(kept, key=lambda row: row["exported_at"])
         self._newest = row["exported_at"]
-        excluded = frozenset(json.loads(row["excluded"]))
+        kept_back = json.loads(row["excluded"])
+        # Once they were kept without what they are computed from.
+        origins = kept_back if isinstance(kept_back, dict) else dict.fromkeys(kept_back, ())
+        excluded = {name: tuple(each) for name, each in origins.items()}
         return SourceColumns(row["relation"], json.loads(row["numbers"]), excluded)
 
     def keep(self, table: CopiedTable, columns: SourceColumns) -> None:
@@ -124,7 +143,7 @@ class ColumnMemory:
             "table_name": table.name,
             "relation": columns.relation,
             "numbers": json.dumps(columns.numbers),
-            "excluded": json.dumps(sorted(columns.excluded)),
+            "excluded": json.dumps(dict(columns.excluded), sort_keys=True),
             "exported_at": seen_at.isoformat(),
         }
         config = bigquery.LoadJobConfig(
@@ -138,7 +157,17 @@ class ColumnMemory:
 
 
 def refuse_renamed(table: CopiedTable, before: SourceColumns, now: SourceColumns) -> None:
-    """Raises ExportSourceError if a column that was left out may be there under another name."""
+    """Raises ExportSourceError if a column that was left out may be there under another name, or
+    one that was computed from it is so no longer."""
+    if freed := before.freed(now, table.excluded):
+        named = ", ".join(freed)
+        raise ExportSourceError(
+            f"exporting {table} to BigQuery",
+            f"{named} was computed from a column that the setting excludes, and is no longer: its "
+            "values may be those of before",
+            f"Exclude {named}, too; or, once nothing private is in it, delete the rows of "
+            f"{table.name} from {MEMORY} beside the copy",
+        )
     gone, new = before.gone(now, table.excluded), before.new(now)
     if gone and new:
         left_out, named = ", ".join(gone), ", ".join(new)

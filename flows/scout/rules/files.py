@@ -20,6 +20,34 @@ SIGNS_WITHIN_WORDS = re.compile(
     rb"|(?<=[A-Z\xc0-\xde\xa1\xa3\xa5\xa6\xac\xaf])[\xa1\xa3\xa5\xa6\xac\xaf]"
     rb"(?=[A-Z\xc0-\xde\xa1\xa3\xa5\xa6\xac\xaf])"
 )
+# In windows-1250 and ISO 8859-2 Czech, Slovak, Slovene and Croatian have carons and rings where
+# Western encodings have a grave accent or ø, Hungarian has double accents where these have õ and û.
+# No Western language has in one word with one of them what NEVER_WESTERN names.
+WORDS = re.compile(rb"[A-Za-z\x8a\x8d\x8e\x9a\x9d\x9e\xc0-\xff]+")
+OF_CENTRAL_EUROPE = re.compile(
+    rb"[\xc8\xcc\xcf\xd2\xd5\xd8\xd9\xdb\xe8\xec\xef\xf2\xf5\xf8\xf9\xfb]"
+)
+NEVER_WESTERN = re.compile(
+    rb"(?=.*[A-Za-z])(?:(?=.*[\xc8\xcc\xcf\xd2\xd9\xe8\xec\xef\xf2\xf9])"
+    rb".*[\x8a\x8d\x8e\x9a\x9d\x9e\xc1\xcd\xd8\xda\xdd\xe1\xed\xf8\xfa\xfd]"
+    rb"|(?=.*[\xd5\xf5]).*[\xc1\xc9\xcd\xd3\xda\xe1\xe9\xed\xf3\xfa]"
+    rb"|(?=.*[\xdb\xfb]).*[\xc1\xcd\xd3\xda\xe1\xed\xf3\xfa])",
+    re.DOTALL,
+)
+# Where the two encodings differ: s, t and z with a caron.
+ONLY_1250 = re.compile(rb"[\x8a\x8d\x8e\x9a\x9d\x9e]")
+ONLY_8859_2 = re.compile(rb"(?<=[A-Za-z\xc0-\xff])[\xa9\xab\xae\xb9\xbb\xbe](?=[A-Za-z\xc0-\xff])")
+# In windows-1254 and ISO 8859-9 Turkish has letters of its own where Western encodings have eth,
+# thorn and y with an acute accent. Icelandic and Faroese have these beside many an acute accent.
+OF_TURKEY = re.compile(rb"[\xd0\xdd\xde\xf0\xfd\xfe]")
+NEVER_ICELANDIC = re.compile(
+    rb"(?<=[a-z\xe0-\xff])\xfe(?![a-z\xe0-\xff])|\xfe[bcdfghklmnpqstxz]|\xf0\xfd|\xfd\xfe"
+    rb"|(?<=[A-Z\xc0-\xde])\xde(?![A-Z\xc0-\xde])|\xde[BCDFGHKLMNPQSTXZ]|\xd0I|I\xde"
+)
+OF_ICELAND = re.compile(rb"[\xc1\xc6\xc9\xcd\xd3\xd8\xda\xe1\xe6\xe9\xed\xf3\xf8\xfa]")
+FEWEST_WORDS = 3
+FEWEST_LETTERS_OF_TURKEY = 3
+UNKNOWN_ENCODING = "unknown"
 FEWEST_SIGNS = 3
 FEWEST_LETTERS = 8
 PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
@@ -69,6 +97,32 @@ def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> st
     if start[0::2].count(0) > len(start) * 0.4:
         return "utf-16-be"
     return fallback if invalid > valid else "utf-8-sig"
+
+
+def encoding_by_letters(sample: bytes, western: str) -> str:
+    """The encoding of letters that are no UTF-8 and may be Western ones.
+
+    Args:
+        sample: those letters, with what stands beside them.
+        western: what they are if nothing speaks against it.
+
+    Returns:
+        ``unknown`` where they look like others, and too little tells which.
+    """
+    words = WORDS.findall(sample)
+    marked = sum(1 for word in words if OF_CENTRAL_EUROPE.search(word))
+    central = sum(1 for word in words if NEVER_WESTERN.match(word))
+    if central and central >= 0.2 * marked:
+        is_1250, is_8859_2 = ONLY_1250.search(sample), ONLY_8859_2.search(sample)
+        if central < FEWEST_WORDS or (is_1250 and is_8859_2):
+            return UNKNOWN_ENCODING
+        return "iso8859-2" if is_8859_2 else "cp1250"
+    if is_of_other_letters(sample):
+        return UNKNOWN_ENCODING
+    turkish = len(OF_TURKEY.findall(sample))
+    if turkish < FEWEST_LETTERS_OF_TURKEY or turkish < 4 * len(OF_ICELAND.findall(sample)):
+        return western
+    return "cp1254" if NEVER_ICELANDIC.search(sample) else UNKNOWN_ENCODING
 
 
 def is_of_other_letters(sample: bytes) -> bool:

@@ -21,10 +21,11 @@ from flows.scout.records import (
     Within,
 )
 from flows.scout.rules import (
+    UNKNOWN_ENCODING,
     decide_encoding,
+    encoding_by_letters,
     entity_of,
     is_json,
-    is_of_other_letters,
     is_readable,
     shown,
     storable_name,
@@ -50,8 +51,7 @@ MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
 MARKS = re.compile(rb"(\xef\xbb\xbf)*")
 SAMPLE_BYTES = 1 << 16
 # What of a sample says nothing of the letters beyond ASCII, apart from what stands beside them.
-WITHIN_ASCII = re.compile(rb"([\x00-\x7f])[\x00-\x7f]+([\x00-\x7f])")
-UNKNOWN_ENCODING = "unknown"
+WITHIN_ASCII = re.compile(rb"[\x00-\x7f]{3,}")
 # What a file without a mark is taken for, as long as nobody says otherwise.
 WESTERN = frozenset({"cp1252", "iso8859-1", "iso8859-15"})
 ESCAPED_BYTES = "scout-escaped-bytes"
@@ -150,7 +150,7 @@ class _Guess:
         text = self._decoder.decode(chunk)
         escaped = sum(text.count(chr(code)) for code in range(0xDC80, 0xDD00))
         if escaped and len(self._sample) < SAMPLE_BYTES:
-            self._sample += WITHIN_ASCII.sub(rb"\1\2", chunk)[:SAMPLE_BYTES]
+            self._sample += WITHIN_ASCII.sub(_shortened, chunk)[:SAMPLE_BYTES]
         self._invalid += escaped
         self._valid += len(text) - len(text.encode("ascii", "ignore")) - escaped
 
@@ -158,7 +158,13 @@ class _Guess:
         invalid = self._invalid + len(self._decoder.getstate()[0])
         found = decide_encoding(self._start, self._valid, invalid, self._fallback)
         is_guess = found == self._fallback and codecs.lookup(found).name in WESTERN
-        return UNKNOWN_ENCODING if is_guess and is_of_other_letters(self._sample) else found
+        return encoding_by_letters(self._sample, found) if is_guess else found
+
+
+def _shortened(ascii_run: re.Match[bytes]) -> bytes:
+    """The first and the last of it, and a blank where words end between them."""
+    run = ascii_run[0]
+    return run[:1] + (b"" if run[1:-1].isalpha() else b" ") + run[-1:]
 
 
 def read_rows(
@@ -236,7 +242,7 @@ def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
     if encoding == UNKNOWN_ENCODING:
         seen = (
             "its letters are of an encoding it does not name, as Shift-JIS, windows-1250 or "
-            "windows-1251 are"
+            "windows-1251 are, and too few tell which"
         )
         remedy = "Save it as UTF-8, or name the encoding in `fallback_encoding`"
         raise FileUnreadableError(f"Reading {shown(file.name)}", seen, remedy)

@@ -33,8 +33,8 @@
 
 {% macro refuse_other_columns(new) -%}
     {%- set other = run_query(
-        "with new as (select column_name as n from (describe " ~ new ~ ")), "
-        "built as (select column_name as n from (describe " ~ this ~ ")) "
+        "with new as (select column_name || ' ' || column_type as n from (describe " ~ new ~ ")), "
+        "built as (select column_name || ' ' || column_type as n from (describe " ~ this ~ ")) "
         "(from new except from built) union (from built except from new)"
     ).columns[0].values() -%}
     {%- if other -%}

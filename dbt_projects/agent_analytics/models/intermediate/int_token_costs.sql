@@ -388,6 +388,7 @@ special_rates as (
             else special_parts.{{ kind }}
         end as {{ kind }},
         {%- endfor %}
+        special_parts.reported_cost_usd,
         model_prices.input,
         model_prices.output,
         model_prices.cache_write_5m,
@@ -446,7 +447,9 @@ special_costs as (
             {%- for kind in tokens %}
             {{ kind }}{{ ' +' if not loop.last }}
             {%- endfor %}
-        ) filter (where tier is null), 0) as unpriced_tokens
+        ) filter (where tier is null), 0) as unpriced_tokens,
+        coalesce(sum(reported_cost_usd) filter (where tier is null), 0) as unpriced_usd,
+        count(*) filter (where tier is null and reported_cost_usd is null) > 0 as is_untold
     from special_rates
     group by session_id, usage_date, agent_type, model_name
 
@@ -458,6 +461,8 @@ costs as (
         usage.*,
         model_prices.model_name is not null as is_priced,
         coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
+        coalesce(special_costs.is_untold, false) as is_untold,
+        usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0) as told_of_priced_usd,
         {{ usd('usage.total_input_tokens', 'model_prices.input') }}
         + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
         + {{ usd('usage.total_cache_read_tokens', 'model_prices.cache_read') }}
@@ -483,7 +488,8 @@ costs as (
 
 -- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
 -- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
--- Where it also reports what is of a tier without a price, nothing shows which is above.
+-- What it reports of a tier without a price is left out; where it reports that together with the
+-- rest, nothing shows which is above.
 hours as (
 
     select
@@ -495,11 +501,11 @@ hours as (
         {%- else %}
         case
             when
-                unpriced_special_tokens = 0
-                and reported_cost_usd > usd_without_writes + usd_for_writes_5m
-                and reported_cost_usd <= 1.01 * (usd_without_writes + usd_for_writes_1h)
+                not is_untold
+                and told_of_priced_usd > usd_without_writes + usd_for_writes_5m
+                and told_of_priced_usd <= 1.01 * (usd_without_writes + usd_for_writes_1h)
                 then least(
-                        reported_cost_usd - usd_without_writes - usd_for_writes_5m,
+                        told_of_priced_usd - usd_without_writes - usd_for_writes_5m,
                         usd_for_writes_1h - usd_for_writes_5m
                     )
             else 0

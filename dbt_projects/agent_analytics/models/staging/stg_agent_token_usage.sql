@@ -245,7 +245,7 @@ requests as (
 
 ),
 
--- The same request told twice, by another export or another collector, counts once. What tells of
+-- The same request told twice, by whatever collector, counts once. What tells of
 -- no tokens is left out last: before, DuckDB would read it out of the events of all sessions.
 distinct_requests as (
 
@@ -297,7 +297,7 @@ counted_requests as (
 
 ),
 
--- Events and counters may spell a model in two ways, and one of them may not name it or its tier.
+-- Events and counters may spell a model in two ways, or not name it or its tier.
 spellings as (
 
     select *
@@ -374,8 +374,7 @@ usage as (
 
 ),
 
--- An agent may tell the same usage under several names, one of them its own: that which tells most
--- counts.
+-- An agent may tell the same usage under several names, also its own: what tells most counts.
 families as (
 
     select
@@ -554,11 +553,11 @@ special_parts as (
         service_tier,
         prompt_above,
         {%- for kind in tokens %}
-        cast(sum({{ kind }}) as bigint) as {{ kind }}{{ ',' if not loop.last }}
+        cast(sum({{ kind }}) as bigint) as {{ kind }},
         {%- endfor %}
+        {{ usd_of_all('reported_cost_usd') }} as reported_cost_usd
     from special_requests
-    group by
-        session_id, usage_date, agent_type, model_name, service_tier, prompt_above
+    group by session_id, usage_date, agent_type, model_name, service_tier, prompt_above
 
     union all
 
@@ -571,8 +570,9 @@ special_parts as (
         service_tier,
         0 as prompt_above,
         {%- for kind in tokens %}
-        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }}{{ ',' if not loop.last }}
+        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }},
         {%- endfor %}
+        nullif(sum(reported_cost_usd_by_metrics_alone), 0) as reported_cost_usd
     from told_days
     where service_tier <> 'standard'
     group by session_id, usage_date, agent_type, model_name, service_tier
@@ -596,8 +596,9 @@ specials as (
                 service_tier := service_tier,
                 prompt_above := prompt_above,
                 {%- for kind in tokens %}
-                {{ kind }} := {{ kind }}{{ ',' if not loop.last }}
+                {{ kind }} := {{ kind }},
                 {%- endfor %}
+                reported_cost_usd := reported_cost_usd
             ) order by usage_source, service_tier, prompt_above
         ) as special_usage
     from special_parts

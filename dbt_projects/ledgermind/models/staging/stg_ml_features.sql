@@ -13,7 +13,7 @@ source as (
 renamed as (
 
     select
-        txn_id,
+        {{ transaction_key('txn_id') }} as txn_id,
         {{ plausible_day_or_null(day_floor(utc('ts_month', columns))) }} as ts_month,
         amount,
         abs_amount,
@@ -33,7 +33,7 @@ renamed as (
 renamed as (
 
     select
-        {{ whole('null') }} as txn_id,
+        {{ transaction_key(whole('null')) }} as txn_id,
         cast(null as date) as ts_month,
         {{ real('null') }} as amount,
         {{ real('null') }} as abs_amount,

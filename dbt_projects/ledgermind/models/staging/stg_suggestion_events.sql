@@ -4,7 +4,7 @@ with source as (
 
     select
         {{ event_key('id') }} as event_id,
-        txn_id,
+        {{ transaction_key('txn_id') }} as txn_id,
         model_id,
         {{ column_or_null('features_hash', columns, shared.text('null')) }},
         {{ as_json('candidates', columns) }} as candidates,

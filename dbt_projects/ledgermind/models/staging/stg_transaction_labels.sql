@@ -13,7 +13,7 @@ source as (
 renamed as (
 
     select
-        txn_id,
+        {{ transaction_key('txn_id') }} as txn_id,
         label,
         source as label_source,
         {{ plausible_or_null(utc_or_null('created_at', columns)) }} as created_at,
@@ -27,7 +27,7 @@ renamed as (
 renamed as (
 
     select
-        {{ whole('null') }} as txn_id,
+        {{ transaction_key(whole('null')) }} as txn_id,
         {{ shared.text('null') }} as label,
         {{ shared.text('null') }} as label_source,
         cast(null as timestamp) as created_at,

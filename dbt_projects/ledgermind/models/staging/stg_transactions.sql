@@ -9,7 +9,7 @@ with source as (
 renamed as (
 
     select
-        id as txn_id,
+        {{ transaction_key('id') }} as txn_id,
         {{ plausible_day_or_null(day_floor(utc('date', columns))) }} as txn_date,
         merchant,
         amount,
