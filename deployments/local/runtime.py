@@ -32,10 +32,17 @@ from deployments.local.server import (
     own_environment,
 )
 from deployments.local.webhooks import WebhookReceiver
-from deployments.local.worker import ProcessWorker, ensure_work_pool, wanted_type
+from deployments.local.worker import (
+    PREFORK,
+    PROCESS,
+    ProcessWorker,
+    ensure_work_pool,
+    wanted_type,
+)
 from flows._shared.errors import PermanentError, TransientError
 
-WORKER_QUERY_SECONDS = "2"
+# The server tells a worker that forks of runs; other workers have to ask.
+WORKER_QUERY_SECONDS = {PREFORK: "5", PROCESS: "2"}
 SETUP_SECONDS = 300.0
 ANY_DATABASE = "DATABASE_URL"
 OWN_BIGQUERY = "LEDGERMIND_BIGQUERY_PROJECT"
@@ -107,7 +114,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
         **({"BIGQUERY_EMULATOR_HOST": emulator} if emulator else {}),
         "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or f"local-{wanted_type()}",
         "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",
-        "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS,
+        "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS[wanted_type()],
         "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
         "PYTHONPATH": str(PROJECT_ROOT),
         "PATH": os.pathsep.join([*binaries, given.get("PATH", os.defpath)]),
@@ -117,11 +124,12 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
 def printable(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the environment that a person's shell needs to use the local server."""
     names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH")
-    secret = ("KEY", "AUTH_STRING", "CONNECTION_URL")
+    # A secret, or of use for the local server only.
+    withheld = ("KEY", "AUTH_STRING", "CONNECTION_URL", "SSL_CERT_FILE")
     return {
         name: value
         for name, value in environment.items()
-        if name.startswith(names) and not name.endswith(secret)
+        if name.startswith(names) and not name.endswith(withheld)
     }
 
 

@@ -265,12 +265,15 @@ def _variable(text: bytes) -> tuple[str, str]:
 
 
 def memory_of(pid: int) -> int:
-    """Bytes that a process holds in memory; 0 where the system does not say."""
+    """Bytes that a process holds in memory; 0 where the system does not say.
+
+    Without pages of files: a fork has those of its parent when it first reads them.
+    """
     try:
-        pages = Path(f"/proc/{pid}/statm").read_text().split()[1]
-    except (OSError, IndexError):
+        _, resident, of_files, *_ = Path(f"/proc/{pid}/statm").read_text().split()
+    except (OSError, ValueError):
         return 0
-    return int(pages) * os.sysconf("SC_PAGE_SIZE")
+    return (int(resident) - int(of_files)) * os.sysconf("SC_PAGE_SIZE")
 
 
 def tell(word: str) -> None:
@@ -300,10 +303,11 @@ def main() -> None:
     parser.add_argument("--runs", type=int, required=True)
     parser.add_argument("--memory", type=int, required=True)
     parser.add_argument("--engine", required=True)
+    parser.add_argument("--project", action="append", default=[])
     parser.add_argument("modules", nargs="*")
     options = parser.parse_args()
     began = time.time_ns()
-    for line in preload(options.modules):
+    for line in preload(options.modules, options.project):
         say(f"not imported beforehand: {line}")
     require_nothing_open(allowed={0, 1, 2, options.listener})
     require_nothing_running()

@@ -34,6 +34,9 @@ LIBRARIES = (
 )
 # Libraries that would start threads as they are imported, told not to.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}
+# Parsed as a warm process begins. What dbt makes for its classes and its own macros serves runs of
+# all projects; senders of deliveries wait for those of this one.
+PROJECTS = ("scout",)
 THREADS, FILES = Path("/proc/self/task"), Path("/proc/self/fd")
 # They say what is installed and which flows there are.
 DECIDING = ("requirements.lock", "pyproject.toml", "prefect.yaml")
@@ -41,10 +44,10 @@ DECIDING = ("requirements.lock", "pyproject.toml", "prefect.yaml")
 Fingerprint = frozenset[tuple[str, int, int]]
 
 
-def preload(modules: Sequence[str]) -> list[str]:
-    """Import modules; returns what could not be imported, and why.
+def preload(modules: Sequence[str], projects: Sequence[str] = ()) -> list[str]:
+    """Import modules, and have dbt parse projects; returns what could not be done, and why.
 
-    A flow that cannot be imported fails in its own run, which says so.
+    A flow that cannot be imported fails in its own run, which says so; so does a project.
     """
     failed = []
     for name in modules:
@@ -52,12 +55,28 @@ def preload(modules: Sequence[str]) -> list[str]:
             importlib.import_module(name)
         except Exception as error:  # noqa: BLE001  whatever a module raises is told by its runs
             failed.append(f"{name}: {type(error).__name__}: {error}")
+    failed += _rehearsed(projects)
     _close_duckdb()
     _complete_models()
     # Forks would each copy the pages that a collection writes to.
     gc.disable()
     gc.collect()
     gc.freeze()
+    return failed
+
+
+def _rehearsed(projects: Sequence[str]) -> list[str]:
+    if not projects:
+        return []
+    # It imports dbt, which a parent that builds nothing does without.
+    from deployments.prefork.rehearsal import rehearse
+
+    failed = []
+    for name in projects:
+        try:
+            failed += rehearse(name)
+        except Exception as error:  # noqa: BLE001  whatever dbt raises is told by its runs
+            failed.append(f"{name}: {type(error).__name__}: {error}")
     return failed
 
 

@@ -1,4 +1,8 @@
-"""The worker type ``prefork``: Prefect's process worker, whose processes are forks of a parent."""
+"""The worker type ``prefork``: Prefect's process worker, whose processes are forks of a parent.
+
+The server tells it when a run of its pool is to begin; it asks, too, as any worker does, for what
+it was not told.
+"""
 
 import asyncio
 import os
@@ -9,10 +13,14 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
+import httpx
+from prefect.events.clients import get_events_subscriber
+from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 from prefect.logging import get_logger
 from prefect.settings import get_current_settings
 from prefect.workers.process import (
@@ -25,7 +33,7 @@ from pydantic import Field
 
 from deployments.local.paths import PROJECT_ROOT
 from deployments.prefork.relay import SOCKET_VARIABLE
-from deployments.prefork.warmth import QUIET, modules_of_runs
+from deployments.prefork.warmth import PROJECTS, QUIET, modules_of_runs
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
@@ -38,6 +46,14 @@ RUNS, MEBIBYTES = 1_000, 700
 SECONDS_BEFORE_ANOTHER_TRY = (0.5, 2.0, 5.0, 15.0, 30.0)
 CALLS_THAT_WAIT = 256
 SECONDS_TO_END = 10.0
+# A run is there to be taken up, or has given back the slot that another waits for.
+TELLING = tuple(
+    f"prefect.flow-run.{state}"
+    for state in ("Scheduled", "Completed", "Failed", "Crashed", "Cancelled", "TimedOut")
+)
+# Of events that come together.
+SECONDS_BETWEEN_QUESTIONS = 0.1
+SECONDS_BEFORE_LISTENING_AGAIN = 5.0
 
 
 class PreforkVariables(ProcessVariables):
@@ -87,13 +103,50 @@ class PreforkWorker(ProcessWorker):
         except BaseException:
             await self._parents.close()
             raise
+        self._is_told = asyncio.Event()
+        self._asking = asyncio.Lock()
+        self._told = [asyncio.create_task(each()) for each in (self._listen, self._take_up_told)]
         return self
 
     async def __aexit__(self, *exc_info: Any) -> None:
+        for task in self._told:
+            task.cancel()
+        await asyncio.gather(*self._told, return_exceptions=True)
         try:
             await super().__aexit__(*exc_info)
         finally:
             await self._parents.close()
+
+    async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
+        """One question at a time: a run is in one answer."""
+        async with self._asking:
+            return await super().get_and_submit_flow_runs()
+
+    async def _listen(self) -> None:
+        """To what the server tells of runs of this pool; a server that does not is asked only."""
+        while True:
+            try:
+                async with get_events_subscriber(filter=self._of_interest()) as events:
+                    async for _ in events:
+                        self._is_told.set()
+            except Exception as error:  # noqa: BLE001  whatever it is, runs are asked for
+                self._logger.info("Not told of runs for a while: %s", type(error).__name__)
+            await asyncio.sleep(SECONDS_BEFORE_LISTENING_AGAIN)
+
+    def _of_interest(self) -> EventFilter:
+        pool = f"prefect.work-pool.{self.work_pool.id}"
+        return EventFilter(
+            event=EventNameFilter(name=list(TELLING)), related=EventRelatedFilter(id=[pool])
+        )
+
+    async def _take_up_told(self) -> None:
+        while True:
+            await self._is_told.wait()
+            self._is_told.clear()
+            # A server that does not answer now is asked again, as ever.
+            with suppress(httpx.HTTPError):
+                await self.get_and_submit_flow_runs()
+            await asyncio.sleep(SECONDS_BETWEEN_QUESTIONS)
 
     async def run(
         self,
@@ -185,6 +238,8 @@ class Parents:
         command += ["--runs", os.environ.get(RUNS_VARIABLE, str(RUNS))]
         mebibytes = int(os.environ.get(MEMORY_VARIABLE, MEBIBYTES))
         command += ["--memory", str(mebibytes * 2**20), "--engine", self._engine]
+        if self._modules is None:
+            command += [f"--project={each}" for each in PROJECTS]
         command += modules_of_runs() if self._modules is None else self._modules
         parent = await asyncio.create_subprocess_exec(
             sys.executable,

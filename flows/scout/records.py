@@ -88,12 +88,13 @@ class FileCounts:
 
 @dataclass(frozen=True)
 class DeliveryCounts:
-    """What became of deliveries: payloads loaded by entity, rows quarantined."""
+    """What became of deliveries: payloads loaded by entity, rows quarantined; whether more wait."""
 
     deliveries: int = 0
     transactions: int = 0
     products: int = 0
     rows_quarantined: int = 0
+    are_more: bool = False
 
     @property
     def rows_loaded(self) -> int:
@@ -105,6 +106,7 @@ class DeliveryCounts:
             self.transactions + other.transactions,
             self.products + other.products,
             self.rows_quarantined + other.rows_quarantined,
+            other.are_more,
         )
 
 

@@ -1,6 +1,7 @@
 import os
 import signal
 import socket
+import ssl
 import stat
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import httpx
 import psutil
 import pytest
 
+from deployments.local import runtime
 from deployments.local.api import is_healthy
 from deployments.local.paths import LocalPaths
 from deployments.local.privilege import is_root
@@ -35,6 +37,15 @@ def test_a_second_start_reuses_the_running_server(
     before = server.pid
     assert server.start() == prefect_server
     assert server.pid == before
+
+
+def test_clients_of_the_local_server_read_one_authority_and_a_shell_keeps_them_all(
+    prefect_server: str, local_paths: LocalPaths
+) -> None:
+    environment = runtime.environment(local_paths, prefect_server)
+    context = ssl.create_default_context(cafile=environment["PREFECT_API_SSL_CERT_FILE"])
+    assert len(context.get_ca_certs()) == 1
+    assert "PREFECT_API_SSL_CERT_FILE" not in runtime.printable(environment)
 
 
 def modes(folder: Path) -> dict[str, int]:

@@ -95,7 +95,7 @@ def connection(database: str) -> Iterator[psycopg.Connection[Any]]:
 
 def load(database: str, kinds: tuple[str, ...] = ("transactions", "products")) -> DeliveryCounts:
     """As the flow does it, with connections of its own."""
-    total = DeliveryCounts()
+    total = DeliveryCounts(are_more=True)
     with psycopg.connect(database, autocommit=True) as inbox:
 
         def read(after: Position | None) -> Iterator[tuple[Delivery, Iterable[DeliveredRow]]]:
@@ -103,8 +103,8 @@ def load(database: str, kinds: tuple[str, ...] = ("transactions", "products")) -
                 yield each, read_delivery(each)
 
         with psycopg.connect(database, autocommit=True) as own:
-            while (counts := raw.load_deliveries(own, "webhook_1", NOW, read)).deliveries:
-                total += counts
+            while total.are_more:
+                total += raw.load_deliveries(own, "webhook_1", NOW, read)
     return total
 
 

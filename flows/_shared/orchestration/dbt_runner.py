@@ -4,6 +4,10 @@ What prefect-dbt's runner does per node (a Prefect task in a thread of its own) 
 itself: here it drives dbt, and nodes are reported by `NodeReporter`.
 """
 
+# ruff: isort: split
+from flows._shared.orchestration import dbt_locks  # noqa: F401  before what makes locks
+
+# ruff: isort: split
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -25,6 +29,7 @@ from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
 from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
 from flows._shared.orchestration.dbt_plugins import plugins_looked_for_once
 from flows._shared.orchestration.dbt_postgres import reused_connections
+from flows._shared.orchestration.dbt_tables import column_types_made_once
 from flows._shared.orchestration.dbt_templates import templates_compiled_once
 
 SILENT = SimpleNamespace(value="none")
@@ -93,6 +98,7 @@ def cheaper_dbt() -> Iterator[None]:
         events_that_are_heard(HEARD),
         templates_compiled_once(),
         macros_gathered_by_package(),
+        column_types_made_once(),
     ):
         yield
 

@@ -146,7 +146,7 @@ def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
 def load_deliveries(settings: ScoutSettings, inbox_block: str, batch: str) -> DeliveryCounts:
     """The next deliveries of the inbox, with the position behind them."""
     with (
-        connect(reading_block(inbox_block)) as inbox,
+        connect(inbox_block) as inbox,
         connect(settings.database_block) as connection,
     ):
         return load_next_deliveries(inbox, connection, batch)
@@ -157,11 +157,13 @@ def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Prog
         postgres_url(inbox_block)
     except MissingBlockError as error:
         return Intake(notes=(f"Deliveries were not read: {error}",))
+    reading = reading_block(inbox_block)
     batch = batch_id("webhook", datetime.now(UTC))
-    total = DeliveryCounts()
-    while (counts := load_deliveries(settings, inbox_block, batch)).deliveries:
-        total += counts
-        progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
+    total = DeliveryCounts(are_more=True)
+    while total.are_more:
+        total += load_deliveries(settings, reading, batch)
+        if total.deliveries:
+            progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
     if total.rows_loaded:
         tell_landed(batch, {Entity.TRANSACTION: total.transactions, Entity.PRODUCT: total.products})
     note = (

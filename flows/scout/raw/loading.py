@@ -225,7 +225,7 @@ def load_deliveries(
         read: gives the deliveries behind a position, with their rows.
 
     Returns:
-        What was loaded; no deliveries at all when none are left.
+        What was loaded, and whether it stopped before the last delivery.
     """
     with connection.transaction():
         standing = connection.execute(
@@ -236,6 +236,7 @@ def load_deliveries(
         lines: dict[Entity, list[bytes]] = {entity: [] for entity in TABLES}
         quarantined: list[tuple[int | str, Quarantined]] = []
         deliveries = size = 0
+        are_more = False
         for delivery, rows in read(position):
             entity = entity_of_kind(delivery.kind)
             at = delivery.received_at.isoformat()
@@ -248,13 +249,15 @@ def load_deliveries(
             position = delivery.position
             deliveries += 1
             size += len(delivery.body)
-            if size > BYTES_OF_DELIVERIES or deliveries == DELIVERIES_PER_LOAD:
+            are_more = size > BYTES_OF_DELIVERIES or deliveries == DELIVERIES_PER_LOAD
+            if are_more:
                 break
         counts = DeliveryCounts(
             deliveries,
             len(lines[Entity.TRANSACTION]),
             len(lines[Entity.PRODUCT]),
             len(quarantined),
+            are_more,
         )
         if position is None or not deliveries:
             return counts

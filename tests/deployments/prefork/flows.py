@@ -9,6 +9,7 @@ from pathlib import Path
 
 from prefect import flow, task
 
+from flows._shared.orchestration import dbt_templates
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 
 met: list[str] = []
@@ -24,6 +25,7 @@ def told(path: str) -> dict[str, object]:
         "directory": str(Path.cwd()),
         "environment": dict(os.environ),
         "met": met,
+        "compiled": len(dbt_templates._compiled),
         "thread": threading.current_thread() is threading.main_thread(),
     }
     Path(path).write_text(json.dumps(seen))

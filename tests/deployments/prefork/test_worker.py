@@ -24,7 +24,8 @@ from tests.deployments.pool import Pool
 PATIENCE_SECONDS = 180.0
 FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 FLOWS = "tests.deployments.prefork.flows"
-
+# The worker asks so seldom that runs begin because it is told of them.
+SECONDS_BETWEEN_QUESTIONS = 30
 
 MEBIBYTE = 2**20
 
@@ -75,8 +76,11 @@ class Deployed:
 def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]:
     pool = Pool(prefect_server, PREFORK)
     worker = ProcessWorker(local_paths)
-    environment = {**runtime.environment(local_paths, pool.url), "PREFECT_WORK_POOL": pool.name}
-    worker.start(environment, pool.api)
+    own = {
+        "PREFECT_WORK_POOL": pool.name,
+        "PREFECT_WORKER_QUERY_SECONDS": str(SECONDS_BETWEEN_QUESTIONS),
+    }
+    worker.start({**runtime.environment(local_paths, pool.url), **own}, pool.api)
     yield Deployed(pool, worker)
     worker.stop()
 
@@ -99,6 +103,20 @@ def test_a_run_that_comes_while_the_warm_process_imports_is_a_fork_of_it(
     deployed: Deployed, early: dict[str, Any]
 ) -> None:
     assert early["parent"] == deployed.parent.pid
+
+
+def test_a_run_finds_the_macros_of_dbt_compiled(early: dict[str, Any]) -> None:
+    assert early["compiled"] > 500
+
+
+def test_a_run_begins_when_the_server_tells_of_it_not_when_the_worker_asks(
+    deployed: Deployed, tmp_path: Path
+) -> None:
+    began = time.monotonic()
+    for number in range(2):
+        run = deployed.start("look", {"path": str(tmp_path / str(number))})
+        assert deployed.end_of(run)[0] == "COMPLETED"
+    assert time.monotonic() - began < SECONDS_BETWEEN_QUESTIONS / 2
 
 
 def test_while_nothing_runs_the_warm_process_has_one_thread_no_connection_and_no_file(
