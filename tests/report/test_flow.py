@@ -3,6 +3,7 @@
 import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,7 +14,8 @@ from prefect.client.schemas.filters import (
     ArtifactFilterFlowRunId,
     ArtifactFilterKey,
 )
-from prefect.states import Completed, Failed, Running, Scheduled, State
+from prefect.client.schemas.objects import State
+from prefect.states import Completed, Failed, Running, Scheduled
 
 from blocks.registration import register
 from deployments.local.paths import LocalPaths
@@ -109,8 +111,8 @@ def test_runs_to_come_hide_no_run_that_was_and_none_that_nobody_takes_up(
             for name in ("rare-daily", "often-15m", "late-6h", "never-manual")
         }
 
-        def run(name: str, *states: State, due: datetime = now) -> None:
-            first = Scheduled(scheduled_time=due)
+        def run(name: str, *states: State[Any], due: datetime = now) -> None:
+            first: State[Any] = Scheduled(scheduled_time=due)
             made_run = client.create_flow_run_from_deployment(made[name], state=first)
             for state in states:
                 client.set_flow_run_state(made_run.id, state, force=True)
