@@ -184,7 +184,7 @@ class FileUnreadableError(PermanentError):
 
 
 class FilesFailedError(PermanentError):
-    """Some files did not load; the others did, and the layers were built from them."""
+    """Some files or sources did not load; the others did, and the layers were built from them."""
 
 
 class LayerRefusedError(PermanentError):

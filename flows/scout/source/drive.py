@@ -158,8 +158,7 @@ class Drive:
                 actual["id"],
                 name,
                 actual.get("mimeType") == SHEET,
-                actual.get("md5Checksum"),
-                int(actual["size"]) if actual.get("size") is not None else None,
+                **_promised(actual),
             )
         return Changed(tuple(files.values()), tuple(left_alone), page_token)
 
@@ -174,6 +173,11 @@ class Drive:
         except DriveRefusedError:
             return None
         return None if file.get("trashed") else file
+
+    def as_it_is_now(self, file: DriveFile) -> DriveFile:
+        """The same file with the size and MD5 that Drive promises by now."""
+        query = {"supportsAllDrives": "true", "fields": FILE_FIELDS}
+        return replace(file, **_promised(self._get(f"/files/{file.id}", query)))
 
     def download(self, file: DriveFile, to: Path) -> None:
         """Write the file's bytes, a piece at a time; what breaks off goes on where it did.
@@ -278,6 +282,11 @@ def _parents(file: Mapping[str, Any]) -> Iterable[str]:
 
 def _target(shortcut: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], shortcut.get("shortcutDetails") or {})
+
+
+def _promised(file: Mapping[str, Any]) -> dict[str, Any]:
+    size = file.get("size")
+    return {"md5": file.get("md5Checksum"), "size": None if size is None else int(size)}
 
 
 def _is_wanted(name: str, file: Mapping[str, Any]) -> bool:
