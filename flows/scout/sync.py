@@ -70,7 +70,7 @@ def load_source_file(
     batch: str,
     settings: ScoutSettings,
 ) -> FileCounts:
-    """One file into the raw tables, unless its content is there already."""
+    """One file into the raw tables, unless its content is the newest there already."""
     facts = examine(file, settings.fallback_encoding)
     return raw.load_file(
         connection,
@@ -81,6 +81,7 @@ def load_source_file(
         batch,
         datetime.now(UTC),
         lambda: read_rows(file, facts.encoding, settings.sheets, settings.fallback_encoding),
+        place=file.place,
     )
 
 

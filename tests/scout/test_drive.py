@@ -255,6 +255,18 @@ def test_a_drive_that_gives_nothing_is_not_asked_for_every_file(
     assert ["not tried" in reason for _, reason in missing] == [False] * 10 + [True] * 2
 
 
+def test_files_of_several_folders_come_in_the_order_in_which_they_were_changed(
+    drive: tuple[Misbehaving, Drive],
+) -> None:
+    fake, folder = drive
+    fake.put("below", "below", mimeType=FOLDER)
+    days = {"day 1.csv": ("below", 1), "b/day 2.csv": ("top", 2), "day 10.csv": ("below", 3)}
+    for name, (parent, day) in reversed(days.items()):
+        time = f"2026-11-0{day}T12:00:00.000Z"
+        fake.put(name, name, parents=[parent], modifiedTime=time)
+    assert [file.id for file in folder.changed("top", None).files] == list(days)
+
+
 def test_shortcuts_and_workbooks_are_read_and_moved_files_too(
     drive: tuple[Misbehaving, Drive],
 ) -> None:

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import time
 import tracemalloc
@@ -36,7 +37,7 @@ from flows.scout.records import (
     Row,
     SourceFile,
 )
-from flows.scout.rules import entity_of
+from flows.scout.rules import entity_of, modified_second
 from flows.scout.sample import write_sample
 from flows.scout.source import csv_rows, examine, list_files, read_delivery, read_rows
 
@@ -57,7 +58,7 @@ def load(connection: psycopg.Connection) -> Load:
         facts = examine(file, "cp1252")
         return raw.load_file(
             connection, entity_of(file.name), file.name, file.source, facts, "batch", NOW,
-            lambda: read_rows(file, facts.encoding),
+            lambda: read_rows(file, facts.encoding), place=file.place,
         )  # fmt: skip
 
     return load
@@ -559,6 +560,59 @@ def test_a_file_ingested_twice_adds_nothing_under_any_name(
     assert connection.execute(
         "select count(*) from scout.raw_transaction_ingestion"
     ).fetchone() == (1,)
+
+
+def test_a_file_that_returns_to_what_it_held_is_loaded_again_and_no_copy_of_it(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    ten, seven = b"sku,price\nP1,10\n", b"sku,price\nP1,7\n"
+    told = [
+        load(file_of(tmp_path, name, content)).is_new
+        for name, content in (
+            *(("products.csv", ten), ("products.csv", seven), ("copy of products.csv", ten)),
+            *(("products.csv", ten), ("products.csv", ten), ("copy of products.csv", ten)),
+            *(("copy of products.csv", seven), ("copy of products.csv", ten)),
+        )
+    ]
+    assert told == [True, True, False, True, False, False, True, True]
+    prices = "select raw_data ->> 'price' from scout.raw_product_ingestion order by id"
+    loaded = [price for (price,) in connection.execute(prices)]
+    assert loaded == ["10", "7", "10", "7", "10"]
+
+
+def test_files_of_one_name_in_two_folders_are_loaded_once_each(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text(f"transaction_id,amount\n1,{ord(folder[0])}\n")
+        (tmp_path / folder / "b.csv").write_text(f"transaction_id,amount\n{folder},1\n")
+    listed = [list_files(str(tmp_path / folder))[0] for folder in ("one", "two", "one", "two")]
+    assert [[load(file).is_new for file in files] for files in listed] == [
+        *([True, True], [True, True], [False, False], [False, False])
+    ]
+
+
+def test_files_of_a_backlog_are_read_in_the_order_in_which_they_were_changed(
+    tmp_path: Path,
+) -> None:
+    for name, second in (("b.csv", 1), ("sales-10.csv", 2), ("sales-9.csv", 2), ("a.csv", 3)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (1_790_000_000 + second, 1_790_000_000 + second))
+    names = [file.name for file in list_files(str(tmp_path))[0]]
+    assert names == ["b.csv", "sales-9.csv", "sales-10.csv", "a.csv"]
+
+
+def test_stores_tell_in_several_ways_when_a_file_was_changed() -> None:
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    told: list[dict[str, Any]] = [
+        {"mtime": noon.timestamp() + 0.7, "created": 1.0},
+        {"LastModified": noon},
+        {"last_modified": noon.replace(tzinfo=None)},
+        {"mtime": None, "updated": "2026-11-01T12:00:00.250Z"},
+        {"size": 3},
+    ]
+    assert [modified_second(each) for each in told] == [int(noon.timestamp())] * 4 + [0]
 
 
 def test_a_file_that_breaks_off_leaves_nothing_behind(

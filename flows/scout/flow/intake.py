@@ -54,7 +54,7 @@ def generate_sample(settings: ScoutSettings) -> str:
     retry_condition_fn=retry_transient,
 )
 def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) -> FileCounts:
-    """One file into the raw tables, unless its content is there already."""
+    """One file into the raw tables, unless its content is the newest there already."""
     with connect(settings.database_block) as connection:
         return load_source_file(connection, name, file, batch, settings)
 

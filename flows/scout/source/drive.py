@@ -23,7 +23,7 @@ from flows.scout.records import (
     DriveUnavailableError,
     SourceFile,
 )
-from flows.scout.rules import is_readable, shown, storable_name
+from flows.scout.rules import is_readable, natural, place_of, shown, storable_name
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 TOKEN_LIFETIME_SECONDS = 3600
@@ -56,6 +56,7 @@ class DriveFile:
     is_sheet: bool
     md5: str | None = None
     size: int | None = None
+    modified: str = ""
 
 
 @dataclass(frozen=True)
@@ -160,7 +161,9 @@ class Drive:
                 actual.get("mimeType") == SHEET,
                 **_promised(actual),
             )
-        return Changed(tuple(files.values()), tuple(left_alone), page_token)
+        # Drive puts in order what one query finds, and there are several.
+        oldest_first = sorted(files.values(), key=lambda file: (file.modified, natural(file.name)))
+        return Changed(tuple(oldest_first), tuple(left_alone), page_token)
 
     def _behind(self, shortcut: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The file that a shortcut shows; None of one that is gone or may not be read."""
@@ -286,7 +289,11 @@ def _target(shortcut: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _promised(file: Mapping[str, Any]) -> dict[str, Any]:
     size = file.get("size")
-    return {"md5": file.get("md5Checksum"), "size": None if size is None else int(size)}
+    return {
+        "md5": file.get("md5Checksum"),
+        "size": None if size is None else int(size),
+        "modified": file.get("modifiedTime", ""),
+    }
 
 
 def _is_wanted(name: str, file: Mapping[str, Any]) -> bool:
@@ -331,7 +338,8 @@ def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str
 
 def source_file(file: DriveFile, path: Path) -> SourceFile:
     name = file.name if not file.is_sheet else f"{file.name}.csv"
-    return SourceFile(storable_name(name), "google_drive", partial(_open, path))
+    place = place_of(f"drive:{file.id}")
+    return SourceFile(storable_name(name), "google_drive", partial(_open, path), place)
 
 
 def _open(path: Path) -> BinaryIO:
