@@ -515,6 +515,15 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b'[1, {"a": ' + b"9" * 5000 + b"}, 2]", 2, [(1, "unstorable_number")]),
         ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
         ("t.json", b"[]", 0, []),
+        ("t.json", b'{"meta": {"data": [1]}, "transactions": [{"a": 1},\n {"a": 2}]}', 2, []),
+        ("t.json", b'{\n"count": 2,\n"Data": [\n{"a": 1},\n{"a": "\\u0000"}\n]\n}\n', 1, [(5, "unstorable_character")]),  # noqa: E501
+        ("t.jsonl", b'{"rows": [1, 2, 3], "more": null}\n', 3, []),
+        ("t.json", b'{"transactions": [], "next": null}', 0, []),
+        ("t.json", b'{"items": [1, 2], "transaction_id": 1}', 1, []),
+        ("t.json", b'{"items": [1, 2], "rows": [3]}', 1, []),
+        ("t.jsonl", b'{"items": [1, 2]}\n{"items": [3]}\n', 2, []),
+        ("t.json", b'{\n"items": [1, 2]\n}\n{\n"sku": 3\n}\n', 2, []),
+        ("t.json", b'{\n"transactions": [\n{"a": 1},\n{"a": oops}]}', 0, [(1, "invalid_json")]),
         ("t.json", b"", 0, []),
     ],
 )  # fmt: skip
@@ -692,7 +701,7 @@ def test_any_text_in_csv_arrives_unchanged(
     assert found == kept
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json", "wrapped.json"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
     def peak(rows: int) -> int:
         with (tmp_path / name).open("w") as target:
@@ -701,9 +710,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
             elif name == "t.jsonl":
                 target.writelines(json.dumps({"a": n, "b": "x" * 80}) + "\n" for n in range(rows))
             else:
-                target.write(
-                    "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
-                )
+                values = ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows))
+                target.write(f"[{values}]" if name == "t.json" else f'{{"rows": [{values}]}}')
         return memory_of(tmp_path, rows)
 
     peak(1_000)

@@ -32,7 +32,7 @@ from flows.scout.rules.layers import (
     selectors,
     takes_in,
 )
-from flows.scout.rules.members import BLANK, members_of
+from flows.scout.rules.members import BLANK
 from flows.scout.rules.storable import as_stored, why_unstorable_text
 from flows.scout.rules.texts import embed_by_hashing, hash_text
 
@@ -57,7 +57,6 @@ __all__ = [
     "is_json",
     "is_of_other_letters",
     "is_readable",
-    "members_of",
     "modified_second",
     "natural",
     "place_of",

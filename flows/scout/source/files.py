@@ -5,8 +5,9 @@ import hashlib
 import io
 import re
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, TextIO, cast
 
 import fsspec
 
@@ -43,7 +44,7 @@ from flows.scout.source.containers import (
     unreadable,
 )
 from flows.scout.source.csv_rows import read_csv
-from flows.scout.source.json_rows import read_json
+from flows.scout.source.json_rows import find_wrapper, read_json
 from flows.scout.source.workbooks import read_workbook
 
 CHUNK_BYTES = 1 << 20
@@ -257,16 +258,24 @@ def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
     found = MARKS.match(first) if encoding == "utf-8-sig" else None
     marks = found.end() if found else 0
     start = first[marks:].decode(encoding, "replace")
+    if BEGINS_AS_JSON.match(start) or (is_json(file.name) and MAY_BE_JSON.match(start)):
+        is_lines = is_json(file.name) and not file.name.lower().endswith(".json")
+        with _text_of(file, encoding, marks) as text:
+            wrapper = find_wrapper(text)
+        with _text_of(file, encoding, marks) as text:
+            yield from read_json(text, value_per_line=is_lines, wrapper=wrapper)
+    else:
+        with _text_of(file, encoding, marks) as text:
+            yield from read_csv(text)
+
+
+@contextmanager
+def _text_of(file: SourceFile, encoding: str, marks: int) -> Iterator[TextIO]:
     with file.open() as raw:
         raw.read(marks)
-        text = io.TextIOWrapper(
+        yield io.TextIOWrapper(
             io.BufferedReader(cast(Any, raw), CHUNK_BYTES) if not hasattr(raw, "read1") else raw,
             encoding=encoding,
             errors=ESCAPED_BYTES,
             newline="",
         )
-        if BEGINS_AS_JSON.match(start) or (is_json(file.name) and MAY_BE_JSON.match(start)):
-            is_lines = is_json(file.name) and not file.name.lower().endswith(".json")
-            yield from read_json(text, value_per_line=is_lines)
-        else:
-            yield from read_csv(text)
