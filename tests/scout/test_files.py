@@ -179,6 +179,22 @@ def test_a_bad_row_of_csv_costs_that_row_only(
     assert aside(rows) == quarantined
 
 
+def test_a_text_that_is_marked_for_a_spreadsheet_is_that_text(tmp_path: Path) -> None:
+    content = (
+        b'="Transaction ID",Amount\n="0042",1\n"=""0043""",="2"\n ="0044" ,3\n=1+1,=""\n'
+        b'="0045","x\ny"\n="0046,4\n'
+    )
+    rows = values(rows_of(tmp_path, "t.csv", content))
+    assert rows == [
+        {"transaction_id": "0042", "amount": "1"},
+        {"transaction_id": "0043", "amount": "2"},
+        {"transaction_id": "0044", "amount": "3"},
+        {"transaction_id": "=1+1", "amount": ""},
+        {"transaction_id": "0045", "amount": "x\ny"},
+        {"transaction_id": '="0046', "amount": "4"},
+    ]
+
+
 def test_the_lines_of_rows_are_those_of_the_file(tmp_path: Path) -> None:
     content = b'\n,,\n"Transaction\nID",amount,x\n,,\n1,2,3\n"a\nb",4,5\n6,7\n'
     rows = rows_of(tmp_path, "t.csv", content)
