@@ -53,11 +53,15 @@ Row = DeliveredRow | Remark | Within
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file to ingest. ``open`` gives its bytes from the beginning, as often as it is called."""
+    """A file to ingest. ``open`` gives its bytes from the beginning, as often as it is called.
+
+    ``place`` stays the same for what lies at one address, whatever it holds, and is of no other.
+    """
 
     name: str
     source: str
     open: Callable[[], BinaryIO]
+    place: str = ""
 
 
 @dataclass(frozen=True)
@@ -186,7 +190,7 @@ class FileUnreadableError(PermanentError):
 
 
 class FilesFailedError(PermanentError):
-    """Some files did not load; the others did, and the layers were built from them."""
+    """Some files or sources did not load; the others did, and the layers were built from them."""
 
 
 class LayerRefusedError(PermanentError):

@@ -13,9 +13,19 @@ create table if not exists scout.raw_files (
     rows_quarantined bigint not null default 0,
     ingestion_batch_id text not null,
     ingested_at timestamptz not null,
-    unique (entity, content_sha256),
+    place text,
+    is_copy boolean not null default false,
     check (rows_read = rows_loaded + rows_quarantined)
 );
+-- A file may return to what it held before: its content is loaded anew then. `place` is a hash of
+-- the file's address; a copy is a file whose content was loaded from another place.
+alter table scout.raw_files add column if not exists place text;
+alter table scout.raw_files add column if not exists is_copy boolean not null default false;
+alter table scout.raw_files drop constraint if exists raw_files_entity_content_sha256_key;
+create index if not exists raw_files_entity_content_sha256
+on scout.raw_files (entity, content_sha256);
+create index if not exists raw_files_entity_source_filename
+on scout.raw_files (entity, source_filename);
 
 create table if not exists scout.raw_transaction_ingestion (
     id bigint generated always as identity primary key,

@@ -1,5 +1,6 @@
 """One source after the other into the raw tables. Knows no Prefect."""
 
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -14,32 +15,32 @@ from flows.scout.records import (
     DeliveredRow,
     DeliveryCounts,
     DriveRefusedError,
+    DriveUnavailableError,
     FileCounts,
     SourceFile,
 )
-from flows.scout.rules import entity_of
+from flows.scout.rules import entity_of, hash_text, shown
 from flows.scout.sample import write_sample
 from flows.scout.settings import ScoutSettings
 from flows.scout.source import examine, read_delivery, read_rows
-from flows.scout.source.drive import Changed, Drive, source_file
+from flows.scout.source.drive import Changed, Drive, DriveFile, source_file
 
 SLUG = "scout"
 INBOX_KINDS = ("transactions", "products")
+SECONDS_BEFORE_ANOTHER_TRY = (5.0, 30.0)
+# After so many files in a row that did not come, Drive as a whole is not asked for the others.
+MISSING_IN_A_ROW = 10
 
 
 @dataclass(frozen=True)
 class Intake:
-    """What a run took in: files that ended well, files that failed and why, remarks for people,
-    and rows of deliveries."""
+    """What a run took in: files that ended well, files and sources that failed and why, remarks
+    for people, and rows of deliveries."""
 
     counts: tuple[FileCounts, ...] = ()
     failed: tuple[tuple[str, str], ...] = ()
     notes: tuple[str, ...] = ()
     delivered: int = 0
-
-    @property
-    def files(self) -> int:
-        return sum(not each.failure for each in self.counts) + len(self.failed)
 
     @property
     def rows_loaded(self) -> int:
@@ -69,7 +70,7 @@ def load_source_file(
     batch: str,
     settings: ScoutSettings,
 ) -> FileCounts:
-    """One file into the raw tables, unless its content is there already."""
+    """One file into the raw tables, unless its content is the newest there already."""
     facts = examine(file, settings.fallback_encoding)
     return raw.load_file(
         connection,
@@ -80,6 +81,7 @@ def load_source_file(
         batch,
         datetime.now(UTC),
         lambda: read_rows(file, facts.encoding, settings.sheets, settings.fallback_encoding),
+        place=file.place,
     )
 
 
@@ -88,20 +90,59 @@ def fetch_changed(
 ) -> tuple[list[SourceFile], Changed, list[tuple[str, str]]]:
     """Download what is new in a Drive folder since a page token.
 
+    Files that do not come are asked for again when the others are there: what was edited
+    meanwhile has another size by then.
+
     Returns:
-        The files, what changed, and the names of files that Drive refuses, with its reason.
+        The files, what changed, and the names of files that did not come, with the reason.
     """
     changed = folder.changed(folder_id, page_token)
-    files, refused = [], []
-    for number, file in enumerate(changed.files):
-        path = into / str(number)
+    files: dict[str, SourceFile] = {}
+    failed = _download_each(folder, changed.files, into, files)
+    for seconds in SECONDS_BEFORE_ANOTHER_TRY:
+        waiting = [
+            each
+            for each in changed.files
+            if each.id not in files and isinstance(failed[each.id], DriveUnavailableError)
+        ]
+        if waiting:
+            time.sleep(seconds)
+            failed |= _download_each(folder, waiting, into, files, is_again=True)
+    return (
+        [files[each.id] for each in changed.files if each.id in files],
+        changed,
+        [(each.name, str(failed[each.id])) for each in changed.files if each.id not in files],
+    )
+
+
+def _download_each(
+    folder: Drive,
+    wanted: Sequence[DriveFile],
+    into: Path,
+    files: dict[str, SourceFile],
+    is_again: bool = False,
+) -> dict[str, DriveRefusedError | DriveUnavailableError]:
+    """Add those that come to ``files``; those that do not have their error."""
+    failed: dict[str, DriveRefusedError | DriveUnavailableError] = {}
+    missing_in_a_row = 0
+    for file in wanted:
+        if missing_in_a_row == MISSING_IN_A_ROW:
+            failed[file.id] = DriveUnavailableError(
+                f"Downloading {shown(file.name)} from Drive",
+                f"not tried after {MISSING_IN_A_ROW} files in a row that did not come",
+                "Nothing is lost: run again",
+            )
+            continue
+        path = into / hash_text(file.id)
         try:
-            folder.download(file, path)
-        except DriveRefusedError as error:
-            refused.append((file.name, str(error)))
+            folder.download(folder.as_it_is_now(file) if is_again else file, path)
+        except (DriveRefusedError, DriveUnavailableError) as error:
+            failed[file.id] = error
+            missing_in_a_row += isinstance(error, DriveUnavailableError)
         else:
-            files.append(source_file(file, path))
-    return files, changed, refused
+            missing_in_a_row = 0
+            files[file.id] = source_file(file, path)
+    return failed
 
 
 def load_next_deliveries(

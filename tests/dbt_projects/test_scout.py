@@ -1,6 +1,7 @@
 """Scout's layers on a mess of payloads, against a judge and figures written apart from the SQL."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -34,7 +35,11 @@ MANILA = ZoneInfo("Asia/Manila")
 MODELS_ONLY = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 GOOD = {"success", "pass", "no-op"}
 # Two files of the mess contradict themselves.
-TOLD = {"files_keep_one_order_and_one_mark"}
+TOLD = {
+    "files_keep_one_order_and_one_mark",
+    "files_hold_one_payload_of_each_transaction",
+    "files_hold_one_payload_of_each_product",
+}
 CATEGORIES = {
     name.lower(): name
     for name in (
@@ -281,6 +286,7 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("long ago", {"date": "1989-12-31"}, "too_old"),
     ("an object", {"amount": {"value": 1}}, "missing_amount"),
     ("small letters", {"currency": " usd "}, "USD"),
+    ("a code of nobody", {"currency": "RMB"}, "invalid_currency"),
     ("a symbol", {"currency": "₱"}, "invalid_currency"),
     ("no vendor", {"vendor_id": " "}, "missing_vendor"),
     ("vendor as number", {"vendor_id": 7}, "accepted"),
@@ -398,6 +404,21 @@ MOVED = {
 }  # fmt: skip
 
 
+# One id in two spellings, items of an order, and ids of which a spreadsheet made one.
+SPELT = {
+    "date": "2026-03-10", "amount": "10", "currency": "DKK", "category": "Travel",
+    "vendor_id": "V1",
+}  # fmt: skip
+EARLIER = [
+    {**SPELT, "transaction_id": 1001.0},
+    {**SPELT, "transaction_id": "ORDER", "amount": "100"},
+    {**SPELT, "transaction_id": "ORDER", "amount": "25"},
+    {**SPELT, "transaction_id": "ORDER", "amount": "25"},
+    {**SPELT, "transaction_id": "2.02611E+13"},
+]
+LATER = [{**SPELT, "transaction_id": "1001"}, {**SPELT, "transaction_id": " 3e+10"}]
+
+
 def edge_payloads() -> list[dict[str, Any]]:
     plain = {"date": "2026-01-05", "amount": "5.00", "currency": "PHP", "vendor_id": "V1"}
     return [{**plain, "transaction_id": f"EDGE {name}", **changes} for name, changes, _ in EDGES]
@@ -411,17 +432,26 @@ def size(is_exhaustive: bool) -> int:
 @pytest.fixture(scope="module")
 def built(empty_warehouse: Warehouse, size: int) -> Built:
     warehouse = empty_warehouse
-    elsewhere = len(POISON) + len(EDGES) + len(GAPS) + 2 + sum(map(len, FILES.values()))
+    elsewhere = (
+        len(POISON)
+        + len(EDGES)
+        + len(GAPS)
+        + 2
+        + len(EARLIER)
+        + len(LATER)
+        + sum(map(len, FILES.values()))
+    )
     mess = [*transactions(size - elsewhere, 3, AS_OF), *POISON]
     half, tenth = size // 2, size // 10
-    batches = (
+    batches: tuple[tuple[datetime, list[Any]], ...] = (
         (EARLY, [MOVED, *gap_payloads(), *mess[:half]]),
-        (LATE, [{**MOVED, "date": "2026-04-10"}, *mess[half:-tenth]]),
+        (LATE, [{**MOVED, "date": "2026-04-10"}, *LATER, *mess[half:-tenth]]),
         (PAST, mess[-tenth:]),
     )
     for number, (at, payloads) in enumerate(batches):
         load(warehouse.url, payloads, at)
         if number == 0:
+            load(warehouse.url, EARLIER, EARLY)
             for name in FILES:
                 load(warehouse.url, file_payloads(name), EARLY)
             load(warehouse.url, edge_payloads(), EARLY)
@@ -435,6 +465,7 @@ def built(empty_warehouse: Warehouse, size: int) -> Built:
         "where currency = 'CHF' order by 1"
     )
     build(warehouse, "--full-refresh", *MODELS_ONLY)
+    batches = (*batches, (EARLY, EARLIER))
     return Built(warehouse, batches, stepwise, again, emptied, contents(warehouse))
 
 
@@ -447,12 +478,16 @@ def judge(payload: Any, ingested_at: datetime) -> tuple[str | None, dict[str, An
         value = payload.get(key)
         if value is None or isinstance(value, dict | list):
             return None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return format(Decimal(repr(value)).normalize(), "f")
         return (json.dumps(value) if not isinstance(value, str) else value).strip() or None
 
     values: dict[str, Any] = {key: text(key) for key in ("vendor_id", "employee_id", "cost_center")}
     today = ingested_at.astimezone(MANILA).date()
     if (transaction_id := text("transaction_id")) is None:
         return "missing_transaction_id", values
+    if re.fullmatch(r"\d(\.\d+)?e\+\d+", transaction_id, re.IGNORECASE):
+        return "mangled_transaction_id", values
     values["transaction_id"] = transaction_id
     if (written := text("date")) is None:
         return "missing_date", values
@@ -600,10 +635,28 @@ def test_failures_are_read_by_the_name_of_their_model(built: Built, size: int) -
         == "fail"
     )
     for model in ("silver_validated_transactions", "bronze_transactions"):
-        ((name, row),) = built.warehouse.query(f"select * from test_failures.{model}")
-        assert name == "silver_is_at_least_80_percent_of_bronze"
+        ((row,),) = built.warehouse.query(
+            f"select failing_row from test_failures.{model} "
+            "where test_name = 'silver_is_at_least_80_percent_of_bronze'"
+        )
         assert row["bronze_count"] == size
     assert built.warehouse.query("select * from test_failures.int_file_conventions")
+
+
+def test_one_id_in_two_spellings_is_one_transaction(built: Built) -> None:
+    assert built.warehouse.query(
+        "select transaction_id, amount from silver.silver_validated_transactions "
+        "where currency = 'DKK' order by 1"
+    ) == [("1001", 10), ("ORDER", 25)]
+
+
+def test_a_file_with_several_payloads_of_one_id_is_told(built: Built) -> None:
+    told = built.warehouse.query(
+        "select failing_row ->> 'displaced_count' from test_failures.silver_rejected_transactions "
+        "where test_name = 'files_hold_one_payload_of_each_transaction' "
+        "and failing_row ->> 'transaction_id' = 'ORDER'"
+    )
+    assert told == [("1",)]
 
 
 def test_built_in_steps_equals_built_from_nothing(built: Built) -> None:

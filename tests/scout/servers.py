@@ -62,6 +62,7 @@ class FakeDrive:
     contents: dict[str, bytes] = field(default_factory=dict)
     downloads: list[str] = field(default_factory=list)
     failures: list[int] = field(default_factory=list)
+    broken: set[str] = field(default_factory=set)
 
     def put(self, file_id: str, name: str, content: bytes, **changes: Any) -> None:
         self.files[file_id] = {
@@ -92,8 +93,12 @@ class FakeDrive:
             assert query["includeItemsFromAllDrives"] == "true"
             return self._list(query["q"], int(query.get("pageToken", 0)))
         file_id = path.removeprefix("/files/").removesuffix("/export")
+        if "fields" in query:
+            return _json(self.files[file_id])
         assert query.get("alt") == (None if is_export else "media")
         assert query.get("mimeType") == ("text/csv" if is_export else None)
+        if file_id in self.broken:
+            return 500, b"later"
         self.downloads.append(file_id)
         return 200, self.contents[file_id]
 

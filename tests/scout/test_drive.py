@@ -14,6 +14,7 @@ import httpx
 import pytest
 
 from flows._shared.errors import PlatformError
+from flows.scout import sync
 from flows.scout.records import DriveRefusedError, DriveUnavailableError
 from flows.scout.source.drive import FOLDER, SHORTCUT, WORKBOOK, Drive, DriveFile
 from flows.scout.sync import fetch_changed
@@ -33,11 +34,17 @@ class Misbehaving:
     refusals: dict[str, tuple[int, str]] = field(default_factory=dict)
     knows_ranges: bool = True
     changed: set[str] = field(default_factory=set)
+    edited: dict[str, bytes] = field(default_factory=dict)
 
     def put(self, file_id: str, name: str, content: bytes = b"", **changes: Any) -> None:
         self.files.append(
             {"id": file_id, "name": name, "mimeType": "text/csv", "parents": ["top"]} | changes
         )
+        self.contents[file_id] = content
+
+    def edit(self, file_id: str, content: bytes) -> None:
+        (file,) = (each for each in self.files if each["id"] == file_id)
+        file.update(promised(content))
         self.contents[file_id] = content
 
     def answer(self, path: str, query: dict[str, str]) -> tuple[int, Any]:
@@ -94,6 +101,8 @@ def drive() -> Iterator[tuple[Misbehaving, Drive]]:
             asked = self.headers.get("Range")
             fake.ranges.append(asked)
             start = int(asked[6:-1]) if asked and fake.knows_ranges else 0
+            if file_id in fake.edited:
+                fake.edit(file_id, fake.edited.pop(file_id))
             content = fake.contents[file_id][start:]
             self._begin(206 if start else 200, len(content))
             if fake.breaks_after:
@@ -117,6 +126,11 @@ def drive() -> Iterator[tuple[Misbehaving, Drive]]:
     server.shutdown()
     server.server_close()
     thread.join()
+
+
+def promised(content: bytes) -> dict[str, str]:
+    md5 = hashlib.md5(content, usedforsecurity=False).hexdigest()
+    return {"md5Checksum": md5, "size": str(len(content))}
 
 
 def whole(content: bytes) -> DriveFile:
@@ -197,6 +211,60 @@ def test_a_file_that_drive_refuses_keeps_no_other_out(
     files, _, refused = fetch_changed(folder, "top", None, tmp_path)
     assert [file.name for file in files] == ["b.csv"]
     assert [name for name, _ in refused] == ["a.csv"]
+
+
+def test_a_file_that_never_comes_keeps_no_other_out(
+    drive: tuple[Misbehaving, Drive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "SECONDS_BEFORE_ANOTHER_TRY", (0.0, 0.0))
+    fake, folder = drive
+    fake.put("a", "a.csv")
+    fake.put("b", "b.csv", b"id\n1\n")
+    fake.refusals["a"] = (500, "backendError")
+    files, _, missing = fetch_changed(folder, "top", None, tmp_path)
+    assert [file.name for file in files] == ["b.csv"]
+    ((name, reason),) = missing
+    assert name == "a.csv"
+    assert "it answered 500" in reason
+
+
+def test_a_file_that_is_edited_while_it_is_read_is_read_as_it_is_then(
+    drive: tuple[Misbehaving, Drive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "SECONDS_BEFORE_ANOTHER_TRY", (0.0,))
+    fake, folder = drive
+    fake.put("a", "a.csv", b"id\n1\n", **promised(b"id\n1\n"))
+    fake.put("b", "b.csv", b"id\n2\n", **promised(b"id\n2\n"))
+    fake.edited["a"] = b"id\n1\n3\n"
+    files, _, missing = fetch_changed(folder, "top", None, tmp_path)
+    assert missing == []
+    assert [file.open().read() for file in files] == [b"id\n1\n3\n", b"id\n2\n"]
+
+
+def test_a_drive_that_gives_nothing_is_not_asked_for_every_file(
+    drive: tuple[Misbehaving, Drive], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sync, "SECONDS_BEFORE_ANOTHER_TRY", ())
+    fake, folder = drive
+    for number in range(12):
+        fake.put(f"f{number}", f"{number}.csv")
+        fake.refusals[f"f{number}"] = (500, "backendError")
+    files, _, missing = fetch_changed(folder, "top", None, tmp_path)
+    assert files == []
+    assert len(missing) == 12
+    assert ["not tried" in reason for _, reason in missing] == [False] * 10 + [True] * 2
+
+
+def test_files_of_several_folders_come_in_the_order_in_which_they_were_changed(
+    drive: tuple[Misbehaving, Drive],
+) -> None:
+    fake, folder = drive
+    fake.put("below", "below", mimeType=FOLDER)
+    days = {"day 1.csv": ("below", 1), "b/day 2.csv": ("top", 2), "day 10.csv": ("below", 3)}
+    for name, (parent, day) in reversed(days.items()):
+        time = f"2026-11-0{day}T12:00:00.000Z"
+        fake.put(name, name, parents=[parent], modifiedTime=time)
+    assert [file.id for file in folder.changed("top", None).files] == list(days)
 
 
 def test_shortcuts_and_workbooks_are_read_and_moved_files_too(

@@ -6,6 +6,7 @@ import gzip
 import io
 import json
 import lzma
+import os
 import re
 import time
 import tracemalloc
@@ -36,7 +37,7 @@ from flows.scout.records import (
     Row,
     SourceFile,
 )
-from flows.scout.rules import entity_of
+from flows.scout.rules import entity_of, modified_second
 from flows.scout.sample import write_sample
 from flows.scout.source import csv_rows, examine, list_files, read_delivery, read_rows
 
@@ -57,7 +58,7 @@ def load(connection: psycopg.Connection) -> Load:
         facts = examine(file, "cp1252")
         return raw.load_file(
             connection, entity_of(file.name), file.name, file.source, facts, "batch", NOW,
-            lambda: read_rows(file, facts.encoding),
+            lambda: read_rows(file, facts.encoding), place=file.place,
         )  # fmt: skip
 
     return load
@@ -176,6 +177,22 @@ def test_a_bad_row_of_csv_costs_that_row_only(
     rows = rows_of(tmp_path, "t.csv", content)
     assert len(values(rows)) == good
     assert aside(rows) == quarantined
+
+
+def test_a_text_that_is_marked_for_a_spreadsheet_is_that_text(tmp_path: Path) -> None:
+    content = (
+        b'="Transaction ID",Amount\n="0042",1\n"=""0043""",="2"\n ="0044" ,3\n=1+1,=""\n'
+        b'="0045","x\ny"\n="0046,4\n'
+    )
+    rows = values(rows_of(tmp_path, "t.csv", content))
+    assert rows == [
+        {"transaction_id": "0042", "amount": "1"},
+        {"transaction_id": "0043", "amount": "2"},
+        {"transaction_id": "0044", "amount": "3"},
+        {"transaction_id": "=1+1", "amount": ""},
+        {"transaction_id": "0045", "amount": "x\ny"},
+        {"transaction_id": '="0046', "amount": "4"},
+    ]
 
 
 def test_the_lines_of_rows_are_those_of_the_file(tmp_path: Path) -> None:
@@ -544,6 +561,15 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b'[1, {"a": ' + b"9" * 5000 + b"}, 2]", 2, [(1, "unstorable_number")]),
         ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
         ("t.json", b"[]", 0, []),
+        ("t.json", b'{"meta": {"data": [1]}, "transactions": [{"a": 1},\n {"a": 2}]}', 2, []),
+        ("t.json", b'{\n"count": 2,\n"Data": [\n{"a": 1},\n{"a": "\\u0000"}\n]\n}\n', 1, [(5, "unstorable_character")]),  # noqa: E501
+        ("t.jsonl", b'{"rows": [1, 2, 3], "more": null}\n', 3, []),
+        ("t.json", b'{"transactions": [], "next": null}', 0, []),
+        ("t.json", b'{"items": [1, 2], "transaction_id": 1}', 1, []),
+        ("t.json", b'{"items": [1, 2], "rows": [3]}', 1, []),
+        ("t.jsonl", b'{"items": [1, 2]}\n{"items": [3]}\n', 2, []),
+        ("t.json", b'{\n"items": [1, 2]\n}\n{\n"sku": 3\n}\n', 2, []),
+        ("t.json", b'{\n"transactions": [\n{"a": 1},\n{"a": oops}]}', 0, [(1, "invalid_json")]),
         ("t.json", b"", 0, []),
     ],
 )  # fmt: skip
@@ -589,6 +615,59 @@ def test_a_file_ingested_twice_adds_nothing_under_any_name(
     assert connection.execute(
         "select count(*) from scout.raw_transaction_ingestion"
     ).fetchone() == (1,)
+
+
+def test_a_file_that_returns_to_what_it_held_is_loaded_again_and_no_copy_of_it(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    ten, seven = b"sku,price\nP1,10\n", b"sku,price\nP1,7\n"
+    told = [
+        load(file_of(tmp_path, name, content)).is_new
+        for name, content in (
+            *(("products.csv", ten), ("products.csv", seven), ("copy of products.csv", ten)),
+            *(("products.csv", ten), ("products.csv", ten), ("copy of products.csv", ten)),
+            *(("copy of products.csv", seven), ("copy of products.csv", ten)),
+        )
+    ]
+    assert told == [True, True, False, True, False, False, True, True]
+    prices = "select raw_data ->> 'price' from scout.raw_product_ingestion order by id"
+    loaded = [price for (price,) in connection.execute(prices)]
+    assert loaded == ["10", "7", "10", "7", "10"]
+
+
+def test_files_of_one_name_in_two_folders_are_loaded_once_each(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    for folder in ("one", "two"):
+        (tmp_path / folder).mkdir()
+        (tmp_path / folder / "a.csv").write_text(f"transaction_id,amount\n1,{ord(folder[0])}\n")
+        (tmp_path / folder / "b.csv").write_text(f"transaction_id,amount\n{folder},1\n")
+    listed = [list_files(str(tmp_path / folder))[0] for folder in ("one", "two", "one", "two")]
+    assert [[load(file).is_new for file in files] for files in listed] == [
+        *([True, True], [True, True], [False, False], [False, False])
+    ]
+
+
+def test_files_of_a_backlog_are_read_in_the_order_in_which_they_were_changed(
+    tmp_path: Path,
+) -> None:
+    for name, second in (("b.csv", 1), ("sales-10.csv", 2), ("sales-9.csv", 2), ("a.csv", 3)):
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (1_790_000_000 + second, 1_790_000_000 + second))
+    names = [file.name for file in list_files(str(tmp_path))[0]]
+    assert names == ["b.csv", "sales-9.csv", "sales-10.csv", "a.csv"]
+
+
+def test_stores_tell_in_several_ways_when_a_file_was_changed() -> None:
+    noon = datetime(2026, 11, 1, 12, tzinfo=UTC)
+    told: list[dict[str, Any]] = [
+        {"mtime": noon.timestamp() + 0.7, "created": 1.0},
+        {"LastModified": noon},
+        {"last_modified": noon.replace(tzinfo=None)},
+        {"mtime": None, "updated": "2026-11-01T12:00:00.250Z"},
+        {"size": 3},
+    ]
+    assert [modified_second(each) for each in told] == [int(noon.timestamp())] * 4 + [0]
 
 
 def test_a_file_that_breaks_off_leaves_nothing_behind(
@@ -668,7 +747,7 @@ def test_any_text_in_csv_arrives_unchanged(
     assert found == kept
 
 
-@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json"])
+@pytest.mark.parametrize("name", ["t.csv", "t.jsonl", "t.json", "wrapped.json"])
 def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
     def peak(rows: int) -> int:
         with (tmp_path / name).open("w") as target:
@@ -677,9 +756,8 @@ def test_memory_does_not_grow_with_the_file(tmp_path: Path, name: str) -> None:
             elif name == "t.jsonl":
                 target.writelines(json.dumps({"a": n, "b": "x" * 80}) + "\n" for n in range(rows))
             else:
-                target.write(
-                    "[" + ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows)) + "]"
-                )
+                values = ", ".join(json.dumps({"a": n, "b": "x" * 80}) for n in range(rows))
+                target.write(f"[{values}]" if name == "t.json" else f'{{"rows": [{values}]}}')
         return memory_of(tmp_path, rows)
 
     peak(1_000)

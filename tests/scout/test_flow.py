@@ -21,6 +21,7 @@ from prefect.client.schemas.objects import State
 from blocks.registration import register
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.orchestration import DbtOptions
+from flows.scout import sync
 from flows.scout.flow import embed, publish_docs, refresh
 from flows.scout.records import FilesFailedError
 from flows.scout.sample import COLUMNS
@@ -350,6 +351,34 @@ def test_folders_below_the_one_of_drive_are_read_and_what_a_folder_brings_along(
     assert refresh("bronze", settings, UNTESTED, return_state=True).is_completed()
     assert sorted(fake.downloads) == ["below", "waiting"]
     assert ask(scout, "select count(*) from scout.raw_transaction_ingestion") == [(4,)]
+
+
+def test_a_file_or_a_source_that_does_not_answer_keeps_nothing_else_out(
+    scout: str,
+    drive: tuple[FakeDrive, ScoutSettings],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sync, "SECONDS_BEFORE_ANOTHER_TRY", (0.0,))
+    fake, settings = drive
+    fake.put("f0", "day 0.csv", csv_file(transaction(0)))
+    fake.put("f1", "day 1.csv", csv_file(transaction(1)))
+    fake.broken = {"f0"}
+    unplugged = settings.model_copy(update={"folder": str(tmp_path / "unplugged")})
+
+    state = refresh(TO_SILVER, unplugged, UNTESTED, return_state=True)
+
+    with pytest.raises(FilesFailedError) as told:
+        state.result()
+    assert "day 0.csv: " in str(told.value)
+    assert "The folder: " in str(told.value)
+    ids = "select transaction_id from silver.silver_validated_transactions order by 1"
+    assert ask(scout, ids) == [("T1",)]
+    assert ask(scout, "select count(*) from scout.drive_folders") == [(0,)]
+
+    fake.broken = set()
+    assert refresh(TO_SILVER, settings, UNTESTED, return_state=True).is_completed()
+    assert ask(scout, ids) == [("T0",), ("T1",)]
 
 
 def test_a_refusal_of_drive_fails_the_run_and_forgets_nothing(

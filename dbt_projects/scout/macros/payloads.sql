@@ -1,15 +1,20 @@
 {% macro payload_text(key) -%}
     {#- Text of a scalar; an object or array is no text. Blank is nothing. -#}
-    nullif(
-        btrim(
-            case
-                when jsonb_typeof(raw_data -> '{{ key }}') in ('string', 'number', 'boolean')
-                    then raw_data ->> '{{ key }}'
-            end,
-            {{ blanks() }}
-        ),
-        ''
-    )
+    nullif(btrim({{ scalar_text(key) }}, {{ blanks() }}), '')
+{%- endmacro %}
+
+{% macro scalar_text(key, prefix='') -%}
+    {#- `1001.0` of JSON is the number that CSV writes as `1001`. -#}
+    case jsonb_typeof({{ prefix }}raw_data -> '{{ key }}')
+        when 'string' then {{ prefix }}raw_data ->> '{{ key }}'
+        when 'number' then cast(trim_scale(cast({{ prefix }}raw_data -> '{{ key }}' as numeric)) as text)
+        when 'boolean' then {{ prefix }}raw_data ->> '{{ key }}'
+    end
+{%- endmacro %}
+
+{% macro is_mangled(id) -%}
+    {#- Spreadsheets write long numbers so, and several ids become one. -#}
+    {{ id }} ~ '^[0-9]([.,][0-9]+)?[Ee][+][0-9]+$'
 {%- endmacro %}
 
 {% macro safe_boolean(value) -%}
@@ -24,7 +29,7 @@
         Also the expression of an index on bronze: keep it immutable and free of line comments. An index takes no long
         text: ids that are longer are rejected, and share a key with others at most.
     -#}
-    left(btrim({{ prefix }}raw_data ->> 'transaction_id', {{ blanks() }}), {{ longest_key() }})
+    left(btrim({{ scalar_text('transaction_id', prefix) }}, {{ blanks() }}), {{ longest_key() }})
 {%- endmacro %}
 
 {% macro longest_key() -%}
@@ -108,6 +113,7 @@ parsed as (
             when payload_type <> 'object' then 'not_an_object'
             when sku_text is null then 'missing_sku'
             when length(sku_text) > {{ longest_key() }} then 'sku_too_long'
+            when {{ is_mangled("sku_text") }} then 'mangled_sku'
             when name_text is null then 'missing_name'
             when length(category_text) > {{ longest_key() }} then 'category_too_long'
             when price is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(price_parts[5])") }}
@@ -231,6 +237,7 @@ parsed as (
             when payload_type <> 'object' then 'not_an_object'
             when transaction_id_text is null then 'missing_transaction_id'
             when length(transaction_id_text) > {{ longest_key() }} then 'transaction_id_too_long'
+            when {{ is_mangled("transaction_id_text") }} then 'mangled_transaction_id'
             when date_text is null then 'missing_date'
             when transaction_date is null then {{ why_no_date("date_written", "date_order") }}
             when transaction_date > ingested_on then 'future_date'
@@ -250,7 +257,7 @@ parsed as (
                 then 'conflicting_currency'
             when amount <= 0 then 'amount_not_positive'
             when amount >= {{ var("amount_limit") }} then 'amount_too_large'
-            when currency !~ '^[A-Z]{3}$' then 'invalid_currency'
+            when currency not in ('{{ iso_currencies() | join("', '") }}') then 'invalid_currency'
             when vendor_id_text is null then 'missing_vendor'
             when length(vendor_id_text) > {{ longest_key() }} then 'vendor_id_too_long'
             when length(employee_id_text) > {{ longest_key() }} then 'employee_id_too_long'

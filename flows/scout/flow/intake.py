@@ -54,7 +54,7 @@ def generate_sample(settings: ScoutSettings) -> str:
     retry_condition_fn=retry_transient,
 )
 def load_file(name: str, file: SourceFile, batch: str, settings: ScoutSettings) -> FileCounts:
-    """One file into the raw tables, unless its content is there already."""
+    """One file into the raw tables, unless its content is the newest there already."""
     with connect(settings.database_block) as connection:
         return load_source_file(connection, name, file, batch, settings)
 
@@ -96,7 +96,7 @@ def service_account(block: str) -> dict[str, Any]:
 
 
 def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
-    """Every file of the sources; one that fails does not keep the others out."""
+    """Every file of the sources; a file or a source that fails does not keep the others out."""
     if settings.sample_payloads:
         note = (
             f"No source was read: {settings.sample_payloads:,} sample payloads were generated "
@@ -112,23 +112,39 @@ def take_in(settings: ScoutSettings, progress: Progress) -> Intake:
     if settings.inbox_block is not None:
         intake = take_in_from_inbox(settings, settings.inbox_block, progress)
     if settings.folder is not None:
-        files, left_alone = list_files(settings.folder)
-        notes = names_left_alone(left_alone)
-        intake = intake.and_also(load_files(files, settings, progress, notes, "load", "csv"))
+        intake = intake.and_also(take_in_from_folder(settings, settings.folder, progress))
     if settings.drive_folder_id is not None:
         intake = intake.and_also(take_in_from_drive(settings, progress))
     return intake
 
 
+@task(name="list the folder")
+def list_folder(folder: str) -> tuple[list[SourceFile], list[str]]:
+    """The files to ingest, and the names left alone."""
+    return list_files(folder)
+
+
+def take_in_from_folder(settings: ScoutSettings, folder: str, progress: Progress) -> Intake:
+    listed = list_folder(folder, return_state=True).result(raise_on_failure=False)
+    if isinstance(listed, Exception):
+        return Intake(failed=(("The folder", str(listed)),))
+    files, left_alone = listed
+    return load_files(files, settings, progress, names_left_alone(left_alone), "load", "csv")
+
+
 def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
     assert settings.drive_folder_id is not None
     with TemporaryDirectory(prefix="scout-drive-") as folder:
-        files, changed, refused = fetch_from_drive(settings, Path(folder))
+        state = fetch_from_drive(settings, Path(folder), return_state=True)
+        fetched = state.result(raise_on_failure=False)
+        if isinstance(fetched, Exception):
+            return Intake(failed=(("Google Drive", str(fetched)),))
+        files, changed, missing = fetched
         notes = names_left_alone(changed.left_alone)
         if changed.is_listed_anew:
             notes.append("Drive took the page token no more: the whole folder was listed anew")
         intake = load_files(files, settings, progress, notes, "load from Drive", "gdrive")
-        intake = intake.and_also(Intake(failed=tuple(refused)))
+        intake = intake.and_also(Intake(failed=tuple(missing)))
     if not intake.failed:
         with connect(settings.database_block) as connection:
             raw.save_drive_page_token(
@@ -160,8 +176,14 @@ def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Prog
     reading = reading_block(inbox_block)
     batch = batch_id("webhook", datetime.now(UTC))
     total = DeliveryCounts(are_more=True)
+    failed: tuple[tuple[str, str], ...] = ()
     while total.are_more:
-        total += load_deliveries(settings, reading, batch)
+        state = load_deliveries(settings, reading, batch, return_state=True)
+        counts = state.result(raise_on_failure=False)
+        if isinstance(counts, Exception):
+            failed = (("The webhook inbox", str(counts)),)
+            break
+        total += counts
         if total.deliveries:
             progress.update("load deliveries", total.deliveries, None, total.rows_loaded)
     if total.rows_loaded:
@@ -170,7 +192,8 @@ def take_in_from_inbox(settings: ScoutSettings, inbox_block: str, progress: Prog
         f"{counted(total.deliveries, 'delivery', 'deliveries')}: "
         f"{counted(total.rows_loaded, 'payload')} loaded, {total.rows_quarantined:,} quarantined"
     )
-    return Intake(notes=(note,) if total.deliveries else (), delivered=total.rows_loaded)
+    notes = (note,) if total.deliveries else ()
+    return Intake(failed=failed, notes=notes, delivered=total.rows_loaded)
 
 
 @task(

@@ -9,7 +9,6 @@ import fsspec
 from prefect import flow, get_run_logger, task
 from pydantic import ValidationError
 
-from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
@@ -129,7 +128,7 @@ def refresh(
     )
     if intake.failed:
         raise FilesFailedError(
-            f"Taking in {counted(intake.files, 'file')}",
+            "Taking in what the sources hold",
             f"{len(intake.failed)} failed, the others were loaded and built:\n"
             f"{list_failed(intake.failed)}",
             "Mend or remove these and run again; what is loaded is not loaded twice",
@@ -167,7 +166,7 @@ def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> 
             seen += describe_rejections(raw.commonest_rejections(connection))
         seen += "\nEach is in silver.silver_rejected_transactions, with its payload"
     if intake.failed:
-        seen += f"\nFiles that failed:\n{list_failed(intake.failed)}"
+        seen += f"\nFiles and sources that failed:\n{list_failed(intake.failed)}"
     return DbtBuildError(error.attempted, seen, error.remedy, error.outcome)
 
 

@@ -1,9 +1,11 @@
-"""Files and deliveries into the raw tables: a file as a whole, once, in one transaction."""
+"""Files and deliveries into the raw tables: a file as a whole, in one transaction, once for each
+time that its content is new."""
 
 import hashlib
 import re
 from collections.abc import Callable, Iterable
 from datetime import datetime
+from enum import Enum
 from itertools import islice
 
 import psycopg
@@ -58,30 +60,41 @@ def load_file(
     ingested_at: datetime,
     read: Callable[[], Iterable[Row]],
     told: Told = lambda rows: None,
+    place: str = "",
 ) -> FileCounts:
-    """Load one file unless its content was loaded before, under whatever name.
+    """Load one file unless its content was loaded before, from whatever place.
+
+    A file that held something else since is loaded again: what it returns to is its newest content.
 
     Args:
         read: gives the rows; called only when the content is new.
         told: hears how many rows were read so far.
+        place: of the file; one for all files of that name where it is empty.
     """
     with connection.transaction():
-        # A second run with the same file waits here for the first to end.
+        # A second run with the same content waits here for the first to end.
+        connection.execute(
+            "select pg_advisory_xact_lock(hashtextextended(%s, 0))",
+            (f"scout.raw_files {entity.value} {facts.sha256}",),
+        )
+        standing = _standing(connection, entity, name, place, facts.sha256)
+        if standing is Standing.SEEN:
+            return _counts_of_known(connection, entity, name, facts.sha256)
         registered = connection.execute(
             """
             insert into scout.raw_files (
                 entity, source, source_filename, content_sha256, encoding, bytes_read,
-                ingestion_batch_id, ingested_at
-            ) values (%s, %s, %s, %s, %s, %s, %s, %s)
-            on conflict (entity, content_sha256) do nothing
+                ingestion_batch_id, ingested_at, place, is_copy
+            ) values (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
             returning id
             """,
             (
                 *(entity.value, source, name, facts.sha256, facts.encoding, facts.bytes_read),
-                *(batch, ingested_at),
+                *(batch, ingested_at, place, standing is Standing.COPY),
             ),
         ).fetchone()
-        if registered is None:
+        assert registered is not None
+        if standing is Standing.COPY:
             return _counts_of_known(connection, entity, name, facts.sha256)
         file_id = int(registered[0])
         remarks: list[str] = []
@@ -102,6 +115,50 @@ def load_file(
     return FileCounts(name, entity, True, loaded + aside, loaded, aside, tuple(remarks), failure)
 
 
+class Standing(Enum):
+    """What is known of the content of a file."""
+
+    NEW = "never loaded, or not since the file held something else"
+    COPY = "loaded from another place, which is to be remembered of this one"
+    SEEN = "the newest that is known of this file"
+
+
+# What lacks a place was loaded by former versions, which remembered the name alone.
+STANDING = """
+with here as (
+    select id, content_sha256
+    from scout.raw_files
+    where
+        entity = %(entity)s
+        and source_filename = %(name)s
+        and (place = %(place)s or place is null)
+)
+
+select
+    (select content_sha256 = %(sha256)s from here order by id desc limit 1),
+    (
+        select max(id) from scout.raw_files
+        where entity = %(entity)s and content_sha256 = %(sha256)s and not is_copy
+    ),
+    (select max(id) from here where content_sha256 <> %(sha256)s)
+"""
+
+
+def _standing(
+    connection: psycopg.Connection, entity: Entity, name: str, place: str, sha256: str
+) -> Standing:
+    row = connection.execute(
+        STANDING, {"entity": entity.value, "name": name, "place": place, "sha256": sha256}
+    ).fetchone()
+    assert row is not None
+    is_newest_here, loaded, other_here = row
+    if is_newest_here:
+        return Standing.SEEN
+    if loaded is None or (other_here or 0) > loaded:
+        return Standing.NEW
+    return Standing.COPY
+
+
 def _counts_of_known(
     connection: psycopg.Connection, entity: Entity, name: str, sha256: str
 ) -> FileCounts:
@@ -111,6 +168,8 @@ def _counts_of_known(
         select id from scout.raw_files
         where
             entity = %s and content_sha256 = %s and rows_loaded = 0 and rows_quarantined > 0
+        order by id desc
+        limit 1
         """,
         (entity.value, sha256),
     ).fetchone()

@@ -19,6 +19,9 @@ from flows.scout.rules.files import (
     entity_of_kind,
     is_json,
     is_readable,
+    modified_second,
+    natural,
+    place_of,
     shown,
     storable_name,
 )
@@ -30,7 +33,7 @@ from flows.scout.rules.layers import (
     selectors,
     takes_in,
 )
-from flows.scout.rules.members import BLANK, members_of
+from flows.scout.rules.members import BLANK
 from flows.scout.rules.storable import as_stored, why_unstorable_text
 from flows.scout.rules.texts import embed_by_hashing, hash_text
 
@@ -56,7 +59,9 @@ __all__ = [
     "hash_text",
     "is_json",
     "is_readable",
-    "members_of",
+    "modified_second",
+    "natural",
+    "place_of",
     "plain_name",
     "quality_score",
     "selectors",

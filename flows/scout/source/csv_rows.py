@@ -40,6 +40,9 @@ CHARACTERS_OF_A_BLOCK = 4 << 20
 KEPT_CHARACTERS = 10_000
 LINES_OF_A_HEADER = 50
 BLANK = "".join(character for character in map(chr, range(0x3001)) if character.isspace())
+# A text that spreadsheets are told to leave as it is, such as ="0042".
+FORMULA = '="'
+TEXT_OF_FORMULA = re.compile(r'="([^"]*)"')
 SEPARATOR = re.compile(r'"?sep=(.)"?', re.IGNORECASE)
 
 
@@ -105,7 +108,9 @@ def read_csv(text: TextIO) -> Iterator[Row]:
             yield from map(Payload, count(before + 1), payloads)
             continue
         done = 0
-        is_odd = header.doubled or "\0" in "".join(block)
+        together = "".join(block)
+        is_odd = header.doubled or "\0" in together
+        has_formulas = FORMULA in together
         reader = csv.reader(block, delimiter=delimiter, strict=True)
         try:
             for fields in reader:
@@ -114,6 +119,8 @@ def read_csv(text: TextIO) -> Iterator[Row]:
                     done = after
                     continue
                 fields = _without_blank_end(fields, columns)
+                if has_formulas:
+                    fields = _without_formulas(fields)
                 payload = None if is_odd else _json(fields, columns)
                 if payload and after - first == 1:
                     done = after
@@ -135,7 +142,8 @@ def _plain_payloads(
 ) -> list[bytes] | None:
     """One payload of each line, where none is blank and each is a record that fits the header."""
     content = methodcaller("strip", f'{delimiter}"{BLANK}')
-    if "\0" in "".join(block) or not all(map(content, block)):
+    text = "".join(block)
+    if "\0" in text or FORMULA in text or not all(map(content, block)):
         return None
     reader = csv.reader(block, delimiter=delimiter, strict=True)
     pairs = map(partial(zip, columns, strict=True), reader)
@@ -182,6 +190,7 @@ def _first_records(lines: _Lines, delimiter: str | None) -> list[_Record]:
         if not "".join(fields).strip():
             before += block[:count]
             continue
+        fields = _without_formulas(fields)
         number = lines.taken - count + 1
         records.append(_Record(number, fields, used, before, block[:count]))
         before = []
@@ -204,7 +213,7 @@ def _read_alone(lines: _Lines, header: Header, delimiter: str) -> Iterator[Row]:
     reader = csv.reader(record, delimiter=delimiter, strict=True)
     reason = "malformed_csv"
     try:
-        fields = _without_blank_end(next(reader), header.columns)
+        fields = _without_formulas(_without_blank_end(next(reader), header.columns))
         reason = "ragged_row"
         _refuse_long_or_ragged(record[: reader.line_num], fields, header.columns)
     except csv.Error as error:
@@ -244,6 +253,12 @@ def _without_blank_end(fields: list[str], columns: Sequence[str]) -> list[str]:
     """A row that ends in more delimiters than the header, as spreadsheets write them."""
     width = len(columns)
     return fields if "".join(fields[width:]).strip() else fields[:width]
+
+
+def _without_formulas(fields: list[str]) -> list[str]:
+    return [
+        text[1] if (text := TEXT_OF_FORMULA.fullmatch(field.strip())) else field for field in fields
+    ]
 
 
 def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:

@@ -23,7 +23,7 @@ from flows.scout.records import (
     DriveUnavailableError,
     SourceFile,
 )
-from flows.scout.rules import is_readable, shown, storable_name
+from flows.scout.rules import is_readable, natural, place_of, shown, storable_name
 
 SCOPE = "https://www.googleapis.com/auth/drive.readonly"
 TOKEN_LIFETIME_SECONDS = 3600
@@ -56,6 +56,7 @@ class DriveFile:
     is_sheet: bool
     md5: str | None = None
     size: int | None = None
+    modified: str = ""
 
 
 @dataclass(frozen=True)
@@ -158,10 +159,11 @@ class Drive:
                 actual["id"],
                 name,
                 actual.get("mimeType") == SHEET,
-                actual.get("md5Checksum"),
-                int(actual["size"]) if actual.get("size") is not None else None,
+                **_promised(actual),
             )
-        return Changed(tuple(files.values()), tuple(left_alone), page_token)
+        # Drive puts in order what one query finds, and there are several.
+        oldest_first = sorted(files.values(), key=lambda file: (file.modified, natural(file.name)))
+        return Changed(tuple(oldest_first), tuple(left_alone), page_token)
 
     def _behind(self, shortcut: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The file that a shortcut shows; None of one that is gone or may not be read."""
@@ -174,6 +176,11 @@ class Drive:
         except DriveRefusedError:
             return None
         return None if file.get("trashed") else file
+
+    def as_it_is_now(self, file: DriveFile) -> DriveFile:
+        """The same file with the size and MD5 that Drive promises by now."""
+        query = {"supportsAllDrives": "true", "fields": FILE_FIELDS}
+        return replace(file, **_promised(self._get(f"/files/{file.id}", query)))
 
     def download(self, file: DriveFile, to: Path) -> None:
         """Write the file's bytes, a piece at a time; what breaks off goes on where it did.
@@ -280,6 +287,15 @@ def _target(shortcut: Mapping[str, Any]) -> Mapping[str, Any]:
     return cast(Mapping[str, Any], shortcut.get("shortcutDetails") or {})
 
 
+def _promised(file: Mapping[str, Any]) -> dict[str, Any]:
+    size = file.get("size")
+    return {
+        "md5": file.get("md5Checksum"),
+        "size": None if size is None else int(size),
+        "modified": file.get("modifiedTime", ""),
+    }
+
+
 def _is_wanted(name: str, file: Mapping[str, Any]) -> bool:
     return file.get("mimeType") in (SHEET, WORKBOOK) or any(map(is_readable, (name, file["name"])))
 
@@ -322,7 +338,8 @@ def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str
 
 def source_file(file: DriveFile, path: Path) -> SourceFile:
     name = file.name if not file.is_sheet else f"{file.name}.csv"
-    return SourceFile(storable_name(name), "google_drive", partial(_open, path))
+    place = place_of(f"drive:{file.id}")
+    return SourceFile(storable_name(name), "google_drive", partial(_open, path), place)
 
 
 def _open(path: Path) -> BinaryIO:

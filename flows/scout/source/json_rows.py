@@ -1,4 +1,5 @@
-"""JSON as it is exported: an array of values, a value per line, or values one after the other."""
+"""JSON as it is exported: an array of values, a value per line, or values one after the other; or a
+list of values with a wrapper around."""
 
 import json
 import re
@@ -6,8 +7,10 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.scout.records import DeliveredRow, Payload, Quarantined
-from flows.scout.rules import BLANK, as_stored
+from flows.scout.rules import BLANK, as_stored, plain_name
 
+WRAPPERS = frozenset({"data", "records", "items", "rows", "transactions", "products"})
+IDENTIFIERS = frozenset({"transaction_id", "sku"})
 CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
@@ -18,7 +21,18 @@ BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 _decoder = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
-def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
+def find_wrapper(text: TextIO) -> str | None:
+    """The name of the list in an object that is no payload itself but wraps exactly one list, and
+    is all there is. Reads no further than the first value, of which it holds a part."""
+    try:
+        return _Members(text, "", 1).name_of_list()
+    except ValueError:
+        return None
+
+
+def read_json(
+    text: TextIO, *, value_per_line: bool, wrapper: str | None = None
+) -> Iterator[DeliveredRow]:
     """Payloads as their text stands in the file, but for the names of their columns.
 
     A broken line costs that line. In an array or a sequence of values nothing after a broken value
@@ -26,7 +40,11 @@ def read_json(text: TextIO, *, value_per_line: bool) -> Iterator[DeliveredRow]:
 
     Args:
         value_per_line: what the name of the file promises; otherwise its beginning decides.
+        wrapper: what ``find_wrapper`` found: the payloads are those of this list.
     """
+    if wrapper is not None:
+        yield from _Values(text, "", 1, wrapper)
+        return
     number, first = 1, text.readline(CHUNK_CHARACTERS)
     while first and not first.strip(BLANK):
         number, first = number + 1, text.readline(CHUNK_CHARACTERS)
@@ -70,8 +88,8 @@ def _skip_line(text: TextIO) -> None:
         continue
 
 
-class _Values:
-    """The values of an array or of a sequence, in a buffer that holds about one of them."""
+class _Reader:
+    """A place in a text, and a buffer that holds about one value from there on."""
 
     def __init__(self, text: TextIO, start: str, line_number: int) -> None:
         self._text = text
@@ -79,34 +97,6 @@ class _Values:
         self._at = 0
         self._line_number = line_number
         self._is_ended = False
-
-    def __iter__(self) -> Iterator[DeliveredRow]:
-        in_array = self._peek() == "["
-        if in_array:
-            self._advance(self._at + 1)
-        is_first = True
-        while mark := self._peek():
-            if in_array and mark == "]":
-                self._advance(self._at + 1)
-                in_array = False
-                if self._peek():
-                    yield self._rest("something follows the end of the array")
-                return
-            if in_array and not is_first:
-                if mark != ",":
-                    yield self._rest("no comma between two values")
-                    return
-                self._advance(self._at + 1)
-                self._peek()
-            end = self._end_of_value()
-            if isinstance(end, str):
-                yield self._rest(end)
-                return
-            yield _row(self._line_number, self._buffer[self._at : end])
-            self._advance(end)
-            is_first = False
-        if in_array:
-            yield _aside(self._line_number, "invalid_json", "the array is not closed", "")
 
     def _peek(self) -> str:
         """The next character that is not blank, empty at the end of the file."""
@@ -150,6 +140,117 @@ class _Values:
             if held >= MAX_VALUE_CHARACTERS or self._is_ended:
                 return problem
             self._read(max(held, CHUNK_CHARACTERS))
+
+    def _skip(self) -> str:
+        """The value that begins here, left behind.
+
+        Raises:
+            ValueError: it does not end.
+        """
+        end = self._end_of_value()
+        if isinstance(end, str):
+            raise ValueError(end)
+        value = self._buffer[self._at : end]
+        self._advance(end)
+        return value
+
+
+class _Members(_Reader):
+    """The members of an object, of which the caller leaves each value behind."""
+
+    def names(self) -> Iterator[str]:
+        """Of each member in turn; the place is then where its value begins.
+
+        Raises:
+            ValueError: this is no object, or a broken one.
+        """
+        self._expect("{")
+        if self._peek() == "}":
+            self._expect("}")
+            return
+        mark = ","
+        while mark == ",":
+            if self._peek() != '"':
+                raise ValueError("no name of a member")
+            name = plain_name(json.loads(self._skip()))
+            self._expect(":")
+            self._peek()
+            yield name
+            mark = self._expect(",", "}")
+
+    def name_of_list(self) -> str | None:
+        names, lists = [], []
+        for name in self.names():
+            names.append(name)
+            if name in IDENTIFIERS:
+                return None
+            if name in WRAPPERS and self._peek() == "[":
+                lists.append(name)
+                self._skip_list()
+            else:
+                self._skip()
+        is_clear = len(lists) == 1 and all(names.count(each) < 2 for each in WRAPPERS)
+        return lists[0] if is_clear and not self._peek() else None
+
+    def _skip_list(self) -> None:
+        self._expect("[")
+        if self._peek() == "]":
+            self._expect("]")
+            return
+        mark = ","
+        while mark == ",":
+            self._peek()
+            self._skip()
+            mark = self._expect(",", "]")
+
+    def _expect(self, *marks: str) -> str:
+        if (mark := self._peek()) not in marks:
+            raise ValueError(f"none of {marks}")
+        self._advance(self._at + 1)
+        return mark
+
+
+class _Values(_Members):
+    """The values of an array or of a sequence."""
+
+    def __init__(
+        self, text: TextIO, start: str, line_number: int, wrapper: str | None = None
+    ) -> None:
+        super().__init__(text, start, line_number)
+        self._wrapper = wrapper
+
+    def __iter__(self) -> Iterator[DeliveredRow]:
+        if self._wrapper is not None:
+            for name in self.names():
+                if name == self._wrapper:
+                    break
+                self._skip()
+        in_array = self._peek() == "["
+        if in_array:
+            self._advance(self._at + 1)
+        is_first = True
+        while mark := self._peek():
+            if in_array and mark == "]":
+                self._advance(self._at + 1)
+                in_array = False
+                if self._wrapper is None and self._peek():
+                    yield self._rest("something follows the end of the array")
+                return
+            if in_array and not is_first:
+                if mark != ",":
+                    yield self._rest("no comma between two values")
+                    return
+                self._advance(self._at + 1)
+                self._peek()
+            end = self._end_of_value()
+            if isinstance(end, str):
+                yield self._rest(end)
+                return
+            yield _row(self._line_number, self._buffer[self._at : end])
+            self._advance(end)
+            is_first = False
+        if in_array:
+            yield _aside(self._line_number, "invalid_json", "the array is not closed", "")
 
     def _rest(self, detail: str) -> Quarantined:
         return _aside(
