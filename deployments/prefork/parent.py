@@ -20,7 +20,8 @@ import signal
 import socket
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -282,6 +283,19 @@ def tell(word: str) -> None:
     sys.stdout.flush()
 
 
+@contextmanager
+def prints_in_the_log() -> Iterator[None]:
+    """What is printed meanwhile is for people: the worker reads no word in it."""
+    words = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        yield
+    finally:
+        sys.stdout.flush()
+        os.dup2(words, 1)
+        os.close(words)
+
+
 def say(line: str) -> None:
     """Tell people: the worker's log."""
     sys.stderr.write(f"prefork parent {os.getpid()}: {line}\n")
@@ -307,7 +321,9 @@ def main() -> None:
     parser.add_argument("modules", nargs="*")
     options = parser.parse_args()
     began = time.time_ns()
-    for line in preload(options.modules, options.project):
+    with prints_in_the_log():
+        failed = preload(options.modules, options.project)
+    for line in failed:
         say(f"not imported beforehand: {line}")
     require_nothing_open(allowed={0, 1, 2, options.listener})
     require_nothing_running()

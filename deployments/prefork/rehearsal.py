@@ -36,6 +36,7 @@ def rehearse(name: str) -> list[str]:
         install_packages(_job(name, Path(folder)))
         arguments = ["parse", "--project-dir", str(project), "--profiles-dir", str(project)]
         arguments += ["--target-path", folder, "--log-path", folder, "--log-level-file", "none"]
+        arguments += ["--log-level", "none"]
         arguments += ["--quiet", "--no-send-anonymous-usage-stats", "--no-version-check"]
         # That parser has threads; without it models are compiled, too.
         arguments.append("--no-static-parser")

@@ -13,12 +13,10 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
-import httpx
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 from prefect.logging import get_logger
@@ -143,9 +141,10 @@ class PreforkWorker(ProcessWorker):
         while True:
             await self._is_told.wait()
             self._is_told.clear()
-            # A server that does not answer now is asked again, as ever.
-            with suppress(httpx.HTTPError):
+            try:
                 await self.get_and_submit_flow_runs()
+            except Exception as error:  # noqa: BLE001  whatever it is, runs are asked for again
+                self._logger.info("Runs are asked for later: %s", type(error).__name__)
             await asyncio.sleep(SECONDS_BETWEEN_QUESTIONS)
 
     async def run(
@@ -227,6 +226,7 @@ class Parents:
                     self._serving = None
             else:
                 self._is_coming = self._serving is not None
+                await self._end(parent)
                 await asyncio.sleep(
                     SECONDS_BEFORE_ANOTHER_TRY[min(failures, len(SECONDS_BEFORE_ANOTHER_TRY) - 1)]
                 )

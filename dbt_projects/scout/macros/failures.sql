@@ -1,7 +1,7 @@
 {% macro views_of_failures() -%}
     {#-
         `select * from test_failures.<model>` for every model: the rows at which its tests failed last, each with the name
-        of the test. dbt drops a test's table, and with it the views over it, each time it runs the test.
+        of the test.
     -#}
     {%- if execute -%}
         {%- set tests = graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') | list -%}
@@ -26,5 +26,21 @@
                 {%- endfor %};
             {%- endif -%}
         {%- endfor -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro drop_views_of_failures() -%}
+    {#-
+        dbt drops a test's table, and with it the views over it, each time it runs the test. Two tests of two threads that
+        share two views would wait for each other: the views go before, in one statement.
+    -#}
+    {%- if execute and flags.WHICH in ('build', 'test') -%}
+        {%- set tests = graph.nodes.values() | selectattr('resource_type', 'equalto', 'test') -%}
+        {%- set schemas = tests | map(attribute='schema') | unique | list -%}
+        {%- set there = run_query(
+            "select format('%I.%I', schemaname, viewname) from pg_views "
+            "where schemaname in ('" ~ schemas | join("', '") ~ "') order by 1"
+        ).columns[0].values() if schemas else [] -%}
+        {{ "drop view if exists " ~ there | join(", ") if there }}
     {%- endif -%}
 {%- endmacro %}
