@@ -311,50 +311,6 @@ def test_documents_and_lines_are_the_same_packed_and_not(
     assert (counts.rows_new, counts.rows_repeated, counts.rejected) == (5, 2, 1)
 
 
-@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
-@pytest.mark.parametrize("lines", [0, 1, 2])
-@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
-def test_documents_are_read_behind_lines_and_behind_a_mark_of_the_byte_order(
-    store: raw.Store, inbox: Path, name: str, lines: int, mark: bytes
-) -> None:
-    documents = (json.dumps(json.loads(each), indent=2) for each in LISTED[lines:])
-    content = mark + "\n".join([*LISTED[:lines], *documents]).encode()
-    (inbox / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
-    assert load(store, inbox) == LoadCounts(rows_new=5)
-    assert load(store, inbox) == LoadCounts()
-    assert not put_aside(store)
-
-
-def test_a_document_behind_a_line_is_loaded_once_it_is_whole(store: raw.Store, inbox: Path) -> None:
-    path = inbox / "a.json"
-    text = f"{METRICS}\nno json\n{json.dumps(json.loads(LOGS), indent=2)}"
-    path.write_text(text[:-20])
-    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
-    assert load(store, inbox) == LoadCounts()
-    path.write_text(text)
-    assert load(store, inbox) == LoadCounts(rows_new=1)
-
-
-@pytest.mark.parametrize("is_stream_whole", [True, False])
-@pytest.mark.parametrize("before", [(), (METRICS,)])
-def test_of_a_packed_document_that_is_half_written_no_line_is_put_aside(
-    store: raw.Store, inbox: Path, before: tuple[str, ...], is_stream_whole: bool
-) -> None:
-    path = inbox / "a.json.gz"
-    document = json.dumps(json.loads(tokens(WORK, dict.fromkeys(map(str, range(300)), 1.0), 5, 6)),
-                          indent=2)  # fmt: skip
-    content = "\n".join([*before, document]).encode()
-    half = content[: len(content) - len(document) // 2]
-    path.write_bytes(gzip.compress(half) if is_stream_whole else gzip.compress(content)[:-400])
-    assert load(store, inbox).rejected == 1
-    ((_, reason, _),) = put_aside(store)
-    told = "its last document is not whole" if is_stream_whole else "the gzip stream is broken"
-    assert reason.startswith(told)
-    path.write_bytes(gzip.compress(content))
-    load(store, inbox)
-    assert len(put_aside(store)) == 1
-
-
 @pytest.mark.parametrize("comma", [",\n", "\n,\n", " , ", "\r\n,"])
 def test_documents_with_commas_between_are_loaded_wherever_a_load_ended(
     store: raw.Store, inbox: Path, comma: str

@@ -10,8 +10,7 @@ _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=le
 # A word, a number or a letter's code that is cut is an error this close to the end.
 _LONGEST_CUT = 6
 _BLANK = re.compile(r"[ \t\r\n]*")
-# A mark of the byte order stands before a document, also where files were put together.
-_BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
+_BETWEEN = re.compile(r"[ \t\r\n,]*")
 
 
 def whole_documents(content: bytes) -> int:

@@ -14,14 +14,7 @@ from typing import IO
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
 from flows.agent_analytics.source.documents import requests_in, whole_documents
-from flows.agent_analytics.source.parts import (
-    FilePart,
-    begins_document,
-    begins_later_document,
-    is_cut_document,
-    is_protobuf,
-    read_bytes,
-)
+from flows.agent_analytics.source.parts import FilePart, begins_document, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, rejected_of, short
 
@@ -87,24 +80,22 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
         while True:
             target = _scratch(replace(part, begin=begin), folder)
             broken = ""
-            most, document = size, None
+            most, is_document = size, False
             with target.path.open("wb") as copy:
                 try:
                     while copy.tell() < most and (line := source.readline()):
-                        if document is None and _begins_document(line, begin + copy.tell()):
-                            most, document = copy.tell() + max(size, LONGEST_LINE), copy.tell()
+                        if begin + copy.tell() == 0 and begins_document(line):
+                            most, is_document = max(size, LONGEST_LINE), True
                         copy.write(line)
                 except (EOFError, zlib.error, gzip.BadGzipFile) as error:
                     broken = str(error)
                 written = copy.tell()
-            cut = b"" if document is None else _rewrite_documents(target.path, document)
+            if is_document:
+                _rewrite_documents(target.path)
             if written:
                 yield target
             if broken:
                 yield Rejected(shown(part.path), f"the gzip stream is broken: {broken}", "")
-            elif cut:
-                excerpt = cut[:EXCERPT].decode("utf-8", "replace")
-                yield Rejected(shown(part.path), "its last document is not whole", excerpt)
             if broken or written < most:
                 return
             begin += written
@@ -115,22 +106,13 @@ def _as_lines(documents: bytes) -> Iterator[bytes]:
         yield request.translate(ONE_LINE) + b"\n"
 
 
-def _begins_document(line: bytes, place: int) -> bool:
-    return begins_later_document(line) if place else begins_document(line)
-
-
-def _rewrite_documents(path: Path, begin: int) -> bytes:
-    """Documents over many lines become lines from here on; what is no document behind them stays as
-    it is. The beginning of one that is cut is taken out and given back."""
+def _rewrite_documents(path: Path) -> None:
+    """Documents over many lines become lines; what stands behind them stays as it is."""
     content = path.read_bytes()
-    end = begin + whole_documents(content[begin:])
-    rest = content[end:]
-    cut = rest if is_cut_document(rest) else b""
+    end = whole_documents(content)
     with path.open("wb") as copy:
-        copy.write(content[:begin])
-        copy.writelines(_as_lines(content[begin:end]))
-        copy.write(b"" if cut else rest)
-    return cut
+        copy.writelines(_as_lines(content[:end]))
+        copy.write(content[end:])
 
 
 def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:

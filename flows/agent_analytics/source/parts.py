@@ -21,9 +21,7 @@ START_BYTES = 4096
 BLOCK_BYTES = 1 << 20
 # An exporter writes at least once a minute, and a whole line at a time.
 QUIET_SECONDS = 3600
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
-BETWEEN = b" \t\r\n," + BYTE_ORDER_MARK
-OPENED_AT_ITS_END = re.compile(rb"[\[{][ \t\r]*\n|\[[ \t]*[\[{]")
+BETWEEN = b" \t\r\n,"
 MOST_NAMED = 100
 LIST_OF_DOCUMENTS = re.compile(rb"\[\s*[\[{]")
 NOT_READ = (
@@ -143,12 +141,6 @@ def _unread_parts(
     if is_grown and read_before and _mark(path, read_before[0], salt) == read_before[1]:
         begin = read_before[0]
     tail = None
-    if not packed and not messages:
-        document = _next_document(path, begin, size)
-        if begin < document < size:
-            mark = _mark(path, document, salt)
-            yield FilePart(path, begin, document, mark, status.st_mtime_ns, is_quiet=is_quiet)
-            begin = document
     if not packed and not messages and begins_document(_first_line(path, begin)):
         content = read_bytes(path, begin, size) if size - begin <= LONGEST_LINE else b""
         end = begin + whole_documents(content)
@@ -162,7 +154,7 @@ def _unread_parts(
                 path, begin, end, mark, status.st_mtime_ns, is_quiet=is_quiet, is_document=True
             )
             begin = end
-        if is_cut_document(rest):
+        if is_cut(rest) and not _has_lines(rest):
             yield Rejected(shown(path), f"its last document {UNFINISHED}", _excerpt(rest, begin))
             return
     if packed:
@@ -214,38 +206,11 @@ def _first_line(path: Path, begin: int) -> bytes:
         return line.lstrip(BETWEEN)
 
 
-def _next_document(path: Path, begin: int, size: int) -> int:
-    """Where the first document over many lines begins behind a line; the size if there is none."""
-    with path.open("rb") as file:
-        file.seek(begin)
-        if begins_document(_first_line(path, begin)):
-            return size
-        while block := file.read(BLOCK_BYTES):
-            block += file.readline()
-            if OPENED_AT_ITS_END.search(block):
-                place = file.tell() - len(block)
-                for line in block.splitlines(keepends=True):
-                    if place > begin and begins_later_document(line):
-                        return place
-                    place += len(line)
-    return size
-
-
-def begins_later_document(line: bytes) -> bool:
-    """The same of a line behind others, of which any may be no JSON."""
-    return line.lstrip(BETWEEN).startswith((b"{", b"[")) and begins_document(line)
-
-
 def begins_document(line: bytes) -> bool:
     """Whether a first line is the beginning of an object or list, as no line of a log is."""
     text = line.strip()
     is_begun = text.endswith((b"{", b"[")) or LIST_OF_DOCUMENTS.match(text) is not None
     return is_begun and line.endswith(b"\n") and not _is_whole(line)
-
-
-def is_cut_document(rest: bytes) -> bool:
-    """Whether this is the beginning of one document, and no cut line before others."""
-    return is_cut(rest) and not _has_lines(rest)
 
 
 def _has_lines(rest: bytes) -> bool:
