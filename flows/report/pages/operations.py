@@ -7,6 +7,16 @@ from typing import Any
 
 from flows._shared.budgets import Budget
 from flows.report import charts, words
+from flows.report.pages.runs import (
+    BAD,
+    deployments_figure,
+    latest_of,
+    moment,
+    nobody_took,
+    run_of,
+    runs_figure,
+    waiting_figure,
+)
 from flows.report.records import (
     DOMAINS,
     Column,
@@ -17,7 +27,6 @@ from flows.report.records import (
     Row,
 )
 
-BAD = ("FAILED", "CRASHED")
 MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "failures", "seconds")
 # The column that tells how new a domain's facts are, by model.
 NEWEST = {
@@ -27,20 +36,19 @@ NEWEST = {
     "quality_compass": ("rpt_quality_facilities", "detected_date"),
     "agent_analytics": ("rpt_agents_daily", "date"),
 }
-SHOWN = 100
 
 
 def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
-    runs = [_run(each) for each in operated.runs]
-    latest = _latest([*runs, *(_run(each) for each in operated.older)])
+    runs = [run_of(each) for each in operated.runs]
+    latest = latest_of([*runs, *(run_of(each) for each in operated.older)])
     measures = [_measured(each) for each in operated.measures]
     figures = [_freshness(data, now)]
     if latest:
-        figures.insert(0, _deployments(latest, now))
+        figures.insert(0, deployments_figure(latest, now))
     if operated.waiting:
-        figures.insert(0, _waiting(operated.waiting, now))
+        figures.insert(0, waiting_figure(operated.waiting, now))
     if finished := [row for row in runs if row["started"]]:
-        figures.append(_runs(finished))
+        figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
     if budgets := _budgets(operated.budgets):
@@ -81,75 +89,8 @@ def _attention(
         if row["state_type"] in BAD
     ]
     unread = [f"{DOMAINS[slug]}: {each.problem}" for slug, each in data.items() if each.problem]
-    late = [_nobody_took(waiting)] if waiting else []
+    late = [nobody_took(waiting)] if waiting else []
     return (*late, *told[:5], *unread)
-
-
-def _run(row: Row) -> dict[str, Any]:
-    state = row.get("state") or {}
-    return {
-        "run": row["name"],
-        "deployment": row.get("deployment") or "not known",
-        "state": row.get("state_name") or state.get("name"),
-        "state_type": row.get("state_type") or state.get("type"),
-        "started": _moment(row.get("start_time")),
-        "ended": _moment(row.get("end_time")),
-        "seconds": row.get("total_run_time"),
-        "message": state.get("message") or "",
-    }
-
-
-def _moment(value: Any) -> datetime | None:
-    return datetime.fromisoformat(value).astimezone(UTC) if isinstance(value, str) else None
-
-
-def _latest(runs: Sequence[Row]) -> list[Row]:
-    """The newest run that has begun of each deployment."""
-    newest: dict[str, Row] = {}
-    for row in runs:
-        if row["started"]:
-            newest.setdefault(row["deployment"], row)
-    return [newest[name] for name in sorted(newest)]
-
-
-def _nobody_took(waiting: Sequence[Row]) -> str:
-    first = waiting[0]
-    return (
-        f"{words.count(len(waiting), 'run waits', 'runs wait')} to be taken up, the first of "
-        f"{words.text(first['deployment'])} since "
-        f"{words.text(_moment(first['expected_start_time']))} UTC: `flows doctor` says whether a "
-        "worker is there"
-    )
-
-
-def _waiting(waiting: Sequence[Row], now: datetime) -> Figure:
-    rows = [
-        {
-            "run": row["name"],
-            "deployment": row["deployment"],
-            "state": row.get("state_name"),
-            "due": due,
-            "age": (now - due).total_seconds() if due else None,
-        }
-        for row in waiting[:SHOWN]
-        for due in [_moment(row["expected_start_time"])]
-    ]
-    return Figure(
-        key="waiting",
-        title="Runs that nobody has taken up",
-        answer=f"{_nobody_took(waiting)}.",
-        source=None,
-        columns=(
-            Column("deployment", "Deployment"),
-            Column("state", "State"),
-            Column("due", "Due, UTC", "date"),
-            Column("age", "Ago", "seconds"),
-            Column("run", "Run", "long"),
-        ),
-        rows=rows,
-        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="From the Prefect API: due for more than ten minutes, and not begun.",
-    )
 
 
 def _measured(row: Row) -> dict[str, Any]:
@@ -159,43 +100,9 @@ def _measured(row: Row) -> dict[str, Any]:
     return {
         "domain": DOMAINS[row["slug"]],
         "slug": row["slug"],
-        "at": _moment(row.get("updated")),
+        "at": moment(row.get("updated")),
         **{measure: words.finite(values.get(measure)) for measure in MEASURES},
     }
-
-
-def _deployments(latest: Sequence[Row], now: datetime) -> Figure:
-    rows = [
-        {**row, "age": (now - row["started"]).total_seconds()}
-        for row in sorted(latest, key=lambda row: row["state_type"] not in BAD)
-    ]
-    failing = sum(1 for row in rows if row["state_type"] in BAD)
-    return Figure(
-        key="deployments",
-        title="The last run of each deployment",
-        answer=(
-            f"{words.number(failing)} of {words.count(len(rows), 'deployment')} failed in the last "
-            "run."
-        ),
-        source=None,
-        columns=(
-            Column("deployment", "Deployment"),
-            Column("state", "State"),
-            Column("started", "Started, UTC", "date"),
-            Column("age", "Ago", "seconds"),
-            Column("seconds", "Took", "seconds"),
-            Column("run", "Run", "long"),
-            *_message(rows),
-        ),
-        rows=rows,
-        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="From the Prefect API.",
-    )
-
-
-def _message(rows: Sequence[Row]) -> tuple[Column, ...]:
-    """What runs said, where one did: those that end well say nothing."""
-    return (Column("message", "Says", "long"),) if any(row["message"] for row in rows) else ()
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
@@ -244,39 +151,6 @@ def _at(value: Any) -> datetime:
         return value if value.tzinfo else value.replace(tzinfo=UTC)
     day: date = value
     return datetime(day.year, day.month, day.day, tzinfo=UTC)
-
-
-def _runs(runs: Sequence[Row]) -> Figure:
-    slow = max(runs, key=lambda row: words.finite(row["seconds"]) or 0)
-    failed = sum(1 for row in runs if row["state_type"] in BAD)
-    return Figure(
-        key="runs",
-        title="Runs",
-        answer=(
-            f"{words.count(len(runs), 'run')}, {words.number(failed)} failed; the longest took "
-            f"{words.duration(slow['seconds'])} ({words.text(slow['deployment'])})."
-        ),
-        source=None,
-        columns=(
-            Column("started", "Started, UTC", "date"),
-            Column("deployment", "Deployment"),
-            Column("state", "State"),
-            Column("seconds", "Took", "seconds"),
-            Column("run", "Run", "long"),
-            *_message(runs[:SHOWN]),
-        ),
-        rows=runs[:SHOWN],
-        as_of=words.text(runs[0]["started"]),
-        chart=charts.dots(
-            runs,
-            "started",
-            "deployment",
-            "state",
-            "Runs over time by deployment, marked by their state: "
-            f"{words.count(len(runs), 'run')}, {failed} failed.",
-        ),
-        note="The newest runs that the Prefect server knows.",
-    )
 
 
 def _tests(measures: Sequence[Row]) -> Figure:
