@@ -43,7 +43,7 @@ def take(browser: Tab, page: Path, picture: Path) -> int:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--site", type=Path, default=LocalPaths().cache / "report")
-    version = newest(parser.parse_args().site)
+    version = newest(parser.parse_args().site.absolute())
     PICTURES.mkdir(exist_ok=True)
     with tempfile.TemporaryDirectory(prefix="pictures-") as profile, tab(Path(profile)) as browser:
         for name in PAGES:

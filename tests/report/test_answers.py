@@ -69,12 +69,13 @@ def test_a_domain_that_could_not_be_read_says_so() -> None:
     assert isinstance(next(iter(data.extracts.values())), Extract)
 
 
-@pytest.mark.parametrize("slug", ["ledgermind", "scout", "agent_analytics"])
+@pytest.mark.parametrize("slug", DOMAINS)
 def test_figures_that_are_old_say_so(slug: str) -> None:
     """Those made up are of 27 November."""
-    page = pages.page_of(made(slug))
-    assert with_age(page, date(2026, 12, 31)).to_do == ()
-    (told,) = with_age(page, date(2027, 1, 31)).to_do
+    data = made(slug)
+    page = pages.page_of(data)
+    assert with_age(page, data, date(2026, 12, 31)).to_do == ()
+    (told,) = with_age(page, data, date(2027, 1, 31)).to_do
     assert "2026-11-27, 65 days before this report" in told
 
 

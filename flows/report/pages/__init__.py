@@ -1,6 +1,5 @@
 """From rows to pages: what each figure says. Decisions only; time comes in as an argument."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from datetime import date, datetime
@@ -26,14 +25,12 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "agent_analytics": agent_analytics.page,
 }
 
-DAY_OR_MONTH = re.compile(r"^(\d{4}-\d{2})(-\d{2})?\b")
-# Months and weeks are named by their first day: what is known of one is up to a month younger.
 OLD_AFTER_DAYS = 45
 
 
 def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime) -> Site:
     """All pages, the front page first."""
-    pages = tuple(with_age(page_of(data[slug]), now.date()) for slug in DOMAINS)
+    pages = tuple(with_age(page_of(data[slug]), data[slug], now.date()) for slug in DOMAINS)
     run = operations.page(operated, data, now)
     return Site((front.page(pages, run), *pages, run), now)
 
@@ -42,21 +39,16 @@ def page_of(data: DomainData) -> Page:
     return empty_page(data) if data.is_empty else PAGES[data.slug](data)
 
 
-def with_age(page: Page, today: date) -> Page:
-    """A page that says so where its figures are old, as those of a sample are."""
-    days = [
-        date.fromisoformat(f"{month}{day or '-01'}")
-        for figure in page.figures
-        for month, day in DAY_OR_MONTH.findall(figure.as_of)
-    ]
-    if not days:
+def with_age(page: Page, data: DomainData, today: date) -> Page:
+    """A page that says so where its facts are old, as those of a sample are."""
+    newest = operations.newest_fact(data)
+    if newest is None:
         return page
-    newest = max(days)
-    age = (today - newest).days
+    age = (today - date(newest.year, newest.month, newest.day)).days
     if age <= OLD_AFTER_DAYS:
         return page
     told = (
-        f"The newest figures are of {newest}, {words.count(age, 'day')} before this report: these "
-        "are rows of a sample, or of a source that stands still."
+        f"The newest facts are of {newest:%Y-%m-%d}, {words.count(age, 'day')} before this report: "
+        "these are rows of a sample, or of a source that stands still."
     )
     return replace(page, to_do=(told, *page.to_do))

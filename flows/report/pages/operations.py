@@ -105,11 +105,16 @@ def _measured(row: Row) -> dict[str, Any]:
     }
 
 
+def newest_fact(data: DomainData) -> date | None:
+    """The day, or the moment, of the newest fact of a domain; None where there is none."""
+    model, column = NEWEST[data.slug]
+    return max((row[column] for row in data.rows(model) if row[column] is not None), default=None)
+
+
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
     rows = []
     for slug, (model, column) in NEWEST.items():
-        known = [row[column] for row in data[slug].rows(model) if row[column] is not None]
-        newest = max(known, default=None)
+        newest = newest_fact(data[slug])
         rows.append(
             {
                 "domain": DOMAINS[slug],
