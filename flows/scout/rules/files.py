@@ -183,7 +183,10 @@ def modified_second(entry: Mapping[str, Any]) -> int:
     """
     told = next((entry[each] for each in MODIFIED if entry.get(each) is not None), None)
     if isinstance(told, str):
-        told = datetime.fromisoformat(told)
+        try:
+            told = datetime.fromisoformat(told)
+        except ValueError:
+            return 0
     if isinstance(told, datetime):
         # What lacks a zone is of the same store as the others.
         told = (told if told.tzinfo else told.replace(tzinfo=UTC)).timestamp()
