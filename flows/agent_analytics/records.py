@@ -42,6 +42,10 @@ class StoreOutdatedError(PermanentError):
     """The DuckDB file is of a version whose telemetry had other keys."""
 
 
+class SourcesFailedError(PermanentError):
+    """Sources of a run were not taken in; the others were loaded and built."""
+
+
 class UnreadableTelemetryError(PermanentError):
     """A body or a file is not OTLP in an encoding that is read."""
 

@@ -3,6 +3,7 @@
 import json
 import time
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -26,6 +27,7 @@ from flows.agent_analytics.settings import (
     SampleSize,
 )
 from tests.agent_analytics.copilot_api import running
+from tests.agent_analytics.fleet import request, session
 from tests.parsed import begin_parsed
 
 pytestmark = pytest.mark.in_order
@@ -219,3 +221,22 @@ def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
     assert main([*ask, "select nothing"]) == 1
     assert main([*ask, "delete from raw.otel_points"]) == 1
     assert "read-only" in capfd.readouterr().err
+
+
+def test_a_source_that_does_not_answer_keeps_no_other_out(ran: Ran, tmp_path: Path) -> None:
+    """The commits are to come from a database of which no block says where it is."""
+    work = session("beside a silent source", datetime(2026, 2, 3, 9, tzinfo=UTC))
+    (tmp_path / "logs.jsonl").write_text(f"{request(work, 0, (1_000, 0, 0, 0))}\n")
+    settings = ran.settings.model_copy(
+        update={"github_block": "agent-analytics-tests-no-such-block"}
+    )
+    inputs = AgentAnalyticsInputs(telemetry=(str(tmp_path),))
+    untested = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
+    state = refresh(inputs, settings, untested, return_state=True)
+    assert state.is_failed()
+    assert "1 source failed, the others were loaded and built" in str(state.message)
+    assert "agent-analytics-tests-no-such-block" in str(state.message)
+    assert ran.query(
+        "select count(*) from staging.stg_agent_sessions "
+        "where session_id = 'beside a silent source'"
+    ) == [(1,)]

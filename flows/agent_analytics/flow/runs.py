@@ -1,8 +1,9 @@
 """Order, retries and artifacts of agent analytics: load what is new, build, publish."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from itertools import chain
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
 from flows._shared.counted import counted
-from flows._shared.errors import PermanentError
+from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome
 from flows._shared.orchestration.failed_run import summarized
@@ -37,9 +38,26 @@ from flows.agent_analytics.flow.tasks import (
     where_to_look,
     work_on,
 )
-from flows.agent_analytics.records import LoadCounts
+from flows.agent_analytics.records import (
+    LoadCounts,
+    SourcesFailedError,
+    StoreBusyError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreOutdatedError,
+    StoreUnusableError,
+)
 from flows.agent_analytics.settings import AgentAnalyticsInputs, AgentAnalyticsSettings
 from flows.report.telling import told_agents_answer
+
+# Where the rows go: without it there is nothing to do.
+OF_THE_STORE = (
+    StoreBusyError,
+    StoreDamagedError,
+    StoreFullError,
+    StoreOutdatedError,
+    StoreUnusableError,
+)
 
 
 @summarized(SLUG, is_published_whole=True)
@@ -64,9 +82,10 @@ def refresh(
         progress.update("made-up sample input, as none is configured", 1, 1)
         inputs = revised(made, repositories=inputs.repositories)
     store = store_of(settings)
+    failed: list[PlatformError] = []
 
     def work() -> Worked:
-        counts, landed = sync.loaded(store, lambda: _load_all(inputs, settings, progress))
+        counts, landed = sync.loaded(store, lambda: _load_all(inputs, settings, progress, failed))
         logger.info(
             "%s rows new, %s known before, %s pieces put aside",
             f"{counts.rows_new:,}",
@@ -81,19 +100,44 @@ def refresh(
     if settings.published_to:
         publish_copy(settings.published_to, settings)
     _summarize(settings, counts, outcome, started)
+    if failed:
+        raise SourcesFailedError(
+            "Taking in what the sources hold",
+            f"{counted(len(failed), 'source')} failed, the others were loaded and built:\n"
+            + "\n".join(f"- {each}" for each in failed),
+            "Mend these and run again; what is loaded is not loaded twice",
+        )
 
 
 def _load_all(
-    inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings, progress: Progress
+    inputs: AgentAnalyticsInputs,
+    settings: AgentAnalyticsSettings,
+    progress: Progress,
+    failed: list[PlatformError],
 ) -> LoadCounts:
-    counts = load_telemetry_files(inputs.telemetry or (_inbox(),), settings, progress)
-    if settings.inbox_block:
-        counts += load_inbox(settings, progress)
-    if inputs.commits or inputs.repositories or settings.github_block:
-        counts += load_commits(inputs, settings)
-    if inputs.copilot:
-        counts += load_copilot_files(inputs.copilot, settings)
+    """Every source; one that fails is in ``failed`` then, and keeps the others not out."""
+    failed.clear()
+    counts = LoadCounts()
+    for load in _loads(inputs, settings, progress):
+        try:
+            counts += load()
+        except OF_THE_STORE:
+            raise
+        except PlatformError as error:
+            failed.append(error)
     return counts
+
+
+def _loads(
+    inputs: AgentAnalyticsInputs, settings: AgentAnalyticsSettings, progress: Progress
+) -> Iterator[Callable[[], LoadCounts]]:
+    yield partial(load_telemetry_files, inputs.telemetry or (_inbox(),), settings, progress)
+    if settings.inbox_block:
+        yield partial(load_inbox, settings, progress)
+    if inputs.commits or inputs.repositories or settings.github_block:
+        yield partial(load_commits, inputs, settings)
+    if inputs.copilot:
+        yield partial(load_copilot_files, inputs.copilot, settings)
 
 
 def _inbox() -> str:
