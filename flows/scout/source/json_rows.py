@@ -164,19 +164,13 @@ class _Members(_Reader):
         Raises:
             ValueError: this is no object, or a broken one.
         """
-        self._expect("{")
-        if self._peek() == "}":
-            self._expect("}")
-            return
-        mark = ","
-        while mark == ",":
-            if self._peek() != '"':
+        for mark in self._parts("{", "}"):
+            if mark != '"':
                 raise ValueError("no name of a member")
             name = plain_name(json.loads(self._skip()))
             self._expect(":")
             self._peek()
             yield name
-            mark = self._expect(",", "}")
 
     def name_of_list(self) -> str | None:
         names, lists = [], []
@@ -186,22 +180,23 @@ class _Members(_Reader):
                 return None
             if name in WRAPPERS and self._peek() == "[":
                 lists.append(name)
-                self._skip_list()
+                for _ in self._parts("[", "]"):
+                    self._skip()
             else:
                 self._skip()
         is_clear = len(lists) == 1 and all(names.count(each) < 2 for each in WRAPPERS)
         return lists[0] if is_clear and not self._peek() else None
 
-    def _skip_list(self) -> None:
-        self._expect("[")
-        if self._peek() == "]":
-            self._expect("]")
+    def _parts(self, opening: str, closing: str) -> Iterator[str]:
+        """The first character of each part; the place is then there."""
+        self._expect(opening)
+        if self._peek() == closing:
+            self._expect(closing)
             return
         mark = ","
         while mark == ",":
-            self._peek()
-            self._skip()
-            mark = self._expect(",", "]")
+            yield self._peek()
+            mark = self._expect(",", closing)
 
     def _expect(self, *marks: str) -> str:
         if (mark := self._peek()) not in marks:
