@@ -73,7 +73,8 @@ def parts() -> Iterator[tuple[str, int | None, str]]:
     cluster = EmbeddedPostgres(paths.postgres)
     server, worker = PrefectServer(paths), ProcessWorker(paths)
     emulator, receiver = BigQueryEmulator(paths), WebhookReceiver(paths)
-    where = f"127.0.0.1:{cluster.port}" if cluster.is_running() else ""
+    port = cluster.running_port
+    where = f"127.0.0.1:{port}" if port else ""
     yield "PostgreSQL", cluster.pid, where
     yield "Prefect", server.pid, (server.url() or "").removesuffix("/api")
     yield "BigQuery", emulator.pid, emulator.endpoint() or ""

@@ -132,16 +132,22 @@ class EmbeddedPostgres:
         return self._is_ready()
 
     @property
+    def running_port(self) -> int | None:
+        """The port it listens on, None if it does not run."""
+        postmaster = self._postmaster()
+        return postmaster.port if postmaster else None
+
+    @property
     def port(self) -> int:
         """The port it listens on. Raises PermanentError if it does not run."""
-        postmaster = self._postmaster()
-        if postmaster is None:
+        port = self.running_port
+        if port is None:
             raise PermanentError(
                 f"reaching the embedded PostgreSQL in {self.directory}",
                 "it does not run",
                 "Start it with `flows up`",
             )
-        return postmaster.port
+        return port
 
     @property
     def pid(self) -> int | None:
@@ -155,7 +161,7 @@ class EmbeddedPostgres:
 
     def url(self, database: str = "postgres") -> str:
         """A libpq URL of one database, password included: not for printing."""
-        return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{self.port}/{database}"
+        return self._url_at(self.port, database)
 
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; returns its URL."""
@@ -297,13 +303,17 @@ class EmbeddedPostgres:
 
     def _answers(self) -> bool:
         """Unlike the lock file, tells apart a server that was killed a moment ago."""
-        if not self._is_ready():
+        postmaster = self._postmaster()
+        if postmaster is None or not postmaster.is_ready:
             return False
         try:
-            psycopg.connect(self.url(), connect_timeout=10).close()
+            psycopg.connect(self._url_at(postmaster.port), connect_timeout=10).close()
         except psycopg.OperationalError as error:
             return "too many clients" in str(error)
         return True
+
+    def _url_at(self, port: int, database: str = "postgres") -> str:
+        return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{port}/{database}"
 
     def _postmaster(self) -> _Postmaster | None:
         """What postmaster.pid tells, if its process is alive and works in this very cluster."""

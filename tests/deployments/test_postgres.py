@@ -8,6 +8,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import psutil
 import psycopg
@@ -93,6 +94,27 @@ def test_a_killed_server_comes_back_with_its_committed_rows(cluster: EmbeddedPos
     assert cluster.start().pid != pid
     assert answer(cluster, "select answer from kept") == 42
     sleeper.close()
+
+
+class DiesOnceSeen(EmbeddedPostgres):
+    """Kills the server that runs, once it has told that it is at work."""
+
+    doomed: int | None = None
+
+    def _postmaster(self) -> Any:
+        seen = super()._postmaster()
+        if seen and seen.process.pid == self.doomed:
+            seen.process.kill()
+            seen.process.wait(5.0)
+        return seen
+
+
+def test_a_server_that_dies_while_looked_at_is_started_anew(cluster: EmbeddedPostgres) -> None:
+    pid = cluster.start().pid
+    looking = DiesOnceSeen(cluster.directory, first_port=FIRST_PORT, is_durable=False)
+    looking.doomed = pid
+    assert looking.start().pid != pid
+    assert answer(cluster, "select 1") == 1
 
 
 def test_a_lock_file_naming_another_programs_pid_is_stale(cluster: EmbeddedPostgres) -> None:
