@@ -426,7 +426,14 @@ def test_each_run_keeps_its_own_results(tmp_path: Path, build: Build) -> None:
         for path in (outcome.artifacts_dir / "run_results.json" for outcome in both)
     ]
     assert ran == [["model.sample.orders"], ["model.sample.totals"]]
-    assert all((outcome.artifacts_dir / "manifest.json").is_file() for outcome in both)
+    manifests = [
+        json.loads((outcome.artifacts_dir / "manifest.json").read_text()) for outcome in both
+    ]
+    compiled = [
+        [name for name, node in manifest["nodes"].items() if node.get("compiled_code")]
+        for manifest in manifests
+    ]
+    assert compiled == ran, "the manifest is written with what was compiled"
 
 
 def test_nothing_is_written_into_the_project(tmp_path: Path, build: Build) -> None:

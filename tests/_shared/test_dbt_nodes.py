@@ -2,12 +2,10 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, ClassVar
 
 import httpx
-import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
 
@@ -16,7 +14,6 @@ from flows._shared.orchestration.dbt_nodes import (
     NodeResult,
     NodeStatus,
     NodeWatch,
-    _parent_map,
 )
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run
 
@@ -36,9 +33,7 @@ class LosesItsFirstAnswer(FlowRunApi):
             raise httpx.ReadTimeout("the answer was lost")
 
 
-def test_a_batch_sent_again_after_a_lost_answer_loses_no_state(
-    tmp_path: Path, prefect_server: str
-) -> None:
+def test_a_batch_sent_again_after_a_lost_answer_loses_no_state(prefect_server: str) -> None:
     moment = datetime.now(UTC)
     watch = NodeWatch(lambda level, line: None, str)
     results = [
@@ -51,9 +46,7 @@ def test_a_batch_sent_again_after_a_lost_answer_loses_no_state(
         api = current_flow_run()
         assert api is not None
         losing = LosesItsFirstAnswer(api.flow_run_id, None, api.client)
-        reporter = NodeReporter(
-            losing, watch, tmp_path / "none", logging.getLogger(), lambda seen: None
-        )
+        reporter = NodeReporter(losing, watch, logging.getLogger(), lambda seen: None)
         for result in results:
             # Started and finished at the same moment, as a quick node is by dbt's clock.
             watch.statuses[result.unique_id] = NodeStatus(
@@ -84,17 +77,6 @@ def _states(run_id: str) -> dict[str, str | None]:
     time.sleep(2)
     found = client.request("POST", "/task_runs/filter", json=filters).json()
     return {each["name"]: each["state"] and each["state"]["name"] for each in found}
-
-
-@pytest.mark.parametrize("content", [None, "", '{"metadata": {"dbt_sch'])
-def test_a_manifest_that_dbt_is_still_writing_has_no_lineage_yet(
-    tmp_path: Path, content: str | None
-) -> None:
-    manifest = tmp_path / "manifest.json"
-    if content is not None:
-        manifest.write_text(content)
-
-    assert _parent_map(manifest) == {}
 
 
 def test_advice_on_a_finer_time_spine_is_no_warning() -> None:

@@ -6,13 +6,11 @@ on the server, a batch a second, while dbt goes on. See docs/decisions on report
 why it is done by events.
 """
 
-import json
 import re
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -101,6 +99,7 @@ class NodeWatch:
 
     def __init__(self, tell: Callable[[str, str], None], redact: Callable[[str], str]) -> None:
         self.statuses: dict[str, NodeStatus] = {}
+        self.parents: Mapping[str, list[str]] = {}
         self.total: int | None = None
         self.unmatched: list[str] = []
         self.warnings: dict[str, None] = {}
@@ -124,6 +123,10 @@ class NodeWatch:
                 self._tell(level, line)
             if level == "warn" and not OF_A_NODE.match(name):
                 self.warnings.setdefault(line)
+
+    def parsed(self, parents: Mapping[str, list[str]]) -> None:
+        """The nodes that each node is built from, by their unique ids."""
+        self.parents = parents
 
     def _started(self, node: Any) -> None:
         if node.materialized == "ephemeral":
@@ -164,20 +167,17 @@ class NodeReporter:
         self,
         api: FlowRunApi,
         watch: NodeWatch,
-        manifest: Path,
         logger: Logger,
         on_tick: Callable[[NodeWatch], None],
     ) -> None:
         self._api = api
         self._watch = watch
-        self._manifest = manifest
         self._logger = logger
         self._on_tick = on_tick
         self._invocation = uuid4().hex[:12]
         self._ids: dict[str, UUID] = {}
         self._reported: dict[str, str] = {}
         self._moments: dict[str, datetime] = {}
-        self._parents: Mapping[str, list[str]] = {}
         self._is_done = threading.Event()
         self._thread = threading.Thread(target=self._keep_reporting, name="dbt-nodes", daemon=True)
 
@@ -303,9 +303,8 @@ class NodeReporter:
 
     def _upstream(self, unique_id: str) -> list[dict[str, str]]:
         """The nearest ancestors that this run shows: dbt's lineage as the run's graph."""
-        if not self._parents:
-            self._parents = _parent_map(self._manifest)
-        shown, visited, queue = [], {unique_id}, list(self._parents.get(unique_id, ()))
+        parents = self._watch.parents
+        shown, visited, queue = [], {unique_id}, list(parents.get(unique_id, ()))
         while queue:
             parent = queue.pop()
             if parent in visited:
@@ -314,17 +313,8 @@ class NodeReporter:
             if parent in self._ids:
                 shown.append({"input_type": "task_run", "id": str(self._ids[parent])})
             else:
-                queue.extend(self._parents.get(parent, ()))
+                queue.extend(parents.get(parent, ()))
         return shown
-
-
-def _parent_map(manifest: Path) -> Mapping[str, list[str]]:
-    """Empty while dbt is writing the manifest, which it does after parsing and again at its end."""
-    try:
-        parents: dict[str, list[str]] = json.loads(manifest.read_bytes())["parent_map"]
-    except (FileNotFoundError, json.JSONDecodeError):
-        return {}
-    return parents
 
 
 def _utc(moment: str) -> datetime:

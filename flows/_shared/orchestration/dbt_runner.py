@@ -18,7 +18,7 @@ from typing import Any
 from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
-from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go
+from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go, manifest_written_once
 from flows._shared.orchestration.dbt_ended import (
     raise_what_ended_it,
     statements_that_end_with_the_run,
@@ -81,7 +81,11 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
     )
     runner = _Runner(settings, watch)
     try:
-        with cheaper_dbt(), statements_that_end_with_the_run():
+        with (
+            cheaper_dbt(),
+            manifest_written_once(arguments[0], watch.parsed),
+            statements_that_end_with_the_run(),
+        ):
             return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])
     finally:
         _close_duckdb()

@@ -165,8 +165,7 @@ def _run(
 def _reporter(job: Job, watch: NodeWatch, tick: Callable[[NodeWatch], None]) -> NodeReporter | None:
     if job.api is None:
         return None
-    manifest = job.target_path / "manifest.json"
-    reporter = NodeReporter(job.api, watch, manifest, job.logger, tick)
+    reporter = NodeReporter(job.api, watch, job.logger, tick)
     reporter.start()
     return reporter
 
