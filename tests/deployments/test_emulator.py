@@ -1,0 +1,64 @@
+"""What the emulator keeps of the statements it parsed is what parsing them anew gives."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.dialect import Dialect
+
+from deployments.local.emulator import Parsing, copied
+
+STATEMENTS = (
+    "create or replace table `p`.`d`.`t` partition by day as select date(ts) as day from `d`.`s`",
+    "select a, safe_divide(n, sum(n) over (partition by a)) as share from `p`.`d`.`s` where n > 3",
+    "merge `d`.`t` t using `d`.`s` s on t.id = s.id when matched then update set n = s.n",
+    "select array_agg(struct(a, b)), countif(n > 3) from unnest([1, 2]) as a, `d`.`t` /* why */",
+    "drop table if exists `p`.`d`.`t`",
+)
+
+
+@pytest.fixture
+def keeping() -> Iterator[Parsing]:
+    kept: Any = Dialect
+    before = kept.parse, kept.generate
+    parsing = Parsing()
+    parsing.take_over()
+    yield parsing
+    kept.parse, kept.generate = before
+
+
+def written(statement: str) -> str:
+    tree = sqlglot.parse_one(statement, read="bigquery")
+    return tree.sql(dialect="duckdb") + tree.sql(dialect="bigquery", comments=False)
+
+
+def test_statements_are_parsed_and_written_as_ever(request: pytest.FixtureRequest) -> None:
+    anew = [written(statement) for statement in STATEMENTS]
+    request.getfixturevalue("keeping")
+    assert [[written(statement) for statement in STATEMENTS] for _ in range(2)] == [anew, anew]
+
+
+def test_who_changes_a_tree_changes_that_of_no_other(keeping: Parsing) -> None:
+    first = sqlglot.parse_one(STATEMENTS[0], read="bigquery")
+    plain = first.sql(dialect="bigquery")
+    for table in first.find_all(exp.Table):
+        table.set("this", exp.to_identifier("changed"))
+        table.meta["line"] = 99
+    again = sqlglot.parse_one(STATEMENTS[0], read="bigquery")
+    assert again.sql(dialect="bigquery") == plain
+    assert all(table.meta.get("line") != 99 for table in again.find_all(exp.Table))
+
+
+def test_a_statement_that_cannot_be_parsed_is_refused_each_time(keeping: Parsing) -> None:
+    for _ in range(2):
+        with pytest.raises(sqlglot.ParseError):
+            sqlglot.parse_one("select from where", read="bigquery")
+
+
+def test_what_may_change_is_copied_as_a_whole() -> None:
+    nested = {"line": 1, "within": {"line": 2}}
+    copy = copied(nested)
+    copy["within"]["line"] = 3
+    assert nested["within"] == {"line": 2}
