@@ -67,7 +67,7 @@ class PrefectServer(BackgroundProcess):
 
     def _start_at(self, port: int) -> bool:
         url = api_url(port)
-        command = [sys.executable, "-m", "prefect", "server", "start"]
+        command = [sys.executable, "-m", "deployments.local.prefect_server", "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
         environment = own_environment(os.environ) | server_environment(self._paths, url)
         self._paths.make_private()
