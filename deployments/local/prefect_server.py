@@ -1,13 +1,21 @@
-"""The Prefect server's own command, which waits where Prefect 3.8 looks again many times a second.
+"""The Prefect server's own command, with two things changed for which Prefect 3.8 has no setting.
 
 Its background tasks come by docket from a Redis within the process: ten times a second it looks for
 tasks that were cancelled, each time by a thread of its own, four times for new ones and four for
 those whose time has come. What arrives wakes it at once: looking seldom delays no task but those of
 a schedule, by a second at most. This may go once docket waits for what is within its process.
+
+A transaction of SQLite that reads and then writes fails at once where another wrote meanwhile,
+however long it was told to wait: "database is locked". A trigger that counts an event does so, and
+an event that failed four times is counted by none. Here transactions begin as writers, in turn.
+This may go once Prefect lets all that write begin so.
 """
 
 import asyncio
 import queue
+from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextvars import ContextVar
 from datetime import timedelta
 from functools import partial
 from typing import Any
@@ -16,8 +24,12 @@ from burner_redis.pubsub import PubSub
 from docket import Worker
 from prefect.cli import app
 from prefect.server.api import background_workers
+from prefect.server.database.configurations import AioSqliteConfiguration
 
 BETWEEN_LOOKS = timedelta(seconds=1)
+
+Begin = Callable[..., AbstractAsyncContextManager[Any]]
+_is_within: ContextVar[bool] = ContextVar("is_within", default=False)
 
 
 async def next_message(subscription: Any, timeout: float | None) -> Any:
@@ -37,10 +49,32 @@ async def next_message(subscription: Any, timeout: float | None) -> Any:
                 return None
 
 
+def as_writers(begin: Begin) -> Begin:
+    """A way to begin transactions in which each waits for the one before, if it may have to write.
+
+    One within another, which would wait for itself, begins as it did.
+    """
+
+    @asynccontextmanager
+    async def begin_transaction(
+        database: AioSqliteConfiguration, session: Any, with_for_update: bool = False
+    ) -> AsyncIterator[Any]:
+        is_writer = with_for_update or not _is_within.get()
+        outer = _is_within.set(True)
+        try:
+            async with begin(database, session, is_writer) as transaction:
+                yield transaction
+        finally:
+            _is_within.reset(outer)
+
+    return begin_transaction
+
+
 if __name__ == "__main__":
-    patient = partial(
+    PubSub._queue_get = next_message
+    vars(background_workers)["Worker"] = partial(
         Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS
     )
-    PubSub._queue_get = next_message
-    vars(background_workers)["Worker"] = patient
+    begin = as_writers(AioSqliteConfiguration.begin_transaction)
+    setattr(AioSqliteConfiguration, "begin_transaction", begin)  # noqa: B010  typed as a method
     app()

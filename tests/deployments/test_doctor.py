@@ -101,6 +101,20 @@ def test_what_a_process_that_ended_left(world: World) -> None:
     assert f"process {ENDED.pid}, which has ended" in only(machine.leftovers, world).seen
 
 
+def test_events_that_the_local_server_put_aside(world: World) -> None:
+    assert list(machine.events_put_aside(world)) == []
+    aside = world.paths.prefect / "dlq"
+    aside.mkdir(parents=True)
+    for number in range(2):
+        event = json.dumps({"event": "prefect.flow-run.Completed"})
+        (aside / str(number)).write_text(json.dumps({"data": event}))
+    (aside / "cut").write_text('{"data"')
+    told = only(machine.events_put_aside, world)
+    assert told.seen.startswith("3 that the local server could not take in, the last at ")
+    assert told.details == ["2 of prefect.flow-run.Completed", "1 of a kind that cannot be read"]
+    assert str(aside) in told.remedy
+
+
 def test_a_port_that_is_taken(world: World) -> None:
     with socket.create_server(("127.0.0.1", 0)) as other:
         port = other.getsockname()[1]

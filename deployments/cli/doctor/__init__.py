@@ -15,6 +15,7 @@ OF_MACHINE: Sequence[Look] = (
     machine.packages,
     machine.disk,
     machine.leftovers,
+    machine.events_put_aside,
     machine.ports,
     machine.dbt_packages,
     store.duckdb_file,

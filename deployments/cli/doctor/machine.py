@@ -1,7 +1,10 @@
 """This machine: Python, packages, disk, what earlier runs left, ports."""
 
+import json
 import shutil
+from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
@@ -15,6 +18,7 @@ from flows._shared.yaml_keys import read_yaml
 OLDEST, NEWEST = (3, 11), (3, 13)
 # Of what breaks first where it is another version.
 PINNED = ("prefect", "dbt-core", "duckdb", "fastapi")
+KINDS_NAMED = 5
 PARTS = {"server": "the Prefect server", "worker": "the worker", "webhooks": "the receiver"}
 
 
@@ -86,6 +90,30 @@ def leftovers(world: World) -> Iterator[Diagnosis]:
                 True,
                 "`flows up` starts it again",
             )
+
+
+def events_put_aside(world: World) -> Iterator[Diagnosis]:
+    """Events that the local server could not take in, four times over."""
+    aside = [*(world.paths.prefect / "dlq").glob("*")]
+    if not aside:
+        return
+    kinds = Counter(_event_of(file) for file in aside)
+    last = datetime.fromtimestamp(max(file.stat().st_mtime for file in aside), UTC)
+    yield Diagnosis(
+        "events put aside",
+        f"{len(aside)} that the local server could not take in, the last at {last:%F %H:%M} UTC: "
+        "what they were to start did not start, and tasks may show a state that is not their last",
+        True,
+        f"Start by hand what waits, then remove {world.paths.prefect / 'dlq'}",
+        [f"{count} of {name}" for name, count in kinds.most_common(KINDS_NAMED)],
+    )
+
+
+def _event_of(file: Path) -> str:
+    try:
+        return str(json.loads(json.loads(file.read_bytes())["data"])["event"])
+    except (ValueError, KeyError, TypeError):
+        return "a kind that cannot be read"
 
 
 def ports(world: World) -> Iterator[Diagnosis]:
