@@ -1,0 +1,106 @@
+"""Faults at every stage of every domain, each followed by a run that nothing disturbs.
+
+    python -m tests.faults [--seed 1] [--domain scout] [--stage load] [--kind kill] [--limit 20]
+
+What the run leaves must be what an undisturbed one leaves, in every table. A fault that did not
+happen while the stage ran does not count.
+"""
+
+import argparse
+import random
+import sys
+import tempfile
+import time
+from collections import Counter
+from pathlib import Path
+
+from tests.faults.bench import Bench
+from tests.faults.injection import Fault, Injection, Kind, draw
+from tests.faults.stages import STAGES
+from tests.faults.tables import differences
+
+# Run again from the first of these: a run of a flow does all of them.
+OF_ONE_RUN = ("fetch", "load", "build")
+
+
+def survived(bench: Bench, fault: Fault, number: int) -> tuple[bool, list[str]]:
+    """Whether the fault happened, and what is wrong after the next run."""
+    dataset = f"fault_{number}"
+    bench.restore(fault.domain, fault.stage)
+    (bench.work / "log").write_text("")
+    done = Injection(bench, fault, bench.clock, bench.clock_file).run(dataset)
+    (bench.work / "log").rename(bench.work / "disturbed.log")
+    wrong = [f"a run hung: {each}" for each in done.ended if each.is_hung]
+    again = OF_ONE_RUN if fault.stage in OF_ONE_RUN else (fault.stage,)
+    try:
+        for stage in STAGES[fault.domain]:
+            if stage in again:
+                bench.run(fault.domain, stage, dataset)
+            if stage == fault.stage:
+                break
+    except RuntimeError as error:
+        return done.is_hit, [*wrong, f"the next run failed: {error}"]
+    left = bench.left(fault.domain, fault.stage, dataset)
+    return done.is_hit, [*wrong, *differences(left, bench.measured[fault.domain, fault.stage].left)]
+
+
+def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, seed: int) -> None:
+    by_kind = Counter((fault.domain, fault.kind) for fault in hit)
+    domains = sorted({domain for domain, _ in by_kind})
+    print(f"\n| | {' | '.join(domains)} |\n|---|{'---|' * len(domains)}")
+    for kind in Kind:
+        if any(by_kind[domain, kind] for domain in domains):
+            counts = " | ".join(str(by_kind[domain, kind] or "") for domain in domains)
+            print(f"| {kind} | {counts} |")
+    print(
+        f"\n{len(hit)} distinct faults hit, {len(hit) - len(failed)} survived with identical tables;"
+        f" {missed} that came too late or not at all are not counted; seed {seed}"
+    )
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--domain", choices=list(STAGES), action="append")
+    parser.add_argument("--stage", action="append")
+    parser.add_argument("--kind", type=Kind, action="append")
+    parser.add_argument("--limit", type=int)
+    options = parser.parse_args()
+    domains = options.domain or list(STAGES)
+    hit: Counter[Fault] = Counter()
+    failed: dict[Fault, list[str]] = {}
+    missed = 0
+    with tempfile.TemporaryDirectory(prefix="faults-", ignore_cleanup_errors=True) as work:
+        # PostgreSQL, run as another user when we are root, must be able to pass through.
+        Path(work).chmod(0o711)
+        with Bench(domains, Path(work)) as bench:
+            for domain in domains:
+                bench.prepare(domain)
+            faults = [
+                each
+                for each in draw(bench, random.Random(options.seed))
+                if (not options.stage or each.stage in options.stage)
+                and (not options.kind or each.kind in options.kind)
+            ]
+            for number, fault in enumerate(faults[: options.limit]):
+                began = time.monotonic()
+                is_hit, wrong = survived(bench, fault, number)
+                seconds = time.monotonic() - began
+                said = "FAILED" if wrong else "survived" if is_hit else "not hit"
+                print(f"{said:8} {fault} ({seconds:.1f} s)", flush=True)
+                for line in wrong:
+                    print(f"    {line}", flush=True)
+                if wrong:
+                    print((bench.work / "disturbed.log").read_text()[-1500:], flush=True)
+                    failed[fault] = wrong
+                if is_hit:
+                    hit[fault] += 1
+                missed += not is_hit
+    report(hit, failed, missed, options.seed)
+    return 1 if failed else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
