@@ -8,6 +8,7 @@ happen while the stage ran does not count.
 
 import argparse
 import random
+import signal
 import sys
 import tempfile
 import time
@@ -15,33 +16,9 @@ from collections import Counter
 from pathlib import Path
 
 from tests.faults.bench import Bench
-from tests.faults.injection import Fault, Injection, Kind, draw
+from tests.faults.campaign import survived
+from tests.faults.injection import Fault, Kind, draw
 from tests.faults.stages import STAGES
-from tests.faults.tables import differences
-
-# Run again from the first of these: a run of a flow does all of them.
-OF_ONE_RUN = ("fetch", "load", "build")
-
-
-def survived(bench: Bench, fault: Fault, number: int) -> tuple[bool, list[str]]:
-    """Whether the fault happened, and what is wrong after the next run."""
-    dataset = f"fault_{number}"
-    bench.restore(fault.domain, fault.stage)
-    (bench.work / "log").write_text("")
-    done = Injection(bench, fault, bench.clock, bench.clock_file).run(dataset)
-    (bench.work / "log").rename(bench.work / "disturbed.log")
-    wrong = [f"a run hung: {each}" for each in done.ended if each.is_hung]
-    again = OF_ONE_RUN if fault.stage in OF_ONE_RUN else (fault.stage,)
-    try:
-        for stage in STAGES[fault.domain]:
-            if stage in again:
-                bench.run(fault.domain, stage, dataset)
-            if stage == fault.stage:
-                break
-    except RuntimeError as error:
-        return done.is_hit, [*wrong, f"the next run failed: {error}"]
-    left = bench.left(fault.domain, fault.stage, dataset)
-    return done.is_hit, [*wrong, *differences(left, bench.measured[fault.domain, fault.stage].left)]
 
 
 def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, seed: int) -> None:
@@ -53,8 +30,8 @@ def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, see
             counts = " | ".join(str(by_kind[domain, kind] or "") for domain in domains)
             print(f"| {kind} | {counts} |")
     print(
-        f"\n{len(hit)} distinct faults hit, {len(hit) - len(failed)} survived with identical tables;"
-        f" {missed} that came too late or not at all are not counted; seed {seed}"
+        f"\n{len(hit)} distinct faults hit, {len(hit) - len(failed)} survived with identical"
+        f" tables; {missed} that came too late or not at all are not counted; seed {seed}"
     )
 
 
@@ -68,6 +45,7 @@ def main() -> int:
     parser.add_argument("--kind", type=Kind, action="append")
     parser.add_argument("--limit", type=int)
     options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     domains = options.domain or list(STAGES)
     hit: Counter[Fault] = Counter()
     failed: dict[Fault, list[str]] = {}

@@ -23,6 +23,7 @@ from flows._shared.state import STATE_VARIABLE
 from tests.faults import tables
 from tests.faults.inputs import Source, make_inbox, make_inputs, serving
 from tests.faults.proxy import Proxy
+from tests.faults.runner import WITH_DBT
 from tests.faults.stages import STAGES, Place
 from tests.github_scraper.tables import contents
 
@@ -36,17 +37,27 @@ class Measured:
     """What a stage does when nothing disturbs it, and what it leaves.
 
     Args:
-        sent, source_sent, source_answered: bytes to the database, to its source and back.
+        sent, answered: bytes to the database and back.
+        source_answered: bytes that came from its source.
         grown, memory: bytes of disk and of addresses that it takes.
     """
 
     seconds: float
     sent: int
-    source_sent: int
+    answered: int
     source_answered: int
     grown: int
     memory: int
     left: tables.Tables
+
+    @property
+    def is_reading(self) -> bool:
+        """Whether more comes from the database than goes to it."""
+        return self.answered > self.sent
+
+    @property
+    def wire(self) -> int:
+        return max(self.sent, self.answered)
 
 
 @dataclass
@@ -58,11 +69,11 @@ class Ended:
 
 
 class Runner:
-    """A warm process in whose forks stages run. ``preloaded``: a library and its variables."""
+    """A warm process in whose forks stages run."""
 
-    def __init__(self, environment: Mapping[str, str]) -> None:
+    def __init__(self, environment: Mapping[str, str], has_dbt: bool = True) -> None:
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.runner"],
+            [sys.executable, "-m", "tests.faults.runner", *([WITH_DBT] if has_dbt else [])],
             cwd=PROJECT_ROOT,
             env={**os.environ, **environment, "PYTHONPATH": str(PROJECT_ROOT)},
             stdin=subprocess.PIPE,
@@ -101,10 +112,15 @@ class Runner:
 
 @dataclass
 class Bench:
-    """One cluster, one disk, and the domains that were asked for."""
+    """One cluster, one disk, and the domains that were asked for.
+
+    Args:
+        is_quick: start no runner whose clock can jump, and none that has dbt imported.
+    """
 
     domains: Sequence[str]
     work: Path
+    is_quick: bool = False
     measured: dict[tuple[str, str], Measured] = field(default_factory=dict)
     has_disk: bool = False
 
@@ -133,12 +149,14 @@ class Bench:
                 self._stack.callback(subprocess.run, ["umount", "-l", str(self.disk)], check=True)
         state = {STATE_VARIABLE: str(self.work / "state")}
         (self.work / "state").mkdir()
-        self.runner = Runner(state)
+        self.runner = Runner(state, has_dbt=not self.is_quick)
         self._stack.callback(self.runner.end)
         self.clock_file = self.work / "clock"
         self.clock_file.write_text("+0")
         library = next(iter(Path("/usr/lib").glob("*/faketime/libfaketimeMT.so.1")), None)
-        self.clock = self._runner_with_a_clock(library, state) if library else None
+        self.clock = (
+            self._runner_with_a_clock(library, state) if library and not self.is_quick else None
+        )
         if self.clock:
             self._stack.callback(self.clock.end)
         self.postgres = EmbeddedPostgres(
@@ -230,12 +248,12 @@ class Bench:
             log = (self.work / "log").read_text()
             raise RuntimeError(f"{domain} {stage} ended with {ended}: {log[-3000:]}")
 
-    def prepare(self, domain: str) -> None:
-        """Run all stages undisturbed, keeping what was there before each."""
+    def prepare(self, domain: str, *stages: str) -> None:
+        """Run these stages undisturbed, all by default, keeping what was there before each."""
         self.folder(domain).mkdir(exist_ok=True)
         self._copy("template1", f"faults_{domain}")
         make_inbox(domain, self.url(domain, is_direct=True))
-        for stage in STAGES[domain]:
+        for stage in stages or STAGES[domain]:
             self._keep(domain, stage)
             self.proxy.begin()
             _, source = self.sources.get((domain, stage), (None, None))
@@ -246,7 +264,7 @@ class Bench:
             self.measured[domain, stage] = Measured(
                 time.monotonic() - began,
                 self.proxy.sent,
-                source.sent if source else 0,
+                self.proxy.answered,
                 source.answered if source else 0,
                 max(self.used() - before, 0),
                 int((self.work / "memory").read_text()),

@@ -10,18 +10,19 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
-from pathlib import Path
 
 import psutil
 import psycopg
 
 from deployments.local.processes import wait_until
-from tests.faults.bench import Bench, Ended, Runner
+from tests.faults.bench import Bench, Ended
 from tests.faults.proxy import LENGTH, Connection, Harm
 
 SLOW_SECONDS = 0.01
 SILENT_SECONDS = 5.0
 KIBIBYTE = 1 << 10
+# Below it there is little more than the greeting.
+LEAST_WIRE = 10 * KIBIBYTE
 
 
 class Kind(StrEnum):
@@ -79,8 +80,6 @@ class Injection:
 
     bench: Bench
     fault: Fault
-    clock: Runner | None
-    clock_file: Path
     _pids: list[int] = field(default_factory=list)
     _is_started: threading.Event = field(default_factory=threading.Event)
     _acting: list[threading.Thread] = field(default_factory=list)
@@ -91,8 +90,8 @@ class Injection:
         fault, bench = self.fault, self.bench
         runner = bench.runner
         if fault.kind in JUMPS:
-            assert self.clock
-            runner = self.clock
+            assert bench.clock
+            runner = bench.clock
             self._set_clock("+0")
         request = bench.request(fault.domain, fault.stage, dataset)
         if fault.kind is Kind.MEMORY:
@@ -127,8 +126,9 @@ class Injection:
             assert source
             source.begin(Harm(int(measured.source_answered * fault.point), True, self._act))
         elif fault.kind not in (Kind.MEMORY, Kind.TWICE):
-            if measured.sent > 10 * KIBIBYTE:
-                bench.proxy.begin(Harm(int(measured.sent * fault.point), False, self._act))
+            if measured.wire > LEAST_WIRE:
+                after = int(measured.wire * fault.point)
+                bench.proxy.begin(Harm(after, measured.is_reading, self._act))
             else:
                 self._act_after(measured.seconds * fault.point)
         try:
@@ -179,8 +179,8 @@ class Injection:
                 assert connection
                 connection.end_early()
             case Kind.LONGER | Kind.SHORTER | Kind.REFUSED:
-                assert connection
-                connection.rewrite = self._lie
+                _, source = self.bench.sources[self.fault.domain, self.fault.stage]
+                source.rewrite = self._lie
 
     def _lie(self, piece: bytes) -> bytes:
         told = LIES[self.fault.kind](piece)
@@ -188,9 +188,9 @@ class Injection:
         return told
 
     def _set_clock(self, to: str) -> None:
-        whole = self.clock_file.with_suffix(".new")
+        whole = self.bench.clock_file.with_suffix(".new")
         whole.write_text(to)
-        whole.rename(self.clock_file)
+        whole.rename(self.bench.clock_file)
 
     def _end_postgres(self) -> None:
         pid = self.bench.postgres.pid
@@ -237,11 +237,12 @@ KINDS: Mapping[str, Sequence[Kind]] = {
 
 def draw(bench: Bench, chance: random.Random) -> list[Fault]:
     """The faults that there can be on this bench, in an order of the seed."""
-    faults = []
-    for domain, stage in bench.measured:
-        for kind in KINDS[stage]:
-            if can_be(bench, domain, stage, kind):
-                faults.append(Fault(domain, stage, kind, chance.uniform(0.02, 0.95)))
+    faults = [
+        Fault(domain, stage, kind, chance.uniform(0.02, 0.95))
+        for domain, stage in bench.measured
+        for kind in KINDS[stage]
+        if can_be(bench, domain, stage, kind)
+    ]
     chance.shuffle(faults)
     return faults
 
@@ -251,7 +252,7 @@ def can_be(bench: Bench, domain: str, stage: str, kind: Kind) -> bool:
     if kind in OF_SOURCES:
         return (domain, stage) in bench.sources
     if kind in OF_CONNECTIONS:
-        return measured.sent > 10 * KIBIBYTE
+        return measured.wire > LEAST_WIRE
     if kind is Kind.DISK:
         return bench.has_disk and measured.grown > 64 * KIBIBYTE
     if kind in JUMPS:

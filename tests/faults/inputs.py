@@ -1,4 +1,4 @@
-"""What the domains read, small enough for a fault in a few seconds, and the servers they speak to."""
+"""What the domains read, small enough for a fault in seconds, and the servers they speak to."""
 
 import hashlib
 import json
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
+from functools import partial
 from pathlib import Path
 from tempfile import NamedTemporaryFile
 from urllib.parse import urlsplit
@@ -37,6 +38,7 @@ PAYLOADS, END = 400, date(2026, 10, 31)
 FACILITIES, RUNS = 6, ("20260915060000", "20261015060000")
 DAYS, DEVELOPERS = 1, 3
 FIRST_EMULATOR_PORT = 29_550
+JSON = "application/json"
 
 
 def nothing(dataset: str) -> Tables:
@@ -127,11 +129,8 @@ def serving(domain: str, inputs: Path, work: Path) -> Iterator[Mapping[str, Sour
             case "agent_analytics":
                 options = stack.enter_context(s3_bucket({}))
                 endpoint = f"http://{options['endpoint_override']}"
-                yield {
-                    "export": Source(
-                        _host(endpoint), exported=lambda name: _published(endpoint, options, name)
-                    )
-                }
+                exported = partial(_published, endpoint, options)
+                yield {"export": Source(_host(endpoint), exported=exported)}
 
 
 def _host(url: str) -> tuple[str, int]:

@@ -34,7 +34,6 @@ class Connection:
     client: socket.socket
     server: socket.socket
     seconds_between_pieces: float = 0.0
-    rewrite: Callable[[bytes], bytes] | None = None
 
     def cut(self) -> None:
         """Reset both ways, as a router does that forgot the connection."""
@@ -56,6 +55,7 @@ class Connection:
 class Proxy:
     """Listens on a port of its own for as long as the process lives.
 
+    ``rewrite`` changes the next of the server's words that it has something to change in.
     ``sent`` and ``answered`` count the bytes of the program and of the server since `begin`.
     """
 
@@ -63,7 +63,7 @@ class Proxy:
     port: int = 0
     sent: int = 0
     answered: int = 0
-    is_hit: bool = False
+    rewrite: Callable[[bytes], bytes] | None = None
     _harm: Harm | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -80,7 +80,7 @@ class Proxy:
         """Count anew, with the harm that is to be done, if any."""
         with self._lock:
             self.sent = self.answered = 0
-            self.is_hit = False
+            self.rewrite = None
             self._harm = harm
 
     def _accept(self) -> None:
@@ -131,7 +131,7 @@ class Proxy:
                 and before + len(piece) > harm.after
             )
             if is_due:
-                self._harm, self.is_hit = None, True
+                self._harm = None
             if is_answer:
                 self.answered += len(piece)
             else:
@@ -142,8 +142,11 @@ class Proxy:
             to.sendall(piece[:whole])
             piece = piece[whole:]
             harm.act(connection)
-        if is_answer and connection.rewrite:
-            piece = connection.rewrite(piece)
+        if is_answer and self.rewrite:
+            told = self.rewrite(piece)
+            if told != piece:
+                self.rewrite = None
+            piece = told
         if connection.seconds_between_pieces:
             for start in range(0, len(piece), 512):
                 to.sendall(piece[start : start + 512])

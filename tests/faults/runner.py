@@ -4,6 +4,7 @@
 output. It has no threads, which makes its forks safe.
 """
 
+import importlib
 import json
 import os
 import resource
@@ -18,9 +19,9 @@ from typing import Any
 
 import psutil
 
-from flows._shared.orchestration import dbt_runner  # noqa: F401  imported once for all forks
 from tests.faults.stages import STAGES, Place
 
+WITH_DBT = "--dbt"
 KIBIBYTE = 1 << 10
 POLL_SECONDS = 0.003
 FAILED = 1
@@ -96,6 +97,8 @@ def wait(pid: int, seconds: float) -> dict[str, Any]:
 
 
 def main() -> None:
+    if WITH_DBT in sys.argv:
+        importlib.import_module("flows._shared.orchestration.dbt_runner")
     answers = os.fdopen(os.dup(1), "w", buffering=1)
     # What is printed must not come between the answers.
     os.dup2(2, 1)
