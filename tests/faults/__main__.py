@@ -1,6 +1,7 @@
 """Faults at every stage of every domain, each followed by a run that nothing disturbs.
 
-    python -m tests.faults [--seed 1] [--domain scout] [--stage load] [--kind kill] [--limit 20]
+    python -m tests.faults [--seed 1] [--domain scout] [--stage load] [--kind kill]
+        [--limit 20] [--minutes 5]
 
 What the run leaves must be what an undisturbed one leaves, in every table. A fault that did not
 happen while the stage ran does not count.
@@ -29,8 +30,9 @@ def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, see
         if any(by_kind[domain, kind] for domain in domains):
             counts = " | ".join(str(by_kind[domain, kind] or "") for domain in domains)
             print(f"| {kind} | {counts} |")
+    survivors = len(hit.keys() - failed.keys())
     print(
-        f"\n{len(hit)} distinct faults hit, {len(hit) - len(failed)} survived with identical"
+        f"\n{len(hit)} distinct faults hit, {survivors} survived with identical"
         f" tables; {missed} that came too late or not at all are not counted; seed {seed}"
     )
 
@@ -44,6 +46,7 @@ def main() -> int:
     parser.add_argument("--stage", action="append")
     parser.add_argument("--kind", type=Kind, action="append")
     parser.add_argument("--limit", type=int)
+    parser.add_argument("--minutes", type=float, default=float("inf"))
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     domains = options.domain or list(STAGES)
@@ -62,8 +65,10 @@ def main() -> int:
                 if (not options.stage or each.stage in options.stage)
                 and (not options.kind or each.kind in options.kind)
             ]
+            deadline = time.monotonic() + options.minutes * 60
             for number, fault in enumerate(faults[: options.limit]):
-                began = time.monotonic()
+                if (began := time.monotonic()) > deadline:
+                    break
                 is_hit, wrong = survived(bench, fault, number)
                 seconds = time.monotonic() - began
                 said = "FAILED" if wrong else "survived" if is_hit else "not hit"

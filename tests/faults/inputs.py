@@ -14,18 +14,16 @@ from urllib.parse import urlsplit
 
 import boto3
 import psycopg
-from google.api_core.client_options import ClientOptions
-from google.auth.credentials import AnonymousCredentials
 from google.cloud import bigquery
 
-from deployments.local.bigquery import PROJECT, BigQueryEmulator
+from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from flows.agent_analytics import sample as agents_sample
 from flows.agent_analytics.sync import write_sample as write_agents
 from flows.quality_compass import sample as compass_sample
 from flows.scout.sample import transactions, write_sample
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
-from tests.faults.stages import BUCKET, NOW
+from tests.faults.stages import BUCKET, NOW, bigquery_client
 from tests.faults.tables import PASSED_OVER, Tables, in_duckdb
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import import_sample
@@ -72,16 +70,15 @@ def make_inputs(domain: str, folder: Path) -> None:
 
 def make_inbox(domain: str, url: str) -> None:
     """What the receiver stored for a domain."""
-    bodies = {
-        "scout": lambda: [
-            ("transactions", json.dumps(each).encode()) for each in transactions(60, SEED + 1, END)
-        ],
-        "agent_analytics": lambda: [
-            ("otel", line.encode()) for line in agents_sample.telemetry(1, DEVELOPERS, SEED + 1)
-        ],
-    }
-    if domain not in bodies:
-        return
+    match domain:
+        case "scout":
+            kind, rows = "transactions", transactions(60, SEED + 1, END)
+            bodies = [json.dumps(each).encode() for each in rows]
+        case "agent_analytics":
+            kind, lines = "otel", agents_sample.telemetry(1, DEVELOPERS, SEED + 1)
+            bodies = [line.encode() for line in lines]
+        case _:
+            return
     with psycopg.connect(url, autocommit=True) as connection:
         prepare_inbox(connection)
         store(
@@ -90,7 +87,7 @@ def make_inbox(domain: str, url: str) -> None:
                 NewDelivery(
                     domain, kind, f"delivery-{number}", domain, NOW, "application/json", body
                 )
-                for number, (kind, body) in enumerate(bodies[domain]())
+                for number, body in enumerate(bodies)
             ],
         )
 
@@ -110,14 +107,8 @@ def serving(domain: str, inputs: Path, work: Path) -> Iterator[Mapping[str, Sour
                 emulator = BigQueryEmulator(LocalPaths(work), first_port=FIRST_EMULATOR_PORT)
                 endpoint = emulator.start()
                 stack.callback(emulator.stop)
-                client = bigquery.Client(
-                    PROJECT,
-                    AnonymousCredentials(),
-                    client_options=ClientOptions(api_endpoint=endpoint),
-                )
-                yield {
-                    "export": Source(_host(endpoint), exported=lambda name: _dataset(client, name))
-                }
+                exported = partial(_dataset, bigquery_client(endpoint))
+                yield {"export": Source(_host(endpoint), exported=exported)}
             case "scout":
                 url = stack.enter_context(answering(_drive().answer))
                 yield {"fetch": Source(_host(url), "access")}

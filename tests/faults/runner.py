@@ -59,12 +59,9 @@ def start(request: Mapping[str, Any]) -> int:
 
 
 def _run(request: Mapping[str, Any]) -> None:
-    place = Place(
-        **{
-            name: Path(value) if name in ("folder", "inputs") else value
-            for name, value in request["place"].items()
-        }
-    )
+    told = request["place"]
+    paths = {name: Path(told.pop(name)) for name in ("folder", "inputs")}
+    place = Place(folder=paths["folder"], inputs=paths["inputs"], **told)
     began = psutil.Process().memory_info().vms
     if more := request.get("memory"):
         resource.setrlimit(resource.RLIMIT_AS, (began + more, began + more))

@@ -12,6 +12,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import psycopg
+from google.cloud import bigquery
 
 from flows._shared.bigquery_export import CopyDataset, export_table, open_snapshot
 from flows._shared.buckets import publish_file
@@ -107,8 +108,8 @@ def github_fetch(place: Place) -> None:
         opened = open_api(Secrets((("faults", place.token),)), settings.api)
         with opened.client(place.url, "plan") as client:
             planned = plan_repositories(connection, client, [url], settings, datetime.now(UTC))
-        for failed in planned.failed.values():
-            raise failed
+        for failed, reason in planned.failed.items():
+            raise TransientError(f"planning {failed}", reason, "Run again")
         for plan in planned.plans:
             with opened.client(place.url, plan.url) as client:
                 sync_planned(connection, plan, settings, client, _never)
@@ -138,12 +139,15 @@ def ledgermind_load(place: Place) -> None:
 
 def ledgermind_export(place: Place) -> None:
     settings = LedgermindBigQuerySettings(raw_dataset=place.dataset)
-    with set_environment({"BIGQUERY_EMULATOR_HOST": place.source}):
-        client = bigquery_access(settings).client()
-    dataset = CopyDataset(client, place.dataset, settings.location)
+    dataset = CopyDataset(bigquery_client(place.source), place.dataset, settings.location)
     with open_snapshot(place.url) as connection:
         for table in exported_tables(connection, settings.excluded_columns):
             export_table(connection, dataset, table, rows_per_load=400)
+
+
+def bigquery_client(endpoint: str) -> bigquery.Client:
+    with set_environment({"BIGQUERY_EMULATOR_HOST": endpoint}):
+        return bigquery_access(LedgermindBigQuerySettings()).client()
 
 
 def scout_fetch(place: Place) -> None:
