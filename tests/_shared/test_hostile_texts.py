@@ -1,8 +1,10 @@
 """Whatever stands in a text: it is read or refused with a reason, and nothing else happens.
 
-Parsers of bytes and documents have theirs beside them: OTLP `tests/_shared/test_otlp_json.py` and
-`tests/agent_analytics/test_otlp.py`, addresses and git in `tests/github_scraper/test_rules.py`,
-files in `tests/scout/test_files.py`, heads and trailers in `tests/webhooks/test_hostile.py`.
+Parsers of bytes and documents have more beside them: OTLP in JSON and protobuf
+`tests/_shared/test_otlp_json.py`, `tests/agent_analytics/test_otlp.py` and `test_spellings.py`,
+addresses and git `tests/github_scraper/test_rules.py` and `test_git_path.py`, files
+`tests/scout/test_files.py`, runs of Quality Compass `tests/quality_compass/test_load.py`, bodies,
+heads and trailers `tests/webhooks/test_hostile.py`.
 """
 
 import gzip

@@ -14,10 +14,11 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.bench import Bench
-from tests.faults.campaign import survived
+from tests.faults.campaign import survived, untold
 from tests.faults.injection import Fault, Kind, draw
 from tests.faults.stages import STAGES
 
@@ -35,6 +36,12 @@ def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, see
         f"\n{len(hit)} distinct faults hit, {survivors} survived with identical"
         f" tables; {missed} that came too late or not at all are not counted; seed {seed}"
     )
+
+
+def up_to_last(stages: Sequence[str], wanted: Sequence[str] | None) -> Sequence[str]:
+    """The stages that have to be there for those that are wanted, which are all without any."""
+    last = max((stages.index(each) for each in wanted or stages if each in stages), default=0)
+    return stages[: last + 1]
 
 
 def main() -> int:
@@ -58,7 +65,7 @@ def main() -> int:
         Path(work).chmod(0o711)
         with Bench(domains, Path(work)) as bench:
             for domain in domains:
-                bench.prepare(domain)
+                bench.prepare(domain, *up_to_last(list(STAGES[domain]), options.stage))
             faults = [
                 each
                 for each in draw(bench, random.Random(options.seed))
@@ -72,7 +79,9 @@ def main() -> int:
                 is_hit, wrong = survived(bench, fault, number)
                 seconds = time.monotonic() - began
                 said = "FAILED" if wrong else "survived" if is_hit else "not hit"
-                print(f"{said:8} {fault} ({seconds:.1f} s)", flush=True)
+                raised = untold((bench.work / "disturbed.log").read_text())
+                ending = f", ended by a bare {raised}" if raised else ""
+                print(f"{said:8} {fault} ({seconds:.1f} s){ending}", flush=True)
                 for line in wrong:
                     print(f"    {line}", flush=True)
                 if wrong:

@@ -28,7 +28,8 @@ from tests.faults.stages import STAGES, Place
 from tests.github_scraper.tables import contents
 
 FIRST_PORT = 26_400
-LONGEST_SECONDS = 120.0
+# A build whose every look at the clock reads a file takes minutes.
+LONGEST_SECONDS = 300.0
 ROOMY, TABLESPACE = "2g", "roomy"
 
 

@@ -1,5 +1,7 @@
 """One fault after another on a bench, and what is wrong after each."""
 
+import re
+
 from tests.faults.bench import Bench
 from tests.faults.injection import Fault, Injection
 from tests.faults.stages import STAGES
@@ -7,6 +9,7 @@ from tests.faults.tables import differences
 
 # Run again from the first of these: a run of a flow does all of them.
 OF_ONE_RUN = ("fetch", "load", "build")
+RAISED = re.compile(r"^((?:\w+\.)+\w+|\w+Error)(?::|$)", re.MULTILINE)
 
 
 def survived(bench: Bench, fault: Fault, number: int) -> tuple[bool, list[str]]:
@@ -28,3 +31,9 @@ def survived(bench: Bench, fault: Fault, number: int) -> tuple[bool, list[str]]:
         return done.is_hit, [*wrong, f"the next run failed: {error}"]
     left = bench.left(fault.domain, fault.stage, dataset)
     return done.is_hit, [*wrong, *differences(left, bench.measured[fault.domain, fault.stage].left)]
+
+
+def untold(log: str) -> str | None:
+    """The kind of error that ended a disturbed run, where it is none of the project's own."""
+    raised = RAISED.findall(log)
+    return raised[-1] if raised and not raised[-1].startswith("flows.") else None
