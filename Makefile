@@ -30,7 +30,7 @@ MEND = { echo "\`make format\` mends what a tool can; the rest is named above, b
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up report docs status stop clean test check test-all bench lint audit format types dbt psql doctor env shell lock
+.PHONY: help setup run up report docs status stop clean test check test-all faults bench lint audit format types dbt psql doctor env shell lock
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"
@@ -82,6 +82,9 @@ check: $(STAMP) ## lint, types and tests of what changed, within a minute (SINCE
 
 test-all: $(STAMP) ## run the exhaustive checks, too, in any order
 	@$(PYTEST) --exhaustive --shuffle $(TESTS) $(ARGS)
+
+faults: $(STAMP) ## faults at every stage of every domain, each with a comparison (ARGS= "--seed 7 --domain scout")
+	@$(BIN)/python -m tests.faults $(ARGS)
 
 bench: $(STAMP) ## run the benchmarks and print their figures (BENCH= one of tests/benchmarks)
 	@for name in $(or $(BENCH),$(BENCHMARKS)); do echo "== $$name"; $(BIN)/python -m tests.benchmarks.$$name $(ARGS) || exit 1; done

@@ -1,10 +1,14 @@
 """Whatever stands in a text: it is read or refused with a reason, and nothing else happens.
 
-Parsers of bytes and documents have theirs beside them: OTLP `tests/_shared/test_otlp_json.py` and
-`tests/agent_analytics/test_otlp.py`, addresses and git in `tests/github_scraper/test_rules.py`,
-files in `tests/scout/test_files.py`, heads and trailers in `tests/webhooks/test_hostile.py`.
+Parsers of bytes and documents have more beside them: OTLP in JSON and protobuf
+`tests/_shared/test_otlp_json.py`, `tests/agent_analytics/test_otlp.py` and `test_spellings.py`,
+addresses and git `tests/github_scraper/test_rules.py` and `test_git_path.py`, files
+`tests/scout/test_files.py`, runs of Quality Compass `tests/quality_compass/test_load.py`, bodies,
+heads and trailers `tests/webhooks/test_hostile.py`.
 """
 
+import gzip
+import io
 import json
 import time
 from contextlib import suppress
@@ -16,17 +20,22 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
-from flows._shared.errors import PermanentError
+from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.masks import masked
 from flows._shared.purged import Purged, address_of, of_names
 from flows.agent_analytics import rules as agents
 from flows.agent_analytics.records import Commit, CopilotDay, Rejected, UnreadableTelemetryError
 from flows.agent_analytics.source.rows import parsed
 from flows.github_scraper.records import Commit as GitCommit
-from flows.github_scraper.records import Signature
+from flows.github_scraper.records import FileClass, MirrorBrokenError, Signature
 from flows.github_scraper.rules import Mailmap, coauthors, identify, without_purged
+from flows.github_scraper.source.log import parse_log
 from flows.people.settings import Named
+from flows.quality_compass.records import Kind, RawLine
+from flows.quality_compass.rules.reading import sort_line
+from flows.scout.records import Payload, Quarantined, SourceFile
 from flows.scout.settings import ScoutSettings
+from flows.scout.source import examine, read_rows
 from flows.webhooks.secrets import parse
 from flows.webhooks.settings import ReceiverSettings
 
@@ -44,6 +53,8 @@ VALUES = st.recursive(
     lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
     max_leaves=12,
 )
+BYTES = st.binary(max_size=120) | TEXTS.map(lambda text: text.encode("utf-8", "surrogatepass"))
+ALL_KINDS = tuple(Kind)
 # What readers of a delivery put aside as its fault.
 REFUSED = (ValueError, ArithmeticError, RecursionError)
 MINUTE = datetime(2026, 11, 29, tzinfo=UTC)
@@ -131,6 +142,45 @@ def test_settings_and_parameters_are_taken_or_refused_as_invalid(value: Any) -> 
 def test_a_list_of_secrets_is_read_or_refused(text: str) -> None:
     with suppress(PermanentError):
         assert all(isinstance(each, str) for each in parse(text))
+
+
+@brief
+@given(BYTES, st.sampled_from(["a.csv", "products.json", "a.jsonl", "a.zip", "a.xlsx", "a.gz"]))
+@example(b"a,b\n1\n\xff,2\n", "a.csv")
+@example(gzip.compress(b"a,b\n1,2\n")[:-9], "a.gz")
+@example(b'[{"a": 1}, {"a": ', "a.json")
+@example(b"PK\x05\x06" + bytes(18), "a.zip")
+def test_any_file_is_rows_or_quarantined_or_refused_as_a_whole(content: bytes, name: str) -> None:
+    file = SourceFile(name, "csv_upload", lambda: io.BytesIO(content))
+    with suppress(PlatformError):
+        facts = examine(file, "cp1252")
+        assert facts.bytes_read == len(content)
+        for row in read_rows(file, facts.encoding):
+            if isinstance(row, Payload):
+                json.loads(row.json)
+            assert not isinstance(row, Quarantined) or (row.reason and row.line_number)
+
+
+@brief
+@given(BYTES | VALUES.map(lambda value: json.dumps(value).encode()), st.sampled_from(ALL_KINDS))
+@example(b"null\n", Kind.NODE)
+@example(b'{"contribution": {"parent": []}}\n', Kind.CONTRIBUTION)
+def test_any_line_of_a_run_is_a_row_or_kept_with_a_reason(line: bytes, kind: Kind) -> None:
+    row = sort_line(kind, f"{kind.value}/a.jsonl", 1, line, run_id="20250115060000")
+    assert isinstance(row, RawLine) or row.reason
+
+
+@brief
+@given(st.lists(BYTES | st.sampled_from([b"a" * 40, b"\0", b"1\t2\tpath"]), max_size=40), BYTES)
+@example([b"a" * 40], b"a" * 40 + b" commit 3\nabc\n")
+@example([b"a" * 40, *[b""] * 12, b"", b"1\t2\t"], b"a" * 40 + b" commit 3\nabc\n")
+@example([b"a" * 40, *[b""] * 12, b"", b""], b"a" * 40 + b" commit many\n")
+@example([b"a" * 40, *[b""] * 12, b"", b""], b"a" * 40 + b" commit\n")
+def test_whatever_git_says_is_commits_or_a_broken_mirror(told: list[bytes], objects: bytes) -> None:
+    output = io.BytesIO(b"\0".join(told))
+    with suppress(MirrorBrokenError):
+        for commit in parse_log(output, io.BytesIO(objects), frozenset(), lambda _: FileClass.OWN):
+            assert commit.commit_hash
 
 
 @pytest.mark.parametrize(

@@ -226,7 +226,7 @@ def main() -> None:
     parser.add_argument("url")
     parser.add_argument("grpc_url")
     parser.add_argument("--seconds", type=float, default=10.0)
-    parser.add_argument("--only", help="name of one attack")
+    parser.add_argument("--only", action="append", help="name of an attack; all by default")
     options = parser.parse_args()
     is_over = threading.Event()
     enemies = [
@@ -236,7 +236,7 @@ def main() -> None:
             (options.grpc_url, [(pieces, 1) for pieces in RPC_ATTACKS]),
         )
         for pieces, count in attacks
-        if options.only in (None, pieces.__name__)
+        if options.only is None or pieces.__name__ in options.only
         for _ in range(count)
     ]
     for each in enemies:

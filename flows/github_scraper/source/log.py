@@ -83,7 +83,7 @@ def _more(fields: Iterator[bytes]) -> bytes:
 def _holds_nul(objects: IO[bytes], commit_hash: bytes) -> bool:
     """Whether the next object, which is that commit, holds a NUL: read by parts."""
     told = objects.readline().split()
-    if told[:2] != [commit_hash, b"commit"]:
+    if told[:2] != [commit_hash, b"commit"] or len(told) != 3 or not told[2].isdigit():
         raise _broken("cat-file", f"{told!r} stands where the commit {commit_hash!r} should")
     left, found = int(told[2]), False
     while left:
