@@ -136,19 +136,16 @@
 {% macro what_rests_on_it_besides_views() -%}
     {#- Functions with it or its rows in their head or body, and foreign keys to it. -#}
     select
-    from pg_depend as uses
-    left join pg_type as rows_of on pg_class.reltype = rows_of.oid
+    from (
+        values
+        (cast('pg_class' as regclass), pg_class.oid),
+        (cast('pg_type' as regclass), pg_class.reltype),
+        (cast('pg_type' as regclass), (select typarray from pg_type where pg_type.oid = pg_class.reltype))
+    ) as held (kind, oid)
+    inner join pg_depend as uses on held.kind = uses.refclassid and held.oid = uses.refobjid
     left join pg_constraint as keys
         on uses.classid = cast('pg_constraint' as regclass) and uses.objid = keys.oid and keys.contype = 'f'
-    where
-        (uses.classid = cast('pg_proc' as regclass) or keys.conrelid <> pg_class.oid)
-        and (
-            (uses.refclassid = cast('pg_class' as regclass) and uses.refobjid = pg_class.oid)
-            or (
-                uses.refclassid = cast('pg_type' as regclass)
-                and uses.refobjid in (rows_of.oid, rows_of.typarray)
-            )
-        )
+    where uses.classid = cast('pg_proc' as regclass) or keys.conrelid <> pg_class.oid
 {%- endmacro %}
 
 {% macro grants_unlike_those_of_new() -%}
