@@ -53,6 +53,8 @@ MODELS = {
     + "\n{% if is_incremental() %}"
     "\nwhere sale_id > (select max(sale_id) from {{ this }}) or sale_id < 0\n{% endif %}",
     "by_shop": "select shop, count(*) as sales from {{ ref('sales') }} group by shop",
+    "late_bound": "{{ config(materialized="
+    "'late_bound_view' if target.type == 'postgres' else 'view') }}\n" + SALES,
     "late_sales": "{{ config(meta={'is_braked': false}) }}\n"
     "select * from {{ ref('sales') }} where sale_id > 90",
 }
@@ -69,7 +71,12 @@ create view bi.first_shop as select min(shop) as shop from bi.shops;
 create materialized view bi.counted as select count(*) as sales from analytics.sales;
 create unique index counted_sales on bi.counted (sales);
 create view bi.many as select sales > 10 as is_many from bi.counted;
+create view bi.bound_late as select shop from analytics.late_bound;
+create view bi.regions as select region from analytics.regions;
+create function bi.new() returns setof analytics.new_sales
+    language sql as 'select * from analytics.new_sales';
 alter materialized view bi.counted owner to sales_reader;
+grant select on analytics.late_bound to sales_reader;
 grant usage on schema analytics, bi to sales_reader;
 grant create on schema bi to sales_reader;
 grant select on bi.shops, bi.counted, bi.many to sales_reader
@@ -117,6 +124,13 @@ def execute(
     (folder / "models" / "models.yml").write_text(PROPERTIES)
     materializations = PROJECTS / "scout" / "macros" / "materializations"
     shutil.copytree(materializations, folder / "macros" / "materializations")
+    for project in ("github_scraper", "quality_compass"):
+        shutil.copy(
+            PROJECTS / project / "macros" / "materializations" / "seed.sql",
+            folder / "macros" / "materializations",
+        )
+    (folder / "seeds").mkdir()
+    (folder / "seeds" / "regions.csv").write_text("region\nNorth\n")
     for name, query in MODELS.items():
         (folder / "models" / f"{name}.sql").write_text(query)
     monkeypatch.setenv("ANALYTICS_FLOWS_DBT_PROJECTS_DIR", str(tmp_path))
@@ -150,6 +164,29 @@ def build(request: pytest.FixtureRequest, **options: object) -> None:
     build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")
 
 
+def seeds(request: pytest.FixtureRequest, **options: object) -> None:
+    target = request.node.callspec.params["execute"]
+    build_dbt("braked", {}, DbtOptions(target=target, **options), command="seed")
+
+
+def assert_nothing_of_others_is_dropped_where_columns_change(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    readers = execute(READERS)
+    execute("alter table public_raw.sales alter sale_id type bigint")
+    with pytest.raises(DbtBuildError, match="would drop what others made on it") as caught:
+        build(request, full_refresh=True)
+    told = str(caught.value)
+    for reader in ("bi.bound_late", "bi.counted, bi.first_shop, bi.many, bi.shops", "bi.new()"):
+        assert reader in told
+    execute("alter table analytics.regions add column of_an_older_model text")
+    with pytest.raises(DbtBuildError, match=r"would drop .*bi\.regions"):
+        seeds(request, full_refresh=True)
+    assert execute(READERS) == readers
+    execute("alter table public_raw.sales alter sale_id type integer")
+    execute("alter table analytics.regions drop column of_an_older_model")
+
+
 def tables_themselves(execute: Execute) -> dict[str, object]:
     return {str(name): oid for name, oid in execute(TABLES_THEMSELVES)}
 
@@ -164,6 +201,7 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
     has_grants = request.node.callspec.params["execute"] == "postgres"
     if has_grants:
         execute(GIVEN_TO_NEW_TABLES)
+    seeds(request)
     build(request)
     good = contents(execute)
     assert [len(rows) for rows in good.values()] == [100, 100, 30, 10]
@@ -213,11 +251,18 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
         build(request, full_refresh=True)
         assert execute(READERS) == readers, "who may read a table and what reads it outlive a build"
         assert execute("select * from bi.first_shop") == [("shop",)]
+        assert execute("select count(*) from bi.new()") == [(2096,)]
+        seeds(request, full_refresh=True)
+        assert execute("select * from bi.regions") == [("North",)]
+        assert_nothing_of_others_is_dropped_where_columns_change(execute, request)
         execute("drop schema bi cascade")
         (kept,) = execute(READERS)
         execute("alter table analytics.sales add column of_an_older_model text")
+        execute("alter table public_raw.sales alter sale_id type bigint")
         build(request, release_brake=True)
         assert execute(READERS) == [kept], "grants move to another table"
+        may_read = "select has_table_privilege('sales_reader', 'analytics.late_bound', 'select')"
+        assert execute(may_read) == [(True,)], "and to another view"
         execute(WITHOUT_READERS)
     execute("delete from public_raw.sales")
     build(request, release_brake=True)

@@ -19,6 +19,8 @@ DATABASE = "github_scraper_changes"
 # What the report reads is made from the marts, whole each time.
 OF_REPORT = ("--exclude", "path:models/report")
 MODELS = ("--exclude-resource-type", "test", "--exclude-resource-type", "unit_test", *OF_REPORT)
+# All of a test lies within the hour that a build looks back over.
+NO_LOOKING_BACK = '{"incremental_lookback_hours": 0}'
 # By what a person can read, without numbers that depend on the order of loads.
 READABLE = {
     "leaderboard": """
@@ -81,7 +83,8 @@ class Story:
 def story(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Story]:
     url = postgres.create_database(DATABASE)
     install_packages("github_scraper", state := tmp_path_factory.mktemp("dbt"))
-    yield Story(Warehouse("github_scraper", url, state), tmp_path_factory.mktemp("origins"))
+    warehouse = Warehouse("github_scraper", url, state, NO_LOOKING_BACK)
+    yield Story(warehouse, tmp_path_factory.mktemp("origins"))
     postgres.drop_database(DATABASE)
 
 

@@ -93,6 +93,21 @@ alter table transactions alter id type bigint;
 alter table ml_features alter merchant type char(60), alter mcc type char(4);
 alter table transaction_labels alter label type char(40);
 """
+# Half of the transactions get keys that are no numbers.
+NAMED_TRANSACTIONS = """
+alter table ml_features drop constraint ml_features_txn_id_fkey, alter txn_id type text using
+    case when txn_id % 2 = 0 then 'uuid-' || txn_id else txn_id::text end;
+alter table transaction_labels drop constraint transaction_labels_txn_id_fkey, alter txn_id
+    type text using case when txn_id % 2 = 0 then 'uuid-' || txn_id else txn_id::text end;
+alter table transactions alter id type text using
+    case when id % 2 = 0 then 'uuid-' || id else id::text end;
+update suggestion_events set txn_id = 'uuid-' || txn_id where txn_id::bigint % 2 = 0;
+"""
+EVALUATED = """
+select txn_id, feedback_id, action, suggested_label, true_label, is_accepted
+from analytics.fct_suggestions_eval order by feedback_id
+"""
+TRAINED = "select txn_id from analytics.fct_training_view order by 1"
 
 
 # Written after a build has read, before its tests count.
@@ -445,6 +460,16 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
         )
         warehouses.build_untested("pg_local", *changed)
         assert as_texts(warehouses.postgres_contents()) == as_texts(migrated)
+        evaluated, trained = map(warehouses.query, (EVALUATED, TRAINED))
+        warehouses.execute(NAMED_TRANSACTIONS)
+        made = ("--select", "+fct_suggestions_eval", "+fct_training_view")
+        warehouses.build_untested("pg_local", *made)
+        assert warehouses.query(EVALUATED) == [
+            (None if (number or 1) % 2 == 0 else number, *rest) for number, *rest in evaluated
+        ]
+        assert warehouses.query(TRAINED) == [(each,) for (each,) in trained if each % 2]
+        told = "every_transaction_has_a_whole_number"
+        assert warehouses.test("pg_local", "--select", told)[told] == "warn"
     finally:
         warehouses.execute(f"alter database {DATABASE} reset timezone")
 

@@ -346,6 +346,12 @@ ASKED = {
     "of a day": MetricsRequest(
         metrics=("total_signals",), start_time="2025-02-15", end_time="2025-02-15"
     ),
+    "of the beginning of a year": MetricsRequest(
+        metrics=("signals_by_run",), group_by=("run", "metric_time__year"), end_time="2025-02-14"
+    ),
+    "up to a day": MetricsRequest(
+        metrics=CUMULATIVE, group_by=("metric_time__year",), end_time="2025-02-14"
+    ),
     "of runs": MetricsRequest(saved_query="history_of_runs"),
     "of contributions": MetricsRequest(metrics=tuple(CONTRIBUTION_METRICS)),
     "signals by dimensions": MetricsRequest(
@@ -398,6 +404,10 @@ def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
         "group by run_id order by run_id"
     )
     assert answers["of a day"].as_records() == [{"total_signals": float(counts[1][0])}]
+    (row,) = answers["of the beginning of a year"].as_records()
+    assert (row["run"], row["signals_by_run"]) == (RUNS[0], float(counts[0][0]))
+    (row,) = answers["up to a day"].as_records()
+    assert [row[name] for name in CUMULATIVE] == list(map(float, counts[0]))
     by_months = answers["by months"].as_records()
     told = [row for row in by_months if row["cumulative_signals"] is not None]
     assert [row["total_signals"] or 0 for row in told] == [0, counts[1][0]]
@@ -473,6 +483,8 @@ def test_every_metric_is_of_the_newest_run_or_says_which_runs_it_is_of() -> None
         "{{ Dimension('signal__is_in_newest_run') }}",
         "{{ Dimension('contribution__is_in_newest_run') }}",
     }
+    cumulative = {name for name, each in metrics.items() if each["type"] == "cumulative"}
+    assert cumulative == {name for name in metrics if name.startswith("cumulative_")}
     page = (PAGES / "quality_compass.md").read_text()
     listed = page.partition("\n## Metrics\n")[2].partition("\n## ")[0]
     assert set(metrics) <= set(re.findall(r"`(\w+)`", listed))

@@ -248,6 +248,48 @@ def test_a_condition_is_one_operand_of_its_own(where: str) -> None:
     assert asked.arguments()[-1] == f"--where=({where})"
 
 
+DAY = "{{ TimeDimension('metric_time', 'day') }} <= '2025-02-14'"
+OF_ALL_RUNS = "{{ Metric('signals_by_run', group_by=['facility']) }} > 30"
+
+
+@pytest.mark.parametrize(
+    ("asked", "seen"),
+    [
+        ({"metrics": ("signals_by_run",)}, "group by run, for runs do not add up"),
+        ({"where": ("1=1", OF_ALL_RUNS)}, "group by run, for runs do not add up"),
+        ({"metrics": ("cumulative_signals",), "end_time": "2025-02-14"}, "days do not add up"),
+        ({"metrics": ("cumulative_signals",), "where": (DAY,)}, "days do not add up"),
+    ],
+)
+def test_what_would_add_up_runs_or_days_is_refused(asked: dict[str, object], seen: str) -> None:
+    with pytest.raises(ValidationError, match=seen):
+        MetricsRequest.model_validate({"metrics": ("total_signals",)} | asked)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        {"where": (OF_ALL_RUNS.replace("['", "['run', '"),)},
+        {"where": (OF_ALL_RUNS.replace("signals_by_run", "total_signals"),)},
+        {"metrics": ("cumulative_signals",)},
+        {"metrics": ("cumulative_signals",), "group_by": ("metric_time__year",), "where": (DAY,)},
+    ],
+)
+def test_what_adds_up_no_runs_and_no_days_is_asked(asked: dict[str, object]) -> None:
+    MetricsRequest.model_validate({"metrics": ("total_signals",)} | asked)
+
+
+def test_first_and_last_day_are_filters_whatever_lengths_of_time_are_grouped_by() -> None:
+    """MetricFlow's own options take in the whole year that a day is in."""
+    asked = MetricsRequest(
+        metrics=("total_signals",), start_time="2025-02-01", end_time="2025-02-14"
+    )
+    assert asked.arguments()[1:] == [
+        "--where={{ TimeDimension('metric_time', 'day') }} >= '2025-02-01'",
+        "--where={{ TimeDimension('metric_time', 'day') }} <= '2025-02-14'",
+    ]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [

@@ -119,6 +119,7 @@
                 or pg_class.relrowsecurity
                 or exists ({{ shared.grants_unlike_those_of_new() }})
                 or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null)
+                or exists ({{ shared.what_rests_on_it_besides_views() }})
             )
         union
         select reads.oid
@@ -130,6 +131,21 @@
     inner join pg_class on kept.oid = pg_class.oid
     inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
     where pg_namespace.nspname || '.' || pg_class.relname in ({{ shared.our_relations() }})
+{%- endmacro %}
+
+{% macro what_rests_on_it_besides_views() -%}
+    {#- Functions with it or its rows in their head or body, and foreign keys to it. -#}
+    select
+    from (
+        values
+        (cast('pg_class' as regclass), pg_class.oid),
+        (cast('pg_type' as regclass), pg_class.reltype),
+        (cast('pg_type' as regclass), (select typarray from pg_type where pg_type.oid = pg_class.reltype))
+    ) as held (kind, oid)
+    inner join pg_depend as uses on held.kind = uses.refclassid and held.oid = uses.refobjid
+    left join pg_constraint as keys
+        on uses.classid = cast('pg_constraint' as regclass) and uses.objid = keys.oid and keys.contype = 'f'
+    where uses.classid = cast('pg_proc' as regclass) or keys.conrelid <> pg_class.oid
 {%- endmacro %}
 
 {% macro grants_unlike_those_of_new() -%}
@@ -155,44 +171,67 @@
 {%- endmacro %}
 
 {% macro readers_of(relation) -%}
-    {#- What reads a relation, directly or through others, and is none of this project's. -#}
+    {#- What would be dropped with a relation, directly or through others, and is none of this project's. -#}
     with recursive found as (
-        select cast(to_regclass('{{ relation }}') as oid) as oid
+        select
+            cast(cast('pg_class' as regclass) as oid) as kind,
+            cast(to_regclass('{{ relation }}') as oid) as oid
         union
-        select rules.ev_class
+        select
+            case when rules.oid is null then uses.classid else cast(cast('pg_class' as regclass) as oid) end,
+            coalesce(rules.ev_class, uses.objid)
         from found
-        inner join pg_depend as uses
-            on
-                found.oid = uses.refobjid
-                and uses.refclassid = cast('pg_class' as regclass)
-                and uses.classid = cast('pg_rewrite' as regclass)
-        inner join pg_rewrite as rules on uses.objid = rules.oid
+        inner join pg_depend as uses on found.kind = uses.refclassid and found.oid = uses.refobjid
+        left join pg_rewrite as rules
+            on uses.classid = cast('pg_rewrite' as regclass) and uses.objid = rules.oid
     ),
     named as (
         select pg_namespace.nspname || '.' || pg_class.relname as name
         from found
-        inner join pg_class on found.oid = pg_class.oid
+        inner join pg_class on found.kind = cast('pg_class' as regclass) and found.oid = pg_class.oid
         inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
-        where pg_class.oid <> to_regclass('{{ relation }}')
+        where pg_class.relkind in ('r', 'p', 'v', 'm', 'f') and pg_class.oid <> to_regclass('{{ relation }}')
+        union all
+        select pg_describe_object(found.kind, found.oid, 0)
+        from found
+        left join pg_constraint as keys
+            on found.kind = cast('pg_constraint' as regclass) and found.oid = keys.oid and keys.contype = 'f'
+        where
+            found.kind = cast('pg_proc' as regclass)
+            or keys.conrelid <> to_regclass('{{ relation }}')
     )
     select string_agg(name, ', ' order by name) from named where name not in ({{ shared.our_relations() }})
 {%- endmacro %}
 
+{% macro refuse_to_drop(readers) -%}
+    {%- if readers -%}
+        {{ exceptions.raise_compiler_error(
+            'Replacing ' ~ this ~ ', whose columns change, would drop what others made on it: ' ~ readers
+            ~ '. Nothing was changed. Keep their definitions, drop them, build again, and make them anew'
+        ) }}
+    {%- endif -%}
+{%- endmacro %}
+
 {% macro keep_readers() -%}
-    {#- Where columns changed, dbt put a new relation in the place of the former one, which it drops next. In the same
-        transaction grants move; what read the former one is told. -#}
+    {#- Where columns changed, dbt put a new relation in the place of the former one, which it drops next with all that
+        rests on it. In the same transaction grants move; an error here leaves everything as it was. -#}
     {%- if execute and target.type == 'postgres' and shared.has_readers(this) -%}
         {%- set former = make_backup_relation(this, 'table') -%}
-        {%- set lost = run_query(
+        {%- do shared.refuse_to_drop(run_query(
             shared.move_grants(former, this) ~ '; ' ~ shared.readers_of(former)
-        ).columns[0].values()[0] -%}
-        {%- if lost -%}
-            {%- do exceptions.warn(
-                this ~ ' was replaced, for its columns changed. Dropped with the former one: ' ~ lost
-                ~ '. Make them anew where they are needed'
-            ) -%}
-        {%- endif -%}
+        ).columns[0].values()[0]) -%}
     {%- endif -%}
+{%- endmacro %}
+
+{% macro grants_on(relation) -%}
+    {#- Statements that give again what others may do with a relation; none where nobody may do anything. -#}
+    {{ return(run_query(
+        "select string_agg(format('grant %s on " ~ relation ~ " to %s%s', privilege_type, "
+        ~ "case grantee when 0 then 'public' else grantee::regrole::text end, "
+        ~ "case when is_grantable then ' with grant option' else '' end), '; ') "
+        ~ "from pg_class, aclexplode(relacl) where pg_class.oid = to_regclass('" ~ relation ~ "') "
+        ~ 'and grantee <> relowner'
+    ).columns[0].values()[0]) }}
 {%- endmacro %}
 
 {% macro move_grants(former, relation) -%}

@@ -11,9 +11,13 @@
         {{ get_assert_columns_equivalent(sql) }}
     {%- endif -%}
     {%- set columns = shared.described_columns(sql) -%}
-    {%- set is_kept = existing is not none and existing.type == 'view' and not should_full_refresh()
+    {%- set is_kept = existing is not none and existing.type == 'view'
+        and (not should_full_refresh() or shared.has_readers(this))
         and shared.has_these_columns(existing, rows_of, columns) -%}
+    {%- set grants = none -%}
     {%- if existing is not none and not is_kept -%}
+        {%- do shared.refuse_to_drop(run_query(shared.readers_of(existing)).columns[0].values()[0]) -%}
+        {%- set grants = shared.grants_on(existing) -%}
         {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
     {% call statement('main') -%}
@@ -36,7 +40,8 @@
             ) as found
         $late_bound$;
         {% if not is_kept -%}
-        create view {{ view }} as select * from {{ rows_of }}()
+        create view {{ view }} as select * from {{ rows_of }}();
+        {{ grants or '' }}
         {%- endif -%}
     {%- endcall %}
     {%- do apply_grants(view, config.get('grants'), should_revoke=is_kept) -%}

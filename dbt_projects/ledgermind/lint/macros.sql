@@ -16,6 +16,8 @@
 {% macro truth(name, columns) %}cast({{ name }} as boolean){% endmacro %}
 {% macro event_key(column) %}{{ column }}{% endmacro %}
 {% macro transaction_key(column) %}{{ column }}{% endmacro %}
+{% macro has_number(column) %}({{ column }} is not null){% endmacro %}
+{% macro transaction_number(column) %}cast({{ column }} as bigint){% endmacro %}
 {% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
 {% macro run_clock() %}cast('1900-01-01' as timestamp){% endmacro %}
 {% macro is_plausible(instant) %}({{ instant }} is not null){% endmacro %}

@@ -224,6 +224,19 @@
     {{ return(shared.text(column) if other else column) }}
 {%- endmacro %}
 
+{% macro has_number(column) -%}
+    {#- Whether a transaction has a whole number, as marts name it: LedgerMind may give it another key. -#}
+    {%- if transaction_key(column) == column -%}
+        ({{ column }} is not null)
+    {%- else -%}
+        coalesce({{ shared.matches(column, '^-?[0-9]{1,18}$') }}, false)
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro transaction_number(column) -%}
+    (case when {{ has_number(column) }} then {{ whole(column) }} end)
+{%- endmacro %}
+
 {% macro should_full_refresh() -%}
     {#- A table that grows is made anew when LedgerMind gave its keys other types. On BigQuery, where that
         costs a scan of everything, somebody has to ask for it. -#}

@@ -33,7 +33,7 @@ PLACEHOLDERS = {
     "AGENT_ANALYTICS_DUCKDB_PATH": f"/tmp/{DATABASE}.duckdb",  # noqa: S108  never opened
 }
 # In no configuration of a node: tests/dbt_projects/test_shared_package.py says so.
-READ_IN_SQL = frozenset({"as_of_date", "minimum_silver_share"})
+READ_IN_SQL = frozenset({"as_of_date", "minimum_silver_share", "incremental_lookback_hours"})
 
 
 def take_over(

@@ -18,6 +18,11 @@ from flows.quality_compass.semantic.filters import as_condition, why_refused
 
 BY_RUN = "_by_run"
 RUNS = frozenset({"run", "signal__run_id"})
+CUMULATIVE = "cumulative_"
+# Under either name a metric that cumulates has a figure of each day.
+DAYS_OF_METRICS = ("metric_time", "signal__detected_date")
+METRIC_OF_A_FILTER = re.compile(r"\{\{\s*Metric\((?P<arguments>[^{}]*)\)\s*\}\}")
+TEXT_OF_A_FILTER = re.compile(r"""['"]([\w.]*)['"]""")
 LONGEST_PART = 200
 LONGEST_NAME, LONGEST_FILTER, MOST_PARTS = 200, 2_000, 50
 DAY = r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$"
@@ -99,6 +104,22 @@ class MetricsRequest(BaseModel):
         by_run = [name for name in self.metrics if name.endswith(BY_RUN)]
         if by_run and RUNS.isdisjoint(self.group_by):
             raise ValueError(f"{', '.join(by_run)}: group by run, for runs do not add up")
+        for where in self.where:
+            for found in METRIC_OF_A_FILTER.finditer(where):
+                texts = TEXT_OF_A_FILTER.findall(found["arguments"])
+                if RUNS.isdisjoint(texts) and any(each.endswith(BY_RUN) for each in texts):
+                    raise ValueError(f"{found[0]}: group by run, for runs do not add up")
+        return self
+
+    @model_validator(mode="after")
+    def _adds_up_no_days(self) -> "MetricsRequest":
+        cumulative = [name for name in self.metrics if name.startswith(CUMULATIVE)]
+        is_of_some_days = self.start_time or self.end_time or _name_days(self.where)
+        if cumulative and is_of_some_days and not _name_days(self.group_by):
+            raise ValueError(
+                f"{', '.join(cumulative)}: group by metric_time__day, metric_time__month or "
+                "another length of time, for days do not add up"
+            )
         return self
 
     def arguments(self) -> list[str]:
@@ -107,12 +128,17 @@ class MetricsRequest(BaseModel):
             "--group-by": ",".join(self.group_by),
             "--order": ",".join(self.order_by),
             "--limit": self.limit,
-            "--start-time": self.start_time,
-            "--end-time": self.end_time,
             "--saved-query": self.saved_query,
         }
         given = [f"{option}={value}" for option, value in options.items() if value]
-        return given + [f"--where={as_condition(each)}" for each in self.where]
+        filters = [*map(as_condition, self.where), *self._days()]
+        return given + [f"--where={each}" for each in filters]
+
+    def _days(self) -> Iterator[str]:
+        """As filters: options of MetricFlow take in the whole month or year that is grouped by."""
+        for sign, day in ((">=", self.start_time), ("<=", self.end_time)):
+            if day:
+                yield f"{{{{ TimeDimension('metric_time', 'day') }}}} {sign} '{day}'"
 
     def __str__(self) -> str:
         """What is asked, as a message tells it."""
@@ -132,6 +158,10 @@ class MetricsRequest(BaseModel):
             yield f"ordered by {_some(self.order_by)}"
         if self.limit:
             yield f"at most {self.limit} rows"
+
+
+def _name_days(parts: tuple[str, ...]) -> bool:
+    return any(name in part for part in parts for name in DAYS_OF_METRICS)
 
 
 def _some(parts: tuple[str, ...]) -> str:

@@ -50,7 +50,7 @@ final as (
     select
         {{ shared.text('feedback_id') }} as feedback_id,
         {{ shared.text('event_id') }} as event_id,
-        {{ whole('txn_id') }} as txn_id,
+        {{ transaction_number('txn_id') }} as txn_id,
         created_date,
         {{ shared.text('mode') }} as mode,
         {{ shared.text('model_id') }} as model_id,

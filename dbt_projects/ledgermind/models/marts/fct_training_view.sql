@@ -43,6 +43,7 @@ labelled as (
         and features.ts_month is not null
         and labels.label is not null
         and not transactions.is_deleted
+        and {{ has_number('features.txn_id') }}
 
 ),
 
@@ -58,7 +59,7 @@ last_month as (
 final as (
 
     select
-        {{ whole('labelled.txn_id') }} as txn_id,
+        {{ transaction_number('labelled.txn_id') }} as txn_id,
         labelled.ts_month,
         labelled.txn_date,
         {{ shared.text('labelled.merchant') }} as merchant,
