@@ -311,6 +311,55 @@ def test_documents_and_lines_are_the_same_packed_and_not(
     assert (counts.rows_new, counts.rows_repeated, counts.rejected) == (5, 2, 1)
 
 
+@pytest.mark.parametrize("batch_bytes", [1, 1_000_000])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["no mark", "mark"])
+@pytest.mark.parametrize("lines", [0, 1, 2])
+@pytest.mark.parametrize("name", ["a.json", "a.json.gz"])
+def test_documents_are_read_behind_lines_and_behind_a_mark_of_the_byte_order(
+    store: raw.Store, inbox: Path, name: str, lines: int, mark: bytes, batch_bytes: int
+) -> None:
+    one, *others = LISTED[lines:]
+    documents = [json.dumps([json.loads(one)], indent=1), *(
+        json.dumps(json.loads(each), indent=2) for each in others
+    )]  # fmt: skip
+    content = mark + "\n".join([*LISTED[:lines], *documents]).encode()
+    (inbox / name).write_bytes(gzip.compress(content) if name.endswith("gz") else content)
+    assert load(store, inbox, batch_bytes) == LoadCounts(rows_new=5)
+    assert load(store, inbox, batch_bytes) == LoadCounts()
+    assert not put_aside(store)
+
+
+@pytest.mark.parametrize("is_packed", [False, True])
+@pytest.mark.parametrize("cut", ["{", "[", '{\n  "resourceLogs": [\n    {', "{{", '[{"a": [{'])
+def test_behind_a_document_that_is_cut_every_good_line_and_document_is_loaded(
+    store: raw.Store, inbox: Path, cut: str, is_packed: bool
+) -> None:
+    documents = [json.dumps(json.loads(each), indent=2) for each in LISTED[1:3]]
+    text = "\n".join([LISTED[0], cut, *documents, cut, LISTED[3]])
+    (inbox / "a.jsonl").write_bytes(gzip.compress(text.encode()) if is_packed else text.encode())
+    assert load(store, inbox).rows_new == 5
+    assert put_aside(store)
+
+
+def test_many_lines_that_open_and_never_close_take_no_long_time(
+    store: raw.Store, inbox: Path
+) -> None:
+    (inbox / "a.jsonl").write_text(f"{METRICS}\n" + "{\n[\n" * 20_000 + LOGS)
+    began = time.monotonic()
+    assert load(store, inbox) == LoadCounts(rows_new=3, rejected=40_000)
+    assert time.monotonic() - began < 30
+
+
+def test_a_document_behind_a_line_is_loaded_once_it_is_whole(store: raw.Store, inbox: Path) -> None:
+    path = inbox / "a.json"
+    text = f"{METRICS}\nno json\n{json.dumps(json.loads(LOGS), indent=2)}"
+    path.write_text(text[:-20])
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=1)
+    assert load(store, inbox) == LoadCounts()
+    path.write_text(text)
+    assert load(store, inbox) == LoadCounts(rows_new=1)
+
+
 @pytest.mark.parametrize("comma", [",\n", "\n,\n", " , ", "\r\n,"])
 def test_documents_with_commas_between_are_loaded_wherever_a_load_ended(
     store: raw.Store, inbox: Path, comma: str

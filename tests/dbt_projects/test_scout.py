@@ -217,7 +217,28 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("a percentage", {"amount": "12%"}, "unknown_currency"),
     ("tax in percent", {"tax_amount": "12%"}, "invalid_tax_amount"),
     ("tax of two currencies", {"tax_amount": "PHP 5 USD"}, "invalid_tax_amount"),
-    ("an abbreviation of rupees", {"amount": "Rs. 500", "currency": "INR"}, "invalid_amount"),
+    ("an abbreviation of rupees", {"amount": "Rs. 500", "currency": "INR"}, "500.00"),
+    ("rupees of any kind", {"amount": "Rs. 500", "currency": ""}, "ambiguous_currency"),
+    ("a thousand yen", {"amount": "1.500", "currency": "JPY"}, "1500.00"),
+    ("a thousand yen by a comma", {"amount": "¥1,500", "currency": "jpy"}, "1500.00"),
+    ("won by a sign", {"amount": "₩150.000", "currency": ""}, "150000.00"),
+    ("dong by a sign", {"amount": "150.000 ₫", "currency": ""}, "150000.00"),
+    ("dong by a letter", {"amount": "150.000đ", "currency": ""}, "VND"),
+    ("thousands of rupiah", {"amount": "150.000", "currency": "IDR"}, "150000.00"),
+    ("rupiah by a sign", {"amount": "Rp150.000", "currency": None}, "150000.00"),
+    ("rupiah by a word", {"amount": "Rp. 150.000,-", "currency": None}, "150000.00"),
+    ("millions of rupiah", {"amount": "Rp 1.150.000,50", "currency": None}, "1150000.50"),
+    ("Chilean pesos", {"amount": "$12.990", "currency": "CLP"}, "12990.00"),
+    ("forints", {"amount": "1.500 Ft", "currency": ""}, "1500.00"),
+    ("less than no yen", {"amount": "-1.500", "currency": "JPY"}, "amount_not_positive"),
+    ("a number of yen", {"amount": 1.5, "currency": "JPY"}, "1.50"),
+    ("a tax in yen", {"amount": "15.000", "tax_amount": "1.500", "currency": "JPY"}, "15000.00"),
+    ("Swedish crowns", {"amount": "1.234,50 kr.", "currency": "SEK"}, "1234.50"),
+    ("crowns of any kind", {"amount": "100 kr", "currency": ""}, "ambiguous_currency"),
+    ("crowns and euros", {"amount": "100 kr", "currency": "EUR"}, "conflicting_currency"),
+    ("a sign for a currency", {"currency": "zł"}, "PLN"),
+    ("a dollar for a currency", {"currency": "$"}, "ambiguous_currency"),
+    ("a dollar for a currency that a sign names", {"currency": "$", "amount": "US$5"}, "USD"),
     ("an id between spaces", {"transaction_id": "\u00a0EDGE an id between spaces\u3000"}, "5.00"),
     ("a category behind a space", {"category": "Meals\u00a0"}, "accepted"),
     ("rounded to nothing", {"amount": "0.004"}, "amount_not_positive"),
@@ -287,9 +308,39 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("an object", {"amount": {"value": 1}}, "missing_amount"),
     ("small letters", {"currency": " usd "}, "USD"),
     ("a code of nobody", {"currency": "RMB"}, "invalid_currency"),
-    ("a symbol", {"currency": "₱"}, "invalid_currency"),
+    ("a symbol", {"currency": "₱"}, "PHP"),
     ("no vendor", {"vendor_id": " "}, "missing_vendor"),
     ("vendor as number", {"vendor_id": 7}, "accepted"),
+    *(
+        (f"a sign: {amount}", {"amount": amount, "currency": ""}, code)
+        for code, amount in (
+            *(
+                ("CZK", "1 234,50 Kč"),
+                ("PLN", "1 234,50 zł"),
+                ("HUF", "1 234,50 FT"),
+                ("RON", "1 234,50 lei"),
+            ),
+            *(
+                ("BGN", "1 234,50 лв."),
+                ("GHS", "₵1 234,50"),
+                ("BRL", "R$ 1 234,50"),
+                ("TRY", "₺1 234,50"),
+            ),
+            *(
+                ("VND", "1 234,50₫"),
+                ("KRW", "₩1 234,50"),
+                ("PHP", "₱1 234,50"),
+                ("THB", "฿1 234,50"),
+            ),
+            *(
+                ("CZK", "1 234,50Kc"),
+                ("AUD", "A$1 234,50"),
+                ("CAD", "C$1 234,50"),
+                ("NZD", "NZ$1 234,50"),
+            ),
+            *(("HKD", "HK$1 234,50"), ("SGD", "S$1 234,50"), ("MXN", "MX$1 234,50")),
+        )
+    ),
 )
 
 
@@ -366,6 +417,26 @@ FILES: dict[str, tuple[tuple[dict[str, Any], str], ...]] = {
         ({"amount": "1.250"}, "1250.00"),
         ({"date": "\u00a013\u201104\u20112026"}, "2026-04-13"),
         ({"date": "05/10/2026"}, "2026-10-05"),
+    ),
+    "yen and dollars": (
+        ({"amount": "12.50", "currency": "USD"}, "12.50"),
+        ({"amount": "1.500", "currency": "JPY"}, "1500.00"),
+        ({"amount": "1.234", "currency": "USD"}, "1.23"),
+        ({"amount": "1.234", "currency": "KWD"}, "1.23"),
+    ),
+    "yen with decimals": (
+        ({"amount": "1500.000", "currency": "JPY"}, "1500.00"),
+        ({"amount": "150.000", "currency": "JPY"}, "150.00"),
+        ({"tax_amount": "1.000", "currency": "JPY", "amount": "2,345"}, "2345.00"),
+    ),
+    "yen and two marks": (
+        ({"amount": "12.50", "currency": "USD"}, "12.50"),
+        ({"amount": "12,50", "currency": "GBP"}, "12.50"),
+        ({"amount": "1.500", "currency": "JPY"}, "1500.00"),
+    ),
+    "words with points tell": (
+        ({"amount": "12,50 kr."}, "12.50"),
+        ({"amount": "1.250"}, "1250.00"),
     ),
     "no mark": (({"amount": "1.234"}, "1.23"), ({"amount": "1,234"}, "1234.00")),
     "prose tells nothing": (
@@ -458,6 +529,11 @@ def built(empty_warehouse: Warehouse, size: int) -> Built:
         load(warehouse.url, list(products(400, seed=number)), at, Entity.PRODUCT)
         build(warehouse, *MODELS_ONLY)
     stepwise = contents(warehouse)
+    with psycopg.connect(warehouse.url, autocommit=True) as connection:
+        # As the release before left it.
+        connection.execute(
+            "alter table silver.int_file_conventions drop column whole_unit_decimals_count"
+        )
     build(warehouse)
     again = contents(warehouse)
     emptied = warehouse.query(

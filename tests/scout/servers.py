@@ -13,7 +13,7 @@ from urllib.parse import parse_qs, urlsplit
 import jwt
 
 from flows.scout.rules import embed_by_hashing
-from flows.scout.source.drive import FOLDER
+from flows.scout.source.drive import FOLDER, WORKBOOK
 
 Answer = tuple[int, bytes]
 Answering = Callable[[str, str, dict[str, str], bytes, str], Answer]
@@ -96,7 +96,7 @@ class FakeDrive:
         if "fields" in query:
             return _json(self.files[file_id])
         assert query.get("alt") == (None if is_export else "media")
-        assert query.get("mimeType") == ("text/csv" if is_export else None)
+        assert query.get("mimeType") == (WORKBOOK if is_export else None)
         if file_id in self.broken:
             return 500, b"later"
         self.downloads.append(file_id)

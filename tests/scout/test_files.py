@@ -179,6 +179,19 @@ def test_a_bad_row_of_csv_costs_that_row_only(
     assert aside(rows) == quarantined
 
 
+@pytest.mark.parametrize(
+    ("row", "reason"), [(b"3", "ragged_row"), (b'3,"cut', "malformed_csv"), (b"\xff", "ragged_row")]
+)
+def test_a_row_in_which_a_file_ends_is_told_to_be_cut(
+    tmp_path: Path, row: bytes, reason: str
+) -> None:
+    *good, cut = rows_of(tmp_path, "t.csv", b"sku,name\n1,2\n" + row)
+    assert len(values(good)) == 1
+    assert isinstance(cut, Quarantined)
+    assert (cut.line_number, cut.reason) == (3, reason)
+    assert "the file ends in this row, which may be cut short" in cut.detail
+
+
 def test_a_text_that_is_marked_for_a_spreadsheet_is_that_text(tmp_path: Path) -> None:
     content = (
         b'="Transaction ID",Amount\n="0042",1\n"=""0043""",="2"\n ="0044" ,3\n=1+1,=""\n'

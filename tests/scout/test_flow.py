@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -14,6 +15,7 @@ import psycopg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
+from openpyxl import Workbook
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
@@ -112,6 +114,17 @@ def alerts_since(state: State[None]) -> dict[str, dict[str, Any]]:
 def csv_file(*rows: dict[str, str]) -> bytes:
     lines = [",".join(COLUMNS)] + [",".join(row.get(name, "") for name in COLUMNS) for row in rows]
     return "\n".join(lines).encode()
+
+
+def workbook(sheets: dict[str, list[dict[str, str]]]) -> bytes:
+    book, content = Workbook(), BytesIO()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in (COLUMNS, *([row.get(name) for name in COLUMNS] for row in rows)):
+            sheet.append(row)
+    book.save(content)
+    return content.getvalue()
 
 
 def transaction(number: int, **changes: str) -> dict[str, str]:
@@ -311,7 +324,7 @@ def test_only_new_and_changed_files_of_drive_are_read(
     fake.put(
         "sheet",
         "a sheet",
-        csv_file(transaction(5)),
+        workbook({"May": [transaction(5)], "June": [transaction(6), transaction(7)]}),
         mimeType="application/vnd.google-apps.spreadsheet",
     )
     fake.put("elsewhere", "other.csv", csv_file(transaction(92)), parents=["other-folder"])
@@ -326,7 +339,7 @@ def test_only_new_and_changed_files_of_drive_are_read(
         scout,
         "select transaction_id, cast(amount as text), source "
         "from silver.silver_validated_transactions order by 1",
-    ) == [(f"T{n}", "99.00" if n == 1 else "12.50", "google_drive") for n in (0, 1, 2, 5)]
+    ) == [(f"T{n}", "99.00" if n == 1 else "12.50", "google_drive") for n in (0, 1, 2, 5, 6, 7)]
 
 
 def test_folders_below_the_one_of_drive_are_read_and_what_a_folder_brings_along(

@@ -22,18 +22,23 @@
     and {{ value }} !~ '^[^0-9.,]{0,4}[^0-9.,{{ currency_symbols() }} +(-] {0,4}[.,]'
 {%- endmacro %}
 
+{% macro has_thousandths(value) -%}
+    {#- Three figures behind a mark which are no group of thousands. -#}
+    {{ value }} ~ '^[^0-9.,]{0,5}(([0-9]{4,30}|0[0-9]{0,30})[.,][0-9]{3}|[1-9][0-9]{0,2}((,[0-9]{3})+\.|(\.[0-9]{3})+,|([ ''][0-9]{3})+[.,])[0-9]{3})[^0-9.,]{0,5}$'
+{%- endmacro %}
+
 {% macro figure_that_tells(value) -%}
     {#- In digits of any script; an Arabic decimal mark is that of no file. -#}
     case
-        when octet_length({{ value }}) = length({{ value }}) and {{ value }} not like '%-%' then {{ value }}
+        when octet_length({{ value }}) = length({{ value }}) and {{ value }} !~ '-|\.( |$)' then {{ value }}
         when {{ value }} not like '%٫%' then {{ ascii_number(value) }}
     end
 {%- endmacro %}
 
-{% macro conventions_of_files(payloads, money_keys, date_key=none) -%}
+{% macro conventions_of_files(payloads, money_keys, currency, date_key=none) -%}
     {#-
         A file is what came under one name at one moment; a delivery is a file. `date_order` and `decimal_mark` are NULL
-        where nothing tells.
+        where nothing tells. `whole_unit_decimals_count` is of figures that write decimals where the currency has none.
     -#}
 given as (
 
@@ -45,7 +50,8 @@ given as (
         case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}', {{ blanks() }}) end
             as {{ key }}_given,
         {%- endfor %}
-        {{ "btrim(raw_data ->> '" ~ date_key ~ "', " ~ blanks() ~ ")" if date_key else "cast(null as text)" }} as date_given
+        {{ "btrim(raw_data ->> '" ~ date_key ~ "', " ~ blanks() ~ ")" if date_key else "cast(null as text)" }} as date_given,
+        {{ currency }} as currency
     from {{ payloads }}
     offset 0
 
@@ -60,7 +66,8 @@ written as (
         {%- for key in money_keys %}
         {{ figure_that_tells(key ~ "_given") }} as {{ key }}_written,
         {%- endfor %}
-        {{ ascii_text("date_given") }} as date_told
+        {{ ascii_text("date_given") }} as date_told,
+        currency
     from given
     offset 0
 
@@ -109,7 +116,16 @@ told_by_files as (
                 and {{ only_fits_decimal(key ~ "_written", "\\.", ",") }}
             )
             {%- endfor %}
-        ) as decimal_point_count
+        ) as decimal_point_count,
+        count(*) filter (
+            where
+            {{ is_whole_unit("currency") }}
+            and (
+                {%- for key in money_keys %}
+                {{ "or " if not loop.first }}{{ has_thousandths(key ~ "_written") }}
+                {%- endfor %}
+            )
+        ) as whole_unit_decimals_count
     from dated
     group by source_filename, ingested_at
 

@@ -46,7 +46,7 @@
 {%- endmacro %}
 
 {% macro parsed_products(payloads) -%}
-{{ conventions_of_files(payloads, ["price", "cost"]) }},
+{{ conventions_of_files(payloads, ["price", "cost"], "'" ~ var("base_currency") ~ "'") }},
 
 text_of_payloads as (
 
@@ -64,7 +64,8 @@ text_of_payloads as (
         ] %}
         {{ payload_text(key) }} as {{ key }}_text,
         {%- endfor %}
-        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark
+        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark,
+        coalesce(conventions.whole_unit_decimals_count > 0, false) as has_thousandths
     from {{ payloads }} as payloads
     left join conventions
         on
@@ -79,9 +80,21 @@ shaped_payloads as (
     select
         *,
         {%- for key in ["price", "cost", "stock_quantity"] %}
-        {{ money_parts(key ~ "_text") }} as {{ key }}_parts{{ "," if not loop.last }}
+        {{ money_parts(key ~ "_text") }} as {{ key }}_parts,
         {%- endfor %}
+        {{ mark_of_money("decimal_mark", "'" ~ var("base_currency") ~ "'", "has_thousandths") }} as money_mark
     from text_of_payloads
+    offset 0
+
+),
+
+with_signs as (
+
+    select
+        *,
+        {{ signs_of("price") }},
+        {{ signs_of("cost") }}
+    from shaped_payloads
     offset 0
 
 ),
@@ -91,7 +104,7 @@ cast_payloads as (
     select
         *,
         {%- for key in ["price", "cost"] %}
-        case when {{ key }}_text is null then 0 else {{ read_money(key ~ "_text", key ~ "_parts", "decimal_mark", key) }} end
+        case when {{ key }}_text is null then 0 else {{ read_money(key ~ "_text", key ~ "_parts", "money_mark", key) }} end
             as {{ key }},
         {%- endfor %}
         case
@@ -100,7 +113,7 @@ cast_payloads as (
         end as stock_quantity,
         case when is_active_text is null then true else {{ safe_boolean("is_active_text") }} end as is_active,
         coalesce(stock_quantity_parts[3], stock_quantity_parts[6]) as stock_unit
-    from shaped_payloads
+    from with_signs
     offset 0
 
 ),
@@ -120,11 +133,11 @@ parsed as (
                 then 'conflicting_decimal_mark'
             when price is null and {{ has_two_meanings("price_parts") }} then 'ambiguous_price'
             when price is null then 'invalid_price'
-            when not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "price_parts") }})
+            when not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "price") }})
                 then 'price_in_another_currency'
             when price < 0 then 'negative_price'
             when price >= {{ var("amount_limit") }} then 'price_too_large'
-            when cost is null or not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "cost_parts") }})
+            when cost is null or not ({{ agrees_with_signs("'" ~ var("base_currency") ~ "'", "cost") }})
                 then 'invalid_cost'
             when abs(cost) >= {{ var("amount_limit") }} then 'cost_too_large'
             when stock_quantity is null or stock_quantity <> trunc(stock_quantity) or stock_unit is not null
@@ -139,7 +152,7 @@ parsed as (
 
 {% macro parsed_transactions(payloads) -%}
     {#-
-        Four steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
+        Some steps, each with `offset 0`: without it PostgreSQL puts the text of each step in place of its columns,
         and takes a value out of the payload again for every rule that looks at it.
     -#}
 conventions as (
@@ -148,7 +161,8 @@ conventions as (
         source_filename,
         ingested_at,
         case when count(distinct date_order) > 1 then 'conflicting' else max(date_order) end as date_order,
-        case when count(distinct decimal_mark) > 1 then 'conflicting' else max(decimal_mark) end as decimal_mark
+        case when count(distinct decimal_mark) > 1 then 'conflicting' else max(decimal_mark) end as decimal_mark,
+        max(whole_unit_decimals_count) as whole_unit_decimals_count
     from {{ ref('int_file_conventions') }}
     group by source_filename, ingested_at
 
@@ -173,7 +187,8 @@ text_of_payloads as (
         {%- endfor %}
         {{ business_day("payloads.ingested_at") }} as ingested_on,
         conventions.date_order,
-        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark
+        coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark,
+        coalesce(conventions.whole_unit_decimals_count > 0, false) as has_thousandths
     from {{ payloads }} as payloads
     left join conventions
         on
@@ -195,20 +210,13 @@ shaped_payloads as (
 
 ),
 
-cast_payloads as (
+with_signs as (
 
     select
         *,
-        {{ safe_date("date_written", "date_order") }} as transaction_date,
-        {{ read_money("amount_text", "amount_parts", "decimal_mark", "amount") }} as amount,
-        case
-            when tax_amount_text is null then 0
-            else {{ read_money("tax_amount_text", "tax_amount_parts", "decimal_mark", "tax_amount") }}
-        end as tax_amount,
-        {{ currency_of_sign("amount_parts[3]") }} as currency_before,
-        {{ currency_of_sign("amount_parts[6]") }} as currency_behind,
-        upper(currency_text) as currency_given,
-        {{ standard_category("category_text") }} as known_category
+        {{ signs_of("amount") }},
+        {{ signs_of("tax_amount") }},
+        {{ given_currency("currency_text") }} as currency_given
     from shaped_payloads
     offset 0
 
@@ -219,10 +227,40 @@ with_currency as (
     select
         *,
         coalesce(
-            currency_given, {{ plain_currency('currency_before') }}, {{ plain_currency('currency_behind') }},
-            case when currency_before is null and currency_behind is null then '{{ var("base_currency") }}' end
+            {{ plain_currency('currency_given') }},
+            {{ plain_currency('amount_sign_before') }},
+            {{ plain_currency('amount_sign_behind') }},
+            case
+                when num_nonnulls(currency_given, amount_sign_before, amount_sign_behind) = 0 then '{{ var("base_currency") }}'
+            end
         ) as currency
-    from cast_payloads
+    from with_signs
+    offset 0
+
+),
+
+marked_payloads as (
+
+    select
+        *,
+        {{ mark_of_money("decimal_mark", "currency", "has_thousandths") }} as money_mark
+    from with_currency
+    offset 0
+
+),
+
+cast_payloads as (
+
+    select
+        *,
+        {{ safe_date("date_written", "date_order") }} as transaction_date,
+        {{ read_money("amount_text", "amount_parts", "money_mark", "amount") }} as amount,
+        case
+            when tax_amount_text is null then 0
+            else {{ read_money("tax_amount_text", "tax_amount_parts", "money_mark", "tax_amount") }}
+        end as tax_amount,
+        {{ standard_category("category_text") }} as known_category
+    from marked_payloads
     offset 0
 
 ),
@@ -249,11 +287,11 @@ parsed as (
                 then 'conflicting_decimal_mark'
             when amount is null and {{ has_two_meanings("amount_parts") }} then 'ambiguous_amount'
             when amount is null then 'invalid_amount'
-            when '?' in (currency_before, currency_behind) then 'unknown_currency'
+            when '?' in (amount_sign_before, amount_sign_behind) then 'unknown_currency'
             when currency is null then 'ambiguous_currency'
             when
-                not {{ agrees_with_sign("currency", "coalesce(currency_before, currency)") }}
-                or not {{ agrees_with_sign("currency", "coalesce(currency_behind, currency)") }}
+                not ({{ agrees_with_signs("currency", "amount") }})
+                or not {{ agrees_with_sign("currency", "coalesce(currency_given, currency)") }}
                 then 'conflicting_currency'
             when amount <= 0 then 'amount_not_positive'
             when amount >= {{ var("amount_limit") }} then 'amount_too_large'
@@ -262,10 +300,10 @@ parsed as (
             when length(vendor_id_text) > {{ longest_key() }} then 'vendor_id_too_long'
             when length(employee_id_text) > {{ longest_key() }} then 'employee_id_too_long'
             when length(cost_center_text) > {{ longest_key() }} then 'cost_center_too_long'
-            when not ({{ agrees_with_signs("currency", "tax_amount_parts") }}) then 'invalid_tax_amount'
+            when not ({{ agrees_with_signs("currency", "tax_amount") }}) then 'invalid_tax_amount'
             when tax_amount is null or abs(tax_amount) >= {{ var("amount_limit") }} then 'invalid_tax_amount'
         end as rejection_reason
-    from with_currency
+    from cast_payloads
     offset 0
 
 )

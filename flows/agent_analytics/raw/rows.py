@@ -274,12 +274,16 @@ def reject(connection: duckdb.DuckDBPyConnection, pieces: Iterable[Rejected]) ->
     """Put pieces of input aside; one that was put aside before is kept once. How many are new."""
     new = 0
     purged = read_purged(connection)
-    for piece in pieces:
-        rows = connection.execute(
-            f"insert or ignore into raw.rejected values (?, ?, ?, {NOW})",
-            [piece.source, piece.reason, purged.piece(piece.excerpt)],
+    remaining = iter(pieces)
+    # One statement for each would hold memory for each until the transaction ends.
+    while batch := list(islice(remaining, ROWS_AT_A_TIME)):
+        rows = {(each.source, each.reason, purged.piece(each.excerpt)) for each in batch}
+        written = connection.execute(
+            f"insert or ignore into raw.rejected select *, {NOW} from "
+            "(select unnest(?::varchar[]), unnest(?::varchar[]), unnest(?::varchar[]))",
+            [list(column) for column in zip(*sorted(rows), strict=True)],
         ).fetchall()
-        new += int(rows[0][0])
+        new += int(written[0][0])
     return new
 
 

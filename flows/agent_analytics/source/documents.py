@@ -10,7 +10,9 @@ _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=le
 # A word, a number or a letter's code that is cut is an error this close to the end.
 _LONGEST_CUT = 6
 _BLANK = re.compile(r"[ \t\r\n]*")
-_BETWEEN = re.compile(r"[ \t\r\n,]*")
+# A mark of the byte order stands before a document, also where files were put together.
+_BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
+_BRACKET_OR_TEXT = re.compile(rb'[\[{\]}]|"(?:[^"\\]|\\.)*+"?')
 
 
 def whole_documents(content: bytes) -> int:
@@ -34,6 +36,14 @@ def is_cut(content: bytes) -> bool:
     except RecursionError:
         pass
     return False
+
+
+def depth_of(line: bytes) -> int:
+    """How many more brackets a line opens than it closes. No text goes on over a line's end."""
+    depth = 0
+    for found in _BRACKET_OR_TEXT.finditer(line):
+        depth += (found[0] in b"[{") - (found[0] in b"]}")
+    return depth
 
 
 def requests_in(content: bytes) -> Iterator[bytes]:

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import zlib
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,8 +14,16 @@ from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
-from flows.agent_analytics.source.documents import requests_in, whole_documents
-from flows.agent_analytics.source.parts import FilePart, begins_document, is_protobuf, read_bytes
+from flows.agent_analytics.source.documents import depth_of, requests_in, whole_documents
+from flows.agent_analytics.source.parts import (
+    BYTE_ORDER_MARK,
+    REQUEST,
+    FilePart,
+    begins_document,
+    is_protobuf,
+    is_within_document,
+    read_bytes,
+)
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, rejected_of, short
 
@@ -83,7 +92,7 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
             most, is_document = size, False
             with target.path.open("wb") as copy:
                 try:
-                    while copy.tell() < most and (line := source.readline()):
+                    while _goes_on(copy.tell(), most, source) and (line := source.readline()):
                         if begin + copy.tell() == 0 and begins_document(line):
                             most, is_document = max(size, LONGEST_LINE), True
                         copy.write(line)
@@ -99,6 +108,11 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
             if broken or written < most:
                 return
             begin += written
+
+
+def _goes_on(written: int, most: int, source: gzip.GzipFile) -> bool:
+    """Whether more belongs into a file: no document is read in two pieces."""
+    return written < most or (written < most + LONGEST_LINE and is_within_document(source))
 
 
 def _as_lines(documents: bytes) -> Iterator[bytes]:
@@ -120,10 +134,8 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
     target = LineFile(folder / f"good-{file.path.name}", file.name)
     rejected: list[Rejected] = []
     with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            for text in _requests(line):
+        for number, requests in _requests(lines):
+            for text in requests:
                 try:
                     for found in otel_lines(text):
                         copy.write(f"{short(found.line)}\n")
@@ -134,12 +146,49 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
     return target, rejected
 
 
-def _requests(line: bytes) -> list[bytes]:
-    """The requests of a line, be they in a list, one behind another or between commas; any other
-    line as it is."""
-    with suppress(ValueError):
-        return list(requests_in(line))
-    return [line]
+def _requests(source: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+    """The requests of each line that is not blank, and of each document over many lines, with the
+    number of its first line; be they in a list, one behind another or between commas. Any other
+    line is one as it is."""
+    waiting: deque[bytes] = deque()
+    number = 1
+    while line := waiting.popleft() if waiting else source.readline():
+        lines = 1
+        found = [line]
+        if line.startswith(REQUEST) and begins_document(line):
+            document = _document(line, waiting, source)
+            with suppress(ValueError):
+                text = b"".join(document)
+                found = [each.translate(ONE_LINE) for each in requests_in(text)]
+                lines = len(document)
+            waiting.extendleft(reversed(document[lines:]))
+        else:
+            with suppress(ValueError):
+                found = list(requests_in(line))
+        if line.strip():
+            yield number, found
+        number += lines
+
+
+def _document(first: bytes, waiting: deque[bytes], source: IO[bytes]) -> list[bytes]:
+    """The lines from the first one on up to where all its brackets are closed.
+
+    Fewer where they cannot be: a request on a line of its own stands in no object, and an object
+    or list that begins at the edge in no other of its kind.
+    """
+    document, size = [first], len(first)
+    depth = depth_of(first)
+    opener = first.lstrip(BYTE_ORDER_MARK)[:1]
+    while depth > 0 and size < LONGEST_LINE:
+        line = waiting.popleft() if waiting else source.readline()
+        if not line or line.startswith((opener, BYTE_ORDER_MARK)):
+            if line:
+                waiting.appendleft(line)
+            break
+        document.append(line)
+        size += len(line)
+        depth += depth_of(line)
+    return document
 
 
 def _scratch(part: FilePart, folder: Path) -> LineFile:

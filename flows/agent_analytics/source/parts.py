@@ -5,6 +5,8 @@ import json
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
+from gzip import GzipFile
+from io import BufferedReader
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -21,7 +23,11 @@ START_BYTES = 4096
 BLOCK_BYTES = 1 << 20
 # An exporter writes at least once a minute, and a whole line at a time.
 QUIET_SECONDS = 3600
-BETWEEN = b" \t\r\n,"
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+BETWEEN = b" \t\r\n," + BYTE_ORDER_MARK
+# Behind lines a document begins with its bracket alone: what stands further in is part of another.
+OPENED = re.compile(rb"^(?:\xef\xbb\xbf)?[\[{][ \t\r]*\n", re.MULTILINE)
+REQUEST = (b"{", b"[", BYTE_ORDER_MARK)
 MOST_NAMED = 100
 LIST_OF_DOCUMENTS = re.compile(rb"\[\s*[\[{]")
 NOT_READ = (
@@ -163,6 +169,11 @@ def _unread_parts(
         begin, end = _whole_messages(path, begin, size)
         if end < size:
             tail = Rejected(shown(path), f"its last message {UNFINISHED}", f"from byte {end}")
+    elif (document := _last_document(path, begin, size)) is not None:
+        end, is_whole = document
+        if not is_whole:
+            rest = read_bytes(path, end, size)
+            tail = Rejected(shown(path), f"its last document {UNFINISHED}", _excerpt(rest, end))
     else:
         end = _after_last_newline(path, begin, size)
         rest = read_bytes(path, end, min(size, end + LONGEST_LINE + 1))
@@ -206,6 +217,28 @@ def _first_line(path: Path, begin: int) -> bytes:
         return line.lstrip(BETWEEN)
 
 
+def _last_document(path: Path, begin: int, size: int) -> tuple[int, bool] | None:
+    """Up to where a file that ends in a document over many lines, or in a part of one, can be read,
+    and whether that is all of it; None of any other file."""
+    start = max(begin, size - LONGEST_LINE)
+    if _last_line(path, begin, size).startswith(b"{"):
+        return None
+    content = read_bytes(path, start, size)
+    *_, last = (None, *(found.start() for found in OPENED.finditer(content)))
+    if last is None or not content[:last].strip(BETWEEN):
+        return None
+    document = content[last:]
+    if whole_documents(document) == len(document):
+        return size, True
+    return (start + last, False) if is_cut(document) and not _has_lines(document) else None
+
+
+def _last_line(path: Path, begin: int, size: int) -> bytes:
+    """The last line that is not blank, as far as a block holds it."""
+    end = read_bytes(path, max(begin, size - BLOCK_BYTES), size).rstrip(BETWEEN)
+    return end[end.rfind(b"\n") + 1 :]
+
+
 def begins_document(line: bytes) -> bool:
     """Whether a first line is the beginning of an object or list, as no line of a log is."""
     text = line.strip()
@@ -215,7 +248,7 @@ def begins_document(line: bytes) -> bool:
 
 def _has_lines(rest: bytes) -> bool:
     """Whether requests stand, each on a line, behind the first line of an object: it was cut."""
-    return rest.startswith(b"{") and any(
+    return rest.lstrip(BETWEEN).startswith(b"{") and any(
         line.startswith(b"{") and _is_whole(line) for line in rest.splitlines()[1:]
     )
 
@@ -267,6 +300,19 @@ def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:
     return begin, end
 
 
+def _next_request(file: BufferedReader) -> int:
+    """Where the next line begins that may be a request: no document is read in two pieces."""
+    begin = place = file.tell()
+    while place - begin < LONGEST_LINE and is_within_document(file) and file.readline():
+        place = file.tell()
+    return place
+
+
+def is_within_document(file: BufferedReader | GzipFile) -> bool:
+    """Whether the line that is read next looks like one further in, or the last, of a document."""
+    return file.peek(1).startswith((b" ", b"\t", b"}", b"]"))
+
+
 def split(part: FilePart, size: int) -> Iterator[FilePart]:
     """The part in pieces of whole lines of about this many bytes, so that each can be one load."""
     if not part.is_lines:
@@ -277,7 +323,7 @@ def split(part: FilePart, size: int) -> Iterator[FilePart]:
         while part.end - begin > size:
             file.seek(begin + size)
             file.readline()
-            end = min(file.tell(), part.end)
+            end = min(_next_request(file), part.end)
             yield replace(part, begin=begin, end=end, start_hash=_mark(part.path, end, ""))
             begin = end
     if begin < part.end:

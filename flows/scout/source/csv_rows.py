@@ -266,5 +266,7 @@ def _shape(fields: Sequence[str], columns: Sequence[str]) -> str:
 
 
 def _aside(number: int, reason: str, detail: str, record: Sequence[str]) -> Quarantined:
+    if not record[-1].endswith(("\r", "\n")) and len(record[-1]) < MAX_LINE_CHARACTERS:
+        detail = f"{detail}; the file ends in this row, which may be cut short"
     kept = "".join(record).rstrip("\r\n")[:KEPT_CHARACTERS]
     return Quarantined(number, reason, detail, kept)

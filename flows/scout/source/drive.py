@@ -49,7 +49,7 @@ REMEDY = "Share the folder with the service account and check the settings of Dr
 
 @dataclass(frozen=True)
 class DriveFile:
-    """One file, its name below the folder; a spreadsheet of Google's own is read as CSV."""
+    """One file, its name below the folder; a spreadsheet of Google's own is read as a workbook."""
 
     id: str
     name: str
@@ -216,7 +216,7 @@ class Drive:
         """The bytes from a place on."""
         path, query = f"/files/{file.id}", {"alt": "media", "supportsAllDrives": "true"}
         if file.is_sheet:
-            path, query = f"{path}/export", {"mimeType": "text/csv"}
+            path, query = f"{path}/export", {"mimeType": WORKBOOK}
         headers = self._headers | ({"Range": f"bytes={start}-"} if start else {})
         with (
             _answering(attempted),
@@ -337,7 +337,7 @@ def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str
 
 
 def source_file(file: DriveFile, path: Path) -> SourceFile:
-    name = file.name if not file.is_sheet else f"{file.name}.csv"
+    name = file.name if not file.is_sheet else f"{file.name}.xlsx"
     place = place_of(f"drive:{file.id}")
     return SourceFile(storable_name(name), "google_drive", partial(_open, path), place)
 

@@ -2,7 +2,7 @@
     config(
         materialized='incremental',
         incremental_strategy='append',
-        on_schema_change='fail',
+        on_schema_change='append_new_columns',
         meta={'is_braked': false},
         indexes=[{'columns': ['ingested_at']}, {'columns': ['last_raw_id']}],
     )
@@ -19,7 +19,7 @@ payloads as (
 
 ),
 
-{{ conventions_of_files('payloads', ['amount', 'tax_amount'], 'date') }},
+{{ conventions_of_files('payloads', ['amount', 'tax_amount'], currency_by_code(), 'date') }},
 
 -- What tells no other reading than the settings is left out, but for the last, which tells up to
 -- where all were looked at.
@@ -34,11 +34,13 @@ final as (
         decimal_comma_count,
         decimal_point_count,
         date_order,
-        decimal_mark
+        decimal_mark,
+        whole_unit_decimals_count
     from conventions
     where
         date_order is not null
         or coalesce(decimal_mark, '{{ var("decimal_mark") }}') <> '{{ var("decimal_mark") }}'
+        or whole_unit_decimals_count > 0
         or last_raw_id = (select max(each.last_raw_id) from conventions as each)
 
 )
