@@ -7,9 +7,11 @@ from typing import Any
 
 import pytest
 import sqlalchemy as sa
+from jsonschema import SchemaError  # type: ignore[import-untyped]
 from prefect.server.database.configurations import AioSqliteConfiguration
+from prefect.utilities.schema_tools.validation import _VALIDATOR
 
-from deployments.local.prefect_server import as_writers
+from deployments.local.prefect_server import as_writers, checked_once
 
 LAST = sa.text("select coalesce(max(number), 0) from counted")
 NEXT = sa.text("insert into counted values (:number)")
@@ -62,3 +64,19 @@ def test_prefects_own_transactions_do_not_wait(tmp_path: Path) -> None:
     """When this fails, `as_writers` may go."""
     with pytest.raises(sa.exc.OperationalError, match="database is locked"):
         asyncio.run(counted_by_two(tmp_path / "server.db", within=False))
+
+
+def test_a_form_that_is_right_is_checked_once_and_a_wrong_one_each_time() -> None:
+    seen: list[Any] = []
+
+    def check(schema: Any, **options: Any) -> None:
+        seen.append(schema)
+        _VALIDATOR.check_schema(schema, **options)
+
+    once = checked_once(check)
+    for schema in ({"type": "object"}, {"type": "object"}, {"type": "array"}):
+        once(schema)
+    assert seen == [{"type": "object"}, {"type": "array"}]
+    for _ in range(2):
+        with pytest.raises(SchemaError):
+            once({"type": "nothing"})
