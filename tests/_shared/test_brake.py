@@ -17,6 +17,8 @@ PROJECT = """
 name: braked
 version: 1.0.0
 profile: braked
+vars:
+  digits: "10,2"
 models:
   braked:
     +materialized: table
@@ -55,6 +57,8 @@ MODELS = {
     "by_shop": "select shop, count(*) as sales from {{ ref('sales') }} group by shop",
     "late_bound": "{{ config(materialized="
     "'late_bound_view' if target.type == 'postgres' else 'view') }}\n" + SALES,
+    "amounts": "select sale_id, cast(1.23456 as numeric({{ var('digits') }})) as amount "
+    "from {{ ref('sales') }} where sale_id <= 10",
     "late_sales": "{{ config(meta={'is_braked': false}) }}\n"
     "select * from {{ ref('sales') }} where sale_id > 90",
 }
@@ -73,6 +77,8 @@ create unique index counted_sales on bi.counted (sales);
 create view bi.many as select sales > 10 as is_many from bi.counted;
 create view bi.bound_late as select shop from analytics.late_bound;
 create view bi.regions as select region from analytics.regions;
+grant select (region) on analytics.regions to sales_reader;
+grant select (shop) on analytics.late_bound to sales_reader;
 create function bi.new() returns setof analytics.new_sales
     language sql as 'select * from analytics.new_sales';
 alter materialized view bi.counted owner to sales_reader;
@@ -95,6 +101,27 @@ select
 from pg_class
 where relnamespace = to_regnamespace('bi') or oid = to_regclass('analytics.sales')
 order by 1
+"""
+RESTING = """
+create table bi.child (more text) inherits (analytics.amounts);
+insert into bi.child values (1001, 5, 'theirs');
+create table bi.kept (id int, sale analytics.amounts);
+insert into bi.kept values (1, row(1, 2));
+create domain bi.one as analytics.amounts;
+create table bi.secret as select 1 as id;
+create policy hidden on bi.secret using (exists (select from analytics.amounts));
+"""
+WHAT_RESTS = """
+select
+    (select jsonb_agg(child) from bi.child as child)::text,
+    (select jsonb_agg(kept) from bi.kept as kept)::text,
+    (select count(*) from pg_policy where polname = 'hidden'),
+    to_regtype('bi.one')::text
+"""
+POINTING = """
+alter table analytics.amounts add primary key (sale_id);
+create table bi.notes as select sale_id, 'a note' as note from analytics.amounts;
+alter table bi.notes add foreign key (sale_id) references analytics.amounts on delete cascade
 """
 WITHOUT_READERS = (
     "drop owned by sales_reader, sales_viewer; drop role sales_reader; drop role sales_viewer"
@@ -187,6 +214,30 @@ def assert_nothing_of_others_is_dropped_where_columns_change(
     execute("alter table analytics.regions drop column of_an_older_model")
 
 
+def assert_what_rests_on_a_table_stays(execute: Execute, request: pytest.FixtureRequest) -> None:
+    more_digits = {"digits": "12,4"}
+    execute(RESTING)
+    resting = execute(WHAT_RESTS)
+    build(request)
+    with pytest.raises(DbtBuildError, match="would drop what others made on it") as caught:
+        build(request, variables=more_digits)
+    for name in ("bi.child", "bi.kept", "type bi.one", "policy hidden on table bi.secret"):
+        assert name in str(caught.value)
+    assert execute(WHAT_RESTS) == resting
+    execute("drop table bi.child, bi.kept, bi.secret; drop domain bi.one")
+    execute("grant select on analytics.amounts to sales_reader")
+    build(request, variables=more_digits)
+    assert [str(each) for (each,) in execute("select distinct amount from analytics.amounts")] == [
+        "1.2346"
+    ], "what somebody may read gets the digits of its model"
+    execute(POINTING)
+    with pytest.raises(DbtBuildError, match=r"foreign keys of others point: bi\.notes"):
+        build(request, variables=more_digits)
+    assert execute("select count(*) from bi.notes") == [(10,)]
+    execute("drop table bi.notes; revoke select on analytics.amounts from sales_reader")
+    execute("alter table analytics.amounts drop constraint amounts_pkey")
+
+
 def tables_themselves(execute: Execute) -> dict[str, object]:
     return {str(name): oid for name, oid in execute(TABLES_THEMSELVES)}
 
@@ -255,6 +306,7 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
         seeds(request, full_refresh=True)
         assert execute("select * from bi.regions") == [("North",)]
         assert_nothing_of_others_is_dropped_where_columns_change(execute, request)
+        assert_what_rests_on_a_table_stays(execute, request)
         execute("drop schema bi cascade")
         (kept,) = execute(READERS)
         execute("alter table analytics.sales add column of_an_older_model text")
@@ -263,6 +315,13 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
         assert execute(READERS) == [kept], "grants move to another table"
         may_read = "select has_table_privilege('sales_reader', 'analytics.late_bound', 'select')"
         assert execute(may_read) == [(True,)], "and to another view"
+        execute("alter table analytics.regions add column of_an_older_model text")
+        seeds(request, full_refresh=True)
+        of_columns = (
+            "select has_column_privilege('sales_reader', 'analytics.late_bound', 'shop', 'select'),"
+            " has_column_privilege('sales_reader', 'analytics.regions', 'region', 'select')"
+        )
+        assert execute(of_columns) == [(True, True)], "those of columns, too"
         execute(WITHOUT_READERS)
     execute("delete from public_raw.sales")
     build(request, release_brake=True)

@@ -93,16 +93,23 @@ alter table transactions alter id type bigint;
 alter table ml_features alter merchant type char(60), alter mcc type char(4);
 alter table transaction_labels alter label type char(40);
 """
-# Half of the transactions get keys that are no numbers.
-NAMED_TRANSACTIONS = """
-alter table ml_features drop constraint ml_features_txn_id_fkey, alter txn_id type text using
-    case when txn_id % 2 = 0 then 'uuid-' || txn_id else txn_id::text end;
-alter table transaction_labels drop constraint transaction_labels_txn_id_fkey, alter txn_id
-    type text using case when txn_id % 2 = 0 then 'uuid-' || txn_id else txn_id::text end;
-alter table transactions alter id type text using
-    case when id % 2 = 0 then 'uuid-' || id else id::text end;
-update suggestion_events set txn_id = 'uuid-' || txn_id where txn_id::bigint % 2 = 0;
+# Half of the transactions get keys that are no numbers or are written otherwise; the others large.
+OTHER_KEY = """(case when {key} % 4 = 0 then 'uuid-' || {key} when {key} % 2 = 0 then '00' || {key}
+    else ({key} + 9000000000000000000)::text end)"""
+NAMED_TRANSACTIONS = f"""
+alter table ml_features drop constraint ml_features_txn_id_fkey,
+    alter txn_id type text using {OTHER_KEY.format(key="txn_id")};
+alter table transaction_labels drop constraint transaction_labels_txn_id_fkey,
+    alter txn_id type text using {OTHER_KEY.format(key="txn_id")};
+alter table transactions alter id type text using {OTHER_KEY.format(key="id")};
+update suggestion_events set txn_id = {OTHER_KEY.format(key="txn_id::bigint")};
 """
+
+
+def other_number(number: int | None) -> int | None:
+    return int(number) + 9_000_000_000_000_000_000 if number and number % 2 else None
+
+
 EVALUATED = """
 select txn_id, feedback_id, action, suggested_label, true_label, is_accepted
 from analytics.fct_suggestions_eval order by feedback_id
@@ -465,9 +472,11 @@ def test_the_owners_migration_runs_after_a_build_and_the_next_build_is_right(
         made = ("--select", "+fct_suggestions_eval", "+fct_training_view")
         warehouses.build_untested("pg_local", *made)
         assert warehouses.query(EVALUATED) == [
-            (None if (number or 1) % 2 == 0 else number, *rest) for number, *rest in evaluated
+            (other_number(number), *rest) for number, *rest in evaluated
         ]
-        assert warehouses.query(TRAINED) == [(each,) for (each,) in trained if each % 2]
+        assert warehouses.query(TRAINED) == [
+            (other_number(each),) for (each,) in trained if each % 2
+        ]
         told = "every_transaction_has_a_whole_number"
         assert warehouses.test("pg_local", "--select", told)[told] == "warn"
     finally:

@@ -258,6 +258,7 @@ OF_ALL_RUNS = "{{ Metric('signals_by_run', group_by=['facility']) }} > 30"
         ({"metrics": ("signals_by_run",)}, "group by run, for runs do not add up"),
         ({"where": ("1=1", OF_ALL_RUNS)}, "group by run, for runs do not add up"),
         ({"metrics": ("cumulative_signals",), "end_time": "2025-02-14"}, "days do not add up"),
+        ({"start_time": "2025-03-02", "end_time": "2025-02-02"}, "is after end_time"),
         ({"metrics": ("cumulative_signals",), "where": (DAY,)}, "days do not add up"),
     ],
 )

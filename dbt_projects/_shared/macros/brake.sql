@@ -17,7 +17,7 @@
 
 {% macro postgres__note_published_rows(published) -%}
     {%- if published is not none and published.type == 'table' -%}
-        select set_config('flows.published_rows', (select count(*) from {{ published }})::text, true)
+        select set_config('flows.published_rows', (select count(*) from only {{ published }})::text, true)
     {%- else -%}
         select set_config('flows.published_rows', '', true)
     {%- endif -%}
@@ -103,7 +103,7 @@
 
 {% macro postgres__published_and_new_rows() -%}
     {%- set row = run_query(
-        "select nullif(current_setting('flows.published_rows', true), '')::bigint, (select count(*) from "
+        "select nullif(current_setting('flows.published_rows', true), '')::bigint, (select count(*) from only "
         ~ this ~ ")"
     ).rows[0] -%}
     {{ return((row[0], row[1])) }}

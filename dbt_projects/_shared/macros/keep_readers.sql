@@ -22,10 +22,41 @@
     {%- endfor -%}
     {%- set width = described | length // sources | length -%}
     {%- set columns = described[:width] -%}
-    {%- if described != columns * sources | length -%}
+    {%- if described != columns * sources | length or shared.precisions_differ(existing, sql) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(columns | map(attribute=0) | list) }}
+{%- endmacro %}
+
+{% macro precisions_differ(existing, sql) -%}
+    {#- Whether columns have other lengths or places than the table that is there, which an insert would cut rows to:
+        the names of types do not tell. Those of a contract are known; for others that somebody reads a view tells. -#}
+    {%- if config.get('contract').enforced -%}
+        {%- set wanted = [] -%}
+        {%- for column in model['columns'].values() -%}
+            {%- set found = modules.re.search('[(]([0-9, ]+)[)]', column.data_type) -%}
+            {%- do wanted.append((column.name, '(' ~ found[1] | replace(' ', '') ~ ')' if found else '')) -%}
+        {%- endfor -%}
+    {%- elif existing.type == 'table' and shared.has_readers(existing) -%}
+        {%- do run_query('create or replace temporary view precisions as (' ~ sql ~ ')') -%}
+        {%- set wanted = shared.precisions_of('pg_temp.precisions') -%}
+        {%- do run_query('drop view pg_temp.precisions') -%}
+    {%- else -%}
+        {{ return(false) }}
+    {%- endif -%}
+    {{ return(dict(wanted) != dict(shared.precisions_of(existing))) }}
+{%- endmacro %}
+
+{% macro precisions_of(relation) -%}
+    {%- set found = run_query(
+        "select attname, coalesce(substring(format_type(atttypid, atttypmod) from '[(].*[)]'), '') from pg_attribute "
+        ~ "where attrelid = to_regclass('" ~ relation ~ "') and attnum > 0 and not attisdropped"
+    ) -%}
+    {%- set precisions = [] -%}
+    {%- for row in found.rows -%}
+        {%- do precisions.append((row[0], row[1])) -%}
+    {%- endfor -%}
+    {{ return(precisions) }}
 {%- endmacro %}
 
 {% macro rows_in_place(sql) -%}
@@ -44,15 +75,30 @@
 {%- endmacro %}
 
 {% macro replace_rows(sql, columns) -%}
+    {%- do shared.refuse_keys_to(this) -%}
     {%- set names = columns | join(', ') -%}
     {%- set statement -%}
-        delete from {{ this }};
+        delete from only {{ this }};
         insert into {{ this }} ({{ names }})
         select {{ names }} from (
             {{ sql }}
         ) as replaced
     {%- endset -%}
     {{ return(statement) }}
+{%- endmacro %}
+
+{% macro refuse_keys_to(relation) -%}
+    {#- A foreign key of others would take their rows along with ours, or stop at them. -#}
+    {%- set keys = run_query(
+        "select string_agg(conrelid::regclass || ' (' || conname || ')', ', ' order by 1) from pg_constraint "
+        ~ "where contype = 'f' and confrelid = to_regclass('" ~ relation ~ "') and conrelid <> confrelid"
+    ).columns[0].values()[0] -%}
+    {%- if keys -%}
+        {{ exceptions.raise_compiler_error(
+            'Writing ' ~ relation ~ ' anew would delete rows to which foreign keys of others point: ' ~ keys
+            ~ '. Nothing was changed. Drop those keys and build again: rows of a table that is built are no place for one'
+        ) }}
+    {%- endif -%}
 {%- endmacro %}
 
 {% macro has_readers(relation) -%}
@@ -134,7 +180,7 @@
 {%- endmacro %}
 
 {% macro what_rests_on_it_besides_views() -%}
-    {#- Functions with it or its rows in their head or body, and foreign keys to it. -#}
+    {#- What others made that names it or its rows: functions, foreign keys, policies, columns, tables that inherit. -#}
     select
     from (
         values
@@ -143,9 +189,11 @@
         (cast('pg_type' as regclass), (select typarray from pg_type where pg_type.oid = pg_class.reltype))
     ) as held (kind, oid)
     inner join pg_depend as uses on held.kind = uses.refclassid and held.oid = uses.refobjid
-    left join pg_constraint as keys
-        on uses.classid = cast('pg_constraint' as regclass) and uses.objid = keys.oid and keys.contype = 'f'
-    where uses.classid = cast('pg_proc' as regclass) or keys.conrelid <> pg_class.oid
+    left join pg_constraint as keys on uses.classid = cast('pg_constraint' as regclass) and uses.objid = keys.oid
+    where
+        uses.deptype = 'n'
+        and uses.classid <> cast('pg_rewrite' as regclass)
+        and keys.conrelid is distinct from pg_class.oid
 {%- endmacro %}
 
 {% macro grants_unlike_those_of_new() -%}
@@ -190,15 +238,21 @@
         from found
         inner join pg_class on found.kind = cast('pg_class' as regclass) and found.oid = pg_class.oid
         inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
-        where pg_class.relkind in ('r', 'p', 'v', 'm', 'f') and pg_class.oid <> to_regclass('{{ relation }}')
+        where pg_class.relkind in ('r', 'p', 'v', 'm', 'f', 'c') and pg_class.oid <> to_regclass('{{ relation }}')
         union all
         select pg_describe_object(found.kind, found.oid, 0)
         from found
         left join pg_constraint as keys
             on found.kind = cast('pg_constraint' as regclass) and found.oid = keys.oid and keys.contype = 'f'
+        left join pg_policy as policies
+            on found.kind = cast('pg_policy' as regclass) and found.oid = policies.oid
+        left join pg_type as domains
+            on found.kind = cast('pg_type' as regclass) and found.oid = domains.oid and domains.typtype = 'd'
         where
             found.kind = cast('pg_proc' as regclass)
             or keys.conrelid <> to_regclass('{{ relation }}')
+            or policies.polrelid <> to_regclass('{{ relation }}')
+            or domains.oid is not null
     )
     select string_agg(name, ', ' order by name) from named where name not in ({{ shared.our_relations() }})
 {%- endmacro %}
@@ -223,15 +277,39 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro grants_on(relation) -%}
-    {#- Statements that give again what others may do with a relation; none where nobody may do anything. -#}
+{% macro grants_on(relation, columns) -%}
+    {#- Statements that give again what others may do with a relation and with those of its columns that stay; none
+        where nobody may do anything. -#}
     {{ return(run_query(
-        "select string_agg(format('grant %s on " ~ relation ~ " to %s%s', privilege_type, "
+        "select string_agg(format('grant %s%s on " ~ relation ~ " to %s%s', privilege_type, part, "
         ~ "case grantee when 0 then 'public' else grantee::regrole::text end, "
-        ~ "case when is_grantable then ' with grant option' else '' end), '; ') "
-        ~ "from pg_class, aclexplode(relacl) where pg_class.oid = to_regclass('" ~ relation ~ "') "
-        ~ 'and grantee <> relowner'
+        ~ "case when is_grantable then ' with grant option' else '' end), '; ') from ("
+        ~ "select relacl as acl, '' as part, relowner from pg_class where oid = to_regclass('" ~ relation ~ "') "
+        ~ "union all select attacl, format(' (%I)', attname), relowner "
+        ~ 'from pg_attribute join pg_class on pg_class.oid = attrelid '
+        ~ "where attrelid = to_regclass('" ~ relation ~ "') and attname in ('" ~ columns | join("', '") ~ "')"
+        ~ ') as given, aclexplode(acl) where grantee <> relowner'
     ).columns[0].values()[0]) }}
+{%- endmacro %}
+
+{% macro reset_seed(model, full_refresh, old_relation, agate_table) -%}
+    {#- dbt's own way drops the table on a full refresh, with what others made on it and who may read it. -#}
+    {%- set names = agate_table.column_names | list -%}
+    {%- set is_made_anew = full_refresh and not (
+        shared.has_readers(old_relation)
+        and adapter.get_columns_in_relation(old_relation) | map(attribute='name') | list == names
+    ) -%}
+    {%- if not is_made_anew -%}
+        {%- do shared.refuse_keys_to(old_relation) -%}
+        {{ return(dbt.default__reset_csv_table(model, false, old_relation, agate_table)) }}
+    {%- endif -%}
+    {%- do shared.refuse_to_drop(run_query(shared.readers_of(old_relation)).columns[0].values()[0]) -%}
+    {%- set grants = shared.grants_on(old_relation, names) -%}
+    {%- set made = dbt.default__reset_csv_table(model, true, old_relation, agate_table) -%}
+    {%- if grants -%}
+        {%- do run_query(grants) -%}
+    {%- endif -%}
+    {{ return(made) }}
 {%- endmacro %}
 
 {% macro move_grants(former, relation) -%}

@@ -17,13 +17,13 @@
     {%- set grants = none -%}
     {%- if existing is not none and not is_kept -%}
         {%- do shared.refuse_to_drop(run_query(shared.readers_of(existing)).columns[0].values()[0]) -%}
-        {%- set grants = shared.grants_on(existing) -%}
+        {%- set grants = shared.grants_on(existing, columns | map(attribute=0) | list) -%}
         {%- do adapter.drop_relation(existing) -%}
     {%- endif -%}
     {% call statement('main') -%}
         drop view pg_temp.described;
         {% if not is_kept -%}
-        drop function if exists {{ rows_of }}() cascade;
+        drop function if exists {{ rows_of }}();
         {% endif -%}
         create or replace function {{ rows_of }}()
         returns table (

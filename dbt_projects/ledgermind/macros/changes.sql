@@ -225,11 +225,16 @@
 {%- endmacro %}
 
 {% macro has_number(column) -%}
-    {#- Whether a transaction has a whole number, as marts name it: LedgerMind may give it another key. -#}
+    {#- Whether a transaction has a whole number, as marts name it: LedgerMind may give it another key. A text is one
+        where the number is written that way alone: '007' is another key than '7'. -#}
     {%- if transaction_key(column) == column -%}
         ({{ column }} is not null)
     {%- else -%}
-        coalesce({{ shared.matches(column, '^-?[0-9]{1,18}$') }}, false)
+        coalesce(
+            {{ shared.matches(column, '^(0|-?[1-9][0-9]{0,17}|[1-9][0-9]{18})$') }}
+            and (length({{ column }}) < 19 or {{ column }} like '-%' or {{ column }} <= '9223372036854775807'),
+            false
+        )
     {%- endif -%}
 {%- endmacro %}
 

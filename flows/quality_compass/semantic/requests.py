@@ -112,6 +112,12 @@ class MetricsRequest(BaseModel):
         return self
 
     @model_validator(mode="after")
+    def _begins_before_it_ends(self) -> "MetricsRequest":
+        if self.start_time and self.end_time and self.start_time > self.end_time:
+            raise ValueError(f"start_time {self.start_time} is after end_time {self.end_time}")
+        return self
+
+    @model_validator(mode="after")
     def _adds_up_no_days(self) -> "MetricsRequest":
         cumulative = [name for name in self.metrics if name.startswith(CUMULATIVE)]
         is_of_some_days = self.start_time or self.end_time or _name_days(self.where)

@@ -68,39 +68,56 @@ kinds as (
         string_agg(case when kind = 'person' then field end, ', ' order by field) as person_by,
         string_agg(case when kind = 'agent' then field end, ', ' order by field) as agent_by,
         string_agg(case when kind = 'bot' then field end, ', ' order by field) as bot_by,
+        max(case when kind = 'family' then 1 else 0 end) = 1 as is_named_after_a_family,
         string_agg(case when kind = 'unclear' then field end, ', ' order by field) as unclear_by
     from fitting
     group by contributor_id
 
 ),
 
-classified as (
+known as (
 
     select
-        source.id,
-        source.identity_key,
-        source.username,
-        source.email,
-        source.display_name,
-        source.profile_url,
-        source.created_at,
-        source.updated_at,
+        source.*,
+        kinds.person_by,
+        kinds.agent_by,
+        kinds.unclear_by,
         case
-            when kinds.person_by is not null then 'person'
-            when kinds.agent_by is not null then 'agent'
-            when kinds.bot_by is not null or source.account_type = 'Bot' then 'bot'
-            else 'person'
-        end as kind,
-        case
-            when kinds.person_by is not null then null
-            when kinds.agent_by is not null then kinds.agent_by
-            when kinds.bot_by is not null then kinds.bot_by
-            when source.account_type = 'Bot' then 'account type'
-            else kinds.unclear_by
-        end as matched_by
+            when not coalesce(kinds.is_named_after_a_family, false) or source.account_type = 'Bot'
+                or source.username like '%[bot]%' or source.email like '%[bot]%' then kinds.bot_by
+        end as bot_by,
+        coalesce(kinds.is_named_after_a_family, false) as is_named_after_a_family
     from source
     left join kinds on source.id = kinds.contributor_id
     where source.merged_into is null
+
+),
+
+classified as (
+
+    select
+        id,
+        identity_key,
+        username,
+        email,
+        display_name,
+        profile_url,
+        created_at,
+        updated_at,
+        case
+            when person_by is not null then 'person'
+            when agent_by is not null then 'agent'
+            when bot_by is not null or account_type = 'Bot' then 'bot'
+            else 'person'
+        end as kind,
+        case
+            when person_by is not null then null
+            when agent_by is not null then agent_by
+            when bot_by is not null then bot_by
+            when account_type = 'Bot' then 'account type'
+            when not is_named_after_a_family then unclear_by
+        end as matched_by
+    from known
 
 ),
 
