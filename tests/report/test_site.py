@@ -344,7 +344,7 @@ def test_measures_of_runs_are_tests_over_time() -> None:
 
 def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
     holds = Budget("coding agents of ann", "2026-11", 5.0, 8.0, 9.0)
-    unknown = Budget("coding agents of bob", "2026-11", 5.0, None, 9.0)
+    unknown = replace(holds, name="coding agents of bob", status="unknown")
     over = Budget(HOSTILE[0], "2026-11", 5.0, 12.0, 9.0)
     budgets = [
         {"slug": slug, "data": json.dumps([asdict(each) for each in its])}
@@ -353,11 +353,12 @@ def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
     files = files_of(operated=OperationsData(budgets=budgets))
     part = Shown(files["operations.html"].decode()).parts["budgets"]
     assert "1 of 3 budgets passed or will be passed" in part.text
+    assert "whether 1 will hold is not settled" in part.text
     told = [(row["What"], row["State"], row["Spent"]) for row in part.records()]
     assert told == [
-        (HOSTILE[0], "will be passed", "$5.00"),
-        (holds.name, "holds", "$5.00"),
-        (unknown.name, "may hold or not", "$5.00"),
+        (HOSTILE[0], "will be over", "$5.00"),
+        (unknown.name, "unknown", "$5.00"),
+        (holds.name, "within", "$5.00"),
     ]
 
 

@@ -198,28 +198,35 @@ def _tests(measures: Sequence[Row]) -> Figure:
 
 
 def _budgets(artifacts: Sequence[Row]) -> list[Row]:
-    """The budgets of all domains, what is exceeded first."""
+    """The budgets of all domains, what is exceeded first, then what is not settled."""
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": Budget(**row).state,
-            "is_exceeded": Budget(**row).is_exceeded,
+            "state": budget.state,
+            "is_exceeded": budget.is_exceeded,
+            "is_open": budget.is_open,
         }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
+        for budget in [Budget(**row)]
     ]
-    return sorted(rows, key=lambda row: (not row["is_exceeded"], row["domain"], row["name"]))
+    return sorted(
+        rows,
+        key=lambda row: (not row["is_exceeded"], not row["is_open"], row["domain"], row["name"]),
+    )
 
 
 def _months(rows: Sequence[Row]) -> Figure:
-    exceeded = sum(1 for row in rows if row["is_exceeded"])
+    exceeded = sum(row["is_exceeded"] for row in rows)
+    unsettled = sum(row["is_open"] for row in rows)
+    rest = f"; whether {words.number(unsettled)} will hold is not settled" if unsettled else ""
     return Figure(
         key="budgets",
         title="Budgets of the month",
         answer=(
             f"{words.number(exceeded)} of {words.count(len(rows), 'budget')} passed or will be "
-            "passed at the pace of the month so far."
+            f"passed at the pace of the month so far{rest}."
         ),
         source=None,
         columns=(
