@@ -21,7 +21,7 @@ from flows.report.making import or_why_not, read_agents, read_from
 from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
 from flows.report.source import nothing
 from tests.report.made_rows import KINDS, contracts
-from tests.report.shown import NOW, Shown, files_of, page_of
+from tests.report.shown import Shown, files_of, page_of
 
 IN_POSTGRES = [slug for slug in DOMAINS if slug != "agent_analytics"]
 MEGABYTE = 1_000_000
@@ -360,16 +360,6 @@ def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
         (unknown.name, "unknown", "$5.00"),
         (holds.name, "within", "$5.00"),
     ]
-
-
-def test_age_is_counted_from_the_site_and_not_from_today() -> None:
-    (contract,) = [c for c in TABLES_OF["scout"] if c.model == "rpt_scout_rejections"]
-    newest = NOW.replace(hour=9)
-    data = known("scout", {contract.model: [contract.row(newest_ingested_at=newest)]})
-    part = Shown(files_of({"scout": data})["operations.html"].decode()).parts["freshness"]
-    ages = {row["Domain"]: row["Age"] for row in part.records()}
-    assert ages["Scout"] == "3.0 h"
-    assert ages["LedgerMind"] == "–"
 
 
 def test_the_words_of_numbers() -> None:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from flows._shared.budgets import Budget
@@ -28,11 +28,11 @@ from flows.report.records import (
 )
 
 MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "failures", "seconds")
-# The column that tells how new a domain's facts are, by model.
+# The column of days that tells how new a domain's facts are, by model.
 NEWEST = {
     "github_scraper": ("rpt_github_repositories", "last_commit_date"),
     "ledgermind": ("rpt_ledgermind_daily", "created_date"),
-    "scout": ("rpt_scout_rejections", "newest_ingested_at"),
+    "scout": ("rpt_scout_months", "newest_transaction_date"),
     "quality_compass": ("rpt_quality_facilities", "detected_date"),
     "agent_analytics": ("rpt_agents_daily", "date"),
 }
@@ -106,9 +106,10 @@ def _measured(row: Row) -> dict[str, Any]:
 
 
 def newest_fact(data: DomainData) -> date | None:
-    """The day, or the moment, of the newest fact of a domain; None where there is none."""
+    """The day of the newest fact of a domain; None where there is none."""
     model, column = NEWEST[data.slug]
-    return max((row[column] for row in data.rows(model) if row[column] is not None), default=None)
+    # A model that was built before the column was there lacks it.
+    return max((row[column] for row in data.rows(model) if row.get(column)), default=None)
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
@@ -119,7 +120,7 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
             {
                 "domain": DOMAINS[slug],
                 "newest": newest,
-                "age": (now - _at(newest)).total_seconds() if newest else None,
+                "age": (now.date() - newest).days if newest else None,
                 "relation": data[slug].extracts[model].relation,
                 "column": column,
             }
@@ -127,10 +128,10 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
     known_rows = [row for row in rows if row["newest"]]
     answer = "No domain has data yet."
     if known_rows:
-        oldest = min(known_rows, key=lambda row: _at(row["newest"]))
+        oldest = min(known_rows, key=lambda row: date.toordinal(row["newest"]))
         answer = (
             f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
-            f"{words.duration(oldest['age'])} ago."
+            f"{words.days_ago(oldest['age'])}."
         )
     return Figure(
         key="freshness",
@@ -140,22 +141,15 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
         columns=(
             Column("domain", "Domain"),
             Column("newest", "Newest fact", "date"),
-            Column("age", "Age", "seconds"),
+            Column("age", "How old", "days ago"),
             Column("relation", "Relation"),
             Column("column", "Column"),
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="By the clock of the facts themselves. Whether a source is late is judged by "
+        note="By the days of the facts themselves. Whether a source is late is judged by "
         "dbt source freshness in each build.",
     )
-
-
-def _at(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    day: date = value
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _tests(measures: Sequence[Row]) -> Figure:
