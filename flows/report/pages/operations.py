@@ -113,7 +113,7 @@ def newest_fact(data: DomainData) -> date | None:
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for slug, (model, column) in NEWEST.items():
         newest = newest_fact(data[slug])
         rows.append(
@@ -128,7 +128,7 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
     known_rows = [row for row in rows if row["newest"]]
     answer = "No domain has data yet."
     if known_rows:
-        oldest = min(known_rows, key=lambda row: date.toordinal(row["newest"]))
+        oldest = min(known_rows, key=lambda row: row["newest"].toordinal())
         answer = (
             f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
             f"{words.days_ago(oldest['age'])}."

@@ -62,7 +62,7 @@ def _weeks_without(data: DomainData) -> int:
     """Complete weeks since the newest one with a transaction."""
     newest = _newest_complete(data)
     # A model that was built before the column was there lacks it.
-    ends = {row.get("first_unfinished_week") for row in data.rows(WEEKS)} - {None}
+    ends = [end for row in data.rows(WEEKS) if (end := row.get("first_unfinished_week"))]
     return max(0, (max(ends) - newest).days // 7 - 1) if newest and ends else 0
 
 
