@@ -7,17 +7,16 @@ from deployments.local.paths import LocalPaths
 
 
 def with_local_server() -> None:
-    """Where the environment names no server, use the local one, if it runs.
+    """Where the environment names no server of the user's own, use the local one, if it runs.
 
     Called before Prefect is imported, which reads its settings then.
     """
-    if os.environ.get("PREFECT_API_URL"):
-        return
-    from deployments.local import runtime
-    from deployments.local.server import PrefectServer
+    from deployments.local.server import PrefectServer, external_api
 
     paths = LocalPaths()
-    if url := PrefectServer(paths).url():
+    if not external_api(paths) and (url := PrefectServer(paths).url()):
+        from deployments.local import runtime
+
         os.environ.update(runtime.environment(paths, url))
 
 

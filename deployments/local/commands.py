@@ -16,7 +16,7 @@ from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
 from deployments.local.report import address_of, make_report
 from deployments.local.run import Watched, run_domains
-from deployments.local.server import PrefectServer
+from deployments.local.server import PrefectServer, external_api
 from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker
 from flows._shared.errors import PermanentError
@@ -31,9 +31,29 @@ TAKES_REPOSITORIES = "github_scraper"
 
 
 def up() -> int:
-    started = runtime.up(say=say)
-    say(f"Everything is up. Prefect: {started.where}")
+    for line in told_up(runtime.up(say=say)):
+        say(line)
     return 0
+
+
+def told_up(started: runtime.Runtime) -> Iterator[str]:
+    """What is up, and at the end what is not."""
+    external = external_api(started.paths)
+    given = os.environ.get("PREFECT_API_URL", started.api_url).rstrip("/")
+    if external:
+        yield f"All that belongs to this machine is up. Prefect: {started.where}"
+        absent = "receiver was" if runtime.has_worker(started.paths) else "worker and receiver were"
+        yield (
+            f"PREFECT_API_URL names {external}: {absent} not started; unset it to use the server "
+            "of this machine, which has both"
+        )
+        return
+    yield f"Everything is up. Prefect: {started.where}"
+    if given != started.api_url:
+        yield (
+            f"This shell knows the server by its former address {given}: "
+            '`eval "$(bin/flows env)"` once more'
+        )
 
 
 def run(slugs: Sequence[str], repositories: Sequence[str], watched: list[Watched]) -> int:
@@ -85,7 +105,7 @@ def parts() -> Iterator[tuple[str, int | None, str]]:
 def status() -> int:
     for name, pid, where in parts():
         say(_line(name, pid, where))
-    if url := runtime.external_api(LocalPaths()):
+    if url := external_api(LocalPaths()):
         say(f"PREFECT_API_URL names {url}: that one is used")
     return 0
 
@@ -106,7 +126,7 @@ def env() -> int:
     for name, value in sorted(runtime.printable(_environment()).items()):
         say(f"export {name}={shlex.quote(value)}")
     paths = LocalPaths()
-    if not runtime.external_api(paths):
+    if not external_api(paths):
         say(f'export PREFECT_API_AUTH_STRING="$(cat {shlex.quote(str(paths.sign_in))})"')
     return 0
 
@@ -186,7 +206,7 @@ def say(line: str) -> None:
 
 def _environment() -> dict[str, str]:
     paths = LocalPaths()
-    external = runtime.external_api(paths)
+    external = external_api(paths)
     url = external or PrefectServer(paths).start()
     if not external and ProcessWorker(paths).pid is None:
         # What a shell evaluates is on the other stream.

@@ -11,7 +11,7 @@ from deployments.local import runtime
 from deployments.local.api import PrefectApi
 from deployments.local.domains import DOMAINS, select
 from deployments.local.paths import LocalPaths
-from deployments.local.server import PrefectServer
+from deployments.local.server import PrefectServer, external_api
 from flows._shared.errors import PlatformError
 from flows._shared.state import STATE_VARIABLE
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
@@ -44,7 +44,7 @@ def _read(slug: str, paths: LocalPaths) -> DomainData:
 
 
 def _operations(paths: LocalPaths) -> OperationsData:
-    url = runtime.external_api(paths) or PrefectServer(paths).url()
+    url = external_api(paths) or PrefectServer(paths).url()
     if url is None:
         return OperationsData(problem="The Prefect server does not run: `flows up` starts it.")
     keys = {domain.slug: f"{domain.kebab}-run" for domain in DOMAINS}

@@ -23,11 +23,11 @@ from deployments.local.databases import Addresses, embedded_addresses, external_
 from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.processes import ProcessRecord, locked, write_private
+from deployments.local.processes import locked, write_private
 from deployments.local.server import (
     PrefectServer,
-    api_url,
     client_environment,
+    external_api,
     own_client_environment,
     own_environment,
 )
@@ -133,14 +133,6 @@ def printable(environment: Mapping[str, str]) -> dict[str, str]:
     }
 
 
-def external_api(paths: LocalPaths) -> str | None:
-    """The server that the user's environment names, unless it is the local one."""
-    given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
-    record = ProcessRecord.read(paths.run / "server.json")
-    is_local = record is not None and given == api_url(record.port)
-    return None if is_local or not given else given
-
-
 def external_database(domain: Domain) -> str | None:
     """The database that the user's environment names for a domain."""
     return os.environ.get(domain.url_variable) or os.environ.get(ANY_DATABASE) or None
@@ -230,9 +222,13 @@ def _start_bigquery(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> N
     emulator.start()
 
 
-def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
+def has_worker(paths: LocalPaths) -> bool:
     """A pool the user named on a server of their own has workers of its own."""
-    if external_api(runtime.paths) and os.environ.get("PREFECT_WORK_POOL"):
+    return not (external_api(paths) and os.environ.get("PREFECT_WORK_POOL"))
+
+
+def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
+    if not has_worker(runtime.paths):
         return
     pool = runtime.environment["PREFECT_WORK_POOL"]
     ensure_work_pool(api, pool, wanted_type())

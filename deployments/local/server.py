@@ -20,6 +20,7 @@ from deployments.local.processes import (
 from flows._shared.errors import TransientError
 
 FIRST_PORT = 4200
+LOOPBACK = "http://127.0.0.1:"
 # A first start migrates an empty database: 20 to 40 s on a machine of two cores, 130 s where eight
 # busy programs share them.
 START_SECONDS = 240.0
@@ -83,7 +84,26 @@ class PrefectServer(BackgroundProcess):
 
 
 def api_url(port: int) -> str:
-    return f"http://127.0.0.1:{port}/api"
+    return f"{LOOPBACK}{port}/api"
+
+
+def external_api(paths: LocalPaths) -> str | None:
+    """The server that the user's environment names, unless it is the local one.
+
+    A shell keeps the address of a local server that has another port since: what is on this
+    machine and comes with the sign-in of this clone is the local one.
+    """
+    given = os.environ.get("PREFECT_API_URL", "").rstrip("/")
+    record = ProcessRecord.read(paths.run / "server.json")
+    if not given or (record is not None and given == api_url(record.port)):
+        return None
+    signs_in = os.environ.get("PREFECT_API_AUTH_STRING")
+    is_former = (
+        given.startswith(LOOPBACK)
+        and paths.sign_in.exists()
+        and paths.sign_in.read_text() == signs_in
+    )
+    return None if is_former else given
 
 
 def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:

@@ -5,33 +5,49 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Budget:
-    """Of one calendar month, ``2026-11``; ``projected_usd`` is None where it is not known."""
+    """Of one calendar month, ``2026-11``.
+
+    Args:
+        name: what is paid for.
+        month: ``2026-11``.
+        spent_usd: so far.
+        projected_usd: what the month comes to at this pace; None where that is not known.
+        budget_usd: of the whole month.
+        status: the verdict of the mart that judges it; None where no mart does.
+    """
 
     name: str
     month: str
     spent_usd: float
     projected_usd: float | None
     budget_usd: float
+    status: str | None = None
+
+    @property
+    def state(self) -> str:
+        """``over``, ``will be over``, ``may be over``, ``within`` or ``unknown``, as in marts."""
+        if self.status is not None:
+            return self.status
+        if self.spent_usd > self.budget_usd:
+            return "over"
+        if self.projected_usd is None:
+            return "unknown"
+        return "will be over" if self.projected_usd > self.budget_usd else "within"
 
     @property
     def is_passed(self) -> bool:
         """What was spent is more already."""
-        return self.spent_usd > self.budget_usd
+        return self.state == "over"
 
     @property
     def is_exceeded(self) -> bool:
         """It is passed, or will be at this pace."""
-        return self.is_passed or (
-            self.projected_usd is not None and self.projected_usd > self.budget_usd
-        )
+        return self.state in ("over", "will be over")
 
     @property
-    def state(self) -> str:
-        if self.is_passed:
-            return "is passed"
-        if self.projected_usd is None:
-            return "may hold or not"
-        return "will be passed" if self.is_exceeded else "holds"
+    def is_open(self) -> bool:
+        """Whether it holds is not settled."""
+        return self.state in ("may be over", "unknown")
 
     def __str__(self) -> str:
         end = (

@@ -201,7 +201,10 @@ def of_budgets(slug: str, owner: str, artifacts: Sequence[Row], now: datetime) -
                 slug=slug,
                 severity="error" if budget.is_passed else "warning",
                 owner=owner,
-                subject=shown(f"{slug}: the budget of {budget.name} {budget.state}"),
+                subject=shown(
+                    f"{slug}: the budget of {budget.name} "
+                    f"{'is' if budget.is_passed else 'will be'} passed"
+                ),
                 detail=shown(str(budget)),
                 link=_link(artifact),
             )

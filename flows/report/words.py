@@ -16,6 +16,9 @@ CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u20
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 ABSENT = "–"
 SPACE = "\u00a0"
+# Of shares in percent, and the least that is told of one.
+FINEST_DIGITS, LEAST = 2, 0.01
+CLOSE = 1e-12
 
 
 def text(value: Any) -> str:
@@ -51,9 +54,25 @@ def number(value: Any, digits: int | None = None) -> str:
 
 
 def percent(value: Any, digits: int = 1) -> str:
-    """A share of 0 to 1 in percent."""
+    """A share of 0 to 1 in percent: 100 only of all, 0 only of nothing, however little is missing.
+
+    Args:
+        digits: behind the point, and more where these would round to one of the two.
+    """
     known = finite(value)
-    return ABSENT if known is None else f"{known * 100:,.{digits}f}{SPACE}%"
+    if known is None:
+        return ABSENT
+    told = f"{known * 100:,.{digits}f}"
+    if told.lstrip("-") not in (f"{0:.{digits}f}", f"{100:.{digits}f}") or _is_whole(known):
+        return f"{told}{SPACE}%"
+    if digits < FINEST_DIGITS:
+        return percent(value, digits + 1)
+    return f"{'<' if known < 0.5 else '>'}{SPACE}{LEAST if known < 0.5 else 100 - LEAST}{SPACE}%"
+
+
+def _is_whole(share: float) -> bool:
+    """Whether it is no part between none and all; sums of floats end close by one of the two."""
+    return not (CLOSE < share < 1 - CLOSE)
 
 
 def signed(value: Any, digits: int = 1, unit: str = "") -> str:
@@ -67,6 +86,14 @@ def money(value: Any, currency: str = "$") -> str:
         return ABSENT
     sign = "-" if known < 0 else ""
     return f"{sign}{currency}{abs(known):,.2f}"
+
+
+def days_ago(days: Any) -> str:
+    """How long ago a day is: of the present one no hours are known."""
+    known = finite(days)
+    if known is None:
+        return ABSENT
+    return "today" if known < 1 else f"{count(int(known), 'day')} ago"
 
 
 def duration(seconds: Any) -> str:
@@ -113,6 +140,8 @@ def written(value: Any, kind: str) -> str:
         return number(value, 2)
     if kind == "seconds":
         return duration(value)
+    if kind == "days ago":
+        return days_ago(value)
     if kind == "move":
         return moved(value)
     return text(value)

@@ -115,14 +115,16 @@ def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
 def test_the_month_of_who_has_a_budget_is_told_beside_it(ran: Ran) -> None:
     forecast = ran.query(
         "select developer_id, month_start, month_to_date_cost_usd, forecast_cost_usd, "
-        "monthly_budget_usd from mart.fct_cost_forecast where monthly_budget_usd is not null "
+        "monthly_budget_usd, budget_status from mart.fct_cost_forecast "
+        "where monthly_budget_usd is not null "
         "order by developer_id"
     )
     assert forecast
     told = [(row["month"], row["spent_usd"], row["projected_usd"]) for row in ran.budgets]
     assert told == [
-        (f"{month:%Y-%m}", float(spent), float(pace)) for _, month, spent, pace, _ in forecast
+        (f"{month:%Y-%m}", float(spent), float(pace)) for _, month, spent, pace, *_ in forecast
     ]
+    assert [row["status"] for row in ran.budgets] == [each[5] for each in forecast]
     assert [row["budget_usd"] for row in ran.budgets] == [float(each[4]) for each in forecast]
     assert [row["name"] for row in ran.budgets] == [
         "coding agents, all developers" if developer == "all" else f"coding agents of {developer}"

@@ -329,12 +329,14 @@ def test_what_is_wrong_in_a_database(database: str) -> None:
 
 
 def test_github_that_is_away_a_name_without_address_and_a_firewall(world: World) -> None:
-    def at(address: str) -> World:
-        return World(world.paths, {}, world.project, github=address)
+    def at(address: str, token: str = "a-token") -> World:
+        return World(world.paths, {"GITHUB_TOKEN": token}, world.project, github=address)
 
     assert "cannot be reached" in only(outside.github, at("http://127.0.0.1:9")).seen
     nowhere = only(outside.github, at("http://no-such-host.invalid"))
     assert (nowhere.name, "port 53" in nowhere.remedy) == ("DNS", True)
+    (noted,) = outside.github(at("http://no-such-host.invalid", token=""))
+    assert (noted.name, noted.is_problem) == ("DNS", False)
     with answering(503) as url:
         assert "answers 503" in only(outside.github, at(url)).seen
     dropped = outside.unreachable("127.0.0.1", httpx.ConnectTimeout("timed out"))

@@ -14,6 +14,7 @@ from blocks import CATALOGUE
 from blocks.registration import register
 from deployments.local import runtime
 from deployments.local.api import PrefectApi
+from deployments.local.commands import told_up
 from deployments.local.databases import FOLDER, embedded_addresses
 from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
@@ -21,7 +22,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord
 from deployments.local.registered import by_hand, remember, told
 from deployments.local.runtime import dbt_environment, printable
-from deployments.local.server import sign_in
+from deployments.local.server import external_api, sign_in
 from deployments.local.worker import TYPE_VARIABLE
 from deployments.roles import Role
 from flows._shared.environment import set_environment
@@ -79,6 +80,13 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
         "Registering credential blocks",
         "Applying deployments",
     ]
+
+    _, last = told_up(up)
+    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: worker and receiver were not")
+    monkeypatch.delenv("PREFECT_WORK_POOL")
+    _, last = told_up(up)
+    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: receiver was not started")
+    monkeypatch.setenv("PREFECT_WORK_POOL", up.environment["PREFECT_WORK_POOL"])
 
     again: list[str] = []
     runtime.up(paths=external, say=again.append)
@@ -180,9 +188,29 @@ def test_the_local_servers_own_address_does_not_count_as_external(
     paths = LocalPaths(tmp_path)
     ProcessRecord(1, 0.0, port=4207).write(paths.run / "server.json")
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4207/api")
-    assert runtime.external_api(paths) is None
+    assert external_api(paths) is None
     monkeypatch.setenv("PREFECT_API_URL", "https://prefect.example.org/api/")
-    assert runtime.external_api(paths) == "https://prefect.example.org/api"
+    assert external_api(paths) == "https://prefect.example.org/api"
+
+
+def test_a_shell_that_knows_a_former_port_of_the_local_server_means_the_local_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    paths = LocalPaths(tmp_path)
+    ProcessRecord(1, 0.0, port=4202).write(paths.run / "server.json")
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:4201/api")
+    monkeypatch.setenv("PREFECT_API_AUTH_STRING", sign_in(paths))
+    assert external_api(paths) is None
+    up, last = told_up(runtime.Runtime(paths, "http://127.0.0.1:4202/api", {}, {}))
+    assert up.startswith("Everything is up. Prefect: http://127.0.0.1:4202 ")
+    assert "former address http://127.0.0.1:4201/api" in last
+    for url, auth in (
+        ("http://127.0.0.1:4201/api", "of:another"),
+        ("http://10.0.0.7:4201/api", sign_in(paths)),
+    ):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        monkeypatch.setenv("PREFECT_API_AUTH_STRING", auth)
+        assert external_api(paths) == url
 
 
 def test_the_users_own_prefect_settings_do_not_reach_the_local_server(

@@ -459,14 +459,22 @@ def test_a_repository_past_the_size_limit_fails_alone(sync: Sync, history: Histo
 def test_a_missing_repository_is_named_with_a_remedy(sync: Sync, tmp_path: Path) -> None:
     with pytest.raises(RepositoryNotFoundError, match="nowhere") as caught:
         sync(tmp_path / "nowhere.git")
-    assert "Check the spelling" in str(caught.value)
+    assert "Check the spelling of the path" in str(caught.value)
+    assert "token" not in str(caught.value)
     assert "Please make sure" not in str(caught.value), "git's words leave room for the remedy"
 
 
-def test_a_folder_that_is_no_repository_is_named(sync: Sync, tmp_path: Path) -> None:
+def test_what_is_no_repository_is_named(sync: Sync, tmp_path: Path) -> None:
     (tmp_path / "plain").mkdir()
-    with pytest.raises(RepositoryNotFoundError, match="plain"):
-        sync(tmp_path / "plain")
+    (tmp_path / "table.csv").write_text("a,b\n")
+    (tmp_path / "empty").write_text("gitdir: ")
+    (tmp_path / "lost").write_text("gitdir: nowhere")
+    (tmp_path / "large").write_bytes(bytes(2 << 20))
+    for name in ("plain", "table.csv", "empty", "lost", "large"):
+        with pytest.raises(
+            RepositoryNotFoundError, match=f"(?s){name}.*Check the spelling of the path"
+        ):
+            sync(tmp_path / name)
 
 
 def test_a_closed_port_is_transient(sync: Sync) -> None:

@@ -181,6 +181,16 @@ def scout_page_is_right(data: DomainData, query: Query) -> None:
         (row["Week of"], row["Category"], row["Currency"])
         for row in shown.parts["anomalies"].records()
     } == {(str(week), category, currency) for week, category, currency in odd}
+    ((newest_day,),) = query(
+        "select max(transaction_date) from silver.silver_validated_transactions "
+        "where date_trunc('month', transaction_date) = "
+        "(select max(month) from gold.gold_monthly_summary)"
+    )
+    assert {row["newest_transaction_date"] for row in data.rows("rpt_scout_months")} == {newest_day}
+    assert all(
+        row["is_complete_week"] == (row["week"] < row["first_unfinished_week"])
+        for row in data.rows("rpt_scout_weeks")
+    )
 
 
 def quality_page_is_right(data: DomainData, query: Query) -> None:

@@ -78,7 +78,9 @@ def test_a_budget_is_a_warning_at_its_pace_and_an_error_once_it_is_passed() -> N
 
 def test_a_budget_that_holds_and_one_of_another_month_are_no_cause() -> None:
     holds = Budget("BigQuery", "2026-11", 40.0, 50.0, 50.0)
-    assert of_a_month(holds, replace(holds, month="2026-10", spent_usd=99.0)) == []
+    of_october = replace(holds, month="2026-10", spent_usd=99.0)
+    unknown = replace(holds, projected_usd=99.0, status="unknown")
+    assert of_a_month(holds, of_october, unknown) == []
 
 
 def test_a_budget_of_hostile_text_calls_nobody() -> None:

@@ -2,6 +2,7 @@
 
 import socket
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from urllib.parse import urlsplit
@@ -10,6 +11,7 @@ import httpx
 
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
+from flows._shared.errors import PlatformError
 
 SECONDS = 10
 SKEW_SECONDS = 60
@@ -21,7 +23,8 @@ def github(world: World) -> Iterator[Diagnosis]:
     try:
         answer = httpx.get(f"{world.github}/rate_limit", timeout=SECONDS)
     except httpx.TransportError as error:
-        yield unreachable(host, error)
+        found = unreachable(host, error)
+        yield found if _is_used(world) else _noted(found)
         return
     if answer.is_server_error:
         yield Diagnosis(
@@ -30,6 +33,22 @@ def github(world: World) -> Iterator[Diagnosis]:
         return
     yield Diagnosis("GitHub", f"{host} answers")
     yield from _clock(answer)
+
+
+def _is_used(world: World) -> bool:
+    """Whether the set-up names a GitHub, or a token for it: without, clones on disk may do."""
+    if any(world.environment.get(name) for name in ("GITHUB_API_URL", "GITHUB_TOKEN")):
+        return True
+    try:
+        return _registered(world) is not None
+    except PlatformError:
+        # A server that does not answer is a problem of its own.
+        return False
+
+
+def _noted(found: Diagnosis) -> Diagnosis:
+    seen = f"{found.seen}; no token for GitHub is set, and what does not read from there runs"
+    return replace(found, seen=seen, is_problem=False)
 
 
 def token(world: World) -> Iterator[Diagnosis]:

@@ -52,7 +52,8 @@ BUDGETS = """
         strftime(month_start, '%Y-%m'),
         cast(coalesce(month_to_date_cost_usd, 0) as double),
         cast(forecast_cost_usd as double),
-        cast(monthly_budget_usd as double)
+        cast(monthly_budget_usd as double),
+        budget_status
     from mart.fct_cost_forecast where monthly_budget_usd is not null order by developer_id
 """
 Worked = tuple[LoadCounts, tuple[Landed, ...], DbtOutcome]

@@ -23,6 +23,9 @@ READ, SHOWN = 5_000, 500
 MEND_SOURCE = (
     "Run `git fsck` there and bring the object back from another clone, or retire the repository"
 )
+MEND_PATH = (
+    "Check the spelling of the path: it must lead to a git repository on the machine that reads it"
+)
 # A damaged object by the name under which git mentions it.
 DAMAGED = re.compile(
     r"(?:(?:read|unpack|object|our ref|blob|tree|commit)(?: for)? '?|Object )"
@@ -104,7 +107,8 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
         (
             r"Repository not found|repository '.*' not found|does not appear to be a git repository"
             r"|does not exist|returned error: 404|not found: did you run git update-server-info"
-            r"|not a git repository"
+            r"|not a git repository|invalid gitfile format|no path in gitfile"
+            r"|too large to be a \.git file"
         ),
         RepositoryNotFoundError,
         "Check the spelling of the address and that the token may see the repository",
@@ -163,6 +167,8 @@ def failure(verb: str, url: str, status: int, stderr: bytes) -> PlatformError:
             error, remedy = SourceCorruptError, MEND_SOURCE
         if error in (SourceCorruptError, MirrorBrokenError) and (match := DAMAGED.search(said)):
             seen = f"its object {match['id']} is missing or damaged ({told[-200:]})"
+        if error is RepositoryNotFoundError and url.startswith(("/", "file:")):
+            remedy = MEND_PATH
         return error(attempted, seen, remedy)
     remedy = "It is tried again; if it stays, run the same git command by hand to see more"
     return GitCommandError(attempted, seen, remedy)

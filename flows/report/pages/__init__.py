@@ -44,7 +44,7 @@ def with_age(page: Page, data: DomainData, today: date) -> Page:
     newest = operations.newest_fact(data)
     if newest is None:
         return page
-    age = (today - date(newest.year, newest.month, newest.day)).days
+    age = (today - newest).days
     if age <= OLD_AFTER_DAYS:
         return page
     told = (

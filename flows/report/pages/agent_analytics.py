@@ -12,8 +12,9 @@ MODELS = "rpt_agents_models"
 SILENT = "rpt_agents_silent"
 STATUS = {
     "within": "it will hold",
-    "unknown": "whether it holds is not known, as tokens have no price",
+    "unknown": "whether it holds is not known before two whole days",
 }
+UNPRICED = "whether it holds is not known, as tokens have no price"
 OVER = {"over", "will be over", "may be over"}
 
 
@@ -61,10 +62,13 @@ def _headline(data: DomainData) -> str:
     told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
     if words.finite(total["monthly_budget_usd"]) is None:
         return f"{told}; there is no budget"
-    status = words.text(total["budget_status"])
-    return (
-        f"{told}; budget {words.money(total['monthly_budget_usd'])}: {STATUS.get(status, status)}"
-    )
+    return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
+
+
+def _verdict(row: Row) -> str:
+    status = words.text(row["budget_status"])
+    is_unpriced = status == "unknown" and row["unpriced_tokens"]
+    return UNPRICED if is_unpriced else STATUS.get(status, status)
 
 
 def _attention(data: DomainData) -> tuple[str, ...]:
@@ -105,9 +109,8 @@ def _month(data: DomainData) -> Figure:
             "months)"
         )
         budget = words.finite(total["monthly_budget_usd"])
-        status = words.text(total["budget_status"])
         answer += (
-            f"; the budget is {words.money(budget)}: {STATUS.get(status, status)}."
+            f"; the budget is {words.money(budget)}: {_verdict(total)}."
             if budget is not None
             else "; there is no budget."
         )

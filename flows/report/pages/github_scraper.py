@@ -59,10 +59,15 @@ def _headline(data: DomainData) -> str:
         factor = row["bus_factor"]
         is_risk = factor <= FEW_PEOPLE and row["people"] > factor
         verdict = "a risk" if is_risk else "no single point of failure"
-        whom = "one person has" if factor == 1 else f"{words.number(factor)} people have"
         if row["people"] == 1:
             return f"{lead}; nobody else has committed: a risk"
-        return f"{lead}; {whom} half of what people committed: {verdict}"
+        of_people = words.percent(leader["commits"] / row["commits"], 0)
+        made = (
+            f"one person made {of_people}"
+            if factor == 1
+            else f"{words.number(factor)} people made at least half"
+        )
+        return f"{lead}; {made} of what people committed: {verdict}"
     return lead
 
 

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from typing import Any
 
 from flows._shared.budgets import Budget
@@ -28,11 +28,11 @@ from flows.report.records import (
 )
 
 MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "failures", "seconds")
-# The column that tells how new a domain's facts are, by model.
+# The column of days that tells how new a domain's facts are, by model.
 NEWEST = {
     "github_scraper": ("rpt_github_repositories", "last_commit_date"),
     "ledgermind": ("rpt_ledgermind_daily", "created_date"),
-    "scout": ("rpt_scout_rejections", "newest_ingested_at"),
+    "scout": ("rpt_scout_months", "newest_transaction_date"),
     "quality_compass": ("rpt_quality_facilities", "detected_date"),
     "agent_analytics": ("rpt_agents_daily", "date"),
 }
@@ -106,20 +106,21 @@ def _measured(row: Row) -> dict[str, Any]:
 
 
 def newest_fact(data: DomainData) -> date | None:
-    """The day, or the moment, of the newest fact of a domain; None where there is none."""
+    """The day of the newest fact of a domain; None where there is none."""
     model, column = NEWEST[data.slug]
-    return max((row[column] for row in data.rows(model) if row[column] is not None), default=None)
+    # A model that was built before the column was there lacks it.
+    return max((row[column] for row in data.rows(model) if row.get(column)), default=None)
 
 
 def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
-    rows = []
+    rows: list[dict[str, Any]] = []
     for slug, (model, column) in NEWEST.items():
         newest = newest_fact(data[slug])
         rows.append(
             {
                 "domain": DOMAINS[slug],
                 "newest": newest,
-                "age": (now - _at(newest)).total_seconds() if newest else None,
+                "age": (now.date() - newest).days if newest else None,
                 "relation": data[slug].extracts[model].relation,
                 "column": column,
             }
@@ -127,10 +128,10 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
     known_rows = [row for row in rows if row["newest"]]
     answer = "No domain has data yet."
     if known_rows:
-        oldest = min(known_rows, key=lambda row: _at(row["newest"]))
+        oldest = min(known_rows, key=lambda row: row["newest"].toordinal())
         answer = (
             f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
-            f"{words.duration(oldest['age'])} ago."
+            f"{words.days_ago(oldest['age'])}."
         )
     return Figure(
         key="freshness",
@@ -140,22 +141,15 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
         columns=(
             Column("domain", "Domain"),
             Column("newest", "Newest fact", "date"),
-            Column("age", "Age", "seconds"),
+            Column("age", "How old", "days ago"),
             Column("relation", "Relation"),
             Column("column", "Column"),
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="By the clock of the facts themselves. Whether a source is late is judged by "
+        note="By the days of the facts themselves. Whether a source is late is judged by "
         "dbt source freshness in each build.",
     )
-
-
-def _at(value: Any) -> datetime:
-    if isinstance(value, datetime):
-        return value if value.tzinfo else value.replace(tzinfo=UTC)
-    day: date = value
-    return datetime(day.year, day.month, day.day, tzinfo=UTC)
 
 
 def _tests(measures: Sequence[Row]) -> Figure:
@@ -198,28 +192,35 @@ def _tests(measures: Sequence[Row]) -> Figure:
 
 
 def _budgets(artifacts: Sequence[Row]) -> list[Row]:
-    """The budgets of all domains, what is exceeded first."""
+    """The budgets of all domains, what is exceeded first, then what is not settled."""
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": Budget(**row).state,
-            "is_exceeded": Budget(**row).is_exceeded,
+            "state": budget.state,
+            "is_exceeded": budget.is_exceeded,
+            "is_open": budget.is_open,
         }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
+        for budget in [Budget(**row)]
     ]
-    return sorted(rows, key=lambda row: (not row["is_exceeded"], row["domain"], row["name"]))
+    return sorted(
+        rows,
+        key=lambda row: (not row["is_exceeded"], not row["is_open"], row["domain"], row["name"]),
+    )
 
 
 def _months(rows: Sequence[Row]) -> Figure:
-    exceeded = sum(1 for row in rows if row["is_exceeded"])
+    exceeded = sum(row["is_exceeded"] for row in rows)
+    unsettled = sum(row["is_open"] for row in rows)
+    rest = f"; whether {words.number(unsettled)} will hold is not settled" if unsettled else ""
     return Figure(
         key="budgets",
         title="Budgets of the month",
         answer=(
             f"{words.number(exceeded)} of {words.count(len(rows), 'budget')} passed or will be "
-            "passed at the pace of the month so far."
+            f"passed at the pace of the month so far{rest}."
         ),
         source=None,
         columns=(

@@ -20,7 +20,8 @@ def run_of(row: Row) -> dict[str, Any]:
         "state_type": row.get("state_type") or state.get("type"),
         "started": moment(row.get("start_time")),
         "ended": moment(row.get("end_time")),
-        "seconds": row.get("total_run_time"),
+        # The server counts the time of a run when it ends.
+        "seconds": row.get("total_run_time") if row.get("end_time") else None,
         "message": state.get("message") or "",
     }
 
@@ -113,15 +114,17 @@ def _message(rows: Sequence[Row]) -> tuple[Column, ...]:
 
 
 def runs_figure(runs: Sequence[Row]) -> Figure:
-    slow = max(runs, key=lambda row: words.finite(row["seconds"]) or 0)
+    ended = [row for row in runs if words.finite(row["seconds"]) is not None]
+    longest = ""
+    if ended:
+        slow = max(ended, key=lambda row: float(row["seconds"]))
+        took = f"{words.duration(slow['seconds'])} ({words.text(slow['deployment'])})"
+        longest = f"; the longest took {took}"
     failed = sum(1 for row in runs if row["state_type"] in BAD)
     return Figure(
         key="runs",
         title="Runs",
-        answer=(
-            f"{words.count(len(runs), 'run')}, {words.number(failed)} failed; the longest took "
-            f"{words.duration(slow['seconds'])} ({words.text(slow['deployment'])})."
-        ),
+        answer=(f"{words.count(len(runs), 'run')}, {words.number(failed)} failed{longest}."),
         source=None,
         columns=(
             Column("started", "Started, UTC", "date"),

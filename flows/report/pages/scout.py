@@ -49,10 +49,33 @@ def main_currency(data: DomainData) -> str | None:
 
 def recent_anomalies(data: DomainData) -> list[Row]:
     """Complete weeks out of their band, of the newest one with a purchase and those before it."""
-    complete = [row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]]
-    since = max(complete, default=date.max - RECENT) - RECENT
+    since = (_newest_complete(data) or date.max) - RECENT
     found = [row for row in data.rows(WEEKS) if row["is_anomaly"] and row["week"] > since]
     return sorted(found, key=lambda row: (-row["week"].toordinal(), row["category"]))
+
+
+def _newest_complete(data: DomainData) -> date | None:
+    return max((row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]), default=None)
+
+
+def _weeks_without(data: DomainData) -> int:
+    """Complete weeks since the newest one with a transaction."""
+    newest = _newest_complete(data)
+    # A model that was built before the column was there lacks it.
+    ends = [end for row in data.rows(WEEKS) if (end := row.get("first_unfinished_week"))]
+    return max(0, (max(ends) - newest).days // 7 - 1) if newest and ends else 0
+
+
+def _after_silence(data: DomainData, row: Row) -> str:
+    """That the weeks just before had no transaction, which the band of a week does not tell."""
+    before = [
+        each["week"]
+        for each in data.rows(WEEKS)
+        if each["week"] < row["week"]
+        and (each["category"], each["currency"]) == (row["category"], row["currency"])
+    ]
+    silent = (row["week"] - max(before)).days // 7 - 1 if before else 0
+    return f", after {words.count(silent, 'week')} without any" if silent else ""
 
 
 def _of_last_month(data: DomainData, currency: str) -> list[Row]:
@@ -74,6 +97,9 @@ def _headline(data: DomainData, currency: str | None) -> str:
     share = f" ({words.percent(rows[0]['total_amount'] / total, 0)})" if total else ""
     most = f"{words.text(rows[0]['category'])}{share}"
     told = f"{currency} {words.number(total, 0)} in {month}, the largest part {most}"
+    if missing := _weeks_without(data):
+        since = words.count(missing, "complete week has", "complete weeks have")
+        return f"{told}; the last {since} no transaction"
     odd = recent_anomalies(data)
     if not odd:
         return f"{told}; no category is abnormal"
@@ -87,6 +113,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
         f"{words.text(row['category'])} ({words.text(row['currency'])}) was "
         f"{words.number(row['total_amount'], 0)} in the week of {words.text(row['week'])}, "
         f"outside of {words.number(row['band_low'], 0)} to {words.number(row['band_high'], 0)}"
+        f"{_after_silence(data, row)}"
         for row in recent_anomalies(data)[:3]
     ]
     broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
@@ -195,12 +222,18 @@ def _anomalies(data: DomainData) -> Figure:
     rows.sort(key=lambda row: (-row["week"].toordinal(), row["category"], row["currency"]))
     recent = recent_anomalies(data)
     weeks = {row["week"] for row in data.rows(WEEKS)}
+    newest, missing = _newest_complete(data), _weeks_without(data)
+    upto = ""
+    if newest:
+        upto = f", {words.number(len(recent))} in the {RECENT_WEEKS} up to that of {newest}"
+    if missing:
+        upto += f", the newest with transactions; {words.count(missing, 'week')} since without any"
     return Figure(
         key="anomalies",
         title="Abnormal weeks",
         answer=(
-            f"{words.count(len(rows), 'abnormal amount')} in {words.count(len(weeks), 'week')}, "
-            f"{words.number(len(recent))} in the newest {RECENT_WEEKS} complete ones."
+            f"{words.count(len(rows), 'abnormal amount')} in "
+            f"{words.count(len(weeks), 'week')} with transactions{upto}."
         ),
         source=data.extracts[WEEKS],
         columns=(
@@ -215,7 +248,7 @@ def _anomalies(data: DomainData) -> Figure:
         ),
         rows=rows,
         as_of=words.text(max(weeks)),
-        note="A week is compared with the weeks before it, never with itself.",
+        note="A week is compared with the weeks with transactions before it, never with itself.",
         data=rows,
     )
 

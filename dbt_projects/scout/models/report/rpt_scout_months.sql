@@ -16,7 +16,12 @@ final as (
         mom_growth_pct,
         prev_year_amount,
         yoy_growth_pct,
-        is_complete_month
+        is_complete_month,
+        (
+            select max(transactions.transaction_date)
+            from {{ ref('silver_validated_transactions') }} as transactions
+            where transactions.transaction_date <= {{ as_of_date() }}
+        ) as newest_transaction_date
     from monthly
     where month > {{ month_of(as_of_date()) }} - interval '13 months'
 

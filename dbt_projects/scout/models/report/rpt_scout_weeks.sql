@@ -18,7 +18,8 @@ final as (
         expected_low as band_low,
         expected_high as band_high,
         is_complete_week,
-        is_anomaly
+        is_anomaly,
+        {{ week_of(first_unfinished_day()) }} as first_unfinished_week
     from weekly
     where week > {{ week_of(as_of_date()) }} - 26 * 7
 

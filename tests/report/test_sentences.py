@@ -1,0 +1,112 @@
+"""What pages say where a short sentence would say too much."""
+
+from datetime import date, timedelta
+from typing import Any
+
+import pytest
+
+from flows.report import words
+from flows.report.records import DOMAINS, DomainData, OperationsData
+from tests.report.shown import NOW, Shown, files_of, page_of
+from tests.report.test_site import TABLES_OF, known
+
+TODAY = NOW.date()
+
+
+def made(slug: str, **models: list[dict[str, Any]]) -> DomainData:
+    """A domain of rows by model, made up but for what is given."""
+    contracts = {each.model: each for each in TABLES_OF[slug]}
+    return known(
+        slug,
+        {model: [contracts[model].row(**row) for row in rows] for model, rows in models.items()},
+    )
+
+
+@pytest.mark.parametrize(
+    ("share", "digits", "told"),
+    [
+        (0.9951, 0, "99.5"),
+        (0.9996, 1, "99.96"),
+        (0.99999, 0, "> 99.99"),
+        (0.004, 0, "0.4"),
+        (0.00001, 1, "< 0.01"),
+        (1, 0, "100"),
+        (0.1 + 0.2 + 0.7 - 1e-16, 0, "100"),
+        (0, 1, "0.0"),
+        (1.004, 0, "100"),
+        (0.42, 0, "42"),
+    ],
+)
+def test_only_all_is_all_and_only_nothing_is_nothing(share: float, digits: int, told: str) -> None:
+    assert words.percent(share, digits).replace(words.SPACE, " ") == f"{told} %"
+
+
+def test_who_made_nearly_everything_is_told_by_how_much() -> None:
+    data = made(
+        "github_scraper",
+        rpt_github_leaderboard=[{"commits": 199, "share_of_commits": 0.995, "display_name": "Ann"}],
+        rpt_github_concentration=[{"bus_factor": 1, "people": 2, "commits": 200}],
+    )
+    assert page_of(data).headline.replace(words.SPACE, " ") == (
+        "Ann leads with 99.5 % of all commits; one person made 99.5 % of what people committed: "
+        "a risk"
+    )
+
+
+def test_the_age_of_a_day_is_told_in_days() -> None:
+    data = {
+        slug: made(slug, **{model: [{column: TODAY - timedelta(age)}]})
+        for slug, model, column, age in (
+            ("github_scraper", "rpt_github_repositories", "last_commit_date", 0),
+            ("scout", "rpt_scout_months", "newest_transaction_date", 1),
+            ("agent_analytics", "rpt_agents_daily", "date", 9),
+        )
+    }
+    part = Shown(files_of(data)["operations.html"].decode()).parts["freshness"]
+    ages = {row["Domain"]: row["How old"] for row in part.records()}
+    assert ages == {
+        DOMAINS["github_scraper"]: "today",
+        DOMAINS["scout"]: "1 day ago",
+        DOMAINS["agent_analytics"]: "9 days ago",
+        DOMAINS["ledgermind"]: words.ABSENT,
+        DOMAINS["quality_compass"]: words.ABSENT,
+    }
+    assert "2026-11-19, 9 days ago." in part.text
+
+
+def test_weeks_without_transactions_are_told() -> None:
+    """Sales up to the week of 26 October; the four weeks up to that of 23 November had none."""
+    week = {"is_complete_week": True, "first_unfinished_week": date(2026, 11, 30)}
+    weeks = [{**week, "week": date(2026, 10, day), "is_anomaly": False} for day in (19, 26)]
+    shown = page_of(made("scout", rpt_scout_weeks=weeks))
+    assert (
+        "0 in the 4 up to that of 2026-10-26, the newest with transactions; 4 weeks since without "
+        "any." in shown.parts["anomalies"].text
+    )
+    both = made("scout", rpt_scout_months=[{}], rpt_scout_weeks=weeks)
+    assert page_of(both).headline.endswith("; the last 4 complete weeks have no transaction")
+    again = {**week, "week": date(2026, 11, 23), "is_anomaly": True, "total_amount": 150}
+    shown = page_of(made("scout", rpt_scout_weeks=[*weeks, again]))
+    assert "in the week of 2026-11-23, outside of 12 to 12, after 3 weeks without any" in (
+        shown.parts[""].text
+    )
+    assert "1 in the 4 up to that of 2026-11-23." in shown.parts["anomalies"].text
+
+
+def test_a_run_that_runs_has_taken_no_time_yet() -> None:
+    run = {
+        "name": "a-run",
+        "deployment": "scout-gold-6h",
+        "state_type": "RUNNING",
+        "state_name": "Running",
+        "start_time": "2026-11-28T11:00:00Z",
+        "end_time": None,
+        "total_run_time": 0.0,
+    }
+    files = files_of(operated=OperationsData(runs=[run]))
+    shown = Shown(files["operations.html"].decode())
+    (row,) = shown.parts["runs"].records()
+    assert row["Took"] == words.ABSENT
+    assert "1 run, 0 failed." in shown.parts["runs"].text
+    assert b"<title>Report</title>" in files["index.html"]
+    assert "<title>Operations · Report</title>" in files["operations.html"].decode()
