@@ -2,8 +2,15 @@
 
 import json
 import re
+from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+
+from flows.agent_analytics.source.rows import LONGEST_LINE
+
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
+# An element of such a key's list does not name the key.
+REQUEST_KEY = re.compile(rb'"resource_?(?:metrics|logs|spans|profiles)"\s*:', re.IGNORECASE)
 
 # Of what is decoded here only the end is asked.
 _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len)
@@ -12,7 +19,6 @@ _LONGEST_CUT = 6
 _BLANK = re.compile(r"[ \t\r\n]*")
 # A mark of the byte order stands before a document, also where files were put together.
 _BETWEEN = re.compile(r"[ \t\r\n,\ufeff]*")
-_BRACKET_OR_TEXT = re.compile(rb'[\[{\]}]|"(?:[^"\\]|\\.)*+"?')
 
 
 def whole_documents(content: bytes) -> int:
@@ -40,10 +46,89 @@ def is_cut(content: bytes) -> bool:
 
 def depth_of(line: bytes) -> int:
     """How many more brackets a line opens than it closes. No text goes on over a line's end."""
-    depth = 0
-    for found in _BRACKET_OR_TEXT.finditer(line):
-        depth += (found[0] in b"[{") - (found[0] in b"]}")
-    return depth
+    plain = line.replace(rb"\\", b"").replace(rb"\"", b"")
+    outside = b"".join(plain.split(b'"')[::2])
+    opened = outside.count(b"{") + outside.count(b"[")
+    return opened - outside.count(b"}") - outside.count(b"]")
+
+
+def begins_document(line: bytes) -> bool:
+    """Whether a line is the first of an object or list that goes on behind it."""
+    is_begun = line.removeprefix(BYTE_ORDER_MARK).startswith((b"{", b"["))
+    return is_begun and line.endswith(b"\n") and depth_of(line) > 0
+
+
+def lines_and_documents(
+    lines: Iterator[bytes], is_growing: bool = False
+) -> Iterator[tuple[list[bytes], bool]]:
+    """Each line alone, the lines of a document together, and whether it is still being written.
+
+    Only the last one of lines that are growing can be: where it is in order as far as it goes.
+    """
+    waiting: deque[bytes] = deque()
+    while line := _next(waiting, lines):
+        document, is_open = [line], False
+        if begins_document(line):
+            is_last = _complete(document, waiting, lines)
+            text = b"".join(document)
+            is_open = (
+                is_growing
+                and is_last
+                and is_cut(text[whole_documents(text) :])
+                and not _is_readable_by_lines(document)
+            )
+            if not is_open and not _is_json(text):
+                waiting.extendleft(reversed(document[1:]))
+                document = [line]
+        yield document, is_open
+
+
+def _complete(document: list[bytes], waiting: deque[bytes], lines: Iterator[bytes]) -> bool:
+    """Add the lines to a first one up to where all its brackets are closed, or to the end.
+
+    Fewer where they cannot be: behind a bracket of its kind at the edge another request or
+    document begins. Lines that only ever open are so looked at once or twice, not once for each.
+
+    Returns:
+        Whether the lines ended before.
+    """
+    opener = document[0].removeprefix(BYTE_ORDER_MARK)[:1]
+    size, depth = len(document[0]), depth_of(document[0])
+    while depth > 0 and size < LONGEST_LINE:
+        line = _next(waiting, lines)
+        if not line:
+            return True
+        more = depth_of(line)
+        is_other = line.startswith(opener) and (begins_document(line) or REQUEST_KEY.search(line))
+        if is_other or line.startswith(BYTE_ORDER_MARK):
+            waiting.appendleft(line)
+            break
+        document.append(line)
+        size += len(line)
+        depth += more
+    return False
+
+
+def _is_readable_by_lines(document: list[bytes]) -> bool:
+    """Whether it is a bracket alone and requests, the last of them without a comma."""
+    first, *requests = document
+    return (
+        len(first.removeprefix(BYTE_ORDER_MARK).strip()) == 1
+        and all(each.startswith(b"{") and REQUEST_KEY.search(each) for each in requests)
+        and _is_json(document[-1])
+    )
+
+
+def _next(waiting: deque[bytes], lines: Iterator[bytes]) -> bytes:
+    return waiting.popleft() if waiting else next(lines, b"")
+
+
+def _is_json(text: bytes) -> bool:
+    try:
+        deque(requests_in(text), maxlen=0)
+    except ValueError:
+        return False
+    return True
 
 
 def requests_in(content: bytes) -> Iterator[bytes]:

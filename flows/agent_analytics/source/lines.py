@@ -5,7 +5,6 @@ import hashlib
 import os
 import re
 import zlib
-from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -14,18 +13,10 @@ from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
-from flows.agent_analytics.source.documents import depth_of, requests_in, whole_documents
-from flows.agent_analytics.source.parts import (
-    BYTE_ORDER_MARK,
-    REQUEST,
-    FilePart,
-    begins_document,
-    is_protobuf,
-    is_within_document,
-    read_bytes,
-)
+from flows.agent_analytics.source.documents import lines_and_documents, requests_in
+from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
-from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, rejected_of, short
+from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
@@ -84,49 +75,34 @@ def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
 
 
 def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
+    broken: list[str] = []
     begin = 0
     with gzip.open(part.path, "rb") as source:
-        while True:
+        found = lines_and_documents(_inflated(source, broken))
+        lines, _ = next(found, ([], False))
+        while lines:
             target = _scratch(replace(part, begin=begin), folder)
-            broken = ""
-            most, is_document = size, False
             with target.path.open("wb") as copy:
-                try:
-                    while _goes_on(copy.tell(), most, source) and (line := source.readline()):
-                        if begin + copy.tell() == 0 and begins_document(line):
-                            most, is_document = max(size, LONGEST_LINE), True
-                        copy.write(line)
-                except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-                    broken = str(error)
-                written = copy.tell()
-            if is_document:
-                _rewrite_documents(target.path)
-            if written:
-                yield target
-            if broken:
-                yield Rejected(shown(part.path), f"the gzip stream is broken: {broken}", "")
-            if broken or written < most:
-                return
-            begin += written
+                while lines and copy.tell() < size:
+                    copy.writelines(_as_lines(b"".join(lines)) if len(lines) > 1 else lines)
+                    begin += sum(map(len, lines))
+                    lines, _ = next(found, ([], False))
+            yield target
+    for error in broken:
+        yield Rejected(shown(part.path), f"the gzip stream is broken: {error}", "")
 
 
-def _goes_on(written: int, most: int, source: gzip.GzipFile) -> bool:
-    """Whether more belongs into a file: no document is read in two pieces."""
-    return written < most or (written < most + LONGEST_LINE and is_within_document(source))
+def _inflated(source: gzip.GzipFile, broken: list[str]) -> Iterator[bytes]:
+    """The lines up to where the stream breaks, and why it does."""
+    try:
+        yield from source
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        broken.append(str(error))
 
 
 def _as_lines(documents: bytes) -> Iterator[bytes]:
     for request in requests_in(documents):
         yield request.translate(ONE_LINE) + b"\n"
-
-
-def _rewrite_documents(path: Path) -> None:
-    """Documents over many lines become lines; what stands behind them stays as it is."""
-    content = path.read_bytes()
-    end = whole_documents(content)
-    with path.open("wb") as copy:
-        copy.writelines(_as_lines(content[:end]))
-        copy.write(content[end:])
 
 
 def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
@@ -150,45 +126,15 @@ def _requests(source: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     """The requests of each line that is not blank, and of each document over many lines, with the
     number of its first line; be they in a list, one behind another or between commas. Any other
     line is one as it is."""
-    waiting: deque[bytes] = deque()
     number = 1
-    while line := waiting.popleft() if waiting else source.readline():
-        lines = 1
-        found = [line]
-        if line.startswith(REQUEST) and begins_document(line):
-            document = _document(line, waiting, source)
-            with suppress(ValueError):
-                text = b"".join(document)
-                found = [each.translate(ONE_LINE) for each in requests_in(text)]
-                lines = len(document)
-            waiting.extendleft(reversed(document[lines:]))
-        else:
-            with suppress(ValueError):
-                found = list(requests_in(line))
-        if line.strip():
+    for lines, _ in lines_and_documents(source):
+        text = b"".join(lines)
+        found = [text]
+        with suppress(ValueError):
+            found = [each.translate(ONE_LINE) for each in requests_in(text)]
+        if text.strip():
             yield number, found
-        number += lines
-
-
-def _document(first: bytes, waiting: deque[bytes], source: IO[bytes]) -> list[bytes]:
-    """The lines from the first one on up to where all its brackets are closed.
-
-    Fewer where they cannot be: a request on a line of its own stands in no object, and an object
-    or list that begins at the edge in no other of its kind.
-    """
-    document, size = [first], len(first)
-    depth = depth_of(first)
-    opener = first.lstrip(BYTE_ORDER_MARK)[:1]
-    while depth > 0 and size < LONGEST_LINE:
-        line = waiting.popleft() if waiting else source.readline()
-        if not line or line.startswith((opener, BYTE_ORDER_MARK)):
-            if line:
-                waiting.appendleft(line)
-            break
-        document.append(line)
-        size += len(line)
-        depth += depth_of(line)
-    return document
+        number += len(lines)
 
 
 def _scratch(part: FilePart, folder: Path) -> LineFile:

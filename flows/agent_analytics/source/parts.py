@@ -2,34 +2,32 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from gzip import GzipFile
-from io import BufferedReader
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from flows._shared.counted import counted
 from flows.agent_analytics.records import Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
-from flows.agent_analytics.source.documents import is_cut, whole_documents
+from flows.agent_analytics.source.documents import (
+    BYTE_ORDER_MARK,
+    REQUEST_KEY,
+    begins_document,
+    is_cut,
+    lines_and_documents,
+    whole_documents,
+)
 from flows.agent_analytics.source.rows import EXCERPT, LONGEST_LINE, is_packed
 
 LINES = (".json", ".jsonl", ".ndjson")
 PROTOBUF = (".pb", ".binpb")
 LENGTH_BYTES = 4
 START_BYTES = 4096
-BLOCK_BYTES = 1 << 20
 # An exporter writes at least once a minute, and a whole line at a time.
 QUIET_SECONDS = 3600
-BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 BETWEEN = b" \t\r\n," + BYTE_ORDER_MARK
-# Behind lines a document begins with its bracket alone: what stands further in is part of another.
-OPENED = re.compile(rb"^(?:\xef\xbb\xbf)?[\[{][ \t\r]*\n", re.MULTILINE)
-REQUEST = (b"{", b"[", BYTE_ORDER_MARK)
 MOST_NAMED = 100
-LIST_OF_DOCUMENTS = re.compile(rb"\[\s*[\[{]")
 NOT_READ = (
     f"not read: its name ends in none of {', '.join(LINES + PROTOBUF)}, nor in these with .gz"
 )
@@ -150,8 +148,7 @@ def _unread_parts(
     if not packed and not messages and begins_document(_first_line(path, begin)):
         content = read_bytes(path, begin, size) if size - begin <= LONGEST_LINE else b""
         end = begin + whole_documents(content)
-        if end < size and not is_quiet:
-            # Its writer may be in the middle of it.
+        if not content and not is_quiet:
             return
         rest = content[end - begin :]
         if begin < end:
@@ -161,7 +158,10 @@ def _unread_parts(
             )
             begin = end
         if is_cut(rest) and not _has_lines(rest):
-            yield Rejected(shown(path), f"its last document {UNFINISHED}", _excerpt(rest, begin))
+            # Its writer may be in the middle of it.
+            if is_quiet:
+                seen = f"its last document {UNFINISHED}"
+                yield Rejected(shown(path), seen, _excerpt(rest, begin))
             return
     if packed:
         end = size
@@ -169,18 +169,8 @@ def _unread_parts(
         begin, end = _whole_messages(path, begin, size)
         if end < size:
             tail = Rejected(shown(path), f"its last message {UNFINISHED}", f"from byte {end}")
-    elif (document := _last_document(path, begin, size)) is not None:
-        end, is_whole = document
-        if not is_whole:
-            rest = read_bytes(path, end, size)
-            tail = Rejected(shown(path), f"its last document {UNFINISHED}", _excerpt(rest, end))
     else:
-        end = _after_last_newline(path, begin, size)
-        rest = read_bytes(path, end, min(size, end + LONGEST_LINE + 1))
-        if _is_whole(rest):
-            end = size
-        elif rest.strip():
-            tail = Rejected(shown(path), f"its last line {UNFINISHED}", _excerpt(rest, end))
+        end, tail = _whole_lines(path, begin, size)
     if begin < end:
         mark = _mark(path, end, salt)
         yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
@@ -217,39 +207,37 @@ def _first_line(path: Path, begin: int) -> bytes:
         return line.lstrip(BETWEEN)
 
 
-def _last_document(path: Path, begin: int, size: int) -> tuple[int, bool] | None:
-    """Up to where a file that ends in a document over many lines, or in a part of one, can be read,
-    and whether that is all of it; None of any other file."""
-    start = max(begin, size - LONGEST_LINE)
-    if _last_line(path, begin, size).startswith(b"{"):
-        return None
-    content = read_bytes(path, start, size)
-    *_, last = (None, *(found.start() for found in OPENED.finditer(content)))
-    if last is None or not content[:last].strip(BETWEEN):
-        return None
-    document = content[last:]
-    if whole_documents(document) == len(document):
-        return size, True
-    return (start + last, False) if is_cut(document) and not _has_lines(document) else None
+def _whole_lines(path: Path, begin: int, size: int) -> tuple[int, Rejected | None]:
+    """Up to where whole lines and documents stand, and what behind them is not whole."""
+    end = place = begin
+    last = "line"
+    for lines, is_open in lines_and_documents(_lines(path, begin, size), is_growing=True):
+        place += sum(map(len, lines))
+        if is_open:
+            last = "document"
+        elif len(lines) > 1 or lines[0].endswith(b"\n"):
+            end = place
+    rest = read_bytes(path, end, min(size, end + LONGEST_LINE + 1))
+    if _is_whole(rest):
+        return size, None
+    if not rest.strip():
+        return end, None
+    return end, Rejected(shown(path), f"its last {last} {UNFINISHED}", _excerpt(rest, end))
 
 
-def _last_line(path: Path, begin: int, size: int) -> bytes:
-    """The last line that is not blank, as far as a block holds it."""
-    end = read_bytes(path, max(begin, size - BLOCK_BYTES), size).rstrip(BETWEEN)
-    return end[end.rfind(b"\n") + 1 :]
-
-
-def begins_document(line: bytes) -> bool:
-    """Whether a first line is the beginning of an object or list, as no line of a log is."""
-    text = line.strip()
-    is_begun = text.endswith((b"{", b"[")) or LIST_OF_DOCUMENTS.match(text) is not None
-    return is_begun and line.endswith(b"\n") and not _is_whole(line)
+def _lines(path: Path, begin: int, end: int) -> Iterator[bytes]:
+    """The lines between two places; one that is too long in pieces."""
+    with path.open("rb") as file:
+        file.seek(begin)
+        while line := file.readline(min(LONGEST_LINE, end - file.tell())):
+            yield line
 
 
 def _has_lines(rest: bytes) -> bool:
     """Whether requests stand, each on a line, behind the first line of an object: it was cut."""
     return rest.lstrip(BETWEEN).startswith(b"{") and any(
-        line.startswith(b"{") and _is_whole(line) for line in rest.splitlines()[1:]
+        line.startswith(b"{") and REQUEST_KEY.search(line) and _is_whole(line.rstrip(BETWEEN))
+        for line in rest.splitlines()[1:]
     )
 
 
@@ -265,20 +253,6 @@ def _is_whole(line: bytes) -> bool:
     except RecursionError:
         pass
     return True
-
-
-def _after_last_newline(path: Path, begin: int, size: int) -> int:
-    """Searched backwards: a collector's line can be long, a file of them longer."""
-    with path.open("rb") as file:
-        end = size
-        while end > begin:
-            start = max(begin, end - BLOCK_BYTES)
-            file.seek(start)
-            position = file.read(end - start).rfind(b"\n")
-            if position >= 0:
-                return start + position + 1
-            end = start
-    return begin
 
 
 def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:
@@ -300,31 +274,14 @@ def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:
     return begin, end
 
 
-def _next_request(file: BufferedReader) -> int:
-    """Where the next line begins that may be a request: no document is read in two pieces."""
-    begin = place = file.tell()
-    while place - begin < LONGEST_LINE and is_within_document(file) and file.readline():
-        place = file.tell()
-    return place
-
-
-def is_within_document(file: BufferedReader | GzipFile) -> bool:
-    """Whether the line that is read next looks like one further in, or the last, of a document."""
-    return file.peek(1).startswith((b" ", b"\t", b"}", b"]"))
-
-
 def split(part: FilePart, size: int) -> Iterator[FilePart]:
-    """The part in pieces of whole lines of about this many bytes, so that each can be one load."""
-    if not part.is_lines:
-        yield part
-        return
-    begin = part.begin
-    with part.path.open("rb") as file:
-        while part.end - begin > size:
-            file.seek(begin + size)
-            file.readline()
-            end = min(_next_request(file), part.end)
-            yield replace(part, begin=begin, end=end, start_hash=_mark(part.path, end, ""))
-            begin = end
-    if begin < part.end:
-        yield replace(part, begin=begin)
+    """The part in pieces of whole lines and documents of about this many bytes, so that each can be
+    one load."""
+    begin = end = part.begin
+    if part.is_lines and part.end - begin > size:
+        for lines, _ in lines_and_documents(_lines(part.path, begin, part.end)):
+            end += sum(map(len, lines))
+            if end - begin >= size and end < part.end and lines[-1].endswith(b"\n"):
+                yield replace(part, begin=begin, end=end, start_hash=_mark(part.path, end, ""))
+                begin = end
+    yield replace(part, begin=begin)
