@@ -462,6 +462,11 @@ FILES: dict[str, tuple[tuple[dict[str, Any], str], ...]] = {
         ({"amount": "150.125", "currency": "IDR"}, "150.13"),
         ({"amount": "99.9", "currency": "IDR"}, "99.90"),
     ),
+    "numbers with the sign of their format": (
+        ({"amount": "Rp 1500.1250", "currency": ""}, "1500.13"),
+        ({"amount": "€ -1234.5", "currency": ""}, "amount_not_positive"),
+        ({"amount": "KM 12", "currency": ""}, "unknown_currency"),
+    ),
     "numbers of yen": (
         ({"amount": 1.5, "currency": "JPY"}, "1.50"),
         ({"amount": "150.125", "currency": "JPY"}, "150.13"),
