@@ -203,7 +203,7 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("no cents and less than nothing", {"amount": "-12.-"}, "amount_not_positive"),
     ("a dash and more", {"amount": "12.-5"}, "invalid_amount"),
     ("tax without cents", {"tax_amount": "12.-"}, "accepted"),
-    ("wide figures", {"amount": "￥１，２３４．５０", "currency": "JPY"}, "1234.50"),
+    ("wide figures", {"amount": "￥１，２３４．５０", "currency": "CNY"}, "1234.50"),
     ("a wide space", {"amount": "PHP\u30005"}, "5.00"),
     ("a figure space", {"amount": "1\u2007234.50"}, "1234.50"),
     ("a space that nobody sees", {"amount": "\u200b5.00\ufeff"}, "5.00"),
@@ -231,8 +231,29 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
     ("Chilean pesos", {"amount": "$12.990", "currency": "CLP"}, "12990.00"),
     ("forints", {"amount": "1.500 Ft", "currency": ""}, "1500.00"),
     ("less than no yen", {"amount": "-1.500", "currency": "JPY"}, "amount_not_positive"),
-    ("a number of yen", {"amount": 1.5, "currency": "JPY"}, "1.50"),
     ("a tax in yen", {"amount": "15.000", "tax_amount": "1.500", "currency": "JPY"}, "15000.00"),
+    ("rupiah by a word with a point", {"amount": "Rp.150.000", "currency": ""}, "150000.00"),
+    ("rupiah by a code with a point", {"amount": "IDR.150.000", "currency": ""}, "150000.00"),
+    ("a word with a point for a currency", {"amount": "150.000", "currency": "Rp."}, "150000.00"),
+    ("wide won", {"amount": "\uffe6150.000", "currency": ""}, "150000.00"),
+    ("Chilean dollars", {"amount": "CLP$1.500", "currency": ""}, "1500.00"),
+    ("Colombian dollars", {"amount": "COP$ 12.990", "currency": ""}, "12990.00"),
+    ("lei of any kind", {"amount": "5 lei", "currency": ""}, "ambiguous_currency"),
+    ("lei of Moldova", {"amount": "5 lei", "currency": "MDL"}, "MDL"),
+    ("a C and a dollar", {"amount": "C$5", "currency": ""}, "ambiguous_currency"),
+    ("a dollar of Nicaragua", {"amount": "C$5", "currency": "NIO"}, "NIO"),
+    ("pounds of Egypt", {"amount": "£5", "currency": "EGP"}, "EGP"),
+    ("pounds and pesos", {"amount": "£5"}, "conflicting_currency"),
+    ("a code and pounds of Egypt", {"amount": "GBP 5", "currency": "EGP"}, "conflicting_currency"),
+    ("pula", {"amount": "P5", "currency": "BWP"}, "BWP"),
+    ("a word like a code", {"amount": "5 all", "currency": ""}, "unknown_currency"),
+    ("a word like another code", {"amount": "5 Top", "currency": ""}, "unknown_currency"),
+    ("a small code that its column has", {"amount": "5 mad", "currency": "MAD"}, "MAD"),
+    ("feet", {"amount": "12 ft", "currency": ""}, "ambiguous_currency"),
+    ("small forints", {"amount": "12 ft", "currency": "HUF"}, "HUF"),
+    ("reams", {"amount": "5 rm", "currency": ""}, "ambiguous_currency"),
+    ("small ringgit for a currency", {"currency": "rm"}, "MYR"),
+    ("rand", {"amount": "R 5", "currency": ""}, "ZAR"),
     ("Swedish crowns", {"amount": "1.234,50 kr.", "currency": "SEK"}, "1234.50"),
     ("crowns of any kind", {"amount": "100 kr", "currency": ""}, "ambiguous_currency"),
     ("crowns and euros", {"amount": "100 kr", "currency": "EUR"}, "conflicting_currency"),
@@ -318,7 +339,6 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
                 ("CZK", "1 234,50 Kč"),
                 ("PLN", "1 234,50 zł"),
                 ("HUF", "1 234,50 FT"),
-                ("RON", "1 234,50 lei"),
             ),
             *(
                 ("BGN", "1 234,50 лв."),
@@ -335,7 +355,7 @@ EDGES: tuple[tuple[str, dict[str, Any], str], ...] = (
             *(
                 ("CZK", "1 234,50Kc"),
                 ("AUD", "A$1 234,50"),
-                ("CAD", "C$1 234,50"),
+                ("CAD", "CA$1 234,50"),
                 ("NZD", "NZ$1 234,50"),
             ),
             *(("HKD", "HK$1 234,50"), ("SGD", "S$1 234,50"), ("MXN", "MX$1 234,50")),
@@ -428,6 +448,75 @@ FILES: dict[str, tuple[tuple[dict[str, Any], str], ...]] = {
         ({"amount": "1500.000", "currency": "JPY"}, "1500.00"),
         ({"amount": "150.000", "currency": "JPY"}, "150.00"),
         ({"tax_amount": "1.000", "currency": "JPY", "amount": "2,345"}, "2345.00"),
+    ),
+    "yen with decimals of any length": (
+        ({"amount": "98.4512", "currency": "JPY"}, "98.45"),
+        ({"amount": "150.125", "currency": "JPY"}, "150.13"),
+        ({"amount": "10423.7", "currency": "JPY"}, "10423.70"),
+        ({"amount": "150.1", "currency": "JPY"}, "150.10"),
+        ({"amount": 150.125, "currency": "JPY"}, "150.13"),
+        ({"amount": "150.000", "currency": "IDR"}, "150000.00"),
+    ),
+    "rupiah with decimals of any length": (
+        ({"amount": "150000.5", "currency": "IDR"}, "150000.50"),
+        ({"amount": "150.125", "currency": "IDR"}, "150.13"),
+        ({"amount": "99.9", "currency": "IDR"}, "99.90"),
+    ),
+    "numbers with the sign of their format": (
+        ({"amount": "Rp 1500.1250", "currency": ""}, "1500.13"),
+        ({"amount": "€ -1234.5", "currency": ""}, "amount_not_positive"),
+        ({"amount": "KM 12", "currency": ""}, "unknown_currency"),
+    ),
+    "numbers of yen": (
+        ({"amount": 1.5, "currency": "JPY"}, "1.50"),
+        ({"amount": "150.125", "currency": "JPY"}, "150.13"),
+    ),
+    "yen that contradict themselves": (
+        ({"amount": "12.5", "currency": "JPY"}, "12.50"),
+        ({"amount": "12,5", "currency": "JPY"}, "12.50"),
+        ({"amount": "1.500", "currency": "JPY"}, "conflicting_decimal_mark"),
+    ),
+    "rupiah by signs with decimals": (
+        ({"amount": "Rp1500.000", "currency": ""}, "1500.00"),
+        ({"amount": "Rp150.000", "currency": ""}, "150.00"),
+        ({"amount": "150.000", "currency": "Rp"}, "150.00"),
+        ({"amount": "150.000", "currency": "idr"}, "150.00"),
+        ({"amount": "150.000", "currency": "JPY"}, "150000.00"),
+    ),
+    "a sign in the column with decimals": (
+        ({"amount": "1500.000", "currency": "Rp"}, "1500.00"),
+        ({"amount": "150.000", "currency": "IDR"}, "150.00"),
+    ),
+    "decimals of others": (
+        ({"amount": "$0.125", "currency": "JPY"}, "conflicting_currency"),
+        ({"amount": "$0.125", "currency": ""}, "ambiguous_currency"),
+        ({"amount": "0.125", "currency": "USD"}, "0.13"),
+        ({"amount": "1.500", "currency": "JPY"}, "1500.00"),
+    ),
+    "no tax in yen": (
+        ({"amount": "150.000", "tax_amount": "0.000", "currency": "JPY"}, "150000.00"),
+        ({"amount": "1.234,50", "tax_amount": "0.000"}, "1234.50"),
+        ({"amount": "1.234"}, "1234.00"),
+    ),
+    "dinars": (
+        ({"amount": "12,500", "currency": "TND"}, "12.50"),
+        ({"amount": "8,750", "currency": "TND"}, "8.75"),
+        ({"amount": "120,000", "currency": "TND"}, "120.00"),
+        ({"amount": "1,500", "currency": "USD"}, "1500.00"),
+    ),
+    "no tax in dinars": (
+        ({"amount": "12.500", "tax_amount": "0,00", "currency": "TND"}, "12.50"),
+    ),
+    "dinars in groups": (
+        ({"amount": "1,250,000", "currency": "TND"}, "1250000.00"),
+        ({"amount": "12,500", "currency": "TND"}, "12500.00"),
+        ({"amount": "12.500", "currency": "TND"}, "12.50"),
+        ({"amount": "12,500", "currency": "OMR"}, "12.50"),
+    ),
+    "rupiah and dinars": (
+        ({"amount": "1.500.000", "currency": "IDR"}, "1500000.00"),
+        ({"amount": "12.500", "currency": "KWD"}, "12.50"),
+        ({"amount": "150.000", "currency": "IDR"}, "150000.00"),
     ),
     "yen and two marks": (
         ({"amount": "12.50", "currency": "USD"}, "12.50"),
@@ -532,7 +621,8 @@ def built(empty_warehouse: Warehouse, size: int) -> Built:
     with psycopg.connect(warehouse.url, autocommit=True) as connection:
         # As the release before left it.
         connection.execute(
-            "alter table silver.int_file_conventions drop column whole_unit_decimals_count"
+            "alter table silver.int_file_conventions "
+            "drop column point_currencies, drop column comma_currencies"
         )
     build(warehouse)
     again = contents(warehouse)

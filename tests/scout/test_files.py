@@ -17,6 +17,7 @@ from datetime import UTC, date, datetime
 from itertools import count
 from pathlib import Path
 from typing import Any
+from unicodedata import category
 
 import fsspec
 import psycopg
@@ -39,8 +40,16 @@ from flows.scout.records import (
 )
 from flows.scout.rules import entity_of, modified_second
 from flows.scout.sample import write_sample
-from flows.scout.source import csv_rows, examine, list_files, read_delivery, read_rows
+from flows.scout.source import (
+    csv_rows,
+    examine,
+    list_files,
+    number_formats,
+    read_delivery,
+    read_rows,
+)
 
+ROOT = Path(__file__).parents[2]
 NOW = datetime(2026, 11, 1, tzinfo=UTC)
 Load = Callable[[SourceFile], FileCounts]
 
@@ -535,6 +544,61 @@ def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
     assert values(list(read_rows(file, "", ["June"]))) == [{"sku": "A", "price": 2}]
     with pytest.raises(FileUnreadableError, match="no sheet July, but May, June"):
         list(read_rows(file, "", ["July"]))
+
+
+@pytest.mark.parametrize(
+    ("number_format", "number", "expected"),
+    [
+        ('"Rp"#,##0', 150000, "Rp 150000"),
+        ('"Rp"#,##0', 1500.125, "Rp 1500.1250"),
+        ("[$Rp-421] #,##0", 150000, "Rp 150000"),
+        ("[$€-407] #,##0.00", -1234.5, "€ -1234.5"),
+        ("$#,##0", 1234, "$ 1234"),
+        ('_("$"* #,##0.00_);_("$"* \\(#,##0.00\\);_("$"* "-"??_);_(@_)', 7, "$ 7"),
+        ('#,##0 "kr"', 12, "kr 12"),
+        ('#,##0 "kr."', 12, "kr 12"),
+        ("#,##0.00\\ [$zł-415]", 12.5, "zł 12.5"),
+        ('[Red]"Php "#,##0', 12, "PHP 12"),
+        ("[$KM-141A] #,##0", 12, "KM 12"),
+        ("[$-409]#,##0.00", 12.5, 12.5),
+        ('0 "pcs"', 12, 12),
+        ('0 "all"', 12, 12),
+        ('0 "ft"', 12, 12),
+        ('"rp" 0', 12, "rp 12"),
+        ("0.00%", 0.5, 0.5),
+        ("General", 42, 42),
+        ("0", 42, 42),
+        ("00000", 42, "00042"),
+        ("00000", 123456, "123456"),
+        ("00000", 42.5, 42.5),
+        ("000.00", 42, 42),
+        ('yyyy"$"', "text", "text"),
+    ],
+)
+def test_what_a_number_format_shows_beside_figures_stays(
+    tmp_path: Path, number_format: str, number: Any, expected: Any
+) -> None:
+    book = Workbook()
+    book.active.append(["transaction_id", "amount"])
+    book.active.append(["T1", number])
+    book.active["B2"].number_format = number_format
+    packed = io.BytesIO()
+    book.save(packed)
+    assert values(rows_of(tmp_path, "t.xlsx", packed.getvalue())) == [
+        {"transaction_id": "T1", "amount": expected}
+    ]
+
+
+def test_signs_in_number_formats_are_those_that_amounts_may_have() -> None:
+    macros = (ROOT / "dbt_projects/scout/macros/currencies.sql").read_text("utf-8")
+    body = {
+        name: re.findall(rf"macro {name}\b.*?endmacro", macros, re.DOTALL)[0]
+        for name in ("currency_signs", "shared_signs", "iso_currencies")
+    }
+    signs = re.findall(r'"([^"\s]+)":', body["currency_signs"] + body["shared_signs"])
+    words = {sign for sign in signs if all(category(letter) != "Sc" for letter in sign)}
+    assert words - {"p", "ft", "rm"} == number_formats.WORDS
+    assert {*re.findall(r"\b[A-Z]{3}\b", body["iso_currencies"])} == number_formats.CODES
 
 
 def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(

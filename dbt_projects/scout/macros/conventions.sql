@@ -12,33 +12,58 @@
     cast(split_part(regexp_replace({{ value }}, '[/.]', '-', 'g'), '-', {{ part }}) as integer)
 {%- endmacro %}
 
-{% macro only_fits_decimal(value, mark, grouping) -%}
-    {#- A group of thousands begins with no 0. A mark right behind letters, as in `PHP.50`, tells nothing. -#}
+{% macro has_decimals(value, mark, grouping) -%}
+    {#- Beyond doubt. A group of thousands begins with no 0. A mark right behind letters, as in `PHP.50`, tells nothing. -#}
     {{ value }} ~ ('^[^0-9.,]{0,5}('
     || '[0-9]{0,30}{{ mark }}([0-9]{1,2}|[0-9]{4,30})|0[0-9]{0,30}{{ mark }}[0-9]{3}|[0-9]{4,30}{{ mark }}[0-9]{3}'
-    || '|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3}){2,9}'
+    || '|[1-9][0-9]{0,2}({{ grouping }}[0-9]{3})+{{ mark }}[0-9]{1,30}'
     || '|[1-9][0-9]{0,2}([ ''][0-9]{3})+{{ mark }}[0-9]{1,30}'
     || ')[^0-9.,]{0,5}$')
     and {{ value }} !~ '^[^0-9.,]{0,4}[^0-9.,{{ currency_symbols() }} +(-] {0,4}[.,]'
 {%- endmacro %}
 
-{% macro has_thousandths(value) -%}
-    {#- Three figures behind a mark which are no group of thousands. -#}
-    {{ value }} ~ '^[^0-9.,]{0,5}(([0-9]{4,30}|0[0-9]{0,30})[.,][0-9]{3}|[1-9][0-9]{0,2}((,[0-9]{3})+\.|(\.[0-9]{3})+,|([ ''][0-9]{3})+[.,])[0-9]{3})[^0-9.,]{0,5}$'
+{% macro only_fits_decimal(value, mark, grouping) -%}
+    (
+        ({{ has_decimals(value, mark, grouping) }})
+        or {{ value }} ~ '^[^0-9.,]{0,5}[1-9][0-9]{0,2}({{ grouping }}[0-9]{3}){2,9}[^0-9.,]{0,5}$'
+    )
+{%- endmacro %}
+
+{% macro tells_mark_of_currency(key, mark, grouping) -%}
+    {#-
+        Groups tell nothing where amounts have no decimals; there a fraction as a number of JSON tells that texts have a
+        point, too. Nothing is no evidence, nor is an amount of another currency.
+    -#}
+    (
+        {{ agrees_with_signs("currency", key) }}
+        and (
+            (
+                {{ key }}_written ~ '[1-9]'
+                and {{ only_fits_decimal(key ~ "_written", mark, grouping) }}
+                and ({{ has_three_decimals("currency") }} or {{ has_decimals(key ~ "_written", mark, grouping) }})
+            )
+            {%- if mark == "\\." %}
+            or ({{ is_whole_unit("currency") }} and {{ key }}_is_fraction)
+            {%- endif %}
+        )
+    )
 {%- endmacro %}
 
 {% macro figure_that_tells(value) -%}
-    {#- In digits of any script; an Arabic decimal mark is that of no file. -#}
+    {#- In digits of any script; an Arabic decimal mark is that of no file, and `0.000` is of a program. -#}
     case
-        when octet_length({{ value }}) = length({{ value }}) and {{ value }} !~ '-|\.( |$)' then {{ value }}
+        when {{ value }} ~ '^[^0-9]{0,5}0[.,]0{3,30}[^0-9]{0,5}$' then null
+        when octet_length({{ value }}) = length({{ value }}) and {{ value }} !~ '-|[A-Za-z]\.|\.( |$)' then {{ value }}
         when {{ value }} not like '%٫%' then {{ ascii_number(value) }}
     end
 {%- endmacro %}
 
-{% macro conventions_of_files(payloads, money_keys, currency, date_key=none) -%}
+{% macro conventions_of_files(payloads, money_keys, currency_key=none, date_key=none) -%}
     {#-
         A file is what came under one name at one moment; a delivery is a file. `date_order` and `decimal_mark` are NULL
-        where nothing tells. `whole_unit_decimals_count` is of figures that write decimals where the currency has none.
+        where nothing tells. `point_currencies` and `comma_currencies` list those whose decimals have a mark of their own,
+        see `mark_of_money`. The first key is of the amount, whose sign may tell the currency; without a key of currencies
+        all is of the base currency.
     -#}
 given as (
 
@@ -49,9 +74,11 @@ given as (
         {%- for key in money_keys %}
         case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}', {{ blanks() }}) end
             as {{ key }}_given,
+        coalesce(jsonb_typeof(raw_data -> '{{ key }}') = 'number' and raw_data ->> '{{ key }}' ~ '\.[0-9]*[1-9]', false)
+            as {{ key }}_is_fraction,
         {%- endfor %}
         {{ "btrim(raw_data ->> '" ~ date_key ~ "', " ~ blanks() ~ ")" if date_key else "cast(null as text)" }} as date_given,
-        {{ currency }} as currency
+        {{ payload_text(currency_key) if currency_key else "'" ~ var("base_currency") ~ "'" }} as currency_text
     from {{ payloads }}
     offset 0
 
@@ -64,21 +91,37 @@ written as (
         ingested_at,
         raw_id,
         {%- for key in money_keys %}
+        {{ key }}_is_fraction,
         {{ figure_that_tells(key ~ "_given") }} as {{ key }}_written,
+        {{ money_parts(key ~ "_given") }} as {{ key }}_parts,
         {%- endfor %}
         {{ ascii_text("date_given") }} as date_told,
-        currency
+        {{ given_currency("currency_text") }} as currency_given
     from given
     offset 0
 
 ),
 
-dated as (
+signed as (
 
     select
         *,
+        {%- for key in money_keys %}
+        {{ signs_of(key, "currency_given") }},
+        {%- endfor %}
         case when {{ is_numeric_date("date_told") }} then date_told end as date_written
     from written
+    offset 0
+
+),
+
+told as (
+
+    select
+        *,
+        {{ currency_of_row("currency_given", money_keys[0]) }} as currency
+    from signed
+    offset 0
 
 ),
 
@@ -117,16 +160,18 @@ told_by_files as (
             )
             {%- endfor %}
         ) as decimal_point_count,
-        count(*) filter (
+        {%- for name, mark, grouping in [("point", "\\.", ","), ("comma", ",", "\\.")] %}
+        string_agg(distinct currency, ' ') filter (
             where
-            {{ is_whole_unit("currency") }}
+            ({{ is_whole_unit("currency") }} or {{ has_three_decimals("currency") }})
             and (
                 {%- for key in money_keys %}
-                {{ "or " if not loop.first }}{{ has_thousandths(key ~ "_written") }}
+                {{ "or " if not loop.first }}{{ tells_mark_of_currency(key, mark, grouping) }}
                 {%- endfor %}
             )
-        ) as whole_unit_decimals_count
-    from dated
+        ) as {{ name }}_currencies{{ "," if not loop.last }}
+        {%- endfor %}
+    from told
     group by source_filename, ingested_at
 
 ),

@@ -1,42 +1,66 @@
-{#- Currencies: their signs, and whose amounts have no decimals. docs/decisions/scout-money-signs.md shows both lists. -#}
+{#- Currencies: their signs, and whose amounts have no or three decimals. docs/decisions/scout-money-signs.md shows both lists. -#}
 
 {% macro currency_signs() -%}
     {#- Of each sign the one currency that it stands for. Letters may be small or capital. -#}
     {{ return({
-        "₱": "PHP", "P": "PHP", "€": "EUR", "£": "GBP", "₹": "INR", "₩": "KRW", "원": "KRW", "฿": "THB", "₫": "VND",
-        "đ": "VND", "VNĐ": "VND", "円": "JPY", "₺": "TRY", "₽": "RUB", "₴": "UAH", "₪": "ILS", "₦": "NGN", "₡": "CRC",
+        "₱": "PHP", "€": "EUR", "₹": "INR", "원": "KRW", "฿": "THB", "₫": "VND",
+        "đ": "VND", "VNĐ": "VND", "円": "JPY", "₺": "TRY", "₽": "RUB", "₴": "UAH", "₪": "ILS", "₦": "NGN",
         "₲": "PYG", "₵": "GHS", "₸": "KZT", "₼": "AZN", "₾": "GEL", "₮": "MNT", "₭": "LAK", "֏": "AMD", "৳": "BDT",
         "៛": "KHR",
-        "RM": "MYR", "Rp": "IDR", "Kč": "CZK", "Kc": "CZK", "zł": "PLN", "zl": "PLN", "Ft": "HUF", "lei": "RON",
-        "лв": "BGN", "S/": "PEN", "US$": "USD", "S$": "SGD", "SG$": "SGD", "A$": "AUD", "AU$": "AUD", "C$": "CAD",
+        "RM": "MYR", "Rp": "IDR", "Kč": "CZK", "Kc": "CZK", "zł": "PLN", "zl": "PLN", "Ft": "HUF", "R": "ZAR",
+        "лв": "BGN", "S/": "PEN", "US$": "USD", "S$": "SGD", "SG$": "SGD", "A$": "AUD", "AU$": "AUD",
         "CA$": "CAD", "HK$": "HKD", "NT$": "TWD", "NZ$": "NZD", "R$": "BRL", "MX$": "MXN",
     }) }}
 {%- endmacro %}
 
 {% macro shared_signs() -%}
-    {#- Of each sign, as it is kept, the currencies that share it. -#}
+    {#- Of each sign, as it is kept, the currencies that share it; small letters may be of a measure. -#}
     {{ return({
         "$": (
-            "USD AUD CAD SGD HKD NZD TWD MXN CLP COP ARS BSD BBD BZD BMD BND FJD GYD JMD LRD NAD SBD SRD TTD XCD UYU DOP"
+            "USD AUD CAD SGD HKD NZD TWD MXN CLP COP ARS BSD BBD BZD BMD BND CUP DOP FJD GYD JMD KYD LRD NAD SBD SRD TTD "
+            ~ "UYU XCD"
         ).split(),
         "¥": ["JPY", "CNY"],
         "kr": ["SEK", "NOK", "DKK", "ISK"],
         "₨": ["INR", "PKR", "LKR", "NPR", "MUR", "SCR"],
         "Rs": ["INR", "PKR", "LKR", "NPR", "MUR", "SCR"],
-        "p": ["PHP"],
+        "lei": ["RON", "MDL"],
+        "C$": ["CAD", "NIO"],
+        "£": ["GBP", "EGP", "FKP", "GIP", "LBP", "SDG", "SHP", "SSP", "SYP"],
+        "₩": ["KRW", "KPW"],
+        "₡": ["CRC", "SVC"],
+        "P": ["PHP", "BWP"],
+        "p": ["PHP", "BWP"],
+        "ft": ["HUF"],
+        "rm": ["MYR"],
     }) }}
 {%- endmacro %}
 
+{% macro usual_currencies() -%}
+    {#- Of signs that others share, the currency that is meant where nothing else is said. -#}
+    {{ return({"£": "GBP", "₩": "KRW", "₡": "CRC", "P": "PHP"}) }}
+{%- endmacro %}
+
+{% macro spellings(sign) -%}
+    {{ return([sign] if sign in ["P", "p", "ft", "rm", "R"] else [sign, sign | lower, sign | upper, sign | capitalize]) }}
+{%- endmacro %}
+
 {% macro meanings_of_signs() -%}
-    {#- In JSON, by each way to write a sign: what upper() makes of letters beyond ASCII is for the database to say. -#}
+    {#-
+        In JSON, by each way to write a sign: what upper() makes of letters beyond ASCII is for the database to say. The
+        last of two holds.
+    -#}
     {%- set meanings = [] -%}
     {%- for sign, code in currency_signs().items() -%}
-        {%- for spelling in [sign, sign | lower, sign | upper, sign | capitalize] -%}
+        {%- for spelling in spellings(sign) -%}
             {%- do meanings.append('"' ~ spelling ~ '": "' ~ code ~ '"') -%}
         {%- endfor -%}
     {%- endfor -%}
+    {%- for code in shared_signs()["$"] -%}
+        {%- do meanings.append('"' ~ code ~ '$": "' ~ code ~ '"') -%}
+    {%- endfor -%}
     {%- for sign in shared_signs() -%}
-        {%- for spelling in ([sign] if sign == "p" else [sign, sign | lower, sign | upper, sign | capitalize]) -%}
+        {%- for spelling in spellings(sign) -%}
             {%- do meanings.append('"' ~ spelling ~ '": "' ~ sign ~ '"') -%}
         {%- endfor -%}
     {%- endfor -%}
@@ -59,14 +83,20 @@
     {{ currency }} in ('{{ whole_unit_currencies() | join("', '") }}')
 {%- endmacro %}
 
-{% macro currency_of_sign(written) -%}
+{% macro has_three_decimals(currency) -%}
+    {#- As ISO 4217 gives them; of the dinar of Iraq, which it has with these, no coin is left. -#}
+    {{ currency }} in ('BHD', 'JOD', 'KWD', 'LYD', 'OMR', 'TND')
+{%- endmacro %}
+
+{% macro currency_of_sign(written, given) -%}
     {#-
-        A code, a sign of `shared_signs`, `?` for what is no currency, NULL for nothing. A small `p` may be of pesos, and is
-        of pence to others.
+        A code, a sign of `shared_signs`, `?` for what is no currency, NULL for nothing. Codes have capital letters, as
+        `5 all` and `5 top` are none; in small ones only that which is given counts.
     -#}
     case
         when {{ written }} is null then null
-        when upper({{ written }}) in ('{{ iso_currencies() | join("', '") }}') then upper({{ written }})
+        when {{ written }} in ('{{ iso_currencies() | join("', '") }}') then {{ written }}
+        when upper({{ written }}) = {{ given }} then {{ given }}
         else coalesce({{ meanings_of_signs() }} ->> {{ written }}, '?')
     end
 {%- endmacro %}
@@ -76,16 +106,38 @@
     case when {{ sign }} not in ('{{ shared_signs() | join("', '") }}') then {{ sign }} end
 {%- endmacro %}
 
-{% macro given_currency(text) -%}
-    {#- A column of currencies may hold signs; what is neither a sign nor a code stays as it is. -#}
-    case
-        when upper({{ text }}) in ('{{ iso_currencies() | join("', '") }}') then upper({{ text }})
-        else coalesce(nullif({{ currency_of_sign(text) }}, '?'), upper({{ text }}))
+{% macro usual_currency(sign) -%}
+    case {{ sign }}
+        {%- for shared, code in usual_currencies().items() %}
+        when '{{ shared }}' then '{{ code }}'
+        {%- endfor %}
     end
 {%- endmacro %}
 
-{% macro currency_by_code() -%}
-    coalesce(upper({{ payload_text("currency") }}), '{{ var("base_currency") }}')
+{% macro currency_of_row(given, key) -%}
+    {#- What the column says, else the signs beside the amount; NULL where they leave it open. -#}
+    {%- set signs = [given, key ~ "_sign_before", key ~ "_sign_behind"] -%}
+    coalesce(
+        {%- for sign in signs %}
+        {{ plain_currency(sign) }},
+        {%- endfor %}
+        {%- for sign in signs %}
+        {{ usual_currency(sign) }},
+        {%- endfor %}
+        case when num_nonnulls({{ signs | join(", ") }}) = 0 then '{{ var("base_currency") }}' end
+    )
+{%- endmacro %}
+
+{% macro given_currency(text) -%}
+    {#- A column of currencies may hold signs; what is neither a sign nor a code stays as it is. No measure stands there. -#}
+    {%- set word = "rtrim(" ~ ascii_text(text) ~ ", '.')" -%}
+    case
+        when upper({{ word }}) in ('{{ iso_currencies() | join("', '") }}') then upper({{ word }})
+        else coalesce(
+            {{ meanings_of_signs() }} ->> case when {{ word }} in ('ft', 'rm') then upper({{ word }}) else {{ word }} end,
+            upper({{ text }})
+        )
+    end
 {%- endmacro %}
 
 {% macro agrees_with_sign(code, sign) -%}
@@ -103,9 +155,9 @@
     and {{ agrees_with_sign(code, "coalesce(" ~ key ~ "_sign_behind, " ~ code ~ ")") }}
 {%- endmacro %}
 
-{% macro signs_of(key) -%}
-    {{ currency_of_sign(key ~ "_parts[3]") }} as {{ key }}_sign_before,
-    {{ currency_of_sign(key ~ "_parts[6]") }} as {{ key }}_sign_behind
+{% macro signs_of(key, given) -%}
+    {{ currency_of_sign(key ~ "_parts[3]", given) }} as {{ key }}_sign_before,
+    {{ currency_of_sign(key ~ "_parts[6]", given) }} as {{ key }}_sign_behind
 {%- endmacro %}
 
 {% macro iso_currencies() -%}

@@ -6,13 +6,13 @@
 
 {% macro ascii_number(value) -%}
     {#-
-        `12.-` has no cents and is not less than nothing; the points of `12 kr.` and `Rp. 12` end words. An Arabic decimal
-        mark stays one whatever the file: zeros behind its figures leave no doubt.
+        `12.-` has no cents and is not less than nothing; the points of `12 kr.`, `Rp. 12` and `Rp.12.000` end words.
+        An Arabic decimal mark stays one whatever the file: zeros behind its figures leave no doubt.
     -#}
     {%- set plain -%}
         regexp_replace(
             regexp_replace({{ ascii_text(value) }}, '([0-9])([.,٫]) ?--?(?![0-9])', '\1\200'),
-            '((?:^|[0-9] ?|[(+-] ?)[^0-9.,+() ''-]{1,4})\.(?= +[0-9]|$)', '\1'
+            '((?:^|[0-9] ?|[(+-] ?)[^0-9.,+() ''-]{1,4})\.(?= +[0-9]|[0-9]+[.,][0-9]|[0-9]{1,3}[ ''][0-9]{3}|$)', '\1'
         )
     {%- endset -%}
     case when {{ value }} like '%٫%' then regexp_replace({{ plain }}, '٫([0-9]*)', '.\10000') else {{ plain }} end
@@ -55,6 +55,7 @@
             then
                 case
                     when {{ mark }} = 'none' then cast(translate({{ figure }}, '.,', '') as numeric)
+                    when {{ mark }} = 'either' then cast(replace({{ figure }}, ',', '.') as numeric)
                     when {{ mark }} = '.' then cast(replace({{ figure }}, ',', '') as numeric)
                     when {{ mark }} = ',' then cast(replace(replace({{ figure }}, '.', ''), ',', '.') as numeric)
                 end
@@ -84,9 +85,19 @@
     end
 {%- endmacro %}
 
-{% macro mark_of_money(mark, currency, has_thousandths) -%}
-    {#- Amounts of some currencies have no decimals, unless their file writes them all the same. -#}
-    case when {{ is_whole_unit(currency) }} and not {{ has_thousandths }} then 'none' else {{ mark }} end
+{% macro mark_of_money(mark, currency) -%}
+    {#-
+        Amounts of some currencies have no decimals and those of others three, by `none` or `either` mark, unless their
+        file shows a mark of that currency.
+    -#}
+    case
+        when not ({{ is_whole_unit(currency) }} or {{ has_three_decimals(currency) }}) then {{ mark }}
+        when strpos(point_currencies, {{ currency }}) > 0 and strpos(comma_currencies, {{ currency }}) > 0 then 'conflicting'
+        when strpos(point_currencies, {{ currency }}) > 0 then '.'
+        when strpos(comma_currencies, {{ currency }}) > 0 then ','
+        when {{ is_whole_unit(currency) }} then 'none'
+        else 'either'
+    end
 {%- endmacro %}
 
 {% macro read_money(value, parts, mark, key) -%}

@@ -46,7 +46,7 @@
 {%- endmacro %}
 
 {% macro parsed_products(payloads) -%}
-{{ conventions_of_files(payloads, ["price", "cost"], "'" ~ var("base_currency") ~ "'") }},
+{{ conventions_of_files(payloads, ["price", "cost"]) }},
 
 text_of_payloads as (
 
@@ -65,7 +65,8 @@ text_of_payloads as (
         {{ payload_text(key) }} as {{ key }}_text,
         {%- endfor %}
         coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark,
-        coalesce(conventions.whole_unit_decimals_count > 0, false) as has_thousandths
+        conventions.point_currencies,
+        conventions.comma_currencies
     from {{ payloads }} as payloads
     left join conventions
         on
@@ -82,7 +83,7 @@ shaped_payloads as (
         {%- for key in ["price", "cost", "stock_quantity"] %}
         {{ money_parts(key ~ "_text") }} as {{ key }}_parts,
         {%- endfor %}
-        {{ mark_of_money("decimal_mark", "'" ~ var("base_currency") ~ "'", "has_thousandths") }} as money_mark
+        {{ mark_of_money("decimal_mark", "'" ~ var("base_currency") ~ "'") }} as money_mark
     from text_of_payloads
     offset 0
 
@@ -92,8 +93,8 @@ with_signs as (
 
     select
         *,
-        {{ signs_of("price") }},
-        {{ signs_of("cost") }}
+        {{ signs_of("price", "'" ~ var("base_currency") ~ "'") }},
+        {{ signs_of("cost", "'" ~ var("base_currency") ~ "'") }}
     from shaped_payloads
     offset 0
 
@@ -129,7 +130,7 @@ parsed as (
             when {{ is_mangled("sku_text") }} then 'mangled_sku'
             when name_text is null then 'missing_name'
             when length(category_text) > {{ longest_key() }} then 'category_too_long'
-            when price is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(price_parts[5])") }}
+            when price is null and money_mark = 'conflicting' and {{ fits_both_marks("rtrim(price_parts[5])") }}
                 then 'conflicting_decimal_mark'
             when price is null and {{ has_two_meanings("price_parts") }} then 'ambiguous_price'
             when price is null then 'invalid_price'
@@ -162,7 +163,8 @@ conventions as (
         ingested_at,
         case when count(distinct date_order) > 1 then 'conflicting' else max(date_order) end as date_order,
         case when count(distinct decimal_mark) > 1 then 'conflicting' else max(decimal_mark) end as decimal_mark,
-        max(whole_unit_decimals_count) as whole_unit_decimals_count
+        string_agg(point_currencies, ' ') as point_currencies,
+        string_agg(comma_currencies, ' ') as comma_currencies
     from {{ ref('int_file_conventions') }}
     group by source_filename, ingested_at
 
@@ -188,7 +190,8 @@ text_of_payloads as (
         {{ business_day("payloads.ingested_at") }} as ingested_on,
         conventions.date_order,
         coalesce(conventions.decimal_mark, '{{ var("decimal_mark") }}') as decimal_mark,
-        coalesce(conventions.whole_unit_decimals_count > 0, false) as has_thousandths
+        conventions.point_currencies,
+        conventions.comma_currencies
     from {{ payloads }} as payloads
     left join conventions
         on
@@ -204,7 +207,8 @@ shaped_payloads as (
         *,
         {{ ascii_text("date_text") }} as date_written,
         {{ money_parts("amount_text") }} as amount_parts,
-        {{ money_parts("tax_amount_text") }} as tax_amount_parts
+        {{ money_parts("tax_amount_text") }} as tax_amount_parts,
+        {{ given_currency("currency_text") }} as currency_given
     from text_of_payloads
     offset 0
 
@@ -214,9 +218,8 @@ with_signs as (
 
     select
         *,
-        {{ signs_of("amount") }},
-        {{ signs_of("tax_amount") }},
-        {{ given_currency("currency_text") }} as currency_given
+        {{ signs_of("amount", "currency_given") }},
+        {{ signs_of("tax_amount", "currency_given") }}
     from shaped_payloads
     offset 0
 
@@ -226,14 +229,7 @@ with_currency as (
 
     select
         *,
-        coalesce(
-            {{ plain_currency('currency_given') }},
-            {{ plain_currency('amount_sign_before') }},
-            {{ plain_currency('amount_sign_behind') }},
-            case
-                when num_nonnulls(currency_given, amount_sign_before, amount_sign_behind) = 0 then '{{ var("base_currency") }}'
-            end
-        ) as currency
+        {{ currency_of_row("currency_given", "amount") }} as currency
     from with_signs
     offset 0
 
@@ -243,7 +239,7 @@ marked_payloads as (
 
     select
         *,
-        {{ mark_of_money("decimal_mark", "currency", "has_thousandths") }} as money_mark
+        {{ mark_of_money("decimal_mark", "currency") }} as money_mark
     from with_currency
     offset 0
 
@@ -283,7 +279,7 @@ parsed as (
                 transaction_date < ingested_on - {{ var("max_age_days") }} or transaction_date < date '1990-01-01'
                 then 'too_old'
             when amount_text is null then 'missing_amount'
-            when amount is null and decimal_mark = 'conflicting' and {{ fits_both_marks("rtrim(amount_parts[5])") }}
+            when amount is null and money_mark = 'conflicting' and {{ fits_both_marks("rtrim(amount_parts[5])") }}
                 then 'conflicting_decimal_mark'
             when amount is null and {{ has_two_meanings("amount_parts") }} then 'ambiguous_amount'
             when amount is null then 'invalid_amount'

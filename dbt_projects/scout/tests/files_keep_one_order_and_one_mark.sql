@@ -10,4 +10,7 @@ conventions as (
 )
 
 select * from conventions
-where date_order = 'conflicting' or decimal_mark = 'conflicting'
+where
+    date_order = 'conflicting'
+    or decimal_mark = 'conflicting'
+    or string_to_array(point_currencies, ' ') && string_to_array(comma_currencies, ' ')

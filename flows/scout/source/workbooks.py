@@ -1,7 +1,7 @@
 """Workbooks (.xlsx), a row at a time; of the file only its table of strings is held."""
 
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from itertools import chain, islice
 from typing import Any
@@ -25,6 +25,7 @@ from flows.scout.rules import (
     why_unstorable_text,
 )
 from flows.scout.source.containers import check_unpacked_size, unreadable
+from flows.scout.source.number_formats import NumberFormat, formats_of
 
 MAX_BYTES_OF_STRINGS = 128 << 20
 KEPT_CHARACTERS = 10_000
@@ -43,7 +44,8 @@ Cells = list[Any]
 def read_workbook(file: SourceFile, sheets: Sequence[str] = ()) -> Iterator[Row]:
     """Rows of the sheets asked for, or of all that are not hidden; each has its own header.
 
-    Numbers are numbers, days are ISO dates, formulas are what they came to last.
+    Numbers are numbers, or texts where their format shows a currency (`Rp 150000`) or zeros before
+    them (`00042`); days are ISO dates, formulas are what they came to last.
 
     Raises:
         FileUnreadableError: it is broken, or lacks a sheet.
@@ -54,6 +56,7 @@ def read_workbook(file: SourceFile, sheets: Sequence[str] = ()) -> Iterator[Row]
             stream.seek(0)
             book = load_workbook(stream, read_only=True, data_only=True, keep_links=False)
             there = {sheet.title: sheet for sheet in book.worksheets}
+            formats = formats_of(book)
         except BROKEN as error:
             raise unreadable(file.name, f"its workbook is broken ({_first_line(error)})") from None
         if missing := [name for name in sheets if name not in there]:
@@ -68,7 +71,7 @@ def read_workbook(file: SourceFile, sheets: Sequence[str] = ()) -> Iterator[Row]
             if not sheets and sheet.sheet_state != "visible":
                 yield Remark(f"the hidden sheet {shown(title)} was not read")
                 continue
-            yield from _read_sheet(title, _cells(file, sheet))
+            yield from _read_sheet(title, _cells(file, sheet, formats))
 
 
 def _check_sizes(file: SourceFile, archive: ZipFile) -> None:
@@ -84,7 +87,9 @@ def _check_sizes(file: SourceFile, archive: ZipFile) -> None:
             )
 
 
-def _cells(file: SourceFile, sheet: Any) -> Iterator[tuple[int, Cells]]:
+def _cells(
+    file: SourceFile, sheet: Any, formats: Mapping[int, NumberFormat]
+) -> Iterator[tuple[int, Cells]]:
     """Rows that hold something, with their numbers."""
     rows = _rows(sheet)
     while True:
@@ -93,7 +98,7 @@ def _cells(file: SourceFile, sheet: Any) -> Iterator[tuple[int, Cells]]:
             cells = {
                 cell["column"]: plain
                 for cell in row
-                if not _is_blank(plain := _plain(cell["value"]))
+                if not _is_blank(plain := _plain(cell["value"], formats.get(cell["style_id"])))
             }
             width = max(cells, default=0)
             if width > MAX_COLUMNS:
@@ -179,13 +184,16 @@ def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
             yield Payload(number, orjson.dumps(dict(zip(header.columns, filled, strict=True))))
 
 
-def _plain(cell: Any) -> Any:
+def _plain(cell: Any, number_format: NumberFormat | None = None) -> Any:
     """A cell as JSON has it; numbers have the 15 digits that a spreadsheet shows."""
     match cell:
-        case bool() | int() if abs(cell) < 1 << 53:
+        case bool():
             return cell
+        case int() if abs(cell) < 1 << 53:
+            return number_format.shown(cell) if number_format else cell
         case float() if cell == cell and abs(cell) != float("inf"):
-            return float(f"{cell:.15g}")
+            plain = float(f"{cell:.15g}")
+            return number_format.shown(plain) if number_format else plain
         case datetime():
             if cell.time() == time():
                 return cell.date().isoformat()

@@ -19,7 +19,7 @@ payloads as (
 
 ),
 
-{{ conventions_of_files('payloads', ['amount', 'tax_amount'], currency_by_code(), 'date') }},
+{{ conventions_of_files('payloads', ['amount', 'tax_amount'], 'currency', 'date') }},
 
 -- What tells no other reading than the settings is left out, but for the last, which tells up to
 -- where all were looked at.
@@ -35,12 +35,13 @@ final as (
         decimal_point_count,
         date_order,
         decimal_mark,
-        whole_unit_decimals_count
+        point_currencies,
+        comma_currencies
     from conventions
     where
         date_order is not null
         or coalesce(decimal_mark, '{{ var("decimal_mark") }}') <> '{{ var("decimal_mark") }}'
-        or whole_unit_decimals_count > 0
+        or num_nonnulls(point_currencies, comma_currencies) > 0
         or last_raw_id = (select max(each.last_raw_id) from conventions as each)
 
 )
