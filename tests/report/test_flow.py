@@ -1,6 +1,7 @@
 """The flow on a real server: it reads what is there, says what is not, and publishes."""
 
 import json
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -129,8 +130,12 @@ def test_runs_to_come_hide_no_run_that_was_and_none_that_nobody_takes_up(
         finally:
             for deployment_id in made.values():
                 client.delete_deployment(deployment_id)
-    last = {row["Deployment"]: row["State"] for row in shown.parts["deployments"].records()}
+    # Other tests of this server leave deployments and runs.
+    rows = {
+        part: [each for each in shown.parts[part].records() if each["Deployment"] in made]
+        for part in ("deployments", "waiting")
+    }
+    last = {row["Deployment"]: row["State"] for row in rows["deployments"]}
     assert last == {"rare-daily": "Failed", "often-15m": "Completed"}
-    (waits,) = shown.parts["waiting"].records()
-    assert waits["Deployment"] == "late-6h"
-    assert "1 run waits to be taken up, the first of late-6h since" in shown.parts[""].text
+    assert [row["Deployment"] for row in rows["waiting"]] == ["late-6h"]
+    assert re.search(r"\d+ runs? waits? to be taken up, the first of late-6h", shown.parts[""].text)
