@@ -20,7 +20,7 @@ import pytest
 from prefect.settings import get_current_settings
 
 from deployments.local.paths import PROJECT_ROOT
-from deployments.local.processes import wait_until
+from deployments.local.processes import is_alive, wait_until
 from deployments.prefork.parent import receive
 from deployments.prefork.relay import LENGTH_BYTES, NO_PARENT, SOCKET_VARIABLE
 from deployments.prefork.warmth import require_nothing_open, require_nothing_running, settled
@@ -110,7 +110,7 @@ def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Warm]:
 
 
 def is_gone(process: psutil.Process) -> Callable[[], bool]:
-    return lambda: not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
+    return lambda: not is_alive(process)
 
 
 def test_a_run_has_its_own_environment_directory_and_output_and_nothing_of_another(
