@@ -72,7 +72,10 @@ class Parsing:
         if dialect.settings:
             return self._generate(dialect, tree, copy, **options)
         idle = self._idle.setdefault((type(dialect), *sorted(options.items())), [])
-        generator = idle.pop() if idle else dialect.generator(**options)
+        try:
+            generator = idle.pop()
+        except IndexError:
+            generator = dialect.generator(**options)
         # Names that it makes up begin anew.
         generator._next_name = name_sequence("_t")
         written = generator.generate(tree, copy=copy)

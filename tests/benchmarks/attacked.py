@@ -10,10 +10,8 @@ attackers and the sender of good deliveries run on the cores of the receiver.
 """
 
 import argparse
-import os
 import subprocess
 import sys
-import tempfile
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,12 +19,10 @@ from pathlib import Path
 
 import psutil
 
-from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, own_client_environment
+from deployments.local.paths import PROJECT_ROOT
 from flows.webhooks.settings import MIB
 from flows.webhooks.sources import AGENT_ANALYTICS, GITHUB
-from tests.benchmarks.webhooks import post_for
+from tests.benchmarks.webhooks import post_for, surroundings, unlimited
 
 SAMPLE_SECONDS = 0.05
 
@@ -39,31 +35,18 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=200.0)
     parser.add_argument("--only", nargs="*", default=[], help="names of attacks, all by default")
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="attacked-benchmark-") as folder:
-        paths = LocalPaths(Path(folder))
-        cluster = EmbeddedPostgres(paths.postgres, first_port=57_320)
-        server = PrefectServer(paths, first_port=46_200)
-        try:
-            url = cluster.start().create_database("benchmark")
-            os.environ.update(own_client_environment(paths, server.start()))
-            measure(Path(folder), url, options)
-        finally:
-            server.stop()
-            cluster.stop()
+    with surroundings("attacked-benchmark-") as (folder, url):
+        measure(folder, url, options)
     return 0
 
 
 def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     # Prefect reads its settings when it is imported: not before the server has an address.
-    from tests.webhooks.harness import register, settings, start
+    from tests.webhooks.harness import register, start
 
     register("benchmark", url)
     enabled = [GITHUB.name, AGENT_ANALYTICS.name]
-    sources = [
-        {**each, "requests_per_second": 1_000_000, "burst": 1_000_000}
-        for each in settings("benchmark")["sources"]
-        if each["name"] in enabled
-    ]
+    sources = unlimited(enabled)
     running = start(folder, "benchmark", sources=sources, enabled=enabled, dispatches=False)
     port = int(running.url.rpartition(":")[2])
     process = psutil.Process(running.process.pid)

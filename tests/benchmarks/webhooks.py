@@ -19,9 +19,11 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import uvloop
@@ -150,32 +152,46 @@ def main() -> int:
     parser.add_argument("--seconds", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
     options = parser.parse_args()
-    with tempfile.TemporaryDirectory(prefix="webhooks-benchmark-") as folder:
+    with surroundings("webhooks-benchmark-") as (folder, url):
+        measure(folder, url, options)
+    return 0
+
+
+@contextmanager
+def surroundings(prefix: str) -> Iterator[tuple[Path, str]]:
+    """A folder, and the URL of a database of its own beside a Prefect server, for a receiver."""
+    with tempfile.TemporaryDirectory(prefix=prefix) as folder:
         paths = LocalPaths(Path(folder))
         cluster = EmbeddedPostgres(paths.postgres, first_port=57_320)
         server = PrefectServer(paths, first_port=46_200)
         try:
             url = cluster.start().create_database("benchmark")
             os.environ.update(own_client_environment(paths, server.start()))
-            measure(Path(folder), url, options)
+            yield Path(folder), url
         finally:
             server.stop()
             cluster.stop()
-    return 0
+
+
+def unlimited(names: Collection[str]) -> list[dict[str, Any]]:
+    """The sources of these names, without a limit of rate."""
+    from tests.webhooks.harness import settings
+
+    return [
+        {**each, "requests_per_second": 1_000_000, "burst": 1_000_000}
+        for each in settings("benchmark")["sources"]
+        if each["name"] in names
+    ]
 
 
 def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     # Prefect reads its settings when it is imported: not before the server has an address.
-    from tests.webhooks.harness import register, settings, start
+    from tests.webhooks.harness import register, start
 
     register("benchmark", url)
-    unlimited = {"requests_per_second": 1_000_000, "burst": 1_000_000}
-    sources = [
-        {**each, **unlimited}
-        for each in settings("benchmark")["sources"]
-        if each["name"] == GITHUB.name
-    ]
-    running = start(folder, "benchmark", sources=sources, enabled=[GITHUB.name], dispatches=False)
+    enabled = [GITHUB.name]
+    sources = unlimited(enabled)
+    running = start(folder, "benchmark", sources=sources, enabled=enabled, dispatches=False)
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(BARE)

@@ -15,7 +15,7 @@ import psutil
 import psycopg
 
 from deployments.local.processes import wait_until
-from tests.faults.bench import Bench, Ended
+from tests.faults.bench import ROOMY, Bench, Ended
 from tests.faults.proxy import LENGTH, Connection, Harm
 
 SLOW_SECONDS = 0.01
@@ -138,7 +138,7 @@ class Injection:
             if source:
                 source.begin()
             if fault.kind is Kind.DISK:
-                bench.resize("2g")
+                bench.resize(ROOMY)
 
     def _act_after(self, seconds: float) -> None:
         def act() -> None:
