@@ -21,8 +21,7 @@ import psutil
 
 from deployments.local.paths import PROJECT_ROOT
 from flows.webhooks.settings import MIB
-from flows.webhooks.sources import AGENT_ANALYTICS, GITHUB
-from tests.benchmarks.webhooks import post_for, surroundings, unlimited
+from tests.benchmarks.webhooks import post_for, started, surroundings
 
 SAMPLE_SECONDS = 0.05
 
@@ -42,12 +41,10 @@ def main() -> int:
 
 def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     # Prefect reads its settings when it is imported: not before the server has an address.
-    from tests.webhooks.harness import register, start
+    from tests.webhooks.harness import register
 
     register("benchmark", url)
-    enabled = [GITHUB.name, AGENT_ANALYTICS.name]
-    sources = unlimited(enabled)
-    running = start(folder, "benchmark", sources=sources, enabled=enabled, dispatches=False)
+    running = started(folder)
     port = int(running.url.rpartition(":")[2])
     process = psutil.Process(running.process.pid)
     attack = [sys.executable, "-m", "tests.webhooks.attacks", running.url]

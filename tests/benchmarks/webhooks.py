@@ -19,11 +19,11 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import psycopg
 import uvloop
@@ -31,7 +31,10 @@ import uvloop
 from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
 from deployments.local.server import PrefectServer, own_client_environment
-from flows.webhooks.sources import GITHUB
+from flows.webhooks.sources import AGENT_ANALYTICS, GITHUB
+
+if TYPE_CHECKING:
+    from tests.webhooks.harness import Running
 
 SENDERS = 64
 CONNECTIONS = 16
@@ -173,25 +176,25 @@ def surroundings(prefix: str) -> Iterator[tuple[Path, str]]:
             cluster.stop()
 
 
-def unlimited(names: Collection[str]) -> list[dict[str, Any]]:
-    """The sources of these names, without a limit of rate."""
-    from tests.webhooks.harness import settings
+def started(folder: Path) -> "Running":
+    """A receiver without a limit of rate, of a source for HTTP and of the one for gRPC."""
+    from tests.webhooks.harness import settings, start
 
-    return [
+    enabled = [GITHUB.name, AGENT_ANALYTICS.name]
+    sources = [
         {**each, "requests_per_second": 1_000_000, "burst": 1_000_000}
         for each in settings("benchmark")["sources"]
-        if each["name"] in names
+        if each["name"] in enabled
     ]
+    return start(folder, "benchmark", sources=sources, enabled=enabled, dispatches=False)
 
 
 def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
     # Prefect reads its settings when it is imported: not before the server has an address.
-    from tests.webhooks.harness import register, start
+    from tests.webhooks.harness import register
 
     register("benchmark", url)
-    enabled = [GITHUB.name]
-    sources = unlimited(enabled)
-    running = start(folder, "benchmark", sources=sources, enabled=enabled, dispatches=False)
+    running = started(folder)
     try:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute(BARE)
