@@ -147,6 +147,7 @@ def test_a_list_of_secrets_is_read_or_refused(text: str) -> None:
 @brief
 @given(BYTES, st.sampled_from(["a.csv", "products.json", "a.jsonl", "a.zip", "a.xlsx", "a.gz"]))
 @example(b"a,b\n1\n\xff,2\n", "a.csv")
+@example(b"\x8d\r\x01", "a.csv")
 @example(gzip.compress(b"a,b\n1,2\n")[:-9], "a.gz")
 @example(b'[{"a": 1}, {"a": ', "a.json")
 @example(b"PK\x05\x06" + bytes(18), "a.zip")

@@ -21,6 +21,7 @@ KNOWN_COLUMNS = frozenset(
 # A header is looked for in so many rows; above it stand titles and the like.
 LINES_BEFORE_HEADER = 30
 UNKNOWN_HEADER = "it names no known column and may be a row like the others"
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _BETWEEN_WORDS = re.compile(r"[\s_\-\u2010-\u2015\u2212]+")
 _NO_TITLE = re.compile(r"(?=.*\d)(?!(?:1[89]|20)\d\d$)[-+\d.,:/ ₱$€£]+")
 
@@ -55,10 +56,11 @@ def plain_name(title: str) -> str:
     """``Transaction ID``, ``transaction-id`` and the same in wide letters are ``transaction_id``.
 
     Letters have their plain form (NFKC) and are small; marks that nobody sees, such as a byte order
-    mark, go; spaces, dashes and underscores side by side are one underscore.
+    mark, go; spaces, dashes and underscores side by side are one underscore. A byte that is no text
+    in the encoding of the file is the replacement character.
     """
     if not title.isascii():
-        plain = unicodedata.normalize("NFKC", title)
+        plain = unicodedata.normalize("NFKC", _SURROGATE.sub("\ufffd", title))
         title = "".join(each for each in plain if unicodedata.category(each) != "Cf")
     return _BETWEEN_WORDS.sub("_", title.strip()).lower()
 

@@ -169,12 +169,14 @@ def test_many_runs_leave_no_child_no_open_file_and_no_memory(
     for _ in range(3):
         warm.start("exit:0").end()
     parent = warm.parent
+    assert wait_until(lambda: parent.children() == [], 10)
     before = parent.memory_info().rss, parent.num_fds()
     for _ in range(EXHAUSTIVE_RUNS if is_exhaustive else RUNS):
         assert warm.start("exit:0").end()[0] == 0
     assert warm.parent == parent
     assert wait_until(lambda: parent.children() == [], 10)
-    assert parent.num_fds() == before[1]
+    # A parent may still close what belonged to the last run.
+    assert wait_until(lambda: parent.num_fds() <= before[1], 10)
     assert parent.memory_info().rss - before[0] < 2 * MEBIBYTE
 
 
