@@ -31,7 +31,7 @@ from flows.scout import raw
 from flows.scout.flow.databases import prepare
 from flows.scout.flow.intake import take_in
 from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
-from flows.scout.rules import describe_rejections, quality_score, selectors, takes_in
+from flows.scout.rules import describe_rejections, names_layers, quality_score, selectors, takes_in
 from flows.scout.settings import ScoutSettings
 from flows.scout.sync import SLUG, Intake, list_failed
 
@@ -49,14 +49,16 @@ EXAMPLE_QUERY = (
 )
 
 
-def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progress) -> DbtOutcome:
+def build_layers(
+    settings: ScoutSettings, options: DbtOptions, progress: Progress, leaves_out: bool = False
+) -> DbtOutcome:
     """One build at a time per database, whichever deployment or machine it runs on."""
     with (
         connect(settings.database_block) as connection,
         raw.one_build_at_a_time(connection),
     ):
         environment = dbt_postgres_env(building_block(settings))
-        return build_dbt(SLUG, environment, options, progress=progress)
+        return build_dbt(SLUG, environment, options, progress=progress, leaves_out=leaves_out)
 
 
 def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
@@ -102,7 +104,9 @@ def refresh(
     failures = tuple(f"{name}: {reason}" for name, reason in intake.failed)
     publish_load(SLUG, intake.rows_loaded, (*failures, *intake.notes))
     try:
-        outcome = build_layers(settings, options, progress)
+        # A layer is the flow's own selection; selectors are somebody's.
+        leaves_out = dbt.leaves_out and names_layers(layer)
+        outcome = build_layers(settings, options, progress, leaves_out)
     except DbtBuildError as error:
         told = explained(error, settings, intake)
         if is_gate_shut(error) and (reports := reports_held_back(error)):
@@ -116,6 +120,7 @@ def refresh(
         RunSummary(
             rows_loaded=intake.rows_loaded,
             models_built=outcome.models_built,
+            models_unchanged=outcome.models_unchanged,
             tests_passed=outcome.tests_passed,
             warnings=outcome.warnings + len(low),
             failures=outcome.failures + len(intake.failed),
