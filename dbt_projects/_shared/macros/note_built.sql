@@ -2,7 +2,9 @@
     {#- Runs in the transaction that writes the model: what is remembered of a model is true of its rows. A build that
         told nothing of its intent, such as one typed by hand, leaves no key: the next flow builds the model again. -#}
     {%- if execute and target.type in ('postgres', 'duckdb') -%}
-        {%- set memory = adapter.get_relation(target.database, target.schema, 'built_nodes') -%}
+        {%- set memory = adapter.get_relation(
+            target.database, var('built_nodes_schema', target.schema), 'built_nodes'
+        ) -%}
         {%- if memory -%}
             update {{ memory }}
             set

@@ -14,6 +14,8 @@ from dbt_common.invocation import get_invocation_id
 from flows._shared.orchestration.dbt.plan import LastSuccess, SourceVersion
 
 TABLE = "built_nodes"
+# Of a project whose target names a schema that it may not write to.
+SCHEMA_VARIABLE = "built_nodes_schema"
 ABSENT = SourceVersion("absent", "")
 
 
@@ -61,7 +63,7 @@ def is_test(node: Any) -> bool:
 
 
 class Memory:
-    """The table ``built_nodes`` in the schema of a target, by one connection of dbt's.
+    """The table ``built_nodes`` of a target, by one connection of dbt's.
 
     ``key`` and ``build`` are of the last success; ``intended_key`` is the one that
     ``intended_build`` gives its node once it has written it: the post-hook takes it over. ``shape``
@@ -70,10 +72,11 @@ class Memory:
 
     def __init__(self, adapter: BaseAdapter, config: RuntimeConfig) -> None:
         credentials = config.credentials
+        schema = config.vars.to_dict().get(SCHEMA_VARIABLE, credentials.schema)
         self.adapter = adapter
         self._dialect = DIALECTS[adapter.type()]
         self._relation = adapter.Relation.create(
-            credentials.database, credentials.schema, TABLE, quote_policy=config.quoting
+            credentials.database, schema, TABLE, quote_policy=config.quoting
         )
 
     def relations(self) -> dict[tuple[str, str], str]:

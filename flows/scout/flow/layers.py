@@ -14,6 +14,7 @@ from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt_nodes import UNCHANGED
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.naming import RunName
@@ -112,7 +113,8 @@ def refresh(
         if is_gate_shut(error) and (reports := reports_held_back(error)):
             build_reports(reports, settings, dbt)
         raise told from None
-    low = alerts(score_quality(settings), settings)
+    unchanged = [node.name for node in outcome.nodes if node.status == UNCHANGED]
+    low = alerts(score_quality(settings, unchanged), settings)
     for line in low:
         get_run_logger().warning(line)
     publish_summary(
@@ -176,13 +178,13 @@ def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> 
 
 
 @task(name="score quality")
-def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
+def score_quality(settings: ScoutSettings, unchanged: list[str]) -> tuple[QualityScore, ...]:
     """Score every table that is there and keep the scores."""
     now, window = datetime.now(UTC), timedelta(days=settings.quality.window_days)
     with connect(settings.database_block) as connection:
         scores = tuple(
             QualityScore(measures, *quality_score(measures, settings.quality))
-            for measures in raw.measure_quality(connection, now, window)
+            for measures in raw.measure_quality(connection, now, window, unchanged)
         )
         raw.record_scores(connection, scores, now)
     return scores
