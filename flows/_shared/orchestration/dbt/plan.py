@@ -133,8 +133,10 @@ def plan_build(
             contents[node.unique_id] = key
             continue
         last = successes.get(node.unique_id)
-        is_there = last is not None and there.get(node.unique_id, "") == last.shape
-        holds = last.build if last and is_there else None
+        shape = there.get(node.unique_id)
+        # A build that was killed has not told how its relations look.
+        is_its_own = last is not None and shape is not None and last.shape in (None, shape)
+        holds = last.build if last and is_its_own else None
         if node.unique_id in selected:
             keys[node.unique_id] = key
             if is_as_it_was(node, key) and (
