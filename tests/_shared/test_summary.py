@@ -52,6 +52,7 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
     assert measures == {
         "rows_loaded": 12345,
         "models_built": 7,
+        "models_unchanged": 0,
         "tests_passed": 30,
         "warnings": 1,
         "failures": 0,

@@ -96,13 +96,17 @@ def test_lineage_is_by_ref_and_source_only(domain: str) -> None:
 @pytest.mark.parametrize("domain", DOMAINS)
 def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> None:
     project = ROOT / "dbt_projects" / domain
-    models = yaml.safe_load((project / "dbt_project.yml").read_text())["models"][domain]
+    configured = yaml.safe_load((project / "dbt_project.yml").read_text())
+    models = configured["models"][domain]
     assert models["+pre-hook"] == "{{ shared.note_published_rows() }}"
-    brake = "{{ shared.brake() }}"
+    brake, remembered = "{{ shared.brake() }}", "{{ shared.note_built() }}"
     is_duckdb = domain == "agent_analytics"
     # DuckDB has no grants, and a file one writer.
-    hooks_of_all = brake if is_duckdb else ["{{ shared.keep_readers() }}", brake]
-    assert models["+post-hook"] == hooks_of_all
+    hooks_of_all = [brake] if is_duckdb else ["{{ shared.keep_readers() }}", brake]
+    assert models["+post-hook"] == [*hooks_of_all, remembered]
+    for others in ("seeds", "snapshots"):
+        if any((project / others).glob("*")):
+            assert configured[others][domain]["+post-hook"] == remembered
     for model in (project / "models").rglob("*.sql"):
         hooks = re.search(r"post_hook=(.*)", model.read_text())
         if hooks and re.search("delete|insert|update|truncate", hooks[1]):

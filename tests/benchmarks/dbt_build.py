@@ -11,6 +11,7 @@ kind, ``import``, is the cost of a flow run that builds nothing.
 import argparse
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
@@ -55,7 +56,8 @@ from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 def refresh():
     if sys.argv[1] == "build":
         given = {n: v for n, v in os.environ.items() if n.startswith("DBT_")}
-        build_dbt(sys.argv[2], given, DbtOptions(), projects_dir=Path(sys.argv[3]))
+        everything = DbtOptions(build_unchanged=True)
+        build_dbt(sys.argv[2], given, everything, projects_dir=Path(sys.argv[3]))
 
 refresh()
 """
@@ -74,7 +76,10 @@ def generate_project(folder: Path) -> None:
     models.mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(
         "name: generated\nversion: 1.0.0\nprofile: generated\nmodel-paths: [models]\n"
+        "models: {generated: {+post-hook: '{{ note_built() }}'}}\n"
     )
+    (folder / "macros").mkdir()
+    shutil.copy(PROJECT_ROOT / "dbt_projects/_shared/macros/note_built.sql", folder / "macros")
     (folder / "profiles.yml").write_text(PROFILES)
     described = []
     for number in range(MODELS):

@@ -2,8 +2,9 @@
 
     python -m tests.benchmarks.runs [--runs 5] [--project generated|github_scraper] [--json FILE]
 
-Each round measures, in turn: a whole process of plain ``dbt build``; a flow run that builds the
-same project, from Submitting to Completed, in each pool; one that builds nothing, in each. Medians,
+Each round measures, in turn: a whole process of plain ``dbt build``; a flow run that builds all of
+the same project, from Submitting to Completed, in each pool; one in which nothing is new, and one
+without a build. Medians,
 and ratios to plain dbt, of wall time and of CPU: that of the worker with all of its processes,
 without the server's. Then what the parts cost that wait for runs, for some seconds.
 """
@@ -32,7 +33,7 @@ from tests.benchmarks.dbt_build import environment_of, measure, parts, plain_dbt
 PATIENCE_SECONDS = 300.0
 IDLE_SECONDS = 20.0
 FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
-BUILD, NOTHING = "build", "nothing"
+BUILD, UNCHANGED, NOTHING = "build", "nothing new", "no build"
 MEBIBYTE = 2**20
 
 
@@ -120,10 +121,13 @@ def compare(projects: Path, project: str, pools: list[Runs], environment: Mappin
         cost = measure(plain_dbt(projects, project, folder), environment, folder / "dbt.log")
         found = {"dbt build": Taken(cost.seconds, cost.cpu_seconds)}
         for runs in pools:
-            for what in (BUILD, NOTHING):
-                name = f"{runs.kind}, {what}"
-                given = {"project": project if what == BUILD else "", "projects": str(projects)}
-                found[name] = runs.take(given)
+            for what in (BUILD, UNCHANGED, NOTHING):
+                given = {
+                    "project": "" if what == NOTHING else project,
+                    "projects": str(projects),
+                    "is_whole": what == BUILD,
+                }
+                found[f"{runs.kind}, {what}"] = runs.take(given)
         if number:
             for name, each in found.items():
                 taken.setdefault(name, []).append(each)
@@ -197,7 +201,7 @@ def show(project: str, figures: Mapping[str, Mapping[str, float]], rounds: int) 
     print(f"{project}: medians of {rounds} rounds, in turn")
     for name, each in figures.items():
         print(
-            f"  {name:17} {each['seconds']:6.2f} s ({each['to_dbt']:.2f} of dbt's)"
+            f"  {name:20} {each['seconds']:6.2f} s ({each['to_dbt']:.2f} of dbt's)"
             f"  {each['cpu']:6.2f} s CPU ({each['cpu_to_dbt']:.2f})"
         )
 

@@ -20,6 +20,8 @@ from flows._shared.orchestration.flow_run import FlowRunApi, Logger
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 PASSED = frozenset({"success", "pass"})
+# Our own word, for what a plan left out of a build.
+UNCHANGED = "unchanged"
 STATES = (
     {
         "started": ("RUNNING", "Running"),
@@ -49,7 +51,8 @@ LONGEST_MESSAGE = 10_000
 class NodeResult:
     """How one node of a build ended.
 
-    ``status`` is dbt's own word: success, pass, warn, fail, error, skipped, no-op, partial success.
+    ``status`` is dbt's own word: success, pass, warn, fail, error, skipped, no-op, partial success;
+    or ``unchanged``, of a node that was left out of the build.
     ``rows`` are rows written (models, seeds, snapshots) or rows that failed (tests); None where dbt
     does not say. ``compiled_path`` is set for failures, where there is SQL to look at. A mart is a
     model whose contract dbt enforces.

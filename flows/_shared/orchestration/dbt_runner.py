@@ -18,6 +18,7 @@ from typing import Any
 from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
+from flows._shared.orchestration.dbt.plan import Planning
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go, manifest_written_once
 from flows._shared.orchestration.dbt_ended import (
     raise_what_ended_it,
@@ -27,6 +28,7 @@ from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
 from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
+from flows._shared.orchestration.dbt_planned import planned
 from flows._shared.orchestration.dbt_plugins import plugins_looked_for_once
 from flows._shared.orchestration.dbt_postgres import reused_connections
 from flows._shared.orchestration.dbt_tables import column_types_made_once
@@ -70,7 +72,13 @@ class _Runner(PrefectDbtRunner):  # type: ignore[misc]
         return {}
 
 
-def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: NodeWatch) -> Any:
+def invoke(
+    project_dir: Path,
+    target_path: Path,
+    arguments: list[str],
+    watch: NodeWatch,
+    planning: Planning,
+) -> Any:
     """Run dbt and return its `dbtRunnerResult`. ValueError for whatever dbt itself raised."""
     settings = _Settings(
         project_dir=project_dir,
@@ -84,6 +92,7 @@ def invoke(project_dir: Path, target_path: Path, arguments: list[str], watch: No
         with (
             cheaper_dbt(),
             manifest_written_once(arguments[0], watch.parsed),
+            planned(planning),
             statements_that_end_with_the_run(),
         ):
             return runner.invoke([*arguments, "--log-path", str(target_path / "logs"), *ALWAYS])

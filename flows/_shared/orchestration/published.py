@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED
+from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
 
+# What a build left out is as that build would have made it.
+CURRENT = PASSED | {UNCHANGED}
 BUILDS_LOOKED_AT = 50
 PUBLISHED = "publish"
 WRITES_NO_MART = ("test", "docs-generate", "source-freshness", "run-operation", "seed", "snapshot")
@@ -111,7 +113,7 @@ def _mart(said: Sequence[tuple[Build, str]]) -> Mart:
     nodes = [(build.run, build.models[name]) for build, name in said]
     return Mart(
         said[0][1] + (f" ({target})" if target else ""),
-        next((run for run, node in nodes if node.get("status") in PASSED), None),
+        next((run for run, node in nodes if node.get("status") in CURRENT), None),
         next((kind for _, node in nodes if (kind := node.get("materialized"))), None) == "view",
     )
 

@@ -111,6 +111,7 @@ class RunSummary:
 
     ``troubles`` are warnings and failures in words, ``notes`` what else a reader should know, a
     line each; ``answer`` is what the domain says now, where this run may have changed it.
+    ``models_unchanged`` are those that a build left out, as nothing that they read has changed.
     """
 
     rows_loaded: int
@@ -123,6 +124,7 @@ class RunSummary:
     notes: tuple[str, ...] = field(default=())
     troubles: tuple[str, ...] = field(default=())
     answer: Answer | None = None
+    models_unchanged: int = 0
 
 
 def publish_load(slug: str, rows: int, told: Sequence[str] = ()) -> None:
@@ -183,6 +185,7 @@ def _measures(summary: RunSummary) -> list[dict[str, object]]:
     values: dict[str, object] = {
         "rows_loaded": summary.rows_loaded,
         "models_built": summary.models_built,
+        "models_unchanged": summary.models_unchanged,
         "tests_passed": summary.tests_passed,
         "warnings": summary.warnings,
         "failures": summary.failures,
@@ -210,12 +213,14 @@ def _markdown(
     lines = lines or [f"# {told}"]
     lines += [
         "",
-        f"**{summary.rows_loaded:,}** rows loaded and **{summary.models_built}** models built",
+        f"**{summary.rows_loaded:,}** rows loaded and **{summary.models_built}** models built"
+        + (f", {summary.models_unchanged} left out as unchanged" * bool(summary.models_unchanged)),
         "",
         "| measure | value |",
         "|---|---:|",
         f"| rows loaded | {summary.rows_loaded:,} |",
         f"| models built | {summary.models_built} |",
+        f"| models left out as unchanged | {summary.models_unchanged} |",
         f"| tests passed | {summary.tests_passed} |",
         f"| warnings | {summary.warnings} |",
         f"| failures | {summary.failures} |",

@@ -171,6 +171,7 @@ def _summarize(
         RunSummary(
             rows_loaded=counts.rows_new,
             models_built=outcome.models_built if outcome else 0,
+            models_unchanged=outcome.models_unchanged if outcome else 0,
             tests_passed=outcome.tests_passed if outcome else 0,
             warnings=outcome.warnings if outcome else 0,
             failures=outcome.failures if outcome else 0,

@@ -211,6 +211,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
         RunSummary(
             rows_loaded=sum(each.rows for each in counts),
             models_built=built_here.models_built + built_there.models_built,
+            models_unchanged=built_here.models_unchanged,
             tests_passed=built_here.tests_passed + built_there.tests_passed,
             warnings=built_here.warnings + built_there.warnings + len(remarks),
             failures=len(differing),

@@ -171,6 +171,7 @@ def load_and_build(
         RunSummary(
             rows_loaded=total_rows(outcome.loaded),
             models_built=built.models_built if built else 0,
+            models_unchanged=built.models_unchanged if built else 0,
             tests_passed=built.tests_passed if built else 0,
             warnings=(built.warnings if built else 0) + size.is_warning,
             failures=(built.failures if built else 0) + len(outcome.failed),

@@ -151,6 +151,7 @@ def refresh(
         RunSummary(
             rows_loaded=rows,
             models_built=outcome.models_built,
+            models_unchanged=outcome.models_unchanged,
             tests_passed=outcome.tests_passed,
             warnings=outcome.warnings + warnings,
             failures=outcome.failures + len(failed) + (stale is not None),

@@ -14,6 +14,7 @@ from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt_nodes import UNCHANGED
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.naming import RunName
@@ -31,7 +32,7 @@ from flows.scout import raw
 from flows.scout.flow.databases import prepare
 from flows.scout.flow.intake import take_in
 from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
-from flows.scout.rules import describe_rejections, quality_score, selectors, takes_in
+from flows.scout.rules import describe_rejections, names_layers, quality_score, selectors, takes_in
 from flows.scout.settings import ScoutSettings
 from flows.scout.sync import SLUG, Intake, list_failed
 
@@ -49,14 +50,16 @@ EXAMPLE_QUERY = (
 )
 
 
-def build_layers(settings: ScoutSettings, options: DbtOptions, progress: Progress) -> DbtOutcome:
+def build_layers(
+    settings: ScoutSettings, options: DbtOptions, progress: Progress, leaves_out: bool = False
+) -> DbtOutcome:
     """One build at a time per database, whichever deployment or machine it runs on."""
     with (
         connect(settings.database_block) as connection,
         raw.one_build_at_a_time(connection),
     ):
         environment = dbt_postgres_env(building_block(settings))
-        return build_dbt(SLUG, environment, options, progress=progress)
+        return build_dbt(SLUG, environment, options, progress=progress, leaves_out=leaves_out)
 
 
 def layer_options(layer: str, dbt: DbtOptions) -> DbtOptions:
@@ -102,13 +105,16 @@ def refresh(
     failures = tuple(f"{name}: {reason}" for name, reason in intake.failed)
     publish_load(SLUG, intake.rows_loaded, (*failures, *intake.notes))
     try:
-        outcome = build_layers(settings, options, progress)
+        # A layer is the flow's own selection; selectors are somebody's.
+        leaves_out = dbt.leaves_out and names_layers(layer)
+        outcome = build_layers(settings, options, progress, leaves_out)
     except DbtBuildError as error:
         told = explained(error, settings, intake)
         if is_gate_shut(error) and (reports := reports_held_back(error)):
             build_reports(reports, settings, dbt)
         raise told from None
-    low = alerts(score_quality(settings), settings)
+    unchanged = [node.name for node in outcome.nodes if node.status == UNCHANGED]
+    low = alerts(score_quality(settings, unchanged), settings)
     for line in low:
         get_run_logger().warning(line)
     publish_summary(
@@ -116,6 +122,7 @@ def refresh(
         RunSummary(
             rows_loaded=intake.rows_loaded,
             models_built=outcome.models_built,
+            models_unchanged=outcome.models_unchanged,
             tests_passed=outcome.tests_passed,
             warnings=outcome.warnings + len(low),
             failures=outcome.failures + len(intake.failed),
@@ -171,13 +178,13 @@ def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> 
 
 
 @task(name="score quality")
-def score_quality(settings: ScoutSettings) -> tuple[QualityScore, ...]:
+def score_quality(settings: ScoutSettings, unchanged: list[str]) -> tuple[QualityScore, ...]:
     """Score every table that is there and keep the scores."""
     now, window = datetime.now(UTC), timedelta(days=settings.quality.window_days)
     with connect(settings.database_block) as connection:
         scores = tuple(
             QualityScore(measures, *quality_score(measures, settings.quality))
-            for measures in raw.measure_quality(connection, now, window)
+            for measures in raw.measure_quality(connection, now, window, unchanged)
         )
         raw.record_scores(connection, scores, now)
     return scores

@@ -1,6 +1,6 @@
 """Measures of the layers, and the scores that were given for them."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -25,6 +25,7 @@ class _Scored:
 
 
 BRONZE = "bronze.bronze_transactions"
+CALCULATED = "calculated_at"
 SCORED = (
     _Scored(
         BRONZE,
@@ -49,24 +50,25 @@ SCORED = (
         "gold.gold_monthly_summary",
         "(month, category, currency)",
         ("total_amount", "median_amount"),
-        "calculated_at",
+        CALCULATED,
     ),
     _Scored(
         "gold.gold_category_trends",
         "(week, category, currency)",
         ("total_amount", "ma_4week"),
-        "calculated_at",
+        CALCULATED,
     ),
 )
 
 
 def measure_quality(
-    connection: psycopg.Connection, now: datetime, window: timedelta
+    connection: psycopg.Connection, now: datetime, window: timedelta, unchanged: Collection[str]
 ) -> list[QualityMeasures]:
     """What every table that is there holds; of bronze and silver, what came in lately.
 
     Args:
         window: how long before the newest payload of bronze lately begins.
+        unchanged: names of the tables that a build found as it would have calculated them now.
     """
     measures: list[QualityMeasures] = []
     since = None
@@ -96,6 +98,8 @@ def measure_quality(
             {"now": now, "since": since},
         )
         age = None if age_hours is None else float(age_hours)
+        if each.moment == CALCULATED and each.table.partition(".")[2] in unchanged:
+            age = 0.0
         measures.append(
             QualityMeasures(each.table, rows, float(completeness), float(uniqueness), age)
         )

@@ -21,6 +21,11 @@ def takes_in(layer: str) -> bool:
     return layer == ALL_LAYERS or "bronze" in layer
 
 
+def names_layers(layer: str) -> bool:
+    """Whether it is one or more of the layers, and no selector of dbt's."""
+    return {*LAYERS, ALL_LAYERS}.issuperset(layer.split())
+
+
 def selectors(layer: str) -> tuple[str, ...]:
     """dbt selectors for a layer; empty for everything. A dbt selector is given on as it is.
 

@@ -54,8 +54,9 @@ def take(mebibytes: int) -> None:
 
 
 @flow(name="benchmark-build")
-def build(project: str, projects: str) -> None:
+def build(project: str, projects: str, is_whole: bool) -> None:
     """Build a project of a folder of projects; nothing where its name is empty."""
     if project:
         given = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
-        build_dbt(project, given, DbtOptions(), projects_dir=Path(projects))
+        options = DbtOptions(build_unchanged=is_whole)
+        build_dbt(project, given, options, projects_dir=Path(projects))

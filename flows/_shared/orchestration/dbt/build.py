@@ -10,11 +10,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
+from flows._shared.counted import counted
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt.invocation import invoke_dbt
 from flows._shared.orchestration.dbt.job import Job, exclusive, open_job, verb_of
 from flows._shared.orchestration.dbt.options import REFRESHING, SELECTING, DbtOptions
 from flows._shared.orchestration.dbt.outcome import DbtOutcome, DbtProjectError
+from flows._shared.orchestration.dbt.plan import Planning
 from flows._shared.orchestration.dbt.preparation import install_packages, take_over_parsed
 from flows._shared.orchestration.dbt.results import (
     failure_of,
@@ -24,6 +26,7 @@ from flows._shared.orchestration.dbt.results import (
     refuse_empty,
     results_of,
     stopped_results,
+    unchanged_result,
 )
 from flows._shared.orchestration.dbt_nodes import NodeReporter, NodeResult, NodeWatch
 
@@ -47,8 +50,12 @@ def build_dbt(
     command: str = "build",
     progress: ReportsProgress | None = None,
     projects_dir: Path | None = None,
+    leaves_out: bool | None = None,
 ) -> DbtOutcome:
     """Run one dbt command on ``dbt_projects/<project>`` and show its nodes in the flow run.
+
+    A build leaves out what cannot have changed since its last success, and says so in the outcome
+    (`flows._shared.orchestration.dbt.plan`).
 
     Args:
         project: folder name under ``projects_dir``, which is ``dbt_projects`` of this clone unless
@@ -56,6 +63,7 @@ def build_dbt(
         environment: variables of profiles.yml, set for the length of this call.
         command: build, run, test, seed, snapshot, ``docs generate``, ``run-operation <macro>``.
         progress: told about once a second how many nodes are done, as the phase "dbt".
+        leaves_out: as the options say, unless given: a flow whose selection is its own gives it.
 
     Raises:
         DbtProjectError: unknown project, broken project or profile, nothing selected.
@@ -70,7 +78,8 @@ def build_dbt(
         with set_environment({**environment, **brake}), exclusive(job.target_path / ".lock"):
             install_packages(job)
             take_over_parsed(job, options)
-            outcome, unmatched = _run(job, verb, options, progress, began)
+            planning = Planning(options.leaves_out if leaves_out is None else leaves_out)
+            outcome, unmatched = _run(job, verb, options, progress, began, planning)
     if verb in SELECTING and verb != "docs generate":
         refuse_empty(job, outcome, unmatched, options)
     if outcome.failed:
@@ -115,6 +124,7 @@ def _run(
     options: DbtOptions,
     progress: ReportsProgress | None,
     began: float,
+    planning: Planning,
 ) -> tuple[DbtOutcome, list[str]]:
     """The command itself: its outcome, published, and the selectors that matched nothing."""
 
@@ -143,14 +153,20 @@ def _run(
             return DbtOutcome(nodes, seconds, job.artifacts_dir, tuple(watch.warnings))
 
         try:
-            result = invoke_dbt(job, _arguments(job, verb, options), watch)
+            result = invoke_dbt(job, _arguments(job, verb, options), watch, planning)
             results = [node_result(job, each, watch) for each in results_of(result)]
         finally:
             if reporter:
                 reporter.finish(results)
             if job.api and not results and watch.statuses:
                 publish_nodes(job, job.api, outcome_so_far(stopped_results(watch)))
-    outcome = outcome_so_far(tuple(results))
+    unchanged = [unchanged_result(node, last) for node, last in planning.left_out]
+    if unchanged:
+        job.logger.info(
+            "%s left out: neither their code nor what they read has changed since they were built",
+            counted(len(unchanged), "node"),
+        )
+    outcome = outcome_so_far((*results, *unchanged))
     keep_artifacts(job, verb)
     tick(watch)
     if job.api:

@@ -8,6 +8,7 @@ from typing import Any
 
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.outcome import DbtProjectError, DbtUnreachableError
+from flows._shared.orchestration.dbt.plan import Planning
 from flows._shared.orchestration.dbt_nodes import NodeWatch
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000
@@ -21,13 +22,16 @@ UNREACHABLE = re.compile(
 REFUSED = re.compile("authentication failed|does not exist|no password supplied", re.IGNORECASE)
 
 
-def invoke_dbt(job: Job, arguments: Sequence[str], watch: NodeWatch) -> Any:
+def invoke_dbt(
+    job: Job, arguments: Sequence[str], watch: NodeWatch, planning: Planning | None = None
+) -> Any:
     with rare_garbage_collection():
         # dbt takes two seconds and 60 MiB to import: only a process that builds pays for it.
         from flows._shared.orchestration.dbt_runner import invoke
 
         try:
-            return invoke(job.project_dir, job.target_path, list(arguments), watch)
+            place = job.project_dir, job.target_path
+            return invoke(*place, list(arguments), watch, planning or Planning(leaves_out=False))
         # prefect-dbt raises a bare ValueError for every exception of dbt.
         except ValueError as error:
             seen = job.redact(str(error).partition("': ")[2] or str(error)).strip()

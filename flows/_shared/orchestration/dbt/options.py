@@ -27,6 +27,11 @@ class DbtOptions(BaseModel):
         (), description="Models and tests to leave out, as dbt selects them."
     )
     full_refresh: bool = Field(False, description="Rebuild incremental models from nothing.")
+    build_unchanged: bool = Field(
+        False,
+        description="Build and test also what cannot have changed since its last success. A full "
+        "refresh and a selection always do.",
+    )
     variables: dict[str, JsonValue] = Field(
         default_factory=dict,
         description="Values of the project's dbt variables, by name and of the kind that it "
@@ -46,6 +51,12 @@ class DbtOptions(BaseModel):
     threads: int | None = Field(
         None, ge=1, le=64, description="Nodes built at a time; empty for the profile's number."
     )
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether what cannot have changed is left out: never of what somebody asked for."""
+        asked = self.full_refresh or self.build_unchanged or self.select or self.exclude
+        return not asked
 
     @field_validator("select", "exclude")
     @classmethod

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, TransientError
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, NodeResult
+from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, NodeResult
 
 WARNINGS_TOLD = 20
 
@@ -30,6 +30,10 @@ class DbtOutcome:
         return sum(
             n.resource_type in ("test", "unit_test") and n.status in PASSED for n in self.nodes
         )
+
+    @property
+    def models_unchanged(self) -> int:
+        return sum(n.resource_type == "model" and n.status == UNCHANGED for n in self.nodes)
 
     @property
     def warned(self) -> tuple[NodeResult, ...]:

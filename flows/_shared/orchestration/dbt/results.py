@@ -15,15 +15,40 @@ from flows._shared.orchestration.dbt.outcome import (
     DbtOutcome,
     DbtProjectError,
 )
-from flows._shared.orchestration.dbt_nodes import FAILED, MESSAGES, NodeResult, NodeWatch
+from flows._shared.orchestration.dbt.plan import LastSuccess
+from flows._shared.orchestration.dbt_nodes import (
+    FAILED,
+    MESSAGES,
+    UNCHANGED,
+    NodeResult,
+    NodeWatch,
+)
 from flows._shared.orchestration.flow_run import FlowRunApi
 
+TESTS = ("test", "unit_test")
 STOPPED_BY_BRAKE = "The brake stopped"
 MACRO = re.compile(r"\s*>\s+(?:in|called by) macro ")
 
 
 def results_of(result: Any) -> Iterable[Any]:
     return getattr(result.result, "results", None) or ()
+
+
+def unchanged_result(node: Any, last: LastSuccess) -> NodeResult:
+    kind = str(node.resource_type)
+    did = "passed" if kind in TESTS else "built"
+    since = "its code is" if kind == "unit_test" else "its code and what it reads are"
+    return NodeResult(
+        unique_id=node.unique_id,
+        name=node.name,
+        resource_type=kind,
+        status=UNCHANGED,
+        rows=None,
+        seconds=0.0,
+        message=f"left out: {did} at {last.at}, and {since} as then",
+        relation=getattr(node, "relation_name", None),
+        **_shape(node),
+    )
 
 
 def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
@@ -41,9 +66,15 @@ def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
         message=_message(job, result, watch, unique_id),
         relation=getattr(node, "relation_name", None),
         compiled_path=_keep_compiled(job, node, kind) if status in FAILED else None,
-        is_mart=bool(getattr(getattr(node, "contract", None), "enforced", False)),
-        materialized=getattr(getattr(node, "config", None), "materialized", None),
+        **_shape(node),
     )
+
+
+def _shape(node: Any) -> dict[str, Any]:
+    return {
+        "is_mart": bool(getattr(getattr(node, "contract", None), "enforced", False)),
+        "materialized": getattr(getattr(node, "config", None), "materialized", None),
+    }
 
 
 def stopped_results(watch: NodeWatch) -> tuple[NodeResult, ...]:
@@ -64,7 +95,7 @@ def stopped_results(watch: NodeWatch) -> tuple[NodeResult, ...]:
 
 
 def _rows(result: Any, kind: str) -> int | None:
-    if kind in ("test", "unit_test"):
+    if kind in TESTS:
         failures = getattr(result, "failures", None)
         return int(failures) if failures is not None else None
     affected = (getattr(result, "adapter_response", None) or {}).get("rows_affected")
@@ -132,7 +163,7 @@ def _nodes_key(job: Job) -> str:
 def _worst_first(node: NodeResult) -> int:
     if node.status in FAILED:
         return 0
-    return {"warn": 1, "skipped": 2}.get(node.status, 3)
+    return {"warn": 1, "skipped": 2, UNCHANGED: 4}.get(node.status, 3)
 
 
 def refuse_empty(

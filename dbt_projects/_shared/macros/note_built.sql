@@ -1,0 +1,17 @@
+{% macro note_built() -%}
+    {#- Runs in the transaction that writes the model: what is remembered of a model is true of its rows. A build that
+        told nothing of its intent, such as one typed by hand, leaves no key: the next flow builds the model again. -#}
+    {%- if execute and target.type in ('postgres', 'duckdb') -%}
+        {%- set memory = adapter.get_relation(
+            target.database, var('built_nodes_schema', target.schema), 'built_nodes'
+        ) -%}
+        {%- if memory -%}
+            update {{ memory }}
+            set
+                key = case when intended_build = '{{ invocation_id }}' then intended_key end,
+                build = '{{ invocation_id }}',
+                built_at = current_timestamp
+            where node = '{{ model.unique_id }}'
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}

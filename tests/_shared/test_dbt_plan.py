@@ -1,0 +1,364 @@
+"""A build leaves out what cannot have changed, and nothing else: after every change the tables are
+those of a full refresh, and exactly the nodes that read what changed are built.
+
+One project on PostgreSQL and on DuckDB, built in this process as a flow builds it.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from zoneinfo import ZoneInfo
+
+import duckdb
+import psycopg
+import pytest
+from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+from dbt.cli.main import dbtRunner
+
+from deployments.local.postgres import EmbeddedPostgres
+from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from tests.databases import database_of
+from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
+
+HOOK = '"{{ shared.note_built() }}"'
+FILES = {
+    "dbt_project.yml": f"""
+name: planned
+version: 1.0.0
+profile: planned
+flags: {{require_generic_test_arguments_property: true}}
+vars: {{least: 0, business_timezone: Etc/UTC}}
+models: {{planned: {{+materialized: table, +post-hook: {HOOK}}}}}
+seeds: {{planned: {{+post-hook: {HOOK}}}}}
+""",
+    "packages.yml": f"packages: [{{local: '{PROJECTS / '_shared'}'}}]",
+    "seeds/regions.csv": "region\nnorth\nsouth\n",
+    "models/seen_orders.sql": "{{ config(materialized='view') }}\n"
+    "select * from {{ source('raw', 'orders') }}",
+    "models/totals.sql": "select coalesce(sum(amount), 0) as amount, count(*) as orders\n"
+    "from {{ ref('seen_orders') }} where amount >= {{ var('least') }}",
+    "models/shown_totals.sql": "{{ config(materialized='view') }}\n"
+    "select * from {{ ref('totals') }}",
+    "models/amounts.sql": "{{ config(materialized='incremental', unique_key='order_id') }}\n"
+    "select order_id, amount from {{ source('raw', 'orders') }}",
+    "models/known_prices.sql": "{{ config(materialized='ephemeral') }}\n"
+    "select * from {{ source('raw', 'prices') }} where price is not null",
+    "models/priced.sql": "select count(*) as prices, max(price) as most\n"
+    "from {{ ref('known_prices') }}",
+    "models/named.sql": "select region from {{ ref('regions') }}",
+    "models/models.yml": """
+version: 2
+sources:
+  - {name: raw, schema: raw, tables: [{name: orders}, {name: prices}]}
+models:
+  - name: seen_orders
+    columns: [{name: order_id, data_tests: [not_null]}]
+  - name: totals
+    columns: [{name: amount, data_tests: [not_null]}]
+  - name: named
+    columns: [{name: region, data_tests: [{not_null: {config: {meta: {clock: moment}}}}]}]
+  - name: priced
+    columns: [{name: most, data_tests: [{not_null: {config: {severity: warn}}}]}]
+unit_tests:
+  - name: sums_amounts
+    model: totals
+    given: [{input: ref('seen_orders'), rows: [{amount: 100}, {amount: 200}]}]
+    expect: {rows: [{amount: 300, orders: 2}]}
+""",
+}
+OF_ORDERS = {"totals", "shown_totals", "amounts"}
+EVERYTHING = OF_ORDERS | {"seen_orders", "priced", "named", "regions"}
+
+
+@dataclass
+class Planned:
+    """The project and its warehouse."""
+
+    folder: Path
+    kind: str
+    environment: Mapping[str, str]
+    url: str = ""
+    variables: dict[str, Any] = field(default_factory=dict)
+
+    def build(self, **options: Any) -> DbtOutcome:
+        return build_dbt(
+            "planned", self.environment, DbtOptions(**options, variables=self.variables)
+        )
+
+    def built(self, **options: Any) -> set[str]:
+        """The models and seeds that a build writes."""
+        return written(self.build(**options))
+
+    def execute(self, *statements: str) -> None:
+        if self.kind == "postgres":
+            with psycopg.connect(self.url) as connection:
+                for each in statements:
+                    connection.execute(each.encode())
+        else:
+            with duckdb.connect(self.environment["PLANNED_PATH"]) as connection:
+                for each in statements:
+                    connection.execute(each)
+
+    def tables(self) -> dict[str, list[Any]]:
+        """What readers see, by relation."""
+        rows: dict[str, list[Any]] = {}
+        if self.kind == "postgres":
+            with psycopg.connect(self.url) as connection:
+                for name in EVERYTHING:
+                    query = f"select r::text from analytics.{name} as r order by 1"
+                    rows[name] = connection.execute(query.encode()).fetchall()
+        else:
+            with duckdb.connect(self.environment["PLANNED_PATH"], read_only=True) as connection:
+                for name in EVERYTHING:
+                    query = f"select r::text from analytics.{name} as r order by 1"
+                    rows[name] = connection.execute(query).fetchall()
+        return rows
+
+    def write(self, name: str, text: str) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+    def edit(self, name: str, old: str, new: str) -> None:
+        text = (self.folder / name).read_text()
+        assert old in text
+        self.write(name, text.replace(old, new))
+
+    def by_hand(self, *command: str) -> None:
+        """dbt as somebody types it."""
+        arguments = [*command, "--project-dir", str(self.folder), "--profiles-dir"]
+        arguments += [str(self.folder), "--quiet", "--target-path", str(self.folder / "by_hand")]
+        with set_environment(self.environment):
+            assert dbtRunner().invoke(arguments).success
+        DuckDBConnectionManager.close_all_connections()
+
+
+def written(outcome: DbtOutcome) -> set[str]:
+    return {
+        node.name
+        for node in outcome.nodes
+        if node.resource_type in ("model", "seed") and node.status == "success"
+    }
+
+
+def checked(outcome: DbtOutcome) -> set[str]:
+    return {
+        node.name
+        for node in outcome.nodes
+        if "test" in node.resource_type and node.status != "unchanged"
+    }
+
+
+@pytest.fixture(scope="module", params=["postgres", "duckdb"])
+def project(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Planned]:
+    folder = tmp_path_factory.mktemp("planned")
+    output: Mapping[str, object]
+    if request.param == "postgres":
+        postgres: EmbeddedPostgres = request.getfixturevalue("postgres")
+        name = database_of(Path(__file__))
+        postgres.drop_database(name)
+        url = postgres.create_database(name)
+        output, environment = POSTGRES_OUTPUT, postgres_environment(url)
+    else:
+        url, environment = "", {"PLANNED_PATH": str(folder / "planned.duckdb")}
+        output = {"type": "duckdb", "path": environment["PLANNED_PATH"], "threads": 2}
+    profile = {"target": "dev", "outputs": {"dev": {**output, "schema": "analytics"}}}
+    made = Planned(folder / "planned", request.param, environment, url)
+    for file, text in FILES.items():
+        made.write(file, text)
+    made.write("profiles.yml", json.dumps({"planned": profile}))
+    made.execute(
+        "create schema raw",
+        "create table raw.orders (order_id integer, amount integer)",
+        "create table raw.prices (order_id integer, price integer)",
+        "insert into raw.orders values (1, 10), (2, 20), (3, 30)",
+        "insert into raw.prices values (1, 5)",
+    )
+    with set_environment(
+        {
+            "ANALYTICS_FLOWS_STATE_DIR": str(folder / "state"),
+            "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(folder),
+        }
+    ):
+        assert made.built() == EVERYTHING
+        yield made
+
+
+@pytest.fixture
+def quiet(project: Planned) -> Planned:
+    """The project when a build has nothing to do."""
+    project.build()
+    return project
+
+
+@dataclass(frozen=True)
+class Change:
+    does: Callable[[Planned], None]
+    builds: set[str]
+
+
+def another_day() -> str:
+    """A zone in which it is not the day that it is in UTC."""
+    now = datetime.now(UTC)
+    zones = ("Pacific/Kiritimati", "Pacific/Pago_Pago")
+    return next(zone for zone in zones if now.astimezone(ZoneInfo(zone)).date() != now.date())
+
+
+def statement(*statements: str) -> Callable[[Planned], None]:
+    return lambda project: project.execute(*statements)
+
+
+CHANGES = {
+    "nothing": Change(lambda project: None, set()),
+    "a new row": Change(statement("insert into raw.orders values (4, 40)"), OF_ORDERS),
+    "a changed row": Change(
+        statement("update raw.orders set amount = 11 where order_id = 1"), OF_ORDERS
+    ),
+    "a row that goes as another comes": Change(
+        statement("delete from raw.prices", "insert into raw.prices values (9, 9)"), {"priced"}
+    ),
+    "the same rows anew": Change(
+        statement(
+            "create table kept as select * from raw.orders",
+            "delete from raw.orders",
+            "insert into raw.orders select order_id, amount + 1 from kept",
+            "drop table kept",
+        ),
+        OF_ORDERS,
+    ),
+    "a new column": Change(
+        statement("alter table raw.orders add column note text"), {*OF_ORDERS, "seen_orders"}
+    ),
+    "a column that somebody made": Change(
+        statement("alter table analytics.named add column other integer"), {"named"}
+    ),
+    "a dropped table": Change(statement("drop table analytics.named"), {"named"}),
+    "a seed": Change(
+        lambda project: project.write("seeds/regions.csv", "region\nnorth\neast\n"), EVERYTHING
+    ),
+    "a model": Change(
+        lambda project: project.edit(
+            "models/named.sql", "select region", "select upper(region) as region"
+        ),
+        EVERYTHING,
+    ),
+    "a description": Change(
+        lambda project: project.edit(
+            "models/models.yml", "- name: totals", "- name: totals\n    description: Of all."
+        ),
+        EVERYTHING,
+    ),
+    "a variable of the project": Change(
+        lambda project: project.edit("dbt_project.yml", "least: 0", "least: 15"), EVERYTHING
+    ),
+    "a variable of the run": Change(lambda project: project.variables.update(least=25), EVERYTHING),
+    "another day in the business": Change(
+        lambda project: project.variables.update(business_timezone=another_day()), EVERYTHING
+    ),
+    "a build by hand": Change(
+        lambda project: project.by_hand("run", "--select", "totals"), {"totals", "shown_totals"}
+    ),
+    "an empty build by hand": Change(
+        lambda project: project.by_hand("build", "--empty"), EVERYTHING
+    ),
+}
+# What DuckDB tells in its own way.
+ON_DUCKDB = (
+    "nothing",
+    "a new row",
+    "a row that goes as another comes",
+    "a new column",
+    "a build by hand",
+)
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_what_reads_a_change_is_built_and_nothing_else(quiet: Planned, change: str) -> None:
+    if quiet.kind == "duckdb" and change not in ON_DUCKDB:
+        pytest.skip("the same on both")
+    CHANGES[change].does(quiet)
+    built = quiet.built()
+    planned = quiet.tables()
+    assert built == CHANGES[change].builds
+    if built != EVERYTHING:
+        quiet.build(full_refresh=True)
+        assert quiet.tables() == planned
+
+
+def test_what_failed_is_built_again_and_what_was_built_is_not(quiet: Planned) -> None:
+    quiet.execute("update raw.orders set amount = null", "insert into raw.prices values (5, 50)")
+    quiet.edit("models/totals.sql", "coalesce(sum(amount), 0)", "sum(amount)")
+    with pytest.raises(DbtBuildError) as failed:
+        quiet.build()
+    first = failed.value.outcome
+    assert first is not None
+    assert {node.name for node in first.skipped} == {"shown_totals"}
+    assert written(first) == EVERYTHING - {"shown_totals"}
+    with pytest.raises(DbtBuildError) as failed:
+        quiet.build()
+    again = failed.value.outcome
+    assert again is not None
+    # The test that failed, and nothing of what was built before it.
+    assert (written(again), {node.name for node in again.failed}) == (
+        set(),
+        {"not_null_totals_amount"},
+    )
+    quiet.execute("update raw.orders set amount = 100")
+    assert quiet.built() == OF_ORDERS
+    assert quiet.tables()["shown_totals"] == quiet.tables()["totals"]
+
+
+def test_what_was_stopped_in_the_middle_is_built_again(quiet: Planned) -> None:
+    before = quiet.tables()
+    quiet.edit("models/named.sql", "select", "select nothing,")
+    with pytest.raises(DbtBuildError):
+        quiet.build()
+    quiet.edit("models/named.sql", "select nothing,", "select")
+    assert quiet.built() == EVERYTHING
+    assert quiet.tables() == before
+
+
+def test_what_somebody_asks_for_is_built(quiet: Planned) -> None:
+    assert quiet.built(select=("totals",)) == {"totals"}
+    # Its view shows another table now.
+    assert quiet.built() == {"shown_totals"}
+    assert quiet.built(exclude=("named",)) == EVERYTHING - {"named"}
+    assert quiet.built(build_unchanged=True) == EVERYTHING
+    assert quiet.built(full_refresh=True) == EVERYTHING
+
+
+def test_tests_are_left_out_with_what_they_test(quiet: Planned) -> None:
+    always = {"not_null_named_region"}
+    assert checked(quiet.build()) == always
+    quiet.execute("insert into raw.orders (order_id, amount) values (7, 700)")
+    # A unit test reads code alone.
+    assert checked(quiet.build()) == always | {
+        "not_null_seen_orders_order_id",
+        "not_null_totals_amount",
+    }
+    quiet.execute("update raw.prices set price = null")
+    warned = quiet.build()
+    assert [node.name for node in warned.warned] == ["not_null_priced_most"]
+    # A warning that is left out would be gone from the run.
+    assert checked(quiet.build()) == always | {"not_null_priced_most"}
+    quiet.edit("models/models.yml", "amount: 300, orders: 2", "amount: 301, orders: 2")
+    with pytest.raises(DbtBuildError):
+        quiet.build()
+    quiet.edit("models/models.yml", "amount: 301, orders: 2", "amount: 300,  orders: 2")
+    assert "sums_amounts" in checked(quiet.build())
+
+
+def test_what_is_left_out_is_told_with_its_reason(quiet: Planned) -> None:
+    outcome = quiet.build()
+    told = {node.name: node for node in outcome.nodes}
+    assert outcome.models_unchanged == len(EVERYTHING) - 1
+    assert told["totals"].status == "unchanged"
+    assert told["totals"].message.startswith("left out: built at 20")
+    assert "its code and what it reads are as then" in told["totals"].message
+    assert "its code is as then" in told["sums_amounts"].message
