@@ -4,7 +4,7 @@
         counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
         or, where it names neither, by the only one that events have. What names no model, in a session of which both
         tell, is the only one that is named, or the only one of which the other side tells more, if that is enough;
-        else it stays unknown. An alias is the only model of its line, or any of several. Where both then tell of
+        else it stays unknown. Events that tell of no tier (`untold`) ran in the only one that counters tell. An alias is the only model of its line, or any of several. Where both then tell of
         the same ones they are compared one by one, else all together. -#}
     {%- set kinds = ['input', 'output', 'cache_creation', 'cache_read'] -%}
     (
@@ -91,28 +91,63 @@
         named_families as (
 
             select
-                *,
+                * replace (replace(service_tier, 'untold', 'standard') as service_tier),
+                service_tier as told_tier,
                 case when is_of_several then 'unknown' else {{ compared_name('model_name') }} end
                     as told_name,
-                -- What makes a price of its own: the mode or tier, and the window.
-                case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
-                || {{ window_of('model_name') }} as manner
+                case
+                    when {{ is_fast_name('model_name') }} then 'fast'
+                    else replace(service_tier, 'untold', 'standard')
+                end as speed
             from without_aliases
+
+        ),
+
+        -- Events that leave the mode or tier off a model ran in that which its counters tell, if it is one.
+        speeds as (
+
+            select
+                session_id,
+                agent_type,
+                told_name,
+                min(speed) filter (where usage_source = 'metrics') as only_speed
+            from named_families
+            where tokens > 0
+            group by session_id, agent_type, told_name
+            having
+                count(distinct speed) filter (where usage_source = 'metrics') = 1
+                and bool_and(told_tier = 'untold' and speed = 'standard')
+                    filter (where usage_source = 'events')
 
         ),
 
         named_models as (
 
             select distinct
-                session_id,
-                agent_type,
-                told_as,
-                model_name,
-                service_tier,
-                usage_source,
-                told_name,
-                manner
-            from named_families
+                named.session_id,
+                named.agent_type,
+                named.told_as,
+                named.told_tier,
+                named.model_name,
+                named.usage_source,
+                named.told_name,
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.service_tier)
+                    else named.service_tier
+                end as service_tier,
+                -- What makes a price of its own: the mode or tier, and the window.
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.speed)
+                    else named.speed
+                end || {{ window_of('named.model_name') }} as manner
+            from named_families as named
+            left join speeds
+                on
+                    named.session_id = speeds.session_id
+                    and named.agent_type = speeds.agent_type
+                    and named.told_name = speeds.told_name
 
         ),
 
@@ -278,7 +313,7 @@
                 session_id,
                 agent_type,
                 told_as as model_name,
-                service_tier,
+                told_tier as service_tier,
                 usage_source,
                 model_group as compared_name,
                 counted_as.model_name as spelling,

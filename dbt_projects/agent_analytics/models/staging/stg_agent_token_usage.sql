@@ -47,23 +47,52 @@ signals as (
 
 ),
 
--- What a collector adds to the resource of a counter makes another series of it: in a session they
--- are one, without one all of the resource tells them apart.
-counter_keys as (
+-- What a collector adds to the resource of a counter makes another series of it.
+counters as (
 
     select
         series_key,
-        case
-            when starts_with(session_id, 'no-session:') then series_key
-            else min(series_key) over (
-                partition by
-                    session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
-            )
-        end as counter_key
+        starts_with(session_id, 'no-session:') as is_nameless,
+        count(*) over alike > 1 as is_of_several,
+        min(series_key) over alike as first_series_key
     from {{ source('raw', 'otel_counters') }}
     {% if is_incremental() %}
     where session_id in (select touched.session_id from touched)
     {% endif %}
+    window alike as (
+        partition by session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
+    )
+
+),
+
+-- In a session, and with a start, they are one. Else all of the resource tells them apart, unless
+-- they have a point in common.
+same_points as (
+
+    select
+        points.series_key,
+        min(points.series_key) over (
+            partition by
+                counters.first_series_key, points.temporality, points.start_timestamp,
+                points.timestamp, points.metric_value
+        ) as first_series_key
+    from {{ source('raw', 'otel_points') }} as points
+    inner join counters on points.series_key = counters.series_key
+    where
+        counters.is_of_several
+        and (counters.is_nameless or points.start_timestamp is null)
+        and points.metric_value > 0
+        {{ 'and ' ~ not_before(since, 'points.timestamp') if is_incremental() }}
+
+),
+
+sent_again as (
+
+    select
+        series_key,
+        min(first_series_key) as first_series_key
+    from same_points
+    group by series_key
 
 ),
 
@@ -81,8 +110,9 @@ points as (
         metrics.series_key,
         -- Without a start two processes of a session could not be told apart.
         case
-            when metrics.start_timestamp is not null then counter_keys.counter_key
-            else metrics.series_key
+            when metrics.start_timestamp is not null and not counters.is_nameless
+                then counters.first_series_key
+            else coalesce(sent_again.first_series_key, metrics.series_key)
         end as counter_key,
         metrics.metric_value,
         {{ metric_signal('metrics.metric_name') }} as signal_name,
@@ -95,7 +125,8 @@ points as (
             else 'standard'
         end as service_tier
     from {{ metric_points(since) }} as metrics
-    inner join counter_keys on metrics.series_key = counter_keys.series_key
+    inner join counters on metrics.series_key = counters.series_key
+    left join sent_again on metrics.series_key = sent_again.series_key
     where
         signal_name is not null
         and not {{ is_whole_agent("metrics.attributes ->> '$.\"gen_ai.operation.name\"'") }}
@@ -291,7 +322,10 @@ counted_requests as (
         greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
         {%- endfor %}
         try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
-        {{ service_tier(tier_of_request) }} as service_tier
+        case
+            when coalesce({{ tier_of_request | join(', ') }}) is null then 'untold'
+            else {{ service_tier(tier_of_request) }}
+        end as service_tier
     from distinct_requests as requests
     inner join event_weights as weights on requests.signal_name = weights.name
 
