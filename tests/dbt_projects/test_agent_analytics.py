@@ -485,6 +485,13 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     "a tier without a price by counters of events that tell none": (
         [(OPUS_4_6, M, {})], [(OPUS_4_6, M, {"service_tier": "priority"})], M, None,
     ),
+    "one of two fast by counters of events that tell no tier": (
+        [("claude-opus-4-6-20260205", M, {}), ("claude-opus-4-6-20260205", M, {})],
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "one of two fast by the name in counters of events that tell no tier": (
+        [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})], [(AT_ONCE, M, {}), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
     "not fast by events": (
         [(OPUS_4_6, M, {"speed": "normal"})], [(OPUS_4_6, M, FAST)], M, 5,
     ),

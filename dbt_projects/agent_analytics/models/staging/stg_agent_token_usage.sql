@@ -47,52 +47,9 @@ signals as (
 
 ),
 
--- What a collector adds to the resource of a counter makes another series of it.
-counters as (
+counter_keys as (
 
-    select
-        series_key,
-        starts_with(session_id, 'no-session:') as is_nameless,
-        count(*) over alike > 1 as is_of_several,
-        min(series_key) over alike as first_series_key
-    from {{ source('raw', 'otel_counters') }}
-    {% if is_incremental() %}
-    where session_id in (select touched.session_id from touched)
-    {% endif %}
-    window alike as (
-        partition by session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
-    )
-
-),
-
--- In a session, and with a start, they are one. Else all of the resource tells them apart, unless
--- they have a point in common.
-same_points as (
-
-    select
-        points.series_key,
-        min(points.series_key) over (
-            partition by
-                counters.first_series_key, points.temporality, points.start_timestamp,
-                points.timestamp, points.metric_value
-        ) as first_series_key
-    from {{ source('raw', 'otel_points') }} as points
-    inner join counters on points.series_key = counters.series_key
-    where
-        counters.is_of_several
-        and (counters.is_nameless or points.start_timestamp is null)
-        and points.metric_value > 0
-        {{ 'and ' ~ not_before(since, 'points.timestamp') if is_incremental() }}
-
-),
-
-sent_again as (
-
-    select
-        series_key,
-        min(first_series_key) as first_series_key
-    from same_points
-    group by series_key
+    select * from {{ counter_keys(since) }}
 
 ),
 
@@ -108,11 +65,9 @@ points as (
         metrics.start_timestamp,
         metrics.temporality,
         metrics.series_key,
-        -- Without a start two processes of a session could not be told apart.
         case
-            when metrics.start_timestamp is not null and not counters.is_nameless
-                then counters.first_series_key
-            else coalesce(sent_again.first_series_key, metrics.series_key)
+            when metrics.start_timestamp is not null then counter_keys.with_start
+            else counter_keys.without_start
         end as counter_key,
         metrics.metric_value,
         {{ metric_signal('metrics.metric_name') }} as signal_name,
@@ -125,8 +80,7 @@ points as (
             else 'standard'
         end as service_tier
     from {{ metric_points(since) }} as metrics
-    inner join counters on metrics.series_key = counters.series_key
-    left join sent_again on metrics.series_key = sent_again.series_key
+    inner join counter_keys on metrics.series_key = counter_keys.series_key
     where
         signal_name is not null
         and not {{ is_whole_agent("metrics.attributes ->> '$.\"gen_ai.operation.name\"'") }}
@@ -576,6 +530,12 @@ special_requests as (
 
 ),
 
+told_in_tiers as (
+
+    select * from {{ told_in_tiers('told_days', 'spellings', kinds) }}
+
+),
+
 special_parts as (
 
     select
@@ -604,15 +564,14 @@ special_parts as (
         service_tier,
         0 as prompt_above,
         {%- for kind in tokens %}
-        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }},
+        cast(sum({{ kind }}) as bigint) as {{ kind }},
         {%- endfor %}
-        nullif(sum(reported_cost_usd_by_metrics_alone), 0) as reported_cost_usd
-    from told_days
-    where service_tier <> 'standard'
+        nullif(sum(reported_cost_usd), 0) as reported_cost_usd
+    from told_in_tiers
     group by session_id, usage_date, agent_type, model_name, service_tier
     having
         {%- for kind in tokens %}
-        sum({{ kind }}_by_metrics_alone) > 0{{ ' or' if not loop.last }}
+        sum({{ kind }}) > 0{{ ' or' if not loop.last }}
         {%- endfor %}
 
 ),

@@ -78,24 +78,25 @@ rested as (
         currency,
         case when is_newest then greatest(weeks_since, 0) end as silent_weeks,
         coalesce(max(weeks_without) over year_before, 0) as most_weeks_without,
-        {%- for span in ["year", "half"] %}
-        count(*) over {{ span }}_before as weeks_with_in_{{ span }},
-        week_number - min(week_number) over {{ span }}_before + 1 as weeks_in_{{ span }}
-            {{- "," if not loop.last }}
-        {%- endfor %}
+        count(*) over year_before as weeks_with_in_year,
+        week_number - min(week_number) over year_before + 1 as weeks_in_year,
+        count(*) over half_before as weeks_with_in_half,
+        week_number - min(week_number) over half_before + 1 as weeks_in_half
     from spaced
     window
-        {%- for span, weeks in [("year", 52), ("half", 26)] %}
-        {{ span }}_before as (
+        year_before as (
             partition by category, currency order by week_number
-            range between {{ weeks - 1 }} preceding and current row
-        ){{ "," if not loop.last }}
-        {%- endfor %}
+            range between 51 preceding and current row
+        ),
+        half_before as (
+            partition by category, currency order by week_number
+            range between 25 preceding and current row
+        )
 
 ),
 
--- By the share of weeks that it rested in before, as if one more had been of either kind: of the half
--- year before where that is more, as of a category that is bought ever less.
+-- By the share of weeks that it rested in before, as if one more had been of either kind: of the
+-- half year before where that is more, as of a category that is bought ever less.
 silences as (
 
     select
@@ -108,11 +109,12 @@ silences as (
             and silent_weeks > most_weeks_without
             and power(
                 greatest(
-                    {%- for span in ["year", "half"] %}
-                    (weeks_in_{{ span }} - weeks_with_in_{{ span }} + 1)
-                    / cast(weeks_in_{{ span }} + 2 as double precision){{ "," if not loop.last }}
-                    {%- endfor %}
-                ), silent_weeks
+                    (weeks_in_year - weeks_with_in_year + 1)
+                    / cast(weeks_in_year + 2 as double precision),
+                    (weeks_in_half - weeks_with_in_half + 1)
+                    / cast(weeks_in_half + 2 as double precision)
+                ),
+                silent_weeks
             ) < 0.0015
         ) as is_silent
     from rested
