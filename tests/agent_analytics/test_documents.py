@@ -8,7 +8,7 @@ import pytest
 
 from flows.agent_analytics import raw, source
 from flows.agent_analytics.records import LoadCounts, Rejected
-from tests.agent_analytics.test_files import LISTED, METRICS, write
+from tests.agent_analytics.test_files import LISTED, METRICS, of_session, put_aside, write
 from tests.agent_analytics.test_otlp import load
 
 SMALL = [
@@ -30,6 +30,8 @@ def behind_a_line(line: str, first: str, second: str) -> dict[str, str]:
         "list-below-its-key": f"{key}\n[{elements}\n{second}",
         "elements-on-lines": f"{key}[\n{elements[:-2]}\n]}}\n{second}",
         "comma-between": f"{one} , {two}",
+        "not-indented": f"{json.dumps(json.loads(first), indent=0)}\n"
+        f"{json.dumps(json.loads(second), indent=0)}",
     }
     return {f"{name}.json": f"{line}\n{shape}" for name, shape in shapes.items()}
 
@@ -75,3 +77,21 @@ def test_documents_are_never_torn_wherever_the_writer_pauses(tmp_path: Path, sha
         assert len(good) == 3, text[:cut]
     (tmp_path / "b.json").write_bytes(gzip.compress(text.encode()))
     assert len(good_requests(tmp_path / "b.json", tmp_path, [])) == 3
+
+
+def test_a_packed_document_that_is_cut_is_told_once_and_no_line_of_it(
+    store: raw.Store, inbox: Path
+) -> None:
+    text = behind_a_line(METRICS, LISTED[1], LISTED[2])["comma-between.json"]
+    texts = {"stream": text, "document": text[:-20]}
+    for name, reason in (("stream", "the gzip stream is broken"), ("document", "is not whole")):
+        packed = gzip.compress(of_session(name, texts[name]).encode())
+        path = inbox / f"{name}.json.gz"
+        path.write_bytes(packed[:-10] if name == "stream" else packed)
+        counts = load(store, inbox)
+        assert counts.rejected == 1, put_aside(store)
+        assert counts.rows_new >= 2
+        assert reason in put_aside(store)[-1][1]
+        path.write_bytes(gzip.compress(of_session(name, text).encode()))
+        counts += load(store, inbox)
+        assert (counts.rows_new, counts.rejected) == (4, 1)

@@ -11,6 +11,7 @@ import pytest
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.sample import CUMULATIVE, DELTA, UNPRICED_MODEL, Session
 from flows.report.making import read_agents
+from tests.agent_analytics import clients
 from tests.agent_analytics.fleet import (
     GOOD,
     HAIKU,
@@ -331,6 +332,8 @@ PRICES = {
     "claude-opus-4-6:fast[1m]": 366.0,
     "anthropic/claude-opus-4.6:fast:1m": 366.0,
     "claude-opus-4-7:fast[1m]": 220.5,
+    "claude-opus-4-6[fast]": 220.5,
+    "claude-opus-4-6[turbo]": None,
     "anthropic:claude-opus-4-5": 36.75,
     "anthropic--claude-opus-4.5": 36.75,
     "anthropic--claude-4.5-opus": 36.75,
@@ -473,6 +476,25 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     ),
     "fast by name and by attribute": ([(AT_ONCE, M, {})], [(OPUS_4_6, M, FAST)], M, 30),
     "fast ones lost": ([(OPUS_4_6, M, {})], [(OPUS_4_6, M, {}), (OPUS_4_6, M, FAST)], 2 * M, 35),
+    "fast by counters of events that tell no tier": (
+        [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})], [(OPUS_4_6, 2 * M, FAST)], 2 * M, 60,
+    ),
+    "fast by the name in counters of events that tell no tier": (
+        [(OPUS_4_6, M, {})], [(AT_ONCE, M, {})], M, 30,
+    ),
+    "a tier without a price by counters of events that tell none": (
+        [(OPUS_4_6, M, {})], [(OPUS_4_6, M, {"service_tier": "priority"})], M, None,
+    ),
+    "one of two fast by counters of events that tell no tier": (
+        [("claude-opus-4-6-20260205", M, {}), ("claude-opus-4-6-20260205", M, {})],
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "one of two fast by the name in counters of events that tell no tier": (
+        [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})], [(AT_ONCE, M, {}), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "not fast by events": (
+        [(OPUS_4_6, M, {"speed": "normal"})], [(OPUS_4_6, M, FAST)], M, 5,
+    ),
     "more than the fast ones": (
         [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], [(OPUS_4_6, 3 * M, {})], 3 * M, 40,
     ),
@@ -536,9 +558,39 @@ def what_a_collector_adds_to_a_resource_makes_nothing_count_again() -> None:
             sent_on(tokens(other, {"input": 10}, 0, 1)),
         ]
     )
+    names: dict[str, object] = {"developer_id": "told again", "model": SONNET, "type": "input"}
+    nameless = [
+        clients.counter(
+            "x", "x.token.usage", [(names, value)], DAY, DAY + timedelta(minutes=minutes),
+            temporality=CUMULATIVE, resource={"host.name": host},
+        )
+        for host in ("gateway", "another")
+        for minutes, value in ((1, 100.0), (2 if host == "gateway" else 3, 150.0), (4, 200.0))
+    ]  # fmt: skip
+    nameless.append(
+        clients.counter(
+            "x", "x.token.usage", [(names, 100.0)], DAY - timedelta(seconds=1),
+            DAY + timedelta(minutes=1), temporality=CUMULATIVE, resource={"host.name": "third"},
+        )
+    )  # fmt: skip
+    no_start = names | {"session.id": "told again without a start"}
+    put(
+        nameless
+        + [
+            clients.counter(
+                "x", "x.token.usage", [(no_start, 100.0)], datetime.fromtimestamp(0, UTC), DAY,
+                resource={"host.name": host},
+            )
+            for host in ("gateway", "another")
+        ]
+    )  # fmt: skip
 
 
 def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together: Marts) -> None:
+    assert together.query(
+        "select session_id, total_input_tokens from staging.stg_agent_token_usage "
+        "where contains(session_id, 'told again') order by 1"
+    ) == [("no-session:told again", 300), ("told again without a start", 100)]
     assert together.query(
         "select session_id, total_input_tokens, total_output_tokens "
         "from staging.stg_agent_token_usage "

@@ -91,6 +91,10 @@ def test_weeks_without_transactions_are_told() -> None:
         shown.parts[""].text
     )
     assert "1 in the 4 up to that of 2026-11-23." in shown.parts["anomalies"].text
+    alone = {**weeks[0], "is_silent": True, "silent_weeks": 3}
+    assert "has had nothing since the week of 2026-10-19, others in 3 weeks" in (
+        page_of(made("scout", rpt_scout_weeks=[alone, again])).parts[""].text
+    )
 
 
 def test_a_run_that_runs_has_taken_no_time_yet() -> None:

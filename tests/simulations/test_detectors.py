@@ -62,6 +62,14 @@ def test_a_category_whose_spending_grows_is_flagged_in_two_weeks_a_year_at_most(
     assert weeks.found_weeks(weekly_models, weeks.Spending(200), 20, factor=2) == 1
 
 
+def test_a_category_that_falls_silent_alone_is_told_and_one_that_rests_now_and_then_is_not(
+    weekly_models: Mapping[str, str],
+) -> None:
+    for spending in (weeks.Spending(0.5), weeks.Spending(2, variation=0.5)):
+        assert weeks.silences_a_year(weekly_models, spending, 100) <= FALSE_ALARMS_A_YEAR, spending
+    assert weeks.found_silences(weekly_models, weeks.Spending(10), 20, silent=2) == 1
+
+
 @pytest.mark.exhaustive
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("spending", weeks.QUIET, ids=str)
@@ -69,6 +77,7 @@ def test_flags_of_weeks_are_at_most_two_a_year(
     weekly_models: Mapping[str, str], spending: weeks.Spending | weeks.OneOrTwo
 ) -> None:
     assert weeks.flags_a_year(weekly_models, spending, 200) <= FALSE_ALARMS_A_YEAR
+    assert weeks.silences_a_year(weekly_models, spending, 200) <= FALSE_ALARMS_A_YEAR
 
 
 @pytest.mark.parametrize("quiet", peers.QUIET, ids=lambda each: each.name)

@@ -60,6 +60,11 @@ class OneOrTwo:
 
 def flagged(models: Mapping[str, str], totals: Totals) -> Marks:
     """The weeks of the last year that are flagged."""
+    return _marked(models, totals, "is_anomaly")[:, YEAR:]
+
+
+def _marked(models: Mapping[str, str], totals: Totals, flag: str) -> Marks:
+    """The weeks of which the model says so."""
     series, week = np.nonzero(totals)
     simulated = Simulated("gold")
     simulated.put(
@@ -80,11 +85,11 @@ def flagged(models: Mapping[str, str], totals: Totals) -> Marks:
     simulated.build(models)
     marks = np.zeros(totals.shape, dtype=bool)
     for category, when in simulated.query(
-        f"select cast(category as integer), week from gold.{MODEL} where is_anomaly"
+        f"select cast(category as integer), week from gold.{MODEL} where {flag}"
     ):
         marks[category, (when - FIRST_WEEK).days // 7] = True
     simulated.close()
-    return marks[:, YEAR:]
+    return marks
 
 
 def flags_a_year(
@@ -101,6 +106,24 @@ def found_weeks(
     totals = spending.draw(np.random.default_rng(seed), series)
     totals[:, YEAR + 30] *= factor
     return float(flagged(models, totals)[:, 30].mean())
+
+
+def silences_a_year(
+    models: Mapping[str, str], spending: Spending | OneOrTwo, series: int, seed: int = SEED
+) -> float:
+    """Weeks of a year in which a category that goes on is told to be silent while others go on."""
+    totals = spending.draw(np.random.default_rng(seed), series)
+    return float(YEAR * _marked(models, totals, "is_silent").sum() / series)
+
+
+def found_silences(
+    models: Mapping[str, str], spending: Spending, series: int, silent: int, seed: int = SEED
+) -> float:
+    """The share of categories that are told so many weeks after they fell silent, but one."""
+    totals = spending.draw(np.random.default_rng(seed), series + 1)
+    totals[0] = 1
+    totals[1:, -silent:] = 0
+    return float(_marked(models, totals, "is_silent")[1:].any(axis=1).mean())
 
 
 QUIET = (

@@ -4,8 +4,9 @@
         counts as it says. A counter may say less: it goes by the spelling of events that has its window and tier,
         or, where it names neither, by the only one that events have. What names no model, in a session of which both
         tell, is the only one that is named, or the only one of which the other side tells more, if that is enough;
-        else it stays unknown. An alias is the only model of its line, or any of several. Where both then tell of
-        the same ones they are compared one by one, else all together. -#}
+        else it stays unknown. Events that tell of no tier (`untold`) ran in those that counters tell. An alias is the
+        only model of its line, or any of several. Where both then tell of the same ones they are compared one by one,
+        else all together. -#}
     {%- set kinds = ['input', 'output', 'cache_creation', 'cache_read'] -%}
     (
         with told_usage as (
@@ -91,28 +92,72 @@
         named_families as (
 
             select
-                *,
+                * replace (replace(service_tier, 'untold', 'standard') as service_tier),
+                service_tier as told_tier,
                 case when is_of_several then 'unknown' else {{ compared_name('model_name') }} end
                     as told_name,
-                -- What makes a price of its own: the mode or tier, and the window.
-                case when {{ is_fast_name('model_name') }} then 'fast' else service_tier end
-                || {{ window_of('model_name') }} as manner
+                case
+                    when {{ is_fast_name('model_name') }} then 'fast'
+                    else replace(service_tier, 'untold', 'standard')
+                end as speed
             from without_aliases
+
+        ),
+
+        -- Events that leave the mode or tier off a model ran in those which its counters tell.
+        speeds as (
+
+            select
+                session_id,
+                agent_type,
+                told_name,
+                case
+                    when count(distinct speed) filter (where usage_source = 'metrics') = 1
+                        then min(speed) filter (where usage_source = 'metrics')
+                end as only_speed
+            from named_families
+            where tokens > 0
+            group by session_id, agent_type, told_name
+            having
+                bool_or(usage_source = 'metrics')
+                and bool_and(told_tier = 'untold' and speed = 'standard')
+                    filter (where usage_source = 'events')
 
         ),
 
         named_models as (
 
             select distinct
-                session_id,
-                agent_type,
-                told_as,
-                model_name,
-                service_tier,
-                usage_source,
-                told_name,
-                manner
-            from named_families
+                named.session_id,
+                named.agent_type,
+                named.told_as,
+                named.told_tier,
+                named.model_name,
+                named.usage_source,
+                named.told_name,
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.service_tier)
+                    else named.service_tier
+                end as service_tier,
+                -- What makes a price of its own: the mode or tier, and the window.
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.speed)
+                    else named.speed
+                end as speed,
+                {{ window_of('named.model_name') }} as price_window,
+                concat(speed, price_window) as manner,
+                named.usage_source = 'metrics'
+                and named.speed <> 'standard'
+                and speeds.told_name is not null
+                and speeds.only_speed is null as is_of_several_speeds
+            from named_families as named
+            left join speeds
+                on
+                    named.session_id = speeds.session_id
+                    and named.agent_type = speeds.agent_type
+                    and named.told_name = speeds.told_name
 
         ),
 
@@ -225,10 +270,15 @@
                 min({model_name: model_name, service_tier: service_tier}) filter (
                     where usage_source = 'events' and model_name <> 'unknown'
                 ) over same_model as in_events,
+                min(model_name) filter (where usage_source = 'events' and model_name <> 'unknown')
+                    over same_window as in_its_window,
                 min(model_name) filter (where model_name <> 'unknown') over same_model as any_name
             from compared_models
             window
                 same_model as (partition by session_id, agent_type, compared_name),
+                same_window as (
+                    partition by session_id, agent_type, compared_name, price_window
+                ),
                 same_manner as (partition by session_id, agent_type, compared_name, manner),
                 same_spelling as (
                     partition by session_id, agent_type, compared_name, model_name, service_tier
@@ -241,6 +291,8 @@
             select
                 *,
                 case
+                    when is_of_several_speeds and in_its_window is not null
+                        then {model_name: in_its_window, service_tier: speed}
                     when model_name <> 'unknown' and (usage_source = 'events' or is_of_events)
                         then {model_name: model_name, service_tier: service_tier}
                     when usage_source = 'metrics' and in_its_manner is not null then in_its_manner
@@ -278,7 +330,7 @@
                 session_id,
                 agent_type,
                 told_as as model_name,
-                service_tier,
+                told_tier as service_tier,
                 usage_source,
                 model_group as compared_name,
                 counted_as.model_name as spelling,
@@ -289,7 +341,8 @@
                         and (is_group_of_several or not bool_and(is_spelling_of_both) over together)
                         then model_group
                     else concat_ws(chr(31), counted_as.model_name, counted_as.service_tier)
-                end as matched_by
+                end as matched_by,
+                is_of_several_speeds
             from told_by
             window together as (partition by session_id, agent_type, model_group)
     )

@@ -40,5 +40,5 @@
 
 {% macro is_fast_name(model_name) -%}
     {#- Whether a name says that the model ran in fast mode: `fast/claude-opus-4-6`, `claude-opus-4-6:fast[1m]`. -#}
-    regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast *([:\[]|$)')
+    regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast *([:\[]|$)|\[fast\]')
 {%- endmacro %}

@@ -149,6 +149,7 @@
                 sum(coalesce({{ kind }}_by_events, 0)) as {{ kind }}_by_events,
                 sum(coalesce({{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
                 sum({{ kind }}_by_metrics_alone) as {{ kind }}_by_metrics_alone,
+                sum({{ kind }}_by_metrics) as {{ kind }}_by_all_metrics,
                 {%- endfor %}
                 count(reported_cost_usd_by_events) + count(reported_cost_usd_by_metrics) > 0
                     as is_cost_told,
@@ -187,5 +188,40 @@
                     order by days.is_of_metrics, days.model_name, days.service_tier
                     rows between unbounded preceding and 1 preceding
                 )
+    )
+{%- endmacro %}
+
+{% macro told_in_tiers(told_days, spellings, kinds) -%}
+    {#- One row per session, day, agent, model and tier with a price of its own: what counters alone tell, and where
+        events tell of no tier and counters of several, all that these tell. -#}
+    (
+        select
+            days.session_id,
+            days.usage_date,
+            days.agent_type,
+            days.model_name,
+            days.service_tier,
+            {%- for kind in kinds %}
+            case
+                when split.session_id is null then days.{{ kind }}_by_metrics_alone
+                else days.{{ kind }}_by_all_metrics
+            end as {{ kind }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from {{ told_days }} as days
+        left join (
+            select distinct
+                session_id,
+                agent_type,
+                spelling,
+                spelled_tier
+            from {{ spellings }}
+            where is_of_several_speeds
+        ) as split
+            on
+                days.session_id = split.session_id
+                and days.agent_type = split.agent_type
+                and days.model_name = split.spelling
+                and days.service_tier = split.spelled_tier
+        where days.service_tier <> 'standard'
     )
 {%- endmacro %}

@@ -66,10 +66,11 @@ def lines_and_documents(
     Only the last one of lines that are growing can be: where it is in order as far as it goes.
     """
     waiting: deque[bytes] = deque()
+    torn = 0
     while line := _next(waiting, lines):
         document, is_open = [line], False
         if begins_document(line):
-            is_last = _complete(document, waiting, lines)
+            is_last = _complete(document, waiting, lines, torn > 0)
             text = b"".join(document)
             is_open = (
                 is_growing
@@ -78,16 +79,25 @@ def lines_and_documents(
                 and not _is_readable_by_lines(document)
             )
             if not is_open and not _is_json(text):
+                torn = max(torn, len(document))
                 waiting.extendleft(reversed(document[1:]))
                 document = [line]
+        torn = max(0, torn - len(document))
         yield document, is_open
 
 
-def _complete(document: list[bytes], waiting: deque[bytes], lines: Iterator[bytes]) -> bool:
+def _complete(
+    document: list[bytes], waiting: deque[bytes], lines: Iterator[bytes], is_torn: bool
+) -> bool:
     """Add the lines to a first one up to where all its brackets are closed, or to the end.
 
-    Fewer where they cannot be: behind a bracket of its kind at the edge another request or
-    document begins. Lines that only ever open are so looked at once or twice, not once for each.
+    Fewer where they cannot be: at a bracket of its kind at the edge another request or document
+    begins, unless the line before says that something follows, as without indentation. Lines that
+    only ever open are so looked at twice or thrice, not once for each.
+
+    Args:
+        is_torn: the lines are of what was read as one document and is none: no bracket at the edge
+            is within one.
 
     Returns:
         Whether the lines ended before.
@@ -99,8 +109,13 @@ def _complete(document: list[bytes], waiting: deque[bytes], lines: Iterator[byte
         if not line:
             return True
         more = depth_of(line)
-        is_other = line.startswith(opener) and (begins_document(line) or REQUEST_KEY.search(line))
-        if is_other or line.startswith(BYTE_ORDER_MARK):
+        is_other = line.startswith(BYTE_ORDER_MARK)
+        if line.startswith(opener) and begins_document(line):
+            if following := _next(waiting, lines):
+                waiting.appendleft(following)
+            is_within = document[-1].rstrip().endswith((b",", b"[", b":"))
+            is_other |= is_torn or not is_within or bool(REQUEST_KEY.match(following.lstrip()))
+        if is_other or (line.startswith(opener) and REQUEST_KEY.search(line)):
             waiting.appendleft(line)
             break
         document.append(line)

@@ -76,20 +76,35 @@ def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
 
 def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
     broken: list[str] = []
+    cut: list[bytes] = []
     begin = 0
     with gzip.open(part.path, "rb") as source:
-        found = lines_and_documents(_inflated(source, broken))
-        lines, _ = next(found, ([], False))
+        found = _whole(lines_and_documents(_inflated(source, broken), is_growing=True), cut)
+        lines = next(found, [])
         while lines:
             target = _scratch(replace(part, begin=begin), folder)
             with target.path.open("wb") as copy:
                 while lines and copy.tell() < size:
                     copy.writelines(_as_lines(b"".join(lines)) if len(lines) > 1 else lines)
                     begin += sum(map(len, lines))
-                    lines, _ = next(found, ([], False))
+                    lines = next(found, [])
             yield target
+    name = shown(part.path)
     for error in broken:
-        yield Rejected(shown(part.path), f"the gzip stream is broken: {error}", "")
+        yield Rejected(name, f"the gzip stream is broken: {error}", "")
+    # Of a stream that is broken nothing else can be expected.
+    for document in [] if broken else cut:
+        excerpt = document[:EXCERPT].decode("utf-8", "replace")
+        yield Rejected(name, "its last document is not whole", excerpt)
+
+
+def _whole(found: Iterator[tuple[list[bytes], bool]], cut: list[bytes]) -> Iterator[list[bytes]]:
+    """Lines and documents up to one that is not whole, and that one."""
+    for lines, is_open in found:
+        if is_open:
+            cut.append(b"".join(lines))
+        else:
+            yield lines
 
 
 def _inflated(source: gzip.GzipFile, broken: list[str]) -> Iterator[bytes]:

@@ -116,6 +116,12 @@ def _attention(data: DomainData) -> tuple[str, ...]:
         f"{_after_silence(data, row)}"
         for row in recent_anomalies(data)[:3]
     ]
+    silent = [row for row in data.rows(WEEKS) if row.get("is_silent")]
+    told += [
+        f"{words.text(row['category'])} ({words.text(row['currency'])}) has had nothing since the "
+        f"week of {words.text(row['week'])}, others in {words.count(row['silent_weeks'], 'week')}"
+        for row in sorted(silent, key=lambda row: row["week"], reverse=True)[:3]
+    ]
     broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
     share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
     if broken:

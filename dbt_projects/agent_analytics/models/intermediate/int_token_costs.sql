@@ -344,8 +344,11 @@ model_prices as (
             starts_with(models.price_name, prices.model_prefix)
             and regexp_matches(
                 substr(models.price_name, length(prices.model_prefix) + 1),
-                '^(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*([@\[][^:]*)?'
-                || '(:([0-9]+k?|latest|beta|thinking|fast))*$'
+                replace(
+                    '^{build}(\[(1m|fast)\])*{build}(:([0-9]+k?|latest|beta|thinking|fast))*$',
+                    '{build}',
+                    '(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*(@[^:\[]*)?'
+                )
             )
             and not (models.is_fast and prices.fast_multiplier is null)
             and models.usage_date >= prices.effective_from

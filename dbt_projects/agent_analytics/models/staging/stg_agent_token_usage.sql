@@ -47,23 +47,9 @@ signals as (
 
 ),
 
--- What a collector adds to the resource of a counter makes another series of it: in a session they
--- are one, without one all of the resource tells them apart.
 counter_keys as (
 
-    select
-        series_key,
-        case
-            when starts_with(session_id, 'no-session:') then series_key
-            else min(series_key) over (
-                partition by
-                    session_id, developer_id, agent_type, metric_name, cast(attributes as varchar)
-            )
-        end as counter_key
-    from {{ source('raw', 'otel_counters') }}
-    {% if is_incremental() %}
-    where session_id in (select touched.session_id from touched)
-    {% endif %}
+    select * from {{ counter_keys(since) }}
 
 ),
 
@@ -79,10 +65,9 @@ points as (
         metrics.start_timestamp,
         metrics.temporality,
         metrics.series_key,
-        -- Without a start two processes of a session could not be told apart.
         case
-            when metrics.start_timestamp is not null then counter_keys.counter_key
-            else metrics.series_key
+            when metrics.start_timestamp is not null then counter_keys.with_start
+            else counter_keys.without_start
         end as counter_key,
         metrics.metric_value,
         {{ metric_signal('metrics.metric_name') }} as signal_name,
@@ -291,7 +276,10 @@ counted_requests as (
         greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
         {%- endfor %}
         try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
-        {{ service_tier(tier_of_request) }} as service_tier
+        case
+            when coalesce({{ tier_of_request | join(', ') }}) is null then 'untold'
+            else {{ service_tier(tier_of_request) }}
+        end as service_tier
     from distinct_requests as requests
     inner join event_weights as weights on requests.signal_name = weights.name
 
@@ -542,6 +530,12 @@ special_requests as (
 
 ),
 
+told_in_tiers as (
+
+    select * from {{ told_in_tiers('told_days', 'spellings', kinds) }}
+
+),
+
 special_parts as (
 
     select
@@ -570,15 +564,14 @@ special_parts as (
         service_tier,
         0 as prompt_above,
         {%- for kind in tokens %}
-        cast(sum({{ kind }}_by_metrics_alone) as bigint) as {{ kind }},
+        cast(sum({{ kind }}) as bigint) as {{ kind }},
         {%- endfor %}
-        nullif(sum(reported_cost_usd_by_metrics_alone), 0) as reported_cost_usd
-    from told_days
-    where service_tier <> 'standard'
+        nullif(sum(reported_cost_usd), 0) as reported_cost_usd
+    from told_in_tiers
     group by session_id, usage_date, agent_type, model_name, service_tier
     having
         {%- for kind in tokens %}
-        sum({{ kind }}_by_metrics_alone) > 0{{ ' or' if not loop.last }}
+        sum({{ kind }}) > 0{{ ' or' if not loop.last }}
         {%- endfor %}
 
 ),

@@ -45,6 +45,83 @@ measured as (
 
 ),
 
+-- A week in which nobody bought anything says nothing of a category: only the others are numbered.
+numbered as (
+
+    select
+        week,
+        category,
+        currency,
+        week + 7 <= {{ first_unfinished_day() }} as is_over,
+        dense_rank() over (order by week) as week_number
+    from weekly
+
+),
+
+spaced as (
+
+    select
+        *,
+        lead(week) over series is null as is_newest,
+        max(case when is_over then week_number end) over () - week_number as weeks_since,
+        week_number - lag(week_number) over series - 1 as weeks_without
+    from numbered
+    window series as (partition by category, currency order by week_number)
+
+),
+
+rested as (
+
+    select
+        week,
+        category,
+        currency,
+        case when is_newest then greatest(weeks_since, 0) end as silent_weeks,
+        coalesce(max(weeks_without) over year_before, 0) as most_weeks_without,
+        count(*) over year_before as weeks_with_in_year,
+        week_number - min(week_number) over year_before + 1 as weeks_in_year,
+        count(*) over half_before as weeks_with_in_half,
+        week_number - min(week_number) over half_before + 1 as weeks_in_half
+    from spaced
+    window
+        year_before as (
+            partition by category, currency order by week_number
+            range between 51 preceding and current row
+        ),
+        half_before as (
+            partition by category, currency order by week_number
+            range between 25 preceding and current row
+        )
+
+),
+
+-- By the share of weeks that it rested in before, as if one more had been of either kind: of the
+-- half year before where that is more, as of a category that is bought ever less.
+silences as (
+
+    select
+        week,
+        category,
+        currency,
+        silent_weeks,
+        (
+            weeks_with_in_year >= {{ var("anomaly_minimum_weeks") }}
+            and silent_weeks > most_weeks_without
+            and power(
+                greatest(
+                    (weeks_in_year - weeks_with_in_year + 1)
+                    / cast(weeks_in_year + 2 as double precision),
+                    (weeks_in_half - weeks_with_in_half + 1)
+                    / cast(weeks_in_half + 2 as double precision)
+                ),
+                silent_weeks
+            ) < 0.0015
+        ) as is_silent
+    from rested
+    where silent_weeks is not null
+
+),
+
 all_series as (
 
     select
@@ -116,6 +193,8 @@ compared as (
 
     select
         measured.*,
+        silences.silent_weeks,
+        silences.is_silent,
         departures.expected,
         departures.score,
         departures.bound,
@@ -130,6 +209,11 @@ compared as (
         on
             observed.series = departures.series
             and observed.period = departures.period
+    left join silences
+        on
+            measured.week = silences.week
+            and measured.category = silences.category
+            and measured.currency = silences.currency
 
 ),
 
@@ -166,7 +250,9 @@ final as (
         end as expected_low,
         case
             when expected + margin < 40 then cast(exp(expected + margin) as numeric(20, 2))
-        end as expected_high
+        end as expected_high,
+        silent_weeks,
+        coalesce(is_silent, false) as is_silent
     from compared
     where
         week

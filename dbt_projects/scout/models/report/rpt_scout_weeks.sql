@@ -19,6 +19,8 @@ final as (
         expected_high as band_high,
         is_complete_week,
         is_anomaly,
+        silent_weeks,
+        is_silent,
         {{ week_of(first_unfinished_day()) }} as first_unfinished_week
     from weekly
     where week > {{ week_of(as_of_date()) }} - 26 * 7
