@@ -7,7 +7,7 @@ One project on PostgreSQL and on DuckDB, built in this process as a flow builds 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -20,6 +20,7 @@ from dbt.cli.main import dbtRunner
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
+from flows._shared.orchestration import dbt_planned
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
 from tests.databases import database_of
 from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
@@ -83,6 +84,7 @@ class Planned:
     environment: Mapping[str, str]
     url: str = ""
     variables: dict[str, Any] = field(default_factory=dict)
+    days_on: int = 0
 
     def build(self, **options: Any) -> DbtOutcome:
         return build_dbt(
@@ -127,6 +129,10 @@ class Planned:
         text = (self.folder / name).read_text()
         assert old in text
         self.write(name, text.replace(old, new))
+
+    def wait(self) -> None:
+        """Until tomorrow."""
+        self.days_on += 1
 
     def by_hand(self, *command: str) -> None:
         """dbt as somebody types it."""
@@ -186,8 +192,13 @@ def project(
             "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(folder),
         }
     ):
-        assert made.built() == EVERYTHING
-        yield made
+        begins = dbt_planned.start_of_build
+        with pytest.MonkeyPatch.context() as patched:
+            patched.setattr(
+                dbt_planned, "start_of_build", lambda: begins() + timedelta(days=made.days_on)
+            )
+            assert made.built() == EVERYTHING
+            yield made
 
 
 @pytest.fixture
@@ -258,11 +269,16 @@ CHANGES = {
         lambda project: project.edit("dbt_project.yml", "least: 0", "least: 15"), EVERYTHING
     ),
     "a variable of the run": Change(lambda project: project.variables.update(least=25), EVERYTHING),
+    "another day": Change(lambda project: project.wait(), EVERYTHING),
     "another day in the business": Change(
         lambda project: project.variables.update(business_timezone=another_day()), EVERYTHING
     ),
     "a build by hand": Change(
         lambda project: project.by_hand("run", "--select", "totals"), {"totals", "shown_totals"}
+    ),
+    "a unit test of which nothing is known": Change(
+        statement("delete from analytics.built_nodes where node like 'unit_test.%'"),
+        {"totals", "shown_totals"},
     ),
     "an empty build by hand": Change(
         lambda project: project.by_hand("build", "--empty"), EVERYTHING

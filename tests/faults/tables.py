@@ -33,6 +33,7 @@ COLUMNS = """
     inner join pg_namespace on pg_namespace.oid = relnamespace
     inner join pg_attribute on attrelid = pg_class.oid and attnum > 0 and not attisdropped
     where relkind in ('r', 'p', 'm') and nspname !~ '^pg_|^information_schema$'
+        and relname <> 'built_nodes'
     group by 1, 2 order by 1, 2
 """
 
@@ -64,7 +65,7 @@ def in_duckdb(path: Path) -> Tables:
     with duckdb.connect(str(path), read_only=True) as connection:
         tables = connection.execute(
             "select table_schema, table_name from information_schema.tables"
-            " where table_type = 'BASE TABLE' order by 1, 2"
+            " where table_type = 'BASE TABLE' and table_name <> 'built_nodes' order by 1, 2"
         ).fetchall()
         for schema, table in tables:
             found[f"{schema}.{table}"] = _duckdb_rows(connection, f"{schema}.{table}")

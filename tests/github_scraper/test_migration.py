@@ -168,7 +168,8 @@ def assert_same_rows(
     """Of tables and views, row by row, and not with the checksums that the migration goes by."""
     compared = 0
     for (name,) in here.query(
-        "select table_name from information_schema.tables where table_schema = 'analytics'"
+        "select table_name from information_schema.tables"
+        " where table_schema = 'analytics' and table_name <> 'built_nodes'"
     ):
         # What the report reads is on PostgreSQL alone.
         if name == besides or name.startswith("rpt_"):

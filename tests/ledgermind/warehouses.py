@@ -105,7 +105,7 @@ class Warehouses:
         for table, column in self.query(
             "select table_name, column_name from information_schema.columns "
             "join information_schema.tables using (table_schema, table_name) "
-            "where table_schema = 'analytics' and table_name !~ '^(stg|rpt)_' "
+            "where table_schema = 'analytics' and table_name !~ '^(stg|rpt)_|^built_nodes$' "
             "order by table_name, ordinal_position"
         ):
             if table not in NOT_MARTS and column not in NOT_FACTS:

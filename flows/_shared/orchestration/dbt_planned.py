@@ -11,6 +11,7 @@ import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -149,7 +150,7 @@ def _surroundings(task: Any, adapter: str) -> str:
     """The code of the project and of dbt, all variables, and the day: here and in the business."""
     config, manifest = task.config, task.manifest
     variables = {**config.vars.to_dict(), **config.cli_vars}
-    started = tracking.active_user.run_started_at
+    started = start_of_build()
     zones = sorted(_zones(variables))
     code = hashlib.sha256(Path(config.project_root, "dbt_project.yml").read_bytes())
     for name, file in sorted(manifest.files.items()):
@@ -164,6 +165,12 @@ def _surroundings(task: Any, adapter: str) -> str:
         sort_keys=True,
         default=str,
     )
+
+
+def start_of_build() -> datetime:
+    """The ``run_started_at`` of models."""
+    started: datetime = tracking.active_user.run_started_at
+    return started
 
 
 def _zones(variables: Mapping[str, Any]) -> Iterator[str]:
