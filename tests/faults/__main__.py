@@ -18,7 +18,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from tests.faults.bench import Bench
-from tests.faults.campaign import survived, untold
+from tests.faults.campaign import SEEN_AFTER, survived, untold
 from tests.faults.injection import Fault, Kind, draw
 from tests.faults.stages import STAGES
 
@@ -40,7 +40,8 @@ def report(hit: Counter[Fault], failed: dict[Fault, list[str]], missed: int, see
 
 def up_to_last(stages: Sequence[str], wanted: Sequence[str] | None) -> Sequence[str]:
     """The stages that have to be there for those that are wanted, which are all without any."""
-    last = max((stages.index(each) for each in wanted or stages if each in stages), default=0)
+    told = [SEEN_AFTER.get(each, each) for each in wanted or stages]
+    last = max((stages.index(each) for each in told if each in stages), default=0)
     return stages[: last + 1]
 
 
