@@ -1,10 +1,13 @@
-"""Faults at every stage of every domain, each followed by a run that nothing disturbs.
+"""Faults at every stage of every domain and the receiver, each followed by a run undisturbed.
 
     python -m tests.faults [--seed 1] [--domain scout] [--stage load] [--kind kill]
         [--limit 20] [--minutes 5]
 
 What the run leaves must be what an undisturbed one leaves, in every table. A fault that did not
 happen while the stage ran does not count.
+
+The webhook receiver is tried like a domain, while senders post to it: "source" is a sender there.
+After a fault what was not promised is sent again, and after that all of it.
 """
 
 import argparse
