@@ -16,6 +16,7 @@ def whole_letters(text: bytes) -> bytes:
 
     The same stands there once such a text was sent as UTF-8.
     """
-    if b"\\ud" not in text and b"\\uD" not in text:
+    # Most texts have no escape at all, which is found out at once.
+    if b"\\" not in text or (b"\\ud" not in text and b"\\uD" not in text):
         return text
     return ESCAPE.sub(lambda found: REPLACEMENT if found["half"] else found[0], text)

@@ -24,7 +24,7 @@ from flows.webhooks.networks import Networks
 from flows.webhooks.outbox import Dispatcher
 from flows.webhooks.protocol import bounded
 from flows.webhooks.secrets import Secrets
-from flows.webhooks.settings import ReceiverSettings, RetentionSettings
+from flows.webhooks.settings import ReceiverSettings, RetentionSettings, Source
 from flows.webhooks.sources import served
 from flows.webhooks.upkeep import purge, replay
 
@@ -108,6 +108,18 @@ def serve(options: argparse.Namespace) -> int:
     networks = Networks(sources)
     _load(secrets.load)
     _load(networks.load)
+    run(settings, sources, secrets, networks)
+    return 0
+
+
+def run(
+    settings: ReceiverSettings, sources: Sequence[Source], secrets: Secrets, networks: Networks
+) -> None:
+    """Receive until a signal ends it.
+
+    Args:
+        secrets, networks: loaded already.
+    """
     log_as_json()
     # What was imported stays: looking through it again and again would hold deliveries up.
     gc.collect()
@@ -128,7 +140,6 @@ def serve(options: argparse.Namespace) -> int:
         limit_concurrency=settings.connections,
         timeout_graceful_shutdown=SHUTDOWN_SECONDS,
     )
-    return 0
 
 
 def dispatch(options: argparse.Namespace) -> int:

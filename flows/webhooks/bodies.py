@@ -5,6 +5,7 @@ import re
 import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import chain
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -41,6 +42,7 @@ DEEPEST = 100
 DEEPEST_OF_PARTS = 400
 # Each is an object in memory many times as long as its text, and a list of lists is all values.
 MOST_VALUES = 2_000_000
+NESTING = (dict, list)
 LONGEST_ATTRIBUTE = 1024
 MOST_FORM_FIELDS = 16
 SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
@@ -162,7 +164,7 @@ def examine(
         for name, pointer in endpoint.attributes.items()
         if (value := at(document, pointer)) is not None
     }
-    has_nul = b"\\u0000" in text
+    has_nul = b"\\" in text and b"\\u0000" in text
     safe = NUL_ESCAPE.sub(rb"\1\\ufffd", text) if has_nul else text
     is_lossless = is_plain and not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
@@ -223,13 +225,12 @@ def _nested(document: Any, text: bytes, deepest: int) -> bool:
     level: list[Any] = [document]
     keys = 0
     for _ in range(deepest):
-        keys += sum(len(each) for each in level if isinstance(each, dict))
-        level = [
-            child
-            for each in level
-            for child in (each.values() if isinstance(each, dict) else each)
-            if isinstance(child, dict | list)
-        ]
+        objects = [each for each in level if isinstance(each, dict)]
+        keys += sum(map(len, objects))
+        within = chain.from_iterable(
+            each.values() if isinstance(each, dict) else each for each in level
+        )
+        level = [child for child in within if isinstance(child, NESTING)]
         if not level:
             # Behind every key stands a colon: as many as there are keys, and each is there once.
             return text.count(b'":') != keys or SPACE_BEFORE_COLON.search(text) is not None

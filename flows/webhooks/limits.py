@@ -85,6 +85,21 @@ class RateLimit:
         Args:
             now: of a clock that only goes forward.
         """
+        bucket = self._bucket(address, now)
+        if bucket.tokens < tokens:
+            return (tokens - bucket.tokens) / self._per_second
+        bucket.tokens -= tokens
+        return 0.0
+
+    def left(self, address: str, now: float) -> float:
+        """Tokens that are there; less than none for who was shut out."""
+        return self._bucket(address, now).tokens
+
+    def shut_out(self, address: str, now: float, seconds: float) -> None:
+        """Give an address no token for so long."""
+        self._bucket(address, now).tokens = -seconds * self._per_second
+
+    def _bucket(self, address: str, now: float) -> _Bucket:
         bucket = self._buckets.get(address)
         if bucket is None:
             bucket = self._buckets[address] = _Bucket(self._burst, now)
@@ -93,7 +108,4 @@ class RateLimit:
         self._buckets.move_to_end(address)
         bucket.tokens = min(self._burst, bucket.tokens + (now - bucket.at) * self._per_second)
         bucket.at = now
-        if bucket.tokens < tokens:
-            return (tokens - bucket.tokens) / self._per_second
-        bucket.tokens -= tokens
-        return 0.0
+        return bucket

@@ -5,7 +5,7 @@
 | connected, nothing sent | ``header_seconds`` |
 | request line and headers | ``header_seconds``, ``header_bytes``, ``header_count``; one ``Host`` |
 | body | ``message_seconds``; its length is bounded where it is kept |
-| chunk sizes, their extensions, trailers | ``header_bytes`` more than a fourth of the content |
+| chunk sizes, their extensions, trailers | ``FRAMING_BYTES`` more than a fourth of the content |
 | requests sent ahead of their answers | ``MOST_AHEAD`` |
 | answers that the client does not read | ``message_seconds`` |
 | all connections of one address | ``address_connections`` |
@@ -34,7 +34,9 @@ UNHEARD = b"x-offer"
 UNDECIDED = re.compile(rb"(?i)(?<=\n)(?:\r|u(?:p(?:g(?:r(?:a(?:de?)?)?)?)?)?)\Z")
 END_OF_HEAD = b"\n\r\n"
 MOST_AHEAD = 16
+FRAMING_BYTES = 8 * 1024
 CONTENT_OF_FRAMING = 4
+PARSED_BYTES = 16 * 1024
 # Whose connections are not counted: of proxies that are trusted, and of sockets without an address.
 NO_ADDRESS = ""
 
@@ -99,8 +101,13 @@ class BoundedProtocol(HttpToolsProtocol):
             self._reading_deadline = None
 
     def data_received(self, data: bytes) -> None:
-        if self.transport.is_closing():
-            return
+        """A packet may hold tens of thousands of chunks: no more are worked at than are taken."""
+        for start in range(0, len(data), PARSED_BYTES):
+            if self.transport.is_closing():
+                return
+            self._parse(data[start : start + PARSED_BYTES])
+
+    def _parse(self, data: bytes) -> None:
         if self._is_in_headers:
             self._unparsed_bytes += len(data)
             if self._deadline is None:
@@ -125,12 +132,13 @@ class BoundedProtocol(HttpToolsProtocol):
         if not end and (waiting := UNDECIDED.search(head)):
             self._undecided, head = waiting.group(), head[: waiting.start()]
         self._is_at_line_start = head.endswith(b"\n")
+        self._framing_bytes = len(rest)
         return (OFFER.sub(UNHEARD, head) + end + rest)[1:]
 
     def _is_overframed(self) -> bool:
-        """Whether what came besides the content of a body is more than headers may be, and more
-        than a part of the content: each chunk is work, however short."""
-        return self._framing_bytes > self.header_bytes + self._body_bytes // CONTENT_OF_FRAMING
+        """Whether more came besides the content of a body than some, and more than a part of the
+        content: each chunk is work, however short."""
+        return self._framing_bytes > FRAMING_BYTES + self._body_bytes // CONTENT_OF_FRAMING
 
     def on_header(self, name: bytes, value: bytes) -> None:
         """Trailers come the same way, and are no headers: nothing may be added to those later."""

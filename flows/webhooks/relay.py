@@ -22,12 +22,16 @@ from flows.webhooks.limits import RateLimit, is_within, sharer
 CLOSE_SECONDS = 5.0
 BACKLOG = 2048
 # Frames of HTTP/2 that carry little, of one address: pings, settings, resets, empty ones. A call
-# needs six or so; each is work for the server behind, which answers some whoever asks.
+# needs six or so; each is work for the server behind, which answers some whoever asks. One that
+# begins a call is as much work as many others.
 FRAMES_PER_SECOND = 5_000.0
 FRAMES_AT_ONCE = 10_000
+FRAMES_OF_HEADERS = 5
+# Who sends more is not heard for so long: also a connection that is ended is work.
+SHUT_OUT_SECONDS = 1.0
 PREFACE_BYTES = 24
 HEAD_BYTES = 9
-DATA = 0
+DATA, HEADERS = 0, 1
 LITTLE_BYTES = 1024
 Client = tuple[str, int]
 
@@ -83,13 +87,24 @@ class Relay:
         address = self._counted_as(client)
         if address is not None:
             self._by_address[address] += 1
-        is_over = address is not None and self._by_address[address] > self._address_connections
+        is_over = address is not None and (
+            self._by_address[address] > self._address_connections
+            or self._frames.left(address, time.monotonic()) < 0
+        )
         return not is_over and len(self._clients) < self._connections
 
-    def bears(self, client: Client, frames: int) -> bool:
-        """Count frames that carry little; False where they are too many."""
+    def bears(self, client: Client, frames: "_Frames", data: bytes) -> bool:
+        """Count the frames that carry little; False where they are too many."""
         address = self._counted_as(client)
-        return address is None or not self._frames.take(address, time.monotonic(), frames)
+        if address is None:
+            return True
+        now = time.monotonic()
+        # No more are looked at than it may send: a packet may hold thousands.
+        found = frames.little(data, self._frames.left(address, now))
+        if not self._frames.take(address, now, found):
+            return True
+        self._frames.shut_out(address, now, SHUT_OUT_SECONDS)
+        return False
 
     def forget(self, client: Client, name: str | None) -> None:
         if name is not None:
@@ -164,10 +179,10 @@ class _Frames:
         self._left = PREFACE_BYTES
         self._head = b""
 
-    def little(self, data: bytes) -> int:
-        """How many begin in these bytes that carry little."""
+    def little(self, data: bytes, most: float) -> int:
+        """How many begin in these bytes that carry little, up to one too many."""
         found = at = 0
-        while at < len(data):
+        while at < len(data) and found <= most:
             if self._left:
                 step = min(self._left, len(data) - at)
                 self._left -= step
@@ -178,7 +193,10 @@ class _Frames:
             self._head = head if len(head) < HEAD_BYTES else b""
             if not self._head:
                 self._left = int.from_bytes(head[:3])
-                found += head[3] != DATA or self._left < LITTLE_BYTES
+                if head[3] == HEADERS:
+                    found += FRAMES_OF_HEADERS
+                else:
+                    found += head[3] != DATA or self._left < LITTLE_BYTES
         return found
 
 
@@ -205,7 +223,7 @@ class _Front(_Side):
         self._connecting = asyncio.create_task(self._connect(self._name))
 
     def data_received(self, data: bytes) -> None:
-        if not self._relay.bears(self._client, self._frames.little(data)):
+        if not self._relay.bears(self._client, self._frames, data):
             self.abort()
             return
         if self.other is None and self.transport:

@@ -122,7 +122,7 @@ def scoped(told: str) -> tuple[tuple[str, ...], str]:
 
     `/webhook/scout-transactions,/webhook/scout-products <secret>` opens these two.
     """
-    match = SCOPED.fullmatch(told)
+    match = SCOPED.fullmatch(told) if told.startswith("/") else None
     if match is None:
         return (), told
     return tuple(path.strip() for path in match["paths"].split(",")), match["secret"]

@@ -42,7 +42,7 @@ class Spool:
         for cut_short in folder.glob("*.part"):
             cut_short.unlink()
         self._sizes = {path: path.stat().st_size for path in sorted(folder.glob(f"*{SUFFIX}"))}
-        self._number = 0
+        self._newest = max(map(_number, self._sizes), default=0)
 
     def __len__(self) -> int:
         """Batches that wait."""
@@ -62,8 +62,9 @@ class Spool:
         content = b"".join(_line(each) for each in deliveries)
         if self.bytes + len(content) > self._limit:
             raise SpoolFullError
-        self._number += 1
-        path = self._folder / f"{time.time_ns():020}-{self._number:06}{SUFFIX}"
+        # Later than all that wait, also where the clock was set back meanwhile.
+        self._newest = max(time.time_ns(), self._newest + 1)
+        path = self._folder / f"{self._newest:020}{SUFFIX}"
         part = path.with_suffix(".part")
         try:
             with open(part, "wb", opener=_opened_private) as file:
@@ -94,6 +95,11 @@ class Spool:
 
     def close(self) -> None:
         self._lock.close()
+
+
+def _number(path: Path) -> int:
+    digits = path.stem.partition("-")[0]
+    return int(digits) if digits.isdecimal() else 0
 
 
 def _locked(path: Path) -> IO[str]:

@@ -5,6 +5,7 @@ batches, and the fewer the commits.
 """
 
 import asyncio
+import logging
 import queue
 import threading
 import time
@@ -29,6 +30,8 @@ IDLE_SECONDS = 1.0
 # A database that is cut off without a word is given up after this.
 SILENCE_MILLISECONDS = 10_000
 BATCHES_DRAINED_AT_A_TIME = 20
+
+log = logging.getLogger("webhooks.writer")
 
 DatabaseUrl = Callable[[], str]
 Waiting = tuple[NewDelivery, "asyncio.Future[Kept]"]
@@ -138,6 +141,11 @@ class Writer:
                 kept = [Kept(each.value) for each in self._store(deliveries)]
         except (psycopg.Error, PlatformError):
             self._metrics.inbox_failures.inc()
+        except Exception as error:
+            # Without this thread nobody's delivery would be kept until the receiver is restarted.
+            self._metrics.inbox_failures.inc()
+            self._remember(error)
+            log.exception("deliveries were not stored")
         if kept is None and batch:
             kept = self._put_aside(deliveries)
         assert self._loop is not None

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
@@ -23,8 +23,10 @@ from flows._shared.state import STATE_VARIABLE
 from tests.faults import tables
 from tests.faults.inputs import Source, make_inbox, make_inputs, serving
 from tests.faults.proxy import Proxy
+from tests.faults.receiving import SPOOL
 from tests.faults.runner import WITH_DBT
-from tests.faults.stages import STAGES, Place
+from tests.faults.sending import Senders
+from tests.faults.stages import RECEIVER, STAGES, Place
 from tests.github_scraper.tables import contents
 
 FIRST_PORT = 26_400
@@ -167,13 +169,14 @@ class Bench:
         self._stack.callback(self.postgres.stop)
         self._make_tablespace()
         self.proxy = Proxy(("127.0.0.1", self.postgres.port))
+        self.senders = Senders(self.folder(RECEIVER) / SPOOL)
         self.sources: dict[tuple[str, str], tuple[Source, Proxy]] = {}
         for domain in self.domains:
             make_inputs(domain, self.inputs(domain))
             for stage, source in self._stack.enter_context(
                 serving(domain, self.inputs(domain), self.work)
             ).items():
-                self.sources[domain, stage] = source, Proxy(source.target)
+                self.sources[domain, stage] = source, Proxy(source.target, source.is_sender)
         for each in (self.runner, self.clock):
             if each:
                 each.begin()
@@ -219,19 +222,23 @@ class Bench:
         host = parts.netloc.rpartition(":")[0]
         return urlunsplit(parts._replace(netloc=f"{host}:{self.proxy.port}"))
 
-    def place(self, domain: str, stage: str, dataset: str) -> Place:
+    def place(self, domain: str, stage: str, dataset: str, room: str = "") -> Place:
         source, proxy = self.sources.get((domain, stage), (Source(("", 0)), None))
+        listens_at = "http://{}:{}".format(*source.target) if source.is_sender else ""
         return Place(
             url=self.url(domain),
             folder=self.folder(domain),
             inputs=self.inputs(domain),
-            source=proxy.url if proxy else "",
+            source=listens_at or (proxy.url if proxy else ""),
             token=source.token,
             dataset=dataset,
+            room=room,
         )
 
-    def request(self, domain: str, stage: str, dataset: str, **more: Any) -> dict[str, Any]:
-        place = self.place(domain, stage, dataset)
+    def request(
+        self, domain: str, stage: str, dataset: str, room: str = "", **more: Any
+    ) -> dict[str, Any]:
+        place = self.place(domain, stage, dataset, room)
         return {
             "domain": domain,
             "stage": stage,
@@ -244,10 +251,21 @@ class Bench:
     def run(self, domain: str, stage: str, dataset: str) -> None:
         """A stage that nothing disturbs. RuntimeError with its log where it fails."""
         (self.work / "log").write_text("")
-        ended = self.runner.wait(self.runner.start(**self.request(domain, stage, dataset)))
+        pid = self.runner.start(**self.request(domain, stage, dataset))
+        with self.sending(domain, stage, [pid]):
+            ended = self.runner.wait(pid)
         if ended.code or ended.is_hung:
             log = (self.work / "log").read_text()
             raise RuntimeError(f"{domain} {stage} ended with {ended}: {log[-3000:]}")
+
+    def sending(
+        self, domain: str, stage: str, pids: Sequence[int], times: int = 1
+    ) -> AbstractContextManager[None]:
+        """What is sent to these processes while they run, and ends them."""
+        if domain != RECEIVER:
+            return nullcontext()
+        source, proxy = self.sources[domain, stage]
+        return self.senders.sending(stage, pids, times, source.target, proxy.port)
 
     def prepare(self, domain: str, *stages: str) -> None:
         """Run these stages undisturbed, all by default, keeping what was there before each."""
@@ -292,6 +310,8 @@ class Bench:
             for name, rows in tables.in_duckdb(folder / "published" / "store.duckdb").items()
         }
         found |= tables.in_site(folder / "site")
+        if domain == RECEIVER:
+            found["put aside"] = [path.read_text() for path in self.senders.put_aside()]
         source, _ = self.sources.get((domain, stage), (None, None))
         if source and stage == "export":
             found |= source.exported(dataset)
@@ -306,6 +326,7 @@ class Bench:
 
     def restore(self, domain: str, stage: str) -> None:
         """All as it was before the stage."""
+        self.senders.forget()
         self._copy(f"before_{domain}_{stage}", f"faults_{domain}")
         shutil.rmtree(self.folder(domain))
         shutil.copytree(self._kept(domain, stage), self.folder(domain), symlinks=True)

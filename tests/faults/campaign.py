@@ -3,12 +3,14 @@
 import re
 
 from tests.faults.bench import Bench
-from tests.faults.injection import Fault, Injection
-from tests.faults.stages import STAGES
+from tests.faults.injection import Fault, Injection, Kind
+from tests.faults.stages import RECEIVER, STAGES
 from tests.faults.tables import differences
 
 # Run again from the first of these: a run of a flow does all of them.
 OF_ONE_RUN = ("fetch", "load", "build")
+# What a stage put aside is seen after this one.
+SEEN_AFTER = {"spool": "drain"}
 RAISED = re.compile(r"^((?:\w+\.)+\w+|\w+Error)(?::|$)", re.MULTILINE)
 
 
@@ -20,17 +22,29 @@ def survived(bench: Bench, fault: Fault, number: int) -> tuple[bool, list[str]]:
     done = Injection(bench, fault).run(dataset)
     (bench.work / "log").rename(bench.work / "disturbed.log")
     wrong = [f"a run hung: {each}" for each in done.ended if each.is_hung]
-    again = OF_ONE_RUN if fault.stage in OF_ONE_RUN else (fault.stage,)
+    if fault.domain == RECEIVER and fault.kind is not Kind.MEMORY:
+        wrong += bench.senders.wrong
+    wrong += _after_next_run(bench, fault, dataset)
+    if fault.domain == RECEIVER and not wrong and not bench.is_quick:
+        bench.senders.forget()
+        wrong += [f"sent again: {each}" for each in _after_next_run(bench, fault, dataset)]
+    return done.is_hit, wrong
+
+
+def _after_next_run(bench: Bench, fault: Fault, dataset: str) -> list[str]:
+    """What is wrong after a run that nothing disturbs."""
+    last = SEEN_AFTER.get(fault.stage, fault.stage)
+    again = OF_ONE_RUN if fault.stage in OF_ONE_RUN else (fault.stage, last)
     try:
         for stage in STAGES[fault.domain]:
             if stage in again:
                 bench.run(fault.domain, stage, dataset)
-            if stage == fault.stage:
+            if stage == last:
                 break
     except RuntimeError as error:
-        return done.is_hit, [*wrong, f"the next run failed: {error}"]
-    left = bench.left(fault.domain, fault.stage, dataset)
-    return done.is_hit, [*wrong, *differences(left, bench.measured[fault.domain, fault.stage].left)]
+        return [f"the next run failed: {error}"]
+    left = bench.left(fault.domain, last, dataset)
+    return differences(left, bench.measured[fault.domain, last].left)
 
 
 def untold(log: str) -> str | None:

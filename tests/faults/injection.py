@@ -17,10 +17,13 @@ import psycopg
 from deployments.local.processes import wait_until
 from tests.faults.bench import ROOMY, Bench, Ended
 from tests.faults.proxy import LENGTH, Connection, Harm
+from tests.faults.stages import RECEIVER
 
 SLOW_SECONDS = 0.01
 SILENT_SECONDS = 5.0
 KIBIBYTE = 1 << 10
+# Threads reserve addresses that they never take.
+TAKEN_OF_RESERVED = 0.25
 # Below it there is little more than the greeting.
 LEAST_WIRE = 10 * KIBIBYTE
 
@@ -43,6 +46,9 @@ class Kind(StrEnum):
     LONGER = "source says more than it sends"
     SHORTER = "source says less than it sends"
     REFUSED = "source answers 503"
+    IN_BODY = "kill in mid-body"
+    RESENT = "each sent twice at once"
+    FULL = "spool full"
 
 
 JUMPS = {Kind.FORWARD: "+3d", Kind.BACK: "-40d"}
@@ -93,21 +99,25 @@ class Injection:
             assert bench.clock
             runner = bench.clock
             self._set_clock("+0")
-        request = bench.request(fault.domain, fault.stage, dataset)
+        measured = bench.measured[fault.domain, fault.stage]
+        room = str(int(measured.grown * fault.point)) if fault.kind is Kind.FULL else ""
+        request = bench.request(fault.domain, fault.stage, dataset, room)
         if fault.kind is Kind.MEMORY:
-            measured = bench.measured[fault.domain, fault.stage]
-            request["memory"] = int(measured.memory * fault.point)
+            share = TAKEN_OF_RESERVED if fault.domain == RECEIVER else 1
+            request["memory"] = int(measured.memory * fault.point * share)
         with self._prepared():
             for _ in range(2 if fault.kind is Kind.TWICE else 1):
                 self._pids.append(runner.start(**request))
             self._is_started.set()
-            ended = [runner.wait(pid) for pid in self._pids]
+            times = 2 if fault.kind is Kind.RESENT else 1
+            with bench.sending(fault.domain, fault.stage, self._pids, times):
+                ended = [runner.wait(pid) for pid in self._pids]
         for thread in self._acting:
             thread.join()
         bench.postgres.start()
-        if fault.kind in (Kind.DISK, Kind.MEMORY):
-            self._is_hit = any(each.code for each in ended)
-        if fault.kind is Kind.TWICE:
+        if fault.kind in (Kind.DISK, Kind.MEMORY, Kind.FULL):
+            self._is_hit = any(each.code for each in ended) or bench.senders.is_disturbed
+        if fault.kind in (Kind.TWICE, Kind.RESENT):
             self._is_hit = True
         return Disturbed(self._is_hit, ended)
 
@@ -122,13 +132,15 @@ class Injection:
         if fault.kind is Kind.DISK:
             room = int(measured.grown * fault.point) // KIBIBYTE + 8
             bench.resize(f"{bench.used() // KIBIBYTE + room}k")
-        elif fault.kind in OF_SOURCES:
+        elif fault.kind in OF_SOURCES or fault.kind is Kind.IN_BODY:
             assert source
             source.begin(Harm(int(measured.source_answered * fault.point), True, self._act))
-        elif fault.kind not in (Kind.MEMORY, Kind.TWICE):
+        elif fault.kind not in (Kind.MEMORY, Kind.TWICE, Kind.RESENT, Kind.FULL):
             if measured.wire > LEAST_WIRE:
                 after = int(measured.wire * fault.point)
                 bench.proxy.begin(Harm(after, measured.is_reading, self._act))
+            elif source and fault.domain == RECEIVER:
+                source.begin(Harm(int(measured.source_answered * fault.point), True, self._act))
             else:
                 self._act_after(measured.seconds * fault.point)
         try:
@@ -156,7 +168,7 @@ class Injection:
         kind = self.fault.kind
         self._is_hit = kind not in LIES
         match kind:
-            case Kind.KILL:
+            case Kind.KILL | Kind.IN_BODY:
                 self._is_started.wait()
                 with suppress(ProcessLookupError):
                     os.killpg(self._pids[0], signal.SIGKILL)
@@ -225,6 +237,12 @@ QUICK = (
 )  # fmt: skip
 # Each takes as long as a dozen of the others.
 BUILDS = (*EVERYWHERE, Kind.CUT, Kind.RESTART, Kind.FORWARD)
+# Of the receiver.
+TAKING = (
+    *EVERYWHERE, Kind.DISK, Kind.MEMORY, Kind.FORWARD, Kind.BACK, Kind.RESENT,
+    Kind.IN_BODY, Kind.IN_BODY, *sorted(OF_SOURCES - {Kind.REFUSED}), Kind.SOURCE_CUT, Kind.SHORT,
+)  # fmt: skip
+OF_DATABASE = (Kind.CUT, Kind.RESTART, Kind.CRASH, Kind.BACKEND)
 KINDS: Mapping[str, Sequence[Kind]] = {
     "fetch": QUICK,
     "load": QUICK,
@@ -232,6 +250,9 @@ KINDS: Mapping[str, Sequence[Kind]] = {
     "publish": (*EVERYWHERE, Kind.KILL, Kind.DISK),
     "export": (*EVERYWHERE, Kind.CUT, Kind.BACKEND, *sorted(OF_SOURCES)),
     "report": (*EVERYWHERE, Kind.DISK),
+    "take": (*TAKING, *OF_DATABASE, *OF_DATABASE, Kind.KILL, Kind.KILL),
+    "spool": (*TAKING, Kind.KILL, Kind.DISK, Kind.FULL, Kind.FULL, Kind.FULL),
+    "drain": (*TAKING, *OF_DATABASE, *OF_DATABASE, Kind.KILL, Kind.KILL),
 }
 
 

@@ -23,10 +23,11 @@ from flows.agent_analytics.sync import write_sample as write_agents
 from flows.quality_compass import sample as compass_sample
 from flows.scout.sample import transactions, write_sample
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
-from tests.faults.stages import BUCKET, NOW, bigquery_client
+from tests.faults.stages import BUCKET, NOW, STAGES, bigquery_client
 from tests.faults.tables import PASSED_OVER, Tables, in_duckdb
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import import_sample
+from tests.ports import own_ports
 from tests.quality_compass.buckets import files_of, s3_bucket
 from tests.scout.servers import FakeDrive
 from tests.scout.servers import serving as answering
@@ -36,6 +37,7 @@ PAYLOADS, END = 400, date(2026, 10, 31)
 FACILITIES, RUNS = 6, ("20260915060000", "20261015060000")
 DAYS, DEVELOPERS = 1, 3
 FIRST_EMULATOR_PORT = 29_550
+FIRST_RECEIVER_PORT = 29_800
 JSON = "application/json"
 
 
@@ -45,10 +47,15 @@ def nothing(dataset: str) -> Tables:
 
 @dataclass(frozen=True)
 class Source:
-    """A server, the token it takes, and what an export left in it."""
+    """A server, the token it takes, and what an export left in it.
+
+    Args:
+        is_sender: whether it sends to the domain, which listens at ``target``.
+    """
 
     target: tuple[str, int]
     token: str = ""
+    is_sender: bool = False
     exported: Callable[[str], Tables] = nothing
 
 
@@ -122,6 +129,9 @@ def serving(domain: str, inputs: Path, work: Path) -> Iterator[Mapping[str, Sour
                 endpoint = f"http://{options['endpoint_override']}"
                 exported = partial(_published, endpoint, options)
                 yield {"export": Source(_host(endpoint), exported=exported)}
+            case "receiver":
+                target = "127.0.0.1", next(own_ports(FIRST_RECEIVER_PORT))
+                yield dict.fromkeys(STAGES[domain], Source(target, is_sender=True))
 
 
 def _host(url: str) -> tuple[str, int]:

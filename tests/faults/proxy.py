@@ -57,9 +57,12 @@ class Proxy:
 
     ``rewrite`` changes the next of the server's words that it has something to change in.
     ``sent`` and ``answered`` count the bytes of the program and of the server since `begin`.
+    Where it stands ``before_program``, who connects is called the server, and who is connected to
+    the program.
     """
 
     target: tuple[str, int]
+    before_program: bool = False
     port: int = 0
     sent: int = 0
     answered: int = 0
@@ -116,7 +119,8 @@ class Proxy:
         assert isinstance(key.fileobj, socket.socket)
         piece = key.fileobj.recv(PIECE)
         if piece:
-            self._pass_on(connection, piece, key.fileobj is connection.server, key.data)
+            is_answer = (key.fileobj is connection.server) != self.before_program
+            self._pass_on(connection, piece, is_answer, key.data)
         return bool(piece)
 
     def _pass_on(

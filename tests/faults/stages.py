@@ -48,11 +48,13 @@ from flows.scout.source import list_files
 from flows.scout.source.drive import Drive
 from flows.scout.sync import fetch_changed, load_next_deliveries, load_source_file
 from tests.dbt_projects.warehouse import postgres_environment
+from tests.faults import receiving
 
 NOW = datetime(2026, 11, 30, 12, tzinfo=UTC)
 BATCH_BYTES = 200_000
 EVENTS, SEED = 500, 5
 MARTS_ONLY = DbtOptions(exclude=("resource_type:unit_test", "resource_type:test"))
+RECEIVER = "receiver"
 BUCKET = "needle"
 BUCKET_OPTIONS = {
     "access_key": "AKIAEXAMPLE",
@@ -73,6 +75,7 @@ class Place:
         source: ``http://host:port`` of the server it reads from or writes to, by way of a proxy.
         token: for that server.
         dataset: name of what it exports to.
+        room: bytes that the receiver may put aside, much if empty.
     """
 
     url: str
@@ -81,6 +84,7 @@ class Place:
     source: str = ""
     token: str = ""
     dataset: str = ""
+    room: str = ""
 
     @property
     def store(self) -> agents_raw.Store:
@@ -298,5 +302,10 @@ STAGES: Mapping[str, Mapping[str, Stage]] = {
         "publish": agents_publish,
         "export": agents_export,
         "report": reported("agent_analytics"),
+    },
+    RECEIVER: {
+        "take": receiving.take,
+        "spool": receiving.spool,
+        "drain": receiving.drain,
     },
 }

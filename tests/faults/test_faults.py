@@ -1,4 +1,4 @@
-"""The faults that are quick, on one domain; `make faults` does every kind on all."""
+"""The faults that are quick, on one domain and the receiver; `make faults` does all on all."""
 
 from collections.abc import Iterator
 
@@ -8,6 +8,7 @@ import pytest
 from tests.faults.bench import Bench
 from tests.faults.campaign import survived
 from tests.faults.injection import Fault, Kind, can_be
+from tests.faults.stages import RECEIVER
 from tests.faults.tables import differences
 
 QUICK = [
@@ -19,13 +20,17 @@ QUICK = [
     Fault("scout", "load", Kind.DISK, 0.4),
     Fault("scout", "load", Kind.TWICE, 0.0),
     Fault("scout", "fetch", Kind.SHORT, 0.7),
+    Fault(RECEIVER, "take", Kind.IN_BODY, 0.5),
+    Fault(RECEIVER, "drain", Kind.KILL, 0.5),
 ]
 
 
 @pytest.fixture(scope="module")
 def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
-    with Bench(["scout"], tmp_path_factory.mktemp("faults"), is_quick=True) as bench:
+    domains = ["scout", RECEIVER]
+    with Bench(domains, tmp_path_factory.mktemp("faults"), is_quick=True) as bench:
         bench.prepare("scout", "fetch", "load")
+        bench.prepare(RECEIVER)
         yield bench
 
 

@@ -18,7 +18,7 @@ import pytest
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.processes import wait_until
 from flows.webhooks.settings import MIB, SHARE_OF_CONNECTIONS
-from tests.webhooks.attacks import ENEMY, EXPORT, GITHUB, connect
+from tests.webhooks.attacks import ENEMY, EXPORT, GITHUB, begun, connect, frame
 from tests.webhooks.harness import SECRET, Running, github_headers, rows, start
 
 MOST_CONNECTIONS = 200
@@ -72,6 +72,25 @@ def exported(channel: grpc.Channel) -> grpc.StatusCode:
     except grpc.RpcError as refused:
         return refused.code()
     return grpc.StatusCode.OK
+
+
+def test_who_floods_with_frames_is_not_heard_for_a_moment(exposed: Running) -> None:
+    url = f"http://{exposed.grpc_address}"
+
+    def is_shut_out() -> bool:
+        with connect(url, ENEMY) as flood, contextlib.suppress(OSError):
+            flood.sendall(begun() + frame(6, body=b"12345678") * 20_000)
+            while flood.recv(65536):
+                pass
+        with connect(url, ENEMY) as again:
+            try:
+                return not again.recv(1)
+            except ConnectionError:
+                return True
+
+    assert wait_until(is_shut_out, 20)
+    with grpc.insecure_channel(exposed.grpc_address) as channel:
+        assert exported(channel) == grpc.StatusCode.OK
 
 
 def test_who_reads_no_answer_is_cut_off(exposed: Running) -> None:

@@ -1,5 +1,6 @@
 """What happens while the database is away: 503 without a spool; with one, 202 and nothing lost."""
 
+import asyncio
 import json
 import os
 import resource
@@ -15,8 +16,10 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import wait_until
 from flows._shared.errors import PermanentError
-from flows.webhooks.settings import MIB
+from flows.webhooks.metrics import Metrics
+from flows.webhooks.settings import MIB, ReceiverSettings
 from flows.webhooks.spool import Spool, SpoolFullError
+from flows.webhooks.writer import Kept, Writer
 from tests.webhooks.harness import Running, github_headers, register, rows, start
 from tests.webhooks.test_inbox import delivery
 
@@ -129,6 +132,13 @@ def test_a_spool_keeps_its_bound_its_order_and_its_folder_to_itself(tmp_path: Pa
     spool.close()
     assert {path.stat().st_mode & 0o077 for path in tmp_path.iterdir() if path.suffix} == {0}
     (tmp_path / "cut-short.part").write_bytes(b"{")
+    # As of a clock that was set back later.
+    newest = max(tmp_path.glob("*.jsonl"))
+    newest.rename(newest.with_name(f"{2 * int(newest.stem):020}.jsonl"))
+    set_back = Spool(tmp_path, 2_000)
+    batches.append([delivery("e")])
+    set_back.append(batches[-1])
+    set_back.close()
     again = Spool(tmp_path, 2_000)
     read = []
     while found := again.oldest():
@@ -156,3 +166,18 @@ def test_a_batch_that_a_full_disk_refused_leaves_nothing(tmp_path: Path) -> None
     spool.append([delivery("b")])
     assert len(spool) == 1
     spool.close()
+
+
+def test_a_spool_that_cannot_be_read_ends_no_writer(tmp_path: Path) -> None:
+    (tmp_path / "1.jsonl").write_text("no delivery\n")
+    writer = Writer(ReceiverSettings(spool=tmp_path, store_seconds=3), lambda: "", Metrics())
+
+    async def kept() -> list[Kept]:
+        writer.start()
+        try:
+            return [await writer.keep(delivery(name)) for name in ("a", "b")]
+        finally:
+            await asyncio.to_thread(writer.stop)
+
+    assert asyncio.run(kept()) == [Kept.SPOOLED] * 2
+    assert writer.last_error == "JSONDecodeError"

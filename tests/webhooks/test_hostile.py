@@ -364,6 +364,15 @@ def test_what_comes_with_chunks_is_bounded(
     assert psutil.Process(receiver.process.pid).memory_info().rss - before < 8 * MIB
 
 
+def test_a_byte_a_chunk_is_refused_before_it_is_much_work(
+    receiver: Running, nothing_stored: None
+) -> None:
+    head = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n".encode()
+    for name, value in github_headers(BODY).items():
+        head += f"{name}: {value}\r\n".encode()
+    assert status_of(talk(receiver.url, head + b"\r\n" + b"1\r\n{\r\n" * 2_500)) == 431
+
+
 def test_a_body_in_small_chunks_is_whole(client: httpx.Client, inbox_url: str) -> None:
     body = json.dumps({"ref": "x" * 50_000}).encode()
     pieces = (body[at : at + 50] for at in range(0, len(body), 50))
