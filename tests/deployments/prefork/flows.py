@@ -28,7 +28,10 @@ def told(path: str) -> dict[str, object]:
         "compiled": len(dbt_templates._compiled),
         "thread": threading.current_thread() is threading.main_thread(),
     }
-    Path(path).write_text(json.dumps(seen))
+    # Whoever waits for the file finds it whole.
+    being_written = Path(f"{path}.part")
+    being_written.write_text(json.dumps(seen))
+    being_written.rename(path)
     return seen
 
 
