@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from prefect import flow, task
@@ -26,6 +27,8 @@ def told(path: str) -> dict[str, object]:
         "environment": dict(os.environ),
         "met": met,
         "compiled": len(dbt_templates._compiled),
+        # Of locks between processes.
+        "tracker": vars(resource_tracker)["_resource_tracker"]._pid,
         "thread": threading.current_thread() is threading.main_thread(),
     }
     # Whoever waits for the file finds it whole.

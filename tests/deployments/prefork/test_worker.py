@@ -108,6 +108,10 @@ def test_a_run_finds_the_macros_of_dbt_compiled(early: dict[str, Any]) -> None:
     assert early["compiled"] > 500
 
 
+def test_the_locks_of_dbt_started_no_process_that_tracks_them(early: dict[str, Any]) -> None:
+    assert early["tracker"] is None
+
+
 def test_a_run_begins_when_the_server_tells_of_it_not_when_the_worker_asks(
     deployed: Deployed, tmp_path: Path
 ) -> None:
