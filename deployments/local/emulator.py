@@ -36,6 +36,7 @@ from sqlglot.helper import name_sequence
 
 SECONDS_BETWEEN_LOOKS = 0.5
 STATEMENTS_KEPT = 64
+PLAIN = frozenset({int, str, bool})
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 Application = Callable[..., Awaitable[None]]
@@ -85,8 +86,11 @@ class Parsing:
 
 def copied(value: Any) -> Any:
     """Where each name of a statement stands in it makes half of what a copy of the whole takes."""
-    if type(value) is dict and all(type(each) in (int, str, bool) for each in value.values()):
-        return dict(value)
+    if isinstance(value, Expr):
+        return value.__deepcopy__({})
+    members = value.values() if type(value) is dict else value if type(value) is list else None
+    if members is not None and PLAIN.issuperset(map(type, members)):
+        return value.copy()
     return copy.deepcopy(value)
 
 

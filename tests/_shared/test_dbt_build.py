@@ -20,6 +20,7 @@ from prefect.settings import PREFECT_LOGGING_LEVEL, temporary_settings
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import ValidationError
 
+from deployments.local.processes import wait_until
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import (
     DbtBuildError,
@@ -372,7 +373,10 @@ def test_secrets_are_in_no_log_artifact_or_exception(
     assert "*****" in str(error)
     kept = [p.read_text() for p in error.outcome.artifacts_dir.rglob("*") if p.is_file()]
     task_runs(run_id, len(error.outcome.nodes))
-    time.sleep(3)
+    assert wait_until(
+        lambda: "password is *****" in json.dumps(from_server("/logs/filter", run_id)),
+        SECONDS_UNTIL_VISIBLE,
+    )
     told = [*kept, str(error), repr(error), repr(error.outcome), *capfd.readouterr(), caplog.text]
     for path in ("/logs/filter", "/artifacts/filter", "/task_runs/filter"):
         from_it = from_server(path, run_id)

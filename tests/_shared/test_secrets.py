@@ -205,7 +205,7 @@ def test_a_number_is_a_password_and_no_count() -> None:
 
 
 def test_a_long_text_takes_no_time() -> None:
-    begun = time.perf_counter()
+    begun = time.process_time()
     for part in (
         "://",
         "password=",
@@ -228,4 +228,4 @@ def test_a_long_text_takes_no_time() -> None:
         "a:1:b:c:\\ ",
     ):
         without_secrets(part * 100_000)
-    assert time.perf_counter() - begun < 5
+    assert time.process_time() - begun < 5

@@ -5,6 +5,7 @@ import random
 import re
 import shutil
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from pydantic import ValidationError
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
+from flows._shared.errors import PlatformError
 from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
 from flows.quality_compass.records import RawTable
@@ -307,8 +309,6 @@ def test_a_suppressed_entity_gives_no_signal_and_a_missing_benchmark_no_variance
 
 
 FACILITY = "signal__facility_id"
-# Each is a process of its own; tests/quality_compass/test_semantic.py has what they say.
-BY_NIGHT = pytest.mark.exhaustive
 
 
 def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
@@ -376,11 +376,64 @@ ASKED = {
 }
 
 
+def unchecked(where: str) -> MetricsRequest:
+    """Past the check of filters."""
+    return MetricsRequest.model_construct(metrics=("total_signals",), where=(where,))
+
+
+# By what is refused, what is said of it.
+STATEMENTS = {
+    "create table public.pwned (x int); commit": "read-only transaction",
+    "select 1": "the answer has the columns subq_",
+}
+FILTERS = {
+    "{{ Dimension( }}": "Error while parsing Jinja template",
+    "1=1 union select true": 'syntax error at or near "union"',
+    "1 = 'connection refused'": "invalid input syntax",
+}
+MISSPELT = MetricsRequest(metrics=("total_signals",), group_by=("signal__domian",))
+REFUSED = {
+    **{each: unchecked(f"1=1))); {each}; select (((1=1") for each in STATEMENTS},
+    **{each: unchecked(each) for each in FILTERS},
+    "misspelt": MISSPELT,
+}
+
+
+@dataclass(frozen=True)
+class Outcomes:
+    """What questions came to, and the tables of the public schema that there were afterwards."""
+
+    of: Mapping[str, Answer | PlatformError]
+    public: set[str]
+
+    def refusal(self, name: str) -> MetricQueryError:
+        outcome = self.of[name]
+        assert isinstance(outcome, MetricQueryError)
+        return outcome
+
+
 @pytest.fixture(scope="module")
-def answers(layer: SemanticLayer, postgres: EmbeddedPostgres) -> dict[str, Answer]:
-    """With two runs loaded, asked by one process: its imports take longer than all answers."""
+def outcomes(
+    layer: SemanticLayer, quality_compass: Warehouse, postgres: EmbeddedPostgres
+) -> Outcomes:
+    """With two runs loaded, asked by one process: its imports take longer than all answers.
+
+    What is refused is asked first, with a role that may write.
+    """
     copy_database(postgres, f"{DATABASE}_both", DATABASE)
-    return dict(zip(ASKED, layer.queries([*ASKED.values()]), strict=True))
+    asked = REFUSED | ASKED
+    told = dict(zip(asked, layer.outcomes([*asked.values()]), strict=True))
+    tables = quality_compass.query(
+        "select relname from pg_class where relnamespace = 'public'::regnamespace"
+    )
+    return Outcomes(told, {name for (name,) in tables})
+
+
+@pytest.fixture(scope="module")
+def answers(outcomes: Outcomes) -> dict[str, Answer]:
+    told = {name: outcomes.of[name] for name in ASKED}
+    assert {name: each for name, each in told.items() if not isinstance(each, Answer)} == {}
+    return {name: each for name, each in told.items() if isinstance(each, Answer)}
 
 
 def test_metrics_are_those_of_the_newest_run_and_cumulated_ones_of_all(
@@ -539,7 +592,7 @@ def test_the_owners_own_sql_from_our_semantic_manifest_gives_the_newest_run(
 
 
 def test_the_dimensions_of_the_owners_semantic_models_group(
-    both_built: Warehouse, layer: SemanticLayer, answers: dict[str, Answer]
+    layer: SemanticLayer, outcomes: Outcomes, answers: dict[str, Answer]
 ) -> None:
     signals = answers["signals by dimensions"].as_records()
     assert {row["run__is_latest"] for row in signals} == {"yes"}
@@ -550,50 +603,36 @@ def test_the_dimensions_of_the_owners_semantic_models_group(
         refused.value
     )
     assert "nearest are total_signals, " in refused.value.seen
-    with pytest.raises(MetricQueryError) as refused:
-        layer.query(MetricsRequest(metrics=("total_signals",), group_by=("signal__domian",)))
-    assert "(it read signal__domian)" in refused.value.seen
-    assert "Log File" not in refused.value.seen
-    assert refused.value.remedy.startswith("Name one of these instead: signal__domain, ")
+    misspelt = outcomes.refusal("misspelt")
+    assert "(it read signal__domian)" in misspelt.seen
+    assert "Log File" not in misspelt.seen
+    assert misspelt.remedy.startswith("Name one of these instead: signal__domain, ")
 
 
-def unchecked(where: str) -> MetricsRequest:
-    """Past the check of filters."""
-    return MetricsRequest.model_construct(metrics=("total_signals",), where=(where,))
-
-
-@pytest.mark.parametrize(
-    ("statement", "seen"),
-    [
-        ("create table public.pwned (x int); commit", "read-only transaction"),
-        pytest.param("select 1", "the answer has the columns subq_", marks=BY_NIGHT),
-    ],
-)
+@pytest.mark.parametrize("statement", STATEMENTS)
 def test_a_question_reads_only_and_is_answered_with_its_own_columns(
-    both_built: Warehouse, layer: SemanticLayer, statement: str, seen: str
+    outcomes: Outcomes, statement: str
 ) -> None:
     """With a role that may write."""
-    with pytest.raises(MetricQueryError, match=re.escape(seen)):
-        layer.query(unchecked(f"1=1))); {statement}; select (((1=1"))
-    assert both_built.query("select to_regclass('public.pwned')") == [(None,)]
+    assert STATEMENTS[statement] in outcomes.refusal(statement).seen
+    assert "raw_runs" in outcomes.public
+    assert "pwned" not in outcomes.public
 
 
-@pytest.mark.parametrize(
-    ("where", "seen"),
-    [
-        ("{{ Dimension( }}", "Error while parsing Jinja template"),
-        ("1=1 union select true", 'syntax error at or near "union"'),
-        pytest.param("1 = 'connection refused'", "invalid input syntax", marks=BY_NIGHT),
-    ],
-)
+@pytest.mark.parametrize("where", FILTERS)
 def test_a_filter_that_cannot_be_asked_is_told_as_it_was_refused(
-    both_built: Warehouse, layer: SemanticLayer, where: str, seen: str
+    outcomes: Outcomes, where: str
 ) -> None:
-    with pytest.raises(MetricQueryError) as refused:
-        layer.query(unchecked(where))
-    assert seen in refused.value.seen
-    assert "Traceback" not in refused.value.seen
-    assert refused.value.remedy.startswith("Compare the filters")
+    refused = outcomes.refusal(where)
+    assert FILTERS[where] in refused.seen
+    assert "Traceback" not in refused.seen
+    assert refused.remedy.startswith("Compare the filters")
+
+
+def test_the_first_refusal_of_several_questions_is_raised(layer: SemanticLayer) -> None:
+    unknown = [MetricsRequest(metrics=(name,)) for name in ("no_metric", "none_either")]
+    with pytest.raises(MetricQueryError, match="no_metric"):
+        layer.queries(unknown)
 
 
 def test_the_queries_of_the_contract_answer_for_the_newest_run(both_built: Warehouse) -> None:

@@ -127,7 +127,13 @@ def test_a_burst_of_deliveries_is_one_run_that_begins_after_the_last(
     last = server.api.call(
         "POST",
         "events/filter",
-        {"filter": {"event": {"name": [BURST_EVENT]}}, "limit": 1},
+        {
+            "filter": {
+                "event": {"name": [BURST_EVENT]},
+                "occurred": {"since": fired.isoformat()},
+            },
+            "limit": 1,
+        },
     )["events"][0]
     assert datetime.fromisoformat(runs[0]["expected_start_time"]) > datetime.fromisoformat(
         last["occurred"]

@@ -87,6 +87,19 @@ def names_of_task_runs(flow_run_id: UUID, expected: set[str]) -> set[str]:
     return names
 
 
+def landed_by(flow_run_id: UUID) -> list[dict[str, Any]]:
+    """What the events of a run tell of rows, once the server has stored any."""
+    name = {"name": ["github_scraper.rows.landed"]}
+    wanted = {"event": name, "related": {"id": [f"prefect.flow-run.{flow_run_id}"]}}
+    deadline = time.monotonic() + 30
+    while True:
+        with get_client(sync_client=True) as client:
+            found = client.request("POST", "/events/filter", json={"filter": wanted}).json()
+        if found["events"] or time.monotonic() > deadline:
+            return [event["payload"] for event in found["events"]]
+        time.sleep(0.2)
+
+
 MEASURED_RUN = """
 import re, sys
 from pathlib import Path
@@ -129,14 +142,8 @@ def test_a_run_over_5000_commits_fills_the_leaderboard_in_512_mib_and_reports_wh
     figures = measures(run.id)
     assert figures["rows_loaded"] == commits
     assert (figures["failures"], figures["warnings"]) == (0, 0)
-    with get_client(sync_client=True) as client:
-        told = client.request(
-            "POST",
-            "/events/filter",
-            json={"filter": {"event": {"name": ["github_scraper.rows.landed"]}}, "limit": 50},
-        ).json()
-    landed = {event["payload"]["batch"]: event["payload"] for event in told["events"]}
-    assert (landed[run_id]["table"], landed[run_id]["rows"]) == ("commits", commits)
+    (landed,) = landed_by(run.id)
+    assert (landed["batch"], landed["table"], landed["rows"]) == (run_id, "commits", commits)
     expected = {"fetch-sample", "model leaderboard", "model fct_daily_commits"}
     assert expected <= names_of_task_runs(run.id, expected)
 

@@ -86,17 +86,19 @@ def wait_for_run(pool: Pool, deployment: str) -> dict[str, Any]:
     raise AssertionError(f"no finished run: {runs}")
 
 
-def landed_rows(pool: Pool, batch: str) -> dict[str, int]:
-    """Rows by table, as the events of one export tell them."""
+def landed_rows(pool: Pool, batch: str, table: str) -> int | None:
+    """Rows of a table, as the event of one export tells them."""
+    related = {"id": [f"prefect.flow-run.{batch}"]}
+    told = {"event": {"name": ["ledgermind.rows.landed"]}, "related": related}
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        body = {"filter": {"event": {"name": ["ledgermind.rows.landed"]}}, "limit": 50}
-        events = pool.post("events/filter", body)["events"]
-        payloads = [event["payload"] for event in events if event["payload"]["batch"] == batch]
+        events = pool.post("events/filter", {"filter": told, "limit": 50})["events"]
+        payloads = [event["payload"] for event in events if event["payload"]["table"] == table]
         if payloads:
-            return {payload["table"]: payload["rows"] for payload in payloads}
+            assert {payload["batch"] for payload in payloads} == {batch}
+            return int(payloads[0]["rows"])
         time.sleep(0.3)
-    return {}
+    return None
 
 
 def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
@@ -110,7 +112,7 @@ def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
 
     state = export_tables(SETTINGS, return_state=True)
     assert state.is_completed(), state.message
-    assert landed_rows(pool, str(state.state_details.flow_run_id))["suggestion_events"] == 12
+    assert landed_rows(pool, str(state.state_details.flow_run_id), "suggestion_events") == 12
 
     run = wait_for_run(pool, deployment)
     assert run["state_type"] == "COMPLETED", run["state"]["message"]

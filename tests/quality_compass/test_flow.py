@@ -18,6 +18,7 @@ from prefect.client.schemas.objects import State
 from blocks.registration import register
 from deployments.local.api import PrefectApi
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import wait_until
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
@@ -159,6 +160,7 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     told = artifacts(state)
     assert figures(told)["rows_loaded"] == lines[runs[1]]
     assert figures(told)["failures"] == 0
+    newest = run_id_of(state)
     assert "Run 20250215060000 against 20250115060000" in told["quality-compass-signals"]
     with psycopg.connect(database) as connection:
         changed = connection.execute(
@@ -187,7 +189,10 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     parsing = (settings.state_dir / "metricflow" / "logs" / "dbt.log").read_text()
     assert "partial parsing" in parsing.lower()
     assert "Unable to do partial parsing" not in parsing
-    # By now the server has stored what it was told.
+    # The server stores what it was told in that order.
+    assert wait_until(
+        lambda: sum(landed_rows(prefect_server, newest).values()) == lines[runs[1]], 30
+    )
     assert sum(landed_rows(prefect_server, first).values()) == lines[runs[0]]
     assert landed_rows(prefect_server, stale) == {}
 

@@ -369,10 +369,10 @@ def test_blank_fields_behind_a_row_are_no_fields(tmp_path: Path, rows_behind: st
 
 
 def test_a_header_of_many_equal_titles_takes_no_long_time(tmp_path: Path) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     rows = rows_of(tmp_path, "t.csv", b"a," * 50_000 + b"a\n" + b"1," * 50_000 + b"1\n")
     assert list(values(rows)[0])[-1] == "a_50001"
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
 
 
 def test_a_file_of_unknown_columns_is_read_and_told(tmp_path: Path) -> None:

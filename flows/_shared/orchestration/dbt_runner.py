@@ -26,7 +26,7 @@ from flows._shared.orchestration.dbt_ended import (
 )
 from flows._shared.orchestration.dbt_events import events_that_are_heard
 from flows._shared.orchestration.dbt_flags import flags_without_stacks
-from flows._shared.orchestration.dbt_macros import macros_gathered_by_package
+from flows._shared.orchestration.dbt_macros import macros_made_when_asked_for
 from flows._shared.orchestration.dbt_nodes import HEARD, NodeWatch
 from flows._shared.orchestration.dbt_planned import planned
 from flows._shared.orchestration.dbt_plugins import plugins_looked_for_once
@@ -110,7 +110,7 @@ def cheaper_dbt() -> Iterator[None]:
         plugins_looked_for_once(),
         events_that_are_heard(HEARD),
         templates_compiled_once(),
-        macros_gathered_by_package(),
+        macros_made_when_asked_for(),
         column_types_made_once(),
     ):
         yield

@@ -83,22 +83,40 @@ class SemanticLayer:
         return answer
 
     def queries(self, requests: Sequence[MetricsRequest]) -> tuple[Answer, ...]:
-        """The answers to several questions, asked by one process until one is refused.
+        """The answers to several questions, all asked by one process.
 
         Raises:
             MetricQueryError: unknown names, or the marts are not built.
             MetricsUnreachableError, MetricTimeoutError: no answer, another try may help.
         """
+        answers: list[Answer] = []
+        for outcome in self.outcomes(requests):
+            if isinstance(outcome, PlatformError):
+                raise outcome
+            answers.append(outcome)
+        return tuple(answers)
+
+    def outcomes(self, requests: Sequence[MetricsRequest]) -> tuple[Answer | PlatformError, ...]:
+        """What each question comes to, all asked by one process: an answer, or why there is none.
+
+        Raises what `queries` does if that process or the parsing before it fails.
+        """
         self._prepare()
         names = self._names()
-        for request in requests:
-            if unknown := unknown_names(request, names):
-                raise unknown
+        unknown = [unknown_names(request, names) for request in requests]
+        known = [request for request, error in zip(requests, unknown, strict=True) if error is None]
+        outcomes = iter(self._ask(known, names) if known else ())
+        return tuple(error or next(outcomes) for error in unknown)
+
+    def _ask(
+        self, requests: Sequence[MetricsRequest], names: Names
+    ) -> list[Answer | PlatformError]:
         tables = [self._workspace / f"answer-{number}.csv" for number in range(len(requests))]
         for table in tables:
             table.unlink(missing_ok=True)
+            _refused(table).unlink(missing_ok=True)
         asked = [
-            (request.arguments(), str(table))
+            (request.arguments(), str(table), str(_refused(table)))
             for request, table in zip(requests, tables, strict=True)
         ]
         # Without -P what lies beside it would stand before packages of the same names.
@@ -112,11 +130,19 @@ class SemanticLayer:
 
         attempted = f"querying {'; '.join(map(str, requests))}"
         self._run(attempted, command, refuse, json.dumps(asked))
-        answers = tuple(_answer(table, names.metrics) for table in tables)
-        for request, answer in zip(requests, answers, strict=True):
-            if stranger := strange_columns(request, answer.columns, names):
-                raise stranger
-        return answers
+        return [
+            self._outcome(request, table, names)
+            for request, table in zip(requests, tables, strict=True)
+        ]
+
+    def _outcome(
+        self, request: MetricsRequest, table: Path, names: Names
+    ) -> Answer | PlatformError:
+        if _refused(table).exists():
+            said = _refused(table).read_text(encoding="utf-8")
+            return refusal(request, self._redacted(said))
+        answer = _answer(table, names.metrics)
+        return strange_columns(request, answer.columns, names) or answer
 
     def _names(self) -> Names:
         manifest = self._workspace / "target" / "semantic_manifest.json"
@@ -202,6 +228,11 @@ class SemanticLayer:
 def _first_name(group: str) -> str:
     """``signal__domain`` of ``Dimension('signal__domain')``."""
     return re.split("[\"']", group)[1] if re.search("[\"']", group) else group
+
+
+def _refused(table: Path) -> Path:
+    """Where what MetricFlow says stands if it refuses the question of a table."""
+    return table.with_suffix(".refused")
 
 
 def _answer(table: Path, metrics: Collection[str]) -> Answer:

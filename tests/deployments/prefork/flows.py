@@ -5,6 +5,7 @@ import os
 import signal
 import threading
 import time
+from multiprocessing import resource_tracker
 from pathlib import Path
 
 from prefect import flow, task
@@ -26,9 +27,14 @@ def told(path: str) -> dict[str, object]:
         "environment": dict(os.environ),
         "met": met,
         "compiled": len(dbt_templates._compiled),
+        # Of locks between processes.
+        "tracker": vars(resource_tracker)["_resource_tracker"]._pid,
         "thread": threading.current_thread() is threading.main_thread(),
     }
-    Path(path).write_text(json.dumps(seen))
+    # Whoever waits for the file finds it whole.
+    being_written = Path(f"{path}.part")
+    being_written.write_text(json.dumps(seen))
+    being_written.rename(path)
     return seen
 
 
