@@ -23,7 +23,8 @@ BY_DAY = {
 
 
 def test_no_model_or_test_reads_a_clock_that_a_build_does_not_know_of() -> None:
-    read, every_time = set(), set()
+    read: set[str] = set()
+    every_time: set[str] = set()
     for path in PROJECTS.glob("*/[!d]*/**/*.sql"):
         if CLOCK.search(text := path.read_text()):
             name = path.relative_to(PROJECTS).as_posix()

@@ -222,7 +222,7 @@ def agents_load(place: Place) -> None:
 def agents_build(place: Place) -> None:
     with _writing(place) as store:
         environment = {PATH_VARIABLE: str(store.path), "AGENT_ANALYTICS_DUCKDB_MEMORY": "1GB"}
-        build_dbt("agent_analytics", environment, MARTS_ONLY)
+        build_dbt("agent_analytics", environment, MARTS_ONLY, leaves_out=True)
 
 
 def agents_publish(place: Place) -> None:
@@ -250,7 +250,7 @@ def built(slug: str) -> Stage:
     """The domain's models beside its raw tables; its tests change no table."""
 
     def build(place: Place) -> None:
-        build_dbt(slug, postgres_environment(place.url), MARTS_ONLY)
+        build_dbt(slug, postgres_environment(place.url), MARTS_ONLY, leaves_out=True)
 
     return build
 

@@ -188,6 +188,7 @@ def test_what_was_parsed_is_not_used_once_a_model_differs(
 
 def _parse(app: Path, target_path: Path, former: Path | None = None) -> tuple[str, list[str]]:
     """The manifest of a parse without what differs each time, and what dbt said."""
+    from flows._shared.orchestration.dbt.plan import Planning
     from flows._shared.orchestration.dbt_runner import invoke
 
     lines: list[str] = []
@@ -197,7 +198,8 @@ def _parse(app: Path, target_path: Path, former: Path | None = None) -> tuple[st
         shutil.copy(former, target_path)
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("AGENT_ANALYTICS_DUCKDB_PATH", str(app.parent / "mine.duckdb"))
-        result = invoke(app / "dbt_projects" / PROJECT, target_path, ["parse"], watch)
+        project = app / "dbt_projects" / PROJECT
+        result = invoke(project, target_path, ["parse"], watch, Planning(leaves_out=False))
     assert result.success, result.exception
     manifest = json.loads((target_path / "manifest.json").read_text())
     del manifest["metadata"]
