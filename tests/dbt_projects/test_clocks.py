@@ -13,7 +13,7 @@ EVERY_TIME = re.compile(r"config\([^)]*'clock': 'moment'")
 # Those that are left out until the next day give the same all day, or a moment that nothing reads.
 BY_DAY = {
     "_shared/macros/build_day.sql": "the day",
-    "_shared/macros/note_built.sql": "when a node was built",
+    "_shared/macros/note_built.sql": "when its build began",
     "_shared/tests/generic/not_in_future.sql": "what passed passes later, too",
     "github_scraper/macros/snapshots.sql": "when a version was seen",
     "ledgermind/macros/builds.sql": "the place of a build among builds, or its day",

@@ -10,7 +10,7 @@
             set
                 key = case when intended_build = '{{ invocation_id }}' then intended_key end,
                 build = '{{ invocation_id }}',
-                built_at = current_timestamp
+                built_at = '{{ run_started_at.strftime("%Y-%m-%d %H:%M UTC") }}'
             where node = '{{ model.unique_id }}'
         {%- endif -%}
     {%- endif -%}

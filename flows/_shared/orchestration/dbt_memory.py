@@ -94,14 +94,14 @@ class Memory:
             self.adapter.create_schema(self._relation.without_identifier())
         self._run(
             f"create table if not exists {self._relation} ("
-            "node text primary key, key text, build text, built_at timestamp with time zone, "
+            "node text primary key, key text, build text, built_at text, "
             "intended_key text, intended_build text, shape text, shaped_by text)"
         )
 
     def successes(self) -> dict[str, LastSuccess]:
         """By the unique ids of nodes."""
         rows = self._rows(
-            "select node, key, build, cast(built_at as text), "
+            "select node, key, build, built_at, "
             f"case when shaped_by = build then shape end from {self._relation} "
             "where build is not null"
         )
@@ -111,10 +111,19 @@ class Memory:
         """Say which key each node gets that this build writes."""
         self._upsert(keys, "intended_key", "intended_build")
 
-    def remember(self, done: Sequence[Any], keys: Mapping[str, str | None]) -> None:
-        """What the post-hook cannot: tests that passed, and how relations look after the build."""
+    def forget(self, tests: Collection[str]) -> None:
+        """Of tests that are run again: whatever ends the build, a word that they passed is old."""
+        self._upsert(dict.fromkeys(tests), "key", "build")
+
+    def remember(self, done: Sequence[Any], keys: Mapping[str, str | None], at: str) -> None:
+        """What the post-hook cannot: tests that passed, and how relations look after the build.
+
+        Args:
+            at: when the build began, in words.
+        """
         tests = {each.unique_id: keys[each.unique_id] for each in done if is_test(each)}
-        self._upsert(tests, "key", "build", "built_at")
+        self._upsert(tests, "key", "build")
+        self._upsert(dict.fromkeys(tests, at), "built_at", "build")
         shapes = self.relations()
         self._upsert(
             {
@@ -127,14 +136,12 @@ class Memory:
         )
 
     def _upsert(self, told: Mapping[str, str | None], *columns: str) -> None:
-        """A text for each node, the id of this build, and the time if three columns are named."""
+        """A text for each node, and the id of this build."""
         if not told:
             return
         build = _literal(get_invocation_id())
-        at = ", current_timestamp" if len(columns) > 2 else ""
         rows = [
-            f"({_literal(name)}, {_literal(text)}, {build}{at})"
-            for name, text in sorted(told.items())
+            f"({_literal(name)}, {_literal(text)}, {build})" for name, text in sorted(told.items())
         ]
         news = ", ".join(f"{column} = excluded.{column}" for column in columns)
         self._run(
@@ -157,7 +164,8 @@ class Memory:
             f"select {_literal(each.unique_id)}, concat_ws(':', count(*), {self._dialect.rows}) "
             f"from {each.relation_name} as source"
             for each in sources
-            if shapes.get(each.unique_id, "").startswith(self._dialect.holding_rows)
+            if each.unique_id in shapes
+            and shapes[each.unique_id].startswith(self._dialect.holding_rows)
         )
         rows = self._rows(query) if query else []
         return known | {name: SourceVersion(shapes[name], told) for name, told in rows}

@@ -38,6 +38,8 @@ from flows._shared.orchestration.dbt_nodes import PASSED
 # BigQuery has no transaction that holds a model and what is remembered of it.
 REMEMBERING = frozenset({"postgres", "duckdb"})
 OWN_CLOCK = "moment"
+# As the post-hook writes it.
+AT = "%Y-%m-%d %H:%M UTC"
 KINDS = {
     "model": Kind.BUILT,
     "seed": Kind.BUILT,
@@ -67,7 +69,8 @@ def planned(planning: Planning) -> Iterator[None]:
         known = [each for each in done if planning.plan.keys.get(each.unique_id)]
         if known:
             with adapter.connection_named("plan"):
-                Memory(adapter, task.config).remember(known, planning.plan.keys)
+                at = start_of_build().strftime(AT)
+                Memory(adapter, task.config).remember(known, planning.plan.keys, at)
 
     BuildTask.get_graph_queue, BuildTask.after_run = planned_queue, remembered
     try:
@@ -121,8 +124,10 @@ def _plan(task: Any, memory: "Memory", selected: Collection[str], leaves_out: bo
         },
         leaves_out=leaves_out,
     )
-    written = [each.unique_id for each in nodes if each.kind is Kind.BUILT]
-    memory.intend({each: plan.keys[each] for each in written if plan.is_to_build(each)})
+    to_run = [each for each in nodes if plan.is_to_run(each.unique_id)]
+    written = [each.unique_id for each in to_run if each.kind is Kind.BUILT]
+    memory.intend({each: plan.keys[each] for each in written})
+    memory.forget({each.unique_id for each in to_run} - set(written))
     return plan
 
 

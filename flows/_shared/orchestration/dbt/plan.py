@@ -66,7 +66,7 @@ class Plan:
     keys: Mapping[str, str | None] = field(default_factory=dict)
     left_out: Mapping[str, LastSuccess] = field(default_factory=dict)
 
-    def is_to_build(self, unique_id: str) -> bool:
+    def is_to_run(self, unique_id: str) -> bool:
         return unique_id in self.keys and unique_id not in self.left_out
 
 
