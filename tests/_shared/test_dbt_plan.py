@@ -33,7 +33,7 @@ name: planned
 version: 1.0.0
 profile: planned
 flags: {{require_generic_test_arguments_property: true}}
-vars: {{least: 0, business_timezone: Etc/UTC}}
+vars: {{least: 0, business_timezone: Etc/UTC, built_nodes_schema: null}}
 models: {{planned: {{+materialized: table, +post-hook: {HOOK}}}}}
 seeds: {{planned: {{+post-hook: {HOOK}}}}}
 """,

@@ -76,6 +76,7 @@ def generate_project(folder: Path) -> None:
     models.mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(
         "name: generated\nversion: 1.0.0\nprofile: generated\nmodel-paths: [models]\n"
+        "vars: {built_nodes_schema: null}\n"
         "models: {generated: {+post-hook: '{{ note_built() }}'}}\n"
     )
     (folder / "macros").mkdir()

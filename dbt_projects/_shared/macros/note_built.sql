@@ -3,7 +3,7 @@
         told nothing of its intent, such as one typed by hand, leaves no key: the next flow builds the model again. -#}
     {%- if execute and target.type in ('postgres', 'duckdb') -%}
         {%- set memory = adapter.get_relation(
-            target.database, var('built_nodes_schema', target.schema), 'built_nodes'
+            target.database, var('built_nodes_schema') or target.schema, 'built_nodes'
         ) -%}
         {%- if memory -%}
             update {{ memory }}

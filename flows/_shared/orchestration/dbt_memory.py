@@ -72,7 +72,7 @@ class Memory:
 
     def __init__(self, adapter: BaseAdapter, config: RuntimeConfig) -> None:
         credentials = config.credentials
-        schema = config.vars.to_dict().get(SCHEMA_VARIABLE, credentials.schema)
+        schema = config.vars.to_dict().get(SCHEMA_VARIABLE) or credentials.schema
         self.adapter = adapter
         self._dialect = DIALECTS[adapter.type()]
         self._relation = adapter.Relation.create(

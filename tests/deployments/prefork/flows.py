@@ -60,7 +60,7 @@ def take(mebibytes: int) -> None:
 
 
 @flow(name="benchmark-build")
-def build(project: str, projects: str, is_whole: bool) -> None:
+def build(project: str, projects: str, is_whole: bool = False) -> None:
     """Build a project of a folder of projects; nothing where its name is empty."""
     if project:
         given = {name: value for name, value in os.environ.items() if name.startswith("DBT_")}
