@@ -51,7 +51,8 @@ seeds: {{planned: {{+post-hook: {HOOK}}}}}
     "select * from {{ source('raw', 'prices') }} where price is not null",
     "models/priced.sql": "select count(*) as prices, max(price) as most\n"
     "from {{ ref('known_prices') }}",
-    "models/named.sql": "select region from {{ ref('regions') }}",
+    "models/named.sql": "select region from {{ ref('regions') }}"
+    "{% if execute %} where region <> '{{ env_var('TOKEN_OF_NOBODY', '') }}'{% endif %}",
     "models/models.yml": """
 version: 2
 sources:
@@ -83,7 +84,7 @@ class Planned:
 
     folder: Path
     kind: str
-    environment: Mapping[str, str]
+    environment: dict[str, str]
     url: str = ""
     variables: dict[str, Any] = field(default_factory=dict)
     days_on: int = 0
@@ -184,9 +185,9 @@ def project(
     made.execute(
         "create schema raw",
         "create table raw.orders (order_id integer, amount integer)",
-        "create table raw.prices (order_id integer, price integer)",
+        "create table raw.prices (order_id integer, price integer, source text)",
         "insert into raw.orders values (1, 10), (2, 20), (3, 30)",
-        "insert into raw.prices values (1, 5)",
+        "insert into raw.prices values (1, 5, 'list')",
     )
     with set_environment(
         {
@@ -223,6 +224,20 @@ def another_day() -> str:
     return next(zone for zone in zones if now.astimezone(ZoneInfo(zone)).date() != now.date())
 
 
+def after(*statements: str) -> Callable[[Callable[[Planned], None]], Callable[[Planned], None]]:
+    """What is done before a build, and what after it."""
+
+    def then(change: Callable[[Planned], None]) -> Callable[[Planned], None]:
+        def does(project: Planned) -> None:
+            project.execute(*statements)
+            project.build()
+            change(project)
+
+        return does
+
+    return then
+
+
 def statement(*statements: str) -> Callable[[Planned], None]:
     return lambda project: project.execute(*statements)
 
@@ -234,7 +249,8 @@ CHANGES = {
         statement("update raw.orders set amount = 11 where order_id = 1"), OF_ORDERS
     ),
     "a row that goes as another comes": Change(
-        statement("delete from raw.prices", "insert into raw.prices values (9, 9)"), {"priced"}
+        statement("delete from raw.prices", "insert into raw.prices values (9, 9, 'list')"),
+        {"priced"},
     ),
     "the same rows anew": Change(
         statement(
@@ -247,6 +263,56 @@ CHANGES = {
     ),
     "a new column": Change(
         statement("alter table raw.orders add column note text"), {*OF_ORDERS, "seen_orders"}
+    ),
+    "a last column anew, with another default": Change(
+        after("alter table raw.prices add column extra integer default 1")(
+            statement(
+                "alter table raw.prices drop column extra",
+                "alter table raw.prices add column extra integer default 100",
+            )
+        ),
+        {"priced"},
+    ),
+    "a column that is computed otherwise": Change(
+        after("alter table raw.prices add column double integer generated always as (2 * price)")(
+            statement("alter table raw.prices alter column double set expression as (3 * price)")
+        ),
+        {"priced"},
+    ),
+    "a child in the place of another": Change(
+        after(
+            "create table raw.one () inherits (raw.prices)",
+            "create table raw.two () inherits (raw.prices)",
+            "alter table raw.two no inherit raw.prices",
+            "insert into raw.one values (5, 5)",
+            "insert into raw.two values (6, 6)",
+        )(
+            statement(
+                "alter table raw.one no inherit raw.prices",
+                "alter table raw.two inherit raw.prices",
+            )
+        ),
+        {"priced"},
+    ),
+    "a label of an enum": Change(
+        after("create type raw.state as enum ('new', 'done')")(
+            statement("alter type raw.state rename value 'done' to 'finished'")
+        ),
+        EVERYTHING,
+    ),
+    "a function": Change(
+        after("create function raw.rate() returns integer language sql as 'select 2'")(
+            statement(
+                "create or replace function raw.rate() returns integer language sql as 'select 3'"
+            )
+        ),
+        EVERYTHING,
+    ),
+    "a variable that is read as a model is made": Change(
+        lambda project: project.environment.update(TOKEN_OF_NOBODY="nobody"), EVERYTHING
+    ),
+    "a price beside a column called source": Change(
+        statement("update raw.prices set price = price + 1"), {"priced"}
     ),
     "a column that somebody made": Change(
         statement("alter table analytics.named add column other integer"), {"named"}
@@ -292,6 +358,7 @@ CASES = [("postgres", change) for change in CHANGES] + [
     ("duckdb", "a new row"),
     ("duckdb", "a row that goes as another comes"),
     ("duckdb", "a new column"),
+    ("duckdb", "a price beside a column called source"),
     ("duckdb", "a build by hand"),
 ]
 
@@ -308,7 +375,10 @@ def test_what_reads_a_change_is_built_and_nothing_else(quiet: Planned, change: s
 
 
 def test_what_failed_is_built_again_and_what_was_built_is_not(quiet: Planned) -> None:
-    quiet.execute("update raw.orders set amount = null", "insert into raw.prices values (5, 50)")
+    quiet.execute(
+        "update raw.orders set amount = null",
+        "insert into raw.prices (order_id, price) values (5, 50)",
+    )
     quiet.edit("models/totals.sql", "coalesce(sum(amount), 0)", "sum(amount)")
     with pytest.raises(DbtBuildError) as failed:
         quiet.build()
@@ -328,6 +398,30 @@ def test_what_failed_is_built_again_and_what_was_built_is_not(quiet: Planned) ->
     quiet.execute("update raw.orders set amount = 100")
     assert quiet.built() == OF_ORDERS
     assert quiet.tables()["shown_totals"] == quiet.tables()["totals"]
+
+
+def test_a_source_that_cannot_be_read_stops_what_reads_it_alone(quiet: Planned) -> None:
+    quiet.execute(
+        "insert into raw.orders (order_id, amount) values (8, 800)",
+        "create table raw.kept as select * from raw.prices",
+        "drop table raw.prices cascade",
+    )
+    if quiet.kind == "duckdb":
+        quiet.execute(
+            "create table raw.gone (order_id integer, price integer)",
+            "create view raw.prices as select * from raw.gone",
+            "drop table raw.gone",
+        )
+    with pytest.raises(DbtBuildError) as failed:
+        quiet.build()
+    outcome = failed.value.outcome
+    assert outcome is not None
+    assert ({node.name for node in outcome.failed}, written(outcome)) == ({"priced"}, OF_ORDERS)
+    if quiet.kind == "duckdb":
+        quiet.execute("drop view raw.prices")
+    quiet.execute("alter table raw.kept rename to prices")
+    # DuckDB knows a table by its rows, of which the model was built before.
+    assert quiet.built() == ({"priced"} if quiet.kind == "postgres" else set())
 
 
 def test_what_was_stopped_in_the_middle_is_built_again(quiet: Planned) -> None:

@@ -8,6 +8,7 @@ of a model is true of its rows. dbt-core 1.11 has no place for a plan; this may 
 import graphlib
 import hashlib
 import json
+import os
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -48,8 +49,9 @@ KINDS = {
     "unit_test": Kind.UNIT_TEST,
     "source": Kind.SOURCE,
 }
-# What a build is told by, and not what it is of.
-OF_RUNS = re.compile("FLOWS_|.*(?:PASSWORD|SECRET|TOKEN)", re.IGNORECASE)
+ENV_VAR = re.compile(r"env_var\(\s*['\"](\w+)['\"]")
+# Whether a build was told to publish whatever comes is no matter of its rows.
+OF_RUNS = frozenset({"FLOWS_BRAKE"})
 
 
 @contextmanager
@@ -114,7 +116,7 @@ def _plan(task: Any, memory: "Memory", selected: Collection[str], leaves_out: bo
         nodes,
         selected=selected,
         build=get_invocation_id(),
-        surroundings=_surroundings(task, memory.adapter.type()),
+        surroundings=_surroundings(task, memory),
         versions=memory.versions([manifest.sources[each] for each in sorted(read)], there),
         successes=memory.successes(),
         there={
@@ -151,8 +153,9 @@ def _planned(manifest: Manifest, unique_id: str) -> PlannedNode:
     )
 
 
-def _surroundings(task: Any, adapter: str) -> str:
-    """The code of the project and of dbt, all variables, and the day: here and in the business."""
+def _surroundings(task: Any, memory: Memory) -> str:
+    """The code of the project and of dbt, all variables, the day, here and in the business, and
+    what of the warehouse is in no table. It is hashed, and never said: variables may be secret."""
     config, manifest = task.config, task.manifest
     variables = {**config.vars.to_dict(), **config.cli_vars}
     started = start_of_build()
@@ -160,16 +163,31 @@ def _surroundings(task: Any, adapter: str) -> str:
     code = hashlib.sha256(Path(config.project_root, "dbt_project.yml").read_bytes())
     for name, file in sorted(manifest.files.items()):
         code.update(f"{name}={file.checksum.checksum}\n".encode())
+        # dbt looks at the name alone of a seed of more than a megabyte.
+        if file.checksum.name == "path":
+            code.update(Path(file.path.absolute_path).read_bytes())
     return json.dumps(
         [
-            [__version__, adapter, config.target_name, code.hexdigest()],
+            [__version__, config.target_name, code.hexdigest(), memory.beside()],
             variables,
-            {name: told for name, told in manifest.env_vars.items() if not OF_RUNS.match(name)},
+            {name: os.environ.get(name) for name in _environment_variables(task)},
             [f"{started.astimezone(ZoneInfo(zone)):%Y-%m-%d}" for zone in ("UTC", *zones)],
         ],
         sort_keys=True,
         default=str,
     )
+
+
+def _environment_variables(task: Any) -> set[str]:
+    """Those that dbt saw as it parsed, and those that are read only while a model is made."""
+    manifest, own = task.manifest, set(task.config.load_dependencies())
+    names = set(manifest.env_vars)
+    for macro in manifest.macros.values():
+        if macro.package_name in own:
+            names.update(ENV_VAR.findall(macro.macro_sql))
+    for node in manifest.nodes.values():
+        names.update(ENV_VAR.findall(node.raw_code))
+    return names - OF_RUNS
 
 
 def start_of_build() -> datetime:
