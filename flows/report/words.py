@@ -126,6 +126,12 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def first(items: Sequence[str], most: int) -> str:
+    """The first of a list that is not empty, and how many more there are."""
+    more = [f"{len(items) - most:,} more"] if len(items) > most else []
+    return listed([*items[:most], *more])
+
+
 def written(value: Any, kind: str) -> str:
     """A value of a table by the kind of its column."""
     if kind == "percent":

@@ -104,6 +104,14 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
             low, high = wilson(k, k + n)
             assert row["95 % from"] == plain(words.percent(low))
             assert row["to"] == plain(words.percent(high))
+    judged: dict[str, bool] = dict(
+        query(
+            "select created_date::text, bool_or(is_anomaly) from "
+            "analytics.mart_suggestions_anomalies where window_sigmas is not null group by 1"
+        )
+    )
+    unusual = {row["Day"]: row["Unusual"] for row in rows}
+    assert {day: words.text(judged.get(day)) for day in unusual} == unusual
     engines: dict[str, int] = dict(
         query(
             "select coalesce(engine, 'not known'), sum(events)::bigint from "

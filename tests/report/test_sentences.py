@@ -114,3 +114,54 @@ def test_a_run_that_runs_has_taken_no_time_yet() -> None:
     assert "1 run, 0 failed." in shown.parts["runs"].text
     assert b"<title>Report</title>" in files["index.html"]
     assert "<title>Operations · Report</title>" in files["operations.html"].decode()
+
+
+def test_a_day_that_nobody_judged_is_not_called_usual() -> None:
+    days = [
+        (None, None, words.ABSENT),
+        (False, None, "no"),
+        (None, True, "yes"),
+        (False, False, "no"),
+    ]
+    rows = [
+        {
+            "created_date": date(2026, 11, 20 + at),
+            "is_events_anomaly": events,
+            "is_accept_rate_anomaly": rate,
+        }
+        for at, (events, rate, _) in enumerate(days)
+    ]
+    part = page_of(made("ledgermind", rpt_ledgermind_daily=rows)).parts["daily"]
+    assert [row["Unusual"] for row in part.records()[::-1]] == [told for *_, told in days]
+    assert "1 unusual day of 3 that were judged." in part.text
+    alone = page_of(made("ledgermind", rpt_ledgermind_daily=rows[:1])).parts["daily"]
+    assert "whether a day is unusual was not judged." in alone.text
+
+
+def test_what_is_abnormal_and_how_much_fell_silent_is_told_of_weeks_long_gone() -> None:
+    """Five categories abnormal in the week of 26 October, five silent before it, nothing since."""
+    week = {"is_complete_week": True, "first_unfinished_week": date(2026, 11, 30)}
+    abnormal = [
+        {**week, "week": date(2026, 10, 26), "category": f"odd {at}", "is_anomaly": True}
+        for at in range(5)
+    ]
+    silent = [
+        {**week, "week": date(2026, 9, 7), "category": f"quiet {at}", "is_silent": True}
+        for at in range(5)
+    ]
+    data = made("scout", rpt_scout_months=[{}], rpt_scout_weeks=[*abnormal, *silent])
+    shown = page_of(data)
+    assert shown.headline.endswith(
+        "; odd 0, odd 1, odd 2 and 2 more are abnormal; 5 categories have fallen silent; "
+        "the last 4 complete weeks have no transaction"
+    )
+    told = shown.parts[""].text
+    assert "2 more amounts are abnormal in these 4 weeks, see the table" in told
+    assert "2 more categories have had nothing, for longer" in told
+    assert "quiet 2" in told
+    assert "quiet 3" not in told
+
+
+@pytest.mark.parametrize(("many", "told"), [(1, "a"), (3, "a, b and c"), (4, "a, b, c and 1 more")])
+def test_a_list_says_how_much_it_leaves_out(many: int, told: str) -> None:
+    assert words.first("abcd"[:many], 3) == told

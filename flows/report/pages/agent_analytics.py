@@ -76,17 +76,16 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     over = [row for row in data.rows(DEVELOPERS) if row["budget_status"] in OVER]
     if over:
         names = [
-            f"{words.text(row['developer'])} ({words.text(row['budget_status'])})"
-            for row in over[:3]
+            f"{words.text(row['developer'])} ({words.text(row['budget_status'])})" for row in over
         ]
-        told.append(f"Budget: {', '.join(names)}")
+        told.append(f"Budget: {words.first(names, 3)}")
     unpriced = sorted(
         {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}
     )
     if unpriced:
         told.append(
             f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price: "
-            f"{', '.join(unpriced[:3])}"
+            f"{words.first(unpriced, 3)}"
         )
     if silent := data.rows(SILENT):
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")

@@ -75,8 +75,8 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
     if not failing:
         many = words.count(len(latest), "deployment")
         return f"The last run of each of {many} did not fail"
-    names = [words.text(row["deployment"]) for row in failing[:3]]
-    return f"{words.count(len(failing), 'deployment')} failing: {words.listed(names)}"
+    names = [words.text(row["deployment"]) for row in failing]
+    return f"{words.count(len(failing), 'deployment')} failing: {words.first(names, 3)}"
 
 
 def _attention(
