@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.report import words
+from flows.report import charts, words
 from flows.report.records import DOMAINS, DomainData, OperationsData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
@@ -165,3 +165,110 @@ def test_what_is_abnormal_and_how_much_fell_silent_is_told_of_weeks_long_gone() 
 @pytest.mark.parametrize(("many", "told"), [(1, "a"), (3, "a, b and c"), (4, "a, b, c and 1 more")])
 def test_a_list_says_how_much_it_leaves_out(many: int, told: str) -> None:
     assert words.first("abcd"[:many], 3) == told
+
+
+def test_kinds_are_told_in_words() -> None:
+    quality = made(
+        "quality_compass",
+        rpt_quality_facilities=[{"worst_signal_type": "critical_trajectory"}],
+        rpt_quality_changes=[
+            {"signal_type": "volatility_alert", "previous_signal_type": "chronic_underperformer"}
+        ],
+    )
+    scout = made("scout", rpt_scout_rejections=[{"rejection_reason": "missing_vendor"}])
+    ledgermind = made("ledgermind", rpt_ledgermind_rejected=[{"reason": "no_such_event"}])
+    agents = made(
+        "agent_analytics",
+        rpt_agents_daily=[{"agent_type": "claude_code", "agent": "Claude Code"}],
+        rpt_agents_models=[{"agent_type": "claude_code"}, {"agent_type": "other_agent"}],
+        rpt_agents_silent=[{"agent_type": "claude_code"}],
+    )
+    files = files_of({each.slug: each for each in (quality, scout, ledgermind, agents)})
+    shown = {path: content.decode() for path, content in files.items() if path.endswith(".html")}
+    for code in (
+        "critical_trajectory",
+        "volatility_alert",
+        "chronic_underperformer",
+        "missing_vendor",
+        "no_such_event",
+        "claude_code",
+        "other_agent",
+    ):
+        assert not [path for path, html in shown.items() if code in html], code
+    assert "most often missing vendor" in shown["index.html"]
+    by_model = Shown(shown["agent_analytics.html"]).parts["models"].records()
+    assert [row["Agent"] for row in by_model] == ["Claude Code", "other agent"]
+
+
+def test_why_a_run_failed_is_told_without_its_wrapper_and_with_its_remedy() -> None:
+    lost = "Reading 3 repositories: " + ", ".join(
+        f"/srv/git/some/repository-{n}" for n in range(99)
+    )
+    said = f"{lost}. Give an address that git can clone"
+    run = {
+        "name": "a-run",
+        "deployment": "github-scraper-6h",
+        "state_type": "FAILED",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": f"Flow run encountered an exception: RepositoriesFailedError: {said}"},
+    }
+    files = files_of(operated=OperationsData(runs=[run]))
+    told = [
+        Shown(files[f"{page}.html"].decode()).parts[""].text for page in ("index", "operations")
+    ]
+    told += [
+        row["Says"]
+        for row in Shown(files["operations.html"].decode()).parts["deployments"].records()
+    ]
+    for text in told:
+        assert "exception" not in text
+        assert "Reading 3 repositories: /srv/git/some/repository-0," in text
+        assert "Give an address that git can clone" in text
+        left = text[text.index("/srv") : text.index(". Give")]
+        whole = [f"/srv/git/some/repository-{number}" for number in range(99)]
+        assert {each.rstrip(",") for each in left.split()} <= {*whole, "…"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (" ".join(["word"] * 80), " ".join(["word"] * 59) + " …"),
+        ("x" * 400, "x" * 299 + " …"),
+        ("short", "short"),
+    ],
+)
+def test_a_text_is_cut_at_a_word(text: str, told: str) -> None:
+    assert words.text(text) == told
+
+
+def test_one_week_is_no_area_along_time() -> None:
+    row = {"week": date(2026, 11, 23), "accepted": 3, "rejected": 1}
+    one, two = (
+        charts.columns(rows, "week", {"accepted": "a", "rejected": "r"}, "", "", days=7).spec
+        for rows in ([row], [row, {**row, "week": date(2026, 11, 16)}])
+    )
+    assert (one["mark"]["type"], one["encoding"]["x"]["type"]) == ("bar", "nominal")
+    assert {each["label"] for each in one["data"]["values"]} == {"23 Nov"}
+    assert two["encoding"]["x"]["type"] == "temporal"
+
+
+def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -> None:
+    models = [{"model_name": "a-model", "unpriced_tokens": 9, "total_tokens": 4}]
+    shown = page_of(
+        made(
+            "agent_analytics",
+            rpt_agents_developers=[{}, {"developer_id": "ann"}],
+            rpt_agents_models=models,
+        )
+    )
+    assert "1 model has tokens without a price in 30 days: a-model" in shown.parts[""].text
+    assert "9 tokens of 30 days, cache reads among them, have no price" in (
+        shown.parts["models"].text
+    )
+    assert {"Tokens but cache reads", "Without a price, cache reads too"} <= {
+        *shown.parts["models"].titles
+    }
+    for key in ("month", "developers"):
+        part = shown.parts[key]
+        assert "Tokens without a price, month and forecast's days" in part.titles
+        assert "of the days, also of the month before, that the forecast is drawn from" in part.text

@@ -1,6 +1,7 @@
 """What agents cost, what the month will cost, and what they yield."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
@@ -15,13 +16,20 @@ STATUS = {
     "unknown": "whether it holds is not known before two whole days",
 }
 UNPRICED = "whether it holds is not known, as tokens have no price"
+UNPRICED_TOKENS = Column(
+    "unpriced_tokens", "Tokens without a price, month and forecast's days", "number"
+)
+UNPRICED_NOTE = (
+    "Tokens without a price are those of the month so far and of the days, also of the month "
+    "before, that the forecast is drawn from; cache reads are among them."
+)
 OVER = {"over", "will be over", "may be over"}
 
 
-def page(data: DomainData) -> Page:
+def page(data: DomainData, today: date) -> Page:
     figures = []
     if data.rows(DEVELOPERS):
-        figures.append(_month(data))
+        figures.append(_month(data, today))
     if data.rows(DAILY):
         figures.append(_daily(data))
     if data.rows(DEVELOPERS):
@@ -34,7 +42,7 @@ def page(data: DomainData) -> Page:
         "agent_analytics",
         "Coding agents",
         QUESTIONS["agent_analytics"],
-        _headline(data),
+        _headline(data, today),
         _attention(data),
         tuple(figures),
     )
@@ -53,16 +61,49 @@ def _so_far(row: Row) -> str:
     return f"{cost} so far; what it will cost shows after a whole day"
 
 
-def _headline(data: DomainData) -> str:
+def _is_over(row: Row, today: date) -> bool:
+    """Whether the month of the last known day is, as that of a source that stands still."""
+    first: date = row["month_start"]
+    return (today.year, today.month) > (first.year, first.month)
+
+
+def _agents(data: DomainData) -> dict[str, str]:
+    """The names of agents to show, by their types."""
+    return {row["agent_type"]: words.text(row["agent"]) for row in data.rows(DAILY) if row["agent"]}
+
+
+def _agent(names: Mapping[str, str], row: Row) -> str:
+    return names.get(row["agent_type"]) or words.spoken(row["agent_type"])
+
+
+def _headline(data: DomainData, today: date) -> str:
     total = _everybody(data)
     if total is None or words.finite(total["month_to_date_cost_usd"]) is None:
         return "No cost is known yet"
+    if _is_over(total, today):
+        return _cost(total)
     if words.finite(total["forecast_cost_usd"]) is None:
         return f"{total['month_start']:%B %Y} has cost {_so_far(total)}"
     told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
     if words.finite(total["monthly_budget_usd"]) is None:
         return f"{told}; there is no budget"
     return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
+
+
+def _cost(row: Row) -> str:
+    """What a month that is over cost, as far as is known."""
+    cost = words.money(row["month_to_date_cost_usd"])
+    upto = f" up to {words.text(row['as_of_date'])}, the last known day" if row["days_left"] else ""
+    told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
+    if words.finite(row["monthly_budget_usd"]) is None:
+        return f"{told}; there was no budget"
+    if row["budget_status"] == "over":
+        held = "it was passed"
+    elif row["unpriced_tokens"]:
+        held = "whether it held is not known, as tokens have no price"
+    else:
+        held = "it was not passed by then" if row["days_left"] else "it held"
+    return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
 
 
 def _verdict(row: Row) -> str:
@@ -84,8 +125,8 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     )
     if unpriced:
         told.append(
-            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price: "
-            f"{words.first(unpriced, 3)}"
+            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price in "
+            f"30 days: {words.first(unpriced, 3)}"
         )
     if silent := data.rows(SILENT):
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
@@ -93,7 +134,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _month(data: DomainData) -> Figure:
+def _month(data: DomainData, today: date) -> Figure:
     total = _everybody(data)
     rows = [total] if total else []
     answer = "No cost is known yet."
@@ -127,9 +168,12 @@ def _month(data: DomainData) -> Figure:
                 "high": total["month_to_date_cost_usd"],
             },
         ]
+    is_over = total is not None and _is_over(total, today)
+    if total and is_over:
+        answer = f"{_cost(total)}."
     return Figure(
         key="month",
-        title="What the month will cost",
+        title="What the month cost" if is_over else "What the month will cost",
         answer=answer,
         source=data.extracts[DEVELOPERS],
         columns=(
@@ -141,7 +185,7 @@ def _month(data: DomainData) -> Figure:
             Column("monthly_budget_usd", "Budget", "money"),
             Column("budget_status", "Status"),
             Column("days_left", "Days left", "number"),
-            Column("unpriced_tokens", "Tokens without a price", "number"),
+            UNPRICED_TOKENS,
         ),
         rows=rows,
         as_of=words.text(total["as_of_date"]) if total else "",
@@ -158,7 +202,8 @@ def _month(data: DomainData) -> Figure:
         if drawn
         else None,
         note="Tokens at the list price of their day. What has no price is in no cost: while some "
-        "is missing, the status of the budget is unknown unless what is known is too much.",
+        "is missing, the status of the budget is unknown unless what is known is too much. "
+        + UNPRICED_NOTE,
     )
 
 
@@ -191,9 +236,9 @@ def _daily(data: DomainData) -> Figure:
             Column("agent", "Agent"),
             Column("cost_usd", "List price", "money"),
             Column("reported_cost_usd", "Reported", "money"),
-            Column("total_tokens", "Tokens", "number"),
+            Column("total_tokens", "Tokens but cache reads", "number"),
             Column("cache_read_tokens", "Read from cache", "number"),
-            Column("unpriced_tokens", "Without a price", "number"),
+            Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
         rows=rows[::-1],
         as_of=words.text(days[-1]),
@@ -216,7 +261,8 @@ def _developers(data: DomainData) -> Figure:
     total = _everybody(data)
     each = words.money(total["cost_per_commit_usd"]) if total else words.ABSENT
     commits = total["assisted_commits"] if total else 0
-    answer = f"{words.count(commits, 'assisted commit')} this month, {each} each"
+    month = f"{total['month_start']:%B %Y}" if total else "the month"
+    answer = f"{words.count(commits, 'assisted commit')} in {month}, {each} each"
     if rows:
         first = rows[0]
         answer += (
@@ -237,7 +283,7 @@ def _developers(data: DomainData) -> Figure:
             Column("budget_status", "Status"),
             Column("assisted_commits", "Assisted commits", "number"),
             Column("cost_per_commit_usd", "Per commit", "money"),
-            Column("unpriced_tokens", "Tokens without a price", "number"),
+            UNPRICED_TOKENS,
         ),
         rows=rows,
         as_of=words.text(total["as_of_date"]) if total else "",
@@ -252,12 +298,17 @@ def _developers(data: DomainData) -> Figure:
         )
         if shown
         else None,
-        note="The month of the last known day. The cost of a commit is the part of its session's.",
+        note="The month of the last known day. The cost of a commit is the part of its session's. "
+        + UNPRICED_NOTE,
     )
 
 
 def _models(data: DomainData) -> Figure:
-    rows = sorted(data.rows(MODELS), key=lambda row: row["place"])
+    names = _agents(data)
+    rows = [
+        {**row, "agent": _agent(names, row)}
+        for row in sorted(data.rows(MODELS), key=lambda row: row["place"])
+    ]
     priced = [row for row in rows if row["cost_usd"] is not None]
     unpriced = [row for row in rows if row["unpriced_tokens"]]
     answer = "No model has a price"
@@ -266,7 +317,8 @@ def _models(data: DomainData) -> Figure:
         answer = f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])}"
     tokens = sum(row["unpriced_tokens"] for row in unpriced)
     answer += (
-        f"; {words.number(tokens)} tokens have no price."
+        f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
+        f"{'has' if tokens == 1 else 'have'} no price."
         if tokens
         else "; all tokens have a price."
     )
@@ -277,12 +329,12 @@ def _models(data: DomainData) -> Figure:
         source=data.extracts[MODELS],
         columns=(
             Column("model_name", "Model"),
-            Column("agent_type", "Agent"),
+            Column("agent", "Agent"),
             Column("cost_usd", "List price", "money"),
             Column("reported_cost_usd", "Reported", "money"),
-            Column("total_tokens", "Tokens", "number"),
+            Column("total_tokens", "Tokens but cache reads", "number"),
             Column("cache_hit_rate", "From cache", "percent"),
-            Column("unpriced_tokens", "Without a price", "number"),
+            Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
         rows=rows,
         as_of=words.text(rows[0]["last_date"]),
@@ -293,7 +345,7 @@ def _models(data: DomainData) -> Figure:
 
 def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
     named = [
-        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent_type'])}"}
+        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent'])}"}
         for row in priced[:12]
     ]
     return charts.bars(
@@ -307,7 +359,11 @@ def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
 
 
 def _silent(data: DomainData) -> Figure:
-    rows = sorted(data.rows(SILENT), key=lambda row: row["place"])
+    names = _agents(data)
+    rows = [
+        {**row, "agent": _agent(names, row)}
+        for row in sorted(data.rows(SILENT), key=lambda row: row["place"])
+    ]
     return Figure(
         key="silent",
         title="Who has fallen silent",
@@ -318,7 +374,7 @@ def _silent(data: DomainData) -> Figure:
         source=data.extracts[SILENT],
         columns=(
             Column("developer_id", "Developer"),
-            Column("agent_type", "Agent"),
+            Column("agent", "Agent"),
             Column("signal", "Signal"),
             Column("last_seen_at", "Last seen", "date"),
         ),

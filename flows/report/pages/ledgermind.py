@@ -370,13 +370,13 @@ def _rejected(data: DomainData) -> Figure:
         key="rejected",
         title="Rows that cannot be used",
         answer=(
-            f"{words.count(total, 'row')}; most often: {words.text(rows[0]['reason'])} "
+            f"{words.count(total, 'row')}; most often: {words.spoken(rows[0]['reason'])} "
             f"({words.number(rows[0]['rejected_rows'])})."
         ),
         source=data.extracts["rpt_ledgermind_rejected"],
         columns=(
             Column("source_table", "Table"),
-            Column("reason", "Reason"),
+            Column("reason", "Reason", "code"),
             Column("rejected_rows", "Rows", "number"),
         ),
         rows=rows,

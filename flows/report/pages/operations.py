@@ -96,7 +96,7 @@ def _attention(
 ) -> tuple[str, ...]:
     told = [
         f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
-        f"{words.text(row['message'])}"
+        f"{words.long(row['message'])}"
         for row in latest
         if row["state_type"] in BAD
     ]
@@ -298,14 +298,14 @@ def _rejected(rows: Sequence[Row]) -> Figure:
         key="rejected",
         title="Rows put aside, and why",
         answer=(
-            f"{words.count(total, 'row')}, most often {words.text(rows[0]['reason'])} in "
+            f"{words.count(total, 'row')}, most often {words.spoken(rows[0]['reason'])} in "
             f"{rows[0]['domain']} ({words.number(rows[0]['rows'])})."
         ),
         source=None,
         columns=(
             Column("domain", "Domain"),
             Column("what", "What"),
-            Column("reason", "Reason"),
+            Column("reason", "Reason", "code"),
             Column("rows", "Rows", "number"),
         ),
         rows=rows,

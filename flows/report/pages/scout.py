@@ -81,7 +81,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
         worst = max(broken, key=lambda row: row["payloads"])
         told.append(
             f"{words.percent(share)} of the payloads break a rule, most often "
-            f"{words.text(worst['rejection_reason'])}"
+            f"{words.spoken(worst['rejection_reason'])}"
         )
     return tuple(told)
 
@@ -193,11 +193,12 @@ def _rejections(data: DomainData) -> Figure:
     answer = "No payload breaks a rule."
     if broken:
         share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
+        most = words.spoken(broken[0]["rejection_reason"])
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])}), most often "
-            f"{words.text(broken[0]['rejection_reason'])} ({words.number(broken[0]['payloads'])})."
+            f"{most} ({words.number(broken[0]['payloads'])})."
         )
     return Figure(
         key="rejections",
@@ -205,7 +206,7 @@ def _rejections(data: DomainData) -> Figure:
         answer=answer,
         source=data.extracts[REJECTIONS],
         columns=(
-            Column("rejection_reason", "Reason"),
+            Column("rejection_reason", "Reason", "code"),
             Column("payloads", "Payloads", "number"),
             Column("share_of_judged", "Of all judged", "percent"),
             Column("cumulated_share", "Of rejected, cumulated", "percent"),
@@ -214,8 +215,8 @@ def _rejections(data: DomainData) -> Figure:
         rows=shown,
         as_of="the last build",
         chart=charts.bars(
-            broken,
-            "rejection_reason",
+            [{**row, "reason": words.spoken(row["rejection_reason"])} for row in broken],
+            "reason",
             "payloads",
             "payloads",
             f"Bars of rejected payloads by reason, the most frequent first. {answer}",
