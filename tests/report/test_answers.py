@@ -113,11 +113,15 @@ def test_a_month_long_over_is_told_as_one() -> None:
         shown = page_of(replace(data, extracts=extracts))
         assert "will" not in shown.headline + shown.parts["month"].text
         assert "assisted commits in February 2026" in shown.parts["developers"].text
+        passed = "Budget: some text (over in February 2026)" in shown.parts[""].text
+        assert passed == (row["budget_status"] == "over")
+        assert "will" not in shown.parts[""].text
         return shown.headline
 
     upto = "February 2026 cost $12.30 up to 2026-02-20, the last known day; "
     assert told() == (f"{upto}budget $50.00: whether it held is not known, as tokens have no price")
     assert told(unpriced_tokens=0) == f"{upto}budget $50.00: it was not passed by then"
+    assert told(budget_status="will be over", unpriced_tokens=0) == told(unpriced_tokens=0)
     assert told(budget_status="over") == f"{upto}budget $50.00: it was passed"
     assert told(monthly_budget_usd=None) == f"{upto}there was no budget"
     whole = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0)

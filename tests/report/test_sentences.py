@@ -1,10 +1,13 @@
 """What pages say where a short sentence would say too much."""
 
+import json
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
+from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.records import DOMAINS, DomainData, OperationsData
 from tests.report.shown import NOW, Shown, files_of, page_of
@@ -272,3 +275,14 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         part = shown.parts[key]
         assert "Tokens without a price, month and forecast's days" in part.titles
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
+
+
+def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
+    over = Budget("ann", "2026-02", 12.0, 12.0, 9.0)
+    budgets = [over, replace(over, name="bob", spent_usd=5.0), replace(over, status="unknown")]
+    artifact = {"slug": "agent_analytics", "data": json.dumps([asdict(each) for each in budgets])}
+    files = files_of(operated=OperationsData(budgets=[artifact]))
+    part = Shown(files["operations.html"].decode()).parts["budgets"]
+    states = [row["State"] for row in part.records()]
+    assert states == ["over", "not known to be over", "not known to be over"]
+    assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text

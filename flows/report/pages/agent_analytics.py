@@ -23,7 +23,8 @@ UNPRICED_NOTE = (
     "Tokens without a price are those of the month so far and of the days, also of the month "
     "before, that the forecast is drawn from; cache reads are among them."
 )
-OVER = {"over", "will be over", "may be over"}
+PASSED = {"over"}
+OVER = {*PASSED, "will be over", "may be over"}
 
 
 def page(data: DomainData, today: date) -> Page:
@@ -43,7 +44,7 @@ def page(data: DomainData, today: date) -> Page:
         "Coding agents",
         QUESTIONS["agent_analytics"],
         _headline(data, today),
-        _attention(data),
+        _attention(data, today),
         tuple(figures),
     )
 
@@ -65,6 +66,10 @@ def _is_over(row: Row, today: date) -> bool:
     """Whether the month of the last known day is, as that of a source that stands still."""
     first: date = row["month_start"]
     return (today.year, today.month) > (first.year, first.month)
+
+
+def _month_over(row: Row, today: date) -> str:
+    return f" in {row['month_start']:%B %Y}" if _is_over(row, today) else ""
 
 
 def _agents(data: DomainData) -> dict[str, str]:
@@ -97,7 +102,7 @@ def _cost(row: Row) -> str:
     told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
     if words.finite(row["monthly_budget_usd"]) is None:
         return f"{told}; there was no budget"
-    if row["budget_status"] == "over":
+    if row["budget_status"] in PASSED:
         held = "it was passed"
     elif row["unpriced_tokens"]:
         held = "whether it held is not known, as tokens have no price"
@@ -112,13 +117,15 @@ def _verdict(row: Row) -> str:
     return UNPRICED if is_unpriced else STATUS.get(status, status)
 
 
-def _attention(data: DomainData) -> tuple[str, ...]:
+def _attention(data: DomainData, today: date) -> tuple[str, ...]:
     told = []
-    over = [row for row in data.rows(DEVELOPERS) if row["budget_status"] in OVER]
-    if over:
-        names = [
-            f"{words.text(row['developer'])} ({words.text(row['budget_status'])})" for row in over
-        ]
+    names = [
+        f"{words.text(row['developer'])} ({words.text(row['budget_status'])}"
+        f"{_month_over(row, today)})"
+        for row in data.rows(DEVELOPERS)
+        if row["budget_status"] in (PASSED if _is_over(row, today) else OVER)
+    ]
+    if names:
         told.append(f"Budget: {words.first(names, 3)}")
     unpriced = sorted(
         {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}

@@ -63,7 +63,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
-    if budgets := _budgets(operated.budgets):
+    if budgets := _budgets(operated.budgets, now):
         figures.append(_months(budgets))
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
@@ -222,19 +222,23 @@ def _tests(measures: Sequence[Row]) -> Figure:
     )
 
 
-def _budgets(artifacts: Sequence[Row]) -> list[Row]:
-    """The budgets of all domains, what is exceeded first, then what is not settled."""
+def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:
+    """The budgets of all domains, what is exceeded first, then what is not settled.
+
+    Of a month that is over nothing is expected any more.
+    """
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": budget.state,
-            "is_exceeded": budget.is_exceeded,
-            "is_open": budget.is_open,
+            "state": budget.state if is_running or budget.is_passed else "not known to be over",
+            "is_exceeded": budget.is_exceeded if is_running else budget.is_passed,
+            "is_open": budget.is_open and is_running,
         }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
         for budget in [Budget(**row)]
+        for is_running in [budget.month >= f"{now:%Y-%m}"]
     ]
     return sorted(
         rows,
