@@ -173,9 +173,20 @@ def test_a_list_says_how_much_it_leaves_out(many: int, told: str) -> None:
 def test_kinds_are_told_in_words() -> None:
     quality = made(
         "quality_compass",
-        rpt_quality_facilities=[{"worst_signal_type": "critical_trajectory"}],
+        rpt_quality_facilities=[
+            {
+                "worst_signal_type": "critical_trajectory",
+                "metric_id": "los_avg",
+                "metric_name": "Length of stay",
+            }
+        ],
         rpt_quality_changes=[
-            {"signal_type": "volatility_alert", "previous_signal_type": "chronic_underperformer"}
+            {
+                "signal_type": "volatility_alert",
+                "previous_signal_type": "chronic_underperformer",
+                "metric_id": metric,
+            }
+            for metric in ("los_avg", "bed_days")
         ],
     )
     scout = made("scout", rpt_scout_rejections=[{"rejection_reason": "missing_vendor"}])
@@ -192,6 +203,8 @@ def test_kinds_are_told_in_words() -> None:
         "critical_trajectory",
         "volatility_alert",
         "chronic_underperformer",
+        "los_avg",
+        "bed_days",
         "missing_vendor",
         "no_such_event",
         "claude_code",
@@ -199,6 +212,8 @@ def test_kinds_are_told_in_words() -> None:
     ):
         assert not [path for path, html in shown.items() if code in html], code
     assert "most often missing vendor" in shown["index.html"]
+    changes = Shown(shown["quality_compass.html"]).parts["changes"].records()
+    assert [row["Metric"] for row in changes] == ["Length of stay", "bed days"]
     by_model = Shown(shown["agent_analytics.html"]).parts["models"].records()
     assert [row["Agent"] for row in by_model] == ["Claude Code", "other agent"]
 

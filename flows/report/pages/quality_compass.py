@@ -190,8 +190,15 @@ def _changes(data: DomainData) -> Figure:
     rows = sorted(data.rows(CHANGES), key=lambda row: (TOLD.index(row["change"]), row["place"]))
     told = [row for row in rows if row["change"] != "same"]
     facts = rows[0]
+    metrics = {row["metric_id"]: row["metric_name"] for row in data.rows(FACILITIES)}
     named = [
-        {**row, "facility": name_of(row), "before": row["previous_severity_score"]} for row in told
+        {
+            **row,
+            "facility": name_of(row),
+            "metric": metrics.get(row["metric_id"]) or words.spoken(row["metric_id"]),
+            "before": row["previous_severity_score"],
+        }
+        for row in told
     ]
     if facts["previous_run_id"]:
         answer = (
@@ -213,7 +220,7 @@ def _changes(data: DomainData) -> Figure:
         columns=(
             Column("change", "Change"),
             Column("facility", "Facility"),
-            Column("metric_id", "Metric"),
+            Column("metric", "Metric"),
             Column("group_value", "Group"),
             Column("severity_score", "Severity", "number"),
             Column("before", "Before", "number"),
