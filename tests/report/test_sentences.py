@@ -301,3 +301,16 @@ def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
     states = [row["State"] for row in part.records()]
     assert states == ["over", "not known to be over", "not known to be over"]
     assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text
+
+
+def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:
+    week = {"is_complete_week": True, "week": date(2026, 11, 23), "band_low": None}
+    of_it = [week, {**week, "week": date(2026, 11, 16), "band_low": 3}]
+    for weeks, told, abnormal in (
+        (of_it[:1], "no category could be judged", ["–"]),
+        (of_it, "no category is abnormal", ["–", "no"]),
+    ):
+        shown = page_of(made("scout", rpt_scout_months=[{}], rpt_scout_weeks=weeks))
+        assert shown.headline.endswith(f"; {told}")
+        assert [row["Abnormal"] for row in shown.parts["weeks-1"].records()] == abnormal
+        assert f"0 abnormal amounts of {len(weeks) - 1} judged" in shown.parts["anomalies"].text

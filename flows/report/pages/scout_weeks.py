@@ -14,8 +14,12 @@ TOLD = 3
 def is_it_normal(data: DomainData) -> str:
     """Which categories are abnormal, how many fell silent, whether the last weeks had anything."""
     names = sorted({words.text(row["category"]) for row in recent_anomalies(data)})
-    verb = "is" if len(names) == 1 else "are"
-    told = [f"{words.first(names, TOLD)} {verb} abnormal" if names else "no category is abnormal"]
+    if names:
+        told = [f"{words.first(names, TOLD)} {'is' if len(names) == 1 else 'are'} abnormal"]
+    elif any(_is_judged(row) for row in _recent(data)):
+        told = ["no category is abnormal"]
+    else:
+        told = ["no category could be judged"]
     if silent := {row["category"] for row in _silent(data)}:
         has = words.count(len(silent), "category has", "categories have")
         told.append(f"{has} fallen silent")
@@ -51,9 +55,18 @@ def not_normal(data: DomainData) -> list[str]:
 
 def recent_anomalies(data: DomainData) -> list[Row]:
     """Complete weeks out of their band, of the newest one with a purchase and those before it."""
-    since = (_newest_complete(data) or date.max) - RECENT
-    found = [row for row in data.rows(WEEKS) if row["is_anomaly"] and row["week"] > since]
+    found = [row for row in _recent(data) if row["is_anomaly"]]
     return sorted(found, key=lambda row: (-row["week"].toordinal(), row["category"]))
+
+
+def _recent(data: DomainData) -> list[Row]:
+    since = (_newest_complete(data) or date.max) - RECENT
+    return [row for row in data.rows(WEEKS) if row["week"] > since]
+
+
+def _is_judged(row: Row) -> bool:
+    """A week that is not over, or has too few weeks before it, is neither normal nor abnormal."""
+    return bool(row["is_complete_week"]) and row["band_low"] is not None
 
 
 def _newest_complete(data: DomainData) -> date | None:
@@ -90,6 +103,7 @@ def abnormal_figure(data: DomainData) -> Figure:
     rows = [row for row in data.rows(WEEKS) if row["is_anomaly"]]
     rows.sort(key=lambda row: (-row["week"].toordinal(), row["category"], row["currency"]))
     recent = recent_anomalies(data)
+    judged = sum(_is_judged(row) for row in data.rows(WEEKS))
     weeks = {row["week"] for row in data.rows(WEEKS)}
     newest, missing = _newest_complete(data), _weeks_without(data)
     upto = ""
@@ -101,7 +115,7 @@ def abnormal_figure(data: DomainData) -> Figure:
         key="anomalies",
         title="Abnormal weeks",
         answer=(
-            f"{words.count(len(rows), 'abnormal amount')} in "
+            f"{words.count(len(rows), 'abnormal amount')} of {words.number(judged)} judged, in "
             f"{words.count(len(weeks), 'week')} with transactions{upto}."
         ),
         source=data.extracts[WEEKS],
@@ -117,7 +131,8 @@ def abnormal_figure(data: DomainData) -> Figure:
         ),
         rows=rows,
         as_of=words.text(max(weeks)),
-        note="A week is compared with the weeks with transactions before it, never with itself.",
+        note="A week is compared with the weeks with transactions before it, never with itself; "
+        "with too few of them, or not over, it is not judged.",
         data=rows,
     )
 
@@ -129,7 +144,12 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
     figures: list[Figure] = []
     for category in list(dict.fromkeys([*odd, largest]))[:3]:
         of_it = sorted(
-            (row for row in rows if row["category"] == category), key=lambda row: row["week"]
+            (
+                {**row, "is_abnormal": row["is_anomaly"] if _is_judged(row) else None}
+                for row in rows
+                if row["category"] == category
+            ),
+            key=lambda row: row["week"],
         )
         if not of_it:
             continue
@@ -157,7 +177,7 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
                     Column("ma_4week", "Mean of four weeks", "amount"),
                     Column("band_low", "Expected from", "amount"),
                     Column("band_high", "to", "amount"),
-                    Column("is_anomaly", "Abnormal"),
+                    Column("is_abnormal", "Abnormal"),
                     Column("is_complete_week", "Complete"),
                 ),
                 rows=of_it[::-1],
