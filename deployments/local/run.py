@@ -184,7 +184,8 @@ def plain_lines(run: Watched, hint: str) -> list[tuple[str, str]]:
         is_complete = run.is_done or (total is not None and phase.get("done") == total)
         text = f"{slug}: {name}"
         if is_complete:
-            rows = f", {_number(phase['rows'])} rows" if phase.get("rows") is not None else ""
+            known = phase.get("rows")
+            rows = f", {_number(known)} row{'' if known == 1 else 's'}" if known is not None else ""
             text += f" {_share(phase)}{rows}"
         lines.append((f"{slug} {name} {is_complete}", text))
     return [*lines, state] if run.is_done else lines

@@ -1,8 +1,14 @@
 """What a domain says today: the first thing that a run's summary and an alert show of it."""
 
+import re
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+# Days are part of what a sentence is about, and digits of a name are part of the name.
+DAY_OR_NUMBER = re.compile(r"\d{4}-\d\d-\d\d|(?<![\w-])\d+(?:[.,]\d+)*(?![\w-])")
+SINGULAR = {"has": "have", "is": "are", "was": "were"}
 
 
 @dataclass(frozen=True)
@@ -45,8 +51,7 @@ def changes(before: Mapping[str, Any], now: Answer) -> list[str]:
     told = []
     if before["headline"] != now.headline:
         told.append(f"The answer was: {before['headline']}")
-    told += [f"New: {each}" for each in now.attention if each not in before["attention"]]
-    told += [f"No longer: {each}" for each in before["attention"] if each not in now.attention]
+    told += _changed_causes(before["attention"], now.attention)
     was = _by_name(before["top"])
     rows = now.measures()["top"]
     for name, row in _by_name(rows).items():
@@ -60,6 +65,42 @@ def changes(before: Mapping[str, Any], now: Answer) -> list[str]:
         ]
     gone = [name for name in was if name not in _by_name(rows)]
     return told + [f"{name} is no longer in the table" for name in gone]
+
+
+def cause_of(sentence: str) -> str:
+    """What stays of a sentence that needs attention while its numbers move."""
+    bare = DAY_OR_NUMBER.sub(lambda found: found[0] if _is_day(found[0]) else "#", sentence)
+    return " ".join(SINGULAR.get(word, _singular(word)) for word in bare.split())
+
+
+def _is_day(number: str) -> bool:
+    return "-" in number
+
+
+def _singular(word: str) -> str:
+    return word[:-3] + "y" if word.endswith("ies") else word.removesuffix("s")
+
+
+def _changed_causes(before: Sequence[str], now: Sequence[str]) -> list[str]:
+    """What is new, what moved and what is gone; whom a sentence lists may change, too."""
+    was: dict[str, list[str]] = defaultdict(list)
+    for each in before:
+        if each not in now:
+            was[cause_of(each.partition(": ")[0])].append(each)
+    told = []
+    for each in now:
+        if each in before:
+            continue
+        same = was[cause_of(each.partition(": ")[0])]
+        told.append(_moved(same.pop(0), each) if same else f"New: {each}")
+    return told + [f"No longer: {each}" for gone in was.values() for each in gone]
+
+
+def _moved(before: str, now: str) -> str:
+    if cause_of(before) != cause_of(now):
+        return f"Still: {now} (before: {before})"
+    pairs = zip(DAY_OR_NUMBER.findall(before), DAY_OR_NUMBER.findall(now), strict=False)
+    return f"Still: {now} ({', '.join(f'{old} → {new}' for old, new in pairs if old != new)})"
 
 
 def _by_name(rows: Sequence[Mapping[str, str]]) -> dict[str, Mapping[str, str]]:

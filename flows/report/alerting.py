@@ -17,6 +17,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.utilities.urls import url_for
 
 from flows._shared.alerts import Cause, Severity, Standing, grouped, is_quiet, step, summed_up
+from flows._shared.answers import cause_of
 from flows._shared.budgets import Budget
 from flows._shared.errors import PermanentError
 from flows._shared.events import AlertTold, Event, alert_event
@@ -174,7 +175,7 @@ def of_answer(slug: str, owner: str, runs: Sequence[Row]) -> Iterator[Cause]:
                 continue
             yield Cause(
                 # Figures move while it lasts.
-                key=f"{slug}/attention/{re.sub(r'[0-9][0-9.,]*', '#', sentence)}",
+                key=f"{slug}/attention/{cause_of(sentence)}",
                 slug=slug,
                 severity="warning",
                 owner=owner,

@@ -1,5 +1,7 @@
 """A domain's page in short: what its runs and its alerts say first."""
 
+from datetime import date
+
 from flows._shared.answers import Answer
 from flows.report import charts, words
 from flows.report.pages import page_of
@@ -11,9 +13,9 @@ ROWS = 5
 COLUMNS = 5
 
 
-def answer_of(data: DomainData) -> Answer:
+def answer_of(data: DomainData, today: date) -> Answer:
     """The headline, the first picture and the first rows of its table, as the page shows them."""
-    page = page_of(data.masked)
+    page = page_of(data.masked, today)
     attention = tuple(words.visible(each) for each in page.attention)
     advice = tuple(words.visible(each) for each in page.to_do)
     figure = _first(page)

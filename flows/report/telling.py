@@ -1,5 +1,6 @@
 """What the domain of a run says, for the run's own summary. It costs the display, never the run."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 from prefect import task
@@ -36,7 +37,8 @@ def answer_from_database(slug: str, block: str) -> Answer:
     from flows.report.answers import answer_of
     from flows.report.making import or_why_not, read_from
 
-    return answer_of(or_why_not(slug, lambda: read_from(slug, postgres_url(reading_block(block)))))
+    data = or_why_not(slug, lambda: read_from(slug, postgres_url(reading_block(block))))
+    return answer_of(data, datetime.now(UTC).date())
 
 
 @task(name="answer", cache_policy=NO_CACHE)
@@ -44,7 +46,8 @@ def answer_from_file(path: Path) -> Answer:
     from flows.report.answers import answer_of
     from flows.report.making import AGENTS, or_why_not, read_agents
 
-    return answer_of(or_why_not(AGENTS, lambda: read_agents(path)))
+    data = or_why_not(AGENTS, lambda: read_agents(path))
+    return answer_of(data, datetime.now(UTC).date())
 
 
 def _of(state: State[Answer]) -> Answer | None:

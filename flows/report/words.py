@@ -10,6 +10,7 @@ from typing import Any
 from flows._shared.counted import counted
 
 MOST_CHARACTERS = 300
+MOST_OF_LONG = 1500
 # What controls a terminal, a parser or the direction of the text beside it is shown as a mark.
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # Spreadsheets take a cell that begins with one of these for a formula.
@@ -35,7 +36,28 @@ def text(value: Any) -> str:
     if isinstance(value, int | float | Decimal):
         return number(value)
     plain = visible(str(value))
-    return plain if len(plain) <= MOST_CHARACTERS else plain[: MOST_CHARACTERS - 1] + "…"
+    return plain if len(plain) <= MOST_CHARACTERS else f"{_beginning(plain, MOST_CHARACTERS)} …"
+
+
+def long(value: str) -> str:
+    """A text of which the beginning and the end matter, such as a reason with its remedy."""
+    plain = visible(value)
+    if len(plain) <= MOST_OF_LONG:
+        return plain
+    end = _beginning(plain[::-1], MOST_OF_LONG // 3)[::-1]
+    return f"{_beginning(plain, MOST_OF_LONG - len(end))} … {end}"
+
+
+def _beginning(plain: str, most: int) -> str:
+    """As many whole words as fit; of one that is too long by itself, a part."""
+    cut = plain[: most - 1]
+    whole = cut.rsplit(maxsplit=1)[0] if re.search(r"\S\s+\S", cut) else cut
+    return whole if len(whole) >= most // 2 else cut
+
+
+def spoken(code: Any) -> str:
+    """A name that programs give to a kind, as words: ``missing_vendor`` is missing vendor."""
+    return text(code).replace("_", " ").strip()
 
 
 def visible(value: str) -> str:
@@ -126,6 +148,12 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
+def first(items: Sequence[str], most: int) -> str:
+    """The first of a list that is not empty, and how many more there are."""
+    more = [f"{len(items) - most:,} more"] if len(items) > most else []
+    return listed([*items[:most], *more])
+
+
 def written(value: Any, kind: str) -> str:
     """A value of a table by the kind of its column."""
     if kind == "percent":
@@ -142,6 +170,10 @@ def written(value: Any, kind: str) -> str:
         return duration(value)
     if kind == "days ago":
         return days_ago(value)
+    if kind == "code":
+        return spoken(value)
+    if kind == "long" and isinstance(value, str):
+        return long(value)
     if kind == "move":
         return moved(value)
     return text(value)

@@ -71,7 +71,11 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
     svg = "<svg xmlns='http://www.w3.org/2000/svg'/>"
     first = Answer(
         headline="<b>Ann</b> leads",
-        attention=("[a](http://evil.example) rests on one person",),
+        attention=(
+            "[a](http://evil.example) rests on one person",
+            "5.5 % of the payloads break a rule",
+            "1 model has no price: x-1",
+        ),
         title="Leaders",
         titles=("Rank", "Name", "Commits"),
         rows=(("1", "Ann | <img src=x>", "10"), ("2", "Bob", "5")),
@@ -81,13 +85,17 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
     second = replace(
         first,
         headline="Bob leads",
-        attention=("late",),
+        attention=(
+            "late",
+            "5.6 % of the payloads break a rule",
+            "2 models have no price: x-1 and y",
+        ),
         rows=(("1", "Bob", "12"), ("2", "Cy", "6")),
     )
 
     @flow
     def run(answer: Answer) -> str:
-        publish_summary("answering", replace(NUMBERS, answer=answer))
+        publish_summary("answering", replace(NUMBERS, answer=answer, rows_loaded=1, models_built=1))
         return str(flow_run.id)
 
     text = artifacts(run(first))["answering-summary"]["data"]
@@ -97,6 +105,7 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
     assert r"| 1 | Ann \| \<img src=x\> | 10 |" in lines
     assert r"- \[a\](http\://evil.example) rests on one person" in lines
     assert "No earlier answer is known" in text
+    assert "**1 row** loaded and **1 model** built" in text
     order = ["# ", "![", "**Leaders**", "## What needs", "## Since", "## answering: passed"]
     assert [text.index(each) for each in order] == sorted(text.index(each) for each in order)
 
@@ -106,6 +115,8 @@ def test_a_summary_begins_with_the_answer_and_tells_what_changed(prefect_server:
     assert [each.strip() for each in told] == [
         r"The answer was: \<b\>Ann\</b\> leads",
         "New: late",
+        "Still: 5.6 % of the payloads break a rule (5.5 → 5.6)",
+        "Still: 2 models have no price: x-1 and y (before: 1 model has no price: x-1)",
         r"No longer: \[a\](http\://evil.example) rests on one person",
         "Bob: Rank 2 → 1",
         "Bob: Commits 5 → 12",

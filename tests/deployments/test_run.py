@@ -160,6 +160,13 @@ def test_a_run_that_waits_for_its_turn_is_not_said_to_have_no_worker() -> None:
         assert (hint in lines) == (said == hint)
 
 
+@pytest.mark.parametrize(("rows", "told"), [(1, "1 row"), (1200, "1,200 rows")])
+def test_rows_of_a_phase_are_counted_as_one_speaks(rows: int, told: str) -> None:
+    phase = {"phase": "load", "done": 2, "total": 2, "rows": rows}
+    lines = [line for _, line in plain_lines(watched("Running", phases=[phase]), "")]
+    assert any(line.endswith(f", {told}") for line in lines), lines
+
+
 def test_a_failed_run_shows_the_counts_that_are_known() -> None:
     run = watched(
         "Failed",

@@ -29,14 +29,16 @@ WAITING = {
     "state_name": "Late",
     "expected_start_time": "2026-11-28T10:00:00Z",
 }
+MEASURED = {"slug": "scout", "updated": "2026-11-28T11:00:00Z", "data": "[]"}
 MEGABYTE = 1_000_000
 
 
 @pytest.fixture(scope="module")
 def site() -> dict[str, Shown]:
-    """The pages by their title, of one row of each model, a run that failed and one that waits."""
+    """The pages by their title, of one row of each model and three runs."""
     data = {slug: known(slug, {t.model: [t.row()] for t in TABLES_OF[slug]}) for slug in DOMAINS}
-    files = files_of(data, OperationsData(runs=[RUN], waiting=[WAITING]))
+    operated = OperationsData(runs=[RUN], waiting=[WAITING], measures=[MEASURED])
+    files = files_of(data, operated)
     titles = {**DOMAINS, "operations": "Operations"}
     return {title: Shown(files[f"{slug}.html"].decode()) for slug, title in titles.items()}
 

@@ -1,6 +1,7 @@
 """The flows on a real server: a sample, both builds, the export between them."""
 
 import json
+from datetime import UTC, datetime
 
 import psycopg
 import pytest
@@ -50,7 +51,7 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     assert of_report
     assert measures["models_built"] == 2 * len(models) - len(of_report)
     assert measures["failures"] == 0
-    page = answer_of(read_from("ledgermind", database))
+    page = answer_of(read_from("ledgermind", database), datetime.now(UTC).date())
     assert measures["headline"] == page.headline
     assert texts["ledgermind-summary"].startswith(f"# {plain(page.headline)}\n\n![")
     assert "## ledgermind: passed" in texts["ledgermind-summary"]

@@ -52,10 +52,17 @@ def test_figures_that_move_are_the_same_cause() -> None:
         return {"data": json.dumps(rows), "flow_run_id": None}
 
     failed = {"data": json.dumps([{"measure": "state", "value": "failed"}])}
-    first = list(of_answer("scout", "Ann", [failed, said("2.1 % of payloads break a rule")]))
-    second = list(of_answer("scout", "Ann", [said("12 % of payloads break a rule")]))
-    assert first[0].key == second[0].key
-    assert first[0].subject != second[0].subject
+    for before, now in (
+        ("2.1 % of payloads break a rule", "12 % of payloads break a rule"),
+        ("1 facility has critical signals", "1,200 facilities have critical signals"),
+    ):
+        first = list(of_answer("scout", "Ann", [failed, said(before)]))
+        second = list(of_answer("scout", "Ann", [said(now)]))
+        assert first[0].key == second[0].key
+        assert first[0].subject != second[0].subject
+    week, other = (f"Food was 5 in the week of 2026-11-{day}" for day in ("02", "09"))
+    keys = {next(of_answer("scout", "Ann", [said(each)])).key for each in (week, other)}
+    assert len(keys) == 2
     unusual = "On 2026-11-01 the number of suggestions was unusual: 1, expected 2"
     assert list(of_answer("ledgermind", "Ann", [said(unusual)])) == []
 

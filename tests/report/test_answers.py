@@ -13,7 +13,7 @@ from flows.report.pages import with_age
 from flows.report.records import DOMAINS, DomainData, Extract
 from flows.report.source import nothing
 from tests.report.made_rows import contracts
-from tests.report.shown import page_of
+from tests.report.shown import NOW, page_of
 
 
 def made(slug: str, text: str = "some text") -> DomainData:
@@ -29,7 +29,7 @@ def made(slug: str, text: str = "some text") -> DomainData:
 @pytest.mark.parametrize("slug", DOMAINS)
 def test_it_says_what_the_page_says(slug: str) -> None:
     data = made(slug)
-    answer, shown = answer_of(data), page_of(data)
+    answer, shown = answer_of(data, NOW.date()), page_of(data)
     assert answer.headline.replace("\u00a0", " ") == shown.headline
     figures = [each for each in shown.parts.values() if each.texts[:1] == [answer.title]]
     assert answer.titles
@@ -41,7 +41,7 @@ def test_it_says_what_the_page_says(slug: str) -> None:
 @pytest.mark.parametrize("slug", DOMAINS)
 def test_its_picture_stands_by_itself(slug: str) -> None:
     hostile = '<script>alert(1)</script>]]>&" var(--c1)'
-    chart = answer_of(made(slug, hostile)).chart
+    chart = answer_of(made(slug, hostile), NOW.date()).chart
     assert chart
     root = ElementTree.fromstring(chart)
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
@@ -53,7 +53,7 @@ def test_its_picture_stands_by_itself(slug: str) -> None:
 
 @pytest.mark.parametrize("slug", DOMAINS)
 def test_a_domain_without_rows_says_what_to_do(slug: str) -> None:
-    answer = answer_of(nothing(slug))
+    answer = answer_of(nothing(slug), NOW.date())
     assert isinstance(answer, Answer)
     assert "has not been built yet" in answer.headline
     assert answer.rows == ()
@@ -63,7 +63,7 @@ def test_a_domain_without_rows_says_what_to_do(slug: str) -> None:
 
 def test_a_domain_that_could_not_be_read_says_so() -> None:
     data = nothing("scout", "Reading it did not work. Start it.")
-    answer = answer_of(data)
+    answer = answer_of(data, NOW.date())
     assert answer.headline == "Scout could not be read"
     assert "Start it." in " ".join(answer.advice)
     assert isinstance(next(iter(data.extracts.values())), Extract)
@@ -73,7 +73,7 @@ def test_a_domain_that_could_not_be_read_says_so() -> None:
 def test_figures_that_are_old_say_so(slug: str) -> None:
     """Those made up are of 27 November."""
     data = made(slug)
-    page = pages.page_of(data)
+    page = pages.page_of(data, NOW.date())
     assert with_age(page, data, date(2026, 12, 31)).to_do == ()
     (told,) = with_age(page, data, date(2027, 1, 31)).to_do
     assert "2026-11-27, 65 days before this report" in told
@@ -92,3 +92,37 @@ def test_a_month_of_which_nothing_can_be_expected_yet_tells_what_it_cost() -> No
     assert page_of(replace(data, extracts=extracts)).headline.startswith(
         "November 2026 has cost $12.30 so far"
     )
+
+
+def test_a_month_long_over_is_told_as_one() -> None:
+    """The last known day is of February; the report is of November."""
+    data = made("agent_analytics")
+    developers = data.extracts["rpt_agents_developers"]
+
+    def told(**given: object) -> str:
+        row = {
+            **developers.rows[0],
+            "month_start": date(2026, 2, 1),
+            "as_of_date": date(2026, 2, 20),
+            "month_to_date_cost_usd": 12.3,
+            "monthly_budget_usd": 50,
+            "budget_status": "unknown",
+            **given,
+        }
+        extracts = {**data.extracts, "rpt_agents_developers": replace(developers, rows=(row,))}
+        shown = page_of(replace(data, extracts=extracts))
+        assert "will" not in shown.headline + shown.parts["month"].text
+        assert "assisted commits in February 2026" in shown.parts["developers"].text
+        passed = "Budget: some text (over in February 2026)" in shown.parts[""].text
+        assert passed == (row["budget_status"] == "over")
+        assert "will" not in shown.parts[""].text
+        return shown.headline
+
+    upto = "February 2026 cost $12.30 up to 2026-02-20, the last known day; "
+    assert told() == (f"{upto}budget $50.00: whether it held is not known, as tokens have no price")
+    assert told(unpriced_tokens=0) == f"{upto}budget $50.00: it was not passed by then"
+    assert told(budget_status="will be over", unpriced_tokens=0) == told(unpriced_tokens=0)
+    assert told(budget_status="over") == f"{upto}budget $50.00: it was passed"
+    assert told(monthly_budget_usd=None) == f"{upto}there was no budget"
+    whole = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0)
+    assert whole == "February 2026 cost $12.30; budget $50.00: it held"

@@ -1,11 +1,14 @@
 """What pages say where a short sentence would say too much."""
 
+import json
+from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from flows.report import words
+from flows._shared.budgets import Budget
+from flows.report import charts, words
 from flows.report.records import DOMAINS, DomainData, OperationsData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
@@ -114,3 +117,200 @@ def test_a_run_that_runs_has_taken_no_time_yet() -> None:
     assert "1 run, 0 failed." in shown.parts["runs"].text
     assert b"<title>Report</title>" in files["index.html"]
     assert "<title>Operations · Report</title>" in files["operations.html"].decode()
+
+
+def test_a_day_that_nobody_judged_is_not_called_usual() -> None:
+    days = [
+        (None, None, words.ABSENT),
+        (False, None, "no"),
+        (None, True, "yes"),
+        (False, False, "no"),
+    ]
+    rows = [
+        {
+            "created_date": date(2026, 11, 20 + at),
+            "is_events_anomaly": events,
+            "is_accept_rate_anomaly": rate,
+        }
+        for at, (events, rate, _) in enumerate(days)
+    ]
+    part = page_of(made("ledgermind", rpt_ledgermind_daily=rows)).parts["daily"]
+    assert [row["Unusual"] for row in part.records()[::-1]] == [told for *_, told in days]
+    assert "1 unusual day of 3 that were judged." in part.text
+    alone = page_of(made("ledgermind", rpt_ledgermind_daily=rows[:1])).parts["daily"]
+    assert "whether a day is unusual was not judged." in alone.text
+
+
+def test_what_is_abnormal_and_how_much_fell_silent_is_told_of_weeks_long_gone() -> None:
+    """Five categories abnormal in the week of 26 October, five silent before it, nothing since."""
+    week = {"is_complete_week": True, "first_unfinished_week": date(2026, 11, 30)}
+    abnormal = [
+        {**week, "week": date(2026, 10, 26), "category": f"odd {at}", "is_anomaly": True}
+        for at in range(5)
+    ]
+    silent = [
+        {**week, "week": date(2026, 9, 7), "category": f"quiet {at}", "is_silent": True}
+        for at in range(5)
+    ]
+    data = made("scout", rpt_scout_months=[{}], rpt_scout_weeks=[*abnormal, *silent])
+    shown = page_of(data)
+    assert shown.headline.endswith(
+        "; odd 0, odd 1, odd 2 and 2 more are abnormal; 5 categories have fallen silent; "
+        "the last 4 complete weeks have no transaction"
+    )
+    told = shown.parts[""].text
+    assert "2 more amounts are abnormal in these 4 weeks, see the table" in told
+    assert "2 more categories have had nothing, for longer" in told
+    assert "quiet 2" in told
+    assert "quiet 3" not in told
+
+
+@pytest.mark.parametrize(("many", "told"), [(1, "a"), (3, "a, b and c"), (4, "a, b, c and 1 more")])
+def test_a_list_says_how_much_it_leaves_out(many: int, told: str) -> None:
+    assert words.first("abcd"[:many], 3) == told
+
+
+def test_kinds_are_told_in_words() -> None:
+    quality = made(
+        "quality_compass",
+        rpt_quality_facilities=[
+            {
+                "worst_signal_type": "critical_trajectory",
+                "metric_id": "los_avg",
+                "metric_name": "Length of stay",
+            }
+        ],
+        rpt_quality_changes=[
+            {
+                "signal_type": "volatility_alert",
+                "previous_signal_type": "chronic_underperformer",
+                "metric_id": metric,
+            }
+            for metric in ("los_avg", "bed_days")
+        ],
+    )
+    scout = made("scout", rpt_scout_rejections=[{"rejection_reason": "missing_vendor"}])
+    ledgermind = made("ledgermind", rpt_ledgermind_rejected=[{"reason": "no_such_event"}])
+    agents = made(
+        "agent_analytics",
+        rpt_agents_daily=[{"agent_type": "claude_code", "agent": "Claude Code"}],
+        rpt_agents_models=[{"agent_type": "claude_code"}, {"agent_type": "other_agent"}],
+        rpt_agents_silent=[{"agent_type": "claude_code"}],
+    )
+    files = files_of({each.slug: each for each in (quality, scout, ledgermind, agents)})
+    shown = {path: content.decode() for path, content in files.items() if path.endswith(".html")}
+    for code in (
+        "critical_trajectory",
+        "volatility_alert",
+        "chronic_underperformer",
+        "los_avg",
+        "bed_days",
+        "missing_vendor",
+        "no_such_event",
+        "claude_code",
+        "other_agent",
+    ):
+        assert not [path for path, html in shown.items() if code in html], code
+    assert "most often missing vendor" in shown["index.html"]
+    changes = Shown(shown["quality_compass.html"]).parts["changes"].records()
+    assert [row["Metric"] for row in changes] == ["Length of stay", "bed days"]
+    by_model = Shown(shown["agent_analytics.html"]).parts["models"].records()
+    assert [row["Agent"] for row in by_model] == ["Claude Code", "other agent"]
+
+
+def test_why_a_run_failed_is_told_without_its_wrapper_and_with_its_remedy() -> None:
+    lost = "Reading 3 repositories: " + ", ".join(
+        f"/srv/git/some/repository-{n}" for n in range(99)
+    )
+    said = f"{lost}. Give an address that git can clone"
+    run = {
+        "name": "a-run",
+        "deployment": "github-scraper-6h",
+        "state_type": "FAILED",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": f"Flow run encountered an exception: RepositoriesFailedError: {said}"},
+    }
+    files = files_of(operated=OperationsData(runs=[run]))
+    told = [
+        Shown(files[f"{page}.html"].decode()).parts[""].text for page in ("index", "operations")
+    ]
+    told += [
+        row["Says"]
+        for row in Shown(files["operations.html"].decode()).parts["deployments"].records()
+    ]
+    for text in told:
+        assert "exception" not in text
+        assert "Reading 3 repositories: /srv/git/some/repository-0," in text
+        assert "Give an address that git can clone" in text
+        left = text[text.index("/srv") : text.index(". Give")]
+        whole = [f"/srv/git/some/repository-{number}" for number in range(99)]
+        assert {each.rstrip(",") for each in left.split()} <= {*whole, "…"}
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (" ".join(["word"] * 80), " ".join(["word"] * 59) + " …"),
+        ("x" * 400, "x" * 299 + " …"),
+        ("short", "short"),
+    ],
+)
+def test_a_text_is_cut_at_a_word(text: str, told: str) -> None:
+    assert words.text(text) == told
+
+
+def test_one_week_is_no_area_along_time() -> None:
+    row = {"week": date(2026, 11, 23), "accepted": 3, "rejected": 1}
+    one, two = (
+        charts.columns(rows, "week", {"accepted": "a", "rejected": "r"}, "", "", days=7).spec
+        for rows in ([row], [row, {**row, "week": date(2026, 11, 16)}])
+    )
+    assert (one["mark"]["type"], one["encoding"]["x"]["type"]) == ("bar", "nominal")
+    assert {each["label"] for each in one["data"]["values"]} == {"23 Nov"}
+    assert two["encoding"]["x"]["type"] == "temporal"
+
+
+def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -> None:
+    models = [{"model_name": "a-model", "unpriced_tokens": 9, "total_tokens": 4}]
+    shown = page_of(
+        made(
+            "agent_analytics",
+            rpt_agents_developers=[{}, {"developer_id": "ann"}],
+            rpt_agents_models=models,
+        )
+    )
+    assert "1 model has tokens without a price in 30 days: a-model" in shown.parts[""].text
+    assert "9 tokens of 30 days, cache reads among them, have no price" in (
+        shown.parts["models"].text
+    )
+    assert {"Tokens but cache reads", "Without a price, cache reads too"} <= {
+        *shown.parts["models"].titles
+    }
+    for key in ("month", "developers"):
+        part = shown.parts[key]
+        assert "Tokens without a price, month and forecast's days" in part.titles
+        assert "of the days, also of the month before, that the forecast is drawn from" in part.text
+
+
+def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
+    over = Budget("ann", "2026-02", 12.0, 12.0, 9.0)
+    budgets = [over, replace(over, name="bob", spent_usd=5.0), replace(over, status="unknown")]
+    artifact = {"slug": "agent_analytics", "data": json.dumps([asdict(each) for each in budgets])}
+    files = files_of(operated=OperationsData(budgets=[artifact]))
+    part = Shown(files["operations.html"].decode()).parts["budgets"]
+    states = [row["State"] for row in part.records()]
+    assert states == ["over", "not known to be over", "not known to be over"]
+    assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text
+
+
+def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:
+    week = {"is_complete_week": True, "week": date(2026, 11, 23), "band_low": None}
+    of_it = [week, {**week, "week": date(2026, 11, 16), "band_low": 3}]
+    for weeks, told, abnormal in (
+        (of_it[:1], "no category could be judged", ["–"]),
+        (of_it, "no category is abnormal", ["–", "no"]),
+    ):
+        shown = page_of(made("scout", rpt_scout_months=[{}], rpt_scout_weeks=weeks))
+        assert shown.headline.endswith(f"; {told}")
+        assert [row["Abnormal"] for row in shown.parts["weeks-1"].records()] == abnormal
+        assert f"0 abnormal amounts of {len(weeks) - 1} judged" in shown.parts["anomalies"].text

@@ -328,18 +328,41 @@ def test_a_run_that_failed_is_on_the_page_of_operations_and_in_front() -> None:
     assert "did not fail" in Shown(calm["operations.html"].decode()).headline
 
 
-def test_measures_of_runs_are_tests_over_time() -> None:
-    artifact = {
-        "slug": "scout",
-        "key": "scout-run",
-        "updated": "2026-11-28T11:00:00Z",
-        "data": '[{"measure": "tests_passed", "value": 31}, {"measure": "warnings", "value": 2}]',
-    }
-    older = artifact | {"updated": "2026-11-27T11:00:00Z", "data": "[]"}
-    files = files_of(operated=OperationsData(measures=[artifact, older]))
-    part = Shown(files["operations.html"].decode()).parts["tests"]
-    assert "31 tests passed, 2 warned" in part.text
-    assert [row["Passed"] for row in part.records()] == ["31", "–"]
+def test_measures_are_told_of_the_last_run_of_each_deployment() -> None:
+    """Silver went well after a run of everything had failed: no repository is called a test."""
+
+    def measured(run: str, hour: int, **values: int) -> dict[str, Any]:
+        data = [{"measure": name, "value": value} for name, value in values.items()]
+        moment = f"2026-11-28T{hour}:00:00Z"
+        given = {"slug": "scout", "key": "scout-run", "flow_run_id": run, "updated": moment}
+        return given | {"data": json.dumps(data)}
+
+    runs = [
+        {"id": run, "name": run, "deployment": name, "start_time": "2026-11-28T08:00:00Z"}
+        for run, name in (("c", "scout-silver-hourly"), ("b", "scout-on-demand"))
+    ]
+    kept = {"tests_passed": 31, "models_unchanged": 1, "tests_unchanged": 276}
+    measures = [
+        measured("c", 12, **kept),
+        measured("b", 11, tests_passed=9, warnings=2, failures=1, models_built=1),
+        measured("a", 10, failures=7),
+    ]
+    operated = OperationsData(runs=runs[:1], older=runs[1:], measures=measures)
+    part = Shown(files_of(operated=operated)["operations.html"].decode()).parts["tests"]
+    assert (
+        "In the last run of each deployment: 40 tests passed, 2 warnings, 8 failures; 1 model and "
+        "276 tests left out, as nothing that they read has changed since their last success."
+    ) in part.text
+    told = [
+        (row["Deployment"], row["Tests passed"], row["Tests left out"], row["Failures"])
+        for row in part.records()
+    ]
+    assert told == [
+        ("scout-silver-hourly", "31", "276", words.ABSENT),
+        ("scout-on-demand", "9", words.ABSENT, "1"),
+        (words.ABSENT, words.ABSENT, words.ABSENT, "7"),
+    ]
+    assert "node" not in part.text
 
 
 def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:

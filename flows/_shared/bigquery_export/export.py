@@ -31,6 +31,7 @@ from flows._shared.bigquery_export.memory import SourceColumns
 from flows._shared.bigquery_export.records import Comparison, CopiedTable, ExportCounts
 from flows._shared.bigquery_export.source import changed_since, in_buckets
 from flows._shared.bigquery_export.stream import read_rows
+from flows._shared.counted import counted
 
 
 def export_table(
@@ -85,7 +86,8 @@ def export_table(
     if differing_buckets(wanted, found):
         raise ExportMismatchError(
             f"exporting {table} to BigQuery",
-            f"the source has {count_rows(wanted)} rows, the copy {count_rows(found)}, and "
+            f"the source has {counted(count_rows(wanted), 'row')}, the copy "
+            f"{count_rows(found)}, and "
             f"{len(differing_buckets(wanted, found))} of 256 parts are not equal",
             f"Check that {', '.join(table.key)} tells rows apart and look for a second writer; "
             "then drop the copy on BigQuery and export again",

@@ -11,6 +11,7 @@ from uuid import UUID
 import httpx
 
 from flows._shared.answers import Answer, changes
+from flows._shared.counted import counted
 from flows._shared.markdown import code, plain, section, table
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab, run_logger
 
@@ -213,7 +214,8 @@ def _markdown(
     lines = lines or [f"# {told}"]
     lines += [
         "",
-        f"**{summary.rows_loaded:,}** rows loaded and **{summary.models_built}** models built"
+        f"**{counted(summary.rows_loaded, 'row')}** loaded and "
+        f"**{counted(summary.models_built, 'model')}** built"
         + (f", {summary.models_unchanged} left out as unchanged" * bool(summary.models_unchanged)),
         "",
         "| measure | value |",

@@ -7,6 +7,7 @@ from flows.report import words
 from flows.report.charts.axes import SERIES, height_of, nominal, number, time
 from flows.report.records import Chart, Row, Spec
 
+DAYS_OF_MONTH = 28
 STATE_COLORS = {"Completed": "var(--c1)", "Failed": "var(--bad)", "Crashed": "var(--bad)"}
 STATE_SHAPES = {"Completed": "circle", "Failed": "cross", "Crashed": "triangle-down"}
 
@@ -71,8 +72,10 @@ def _stacked(
                 "high": tops[start],
             }
         )
-    scale = {"domain": list(parts), "range": list(SERIES)}
-    legend = {} if len(parts) > 1 else {"legend": None}
+    if len(tops) == 1:
+        (start,) = tops
+        label = f"{start:%b %Y}" if days >= DAYS_OF_MONTH else f"{start:%d %b}"
+        return _of_one_time(drawn, label, parts, title, alternative)
     span = (max(tops) - min(tops)).days if tops else 0
     form = "%b %Y" if span > 200 else "%d %b"
     axis = {"format": form, "labelOverlap": True, "grid": False, "tickCount": 6}
@@ -85,10 +88,33 @@ def _stacked(
             "x2": {"field": "end"},
             "y": number("low", title, ",.0f"),
             "y2": {"field": "high"},
-            "color": {"field": "part", "type": "nominal", "scale": scale, **legend},
+            "color": _parts(parts),
         },
     }
     return Chart(spec, alternative)
+
+
+def _of_one_time(
+    drawn: Sequence[Row], label: str, parts: Sequence[str], title: str, alternative: str
+) -> Chart:
+    """A single column: along time it would fill the picture, days that have not come included."""
+    spec = {
+        "data": {"values": [{**each, "label": label} for each in drawn]},
+        "mark": {"type": "bar", "size": 48},
+        "encoding": {
+            "x": {"field": "label", "type": "nominal", "title": None, "axis": {"labelAngle": 0}},
+            "y": number("low", title, ",.0f"),
+            "y2": {"field": "high"},
+            "color": _parts(parts),
+        },
+    }
+    return Chart(spec, alternative)
+
+
+def _parts(parts: Sequence[str]) -> Spec:
+    scale = {"domain": list(parts), "range": list(SERIES)}
+    legend = {} if len(parts) > 1 else {"legend": None}
+    return {"field": "part", "type": "nominal", "scale": scale, **legend}
 
 
 def band(

@@ -22,7 +22,6 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "ledgermind": ledgermind.page,
     "scout": scout.page,
     "quality_compass": quality_compass.page,
-    "agent_analytics": agent_analytics.page,
 }
 
 OLD_AFTER_DAYS = 45
@@ -30,13 +29,19 @@ OLD_AFTER_DAYS = 45
 
 def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime) -> Site:
     """All pages, the front page first."""
-    pages = tuple(with_age(page_of(data[slug]), data[slug], now.date()) for slug in DOMAINS)
+    pages = tuple(
+        with_age(page_of(data[slug], now.date()), data[slug], now.date()) for slug in DOMAINS
+    )
     run = operations.page(operated, data, now)
     return Site((front.page(pages, run), *pages, run), now)
 
 
-def page_of(data: DomainData) -> Page:
-    return empty_page(data) if data.is_empty else PAGES[data.slug](data)
+def page_of(data: DomainData, today: date) -> Page:
+    if data.is_empty:
+        return empty_page(data)
+    if data.slug == "agent_analytics":
+        return agent_analytics.page(data, today)
+    return PAGES[data.slug](data)
 
 
 def with_age(page: Page, data: DomainData, today: date) -> Page:

@@ -1,6 +1,7 @@
 """What agents cost, what the month will cost, and what they yield."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from datetime import date
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
@@ -15,13 +16,21 @@ STATUS = {
     "unknown": "whether it holds is not known before two whole days",
 }
 UNPRICED = "whether it holds is not known, as tokens have no price"
-OVER = {"over", "will be over", "may be over"}
+UNPRICED_TOKENS = Column(
+    "unpriced_tokens", "Tokens without a price, month and forecast's days", "number"
+)
+UNPRICED_NOTE = (
+    "Tokens without a price are those of the month so far and of the days, also of the month "
+    "before, that the forecast is drawn from; cache reads are among them."
+)
+PASSED = {"over"}
+OVER = {*PASSED, "will be over", "may be over"}
 
 
-def page(data: DomainData) -> Page:
+def page(data: DomainData, today: date) -> Page:
     figures = []
     if data.rows(DEVELOPERS):
-        figures.append(_month(data))
+        figures.append(_month(data, today))
     if data.rows(DAILY):
         figures.append(_daily(data))
     if data.rows(DEVELOPERS):
@@ -34,8 +43,8 @@ def page(data: DomainData) -> Page:
         "agent_analytics",
         "Coding agents",
         QUESTIONS["agent_analytics"],
-        _headline(data),
-        _attention(data),
+        _headline(data, today),
+        _attention(data, today),
         tuple(figures),
     )
 
@@ -53,10 +62,31 @@ def _so_far(row: Row) -> str:
     return f"{cost} so far; what it will cost shows after a whole day"
 
 
-def _headline(data: DomainData) -> str:
+def _is_over(row: Row, today: date) -> bool:
+    """Whether the month of the last known day is, as that of a source that stands still."""
+    first: date = row["month_start"]
+    return (today.year, today.month) > (first.year, first.month)
+
+
+def _month_over(row: Row, today: date) -> str:
+    return f" in {row['month_start']:%B %Y}" if _is_over(row, today) else ""
+
+
+def _agents(data: DomainData) -> dict[str, str]:
+    """The names of agents to show, by their types."""
+    return {row["agent_type"]: words.text(row["agent"]) for row in data.rows(DAILY) if row["agent"]}
+
+
+def _agent(names: Mapping[str, str], row: Row) -> str:
+    return names.get(row["agent_type"]) or words.spoken(row["agent_type"])
+
+
+def _headline(data: DomainData, today: date) -> str:
     total = _everybody(data)
     if total is None or words.finite(total["month_to_date_cost_usd"]) is None:
         return "No cost is known yet"
+    if _is_over(total, today):
+        return _cost(total)
     if words.finite(total["forecast_cost_usd"]) is None:
         return f"{total['month_start']:%B %Y} has cost {_so_far(total)}"
     told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
@@ -65,28 +95,45 @@ def _headline(data: DomainData) -> str:
     return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
 
 
+def _cost(row: Row) -> str:
+    """What a month that is over cost, as far as is known."""
+    cost = words.money(row["month_to_date_cost_usd"])
+    upto = f" up to {words.text(row['as_of_date'])}, the last known day" if row["days_left"] else ""
+    told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
+    if words.finite(row["monthly_budget_usd"]) is None:
+        return f"{told}; there was no budget"
+    if row["budget_status"] in PASSED:
+        held = "it was passed"
+    elif row["unpriced_tokens"]:
+        held = "whether it held is not known, as tokens have no price"
+    else:
+        held = "it was not passed by then" if row["days_left"] else "it held"
+    return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
+
+
 def _verdict(row: Row) -> str:
     status = words.text(row["budget_status"])
     is_unpriced = status == "unknown" and row["unpriced_tokens"]
     return UNPRICED if is_unpriced else STATUS.get(status, status)
 
 
-def _attention(data: DomainData) -> tuple[str, ...]:
+def _attention(data: DomainData, today: date) -> tuple[str, ...]:
     told = []
-    over = [row for row in data.rows(DEVELOPERS) if row["budget_status"] in OVER]
-    if over:
-        names = [
-            f"{words.text(row['developer'])} ({words.text(row['budget_status'])})"
-            for row in over[:3]
-        ]
-        told.append(f"Budget: {', '.join(names)}")
+    names = [
+        f"{words.text(row['developer'])} ({words.text(row['budget_status'])}"
+        f"{_month_over(row, today)})"
+        for row in data.rows(DEVELOPERS)
+        if row["budget_status"] in (PASSED if _is_over(row, today) else OVER)
+    ]
+    if names:
+        told.append(f"Budget: {words.first(names, 3)}")
     unpriced = sorted(
         {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}
     )
     if unpriced:
         told.append(
-            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price: "
-            f"{', '.join(unpriced[:3])}"
+            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price in "
+            f"30 days: {words.first(unpriced, 3)}"
         )
     if silent := data.rows(SILENT):
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
@@ -94,7 +141,7 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _month(data: DomainData) -> Figure:
+def _month(data: DomainData, today: date) -> Figure:
     total = _everybody(data)
     rows = [total] if total else []
     answer = "No cost is known yet."
@@ -128,9 +175,12 @@ def _month(data: DomainData) -> Figure:
                 "high": total["month_to_date_cost_usd"],
             },
         ]
+    is_over = total is not None and _is_over(total, today)
+    if total and is_over:
+        answer = f"{_cost(total)}."
     return Figure(
         key="month",
-        title="What the month will cost",
+        title="What the month cost" if is_over else "What the month will cost",
         answer=answer,
         source=data.extracts[DEVELOPERS],
         columns=(
@@ -142,7 +192,7 @@ def _month(data: DomainData) -> Figure:
             Column("monthly_budget_usd", "Budget", "money"),
             Column("budget_status", "Status"),
             Column("days_left", "Days left", "number"),
-            Column("unpriced_tokens", "Tokens without a price", "number"),
+            UNPRICED_TOKENS,
         ),
         rows=rows,
         as_of=words.text(total["as_of_date"]) if total else "",
@@ -159,7 +209,8 @@ def _month(data: DomainData) -> Figure:
         if drawn
         else None,
         note="Tokens at the list price of their day. What has no price is in no cost: while some "
-        "is missing, the status of the budget is unknown unless what is known is too much.",
+        "is missing, the status of the budget is unknown unless what is known is too much. "
+        + UNPRICED_NOTE,
     )
 
 
@@ -192,9 +243,9 @@ def _daily(data: DomainData) -> Figure:
             Column("agent", "Agent"),
             Column("cost_usd", "List price", "money"),
             Column("reported_cost_usd", "Reported", "money"),
-            Column("total_tokens", "Tokens", "number"),
+            Column("total_tokens", "Tokens but cache reads", "number"),
             Column("cache_read_tokens", "Read from cache", "number"),
-            Column("unpriced_tokens", "Without a price", "number"),
+            Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
         rows=rows[::-1],
         as_of=words.text(days[-1]),
@@ -217,7 +268,8 @@ def _developers(data: DomainData) -> Figure:
     total = _everybody(data)
     each = words.money(total["cost_per_commit_usd"]) if total else words.ABSENT
     commits = total["assisted_commits"] if total else 0
-    answer = f"{words.count(commits, 'assisted commit')} this month, {each} each"
+    month = f"{total['month_start']:%B %Y}" if total else "the month"
+    answer = f"{words.count(commits, 'assisted commit')} in {month}, {each} each"
     if rows:
         first = rows[0]
         answer += (
@@ -238,7 +290,7 @@ def _developers(data: DomainData) -> Figure:
             Column("budget_status", "Status"),
             Column("assisted_commits", "Assisted commits", "number"),
             Column("cost_per_commit_usd", "Per commit", "money"),
-            Column("unpriced_tokens", "Tokens without a price", "number"),
+            UNPRICED_TOKENS,
         ),
         rows=rows,
         as_of=words.text(total["as_of_date"]) if total else "",
@@ -253,12 +305,17 @@ def _developers(data: DomainData) -> Figure:
         )
         if shown
         else None,
-        note="The month of the last known day. The cost of a commit is the part of its session's.",
+        note="The month of the last known day. The cost of a commit is the part of its session's. "
+        + UNPRICED_NOTE,
     )
 
 
 def _models(data: DomainData) -> Figure:
-    rows = sorted(data.rows(MODELS), key=lambda row: row["place"])
+    names = _agents(data)
+    rows = [
+        {**row, "agent": _agent(names, row)}
+        for row in sorted(data.rows(MODELS), key=lambda row: row["place"])
+    ]
     priced = [row for row in rows if row["cost_usd"] is not None]
     unpriced = [row for row in rows if row["unpriced_tokens"]]
     answer = "No model has a price"
@@ -267,7 +324,8 @@ def _models(data: DomainData) -> Figure:
         answer = f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])}"
     tokens = sum(row["unpriced_tokens"] for row in unpriced)
     answer += (
-        f"; {words.number(tokens)} tokens have no price."
+        f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
+        f"{'has' if tokens == 1 else 'have'} no price."
         if tokens
         else "; all tokens have a price."
     )
@@ -278,12 +336,12 @@ def _models(data: DomainData) -> Figure:
         source=data.extracts[MODELS],
         columns=(
             Column("model_name", "Model"),
-            Column("agent_type", "Agent"),
+            Column("agent", "Agent"),
             Column("cost_usd", "List price", "money"),
             Column("reported_cost_usd", "Reported", "money"),
-            Column("total_tokens", "Tokens", "number"),
+            Column("total_tokens", "Tokens but cache reads", "number"),
             Column("cache_hit_rate", "From cache", "percent"),
-            Column("unpriced_tokens", "Without a price", "number"),
+            Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
         rows=rows,
         as_of=words.text(rows[0]["last_date"]),
@@ -294,7 +352,7 @@ def _models(data: DomainData) -> Figure:
 
 def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
     named = [
-        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent_type'])}"}
+        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent'])}"}
         for row in priced[:12]
     ]
     return charts.bars(
@@ -308,7 +366,11 @@ def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
 
 
 def _silent(data: DomainData) -> Figure:
-    rows = sorted(data.rows(SILENT), key=lambda row: row["place"])
+    names = _agents(data)
+    rows = [
+        {**row, "agent": _agent(names, row)}
+        for row in sorted(data.rows(SILENT), key=lambda row: row["place"])
+    ]
     return Figure(
         key="silent",
         title="Who has fallen silent",
@@ -319,7 +381,7 @@ def _silent(data: DomainData) -> Figure:
         source=data.extracts[SILENT],
         columns=(
             Column("developer_id", "Developer"),
-            Column("agent_type", "Agent"),
+            Column("agent", "Agent"),
             Column("signal", "Signal"),
             Column("last_seen_at", "Last seen", "date"),
         ),

@@ -79,11 +79,10 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     ]
     told = []
     if risky:
-        names = [words.text(row["repository"]) for row in risky[:3]]
-        more = f" and {len(risky) - 3} more" if len(risky) > 3 else ""
+        names = [words.text(row["repository"]) for row in risky]
         told.append(
             f"{words.count(len(risky), 'active repository rests', 'active repositories rest')} "
-            f"on one person each: {', '.join(names)}{more}"
+            f"on one person each: {words.first(names, 3)}"
         )
     partial = [row for row in data.rows("rpt_github_repositories") if row["is_shallow"]]
     if partial:

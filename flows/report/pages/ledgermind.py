@@ -76,8 +76,8 @@ def _headline(data: DomainData) -> str:
         if row["decision"] == "treatment is better"
     ]
     if decided:
-        names = [words.text(row["comparison"]) for row in decided[:2]]
-        return f"{told}; decided better: {words.listed(names)}"
+        names = [words.text(row["comparison"]) for row in decided]
+        return f"{told}; decided better: {words.first(names, 2)}"
     return f"{told}; no candidate has been shown to be better yet"
 
 
@@ -111,18 +111,14 @@ def _attention(data: DomainData) -> tuple[str, ...]:
         if row["decision"] == "treatment is worse"
     ]
     if worse:
-        told.append(f"Decided worse: {words.listed(worse[:3])}")
+        told.append(f"Decided worse: {words.first(worse, 3)}")
     return tuple(told)
 
 
 def _daily(data: DomainData) -> Figure:
     rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
-    marked = [
-        {**row, "is_unusual": row["is_events_anomaly"] or row["is_accept_rate_anomaly"]}
-        for row in rows
-    ]
+    marked = [{**row, "is_unusual": _is_unusual(row)} for row in rows]
     judged = [row for row in rows if row["accept_rate"] is not None]
-    unusual = sum(1 for row in marked if row["is_unusual"])
     answer = "No suggestion has been judged yet."
     if judged:
         last = judged[-1]
@@ -130,7 +126,7 @@ def _daily(data: DomainData) -> Figure:
             f"On {words.text(last['created_date'])}, the last day with verdicts, "
             f"{words.percent(last['accept_rate'])} were accepted (95 % interval "
             f"{words.percent(last['wilson_low'])} to {words.percent(last['wilson_high'])}); "
-            f"{words.count(unusual, 'unusual day')} of {len(rows)}."
+            f"{_unusual_days(marked)}."
         )
     return Figure(
         key="daily",
@@ -156,8 +152,26 @@ def _daily(data: DomainData) -> Figure:
             form=".0%",
             flag="is_unusual",
         ),
-        note="The band is the 95 % Wilson interval; a triangle marks an unusual day.",
+        note="The band is the 95 % Wilson interval; a triangle marks an unusual day. A day without "
+        "enough history before it, or before the history that is watched, is not judged.",
     )
+
+
+def _is_unusual(row: Row) -> bool | None:
+    """None where neither the number nor the rate of a day was judged."""
+    known = [
+        flag
+        for flag in (row["is_events_anomaly"], row["is_accept_rate_anomaly"])
+        if flag is not None
+    ]
+    return any(known) if known else None
+
+
+def _unusual_days(marked: Sequence[Row]) -> str:
+    known = [row["is_unusual"] for row in marked if row["is_unusual"] is not None]
+    if not known:
+        return "whether a day is unusual was not judged"
+    return f"{words.count(sum(known), 'unusual day')} of {len(known)} that were judged"
 
 
 def _comparisons(data: DomainData) -> Figure:
@@ -356,13 +370,13 @@ def _rejected(data: DomainData) -> Figure:
         key="rejected",
         title="Rows that cannot be used",
         answer=(
-            f"{words.count(total, 'row')}; most often: {words.text(rows[0]['reason'])} "
+            f"{words.count(total, 'row')}; most often: {words.spoken(rows[0]['reason'])} "
             f"({words.number(rows[0]['rejected_rows'])})."
         ),
         source=data.extracts["rpt_ledgermind_rejected"],
         columns=(
             Column("source_table", "Table"),
-            Column("reason", "Reason"),
+            Column("reason", "Reason", "code"),
             Column("rejected_rows", "Rows", "number"),
         ),
         rows=rows,

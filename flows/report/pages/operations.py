@@ -27,7 +27,16 @@ from flows.report.records import (
     Row,
 )
 
-MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "failures", "seconds")
+MEASURES = (
+    "rows_loaded",
+    "models_built",
+    "models_unchanged",
+    "tests_passed",
+    "tests_unchanged",
+    "warnings",
+    "failures",
+    "seconds",
+)
 # The column of days that tells how new a domain's facts are, by model.
 NEWEST = {
     "github_scraper": ("rpt_github_repositories", "last_commit_date"),
@@ -41,7 +50,10 @@ NEWEST = {
 def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
     runs = [run_of(each) for each in operated.runs]
     latest = latest_of([*runs, *(run_of(each) for each in operated.older)])
-    measures = [_measured(each) for each in operated.measures]
+    deployed = {
+        str(each.get("id")): each.get("deployment") for each in (*operated.runs, *operated.older)
+    }
+    measures = [_measured(each, deployed) for each in operated.measures]
     figures = [_freshness(data, now)]
     if latest:
         figures.insert(0, deployments_figure(latest, now))
@@ -51,7 +63,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
-    if budgets := _budgets(operated.budgets):
+    if budgets := _budgets(operated.budgets, now):
         figures.append(_months(budgets))
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
@@ -75,8 +87,8 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
     if not failing:
         many = words.count(len(latest), "deployment")
         return f"The last run of each of {many} did not fail"
-    names = [words.text(row["deployment"]) for row in failing[:3]]
-    return f"{words.count(len(failing), 'deployment')} failing: {words.listed(names)}"
+    names = [words.text(row["deployment"]) for row in failing]
+    return f"{words.count(len(failing), 'deployment')} failing: {words.first(names, 3)}"
 
 
 def _attention(
@@ -84,7 +96,7 @@ def _attention(
 ) -> tuple[str, ...]:
     told = [
         f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
-        f"{words.text(row['message'])}"
+        f"{words.long(row['message'])}"
         for row in latest
         if row["state_type"] in BAD
     ]
@@ -93,13 +105,15 @@ def _attention(
     return (*late, *told[:5], *unread)
 
 
-def _measured(row: Row) -> dict[str, Any]:
+def _measured(row: Row, deployed: Mapping[str, str | None]) -> dict[str, Any]:
+    """What a run measured, with the deployment that it is of where the server knows it still."""
     data = row["data"]
     rows = json.loads(data) if isinstance(data, str) else data
     values = {str(each.get("measure")): each.get("value") for each in rows or []}
     return {
         "domain": DOMAINS[row["slug"]],
         "slug": row["slug"],
+        "deployment": deployed.get(str(row.get("flow_run_id"))),
         "at": moment(row.get("updated")),
         **{measure: words.finite(values.get(measure)) for measure in MEASURES},
     }
@@ -153,57 +167,78 @@ def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
 
 
 def _tests(measures: Sequence[Row]) -> Figure:
-    newest: dict[str, Row] = {}
+    # A run of one layer does not tell how a run of the whole domain went.
+    newest: dict[tuple[str, str | None], Row] = {}
     for row in measures:
-        newest.setdefault(row["domain"], row)
-    failures = sum(row["failures"] or 0 for row in newest.values())
-    warned = sum(row["warnings"] or 0 for row in newest.values())
-    passed = sum(row["tests_passed"] or 0 for row in newest.values())
+        newest.setdefault((row["domain"], row["deployment"]), row)
+    last = [{**row, "name": row["deployment"] or row["domain"]} for row in newest.values()]
+    total = {each: int(sum(row[each] or 0 for row in last)) for each in MEASURES}
+    found = (
+        f"{words.count(total['tests_passed'], 'test')} passed, "
+        f"{words.count(total['warnings'], 'warning')}, {words.count(total['failures'], 'failure')}"
+    )
+    left_out = [
+        words.count(total[measure], one)
+        for measure, one in (("models_unchanged", "model"), ("tests_unchanged", "test"))
+        if total[measure]
+    ]
+    unchanged = (
+        f"; {words.listed(left_out)} left out, as nothing that they read has changed since their "
+        "last success"
+        if left_out
+        else ""
+    )
     return Figure(
         key="tests",
-        title="Tests",
-        answer=(
-            f"In the last run of each domain {words.number(passed)} tests passed, "
-            f"{words.number(warned)} warned, {words.number(failures)} nodes failed."
-        ),
+        title="What runs built and tested",
+        answer=f"In the last run of each deployment: {found}{unchanged}.",
         source=None,
         columns=(
             Column("at", "When, UTC", "date"),
             Column("domain", "Domain"),
-            Column("tests_passed", "Passed", "number"),
-            Column("warnings", "Warned", "number"),
-            Column("failures", "Failed", "number"),
+            Column("deployment", "Deployment"),
+            Column("tests_passed", "Tests passed", "number"),
+            Column("tests_unchanged", "Tests left out", "number"),
+            Column("warnings", "Warnings", "number"),
+            Column("failures", "Failures", "number"),
             Column("models_built", "Models built", "number"),
+            Column("models_unchanged", "Models left out", "number"),
             Column("rows_loaded", "Rows loaded", "number"),
             Column("seconds", "Took", "seconds"),
         ),
         rows=measures,
         as_of=words.text(measures[0]["at"]),
         chart=charts.parts(
-            list(newest.values()),
-            "domain",
-            {"tests_passed": "passed", "warnings": "warned", "failures": "failed"},
-            "tests of the last run",
-            f"Stacked bars of tests by domain: {passed:.0f} passed, {warned:.0f} warned, "
-            f"{failures:.0f} failed.",
+            last,
+            "name",
+            {"tests_passed": "tests passed", "warnings": "warnings", "failures": "failures"},
+            "of the last run",
+            f"Stacked bars by deployment: {found}.",
         ),
-        note="From the artifacts of the runs; the failing test with its SQL is in the run itself.",
+        note="A failure or a warning is of a test, a model, a source or whatever else a run could "
+        "not do, such as a repository that could not be read: the summary of the run names each. "
+        "What is left out is as it was when it was last built or tested. Without a deployment: a "
+        "run that was started otherwise, or that the server knows no longer.",
     )
 
 
-def _budgets(artifacts: Sequence[Row]) -> list[Row]:
-    """The budgets of all domains, what is exceeded first, then what is not settled."""
+def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:
+    """The budgets of all domains, what is exceeded first, then what is not settled.
+
+    Of a month that is over nothing is expected any more.
+    """
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": budget.state,
-            "is_exceeded": budget.is_exceeded,
-            "is_open": budget.is_open,
+            "state": budget.state if is_running or budget.is_passed else "not known to be over",
+            "is_exceeded": budget.is_exceeded if is_running else budget.is_passed,
+            "is_open": budget.is_open and is_running,
         }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
         for budget in [Budget(**row)]
+        for is_running in [budget.month >= f"{now:%Y-%m}"]
     ]
     return sorted(
         rows,
@@ -267,14 +302,14 @@ def _rejected(rows: Sequence[Row]) -> Figure:
         key="rejected",
         title="Rows put aside, and why",
         answer=(
-            f"{words.count(total, 'row')}, most often {words.text(rows[0]['reason'])} in "
+            f"{words.count(total, 'row')}, most often {words.spoken(rows[0]['reason'])} in "
             f"{rows[0]['domain']} ({words.number(rows[0]['rows'])})."
         ),
         source=None,
         columns=(
             Column("domain", "Domain"),
             Column("what", "What"),
-            Column("reason", "Reason"),
+            Column("reason", "Reason", "code"),
             Column("rows", "Rows", "number"),
         ),
         rows=rows,

@@ -101,7 +101,7 @@ def _first(data: DomainData) -> Figure:
     first = rows[0]
     answer = (
         f"{first['facility']}: {words.text(first['metric'])} in "
-        f"{words.text(first['worst_group'])}, {words.text(first['worst_signal_type'])}, severity "
+        f"{words.text(first['worst_group'])}, {words.spoken(first['worst_signal_type'])}, severity "
         f"{words.number(first['worst_severity_score'])}; "
         f"{words.count(first['facilities_with_signals'], 'facility has', 'facilities have')} "
         "an unfavourable signal."
@@ -119,7 +119,7 @@ def _first(data: DomainData) -> Figure:
             Column("worst_severity", "Called"),
             Column("metric", "Metric"),
             Column("worst_group", "Group"),
-            Column("worst_signal_type", "Signal"),
+            Column("worst_signal_type", "Signal", "code"),
             Column("all_signals", "Signals", "number"),
             Column("all_actionable", "Critical or high", "number"),
         ),
@@ -166,7 +166,7 @@ def _heat(data: DomainData) -> Figure:
             Column("metric", "Metric"),
             Column("worst_severity_score", "Severity", "number"),
             Column("worst_severity", "Called"),
-            Column("worst_signal_type", "Signal"),
+            Column("worst_signal_type", "Signal", "code"),
             Column("worst_group", "Group"),
             Column("signals", "Signals", "number"),
         ),
@@ -190,8 +190,15 @@ def _changes(data: DomainData) -> Figure:
     rows = sorted(data.rows(CHANGES), key=lambda row: (TOLD.index(row["change"]), row["place"]))
     told = [row for row in rows if row["change"] != "same"]
     facts = rows[0]
+    metrics = {row["metric_id"]: row["metric_name"] for row in data.rows(FACILITIES)}
     named = [
-        {**row, "facility": name_of(row), "before": row["previous_severity_score"]} for row in told
+        {
+            **row,
+            "facility": name_of(row),
+            "metric": metrics.get(row["metric_id"]) or words.spoken(row["metric_id"]),
+            "before": row["previous_severity_score"],
+        }
+        for row in told
     ]
     if facts["previous_run_id"]:
         answer = (
@@ -213,12 +220,12 @@ def _changes(data: DomainData) -> Figure:
         columns=(
             Column("change", "Change"),
             Column("facility", "Facility"),
-            Column("metric_id", "Metric"),
+            Column("metric", "Metric"),
             Column("group_value", "Group"),
             Column("severity_score", "Severity", "number"),
             Column("before", "Before", "number"),
-            Column("signal_type", "Signal"),
-            Column("previous_signal_type", "Signal before"),
+            Column("signal_type", "Signal", "code"),
+            Column("previous_signal_type", "Signal before", "code"),
         ),
         rows=named,
         as_of=f"run {words.text(facts['run_id'])}",

@@ -1,5 +1,6 @@
 """The runs on the page of operations: those that were, and those that nobody takes up."""
 
+import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -9,6 +10,8 @@ from flows.report.records import Column, Figure, Row
 
 BAD = ("FAILED", "CRASHED")
 SHOWN = 100
+# What Prefect sets before the text of an exception.
+WRAPPER = re.compile(r"^(?:Flow|Task) run encountered an exception: *(?:[A-Za-z_][\w.]*: )?")
 
 
 def run_of(row: Row) -> dict[str, Any]:
@@ -22,7 +25,7 @@ def run_of(row: Row) -> dict[str, Any]:
         "ended": moment(row.get("end_time")),
         # The server counts the time of a run when it ends.
         "seconds": row.get("total_run_time") if row.get("end_time") else None,
-        "message": state.get("message") or "",
+        "message": WRAPPER.sub("", state.get("message") or "").strip(),
     }
 
 

@@ -2,18 +2,21 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from datetime import date, timedelta
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.scout_weeks import (
+    WEEKS,
+    abnormal_figure,
+    is_it_normal,
+    not_normal,
+    weeks_figures,
+)
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
 MONTHS = "rpt_scout_months"
-WEEKS = "rpt_scout_weeks"
 REJECTIONS = "rpt_scout_rejections"
 INTAKE = "rpt_scout_intake"
-RECENT_WEEKS = 4
-RECENT = timedelta(weeks=RECENT_WEEKS)
 
 
 def page(data: DomainData) -> Page:
@@ -22,9 +25,10 @@ def page(data: DomainData) -> Page:
     if currency:
         figures += _months(data, currency)
     if data.rows(WEEKS):
-        figures.append(_anomalies(data))
+        figures.append(abnormal_figure(data))
     if currency:
-        figures += _weeks(data, currency)
+        largest = _of_last_month(data, currency)[0]["category"]
+        figures += weeks_figures(data, currency, largest)
     if data.rows(REJECTIONS):
         figures.append(_rejections(data))
     if data.rows(INTAKE):
@@ -47,37 +51,6 @@ def main_currency(data: DomainData) -> str | None:
     return min(counted, key=lambda each: (-counted[each], each)) if counted else None
 
 
-def recent_anomalies(data: DomainData) -> list[Row]:
-    """Complete weeks out of their band, of the newest one with a purchase and those before it."""
-    since = (_newest_complete(data) or date.max) - RECENT
-    found = [row for row in data.rows(WEEKS) if row["is_anomaly"] and row["week"] > since]
-    return sorted(found, key=lambda row: (-row["week"].toordinal(), row["category"]))
-
-
-def _newest_complete(data: DomainData) -> date | None:
-    return max((row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]), default=None)
-
-
-def _weeks_without(data: DomainData) -> int:
-    """Complete weeks since the newest one with a transaction."""
-    newest = _newest_complete(data)
-    # A model that was built before the column was there lacks it.
-    ends = [end for row in data.rows(WEEKS) if (end := row.get("first_unfinished_week"))]
-    return max(0, (max(ends) - newest).days // 7 - 1) if newest and ends else 0
-
-
-def _after_silence(data: DomainData, row: Row) -> str:
-    """That the weeks just before had no transaction, which the band of a week does not tell."""
-    before = [
-        each["week"]
-        for each in data.rows(WEEKS)
-        if each["week"] < row["week"]
-        and (each["category"], each["currency"]) == (row["category"], row["currency"])
-    ]
-    silent = (row["week"] - max(before)).days // 7 - 1 if before else 0
-    return f", after {words.count(silent, 'week')} without any" if silent else ""
-
-
 def _of_last_month(data: DomainData, currency: str) -> list[Row]:
     """The newest complete month, else the newest."""
     rows = [row for row in data.rows(MONTHS) if row["currency"] == currency]
@@ -97,38 +70,18 @@ def _headline(data: DomainData, currency: str | None) -> str:
     share = f" ({words.percent(rows[0]['total_amount'] / total, 0)})" if total else ""
     most = f"{words.text(rows[0]['category'])}{share}"
     told = f"{currency} {words.number(total, 0)} in {month}, the largest part {most}"
-    if missing := _weeks_without(data):
-        since = words.count(missing, "complete week has", "complete weeks have")
-        return f"{told}; the last {since} no transaction"
-    odd = recent_anomalies(data)
-    if not odd:
-        return f"{told}; no category is abnormal"
-    names = sorted({words.text(row["category"]) for row in odd})
-    verb = "is" if len(names) == 1 else "are"
-    return f"{told}; {words.listed(names[:3])} {verb} abnormal"
+    return f"{told}; {is_it_normal(data)}"
 
 
 def _attention(data: DomainData) -> tuple[str, ...]:
-    told = [
-        f"{words.text(row['category'])} ({words.text(row['currency'])}) was "
-        f"{words.number(row['total_amount'], 0)} in the week of {words.text(row['week'])}, "
-        f"outside of {words.number(row['band_low'], 0)} to {words.number(row['band_high'], 0)}"
-        f"{_after_silence(data, row)}"
-        for row in recent_anomalies(data)[:3]
-    ]
-    silent = [row for row in data.rows(WEEKS) if row.get("is_silent")]
-    told += [
-        f"{words.text(row['category'])} ({words.text(row['currency'])}) has had nothing since the "
-        f"week of {words.text(row['week'])}, others in {words.count(row['silent_weeks'], 'week')}"
-        for row in sorted(silent, key=lambda row: row["week"], reverse=True)[:3]
-    ]
+    told = not_normal(data)
     broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
     share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
     if broken:
         worst = max(broken, key=lambda row: row["payloads"])
         told.append(
             f"{words.percent(share)} of the payloads break a rule, most often "
-            f"{words.text(worst['rejection_reason'])}"
+            f"{words.spoken(worst['rejection_reason'])}"
         )
     return tuple(told)
 
@@ -223,100 +176,6 @@ def _months_chart(rows: Sequence[Row], currency: str) -> Chart:
     )
 
 
-def _anomalies(data: DomainData) -> Figure:
-    rows = [row for row in data.rows(WEEKS) if row["is_anomaly"]]
-    rows.sort(key=lambda row: (-row["week"].toordinal(), row["category"], row["currency"]))
-    recent = recent_anomalies(data)
-    weeks = {row["week"] for row in data.rows(WEEKS)}
-    newest, missing = _newest_complete(data), _weeks_without(data)
-    upto = ""
-    if newest:
-        upto = f", {words.number(len(recent))} in the {RECENT_WEEKS} up to that of {newest}"
-    if missing:
-        upto += f", the newest with transactions; {words.count(missing, 'week')} since without any"
-    return Figure(
-        key="anomalies",
-        title="Abnormal weeks",
-        answer=(
-            f"{words.count(len(rows), 'abnormal amount')} in "
-            f"{words.count(len(weeks), 'week')} with transactions{upto}."
-        ),
-        source=data.extracts[WEEKS],
-        columns=(
-            Column("week", "Week of", "date"),
-            Column("category", "Category"),
-            Column("currency", "Currency"),
-            Column("total_amount", "Amount", "amount"),
-            Column("band_low", "Expected from", "amount"),
-            Column("band_high", "to", "amount"),
-            Column("transaction_count", "Transactions", "number"),
-            Column("baseline_weeks", "Weeks compared with", "number"),
-        ),
-        rows=rows,
-        as_of=words.text(max(weeks)),
-        note="A week is compared with the weeks with transactions before it, never with itself.",
-        data=rows,
-    )
-
-
-def _weeks(data: DomainData, currency: str) -> list[Figure]:
-    """The trend of the largest category, and of each that was abnormal lately."""
-    rows = [row for row in data.rows(WEEKS) if row["currency"] == currency]
-    largest = [row["category"] for row in _of_last_month(data, currency)[:1]]
-    odd = [row["category"] for row in recent_anomalies(data) if row["currency"] == currency]
-    figures: list[Figure] = []
-    for category in list(dict.fromkeys([*odd, *largest]))[:3]:
-        of_it = sorted(
-            (row for row in rows if row["category"] == category), key=lambda row: row["week"]
-        )
-        if not of_it:
-            continue
-        complete = [row for row in of_it if row["is_complete_week"]] or of_it
-        last = complete[-1]
-        answer = (
-            f"{currency} {words.number(last['total_amount'], 0)} in the week of "
-            f"{words.text(last['week'])}"
-        )
-        if last["band_low"] is not None:
-            inside = "outside of" if last["is_anomaly"] else "within"
-            answer += (
-                f", {inside} the expected {words.number(last['band_low'], 0)} to "
-                f"{words.number(last['band_high'], 0)}"
-            )
-        figures.append(
-            Figure(
-                key=f"weeks-{len(figures) + 1}",
-                title=f"{words.text(category)} by week",
-                answer=f"{answer}.",
-                source=data.extracts[WEEKS],
-                columns=(
-                    Column("week", "Week of", "date"),
-                    Column("total_amount", "Amount", "amount"),
-                    Column("ma_4week", "Mean of four weeks", "amount"),
-                    Column("band_low", "Expected from", "amount"),
-                    Column("band_high", "to", "amount"),
-                    Column("is_anomaly", "Abnormal"),
-                    Column("is_complete_week", "Complete"),
-                ),
-                rows=of_it[::-1],
-                as_of=words.text(of_it[-1]["week"]),
-                chart=charts.band(
-                    of_it,
-                    "week",
-                    "total_amount",
-                    "band_low",
-                    "band_high",
-                    currency,
-                    f"Line of weekly amounts within the band that is expected. {answer}.",
-                    flag="is_anomaly",
-                    middle="ma_4week",
-                ),
-                note="Dashed: mean of four weeks. A triangle marks an abnormal week.",
-            )
-        )
-    return figures
-
-
 def _rejections(data: DomainData) -> Figure:
     rows = sorted(
         data.rows(REJECTIONS),
@@ -334,11 +193,12 @@ def _rejections(data: DomainData) -> Figure:
     answer = "No payload breaks a rule."
     if broken:
         share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
+        most = words.spoken(broken[0]["rejection_reason"])
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])}), most often "
-            f"{words.text(broken[0]['rejection_reason'])} ({words.number(broken[0]['payloads'])})."
+            f"{most} ({words.number(broken[0]['payloads'])})."
         )
     return Figure(
         key="rejections",
@@ -346,7 +206,7 @@ def _rejections(data: DomainData) -> Figure:
         answer=answer,
         source=data.extracts[REJECTIONS],
         columns=(
-            Column("rejection_reason", "Reason"),
+            Column("rejection_reason", "Reason", "code"),
             Column("payloads", "Payloads", "number"),
             Column("share_of_judged", "Of all judged", "percent"),
             Column("cumulated_share", "Of rejected, cumulated", "percent"),
@@ -355,8 +215,8 @@ def _rejections(data: DomainData) -> Figure:
         rows=shown,
         as_of="the last build",
         chart=charts.bars(
-            broken,
-            "rejection_reason",
+            [{**row, "reason": words.spoken(row["rejection_reason"])} for row in broken],
+            "reason",
             "payloads",
             "payloads",
             f"Bars of rejected payloads by reason, the most frequent first. {answer}",

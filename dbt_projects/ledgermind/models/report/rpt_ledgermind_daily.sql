@@ -37,9 +37,13 @@ final as (
         {{ real(wilson_bound('daily.accepts', 'daily.verdicts', '-')) }} as wilson_low,
         {{ real(wilson_bound('daily.accepts', 'daily.verdicts', '+')) }} as wilson_high,
         volume.expected as expected_events,
-        coalesce(volume.is_anomaly, false) as is_events_anomaly,
+        case
+            when volume.window_sigmas is not null then volume.is_anomaly
+        end as is_events_anomaly,
         rates.expected as expected_accept_rate,
-        coalesce(rates.is_anomaly, false) as is_accept_rate_anomaly
+        case
+            when rates.window_sigmas is not null then rates.is_anomaly
+        end as is_accept_rate_anomaly
     from daily
     left join anomalies as volume
         on daily.created_date = volume.created_date and volume.metric = 'events'
