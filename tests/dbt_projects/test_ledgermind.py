@@ -525,6 +525,17 @@ def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(
         warehouses.execute("alter function pg_catalog.not_there_before_18(xid) rename to hashxid")
 
 
+CONSTRAINTS_OF_A_FORMER_CONTRACT = """
+alter table analytics.dim_merchants
+    alter column confidence set not null, alter column merchant drop not null
+"""
+FILLED_COLUMNS = """
+select attname from pg_attribute
+where attrelid = 'analytics.dim_merchants'::regclass and attnotnull
+    and attname in ('merchant', 'confidence')
+"""
+
+
 @pytest.mark.parametrize("built", [FeedbackShape.V2], indirect=True)
 def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses) -> None:
     warehouses = built
@@ -534,7 +545,9 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses)
     assert warehouses.postgres_contents() == once
 
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")
+    warehouses.execute(CONSTRAINTS_OF_A_FORMER_CONTRACT)
     warehouses.build("pg_local", *NO_UNIT_TESTS)
+    assert warehouses.query(FILLED_COLUMNS) == [("merchant",)]
     left = {name: rows for name, rows in warehouses.postgres_contents().items() if rows}
     # Models are registered and there is one row of figures, though nothing has been suggested.
     assert set(left) == {"mart_model_comparison", "mart_suggestions_kpis_30d"}

@@ -77,14 +77,40 @@
 {% macro replace_rows(sql, columns) -%}
     {%- do shared.refuse_keys_to(this) -%}
     {%- set names = columns | join(', ') -%}
+    {%- set constraints = shared.constraints_that_changed() -%}
     {%- set statement -%}
+        {{ constraints.gone | join(' ') }}
         delete from only {{ this }};
         insert into {{ this }} ({{ names }})
         select {{ names }} from (
             {{ sql }}
-        ) as replaced
+        ) as replaced;
+        {{ constraints.new | join(' ') }}
     {%- endset -%}
     {{ return(statement) }}
+{%- endmacro %}
+
+{% macro constraints_that_changed() -%}
+    {#- What makes the constraints of a table that is there those of the model's contract: what is to be gone before its
+        rows are written, and what is new after. -#}
+    {%- set gone, new = [], [] -%}
+    {%- if config.get('contract').enforced -%}
+        {%- set filled = [] -%}
+        {%- for column in model['columns'].values() -%}
+            {%- for constraint in column.constraints if constraint.type == 'not_null' -%}
+                {%- do filled.append(column.name) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+        {%- set found = run_query(
+            "select attname, attnotnull from pg_attribute where attrelid = to_regclass('" ~ this
+            ~ "') and attnum > 0 and not attisdropped"
+        ) -%}
+        {%- for row in found.rows if row[1] != (row[0] in filled) -%}
+            {%- set change = 'alter table ' ~ this ~ ' alter column ' ~ adapter.quote(row[0]) -%}
+            {%- do gone.append(change ~ ' drop not null;') if row[1] else new.append(change ~ ' set not null;') -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return({'gone': gone, 'new': new}) }}
 {%- endmacro %}
 
 {% macro refuse_keys_to(relation) -%}
