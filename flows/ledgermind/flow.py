@@ -162,6 +162,7 @@ def refresh(
             models_built=sum(outcome.models_built for outcome in outcomes),
             models_unchanged=sum(outcome.models_unchanged for outcome in outcomes),
             tests_passed=sum(outcome.tests_passed for outcome in outcomes),
+            tests_unchanged=sum(outcome.tests_unchanged for outcome in outcomes),
             warnings=sum(outcome.warnings for outcome in outcomes) + needs_a_look,
             failures=sum(outcome.failures for outcome in outcomes),
             seconds=time.monotonic() - started,

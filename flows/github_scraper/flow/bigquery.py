@@ -213,6 +213,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             models_built=built_here.models_built + built_there.models_built,
             models_unchanged=built_here.models_unchanged,
             tests_passed=built_here.tests_passed + built_there.tests_passed,
+            tests_unchanged=built_here.tests_unchanged,
             warnings=built_here.warnings + built_there.warnings + len(remarks),
             failures=len(differing),
             seconds=time.monotonic() - started,

@@ -36,6 +36,12 @@ class DbtOutcome:
         return sum(n.resource_type == "model" and n.status == UNCHANGED for n in self.nodes)
 
     @property
+    def tests_unchanged(self) -> int:
+        return sum(
+            n.resource_type in ("test", "unit_test") and n.status == UNCHANGED for n in self.nodes
+        )
+
+    @property
     def warned(self) -> tuple[NodeResult, ...]:
         return tuple(n for n in self.nodes if n.status == "warn")
 
@@ -54,7 +60,7 @@ class DbtOutcome:
     @property
     def told(self) -> tuple[str, ...]:
         """The warnings in words, a line each; of many the first."""
-        lines = [f"{node.name}: {node.message}" for node in self.warned] + list(self.remarks)
+        lines = [_warning(node) for node in self.warned] + list(self.remarks)
         more = len(lines) - WARNINGS_TOLD
         return (
             *lines[:WARNINGS_TOLD],
@@ -64,6 +70,15 @@ class DbtOutcome:
     @property
     def failures(self) -> int:
         return len(self.failed)
+
+
+def _warning(node: NodeResult) -> str:
+    """What a test found, by its description where it has one; how many rows, and where they are."""
+    if node.resource_type != "test" or node.rows is None:
+        return f"{node.name}: {node.message}"
+    said = node.description.rstrip(". ") or "what it looks for is there"
+    where = f", see {node.relation}" if node.relation else ""
+    return f"{node.name}: {said}: {counted(node.rows, 'row')}{where}"
 
 
 class DbtProjectError(PermanentError):
