@@ -19,7 +19,7 @@ from flows._shared.orchestration.credentials import (
     dbt_postgres_env,
     postgres_url,
 )
-from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt, built_where
 from flows._shared.orchestration.exports import (
     build_there,
     copy_dataset,
@@ -218,7 +218,10 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             failures=len(differing),
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
-            notes=() if differing else (verdict,),
+            notes=(
+                *(() if differing else (verdict,)),
+                built_where({"PostgreSQL": built_here, "BigQuery": built_there}),
+            ),
             troubles=(
                 *((verdict, *(str(each) for each in differing)) if differing else ()),
                 *remarks,

@@ -1,9 +1,10 @@
 """How a dbt command ended: its nodes, and the errors it fails with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows._shared.counted import counted
+from flows._shared.counted import counted, left_out
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, NodeResult
 
@@ -70,6 +71,16 @@ class DbtOutcome:
     @property
     def failures(self) -> int:
         return len(self.failed)
+
+
+def built_where(outcomes: Mapping[str, DbtOutcome]) -> str:
+    """What was built in each place: ``PostgreSQL: 2 models built; BigQuery: 34 models built``."""
+    return "; ".join(
+        f"{place}: {counted(outcome.models_built, 'model')} built"
+        + (f", left out as unchanged: {unchanged}" if unchanged else "")
+        for place, outcome in outcomes.items()
+        for unchanged in [left_out(outcome.models_unchanged, outcome.tests_unchanged)]
+    )
 
 
 def _warning(node: NodeResult) -> str:
