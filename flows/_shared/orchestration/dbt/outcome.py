@@ -88,7 +88,8 @@ def _warning(node: NodeResult) -> str:
     if node.resource_type != "test" or node.rows is None:
         return f"{node.name}: {node.message}"
     said = node.description.rstrip(". ") or "what it looks for is there"
-    where = f", see {node.relation}" if node.relation else ""
+    kept = (node.relation or "").replace('"', "")
+    where = f", see {kept}" if kept else ""
     return f"{node.name}: {said}: {counted(node.rows, 'row')}{where}"
 
 
