@@ -36,6 +36,7 @@ class BlockNeed:
         purpose: what the flow does with it.
         fallback: a variable read when ``variable`` is not set.
         is_required: False if the flow also works without it.
+        is_token: True if it is sent in a header as it is.
     """
 
     name: str
@@ -44,6 +45,7 @@ class BlockNeed:
     purpose: str
     fallback: str | None = None
     is_required: bool = True
+    is_token: bool = False
 
     def value(self, environment: Mapping[str, str]) -> str | None:
         """The secret value, None if the environment does not hold it."""
@@ -89,6 +91,7 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "GITHUB_TOKEN",
             "clones of private repositories; more requests an hour to the GitHub API",
             is_required=False,
+            is_token=True,
         ),
         BlockNeed(
             "github-scraper-app",
@@ -230,6 +233,7 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "COPILOT_TOKEN",
             "Copilot usage reports of the organization",
             is_required=False,
+            is_token=True,
         ),
         BlockNeed(
             "agent-analytics-storage",
@@ -291,6 +295,7 @@ CATALOGUE: Mapping[str, tuple[BlockNeed, ...]] = {
             "WEBHOOKS_GITHUB_TOKEN",
             "lists the deliveries of GitHub's hooks and asks for those that are missing",
             is_required=False,
+            is_token=True,
         ),
     ),
 }

@@ -13,6 +13,7 @@ from blocks import CATALOGUE, BlockNeed, Kind
 from blocks.registration import is_registered
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration import postgres_url, secret_value
+from flows._shared.outgoing import header_token
 from flows._shared.postgres import connected
 
 TIMEOUT_SECONDS = 10
@@ -53,7 +54,10 @@ def _postgres(need: BlockNeed) -> str:
 
 
 def _secret(need: BlockNeed) -> str:
-    return f"holds {len(secret_value(need.name))} characters"
+    value = secret_value(need.name)
+    if need.is_token:
+        value = header_token(value, f"the block {need.name}")
+    return f"holds {len(value)} characters"
 
 
 def _service_account(need: BlockNeed) -> str:

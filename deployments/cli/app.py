@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -267,16 +268,52 @@ def doctor(json: Json = False) -> None:
     raise typer.Exit(1 if any(each.is_problem for each in found) else 0)
 
 
+def _moment(text: str) -> datetime:
+    from flows.webhooks.moments import moment
+
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from None
+
+
 @app.command(
-    context_settings=PASSED_ON,
-    epilog=example("flows replay --source scout --since 2026-11-01T00:00Z"),
+    epilog=example(
+        "flows replay --source scout --since 2026-11-01T00:00Z --until 2026-11-02T00:00Z",
+        "flows replay --source github --id 72d3162e-cc78-11e3-81ab-4c9367dc0958",
+    )
 )
-def replay(context: typer.Context) -> None:
-    """Have readers read deliveries of the receiver's inbox again."""
+def replay(
+    source: Annotated[str, typer.Option(help="The sender in the inbox, such as github.")],
+    ids: Annotated[
+        list[str] | None, typer.Option("--id", help="A delivery, by its id. Repeatable.")
+    ] = None,
+    since: Annotated[
+        datetime | None,
+        typer.Option(parser=_moment, metavar="TIME", help="Received then or later; UTC."),
+    ] = None,
+    until: Annotated[
+        datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Received before.")
+    ] = None,
+    database_block: Annotated[
+        str | None, typer.Option(help="Of the inbox; default: webhooks-postgres.")
+    ] = None,
+) -> None:
+    """Have readers read deliveries of the receiver's inbox again: some by id, or a range of time.
+
+    A delivery moves to the end of the inbox, and its event is sent anew.
+    """
     with_local_server()
     from flows.webhooks.__main__ import main as of_webhooks
 
-    raise typer.Exit(of_webhooks(["replay", *context.args]))
+    given = {
+        "--since": since and since.isoformat(),
+        "--until": until and until.isoformat(),
+        "--database-block": database_block,
+    }
+    arguments = [f"--id={each}" for each in ids or []]
+    arguments += [f"{name}={value}" for name, value in given.items() if value]
+    raise typer.Exit(of_webhooks(["replay", f"--source={source}", *arguments]))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

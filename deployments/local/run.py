@@ -16,6 +16,7 @@ from deployments.local.api import PrefectApi
 from deployments.local.domains import Domain
 from deployments.local.processes import wait_until
 from deployments.local.runtime import Runtime
+from flows._shared.counted import left_out
 from flows._shared.errors import TransientError
 
 POLL_SECONDS = 0.5
@@ -24,7 +25,7 @@ WAITING_HINT_SECONDS = 60.0
 PATIENCE_WITH_SERVER_SECONDS = 60.0
 FINAL = {"COMPLETED", "FAILED", "CANCELLED", "CRASHED"}
 WAITING = {"SCHEDULED", "PENDING"}
-MEASURES = ("rows_loaded", "models_built", "tests_passed", "warnings", "seconds")
+MEASURES = ("rows_loaded", "models_built", "tests_passed", "left_out", "warnings", "seconds")
 INTERRUPTED = 130
 LOG_WIDTH = 120
 # A run sends its log in batches: the last may arrive after its final state.
@@ -192,7 +193,8 @@ def plain_lines(run: Watched, hint: str) -> list[tuple[str, str]]:
 
 
 def final_table(watched: Sequence[Watched]) -> Table:
-    """One row per domain: rows loaded, models built, tests passed, warnings, seconds."""
+    """One row per domain: rows loaded, models built, tests passed, models and tests that were left
+    out as unchanged, warnings, seconds."""
     table = Table()
     table.add_column("domain", no_wrap=True)
     table.add_column("result")
@@ -200,7 +202,9 @@ def final_table(watched: Sequence[Watched]) -> Table:
         table.add_column(measure.replace("_", " "), justify="right")
     for run in watched:
         told = {name: value for name, value in run.measures.items() if value is not None}
-        values = {"seconds": run.seconds, "rows_loaded": run.rows_so_far, **told}
+        unchanged = left_out(told.get("models_unchanged", 0), told.get("tests_unchanged", 0))
+        seen = {"seconds": run.seconds, "rows_loaded": run.rows_so_far, "left_out": unchanged}
+        values = {**seen, **told}
         result = Text(_state(run), style="green" if run.is_good else "bold red")
         table.add_row(run.domain.slug, result, *(_number(values.get(name)) for name in MEASURES))
     return table

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from prefect import flow, get_run_logger, task
 
+from flows._shared.counted import counted
 from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.credentials import (
     building_block,
@@ -13,7 +14,7 @@ from flows._shared.orchestration.credentials import (
     postgres_url,
 )
 from flows._shared.orchestration.database import connect
-from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt, built_where
 from flows._shared.orchestration.events import emit_anomalies, emit_landed
 from flows._shared.orchestration.exports import (
     build_there,
@@ -137,37 +138,46 @@ def refresh(
     progress = Progress(SLUG)
     notes: list[str] = []
     troubles: list[str] = []
-    rows, needs_a_look = 0, False
+    made, needs_a_look = 0, False
+    sent: Sequence[ExportCounts] = ()
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
-        progress.update("look" if not made else "sample data made (none was given)", 1, 1, rows)
-        notes += [SAMPLE_NOTE] if made else []
-        publish_load(SLUG, rows, notes)
-    outcomes: list[DbtOutcome] = []
+        if made:
+            progress.update("sample data made (none was given)", 1, 1, made)
+            notes.append(SAMPLE_NOTE)
+        else:
+            progress.update("look", 1, 1)
+        notes.append(f"{counted(rows, 'row')} of events and feedback are there to build from")
+        publish_load(SLUG, made, notes)
+    outcomes: dict[str, DbtOutcome] = {}
     if "pg_local" in targets:
         environment = dbt_postgres_env(building_block(settings))
         options = revised(dbt, target="pg_local")
-        outcomes.append(build_dbt(SLUG, environment, options, progress=progress))
+        outcomes["PostgreSQL"] = build_dbt(SLUG, environment, options, progress=progress)
         notes += tell_anomalies(settings)
     if "bigquery" in targets:
         if export_first:
-            _export_all(settings, progress)
-        outcomes.append(build_there(SLUG, settings.bigquery, dbt, progress))
+            sent = _export_all(settings, progress)
+        outcomes["BigQuery"] = build_there(SLUG, settings.bigquery, dbt, progress)
         note, needs_a_look = told_costs(SLUG, settings.bigquery)
         (troubles if needs_a_look else notes).append(note)
+    if len(outcomes) > 1:
+        notes.append(built_where(outcomes))
+    built = outcomes.values()
     publish_summary(
         SLUG,
         RunSummary(
-            rows_loaded=rows,
-            models_built=sum(outcome.models_built for outcome in outcomes),
-            models_unchanged=sum(outcome.models_unchanged for outcome in outcomes),
-            tests_passed=sum(outcome.tests_passed for outcome in outcomes),
-            warnings=sum(outcome.warnings for outcome in outcomes) + needs_a_look,
-            failures=sum(outcome.failures for outcome in outcomes),
+            rows_loaded=made + sum(each.changed for each in sent),
+            models_built=sum(outcome.models_built for outcome in built),
+            models_unchanged=sum(outcome.models_unchanged for outcome in built),
+            tests_passed=sum(outcome.tests_passed for outcome in built),
+            tests_unchanged=sum(outcome.tests_unchanged for outcome in built),
+            warnings=sum(outcome.warnings for outcome in built) + needs_a_look,
+            failures=sum(outcome.failures for outcome in built),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
             notes=tuple(notes),
-            troubles=(*troubles, *(line for outcome in outcomes for line in outcome.told)),
+            troubles=(*troubles, *(line for outcome in built for line in outcome.told)),
             answer=told_answer(SLUG, settings.database_block) if "pg_local" in targets else None,
         ),
     )

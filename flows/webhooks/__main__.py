@@ -20,6 +20,7 @@ from flows._shared.yaml_keys import parse_yaml
 from flows.webhooks.app import Receiver
 from flows.webhooks.logs import log_as_json
 from flows.webhooks.metrics import Metrics
+from flows.webhooks.moments import moment
 from flows.webhooks.networks import Networks
 from flows.webhooks.outbox import Dispatcher
 from flows.webhooks.protocol import bounded
@@ -191,8 +192,10 @@ def read_settings(path: Path | None) -> ReceiverSettings:
 
 
 def _moment(text: str) -> datetime:
-    moment = datetime.fromisoformat(text)
-    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+    try:
+        return moment(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from None
 
 
 def _load(load: Callable[[], None]) -> None:

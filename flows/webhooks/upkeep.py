@@ -11,6 +11,7 @@ import psycopg
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.events import DeliveryReceived, delivery_event
+from flows.webhooks.sources import BUILT_IN
 
 POSITIONS_LOCK = 7_310_071
 REPLAYED_AT_A_TIME = 1_000
@@ -94,7 +95,7 @@ def replay(
 
     Raises:
         PermanentError: neither ids nor the beginning of a time range is given, or an id has no
-            delivery with a body, or there is no inbox. Nothing is replayed then.
+            delivery with a body, or there is no such source or no inbox. Nothing is replayed then.
     """
     if not ids and since is None:
         raise PermanentError(
@@ -103,6 +104,7 @@ def replay(
             "Name delivery ids, or a time to begin with",
         )
     _expect_inbox(connection, f"replaying deliveries of {source}")
+    _expect_source(connection, source)
     wanted = {"source": source, "ids": list(ids) or None, "since": since, "until": until}
     chosen = [number for (number,) in connection.execute(CHOOSE, wanted).fetchall()]
     if len(chosen) < len(set(ids)):
@@ -117,6 +119,20 @@ def replay(
             moved = connection.execute(MOVE, (batch,)).fetchall()
             _tell(connection, sorted(moved, key=lambda row: batch.index(row[0])))
     return len(chosen)
+
+
+def _expect_source(connection: psycopg.Connection, source: str) -> None:
+    """Receivers may serve sources of their own, which are known by what they sent."""
+    has_sent = "select exists (select from webhooks.deliveries where source = %s)"
+    built_in = {each.name for each in BUILT_IN}
+    if source in built_in or connection.execute(has_sent, (source,)).fetchone() == (True,):
+        return
+    senders = connection.execute("select distinct source from webhooks.deliveries").fetchall()
+    raise PermanentError(
+        f"replaying deliveries of {source}",
+        "there is no such source, nor a delivery of one of that name",
+        f"There are {', '.join(sorted(built_in | {name for (name,) in senders}))}",
+    )
 
 
 def _expect_inbox(connection: psycopg.Connection, attempted: str) -> None:

@@ -258,10 +258,21 @@ def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
     assert "**Failed in dbt:** amounts_are_positive." in told
 
 
+READ_BY_SOMEBODY = """
+exposures:
+  - {name: page, type: dashboard, owner: {name: us}, depends_on: [ref('orders')]}
+"""
+
+
 def test_a_warning_does_not_fail_the_build_and_is_counted(tmp_path: Path, build: Build) -> None:
     folder = write_sample(tmp_path)
     totals = folder / "models" / "totals.sql"
     totals.write_text(f"{{% do exceptions.warn('of no node') if execute %}}\n{totals.read_text()}")
+    properties = folder / "models" / "models.yml"
+    described = properties.read_text().replace(
+        "severity: warn}}", "severity: warn}, description: All cost ten.}"
+    )
+    properties.write_text(described + READ_BY_SOMEBODY)
 
     outcome = build()
 
@@ -272,6 +283,9 @@ def test_a_warning_does_not_fail_the_build_and_is_counted(tmp_path: Path, build:
     [warned] = outcome.warned
     assert warned.rows == 1
     assert "Got 1 result" in warned.message
+    assert f"{warned.name}: All cost ten: 1 row" in outcome.told
+    [read] = [node for node in outcome.nodes if node.status == "no-op"]
+    assert read.message == "nothing to build: it only says who reads what is built"
 
 
 def test_unit_tests_run_and_a_wrong_one_fails(tmp_path: Path, build: Build) -> None:

@@ -475,6 +475,8 @@ def test_what_is_left_out_is_told_with_its_reason(quiet: Planned) -> None:
     outcome = quiet.build()
     told = {node.name: node for node in outcome.nodes}
     assert outcome.models_unchanged == len(EVERYTHING) - 1
+    tests = [node for node in outcome.nodes if node.resource_type.endswith("test")]
+    assert outcome.tests_unchanged == len(tests) - len(checked(outcome)) > 0
     assert told["totals"].status == "unchanged"
     assert re.match(r"left out: built at 20..-..-.. ..:.. UTC, ", told["totals"].message)
     assert "its code and what it reads are as then" in told["totals"].message

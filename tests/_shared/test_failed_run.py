@@ -126,6 +126,7 @@ def test_a_run_that_fails_takes_the_place_of_the_last_good_summary(prefect_serve
         "models_built": 0,
         "models_unchanged": 0,
         "tests_passed": 0,
+        "tests_unchanged": 0,
         "warnings": 0,
         "failures": 1,
         "seconds": None,

@@ -20,6 +20,8 @@ from flows._shared.orchestration.summary import PURGE, Progress, RunSummary, pub
 NUMBERS = RunSummary(
     rows_loaded=12345,
     models_built=7,
+    models_unchanged=3,
+    tests_unchanged=1,
     tests_passed=30,
     warnings=1,
     failures=0,
@@ -52,8 +54,9 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
     assert measures == {
         "rows_loaded": 12345,
         "models_built": 7,
-        "models_unchanged": 0,
+        "models_unchanged": 3,
         "tests_passed": 30,
+        "tests_unchanged": 1,
         "warnings": 1,
         "failures": 0,
         "seconds": 4.2,
@@ -61,6 +64,7 @@ def test_a_summary_is_there_for_people_and_for_programs(prefect_server: str) -> 
         "state": "completed",
     }
     text = found["github-scraper-summary"]["data"]
+    assert "**7 models** built; left out as unchanged: 3 models, 1 test\n" in text
     assert "12,345" in text
     assert "## Warnings and failures\n\n- test a: warn\n\n## Notes\n\n- 2 identities" in text
     assert "- j\\*\\*\\*\\@doe.example costs most" in text

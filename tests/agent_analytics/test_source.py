@@ -4,11 +4,13 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 
 import psycopg
 import pytest
+import yaml
 
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
@@ -27,6 +29,7 @@ from tests.agent_analytics.copilot_api import Fake, running
 from tests.dbt_projects.messy_history import OTHER, PARENT, history
 from tests.dbt_projects.messy_history import load as load_history
 from tests.dbt_projects.warehouse import Warehouse, install_packages
+from tests.parsed import PROJECTS
 
 DAY = date(2026, 3, 2)
 
@@ -209,6 +212,28 @@ def test_rows_of_one_load_add_to_each_other_and_the_last_report_of_a_day_counts(
         assert connection.execute(
             "select total_suggestions from raw.copilot_metrics order by 1"
         ).fetchall() == [(number,) for number in range(4_991, 5_000)]
+    # A build leaves out what reads a row that is as it was.
+    kept = "select * from raw.{} order by id"
+    given = ("git_commits", "copilot_metrics")
+    with store.connect() as connection:
+        before = [connection.execute(kept.format(table)).fetchall() for table in given]
+        raw.load_commits(connection, [told, read])
+        raw.load_copilot(connection, days[-9:])
+        assert [connection.execute(kept.format(table)).fetchall() for table in given] == before
+        raw.load_copilot(connection, [replace(days[-1], languages={"go": 1})])
+        first_at = before[1][0][9]
+        assert connection.execute(
+            "select created_at > ? from raw.copilot_metrics where developer_id = ?",
+            [first_at, days[-1].developer_id],
+        ).fetchall() == [(True,)]
+        connection.execute("update raw.copilot_metrics set created_at = ?", [first_at])
+        assert connection.execute(freshness_query("copilot_metrics")).fetchall()[0][0] > first_at
+
+
+def freshness_query(table: str) -> str:
+    declared = yaml.safe_load((PROJECTS / "agent_analytics/models/sources.yml").read_text())
+    tables = {each["name"]: each for each in declared["sources"][0]["tables"]}
+    return str(tables[table]["config"]["loaded_at_query"])
 
 
 @pytest.mark.parametrize(

@@ -17,12 +17,14 @@ from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict
 from pydantic import SecretStr
 
+from blocks import CATALOGUE
 from blocks.checks import check
 from blocks.registration import register
 from flows._shared.orchestration import postgres_url
 from tests.ports import own_ports
 
 PASSWORD = "the-old-s3cret"
+NO_TOKEN = "a character in it is none that a token may have (it is not repeated)"
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -111,10 +113,27 @@ def test_a_new_password_works_for_the_next_run_once_the_block_is_registered_agai
     assert told("quality_compass")["quality-compass-postgres"].startswith("ok ")
 
 
-def test_an_empty_secret_is_told(prefect_server: str) -> None:
-    Secret(value=SecretStr("")).save("agent-analytics-copilot-token", overwrite=True)
-    line = told("agent_analytics")["agent-analytics-copilot-token"]
-    assert line == "FAILED agent-analytics-copilot-token: it holds no text"
+@pytest.mark.parametrize(
+    ("value", "verdict"),
+    [
+        ("", "FAILED agent-analytics-copilot-token: it holds no text"),
+        ("ghp_\u201cone\u201d", f"FAILED agent-analytics-copilot-token: {NO_TOKEN}"),
+        ("ghp_one two", f"FAILED agent-analytics-copilot-token: {NO_TOKEN}"),
+        (" ghp_one\n", "ok agent-analytics-copilot-token: holds 7 characters"),
+    ],
+)
+def test_a_token_that_no_header_may_hold_is_told(
+    prefect_server: str, value: str, verdict: str
+) -> None:
+    Secret(value=SecretStr(value)).save("agent-analytics-copilot-token", overwrite=True)
+    assert told("agent_analytics")["agent-analytics-copilot-token"] == verdict
+
+
+def test_whatever_is_called_a_token_is_tried_as_one() -> None:
+    needs = [need for needs in CATALOGUE.values() for need in needs]
+    assert {need.name for need in needs if need.is_token} == {
+        need.name for need in needs if need.name.endswith("-token")
+    }
 
 
 def test_a_required_block_that_is_not_there_is_told_an_optional_one_is_not(

@@ -45,6 +45,8 @@ def test_every_help_has_an_example_that_the_tool_takes(capsys: pytest.CaptureFix
         (["run", "--color"], 2, "No such option"),
         (["dbt", "weather"], 1, "The domains are: github_scraper"),
         (["check", "weather"], 1, "There are: github_scraper"),
+        (["replay"], 2, "Missing option '--source'"),
+        (["replay", "--source", "scout", "--since", "yesterday"], 2, "write 2026-11-01, "),
         (["run", "scout", "--repo", "x"], 1, "only github_scraper takes repositories"),
     ],
 )

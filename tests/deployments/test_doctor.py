@@ -21,7 +21,7 @@ import pytest
 from blocks import CATALOGUE, BlockNeed, not_in_use
 from blocks.registration import register
 from deployments.cli.app import main
-from deployments.cli.doctor import World, databases, machine, outside, server, store
+from deployments.cli.doctor import World, databases, looked, machine, outside, server, store
 from deployments.cli.told import Diagnosis
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import ProcessRecord, record_of
@@ -359,10 +359,23 @@ def test_a_token_that_is_rejected(world: World) -> None:
     assert "not-one" not in rejected.seen
 
 
+def test_a_look_that_breaks_off_is_a_problem_and_tells_what_it_saw_before(world: World) -> None:
+    def broken(_: World) -> Iterator[Diagnosis]:
+        """Something."""
+        yield Diagnosis("Something", "seen before")
+        raise ValueError("ghp_secret")
+
+    before, problem = looked(broken, world)
+    assert (before.seen, problem.name, problem.is_problem) == ("seen before", "Something", True)
+    assert f"ValueError at {__file__}:" in problem.seen
+    assert "ghp_secret" not in str(problem)
+
+
 def test_the_command_says_all_of_it_and_ends_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("GITHUB_TOKEN", "ghp_\u201cof-a-page\u201d")
     with answering(200, {}) as url:
         monkeypatch.setenv("GITHUB_API_URL", url)
         assert main(["doctor", "--json"]) == 1
@@ -371,5 +384,8 @@ def test_the_command_says_all_of_it_and_ends_1(
     by_name = {each["name"]: each for each in told}
     assert by_name["Prefect server"]["is_problem"]
     assert not by_name["GitHub"]["is_problem"]
+    malformed = by_name["GitHub token"]
+    assert malformed["seen"].startswith("Using the token of the variable GITHUB_TOKEN: ")
+    assert "of-a-page" not in str(malformed)
     shown = capsys.readouterr().out
     assert "problem  Prefect server: http://127.0.0.1:9/api does not answer" in shown

@@ -172,11 +172,19 @@ def test_a_failed_run_shows_the_counts_that_are_known() -> None:
         "Failed",
         "FAILED",
         phases=[{"phase": "fetch", "done": 2, "total": 2, "rows": 1234}],
-        measures={"rows_loaded": None, "models_built": 3, "seconds": None},
+        measures={
+            "rows_loaded": None,
+            "models_built": 3,
+            "seconds": None,
+            "models_unchanged": 12,
+            "tests_unchanged": 1,
+        },
     )
     console = Console(width=120, file=io.StringIO())
     console.print(final_table([run]))
     assert isinstance(console.file, io.StringIO)
     shown = console.file.getvalue()
     assert "1,234" in shown
+    assert "12 models" in shown
+    assert "1 test " in shown
     assert "1,000" in shown

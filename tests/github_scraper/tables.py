@@ -93,6 +93,6 @@ def row_versions(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ..
         name: connection.execute(
             f"select ctid::text, xmin::text from public.{name} order by ctid"
         ).fetchall()
-        for name in QUERIES
+        for name in (*QUERIES, "repository_metadata")
         if name != "repositories"
     }

@@ -155,7 +155,7 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
     both = [str(missing), str(small_history.path)]
     state = refresh(both, settings, dbt=UNTESTED, return_state=True)
     assert state.is_failed()
-    with pytest.raises(RepositoriesFailedError, match="missing"):
+    with pytest.raises(RepositoriesFailedError, match=r"the others were loaded .*\n.*missing"):
         state.result()
     with psycopg.connect(database) as connection:
         assert connection.execute(
@@ -166,6 +166,9 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
             raw.record_failure(connection, str(missing), "still missing", is_permanent=True)
     assert counted is not None
     assert counted[0] > 0
+    alone = refresh([str(missing)], settings, build_here=False, return_state=True)
+    with pytest.raises(RepositoriesFailedError, match="1 failed, there were no others:"):
+        alone.result()
     full = settings.model_copy(update={"size": SizeSettings(limit_gigabytes=0.001)})
     again = refresh(None, full, build_here=False, return_state=True)
     assert again.is_completed(), "a mistyped address is not looked after for ever"

@@ -1,20 +1,26 @@
 """The flows on a real server: a sample, both builds, the export between them."""
 
 import json
+import re
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+from prefect.client.schemas.objects import State
 
 from blocks.registration import register
 from flows._shared.markdown import plain
+from flows._shared.orchestration.dbt import DbtOptions
 from flows.ledgermind.flow import refresh
 from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 from flows.report.answers import answer_of
 from flows.report.making import read_from
 from tests.ledgermind.warehouses import PROJECT
+
+ONE_MODEL = DbtOptions(select=("stg_models",), exclude=("resource_type:test",))
 
 
 def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
@@ -37,14 +43,8 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
             "select sum(events_total) from analytics.mart_suggestions_kpis"
         ).fetchone()
     assert counted == (312,)
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(
-                flow_run_id=ArtifactFilterFlowRunId(any_=[state.state_details.flow_run_id])
-            )
-        )
-    texts = {artifact.key: str(artifact.data) for artifact in artifacts}
-    measures = {row["measure"]: row["value"] for row in json.loads(texts["ledgermind-run"])}
+    texts = artifacts(state)
+    measures = figures(texts)
     models = list((PROJECT / "models").rglob("*.sql"))
     # The report reads PostgreSQL: its models are not built on BigQuery.
     of_report = list((PROJECT / "models" / "report").glob("*.sql"))
@@ -56,11 +56,35 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     assert texts["ledgermind-summary"].startswith(f"# {plain(page.headline)}\n\n![")
     assert "## ledgermind: passed" in texts["ledgermind-summary"]
     assert "a sample of" in texts["ledgermind-summary"]
-    assert "BigQuery told no billed bytes for" in texts["ledgermind-summary"]
+    assert "BigQuery shows no job of ledgermind this month" in texts["ledgermind-summary"]
+    apart = (
+        f"PostgreSQL: {len(models)} models built; BigQuery: {len(models) - len(of_report)} models"
+    )
+    assert plain(apart) in texts["ledgermind-summary"]
     # The emulator keeps no labels (bqemulator 1.4.0): none of its jobs is this domain's.
     assert json.loads(texts["ledgermind-bigquery-costs"]) == []
     exported = {row["table"]: row["total"] for row in json.loads(texts["ledgermind-export-tables"])}
     assert exported["suggestion_events"] == 312
+    assert measures["rows_loaded"] > sum(exported.values())
+
+    again = artifacts(refresh(settings, dbt=ONE_MODEL, return_state=True))
+    assert figures(again)["rows_loaded"] == 0, "nothing was loaded, only looked at"
+    assert re.search(r"- \d+ rows of events and feedback are there", again["ledgermind-summary"])
+    assert "BigQuery" not in again["ledgermind-summary"]
+
+
+def artifacts(state: State[None]) -> dict[str, str]:
+    assert state.is_completed(), state.message
+    run_id = state.state_details.flow_run_id
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(
+            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
+        )
+    return {str(each.key): str(each.data) for each in found}
+
+
+def figures(texts: dict[str, str]) -> dict[str, Any]:
+    return {row["measure"]: row["value"] for row in json.loads(texts["ledgermind-run"])}
 
 
 def test_a_database_that_is_not_ledgerminds_is_refused_with_what_to_do(

@@ -46,6 +46,13 @@ def everything(connection: psycopg.Connection) -> dict[str, list[tuple[Any, ...]
     return {table: rows(connection, table) for table in TABLES}
 
 
+def written_by(connection: psycopg.Connection, table: str) -> list[tuple[Any, ...]]:
+    """The place and the transaction of each row."""
+    return connection.execute(
+        f"select ctid::text, xmin::text from public.{table} order by ctid".encode()
+    ).fetchall()
+
+
 def quarantined(connection: psycopg.Connection) -> list[tuple[int, str]]:
     return connection.execute(
         "select line_number, reason from public.raw_quarantine order by 1"
@@ -68,14 +75,20 @@ def test_every_line_of_every_kind_becomes_a_row(
 def test_loading_a_run_three_times_writes_it_once(
     load: Load, connection: psycopg.Connection, run_folder: Path
 ) -> None:
+    (run_folder / "notes.csv").write_text("not read")
     load(run_folder)
     first = everything(connection)
-    first_ids = ids(connection, "raw_entity_results")
+    written = {table: written_by(connection, table) for table in (*TABLES, "raw_unread_files")}
+    assert written["raw_unread_files"]
     for _ in range(2):
         counts = load(run_folder)
         assert (counts.rows, counts.files_changed) == (0, 0)
     assert everything(connection) == first
-    assert ids(connection, "raw_entity_results") == first_ids
+    # Of a row that is written again, be it as it was, a build takes what reads it for changed.
+    assert {table: written_by(connection, table) for table in written} == written
+    connection.execute("update public.raw_runs set url = 'elsewhere'")
+    load(run_folder)
+    assert written_by(connection, "raw_runs") != written["raw_runs"]
 
 
 def test_two_runs_in_either_order_are_the_same_rows(

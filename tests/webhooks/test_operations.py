@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from prefect.blocks.system import Secret
 
+from deployments.cli.app import main as command_line
 from flows._shared.errors import PermanentError
 from flows._shared.inbox import read_deliveries
 from flows.webhooks.__main__ import main
@@ -70,6 +71,10 @@ def test_a_replay_of_what_is_not_there_changes_nothing(inbox: psycopg.Connection
         replay(inbox, "scout", ["a", "z"])
     with pytest.raises(PermanentError, match="Name delivery ids"):
         replay(inbox, "scout")
+    inbox.execute("update webhooks.deliveries set source = 'own'")
+    with pytest.raises(PermanentError, match=r"agent_analytics, github, own, quality_compass, sc"):
+        replay(inbox, "nosuch", since=RECEIVED)
+    assert replay(inbox, "scout", since=RECEIVED) == 0
     assert inbox.execute("select replays from webhooks.deliveries").fetchall() == [(0,)]
 
 
@@ -102,7 +107,7 @@ def test_flows_purge_and_replay_and_so_does_the_command(
     replay_flow("scout", ids=["a"], database_block=block)
     assert ids(inbox) == ["b", "a"]
     chosen = ["--source", "scout", "--id", "b", "--database-block", block]
-    assert main(["replay", *chosen]) == 0
+    assert command_line(["replay", *chosen, "--until", "2999-01-01"]) == 0
     assert "Replayed 1 delivery of scout" in capsys.readouterr().out
     assert ids(inbox) == ["a", "b"]
     purge(RetentionSettings(database_block=block, body_days=0.5, delivery_days=0.5))

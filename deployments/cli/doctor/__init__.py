@@ -1,5 +1,6 @@
 """What is wrong with a set-up: each diagnosis looks at one thing and changes nothing."""
 
+import traceback
 from collections.abc import Callable, Iterator, Sequence
 
 from deployments.cli.doctor import databases, machine, outside, server, store
@@ -7,7 +8,7 @@ from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from flows._shared.errors import PlatformError
 
-__all__ = ["World", "diagnose"]
+__all__ = ["World", "diagnose", "looked"]
 
 Look = Callable[[World], Iterator[Diagnosis]]
 OF_MACHINE: Sequence[Look] = (
@@ -37,17 +38,24 @@ OF_OUTSIDE: Sequence[Look] = (outside.github, outside.token)
 def diagnose(world: World | None = None) -> list[Diagnosis]:
     """Everything that was looked at; what needs the server only where it answers."""
     world = world or World.here()
-    found = [each for look in OF_MACHINE for each in _looked(look, world)]
-    reached = list(_looked(server.reachable, world))
+    found = [each for look in OF_MACHINE for each in looked(look, world)]
+    reached = list(looked(server.reachable, world))
     found += reached
     if not any(each.is_problem for each in reached):
-        found += [each for look in OF_SERVER for each in _looked(look, world)]
-    return found + [each for look in OF_OUTSIDE for each in _looked(look, world)]
+        found += [each for look in OF_SERVER for each in looked(look, world)]
+    return found + [each for look in OF_OUTSIDE for each in looked(look, world)]
 
 
-def _looked(look: Look, world: World) -> Iterator[Diagnosis]:
+def looked(look: Look, world: World) -> Iterator[Diagnosis]:
+    """What one look finds. One that breaks off is a problem of its own and hides no other."""
+    name = (look.__doc__ or look.__name__).splitlines()[0].rstrip(".")
     try:
         yield from look(world)
     except PlatformError as error:
-        name = (look.__doc__ or look.__name__).splitlines()[0].rstrip(".")
         yield Diagnosis(name, f"{error.attempted}: {error.seen}", True, error.remedy)
+    except Exception as error:  # noqa: BLE001  whatever it is, the other looks are told
+        # Its text may hold what it choked on, such as a secret.
+        frame = traceback.extract_tb(error.__traceback__)[-1]
+        where = f"{frame.filename}:{frame.lineno}"
+        remedy = "It is a fault of `flows doctor`: report it with what is named here"
+        yield Diagnosis(name, f"looking broke off: {type(error).__name__} at {where}", True, remedy)

@@ -12,7 +12,9 @@ import httpx
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from flows._shared.errors import PlatformError
+from flows._shared.outgoing import header_token
 
+TOKEN_BLOCK = "github-scraper-token"  # noqa: S105  the name of a block
 SECONDS = 10
 SKEW_SECONDS = 60
 
@@ -53,14 +55,17 @@ def _noted(found: Diagnosis) -> Diagnosis:
 
 def token(world: World) -> Iterator[Diagnosis]:
     """GitHub token."""
-    given = world.environment.get("GITHUB_TOKEN") or _registered(world)
+    place = "the variable GITHUB_TOKEN"
+    given = world.environment.get("GITHUB_TOKEN")
+    if not given:
+        place, given = f"the block {TOKEN_BLOCK}", _registered(world)
     if not given:
         yield Diagnosis("GitHub token", "none: 60 requests an hour, public repositories only")
         return
     try:
         answer = httpx.get(
             f"{world.github}/rate_limit",
-            headers={"Authorization": f"Bearer {given}"},
+            headers={"Authorization": f"Bearer {header_token(given, place)}"},
             timeout=SECONDS,
         )
     except httpx.TransportError:
@@ -80,7 +85,7 @@ def _registered(world: World) -> str | None:
     if not world.url:
         return None
     block = world.api.find(
-        "block_types/slug/secret/block_documents/name/github-scraper-token?include_secrets=true"
+        f"block_types/slug/secret/block_documents/name/{TOKEN_BLOCK}?include_secrets=true"
     )
     value = (block or {}).get("data", {}).get("value")
     return value if isinstance(value, str) else None

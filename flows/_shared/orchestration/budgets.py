@@ -8,6 +8,7 @@ from prefect import get_run_logger, task
 
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.budgets import Budget
+from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration.bigquery import bigquery_access
 from flows._shared.orchestration.flow_run import current_flow_run, kebab
@@ -64,7 +65,12 @@ def report_costs(domain: str, settings: BigQuerySettings) -> tuple[str, bool]:
         api.create_table(f"{kebab(domain)}-bigquery-costs", rows, f"Billed since {since:%d %B}")
     budget = bigquery_costs.project(costs, settings.monthly_budget_usd, now)
     jobs_seen = sum(cost.jobs for cost in costs)
-    note = f"BigQuery told no billed bytes for {jobs_seen} jobs" if budget is None else str(budget)
+    if budget is not None:
+        note = str(budget)
+    elif jobs_seen:
+        note = f"BigQuery told no billed bytes for {counted(jobs_seen, 'job')}"
+    else:
+        note = f"BigQuery shows no job of {domain} this month, so what it costs is not known"
     is_exceeded = budget is not None and budget.is_exceeded
     if budget:
         publish_budgets(domain, [budget])

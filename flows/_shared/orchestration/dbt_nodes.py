@@ -22,18 +22,22 @@ FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 PASSED = frozenset({"success", "pass"})
 # Our own word, for what a plan left out of a build.
 UNCHANGED = "unchanged"
+NO_OP = "no-op"
 STATES = (
     {
         "started": ("RUNNING", "Running"),
         "warn": ("COMPLETED", "Warned"),
-        "no-op": ("COMPLETED", "NoOp"),
+        NO_OP: ("COMPLETED", "NoOp"),
         "skipped": ("CANCELLED", "Skipped"),
     }
     | dict.fromkeys(PASSED, ("COMPLETED", "Completed"))
     | dict.fromkeys(FAILED, ("FAILED", "Failed"))
 )
 
-MESSAGES = {"skipped": "not built: something it depends on failed"}
+MESSAGES = {
+    "skipped": "not built: something it depends on failed",
+    NO_OP: "nothing to build: it only says who reads what is built",
+}
 
 # Warnings by which dbt tells how a node ended, or says so again at the end of a run, and selectors
 # that matched nothing, which are told apart.
@@ -55,7 +59,8 @@ class NodeResult:
     or ``unchanged``, of a node that was left out of the build.
     ``rows`` are rows written (models, seeds, snapshots) or rows that failed (tests); None where dbt
     does not say. ``compiled_path`` is set for failures, where there is SQL to look at. A mart is a
-    model whose contract dbt enforces.
+    model whose contract dbt enforces. ``relation`` of a test is where its rows are kept, if they
+    are.
     """
 
     unique_id: str
@@ -69,6 +74,7 @@ class NodeResult:
     compiled_path: str | None = None
     is_mart: bool = False
     materialized: str | None = None
+    description: str = ""
 
     @property
     def label(self) -> str:
@@ -95,6 +101,11 @@ class NodeStatus:
 def label(resource_type: str, name: str) -> str:
     """``model leaderboard``, ``unit test counts_merges_once``."""
     return f"{resource_type.replace('_', ' ')} {name}"
+
+
+def worded(status: str, message: str) -> str:
+    """A message of dbt's, or ours where it says no more than the status."""
+    return message if message and message.lower() != NO_OP else MESSAGES.get(status, "")
 
 
 class NodeWatch:
@@ -154,7 +165,7 @@ class NodeWatch:
             status,
             began.started_at if began else _utc(node.node_started_at),
             _utc(node.node_finished_at),
-            self._redact(result.message)[:LONGEST_MESSAGE] or MESSAGES.get(status, ""),
+            worded(status, self._redact(result.message)[:LONGEST_MESSAGE]),
         )
 
 

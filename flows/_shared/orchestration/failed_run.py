@@ -258,6 +258,7 @@ def _measures(known: Sequence[Told], mine: Sequence[Build]) -> list[dict[str, An
         "models_built": sum(n["type"] == "model" and n["status"] == "success" for n in nodes),
         "models_unchanged": sum(n["type"] == "model" and n["status"] == UNCHANGED for n in nodes),
         "tests_passed": sum(n["type"] in tests and n["status"] == "pass" for n in nodes),
+        "tests_unchanged": sum(n["type"] in tests and n["status"] == UNCHANGED for n in nodes),
         "warnings": sum(n["status"] == "warn" for n in nodes),
         "failures": sum(len(build.failed) for build in mine),
         "seconds": None,

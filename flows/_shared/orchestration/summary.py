@@ -11,7 +11,7 @@ from uuid import UUID
 import httpx
 
 from flows._shared.answers import Answer, changes
-from flows._shared.counted import counted
+from flows._shared.counted import counted, left_out
 from flows._shared.markdown import code, plain, section, table
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab, run_logger
 
@@ -112,7 +112,8 @@ class RunSummary:
 
     ``troubles`` are warnings and failures in words, ``notes`` what else a reader should know, a
     line each; ``answer`` is what the domain says now, where this run may have changed it.
-    ``models_unchanged`` are those that a build left out, as nothing that they read has changed.
+    ``models_unchanged`` and ``tests_unchanged`` are those that a build left out, as nothing that
+    they read has changed.
     """
 
     rows_loaded: int
@@ -126,6 +127,7 @@ class RunSummary:
     troubles: tuple[str, ...] = field(default=())
     answer: Answer | None = None
     models_unchanged: int = 0
+    tests_unchanged: int = 0
 
 
 def publish_load(slug: str, rows: int, told: Sequence[str] = ()) -> None:
@@ -188,6 +190,7 @@ def _measures(summary: RunSummary) -> list[dict[str, object]]:
         "models_built": summary.models_built,
         "models_unchanged": summary.models_unchanged,
         "tests_passed": summary.tests_passed,
+        "tests_unchanged": summary.tests_unchanged,
         "warnings": summary.warnings,
         "failures": summary.failures,
         "seconds": round(summary.seconds, 1),
@@ -212,11 +215,12 @@ def _markdown(
     told = f"{title}: {verdict}"
     lines = [*_answered(summary.answer, before), "", f"## {told}"] if summary.answer else []
     lines = lines or [f"# {told}"]
+    unchanged = left_out(summary.models_unchanged, summary.tests_unchanged)
     lines += [
         "",
         f"**{counted(summary.rows_loaded, 'row')}** loaded and "
         f"**{counted(summary.models_built, 'model')}** built"
-        + (f", {summary.models_unchanged} left out as unchanged" * bool(summary.models_unchanged)),
+        + (f"; left out as unchanged: {unchanged}" if unchanged else ""),
         "",
         "| measure | value |",
         "|---|---:|",
@@ -224,6 +228,7 @@ def _markdown(
         f"| models built | {summary.models_built} |",
         f"| models left out as unchanged | {summary.models_unchanged} |",
         f"| tests passed | {summary.tests_passed} |",
+        f"| tests left out as unchanged | {summary.tests_unchanged} |",
         f"| warnings | {summary.warnings} |",
         f"| failures | {summary.failures} |",
         f"| seconds | {summary.seconds:.1f} |",

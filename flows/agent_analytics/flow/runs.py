@@ -10,7 +10,7 @@ from pathlib import Path
 from prefect import flow, get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
-from flows._shared.counted import counted
+from flows._shared.counted import counted, failed_of
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration.credentials import secret_value
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome
@@ -101,9 +101,10 @@ def refresh(
         publish_copy(settings.published_to, settings)
     _summarize(settings, counts, outcome, started)
     if failed:
+        sources = sum(1 for _ in _loads(inputs, settings, progress))
         raise SourcesFailedError(
             "Taking in what the sources hold",
-            f"{counted(len(failed), 'source')} failed, the others were loaded and built:\n"
+            f"{failed_of(len(failed), sources, 'source')}:\n"
             + "\n".join(f"- {each}" for each in failed),
             "Mend these and run again; what is loaded is not loaded twice",
         )
@@ -172,6 +173,7 @@ def _summarize(
             rows_loaded=counts.rows_new,
             models_built=outcome.models_built if outcome else 0,
             models_unchanged=outcome.models_unchanged if outcome else 0,
+            tests_unchanged=outcome.tests_unchanged if outcome else 0,
             tests_passed=outcome.tests_passed if outcome else 0,
             warnings=outcome.warnings if outcome else 0,
             failures=outcome.failures if outcome else 0,

@@ -70,6 +70,13 @@ _ADDED_TO_COMMITS = (
     "files_changed", "lines_added", "lines_deleted", "agent_session_id", "agent_type",
     "developer_id", "project_id", "co_authors",
 )  # fmt: skip
+# In the order of the shape below.
+_TOLD_OF_A_DAY = (
+    "total_suggestions", "total_acceptances", "total_lines_suggested", "total_lines_accepted",
+    "total_active_users", "language_breakdown", "ai_credits",
+    "cli_requests", "cli_prompt_tokens", "cli_output_tokens",
+    "app_requests", "app_prompt_tokens", "app_output_tokens",
+)  # fmt: skip
 _COPILOT = json.dumps(
     {
         "day": "DATE",
@@ -172,39 +179,30 @@ def load_commits(
 def load_copilot(
     connection: duckdb.DuckDBPyConnection, days: Iterable[CopilotDay | Rejected]
 ) -> LoadCounts:
-    """Copilot by day and developer; a day that comes again replaces the one before it."""
-    return _load(
+    """Copilot by day and developer; a day that comes again with other figures replaces
+    the one before it. That there was something to read is kept in ``raw.looks``."""
+    counts = _load(
         connection,
         _plausible(days),
         _COPILOT,
         f"""
         insert into raw.copilot_metrics (
-            "date", developer_id, total_suggestions, total_acceptances, total_lines_suggested,
-            total_lines_accepted, total_active_users, language_breakdown, ai_credits,
-            cli_requests, cli_prompt_tokens, cli_output_tokens,
-            app_requests, app_prompt_tokens, app_output_tokens, created_at
+            "date", developer_id, {", ".join(_TOLD_OF_A_DAY)}, created_at
         )
         select * exclude (place), {NOW}
         from incoming
         qualify row_number() over (partition by day, developer_id order by place desc) = 1
         on conflict ("date", developer_id) do update set
-            total_suggestions = excluded.total_suggestions,
-            total_acceptances = excluded.total_acceptances,
-            total_lines_suggested = excluded.total_lines_suggested,
-            total_lines_accepted = excluded.total_lines_accepted,
-            total_active_users = excluded.total_active_users,
-            language_breakdown = excluded.language_breakdown,
-            ai_credits = excluded.ai_credits,
-            cli_requests = excluded.cli_requests,
-            cli_prompt_tokens = excluded.cli_prompt_tokens,
-            cli_output_tokens = excluded.cli_output_tokens,
-            app_requests = excluded.app_requests,
-            app_prompt_tokens = excluded.app_prompt_tokens,
-            app_output_tokens = excluded.app_output_tokens,
+            {", ".join(f"{name} = excluded.{name}" for name in _TOLD_OF_A_DAY)},
             created_at = excluded.created_at
+        where
+            {" or ".join(f"{name} is distinct from excluded.{name}" for name in _TOLD_OF_A_DAY)}
         """,
         "select count(*) from raw.copilot_metrics",
     )
+    if counts.rows_new or counts.rows_repeated:
+        connection.execute(f"insert or replace into raw.looks values ('copilot_metrics', {NOW})")
+    return counts
 
 
 def _plausible(

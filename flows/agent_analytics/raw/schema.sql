@@ -118,6 +118,12 @@ create table if not exists raw.ingested_files (
     created_at timestamp not null
 );
 
+-- When something was read for a table last, be it as it was before: freshness asks it, no model.
+create table if not exists raw.looks (
+    table_name varchar primary key,
+    looked_at timestamp not null
+);
+
 -- How far the webhook inbox was consumed; written in the transaction of the rows that came from it.
 create table if not exists raw.inbox_position (
     source varchar primary key,

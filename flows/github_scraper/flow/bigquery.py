@@ -19,7 +19,7 @@ from flows._shared.orchestration.credentials import (
     dbt_postgres_env,
     postgres_url,
 )
-from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt, built_where
 from flows._shared.orchestration.exports import (
     build_there,
     copy_dataset,
@@ -213,11 +213,15 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             models_built=built_here.models_built + built_there.models_built,
             models_unchanged=built_here.models_unchanged,
             tests_passed=built_here.tests_passed + built_there.tests_passed,
+            tests_unchanged=built_here.tests_unchanged,
             warnings=built_here.warnings + built_there.warnings + len(remarks),
             failures=len(differing),
             seconds=time.monotonic() - started,
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
-            notes=() if differing else (verdict,),
+            notes=(
+                *(() if differing else (verdict,)),
+                built_where({"PostgreSQL": built_here, "BigQuery": built_there}),
+            ),
             troubles=(
                 *((verdict, *(str(each) for each in differing)) if differing else ()),
                 *remarks,

@@ -11,7 +11,7 @@ from prefect.futures import PrefectFuture, wait
 from prefect.runtime import flow_run
 from prefect.task_runners import ThreadPoolTaskRunner
 
-from flows._shared.counted import counted
+from flows._shared.counted import counted, failed_of
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.cancellation import threads_that_stop
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
@@ -173,6 +173,7 @@ def load_and_build(
             models_built=built.models_built if built else 0,
             models_unchanged=built.models_unchanged if built else 0,
             tests_passed=built.tests_passed if built else 0,
+            tests_unchanged=built.tests_unchanged if built else 0,
             warnings=(built.warnings if built else 0) + size.is_warning,
             failures=(built.failures if built else 0) + len(outcome.failed),
             seconds=time.monotonic() - started,
@@ -201,7 +202,7 @@ def load_and_build(
         )
         raise RepositoriesFailedError(
             f"Loading {counted(len(addresses), 'repository', 'repositories')}",
-            f"{len(outcome.failed)} failed, the others were loaded and built:\n{listed}",
+            f"{failed_of(len(outcome.failed), len(addresses))}:\n{listed}",
             "Mend or remove these and run again",
         )
 

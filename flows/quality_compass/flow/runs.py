@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 
 from prefect import flow, get_run_logger, task
 
-from flows._shared.counted import counted
+from flows._shared.counted import counted, failed_of
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
 from flows._shared.orchestration.database import connect
@@ -153,6 +153,7 @@ def refresh(
             models_built=outcome.models_built,
             models_unchanged=outcome.models_unchanged,
             tests_passed=outcome.tests_passed,
+            tests_unchanged=outcome.tests_unchanged,
             warnings=outcome.warnings + warnings,
             failures=outcome.failures + len(failed) + (stale is not None),
             seconds=time.monotonic() - started,
@@ -170,7 +171,7 @@ def refresh(
         listed = "\n".join(f"- {reason}" for reason in failed)
         raise RunsFailedError(
             f"loading {counted(len(found.runs) + len(found.refused), 'run')}",
-            f"{len(failed)} failed, the others were loaded and built:\n{listed}",
+            f"{failed_of(len(failed), len(found.runs) + len(found.refused))}:\n{listed}",
             "Mend or remove these and run again",
         )
     if stale is not None and plan is not sync.Plan.SAMPLE:

@@ -113,8 +113,12 @@ set
         when raw_runs.fingerprint = excluded.fingerprint then raw_runs.changed_at else now()
     end,
     loaded_at = now()
-returning changed_at
+where
+    (raw_runs.url, raw_runs.fingerprint, raw_runs.files, raw_runs.started_at, raw_runs.time_zone)
+    is distinct from
+    (excluded.url, excluded.fingerprint, excluded.files, excluded.started_at, excluded.time_zone)
 """
+CHANGED_AT = "select changed_at from public.raw_runs where run_id = %s"
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
@@ -182,13 +186,10 @@ def load_run(
                 rows += written
                 changed, quarantined = changed + 1, quarantined + refused
             progress(done, rows.total())
-        connection.execute(
-            "update public.raw_files set loaded_at = now() where run_id = %s", (run.run_id,)
-        )
         start = start or RunStart(run_time(run.run_id), is_stated=False)
         is_as_named = start.at == run_time(run.run_id)
         elsewhere = "" if start.zone == "UTC" else f" {start.zone}"
-        recorded = connection.execute(
+        connection.execute(
             RECORD_RUN,
             {
                 "run_id": run.run_id,
@@ -197,7 +198,8 @@ def load_run(
                 "time_zone": start.zone,
                 "stated": ("" if is_as_named else f" {start.at.isoformat()}") + elsewhere,
             },
-        ).fetchone()
+        )
+        recorded = connection.execute(CHANGED_AT, (run.run_id,)).fetchone()
         assert recorded is not None
         record_unread(connection, run)
     notes = [start.note] if start.note else []

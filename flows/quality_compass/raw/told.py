@@ -127,6 +127,12 @@ def lines_held(connection: psycopg.Connection, run_id: str) -> dict[str, int]:
 
 
 def record_unread(connection: psycopg.Connection, run: Run) -> None:
+    """Replace what a run's folder has that was not read, where it is other than before."""
+    before = connection.execute(
+        "select file_path from public.raw_unread_files where run_id = %s", (run.run_id,)
+    ).fetchall()
+    if sorted(path for (path,) in before) == sorted(run.unread):
+        return
     connection.execute("delete from public.raw_unread_files where run_id = %s", (run.run_id,))
     with connection.cursor().copy(
         "copy public.raw_unread_files (run_id, file_path) from stdin"

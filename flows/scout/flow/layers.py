@@ -9,6 +9,7 @@ import fsspec
 from prefect import flow, get_run_logger, task
 from pydantic import ValidationError
 
+from flows._shared.counted import failed_of
 from flows._shared.errors import PlatformError
 from flows._shared.events import Event, QualityLow
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env
@@ -124,6 +125,7 @@ def refresh(
             models_built=outcome.models_built,
             models_unchanged=outcome.models_unchanged,
             tests_passed=outcome.tests_passed,
+            tests_unchanged=outcome.tests_unchanged,
             warnings=outcome.warnings + len(low),
             failures=outcome.failures + len(intake.failed),
             seconds=time.monotonic() - started,
@@ -134,9 +136,10 @@ def refresh(
         ),
     )
     if intake.failed:
+        good = len(intake.counts) + intake.delivered
         raise FilesFailedError(
             "Taking in what the sources hold",
-            f"{len(intake.failed)} failed, the others were loaded and built:\n"
+            f"{failed_of(len(intake.failed), len(intake.failed) + good)}:\n"
             f"{list_failed(intake.failed)}",
             "Mend or remove these and run again; what is loaded is not loaded twice",
         )

@@ -25,6 +25,7 @@ from flows._shared.orchestration.dbt.outcome import (
     DbtOutcome,
     DbtProjectError,
     DbtUnreachableError,
+    built_where,
 )
 from flows._shared.orchestration.dbt.preparation import PARSED_VARIABLE
 
@@ -38,6 +39,7 @@ __all__ = [
     "DbtUnreachableError",
     "ReportsProgress",
     "build_dbt",
+    "built_where",
     "preload_dbt",
     "rare_garbage_collection",
     "run_dbt_freshness",

@@ -1,9 +1,10 @@
 """How a dbt command ended: its nodes, and the errors it fails with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from flows._shared.counted import counted
+from flows._shared.counted import counted, left_out
 from flows._shared.errors import PermanentError, TransientError
 from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, NodeResult
 
@@ -36,6 +37,12 @@ class DbtOutcome:
         return sum(n.resource_type == "model" and n.status == UNCHANGED for n in self.nodes)
 
     @property
+    def tests_unchanged(self) -> int:
+        return sum(
+            n.resource_type in ("test", "unit_test") and n.status == UNCHANGED for n in self.nodes
+        )
+
+    @property
     def warned(self) -> tuple[NodeResult, ...]:
         return tuple(n for n in self.nodes if n.status == "warn")
 
@@ -54,7 +61,7 @@ class DbtOutcome:
     @property
     def told(self) -> tuple[str, ...]:
         """The warnings in words, a line each; of many the first."""
-        lines = [f"{node.name}: {node.message}" for node in self.warned] + list(self.remarks)
+        lines = [_warning(node) for node in self.warned] + list(self.remarks)
         more = len(lines) - WARNINGS_TOLD
         return (
             *lines[:WARNINGS_TOLD],
@@ -64,6 +71,26 @@ class DbtOutcome:
     @property
     def failures(self) -> int:
         return len(self.failed)
+
+
+def built_where(outcomes: Mapping[str, DbtOutcome]) -> str:
+    """What was built in each place: ``PostgreSQL: 2 models built; BigQuery: 34 models built``."""
+    return "; ".join(
+        f"{place}: {counted(outcome.models_built, 'model')} built"
+        + (f", left out as unchanged: {unchanged}" if unchanged else "")
+        for place, outcome in outcomes.items()
+        for unchanged in [left_out(outcome.models_unchanged, outcome.tests_unchanged)]
+    )
+
+
+def _warning(node: NodeResult) -> str:
+    """What a test found, by its description where it has one; how many rows, and where they are."""
+    if node.resource_type != "test" or node.rows is None:
+        return f"{node.name}: {node.message}"
+    said = node.description.rstrip(". ") or "what it looks for is there"
+    kept = (node.relation or "").replace('"', "")
+    where = f", see {kept}" if kept else ""
+    return f"{node.name}: {said}: {counted(node.rows, 'row')}{where}"
 
 
 class DbtProjectError(PermanentError):

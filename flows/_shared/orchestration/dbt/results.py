@@ -18,10 +18,10 @@ from flows._shared.orchestration.dbt.outcome import (
 from flows._shared.orchestration.dbt.plan import LastSuccess
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
-    MESSAGES,
     UNCHANGED,
     NodeResult,
     NodeWatch,
+    worded,
 )
 from flows._shared.orchestration.flow_run import FlowRunApi
 
@@ -66,6 +66,7 @@ def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
         message=_message(job, result, watch, unique_id),
         relation=getattr(node, "relation_name", None),
         compiled_path=_keep_compiled(job, node, kind) if status in FAILED else None,
+        description=" ".join(str(getattr(node, "description", "")).split()),
         **_shape(node),
     )
 
@@ -105,9 +106,9 @@ def _rows(result: Any, kind: str) -> int | None:
 
 def _message(job: Job, result: Any, watch: NodeWatch, unique_id: str) -> str:
     if result.message:
-        return job.redact(str(result.message))
+        return worded(str(result.status), job.redact(str(result.message)))
     seen = watch.statuses.get(unique_id)
-    return seen.message if seen else MESSAGES.get(str(result.status), "")
+    return seen.message if seen else worded(str(result.status), "")
 
 
 def _keep_compiled(job: Job, node: Any, kind: str) -> str | None:
