@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
 
 import duckdb
 import pytest
@@ -584,6 +585,18 @@ def what_a_collector_adds_to_a_resource_makes_nothing_count_again() -> None:
             for host in ("gateway", "another")
         ]
     )  # fmt: skip
+    # Of three ways the first and the last have no point in common, in whatever order they are read.
+    ways = ([(1, 100.0)], [(1, 100.0), (2, 150.0)], [(2, 150.0), (3, 200.0)])
+    for order in permutations(("gateway", "another", "third")):
+        of_three = names | {"developer_id": f"by three ways {'-'.join(order)}"}
+        put(
+            clients.counter(
+                "x", "x.token.usage", [(of_three, value)], DAY, DAY + timedelta(minutes=minutes),
+                temporality=CUMULATIVE, resource={"host.name": host},
+            )
+            for host, points in zip(order, ways, strict=True)
+            for minutes, value in points
+        )  # fmt: skip
 
 
 def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together: Marts) -> None:
@@ -596,6 +609,10 @@ def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together:
         "from staging.stg_agent_token_usage "
         "where session_id in ('relayed', 'relayed on', 'host') order by 1"
     ) == [("host", 10, 0), ("relayed", 20, 100), ("relayed on", 6_000, 0)]
+    assert together.query(
+        "select total_input_tokens, count(*) from staging.stg_agent_token_usage "
+        "where contains(session_id, 'by three ways') group by 1"
+    ) == [(200, 6)]
 
 
 @apart
