@@ -3,8 +3,8 @@
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from datetime import date
 from decimal import Decimal
 from itertools import chain
@@ -249,19 +249,19 @@ def load_commits(
     All of their commits are read, as only new ones are written.
     """
     files, unread = source.telemetry_files(patterns)
-    rows = chain(
-        unread,
-        chain.from_iterable(source.read_commit_rows(path) for path in files),
-        chain.from_iterable(source.git_commits(path) for path in repositories),
-        _mart_commits(marts_url),
-    )
-    with store.connect() as connection:
+    with closing(_mart_commits(marts_url)) as of_marts, store.connect() as connection:
         raw.ensure_schema(connection)
+        rows = chain(
+            unread,
+            chain.from_iterable(source.read_commit_rows(path) for path in files),
+            chain.from_iterable(source.git_commits(path) for path in repositories),
+            of_marts,
+        )
         with _transaction(connection):
             return raw.load_commits(connection, rows)
 
 
-def _mart_commits(url: str | None) -> Iterator[Commit]:
+def _mart_commits(url: str | None) -> Generator[Commit]:
     if url is None:
         return
     with connected(

@@ -24,6 +24,7 @@ from flows.agent_analytics.records import (
     Rejected,
 )
 from flows.agent_analytics.rules import commit_of, copilot_day
+from flows.agent_analytics.sync import load_commits
 from flows.github_scraper.raw import ensure_schema
 from tests.agent_analytics.copilot_api import Fake, running
 from tests.dbt_projects.messy_history import OTHER, PARENT, history
@@ -261,7 +262,7 @@ def test_a_commit_that_makes_no_sense_is_put_aside(
 
 
 def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
-    database: str, tmp_path: Path
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with psycopg.connect(database) as connection:
         ensure_schema(connection)
@@ -302,6 +303,21 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
     assert sum(commit.co_authors is not None for commit in rows) == 1
     counted = [commit for commit in made if not commit.is_merge]
     assert {read[c.commit_hash].lines_added for c in counted} == {c.lines_added for c in counted}
+
+    def fails(store: object, rows: Iterator[object]) -> None:
+        next(rows)
+        raise RuntimeError
+
+    # A load that fails half way leaves no transaction open in the marts' database.
+    monkeypatch.setattr(raw, "load_commits", fails)
+    with pytest.raises(RuntimeError) as kept:
+        load_commits(raw.Store(tmp_path / "agents.duckdb"), [], [], database)
+    others = "datname = current_database() and state <> 'idle' and backend_type = 'client backend'"
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            f"select from pg_stat_activity where {others} and pid <> pg_backend_pid()".encode()
+        )
+        assert not found.fetchall(), kept
 
 
 OTHER_FILE_SYSTEM = Path("/dev/shm")

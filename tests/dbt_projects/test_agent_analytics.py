@@ -4,6 +4,7 @@ import random
 import re
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
+from itertools import permutations
 
 import duckdb
 import pytest
@@ -492,6 +493,13 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     "one of two fast by the name in counters of events that tell no tier": (
         [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})], [(AT_ONCE, M, {}), (OPUS_4_6, M, {})], 2 * M, 35,
     ),
+    "the fast one of two told on the day after": (
+        [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})], [(OPUS_4_6, M, {}), (OPUS_4_6, M, FAST)], 2 * M, 35,
+    ),
+    "two of three told on the day after": (
+        [(OPUS_4_6, M, {}), (OPUS_4_6, M, {})],
+        [(NEVER_FAST, 0, {}), (OPUS_4_6, M, {}), (OPUS_4_6, M, FAST)], 2 * M, 35,
+    ),
     "not fast by events": (
         [(OPUS_4_6, M, {"speed": "normal"})], [(OPUS_4_6, M, FAST)], M, 5,
     ),
@@ -519,6 +527,13 @@ def spellings_with_prices_of_their_own_stay_apart() -> None:
             put([with_attributes(event, more)])
         for number, (model, amount, more) in enumerate(by_counters):
             put([with_attributes(tokens(work, {"input": amount}, 0, 9 + number, model), more)])
+    # Half of it was fast; the day on which the counters begin has room for a quarter.
+    over = session("own over midnight", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+    for number, (minute, amount) in enumerate(((5, 250 * K), (15, 750 * K))):
+        event = request(over, minute, (amount, 0, 0, 0), OPUS_4_6, number)
+        put([with_attributes(event, {})])
+    for more in ({}, FAST):
+        put([with_attributes(tokens(over, {"input": 500 * K}, 4, 16, OPUS_4_6), more)])
 
 
 def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
@@ -531,7 +546,11 @@ def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
         (f"own {name}", amount, cost, 0 if cost else amount)
         for name, (_, _, amount, cost) in OWN_PRICES.items()
     }
-    assert set(seen) == wanted
+    assert set(seen) == wanted | {("own over midnight", M, 17.5, 0)}
+    assert together.query(
+        "select usage_date, cast(sum(list_cost_usd) as double) from intermediate.int_token_costs "
+        "where session_id = 'own over midnight' group by 1 order by 1"
+    ) == [(DAY.date(), 7.5), (DAY.date() + timedelta(days=1), 10.0)]
 
 
 def sent_on(line: str) -> str:
@@ -584,6 +603,18 @@ def what_a_collector_adds_to_a_resource_makes_nothing_count_again() -> None:
             for host in ("gateway", "another")
         ]
     )  # fmt: skip
+    # Of three ways the first and the last have no point in common, in whatever order they are read.
+    ways = ([(1, 100.0)], [(1, 100.0), (2, 150.0)], [(2, 150.0), (3, 200.0)])
+    for order in permutations(("gateway", "another", "third")):
+        of_three = names | {"developer_id": f"by three ways {'-'.join(order)}"}
+        put(
+            clients.counter(
+                "x", "x.token.usage", [(of_three, value)], DAY, DAY + timedelta(minutes=minutes),
+                temporality=CUMULATIVE, resource={"host.name": host},
+            )
+            for host, points in zip(order, ways, strict=True)
+            for minutes, value in points
+        )  # fmt: skip
 
 
 def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together: Marts) -> None:
@@ -596,6 +627,10 @@ def test_what_a_collector_adds_to_a_resource_makes_nothing_count_again(together:
         "from staging.stg_agent_token_usage "
         "where session_id in ('relayed', 'relayed on', 'host') order by 1"
     ) == [("host", 10, 0), ("relayed", 20, 100), ("relayed on", 6_000, 0)]
+    assert together.query(
+        "select total_input_tokens, count(*) from staging.stg_agent_token_usage "
+        "where contains(session_id, 'by three ways') group by 1"
+    ) == [(200, 6)]
 
 
 @apart

@@ -68,6 +68,8 @@ def test_a_category_that_falls_silent_alone_is_told_and_one_that_rests_now_and_t
     for spending in (weeks.Spending(0.5), weeks.Spending(2, variation=0.5)):
         assert weeks.silences_a_year(weekly_models, spending, 100) <= FALSE_ALARMS_A_YEAR, spending
     assert weeks.found_silences(weekly_models, weeks.Spending(10), 20, silent=2) == 1
+    for usual in (1, 10):
+        assert weeks.told_in_shutdown(weekly_models, weeks.Spending(usual), 21, weeks=8) == 0
 
 
 @pytest.mark.exhaustive

@@ -119,11 +119,23 @@ def silences_a_year(
 def found_silences(
     models: Mapping[str, str], spending: Spending, series: int, silent: int, seed: int = SEED
 ) -> float:
-    """The share of categories that are told so many weeks after they fell silent, but one."""
-    totals = spending.draw(np.random.default_rng(seed), series + 1)
+    """The share of categories that are told so many weeks after they fell silent, beside as many
+    and one that go on.
+    """
+    totals = spending.draw(np.random.default_rng(seed), 2 * series + 1)
+    totals[: series + 1] = 1
+    totals[series + 1 :, -silent:] = 0
+    return float(_marked(models, totals, "is_silent")[series + 1 :].any(axis=1).mean())
+
+
+def told_in_shutdown(
+    models: Mapping[str, str], spending: Spending, series: int, weeks: int, seed: int = SEED
+) -> float:
+    """The share that is told so many weeks after all categories but one fell silent together."""
+    totals = spending.draw(np.random.default_rng(seed), series)
     totals[0] = 1
-    totals[1:, -silent:] = 0
-    return float(_marked(models, totals, "is_silent")[1:].any(axis=1).mean())
+    totals[1:, -weeks:] = 0
+    return float(_marked(models, totals, "is_silent").any(axis=1).mean())
 
 
 QUIET = (

@@ -40,13 +40,38 @@
 
         ),
 
+        series_of_several as (
+
+            select distinct series_key as name
+            from points_of_several
+
+        ),
+
+        -- A series that shares one point with this and another with that makes all three one counter.
+        shared_points as (
+
+            select
+                series_key as name,
+                first_series_key as other_name
+            from points_of_several
+            where series_key <> first_series_key
+
+            union
+
+            select
+                first_series_key as name,
+                series_key as other_name
+            from points_of_several
+            where series_key <> first_series_key
+
+        ),
+
         sent_again as (
 
             select
-                series_key,
-                min(first_series_key) as first_series_key
-            from points_of_several
-            group by series_key
+                name as series_key,
+                label as first_series_key
+            from {{ connected_names('series_of_several', 'shared_points') }}
 
         )
 

@@ -149,7 +149,6 @@
                 sum(coalesce({{ kind }}_by_events, 0)) as {{ kind }}_by_events,
                 sum(coalesce({{ kind }}_by_metrics, 0)) as {{ kind }}_by_metrics,
                 sum({{ kind }}_by_metrics_alone) as {{ kind }}_by_metrics_alone,
-                sum({{ kind }}_by_metrics) as {{ kind }}_by_all_metrics,
                 {%- endfor %}
                 count(reported_cost_usd_by_events) + count(reported_cost_usd_by_metrics) > 0
                     as is_cost_told,
@@ -191,37 +190,140 @@
     )
 {%- endmacro %}
 
-{% macro told_in_tiers(told_days, spellings, kinds) -%}
+{% macro told_in_tiers(told_days, usage, families, spellings, kinds) -%}
     {#- One row per session, day, agent, model and tier with a price of its own: what counters alone tell, and where
-        events tell of no tier and counters of several, all that these tell. -#}
+        events tell of no tier and counters of several, all that these tell, on the day it was counted from. What that
+        day has no room for is of the next one that has: a point may reach over midnight. -#}
     (
-        select
-            days.session_id,
-            days.usage_date,
-            days.agent_type,
-            days.model_name,
-            days.service_tier,
-            {%- for kind in kinds %}
-            case
-                when split.session_id is null then days.{{ kind }}_by_metrics_alone
-                else days.{{ kind }}_by_all_metrics
-            end as {{ kind }}{{ ',' if not loop.last }}
-            {%- endfor %}
-        from {{ told_days }} as days
-        left join (
+        with split as (
+
             select distinct
                 session_id,
                 agent_type,
-                spelling,
-                spelled_tier
+                spelling as model_name,
+                spelled_tier as service_tier
             from {{ spellings }}
-            where is_of_several_speeds
-        ) as split
-            on
-                days.session_id = split.session_id
-                and days.agent_type = split.agent_type
-                and days.model_name = split.spelling
-                and days.service_tier = split.spelled_tier
-        where days.service_tier <> 'standard'
+            where is_of_several_speeds and spelled_tier <> 'standard'
+
+        ),
+
+        told_and_room as (
+
+            select
+                split.session_id,
+                split.agent_type,
+                split.model_name,
+                split.service_tier,
+                least(cast(told.counted_from as date), told.received_on) as usage_date,
+                {%- for kind in kinds %}
+                cast(told.{{ kind }} as decimal(28, 10)) as {{ kind }}_told,
+                0 as {{ kind }}_room{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ usage }} as told
+            inner join split
+                on
+                    told.session_id = split.session_id
+                    and told.agent_type = split.agent_type
+                    and told.model_name = split.model_name
+                    and told.service_tier = split.service_tier
+            left join {{ families }} as families
+                on
+                    told.session_id = families.session_id
+                    and told.agent_type = families.agent_type
+                    and told.compared_name = families.compared_name
+                    and families.usage_source = 'metrics'
+            where told.usage_source = 'metrics' and told.family in (families.family, 'cost')
+
+            union all
+
+            select
+                split.session_id,
+                split.agent_type,
+                split.model_name,
+                split.service_tier,
+                days.usage_date,
+                {%- for kind in kinds %}
+                0 as {{ kind }}_told,
+                days.{{ kind }}_by_events + days.{{ kind }}_by_metrics_alone as {{ kind }}_room{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ told_days }} as days
+            inner join split
+                on
+                    days.session_id = split.session_id
+                    and days.agent_type = split.agent_type
+                    and days.model_name = split.model_name
+
+        ),
+
+        -- All that was told up to a day, and all that there was room for.
+        summed as (
+
+            select
+                session_id,
+                agent_type,
+                model_name,
+                service_tier,
+                usage_date,
+                {%- for kind in kinds %}
+                sum(sum({{ kind }}_told)) over up_to_day as {{ kind }}_told,
+                sum(sum({{ kind }}_room)) over up_to_day as {{ kind }}_room{{ ',' if not loop.last }}
+                {%- endfor %}
+            from told_and_room
+            group by session_id, agent_type, model_name, service_tier, usage_date
+            window up_to_day as (
+                partition by session_id, agent_type, model_name, service_tier order by usage_date
+            )
+
+        ),
+
+        -- Room that a day did not use is not for what is told later.
+        placed as (
+
+            select
+                *,
+                {%- for kind in kinds %}
+                {{ kind }}_room + least(min({{ kind }}_told - {{ kind }}_room) over up_to_day, 0)
+                    as {{ kind }}_placed{{ ',' if not loop.last }}
+                {%- endfor %}
+            from summed
+            window up_to_day as (
+                partition by session_id, agent_type, model_name, service_tier order by usage_date
+            )
+
+        )
+
+            select
+                days.session_id,
+                days.usage_date,
+                days.agent_type,
+                days.model_name,
+                days.service_tier,
+                {%- for kind in kinds %}
+                days.{{ kind }}_by_metrics_alone as {{ kind }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from {{ told_days }} as days
+            left join split
+                on
+                    days.session_id = split.session_id
+                    and days.agent_type = split.agent_type
+                    and days.model_name = split.model_name
+                    and days.service_tier = split.service_tier
+            where days.service_tier <> 'standard' and split.session_id is null
+
+            union all
+
+            select
+                session_id,
+                usage_date,
+                agent_type,
+                model_name,
+                service_tier,
+                {%- for kind in kinds %}
+                {{ kind }}_placed - coalesce(lag({{ kind }}_placed) over by_day, 0) as {{ kind }}{{ ',' if not loop.last }}
+                {%- endfor %}
+            from placed
+            window by_day as (
+                partition by session_id, agent_type, model_name, service_tier order by usage_date
+            )
     )
 {%- endmacro %}

@@ -12,9 +12,10 @@ buckets that differ are sent again: rows that changed without their change colum
 with an old date, or that were deleted.
 
 A type that BigQuery has no form for is copied as PostgreSQL's text of it. A value that it has none
-for (an instant or a day that is infinite or not of the years 1 to 9999, a NUMERIC that is no
-number) is NULL in the copy, and counted by column in `ExportCounts.nulled`. A row whose key has
-such a value, or is NULL, is not copied, and counted in `ExportCounts.unkeyed`.
+for is counted by column in `ExportCounts.nulled`: an instant or a day that is infinite or not of
+the years 1 to 9999 is the first or the last of these in the copy, so that a row that was deleted
+then stays deleted, and a NUMERIC that is no number is NULL. A row whose key has such a value, or is
+NULL, is not copied, and counted in `ExportCounts.unkeyed`.
 
 A column that the source lost is emptied in the copy. An excluded column that is gone beside a new
 one, or that another name has now, is refused until the list of excluded columns says whether they

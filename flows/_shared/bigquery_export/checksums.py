@@ -6,7 +6,7 @@ import psycopg
 from psycopg import sql
 
 from flows._shared.bigquery_export.columns import only
-from flows._shared.bigquery_export.forms import with_a_form
+from flows._shared.bigquery_export.forms import nearest_with_a_form
 from flows._shared.bigquery_export.records import Column, CopiedTable, Fingerprint
 
 # The same text of a row in both dialects: what the checksums are made of. A float is told exactly:
@@ -76,7 +76,7 @@ def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
         sql.SQL("coalesce('=' || " + texts.get(column.kind, "{0}::text") + ", '')").format(
             sql.SQL("{}::double precision").format(column.identifier)
             if column.kind == "FLOAT"
-            else with_a_form(column)
+            else nearest_with_a_form(column)
         )
         for column in columns
     ]

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import closing, suppress
 from dataclasses import replace
 from datetime import timedelta
 
@@ -68,8 +68,9 @@ def export_table(
 
         def send(condition: sql.Composable, first_batch: int) -> int:
             wanted_rows = sql.SQL("{} and {}").format(keyed, condition)
-            batches = read_rows(connection, table, columns, wanted_rows)
-            return dataset.load(table, columns, batches, first_batch, rows_per_load, sent)
+            # While COPY runs it holds the connection, which could not be closed after a failure.
+            with closing(read_rows(connection, table, columns, wanted_rows)) as batches:
+                return dataset.load(table, columns, batches, first_batch, rows_per_load, sent)
 
         rows = changed = deleted = 0
         if table.change:

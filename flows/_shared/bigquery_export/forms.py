@@ -8,11 +8,18 @@ from psycopg import sql
 from flows._shared.bigquery_export.columns import only
 from flows._shared.bigquery_export.records import Column, CopiedTable
 
-# What BigQuery has a form for; what it has none for is NULL.
+# What BigQuery has a form for.
 WITH_A_FORM = {
     "NUMERIC": "nullif({0}, 'NaN')",
     "DATE": "case when {0} >= '0001-01-01' and {0} <= '9999-12-31' then {0} end",
     "TIMESTAMP": "case when {0} >= '0001-01-01' and {0} < '10000-01-01' then {0} end",
+}
+# What is copied: an instant before or after all that it has a form for is its first or its last, as
+# that there is one may say that a row is deleted. What is no number is NULL.
+NEAREST = WITH_A_FORM | {
+    "DATE": "case when {0} is not null then least(greatest({0}, '0001-01-01'), '9999-12-31') end",
+    "TIMESTAMP": "case when {0} is not null then "
+    "least(greatest({0}, '0001-01-01'), '9999-12-31 23:59:59.999999') end",
 }
 AS_READ = {
     "STRING": "{0}::text",
@@ -25,6 +32,10 @@ def with_a_form(column: Column) -> sql.Composable:
     return sql.SQL("(" + WITH_A_FORM.get(column.kind, "{0}") + ")").format(column.identifier)
 
 
+def nearest_with_a_form(column: Column) -> sql.Composable:
+    return sql.SQL("(" + NEAREST.get(column.kind, "{0}") + ")").format(column.identifier)
+
+
 def has_key(table: CopiedTable, columns: Sequence[Column]) -> sql.Composable:
     """Whether the copy can tell a row by its key: two that it has no form for would be one."""
     return sql.SQL(" and ").join(
@@ -33,7 +44,7 @@ def has_key(table: CopiedTable, columns: Sequence[Column]) -> sql.Composable:
 
 
 def as_read(column: Column) -> sql.Composable:
-    return sql.SQL(AS_READ.get(column.kind, "{0}")).format(with_a_form(column))
+    return sql.SQL(AS_READ.get(column.kind, "{0}")).format(nearest_with_a_form(column))
 
 
 # Enough to find them by; the count tells how many there are.

@@ -52,7 +52,7 @@ class Column:
 class ExportCounts:
     """``rows`` were sent, ``changed`` of them written, ``deleted`` removed; ``total`` are there.
 
-    ``nulled`` are the values of each column that BigQuery has no form for, and that are NULL there;
+    ``nulled`` are the values of each column that BigQuery has no form for, and that differ there;
     ``nulled_keys`` the keys of the first rows with one, by column. ``emptied`` are columns that the
     source has no longer, or that are excluded now, and whose values went from the copy. ``unkeyed``
     rows are not copied: their key is NULL, or BigQuery has no form for it; ``unkeyed_keys`` are the
@@ -80,7 +80,7 @@ class ExportCounts:
                 f"{number} of {column} (key {' | '.join(self.nulled_keys[column])})"
                 for column, number in self.nulled.items()
             )
-            remarks.append(f"BigQuery has no form for some values, which are NULL there: {listed}")
+            remarks.append(f"BigQuery has no form for some values, which differ there: {listed}")
         if self.unkeyed:
             remarks.append(
                 f"{counted(self.unkeyed, 'row')} not copied, for BigQuery has no form for the key: "

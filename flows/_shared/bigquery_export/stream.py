@@ -2,7 +2,8 @@
 
 import io
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from contextlib import closing
 from typing import IO, Any
 
 import psycopg
@@ -64,14 +65,19 @@ def read_rows(
     table: CopiedTable,
     columns: Sequence[Column],
     condition: sql.Composable,
-) -> Iterator[pa.RecordBatch]:
-    """Rows in order of change, a block of text at a time."""
+) -> Generator[pa.RecordBatch]:
+    """Rows in order of change, a block of text at a time. Whoever reads them closes this: until its
+    end or then, nobody else can use the connection, not even to close it.
+    """
     block_bytes, rows = BLOCK_BYTES, 0
     while True:
         try:
-            for batch in _read_blocks(connection, table, columns, condition, rows, block_bytes):
-                rows += batch.num_rows
-                yield batch
+            with closing(
+                _read_blocks(connection, table, columns, condition, rows, block_bytes)
+            ) as blocks:
+                for batch in blocks:
+                    rows += batch.num_rows
+                    yield batch
             return
         except pa.ArrowInvalid as error:
             if ROW_LONGER_THAN_BLOCK not in str(error) or block_bytes >= LONGEST_BLOCK_BYTES:
@@ -86,7 +92,7 @@ def _read_blocks(
     condition: sql.Composable,
     first_row: int,
     block_bytes: int,
-) -> Iterator[pa.RecordBatch]:
+) -> Generator[pa.RecordBatch]:
     order = [*([table.change] if table.change else []), *table.key]
     query = sql.SQL(
         "copy (select {} from {} where {} order by {} offset {}) to stdout (format csv)"
@@ -107,8 +113,12 @@ def _read_blocks(
         quoted_strings_can_be_null=False,
     )
     # A savepoint: what is cut off must not end the transaction, which sees tables as of one moment.
-    with connection.transaction(), connection.cursor().copy(query) as copy:
-        source = io.BufferedReader(_CopyFile(copy))
+    # And pyarrow reads ahead in a thread of its own: closing the file waits for that.
+    with (
+        connection.transaction(),
+        connection.cursor().copy(query) as copy,
+        io.BufferedReader(_CopyFile(copy)) as source,
+    ):
         # pyarrow cannot open an empty file.
         if not source.peek(1):
             return

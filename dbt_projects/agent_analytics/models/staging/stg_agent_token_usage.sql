@@ -49,7 +49,7 @@ signals as (
 
 counter_keys as (
 
-    select * from {{ counter_keys(since) }}
+    select * from {{ counter_keys(since) }}  -- noqa: PRS
 
 ),
 
@@ -532,7 +532,7 @@ special_requests as (
 
 told_in_tiers as (
 
-    select * from {{ told_in_tiers('told_days', 'spellings', kinds) }}
+    select * from {{ told_in_tiers('told_days', 'usage', 'families', 'spellings', kinds) }}
 
 ),
 

@@ -45,16 +45,42 @@ measured as (
 
 ),
 
--- A week in which nobody bought anything says nothing of a category: only the others are numbered.
-numbered as (
+-- A week in which nobody bought anything says nothing of a category, nor one in which fewer than
+-- half of the other categories were bought that a week of the year before had: neither is numbered.
+usual as (
 
     select
         week,
-        category,
-        currency,
-        week + 7 <= {{ first_unfinished_day() }} as is_over,
-        dense_rank() over (order by week) as week_number
+        count(*) >= coalesce((avg(count(*)) over year_before - 1) / 2.0, 0) as is_usual
     from weekly
+    group by week
+    window year_before as (
+        order by week range between interval '364 days' preceding and interval '7 days' preceding
+    )
+
+),
+
+numbered_weeks as (
+
+    select
+        week,
+        is_usual,
+        count(case when is_usual then 1 end) over (order by week) as week_number
+    from usual
+
+),
+
+numbered as (
+
+    select
+        weekly.week,
+        weekly.category,
+        weekly.currency,
+        numbered_weeks.is_usual,
+        numbered_weeks.week_number,
+        weekly.week + 7 <= {{ first_unfinished_day() }} as is_over
+    from weekly
+    inner join numbered_weeks on weekly.week = numbered_weeks.week
 
 ),
 
@@ -66,7 +92,7 @@ spaced as (
         max(case when is_over then week_number end) over () - week_number as weeks_since,
         week_number - lag(week_number) over series - 1 as weeks_without
     from numbered
-    window series as (partition by category, currency order by week_number)
+    window series as (partition by category, currency order by week)
 
 ),
 
@@ -78,9 +104,9 @@ rested as (
         currency,
         case when is_newest then greatest(weeks_since, 0) end as silent_weeks,
         coalesce(max(weeks_without) over year_before, 0) as most_weeks_without,
-        count(*) over year_before as weeks_with_in_year,
+        count(case when is_usual then 1 end) over year_before as weeks_with_in_year,
         week_number - min(week_number) over year_before + 1 as weeks_in_year,
-        count(*) over half_before as weeks_with_in_half,
+        count(case when is_usual then 1 end) over half_before as weeks_with_in_half,
         week_number - min(week_number) over half_before + 1 as weeks_in_half
     from spaced
     window

@@ -23,7 +23,7 @@ final as (
         is_silent,
         {{ week_of(first_unfinished_day()) }} as first_unfinished_week
     from weekly
-    where week > {{ week_of(as_of_date()) }} - 26 * 7
+    where week > {{ week_of(as_of_date()) }} - 26 * 7 or is_silent
 
 )
 
