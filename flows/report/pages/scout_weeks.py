@@ -8,6 +8,7 @@ from flows.report.records import Column, DomainData, Figure, Row
 WEEKS = "rpt_scout_weeks"
 RECENT_WEEKS = 4
 RECENT = timedelta(weeks=RECENT_WEEKS)
+HALF_A_YEAR = timedelta(weeks=26)
 TOLD = 3
 
 
@@ -59,9 +60,15 @@ def recent_anomalies(data: DomainData) -> list[Row]:
     return sorted(found, key=lambda row: (-row["week"].toordinal(), row["category"]))
 
 
+def _of_half_a_year(data: DomainData) -> list[Row]:
+    """What has a week of its own: a category that fell silent keeps its newest row for longer."""
+    newest = max((row["week"] for row in data.rows(WEEKS)), default=date.min)
+    return [row for row in data.rows(WEEKS) if row["week"] + HALF_A_YEAR > newest]
+
+
 def _recent(data: DomainData) -> list[Row]:
     since = (_newest_complete(data) or date.max) - RECENT
-    return [row for row in data.rows(WEEKS) if row["week"] > since]
+    return [row for row in _of_half_a_year(data) if row["week"] > since]
 
 
 def _is_judged(row: Row) -> bool:
@@ -70,14 +77,16 @@ def _is_judged(row: Row) -> bool:
 
 
 def _newest_complete(data: DomainData) -> date | None:
-    return max((row["week"] for row in data.rows(WEEKS) if row["is_complete_week"]), default=None)
+    return max(
+        (row["week"] for row in _of_half_a_year(data) if row["is_complete_week"]), default=None
+    )
 
 
 def _weeks_without(data: DomainData) -> int:
     """Complete weeks since the newest one with a transaction."""
     newest = _newest_complete(data)
     # A model that was built before the column was there lacks it.
-    ends = [end for row in data.rows(WEEKS) if (end := row.get("first_unfinished_week"))]
+    ends = [end for row in _of_half_a_year(data) if (end := row.get("first_unfinished_week"))]
     return max(0, (max(ends) - newest).days // 7 - 1) if newest and ends else 0
 
 
@@ -85,7 +94,7 @@ def _after_silence(data: DomainData, row: Row) -> str:
     """That the weeks just before had no transaction, which the band of a week does not tell."""
     before = [
         each["week"]
-        for each in data.rows(WEEKS)
+        for each in _of_half_a_year(data)
         if each["week"] < row["week"]
         and (each["category"], each["currency"]) == (row["category"], row["currency"])
     ]
@@ -100,11 +109,11 @@ def _silent(data: DomainData) -> list[Row]:
 
 
 def abnormal_figure(data: DomainData) -> Figure:
-    rows = [row for row in data.rows(WEEKS) if row["is_anomaly"]]
+    rows = [row for row in _of_half_a_year(data) if row["is_anomaly"]]
     rows.sort(key=lambda row: (-row["week"].toordinal(), row["category"], row["currency"]))
     recent = recent_anomalies(data)
-    judged = sum(_is_judged(row) for row in data.rows(WEEKS))
-    weeks = {row["week"] for row in data.rows(WEEKS)}
+    judged = sum(_is_judged(row) for row in _of_half_a_year(data))
+    weeks = {row["week"] for row in _of_half_a_year(data)}
     newest, missing = _newest_complete(data), _weeks_without(data)
     upto = ""
     if newest:
@@ -139,7 +148,7 @@ def abnormal_figure(data: DomainData) -> Figure:
 
 def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]:
     """The trend of the largest category, and of those that were abnormal lately."""
-    rows = [row for row in data.rows(WEEKS) if row["currency"] == currency]
+    rows = [row for row in _of_half_a_year(data) if row["currency"] == currency]
     odd = [row["category"] for row in recent_anomalies(data) if row["currency"] == currency]
     figures: list[Figure] = []
     for category in list(dict.fromkeys([*odd, largest]))[:3]:
