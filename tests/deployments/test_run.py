@@ -63,6 +63,7 @@ def test_a_good_run_ends_0_with_its_measures_in_a_table(
         "1,234",
         "3",
         "9",
+        "",
         "1",
         "2.5",
     ]
