@@ -108,6 +108,20 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
+def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The events that were sent, each on its way to the server."""
+    sent: list[object] = []
+    post = wakes.post_events
+
+    def noted(events: Any) -> None:
+        post(events)
+        sent.extend(events)
+
+    monkeypatch.setattr(wakes, "post_events", noted)
+    return sent
+
+
+@pytest.fixture
 def woken(prefect_server: str, database: str) -> Iterator[Woken]:
     with psycopg.connect(database, autocommit=True) as inbox:
         prepare_inbox(inbox)
@@ -117,7 +131,7 @@ def woken(prefect_server: str, database: str) -> Iterator[Woken]:
 
 
 def test_a_delivery_asks_for_a_run_at_once_and_for_none_beside_one_that_waits(
-    woken: Woken,
+    woken: Woken, asked: list[object]
 ) -> None:
     asking = Wakes()
     asking.ask(woken.inbox)
@@ -128,11 +142,13 @@ def test_a_delivery_asks_for_a_run_at_once_and_for_none_beside_one_that_waits(
     for kind in ("transactions", "products", "transactions"):
         woken.deliver(kind=kind)
         asking.ask(woken.inbox)
-    (run,) = woken.runs()
+    # The server may start two runs for one event that it took up twice.
+    assert len(asked) == 1
+    run = woken.runs()[0]
     woken.begin(run, "PENDING")
     woken.deliver()
     asking.ask(woken.inbox)
-    assert len(woken.runs()) == 1
+    assert len(asked) == 1
     # It may have read the inbox before this one came.
     woken.begin(run)
     woken.deliver()
