@@ -15,6 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from deployments.local.processes import wait_until
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration import waiting_runs
+from flows._shared.orchestration.events import post_events
 from flows.webhooks import wakes
 from flows.webhooks.inbox import prepare_inbox, store
 from flows.webhooks.wakes import Wakes
@@ -111,10 +112,9 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
 def asked(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """The events that were sent, each on its way to the server."""
     sent: list[object] = []
-    post = wakes.post_events
 
     def noted(events: Any) -> None:
-        post(events)
+        post_events(events)
         sent.extend(events)
 
     monkeypatch.setattr(wakes, "post_events", noted)
