@@ -7,7 +7,7 @@ One project on PostgreSQL and on DuckDB, built in this process as a flow builds 
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -23,7 +23,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
 from flows._shared.orchestration import dbt_planned
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
-from tests.databases import database_of
+from tests.databases import copy_database, database_of
 from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
 
 HOOK = '"{{ shared.note_built() }}"'
@@ -432,6 +432,14 @@ def test_what_was_stopped_in_the_middle_is_built_again(quiet: Planned) -> None:
     quiet.edit("models/named.sql", "select nothing,", "select")
     assert quiet.built() == EVERYTHING
     assert quiet.tables() == before
+
+
+@pytest.mark.parametrize("project", ["postgres"], indirect=True)
+def test_in_a_copy_of_a_database_all_is_built(quiet: Planned, postgres: EmbeddedPostgres) -> None:
+    url = copy_database(postgres, database_of(Path(__file__)), "shared_test_dbt_plan_copy")
+    copy = replace(quiet, environment=postgres_environment(url), url=url)
+    assert copy.built() == EVERYTHING
+    assert copy.built() == set()
 
 
 def test_what_somebody_asks_for_is_built(quiet: Planned) -> None:

@@ -78,7 +78,9 @@ def run(
     with set_environment(variables):
         began = time.monotonic()
         outcome = dbt_as_in_flows(arguments, leaves_out)
-    assert outcome.success, outcome.exception
+    assert outcome.success, outcome.exception or [
+        each.message for each in outcome.result.results if str(each.status) == "error"
+    ]
     return time.monotonic() - began, {
         each.node.name: getattr(each, "execution_time", 0.0) for each in outcome.result.results
     }

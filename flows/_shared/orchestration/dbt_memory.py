@@ -61,6 +61,7 @@ DIALECTS = {
         # once it was started from a dump or a backup. Labels and functions change without a row;
         # those of late-bound views are made by builds.
         "select concat_ws(' ', pg_postmaster_start_time(), "
+        "(select oid from pg_database where datname = current_database()), "
         "(select md5(string_agg(concat_ws(' ', enumtypid, enumlabel), ',' "
         "order by enumtypid, enumsortorder)) from pg_enum), "
         "(select md5(string_agg(concat_ws(' ', proname, proargtypes, prosrc), ',' "

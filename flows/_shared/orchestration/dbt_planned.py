@@ -168,7 +168,9 @@ def _surroundings(task: Any, memory: Memory) -> str:
             code.update(Path(file.path.absolute_path).read_bytes())
     return json.dumps(
         [
-            [__version__, config.target_name, code.hexdigest(), memory.beside()],
+            [__version__, config.target_name, code.hexdigest()],
+            # Late-bound views name the database that they were made in, which a copy is not.
+            [config.credentials.database, memory.beside()],
             variables,
             {name: os.environ.get(name) for name in _environment_variables(task)},
             [f"{started.astimezone(ZoneInfo(zone)):%Y-%m-%d}" for zone in ("UTC", *zones)],
