@@ -194,8 +194,9 @@ def grown(server: EmbeddedPostgres, root: Path, options: argparse.Namespace) -> 
             warehouses.execute(f"create table incremental.{table} as table analytics.{table}")
         full, slowest = run(url, root / "grown", "--full-refresh")
         trials.append((new_day, nothing, unplanned, full))
-        if not all(is_same(warehouses, table, columns) for table, columns in tables.items()):
-            raise SystemExit("the incremental build differs from a full refresh")
+        other = [each for each, columns in tables.items() if not is_same(warehouses, each, columns)]
+        if other:
+            raise SystemExit(f"the incremental build differs from a full refresh: {other}")
     new_day, nothing, unplanned, full = (median(each) for each in zip(*trials, strict=True))
     say("first build, all models", f"{first_build:.2f} s")
     say("incremental build of the new day", f"{new_day:.2f} s")
