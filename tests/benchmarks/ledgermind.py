@@ -5,10 +5,10 @@
 
 Prints: dbt's own time for the mission's four models on the mission's data; the build of all models
 on the given number of events, spread over the given days; medians of the incremental build of one
-new day after it (with feedback for old days), of one with nothing new, which leaves all out, and of
-the same without leaving out, and of a full refresh, which
-must make equal tables; seconds and peak memory of the process of the flow ledgermind-export, on a
-Prefect server and the emulator; whether the marts of both adapters are equal row for row.
+new day after it (with feedback for old days), of one with nothing new, which leaves all out, of the
+same without leaving out, and of a full refresh, which must make equal tables; seconds and peak
+memory of the process of the flow ledgermind-export, on a Prefect server and the emulator; whether
+the marts of both adapters are equal row for row.
 """
 
 import argparse

@@ -4,9 +4,9 @@
 
 Each round measures, in turn: a whole process of plain ``dbt build``; a flow run that builds all of
 the same project, from Submitting to Completed, in each pool; one in which nothing is new, and one
-without a build. Medians,
-and ratios to plain dbt, of wall time and of CPU: that of the worker with all of its processes,
-without the server's. Then what the parts cost that wait for runs, for some seconds.
+without a build. Medians, and ratios to plain dbt, of wall time and of CPU: that of the worker with
+all of its processes, without the server's. Then what the parts cost that wait for runs, for some
+seconds.
 """
 
 import argparse
