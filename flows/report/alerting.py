@@ -22,7 +22,7 @@ from flows._shared.budgets import Budget
 from flows._shared.errors import PermanentError
 from flows._shared.events import AlertTold, Event, alert_event
 from flows._shared.orchestration.budgets import budgets_key
-from flows._shared.orchestration.dbt_nodes import FAILED
+from flows._shared.orchestration.dbt_nodes import FAILED, TESTS
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab
 from flows._shared.orchestration.naming import RunName
@@ -153,7 +153,7 @@ def _of_node(
         owner=owner,
         subject=shown(f"{slug}: {key[1]} {key[2]} {told}{where}"),
         detail=shown(str(node.get("message") or "")),
-        rows=node.get("rows") if key[1] in ("test", "unit_test") else None,
+        rows=node.get("rows") if key[1] in TESTS else None,
         sql=_sql(node.get("compiled_sql")),
         link=_link(build),
     )

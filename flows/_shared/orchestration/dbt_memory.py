@@ -14,6 +14,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 
 from flows._shared.orchestration.dbt.plan import LastSuccess, SourceVersion
+from flows._shared.orchestration.dbt_nodes import TESTS
 
 # How a source of dbt-duckdb says that it is a file.
 EXTERNAL = "external_location"
@@ -87,7 +88,7 @@ DIALECTS = {
 
 
 def is_test(node: Any) -> bool:
-    return node.resource_type in ("test", "unit_test")
+    return str(node.resource_type) in TESTS
 
 
 class Memory:

@@ -20,6 +20,7 @@ from flows._shared.orchestration.flow_run import FlowRunApi, Logger
 
 FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 PASSED = frozenset({"success", "pass"})
+TESTS = frozenset({"test", "unit_test"})
 # Our own word, for what a plan left out of a build.
 UNCHANGED = "unchanged"
 NO_OP = "no-op"

@@ -25,7 +25,7 @@ from prefect.exceptions import MissingResult
 from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 from flows._shared.markdown import plain
-from flows._shared.orchestration.dbt_nodes import UNCHANGED
+from flows._shared.orchestration.dbt_nodes import TESTS, UNCHANGED
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
 from flows._shared.orchestration.published import (
     Build,
@@ -252,13 +252,12 @@ def _table(api: FlowRunApi, marts: Sequence[Mart]) -> list[str]:
 
 def _measures(known: Sequence[Told], mine: Sequence[Build]) -> list[dict[str, Any]]:
     nodes = [node for build in mine for node in build.nodes]
-    tests = ("test", "unit_test")
     values: dict[str, Any] = {
         "rows_loaded": None,
         "models_built": sum(n["type"] == "model" and n["status"] == "success" for n in nodes),
         "models_unchanged": sum(n["type"] == "model" and n["status"] == UNCHANGED for n in nodes),
-        "tests_passed": sum(n["type"] in tests and n["status"] == "pass" for n in nodes),
-        "tests_unchanged": sum(n["type"] in tests and n["status"] == UNCHANGED for n in nodes),
+        "tests_passed": sum(n["type"] in TESTS and n["status"] == "pass" for n in nodes),
+        "tests_unchanged": sum(n["type"] in TESTS and n["status"] == UNCHANGED for n in nodes),
         "warnings": sum(n["status"] == "warn" for n in nodes),
         "failures": sum(len(build.failed) for build in mine),
         "seconds": None,

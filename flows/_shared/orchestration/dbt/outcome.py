@@ -6,7 +6,7 @@ from pathlib import Path
 
 from flows._shared.counted import counted, left_out
 from flows._shared.errors import PermanentError, TransientError
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, NodeResult
+from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, TESTS, UNCHANGED, NodeResult
 
 WARNINGS_TOLD = 20
 
@@ -28,9 +28,7 @@ class DbtOutcome:
 
     @property
     def tests_passed(self) -> int:
-        return sum(
-            n.resource_type in ("test", "unit_test") and n.status in PASSED for n in self.nodes
-        )
+        return sum(n.resource_type in TESTS and n.status in PASSED for n in self.nodes)
 
     @property
     def models_unchanged(self) -> int:
@@ -38,9 +36,7 @@ class DbtOutcome:
 
     @property
     def tests_unchanged(self) -> int:
-        return sum(
-            n.resource_type in ("test", "unit_test") and n.status == UNCHANGED for n in self.nodes
-        )
+        return sum(n.resource_type in TESTS and n.status == UNCHANGED for n in self.nodes)
 
     @property
     def warned(self) -> tuple[NodeResult, ...]:

@@ -18,6 +18,7 @@ from flows._shared.orchestration.dbt.outcome import (
 from flows._shared.orchestration.dbt.plan import LastSuccess
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
+    TESTS,
     UNCHANGED,
     NodeResult,
     NodeWatch,
@@ -25,7 +26,6 @@ from flows._shared.orchestration.dbt_nodes import (
 )
 from flows._shared.orchestration.flow_run import FlowRunApi
 
-TESTS = ("test", "unit_test")
 STOPPED_BY_BRAKE = "The brake stopped"
 MACRO = re.compile(r"\s*>\s+(?:in|called by) macro ")
 
