@@ -23,7 +23,7 @@ from deployments.local.processes import locked
 from deployments.local.server import PrefectServer, api_url, own_client_environment
 from tests.certificates import CERTIFICATES_VARIABLE, one_certificate
 from tests.databases import TESTS, database_of
-from tests.lasting_blocks import LastingBlocks
+from tests.lasting_blocks import LastingBlocks, end_automations
 from tests.ports import own_ports
 from tests.server_database import copy_server_database
 
@@ -227,8 +227,8 @@ def prefect_server(
     """The API address of a Prefect server for the session; flows run in tests use it.
 
     A block ends with the module that saved it, as do the databases that blocks name: flows of
-    another module would read it by its default name. Flows of a domain begin with its dbt project
-    parsed.
+    another module would read it by its default name. So does an automation, which would act on
+    another module's runs. Flows of a domain begin with its dbt project parsed.
     """
     from tests.parsed import prepare_flows_of
 
@@ -236,6 +236,7 @@ def prefect_server(
     kept = lasting_blocks.present()
     yield server_of_session
     lasting_blocks.end_all_but(kept)
+    end_automations()
 
 
 @pytest.fixture(scope="session")

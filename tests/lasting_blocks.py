@@ -1,4 +1,5 @@
-"""Blocks end with the module of tests that saved them, but for those of what outlives it.
+"""Blocks and automations end with the module of tests that made them, but for blocks of what
+outlives it.
 
 Prefect is imported when a test needs it: it reads its settings then.
 """
@@ -36,3 +37,13 @@ class LastingBlocks:
         with get_client(sync_client=True) as client:
             for block in self.present() - kept - self.ids:
                 client.delete_block_document(block)
+
+
+def end_automations() -> None:
+    """Remove every automation from the session's server."""
+    from prefect.client.orchestration import get_client
+
+    with get_client(sync_client=True) as client:
+        found = client.request("POST", "/automations/filter", json={}).json()
+        for each in found:
+            client.request("DELETE", "/automations/{id}", path_params={"id": each["id"]})

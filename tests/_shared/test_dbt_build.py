@@ -1,6 +1,7 @@
 import gc
 import json
 import os
+import re
 import shutil
 import threading
 import time
@@ -254,7 +255,9 @@ def test_a_failing_test_fails_the_run_after_everything_independent_was_built(
     assert told.startswith("# sample: this run failed at dbt\n")
     assert "**Why:** dbt build of sample: 1 of 10 nodes failed; 1 node that needs" in told
     assert "| this run | totals |" in told
-    assert "of that these views show | cheap_totals, orders, refused |" in told
+    # Runs of other tests, under the same key, may have built below_refused.
+    [views] = re.findall(r"of that these views show \| (.+) \|", told)
+    assert {"cheap_totals", "orders", "refused"} <= set(views.split(", "))
     assert "**Failed in dbt:** amounts_are_positive." in told
 
 

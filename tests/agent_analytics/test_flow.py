@@ -1,7 +1,5 @@
 """The flows on a real server: load, build, publish, report; a file that breaks on the way."""
 
-import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -11,9 +9,6 @@ from uuid import UUID
 import duckdb
 import pytest
 from prefect.blocks.system import Secret
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import State
 
 from deployments.cli.app import main
 from deployments.local import commands
@@ -29,6 +24,7 @@ from flows.agent_analytics.settings import (
 from tests.agent_analytics.copilot_api import running
 from tests.agent_analytics.fleet import request, session
 from tests.parsed import begin_parsed
+from tests.told import landed_in, measures_of, rows_of, run_id_of
 
 pytestmark = pytest.mark.in_order
 
@@ -43,7 +39,7 @@ class Ran:
     settings: AgentAnalyticsSettings
     figures: dict[str, Any]
     budgets: list[dict[str, Any]]
-    run_id: str
+    run_id: UUID
 
     @property
     def published(self) -> Path:
@@ -61,28 +57,6 @@ class Ran:
         ]
 
 
-def run_id(state: State[Any]) -> str:
-    assert state.is_completed(), state.message
-    return str(state.state_details.flow_run_id)
-
-
-def measures(state: State[Any], key: str) -> dict[str, Any]:
-    return {row["measure"]: row["value"] for row in rows_of(state, key)}
-
-
-def rows_of(state: State[Any], key: str) -> list[dict[str, Any]]:
-    """The rows of a table artifact of a run."""
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(
-                flow_run_id=ArtifactFilterFlowRunId(any_=[UUID(run_id(state))])
-            )
-        )
-    (table,) = (artifact for artifact in artifacts if artifact.key == key)
-    rows: list[dict[str, Any]] = json.loads(str(table.data))
-    return rows
-
-
 @pytest.fixture(scope="module")
 def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     folder = tmp_path_factory.mktemp("agents")
@@ -96,8 +70,9 @@ def ran(prefect_server: str, tmp_path_factory: pytest.TempPathFactory) -> Ran:
     # Unit tests are the business of tests/dbt_projects.
     tested = DbtOptions(exclude=("resource_type:unit_test",))
     state = refresh(INPUTS, settings, tested, return_state=True)
+    assert state.is_completed(), state.message
     budgets = rows_of(state, "agent-analytics-budgets")
-    return Ran(settings, measures(state, "agent-analytics-run"), budgets, run_id(state))
+    return Ran(settings, measures_of(state, "agent-analytics"), budgets, run_id_of(state))
 
 
 def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
@@ -106,7 +81,7 @@ def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
         for table in ("otel_metrics", "otel_logs", "git_commits", "copilot_metrics")
     }
     assert sum(counts.values()) == ran.figures["rows_loaded"]
-    told = {payload["table"]: payload for payload in landed(ran.run_id, len(counts))}
+    told = landed_in(ran.run_id, "agent_analytics", lambda told: len(told) == len(counts))
     assert {table: payload["rows"] for table, payload in told.items()} == counts
     newest = ran.query("select max(timestamp) from raw.otel_metrics")[0][0]
     assert told["otel_metrics"]["max_timestamp"] == f"{newest.isoformat()}Z"
@@ -132,23 +107,6 @@ def test_the_month_of_who_has_a_budget_is_told_beside_it(ran: Ran) -> None:
     ]
 
 
-def landed(flow_run_id: str, expected: int) -> list[dict[str, Any]]:
-    """The payloads that the server keeps of one run, once they are as many as expected."""
-    wanted = {
-        "filter": {
-            "event": {"name": ["agent_analytics.rows.landed"]},
-            "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
-        }
-    }
-    deadline = time.monotonic() + 20
-    while True:
-        with get_client(sync_client=True) as client:
-            events = client.request("POST", "/events/filter", json=wanted).json()["events"]
-        if len(events) >= expected or time.monotonic() > deadline:
-            return [event["payload"] for event in events]
-        time.sleep(0.2)
-
-
 def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
     ran: Ran, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -167,7 +125,8 @@ def test_a_file_that_breaks_while_it_is_built_is_restored_and_the_run_ends_well(
     monkeypatch.setattr(agent_flow.tasks, "build_dbt", break_first)
     models = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
     state = refresh(INPUTS, ran.settings, models, return_state=True)
-    assert measures(state, "agent-analytics-run")["rows_loaded"] == 0
+    assert state.is_completed(), state.message
+    assert measures_of(state, "agent-analytics")["rows_loaded"] == 0
     assert len(builds) == 2
     assert "It was replaced by the last published copy" in caplog.text
     assert "claude-experimental-9 has no price" in caplog.text
@@ -184,7 +143,8 @@ def test_copilot_is_fetched_in_both_shapes_and_the_report_exports_it(
                 update={"copilot_api": fake.url, "copilot_report": shape}
             )
             state = refresh_copilot(1, settings, return_state=True)
-        assert measures(state, "agent-analytics-run")["rows_loaded"] == rows
+        assert state.is_completed(), state.message
+        assert measures_of(state, "agent-analytics")["rows_loaded"] == rows
         assert {authorization for _, authorization in fake.seen} <= {"Bearer the-token", None}
     found = dict(
         ran.query(

@@ -1,6 +1,5 @@
 """The whole flow on a real server: load, build, report, and fail where something failed."""
 
-import json
 import os
 import subprocess
 import sys
@@ -8,13 +7,11 @@ import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 from uuid import UUID
 
 import psycopg
 import pytest
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import FlowRun, State, StateType
 
 from blocks.registration import register
@@ -31,6 +28,7 @@ from flows.github_scraper.records import (
 from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 from tests.github_scraper.github_server import GithubServer, RealClock
 from tests.github_scraper.histories import History
+from tests.told import artifacts_of, landed_in, measures_of, rows_of
 
 # Their tests are the business of tests/dbt_projects, and of the first run here.
 UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
@@ -48,29 +46,6 @@ def run_of(state: State[None]) -> FlowRun:
         return client.read_flow_run(state.state_details.flow_run_id)
 
 
-def measures(flow_run_id: UUID) -> dict[str, object]:
-    return {row["measure"]: row["value"] for row in artifact(flow_run_id, "github-scraper-run")}
-
-
-def artifact(flow_run_id: UUID, key: str) -> list[dict[str, Any]]:
-    """The rows of a table artifact."""
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
-        )
-    (table,) = (each for each in artifacts if each.key == key)
-    return list(json.loads(str(table.data)))
-
-
-def summary(flow_run_id: UUID) -> str:
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
-        )
-    (page,) = (each for each in artifacts if each.key == "github-scraper-summary")
-    return str(page.data)
-
-
 def names_of_task_runs(flow_run_id: UUID, expected: set[str]) -> set[str]:
     """Task runs on the server; its recorder writes them down within a few seconds."""
     deadline = time.monotonic() + 30
@@ -85,19 +60,6 @@ def names_of_task_runs(flow_run_id: UUID, expected: set[str]) -> set[str]:
         names = {run["name"] for run in response.json()}
         time.sleep(0.5)
     return names
-
-
-def landed_by(flow_run_id: UUID) -> list[dict[str, Any]]:
-    """What the events of a run tell of rows, once the server has stored any."""
-    name = {"name": ["github_scraper.rows.landed"]}
-    wanted = {"event": name, "related": {"id": [f"prefect.flow-run.{flow_run_id}"]}}
-    deadline = time.monotonic() + 30
-    while True:
-        with get_client(sync_client=True) as client:
-            found = client.request("POST", "/events/filter", json={"filter": wanted}).json()
-        if found["events"] or time.monotonic() > deadline:
-            return [event["payload"] for event in found["events"]]
-        time.sleep(0.2)
 
 
 MEASURED_RUN = """
@@ -139,11 +101,13 @@ def test_a_run_over_5000_commits_fills_the_leaderboard_in_512_mib_and_reports_wh
             "where scope = 'overall' and time_window = 'all_time'"
         ).fetchone()
     assert counted == (commits,)
-    figures = measures(run.id)
+    figures = measures_of(run.id, "github-scraper")
     assert figures["rows_loaded"] == commits
     assert (figures["failures"], figures["warnings"]) == (0, 0)
-    (landed,) = landed_by(run.id)
-    assert (landed["batch"], landed["table"], landed["rows"]) == (run_id, "commits", commits)
+    landed = landed_in(run.id, "github_scraper")
+    assert {table: (told["batch"], told["rows"]) for table, told in landed.items()} == {
+        "commits": (run_id, commits)
+    }
     expected = {"fetch-sample", "model leaderboard", "model fct_daily_commits"}
     assert expected <= names_of_task_runs(run.id, expected)
 
@@ -172,11 +136,9 @@ def test_a_failing_repository_fails_the_run_after_the_others_are_built(
     full = settings.model_copy(update={"size": SizeSettings(limit_gigabytes=0.001)})
     again = refresh(None, full, build_here=False, return_state=True)
     assert again.is_completed(), "a mistyped address is not looked after for ever"
-    figures = measures(run_of(again).id)
+    figures = measures_of(again, "github-scraper")
     assert (figures["models_built"], figures["warnings"]) == (0, 1), "the database is past 1 MB"
-    sizes = {
-        row["table"]: row["bytes"] for row in artifact(run_of(again).id, "github-scraper-size")
-    }
+    sizes = {row["table"]: row["bytes"] for row in rows_of(again, "github-scraper-size")}
     assert sizes["commits"] > sizes["repository_heads"] > 0
     assert sizes["leaderboard"] > 0
 
@@ -195,7 +157,8 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     gone.path.rename(tmp_path / "elsewhere.git")
     failed = refresh(None, settings, build_here=False, return_state=True)
     assert failed.is_failed()
-    why = summary(run_of(failed).id).partition("**Why:**")[2].partition("**What to do:**")[0]
+    summary = artifacts_of(failed)["github-scraper-summary"]
+    why = summary.partition("**Why:**")[2].partition("**What to do:**")[0]
     reasons = [line.strip() for line in why.splitlines() if line.strip()]
     assert [line.partition(" ")[0] for line in reasons] == ["Loading", "-"], why
     assert main(["list"]) == 0
@@ -207,7 +170,8 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
     assert refresh(None, settings, build_here=False, return_state=True).is_completed()
     named = refresh(both, settings, build_here=False, return_state=True)
     assert named.is_completed(), "a schedule with a list of its own goes on"
-    assert f"{gone.path} is retired and was left out" in summary(run_of(named).id)
+    summary = artifacts_of(named)["github-scraper-summary"]
+    assert f"{gone.path} is retired and was left out" in summary
     typed = [sys.executable, "-m", "flows.github_scraper", "retire", "https://h.example/never/seen"]
     told = subprocess.run(typed, capture_output=True, text=True, check=False, timeout=120)
     assert told.returncode == 1
@@ -316,7 +280,7 @@ def test_a_backfill_from_a_list_and_an_organization_reads_over_the_api(
         assert connection.execute(
             "select stars from analytics.dim_repository where repo_name = 'tool'"
         ).fetchall() == [(5,)]
-    assert measures(run_of(state).id)["rows_loaded"] == commits + 2
+    assert measures_of(state, "github-scraper")["rows_loaded"] == commits + 2
     github.forget_counts()
     by_git = api_settings(settings, database, github, path="git")
     again = backfill(

@@ -10,9 +10,6 @@ from pathlib import Path
 import psycopg
 import pytest
 from google.cloud import bigquery
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import State
 
 from blocks.registration import register
 from deployments.local.bigquery import PROJECT
@@ -33,6 +30,7 @@ from tests.dbt_projects.messy_history import FIRST_SYNC, Commit, history, load
 from tests.dbt_projects.test_github_scraper import after_second_sync
 from tests.dbt_projects.warehouse import Warehouse, in_order
 from tests.deployments.grafana.panels import assert_panels_answer
+from tests.told import artifacts_of
 
 JANE = "5@x.org"
 HISTORY = "repository_metadata_history"
@@ -86,7 +84,8 @@ def test_the_marts_move_to_bigquery_and_only_what_differs_is_told(
     with load_while_the_marts_are_built(database, plain):
         state = migrate(settings, return_state=True)
     assert state.is_completed(), state.message
-    assert "repository_contributors: BigQuery has no form" in told_in_the_summary(state)
+    summary = artifacts_of(state)["github-scraper-migrate-summary"]
+    assert "repository_contributors: BigQuery has no form" in summary
     assert_same_rows(here, there, dataset)
     assert_panels_answer(
         "analytics-github-scraper-bigquery",
@@ -149,17 +148,6 @@ def tables_that_name(name: str, there: bigquery.Client, *datasets: str) -> set[s
             for row in there.query(f"select * from {dataset}.{table.table_id}").result()
         )
     }
-
-
-def told_in_the_summary(state: State[None]) -> str:
-    run_id = state.state_details.flow_run_id
-    assert run_id is not None
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-        )
-    (page,) = (each for each in artifacts if each.key == "github-scraper-migrate-summary")
-    return str(page.data)
 
 
 def assert_same_rows(

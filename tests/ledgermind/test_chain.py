@@ -18,6 +18,7 @@ from flows.ledgermind.sample import mission_day
 from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 from tests.dbt_projects.warehouse import ROOT
 from tests.deployments.pool import Pool
+from tests.told import landed_in, run_id_of
 
 SETTINGS = LedgermindSettings(
     bigquery=LedgermindBigQuerySettings(dataset="chain_marts", raw_dataset="chain_raw")
@@ -37,9 +38,6 @@ def pool(prefect_server: str, bigquery_emulator: str, local_paths: LocalPaths) -
     worker.start(environment, made.api)
     yield made
     worker.stop()
-    for each in made.api.all("automations/filter"):
-        if each["name"] == made.name:
-            made.api.call("DELETE", f"automations/{each['id']}")
 
 
 def deploy_with_trigger(pool: Pool) -> str:
@@ -86,21 +84,6 @@ def wait_for_run(pool: Pool, deployment: str) -> dict[str, Any]:
     raise AssertionError(f"no finished run: {runs}")
 
 
-def landed_rows(pool: Pool, batch: str, table: str) -> int | None:
-    """Rows of a table, as the event of one export tells them."""
-    related = {"id": [f"prefect.flow-run.{batch}"]}
-    told = {"event": {"name": ["ledgermind.rows.landed"]}, "related": related}
-    deadline = time.monotonic() + 30
-    while time.monotonic() < deadline:
-        events = pool.post("events/filter", {"filter": told, "limit": 50})["events"]
-        payloads = [event["payload"] for event in events if event["payload"]["table"] == table]
-        if payloads:
-            assert {payload["batch"] for payload in payloads} == {batch}
-            return int(payloads[0]["rows"])
-        time.sleep(0.3)
-    return None
-
-
 def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
     pool: Pool, database: str, bigquery_emulator: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -112,7 +95,9 @@ def test_a_completed_export_tells_what_landed_and_starts_the_build_on_bigquery(
 
     state = export_tables(SETTINGS, return_state=True)
     assert state.is_completed(), state.message
-    assert landed_rows(pool, str(state.state_details.flow_run_id), "suggestion_events") == 12
+    landed = landed_in(state, "ledgermind", lambda told: "suggestion_events" in told)
+    assert landed["suggestion_events"]["rows"] == 12
+    assert {told["batch"] for told in landed.values()} == {str(run_id_of(state))}
 
     run = wait_for_run(pool, deployment)
     assert run["state_type"] == "COMPLETED", run["state"]["message"]

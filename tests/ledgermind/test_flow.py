@@ -1,15 +1,10 @@
 """The flows on a real server: a sample, both builds, the export between them."""
 
-import json
 import re
 from datetime import UTC, datetime
-from typing import Any
 
 import psycopg
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
-from prefect.client.schemas.objects import State
 
 from blocks.registration import register
 from flows._shared.markdown import plain
@@ -19,6 +14,7 @@ from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSett
 from flows.report.answers import answer_of
 from flows.report.making import read_from
 from tests.ledgermind.warehouses import PROJECT
+from tests.told import artifacts_of, measures_of, rows_of
 
 ONE_MODEL = DbtOptions(select=("stg_models",), exclude=("resource_type:test",))
 
@@ -43,8 +39,8 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
             "select sum(events_total) from analytics.mart_suggestions_kpis"
         ).fetchone()
     assert counted == (312,)
-    texts = artifacts(state)
-    measures = figures(texts)
+    texts = artifacts_of(state)
+    measures = measures_of(state, "ledgermind")
     models = list((PROJECT / "models").rglob("*.sql"))
     # The report reads PostgreSQL: its models are not built on BigQuery.
     of_report = list((PROJECT / "models" / "report").glob("*.sql"))
@@ -62,29 +58,18 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     )
     assert plain(apart) in texts["ledgermind-summary"]
     # The emulator keeps no labels (bqemulator 1.4.0): none of its jobs is this domain's.
-    assert json.loads(texts["ledgermind-bigquery-costs"]) == []
-    exported = {row["table"]: row["total"] for row in json.loads(texts["ledgermind-export-tables"])}
+    assert rows_of(state, "ledgermind-bigquery-costs") == []
+    exported = {row["table"]: row["total"] for row in rows_of(state, "ledgermind-export-tables")}
     assert exported["suggestion_events"] == 312
     assert measures["rows_loaded"] > sum(exported.values())
 
-    again = artifacts(refresh(settings, dbt=ONE_MODEL, return_state=True))
-    assert figures(again)["rows_loaded"] == 0, "nothing was loaded, only looked at"
-    assert re.search(r"- \d+ rows of events and feedback are there", again["ledgermind-summary"])
-    assert "BigQuery" not in again["ledgermind-summary"]
-
-
-def artifacts(state: State[None]) -> dict[str, str]:
-    assert state.is_completed(), state.message
-    run_id = state.state_details.flow_run_id
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-        )
-    return {str(each.key): str(each.data) for each in found}
-
-
-def figures(texts: dict[str, str]) -> dict[str, Any]:
-    return {row["measure"]: row["value"] for row in json.loads(texts["ledgermind-run"])}
+    again = refresh(settings, dbt=ONE_MODEL, return_state=True)
+    assert again.is_completed(), again.message
+    # Nothing was loaded, only looked at.
+    assert measures_of(again, "ledgermind")["rows_loaded"] == 0
+    summary = artifacts_of(again)["ledgermind-summary"]
+    assert re.search(r"- \d+ rows of events and feedback are there", summary)
+    assert "BigQuery" not in summary
 
 
 def test_a_database_that_is_not_ledgerminds_is_refused_with_what_to_do(

@@ -1,24 +1,17 @@
 """The flows on a real server and database: load, verify, build, tell what changed; operations."""
 
-import json
-import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import psycopg
 import pytest
-from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
-from deployments.local.api import PrefectApi
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.processes import wait_until
 from flows._shared.errors import PermanentError
 from flows._shared.orchestration.credentials import dbt_postgres_env
 from flows._shared.orchestration.dbt import DbtFreshnessError, DbtOptions
@@ -45,6 +38,7 @@ from flows.quality_compass.settings import QualityCompassSettings
 from flows.quality_compass.sync import disagreements
 from tests.databases import copy_database, database_of
 from tests.quality_compass.conftest import read, write
+from tests.told import artifacts_of, landed_in, measures_of, run_id_of
 
 # Their tests are the business of tests/dbt_projects.
 UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
@@ -99,39 +93,12 @@ def built(
     return first_build
 
 
-def run_id_of(state: State[Any]) -> UUID:
-    flow_run_id = state.state_details.flow_run_id
-    assert isinstance(flow_run_id, UUID)
-    return flow_run_id
-
-
-def figures(told: dict[str, str]) -> dict[str, float]:
-    return {row["measure"]: row["value"] for row in json.loads(told["quality-compass-run"])}
-
-
-def artifacts(state: State[Any]) -> dict[str, str]:
-    flow_run_id = run_id_of(state)
-    with get_client(sync_client=True) as client:
-        found = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id]))
-        )
-    return {str(each.key): str(each.data) for each in found}
-
-
-def landed_rows(server: str, flow_run_id: UUID) -> dict[str, int]:
-    """What the events of a flow run tell: rows by table."""
-    body = {
-        "filter": {
-            "event": {"name": ["quality_compass.rows.landed"]},
-            "related": {"id": [f"prefect.flow-run.{flow_run_id}"]},
-        }
-    }
-    found = PrefectApi(server, os.environ).call("POST", "events/filter", body)["events"]
-    return {each["payload"]["table"]: each["payload"]["rows"] for each in found}
+def rows_of_all(landed: Mapping[str, Mapping[str, Any]]) -> int:
+    return sum(told["rows"] for told in landed.values())
 
 
 def test_runs_are_loaded_verified_built_and_their_changes_told(
-    built: Built, prefect_server: str, sample_folder: Path
+    built: Built, sample_folder: Path
 ) -> None:
     """The life of an installation: a first run, no new run for days, then one under `addresses`."""
     settings, database, state = built.settings, built.url, built.first_run
@@ -140,7 +107,7 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
         run: sum(len(path.read_text().splitlines()) for path in run.rglob("*.jsonl"))
         for run in runs
     }
-    assert "signals in the first run" in artifacts(state)["quality-compass-signals"]
+    assert "signals in the first run" in artifacts_of(state)["quality-compass-signals"]
     first = run_id_of(state)
 
     with psycopg.connect(database) as connection:
@@ -148,18 +115,18 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     state = refresh(RunsRequest(addresses=(str(runs[0]),)), settings, UNTESTED, return_state=True)
     with pytest.raises(DbtFreshnessError, match="raw_classifications"):
         state.result()
-    told = artifacts(state)
+    told = artifacts_of(state)
     assert "signals in the first run" in told["quality-compass-signals"]
-    assert figures(told)["rows_loaded"] == 0
+    assert measures_of(state, "quality-compass")["rows_loaded"] == 0
     stale = run_id_of(state)
 
     configured = settings.model_copy(update={"addresses": (str(sample_folder),)})
     request = RunsRequest(verify=True, fail_on_disagreement=True)
     state = refresh(request, configured, UNTESTED, return_state=True)
     assert state.is_completed(), state.message
-    told = artifacts(state)
-    assert figures(told)["rows_loaded"] == lines[runs[1]]
-    assert figures(told)["failures"] == 0
+    told = artifacts_of(state)
+    assert measures_of(state, "quality-compass")["rows_loaded"] == lines[runs[1]]
+    assert measures_of(state, "quality-compass")["failures"] == 0
     newest = run_id_of(state)
     assert "Run 20250215060000 against 20250115060000" in told["quality-compass-signals"]
     with psycopg.connect(database) as connection:
@@ -190,11 +157,9 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     assert "partial parsing" in parsing.lower()
     assert "Unable to do partial parsing" not in parsing
     # The server stores what it was told in that order.
-    assert wait_until(
-        lambda: sum(landed_rows(prefect_server, newest).values()) == lines[runs[1]], 30
-    )
-    assert sum(landed_rows(prefect_server, first).values()) == lines[runs[0]]
-    assert landed_rows(prefect_server, stale) == {}
+    landed_in(newest, "quality_compass", lambda told: rows_of_all(told) == lines[runs[1]])
+    assert rows_of_all(landed_in(first, "quality_compass")) == lines[runs[0]]
+    assert landed_in(stale, "quality_compass", lambda told: not told) == {}
 
 
 def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_their_reasons(
@@ -212,12 +177,12 @@ def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_thei
     with pytest.raises(RunsFailedError) as failed:
         state.result()
     reasons = ("20250101060000: reading", "the folder 'latest'", str(tmp_path / "nowhere"))
-    told = artifacts(state)
+    told = artifacts_of(state)
     for reason in reasons:
         assert reason in str(failed.value)
         assert reason in told["quality-compass-summary"]
     assert "3 failed" in str(failed.value)
-    assert figures(told)["failures"] >= 3
+    assert measures_of(state, "quality-compass")["failures"] >= 3
     with psycopg.connect(built.url) as connection:
         loaded = connection.execute("select run_id from analytics.stg_runs order by 1").fetchall()
     assert [run_id for (run_id,) in loaded] == [FIRST_RUN, "20250215060000"]
@@ -225,7 +190,7 @@ def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_thei
     everything = DbtOptions(full_refresh=True, select=("stg_runs",))
     state = refresh(RunsRequest(), built.settings, everything, return_state=True)
     assert state.is_completed(), state.message
-    assert figures(artifacts(state))["rows_loaded"] == 0
+    assert measures_of(state, "quality-compass")["rows_loaded"] == 0
     with pytest.raises(PermanentError, match="`settings`, as `addresses`"):
         make_sample(built.settings)
 
@@ -447,7 +412,7 @@ def test_fail_on_disagreement_fails_after_everything_was_built(
     with pytest.raises(DisagreementError, match="1 claim does not agree"):
         state.result()
     absent = f"{run_folder.name}: no files in analysis/contribution"
-    assert absent in artifacts(state)["quality-compass-summary"]
+    assert absent in artifacts_of(state)["quality-compass-summary"]
     with psycopg.connect(database) as connection:
         assert connection.execute("select field from public.raw_disagreements").fetchall() == [
             ("position",)

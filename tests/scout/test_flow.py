@@ -17,7 +17,6 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from openpyxl import Workbook
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 
 from blocks.registration import register
@@ -33,6 +32,7 @@ from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 from tests.databases import copy_database
 from tests.parsed import prepare_flows_of
 from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
+from tests.told import landed_in, measures_of
 
 DATABASE = "scout_flow"
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
@@ -78,17 +78,6 @@ def ask(database: str, statement: str) -> list[tuple[Any, ...]]:
         return connection.execute(statement.encode()).fetchall()
 
 
-def measures(state: State[None]) -> dict[str, Any]:
-    run_id = state.state_details.flow_run_id
-    assert run_id is not None
-    with get_client(sync_client=True) as client:
-        artifacts = client.read_artifacts(
-            artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[run_id]))
-        )
-    (run,) = (artifact for artifact in artifacts if artifact.key == "scout-run")
-    return {row["measure"]: row["value"] for row in json.loads(str(run.data))}
-
-
 def events_since(state: State[None], name: str, at_least: int = 0) -> list[dict[str, Any]]:
     """Events of one name since a flow run began; the server stores them in a moment."""
     run_id = state.state_details.flow_run_id
@@ -107,7 +96,9 @@ def events_since(state: State[None], name: str, at_least: int = 0) -> list[dict[
 
 
 def alerts_since(state: State[None]) -> dict[str, dict[str, Any]]:
-    told = events_since(state, "scout.quality.low", at_least=measures(state)["warnings"])
+    told = events_since(
+        state, "scout.quality.low", at_least=measures_of(state, "scout")["warnings"]
+    )
     return {each["resource"]["prefect.resource.id"]: each["payload"] for each in told}
 
 
@@ -154,13 +145,13 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
 
     bronze = refresh("bronze", settings, GATED, return_state=True)
     assert bronze.is_completed(), bronze.message
-    assert measures(bronze)["rows_loaded"] == 2_000 + 8 + 20
+    assert measures_of(bronze, "scout")["rows_loaded"] == 2_000 + 8 + 20
     assert ask(scout, "select to_regnamespace('silver') is null") == [(True,)]
 
     rest = refresh("silver+", settings, GATED, return_state=True)
     assert rest.is_completed(), rest.message
-    assert measures(rest)["rows_loaded"] == 0
-    assert measures(rest)["models_built"] == 15
+    assert measures_of(rest, "scout")["rows_loaded"] == 0
+    assert measures_of(rest, "scout")["models_built"] == 15
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(
@@ -181,7 +172,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     impatient = QualitySettings(points_lost_per_hour=1e9)
     late = refresh("platinum", ScoutSettings(quality=impatient), GATED, return_state=True)
     assert late.is_completed(), late.message
-    assert measures(late)["warnings"] == 5
+    assert measures_of(late, "scout")["warnings"] == 5
     told = alerts_since(late)
     assert set(told) == {f"scout.table.{row[0]}" for row in scored}
     assert all(payload["score"] < 80 for payload in told.values())
@@ -204,19 +195,18 @@ def test_what_webhooks_delivered_reaches_silver_and_is_told_once(scout: str) -> 
         )
     first = refresh(TO_SILVER, ScoutSettings(), UNTESTED, return_state=True)
     assert first.is_completed(), first.message
-    assert measures(first)["rows_loaded"] == 6
+    assert measures_of(first, "scout")["rows_loaded"] == 6
     second = refresh("bronze", ScoutSettings(), UNTESTED, return_state=True)
     assert second.is_completed(), second.message
-    assert measures(second)["rows_loaded"] == 0
+    assert measures_of(second, "scout")["rows_loaded"] == 0
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(6,)]
     assert ask(scout, "select delivery_id, reason from scout.raw_ingestion_quarantine") == [
         ("d3", "invalid_json")
     ]
-    (landed,) = events_since(first, "scout.rows.landed", at_least=1)
-    assert landed["resource"]["prefect.resource.id"] == (
-        "analytics.scout.raw_transaction_ingestion"
-    )
-    assert landed["payload"]["rows"] == 6
+    landed = landed_in(first, "scout")
+    assert {table: told["rows"] for table, told in landed.items()} == {
+        "raw_transaction_ingestion": 6
+    }
 
 
 def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_path: Path) -> None:

@@ -102,7 +102,7 @@ def _copy_python(to: Path) -> None:
     """The Python that runs this, without the packages that somebody installed into it."""
     version = f"python{sys.version_info.major}.{sys.version_info.minor}"
     home = Path(sys.base_prefix)
-    (to / "bin").mkdir(parents=True)
+    (to / "bin").mkdir(parents=True, exist_ok=True)
     shutil.copy(home / "bin" / version, to / "bin" / version)
     for name in ("python", "python3"):
         (to / "bin" / name).symlink_to(version)
