@@ -269,11 +269,9 @@ class Bench:
 
     def prepare(self, domain: str, *stages: str) -> None:
         """Run these stages undisturbed, all by default, keeping what was there before each."""
-        self.folder(domain).mkdir(exist_ok=True)
-        self._copy("template1", f"faults_{domain}")
-        make_inbox(domain, self.url(domain, is_direct=True))
+        self.empty(domain)
         for stage in stages or STAGES[domain]:
-            self._keep(domain, stage)
+            self.keep(domain, stage)
             self.proxy.begin()
             _, source = self.sources.get((domain, stage), (None, None))
             if source:
@@ -289,6 +287,13 @@ class Bench:
                 int((self.work / "memory").read_text()),
                 self.left(domain, stage, "undisturbed"),
             )
+
+    def empty(self, domain: str) -> None:
+        """Nothing is there but what the receiver stored."""
+        shutil.rmtree(self.folder(domain), ignore_errors=True)
+        self.folder(domain).mkdir()
+        self._copy("template1", f"faults_{domain}")
+        make_inbox(domain, self.url(domain, is_direct=True))
 
     def used(self) -> int:
         return shutil.disk_usage(self.disk).used
@@ -317,7 +322,8 @@ class Bench:
             found |= source.exported(dataset)
         return found
 
-    def _keep(self, domain: str, stage: str) -> None:
+    def keep(self, domain: str, stage: str) -> None:
+        """What is there now, to be restored."""
         self._copy(f"faults_{domain}", f"before_{domain}_{stage}")
         shutil.copytree(self.folder(domain), self._kept(domain, stage), symlinks=True)
 

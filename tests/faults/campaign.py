@@ -10,7 +10,7 @@ from tests.faults.tables import differences
 # Run again from the first of these: a run of a flow does all of them.
 OF_ONE_RUN = ("fetch", "load", "build")
 # What a stage put aside is seen after this one.
-SEEN_AFTER = {"spool": "drain"}
+SEEN_AFTER = {"spool": "drain", "spool-grpc": "drain-grpc"}
 RAISED = re.compile(r"^((?:\w+\.)+\w+|\w+Error)(?::|$)", re.MULTILINE)
 
 

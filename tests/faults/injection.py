@@ -49,6 +49,11 @@ class Kind(StrEnum):
     IN_BODY = "kill in mid-body"
     RESENT = "each sent twice at once"
     FULL = "spool full"
+    SERVER = "Prefect server killed"
+    WORKER = "worker killed"
+    WITH_RUNS = "worker killed with its runs"
+    WARM = "warm process killed"
+    OF_PROCESSES = "worker of processes killed with its runs"
 
 
 JUMPS = {Kind.FORWARD: "+3d", Kind.BACK: "-40d"}
@@ -242,6 +247,8 @@ TAKING = (
     *EVERYWHERE, Kind.DISK, Kind.MEMORY, Kind.FORWARD, Kind.BACK, Kind.RESENT,
     Kind.IN_BODY, Kind.IN_BODY, *sorted(OF_SOURCES - {Kind.REFUSED}), Kind.SOURCE_CUT, Kind.SHORT,
 )  # fmt: skip
+# Over gRPC, where no header says how long a message is.
+CALLED = tuple(kind for kind in TAKING if kind not in LIES)
 OF_DATABASE = (Kind.CUT, Kind.RESTART, Kind.CRASH, Kind.BACKEND)
 KINDS: Mapping[str, Sequence[Kind]] = {
     "fetch": QUICK,
@@ -253,6 +260,9 @@ KINDS: Mapping[str, Sequence[Kind]] = {
     "take": (*TAKING, *OF_DATABASE, *OF_DATABASE, Kind.KILL, Kind.KILL),
     "spool": (*TAKING, Kind.KILL, Kind.DISK, Kind.FULL, Kind.FULL, Kind.FULL),
     "drain": (*TAKING, *OF_DATABASE, *OF_DATABASE, Kind.KILL, Kind.KILL),
+    "take-grpc": (*CALLED, *OF_DATABASE, Kind.KILL),
+    "spool-grpc": (*CALLED, Kind.KILL, Kind.DISK, Kind.FULL, Kind.FULL, Kind.FULL),
+    "drain-grpc": (*CALLED, *OF_DATABASE, Kind.KILL),
 }
 
 

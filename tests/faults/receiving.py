@@ -23,6 +23,9 @@ BODY_SECONDS = 2.5
 STORE_SECONDS = 4.0
 NOBODY_LISTENS = 9
 SPOOL = "spool"
+# The stages whose senders call over gRPC, and those after which what was sent is in the spool.
+OVER_GRPC = frozenset({"take-grpc", "spool-grpc", "drain-grpc"})
+PUT_ASIDE = frozenset({"spool", "spool-grpc"})
 
 
 class Place(Protocol):
@@ -62,24 +65,44 @@ class _EndedError(Exception):
 
 def take(place: Place) -> None:
     """The database is there."""
-    _serve(place, place.url)
+    _serve(place, place.url, port=_port(place))
 
 
 def spool(place: Place) -> None:
     """The database is away: what is promised is in the spool."""
-    parts = urlsplit(place.url)
-    host = parts.netloc.rpartition(":")[0]
-    _serve(place, urlunsplit(parts._replace(netloc=f"{host}:{NOBODY_LISTENS}")))
+    _serve(place, _away(place.url), port=_port(place))
 
 
 def drain(place: Place) -> None:
     """The database is back, and the spool full."""
-    _serve(place, place.url)
+    take(place)
 
 
-def _serve(place: Place, database_url: str) -> None:
+def take_grpc(place: Place) -> None:
+    _serve(place, place.url, port=0, grpc_port=_port(place))
+
+
+def spool_grpc(place: Place) -> None:
+    _serve(place, _away(place.url), port=0, grpc_port=_port(place))
+
+
+def drain_grpc(place: Place) -> None:
+    take_grpc(place)
+
+
+def _port(place: Place) -> int:
+    return urlsplit(place.source).port or 0
+
+
+def _away(url: str) -> str:
+    parts = urlsplit(url)
+    host = parts.netloc.rpartition(":")[0]
+    return urlunsplit(parts._replace(netloc=f"{host}:{NOBODY_LISTENS}"))
+
+
+def _serve(place: Place, database_url: str, **ports: int) -> None:
     settings = ReceiverSettings(
-        port=urlsplit(place.source).port or 0,
+        **ports,
         body_seconds=BODY_SECONDS,
         store_seconds=STORE_SECONDS,
         spool=place.folder / SPOOL,

@@ -16,12 +16,14 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
+from typing import Any, Union
 
 import psutil
 
 from deployments.local.processes import wait_until
 from flows.agent_analytics import sample as agents_sample
-from tests.faults.receiving import SECRET, STANDARD_SECRET
+from tests.faults.calling import UNANSWERED, Call, Exporter, calls
+from tests.faults.receiving import OVER_GRPC, PUT_ASIDE, SECRET, STANDARD_SECRET
 from tests.webhooks.harness import (
     github_headers,
     hub_signature,
@@ -36,10 +38,10 @@ LONG_BODY_BYTES = 300_000
 PATIENCE_SECONDS = 12.0
 START_SECONDS = 30.0
 DRAINED_SECONDS = 20.0
-UNANSWERED = 0
 CONFLICT, UNAVAILABLE = 409, 503
 NAMESPACE = uuid.UUID("6f1c1f4e-6a5e-4c57-9f11-3f5b3a0c9e55")
 
+Sent = Union["Posting", Call]
 Headers = Callable[[], Mapping[str, str]]
 
 
@@ -120,6 +122,27 @@ def _as_exporter() -> Mapping[str, str]:
     return token_headers(SECRET) | {"Content-Encoding": "gzip"}
 
 
+class Poster:
+    """A connection of its own."""
+
+    def __init__(self, port: int, seconds: float) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+
+    def send(self, each: Posting) -> int:
+        """The status of the answer."""
+        try:
+            self._connection.request("POST", each.path, each.body, dict(each.headers()))
+            answer = self._connection.getresponse()
+            answer.read()
+        except (OSError, http.client.HTTPException):
+            self._connection.close()
+            return UNANSWERED
+        return answer.status
+
+    def close(self) -> None:
+        self._connection.close()
+
+
 @dataclass
 class Senders:
     """Those who send to one receiver.
@@ -171,10 +194,10 @@ class Senders:
     def _send_all(self, stage: str, pids: Sequence[int], times: int) -> None:
         try:
             if wait_until(lambda: self._listens() or not _living(pids), START_SECONDS, pause=0.02):
-                given = postings(stage)
+                given = calls(stage) if stage in OVER_GRPC else postings(stage)
                 self._send([each for each in given if each.after is None], stage, times)
                 self._send([each for each in given if each.after is not None], stage, times)
-                if stage != "spool":
+                if stage not in PUT_ASIDE:
                     wait_until(
                         lambda: not self.put_aside() or not _living(pids),
                         DRAINED_SECONDS,
@@ -194,38 +217,31 @@ class Senders:
             return True
         return False
 
-    def _send(self, given: Iterable[Posting], stage: str, times: int) -> None:
-        waiting: queue.SimpleQueue[Posting] = queue.SimpleQueue()
+    def _send(self, given: Iterable[Sent], stage: str, times: int) -> None:
+        waiting: queue.SimpleQueue[Sent] = queue.SimpleQueue()
         for each in given:
             is_due = each.after is None or (stage, each.after) in self._promised
             if is_due and (stage, each.number) not in self._promised:
                 for _ in range(times):
                     waiting.put(each)
         threads = [
-            threading.Thread(target=self._post_each, args=(waiting, stage)) for _ in range(SENDERS)
+            threading.Thread(target=self._send_each, args=(waiting, stage)) for _ in range(SENDERS)
         ]
         for thread in threads:
             thread.start()
         for thread in threads:
             thread.join()
 
-    def _post_each(self, waiting: "queue.SimpleQueue[Posting]", stage: str) -> None:
-        connection = http.client.HTTPConnection("127.0.0.1", self._port, timeout=PATIENCE_SECONDS)
+    def _send_each(self, waiting: "queue.SimpleQueue[Sent]", stage: str) -> None:
+        sender = Exporter if stage in OVER_GRPC else Poster
+        connection: Any = sender(self._port, PATIENCE_SECONDS)
         with suppress(queue.Empty):
             while True:
                 each = waiting.get_nowait()
-                status = UNANSWERED
-                try:
-                    connection.request("POST", each.path, each.body, dict(each.headers()))
-                    answer = connection.getresponse()
-                    answer.read()
-                    status = answer.status
-                except (OSError, http.client.HTTPException):
-                    connection.close()
-                self._hear(each, stage, status)
+                self._hear(each, stage, connection.send(each))
         connection.close()
 
-    def _hear(self, each: Posting, stage: str, status: int) -> None:
+    def _hear(self, each: Sent, stage: str, status: int) -> None:
         self.answers[status] += 1
         is_promised = 200 <= status < 300
         if each.is_forged and is_promised:

@@ -307,5 +307,8 @@ STAGES: Mapping[str, Mapping[str, Stage]] = {
         "take": receiving.take,
         "spool": receiving.spool,
         "drain": receiving.drain,
+        "take-grpc": receiving.take_grpc,
+        "spool-grpc": receiving.spool_grpc,
+        "drain-grpc": receiving.drain_grpc,
     },
 }

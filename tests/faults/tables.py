@@ -22,6 +22,8 @@ DIFFERS_BY_NATURE = {
     + r"(id|file_id|bronze_id|repository_id|contributor_id|identity_id|last_metric_id|last_log_id"
     r"|daily_commits_id)",
     "a run more asks more of the API": r"github_api\..*",
+    "what each run measures anew": r"scout\.data_quality_scores\..*"
+    r"|public\.database_sizes\.bytes|raw\.looks\.looked_at",
     "when a delivery came, and a number that a sequence gave": r"webhooks\.\w+"
     r"\.(received_at|due_at|position|delivery)",
 }
@@ -31,6 +33,8 @@ MOMENT = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+\+00:00")
 OF_DELIVERY = re.compile(
     r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)|(?<=webhook-timestamp\"\": \"\")\d+"
 )
+# In names of Scout's loads.
+OF_LOAD = re.compile(r"(?<=[a-z]_)\d{8}_\d{6}\b")
 LEADS_TO = re.compile(r"versions/([^/\"]+)/")
 Tables = dict[str, list[str]]
 COLUMNS = """
@@ -62,7 +66,8 @@ def _postgres_rows(
         sql.SQL(", ").join(map(sql.Identifier, columns)), sql.Identifier(schema, table)
     )
     found = (row for (row,) in connection.execute(query))
-    return sorted(OF_DELIVERY.sub("", row) if schema == "webhooks" else row for row in found)
+    without = {"webhooks": OF_DELIVERY, "scout": OF_LOAD, "bronze": OF_LOAD}.get(schema)
+    return sorted(without.sub("", row) if without else row for row in found)
 
 
 def in_duckdb(path: Path) -> Tables:

@@ -7,10 +7,16 @@ import pytest
 
 from tests.faults.bench import Bench
 from tests.faults.campaign import survived
+from tests.faults.flow_runs import FlowRuns
 from tests.faults.injection import Fault, Kind, can_be
 from tests.faults.stages import RECEIVER
 from tests.faults.tables import differences
 
+# Each takes as long as all of the quick ones.
+OF_FLOWS = [
+    Fault("scout", "load", Kind.SERVER, 0.5),
+    Fault("scout", "build", Kind.WARM, 0.5),
+]
 QUICK = [
     Fault("scout", "load", Kind.KILL, 0.3),
     Fault("scout", "load", Kind.KILL, 0.8),
@@ -30,7 +36,7 @@ def bench(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bench]:
     domains = ["scout", RECEIVER]
     with Bench(domains, tmp_path_factory.mktemp("faults"), is_quick=True) as bench:
         bench.prepare("scout", "fetch", "load")
-        bench.prepare(RECEIVER)
+        bench.prepare(RECEIVER, "take", "spool", "drain")
         yield bench
 
 
@@ -39,6 +45,14 @@ def test_after_any_fault_the_next_run_leaves_what_an_undisturbed_one_leaves(benc
     assert all(fault.kind is Kind.DISK for fault in QUICK if fault not in possible)
     for number, fault in enumerate(possible):
         assert survived(bench, fault, number) == (True, []), fault
+
+
+@pytest.mark.exhaustive
+def test_after_the_death_of_the_server_or_of_a_worker_a_run_leaves_the_same(bench: Bench) -> None:
+    with FlowRuns(bench, [fault.kind for fault in OF_FLOWS]) as runs:
+        runs.prepare("scout")
+        for fault in OF_FLOWS:
+            assert runs.survived(fault) == (True, []), fault
 
 
 def test_a_row_that_is_lost_or_there_twice_is_seen(bench: Bench) -> None:
