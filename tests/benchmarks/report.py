@@ -29,7 +29,7 @@ from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.server import own_client_environment
 from flows.report.making import AGENTS, IN_POSTGRES
 from flows.report.records import DOMAINS
-from tests.benchmarks.dbt_build import Cost, measure, parts
+from tests.measuring import Cost, measure, parts
 
 COMMITS = 1_000
 DEVELOPERS = 12
