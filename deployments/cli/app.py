@@ -206,6 +206,7 @@ def check(
     json: Json = False,
 ) -> None:
     """Go through the production checklist: files, network policies, blocks, roles, databases."""
+    told.looking_at("the code of the project")
     with_local_server()
     from deployments.cli.checklist import checklist
 
@@ -221,6 +222,7 @@ def check(
 @app.command(epilog=example("flows doctor", "flows doctor --json"))
 def doctor(json: Json = False) -> None:
     """Find what is wrong with a set-up, with cause and remedy; changes nothing."""
+    told.looking_at("this machine, its servers, and what it reaches")
     from deployments.cli.doctor import diagnose
 
     found = told.diagnoses(diagnose(), json)

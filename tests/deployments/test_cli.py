@@ -163,6 +163,7 @@ def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
     ((told, looking),) = before
     assert told == "pass  files: fit\n"
     assert [line.partition(":")[0] for line in looking.splitlines()] == [
+        "looking at the code of the project",
         "looking at the files",
         "looking at the Prefect server, for the blocks that it has",
         "looking at scout",

@@ -113,6 +113,9 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
         )
         for row in shown.parts["freshness"].records()
     }
+    assert shown.headline == (
+        "1 deployment failing: github-scraper-6h; late: GitHub, Quality Compass and Coding agents"
+    )
     went_well = "The last run that went well ended"
     assert rows["GitHub", "commits"] == (
         "late",

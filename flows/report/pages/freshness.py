@@ -97,16 +97,21 @@ def _tables(slug: str, judged: Row | None) -> Iterator[dict[str, Any]]:
         }
 
 
-def late(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A sentence for each domain with a source that is late."""
-    behind: dict[str, list[Row]] = {}
+def behind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The sources that are late, by domain."""
+    found: dict[str, list[Row]] = {}
     for row in rows:
         if row["verdict"] == LATE:
-            behind.setdefault(row["domain"], []).append(row)
+            found.setdefault(row["domain"], []).append(row)
+    return found
+
+
+def late(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence for each domain with a source that is late."""
     return tuple(
         f"{domain} is late ({words.first([row['source'] for row in those], TOLD)}): "
         f"{those[0]['why']}"
-        for domain, those in behind.items()
+        for domain, those in behind(rows).items()
     )
 
 

@@ -66,7 +66,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         "operations",
         "Operations",
         "What is late or failing, and why?",
-        _headline(operated, latest),
+        _headline(operated, latest) + _late(freshness.behind(sources)),
         (*_attention(latest, operated.waiting, data), *freshness.late(sources)),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
@@ -84,6 +84,10 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
         return f"The last run of each of {many} did not fail"
     names = [words.text(row["deployment"]) for row in failing]
     return f"{words.count(len(failing), 'deployment')} failing: {words.first(names, 3)}"
+
+
+def _late(domains: Mapping[str, Sequence[Row]]) -> str:
+    return f"; late: {words.listed(list(domains))}" if domains else ""
 
 
 def _attention(
