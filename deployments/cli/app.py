@@ -2,14 +2,15 @@
 
 import sys
 from collections.abc import Sequence
-from datetime import datetime
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from deployments.cli import told
+from deployments.cli import handed_on, told
+from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
 from deployments.cli.settings import with_local_server
 from flows._shared.errors import PlatformError
 
@@ -19,8 +20,6 @@ Exit codes: 0 it worked; 1 it did not, and the message says what to do; 2 the co
 wrong; 130 Ctrl-C. `dbt`, `psql` and `shell` end as the program they start.
 """
 PASSED_ON = {"allow_extra_args": True, "ignore_unknown_options": True}
-SLUGS = ("github_scraper", "ledgermind", "scout", "quality_compass", "agent_analytics")
-INBOX = "webhooks"
 
 
 class Commands(TyperGroup):
@@ -46,21 +45,6 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
-
-
-def _slugs(incomplete: str) -> list[str]:
-    return [slug for slug in (*SLUGS, INBOX) if slug.startswith(incomplete)]
-
-
-Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
-Domain = Annotated[str, typer.Argument(help="Such as scout.", autocompletion=_slugs)]
-Domains = Annotated[
-    list[str] | None, typer.Argument(help="Such as scout; default: all.", autocompletion=_slugs)
-]
-
-
-def example(*lines: str) -> str:
-    return "\n\n".join(f"Example: `{line}`" for line in lines)
 
 
 @app.command(epilog=example("flows run", "flows run github_scraper --repo https://github.com/o/n"))
@@ -196,47 +180,21 @@ def psql(context: typer.Context, domain: Domain) -> None:
     raise typer.Exit(commands.psql(domain, context.args))
 
 
-@app.command(
-    context_settings=PASSED_ON,
+app.command(
+    no_args_is_help=True,
     epilog=example("flows blocks list", "flows blocks register scout", "flows blocks check"),
-)
-def blocks(context: typer.Context) -> None:
-    """List the credential blocks, register them from the environment, or try each."""
-    with_local_server()
-    from blocks.__main__ import main as of_blocks
-
-    raise typer.Exit(of_blocks(context.args or ["--help"]))
-
-
-@app.command(
-    context_settings=PASSED_ON,
+)(handed_on.blocks)
+app.command(
+    no_args_is_help=True,
     epilog=example(
         "flows roles check scout",
         "SCOUT_OWNER_DATABASE_URL=postgresql://... flows roles check scout",
         "flows roles apply scout --exclusive --secrets secrets/",
     ),
+)(handed_on.roles)
+app.command(epilog=example("flows apply --dry-run", "flows apply --pool-type kubernetes"))(
+    handed_on.apply
 )
-def roles(context: typer.Context) -> None:
-    """Make the roles that load, build and read in a database, or say what deviates.
-
-    Without an address in the environment `check` looks at the embedded database.
-    """
-    from deployments.cli.settings import with_embedded_owner
-    from deployments.roles.__main__ import main as of_roles
-
-    raise typer.Exit(of_roles(with_embedded_owner(context.args) or ["--help"]))
-
-
-@app.command(
-    context_settings=PASSED_ON,
-    epilog=example("flows apply --dry-run", "flows apply --pool-type kubernetes"),
-)
-def apply(context: typer.Context) -> None:
-    """Bring a Prefect server in line with the files: pool, limits, deployments, automations."""
-    with_local_server()
-    from deployments.apply.__main__ import main as of_apply
-
-    raise typer.Exit(of_apply(context.args))
 
 
 @app.command(epilog=example("flows check", "flows check scout --json"))
@@ -248,72 +206,37 @@ def check(
     json: Json = False,
 ) -> None:
     """Go through the production checklist: files, network policies, blocks, roles, databases."""
+    told.looking_at("the code of the project")
     with_local_server()
     from deployments.cli.checklist import checklist
 
     with told.only_json(json):
         slugs = told.known(domains, (*SLUGS, INBOX))
-        items = list(checklist(slugs, builds=build, leaves_out=not domains))
-    told.verdicts(items, json)
+        looked = checklist(slugs, told.looking_at, builds=build, leaves_out=not domains)
+        items = told.verdicts(looked, json)
+    if json:
+        told.as_json({"items": [asdict(each) for each in items]})
     raise typer.Exit(0 if all(each.is_good for each in items) else 1)
 
 
 @app.command(epilog=example("flows doctor", "flows doctor --json"))
 def doctor(json: Json = False) -> None:
     """Find what is wrong with a set-up, with cause and remedy; changes nothing."""
+    told.looking_at("this machine, its servers, and what it reaches")
     from deployments.cli.doctor import diagnose
 
-    found = diagnose()
-    told.diagnoses(found, json)
+    found = told.diagnoses(diagnose(), json)
+    if json:
+        told.as_json({"diagnoses": [asdict(each) for each in found]})
     raise typer.Exit(1 if any(each.is_problem for each in found) else 0)
 
 
-def _moment(text: str) -> datetime:
-    from flows.webhooks.moments import moment
-
-    try:
-        return moment(text)
-    except ValueError as error:
-        raise typer.BadParameter(str(error)) from None
-
-
-@app.command(
+app.command(
     epilog=example(
         "flows replay --source scout --since 2026-11-01T00:00Z --until 2026-11-02T00:00Z",
         "flows replay --source github --id 72d3162e-cc78-11e3-81ab-4c9367dc0958",
     )
-)
-def replay(
-    source: Annotated[str, typer.Option(help="The sender in the inbox, such as github.")],
-    ids: Annotated[
-        list[str] | None, typer.Option("--id", help="A delivery, by its id. Repeatable.")
-    ] = None,
-    since: Annotated[
-        datetime | None,
-        typer.Option(parser=_moment, metavar="TIME", help="Received then or later; UTC."),
-    ] = None,
-    until: Annotated[
-        datetime | None, typer.Option(parser=_moment, metavar="TIME", help="Received before.")
-    ] = None,
-    database_block: Annotated[
-        str | None, typer.Option(help="Of the inbox; default: webhooks-postgres.")
-    ] = None,
-) -> None:
-    """Have readers read deliveries of the receiver's inbox again: some by id, or a range of time.
-
-    A delivery moves to the end of the inbox, and its event is sent anew.
-    """
-    with_local_server()
-    from flows.webhooks.__main__ import main as of_webhooks
-
-    given = {
-        "--since": since and since.isoformat(),
-        "--until": until and until.isoformat(),
-        "--database-block": database_block,
-    }
-    arguments = [f"--id={each}" for each in ids or []]
-    arguments += [f"{name}={value}" for name, value in given.items() if value]
-    raise typer.Exit(of_webhooks(["replay", f"--source={source}", *arguments]))
+)(handed_on.replay)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -2,7 +2,7 @@
 or none where it was not looked at."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from blocks import CATALOGUE, not_in_use
 from deployments.check import Project, in_clusters, problems
@@ -17,20 +17,27 @@ QUALITY_COMPASS = "quality_compass"
 
 
 def checklist(
-    slugs: Sequence[str], *, builds: bool = False, leaves_out: bool = False
+    slugs: Sequence[str],
+    say: Callable[[str], None],
+    *,
+    builds: bool = False,
+    leaves_out: bool = False,
 ) -> Iterator[Item]:
     """The items of the project and of some domains.
 
     Args:
+        say: told what is looked at next, as each look may take seconds.
         builds: also those of Quality Compass, which build all of its marts anew.
         leaves_out: domains that the server does not serve.
     """
+    say("the files: deployments, automations, manifests of clusters")
     yield from _files()
     if not os.environ.get("PREFECT_API_URL"):
         yield Item(
             "Prefect server", "PREFECT_API_URL is not set and no local server runs", is_good=False
         )
         return
+    say("the Prefect server, for the blocks that it has")
     from blocks.registration import is_registered
 
     absent = not_in_use(is_registered) if leaves_out else ()
@@ -40,9 +47,11 @@ def checklist(
                 slug, "left out: none of its blocks is registered", is_good=True, is_looked_at=False
             )
             continue
+        say(f"{slug}: blocks and roles")
         yield from _blocks(slug)
         yield from _roles(slug)
     if builds and QUALITY_COMPASS in slugs and QUALITY_COMPASS not in absent:
+        say(f"{QUALITY_COMPASS}: its marts, built anew with every test, which takes minutes")
         yield from _quality_compass()
 
 

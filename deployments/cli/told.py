@@ -2,9 +2,9 @@
 
 import json
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stdout
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from rich.console import Console
@@ -64,28 +64,44 @@ def known(slugs: Sequence[str] | None, all_of_them: Sequence[str]) -> tuple[str,
     return given
 
 
-def verdicts(items: Sequence[Item], is_json: bool) -> None:
-    if is_json:
-        as_json({"items": [asdict(each) for each in items]})
-        return
+def looking_at(what: str) -> None:
+    """Say what is being looked at, which may take a while, to whoever waits for it."""
+    sys.stderr.write(f"looking at {what}\n")
+    sys.stderr.flush()
+
+
+def verdicts(items: Iterable[Item], is_json: bool) -> list[Item]:
+    """The items, each told to people as soon as it is known."""
     console = Console(soft_wrap=True)
+    found = []
     for each in items:
+        found.append(each)
+        if is_json:
+            continue
         mark = "[green]pass[/]" if each.is_good else "[bold red]FAIL[/]"
         mark = mark if each.is_looked_at else "[yellow]none[/]"
         console.print(f"{mark}  {escape(each.item)}: {escape(each.seen)}", highlight=False)
+        sys.stdout.flush()
+    return found
 
 
-def diagnoses(found: Sequence[Diagnosis], is_json: bool) -> None:
-    if is_json:
-        as_json({"diagnoses": [asdict(each) for each in found]})
-        return
+def diagnoses(diagnosed: Iterable[Diagnosis], is_json: bool) -> list[Diagnosis]:
+    """The diagnoses, each told to people as soon as it is known, and at the end how many are
+    problems."""
     console = Console(soft_wrap=True)
-    for each in found:
+    found = []
+    for each in diagnosed:
+        found.append(each)
+        if is_json:
+            continue
         mark = "[bold red]problem[/]" if each.is_problem else "[green]ok[/]     "
         console.print(f"{mark}  {escape(each.name)}: {escape(each.seen)}", highlight=False)
         for line in each.details:
             console.print(f"           {escape(line)}", highlight=False)
         if each.remedy:
             console.print(f"           [bold]{escape(each.remedy)}[/]", highlight=False)
-    problems = sum(each.is_problem for each in found)
-    console.print(f"{problems or 'No'} problem{'' if problems == 1 else 's'} found")
+        sys.stdout.flush()
+    if not is_json:
+        problems = sum(each.is_problem for each in found)
+        console.print(f"{problems or 'No'} problem{'' if problems == 1 else 's'} found")
+    return found

@@ -154,6 +154,9 @@ def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     return own | {
         "PREFECT_SERVER_API_AUTH_STRING": own["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": url,
+        # `prefect deployment run --watch` shows what a run logs, why it failed among it, by these.
+        "PREFECT_SERVER_LOGS_STREAM_OUT_ENABLED": "true",
+        "PREFECT_SERVER_LOGS_STREAM_PUBLISHING_ENABLED": "true",
         # SQLite has one writer: waiting for it beats answering 503.
         "PREFECT_SERVER_DATABASE_TIMEOUT": "60",
         # One commit per batch of task runs, not one each: see docs/decisions/0004.

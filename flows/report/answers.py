@@ -5,7 +5,7 @@ from datetime import date
 from flows._shared.answers import Answer
 from flows.report import charts, words
 from flows.report.pages import page_of
-from flows.report.records import DomainData, Figure, Page
+from flows.report.records import Column, DomainData, Figure, Page, Row
 
 WIDTH = 520
 ROWS = 5
@@ -28,13 +28,16 @@ def answer_of(data: DomainData, today: date) -> Answer:
         advice=advice,
         title=figure.title,
         titles=tuple(column.title for column in columns),
-        rows=tuple(
-            tuple(words.written(row[column.key], column.kind) for column in columns)
-            for row in figure.rows[:ROWS]
-        ),
+        rows=tuple(tuple(_told(row, column) for column in columns) for row in figure.rows[:ROWS]),
         chart=charts.standing_alone(figure.chart, WIDTH) if figure.chart else None,
         alternative=figure.chart.alternative if figure.chart else "",
     )
+
+
+def _told(row: Row, column: Column) -> str:
+    value = words.written(row[column.key], column.kind)
+    small = row[column.small] if column.small else None
+    return f"{value} {words.text(small)}" if small else value
 
 
 def _first(page: Page) -> Figure | None:

@@ -58,6 +58,8 @@ def nothing_yet(title: str) -> bytes:
     """What stands there before the documentation was first written."""
     return (
         '<!doctype html><html lang="en"><meta charset="utf-8">'
-        f"<title>{title}</title><p>The documentation of {title} has not been written yet: run the "
-        "deployment <code>report-docs-weekly</code>."
+        '<meta name="viewport" content="width=device-width, initial-scale=1">'
+        '<meta name="color-scheme" content="light dark">'
+        f"<title>{title}</title><main><h1>{title}</h1><p>The documentation has not been written "
+        "yet: run the deployment <code>report-docs-weekly</code>.</main>"
     ).encode()

@@ -94,7 +94,9 @@ class OperationsData:
     """What the Prefect server says, as it answers. ``problem`` says why it could not be asked.
 
     ``runs`` are the newest that have begun, ``older`` the last of each deployment that none of
-    these is of, and ``waiting`` those that should have begun long ago.
+    these is of, and ``waiting`` those that should have begun long ago. ``completed`` is the newest
+    of each domain that went well, ``judged`` what dbt said last of the age of each source, and
+    ``allowed`` how many seconds may lie between two runs of a domain that go well.
     """
 
     runs: Sequence[Row] = ()
@@ -103,25 +105,35 @@ class OperationsData:
     deployments: Sequence[Row] = ()
     measures: Sequence[Row] = ()
     budgets: Sequence[Row] = ()
+    completed: Mapping[str, Row] = field(default_factory=dict)
+    judged: Sequence[Row] = ()
+    allowed: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table on a page: how its values are written says ``kind``."""
+    """A column of a table on a page: how its values are written says ``kind``.
+
+    ``small`` is the key of what is shown below the value in small, as what programs call it.
+    """
 
     key: str
     title: str
     kind: str = "text"
+    small: str = ""
 
 
 @dataclass(frozen=True)
 class Chart:
-    """A Vega-Lite specification without a width, and what it shows in words."""
+    """A Vega-Lite specification without a size, and what it shows in words.
+
+    ``rows`` are those that have a name each; none in a chart along an axis.
+    """
 
     spec: Spec
     alternative: str
-    height: int = 240
+    rows: int = 0
 
 
 @dataclass(frozen=True)

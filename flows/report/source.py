@@ -24,6 +24,8 @@ RUNS = 150
 MEASURES = 100
 PAGE = 200
 WAITING_LONG = timedelta(minutes=10)
+FRESHNESS = ROOT / "deployments" / "automations" / "freshness.yaml"
+JUDGED = "dbt-nodes-source-freshness"
 Ask = Callable[[str, Mapping[str, Any]], Any]
 
 
@@ -71,13 +73,11 @@ def read_duckdb(slug: str, path: Path) -> DomainData:
     if not path.exists():
         return nothing(slug)
     with closing(duckdb.connect(str(path), read_only=True)) as connection:
-        built = {
-            row[0]
-            for row in connection.execute(
-                "select table_name from information_schema.tables where table_schema = ?",
-                [SCHEMAS[slug]],
-            ).fetchall()
-        }
+        # Parameters of a query would have DuckDB import pandas, which is 80 MiB.
+        tables = connection.execute(
+            "select table_schema, table_name from information_schema.tables"
+        )
+        built = {name for schema, name in tables.fetchall() if schema == SCHEMAS[slug]}
         for name, definition in known.items():
             relation = f"{SCHEMAS[slug]}.{name}"
             if name not in built:
@@ -152,6 +152,17 @@ def read_operations(
         if (found := ask("artifacts/filter", _newest(key)))
     ]
     slugs = {key: slug for slug, key in keys.items()}
+    names = {slug.replace("_", "-"): slug for slug in SCHEMAS}
+    completed = {
+        slug: found[0]
+        for name, slug in names.items()
+        if (found := ask("flow_runs/filter", {**_well(name), "sort": "END_TIME_DESC", "limit": 1}))
+    }
+    judged = [
+        {**found[0], "slug": slug}
+        for name, slug in names.items()
+        if (found := ask("artifacts/filter", _newest(f"{name}-{JUDGED}")))
+    ]
 
     def named(found: Sequence[Row]) -> list[Row]:
         return [
@@ -165,7 +176,29 @@ def read_operations(
         deployments=deployments,
         measures=[{**each, "slug": slugs[each["key"]]} for each in measures],
         budgets=budgets,
+        completed=completed,
+        judged=judged,
+        allowed=allowed_seconds(),
     )
+
+
+def allowed_seconds(file: Path = FRESHNESS) -> dict[str, int]:
+    """How long each domain may be without a run that goes well, by what alerts of it."""
+    rules = yaml.load(file.read_text(encoding="utf-8"), Loader=yaml.CSafeLoader)
+    return {
+        rule["trigger"]["match_related"]["prefect.resource.name"].replace("-", "_"): rule[
+            "trigger"
+        ]["within"]
+        for rule in rules
+        if "match_related" in rule["trigger"]
+    }
+
+
+def _well(flow: str) -> dict[str, Any]:
+    return {
+        "flows": {"name": {"any_": [flow]}},
+        "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+    }
 
 
 def _newest(key: str) -> dict[str, Any]:

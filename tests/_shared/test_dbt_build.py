@@ -592,6 +592,12 @@ def test_a_source_past_its_first_limit_is_a_warning(
     outcome = run_dbt_freshness("sample", environment)
 
     assert (len(outcome.nodes), outcome.warnings, outcome.failures) == (1, warnings, 0)
+    age = f"{24 * days} hours" if days else "less than an hour"
+    assert re.fullmatch(
+        rf"newest of \d{{4}}-.* UTC, {age} old when it was looked at; "
+        "a warning after 1 day, an error after 7 days",
+        outcome.nodes[0].message,
+    )
 
 
 def test_a_source_past_its_last_limit_is_an_error_that_names_it(
@@ -599,7 +605,7 @@ def test_a_source_past_its_last_limit_is_an_error_that_names_it(
 ) -> None:
     _write_source(tmp_path, environment, days=9)
 
-    with pytest.raises(DbtFreshnessError, match="loads: error"):
+    with pytest.raises(DbtFreshnessError, match=r"loads: error, newest of .* 9 days old"):
         run_dbt_freshness("sample", environment)
 
 

@@ -13,22 +13,18 @@ import json
 import os
 import shutil
 import statistics
-import subprocess
 import sys
 import tempfile
-import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
+from collections.abc import Mapping
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.server import PrefectServer, own_client_environment
+from deployments.local.server import own_client_environment
 from tests.dbt_projects.warehouse import install_packages
+from tests.measuring import Cost, measure, parts
 
 MODELS = 20
 TESTS_PER_MODEL = 3
@@ -61,13 +57,6 @@ def refresh():
 
 refresh()
 """
-
-
-@dataclass(frozen=True)
-class Cost:
-    seconds: float
-    cpu_seconds: float
-    peak_mib: float
 
 
 def generate_project(folder: Path) -> None:
@@ -103,21 +92,6 @@ def generate_project(folder: Path) -> None:
             }
         )
     (models / "models.yml").write_text(json.dumps({"models": described}))
-
-
-def measure(command: list[str], environment: Mapping[str, str], log: Path) -> Cost:
-    """Wall time and peak memory of one process; its output is kept in ``log``."""
-    with log.open("wb") as output:
-        began = time.monotonic()
-        process = subprocess.Popen(
-            command, env=environment, stdout=output, stderr=output, cwd=PROJECT_ROOT
-        )
-        _, status, usage = os.wait4(process.pid, 0)
-        seconds = time.monotonic() - began
-    process.returncode = os.waitstatus_to_exitcode(status)
-    if process.returncode:
-        raise SystemExit(f"{' '.join(command)} failed:\n{log.read_text()}")
-    return Cost(seconds, usage.ru_utime + usage.ru_stime, usage.ru_maxrss / 1024)
 
 
 def compare(
@@ -168,20 +142,6 @@ def _print(project: str, costs: Mapping[str, list[Cost]], runs: int) -> None:
         f"  flow to dbt: wall {flow.seconds / dbt.seconds:.2f}, "
         f"CPU {flow.cpu_seconds / dbt.cpu_seconds:.2f}, memory {flow.peak_mib / dbt.peak_mib:.2f}"
     )
-
-
-@contextmanager
-def parts(folder: Path) -> Iterator[tuple[EmbeddedPostgres, PrefectServer, str]]:
-    """A PostgreSQL and a Prefect server with its address, whose state is below a folder."""
-    paths = LocalPaths(folder / "state")
-    postgres = EmbeddedPostgres(paths.postgres, first_port=55400, is_durable=False)
-    server = PrefectServer(paths, first_port=44900)
-    try:
-        postgres.start()
-        yield postgres, server, server.start()
-    finally:
-        server.stop()
-        postgres.stop()
 
 
 def main() -> None:

@@ -19,6 +19,7 @@ from typing import Any
 
 import duckdb
 import psycopg
+from psycopg import sql
 
 from deployments.local.domains import (
     LEDGERMIND_SAMPLE_EVENTS,
@@ -29,17 +30,14 @@ from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.server import own_client_environment
 from flows.report.making import AGENTS, IN_POSTGRES
 from flows.report.records import DOMAINS
-from tests.benchmarks.dbt_build import Cost, measure, parts
+from tests.measuring import Cost, measure, parts
 
 COMMITS = 1_000
 DEVELOPERS = 12
 AGENTS_VARIABLE = "AGENT_ANALYTICS_DUCKDB_PATH"
-ROWS = """
-    select coalesce(sum((xpath('/row/n/text()', query_to_xml(
-        format('select count(*) as n from %I.%I', schemaname, tablename), false, true, ''
-    )))[1]::text::bigint), 0)
-    from pg_tables where schemaname in ('analytics', 'gold', 'platinum')
-        and starts_with(tablename, 'rpt_') = %s
+TABLES = """
+    select schemaname, tablename from pg_tables
+    where schemaname in ('analytics', 'gold', 'platinum') and starts_with(tablename, 'rpt_') = %s
 """
 
 
@@ -105,8 +103,9 @@ def rows_of(databases: Mapping[str, str], file: Path, *, reported: bool) -> int:
     total = 0
     for url in databases.values():
         with psycopg.connect(url) as connection:
-            found = connection.execute(ROWS, (reported,)).fetchone()
-            total += int(found[0]) if found else 0
+            for table in connection.execute(TABLES, (reported,)).fetchall():
+                count = sql.SQL("select count(*) from {}").format(sql.Identifier(*table))
+                total += connection.execute(count).fetchall()[0][0]
     with duckdb.connect(str(file), read_only=True) as connection:
         tables = connection.execute(
             "select table_schema, table_name from information_schema.tables "

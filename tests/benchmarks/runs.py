@@ -28,7 +28,8 @@ import psutil
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import wait_until
 from deployments.local.worker import PREFORK, PROCESS, ProcessWorker
-from tests.benchmarks.dbt_build import environment_of, measure, parts, plain_dbt, prepared
+from tests.benchmarks.dbt_build import environment_of, plain_dbt, prepared
+from tests.measuring import measure, parts
 
 PATIENCE_SECONDS = 300.0
 IDLE_SECONDS = 20.0

@@ -2,8 +2,9 @@
 
 import json
 import os
+import re
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -11,8 +12,11 @@ from typer.core import TyperGroup
 from typer.main import get_command
 
 from blocks import CATALOGUE
+from blocks.__main__ import main as of_blocks
+from deployments.apply.__main__ import main as of_apply
 from deployments.cli import checklist
-from deployments.cli.app import INBOX, SLUGS, app, main
+from deployments.cli.app import app, main
+from deployments.cli.arguments import INBOX, SLUGS
 from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
 from deployments.local import commands
@@ -20,21 +24,60 @@ from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.run import Watched
+from deployments.roles.__main__ import main as of_roles
+from flows.webhooks.__main__ import main as of_webhooks
 
 TOOL = PROJECT_ROOT / "bin" / "flows"
+OPTION = re.compile(r"--[a-z][a-z-]*")
+HELP = {"--help"}
+OF_OTHER_PROGRAMS = {"dbt", "psql"}
+HANDED_ON: Mapping[str, tuple[Sequence[str], Callable[[Sequence[str]], int]]] = {
+    "blocks": ((), of_blocks),
+    "roles": ((), of_roles),
+    "apply": ((), of_apply),
+    "replay": (("replay",), of_webhooks),
+}
 
 
-def test_every_help_has_an_example_that_the_tool_takes(capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_help_has_its_options_and_an_example_that_the_tool_takes(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "120")
     group = get_command(app)
     assert isinstance(group, TyperGroup)
     for name, command in group.commands.items():
         assert command.epilog
         assert f"flows {name}" in command.epilog, name
-        assert main([name, "--help"]) == 0
-        assert "Example" in capsys.readouterr().out
+        # What is taken beyond the options that are shown is another program's.
+        takes_more = command.context_settings.get("ignore_unknown_options", False)
+        assert takes_more is (name in OF_OTHER_PROGRAMS), name
+        own = {option for each in command.params for option in each.opts if option[:2] == "--"}
+        assert own <= _shown(name, capsys, "Example"), name
+        assert all(getattr(each, "help", None) for each in command.params), name
     assert main(["--help"]) == 0
     assert "Exit codes" in capsys.readouterr().out
     assert {*SLUGS, INBOX} == {each.slug for each in (*DOMAINS, WEBHOOKS)}
+
+
+def _shown(name: str, capsys: pytest.CaptureFixture[str], said: str = "") -> set[str]:
+    """The options in the help of a command."""
+    assert main([name, "--help"]) == 0
+    shown = capsys.readouterr().out
+    assert said in shown
+    return set(OPTION.findall(shown))
+
+
+@pytest.mark.parametrize("name", HANDED_ON)
+def test_no_option_that_is_handed_on_is_missing_in_the_help(
+    name: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    arguments, module = HANDED_ON[name]
+    with pytest.raises(SystemExit) as ended:
+        module([*arguments, "--help"])
+    assert ended.value.code == 0
+    taken = set(OPTION.findall(capsys.readouterr().out))
+    assert len(taken) > len(HELP)
+    assert taken <= _shown(name, capsys)
 
 
 @pytest.mark.parametrize(
@@ -104,19 +147,33 @@ def test_a_run_is_told_to_programs_as_one_document(
     assert shown.err == "Starting PostgreSQL\n"
 
 
-def test_the_checklist_ends_1_where_an_item_fails(
+def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    before: list[tuple[str, str]] = []
+
+    def blocks_of(slug: str) -> Iterator[Item]:
+        before.append(capsys.readouterr())
+        yield Item(f"{slug}: x", "refused", False)
+
     monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
     monkeypatch.setattr(checklist, "_files", lambda: iter([Item("files", "fit", True)]))
-    monkeypatch.setattr(
-        checklist, "_blocks", lambda slug: iter([Item(f"{slug}: x", "refused", False)])
-    )
+    monkeypatch.setattr(checklist, "_blocks", blocks_of)
     assert main(["check", "scout"]) == 1
-    shown = capsys.readouterr().out
-    assert "pass  files: fit" in shown
-    assert "FAIL  scout: x: refused" in shown
-    assert "none  scout: roles: not looked at: SCOUT_OWNER_DATABASE_URL is not set" in shown
+    ((told, looking),) = before
+    assert told == "pass  files: fit\n"
+    assert [line.partition(":")[0] for line in looking.splitlines()] == [
+        "looking at the code of the project",
+        "looking at the files",
+        "looking at the Prefect server, for the blocks that it has",
+        "looking at scout",
+    ]
+    shown = capsys.readouterr()
+    assert "FAIL  scout: x: refused" in shown.out
+    assert "none  scout: roles: not looked at: SCOUT_OWNER_DATABASE_URL is not set" in shown.out
+    assert main(["check", "scout", "--json"]) == 1
+    items = json.loads(capsys.readouterr().out)["items"]
+    assert [each["item"] for each in items] == ["files", "scout: x", "scout: roles"]
 
 
 def test_roles_of_an_embedded_database_are_looked_at_without_an_address(

@@ -371,6 +371,25 @@ def test_a_look_that_breaks_off_is_a_problem_and_tells_what_it_saw_before(world:
     assert "ghp_secret" not in str(problem)
 
 
+def test_a_diagnosis_is_told_before_the_next_look(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before: list[str] = []
+
+    def first(_: World) -> Iterator[Diagnosis]:
+        yield Diagnosis("First", "seen")
+
+    def second(_: World) -> Iterator[Diagnosis]:
+        before.append(capsys.readouterr().out)
+        yield Diagnosis("Second", "seen, too")
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setattr("deployments.cli.doctor.OF_MACHINE", (first, second))
+    monkeypatch.setattr("deployments.cli.doctor.OF_OUTSIDE", ())
+    assert main(["doctor"]) == 1
+    assert before == ["ok       First: seen\n"]
+
+
 def test_the_command_says_all_of_it_and_ends_1(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

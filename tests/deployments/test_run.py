@@ -1,13 +1,18 @@
+import asyncio
 import io
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from threading import Thread
+from uuid import UUID
 
 import pytest
+from prefect.cli.flow_runs_watching import watch_flow_run
 from rich.console import Console
 
 from deployments.local import runtime
 from deployments.local.domains import Domain, absolute, select
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.processes import wait_until
 from deployments.local.run import Watched, final_table, live_view, plain_lines, run_domains
 from deployments.local.runtime import Runtime
 from deployments.local.worker import ProcessWorker, mark_lost_runs
@@ -41,9 +46,22 @@ def example(deployment: str) -> Domain:
     )
 
 
-def run(pool: Pool, paths: LocalPaths, environment: Mapping[str, str], *repos: str) -> int:
+def run(
+    pool: Pool,
+    paths: LocalPaths,
+    environment: Mapping[str, str],
+    *repos: str,
+    watched: list[Watched] | None = None,
+) -> int:
     up = Runtime(paths, pool.url, environment, {})
-    return run_domains(up, [example(pool.deploy())], list(repos))
+    return run_domains(up, [example(pool.deploy())], list(repos), watched)
+
+
+def watch(watched: list[Watched], shown: io.StringIO) -> None:
+    """What `prefect deployment run --watch` shows of a run, once that is asked for."""
+    assert wait_until(lambda: bool(watched), 60.0)
+    console = Console(file=shown, width=200)
+    asyncio.run(watch_flow_run(UUID(watched[0].run_id), console, timeout=120))
 
 
 def test_a_good_run_ends_0_with_its_measures_in_a_table(
@@ -77,10 +95,16 @@ def test_a_bad_run_ends_1_and_says_what_and_what_to_do(
     environment: Mapping[str, str],
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    assert run(pool, local_paths, environment, "bad") == 1
+    watched: list[Watched] = []
+    by_prefect = io.StringIO()
+    watching = Thread(target=watch, args=(watched, by_prefect))
+    watching.start()
+    assert run(pool, local_paths, environment, "bad", watched=watched) == 1
+    watching.join()
     shown = capsys.readouterr().out
-    assert "Cloning bad: there is no such repository. Check the address" in shown
     assert "What to do:" in shown
+    for told in (shown, by_prefect.getvalue()):
+        assert "Cloning bad: there is no such repository. Check the address" in told
 
 
 def test_a_worker_is_reused_until_its_settings_change(

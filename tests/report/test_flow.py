@@ -9,6 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 from prefect import flow
+from prefect.artifacts import create_table_artifact
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import (
     ArtifactFilter,
@@ -139,3 +140,21 @@ def test_runs_to_come_hide_no_run_that_was_and_none_that_nobody_takes_up(
     assert last == {"rare-daily": "Failed", "often-15m": "Completed"}
     assert [row["Deployment"] for row in rows["waiting"]] == ["late-6h"]
     assert re.search(r"\d+ runs? waits? to be taken up, the first of late-6h", shown.parts[""].text)
+
+
+def test_the_server_is_asked_which_sources_are_late(prefect_server: str) -> None:
+    judged = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "too old"}
+
+    @flow(name="quality-compass")
+    def went_well() -> None:
+        create_table_artifact(key="quality-compass-dbt-nodes-source-freshness", table=[judged])
+
+    went_well()
+    shown = Shown(files_of(operated=ask_the_server.fn())["operations.html"].decode())
+    rows = [
+        (row["Late?"], row["Why"].partition(" (")[0].partition(" ended")[0])
+        for row in shown.parts["freshness"].records()
+        if row["Domain"] == "Quality Compass"
+    ]
+    assert rows == [("in time", "The last run that went well"), ("late", "too old")]
+    assert "Quality Compass is late (node results): too old" in shown.parts[""].text

@@ -10,6 +10,7 @@ import pytest
 from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.records import DOMAINS, DomainData, OperationsData
+from flows.report.source import allowed_seconds
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
 
@@ -75,6 +76,70 @@ def test_the_age_of_a_day_is_told_in_days() -> None:
         DOMAINS["quality_compass"]: words.ABSENT,
     }
     assert "2026-11-19, 9 days ago." in part.text
+
+
+def test_each_source_is_late_or_in_time_and_says_why() -> None:
+    failed = {
+        "name": "a-run",
+        "deployment": "github-scraper-6h",
+        "state_type": "FAILED",
+        "state_name": "Failed",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": "the disk is full"},
+    }
+    table = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "13 hours"}
+    operated = OperationsData(
+        runs=[failed],
+        completed={
+            "github_scraper": {"end_time": "2026-11-27T20:00:00Z"},
+            "quality_compass": {"end_time": "2026-11-27T20:00:00Z"},
+            "agent_analytics": {"end_time": "2026-11-28T09:59:00Z"},
+        },
+        judged=[
+            {
+                "slug": "quality_compass",
+                "updated": "2026-11-27T19:00:00Z",
+                "data": json.dumps([table]),
+            }
+        ],
+        allowed=allowed_seconds(),
+    )
+    files = files_of(operated=operated)
+    shown = Shown(files["operations.html"].decode())
+    rows = {
+        (row["Domain"], row["What comes in"].split(" analytics.")[0].split(" report.")[0]): (
+            row["Late?"],
+            row["Why"].replace(words.SPACE, " "),
+        )
+        for row in shown.parts["freshness"].records()
+    }
+    assert shown.headline == (
+        "1 deployment failing: github-scraper-6h; late: GitHub, Quality Compass and Coding agents"
+    )
+    went_well = "The last run that went well ended"
+    assert rows["GitHub", "commits"] == (
+        "late",
+        f"{went_well} 16.0 h ago; 13.0 h are allowed; github-scraper-6h failed: the disk is full",
+    )
+    assert rows["Quality Compass", "signals of runs"] == (
+        "in time",
+        f"{went_well} 16.0 h ago; 25.0 h are allowed",
+    )
+    assert rows["Quality Compass", "node results raw_node_results"] == (
+        "late",
+        "13 hours (2026-11-27 19:00 UTC)",
+    )
+    assert rows["Coding agents", "usage of agents"][1].endswith(
+        "none has failed since: did any start?"
+    )
+    assert [late for late, _ in rows.values()].count("not judged") == 2
+    assert "3 of 4 judged sources are late" in shown.parts["freshness"].text
+    attention = Shown(files["index.html"].decode()).parts[""].text
+    assert "GitHub is late (commits): The last run that went well ended" in attention
+
+
+def test_every_domain_may_be_without_a_run_for_some_time_only() -> None:
+    assert allowed_seconds().keys() == DOMAINS.keys()
 
 
 def test_weeks_without_transactions_are_told() -> None:

@@ -35,15 +35,16 @@ OF_SERVER: Sequence[Look] = (
 OF_OUTSIDE: Sequence[Look] = (outside.github, outside.token)
 
 
-def diagnose(world: World | None = None) -> list[Diagnosis]:
-    """Everything that was looked at; what needs the server only where it answers."""
+def diagnose(world: World | None = None) -> Iterator[Diagnosis]:
+    """Everything that is looked at; what needs the server only where it answers."""
     world = world or World.here()
-    found = [each for look in OF_MACHINE for each in looked(look, world)]
+    for look in OF_MACHINE:
+        yield from looked(look, world)
     reached = list(looked(server.reachable, world))
-    found += reached
-    if not any(each.is_problem for each in reached):
-        found += [each for look in OF_SERVER for each in looked(look, world)]
-    return found + [each for look in OF_OUTSIDE for each in looked(look, world)]
+    yield from reached
+    is_reached = not any(each.is_problem for each in reached)
+    for look in (*(OF_SERVER if is_reached else ()), *OF_OUTSIDE):
+        yield from looked(look, world)
 
 
 def looked(look: Look, world: World) -> Iterator[Diagnosis]:

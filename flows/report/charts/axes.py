@@ -1,4 +1,4 @@
-"""What the forms share: colours, axes, and the height of rows."""
+"""What the forms share: colours and axes."""
 
 from collections.abc import Mapping, Sequence
 from itertools import chain, count
@@ -9,11 +9,6 @@ from flows.report.records import Row
 
 SERIES = tuple(f"var(--c{number})" for number in range(1, 7))
 HEAT = tuple(f"var(--h{number})" for number in range(1, 6))
-ROW_HEIGHT = 24
-
-
-def height_of(rows: int, each: int = ROW_HEIGHT) -> int:
-    return max(60, rows * each)
 
 
 def names(rows: Sequence[Row], label: str) -> list[str]:
@@ -27,12 +22,13 @@ def names(rows: Sequence[Row], label: str) -> list[str]:
 
 
 def nominal(field: str, sort: Mapping[str, Any] | None) -> dict[str, Any]:
-    axis = {"ticks": False, "domain": False, "labelPadding": 6}
+    axis = {"ticks": False, "domain": False}
     return {"field": field, "type": "nominal", "sort": sort, "title": None, "axis": axis}
 
 
 def number(field: str, title: str, form: str) -> dict[str, Any]:
-    axis = {"format": form, "tickCount": 5, "domain": False}
+    overlap = {"labelOverlap": True, "labelSeparation": 8}
+    axis = {"format": form, "tickCount": 5, "domain": False, **overlap}
     return {"field": field, "type": "quantitative", "title": title, "axis": axis}
 
 

@@ -2,23 +2,13 @@
 
 import json
 import re
-from collections.abc import Mapping
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
-from unicodedata import east_asian_width
 
-from markupsafe import escape
-
-from flows.report import words
 from flows.report.charts.axes import SERIES
+from flows.report.charts.texts import StandIns
 from flows.report.records import Chart, Spec
 
-# Letters of a label, by whether the drawing is wide.
-CHARACTERS = {True: 38, False: 16}
-# What may hold texts from outside in a specification.
-TEXTS = {"label", "across", "down", "part", "state", "title", "domain"}
-STAND_IN = re.compile(r"Z\d{4}Zn*")
 NARROW = 480
 IDENTIFIER = re.compile(r'(id="|url\(#|href="#)')
 NAMESPACES = re.compile(r' xmlns(?::\w+)?="[^"]*"')
@@ -46,7 +36,6 @@ CONFIG: Spec = {
         "title": None,
         "labelFontSize": MEASURED,
         "labelLimit": 0,
-        "columns": 4,
     },
     "bar": {"color": SERIES[0]},
     "line": {"color": SERIES[0], "strokeWidth": 2},
@@ -58,7 +47,23 @@ CONFIG: Spec = {
 STYLE = Path(__file__).parents[1] / "templates" / "site.css"
 FIRST_RULE = re.compile(r":root \{[^}]*\}")
 ROOM = 12
-NARROW_CONFIG: Spec = {**CONFIG, "legend": {**CONFIG["legend"], "columns": 2}}
+LOWEST, ALONG_AN_AXIS = 60, 240
+# Of names of rows and of columns: beside the rows; on a narrow drawing above each, for the whole
+# width, and upright above the columns.
+WIDE_NAMES: Spec = {
+    "axisYDiscrete": {"labelPadding": 6},
+    "axisTop": {"labelAngle": -30, "labelAlign": "left"},
+}
+NARROW_NAMES: Spec = {
+    "axisYDiscrete": {"labelAlign": "left", "labelPadding": 0, "labelOffset": -17},
+    "axisTop": {"labelAngle": -90, "labelAlign": "left", "labelBaseline": "middle"},
+    "scale": {
+        "barBandPaddingInner": 0.5,
+        "rectBandPaddingInner": 0.5,
+        "bandPaddingOuter": 0.5,
+    },
+}
+WIDE_ROW, NARROW_ROW = 24, 40
 
 
 def svg(chart: Chart, width: int, prefix: str) -> str:
@@ -67,13 +72,19 @@ def svg(chart: Chart, width: int, prefix: str) -> str:
     Texts are put into the drawing afterwards. Some that people can write end the whole process in
     the library that draws, which measures them; it gets stand-ins of the same width.
     """
-    texts = _StandIns(CHARACTERS[width > NARROW])
-    spec = {
-        **texts.stand_in(chart.spec),
+    is_wide = width > NARROW
+    texts = StandIns(width)
+    row = WIDE_ROW if is_wide else NARROW_ROW
+    spec = texts.stand_in(chart.spec)
+    spec |= {
         "width": width,
-        "height": chart.height,
+        "height": max(LOWEST, chart.rows * row) if chart.rows else ALONG_AN_AXIS,
         "autosize": {"type": "fit-x", "contains": "padding"},
-        "config": CONFIG if width > NARROW else NARROW_CONFIG,
+        "config": {
+            **CONFIG,
+            **(WIDE_NAMES if is_wide else NARROW_NAMES),
+            "legend": {**CONFIG["legend"], "columns": texts.columns_of_legend()},
+        },
     }
     drawn = _drawn(json.dumps(spec))
     return texts.put_back(IDENTIFIER.sub(rf"\g<1>{prefix}-", NAMESPACES.sub("", drawn)))
@@ -104,33 +115,3 @@ def _drawn(spec: str) -> str:
     import vl_convert
 
     return str(vl_convert.vegalite_to_svg(spec))
-
-
-class _StandIns:
-    """Plain words in the place of texts; equal ones for equal texts, in the order of the texts."""
-
-    def __init__(self, most_characters: int) -> None:
-        self._most = most_characters
-        self._words: dict[str, str] = {}
-
-    def stand_in(self, part: Any, key: str = "") -> Any:
-        if isinstance(part, Mapping):
-            return {name: self.stand_in(value, name) for name, value in part.items()}
-        if isinstance(part, list | tuple):
-            return [self.stand_in(value, key) for value in part]
-        return self._word(part) if isinstance(part, str) and key in TEXTS else part
-
-    def put_back(self, drawn: str) -> str:
-        texts = {word: text for text, word in self._words.items()}
-        return STAND_IN.sub(lambda found: str(escape(self._cut(texts[found[0]]))), drawn)
-
-    def _word(self, text: str) -> str:
-        if text not in self._words:
-            cut = self._cut(text)
-            width = sum(1 + (east_asian_width(each) in "WF") for each in cut)
-            self._words[text] = f"Z{len(self._words):04}Z".ljust(width, "n")
-        return self._words[text]
-
-    def _cut(self, text: str) -> str:
-        plain = words.visible(text)
-        return plain if len(plain) <= self._most else f"{plain[: self._most - 1]}…"

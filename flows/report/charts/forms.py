@@ -3,8 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from flows.report import words
-from flows.report.charts.axes import HEAT, SERIES, height_of, names, nominal, number
+from flows.report.charts.axes import HEAT, SERIES, names, nominal, number
 from flows.report.records import Chart, Row, Spec
+
+# A name of so many letters stands above its column as it is.
+SHORT = 3
 
 
 def bars(
@@ -23,7 +26,7 @@ def bars(
             "x": number("value", title, form),
         },
     }
-    return Chart(spec, alternative, height_of(len(values)))
+    return Chart(spec, alternative, len(values))
 
 
 def intervals(
@@ -62,7 +65,7 @@ def intervals(
         layers.append(
             {"mark": rule, "encoding": {"x": {"datum": reference, "type": "quantitative"}}}
         )
-    return Chart({"data": {"values": values}, "layer": layers}, alternative, height_of(len(values)))
+    return Chart({"data": {"values": values}, "layer": layers}, alternative, len(values))
 
 
 def heat(
@@ -86,14 +89,15 @@ def heat(
         for place, row in enumerate(rows)
         if words.finite(row[value]) is not None
     ]
+    names_fit = all(len(words.text(row[across])) <= SHORT for row in rows)
+    level = {"labelAngle": 0, "labelAlign": "center", "labelOverlap": True}
     x = {
         "field": "across",
         "type": "ordinal",
         "sort": None,
         "title": None,
-        "axis": {"orient": "top", "labelAngle": -30, "labelAlign": "left"}
-        if has_values
-        else {"orient": "top", "labelAngle": 0, "labelOverlap": True},
+        "axis": {"orient": "top", **(level if names_fit else {})},
+        "scale": {"padding": 0},
     }
     y = nominal("down", {"field": "at", "op": "min"})
     color = {
@@ -119,7 +123,7 @@ def heat(
             *([written] if has_values else []),
         ],
     }
-    return Chart(spec, alternative, height_of(len({each["down"] for each in values}), 22))
+    return Chart(spec, alternative, len({each["down"] for each in values}))
 
 
 def lorenz(rows: Sequence[Row], alternative: str) -> Chart:
@@ -177,4 +181,4 @@ def parts(
             "order": {"field": "at"},
         },
     }
-    return Chart(spec, alternative, height_of(len({each["label"] for each in values})))
+    return Chart(spec, alternative, len({each["label"] for each in values}))

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
 
 from flows.report import words
-from flows.report.charts.axes import SERIES, height_of, nominal, number, time
+from flows.report.charts.axes import SERIES, nominal, number, time
 from flows.report.records import Chart, Row, Spec
 
 DAYS_OF_MONTH = 28
@@ -198,4 +198,4 @@ def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: 
             "shape": {"field": "state", "scale": {"domain": states, "range": shapes}},
         },
     }
-    return Chart(spec, alternative, height_of(len({each["label"] for each in values})))
+    return Chart(spec, alternative, len({each["label"] for each in values}))

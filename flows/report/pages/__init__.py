@@ -7,6 +7,7 @@ from datetime import date, datetime
 from flows.report import words
 from flows.report.pages import (
     agent_analytics,
+    freshness,
     front,
     github_scraper,
     ledgermind,
@@ -46,7 +47,7 @@ def page_of(data: DomainData, today: date) -> Page:
 
 def with_age(page: Page, data: DomainData, today: date) -> Page:
     """A page that says so where its facts are old, as those of a sample are."""
-    newest = operations.newest_fact(data)
+    newest = freshness.newest_fact(data)
     if newest is None:
         return page
     age = (today - newest).days

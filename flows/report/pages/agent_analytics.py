@@ -351,8 +351,13 @@ def _models(data: DomainData) -> Figure:
 
 
 def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
+    is_one = len({row["agent"] for row in priced}) == 1
     named = [
-        {**row, "name": f"{words.text(row['model_name'])}, {words.text(row['agent'])}"}
+        {
+            **row,
+            "name": words.text(row["model_name"])
+            + ("" if is_one else f", {words.text(row['agent'])}"),
+        }
         for row in priced[:12]
     ]
     return charts.bars(
@@ -367,8 +372,13 @@ def _models_chart(priced: Sequence[Row], answer: str) -> Chart:
 
 def _silent(data: DomainData) -> Figure:
     names = _agents(data)
+    people = {row["developer_id"]: row["developer"] for row in data.rows(DEVELOPERS)}
     rows = [
-        {**row, "agent": _agent(names, row)}
+        {
+            **row,
+            "agent": _agent(names, row),
+            "developer": people.get(row["developer_id"]) or row["developer_id"],
+        }
         for row in sorted(data.rows(SILENT), key=lambda row: row["place"])
     ]
     return Figure(
@@ -380,7 +390,7 @@ def _silent(data: DomainData) -> Figure:
         ),
         source=data.extracts[SILENT],
         columns=(
-            Column("developer_id", "Developer"),
+            Column("developer", "Developer"),
             Column("agent", "Agent"),
             Column("signal", "Signal"),
             Column("last_seen_at", "Last seen", "date"),

@@ -6,6 +6,7 @@ from itertools import pairwise
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.ledgermind_rejected import rejected_figure
 from flows.report.records import Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_ledgermind_daily"
@@ -51,7 +52,7 @@ def page(data: DomainData) -> Page:
     if data.rows("rpt_ledgermind_cohorts"):
         figures.append(_cohorts(data))
     if data.rows("rpt_ledgermind_rejected"):
-        figures.append(_rejected(data))
+        figures.append(rejected_figure(data))
     return Page(
         "ledgermind",
         "LedgerMind",
@@ -360,25 +361,4 @@ def _cohorts(data: DomainData) -> Figure:
             "Percent of a cohort's tenants with a suggestion, by weeks since their first. "
             "The week that is still filling is in the table only."
         ),
-    )
-
-
-def _rejected(data: DomainData) -> Figure:
-    rows = sorted(data.rows("rpt_ledgermind_rejected"), key=lambda row: -row["rejected_rows"])
-    total = sum(row["rejected_rows"] for row in rows)
-    return Figure(
-        key="rejected",
-        title="Rows that cannot be used",
-        answer=(
-            f"{words.count(total, 'row')}; most often: {words.spoken(rows[0]['reason'])} "
-            f"({words.number(rows[0]['rejected_rows'])})."
-        ),
-        source=data.extracts["rpt_ledgermind_rejected"],
-        columns=(
-            Column("source_table", "Table"),
-            Column("reason", "Reason", "code"),
-            Column("rejected_rows", "Rows", "number"),
-        ),
-        rows=rows,
-        as_of="the last build",
     )

@@ -2,11 +2,13 @@
 
 import json
 from collections.abc import Mapping, Sequence
-from datetime import date, datetime
+from datetime import datetime
 from typing import Any
 
 from flows._shared.budgets import Budget
 from flows.report import charts, words
+from flows.report.pages import freshness
+from flows.report.pages.ledgermind_rejected import rejected_rows
 from flows.report.pages.runs import (
     BAD,
     deployments_figure,
@@ -37,14 +39,6 @@ MEASURES = (
     "failures",
     "seconds",
 )
-# The column of days that tells how new a domain's facts are, by model.
-NEWEST = {
-    "github_scraper": ("rpt_github_repositories", "last_commit_date"),
-    "ledgermind": ("rpt_ledgermind_daily", "created_date"),
-    "scout": ("rpt_scout_months", "newest_transaction_date"),
-    "quality_compass": ("rpt_quality_facilities", "detected_date"),
-    "agent_analytics": ("rpt_agents_daily", "date"),
-}
 
 
 def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
@@ -54,7 +48,8 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         str(each.get("id")): each.get("deployment") for each in (*operated.runs, *operated.older)
     }
     measures = [_measured(each, deployed) for each in operated.measures]
-    figures = [_freshness(data, now)]
+    sources = freshness.sources(operated, data, latest, now)
+    figures = [freshness.figure(sources, now)]
     if latest:
         figures.insert(0, deployments_figure(latest, now))
     if operated.waiting:
@@ -71,8 +66,8 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         "operations",
         "Operations",
         "What is late or failing, and why?",
-        _headline(operated, latest),
-        _attention(latest, operated.waiting, data),
+        _headline(operated, latest) + _late(freshness.behind(sources)),
+        (*_attention(latest, operated.waiting, data), *freshness.late(sources)),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )
@@ -89,6 +84,10 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
         return f"The last run of each of {many} did not fail"
     names = [words.text(row["deployment"]) for row in failing]
     return f"{words.count(len(failing), 'deployment')} failing: {words.first(names, 3)}"
+
+
+def _late(domains: Mapping[str, Sequence[Row]]) -> str:
+    return f"; late: {words.listed(list(domains))}" if domains else ""
 
 
 def _attention(
@@ -117,53 +116,6 @@ def _measured(row: Row, deployed: Mapping[str, str | None]) -> dict[str, Any]:
         "at": moment(row.get("updated")),
         **{measure: words.finite(values.get(measure)) for measure in MEASURES},
     }
-
-
-def newest_fact(data: DomainData) -> date | None:
-    """The day of the newest fact of a domain; None where there is none."""
-    model, column = NEWEST[data.slug]
-    # A model that was built before the column was there lacks it.
-    return max((row[column] for row in data.rows(model) if row.get(column)), default=None)
-
-
-def _freshness(data: Mapping[str, DomainData], now: datetime) -> Figure:
-    rows: list[dict[str, Any]] = []
-    for slug, (model, column) in NEWEST.items():
-        newest = newest_fact(data[slug])
-        rows.append(
-            {
-                "domain": DOMAINS[slug],
-                "newest": newest,
-                "age": (now.date() - newest).days if newest else None,
-                "relation": data[slug].extracts[model].relation,
-                "column": column,
-            }
-        )
-    known_rows = [row for row in rows if row["newest"]]
-    answer = "No domain has data yet."
-    if known_rows:
-        oldest = min(known_rows, key=lambda row: row["newest"].toordinal())
-        answer = (
-            f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
-            f"{words.days_ago(oldest['age'])}."
-        )
-    return Figure(
-        key="freshness",
-        title="How new the facts are",
-        answer=answer,
-        source=None,
-        columns=(
-            Column("domain", "Domain"),
-            Column("newest", "Newest fact", "date"),
-            Column("age", "How old", "days ago"),
-            Column("relation", "Relation"),
-            Column("column", "Column"),
-        ),
-        rows=rows,
-        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="By the days of the facts themselves. Whether a source is late is judged by "
-        "dbt source freshness in each build.",
-    )
 
 
 def _tests(measures: Sequence[Row]) -> Figure:
@@ -278,6 +230,7 @@ def _rejected_rows(data: Mapping[str, DomainData]) -> list[Row]:
         {
             "domain": DOMAINS["scout"],
             "what": "payloads of transactions",
+            "table": None,
             "reason": row["rejection_reason"],
             "rows": row["payloads"],
         }
@@ -287,11 +240,12 @@ def _rejected_rows(data: Mapping[str, DomainData]) -> list[Row]:
     rows += [
         {
             "domain": DOMAINS["ledgermind"],
-            "what": row["source_table"],
+            "what": row["what"],
+            "table": row["source_table"],
             "reason": row["reason"],
             "rows": row["rejected_rows"],
         }
-        for row in data["ledgermind"].rows("rpt_ledgermind_rejected")
+        for row in rejected_rows(data["ledgermind"])
     ]
     return sorted(rows, key=lambda row: -row["rows"])
 
@@ -308,7 +262,7 @@ def _rejected(rows: Sequence[Row]) -> Figure:
         source=None,
         columns=(
             Column("domain", "Domain"),
-            Column("what", "What"),
+            Column("what", "What", small="table"),
             Column("reason", "Reason", "code"),
             Column("rows", "Rows", "number"),
         ),

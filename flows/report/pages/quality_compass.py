@@ -11,6 +11,8 @@ CHANGES = "rpt_quality_changes"
 MONTHS = "rpt_quality_months"
 TOLD = ("worse", "new", "better", "gone", "unclear", "same")
 STEPS = (30, 50, 65, 80)
+SEVERITY = Column("worst_severity_score", "Severity", "number", small="worst_severity")
+SEVERITY_NOTE = "Severity is a score of 0 to 100, and below it what the run calls the signal."
 DRAWN = 20
 
 
@@ -115,8 +117,7 @@ def _first(data: DomainData) -> Figure:
         columns=(
             Column("facility_place", "Place", "number"),
             Column("facility", "Facility"),
-            Column("worst_severity_score", "Severity", "number"),
-            Column("worst_severity", "Called"),
+            SEVERITY,
             Column("metric", "Metric"),
             Column("worst_group", "Group"),
             Column("worst_signal_type", "Signal", "code"),
@@ -129,11 +130,12 @@ def _first(data: DomainData) -> Figure:
             shown,
             "facility",
             "worst_severity_score",
-            "worst severity score",
-            "Bars of the worst severity score, the first ten facilities: "
+            "worst severity, of 100",
+            "Bars of the worst severity, the first ten facilities: "
             + "; ".join(f"{r['facility']} {r['worst_severity_score']}" for r in shown[:5]),
         ),
-        note="Unfavourable signals of the newest run, those of data that is not trusted left out.",
+        note="Unfavourable signals of the newest run, those of data that is not trusted left out. "
+        + SEVERITY_NOTE,
     )
 
 
@@ -164,8 +166,7 @@ def _heat(data: DomainData) -> Figure:
         columns=(
             Column("facility", "Facility"),
             Column("metric", "Metric"),
-            Column("worst_severity_score", "Severity", "number"),
-            Column("worst_severity", "Called"),
+            SEVERITY,
             Column("worst_signal_type", "Signal", "code"),
             Column("worst_group", "Group"),
             Column("signals", "Signals", "number"),
@@ -181,7 +182,7 @@ def _heat(data: DomainData) -> Figure:
             f"Heat map of the worst severity by facility and metric. {answer}",
         ),
         note=f"The first {DRAWN} facilities; stronger from {', '.join(map(str, STEPS))} on. An "
-        "empty cell has no unfavourable signal.",
+        f"empty cell has no unfavourable signal. {SEVERITY_NOTE}",
     )
 
 

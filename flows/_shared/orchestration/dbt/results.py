@@ -26,6 +26,7 @@ from flows._shared.orchestration.dbt_nodes import (
 )
 from flows._shared.orchestration.flow_run import FlowRunApi
 
+HOURS_TOLD = 72
 STOPPED_BY_BRAKE = "The brake stopped"
 MACRO = re.compile(r"\s*>\s+(?:in|called by) macro ")
 
@@ -107,8 +108,28 @@ def _rows(result: Any, kind: str) -> int | None:
 def _message(job: Job, result: Any, watch: NodeWatch, unique_id: str) -> str:
     if result.message:
         return worded(str(result.status), job.redact(str(result.message)))
+    if getattr(result, "max_loaded_at", None):
+        return _age(result)
     seen = watch.statuses.get(unique_id)
     return seen.message if seen else worded(str(result.status), "")
+
+
+def _age(result: Any) -> str:
+    """How old a source is, and how old it may be."""
+    limits = getattr(result.node, "freshness", None)
+    allowed = [
+        f"{what} after {counted(limit.count, str(limit.period.value))}"
+        for what, limit in (
+            ("a warning", getattr(limits, "warn_after", None)),
+            ("an error", getattr(limits, "error_after", None)),
+        )
+        if limit is not None and limit.count
+    ]
+    hours = round(result.age / 3600)
+    age = counted(hours, "hour") if hours < HOURS_TOLD else counted(hours // 24, "day")
+    age = age if hours else "less than an hour"
+    told = f"newest of {result.max_loaded_at:%Y-%m-%d %H:%M} UTC, {age} old when it was looked at"
+    return "; ".join([told, ", ".join(allowed)]) if allowed else told
 
 
 def _keep_compiled(job: Job, node: Any, kind: str) -> str | None:

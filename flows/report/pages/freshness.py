@@ -1,0 +1,151 @@
+"""Which sources are late, and why: runs that go well, and what dbt says of each table."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import date, datetime
+from typing import Any
+
+from flows.report import words
+from flows.report.pages.runs import BAD, moment
+from flows.report.records import DOMAINS, Column, DomainData, Figure, OperationsData, Row
+
+LATE, IN_TIME, UNKNOWN = "late", "in time", "not judged"
+# What comes in, and the column of days that tells how new it is, by model.
+NEWEST = {
+    "github_scraper": ("commits", "rpt_github_repositories", "last_commit_date"),
+    "ledgermind": ("suggestions", "rpt_ledgermind_daily", "created_date"),
+    "scout": ("transactions", "rpt_scout_months", "newest_transaction_date"),
+    "quality_compass": ("signals of runs", "rpt_quality_facilities", "detected_date"),
+    "agent_analytics": ("usage of agents", "rpt_agents_daily", "date"),
+}
+TOLD = 3
+STATUS = {"pass": IN_TIME, "warn": LATE, "error": LATE}
+
+
+def newest_fact(data: DomainData) -> date | None:
+    """The day of the newest fact of a domain; None where there is none."""
+    _, model, column = NEWEST[data.slug]
+    # A model that was built before the column was there lacks it.
+    return max((row[column] for row in data.rows(model) if row.get(column)), default=None)
+
+
+def sources(
+    operated: OperationsData, data: Mapping[str, DomainData], latest: Sequence[Row], now: datetime
+) -> list[Row]:
+    """A row for each domain and, behind it, for each table that dbt judged."""
+    tables = {each["slug"]: each for each in operated.judged}
+    rows: list[Row] = []
+    for slug, (what, model, column) in NEWEST.items():
+        newest = newest_fact(data[slug])
+        verdict, why = _judged(slug, operated, latest, now)
+        rows.append(
+            {
+                "domain": DOMAINS[slug],
+                "source": what,
+                "raw": f"{data[slug].extracts[model].relation}.{column}",
+                "verdict": verdict,
+                "why": why,
+                "newest": newest,
+                "age": (now.date() - newest).days if newest else None,
+            }
+        )
+        rows += _tables(slug, tables.get(slug))
+    return rows
+
+
+def _judged(
+    slug: str, operated: OperationsData, latest: Sequence[Row], now: datetime
+) -> tuple[str, str]:
+    if operated.problem:
+        return UNKNOWN, "The Prefect server could not be asked"
+    run, allowed = operated.completed.get(slug), operated.allowed.get(slug)
+    ended = moment(run.get("end_time")) if run else None
+    if ended is None or allowed is None:
+        return UNKNOWN, "The Prefect server knows no run of it that went well"
+    age = (now - ended).total_seconds()
+    told = (
+        f"The last run that went well ended {words.duration(age)} ago; "
+        f"{words.duration(allowed)} are allowed"
+    )
+    if age <= allowed:
+        return IN_TIME, told
+    names = slug.replace("_", "-")
+    failed = [
+        row
+        for row in latest
+        if row["state_type"] in BAD and words.text(row["deployment"]).startswith(names)
+    ]
+    because = [
+        f"{words.text(row['deployment'])} {words.text(row['state']).lower()}: "
+        f"{words.text(row['message'])}"
+        for row in failed
+    ]
+    return LATE, f"{told}; {because[0] if because else 'none has failed since: did any start?'}"
+
+
+def _tables(slug: str, judged: Row | None) -> Iterator[dict[str, Any]]:
+    for node in json.loads(judged["data"]) if judged else ():
+        looked = moment(judged.get("updated")) if judged else None
+        yield {
+            "domain": DOMAINS[slug],
+            "source": words.spoken(str(node["name"]).removeprefix("raw_")),
+            "raw": node["name"],
+            "verdict": STATUS.get(str(node["status"]), UNKNOWN),
+            "why": f"{words.text(node.get('message'))} ({words.text(looked)} UTC)",
+            "newest": None,
+            "age": None,
+        }
+
+
+def behind(rows: Sequence[Row]) -> dict[str, list[Row]]:
+    """The sources that are late, by domain."""
+    found: dict[str, list[Row]] = {}
+    for row in rows:
+        if row["verdict"] == LATE:
+            found.setdefault(row["domain"], []).append(row)
+    return found
+
+
+def late(rows: Sequence[Row]) -> tuple[str, ...]:
+    """A sentence for each domain with a source that is late."""
+    return tuple(
+        f"{domain} is late ({words.first([row['source'] for row in those], TOLD)}): "
+        f"{those[0]['why']}"
+        for domain, those in behind(rows).items()
+    )
+
+
+def figure(rows: Sequence[Row], now: datetime) -> Figure:
+    told = []
+    if judged := [row["verdict"] for row in rows if row["verdict"] != UNKNOWN]:
+        many = judged.count(LATE)
+        are = "is" if many == 1 else "are"
+        told.append(
+            f"{words.number(many)} of {words.count(len(judged), 'judged source')} {are} late"
+        )
+    if known := [row for row in rows if row["newest"]]:
+        oldest = min(known, key=lambda row: row["newest"].toordinal())
+        told.append(
+            f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
+            f"{words.days_ago(oldest['age'])}"
+        )
+    answer = f"{'; '.join(told) or 'No domain has data yet'}."
+    return Figure(
+        key="freshness",
+        title="How new the facts are",
+        answer=answer,
+        source=None,
+        columns=(
+            Column("domain", "Domain"),
+            Column("source", "What comes in", small="raw"),
+            Column("verdict", "Late?"),
+            Column("why", "Why", "long"),
+            Column("newest", "Newest fact", "date"),
+            Column("age", "How old", "days ago"),
+        ),
+        rows=rows,
+        as_of=f"{now:%Y-%m-%d %H:%M} UTC",
+        note="A domain is late when none of its runs has gone well for longer than its alert "
+        "allows; a table, when what came last is older than dbt's freshness of it allows. The "
+        "newest fact is by the days of the facts themselves: a source can be in time and quiet.",
+    )
