@@ -232,7 +232,7 @@ def roles(context: typer.Context) -> None:
     epilog=example("flows apply --dry-run", "flows apply --pool-type kubernetes"),
 )
 def apply(context: typer.Context) -> None:
-    """Bring a Prefect server in line with the files: pool, limits, deployments, automations."""
+    """Bring a Prefect server in line with the files: pools, limits, deployments, automations."""
     with_local_server()
     from deployments.apply.__main__ import main as of_apply
 
