@@ -17,6 +17,7 @@ from pydantic import TypeAdapter
 from deployments.apply.forms import readable
 from deployments.apply.infrastructure import POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.environment import set_environment
 from flows._shared.errors import PermanentError
 from flows._shared.yaml_keys import read_yaml
 
@@ -119,11 +120,11 @@ class Declared:
 
 def declared(path: Path = PREFECT_YAML) -> list[Declared]:
     """The deployments of the file, for the environment of this process."""
-    environment: dict[str, Any] = dict(os.environ)
-    if named := environment.get(POOL_VARIABLE):
-        environment[WARM_POOL_VARIABLE] = environment.get(WARM_POOL_VARIABLE) or named
     entries = read_yaml(path)["deployments"]
-    filled: Any = apply_values(entries, environment, remove_notset=False)
+    warm = os.environ.get(WARM_POOL_VARIABLE) or os.environ.get(POOL_VARIABLE)
+    # Prefect fills in what the process has.
+    with set_environment({WARM_POOL_VARIABLE: warm} if warm else {}):
+        filled: Any = apply_values(entries, {}, remove_notset=False)
     return [
         Declared(config, str((entry.get("work_pool") or {}).get("name")))
         for config, entry in zip(filled, entries, strict=True)
