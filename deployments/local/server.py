@@ -25,8 +25,8 @@ LOOPBACK = "http://127.0.0.1:"
 # busy programs share them.
 START_SECONDS = 240.0
 KEPT_PREFIXES = ("PREFECT_LOGGING_",)
-# How often the server looks for what nothing here waits for. A look takes some ms of CPU, and at
-# Prefect's own pace they are half of what it takes while nothing runs.
+# How often the server looks for what nothing here waits for, and Prefect's own pace: at that, these
+# looks are a fifth of the CPU that it takes while nothing runs (docs/performance.md).
 SELDOM = {
     # Runs that are paused: no flow of this project pauses. 5 s.
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "300",
@@ -168,8 +168,8 @@ def sign_in(paths: LocalPaths) -> str:
 
 def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What the server itself needs. Without both addresses its UI would call port 4200."""
-    own = own_client_environment(paths, url)
-    return own | SELDOM | {
+    own = own_client_environment(paths, url) | SELDOM
+    return own | {
         "PREFECT_SERVER_API_AUTH_STRING": own["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": url,
         # SQLite has one writer: waiting for it beats answering 503.

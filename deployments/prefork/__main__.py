@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--grace-seconds",
         type=float,
         default=0.0,
-        help="what runs under way have at SIGTERM; without it they end at once",
+        help="what runs under way have at SIGTERM; without it, as long as they take",
     )
     return parser
 
