@@ -66,11 +66,12 @@ def heard_beside(react: Callable[[], None]) -> Iterator[None]:
     is_over = threading.Event()
 
     def listen() -> None:
-        while told := numbers.recv(1):
-            if before != -1:
-                os.write(before, told)
-            if told[0] in TELLING and not is_over.wait(SECONDS_TO_HEAR):
-                react()
+        with numbers:
+            while told := numbers.recv(1):
+                if before != -1:
+                    os.write(before, told)
+                if told[0] in TELLING and not is_over.wait(SECONDS_TO_HEAR):
+                    react()
 
     listener = threading.Thread(target=listen, daemon=True)
     listener.start()
