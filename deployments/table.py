@@ -15,8 +15,8 @@ BEGIN, END = "<!-- deployments -->\n", "<!-- end of deployments -->\n"
 
 
 def table() -> str:
-    """A row for each deployment: what it does, its schedules, and the events that start it."""
-    head = ["| Deployment | What it does | Schedule | Started by |", "|---|---|---|---|"]
+    """A row for each deployment: what it does, its pool, its schedules, what events start it."""
+    head = ["| Deployment | What it does | Pool | Schedule | Started by |", "|---|---|---|---|---|"]
     return "\n".join([*head, *(_row(each) for each in declared())]) + "\n"
 
 
@@ -34,6 +34,7 @@ def _row(deployment: Declared) -> str:
     cells = [
         f"`{deployment.full_name}`",
         str(config["description"]),
+        "warm" if deployment.is_warm else "pod",
         ", ".join(schedules) or "none",
         "; ".join(events) or "a person",
     ]

@@ -1,8 +1,8 @@
-"""Bring a Prefect server in line with the files: work pool, limits, deployments, automations.
+"""Bring a Prefect server in line with the files: work pools, limits, deployments, automations.
 
 Says what it changes; the second time, that there is nothing to change. What carries this project's
-tag and is in the files no longer is deleted. The server is the one of PREFECT_API_URL, the pool the
-one of PREFECT_WORK_POOL.
+tag and is in the files no longer is deleted. The server is the one of PREFECT_API_URL, the pools
+those of PREFECT_WORK_POOL and PREFECT_WARM_WORK_POOL; without the second, the first is both.
 """
 
 import argparse
@@ -18,10 +18,13 @@ from deployments.apply.deployments import plan_deployments
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML, declared
 from deployments.apply.infrastructure import (
     LIMITS,
+    POOL_VARIABLE,
     TEMPLATE_FILES,
+    WARM_TYPE,
     limits,
     plan_limits,
     plan_work_pool,
+    pools,
 )
 from deployments.local.api import PrefectApi
 from flows._shared.counted import counted
@@ -34,7 +37,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "--dry-run", action="store_true", help="show the difference, change nothing"
     )
     parser.add_argument(
-        "--pool-type", choices=sorted(TEMPLATE_FILES), help="of a work pool that does not exist yet"
+        "--pool-type",
+        choices=sorted(TEMPLATE_FILES),
+        help="of a PREFECT_WORK_POOL that does not exist yet",
     )
     parser.add_argument("--prefect-file", type=Path, default=PREFECT_YAML)
     parser.add_argument("--automations", type=Path, default=AUTOMATIONS, metavar="FOLDER")
@@ -69,8 +74,10 @@ def apply(api: PrefectApi, options: argparse.Namespace) -> int:
 
 def _plans(api: PrefectApi, options: argparse.Namespace) -> Iterator[Sequence[Change]]:
     wanted = declared(options.prefect_file)
-    for pool in sorted({str(each.config["work_pool"]["name"]) for each in wanted}):
-        yield plan_work_pool(api, pool, options.pool_type)
+    pool, *warm = pools(os.environ)
+    yield plan_work_pool(api, pool, options.pool_type)
+    for each in warm:
+        yield plan_work_pool(api, each, WARM_TYPE)
     yield plan_limits(api, options.limits)
     yield plan_deployments(api, wanted, limits(options.limits))
     yield plan_automations(api, wanted, say, options.automations)
@@ -88,7 +95,7 @@ def missing_blocks(api: PrefectApi) -> Iterator[str]:
 
 
 def _api(environment: Mapping[str, str]) -> PrefectApi:
-    unset = [name for name in ("PREFECT_API_URL", "PREFECT_WORK_POOL") if not environment.get(name)]
+    unset = [name for name in ("PREFECT_API_URL", POOL_VARIABLE) if not environment.get(name)]
     if unset:
         raise PermanentError(
             "finding the Prefect server and the work pool",

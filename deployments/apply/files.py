@@ -15,12 +15,15 @@ from prefect.utilities.templating import apply_values
 from pydantic import TypeAdapter
 
 from deployments.apply.forms import readable
+from deployments.apply.infrastructure import POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.local.paths import PROJECT_ROOT
+from flows._shared.environment import set_environment
 from flows._shared.errors import PermanentError
 from flows._shared.yaml_keys import read_yaml
 
 PREFECT_YAML = PROJECT_ROOT / "prefect.yaml"
 AUTOMATIONS = PROJECT_ROOT / "deployments" / "automations"
+POOL, WARM_POOL = (f"{{{{ ${each} }}}}" for each in (POOL_VARIABLE, WARM_POOL_VARIABLE))
 TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
 
 
@@ -30,9 +33,16 @@ class Declared:
 
     Args:
         config: its entry; placeholders for environment variables are filled in.
+        pool: its work pool as the file names it, by a placeholder.
     """
 
     config: Mapping[str, Any]
+    pool: str
+
+    @property
+    def is_warm(self) -> bool:
+        """Whether its runs are forks of a warm process, where there is a pool of them."""
+        return self.pool == WARM_POOL
 
     @property
     def name(self) -> str:
@@ -73,7 +83,7 @@ class Declared:
         config, limit = self.config, self.config.get("concurrency_limit")
         options = dict(limit) if isinstance(limit, Mapping) else {"limit": limit}
         number = options.pop("limit", None)
-        pool = config["work_pool"]
+        pool = config.get("work_pool") or {}
         return {
             "name": self.name,
             "entrypoint": config["entrypoint"],
@@ -88,7 +98,7 @@ class Declared:
             "paused": bool(config.get("paused", False)),
             "concurrency_limit": number,
             "concurrency_options": options or None,
-            "work_pool_name": pool["name"],
+            "work_pool_name": pool.get("name"),
             "work_queue_name": pool.get("work_queue_name") or "default",
             "job_variables": dict(pool.get("job_variables") or {}),
             "pull_steps": [],
@@ -110,9 +120,15 @@ class Declared:
 
 def declared(path: Path = PREFECT_YAML) -> list[Declared]:
     """The deployments of the file, for the environment of this process."""
-    environment: dict[str, Any] = dict(os.environ)
-    filled: Any = apply_values(read_yaml(path)["deployments"], environment, remove_notset=False)
-    return [Declared(each) for each in filled]
+    entries = read_yaml(path)["deployments"]
+    warm = os.environ.get(WARM_POOL_VARIABLE) or os.environ.get(POOL_VARIABLE)
+    # Prefect fills in what the process has.
+    with set_environment({WARM_POOL_VARIABLE: warm} if warm else {}):
+        filled: Any = apply_values(entries, {}, remove_notset=False)
+    return [
+        Declared(config, str((entry.get("work_pool") or {}).get("name")))
+        for config, entry in zip(filled, entries, strict=True)
+    ]
 
 
 def automation_files(folder: Path = AUTOMATIONS) -> Iterator[tuple[Path, Mapping[str, Any]]]:

@@ -3,6 +3,7 @@
 import json
 import shlex
 import sys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -21,7 +22,10 @@ TEMPLATE_FILES = {
     "prefork": "prefork.json",
     "kubernetes": "kubernetes.json",
 }
-HERE = ("process", "prefork")
+WARM_TYPE = "prefork"
+# The two pools that a deployment may name: of runs that have a pod or process each, and of runs
+# that are forks of a warm process. Where only the first is set, it is both.
+POOL_VARIABLE, WARM_POOL_VARIABLE = "PREFECT_WORK_POOL", "PREFECT_WARM_WORK_POOL"
 # Limits of this project carry it in their names: a limit has no tags.
 LIMIT_PREFIX = "analytics-flows-"
 
@@ -31,14 +35,20 @@ def pool_template(pool_type: str) -> dict[str, Any]:
 
     Local flow runs work in the project's root and start Prefect's engine at once: two processes
     that fetch the code of a flow, which ours is there without, would each import Prefect before it.
+    A worker of forks knows both by itself, wherever it is.
     """
     template: dict[str, Any] = json.loads((TEMPLATES / TEMPLATE_FILES[pool_type]).read_text())
     variables = template["variables"]["properties"]
-    if pool_type in HERE:
-        variables["working_dir"]["default"] = str(PROJECT_ROOT)
     if pool_type == "process":
+        variables["working_dir"]["default"] = str(PROJECT_ROOT)
         variables["command"]["default"] = shlex.join([sys.executable, "-m", "prefect.engine"])
     return template
+
+
+def pools(environment: Mapping[str, str]) -> tuple[str, ...]:
+    """The work pools that an environment names, each once: the one of warm processes last."""
+    named = (environment.get(each) for each in (POOL_VARIABLE, WARM_POOL_VARIABLE))
+    return tuple(dict.fromkeys(each for each in named if each))
 
 
 def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Change]:
@@ -67,7 +77,8 @@ def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Ch
         raise PermanentError(
             f"bringing the work pool {name} up to date",
             f"it is of type {found['type']}, not {pool_type}",
-            "Name another pool in PREFECT_WORK_POOL, or leave out --pool-type",
+            f"Name another pool in {POOL_VARIABLE}, or leave out --pool-type; one of type "
+            f"{WARM_TYPE} in {WARM_POOL_VARIABLE}",
         )
     if found["type"] not in TEMPLATE_FILES:
         return []

@@ -21,6 +21,7 @@ from deployments.check.of_deployments import (
     entrypoints,
     job_variables,
     parameters,
+    pools,
     schedules,
     unknown_keys,
 )
@@ -44,6 +45,7 @@ RULES: Sequence[Callable[[Project], Problems]] = (
     events,
     triggers,
     woken,
+    pools,
     job_variables,
     schedules,
     deployments,

@@ -22,9 +22,12 @@ from prefect.utilities.templating import apply_values
 from pydantic import ValidationError
 
 from deployments.apply.changes import PROJECT_TAG
+from deployments.apply.files import POOL, WARM_POOL
 from deployments.apply.infrastructure import (
     LIMIT_PREFIX,
+    POOL_VARIABLE,
     TEMPLATE_FILES,
+    WARM_POOL_VARIABLE,
     limits,
     pool_template,
 )
@@ -32,7 +35,7 @@ from deployments.check.of_events import is_template
 from deployments.check.project import Config, Problems, Project, first_of, strange, unknown
 from flows._shared.errors import PlatformError
 
-VARIABLES = {"PREFECT_WORK_POOL", "PREFECT_SCHEDULES_ACTIVE"}
+VARIABLES = {POOL_VARIABLE, WARM_POOL_VARIABLE, "PREFECT_SCHEDULES_ACTIVE"}
 PLACEHOLDER = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")
 SENTINEL = "a value that no template holds"
 
@@ -108,6 +111,21 @@ def job_variables(project: Project) -> Problems:
                     yield each.name, f"pools of type {kind} have no job variable {name}"
                 elif kind == "kubernetes" and not _changes_job(template, name):
                     yield each.name, f"the job variable {name} changes nothing in the job"
+
+
+def pools(project: Project) -> Problems:
+    """Deployments of no pool or another than the two, and runs that a warm process cannot have."""
+    for each in project.deployments:
+        if each.pool not in (POOL, WARM_POOL):
+            yield each.name, f"its pool is {each.pool}: name {WARM_POOL} or {POOL}"
+        given = (each.config.get("work_pool") or {}).get("job_variables") or {}
+        if each.is_warm and "state_volume" in given:
+            yield (
+                each.name,
+                f"a warm process has no claim of one deployment's: name {POOL}, a pod each",
+            )
+        if each.is_warm and "memory_limit" not in given:
+            yield each.name, "a fork without memory_limit may take all that others have: set it"
 
 
 def schedules(project: Project) -> Problems:

@@ -147,7 +147,7 @@ def apply(
         Path | None, typer.Option(help="Of the limits; default: deployments/limits.yaml.")
     ] = None,
 ) -> None:
-    """Bring a Prefect server in line with the files: pool, limits, deployments, automations.
+    """Bring a Prefect server in line with the files: pools, limits, deployments, automations.
 
     The server is the one of PREFECT_API_URL, the pool the one of PREFECT_WORK_POOL; without
     them, those of this machine.

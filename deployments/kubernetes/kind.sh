@@ -46,17 +46,22 @@ in_cluster rollout status statefulset/postgres --timeout=300s
 in_cluster rollout status deployment/prefect-server --timeout=300s
 in_cluster wait --for=condition=complete job/set-up --timeout=600s
 in_cluster rollout status deployment/analytics-flows-worker --timeout=300s
+in_cluster rollout status deployment/analytics-flows-warm --timeout=300s
 in_cluster rollout status deployment/analytics-flows-webhooks --timeout=300s
 
-step "a run of Scout on sample data, in a pod of its own"
-in_cluster exec deployment/analytics-flows-worker -- \
-    prefect deployment run scout/scout-on-demand --param 'settings={"sample_payloads": 500}' \
-    --watch --watch-timeout 900
+run() {
+    in_cluster exec deployment/analytics-flows-worker -- \
+        prefect deployment run "$1" --param 'settings={"sample_payloads": 500}' --watch --watch-timeout 900
+}
+step "a run of Scout on sample data, a fork of the warm process"
+run scout/scout-on-demand
+step "the same layers from nothing, in a pod of its own"
+run scout/scout-full-refresh-weekly
 
 step "done"
 sign_in=$(in_cluster get secret prefect-auth --output 'jsonpath={.data.auth-string}' | base64 --decode)
 cat <<EOT
-The run is completed. To open the UI at http://localhost:4200 (sign in with $sign_in):
+The runs are completed. To open the UI at http://localhost:4200 (sign in with $sign_in):
     kubectl --context kind-$CLUSTER --namespace $NAMESPACE port-forward service/prefect-server 4200:4200
 To remove everything:
     kind delete cluster --name $CLUSTER

@@ -2,8 +2,8 @@
 
 `python -m deployments.kubernetes.set_up`, as the Job `set-up` of the overlay for a laptop runs it.
 Done again, it changes what deviates, and makes every password anew, in the blocks too. POSTGRES_URL
-names the cluster's PostgreSQL, of a role that may make databases and roles; PREFECT_API_URL and
-PREFECT_WORK_POOL are as for `python -m deployments.apply`.
+names the cluster's PostgreSQL, of a role that may make databases and roles; PREFECT_API_URL,
+PREFECT_WORK_POOL and PREFECT_WARM_WORK_POOL are as for `python -m deployments.apply`.
 """
 
 import os

@@ -87,9 +87,9 @@ def report(address: str | None) -> int:
     return 0
 
 
-def parts() -> Iterator[tuple[str, int | None, str]]:
+def parts(paths: LocalPaths | None = None) -> Iterator[tuple[str, int | None, str]]:
     """Each part of the local runtime: its name, its process if it runs, where it is reached."""
-    paths = LocalPaths()
+    paths = paths or LocalPaths()
     cluster = EmbeddedPostgres(paths.postgres)
     server, worker = PrefectServer(paths), ProcessWorker(paths)
     emulator, receiver = BigQueryEmulator(paths), WebhookReceiver(paths)

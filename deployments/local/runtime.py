@@ -16,6 +16,7 @@ from typing import Any
 from psycopg.conninfo import conninfo_to_dict
 
 from blocks import CATALOGUE, BlockNeed, Kind
+from deployments.apply.infrastructure import POOL_VARIABLE, pools
 from deployments.local import registered
 from deployments.local.api import PrefectApi, is_healthy
 from deployments.local.bigquery import BigQueryEmulator
@@ -37,6 +38,7 @@ from deployments.local.worker import (
     PROCESS,
     ProcessWorker,
     ensure_work_pool,
+    named_pools,
     wanted_type,
 )
 from flows._shared.errors import PermanentError, TransientError
@@ -112,7 +114,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
         **given,
         **client(paths, url),
         **({"BIGQUERY_EMULATOR_HOST": emulator} if emulator else {}),
-        "PREFECT_WORK_POOL": os.environ.get("PREFECT_WORK_POOL") or f"local-{wanted_type()}",
+        **named_pools(has_worker(paths)),
         "PREFECT_SCHEDULES_ACTIVE": os.environ.get("PREFECT_SCHEDULES_ACTIVE") or "false",
         "PREFECT_WORKER_QUERY_SECONDS": WORKER_QUERY_SECONDS[wanted_type()],
         "ANALYTICS_FLOWS_STATE_DIR": str(paths.cache),
@@ -224,13 +226,13 @@ def _start_bigquery(domains: Sequence[Domain], paths: LocalPaths, say: Say) -> N
 
 def has_worker(paths: LocalPaths) -> bool:
     """A pool the user named on a server of their own has workers of its own."""
-    return not (external_api(paths) and os.environ.get("PREFECT_WORK_POOL"))
+    return not (external_api(paths) and os.environ.get(POOL_VARIABLE))
 
 
 def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
     if not has_worker(runtime.paths):
         return
-    pool = runtime.environment["PREFECT_WORK_POOL"]
+    pool = runtime.environment[POOL_VARIABLE]
     ensure_work_pool(api, pool, wanted_type())
     if ProcessWorker(runtime.paths).start(runtime.environment, api):
         say(f"Starting a worker for the work pool {pool}")
@@ -380,9 +382,7 @@ def _deployment_sources(environment: Mapping[str, str]) -> str:
         *flows.glob("_shared/orchestration/*.py"),
     ]
     texts = [path.read_text() for path in sorted(sources)]
-    return "\0".join(
-        [environment["PREFECT_WORK_POOL"], environment["PREFECT_SCHEDULES_ACTIVE"], *texts]
-    )
+    return "\0".join([*pools(environment), environment["PREFECT_SCHEDULES_ACTIVE"], *texts])
 
 
 def _hash(*parts: str) -> str:

@@ -25,6 +25,24 @@ LOOPBACK = "http://127.0.0.1:"
 # busy programs share them.
 START_SECONDS = 240.0
 KEPT_PREFIXES = ("PREFECT_LOGGING_",)
+# How often the server looks for what nothing here waits for, and Prefect's own pace: at that, these
+# looks are a fifth of the CPU that it takes while nothing runs (docs/performance.md).
+SELDOM = {
+    # Runs that are paused: no flow of this project pauses. 5 s.
+    "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "300",
+    # Work that is handed to workers to clean up behind runs: ours take none. 5 s.
+    "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "300",
+    # Runs that are late, 15 s after their time; who is told of them is told after 15 minutes. 5 s.
+    "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
+    # Schedules that have just changed; those of a laptop are off, and a change waits so long. 5 s.
+    "PREFECT_SERVER_SERVICES_SCHEDULER_RECENT_DEPLOYMENTS_LOOP_SECONDS": "30",
+    # Automations for what has not happened: the shortest of ours waits 5 minutes for it. 5 s.
+    "PREFECT_SERVER_EVENTS_PROACTIVE_GRANULARITY": "PT15S",
+    # Three looks at what cancelled runs left; Prefect gives them 5 minutes before. 20 s.
+    "PREFECT_SERVER_SERVICES_CANCELLATION_CLEANUP_LOOP_SECONDS": "120",
+    # Whether workers still poll: `flows doctor` looks at its own machine's process, too. 15 s.
+    "PREFECT_SERVER_SERVICES_FOREMAN_LOOP_SECONDS": "30",
+}
 END_OF_CERTIFICATE = "-----END CERTIFICATE-----\n"
 
 
@@ -150,7 +168,7 @@ def sign_in(paths: LocalPaths) -> str:
 
 def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What the server itself needs. Without both addresses its UI would call port 4200."""
-    own = own_client_environment(paths, url)
+    own = own_client_environment(paths, url) | SELDOM
     return own | {
         "PREFECT_SERVER_API_AUTH_STRING": own["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": url,

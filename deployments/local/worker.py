@@ -9,7 +9,11 @@ from collections.abc import Mapping
 
 import psutil
 
-from deployments.apply.infrastructure import plan_work_pool
+from deployments.apply.infrastructure import (
+    POOL_VARIABLE,
+    WARM_POOL_VARIABLE,
+    plan_work_pool,
+)
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
@@ -30,7 +34,7 @@ COMMANDS = {
 FINGERPRINTED = (
     "PREFECT_API_URL",
     "PREFECT_API_AUTH_STRING",
-    "PREFECT_WORK_POOL",
+    POOL_VARIABLE,
     "PYTHONPATH",
     "ANALYTICS_FLOWS_STATE_DIR",
     "BIGQUERY_EMULATOR_HOST",
@@ -57,7 +61,7 @@ class ProcessWorker(BackgroundProcess):
             environment: of the worker and of every flow run it starts.
             api: the server it polls.
         """
-        pool = environment["PREFECT_WORK_POOL"]
+        pool = environment[POOL_VARIABLE]
         kind = _type_of(api, pool)
         wanted = f"{kind} {fingerprint_of(environment, FINGERPRINTED)}"
         with self.locked():
@@ -86,6 +90,17 @@ def wanted_type() -> str:
             f"Name one of: {', '.join(COMMANDS)}; or unset it",
         )
     return named
+
+
+def named_pools(is_served_here: bool) -> dict[str, str]:
+    """The pools of deployments, as their variables.
+
+    Args:
+        is_served_here: by the local worker, whose one pool is both: of warm runs and of all others.
+    """
+    pool = os.environ.get(POOL_VARIABLE) or f"local-{wanted_type()}"
+    warm = None if is_served_here else os.environ.get(WARM_POOL_VARIABLE)
+    return {POOL_VARIABLE: pool, WARM_POOL_VARIABLE: warm or pool}
 
 
 def ensure_work_pool(api: PrefectApi, name: str, pool_type: str) -> None:

@@ -7,6 +7,7 @@ worker's class: 330 MiB that the worker then holds for as long as it lives.
 import argparse
 import asyncio
 import os
+import signal
 from contextlib import suppress
 
 from prefect.logging.configuration import setup_logging
@@ -15,7 +16,7 @@ from prefect.utilities.processutils import setup_signal_handlers_worker
 from deployments.prefork.worker import PreforkWorker
 
 
-def main() -> None:
+def parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m deployments.prefork", description=__doc__)
     parser.add_argument("--pool", required=True, help="the work pool to serve")
     parser.add_argument("--name", help="the worker's name on the server")
@@ -23,7 +24,17 @@ def main() -> None:
     parser.add_argument("--limit", type=int, help="runs at once")
     parser.add_argument("--prefetch-seconds", type=float, help="runs are taken up as much earlier")
     parser.add_argument("--with-healthcheck", action="store_true", help="answer a cluster's probe")
-    options = parser.parse_args()
+    parser.add_argument(
+        "--grace-seconds",
+        type=float,
+        default=0.0,
+        help="what runs under way have at SIGTERM; without it, as long as they take",
+    )
+    return parser
+
+
+def main() -> None:
+    options = parser().parse_args()
     setup_logging()
     setup_signal_handlers_worker(os.getpid(), "the prefork worker", print)
     worker = PreforkWorker(
@@ -34,7 +45,29 @@ def main() -> None:
         limit=options.limit,
     )
     with suppress(asyncio.CancelledError, KeyboardInterrupt):
-        asyncio.run(worker.start(with_healthcheck=options.with_healthcheck))
+        asyncio.run(serve(worker, options.grace_seconds, options.with_healthcheck))
+
+
+async def serve(worker: PreforkWorker, grace_seconds: float, with_healthcheck: bool) -> None:
+    """Serve until told to end. A second SIGTERM, like SIGINT, ends the runs under way at once."""
+    serving = asyncio.create_task(worker.start(with_healthcheck=with_healthcheck))
+    ending: list[asyncio.Task[None]] = []
+
+    async def finish() -> None:
+        try:
+            await worker.finish(grace_seconds)
+        finally:
+            serving.cancel()
+
+    def end() -> None:
+        if ending:
+            serving.cancel()
+        else:
+            ending.append(asyncio.create_task(finish()))
+
+    if grace_seconds:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    await serving
 
 
 if __name__ == "__main__":

@@ -13,14 +13,17 @@ import sys
 import tempfile
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import anyio.abc
+import psutil
 from prefect.events.clients import get_events_subscriber
 from prefect.events.filters import EventFilter, EventNameFilter, EventRelatedFilter
 from prefect.logging import get_logger
 from prefect.settings import get_current_settings
+from prefect.types._datetime import now
 from prefect.workers.process import (
     ProcessJobConfiguration,
     ProcessVariables,
@@ -44,6 +47,9 @@ RUNS, MEBIBYTES = 1_000, 700
 SECONDS_BEFORE_ANOTHER_TRY = (0.5, 2.0, 5.0, 15.0, 30.0)
 CALLS_THAT_WAIT = 256
 SECONDS_TO_END = 10.0
+# For a run that is told to end: it rolls back and tells the server.
+SECONDS_TO_REPORT = 30.0
+SECONDS_BETWEEN_LOOKS = 0.2
 # A run is there to be taken up, or has given back the slot that another waits for.
 TELLING = tuple(
     f"prefect.flow-run.{state}"
@@ -74,9 +80,14 @@ class PreforkJobConfiguration(ProcessJobConfiguration):
         return self.command == shlex.join(self._relay())
 
     def prepare_for_flow_run(self, *args: Any, **kwargs: Any) -> None:
-        """A run with a command of its own is a process of its own, as in a pool of processes."""
+        """A run with a command of its own is a process of its own, as in a pool of processes.
+
+        Runs work in the root of the project as the worker has it: where it is, a server that was
+        told of the pool by another machine cannot know.
+        """
         if self.command is None:
             self.command = shlex.join(self._relay())
+        self.working_dir = self.working_dir or PROJECT_ROOT
         super().prepare_for_flow_run(*args, **kwargs)
 
     def _relay(self) -> list[str]:
@@ -95,6 +106,8 @@ class PreforkWorker(ProcessWorker):
 
     async def __aenter__(self) -> "PreforkWorker":
         self._parents = Parents()
+        self._is_ending = False
+        self._under_way = 0
         await self._parents.open()
         try:
             await super().__aenter__()
@@ -116,9 +129,36 @@ class PreforkWorker(ProcessWorker):
             await self._parents.close()
 
     async def get_and_submit_flow_runs(self) -> list["FlowRun"]:
-        """One question at a time: a run is in one answer."""
+        """One question at a time: a run is in one answer. None once the worker is to end."""
         async with self._asking:
+            if self._is_ending:
+                # Its probe asks when it did so last.
+                self._last_polled_time = now("UTC")
+                return []
             return await super().get_and_submit_flow_runs()
+
+    async def finish(self, grace_seconds: float) -> None:
+        """Take up no further run, and wait for those under way.
+
+        Those that are not over in time are told to end: each reports itself as crashed.
+        """
+        self._is_ending = True
+        async with self._asking:
+            self._logger.info("Told to end: %d runs are under way", self._under_way)
+        if await self._is_through(grace_seconds):
+            return
+        for each in set(psutil.Process().children()) - self._parents.processes:
+            with suppress(psutil.NoSuchProcess):
+                each.terminate()
+        await self._is_through(SECONDS_TO_REPORT)
+
+    async def _is_through(self, seconds: float) -> bool:
+        """Whether no run is under way any more within some seconds."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                while self._under_way or self._submitting_flow_run_ids:
+                    await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
+        return not self._under_way
 
     async def _listen(self) -> None:
         """To what the server tells of runs of this pool; a server that does not is asked only."""
@@ -157,7 +197,11 @@ class PreforkWorker(ProcessWorker):
             configuration.env[SOCKET_VARIABLE] = self._parents.address
         elif configuration.is_relayed:
             configuration.command = shlex.join([sys.executable, "-m", ENGINE])
-        return await super().run(flow_run, configuration, task_status)
+        self._under_way += 1
+        try:
+            return await super().run(flow_run, configuration, task_status)
+        finally:
+            self._under_way -= 1
 
     async def _worker_metadata(self) -> None:
         """Prefect would import all integrations to tell the server which there are."""
@@ -192,6 +236,12 @@ class Parents:
     def pid(self) -> int | None:
         """Of the parent that takes calls."""
         return self._serving.pid if self._serving else None
+
+    @property
+    def processes(self) -> set[psutil.Process]:
+        """All that have not ended, those that were replaced included."""
+        found = {each.pid for each in self._started if each.returncode is None}
+        return {psutil.Process(each) for each in found if psutil.pid_exists(each)}
 
     @property
     def address(self) -> str:

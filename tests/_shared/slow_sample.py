@@ -23,14 +23,20 @@ SLOW = {
 }
 
 
-def write_slow(projects: Path, target: str) -> None:
-    """Write the project ``slow`` below ``projects``."""
+def write_slow(projects: Path, target: str, hook: str | None = None) -> None:
+    """Write the project ``slow`` below ``projects``.
+
+    Args:
+        hook: which is slow in place of its model.
+    """
     project = projects / "slow"
     (project / "models").mkdir(parents=True)
-    (project / "dbt_project.yml").write_text("name: slow\nversion: 1.0.0\nprofile: slow\n")
+    named = {"name": "slow", "version": "1.0.0", "profile": "slow"}
+    hooks = {hook: SLOW[target]} if hook else {}
+    (project / "dbt_project.yml").write_text(json.dumps({**named, **hooks}))
     (project / "profiles.yml").write_text(json.dumps(PROFILES))
     (project / "models" / "slow.sql").write_text(
-        "{{ config(materialized='table') }}\n" + SLOW[target]
+        "{{ config(materialized='table') }}\n" + ("select 1 as n" if hook else SLOW[target])
     )
 
 

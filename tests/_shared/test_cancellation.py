@@ -102,18 +102,24 @@ def _left_running() -> Iterator[None]:
 
 
 @pytest.mark.parametrize(
-    ("target", "told", "word"),
-    [("postgres", signal.SIGTERM, "Crash detected"), ("duckdb", CANCELLED, "Abort: ")],
+    ("target", "hook", "told", "word"),
+    [
+        ("postgres", None, signal.SIGTERM, "Crash detected"),
+        # The main thread is within the driver then.
+        ("postgres", "on-run-start", CANCELLED, "Abort: "),
+        ("duckdb", None, CANCELLED, "Abort: "),
+    ],
 )
 def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
     database: str,
     prefect_server: str,
     tmp_path: Path,
     target: str,
+    hook: str | None,
     told: signal.Signals,
     word: str,
 ) -> None:
-    write_slow(tmp_path, target)
+    write_slow(tmp_path, target, hook)
     said = tmp_path / "said"
     process = start(
         said,

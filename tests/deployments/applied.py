@@ -5,6 +5,7 @@ from contextlib import contextmanager
 from typing import Any
 
 from deployments.apply.__main__ import main
+from deployments.apply.infrastructure import WARM_POOL_VARIABLE
 from flows._shared.environment import set_environment
 from tests.deployments.pool import Pool
 
@@ -16,8 +17,9 @@ class Server:
         self.pool = Pool(url)
         self.api = self.pool.api
 
-    def apply(self, *arguments: object) -> int:
-        with self.environment():
+    def apply(self, *arguments: object, warm: str = "") -> int:
+        """What the command answers; ``warm`` names a pool of warm processes."""
+        with self.environment(), set_environment({WARM_POOL_VARIABLE: warm}):
             return main([str(each) for each in arguments])
 
     @contextmanager

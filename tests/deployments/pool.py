@@ -13,10 +13,10 @@ ENTRYPOINT = "tests.deployments.example_flow.example"
 class Pool:
     """A work pool of a test's own on the session's server."""
 
-    def __init__(self, url: str, pool_type: str = PROCESS) -> None:
+    def __init__(self, url: str, pool_type: str = PROCESS, prefix: str = "test") -> None:
         self.url = url
         self.api = PrefectApi(url, os.environ)
-        self.name = f"test-{uuid.uuid4().hex[:8]}"
+        self.name = f"{prefix}-{uuid.uuid4().hex[:8]}"
         ensure_work_pool(self.api, self.name, pool_type)
 
     def post(self, path: str, body: dict[str, Any]) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import pytest
 import yaml
 
 from deployments.apply.changes import PROJECT_TAG
-from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
-from deployments.apply.infrastructure import LIMIT_PREFIX, limits
+from deployments.apply.files import AUTOMATIONS, PREFECT_YAML, declared
+from deployments.apply.infrastructure import LIMIT_PREFIX, limits, pool_template
 from deployments.local.api import PrefectApi
 from tests.deployments.applied import Server
 
@@ -97,9 +97,8 @@ def test_one_command_applies_everything_and_the_second_changes_nothing(
     server: Server, said: Said
 ) -> None:
     assert server.apply("--pool-type", "process") == 0
-    declared = yaml.safe_load(PREFECT_YAML.read_text())["deployments"]
     there = {each["name"]: each for each in server.api.all("deployments/filter", MINE)}
-    assert there.keys() == {each["name"] for each in declared}
+    assert there.keys() == {each.name for each in declared()}
     assert all(each["work_pool_name"] == server.pool.name for each in there.values())
     names = {each["name"] for each in server.api.all("v2/concurrency_limits/filter")}
     for limit in limits():
@@ -112,6 +111,31 @@ def test_one_command_applies_everything_and_the_second_changes_nothing(
     assert server.apply() == 0
     assert said.lines() == ["Nothing to change"]
     assert [each["updated"] for each in server.api.all("automations/filter")] == before
+
+
+def test_warm_deployments_go_to_a_pool_of_warm_processes_where_one_is_named(
+    server: Server, said: Said
+) -> None:
+    warm = f"{server.pool.name}-warm"
+    kept = server.api.work_pool(server.pool.name)
+    assert server.apply(warm=warm) == 0
+    there = {each["name"]: each for each in server.api.all("deployments/filter", MINE)}
+    pools = {name: there[name]["work_pool_name"] for name in there}
+    assert pools == {each.name: warm if each.is_warm else server.pool.name for each in declared()}
+    assert {pools["scout-on-demand"], pools["scout-full-refresh-weekly"]} == set(pools.values())
+    found = server.api.work_pool(warm)
+    assert found is not None
+    assert (found["type"], found["base_job_template"]) == ("prefork", pool_template("prefork"))
+    assert server.api.work_pool(server.pool.name) == kept
+    said.lines()
+    assert server.apply(warm=warm) == 0
+    assert said.lines() == ["Nothing to change"]
+
+    assert server.apply() == 0
+    there = {each["name"]: each for each in server.api.all("deployments/filter", MINE)}
+    assert {each["work_pool_name"] for each in there.values()} == {server.pool.name}
+    server.api.call("DELETE", f"work_pools/{warm}")
+    said.lines()
 
 
 def said_changes(server: Server) -> list[str]:

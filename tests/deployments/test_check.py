@@ -32,7 +32,7 @@ deployments:
         within: 20
         schedule_after: 20
         parameters: {layer: {__prefect_kind: jinja, template: "{{ event.payload.kind }}"}}
-    work_pool: {name: pool, job_variables: {memory_limit: 1Gi}}
+    work_pool: {name: "{{ $PREFECT_WARM_WORK_POOL }}", job_variables: {memory_limit: 1Gi}}
 """
 PARAMETERS = next(line for line in GOOD.splitlines(keepends=True) if "__prefect_kind" in line)
 WOKEN = (
@@ -115,7 +115,11 @@ def test_a_good_file_has_no_problems(project: Project) -> None:
         ("name: scout-bronze-daily\n    d", "name: bronze-daily\n    d", "does not begin with"),
         ("    description: Takes in new files.\n", "", "say in a description"),
         ("ENQUEUE", "CANCEL_NEW", "use ENQUEUE"),
-        ("name: pool", 'name: "{{ $WORK_POOL }}"', "nothing sets WORK_POOL"),
+        ("$PREFECT_WARM_WORK_POOL", "$WORK_POOL", "nothing sets WORK_POOL"),
+        ("{{ $PREFECT_WARM_WORK_POOL }}", "kubernetes", "its pool is kubernetes: name {{ $PREF"),
+        ('name: "{{ $PREFECT_WARM_WORK_POOL }}", ', "", "its pool is None: name {{ $PREFECT_WARM_"),
+        ("{memory_limit: 1Gi}", "{state_volume: {}, memory_limit: 1Gi}", "has no claim of one"),
+        ("{memory_limit: 1Gi}", "{cpu_limit: 1}", "a fork without memory_limit"),
         ("name: on delivery", "name: a run failed", "2 automations and triggers"),
     ],
 )

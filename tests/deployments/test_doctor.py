@@ -192,7 +192,7 @@ def served(world: World, pool: Pool) -> World:
 
 
 def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: Pool) -> None:
-    (good,) = server.work_pool(served)
+    (good,) = server.work_pools(served)
     assert not good.is_problem
     absent = only(server.workers, served)
     assert f"no worker polls {pool.name}" in absent.seen
@@ -201,10 +201,19 @@ def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: 
     of_forks = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": warm})
     assert f"`python -m deployments.prefork --pool {warm}`" in only(server.workers, of_forks).remedy
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": True})
-    assert "is paused" in only(server.work_pool, served).seen
+    assert "is paused" in only(server.work_pools, served).seen
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})
     without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
-    assert "the server has no pool nobodys" in only(server.work_pool, without).seen
+    assert "the server has no pool nobodys" in only(server.work_pools, without).seen
+    of_both = World(served.paths, {**served.environment, "PREFECT_WARM_WORK_POOL": warm})
+    assert [each.seen for each in server.work_pools(of_both)] == [
+        f"{pool.name}, of type process",
+        f"{warm}, of type prefork",
+    ]
+    assert [each.seen for each in server.workers(of_both)] == [
+        f"no worker polls {pool.name}",
+        f"no worker polls {warm}",
+    ]
 
 
 def test_the_worker_of_this_machine_polls_if_its_process_runs(

@@ -12,6 +12,7 @@ import pytest
 
 from blocks import CATALOGUE
 from blocks.registration import register
+from deployments.apply.infrastructure import pools
 from deployments.local import runtime
 from deployments.local.api import PrefectApi
 from deployments.local.commands import told_up
@@ -49,11 +50,13 @@ def test_local_runs_are_forks_where_a_process_may_fork_and_the_setting_names_ano
 ) -> None:
     monkeypatch.delenv(TYPE_VARIABLE, raising=False)
     monkeypatch.delenv("PREFECT_WORK_POOL", raising=False)
+    monkeypatch.delenv("PREFECT_API_URL", raising=False)
+    monkeypatch.setenv("PREFECT_WARM_WORK_POOL", "of-a-cluster")
 
     def pool() -> str:
-        return runtime.environment(LocalPaths(tmp_path), "http://127.0.0.1:1/api")[
-            "PREFECT_WORK_POOL"
-        ]
+        """The one that all deployments take here."""
+        (named,) = pools(runtime.environment(LocalPaths(tmp_path), "http://127.0.0.1:1/api"))
+        return named
 
     is_linux = sys.platform.startswith("linux")
     assert pool() == ("local-prefork" if is_linux else "local-process")
@@ -87,6 +90,9 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     _, last = told_up(up)
     assert last.startswith(f"PREFECT_API_URL names {prefect_server}: receiver was not started")
     monkeypatch.setenv("PREFECT_WORK_POOL", up.environment["PREFECT_WORK_POOL"])
+    monkeypatch.setenv("PREFECT_WARM_WORK_POOL", "warm")
+    assert pools(runtime.environment(external, prefect_server))[1:] == ("warm",)
+    monkeypatch.delenv("PREFECT_WARM_WORK_POOL")
 
     again: list[str] = []
     runtime.up(paths=external, say=again.append)

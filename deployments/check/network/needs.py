@@ -14,6 +14,7 @@ from flows._shared.errors import PermanentError
 PUBLIC = "203.0.113.7"
 PRIVATE = "10.20.0.5"
 MONITORING = "monitoring"
+WARM_WORKER = "deployments.prefork"
 GOOGLE_IDENTITY = "iam.gke.io/gcp-service-account"
 Need = tuple[Target, ...]
 
@@ -184,8 +185,13 @@ def _api(cluster: Cluster, workload: Workload) -> Iterator[Target]:
 
 
 def _slugs(project: Project, workload: Workload) -> set[str]:
-    if workload.name == "run":
-        return {str(each.config["entrypoint"]).split(".")[1] for each in project.deployments}
+    is_warm = WARM_WORKER in workload.words
+    if is_warm or workload.name == "run":
+        return {
+            str(each.config["entrypoint"]).split(".")[1]
+            for each in project.deployments
+            if each.is_warm or not is_warm
+        }
     return {word.split(".")[1] for word in workload.words if word.startswith("flows.")}
 
 

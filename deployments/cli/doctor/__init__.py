@@ -23,7 +23,7 @@ OF_MACHINE: Sequence[Look] = (
 )
 OF_SERVER: Sequence[Look] = (
     server.version,
-    server.work_pool,
+    server.work_pools,
     server.workers,
     server.late_runs,
     server.stuck_runs,

@@ -7,7 +7,7 @@ from importlib import metadata
 from typing import Any
 
 from blocks import CATALOGUE, BlockNeed, Kind, not_in_use
-from deployments.apply.infrastructure import LIMIT_PREFIX
+from deployments.apply.infrastructure import LIMIT_PREFIX, POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from deployments.local.api import is_healthy
@@ -69,34 +69,42 @@ def version(world: World) -> Iterator[Diagnosis]:
     )
 
 
-def work_pool(world: World) -> Iterator[Diagnosis]:
-    """Work pool."""
-    found = world.api.work_pool(world.pool)
+def work_pools(world: World) -> Iterator[Diagnosis]:
+    """Work pools."""
+    for pool in world.pools:
+        yield _work_pool(world, pool)
+
+
+def _work_pool(world: World, pool: str) -> Diagnosis:
+    found = world.api.work_pool(pool)
     if found is None:
-        yield Diagnosis(
+        return Diagnosis(
             "work pool",
-            f"the server has no pool {world.pool}",
+            f"the server has no pool {pool}",
             True,
-            "`flows apply --pool-type process` (or kubernetes), or correct PREFECT_WORK_POOL",
+            "`flows apply --pool-type process` (or kubernetes), or correct "
+            f"{POOL_VARIABLE} or {WARM_POOL_VARIABLE}",
         )
-    elif found.get("is_paused"):
-        yield Diagnosis(
+    if found.get("is_paused"):
+        return Diagnosis(
             "work pool",
-            f"{world.pool} is paused: nothing takes its runs",
+            f"{pool} is paused: nothing takes its runs",
             True,
-            f"`prefect work-pool resume {world.pool}`",
+            f"`prefect work-pool resume {pool}`",
         )
-    else:
-        yield Diagnosis("work pool", f"{world.pool}, of type {found['type']}")
+    return Diagnosis("work pool", f"{pool}, of type {found['type']}")
 
 
 def workers(world: World) -> Iterator[Diagnosis]:
-    """Worker."""
-    pool = world.api.work_pool(world.pool)
-    if pool is None:
-        return
-    start = "python -m deployments.prefork" if pool["type"] == PREFORK else "prefect worker start"
-    found = world.api.call("POST", f"work_pools/{world.pool}/workers/filter", {})
+    """Workers."""
+    for pool in world.pools:
+        if found := world.api.work_pool(pool):
+            yield _worker(world, pool, str(found["type"]))
+
+
+def _worker(world: World, pool: str, pool_type: str) -> Diagnosis:
+    start = "python -m deployments.prefork" if pool_type == PREFORK else "prefect worker start"
+    found = world.api.call("POST", f"work_pools/{pool}/workers/filter", {})
     # For a minute and more the server believes of a worker that ended that it polls.
     online = [str(each["name"]) for each in found if each.get("status") == "ONLINE"]
     own = ProcessRecord.read(world.paths.run / "worker.json")
@@ -104,26 +112,24 @@ def workers(world: World) -> Iterator[Diagnosis]:
     if world.is_local and ended:
         online = [name for name in online if name != WORKER]
     if online:
-        seen = f"{', '.join(online[:NAMED])} polls {world.pool}"
+        seen = f"{', '.join(online[:NAMED])} polls {pool}"
         if ended and WORKER in online:
             seen += ", as the server believes; that of this machine has ended"
-        yield Diagnosis("worker", seen)
-        return
+        return Diagnosis("worker", seen)
     if own and not ended and world.is_local and _is_young(own):
-        yield Diagnosis(
-            "worker", f"process {own.pid} of {WORKER} runs and has not polled {world.pool} yet"
+        return Diagnosis(
+            "worker", f"process {own.pid} of {WORKER} runs and has not polled {pool} yet"
         )
-        return
-    seen = f"no worker polls {world.pool}"
+    seen = f"no worker polls {pool}"
     if own and world.is_local:
         seen += f"; process {own.pid} of {WORKER} {'has ended' if ended else 'does not'}"
     elif found:
         seen += f"; {len(found)} did"
-    yield Diagnosis(
+    return Diagnosis(
         "worker",
         seen,
         True,
-        f"`flows up`, or `{start} --pool {world.pool}`; in a cluster, look at the worker's pod",
+        f"`flows up`, or `{start} --pool {pool}`; in a cluster, look at the worker's pod",
     )
 
 
@@ -236,7 +242,7 @@ def receiver_secrets(world: World) -> Iterator[Diagnosis]:
 
 
 def _runs(world: World, chosen: dict[str, Any]) -> list[dict[str, Any]]:
-    pools = {"name": {"any_": [world.pool]}}
+    pools = {"name": {"any_": list(world.pools)}}
     return world.api.all("flow_runs/filter", {"flow_runs": chosen, "work_pools": pools})
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 
+from deployments.apply.infrastructure import pools
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import ProcessRecord
@@ -64,5 +65,6 @@ class World:
         return PrefectApi(self.url, self.environment)
 
     @property
-    def pool(self) -> str:
-        return self.environment.get("PREFECT_WORK_POOL") or f"local-{wanted_type()}"
+    def pools(self) -> tuple[str, ...]:
+        """The work pools of deployments: one here, two in a cluster."""
+        return pools(self.environment) or (f"local-{wanted_type()}",)

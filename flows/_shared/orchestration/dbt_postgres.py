@@ -4,11 +4,13 @@ The backend of a new connection knows nothing of the catalogue and reads it anew
 databases have the same as a setting, `reuse_connections`; this may go once dbt-postgres has it.
 """
 
+import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.contracts.connection import Connection, ConnectionState
+from dbt.adapters.factory import FACTORY
 from dbt.adapters.postgres import PostgresAdapter, PostgresConnectionManager
 
 # Not `discard all`: behind a transaction pooler it would take the prepared statements of others.
@@ -55,6 +57,17 @@ def _cleaned(connection: Connection) -> bool:
     except psycopg2.Error:
         return False
     return True
+
+
+def end_statement_of(thread: int) -> None:
+    """Cancel what a thread of this process has under way on PostgreSQL, if anything."""
+    for adapter in list(FACTORY.adapters.values()):
+        if isinstance(adapter, PostgresAdapter):
+            connection = adapter.connections.thread_connections.get((os.getpid(), thread))
+            if _is_open(connection):
+                # A server that is gone works on nothing.
+                with suppress(psycopg2.Error):
+                    connection.handle.cancel()
 
 
 @contextmanager

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from blocks.registration import Registration
+from deployments.apply.files import declared
 from deployments.check.network import OVERLAYS, render
 from deployments.kubernetes import set_up
 from deployments.local.paths import PROJECT_ROOT
@@ -73,7 +74,8 @@ def test_the_script_ends_with_a_run_and_names_what_is_there(
     made = calls(tmp_path)
     names = {f"{each['kind']}/{each['metadata']['name']}".lower() for each in manifests}
     waited = re.findall(r"(?:rollout status|condition=complete) (\S+)", "\n".join(made))
-    assert {"job/set-up", "deployment/analytics-flows-webhooks"} <= set(waited) <= names
+    of_pools = {"deployment/analytics-flows-worker", "deployment/analytics-flows-warm"}
+    assert {"job/set-up", *of_pools} <= set(waited) <= names
     (applied,) = [each for each in made if " apply " in each]
     folder = PROJECT_ROOT / applied.split("--kustomize ")[1]
     assert folder.resolve() == OVERLAYS / "kind"
@@ -89,10 +91,10 @@ def test_the_script_ends_with_a_run_and_names_what_is_there(
     ]
     places = [max(n for n, each in enumerate(made) if step in each) for step in order]
     assert places == sorted(places)
-    (asked,) = [each for each in made if "deployment run" in each]
-    words = asked.split(" -- ")[1].split()
-    assert words[3] == f"{refresh.name}/scout-on-demand"
-    assert "--watch" in words
+    asked = [each.split(" -- ")[1].split() for each in made if "deployment run" in each]
+    warm = {f"{refresh.name}/{each.name}": each.is_warm for each in declared()}
+    assert [warm[words[3]] for words in asked] == [True, False], "one run in each pool"
+    assert all("--watch" in words for words in asked)
 
     again = run(tmp_path)
     assert again.returncode == 0, again.stderr

@@ -14,6 +14,13 @@ from prefect.settings import Settings
 from prefect.settings.legacy import _get_valid_setting_names
 
 from deployments.local.paths import PROJECT_ROOT
+from deployments.prefork.__main__ import parser
+from deployments.prefork.worker import (
+    MEBIBYTES,
+    SECONDS_TO_END,
+    SECONDS_TO_REPORT,
+    bytes_of,
+)
 from flows.webhooks.__main__ import _parser
 from tests.deployments.kubernetes.jobs import TEMPLATE, rendered_job
 from tests.deployments.kubernetes.tools import policy_check, tool
@@ -191,7 +198,8 @@ def test_everything_named_is_there(overlays: dict[str, list[Manifest]], overlay:
         spec = pod(workload)
         if "serviceAccountName" in spec:
             assert ("ServiceAccount", spec["serviceAccountName"]) in names
-        text = json.dumps(spec)
+        # What is optional may be absent.
+        text = re.sub(r'\{[^{}]*"optional": true\}', "{}", json.dumps(spec))
         wanted = re.findall(r'"secret(?:Key)?Ref": \{[^}]*"name": "([^"]+)"', text)
         assert set(wanted) <= by_reference
         for named in re.findall(r'"configMapRef": \{"name": "([^"]+)"', text):
@@ -319,6 +327,55 @@ def test_traffic_is_denied_unless_allowed(overlays: dict[str, list[Manifest]]) -
                 spec["podSelector"] and spec["podSelector"]["matchLabels"].items() <= labels.items()
                 for spec in policies.values()
             ), workload["metadata"]["name"]
+
+
+def test_deployments_on_a_laptop_go_to_the_pools_that_its_workers_serve(
+    overlays: dict[str, list[Manifest]],
+) -> None:
+    workers = {
+        each["metadata"]["name"]: pod(each) for each in of_kind(overlays["kind"], "Deployment")
+    }
+    served = {
+        "PREFECT_WORK_POOL": workers["analytics-flows-worker"]["containers"][0]["args"][4],
+        "PREFECT_WARM_WORK_POOL": parser()
+        .parse_args(workers["analytics-flows-warm"]["containers"][0]["args"][3:])
+        .pool,
+    }
+    (job,) = of_kind(overlays["kind"], "Job")
+    named = {each["name"]: each.get("value") for each in pod(job)["containers"][0]["env"]}
+    assert served.items() <= named.items()
+
+
+def test_the_warm_pod_holds_as_many_runs_as_it_takes_and_waits_for_them(
+    overlays: dict[str, list[Manifest]],
+) -> None:
+    largest = max(
+        bytes_of(declared["work_pool"]["job_variables"]["memory_limit"])
+        for declared in deployments()
+        if "WARM" in declared["work_pool"]["name"]
+    )
+    for manifests in overlays.values():
+        (spec,) = [
+            pod(each)
+            for each in of_kind(manifests, "Deployment")
+            if each["metadata"]["name"] == "analytics-flows-warm"
+        ]
+        (container,) = spec["containers"]
+        options = parser().parse_args(container["args"][3:])
+        assert container["args"][:3] == ["python", "-m", "deployments.prefork"]
+        needed = options.limit * largest + 2 * MEBIBYTES * 2**20
+        assert bytes_of(container["resources"]["limits"]["memory"]) >= needed
+        left = spec["terminationGracePeriodSeconds"] - options.grace_seconds
+        assert left >= SECONDS_TO_REPORT + SECONDS_TO_END
+        # What the pod of a run has, this one has.
+        of_a_run = rendered_job({})["spec"]["template"]["spec"]
+        (run,) = of_a_run["containers"]
+        assert container["envFrom"] == run["envFrom"]
+        assert {each["mountPath"] for each in container["volumeMounts"]} == {
+            each["mountPath"] for each in run["volumeMounts"]
+        }
+        for same in ("serviceAccountName", "automountServiceAccountToken", "enableServiceLinks"):
+            assert spec[same] == of_a_run[same], same
 
 
 @pytest.fixture(scope="module")

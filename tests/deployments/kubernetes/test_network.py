@@ -117,7 +117,28 @@ def peer(selector: str) -> str:
             "runs",
             '{"port": 22}, ',
             "",
-            ("run: it must reach git over SSH:22/TCP",),
+            (
+                "run: it must reach git over SSH:22/TCP",
+                "warm: it must reach git over SSH:22/TCP",
+            ),
+        ),
+        (
+            "kind",
+            "analytics-flows-warm",
+            'managed-by": "prefect',
+            'managed-by": "other',
+            (
+                "warm: it must reach prefect-server:4200/TCP",
+                "warm: it must reach postgres:5432/TCP",
+                "warm: it must reach BigQuery:443/TCP",
+            ),
+        ),
+        (
+            "production",
+            "analytics-flows-warm",
+            '"serviceAccountName": "analytics-flows-run"',
+            '"serviceAccountName": "analytics-flows-webhooks"',
+            ("warm: it may reach metadata server:80/TCP",),
         ),
         (
             "kind",

@@ -3,14 +3,18 @@
 import json
 import os
 import re
+import subprocess
+import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import httpx
 import psutil
 import pytest
+import yaml
 
 from deployments.local import runtime
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
@@ -19,6 +23,7 @@ from deployments.local.worker import PREFORK, ProcessWorker
 from tests._shared.slow_sample import working, write_slow
 from tests.dbt_projects.warehouse import postgres_environment
 from tests.deployments.pool import Pool
+from tests.ports import own_ports
 
 # A machine that is busy with other tests takes this long to import everything.
 PATIENCE_SECONDS = 180.0
@@ -28,6 +33,10 @@ FLOWS = "tests.deployments.prefork.flows"
 SECONDS_BETWEEN_QUESTIONS = 30
 
 MEBIBYTE = 2**20
+WARM = PROJECT_ROOT / "deployments" / "kubernetes" / "base" / "warm.yaml"
+RERUN = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
+GRACE_SECONDS = 8
+FIRST_HEALTH_PORT = 27_400
 
 
 @dataclass
@@ -215,3 +224,70 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
     assert deployed.worker.start(environment, deployed.pool.api)
     assert deployed.end_of(run)[0] == "CRASHED"
     assert not is_alive(process)
+
+
+@pytest.fixture
+def in_a_cluster(
+    deployed: Deployed, tmp_path: Path
+) -> Iterator[tuple[Deployed, subprocess.Popen[bytes]]]:
+    """A worker started as its manifest says, but for names and the grace of its runs."""
+    own = Deployed(Pool(deployed.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
+    spec = yaml.safe_load(next(iter(WARM.read_text().split("---\n"))))["spec"]["template"]["spec"]
+    (container,) = spec["containers"]
+    port = str(next(own_ports(FIRST_HEALTH_PORT)))
+    given = {each["name"]: each["value"] for each in container["env"] if "value" in each}
+    given |= {"PREFECT_API_URL": own.pool.url, "PREFECT_WORKER_WEBSERVER_PORT": port}
+    changed = {
+        "--pool=warm": f"--pool={own.pool.name}",
+        "--grace-seconds=540": f"--grace-seconds={GRACE_SECONDS}",
+    }
+    assert changed.keys() <= set(container["args"])
+    command = [sys.executable, *(changed.get(each, each) for each in container["args"][1:])]
+    own.worker.log.parent.mkdir(parents=True)
+    environment = {**runtime.environment(LocalPaths(tmp_path), own.pool.url), **os.environ, **given}
+    automation = own.pool.post("automations/", yaml.safe_load(RERUN.read_text()))
+    with own.worker.log.open("wb") as log:
+        worker = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
+    health = f"http://127.0.0.1:{port}{container['readinessProbe']['httpGet']['path']}"
+    assert wait_until(lambda: answers(health), PATIENCE_SECONDS), own.worker.log.read_text()
+    yield own, worker
+    worker.kill()
+    worker.wait()
+    own.pool.api.call("DELETE", f"automations/{automation['id']}")
+
+
+def answers(url: str) -> bool:
+    try:
+        return httpx.get(url).is_success
+    except httpx.TransportError:
+        return False
+
+
+def test_a_worker_of_a_cluster_that_is_told_to_end_waits_for_its_runs_and_hands_the_others_back(
+    in_a_cluster: tuple[Deployed, subprocess.Popen[bytes]], tmp_path: Path
+) -> None:
+    own, worker = in_a_cluster
+
+    def state(run: str) -> str:
+        return str(own.pool.api.flow_run(run)["state"]["name"])
+
+    short = own.start("look", {"path": str(tmp_path / "short"), "hold_seconds": 3})
+    long = own.start("look", {"path": str(tmp_path / "long"), "hold_seconds": 300})
+    processes = [psutil.Process(seen(tmp_path / each)["pid"]) for each in ("short", "long")]
+    assert seen(tmp_path / "long")["directory"] == str(PROJECT_ROOT)
+    worker.terminate()
+    late = own.start("look", {"path": str(tmp_path / "late")})
+    on_one_machine = Pool(own.pool.url, PREFORK, prefix="local-test")
+    lost = Deployed(on_one_machine, own.worker).start("look", {"path": str(tmp_path / "lost")})
+    on_one_machine.api.mark_crashed(lost, "somebody ended it")
+
+    assert own.end_of(short)[0] == "COMPLETED"
+    assert worker.wait(PATIENCE_SECONDS) == 0
+    assert not any(is_alive(each) for each in processes)
+    # By the automation: its pod is gone, and another takes the run up.
+    assert wait_until(lambda: state(long) == "AwaitingRetry", 30), state(long)
+    assert state(late) == "Scheduled"
+    assert not (tmp_path / "late").exists()
+    assert state(lost) == "Crashed"
+    for run in (long, late):
+        own.pool.api.mark_cancelled(run, "the test is over")
