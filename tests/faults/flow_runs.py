@@ -1,7 +1,7 @@
 """Each domain's flow on a Prefect server with a worker, one of which is killed under its run.
 
-What is gone is started again as `flows up` does it. A run that crashed is scheduled again under its
-own id, as `rerun-crashed` does it; after any other the deployment is run anew.
+What is gone is started again as `flows up` does it, and the deployment is run anew once the run
+that was disturbed has ended.
 """
 
 import os
@@ -174,10 +174,7 @@ class FlowRuns:
         self._up()
         disturbed = self._end_of(run, pool)
         (self.bench.work / "disturbed.log").write_text(f"{disturbed}\n")
-        if disturbed[0] == "CRASHED":
-            self._schedule_again(run)
-        else:
-            run = self._start(fault.domain, pool)
+        run = self._start(fault.domain, pool)
         state, message = self._end_of(run)
         if state != "COMPLETED":
             said = self._api.error_lines(run) if state in FINISHED else []
@@ -300,10 +297,6 @@ class FlowRuns:
                 mark_lost_runs(self._api, lost_in)
         state = self._api.flow_run(run)["state"]
         return str(state["type"]), str(state["message"] or "")
-
-    def _schedule_again(self, run: str) -> None:
-        state = {"type": "SCHEDULED", "name": "AwaitingRetry"}
-        self._api.call("POST", f"flow_runs/{run}/set_state", {"state": state})
 
 
 def can_be(domain: str, kind: Kind) -> bool:
