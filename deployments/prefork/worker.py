@@ -199,9 +199,12 @@ class PreforkWorker(ProcessWorker):
             configuration.command = shlex.join([sys.executable, "-m", ENGINE])
         self._under_way += 1
         try:
-            return await super().run(flow_run, configuration, task_status)
+            ended = await super().run(flow_run, configuration, task_status)
         finally:
             self._under_way -= 1
+        # A run whose process failed has been reported as crashed by then, and its hooks have run.
+        # Prefect reports it once more, which would end a run that is scheduled again meanwhile.
+        return ProcessWorkerResult(status_code=0, identifier=ended.identifier)
 
     async def _worker_metadata(self) -> None:
         """Prefect would import all integrations to tell the server which there are."""

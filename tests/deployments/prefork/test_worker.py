@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -181,9 +182,19 @@ def test_a_killed_run_is_reported_as_crashed_and_the_next_is_well(
     lost = deployed.start("die", {})
     state, message = deployed.end_of(lost)
     assert (state, "-9" in message) == ("CRASHED", True)
+    # As `rerun-crashed` does it in a cluster: a second report would end that start.
+    later = (datetime.now(UTC) + timedelta(hours=1)).isoformat()
+    again = {
+        "type": "SCHEDULED",
+        "name": "AwaitingRetry",
+        "state_details": {"scheduled_time": later},
+    }
+    deployed.pool.api.call("POST", f"flow_runs/{lost}/set_state", {"state": again})
     assert deployed.end_of(deployed.start("look", {"path": str(tmp_path / "next")}))[0] == (
         "COMPLETED"
     )
+    assert deployed.pool.api.flow_run(lost)["state"]["name"] == "AwaitingRetry"
+    deployed.pool.api.mark_cancelled(lost, "the test is over")
 
 
 def test_a_run_that_takes_more_memory_than_its_limit_is_crashed(deployed: Deployed) -> None:
