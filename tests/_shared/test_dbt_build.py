@@ -201,10 +201,10 @@ def test_a_build_in_which_nothing_is_new_says_on_the_server_what_it_says_by_dbt(
     properties.write_text(properties.read_text().replace("[10]", "[10, 30]") + EXPOSURES)
     build()
     said = []
+    outcomes: list[DbtOutcome] = []
     for _ in range(2):
-        outcomes: list[DbtOutcome] = []
-        run_id, state = in_a_flow(lambda told=outcomes: told.append(build()))
-        [outcome] = outcomes
+        run_id, state = in_a_flow(lambda: outcomes.append(build()))
+        outcome = outcomes.pop()
         shown = {
             name: (run["state"]["name"], run["state"]["message"], run["tags"])
             for name, run in task_runs(run_id, 1).items()

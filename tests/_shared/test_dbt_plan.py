@@ -557,7 +557,11 @@ print(json.dumps([has_dbt, dataclasses.asdict(outcome)], default=str))
 def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> None:
     quiet.edit("models/models.yml", "{meta: {clock: moment}}", "{meta: {clock: day}}")
     quiet.write("models/exposures.yml", EXPOSURE)
-    assert quiet.variables == {}
+    quiet.execute(
+        "delete from raw.prices", "insert into raw.prices (order_id, price) values (1, 5)"
+    )
+    quiet.variables.clear()
+    quiet.days_on = 0
     quiet.build()
     alone = subprocess.run(
         [sys.executable, "-c", IN_A_PROCESS],
@@ -566,8 +570,7 @@ def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> Non
         check=True,
     )
     has_dbt, said = json.loads(alone.stdout)
-    for kept in state_dir().rglob("question-*.json"):
-        kept.unlink()
+    forget_questions()
     outcome = quiet.build()
     assert ran(outcome) == set()
     of_dbt = json.loads(json.dumps(asdict(outcome), default=str))
@@ -577,6 +580,16 @@ def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> Non
         each["nodes"] = {node.pop("unique_id"): node | {"seconds": 0} for node in each["nodes"]}
         each["artifacts_dir"] = artifacts_of(Path(each["artifacts_dir"]))
     assert said == of_dbt
+    layer = DbtOptions(select=("totals",))
+    for _ in range(2):
+        outcome = build_dbt("planned", quiet.environment, layer, leaves_out=True)
+        forget_questions()
+        assert (ran(outcome), outcome.remarks) == (set(), ()), "nothing to do is no warning"
+
+
+def forget_questions() -> None:
+    for kept in state_dir().rglob("question-*.json"):
+        kept.unlink()
 
 
 def artifacts_of(folder: Path) -> dict[str, Any]:
