@@ -26,10 +26,10 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-import httpx
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, own_client_environment
@@ -179,10 +179,10 @@ def _nodes(folder: Path) -> int:
 def _shown(folder: Path, environment: Mapping[str, str], has_nodes: bool) -> Shown:
     told = json.loads((folder / "told.json").read_text())
     expected = _nodes(folder) if has_nodes else 0
-    server = environment["PREFECT_API_URL"]
+    server = PrefectApi(environment["PREFECT_API_URL"], environment)
     runs = {"flow_runs": {"id": {"any_": [told["run"]]}}}
-    ended = {"task_runs": {"end_time": {"is_null_": False}}}
-    while httpx.post(f"{server}/task_runs/count", json=runs | ended).json() < expected:
+    ended = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    while server.call("POST", "task_runs/count", runs | ended) < expected:
         if time.time() - told["ended"] > SECONDS_UNTIL_VISIBLE:
             raise SystemExit("the server does not show all nodes")
         time.sleep(0.05)
