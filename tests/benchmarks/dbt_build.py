@@ -7,9 +7,9 @@ Both are whole processes, run in turn, with everything dbt keeps between builds 
 one embedded PostgreSQL and one Prefect server started beforehand. Prints medians of wall time, of
 CPU time (steadier on a machine that others use too) and of peak memory, and their ratios. A third
 kind, ``import``, is the cost of a flow run that builds nothing. Then, of the flow: what it takes
-beyond plain dbt for each node, in all and without what it takes to build nothing; its calls of the
-server's API that a run without a build does not make; and how long after its end the server shows
-each of its nodes.
+for each node beyond what it takes to build nothing and what dbt says it took to execute them all;
+its calls of the server's API that a run without a build does not make; and how long after its end
+the server shows each of its nodes.
 """
 
 import argparse
@@ -91,10 +91,12 @@ class Cost:
 
 @dataclass(frozen=True)
 class Shown:
-    """Of one flow run: its calls of the API, and seconds until its nodes were there to be seen."""
+    """Of one flow run: its calls of the API, seconds until its nodes were there to be seen, and
+    those that dbt says it took to execute them."""
 
     calls: int
     seconds: float
+    execution: float
 
 
 def generate_project(folder: Path, nodes: int = NODES) -> None:
@@ -162,7 +164,11 @@ def compare(
     for run in range(runs + 1):
         for kind, command in commands.items():
             cost = measure(command, environment, folder / f"{kind}.log")
-            shown = None if kind == "dbt" else _shown(folder, environment, kind == "flow")
+            shown = (
+                None
+                if kind == "dbt"
+                else _shown(folder, environment, project if kind == "flow" else None)
+            )
             # The first of each kind reads the whole project.
             if run:
                 costs[kind].append(cost)
@@ -176,9 +182,9 @@ def _nodes(folder: Path) -> int:
     return len(json.loads((folder / "plain/run_results.json").read_text())["results"])
 
 
-def _shown(folder: Path, environment: Mapping[str, str], has_nodes: bool) -> Shown:
+def _shown(folder: Path, environment: Mapping[str, str], built: str | None) -> Shown:
     told = json.loads((folder / "told.json").read_text())
-    expected = _nodes(folder) if has_nodes else 0
+    expected = _nodes(folder) if built else 0
     server = PrefectApi(environment["PREFECT_API_URL"], environment)
     runs = {"flow_runs": {"id": {"any_": [told["run"]]}}}
     ended = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
@@ -186,7 +192,11 @@ def _shown(folder: Path, environment: Mapping[str, str], has_nodes: bool) -> Sho
         if time.time() - told["ended"] > SECONDS_UNTIL_VISIBLE:
             raise SystemExit("the server does not show all nodes")
         time.sleep(0.05)
-    return Shown(told["calls"], time.time() - told["ended"])
+    seconds, execution = time.time() - told["ended"], 0.0
+    if built:
+        state = Path(environment["ANALYTICS_FLOWS_STATE_DIR"], "dbt", built, "default")
+        execution = json.loads((state / "run_results.json").read_text())["elapsed_time"]
+    return Shown(told["calls"], seconds, execution)
 
 
 def _print_nodes(
@@ -195,14 +205,15 @@ def _print_nodes(
     seconds = {
         kind: statistics.median(cost.seconds for cost in each) for kind, each in costs.items()
     }
-    beyond = seconds["flow"] - seconds["dbt"]
+    execution = statistics.median(each.execution for each in seen["flow"])
+    beyond = seconds["flow"] - seconds["import"] - execution
     calls = [
         flow.calls - nothing.calls
         for flow, nothing in zip(seen["flow"], seen["import"], strict=True)
     ]
     print(
-        f"  {nodes} nodes: beyond dbt's {1000 * beyond / nodes:.1f} ms each, "
-        f"without the start of a flow {1000 * (beyond - seconds['import']) / nodes:.1f} ms; "
+        f"  {nodes} nodes: {1000 * beyond / nodes:.1f} ms each beyond dbt's execution of them "
+        f"({execution:.2f} s) and the start of a flow; "
         f"{50 * statistics.median(calls) / nodes:.1f} calls for every 50; all of them seen "
         f"{max(each.seconds for each in seen['flow']):.1f} s after the end at the latest"
     )
