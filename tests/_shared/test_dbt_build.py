@@ -36,11 +36,20 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.failed_run import summarized
 from flows._shared.orchestration.summary import Progress
 from tests._shared.dbt_sample import write_sample
+from tests.dbt_projects.warehouse import PROJECTS
 
 SECONDS_UNTIL_VISIBLE = 30
 SECRET = "correct-horse-battery"
 PARSED = Path("state/dbt/sample/default/partial_parse.msgpack")
 Build = Callable[..., DbtOutcome]
+REMEMBERED = """
+vars: {built_nodes_schema: null}
+models: {sample: {+post-hook: "{{ note_built() }}"}}
+"""
+EXPOSURES = """
+exposures:
+  - {name: board, type: dashboard, owner: {name: Somebody}, depends_on: [ref('totals')]}
+"""
 
 
 @pytest.fixture(scope="module")
@@ -401,6 +410,37 @@ def test_secrets_are_in_no_log_artifact_or_exception(
         told.append(json.dumps(from_it))
     assert any("password is *****" in text for text in told)
     assert not any(SECRET in text for text in told)
+
+
+def test_a_build_in_which_nothing_is_new_says_on_the_server_what_it_says_by_dbt(
+    tmp_path: Path, build: Build, prefect_server: str
+) -> None:
+    folder = write_sample(tmp_path)
+    (folder / "macros").mkdir()
+    shutil.copy(PROJECTS / "_shared/macros/note_built.sql", folder / "macros")
+    with (folder / "dbt_project.yml").open("a") as project:
+        project.write(REMEMBERED)
+    properties = folder / "models/models.yml"
+    properties.write_text(properties.read_text().replace("[10]", "[10, 30]") + EXPOSURES)
+    build()
+    said = []
+    outcomes: list[DbtOutcome] = []
+    for _ in range(2):
+        run_id, state = in_a_flow(lambda: outcomes.append(build()))
+        outcome = outcomes.pop()
+        shown = {
+            name: (run["state"]["name"], run["state"]["message"], run["tags"])
+            for name, run in task_runs(run_id, 1).items()
+        }
+        rows = [row | {"seconds": 0} for row in artifact(run_id, "sample-dbt-nodes")]
+        assert outcome.models_unchanged > 0
+        log = (outcome.artifacts_dir / "dbt.log").read_text()
+        said.append(("dbt was not started" in log, shown, rows, state.name, state.message))
+        for kept in outcome.artifacts_dir.parents[1].glob("question-*.json"):
+            kept.unlink()
+    assert [is_short for is_short, *_ in said] == [True, False]
+    assert said[0][1:] == said[1][1:]
+    assert set(said[0][1]) == {"exposure board"}
 
 
 def test_the_environment_is_set_for_the_build_alone(

@@ -5,9 +5,12 @@ One project on PostgreSQL and on DuckDB, built in this process as a flow builds 
 """
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -22,7 +25,16 @@ from dbt.cli.main import dbtRunner
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
 from flows._shared.orchestration import dbt_planned
-from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, DbtOutcome, build_dbt
+from flows._shared.orchestration.dbt import (
+    DbtBuildError,
+    DbtOptions,
+    DbtOutcome,
+    build_dbt,
+    recalled,
+)
+from flows._shared.orchestration.dbt.job import open_job
+from flows._shared.orchestration.dbt.recalled import Recall
+from flows._shared.state import state_dir
 from tests.databases import copy_database, database_of
 from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
 
@@ -73,6 +85,7 @@ unit_tests:
     expect: {rows: [{amount: 300, orders: 2}]}
 """,
 }
+ROOT = Path(__file__).resolve().parents[2]
 KINDS = ("postgres", "duckdb")
 OF_ORDERS = {"totals", "shown_totals", "amounts"}
 EVERYTHING = OF_ORDERS | {"seen_orders", "priced", "named", "regions"}
@@ -90,9 +103,33 @@ class Planned:
     days_on: int = 0
 
     def build(self, **options: Any) -> DbtOutcome:
-        return build_dbt(
-            "planned", self.environment, DbtOptions(**options, variables=self.variables)
-        )
+        """What is said without dbt is what dbt then does."""
+        asked = DbtOptions(**options, variables=self.variables)
+        said = self.recalled() if asked.leaves_out else None
+        failure, outcome = None, None
+        try:
+            outcome = build_dbt("planned", self.environment, asked)
+        except DbtBuildError as failed:
+            failure, outcome = failed, failed.outcome
+        assert outcome
+        assert said in (None, ran(outcome))
+        if failure:
+            raise failure
+        return outcome
+
+    def recalled(self) -> set[str] | None:
+        """What a build would run, said without dbt; None where dbt has to say it."""
+        options = DbtOptions(variables=self.variables)
+        with set_environment({**self.environment, "FLOWS_BRAKE": "on"}):
+            recall = Recall(open_job("planned", {}, options, "build", None), options)
+            question = recall.question()
+            if question is None:
+                return None
+            try:
+                plan = recall.plan(question).plan
+            except (psycopg.Error, duckdb.Error):
+                return None
+        return {each for each in plan.keys if plan.is_to_run(each)}
 
     def built(self, **options: Any) -> set[str]:
         """The models and seeds that a build writes."""
@@ -140,7 +177,8 @@ class Planned:
     def by_hand(self, *command: str) -> None:
         """dbt as somebody types it."""
         arguments = [*command, "--project-dir", str(self.folder), "--profiles-dir"]
-        arguments += [str(self.folder), "--quiet", "--target-path", str(self.folder / "by_hand")]
+        kept = str(self.folder.parent / "by_hand")
+        arguments += [str(self.folder), "--quiet", "--target-path", kept, "--log-path", kept]
         with set_environment(self.environment):
             assert dbtRunner().invoke(arguments).success
         DuckDBConnectionManager.close_all_connections()
@@ -160,6 +198,10 @@ def checked(outcome: DbtOutcome) -> set[str]:
         for node in outcome.nodes
         if "test" in node.resource_type and node.status != "unchanged"
     }
+
+
+def ran(outcome: DbtOutcome) -> set[str]:
+    return {node.unique_id for node in outcome.nodes if node.status not in ("unchanged", "no-op")}
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -189,19 +231,19 @@ def project(
         "insert into raw.orders values (1, 10), (2, 20), (3, 30)",
         "insert into raw.prices values (1, 5, 'list')",
     )
-    with set_environment(
-        {
-            "ANALYTICS_FLOWS_STATE_DIR": str(folder / "state"),
-            "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(folder),
-        }
-    ):
-        begins = dbt_planned.start_of_build
-        with pytest.MonkeyPatch.context() as patched:
-            patched.setattr(
-                dbt_planned, "start_of_build", lambda: begins() + timedelta(days=made.days_on)
-            )
-            assert made.built() == EVERYTHING
-            yield made
+    variables = {
+        "ANALYTICS_FLOWS_STATE_DIR": str(folder / "state"),
+        "ANALYTICS_FLOWS_DBT_PROJECTS_DIR": str(folder),
+    }
+    with set_environment(variables), pytest.MonkeyPatch.context() as patched:
+        for module, clock in ((dbt_planned, "start_of_build"), (recalled, "now")):
+            patched.setattr(module, clock, later(getattr(module, clock), made))
+        assert made.built() == EVERYTHING
+        yield made
+
+
+def later(clock: Callable[[], datetime], project: Planned) -> Callable[[], datetime]:
+    return lambda: clock() + timedelta(days=project.days_on)
 
 
 @pytest.fixture
@@ -215,6 +257,7 @@ def quiet(project: Planned) -> Planned:
 class Change:
     does: Callable[[Planned], None]
     builds: set[str]
+    is_of_code: bool = False
 
 
 def another_day() -> str:
@@ -309,7 +352,7 @@ CHANGES = {
         EVERYTHING,
     ),
     "a variable that is read as a model is made": Change(
-        lambda project: project.environment.update(TOKEN_OF_NOBODY="nobody"), EVERYTHING
+        lambda project: project.environment.update(TOKEN_OF_NOBODY="nobody"), EVERYTHING, True
     ),
     "a price beside a column called source": Change(
         statement("update raw.prices set price = price + 1"), {"priced"}
@@ -319,27 +362,33 @@ CHANGES = {
     ),
     "a dropped table": Change(statement("drop table analytics.named"), {"named"}),
     "a seed": Change(
-        lambda project: project.write("seeds/regions.csv", "region\nnorth\neast\n"), EVERYTHING
+        lambda project: project.write("seeds/regions.csv", "region\nnorth\neast\n"),
+        EVERYTHING,
+        True,
     ),
     "a model": Change(
         lambda project: project.edit(
             "models/named.sql", "select region", "select upper(region) as region"
         ),
         EVERYTHING,
+        True,
     ),
     "a description": Change(
         lambda project: project.edit(
             "models/models.yml", "- name: totals", "- name: totals\n    description: Of all."
         ),
         EVERYTHING,
+        True,
     ),
     "a variable of the project": Change(
-        lambda project: project.edit("dbt_project.yml", "least: 0", "least: 15"), EVERYTHING
+        lambda project: project.edit("dbt_project.yml", "least: 0", "least: 15"), EVERYTHING, True
     ),
-    "a variable of the run": Change(lambda project: project.variables.update(least=25), EVERYTHING),
+    "a variable of the run": Change(
+        lambda project: project.variables.update(least=25), EVERYTHING, True
+    ),
     "another day": Change(lambda project: project.wait(), EVERYTHING),
     "another day in the business": Change(
-        lambda project: project.variables.update(business_timezone=another_day()), EVERYTHING
+        lambda project: project.variables.update(business_timezone=another_day()), EVERYTHING, True
     ),
     "a build by hand": Change(
         lambda project: project.by_hand("run", "--select", "totals"), {"totals", "shown_totals"}
@@ -366,6 +415,7 @@ CASES = [("postgres", change) for change in CHANGES] + [
 @pytest.mark.parametrize(("project", "change"), CASES, indirect=["project"])
 def test_what_reads_a_change_is_built_and_nothing_else(quiet: Planned, change: str) -> None:
     CHANGES[change].does(quiet)
+    assert (quiet.recalled() is None) == CHANGES[change].is_of_code
     built = quiet.built()
     planned = quiet.tables()
     assert built == CHANGES[change].builds
@@ -489,3 +539,67 @@ def test_what_is_left_out_is_told_with_its_reason(quiet: Planned) -> None:
     assert re.match(r"left out: built at 20..-..-.. ..:.. UTC, ", told["totals"].message)
     assert "its code and what it reads are as then" in told["totals"].message
     assert "its code is as then" in told["sums_amounts"].message
+
+
+EXPOSURE = """
+exposures:
+  - {name: board, type: dashboard, owner: {name: Somebody}, depends_on: [ref('totals')]}
+"""
+IN_A_PROCESS = """
+import dataclasses, json, sys
+from flows._shared.orchestration.dbt import build_dbt
+outcome = build_dbt("planned", {})
+has_dbt = any(name.partition(".")[0] in ("dbt", "prefect_dbt") for name in sys.modules)
+print(json.dumps([has_dbt, dataclasses.asdict(outcome)], default=str))
+"""
+
+
+def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> None:
+    quiet.edit("models/models.yml", "{meta: {clock: moment}}", "{meta: {clock: day}}")
+    quiet.write("models/exposures.yml", EXPOSURE)
+    quiet.execute(
+        "delete from raw.prices", "insert into raw.prices (order_id, price) values (1, 5)"
+    )
+    quiet.variables.clear()
+    quiet.days_on = 0
+    quiet.build()
+    alone = subprocess.run(
+        [sys.executable, "-c", IN_A_PROCESS],
+        env={**os.environ, **quiet.environment, "PYTHONPATH": str(ROOT)},
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    has_dbt, said = json.loads(alone.stdout)
+    forget_questions()
+    outcome = quiet.build()
+    assert ran(outcome) == set()
+    of_dbt = json.loads(json.dumps(asdict(outcome), default=str))
+    assert not has_dbt
+    for each in (said, of_dbt):
+        del each["seconds"]
+        each["nodes"] = {node.pop("unique_id"): node | {"seconds": 0} for node in each["nodes"]}
+        each["artifacts_dir"] = artifacts_of(Path(each["artifacts_dir"]))
+    assert said == of_dbt
+    layer = DbtOptions(select=("totals",))
+    for _ in range(2):
+        outcome = build_dbt("planned", quiet.environment, layer, leaves_out=True)
+        forget_questions()
+        assert (ran(outcome), outcome.remarks) == (set(), ()), "nothing to do is no warning"
+
+
+def forget_questions() -> None:
+    for kept in state_dir().rglob("question-*.json"):
+        kept.unlink()
+
+
+def artifacts_of(folder: Path) -> dict[str, Any]:
+    """Which there are, and all that a moment does not change."""
+    results = json.loads((folder / "run_results.json").read_text())
+    manifest = json.loads((folder / "manifest.json").read_text())
+    return {
+        "files": sorted(path.name for path in folder.iterdir()),
+        "keys": sorted(results),
+        "args": results["args"],
+        "results": [each["unique_id"] for each in results["results"]],
+        "nodes": sorted(manifest["nodes"]),
+    }

@@ -1,11 +1,15 @@
 """What a dbt build costs inside a flow run, against plain ``dbt build`` on the same project.
 
     python -m tests.benchmarks.dbt_build [--runs 5] [--project generated|github_scraper]
+        [--nodes 80]
 
 Both are whole processes, run in turn, with everything dbt keeps between builds kept for both, on
 one embedded PostgreSQL and one Prefect server started beforehand. Prints medians of wall time, of
 CPU time (steadier on a machine that others use too) and of peak memory, and their ratios. A third
-kind, ``import``, is the cost of a flow run that builds nothing.
+kind, ``import``, is the cost of a flow run that builds nothing. Then, of the flow: what it takes
+for each node beyond what it takes to build nothing and what dbt says it took to execute them all;
+its calls of the server's API that a run without a build does not make; and how long after its end
+the server shows each of its nodes.
 """
 
 import argparse
@@ -15,19 +19,23 @@ import shutil
 import statistics
 import sys
 import tempfile
+import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict
 
+from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.server import own_client_environment
 from tests.dbt_projects.warehouse import install_packages
 from tests.measuring import Cost, measure, parts
 
-MODELS = 20
 TESTS_PER_MODEL = 3
+NODES = 80
+SECONDS_UNTIL_VISIBLE = 60
 PROFILES = """
 generated:
   target: dev
@@ -43,24 +51,47 @@ generated:
       threads: 4
 """
 IN_A_FLOW = """
-import os, sys
+import json, os, sys, time
 from pathlib import Path
+import httpx
 from prefect import flow
+from prefect.runtime import flow_run
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+
+calls = []
+for client in (httpx.Client, httpx.AsyncClient):
+    def counted(self, request, *args, send=client.send, **more):
+        calls.append(str(request.url))
+        return send(self, request, *args, **more)
+    client.send = counted
 
 @flow(name="benchmark")
 def refresh():
+    told["run"] = str(flow_run.id)
     if sys.argv[1] == "build":
         given = {n: v for n, v in os.environ.items() if n.startswith("DBT_")}
         everything = DbtOptions(build_unchanged=True)
         build_dbt(sys.argv[2], given, everything, projects_dir=Path(sys.argv[3]))
 
+told = {}
 refresh()
+told.update(calls=len(calls), ended=time.time())
+Path(sys.argv[-1]).write_text(json.dumps(told))
 """
 
 
-def generate_project(folder: Path) -> None:
-    """20 models in a few layers, 60 tests of their keys and values."""
+@dataclass(frozen=True)
+class Shown:
+    """Of one flow run: its calls of the API, seconds until its nodes were there to be seen, and
+    those that dbt says it took to execute them."""
+
+    calls: int
+    seconds: float
+    execution: float
+
+
+def generate_project(folder: Path, nodes: int = NODES) -> None:
+    """Models in layers of four, and three tests of the keys and values of each."""
     models = folder / "models"
     models.mkdir(parents=True)
     (folder / "dbt_project.yml").write_text(
@@ -72,19 +103,19 @@ def generate_project(folder: Path) -> None:
     shutil.copy(PROJECT_ROOT / "dbt_projects/_shared/macros/note_built.sql", folder / "macros")
     (folder / "profiles.yml").write_text(PROFILES)
     described = []
-    for number in range(MODELS):
+    for number in range(nodes // (1 + TESTS_PER_MODEL)):
         source = (
-            f"{{{{ ref('model_{number - 4:02}') }}}}"
+            f"{{{{ ref('model_{number - 4:03}') }}}}"
             if number >= 4
             else "(select n as id, n % 7 as kind from generate_series(1, 20000) as n) as numbers"
         )
         kind = "table" if number % 2 else "view"
-        (models / f"model_{number:02}.sql").write_text(
+        (models / f"model_{number:03}.sql").write_text(
             f"{{{{ config(materialized='{kind}') }}}}\nselect id, kind from {source}\n"
         )
         described.append(
             {
-                "name": f"model_{number:02}",
+                "name": f"model_{number:03}",
                 "columns": [
                     {"name": "id", "data_tests": ["unique", "not_null"]},
                     {"name": "kind", "data_tests": ["not_null"]},
@@ -97,21 +128,71 @@ def generate_project(folder: Path) -> None:
 def compare(
     projects: Path, project: str, environment: Mapping[str, str], folder: Path, runs: int
 ) -> None:
-    flow = folder / "in_a_flow.py"
+    flow, told = folder / "in_a_flow.py", str(folder / "told.json")
     flow.write_text(IN_A_FLOW)
     commands = {
         "dbt": plain_dbt(projects, project, folder),
-        "flow": [sys.executable, str(flow), "build", project, str(projects)],
-        "import": [sys.executable, str(flow), "nothing"],
+        "flow": [sys.executable, str(flow), "build", project, str(projects), told],
+        "import": [sys.executable, str(flow), "nothing", told],
     }
     costs: dict[str, list[Cost]] = {kind: [] for kind in commands}
+    seen: dict[str, list[Shown]] = {"flow": [], "import": []}
     for run in range(runs + 1):
         for kind, command in commands.items():
             cost = measure(command, environment, folder / f"{kind}.log")
+            shown = (
+                None
+                if kind == "dbt"
+                else _shown(folder, environment, project if kind == "flow" else None)
+            )
             # The first of each kind reads the whole project.
             if run:
                 costs[kind].append(cost)
+                if shown:
+                    seen[kind].append(shown)
     _print(project, costs, runs)
+    _print_nodes(costs, seen, _nodes(folder))
+
+
+def _nodes(folder: Path) -> int:
+    return len(json.loads((folder / "plain/run_results.json").read_text())["results"])
+
+
+def _shown(folder: Path, environment: Mapping[str, str], built: str | None) -> Shown:
+    told = json.loads((folder / "told.json").read_text())
+    expected = _nodes(folder) if built else 0
+    server = PrefectApi(environment["PREFECT_API_URL"], environment)
+    runs = {"flow_runs": {"id": {"any_": [told["run"]]}}}
+    ended = {"task_runs": {"state": {"type": {"any_": ["COMPLETED"]}}}}
+    while server.call("POST", "task_runs/count", runs | ended) < expected:
+        if time.time() - told["ended"] > SECONDS_UNTIL_VISIBLE:
+            raise SystemExit("the server does not show all nodes")
+        time.sleep(0.05)
+    seconds, execution = time.time() - told["ended"], 0.0
+    if built:
+        state = Path(environment["ANALYTICS_FLOWS_STATE_DIR"], "dbt", built, "default")
+        execution = json.loads((state / "run_results.json").read_text())["elapsed_time"]
+    return Shown(told["calls"], seconds, execution)
+
+
+def _print_nodes(
+    costs: Mapping[str, list[Cost]], seen: Mapping[str, list[Shown]], nodes: int
+) -> None:
+    seconds = {
+        kind: statistics.median(cost.seconds for cost in each) for kind, each in costs.items()
+    }
+    execution = statistics.median(each.execution for each in seen["flow"])
+    beyond = seconds["flow"] - seconds["import"] - execution
+    calls = [
+        flow.calls - nothing.calls
+        for flow, nothing in zip(seen["flow"], seen["import"], strict=True)
+    ]
+    print(
+        f"  {nodes} nodes: {1000 * beyond / nodes:.1f} ms each beyond dbt's execution of them "
+        f"({execution:.2f} s) and the start of a flow; "
+        f"{50 * statistics.median(calls) / nodes:.1f} calls for every 50; all of them seen "
+        f"{max(each.seconds for each in seen['flow']):.1f} s after the end at the latest"
+    )
 
 
 def plain_dbt(projects: Path, project: str, folder: Path) -> list[str]:
@@ -148,6 +229,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="a flow's dbt build against plain dbt build")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--project", choices=["generated", "github_scraper"])
+    parser.add_argument("--nodes", type=int, default=NODES, help="of the generated project")
     chosen = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="dbt-benchmark-") as temporary:
         folder = Path(temporary)
@@ -156,14 +238,16 @@ def main() -> None:
             for project in [chosen.project] if chosen.project else ["generated", "github_scraper"]:
                 given = environment_of(paths, url, postgres.create_database(project))
                 (folder / project).mkdir()
-                compare(prepared(project, folder, given), project, given, folder / project,
-                        chosen.runs)  # fmt: skip
+                projects = prepared(project, folder, given, chosen.nodes)
+                compare(projects, project, given, folder / project, chosen.runs)
 
 
-def prepared(project: str, folder: Path, environment: Mapping[str, str]) -> Path:
+def prepared(
+    project: str, folder: Path, environment: Mapping[str, str], nodes: int = NODES
+) -> Path:
     """The folder the project is in, once it and its database are ready to be built."""
     if project == "generated":
-        generate_project(folder / "projects" / project)
+        generate_project(folder / "projects" / project, nodes)
         return folder / "projects"
     install_packages(project, folder)
     with psycopg.connect(environment["GIVEN_URL"], autocommit=True) as connection:

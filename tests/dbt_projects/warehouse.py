@@ -16,7 +16,7 @@ from dbt.cli.main import dbtRunner, dbtRunnerResult
 
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import rare_garbage_collection
-from flows._shared.orchestration.dbt.plan import Planning
+from flows._shared.orchestration.dbt.question import Planning
 from flows._shared.orchestration.dbt_planned import planned
 from flows._shared.orchestration.dbt_runner import cheaper_dbt
 from tests.parsed import PROJECTS as PROJECTS

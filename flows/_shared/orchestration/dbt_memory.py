@@ -5,22 +5,34 @@
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any
-
-from dbt.adapters.base import BaseAdapter
-from dbt.config import RuntimeConfig
-from dbt.contracts.graph.nodes import SourceDefinition
-from dbt_common.exceptions import DbtRuntimeError
-from dbt_common.invocation import get_invocation_id
+from typing import Any, Protocol
 
 from flows._shared.orchestration.dbt.plan import LastSuccess, SourceVersion
 from flows._shared.orchestration.dbt_nodes import TESTS
 
-# How a source of dbt-duckdb says that it is a file.
-EXTERNAL = "external_location"
-TABLE = "built_nodes"
-# Of a project whose target names a schema that it may not write to.
-SCHEMA_VARIABLE = "built_nodes_schema"
+
+class Connection(Protocol):
+    """A warehouse, by whichever way a build has to it."""
+
+    @property
+    def refusals(self) -> tuple[type[Exception], ...]:
+        """What a statement raises whose refusal means that nothing is known; the transaction has
+        ended."""
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]: ...
+
+    def run(self, sql: str) -> None: ...
+
+
+@dataclass(frozen=True)
+class Source:
+    """A table that others fill; ``relation`` is its name in SQL."""
+
+    unique_id: str
+    schema: str
+    identifier: str
+    relation: str
+    is_file: bool
 
 
 @dataclass(frozen=True)
@@ -92,36 +104,29 @@ def is_test(node: Any) -> bool:
 
 
 class Memory:
-    """The table ``built_nodes`` of a target, by one connection of dbt's.
+    """The table ``built_nodes`` of a target, as one build reads and writes it.
 
     ``key`` and ``build`` are of the last success; ``intended_key`` is the one that
     ``intended_build`` gives its node once it has written it: the post-hook takes it over. ``shape``
     is of the relation as ``shaped_by`` left it.
     """
 
-    def __init__(self, adapter: BaseAdapter, config: RuntimeConfig) -> None:
-        credentials = config.credentials
-        schema = config.vars.to_dict().get(SCHEMA_VARIABLE) or credentials.schema
-        self.adapter = adapter
-        self._dialect = DIALECTS[adapter.type()]
-        self._relation = adapter.Relation.create(
-            credentials.database, schema, TABLE, quote_policy=config.quoting
-        )
+    def __init__(self, connection: Connection, kind: str, relation: str, build: str = "") -> None:
+        self._connection = connection
+        self._dialect = DIALECTS[kind]
+        self._relation = relation
+        self._build = build
 
     def relations(self) -> dict[tuple[str, str], str]:
         """A text for each table and view, by schema and name: its kind, which one, its columns."""
         return {
-            (schema, name): shape for schema, name, shape in self._rows(self._dialect.relations)
+            (schema, name): shape
+            for schema, name, shape in self._connection.rows(self._dialect.relations)
         }
 
-    def prepare(self, there: Collection[tuple[str, str]]) -> None:
-        """Make the table where it is not among the relations that are there."""
-        schema = self._relation.schema
-        if (schema, TABLE) in there:
-            return
-        if not self.adapter.check_schema_exists(self._relation.database, schema):
-            self.adapter.create_schema(self._relation.without_identifier())
-        self._run(
+    def make(self) -> None:
+        """The table, in a schema that is there."""
+        self._connection.run(
             f"create table if not exists {self._relation} ("
             "node text primary key, key text, build text, built_at text, "
             "intended_key text, intended_build text, shape text, shaped_by text)"
@@ -129,7 +134,7 @@ class Memory:
 
     def successes(self) -> dict[str, LastSuccess]:
         """By the unique ids of nodes."""
-        rows = self._rows(
+        rows = self._connection.rows(
             "select node, key, build, built_at, "
             f"case when shaped_by = build then shape end from {self._relation} "
             "where build is not null"
@@ -168,22 +173,22 @@ class Memory:
         """A text for each node, and the id of this build."""
         if not told:
             return
-        build = _literal(get_invocation_id())
+        build = _literal(self._build)
         rows = [
             f"({_literal(name)}, {_literal(text)}, {build})" for name, text in sorted(told.items())
         ]
         news = ", ".join(f"{column} = excluded.{column}" for column in columns)
-        self._run(
+        self._connection.run(
             f"insert into {self._relation} (node, {', '.join(columns)}) values {', '.join(rows)} "
             f"on conflict (node) do update set {news}"
         )
 
     def beside(self) -> str:
         """A text that is another once rows may look otherwise though no table has changed."""
-        return str(self._rows(self._dialect.beside))
+        return str(self._connection.rows(self._dialect.beside))
 
     def versions(
-        self, sources: Sequence[SourceDefinition], there: Mapping[tuple[str, str], str]
+        self, sources: Sequence[Source], there: Mapping[tuple[str, str], str]
     ) -> dict[str, SourceVersion | None]:
         """By unique id; None where nothing tells: of what is no table, or cannot be read.
 
@@ -195,11 +200,11 @@ class Memory:
             if (shape := there.get((each.schema, each.identifier), "")).startswith(
                 self._dialect.holding_rows
             )
-            and EXTERNAL not in {**each.meta, **each.source_meta}
+            and not each.is_file
         }
         counts = {
             each.unique_id: f"select {_literal(each.unique_id)}, concat_ws(':', count(*), "
-            f"{self._dialect.rows}) from {each.relation_name} as source_row"
+            f"{self._dialect.rows}) from {each.relation} as source_row"
             for each in sources
             if each.unique_id in shapes
         }
@@ -212,24 +217,15 @@ class Memory:
         """All in one statement, or, where one of them fails, what can be read."""
         if not counts:
             return []
+        refusals = self._connection.refusals
         try:
-            return self._rows(" union all ".join(counts.values()))
-        # PostgreSQL's and DuckDB's; both have ended the transaction.
-        except DbtRuntimeError:
+            return self._connection.rows(" union all ".join(counts.values()))
+        except refusals:
             found = []
         for count in counts.values():
-            with suppress(DbtRuntimeError):
-                found += self._rows(count)
+            with suppress(*refusals):
+                found += self._connection.rows(count)
         return found
-
-    def _rows(self, sql: str) -> list[Any]:
-        _, table = self.adapter.execute(sql, auto_begin=True, fetch=True)
-        self.adapter.commit_if_has_connection()
-        return [tuple(row) for row in table.rows]
-
-    def _run(self, sql: str) -> None:
-        self.adapter.execute(sql, auto_begin=True)
-        self.adapter.commit_if_has_connection()
 
 
 def _literal(text: str | None) -> str:

@@ -44,7 +44,10 @@ MESSAGES = {
 # that matched nothing, which are told apart.
 OF_A_NODE = re.compile(r"Log\w+Result|RunResult|NoNodesForSelectionCriteria")
 # For metrics by the hour or less, of which there are none: a time of day is shown, not added up.
-ADVICE = re.compile("configuring a time spine at or below the smallest .* is recommended")
+# Nor is it a warning that all was left out; a selection that matches nothing is refused elsewhere.
+ADVICE = re.compile(
+    "configuring a time spine at or below the smallest .* is recommended|^Nothing to do\\."
+)
 # What the watch hears of dbt's debug events.
 HEARD = frozenset({"NodeStart", "NodeFinished"})
 

@@ -15,30 +15,33 @@ from contextlib import contextmanager
 from datetime import datetime
 from pathlib import Path
 from typing import Any
-from zoneinfo import ZoneInfo
 
 from dbt import selected_resources, tracking
 from dbt.adapters.base import BaseAdapter
 from dbt.adapters.factory import get_adapter
+from dbt.config import RuntimeConfig
 from dbt.contracts.graph.manifest import Manifest
 from dbt.graph import GraphQueue
 from dbt.task.build import BuildTask
 from dbt.version import __version__
+from dbt_common.constants import SECRET_ENV_PREFIX
+from dbt_common.exceptions import DbtRuntimeError
 from dbt_common.invocation import get_invocation_id
 
-from flows._shared.orchestration.dbt.plan import (
-    Kind,
-    Plan,
-    PlannedNode,
-    Planning,
-    plan_build,
-)
-from flows._shared.orchestration.dbt_memory import Memory
+from flows._shared.orchestration.dbt.plan import Kind, PlannedNode
+from flows._shared.orchestration.dbt.question import Planning, Question, Warehouse, shown
+from flows._shared.orchestration.dbt.recalled import CODE
+from flows._shared.orchestration.dbt_memory import Memory, Source
 from flows._shared.orchestration.dbt_nodes import PASSED
 
 # BigQuery has no transaction that holds a model and what is remembered of it.
 REMEMBERING = frozenset({"postgres", "duckdb"})
 OWN_CLOCK = "moment"
+# How a source of dbt-duckdb says that it is a file.
+EXTERNAL = "external_location"
+TABLE = "built_nodes"
+# Of a project whose target names a schema that it may not write to.
+SCHEMA_VARIABLE = "built_nodes_schema"
 # As the post-hook writes it.
 AT = "%Y-%m-%d %H:%M UTC"
 KINDS = {
@@ -72,7 +75,7 @@ def planned(planning: Planning) -> Iterator[None]:
         if known:
             with adapter.connection_named("plan"):
                 at = start_of_build().strftime(AT)
-                Memory(adapter, task.config).remember(known, planning.plan.keys, at)
+                memory_of(adapter, task.config).remember(known, planning.plan.keys, at)
 
     BuildTask.get_graph_queue, BuildTask.after_run = planned_queue, remembered
     try:
@@ -81,17 +84,46 @@ def planned(planning: Planning) -> Iterator[None]:
         BuildTask.get_graph_queue, BuildTask.after_run = queue, after
 
 
+class OfDbt:
+    """dbt's own connection."""
+
+    # PostgreSQL's and DuckDB's.
+    refusals = (DbtRuntimeError,)
+
+    def __init__(self, adapter: BaseAdapter) -> None:
+        self._adapter = adapter
+
+    def rows(self, sql: str) -> list[tuple[Any, ...]]:
+        _, table = self._adapter.execute(sql, auto_begin=True, fetch=True)
+        self._adapter.commit_if_has_connection()
+        return [tuple(row) for row in table.rows]
+
+    def run(self, sql: str) -> None:
+        self._adapter.execute(sql, auto_begin=True)
+        self._adapter.commit_if_has_connection()
+
+
+def memory_of(adapter: BaseAdapter, config: RuntimeConfig) -> Memory:
+    relation = str(_relation(adapter, config))
+    return Memory(OfDbt(adapter), adapter.type(), relation, get_invocation_id())
+
+
+def _relation(adapter: BaseAdapter, config: RuntimeConfig) -> Any:
+    credentials = config.credentials
+    schema = config.vars.to_dict().get(SCHEMA_VARIABLE) or credentials.schema
+    return adapter.Relation.create(credentials.database, schema, TABLE, quote_policy=config.quoting)
+
+
 def _queue_of_plan(task: Any, adapter: BaseAdapter, planning: Planning) -> GraphQueue:
     """As `BuildTask.get_graph_queue` makes it, without what the plan leaves out."""
     spec = task.get_selection_spec()
     selector = task.get_node_selector(no_unit_tests=True)
     runs = selector.get_selected(spec)
     unit_tests = task.get_node_selector().get_selected(spec, warn_on_no_nodes=False) - runs
+    planning.question = question_of(task, adapter, runs | unit_tests)
     with adapter.connection_named("plan"):
-        memory = Memory(adapter, task.config)
-        planning.plan = _plan(task, memory, runs | unit_tests, planning.leaves_out)
+        _plan(task, adapter, planning)
     left_out = planning.plan.left_out
-    planning.left_out = [(_node(task.manifest, name), last) for name, last in left_out.items()]
     runs = {each for each in runs if each not in left_out}
     task.selected_unit_tests = {each for each in unit_tests if each not in left_out}
     task.build_model_to_unit_test_map(task.selected_unit_tests)
@@ -99,10 +131,39 @@ def _queue_of_plan(task: Any, adapter: BaseAdapter, planning: Planning) -> Graph
     return GraphQueue(selector.full_graph.get_subset_graph(runs).graph, task.manifest, runs)
 
 
-def _plan(task: Any, memory: "Memory", selected: Collection[str], leaves_out: bool) -> Plan:
-    manifest: Manifest = task.manifest
+def _plan(task: Any, adapter: BaseAdapter, planning: Planning) -> None:
+    question = planning.question
+    assert question is not None
+    memory = memory_of(adapter, task.config)
     there = memory.relations()
-    memory.prepare(there)
+    _prepare(memory, adapter, _relation(adapter, task.config), there)
+    planning.plan = plan = question.plan(
+        memory,
+        there,
+        build=get_invocation_id(),
+        at=start_of_build(),
+        leaves_out=planning.leaves_out,
+    )
+    to_run = [each for each in question.nodes if plan.is_to_run(each.unique_id)]
+    written = [each.unique_id for each in to_run if each.kind is Kind.BUILT]
+    memory.intend({each: plan.keys[each] for each in written})
+    memory.forget({each.unique_id for each in to_run} - set(written))
+
+
+def _prepare(
+    memory: Memory, adapter: BaseAdapter, table: Any, there: Collection[tuple[str, str]]
+) -> None:
+    """Make the table where it is not among the relations that are there."""
+    if (table.schema, TABLE) in there:
+        return
+    if not adapter.check_schema_exists(table.database, table.schema):
+        adapter.create_schema(table.without_identifier())
+    memory.make()
+
+
+def question_of(task: Any, adapter: BaseAdapter, selected: Collection[str]) -> Question:
+    config, manifest = task.config, task.manifest
+    variables = {**config.vars.to_dict(), **config.cli_vars}
     order = graphlib.TopologicalSorter(manifest.parent_map).static_order()
     nodes = [_planned(manifest, each) for each in order if each.partition(".")[0] in KINDS]
     # An ephemeral model and a view hand on what they read.
@@ -112,25 +173,47 @@ def _plan(task: Any, memory: "Memory", selected: Collection[str], leaves_out: bo
         if each.unique_id in selected or each.is_view or each.kind is Kind.PASSED_ON
     ]
     read = {parent for node in reading for parent in node.parents} & manifest.sources.keys()
-    plan = plan_build(
-        nodes,
-        selected=selected,
-        build=get_invocation_id(),
-        surroundings=_surroundings(task, memory),
-        versions=memory.versions([manifest.sources[each] for each in sorted(read)], there),
-        successes=memory.successes(),
-        there={
-            each.unique_id: there[each.schema, each.alias]
-            for each in manifest.nodes.values()
-            if each.is_relational and (each.schema, each.alias) in there
-        },
-        leaves_out=leaves_out,
+    planned = {each.unique_id for each in nodes}
+    idle = sorted(set(selected) - planned)
+    passed = {each.unique_id for each in nodes if each.kind is Kind.PASSED_ON}.intersection(
+        selected
     )
-    to_run = [each for each in nodes if plan.is_to_run(each.unique_id)]
-    written = [each.unique_id for each in to_run if each.kind is Kind.BUILT]
-    memory.intend({each: plan.keys[each] for each in written})
-    memory.forget({each.unique_id for each in to_run} - set(written))
-    return plan
+    seen = [_node(manifest, each) for each in selected if each in planned]
+    seen += [manifest.exposures[each] for each in idle if each in manifest.exposures]
+    warehouse, is_known = _warehouse(adapter, config)
+    return Question(
+        code=_code(task, variables),
+        zones=tuple(sorted(_zones(variables))),
+        nodes=tuple(nodes),
+        selected=frozenset(selected),
+        sources=tuple(_source(manifest.sources[each]) for each in sorted(read)),
+        relations={
+            each.unique_id: (each.schema, each.alias)
+            for each in manifest.nodes.values()
+            if each.is_relational
+        },
+        shown={each.unique_id: shown(each) for each in seen},
+        idle=tuple(idle),
+        environment=tuple(sorted(_environment_variables(task) | _of_settings(config))),
+        warehouse=warehouse,
+        is_lasting=is_known
+        and _is_all_below(manifest, (Path(config.project_root), *CODE))
+        and all(each in manifest.exposures for each in idle)
+        # dbt runs hooks where there is anything at all to go through.
+        and not (
+            (idle or passed) and any(each.startswith("operation.") for each in manifest.nodes)
+        ),
+    )
+
+
+def _source(source: Any) -> Source:
+    return Source(
+        source.unique_id,
+        source.schema,
+        source.identifier,
+        source.relation_name,
+        is_file=EXTERNAL in {**source.meta, **source.source_meta},
+    )
 
 
 def _node(manifest: Manifest, unique_id: str) -> Any:
@@ -153,31 +236,60 @@ def _planned(manifest: Manifest, unique_id: str) -> PlannedNode:
     )
 
 
-def _surroundings(task: Any, memory: Memory) -> str:
-    """The code of the project and of dbt, all variables, the day, here and in the business, and
-    what of the warehouse is in no table. It is hashed, and never said: variables may be secret."""
+def _code(task: Any, variables: Mapping[str, Any]) -> str:
+    """A hash of the code of the project and of dbt, and of all variables, which may be secret."""
     config, manifest = task.config, task.manifest
-    variables = {**config.vars.to_dict(), **config.cli_vars}
-    started = start_of_build()
-    zones = sorted(_zones(variables))
     code = hashlib.sha256(Path(config.project_root, "dbt_project.yml").read_bytes())
     for name, file in sorted(manifest.files.items()):
         code.update(f"{name}={file.checksum.checksum}\n".encode())
         # dbt looks at the name alone of a seed of more than a megabyte.
         if file.checksum.name == "path":
             code.update(Path(file.path.absolute_path).read_bytes())
-    return json.dumps(
-        [
-            [__version__, config.target_name, code.hexdigest()],
-            # Late-bound views name the database that they were made in, which a copy is not.
-            [config.credentials.database, memory.beside()],
-            variables,
-            {name: os.environ.get(name) for name in _environment_variables(task)},
-            [f"{started.astimezone(ZoneInfo(zone)):%Y-%m-%d}" for zone in ("UTC", *zones)],
-        ],
-        sort_keys=True,
-        default=str,
+    told = [
+        [__version__, config.target_name],
+        # Late-bound views name the database that they were made in, which a copy is not.
+        config.credentials.database,
+        variables,
+        {name: os.environ.get(name) for name in _environment_variables(task)},
+    ]
+    code.update(json.dumps(told, sort_keys=True, default=str).encode())
+    return code.hexdigest()
+
+
+def _warehouse(adapter: BaseAdapter, config: RuntimeConfig) -> tuple[Warehouse, bool]:
+    """Where it is, and whether that is all that there is to say of the way to it."""
+    own = config.credentials
+    relation = str(_relation(adapter, config))
+    if adapter.type() == "duckdb":
+        place = {"database": own.path}
+        is_known = Path(own.path).is_absolute() and not (own.attach or own.plugins or own.remote)
+        return Warehouse("duckdb", relation, place), is_known
+    secrets = {name for name in os.environ if name.startswith(SECRET_ENV_PREFIX)}
+    known = sorted(_of_settings(config) | secrets)
+    names = [name for name in known if os.environ.get(name) == own.password]
+    place = {
+        "host": own.host,
+        "port": own.port,
+        "user": own.user,
+        "dbname": own.database,
+        "connect_timeout": own.connect_timeout,
+        **({"sslmode": own.sslmode} if own.sslmode else {}),
+    }
+    more = (own.role, own.search_path, own.sslcert, own.sslkey, own.sslrootcert)
+    return Warehouse("postgres", relation, place, names[0] if names else None), bool(
+        names and not any(more)
     )
+
+
+def _is_all_below(manifest: Manifest, folders: Collection[Path]) -> bool:
+    """Whether dbt read nothing elsewhere, as ``model-paths`` may ask it to."""
+    files = [Path(os.path.normpath(each.path.absolute_path)) for each in manifest.files.values()]
+    return all(any(file.is_relative_to(each) for each in folders) for file in files)
+
+
+def _of_settings(config: RuntimeConfig) -> set[str]:
+    """The environment variables that the project's settings and its profile name, but secrets."""
+    return {*config.profile_env_vars, *config.project_env_vars}
 
 
 def _environment_variables(task: Any) -> set[str]:

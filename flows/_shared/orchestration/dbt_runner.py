@@ -18,7 +18,7 @@ from typing import Any
 from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
-from flows._shared.orchestration.dbt.plan import Planning
+from flows._shared.orchestration.dbt.question import Planning
 from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go, manifest_written_once
 from flows._shared.orchestration.dbt_ended import (
     raise_what_ended_it,

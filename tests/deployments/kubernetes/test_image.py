@@ -188,7 +188,7 @@ def test_what_was_parsed_is_not_used_once_a_model_differs(
 
 def _parse(app: Path, target_path: Path, former: Path | None = None) -> tuple[str, list[str]]:
     """The manifest of a parse without what differs each time, and what dbt said."""
-    from flows._shared.orchestration.dbt.plan import Planning
+    from flows._shared.orchestration.dbt.question import Planning
     from flows._shared.orchestration.dbt_runner import invoke
 
     lines: list[str] = []

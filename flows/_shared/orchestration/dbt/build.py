@@ -16,10 +16,12 @@ from flows._shared.orchestration.dbt.invocation import invoke_dbt
 from flows._shared.orchestration.dbt.job import Job, exclusive, open_job, verb_of
 from flows._shared.orchestration.dbt.options import REFRESHING, SELECTING, DbtOptions
 from flows._shared.orchestration.dbt.outcome import DbtOutcome, DbtProjectError
-from flows._shared.orchestration.dbt.plan import Planning
 from flows._shared.orchestration.dbt.preparation import install_packages, take_over_parsed
+from flows._shared.orchestration.dbt.question import Planning
+from flows._shared.orchestration.dbt.recalled import Recall, write_empty_results
 from flows._shared.orchestration.dbt.results import (
     failure_of,
+    idle_result,
     keep_artifacts,
     node_result,
     publish_nodes,
@@ -77,9 +79,15 @@ def build_dbt(
         brake = {BRAKE_VARIABLE: "off" if options.release_brake else "on"}
         with set_environment({**environment, **brake}), exclusive(job.target_path / ".lock"):
             install_packages(job)
-            take_over_parsed(job, options)
             planning = Planning(options.leaves_out if leaves_out is None else leaves_out)
+            recall = Recall(job, options) if verb == "build" and planning.leaves_out else None
+            nothing_new = recall.nothing_new() if recall else None
+            if nothing_new:
+                return _without_dbt(job, progress, began, nothing_new)
+            take_over_parsed(job, options)
             outcome, unmatched = _run(job, verb, options, progress, began, planning)
+            if recall and not (outcome.failed or outcome.remarks or unmatched):
+                recall.keep(planning.question)
     if verb in SELECTING and verb != "docs generate":
         refuse_empty(job, outcome, unmatched, options)
     if outcome.failed:
@@ -127,14 +135,7 @@ def _run(
     planning: Planning,
 ) -> tuple[DbtOutcome, list[str]]:
     """The command itself: its outcome, published, and the selectors that matched nothing."""
-
-    def tick(watch: NodeWatch) -> None:
-        if progress:
-            statuses = list(watch.statuses.values())
-            # dbt's own count leaves out unit tests.
-            total = max(watch.total, len(statuses)) if watch.total else None
-            progress.update("dbt", sum(status.is_finished for status in statuses), total)
-
+    tick = _ticking(progress)
     with (job.artifacts_dir / "dbt.log").open("w", encoding="utf-8") as log:
 
         def tell(level: str, line: str) -> None:
@@ -160,22 +161,63 @@ def _run(
                 reporter.finish(results)
             if job.api and not results and watch.statuses:
                 publish_nodes(job, job.api, outcome_so_far(stopped_results(watch)))
+    outcome = outcome_so_far((*results, *_unchanged(job, planning)))
+    _published(job, verb, outcome)
+    tick(watch)
+    if not result.success and not outcome.failed:
+        raise DbtProjectError(
+            job.attempted, "dbt failed without saying at which node", f"See {log.name}"
+        )
+    return outcome, watch.unmatched
+
+
+def _without_dbt(
+    job: Job, progress: ReportsProgress | None, began: float, planning: Planning
+) -> DbtOutcome:
+    """As a build that had nothing to do but to name some nodes."""
+    question = planning.question
+    assert question is not None
+    line = f"{datetime.now(UTC):%H:%M:%S} info  Nothing is new: dbt was not started\n"
+    (job.artifacts_dir / "dbt.log").write_text(line, encoding="utf-8")
+    tick = _ticking(progress)
+    watch = NodeWatch(lambda level, line: None, job.redact)
+    watch.total = len(question.idle)
+    idle = [idle_result(question.shown[each]) for each in question.idle]
+    if reporter := _reporter(job, watch, tick):
+        reporter.finish(idle)
+    nodes = (*idle, *_unchanged(job, planning))
+    outcome = DbtOutcome(nodes, time.monotonic() - began, job.artifacts_dir)
+    write_empty_results(job, question.idle)
+    _published(job, "build", outcome)
+    tick(watch)
+    return outcome
+
+
+def _ticking(progress: ReportsProgress | None) -> Callable[[NodeWatch], None]:
+    def tick(watch: NodeWatch) -> None:
+        if progress:
+            statuses = list(watch.statuses.values())
+            # dbt's own count leaves out unit tests.
+            total = max(watch.total, len(statuses)) if watch.total else None
+            progress.update("dbt", sum(status.is_finished for status in statuses), total)
+
+    return tick
+
+
+def _unchanged(job: Job, planning: Planning) -> list[NodeResult]:
     unchanged = [unchanged_result(node, last) for node, last in planning.left_out]
     if unchanged:
         job.logger.info(
             "%s left out: neither their code nor what they read has changed since they were built",
             counted(len(unchanged), "node"),
         )
-    outcome = outcome_so_far((*results, *unchanged))
+    return unchanged
+
+
+def _published(job: Job, verb: str, outcome: DbtOutcome) -> None:
     keep_artifacts(job, verb)
-    tick(watch)
     if job.api:
         publish_nodes(job, job.api, outcome)
-    if not result.success and not outcome.failed:
-        raise DbtProjectError(
-            job.attempted, "dbt failed without saying at which node", f"See {log.name}"
-        )
-    return outcome, watch.unmatched
 
 
 def _reporter(job: Job, watch: NodeWatch, tick: Callable[[NodeWatch], None]) -> NodeReporter | None:

@@ -8,7 +8,7 @@ from typing import Any
 
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.outcome import DbtProjectError, DbtUnreachableError
-from flows._shared.orchestration.dbt.plan import Planning
+from flows._shared.orchestration.dbt.question import Planning
 from flows._shared.orchestration.dbt_nodes import NodeWatch
 
 OBJECTS_BETWEEN_COLLECTIONS = 50_000

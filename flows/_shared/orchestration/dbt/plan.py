@@ -9,7 +9,6 @@ import hashlib
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any
 
 
 class Kind(StrEnum):
@@ -66,20 +65,12 @@ class Plan:
     keys: Mapping[str, str | None] = field(default_factory=dict)
     left_out: Mapping[str, LastSuccess] = field(default_factory=dict)
 
+    @property
+    def leaves_all_out(self) -> bool:
+        return bool(self.keys) and self.keys.keys() == self.left_out.keys()
+
     def is_to_run(self, unique_id: str) -> bool:
         return unique_id in self.keys and unique_id not in self.left_out
-
-
-@dataclass
-class Planning:
-    """What is asked of a plan, and after the start of the build the plan itself.
-
-    ``left_out`` are dbt's own nodes, with what is remembered of each.
-    """
-
-    leaves_out: bool
-    plan: Plan = field(default_factory=Plan)
-    left_out: Sequence[tuple[Any, LastSuccess]] = ()
 
 
 def plan_build(

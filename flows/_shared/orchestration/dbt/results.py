@@ -16,8 +16,10 @@ from flows._shared.orchestration.dbt.outcome import (
     DbtProjectError,
 )
 from flows._shared.orchestration.dbt.plan import LastSuccess
+from flows._shared.orchestration.dbt.question import Shown
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
+    NO_OP,
     TESTS,
     UNCHANGED,
     NodeResult,
@@ -35,20 +37,30 @@ def results_of(result: Any) -> Iterable[Any]:
     return getattr(result.result, "results", None) or ()
 
 
-def unchanged_result(node: Any, last: LastSuccess) -> NodeResult:
-    kind = str(node.resource_type)
-    did = "passed" if kind in TESTS else "built"
-    since = "its code is" if kind == "unit_test" else "its code and what it reads are"
+def unchanged_result(node: Shown, last: LastSuccess) -> NodeResult:
+    did = "passed" if node.resource_type in TESTS else "built"
+    since = "its code is" if node.resource_type == "unit_test" else "its code and what it reads are"
+    return _untouched(node, UNCHANGED, f"left out: {did} at {last.at}, and {since} as then")
+
+
+def idle_result(node: Shown) -> NodeResult:
+    """Of a node that a build only names."""
+    return _untouched(node, NO_OP, worded(NO_OP, ""))
+
+
+def _untouched(node: Shown, status: str, message: str) -> NodeResult:
     return NodeResult(
         unique_id=node.unique_id,
         name=node.name,
-        resource_type=kind,
-        status=UNCHANGED,
+        resource_type=node.resource_type,
+        status=status,
         rows=None,
         seconds=0.0,
-        message=f"left out: {did} at {last.at}, and {since} as then",
-        relation=getattr(node, "relation_name", None),
-        **_shape(node),
+        message=message,
+        relation=node.relation,
+        is_mart=node.is_mart,
+        materialized=node.materialized,
+        description=node.description,
     )
 
 
