@@ -202,7 +202,8 @@ def local_paths() -> LocalPaths:
 
 @pytest.fixture(scope="session")
 def server_of_session(local_paths: LocalPaths) -> str:
-    server = PrefectServer(local_paths, first_port=SERVER_PORT)
+    # Tests wait for what an idle server looks for seldom.
+    server = PrefectServer(local_paths, first_port=SERVER_PORT, looks_seldom=False)
     migrated = RUN / "migrated.db"
     with locked(RUN / "migrated.lock"):
         if migrated.exists():

@@ -52,12 +52,16 @@ class PrefectServer(BackgroundProcess):
     Args:
         paths: where its database, record and log are kept.
         first_port: ports are tried upwards from here; the one used last is tried before.
+        looks_seldom: for what nothing waits for, at the cost of seconds where something does.
     """
 
-    def __init__(self, paths: LocalPaths, *, first_port: int = FIRST_PORT) -> None:
+    def __init__(
+        self, paths: LocalPaths, *, first_port: int = FIRST_PORT, looks_seldom: bool = True
+    ) -> None:
         super().__init__(paths.run, "server", "the Prefect server")
         self._paths = paths
         self._first_port = first_port
+        self._pace = SELDOM if looks_seldom else {}
 
     def start(self) -> str:
         """Start the server unless it runs; returns its API address once it answers.
@@ -88,7 +92,8 @@ class PrefectServer(BackgroundProcess):
         url = api_url(port)
         command = [sys.executable, "-m", "deployments.local.prefect_server", "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
-        environment = own_environment(os.environ) | server_environment(self._paths, url)
+        own = server_environment(self._paths, url) | self._pace
+        environment = own_environment(os.environ) | own
         self._paths.make_private()
         if self._is_up(self.launch(command, environment, PROJECT_ROOT, port=port)):
             return True
@@ -168,7 +173,7 @@ def sign_in(paths: LocalPaths) -> str:
 
 def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What the server itself needs. Without both addresses its UI would call port 4200."""
-    own = own_client_environment(paths, url) | SELDOM
+    own = own_client_environment(paths, url)
     return own | {
         "PREFECT_SERVER_API_AUTH_STRING": own["PREFECT_API_AUTH_STRING"],
         "PREFECT_SERVER_UI_API_URL": url,
