@@ -10,6 +10,10 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("flows", "blocks", "deployments", "tests")
 MAIN = ("main", "origin/main")
 
+CONTRACTS = "tests/docs/test_contracts.py"
+PANELS = "tests/deployments/grafana/test_dashboards.py"
+SHARED_PACKAGE = "tests/dbt_projects/test_shared_package.py"
+
 
 def changed_files(root: Path = ROOT, since: str | None = None) -> list[str]:
     """Files that differ from a commit, what is not committed among them.
@@ -51,30 +55,53 @@ def known_by(changed: Iterable[str], graph: grimp.ImportGraph) -> list[str]:
     """Test files that read what changed: the changed ones, then by steps of the import graph, those
     of the same name before others.
 
-    What is no Python is known by the tests of the documents and of the house; a dbt project then by
-    those of its domain, which build it.
+    What is no Python is known by the tests of the documents and of the house; before them a dbt
+    project by its contract, by the tests that build it, and by the panels that read it.
     """
-    distance: dict[str, tuple[int, bool]] = {}
+    distance: dict[str, tuple[int, int, bool]] = {}
     for path in changed:
         stem = PurePosixPath(path).stem
-        for test, steps in _readers(path, graph):
-            near = (steps, stem not in PurePosixPath(test).stem)
+        for test, steps, place in _readers(path, graph):
+            near = (steps, place, stem not in PurePosixPath(test).stem)
             distance[test] = min(near, distance.get(test, near))
     return sorted(distance, key=lambda test: (distance[test], test))
 
 
-def _readers(path: str, graph: grimp.ImportGraph) -> Iterator[tuple[str, int]]:
+def domains_of(changed: Iterable[str]) -> set[str]:
+    """The domains whose dbt projects or contracts changed."""
+    found = set()
+    for path in changed:
+        match PurePosixPath(path).parts:
+            case ("dbt_projects", domain, *_) | ("docs", "contracts", domain):
+                found.add(domain.removesuffix(".md"))
+    return found - {"_shared"}
+
+
+def _readers(path: str, graph: grimp.ImportGraph) -> Iterator[tuple[str, int, int]]:
+    """Test files with the number of imports between, and their place among those as near."""
     module = module_of(path)
     if module in graph.modules:
-        yield from ((_path_of(name), steps) for name, steps in _downstream(module, graph))
+        yield from ((_path_of(name), steps, 0) for name, steps in _downstream(module, graph))
         return
-    match PurePosixPath(path).parts:
-        case ("dbt_projects", domain, *_):
-            own = f"tests/dbt_projects/test_{domain}.py"
-            yield from ((test, 3) for test in [own] if (ROOT / test).is_file())
+    for place, known in enumerate(_readers_of_sql(path), start=1):
+        if (ROOT / known).is_file():
+            yield known, 0, place
     for folder in ("architecture", "docs"):
         for test in (ROOT / "tests" / folder).glob("test_*.py"):
-            yield str(test.relative_to(ROOT)), 2
+            yield str(test.relative_to(ROOT)), 2, 0
+
+
+def _readers_of_sql(path: str) -> tuple[str, ...]:
+    match PurePosixPath(path).parts:
+        case ("dbt_projects", "_shared", *_):
+            return (SHARED_PACKAGE,)
+        case ("dbt_projects", domain, *_):
+            return (CONTRACTS, f"tests/dbt_projects/test_{domain}.py", PANELS)
+        case ("docs", "contracts", _):
+            return (CONTRACTS,)
+        case ("deployments", "grafana", "dashboards", _):
+            return (PANELS,)
+    return ()
 
 
 def _downstream(module: str, graph: grimp.ImportGraph) -> Iterator[tuple[str, int]]:

@@ -9,6 +9,7 @@ import gc
 import os
 import random
 import shutil
+import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -26,6 +27,11 @@ from tests.databases import TESTS, database_of
 from tests.lasting_blocks import LastingBlocks, end_automations
 from tests.ports import own_ports
 from tests.server_database import copy_server_database
+
+# What helpers assert is told as what tests assert is.
+pytest.register_assert_rewrite(
+    *({f"tests.{path.stem}" for path in TESTS.iterdir()} - sys.modules.keys())
+)
 
 # All are below those that Linux gives to clients, one of which would keep a server that was stopped
 # from coming back.
@@ -127,11 +133,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.option.shuffle == ANY_SEED:
         config.option.shuffle = RUN.name.rpartition("-")[2]
-    from hypothesis import settings
+    from hypothesis import HealthCheck, settings
 
+    # How slowly examples are drawn says how busy the machine is.
+    any_machine = [HealthCheck.too_slow]
     # New examples find faults that the change under test did not make: the nightly job draws those.
-    settings.register_profile("same", derandomize=True)
-    settings.register_profile("exhaustive", max_examples=EXHAUSTIVE_EXAMPLES)
+    settings.register_profile("same", derandomize=True, suppress_health_check=any_machine)
+    settings.register_profile(
+        "exhaustive", max_examples=EXHAUSTIVE_EXAMPLES, suppress_health_check=any_machine
+    )
     settings.load_profile("exhaustive" if config.option.exhaustive else "same")
 
 

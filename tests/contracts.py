@@ -55,6 +55,21 @@ def columns(slug: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def differences(
+    slug: str, promised: dict[str, dict[str, str]], held: dict[str, dict[str, str]]
+) -> list[str]:
+    """Where a page says another thing than is so, a sentence for each column."""
+    return [
+        f"{relation}.{column}: docs/contracts/{slug}.md says {says or 'nothing'}, "
+        f"the model has {has or 'no such column'}"
+        for relation in sorted(promised.keys() | held.keys())
+        for column in sorted(promised.get(relation, {}).keys() | held.get(relation, {}).keys())
+        for says in [promised.get(relation, {}).get(column)]
+        for has in [held.get(relation, {}).get(column)]
+        if says != has
+    ]
+
+
 def assert_columns_are_as_promised(
     slug: str, query: Callable[[str], list[tuple[Any, ...]]]
 ) -> None:
@@ -67,4 +82,5 @@ def assert_columns_are_as_promised(
         for relation, each in columns(slug).items()
     }
     assert promised
-    assert {relation: held.get(relation) for relation in promised} == promised
+    found = differences(slug, promised, {name: held.get(name, {}) for name in promised})
+    assert not found, "\n".join(found)

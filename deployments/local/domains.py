@@ -8,7 +8,12 @@ from typing import Any
 
 from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
+from flows.agent_analytics import records as agent_analytics
+from flows.github_scraper import records as github_scraper
 from flows.github_scraper.rules import repository_url
+from flows.ledgermind import records as ledgermind
+from flows.quality_compass import records as quality_compass
+from flows.scout import records as scout
 
 LEDGERMIND_SAMPLE_EVENTS = 20_000
 SCOUT_SAMPLE_PAYLOADS = 20_000
@@ -104,41 +109,32 @@ DOMAINS = (
         slug="github_scraper",
         deployment="github-scraper/github-scraper-6h",
         parameters=repository_parameters,
-        query=(
-            "select rank, display_name, commits from analytics.leaderboard "
-            "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
-        ),
+        query=github_scraper.EXAMPLE_QUERY,
     ),
     Domain(
         slug="ledgermind",
         deployment="ledgermind/ledgermind-nightly",
         parameters=ledgermind_parameters,
-        query="select * from analytics.mart_suggestions_kpis order by created_date desc limit 5",
+        query=ledgermind.EXAMPLE_QUERY,
         uses_bigquery=True,
     ),
     Domain(
         slug="scout",
         deployment="scout/scout-on-demand",
         parameters=scout_parameters,
-        query=(
-            "select month, category, currency, total_amount, mom_growth_pct "
-            "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
-        ),
+        query=scout.EXAMPLE_QUERY,
     ),
     Domain(
         slug="quality_compass",
         deployment="quality-compass/quality-compass-daily",
         parameters=quality_compass_parameters,
-        query=(
-            "select facility_id, metric_id, group_value, signal_type, severity_score "
-            "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
-        ),
+        query=quality_compass.EXAMPLE_QUERY,
     ),
     Domain(
         slug="agent_analytics",
         deployment="agent-analytics/agent-analytics-hourly",
         parameters=lambda _: {"inputs": {"sample": {"days": 30, "developers": 12}}},
-        query="select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
+        query=agent_analytics.EXAMPLE_QUERY,
         has_postgres=False,
     ),
 )

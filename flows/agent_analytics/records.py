@@ -17,6 +17,8 @@ from enum import Enum
 
 from flows._shared.errors import PermanentError, TransientError
 
+EXAMPLE_QUERY = "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10"
+
 
 class StoreBusyError(TransientError):
     """Another process has held the file for longer than this one may wait."""

@@ -36,6 +36,7 @@ from flows._shared.orchestration.summary import (
 from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
+from flows.ledgermind.records import EXAMPLE_QUERY
 from flows.ledgermind.sample import sample
 from flows.ledgermind.settings import LedgermindSettings
 from flows.report.telling import told_answer
@@ -45,7 +46,6 @@ if TYPE_CHECKING:
 
 SLUG = "ledgermind"
 SAMPLE_NOTE = "No operational database was given: a sample of one was made"
-EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
 
 Target = Literal["pg_local", "bigquery"]
 

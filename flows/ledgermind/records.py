@@ -8,6 +8,8 @@ from uuid import UUID
 
 from flows._shared.errors import PermanentError
 
+EXAMPLE_QUERY = "select * from analytics.mart_suggestions_kpis order by created_date desc limit 5"
+
 
 class FeedbackShape(Enum):
     """`suggestion_feedback` before and after its migration of 2025-11-04."""

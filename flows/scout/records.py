@@ -8,6 +8,11 @@ from uuid import UUID
 
 from flows._shared.errors import PermanentError, TransientError
 
+EXAMPLE_QUERY = (
+    "select month, category, currency, total_amount, mom_growth_pct "
+    "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
+)
+
 
 class Entity(Enum):
     """What the payloads of a file describe."""

@@ -19,7 +19,7 @@ from flows.scout.records import (
     FileCounts,
     SourceFile,
 )
-from flows.scout.rules import entity_of, hash_text, shown
+from flows.scout.rules import READABLE, entity_of, hash_text, shown
 from flows.scout.sample import write_sample
 from flows.scout.settings import ScoutSettings
 from flows.scout.source import examine, read_delivery, read_rows
@@ -158,7 +158,7 @@ def load_next_deliveries(
 
 
 def names_left_alone(names: Sequence[str]) -> list[str]:
-    return [f"Left alone, neither CSV, JSON nor a workbook: {name}" for name in names]
+    return [f"Left alone, not {READABLE}: {name}" for name in names]
 
 
 def list_failed(failed: Sequence[tuple[str, str]]) -> str:

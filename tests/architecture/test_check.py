@@ -8,7 +8,15 @@ from pathlib import Path
 import grimp
 import pytest
 
-from tests.changed import ROOT, changed_files, import_graph, importers_of, known_by
+from tests.changed import (
+    ROOT,
+    changed_files,
+    domains_of,
+    import_graph,
+    importers_of,
+    known_by,
+)
+from tests.check import Budget
 
 
 @pytest.fixture(scope="module")
@@ -30,10 +38,39 @@ def test_a_changed_test_is_run_before_all_others(graph: grimp.ImportGraph) -> No
 def test_what_is_no_python_is_known_first_by_tests_that_need_no_build(
     graph: grimp.ImportGraph,
 ) -> None:
-    *others, own = known_by(["dbt_projects/scout/models/marts/x.sql"], graph)
-    assert own == "tests/dbt_projects/test_scout.py"
-    assert set(others) == set(known_by(["docs/credentials.md"], graph))
-    assert "tests/docs/test_commands.py" in others
+    found = known_by(["docs/credentials.md"], graph)
+    assert "tests/docs/test_commands.py" in found
+    assert all(test.startswith(("tests/architecture/", "tests/docs/")) for test in found)
+
+
+def test_a_mart_is_known_first_by_its_contract_its_builds_and_the_panels(
+    graph: grimp.ImportGraph,
+) -> None:
+    changed = ["dbt_projects/scout/models/gold/gold_monthly_summary.sql", "flows/scout/records.py"]
+    assert known_by(changed, graph)[:3] == [
+        "tests/docs/test_contracts.py",
+        "tests/dbt_projects/test_scout.py",
+        "tests/deployments/grafana/test_dashboards.py",
+    ]
+    assert domains_of([*changed, "docs/contracts/ledgermind.md"]) == {"scout", "ledgermind"}
+    (first, *_) = known_by(["dbt_projects/_shared/macros/x.sql"], graph)
+    assert first == "tests/dbt_projects/test_shared_package.py"
+    (first, *_) = known_by(["deployments/grafana/dashboards/analytics-scout.json"], graph)
+    assert first == "tests/deployments/grafana/test_dashboards.py"
+
+
+class Item:
+    """What an order is made of: a test's file and its name."""
+
+    def __init__(self, file: str, name: str) -> None:
+        self.path, self.name = ROOT / file, name
+
+
+def test_the_minute_begins_with_the_nearest_file_and_the_domain_that_changed() -> None:
+    items = [Item("long", "a"), Item("near", "b[ledgermind]"), Item("near", "c[scout]")]
+    budget = Budget(0.0, ["near", "long"], {"scout"})
+    budget.pytest_collection_modifyitems(items)  # type: ignore[arg-type]
+    assert [item.name for item in items] == ["c[scout]", "a", "b[ledgermind]"]
 
 
 def test_types_are_checked_where_a_changed_module_is_used(graph: grimp.ImportGraph) -> None:

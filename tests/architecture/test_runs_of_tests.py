@@ -1,10 +1,12 @@
 """How the tests are run: in any order, and all of them at night."""
 
+import importlib.util
 import re
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from _pytest.assertion.rewrite import AssertionRewritingHook
 
 from tests.conftest import shuffle
 
@@ -48,3 +50,19 @@ def test_what_does_not_always_run_or_needs_an_order_is_listed(marker: str) -> No
     ]
     assert marked
     assert [path for path in marked if path not in told] == []
+
+
+def test_what_a_helper_asserts_is_told_as_what_a_test_asserts_is() -> None:
+    asserting = [
+        ".".join(path.relative_to(ROOT).with_suffix("").parts)
+        for path in (ROOT / "tests").rglob("*.py")
+        if not path.name.startswith(("test_", "conftest"))
+        and re.search(r"^\s+assert\b", path.read_text(), re.MULTILINE)
+    ]
+    assert "tests.contracts" in asserting
+    specs = {name: importlib.util.find_spec(name) for name in asserting}
+    assert [
+        name
+        for name, spec in specs.items()
+        if not (spec and isinstance(spec.loader, AssertionRewritingHook))
+    ] == []

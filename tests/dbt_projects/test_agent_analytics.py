@@ -10,6 +10,7 @@ import duckdb
 import pytest
 
 from flows.agent_analytics import raw, sample
+from flows.agent_analytics.flow.tasks import LOOK
 from flows.agent_analytics.sample import CUMULATIVE, DELTA, UNPRICED_MODEL, Session
 from flows.report.making import read_agents
 from tests.agent_analytics import clients
@@ -139,6 +140,7 @@ def test_empty_input_builds_green(marts: Marts) -> None:
 
 def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
     agents_page_is_right(read_agents(sampled.store.path), sampled.query)
+    assert all(sampled.query(query) for query in LOOK)
     assert_panels_answer("analytics-agents", sampled.query)
 
 

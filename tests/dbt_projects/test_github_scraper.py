@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from flows.github_scraper.records import EXAMPLE_QUERY
 from flows.report.making import read_from
 from tests.contracts import assert_columns_are_as_promised, queries
 from tests.databases import copy_database
@@ -248,6 +249,7 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     assert_time_series(warehouse, reachable(commits))
     assert_only_who_has_a_credit_is_a_contributor(warehouse, reachable(commits))
     assert_the_queries_of_consumers_answer(warehouse, reachable(commits))
+    assert warehouse.query(EXAMPLE_QUERY)
     assert_columns_are_as_promised("github_scraper", warehouse.query)
     assert_descriptions_are_kept_in_the_database(warehouse)
     assert_affiliations(warehouse, reachable(commits))

@@ -13,7 +13,7 @@ from google.cloud import bigquery
 from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.environment import set_environment
 from flows.ledgermind.raw import operational
-from flows.ledgermind.records import FeedbackShape, Sample
+from flows.ledgermind.records import EXAMPLE_QUERY, FeedbackShape, Sample
 from flows.ledgermind.sample import mission_day, sample
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.report.making import read_from
@@ -333,6 +333,7 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     assert emptied not in counted
     assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
     ledgermind_page_is_right(read_from("ledgermind", warehouses.url), warehouses.query)
+    assert warehouses.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-ledgermind", warehouses.query)
     client = warehouses.client()
     assert_panels_answer(

@@ -20,7 +20,7 @@ from flows._shared.environment import set_environment
 from flows._shared.errors import PlatformError
 from flows.quality_compass import sample
 from flows.quality_compass.marts import Changes, describe_changes, read_changes
-from flows.quality_compass.records import RawTable
+from flows.quality_compass.records import EXAMPLE_QUERY, RawTable
 from flows.quality_compass.semantic import (
     Answer,
     MetricQueryError,
@@ -314,6 +314,7 @@ FACILITY = "signal__facility_id"
 def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     data = read_from("quality_compass", both_built.url)
     quality_page_is_right(data, both_built.query)
+    assert both_built.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-quality-compass", both_built.query)
     with psycopg.connect(both_built.url) as connection:
         counts = read_changes(connection).counts

@@ -18,7 +18,7 @@ import pytest
 from deployments.local.postgres import EmbeddedPostgres
 from flows.report.making import read_from
 from flows.scout import raw
-from flows.scout.records import Entity, FileFacts, Payload
+from flows.scout.records import EXAMPLE_QUERY, Entity, FileFacts, Payload
 from flows.scout.sample import POISON, products, transactions
 from tests.contracts import assert_columns_are_as_promised, queries
 from tests.dbt_projects.warehouse import Warehouse, install_packages
@@ -834,6 +834,7 @@ def test_the_page_shows_what_the_layers_hold(built: Built) -> None:
     # Another test may have built layers since, and not what is made from them.
     build(built.warehouse, "--select", "path:models/report")
     scout_page_is_right(read_from("scout", built.warehouse.url), built.warehouse.query)
+    assert built.warehouse.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-scout", built.warehouse.query)
 
 

@@ -635,7 +635,10 @@ VALUES = st.text(st.characters(min_codepoint=1, max_codepoint=255), max_size=40)
         max_size=4,
     ),
 )  # fmt: skip
-@settings(deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(
+    deadline=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
 def test_nothing_that_is_sent_makes_the_receiver_fail(
     client: httpx.Client,
     receiver: Running,

@@ -28,7 +28,7 @@ from flows._shared.orchestration.retry import retry_transient
 from flows._shared.orchestration.summary import Progress
 from flows._shared.state import state_dir
 from flows.agent_analytics import raw, sync
-from flows.agent_analytics.records import Landed, LoadCounts, StoreDamagedError
+from flows.agent_analytics.records import EXAMPLE_QUERY, Landed, LoadCounts, StoreDamagedError
 from flows.agent_analytics.settings import (
     PATH_VARIABLE,
     AgentAnalyticsInputs,
@@ -41,7 +41,7 @@ MEGABYTE = 1_000_000
 PARQUET = "parquet"
 LOOK = (
     "select * from mart.fct_agent_costs order by date desc, daily_cost_usd desc limit 10",
-    "select * from mart.fct_cost_forecast order by forecast_cost_usd desc limit 10",
+    EXAMPLE_QUERY,
 )
 BUDGETS = """
     select

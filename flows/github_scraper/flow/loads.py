@@ -38,6 +38,7 @@ from flows.github_scraper.flow.tasks import (
     resolve,
 )
 from flows.github_scraper.records import (
+    EXAMPLE_QUERY,
     LoadCounts,
     RateLimitedError,
     total_rows,
@@ -47,10 +48,6 @@ from flows.github_scraper.settings import GithubScraperSettings
 from flows.report.telling import told_answer
 
 SLUG = "github_scraper"
-EXAMPLE_QUERY = (
-    "select rank, display_name, commits from analytics.leaderboard "
-    "where scope = 'overall' and time_window = 'all_time' order by rank limit 10"
-)
 
 
 class RepositoriesFailedError(PermanentError):

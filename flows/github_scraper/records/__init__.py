@@ -50,6 +50,7 @@ from flows.github_scraper.records.errors import (
     TokenRejectedError,
     WalkImpossibleError,
 )
+from flows.github_scraper.records.marts import EXAMPLE_QUERY
 from flows.github_scraper.records.repositories import (
     AccountLookup,
     CommitPage,
@@ -64,6 +65,7 @@ from flows.github_scraper.records.sizes import (
 )
 
 __all__ = [
+    "EXAMPLE_QUERY",
     "READING",
     "AccessDeniedError",
     "AccountLookup",

@@ -29,17 +29,13 @@ from flows._shared.orchestration.summary import (
 from flows.quality_compass import marts, raw, sync
 from flows.quality_compass.flow.finding import find_all, open_storage, outcome_of
 from flows.quality_compass.flow.verifying import verify_run
-from flows.quality_compass.records import Findings, LoadCounts, Run, RunsFailedError
+from flows.quality_compass.records import EXAMPLE_QUERY, Findings, LoadCounts, Run, RunsFailedError
 from flows.quality_compass.settings import QualityCompassSettings, RunsRequest
 from flows.report.telling import told_answer
 
 SLUG = "quality_compass"
 # A storage or a database that is down is not tried once more for each run there is.
 MOST_IN_A_ROW = 3
-EXAMPLE_QUERY = (
-    "select facility_id, metric_id, group_value, signal_type, severity_score "
-    "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
-)
 
 
 class DisagreementError(PermanentError):

@@ -32,7 +32,7 @@ from flows.report.telling import told_answer
 from flows.scout import raw
 from flows.scout.flow.databases import prepare
 from flows.scout.flow.intake import take_in
-from flows.scout.records import FilesFailedError, LayerRefusedError, QualityScore
+from flows.scout.records import EXAMPLE_QUERY, FilesFailedError, LayerRefusedError, QualityScore
 from flows.scout.rules import describe_rejections, names_layers, quality_score, selectors, takes_in
 from flows.scout.settings import ScoutSettings
 from flows.scout.sync import SLUG, Intake, list_failed
@@ -45,10 +45,6 @@ GATES = (
 )
 # They tell why a gate is shut, and dbt skips what is built from all that a shut gate looks at.
 REPORTS_OF_GATES = ("rpt_scout_rejections", "rpt_scout_intake")
-EXAMPLE_QUERY = (
-    "select month, category, currency, total_amount, mom_growth_pct "
-    "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
-)
 
 
 def build_layers(

@@ -12,6 +12,7 @@ from flows.scout.rules.columns import (
 )
 from flows.scout.rules.files import (
     BYTE_ORDER_MARK,
+    READABLE,
     UNKNOWN_ENCODING,
     decide_encoding,
     encoding_by_letters,
@@ -42,6 +43,7 @@ __all__ = [
     "BLANK",
     "BYTE_ORDER_MARK",
     "LINES_BEFORE_HEADER",
+    "READABLE",
     "UNKNOWN_ENCODING",
     "UNKNOWN_HEADER",
     "Header",

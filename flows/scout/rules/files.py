@@ -58,6 +58,7 @@ PACKED_SUFFIXES = frozenset({".gz", ".bz2", ".xz"})
 READABLE_SUFFIXES = PACKED_SUFFIXES | frozenset(
     {".csv", ".tsv", ".tab", ".txt", ".json", ".jsonl", ".ndjson", ".xlsx", ".xlsm", ".zip"}
 )
+READABLE = "CSV, JSON or an .xlsx workbook"
 JSON_SUFFIXES = frozenset({".json", ".jsonl", ".ndjson"})
 NUMBER = re.compile(r"(\d+)")
 # Of a folder, S3, Azure, Google Cloud Storage and others, as fsspec gives their answers on.

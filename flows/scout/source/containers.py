@@ -13,7 +13,7 @@ from typing import Any, BinaryIO, cast
 from zipfile import BadZipFile, ZipFile, ZipInfo
 
 from flows.scout.records import FileUnreadableError, SourceFile
-from flows.scout.rules import is_readable, shown
+from flows.scout.rules import READABLE, is_readable, shown
 
 FIRST_BYTES = 4096
 MAX_DEPTH_OF_CONTAINERS = 3
@@ -93,9 +93,7 @@ def _is_utf8(start: bytes) -> bool:
 
 
 def unreadable(name: str, seen: str) -> FileUnreadableError:
-    return FileUnreadableError(
-        f"Reading {shown(name)}", seen, "Send it as CSV, JSON or an .xlsx workbook"
-    )
+    return FileUnreadableError(f"Reading {shown(name)}", seen, f"Send it as {READABLE}")
 
 
 def unpacked(file: SourceFile, kind: str) -> SourceFile:

@@ -22,6 +22,7 @@ from flows.scout.records import (
     Within,
 )
 from flows.scout.rules import (
+    READABLE,
     UNKNOWN_ENCODING,
     decide_encoding,
     encoding_by_letters,
@@ -231,8 +232,8 @@ def _read_archive(
     found = False
     for member in members(file):
         if not isinstance(member, SourceFile):
-            detail = "neither CSV, JSON nor a workbook"
-            yield Quarantined(1, "unreadable_member", detail, shown(member.filename))
+            name = shown(member.filename)
+            yield Quarantined(1, "unreadable_member", f"not {READABLE}", name)
             continue
         found = True
         yield Within(storable_name(f"{file.name}/{member.name}"))

@@ -21,6 +21,7 @@ from grafana_foundation_sdk.models import dashboard as models
 
 from deployments.grafana.generator import BOARDS, files
 from deployments.grafana.records import Adapter
+from deployments.local.domains import WEBHOOKS
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.bigquery import bigquery_access
 from flows.ledgermind.settings import LedgermindBigQuerySettings
@@ -127,6 +128,11 @@ def test_every_panel_of_postgresql_answers(postgres_url: str) -> None:
                 return connection.execute(sql.encode()).fetchall()
 
             assert_panels_answer(uid, query, may_be_empty=True)
+
+
+def test_the_example_query_of_the_inbox_answers(postgres_url: str) -> None:
+    with psycopg.connect(postgres_url) as connection:
+        assert connection.execute(WEBHOOKS.query.encode()).fetchall() == [("github", "push", 1)]
 
 
 def test_every_panel_of_duckdb_answers() -> None:
