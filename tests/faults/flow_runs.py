@@ -15,12 +15,13 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
+from urllib.parse import urlsplit
 
 import psutil
 
 from deployments.local.api import PrefectApi
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import is_alive, wait_until
+from deployments.local.processes import is_alive, is_free, wait_until
 from deployments.local.server import PrefectServer, own_client_environment, own_environment
 from deployments.local.worker import (
     PREFORK,
@@ -262,6 +263,9 @@ class FlowRuns:
             with suppress(psutil.NoSuchProcess):
                 each.kill()
         assert wait_until(lambda: not any(map(is_alive, killed)), 20)
+        # Threads of a process that is dead may hold its files for a moment longer.
+        port = urlsplit(self._api.url).port or 0
+        assert kind is not Kind.SERVER or wait_until(lambda: is_free(port), 20)
 
     def _processes(self, kind: Kind) -> list[psutil.Process]:
         """Those that this kind of fault kills."""
