@@ -1,12 +1,18 @@
 """Exporters that call the receiver over gRPC."""
 
+import os
 import random
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
+# What the library does around each fork breaks calls under way, and processes of the bench are
+# started by others' forks all the time; none of these calls. To be set before it is imported.
+os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "false")
 import grpc
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+)
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
 )
