@@ -146,7 +146,7 @@ def test_a_run_is_told_to_programs_as_one_document(
 
 
 def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before: list[tuple[str, str]] = []
 
@@ -154,7 +154,7 @@ def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
         before.append(capsys.readouterr())
         yield Item(f"{slug}: x", "refused", False)
 
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.setattr(checklist, "_files", lambda: iter([Item("files", "fit", True)]))
     monkeypatch.setattr(checklist, "_blocks", blocks_of)
     assert main(["check", "scout"]) == 1
