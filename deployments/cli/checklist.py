@@ -6,6 +6,8 @@ from collections.abc import Callable, Iterator, Sequence
 
 from blocks import CATALOGUE, not_in_use
 from deployments.check import Project, in_clusters, problems
+from deployments.cli.doctor import World, looked
+from deployments.cli.doctor.server import reachable
 from deployments.cli.told import Item
 from deployments.roles import DATABASES, Names, Wanted
 from deployments.roles import check as deviations
@@ -32,10 +34,10 @@ def checklist(
     """
     say("the files: deployments, automations, manifests of clusters")
     yield from _files()
-    if not os.environ.get("PREFECT_API_URL"):
-        yield Item(
-            "Prefect server", "PREFECT_API_URL is not set and no local server runs", is_good=False
-        )
+    reached = list(looked(reachable, World.here()))
+    if any(each.is_problem for each in reached):
+        for each in reached:
+            yield Item(each.name, f"{each.seen}. {each.remedy}", is_good=False)
         return
     say("the Prefect server, for the blocks that it has")
     from blocks.registration import is_registered

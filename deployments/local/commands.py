@@ -10,7 +10,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from deployments.local import runtime
 from deployments.local.arrival import follow_delivery
 from deployments.local.bigquery import BigQueryEmulator
-from deployments.local.domains import DOMAINS, WEBHOOKS, Domain, select
+from deployments.local.domains import (
+    DOMAINS,
+    WEBHOOKS,
+    Domain,
+    repository_parameters,
+    select,
+)
 from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres, program
@@ -71,6 +77,9 @@ def run(slugs: Sequence[str], repositories: Sequence[str], watched: list[Watched
             f"only {TAKES_REPOSITORIES} takes repositories",
             f"Leave them out, or name {TAKES_REPOSITORIES}",
         )
+    if repositories:
+        # A typo in an address is told before anything starts.
+        repository_parameters(repositories)
     started = runtime.up(domains, say=say)
     result = run_domains(started, domains, repositories, watched)
     if result == 0:

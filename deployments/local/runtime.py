@@ -189,7 +189,8 @@ def _start_server(paths: LocalPaths, say: Say) -> str:
             raise TransientError(
                 f"reaching the Prefect server at {url}, which PREFECT_API_URL names",
                 "it does not answer",
-                "Start it, or unset PREFECT_API_URL to use an embedded one",
+                "Start it, correct the address (http://host:4200/api), or unset PREFECT_API_URL to "
+                "use an embedded one",
             )
         return url
     server = PrefectServer(paths)

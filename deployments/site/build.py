@@ -64,11 +64,14 @@ def build(to: Path) -> int:
         configuration.write_text(
             f"{CONFIGURATION.read_text()}docs_dir: {pages}\n" + "\n".join(_navigation(written))
         )
-        command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--clean"]
+        # By --quiet warnings would be no reason to stop.
+        command = [sys.executable, "-m", "mkdocs", "build", "--clean"]
         command += ["--config-file", str(configuration), "--site-dir", str(to)]
         done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
         if done.returncode:
-            raise PermanentError(attempted, done.stderr.strip(), "Correct the pages it names")
+            told = [line for line in done.stderr.splitlines() if not line.startswith("INFO")]
+            seen = "\n".join(told).strip()
+            raise PermanentError(attempted, seen, "Correct the pages it names")
     return len(written)
 
 

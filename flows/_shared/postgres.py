@@ -89,7 +89,10 @@ def open_connection(
     except psycopg.OperationalError as error:
         seen = _without_password(str(error), _text(given.get("password")))
         if REFUSED.search(str(error)):
-            remedy = "Correct the host, database, user or password of the block"
+            remedy = (
+                "Correct the host, database, user or password in the block, or in the variable "
+                "that names the address"
+            )
             raise DatabaseRefusedError(attempted, seen, remedy) from None
         remedy = "Check that it is up and can be reached from here"
         raise DatabaseUnreachableError(attempted, seen, remedy) from None
@@ -120,7 +123,7 @@ def _unreadable(attempted: str) -> DatabaseRefusedError:
     return DatabaseRefusedError(
         attempted,
         "its address cannot be read",
-        "Register it as postgresql://user:password@host:port/database, and percent-encode what is "
+        "Write it as postgresql://user:password@host:port/database, and percent-encode what is "
         "no letter or digit in user and password: @ as %40, / as %2F",
     )
 

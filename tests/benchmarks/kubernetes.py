@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 
 import yaml
+from prefect.context import refresh_global_settings_context
 from prefect_sqlalchemy import SqlAlchemyConnector
 
 from blocks.registration import connection
@@ -51,6 +52,8 @@ def main() -> None:
         url = server.start()
         databases.start()
         os.environ.update(own_client_environment(paths, url))
+        # Prefect read its settings as it was imported.
+        refresh_global_settings_context()
         rules = next(yaml.safe_load_all(_base("worker-role.yaml")))["rules"]
         (folder / "cluster").mkdir()
         try:

@@ -20,7 +20,7 @@ from deployments.cli.arguments import INBOX, SLUGS
 from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
 from deployments.local import commands
-from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
+from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.run import Watched
@@ -86,11 +86,9 @@ def test_no_option_that_is_handed_on_is_missing_in_the_help(
         (["nonsense"], 2, "No such command"),
         (["psql"], 2, "Missing argument"),
         (["run", "--color"], 2, "No such option"),
-        (["dbt", "weather"], 1, "The domains are: github_scraper"),
         (["check", "weather"], 1, "There are: github_scraper"),
         (["replay"], 2, "Missing option '--source'"),
         (["replay", "--source", "scout", "--since", "yesterday"], 2, "write 2026-11-01, "),
-        (["run", "scout", "--repo", "x"], 1, "only github_scraper takes repositories"),
     ],
 )
 def test_what_is_wrong_is_said_and_ends_as_the_help_says(
@@ -148,7 +146,7 @@ def test_a_run_is_told_to_programs_as_one_document(
 
 
 def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prefect_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     before: list[tuple[str, str]] = []
 
@@ -156,7 +154,7 @@ def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
         before.append(capsys.readouterr())
         yield Item(f"{slug}: x", "refused", False)
 
-    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
     monkeypatch.setattr(checklist, "_files", lambda: iter([Item("files", "fit", True)]))
     monkeypatch.setattr(checklist, "_blocks", blocks_of)
     assert main(["check", "scout"]) == 1
@@ -191,14 +189,6 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     assert with_embedded_owner(["apply", "scout"]) == ["apply", "scout"]
     monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
     assert with_embedded_owner(["check", "scout"]) == ["check", "scout"]
-
-
-def test_a_database_in_which_nothing_was_built_says_run_it_first(
-    postgres: EmbeddedPostgres, database: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    scout: Domain = DOMAINS[2]
-    commands._tell_if_nothing_is_built(scout, database)
-    assert "`flows run scout` loads and builds it" in capsys.readouterr().err
 
 
 def test_the_tool_runs_from_anywhere_and_says_what_is_missing(tmp_path: Path) -> None:

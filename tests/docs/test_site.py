@@ -1,6 +1,7 @@
 """The site of the documentation: what its reference names, and that it builds."""
 
 import re
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -113,9 +114,10 @@ def test_the_site_is_built_asks_no_other_host_and_finds_its_pages(tmp_path: Path
 def test_an_anchor_that_is_nowhere_stops_the_site(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    # The package has the function under the module's name.
+    module = import_module("deployments.site.build")
     monkeypatch.setattr(
-        "deployments.site.build.reference",
-        lambda: {"blocks.md": "# Blocks\n\n[gone](../tutorial.md#gone)\n"},
+        module, "reference", lambda: {"blocks.md": "# Blocks\n\n[gone](../tutorial.md#gone)\n"}
     )
     with pytest.raises(PermanentError, match="does not contain an anchor '#gone'"):
         build(tmp_path)

@@ -132,6 +132,12 @@ class Store:
 
     def _make_folder(self) -> None:
         folder = self.path.parent
+        if self.path.is_dir():
+            raise StoreUnusableError(
+                f"Writing {self.path}",
+                "it is a folder",
+                "Name a file in it by `database_path` (or AGENT_ANALYTICS_DUCKDB_PATH)",
+            )
         try:
             folder.mkdir(parents=True, exist_ok=True)
             # A file there may be another user's, or the disk read-only, though the folder is there.

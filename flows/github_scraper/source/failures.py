@@ -124,8 +124,16 @@ FAILURES: tuple[tuple[str, type[PlatformError], str], ...] = (
         "The mirror is dropped and cloned again",
     ),
     (
+        r"Could not resolve host",
+        RepositoryUnreachableError,
         (
-            r"Could not resolve (?:host|proxy)|Connection (?:refused|timed out|reset)"
+            "Check the spelling of the host; where it is right, the network and its name servers: "
+            "the next run continues where this one was"
+        ),
+    ),
+    (
+        (
+            r"Could not resolve proxy|Connection (?:refused|timed out|reset)"
             r"|Failed to connect|early EOF|RPC failed|hung up unexpectedly"
             r"|returned error: (?:429|5\d\d)|Operation too slow|unexpected disconnect"
             r"|Couldn't connect|Empty reply"

@@ -129,7 +129,10 @@ def take_in_from_folder(settings: ScoutSettings, folder: str, progress: Progress
     if isinstance(listed, Exception):
         return Intake(failed=(("The folder", str(listed)),))
     files, left_alone = listed
-    return load_files(files, settings, progress, names_left_alone(left_alone), "load", "csv")
+    notes = names_left_alone(left_alone)
+    if not files:
+        notes.append(f"{folder} holds no CSV, JSON or workbook: nothing was read from it")
+    return load_files(files, settings, progress, notes, "load", "csv")
 
 
 def take_in_from_drive(settings: ScoutSettings, progress: Progress) -> Intake:
