@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 import anyio.abc
 import psutil
@@ -38,6 +39,7 @@ from deployments.prefork.warmth import PROJECTS, QUIET, modules_of_runs
 
 if TYPE_CHECKING:
     from prefect.client.schemas.objects import FlowRun
+    from prefect.client.schemas.responses import WorkerFlowRunResponse
 
 ENGINE = "prefect.engine"
 RELAY = Path(__file__).parent / "relay.py"
@@ -107,7 +109,7 @@ class PreforkWorker(ProcessWorker):
     async def __aenter__(self) -> "PreforkWorker":
         self._parents = Parents()
         self._is_ending = False
-        self._under_way = 0
+        self._under_way: set[UUID] = set()
         await self._parents.open()
         try:
             await super().__aenter__()
@@ -137,6 +139,15 @@ class PreforkWorker(ProcessWorker):
                 return []
             return await super().get_and_submit_flow_runs()
 
+    async def _submit_scheduled_flow_runs(
+        self, flow_run_response: "list[WorkerFlowRunResponse]"
+    ) -> list["FlowRun"]:
+        """A run that crashed may be scheduled again while its hooks still run here, and holds its
+        slot until they have: it is taken up after that. Prefect (3.8) would end the worker."""
+        return await super()._submit_scheduled_flow_runs(
+            [each for each in flow_run_response if each.flow_run.id not in self._under_way]
+        )
+
     async def finish(self, grace_seconds: float) -> None:
         """Take up no further run, and wait for those under way.
 
@@ -144,7 +155,7 @@ class PreforkWorker(ProcessWorker):
         """
         self._is_ending = True
         async with self._asking:
-            self._logger.info("Told to end: %d runs are under way", self._under_way)
+            self._logger.info("Told to end: %d runs are under way", len(self._under_way))
         if await self._is_through(grace_seconds):
             return
         for each in set(psutil.Process().children()) - self._parents.processes:
@@ -197,11 +208,12 @@ class PreforkWorker(ProcessWorker):
             configuration.env[SOCKET_VARIABLE] = self._parents.address
         elif configuration.is_relayed:
             configuration.command = shlex.join([sys.executable, "-m", ENGINE])
-        self._under_way += 1
+        self._under_way.add(flow_run.id)
         try:
             ended = await super().run(flow_run, configuration, task_status)
         finally:
-            self._under_way -= 1
+            self._under_way.remove(flow_run.id)
+            self._is_told.set()
         # A run whose process failed has been reported as crashed by then, and its hooks have run.
         # Prefect reports it once more, which would end a run that is scheduled again meanwhile.
         return ProcessWorkerResult(status_code=0, identifier=ended.identifier)

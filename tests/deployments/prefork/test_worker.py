@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import time
@@ -281,6 +282,15 @@ def test_a_worker_of_a_cluster_that_is_told_to_end_waits_for_its_runs_and_hands_
 
     def state(run: str) -> str:
         return str(own.pool.api.flow_run(run)["state"]["name"])
+
+    # Its report is out, and it is scheduled again, before the worker is through with it.
+    killed = own.start("look", {"path": str(tmp_path / "killed"), "hold_seconds": 2})
+    first = seen(tmp_path / "killed")["pid"]
+    (tmp_path / "killed").unlink()
+    os.kill(first, signal.SIGKILL)
+    assert seen(tmp_path / "killed")["pid"] != first
+    assert own.end_of(killed)[0] == "COMPLETED"
+    assert "Traceback" not in own.worker.log.read_text()
 
     short = own.start("look", {"path": str(tmp_path / "short"), "hold_seconds": 3})
     long = own.start("look", {"path": str(tmp_path / "long"), "hold_seconds": 300})
