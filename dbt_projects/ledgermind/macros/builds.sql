@@ -42,6 +42,12 @@
     timestamp_add({{ instant }}, interval 1 microsecond)
 {%- endmacro %}
 
+{% macro by_changes_or_anew() -%}
+    {#- The materialization of a mart with places. On BigQuery it is made anew each time: only then partitions begin to
+        expire, or stop to. -#}
+    {{ return('incremental' if target.type == 'postgres' else 'table') }}
+{%- endmacro %}
+
 {% macro places() -%}
     {#- Where a model whose rows have no `built_at` keeps the place of its last build. -#}
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='dbt_places')) }}

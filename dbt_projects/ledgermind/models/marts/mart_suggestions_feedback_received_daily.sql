@@ -1,7 +1,6 @@
-{#- On BigQuery a table made anew each time: only then partitions begin to expire, or stop to. -#}
 {{
     config(
-        materialized='incremental' if target.type == 'postgres' else 'table',
+        materialized=by_changes_or_anew(),
         unique_key='feedback_date',
         on_schema_change='fail',
         partition_by=by_day('feedback_date'),
