@@ -114,6 +114,26 @@ EVALUATED = """
 select txn_id, feedback_id, action, suggested_label, true_label, is_accepted
 from analytics.fct_suggestions_eval order by feedback_id
 """
+# A label that is corrected, one that is gone and one of what had none; a reaction whose own label
+# is another, and one that is to another event.
+LABELS_CHANGE = """
+create temporary table answered as
+    select distinct txn_id from suggestion_events
+    where id in (select event_id from suggestion_feedback);
+update transaction_labels set label = 'Corrected{number}'
+where txn_id = (select min(txn_id) from answered join transaction_labels using (txn_id));
+delete from transaction_labels
+where txn_id = (select max(txn_id) from answered join transaction_labels using (txn_id));
+insert into transaction_labels (txn_id, label, source, created_at, updated_at)
+select min(txn_id), 'New{number}', 'human', now(), now()
+from answered left join transaction_labels using (txn_id) where label is null;
+update suggestion_feedback set label = 'Rewritten{number}'
+where id = (select min(id::text)::uuid from suggestion_feedback where event_id is not null);
+"""
+MOVED_REACTION = """
+update suggestion_feedback set event_id = (select min(id::text)::uuid from suggestion_events)
+where id = (select max(id::text)::uuid from suggestion_feedback where event_id is not null);
+"""
 TRAINED = "select txn_id from analytics.fct_training_view order by 1"
 
 
@@ -138,7 +158,8 @@ OF_WHAT_IS_THERE = (
 EXPIRING = "{partition_expiration_days: 90}"
 # tests/ledgermind/test_flow.py runs every test on both.
 NO_UNIT_TESTS = ("--exclude-resource-type", "unit_test")
-OF_DAYS = ("--select", "+mart_suggestions_daily", "+mart_suggestions_tenant_daily")
+MARTS_OF_DAYS = ("mart_suggestions_daily", "fct_suggestions_eval")
+OF_DAYS = ("--select", "+mart_suggestions_tenant_daily", *(f"+{each}" for each in MARTS_OF_DAYS))
 
 
 @pytest.fixture(scope="module")
@@ -385,12 +406,14 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
         'update suggestion_events set candidates = \'[{"label": "X", "confidence": 0.1}]\' '
         "where created_at::date = (select max(created_at)::date from suggestion_events)"
     )
+    warehouses.execute(LABELS_CHANGE.format(number=1))
     warehouses.execute("alter table analytics.mart_suggestions_kpis_30d drop accept_rate_30d")
 
     warehouses.build_untested("pg_local")
     incremental = warehouses.postgres_contents()
     differing = {name for name, rows in incremental.items() if rows != before[name]}
-    assert {"int_suggestions", "mart_suggestions_confidence_daily"} <= differing
+    rewritten = {"int_suggestions", "mart_suggestions_confidence_daily", "fct_suggestions_eval"}
+    assert rewritten <= differing
     assert "mart_suggestions_feedback_daily" not in differing
     for relation in ("mart_suggestions_daily", "fct_suggestions_eval"):
         assert warehouses.query(f"select count(*) from public.own_{relation}") == warehouses.query(
@@ -410,6 +433,7 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
         warehouses.build_untested("pg_local")
         assert warehouses.postgres_contents() == incremental
         warehouses.execute("delete from suggestion_feedback where action = 'reject'")
+        warehouses.execute(LABELS_CHANGE.format(number=2) + MOVED_REACTION)
         warehouses.build_untested("pg_local")
     without_rejects = warehouses.postgres_contents()
     assert without_rejects != incremental
@@ -492,19 +516,28 @@ def test_a_build_whose_clock_was_ahead_hides_no_later_row(built: Warehouses) -> 
         ("int_suggestions", "built_at"),
         ("int_suggestions_daily", "built_at"),
         ("mart_suggestions_tenant_daily", "built_at"),
+        ("dbt_places", "built_at"),
     ):
         warehouses.execute(f"update analytics.{table} set {column} = {column} + interval '1 hour'")
     warehouses.execute(
         "insert into suggestion_events (id, txn_id, model_id, candidates, mode, created_at)"
         " select gen_random_uuid(), min(txn_id), 'lgbm@late', '[]', 'auto', min(created_at)"
-        " from suggestion_events"
+        " from suggestion_events;"
+        " insert into suggestion_feedback (id, event_id, action, created_at)"
+        " select gen_random_uuid(), id, 'accept', created_at"
+        " from suggestion_events where model_id = 'lgbm@late'"
     )
     warehouses.build_untested("pg_local", *OF_DAYS)
     incremental = warehouses.postgres_contents()
-    assert "lgbm@late" in str(incremental["mart_suggestions_daily"])
+    for mart in MARTS_OF_DAYS:
+        assert "lgbm@late" in str(incremental[mart]), mart
 
     # And the one after it, though the clock still is behind.
-    warehouses.execute("delete from suggestion_events where model_id = 'lgbm@late'")
+    warehouses.execute(
+        "delete from suggestion_feedback where event_id in"
+        " (select id from suggestion_events where model_id = 'lgbm@late');"
+        " delete from suggestion_events where model_id = 'lgbm@late'"
+    )
     warehouses.build_untested("pg_local", *OF_DAYS)
     assert "lgbm@late" not in str(warehouses.postgres_contents())
 
@@ -543,6 +576,14 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses)
     once = warehouses.postgres_contents()
 
     warehouses.build_untested("pg_local")
+    assert warehouses.postgres_contents() == once
+
+    # As after an update from a version that kept no places.
+    warehouses.execute("drop table analytics.dbt_places")
+    warehouses.execute("delete from analytics.fct_suggestions_eval where action = 'accept'")
+    warehouses.execute("update analytics.mart_suggestions_feedback_received_daily set accepts = 0")
+    changed_by_hand = ("fct_suggestions_eval", "mart_suggestions_feedback_received_daily")
+    warehouses.build_untested("pg_local", "--select", *changed_by_hand)
     assert warehouses.postgres_contents() == once
 
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")

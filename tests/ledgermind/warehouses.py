@@ -29,7 +29,7 @@ from tests.parsed import begin_parsed
 PROJECT = PROJECTS / "ledgermind"
 NOT_FACTS = ("built_at", "changed_at")
 # What dbt writes down for itself.
-NOT_MARTS = ("dbt_test_results", "int_source_days", "mart_test_failures_daily")
+NOT_MARTS = ("dbt_test_results", "dbt_places", "int_source_days", "mart_test_failures_daily")
 
 
 @dataclass(frozen=True)

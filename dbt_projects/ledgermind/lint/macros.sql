@@ -20,6 +20,8 @@
 {% macro transaction_number(column) %}cast({{ column }} as bigint){% endmacro %}
 {% macro transaction_updated_at(columns) %}updated_at{% endmacro %}
 {% macro run_clock() %}cast('1900-01-01' as timestamp){% endmacro %}
+{% macro label_updated_at(columns) %}updated_at{% endmacro %}
+{% macro is_implausible(name, columns) %}({{ name }} is null){% endmacro %}
 {% macro is_plausible(instant) %}({{ instant }} is not null){% endmacro %}
 {% macro is_plausible_day(day) %}({{ day }} is not null){% endmacro %}
 {% macro plausible_or_null(instant) %}nullif({{ instant }}, null){% endmacro %}
@@ -29,13 +31,18 @@
 {% macro bounded_name(column) %}substr({{ column }}, 1, 200){% endmacro %}
 {% macro column_or_null(name, columns, nothing) %}{{ name }}{% endmacro %}
 {% macro wilson_bound(accepts, verdicts, side) %}(0.5 {{ side }} 0.1){% endmacro %}
-{% macro changed_days() %}{{ return({}) }}{% endmacro %}
+{% macro changed_days(since) %}{{ return({}) }}{% endmacro %}
 {% macro affected_days() %}{{ return([]) }}{% endmacro %}
 {% macro is_one_of_days(column, days) %}{{ column }} is not null{% endmacro %}
 {% macro is_within_days(column, days, type) %}{{ column }} is not null{% endmacro %}
 {% macro overlaps_days(first, last, days, type) %}{{ first }} < {{ last }}{% endmacro %}
 {% macro is_one_of(column, name) %}{{ column }} in (select {{ column }} from {{ name }}){% endmacro %}
 {% macro delete_vanished_suggestions() %}{% endmacro %}
+{% macro delete_changed_evaluations() %}{% endmacro %}
+{% macro delete_changed_days_of_feedback() %}{% endmacro %}
+{% macro last_place() %}{{ return('now()') }}{% endmacro %}
+{% macro note_place() %}{% endmacro %}
+{% macro by_changes_or_anew() %}incremental{% endmacro %}
 {% macro row_version(relation, columns) %}length('row'){% endmacro %}
 {% macro evaluated_once() %}{% endmacro %}
 {% macro count_side_by_side() %}{% endmacro %}

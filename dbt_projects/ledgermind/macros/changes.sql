@@ -4,21 +4,20 @@
     {%- if execute -%}
         {%- set found = run_query("select max(built_at) as newest from " ~ this).rows[0][0] -%}
     {%- endif -%}
-    {%- if found is none -%}
-        {{ return(moment('1900-01-01 00:00:00')) }}
-    {%- endif -%}
-    {{ return(moment(found.replace(tzinfo=none).strftime('%Y-%m-%d %H:%M:%S.%f'))) }}
+    {{ return(as_moment(found)) }}
 {%- endmacro %}
 
-{% macro changed_days() -%}
+{% macro changed_days(since=none) -%}
     {#- Days of each source table that changed since the last build of this model, as literals: with them
         PostgreSQL uses indexes, and BigQuery prunes partitions. -#}
-    {%- set days = {'suggestion_events': [], 'suggestion_feedback': [], 'transactions': []} -%}
+    {%- set days = {
+        'suggestion_events': [], 'suggestion_feedback': [], 'transactions': [], 'transaction_labels': []
+    } -%}
     {%- if execute -%}
         {%- for row in run_query(
             "select source_table, source_day from " ~ ref('int_source_days')
-            ~ " where changed_at > (select coalesce(max(built_at), " ~ moment('1900-01-01 00:00:00')
-            ~ ") from " ~ this ~ ") and " ~ is_plausible_day('source_day') ~ " order by source_table, source_day"
+            ~ " where changed_at > " ~ (since or last_built_at()) ~ " and " ~ is_plausible_day('source_day')
+            ~ " order by source_table, source_day"
         ).rows -%}
             {%- do days[row[0]].append(row[1] | string | truncate(10, true, '', 0)) -%}
         {%- endfor -%}
@@ -131,6 +130,42 @@
                         events.event_id = existing.event_id
                         and {{ is_within_days('events.created_at', days) }}
                 )
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro delete_changed_evaluations() -%}
+    {#- Those of events that were written since, which are written anew, and of events that are gone. -#}
+    {%- if is_incremental() -%}
+        {%- set since = last_place() -%}
+        {%- if since -%}
+            {%- set days = changed_days(since)['suggestion_events'] -%}
+            delete from {{ this }}
+            where event_id in (
+                select {{ shared.text('event_id') }} from {{ ref('int_suggestions') }} where built_at > {{ since }}
+            );
+            delete from {{ this }} as existing
+            where
+                {{ is_one_of_days('created_date', days) }}
+                and not exists (
+                    select 1
+                    from {{ ref('int_suggestions') }} as suggestions
+                    where
+                        {{ shared.text('suggestions.event_id') }} = existing.event_id
+                        and {{ is_one_of_days('suggestions.created_date', days) }}
+                )
+        {%- else -%}
+            delete from {{ this }}
+        {%- endif -%}
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro delete_changed_days_of_feedback() -%}
+    {%- if is_incremental() -%}
+        {%- set since = last_place() -%}
+        delete from {{ this }}
+        {%- if since %}
+        where {{ is_one_of_days('feedback_date', changed_days(since)['suggestion_feedback']) }}
         {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
@@ -259,6 +294,11 @@
     {{ return(false) }}
 {%- endmacro %}
 
+{% macro label_updated_at(columns) -%}
+    {#- A label with no plausible time is as old as any. -#}
+    coalesce({{ plausible_or_null(utc('updated_at', columns)) }}, {{ moment(var('plausible_from') ~ ' 00:00:00') }})
+{%- endmacro %}
+
 {% macro transaction_updated_at(columns) -%}
     {#- A transaction that was never updated is as old as itself, and with no plausible time as old as any. -#}
     {%- set created_at = utc_or_null('created_at', columns) -%}
@@ -275,6 +315,16 @@
     (
         {{ instant }} >= {{ moment(var('plausible_from') ~ ' 00:00:00') }}
         and {{ instant }} < {{ moment(var('plausible_until') ~ ' 00:00:00') }}
+    )
+{%- endmacro %}
+
+{% macro is_implausible(name, columns) -%}
+    {#- On the column of a source, of its own type, so that PostgreSQL uses its index. -#}
+    {%- set type = columns.get(name, 'timestamp') -%}
+    (
+        {{ name }} is null
+        or {{ name }} < {{ moment(var('plausible_from') ~ ' 00:00:00', type) }}
+        or {{ name }} >= {{ moment(var('plausible_until') ~ ' 00:00:00', type) }}
     )
 {%- endmacro %}
 

@@ -13,8 +13,10 @@
 {%- set events_columns = source_columns(events) %}
 {%- set feedback_columns = source_columns(feedback) %}
 {%- set transactions_columns = source_columns(transactions) %}
+{%- set labels = source('operational', 'transaction_labels') %}
+{%- set labels_columns = source_columns(labels) %}
 
--- One list that is grouped once, by numbers: PostgreSQL then counts the three tables in parallel.
+-- One list that is grouped once, by numbers: PostgreSQL then counts the tables in parallel.
 -- From the sources, not from staging: it is their rows that are counted, and nothing is waited for.
 with versions as (
 
@@ -30,7 +32,11 @@ with versions as (
     select
         2 as source_number,
         {{ day_floor(utc('created_at', feedback_columns)) }} as source_day,
-        {{ row_version(feedback, ['id', 'event_id', 'action', 'created_at']) }} as row_version
+        {{ row_version(
+            feedback,
+            ['id', 'event_id', 'action', 'created_at']
+                + (['label'] if 'label' in feedback_columns else [])
+        ) }} as row_version
     from {{ feedback }}
     where {{ is_plausible(utc('created_at', feedback_columns)) }}
 
@@ -46,6 +52,16 @@ with versions as (
                 + ['updated_at']
         ) }} as row_version
     from {{ transactions }}
+    {%- if labels_columns %}
+
+    union all
+
+    select
+        4 as source_number,
+        {{ day_floor(label_updated_at(labels_columns)) }} as source_day,
+        {{ row_version(labels, ['txn_id', 'label', 'updated_at']) }} as row_version
+    from {{ labels }}
+    {%- endif %}
 
 ),
 
@@ -56,6 +72,7 @@ counted as (
             when 1 then 'suggestion_events'
             when 2 then 'suggestion_feedback'
             when 3 then 'transactions'
+            when 4 then 'transaction_labels'
         end as source_table,
         source_day,
         count(*) as source_rows,

@@ -1,16 +1,61 @@
 {{
     config(
+        materialized=by_changes_or_anew(),
+        unique_key='feedback_id',
+        on_schema_change='fail',
         partition_by=by_day(),
         partition_expiration_days=var('partition_expiration_days', none),
         cluster_by=['mode', 'model_id'],
+        indexes=[
+            {'columns': ['feedback_id'], 'unique': true},
+            {'columns': ['event_id']},
+            {'columns': ['created_date']},
+        ],
+        pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_changed_evaluations() }}"],
+        post_hook="{{ note_place() }}",
     )
 }}
+-- depends_on: {{ ref('int_source_days') }}
 
-with suggestions as (
+{%- set since = last_place() if is_incremental() else none %}
+{%- set labels_changed = since and changed_days(since)['transaction_labels'] %}
 
-    select * from {{ ref('int_suggestions') }}
+with labels as (
+
+    select * from {{ ref('stg_transaction_labels') }}
 
 ),
+
+{%- if since %}
+
+touched as (
+
+    select event_id
+    from {{ ref('int_suggestions') }}
+    where built_at > {{ since }}
+    {%- if labels_changed %}
+
+    union distinct
+
+    -- A label has no part in int_suggestions.
+    select cast(existing.event_id as {{ source_columns(ref('int_suggestions'))['event_id'] }})
+    from {{ this }} as existing
+    left join labels on existing.txn_id = {{ transaction_number('labels.txn_id') }}
+    where
+        existing.txn_id is null
+        or existing.true_label is distinct from {{ shared.text('labels.label') }}
+    {%- endif %}
+
+),
+
+feedback as (
+
+    select * from {{ ref('stg_suggestion_feedback') }}
+    where {{ is_one_of('event_id', 'touched') }}
+
+),
+
+{%- else %}
 
 feedback as (
 
@@ -18,9 +63,11 @@ feedback as (
 
 ),
 
-labels as (
+{%- endif %}
 
-    select * from {{ ref('stg_transaction_labels') }}
+suggestions as (
+
+    select * from {{ ref('int_suggestions') }}
 
 ),
 

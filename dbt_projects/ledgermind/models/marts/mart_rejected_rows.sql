@@ -10,7 +10,7 @@ with events as (
         'suggestion_events' as source_table,
         {{ shared.text('id') }} as row_id
     from {{ events }}
-    where coalesce(not {{ is_plausible(utc('created_at', events_columns)) }}, true)
+    where {{ is_implausible('created_at', events_columns) }}
 
 ),
 
@@ -20,7 +20,7 @@ feedback as (
         'suggestion_feedback' as source_table,
         {{ shared.text('id') }} as row_id
     from {{ feedback }}
-    where coalesce(not {{ is_plausible(utc('created_at', feedback_columns)) }}, true)
+    where {{ is_implausible('created_at', feedback_columns) }}
 
 ),
 
