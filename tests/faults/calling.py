@@ -22,6 +22,8 @@ from tests.faults.receiving import SECRET
 
 CALLS, PAIRS, FORGED = 36, 6, 3
 LONG_BYTES = 300_000
+# Also of a call that waits for a receiver that is gone.
+PATIENCE_SECONDS = 4.0
 # A sender whose connection broke tries again at once, as over HTTP.
 OPTIONS = (
     ("grpc.enable_retries", 0),
@@ -89,15 +91,10 @@ def _export(name: str, text: str, *, is_log: bool) -> tuple[str, bytes]:
 
 
 class Exporter:
-    """A connection of its own.
+    """A connection of its own."""
 
-    Args:
-        seconds: the longest wait for an answer.
-    """
-
-    def __init__(self, port: int, seconds: float) -> None:
+    def __init__(self, port: int) -> None:
         self._channel = grpc.insecure_channel(f"127.0.0.1:{port}", OPTIONS)
-        self._seconds = seconds
 
     def send(self, each: Call) -> int:
         """The status of the answer, as over HTTP."""
@@ -106,7 +103,10 @@ class Exporter:
             self._channel.unary_unary(each.path)(
                 each.body,
                 metadata=(("authorization", f"Bearer {secret}"),),
-                timeout=self._seconds,
+                timeout=PATIENCE_SECONDS,
+                # Where a connection is not made at once an exporter tries again, which nobody does
+                # here.
+                wait_for_ready=True,
                 compression=grpc.Compression.Gzip if each.is_packed else None,
             )
         except grpc.RpcError as error:

@@ -125,8 +125,8 @@ def _as_exporter() -> Mapping[str, str]:
 class Poster:
     """A connection of its own."""
 
-    def __init__(self, port: int, seconds: float) -> None:
-        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=seconds)
+    def __init__(self, port: int) -> None:
+        self._connection = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE_SECONDS)
 
     def send(self, each: Posting) -> int:
         """The status of the answer."""
@@ -233,8 +233,7 @@ class Senders:
             thread.join()
 
     def _send_each(self, waiting: "queue.SimpleQueue[Sent]", stage: str) -> None:
-        sender = Exporter if stage in OVER_GRPC else Poster
-        connection: Any = sender(self._port, PATIENCE_SECONDS)
+        connection: Any = (Exporter if stage in OVER_GRPC else Poster)(self._port)
         with suppress(queue.Empty):
             while True:
                 each = waiting.get_nowait()
