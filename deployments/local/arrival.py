@@ -21,6 +21,7 @@ SLUG = "scout"
 SECRETS = "WEBHOOKS_SCOUT_SECRETS"
 PATIENCE_SECONDS = 300.0
 CATEGORY = "Supplies"
+NEWEST_MONTH = "select max(month) from gold.gold_monthly_summary"
 IN_MART = """
 select coalesce(sum(transaction_count), 0)
 from gold.gold_monthly_summary
@@ -44,8 +45,8 @@ def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> 
     if not is_ours or receiver is None or url is None:
         return
     secret = receiver.secrets()[SECRETS]
-    transaction = _transaction()
     marts = runtime.databases[SLUG].reader
+    transaction = transaction_among(marts)
     before = _in_mart(marts, transaction)
     began = time.monotonic()
     _post(url, "scout-transactions", secret, transaction)
@@ -59,10 +60,14 @@ def follow_delivery(runtime: Runtime, domains: tuple[Domain, ...], say: Say) -> 
     say(f"From the POST to the row in the mart: {time.monotonic() - began:.1f} s")
 
 
-def _transaction() -> dict[str, Any]:
+def transaction_among(marts: str) -> dict[str, Any]:
+    """A transaction of the newest month of the marts: in a later one it would be alone."""
+    with connected(marts, "the marts") as connection:
+        row = connection.execute(NEWEST_MONTH).fetchone()
+    newest = row[0] if row else None
     return {
         "transaction_id": f"webhook-{uuid.uuid4()}",
-        "date": datetime.now(UTC).date().isoformat(),
+        "date": (newest or datetime.now(UTC).date()).isoformat(),
         "amount": "149.50",
         "currency": "PHP",
         "category": CATEGORY,

@@ -1,15 +1,18 @@
 import asyncio
 import io
 from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from uuid import UUID
 
+import psycopg
 import pytest
 from prefect.cli.flow_runs_watching import watch_flow_run
 from rich.console import Console
 
 from deployments.local import runtime
+from deployments.local.arrival import transaction_among
 from deployments.local.domains import Domain, absolute, select
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import wait_until
@@ -213,3 +216,15 @@ def test_a_failed_run_shows_the_counts_that_are_known() -> None:
     assert "12 models" in shown
     assert "1 test " in shown
     assert "1,000" in shown
+
+
+def test_the_delivery_that_is_followed_is_of_the_newest_month_of_the_marts(database: str) -> None:
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("create schema gold")
+        connection.execute("create table gold.gold_monthly_summary (month date)")
+        today = datetime.now(UTC).date()
+        assert today <= datetime.fromisoformat(transaction_among(database)["date"]).date()
+        connection.execute(
+            "insert into gold.gold_monthly_summary values ('2024-09-01'), (%s)", ["2024-10-01"]
+        )
+    assert transaction_among(database)["date"] == "2024-10-01"

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from datetime import date, datetime, timedelta
+from typing import Any
 
 from flows.report import words
 from flows.report.charts.axes import SERIES, nominal, number, time
@@ -129,9 +130,14 @@ def band(
     flag: str | None = None,
     middle: str | None = None,
     is_time: bool = True,
+    days: int | None = None,
 ) -> Chart:
-    """A line within a band; flagged points are marked."""
-    values = [
+    """A line within a band; flagged points are marked.
+
+    Args:
+        days: from a row to the next; where more lie between two, there is a gap.
+    """
+    values: list[dict[str, Any]] = [
         {
             ("day" if is_time else "label"): words.text(row[day]),
             "value": words.finite(row[value]),
@@ -142,19 +148,30 @@ def band(
         }
         for row in rows
     ]
+    _number_stretches(values, [row[day] for row in rows], days)
     x = time("day") if is_time else {"field": "label", "type": "ordinal", "title": None}
     y = number("value", title, form) | {"scale": {"zero": False}}
+    stretch = {"field": "stretch"}
     layers: list[Spec] = [
         {
             "transform": [{"filter": "isValid(datum.low) && isValid(datum.high)"}],
             "mark": {"type": "area", "color": "var(--band)"},
-            "encoding": {"x": x, "y": {**y, "field": "low"}, "y2": {"field": "high"}},
+            "encoding": {
+                "x": x,
+                "y": {**y, "field": "low"},
+                "y2": {"field": "high"},
+                "detail": {"field": "banded"},
+            },
         },
-        {"mark": {"type": "line", "point": len(values) < 40}, "encoding": {"x": x, "y": y}},
+        {
+            "mark": {"type": "line", "point": len(values) < 40},
+            "encoding": {"x": x, "y": y, "detail": stretch},
+        },
     ]
     if middle:
         line = {"type": "line", "color": "var(--soft)", "strokeDash": [4, 3], "strokeWidth": 1.5}
-        layers.append({"mark": line, "encoding": {"x": x, "y": {**y, "field": "middle"}}})
+        encoding = {"x": x, "y": {**y, "field": "middle"}, "detail": stretch}
+        layers.append({"mark": line, "encoding": encoding})
     if any(each["flag"] for each in values):
         mark = {"type": "point", "shape": "triangle-up", "size": 140, "color": "var(--bad)"}
         layers.append(
@@ -165,6 +182,20 @@ def band(
             }
         )
     return Chart({"data": {"values": values}, "layer": layers}, alternative)
+
+
+def _number_stretches(
+    values: list[dict[str, Any]], starts: Sequence[date], days: int | None
+) -> None:
+    """What is drawn in one go: a line ends at a gap in time, its band where it has none, too."""
+    stretch = banded = 0
+    for place, each in enumerate(values):
+        if days and place and (starts[place] - starts[place - 1]).days > days:
+            stretch += 1
+            banded += 1
+        if each["low"] is None or each["high"] is None:
+            banded += 1
+        each |= {"stretch": stretch, "banded": banded}
 
 
 def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: str) -> Chart:

@@ -70,7 +70,29 @@ def _headline(data: DomainData, currency: str | None) -> str:
     share = f" ({words.percent(rows[0]['total_amount'] / total, 0)})" if total else ""
     most = f"{words.text(rows[0]['category'])}{share}"
     told = f"{currency} {words.number(total, 0)} in {month}, the largest part {most}"
-    return f"{told}; {is_it_normal(data)}"
+    return f"{told}; {is_it_normal(data, _lacking(data, currency))}"
+
+
+def _lacking(data: DomainData, currency: str) -> str:
+    """How many categories of the month before the last complete month lacks, if most of them."""
+    last = _of_last_month(data, currency)
+    month = last[0]["month"]
+    earlier = [
+        row for row in data.rows(MONTHS) if row["currency"] == currency and row["month"] < month
+    ]
+    if not earlier or not last[0]["is_complete_month"]:
+        return ""
+    before = max(row["month"] for row in earlier)
+    had = {row["category"] for row in earlier if row["month"] == before}
+    gone = had - {row["category"] for row in last}
+    if len(gone) * 2 <= len(had):
+        return ""
+    of = words.count(len(had), "category", "categories")
+    have = "has" if len(gone) == 1 else "have"
+    return (
+        f"{words.number(len(gone))} of {of} of {before:%B %Y} {have} no {currency} transaction "
+        f"in {month:%B}"
+    )
 
 
 def _attention(data: DomainData) -> tuple[str, ...]:
@@ -109,6 +131,8 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
             f"; {words.text(most['category'])} changed most against the month before "
             f"({words.written(most['mom_growth_pct'], 'growth')})"
         )
+    if lacking := _lacking(data, currency):
+        answer += f"; {lacking}"
     columns = (
         Column("month", "Month", "date"),
         Column("category", "Category"),

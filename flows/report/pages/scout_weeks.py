@@ -12,15 +12,23 @@ HALF_A_YEAR = timedelta(weeks=26)
 TOLD = 3
 
 
-def is_it_normal(data: DomainData) -> str:
-    """Which categories are abnormal, how many fell silent, whether the last weeks had anything."""
+def is_it_normal(data: DomainData, lacking: str) -> str:
+    """Which categories are abnormal, how many fell silent, whether the last weeks had anything.
+
+    Args:
+        lacking: what the last month lacks, if much; nothing is called normal then.
+    """
     names = sorted({words.text(row["category"]) for row in recent_anomalies(data)})
     if names:
         told = [f"{words.first(names, TOLD)} {'is' if len(names) == 1 else 'are'} abnormal"]
+    elif lacking:
+        told = []
     elif any(_is_judged(row) for row in _recent(data)):
         told = ["no category is abnormal"]
     else:
         told = ["no category could be judged"]
+    if lacking:
+        told.append(lacking)
     if silent := {row["category"] for row in _silent(data)}:
         has = words.count(len(silent), "category has", "categories have")
         told.append(f"{has} fallen silent")
@@ -192,7 +200,7 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
                 rows=of_it[::-1],
                 as_of=words.text(of_it[-1]["week"]),
                 chart=charts.band(
-                    of_it,
+                    complete,
                     "week",
                     "total_amount",
                     "band_low",
@@ -201,8 +209,10 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
                     f"Line of weekly amounts within the band that is expected. {answer}.",
                     flag="is_anomaly",
                     middle="ma_4week",
+                    days=7,
                 ),
-                note="Dashed: mean of four weeks. A triangle marks an abnormal week.",
+                note="Dashed: mean of four weeks. A triangle marks an abnormal week, a gap weeks "
+                "without transactions; a week that is not over is in the table alone.",
             )
         )
     return figures
