@@ -102,6 +102,7 @@ def _environment() -> Environment:
         "text": words.text,
         "written": words.written,
         "sort_key": words.sort_key,
+        "rest": words.rest,
     }
     environment.globals |= {
         "csv_path": csv_path,

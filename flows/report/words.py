@@ -15,6 +15,10 @@ MOST_OF_LONG = 1500
 CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # Spreadsheets take a cell that begins with one of these for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
+# Of several names, after a space or what opens a quotation: no address, none within a folder.
+PATH = re.compile(
+    r"""(?<![^\s"'`(=,])(?:/|[A-Za-z]:[\\/])(?:[^\s/\\"'`(),]+[/\\])+(?=[^\s/\\"'`(),])"""
+)
 ABSENT = "–"
 SPACE = "\u00a0"
 # Of shares in percent, and the least that is told of one.
@@ -46,6 +50,23 @@ def long(value: str) -> str:
         return plain
     end = _beginning(plain[::-1], MOST_OF_LONG // 3)[::-1]
     return f"{_beginning(plain, MOST_OF_LONG - len(end))} … {end}"
+
+
+def brief(value: str) -> str:
+    """Of a text of several lines the first, and the first of what it goes on with."""
+    lines = [line.strip() for line in value.splitlines() if line.strip()]
+    told = text(": ".join(line.rstrip(":") for line in lines[:2]))
+    return told if len(lines) <= 2 or told.endswith("…") else f"{told} …"
+
+
+def rest(value: object) -> str:
+    """The whole of a text of which `brief` leaves something out, else nothing."""
+    return long(value) if isinstance(value, str) and brief(value).endswith("…") else ""
+
+
+def without_paths(value: str) -> str:
+    """A text in which absolute paths of a machine are told by their last name."""
+    return PATH.sub("…/", value)
 
 
 def _beginning(plain: str, most: int) -> str:
@@ -174,6 +195,8 @@ def written(value: Any, kind: str) -> str:
         return spoken(value)
     if kind == "long" and isinstance(value, str):
         return long(value)
+    if kind == "folded" and isinstance(value, str):
+        return brief(value)
     if kind == "move":
         return moved(value)
     return text(value)

@@ -105,6 +105,9 @@ def test_a_month_long_over_is_told_as_one() -> None:
             "month_start": date(2026, 2, 1),
             "as_of_date": date(2026, 2, 20),
             "month_to_date_cost_usd": 12.3,
+            "forecast_cost_usd": 20,
+            "forecast_low_usd": 18.5,
+            "forecast_high_usd": 21,
             "monthly_budget_usd": 50,
             "budget_status": "unknown",
             **given,
@@ -116,13 +119,48 @@ def test_a_month_long_over_is_told_as_one() -> None:
         passed = "Budget: some text (over in February 2026)" in shown.parts[""].text
         assert passed == (row["budget_status"] == "over")
         assert "will" not in shown.parts[""].text
+        assert shown.parts["month"].texts[0] == "What the month costs"
+        status = "over" if passed else "unknown" if row["days_left"] else "within"
+        assert shown.parts["month"].records()[0]["Status"] == status
         return shown.headline
 
-    upto = "February 2026 cost $12.30 up to 2026-02-20, the last known day; "
-    assert told() == (f"{upto}budget $50.00: whether it held is not known, as tokens have no price")
+    upto = (
+        "February 2026 cost $12.30 up to 2026-02-20, the last known day, and was expected to cost "
+        "$20.00 ($18.50 to $21.00){}; "
+    )
+    priced = upto.format(" for tokens with a price")
+    assert told() == (
+        f"{priced}budget $50.00: whether it held is not known, as tokens have no price"
+    )
+    not_expected = told(forecast_cost_usd=None, unpriced_tokens=0)
+    assert not_expected.startswith(
+        "February 2026 cost $12.30 up to 2026-02-20, the last known day;"
+    )
+    upto = upto.format("")
     assert told(unpriced_tokens=0) == f"{upto}budget $50.00: it was not passed by then"
     assert told(budget_status="will be over", unpriced_tokens=0) == told(unpriced_tokens=0)
-    assert told(budget_status="over") == f"{upto}budget $50.00: it was passed"
-    assert told(monthly_budget_usd=None) == f"{upto}there was no budget"
+    assert told(budget_status="over") == f"{priced}budget $50.00: it was passed"
+    assert told(monthly_budget_usd=None, unpriced_tokens=0) == f"{upto}there was no budget"
     whole = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0)
     assert whole == "February 2026 cost $12.30; budget $50.00: it held"
+
+
+def test_what_a_month_will_cost_is_a_sum_with_its_interval() -> None:
+    data = made("agent_analytics")
+    developers = data.extracts["rpt_agents_developers"]
+    for unpriced, told in ((9, " for tokens with a price"), (0, "")):
+        row = {
+            **developers.rows[0],
+            "month_start": date(2026, 11, 1),
+            "forecast_cost_usd": 294.22,
+            "forecast_low_usd": 266.96,
+            "forecast_high_usd": 321.47,
+            "monthly_budget_usd": None,
+            "unpriced_tokens": unpriced,
+        }
+        extracts = {**data.extracts, "rpt_agents_developers": replace(developers, rows=(row,))}
+        shown = page_of(replace(data, extracts=extracts))
+        expected = f"November 2026 will cost $294.22 ($266.96 to $321.47){told}; there is no budget"
+        assert shown.headline == expected
+        assert f"to hold four of five months){told}; there is" in shown.parts["month"].text
+        assert shown.parts["month"].texts[0] == "What the month costs"

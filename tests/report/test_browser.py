@@ -1,5 +1,6 @@
 """The site in a real browser, where there is one (Debian's `chromium`)."""
 
+import json
 from collections.abc import Iterator
 from importlib.resources import files as files_in
 from pathlib import Path
@@ -7,7 +8,8 @@ from pathlib import Path
 import pytest
 
 from flows.report.lineage import Lineage, MadeColumn, MadeModel, Origin, lineage_page
-from flows.report.records import DOMAINS
+from flows.report.pages import operations
+from flows.report.records import DOMAINS, OperationsData
 from tests.report.browser import Tab, program, tab
 from tests.report.shown import NOW, files_of
 from tests.report.test_site import HOSTILE, TABLES_OF, known
@@ -83,7 +85,18 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     text = HOSTILE[0]
     column = MadeColumn(text, text, text, (Origin(text, "x", False),), (text,))
     lineage = Lineage((MadeModel("rpt_x", text, (column,) * 12, ()),), (text,))
-    files = {**files_of(data), "scout-columns.html": lineage_page("scout", lineage, NOW)}
+    run = {
+        "id": "a-run",
+        "name": "a-run",
+        "deployment": "quality-compass-metrics-query",
+        "state_type": "FAILED",
+        "start_time": "2026-11-28T08:00:00Z",
+        "state": {"message": "It failed:\n" + "\n".join([text] * 9)},
+    }
+    of_run = {"slug": "quality_compass", "flow_run_id": "a-run", "updated": "2026-11-28T08:00:00Z"}
+    values = [{"measure": name, "value": 1_234_567} for name in operations.MEASURES]
+    operated = OperationsData([run], measures=[{**of_run, "data": json.dumps(values)}])
+    files = {**files_of(data, operated), "scout-columns.html": lineage_page("scout", lineage, NOW)}
     for path, content in files.items():
         (folder / path).parent.mkdir(exist_ok=True)
         (folder / path).write_bytes(content)
@@ -112,6 +125,16 @@ def test_pages_say_nothing_on_the_console_load_nothing_and_fit_the_screen(
 ) -> None:
     for number, page in enumerate(sorted(folder.glob("*.html"))):
         look(browser, page, WIDTHS[number % 2], is_dark=number % 2 == 0)
+
+
+@pytest.mark.parametrize("width", WIDTHS[1:])
+def test_a_table_takes_the_room_beside_it(browser: Tab, folder: Path, width: int) -> None:
+    browser.open((folder / "operations.html").as_uri(), width)
+    table = "document.querySelector('#tests .table')"
+    assert browser.run(f"{table}.scrollWidth - {table}.clientWidth") <= 0
+    assert browser.run(OVERFLOW) <= 0
+    left, right = (f"{table}.getBoundingClientRect().{side}" for side in ("left", "right"))
+    assert browser.run(f"{left} >= 0 && {right} <= document.documentElement.clientWidth")
 
 
 @pytest.mark.exhaustive

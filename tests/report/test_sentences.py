@@ -1,16 +1,12 @@
 """What pages say where a short sentence would say too much."""
 
-import json
-from dataclasses import asdict, replace
 from datetime import date, timedelta
 from typing import Any
 
 import pytest
 
-from flows._shared.budgets import Budget
 from flows.report import charts, words
-from flows.report.records import DOMAINS, DomainData, OperationsData
-from flows.report.source import allowed_seconds
+from flows.report.records import DOMAINS, DomainData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
 
@@ -78,70 +74,6 @@ def test_the_age_of_a_day_is_told_in_days() -> None:
     assert "2026-11-19, 9 days ago." in part.text
 
 
-def test_each_source_is_late_or_in_time_and_says_why() -> None:
-    failed = {
-        "name": "a-run",
-        "deployment": "github-scraper-6h",
-        "state_type": "FAILED",
-        "state_name": "Failed",
-        "start_time": "2026-11-28T11:00:00Z",
-        "state": {"message": "the disk is full"},
-    }
-    table = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "13 hours"}
-    operated = OperationsData(
-        runs=[failed],
-        completed={
-            "github_scraper": {"end_time": "2026-11-27T20:00:00Z"},
-            "quality_compass": {"end_time": "2026-11-27T20:00:00Z"},
-            "agent_analytics": {"end_time": "2026-11-28T09:59:00Z"},
-        },
-        judged=[
-            {
-                "slug": "quality_compass",
-                "updated": "2026-11-27T19:00:00Z",
-                "data": json.dumps([table]),
-            }
-        ],
-        allowed=allowed_seconds(),
-    )
-    files = files_of(operated=operated)
-    shown = Shown(files["operations.html"].decode())
-    rows = {
-        (row["Domain"], row["What comes in"].split(" analytics.")[0].split(" report.")[0]): (
-            row["Late?"],
-            row["Why"].replace(words.SPACE, " "),
-        )
-        for row in shown.parts["freshness"].records()
-    }
-    assert shown.headline == (
-        "1 deployment failing: github-scraper-6h; late: GitHub, Quality Compass and Coding agents"
-    )
-    went_well = "The last run that went well ended"
-    assert rows["GitHub", "commits"] == (
-        "late",
-        f"{went_well} 16.0 h ago; 13.0 h are allowed; github-scraper-6h failed: the disk is full",
-    )
-    assert rows["Quality Compass", "signals of runs"] == (
-        "in time",
-        f"{went_well} 16.0 h ago; 25.0 h are allowed",
-    )
-    assert rows["Quality Compass", "node results raw_node_results"] == (
-        "late",
-        "13 hours (2026-11-27 19:00 UTC)",
-    )
-    assert rows["Coding agents", "usage of agents"][1].endswith(
-        "none has failed since: did any start?"
-    )
-    assert [late for late, _ in rows.values()].count("not judged") == 2
-    assert "3 of 4 judged sources are late" in shown.parts["freshness"].text
-    attention = Shown(files["index.html"].decode()).parts[""].text
-    assert "GitHub is late (commits): The last run that went well ended" in attention
-
-
-def test_every_domain_may_be_without_a_run_for_some_time_only() -> None:
-    assert allowed_seconds().keys() == DOMAINS.keys()
-
-
 def test_weeks_without_transactions_are_told() -> None:
     """Sales up to the week of 26 October; the four weeks up to that of 23 November had none."""
     week = {"is_complete_week": True, "first_unfinished_week": date(2026, 11, 30)}
@@ -163,25 +95,6 @@ def test_weeks_without_transactions_are_told() -> None:
     assert "has had nothing since the week of 2026-10-19, others in 3 weeks" in (
         page_of(made("scout", rpt_scout_weeks=[alone, again])).parts[""].text
     )
-
-
-def test_a_run_that_runs_has_taken_no_time_yet() -> None:
-    run = {
-        "name": "a-run",
-        "deployment": "scout-gold-6h",
-        "state_type": "RUNNING",
-        "state_name": "Running",
-        "start_time": "2026-11-28T11:00:00Z",
-        "end_time": None,
-        "total_run_time": 0.0,
-    }
-    files = files_of(operated=OperationsData(runs=[run]))
-    shown = Shown(files["operations.html"].decode())
-    (row,) = shown.parts["runs"].records()
-    assert row["Took"] == words.ABSENT
-    assert "1 run, 0 failed." in shown.parts["runs"].text
-    assert b"<title>Report</title>" in files["index.html"]
-    assert "<title>Operations · Report</title>" in files["operations.html"].decode()
 
 
 def test_a_day_that_nobody_judged_is_not_called_usual() -> None:
@@ -283,35 +196,6 @@ def test_kinds_are_told_in_words() -> None:
     assert [row["Agent"] for row in by_model] == ["Claude Code", "other agent"]
 
 
-def test_why_a_run_failed_is_told_without_its_wrapper_and_with_its_remedy() -> None:
-    lost = "Reading 3 repositories: " + ", ".join(
-        f"/srv/git/some/repository-{n}" for n in range(99)
-    )
-    said = f"{lost}. Give an address that git can clone"
-    run = {
-        "name": "a-run",
-        "deployment": "github-scraper-6h",
-        "state_type": "FAILED",
-        "start_time": "2026-11-28T11:00:00Z",
-        "state": {"message": f"Flow run encountered an exception: RepositoriesFailedError: {said}"},
-    }
-    files = files_of(operated=OperationsData(runs=[run]))
-    told = [
-        Shown(files[f"{page}.html"].decode()).parts[""].text for page in ("index", "operations")
-    ]
-    told += [
-        row["Says"]
-        for row in Shown(files["operations.html"].decode()).parts["deployments"].records()
-    ]
-    for text in told:
-        assert "exception" not in text
-        assert "Reading 3 repositories: /srv/git/some/repository-0," in text
-        assert "Give an address that git can clone" in text
-        left = text[text.index("/srv") : text.index(". Give")]
-        whole = [f"/srv/git/some/repository-{number}" for number in range(99)]
-        assert {each.rstrip(",") for each in left.split()} <= {*whole, "…"}
-
-
 @pytest.mark.parametrize(
     ("text", "told"),
     [
@@ -355,17 +239,6 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         part = shown.parts[key]
         assert "Tokens without a price, month and forecast's days" in part.titles
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
-
-
-def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
-    over = Budget("ann", "2026-02", 12.0, 12.0, 9.0)
-    budgets = [over, replace(over, name="bob", spent_usd=5.0), replace(over, status="unknown")]
-    artifact = {"slug": "agent_analytics", "data": json.dumps([asdict(each) for each in budgets])}
-    files = files_of(operated=OperationsData(budgets=[artifact]))
-    part = Shown(files["operations.html"].decode()).parts["budgets"]
-    states = [row["State"] for row in part.records()]
-    assert states == ["over", "not known to be over", "not known to be over"]
-    assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text
 
 
 def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:

@@ -4,37 +4,34 @@ from collections.abc import Mapping, Sequence
 from datetime import date
 
 from flows.report import charts, words
+from flows.report.pages.agents_month import (
+    DEVELOPERS,
+    PASSED,
+    UNPRICED_NOTE,
+    UNPRICED_TOKENS,
+    everybody,
+    headline,
+    is_over,
+    month_figure,
+    with_status,
+)
 from flows.report.pages.empty import QUESTIONS
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_agents_daily"
-DEVELOPERS = "rpt_agents_developers"
 MODELS = "rpt_agents_models"
 SILENT = "rpt_agents_silent"
-STATUS = {
-    "within": "it will hold",
-    "unknown": "whether it holds is not known before two whole days",
-}
-UNPRICED = "whether it holds is not known, as tokens have no price"
-UNPRICED_TOKENS = Column(
-    "unpriced_tokens", "Tokens without a price, month and forecast's days", "number"
-)
-UNPRICED_NOTE = (
-    "Tokens without a price are those of the month so far and of the days, also of the month "
-    "before, that the forecast is drawn from; cache reads are among them."
-)
-PASSED = {"over"}
 OVER = {*PASSED, "will be over", "may be over"}
 
 
 def page(data: DomainData, today: date) -> Page:
     figures = []
     if data.rows(DEVELOPERS):
-        figures.append(_month(data, today))
+        figures.append(month_figure(data, today))
     if data.rows(DAILY):
         figures.append(_daily(data))
     if data.rows(DEVELOPERS):
-        figures.append(_developers(data))
+        figures.append(_developers(data, today))
     if data.rows(MODELS):
         figures.append(_models(data))
     if data.rows(SILENT):
@@ -43,33 +40,14 @@ def page(data: DomainData, today: date) -> Page:
         "agent_analytics",
         "Coding agents",
         QUESTIONS["agent_analytics"],
-        _headline(data, today),
+        headline(data, today),
         _attention(data, today),
         tuple(figures),
     )
 
 
-def _everybody(data: DomainData) -> Row | None:
-    return next((row for row in data.rows(DEVELOPERS) if row["developer_id"] == "all"), None)
-
-
-def _interval(row: Row) -> str:
-    return f"{words.money(row['forecast_low_usd'])} to {words.money(row['forecast_high_usd'])}"
-
-
-def _so_far(row: Row) -> str:
-    cost = words.money(row["month_to_date_cost_usd"])
-    return f"{cost} so far; what it will cost shows after a whole day"
-
-
-def _is_over(row: Row, today: date) -> bool:
-    """Whether the month of the last known day is, as that of a source that stands still."""
-    first: date = row["month_start"]
-    return (today.year, today.month) > (first.year, first.month)
-
-
 def _month_over(row: Row, today: date) -> str:
-    return f" in {row['month_start']:%B %Y}" if _is_over(row, today) else ""
+    return f" in {row['month_start']:%B %Y}" if is_over(row, today) else ""
 
 
 def _agents(data: DomainData) -> dict[str, str]:
@@ -81,49 +59,13 @@ def _agent(names: Mapping[str, str], row: Row) -> str:
     return names.get(row["agent_type"]) or words.spoken(row["agent_type"])
 
 
-def _headline(data: DomainData, today: date) -> str:
-    total = _everybody(data)
-    if total is None or words.finite(total["month_to_date_cost_usd"]) is None:
-        return "No cost is known yet"
-    if _is_over(total, today):
-        return _cost(total)
-    if words.finite(total["forecast_cost_usd"]) is None:
-        return f"{total['month_start']:%B %Y} has cost {_so_far(total)}"
-    told = f"{total['month_start']:%B %Y} will cost {_interval(total)}"
-    if words.finite(total["monthly_budget_usd"]) is None:
-        return f"{told}; there is no budget"
-    return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
-
-
-def _cost(row: Row) -> str:
-    """What a month that is over cost, as far as is known."""
-    cost = words.money(row["month_to_date_cost_usd"])
-    upto = f" up to {words.text(row['as_of_date'])}, the last known day" if row["days_left"] else ""
-    told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
-    if words.finite(row["monthly_budget_usd"]) is None:
-        return f"{told}; there was no budget"
-    if row["budget_status"] in PASSED:
-        held = "it was passed"
-    elif row["unpriced_tokens"]:
-        held = "whether it held is not known, as tokens have no price"
-    else:
-        held = "it was not passed by then" if row["days_left"] else "it held"
-    return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
-
-
-def _verdict(row: Row) -> str:
-    status = words.text(row["budget_status"])
-    is_unpriced = status == "unknown" and row["unpriced_tokens"]
-    return UNPRICED if is_unpriced else STATUS.get(status, status)
-
-
 def _attention(data: DomainData, today: date) -> tuple[str, ...]:
     told = []
     names = [
         f"{words.text(row['developer'])} ({words.text(row['budget_status'])}"
         f"{_month_over(row, today)})"
         for row in data.rows(DEVELOPERS)
-        if row["budget_status"] in (PASSED if _is_over(row, today) else OVER)
+        if row["budget_status"] in (PASSED if is_over(row, today) else OVER)
     ]
     if names:
         told.append(f"Budget: {words.first(names, 3)}")
@@ -139,79 +81,6 @@ def _attention(data: DomainData, today: date) -> tuple[str, ...]:
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
         told.append(f"{many} fallen silent")
     return tuple(told)
-
-
-def _month(data: DomainData, today: date) -> Figure:
-    total = _everybody(data)
-    rows = [total] if total else []
-    answer = "No cost is known yet."
-    drawn: list[Row] = []
-    if total and words.finite(total["month_to_date_cost_usd"]) is not None:
-        answer = f"{_so_far(total)}."
-    if total and words.finite(total["forecast_cost_usd"]) is not None:
-        answer = (
-            f"{words.money(total['month_to_date_cost_usd'])} up to "
-            f"{words.text(total['as_of_date'])}; the whole month is expected at "
-            f"{words.money(total['forecast_cost_usd'])} ({_interval(total)}, to hold four of five "
-            "months)"
-        )
-        budget = words.finite(total["monthly_budget_usd"])
-        answer += (
-            f"; the budget is {words.money(budget)}: {_verdict(total)}."
-            if budget is not None
-            else "; there is no budget."
-        )
-        drawn = [
-            {
-                "label": "whole month, expected",
-                "value": total["forecast_cost_usd"],
-                "low": total["forecast_low_usd"],
-                "high": total["forecast_high_usd"],
-            },
-            {
-                "label": "month so far",
-                "value": total["month_to_date_cost_usd"],
-                "low": total["month_to_date_cost_usd"],
-                "high": total["month_to_date_cost_usd"],
-            },
-        ]
-    is_over = total is not None and _is_over(total, today)
-    if total and is_over:
-        answer = f"{_cost(total)}."
-    return Figure(
-        key="month",
-        title="What the month cost" if is_over else "What the month will cost",
-        answer=answer,
-        source=data.extracts[DEVELOPERS],
-        columns=(
-            Column("month_start", "Month", "date"),
-            Column("month_to_date_cost_usd", "So far", "money"),
-            Column("forecast_low_usd", "Expected from", "money"),
-            Column("forecast_cost_usd", "Expected", "money"),
-            Column("forecast_high_usd", "to", "money"),
-            Column("monthly_budget_usd", "Budget", "money"),
-            Column("budget_status", "Status"),
-            Column("days_left", "Days left", "number"),
-            UNPRICED_TOKENS,
-        ),
-        rows=rows,
-        as_of=words.text(total["as_of_date"]) if total else "",
-        chart=charts.intervals(
-            drawn,
-            "label",
-            "value",
-            "low",
-            "high",
-            "USD",
-            f"The month so far and its forecast with its interval. {answer}",
-            form="$,.0f",
-        )
-        if drawn
-        else None,
-        note="Tokens at the list price of their day. What has no price is in no cost: while some "
-        "is missing, the status of the budget is unknown unless what is known is too much. "
-        + UNPRICED_NOTE,
-    )
 
 
 def _daily(data: DomainData) -> Figure:
@@ -260,12 +129,12 @@ def _daily(data: DomainData) -> Figure:
     )
 
 
-def _developers(data: DomainData) -> Figure:
+def _developers(data: DomainData, today: date) -> Figure:
     rows = sorted(
-        (row for row in data.rows(DEVELOPERS) if row["developer_id"] != "all"),
+        (with_status(row, today) for row in data.rows(DEVELOPERS) if row["developer_id"] != "all"),
         key=lambda row: row["place"],
     )
-    total = _everybody(data)
+    total = everybody(data)
     each = words.money(total["cost_per_commit_usd"]) if total else words.ABSENT
     commits = total["assisted_commits"] if total else 0
     month = f"{total['month_start']:%B %Y}" if total else "the month"

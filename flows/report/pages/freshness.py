@@ -67,20 +67,22 @@ def _judged(
         f"The last run that went well ended {words.duration(age)} ago; "
         f"{words.duration(allowed)} are allowed"
     )
-    if age <= allowed:
-        return IN_TIME, told
     names = slug.replace("_", "-")
     failed = [
         row
         for row in latest
-        if row["state_type"] in BAD and words.text(row["deployment"]).startswith(names)
+        if row["state_type"] in BAD
+        and words.text(row["deployment"]).startswith(names)
+        and (row["ended"] or row["started"]) > ended
     ]
     because = [
         f"{words.text(row['deployment'])} {words.text(row['state']).lower()}: "
-        f"{words.text(row['message'])}"
+        f"{words.brief(row['message'])}"
         for row in failed
     ]
-    return LATE, f"{told}; {because[0] if because else 'none has failed since: did any start?'}"
+    if age <= allowed:
+        return IN_TIME, "; ".join([told, *because])
+    return LATE, "; ".join([told, *(because or ["none has failed since: did any start?"])])
 
 
 def _tables(slug: str, judged: Row | None) -> Iterator[dict[str, Any]]:

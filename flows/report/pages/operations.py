@@ -77,11 +77,12 @@ def _headline(operated: OperationsData, latest: Sequence[Row]) -> str:
     if operated.problem:
         return "The Prefect server could not be asked"
     if not latest:
-        return "No deployment has run yet"
+        return "No run of a deployment has ended yet"
     failing = [row for row in latest if row["state_type"] in BAD]
     if not failing:
         many = words.count(len(latest), "deployment")
-        return f"The last run of each of {many} did not fail"
+        each = "each of " if len(latest) > 1 else ""
+        return f"The last finished run of {each}{many} did not fail"
     names = [words.text(row["deployment"]) for row in failing]
     return f"{words.count(len(failing), 'deployment')} failing: {words.first(names, 3)}"
 
@@ -95,13 +96,13 @@ def _attention(
 ) -> tuple[str, ...]:
     told = [
         f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
-        f"{words.long(row['message'])}"
+        f"{words.brief(row['message'])}"
         for row in latest
         if row["state_type"] in BAD
     ]
     unread = [f"{DOMAINS[slug]}: {each.problem}" for slug, each in data.items() if each.problem]
     late = [nobody_took(waiting)] if waiting else []
-    return (*late, *told[:5], *unread)
+    return (*told[:5], *late, *unread)
 
 
 def _measured(row: Row, deployed: Mapping[str, str | None]) -> dict[str, Any]:
@@ -177,13 +178,13 @@ def _tests(measures: Sequence[Row]) -> Figure:
 def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:
     """The budgets of all domains, what is exceeded first, then what is not settled.
 
-    Of a month that is over nothing is expected any more.
+    Of a month that is over nothing is expected any more, and what came last is not all of it.
     """
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": budget.state if is_running or budget.is_passed else "not known to be over",
+            "state": budget.state if is_running or budget.is_passed else "unknown",
             "is_exceeded": budget.is_exceeded if is_running else budget.is_passed,
             "is_open": budget.is_open and is_running,
         }

@@ -9,6 +9,7 @@ from flows.report import charts, words
 from flows.report.records import Column, Figure, Row
 
 BAD = ("FAILED", "CRASHED")
+ENDED = (*BAD, "COMPLETED", "CANCELLED")
 SHOWN = 100
 # What Prefect sets before the text of an exception.
 WRAPPER = re.compile(r"^(?:Flow|Task) run encountered an exception: *(?:[A-Za-z_][\w.]*: )?")
@@ -25,7 +26,7 @@ def run_of(row: Row) -> dict[str, Any]:
         "ended": moment(row.get("end_time")),
         # The server counts the time of a run when it ends.
         "seconds": row.get("total_run_time") if row.get("end_time") else None,
-        "message": WRAPPER.sub("", state.get("message") or "").strip(),
+        "message": words.without_paths(WRAPPER.sub("", state.get("message") or "").strip()),
     }
 
 
@@ -34,10 +35,10 @@ def moment(value: Any) -> datetime | None:
 
 
 def latest_of(runs: Sequence[Row]) -> list[Row]:
-    """The newest run that has begun of each deployment."""
+    """The newest run that has ended of each deployment."""
     newest: dict[str, Row] = {}
     for row in runs:
-        if row["started"]:
+        if row["started"] and row["state_type"] in ENDED:
             newest.setdefault(row["deployment"], row)
     return [newest[name] for name in sorted(newest)]
 
@@ -93,7 +94,7 @@ def deployments_figure(latest: Sequence[Row], now: datetime) -> Figure:
         title="The last run of each deployment",
         answer=(
             f"{words.number(failing)} of {words.count(len(rows), 'deployment')} failed in the last "
-            "run."
+            "run that has ended."
         ),
         source=None,
         columns=(
@@ -107,13 +108,13 @@ def deployments_figure(latest: Sequence[Row], now: datetime) -> Figure:
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
-        note="From the Prefect API.",
+        note="From the Prefect API. A run that is under way is among the runs below.",
     )
 
 
 def _message(rows: Sequence[Row]) -> tuple[Column, ...]:
     """What runs said, where one did: those that end well say nothing."""
-    return (Column("message", "Says", "long"),) if any(row["message"] for row in rows) else ()
+    return (Column("message", "Says", "folded"),) if any(row["message"] for row in rows) else ()
 
 
 def runs_figure(runs: Sequence[Row]) -> Figure:

@@ -1,0 +1,167 @@
+"""What the month of the coding agents costs, and whether its budget holds."""
+
+from datetime import date
+
+from flows.report import charts, words
+from flows.report.records import Column, DomainData, Figure, Row
+
+DEVELOPERS = "rpt_agents_developers"
+STATUS = {
+    "within": "it will hold",
+    "unknown": "whether it holds is not known before two whole days",
+}
+UNPRICED = "whether it holds is not known, as tokens have no price"
+UNPRICED_TOKENS = Column(
+    "unpriced_tokens", "Tokens without a price, month and forecast's days", "number"
+)
+UNPRICED_NOTE = (
+    "Tokens without a price are those of the month so far and of the days, also of the month "
+    "before, that the forecast is drawn from; cache reads are among them."
+)
+PASSED = {"over"}
+
+
+def everybody(data: DomainData) -> Row | None:
+    return next((row for row in data.rows(DEVELOPERS) if row["developer_id"] == "all"), None)
+
+
+def headline(data: DomainData, today: date) -> str:
+    total = everybody(data)
+    if total is None or words.finite(total["month_to_date_cost_usd"]) is None:
+        return "No cost is known yet"
+    if is_over(total, today):
+        return _cost(total)
+    if words.finite(total["forecast_cost_usd"]) is None:
+        return f"{total['month_start']:%B %Y} has cost {_so_far(total)}"
+    told = f"{total['month_start']:%B %Y} will cost {_expected(total)}"
+    if words.finite(total["monthly_budget_usd"]) is None:
+        return f"{told}; there is no budget"
+    return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
+
+
+def _cost(row: Row) -> str:
+    """What a month that is over cost, as far as is known."""
+    cost = words.money(row["month_to_date_cost_usd"])
+    upto = f" up to {words.text(row['as_of_date'])}, the last known day" if row["days_left"] else ""
+    told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
+    if row["days_left"] and words.finite(row["forecast_cost_usd"]) is not None:
+        told += f", and was expected to cost {_expected(row)}"
+    if words.finite(row["monthly_budget_usd"]) is None:
+        return f"{told}; there was no budget"
+    if row["budget_status"] in PASSED:
+        held = "it was passed"
+    elif row["unpriced_tokens"]:
+        held = "whether it held is not known, as tokens have no price"
+    else:
+        held = "it was not passed by then" if row["days_left"] else "it held"
+    return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
+
+
+def _verdict(row: Row) -> str:
+    status = words.text(row["budget_status"])
+    is_unpriced = status == "unknown" and row["unpriced_tokens"]
+    return UNPRICED if is_unpriced else STATUS.get(status, status)
+
+
+def _interval(row: Row) -> str:
+    return f"{words.money(row['forecast_low_usd'])} to {words.money(row['forecast_high_usd'])}"
+
+
+def _expected(row: Row) -> str:
+    """The sum with its interval, and of what where it is not of everything."""
+    return f"{words.money(row['forecast_cost_usd'])} ({_interval(row)}){_of_priced(row)}"
+
+
+def _of_priced(row: Row) -> str:
+    return " for tokens with a price" if row["unpriced_tokens"] else ""
+
+
+def _so_far(row: Row) -> str:
+    cost = words.money(row["month_to_date_cost_usd"])
+    return f"{cost} so far; what it will cost shows after a whole day"
+
+
+def is_over(row: Row, today: date) -> bool:
+    """Whether the month of the last known day is, as that of a source that stands still."""
+    first: date = row["month_start"]
+    return (today.year, today.month) > (first.year, first.month)
+
+
+def with_status(row: Row, today: date) -> Row:
+    """Of a month that is over nothing is expected: it was passed, held, or that is not known."""
+    if not is_over(row, today) or row["budget_status"] in PASSED:
+        return row
+    is_known = not row["days_left"] and not row["unpriced_tokens"]
+    return {**row, "budget_status": "within" if is_known else "unknown"}
+
+
+def month_figure(data: DomainData, today: date) -> Figure:
+    total = everybody(data)
+    rows = [with_status(total, today)] if total else []
+    answer = "No cost is known yet."
+    drawn: list[Row] = []
+    if total and words.finite(total["month_to_date_cost_usd"]) is not None:
+        answer = f"{_so_far(total)}."
+    if total and words.finite(total["forecast_cost_usd"]) is not None:
+        answer = (
+            f"{words.money(total['month_to_date_cost_usd'])} up to "
+            f"{words.text(total['as_of_date'])}; the whole month is expected at "
+            f"{words.money(total['forecast_cost_usd'])} ({_interval(total)}, to hold four of five "
+            f"months){_of_priced(total)}"
+        )
+        budget = words.finite(total["monthly_budget_usd"])
+        answer += (
+            f"; the budget is {words.money(budget)}: {_verdict(total)}."
+            if budget is not None
+            else "; there is no budget."
+        )
+        drawn = [
+            {
+                "label": "whole month, expected",
+                "value": total["forecast_cost_usd"],
+                "low": total["forecast_low_usd"],
+                "high": total["forecast_high_usd"],
+            },
+            {
+                "label": "month so far",
+                "value": total["month_to_date_cost_usd"],
+                "low": total["month_to_date_cost_usd"],
+                "high": total["month_to_date_cost_usd"],
+            },
+        ]
+    if total and is_over(total, today):
+        answer = f"{_cost(total)}."
+    return Figure(
+        key="month",
+        title="What the month costs",
+        answer=answer,
+        source=data.extracts[DEVELOPERS],
+        columns=(
+            Column("month_start", "Month", "date"),
+            Column("month_to_date_cost_usd", "So far", "money"),
+            Column("forecast_low_usd", "Expected from", "money"),
+            Column("forecast_cost_usd", "Expected", "money"),
+            Column("forecast_high_usd", "to", "money"),
+            Column("monthly_budget_usd", "Budget", "money"),
+            Column("budget_status", "Status"),
+            Column("days_left", "Days left", "number"),
+            UNPRICED_TOKENS,
+        ),
+        rows=rows,
+        as_of=words.text(total["as_of_date"]) if total else "",
+        chart=charts.intervals(
+            drawn,
+            "label",
+            "value",
+            "low",
+            "high",
+            "USD",
+            f"The month so far and its forecast with its interval. {answer}",
+            form="$,.0f",
+        )
+        if drawn
+        else None,
+        note="Tokens at the list price of their day. What has no price is in no cost: while some "
+        "is missing, the status of the budget is unknown unless what is known is too much. "
+        + UNPRICED_NOTE,
+    )

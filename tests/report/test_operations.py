@@ -1,0 +1,194 @@
+"""What the page of operations says of runs, sources and budgets."""
+
+import json
+from dataclasses import asdict, replace
+
+import pytest
+
+from flows._shared.budgets import Budget
+from flows.report import words
+from flows.report.records import DOMAINS, OperationsData
+from flows.report.source import allowed_seconds
+from tests.report.shown import Shown, files_of
+from tests.report.test_sentences import made
+
+
+def test_each_source_is_late_or_in_time_and_says_why() -> None:
+    failed = {
+        "name": "a-run",
+        "deployment": "github-scraper-6h",
+        "state_type": "FAILED",
+        "state_name": "Failed",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": "the disk is full"},
+    }
+    since = failed | {"deployment": "quality-compass-daily", "state": {"message": "it is full"}}
+    # The last run that went well came after it.
+    before = failed | {"deployment": "agent-analytics-hourly", "start_time": "2026-11-28T08:00:00Z"}
+    table = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "13 hours"}
+    operated = OperationsData(
+        runs=[failed, since, before],
+        completed={
+            "github_scraper": {"end_time": "2026-11-27T20:00:00Z"},
+            "quality_compass": {"end_time": "2026-11-27T20:00:00Z"},
+            "agent_analytics": {"end_time": "2026-11-28T09:59:00Z"},
+        },
+        judged=[
+            {
+                "slug": "quality_compass",
+                "updated": "2026-11-27T19:00:00Z",
+                "data": json.dumps([table]),
+            }
+        ],
+        allowed=allowed_seconds(),
+    )
+    files = files_of(operated=operated)
+    shown = Shown(files["operations.html"].decode())
+    rows = {
+        (row["Domain"], row["What comes in"].split(" analytics.")[0].split(" report.")[0]): (
+            row["Late?"],
+            row["Why"].replace(words.SPACE, " "),
+        )
+        for row in shown.parts["freshness"].records()
+    }
+    assert shown.headline == (
+        "3 deployments failing: agent-analytics-hourly, github-scraper-6h and "
+        "quality-compass-daily; late: GitHub, Quality Compass and Coding agents"
+    )
+    went_well = "The last run that went well ended"
+    assert rows["GitHub", "commits"] == (
+        "late",
+        f"{went_well} 16.0 h ago; 13.0 h are allowed; github-scraper-6h failed: the disk is full",
+    )
+    assert rows["Quality Compass", "signals of runs"] == (
+        "in time",
+        f"{went_well} 16.0 h ago; 25.0 h are allowed; quality-compass-daily failed: it is full",
+    )
+    assert rows["Quality Compass", "node results raw_node_results"] == (
+        "late",
+        "13 hours (2026-11-27 19:00 UTC)",
+    )
+    assert rows["Coding agents", "usage of agents"][1].endswith(
+        "none has failed since: did any start?"
+    )
+    assert [late for late, _ in rows.values()].count("not judged") == 2
+    assert "3 of 4 judged sources are late" in shown.parts["freshness"].text
+    attention = Shown(files["index.html"].decode()).parts[""].text
+    assert "GitHub is late (commits): The last run that went well ended" in attention
+
+
+def test_every_domain_may_be_without_a_run_for_some_time_only() -> None:
+    assert allowed_seconds().keys() == DOMAINS.keys()
+
+
+def test_a_run_that_runs_has_taken_no_time_yet() -> None:
+    run = {
+        "name": "a-run",
+        "deployment": "scout-gold-6h",
+        "state_type": "RUNNING",
+        "state_name": "Running",
+        "start_time": "2026-11-28T11:00:00Z",
+        "end_time": None,
+        "total_run_time": 0.0,
+    }
+    files = files_of(operated=OperationsData(runs=[run]))
+    shown = Shown(files["operations.html"].decode())
+    (row,) = shown.parts["runs"].records()
+    assert row["Took"] == words.ABSENT
+    assert shown.headline == "No run of a deployment has ended yet"
+    failed = run | {"state_type": "FAILED", "start_time": "2026-11-28T10:00:00Z"}
+    ended = run | {"state_type": "COMPLETED", "deployment": "scout-on-demand"}
+    for finished, told in (
+        ([failed], "1 deployment failing: scout-gold-6h"),
+        ([ended], "The last finished run of 1 deployment did not fail"),
+    ):
+        of_both = files_of(operated=OperationsData(runs=[run, *finished]))
+        assert Shown(of_both["operations.html"].decode()).headline == told
+    assert "1 run, 0 failed." in shown.parts["runs"].text
+    assert b"<title>Report</title>" in files["index.html"]
+    assert "<title>Operations · Report</title>" in files["operations.html"].decode()
+
+
+def test_why_a_run_failed_is_told_without_its_wrapper_and_with_its_remedy() -> None:
+    lost = "Reading 3 repositories: " + ", ".join(f"git/some/repository-{n}" for n in range(99))
+    said = f"{lost}. Give an address that git can clone"
+    run = {
+        "name": "a-run",
+        "deployment": "github-scraper-6h",
+        "state_type": "FAILED",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": f"Flow run encountered an exception: RepositoriesFailedError: {said}"},
+    }
+    files = files_of(operated=OperationsData(runs=[run]))
+    for page in ("index", "operations"):
+        text = Shown(files[f"{page}.html"].decode()).parts[""].text
+        assert "exception" not in text
+        assert "Reading 3 repositories: git/some/repository-0," in text
+        assert "git/some/repository-50" not in text
+    (row,) = Shown(files["operations.html"].decode()).parts["deployments"].records()
+    beginning, _, text = row["Says"].partition("All of it")
+    assert beginning.strip().endswith(" …")
+    assert "Give an address that git can clone" in text
+    left = text[text.index("git/") : text.index(". Give")]
+    whole = [f"git/some/repository-{number}" for number in range(99)]
+    assert {each.rstrip(",") for each in left.split()} <= {*whole, "…"}
+
+
+def test_of_a_build_that_failed_the_first_node_is_told_and_the_rest_is_folded() -> None:
+    place = "/home/someone/clone/.local/cache/dbt/scout"
+    said = (
+        "dbt build of scout: 2 of 60 nodes failed; 3 nodes that need them skipped\n"
+        f"test critical_fields_are_missing: fail, Got 3 results (SQL: {place}/runs/7/first.sql)\n"
+        f"model another_one: error, it is full (SQL: {place}/runs/7/second.sql). "
+        f"Run the SQL named above to see the rows; results are in {place}/runs/7"
+    )
+    run = {
+        "name": "a-run",
+        "deployment": "scout-on-demand",
+        "state_type": "FAILED",
+        "state_name": "Failed",
+        "start_time": "2026-11-28T11:00:00Z",
+        "state": {"message": f"Flow run encountered an exception: DbtBuildError: {said}"},
+    }
+    asleep = made("agent_analytics", rpt_agents_silent=[{}])
+    files = files_of({"agent_analytics": asleep}, OperationsData(runs=[run]))
+    assert not [path for path, content in files.items() if b"/home/someone" in content]
+    first = (
+        "The last run of scout-on-demand failed: dbt build of scout: 2 of 60 nodes failed; 3 nodes "
+        "that need them skipped: test critical_fields_are_missing: fail, Got 3 results "
+        "(SQL: …/first.sql)"
+    )
+    index, operations = (Shown(files[f"{page}.html"].decode()) for page in ("index", "operations"))
+    assert f"{first} …" in operations.parts[""].texts
+    attention = index.parts[""].texts[index.parts[""].texts.index("What needs attention") + 1 :]
+    assert attention[:2] == ["Operations", f"{first} …"]
+    assert any("silent" in each for each in attention)
+    (row,) = operations.parts["deployments"].records()
+    beginning, _, whole = row["Says"].partition("All of it")
+    assert f"failed: {beginning.strip()}" in f"{first} …"
+    assert "\nmodel another_one: error, it is full (SQL: …/second.sql)" in whole
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ("see /a/folder/file.sql.", "see …/file.sql."),
+        ('no socket "/run/it/.s.5432"', 'no socket "…/.s.5432"'),
+        (r"in C:\Users\ann\file.sql", "in …/file.sql"),
+        ("of https://host.example/a/b and git@host:a/b", None),
+        ("a/b/c, and/or, .local/cache/x, 1/2/3", None),
+    ],
+)
+def test_a_path_of_the_machine_is_told_by_its_last_name(said: str, told: str | None) -> None:
+    assert words.without_paths(said) == (told or said)
+
+
+def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
+    over = Budget("ann", "2026-02", 12.0, 12.0, 9.0)
+    budgets = [over, replace(over, name="bob", spent_usd=5.0), replace(over, status="unknown")]
+    artifact = {"slug": "agent_analytics", "data": json.dumps([asdict(each) for each in budgets])}
+    files = files_of(operated=OperationsData(budgets=[artifact]))
+    part = Shown(files["operations.html"].decode()).parts["budgets"]
+    states = [row["State"] for row in part.records()]
+    assert states == ["over", "unknown", "unknown"]
+    assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text
