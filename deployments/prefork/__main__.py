@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--grace-seconds",
         type=float,
         default=0.0,
-        help="what runs under way have at SIGTERM; without it, as long as they take",
+        help="what runs under way have at SIGTERM; without it they are told to end at once",
     )
     return parser
 
@@ -41,6 +41,8 @@ def main() -> None:
         options.pool,
         work_queues=options.work_queue,
         name=options.name,
+        # One made here for a name that was mistyped would wait for runs for ever.
+        create_pool_if_not_found=False,
         prefetch_seconds=options.prefetch_seconds,
         limit=options.limit,
     )
@@ -65,8 +67,7 @@ async def serve(worker: PreforkWorker, grace_seconds: float, with_healthcheck: b
         else:
             ending.append(asyncio.create_task(finish()))
 
-    if grace_seconds:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
     await serving
 
 
