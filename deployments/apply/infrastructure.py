@@ -68,11 +68,12 @@ def plan_work_pool(api: PrefectApi, name: str, pool_type: str | None) -> list[Ch
             raise PermanentError(
                 f"looking for the work pool {name}",
                 "the server has none of that name",
-                "Say of which type it shall be: --pool-type process, or --pool-type kubernetes",
+                "Say of which type it shall be: --pool-type process, --pool-type prefork, or "
+                "--pool-type kubernetes",
             )
         body = {"name": name, "type": pool_type, "base_job_template": pool_template(pool_type)}
         create = partial(api.call, "POST", "work_pools/", body)
-        return [Change("create", "work pool", name, create)]
+        return [Change("create", "work pool", f"{name}, of type {pool_type}", create)]
     if pool_type not in (None, found["type"]):
         raise PermanentError(
             f"bringing the work pool {name} up to date",

@@ -187,7 +187,7 @@ app.command(
 app.command(
     no_args_is_help=True,
     epilog=example(
-        "flows roles check scout",
+        "flows roles check",
         "SCOUT_OWNER_DATABASE_URL=postgresql://... flows roles check scout",
         "flows roles apply scout --exclusive --secrets secrets/",
     ),

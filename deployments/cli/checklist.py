@@ -8,6 +8,7 @@ from blocks import CATALOGUE, not_in_use
 from deployments.check import Project, in_clusters, problems
 from deployments.cli.doctor import World, looked
 from deployments.cli.doctor.server import reachable
+from deployments.cli.settings import embedded_owner
 from deployments.cli.told import Item
 from deployments.roles import DATABASES, Names, Wanted
 from deployments.roles import check as deviations
@@ -77,23 +78,29 @@ def _blocks(slug: str) -> Iterator[Item]:
 
 
 def _roles(slug: str) -> Iterator[Item]:
-    """Where the address of who owns the database is given: roles as they should be, encryption."""
+    """Where the address of who owns the database is given, or the embedded one runs: roles as they
+    should be, encryption."""
     if slug not in DATABASES:
         return
     variable = f"{slug.upper()}_OWNER_DATABASE_URL"
-    url = os.environ.get(variable)
+    embedded = embedded_owner(slug)
+    url = os.environ.get(variable) or embedded
     if not url:
         yield Item(
             f"{slug}: roles",
-            f"not looked at: {variable} is not set",
+            f"not looked at: {variable} is not set, and the embedded database does not run",
             is_good=True,
             is_looked_at=False,
         )
         return
     item = f"{slug}: roles {', '.join(role.value for role in Role)}"
+    wanted = Wanted(DATABASES[slug], Names.of(slug))
+    if embedded:
+        item += " of the embedded database"
+        wanted = Wanted(DATABASES[slug].with_sample, Names.of(slug), is_exclusive=True)
     try:
         with connected(url, f"the database of {slug}") as connection:
-            steps = deviations(connection, Wanted(DATABASES[slug], Names.of(slug)))
+            steps = deviations(connection, wanted)
     except PlatformError as error:
         yield Item(item, str(error), is_good=False)
         return

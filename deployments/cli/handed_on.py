@@ -8,8 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
-from deployments.cli.arguments import Domain, Domains
-from deployments.cli.settings import with_embedded_owner, with_local_server
+from deployments.cli.arguments import Domains
+from deployments.cli.settings import (
+    with_embedded_owner,
+    with_local_server,
+    with_local_server_of_one_pool,
+)
+from deployments.cli.told import known
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
@@ -71,7 +76,7 @@ def _role(name: str, does: str) -> Any:
 
 def roles(
     command: Annotated[OfRoles, typer.Argument(help="What to do with them.")],
-    domain: Domain,
+    domains: Domains = None,
     loader: Annotated[str | None, _role("loader", "loads")] = None,
     transformer: Annotated[str | None, _role("transformer", "builds")] = None,
     reader: Annotated[str | None, _role("reader", "reads")] = None,
@@ -102,14 +107,18 @@ def roles(
         typer.Option(help="A folder to which addresses are written, in files of mode 0600."),
     ] = None,
 ) -> None:
-    """Make the roles that load, build and read in a database, or say what deviates.
+    """Make the roles that load, build and read in databases, or say what deviates.
 
-    The database of scout is that of SCOUT_OWNER_DATABASE_URL; without it `check` looks at the
-    embedded one. Passwords are those of SCOUT_LOADER_PASSWORD, SCOUT_TRANSFORMER_PASSWORD and
-    SCOUT_READER_PASSWORD, or are made and written to the folder of --secrets.
+    `apply` takes one domain. The database of scout is that of SCOUT_OWNER_DATABASE_URL; without it
+    `check` looks at the embedded one. Passwords are those of SCOUT_LOADER_PASSWORD,
+    SCOUT_TRANSFORMER_PASSWORD and SCOUT_READER_PASSWORD, or are made and written to the folder of
+    --secrets.
     """
+    from deployments.roles import DATABASES
     from deployments.roles.__main__ import main as of_roles
 
+    if command is OfRoles.APPLY and len(domains or []) != 1:
+        raise typer.BadParameter("name the one domain to whose database roles are applied")
     options = {
         "--loader": loader,
         "--transformer": transformer,
@@ -120,8 +129,11 @@ def roles(
         "--address": address,
         "--secrets": secrets,
     }
-    given = [command.value, domain, *_options(options)]
-    raise typer.Exit(of_roles(with_embedded_owner(given)))
+    given = [
+        with_embedded_owner(command.value, slug, _options(options))
+        for slug in known(domains, tuple(DATABASES))
+    ]
+    raise typer.Exit(max([of_roles(each) for each in given]))
 
 
 def apply(
@@ -149,10 +161,11 @@ def apply(
 ) -> None:
     """Bring a Prefect server in line with the files: pools, limits, deployments, automations.
 
-    The server is the one of PREFECT_API_URL, the pool the one of PREFECT_WORK_POOL; without
-    them, those of this machine.
+    The server is the one of PREFECT_API_URL, the pools those of PREFECT_WORK_POOL and, of warm
+    runs, PREFECT_WARM_WORK_POOL; without the second, the first is both. Without any, the server
+    and the one pool of this machine.
     """
-    with_local_server()
+    with_local_server_of_one_pool(pool_type)
     from deployments.apply.__main__ import main as of_apply
 
     options = {

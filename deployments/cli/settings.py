@@ -4,12 +4,15 @@ import os
 from collections.abc import Sequence
 
 from deployments.local.paths import LocalPaths
+from flows._shared.errors import PermanentError
+
+ONE_POOL = ("process", "prefork")
 
 
-def with_local_server() -> None:
+def with_local_server() -> bool:
     """Where the environment names no server of the user's own, use the local one, if it runs.
 
-    Called before Prefect is imported, which reads its settings then.
+    Called before Prefect is imported, which reads its settings then. Tells whether it is used.
     """
     from deployments.local.server import PrefectServer, external_api
 
@@ -18,23 +21,59 @@ def with_local_server() -> None:
         from deployments.local import runtime
 
         os.environ.update(runtime.environment(paths, url))
+        return True
+    return False
 
 
-def with_embedded_owner(arguments: Sequence[str]) -> list[str]:
-    """The arguments of `roles`, with the embedded database of its owner where it runs and the
-    environment names none: `check` looks there then, at the sample of LedgerMind, too."""
+def with_local_server_of_one_pool(pool_type: str | None) -> None:
+    """As `with_local_server`, for a command that moves deployments to the pools that are named.
+
+    Raises:
+        PermanentError: the local server would get those of another, which nothing here serves.
+    """
+    from deployments.apply.infrastructure import WARM_POOL_VARIABLE, pools
+
+    of_another = [f"{WARM_POOL_VARIABLE}={warm}" for warm in pools(os.environ)[1:]]
+    if pool_type not in (None, *ONE_POOL):
+        of_another.append(f"--pool-type {pool_type}")
+    if with_local_server() and of_another:
+        raise PermanentError(
+            "applying to the server of this machine, whose one worker serves one pool",
+            f"{' and '.join(of_another)} is for a server elsewhere",
+            "Name that server in PREFECT_API_URL; for the one of this machine leave it out",
+        )
+
+
+def embedded_owner(slug: str) -> str | None:
+    """The embedded database of a domain as its owner, where it runs and the environment names no
+    other."""
     from deployments.local.postgres import EmbeddedPostgres
-    from deployments.roles import DATABASES
     from deployments.roles.__main__ import owner_variable
 
-    slug = next((each for each in arguments if each in DATABASES), None)
     cluster = EmbeddedPostgres(LocalPaths().postgres)
-    if (
-        arguments[:1] != ["check"]
-        or slug is None
-        or os.environ.get(owner_variable(slug))
-        or not cluster.is_running()
-    ):
-        return list(arguments)
-    os.environ[owner_variable(slug)] = cluster.url(slug)
-    return [*arguments, "--exclusive", "--sample"]
+    if os.environ.get(owner_variable(slug)) or not cluster.is_running():
+        return None
+    return cluster.url(slug)
+
+
+def with_embedded_owner(command: str, slug: str, options: Sequence[str]) -> list[str]:
+    """The arguments of `roles`, with the embedded database of its owner where it runs and the
+    environment names none: `check` looks there then, at the sample of LedgerMind, too.
+
+    Raises:
+        PermanentError: there is neither.
+    """
+    from deployments.roles.__main__ import owner_variable
+
+    given = [command, slug, *options]
+    variable = owner_variable(slug)
+    if command != "check" or os.environ.get(variable):
+        return given
+    if url := embedded_owner(slug):
+        os.environ[variable] = url
+        return [*given, "--exclusive", "--sample"]
+    raise PermanentError(
+        f"looking for the database of {slug}",
+        f"{variable} is not set, and the embedded one does not run",
+        "`flows up` starts it; or set the variable: postgresql://user:password@host:5432/database",
+    )

@@ -112,14 +112,20 @@ def parts(paths: LocalPaths | None = None) -> Iterator[tuple[str, int | None, st
 
 
 def status() -> int:
-    for name, pid, where in parts():
+    paths = LocalPaths()
+    for name, pid, where in parts(paths):
         say(_line(name, pid, where))
-    if url := external_api(LocalPaths()):
+    if url := external_api(paths):
         say(f"PREFECT_API_URL names {url}: that one is used")
+    elif PrefectServer(paths).url():
+        say(f"Prefect asks for the sign-in that is in {paths.sign_in}")
     return 0
 
 
 def stop() -> int:
+    if not LocalPaths().state.exists():
+        say("Nothing runs: there is no .local/")
+        return 0
     runtime.down()
     say("Stopped. The data is kept in .local/")
     return 0

@@ -28,7 +28,7 @@ def parser() -> argparse.ArgumentParser:
         "--grace-seconds",
         type=float,
         default=0.0,
-        help="what runs under way have at SIGTERM; without it, as long as they take",
+        help="what runs under way have at SIGTERM; without it they are told to end at once",
     )
     return parser
 
@@ -41,6 +41,8 @@ def main() -> None:
         options.pool,
         work_queues=options.work_queue,
         name=options.name,
+        # One made here for a name that was mistyped would wait for runs for ever.
+        create_pool_if_not_found=False,
         prefetch_seconds=options.prefetch_seconds,
         limit=options.limit,
     )
@@ -49,24 +51,26 @@ def main() -> None:
 
 
 async def serve(worker: PreforkWorker, grace_seconds: float, with_healthcheck: bool) -> None:
-    """Serve until told to end. A second SIGTERM, like SIGINT, ends the runs under way at once."""
+    """Serve until told to end. At a second SIGTERM runs have no grace; at a third, as at SIGINT,
+    they are killed and report nothing."""
     serving = asyncio.create_task(worker.start(with_healthcheck=with_healthcheck))
-    ending: list[asyncio.Task[None]] = []
+    endings: list[asyncio.Task[None]] = []
 
-    async def finish() -> None:
-        try:
-            await worker.finish(grace_seconds)
-        finally:
+    def ended(ending: asyncio.Task[None]) -> None:
+        if not ending.cancelled():
             serving.cancel()
 
     def end() -> None:
-        if ending:
+        if len(endings) > 1:
             serving.cancel()
-        else:
-            ending.append(asyncio.create_task(finish()))
+            return
+        for each in endings:
+            each.cancel()
+        ending = asyncio.create_task(worker.finish(0.0 if endings else grace_seconds))
+        ending.add_done_callback(ended)
+        endings.append(ending)
 
-    if grace_seconds:
-        asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, end)
     await serving
 
 

@@ -110,14 +110,14 @@ class PreforkWorker(ProcessWorker):
         self._parents = Parents()
         self._is_ending = False
         self._under_way: set[UUID] = set()
+        self._is_told = asyncio.Event()
+        self._asking = asyncio.Lock()
         await self._parents.open()
         try:
             await super().__aenter__()
         except BaseException:
             await self._parents.close()
             raise
-        self._is_told = asyncio.Event()
-        self._asking = asyncio.Lock()
         self._told = [asyncio.create_task(each()) for each in (self._listen, self._take_up_told)]
         return self
 
@@ -156,24 +156,33 @@ class PreforkWorker(ProcessWorker):
         self._is_ending = True
         async with self._asking:
             self._logger.info("Told to end: %d runs are under way", len(self._under_way))
-        if await self._is_through(grace_seconds):
-            return
-        for each in set(psutil.Process().children()) - self._parents.processes:
-            with suppress(psutil.NoSuchProcess):
-                each.terminate()
-        await self._is_through(SECONDS_TO_REPORT)
+        if not await self._is_through(grace_seconds):
+            await self._is_through(SECONDS_TO_REPORT, are_told_to_end=True)
 
-    async def _is_through(self, seconds: float) -> bool:
+    async def _is_through(self, seconds: float, are_told_to_end: bool = False) -> bool:
         """Whether no run is under way any more within some seconds."""
+        told: set[psutil.Process] = set()
         with suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 while self._under_way or self._submitting_flow_run_ids:
+                    # One that was being taken up begins meanwhile.
+                    for each in self._begun() - told if are_told_to_end else ():
+                        told.add(each)
+                        with suppress(psutil.NoSuchProcess):
+                            each.terminate()
                     await asyncio.sleep(SECONDS_BETWEEN_LOOKS)
-        return not self._under_way
+        return not (self._under_way or self._submitting_flow_run_ids)
+
+    def _begun(self) -> set[psutil.Process]:
+        """The processes that runs were begun as."""
+        return set(psutil.Process().children()) - self._parents.processes
 
     async def _listen(self) -> None:
         """To what the server tells of runs of this pool; a server that does not is asked only."""
         while True:
+            # Without the pool there is nothing to be told of; that it is missing is in the log.
+            while self._work_pool is None:
+                await asyncio.sleep(SECONDS_BEFORE_LISTENING_AGAIN)
             try:
                 async with get_events_subscriber(filter=self._of_interest()) as events:
                     async for _ in events:
@@ -238,6 +247,7 @@ class Parents:
         self._folder = Path(tempfile.mkdtemp(prefix="prefork-"))
         self._logger = get_logger("worker.prefork")
         self._serving: Process | None = None
+        self._being_made: Process | None = None
         self._is_coming = True
         self._started: list[Process] = []
 
@@ -273,14 +283,20 @@ class Parents:
         self._keeping.cancel()
         await asyncio.gather(self._keeping, return_exceptions=True)
         self._listener.close()
+        if self._being_made:
+            # It has no run, and hears of nothing before it has imported everything.
+            with suppress(ProcessLookupError):
+                self._being_made.kill()
         await asyncio.gather(*map(self._end, self._started))
         shutil.rmtree(self._folder, ignore_errors=True)
 
     async def _keep(self) -> None:
         failures = 0
         while True:
-            parent = await self._start()
-            if await self._word(parent) == "ready":
+            parent = self._being_made = await self._start()
+            word = await self._word(parent)
+            self._being_made = None
+            if word == "ready":
                 failures = 0
                 if self._serving:
                     self._retire(self._serving)

@@ -8,7 +8,7 @@ import yaml
 
 from deployments.apply.changes import PROJECT_TAG
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML, declared
-from deployments.apply.infrastructure import LIMIT_PREFIX, limits, pool_template
+from deployments.apply.infrastructure import LIMIT_PREFIX, TEMPLATE_FILES, limits, pool_template
 from deployments.local.api import PrefectApi
 from tests.deployments.applied import Server
 
@@ -80,13 +80,14 @@ def test_a_pool_that_is_not_there_needs_a_type(
     server: Server, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert server.apply() == 1
-    assert "--pool-type kubernetes" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert [each for each in TEMPLATE_FILES if f"--pool-type {each}" not in said] == []
 
 
 def test_a_dry_run_shows_everything_and_makes_nothing(server: Server, said: Said) -> None:
     assert server.apply("--pool-type", "process", "--dry-run") == 0
     lines = said.lines()
-    assert f"create work pool {server.pool.name}" in lines
+    assert f"create work pool {server.pool.name}, of type process" in lines
     assert "create deployment scout-bronze-daily" in lines
     assert "create automation scout-on-demand on delivery" in lines
     assert server.api.all("deployments/filter", MINE) == []

@@ -6,6 +6,7 @@ import re
 import subprocess
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 from typer.core import TyperGroup
@@ -21,10 +22,12 @@ from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
 from deployments.local import commands
 from deployments.local.domains import DOMAINS, WEBHOOKS
-from deployments.local.paths import PROJECT_ROOT
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.run import Watched
+from deployments.roles import DATABASES
 from deployments.roles.__main__ import main as of_roles
+from deployments.roles.__main__ import owner_variable
 from flows.webhooks.__main__ import main as of_webhooks
 
 TOOL = PROJECT_ROOT / "bin" / "flows"
@@ -87,6 +90,8 @@ def test_no_option_that_is_handed_on_is_missing_in_the_help(
         (["psql"], 2, "Missing argument"),
         (["run", "--color"], 2, "No such option"),
         (["check", "weather"], 1, "There are: github_scraper"),
+        (["roles", "check", "weather"], 1, "There are: github_scraper"),
+        (["roles", "apply"], 2, "name the one domain"),
         (["replay"], 2, "Missing option '--source'"),
         (["replay", "--source", "scout", "--since", "yesterday"], 2, "write 2026-11-01, "),
     ],
@@ -146,7 +151,10 @@ def test_a_run_is_told_to_programs_as_one_document(
 
 
 def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
-    prefect_server: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+    prefect_server: str,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    tmp_path: Path,
 ) -> None:
     before: list[tuple[str, str]] = []
 
@@ -155,6 +163,7 @@ def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
         yield Item(f"{slug}: x", "refused", False)
 
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
     monkeypatch.setattr(checklist, "_files", lambda: iter([Item("files", "fit", True)]))
     monkeypatch.setattr(checklist, "_blocks", blocks_of)
     assert main(["check", "scout"]) == 1
@@ -174,21 +183,80 @@ def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
     assert [each["item"] for each in items] == ["files", "scout: x", "scout: roles"]
 
 
+@pytest.fixture
+def no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An environment that names the owner of no database."""
+    for slug in DATABASES:
+        monkeypatch.setenv(owner_variable(slug), "")
+
+
+@pytest.mark.usefixtures("no_owner")
 def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
-    postgres: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+    postgres: EmbeddedPostgres,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ) -> None:
-    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "")
     monkeypatch.setattr("deployments.local.postgres.EmbeddedPostgres", lambda _: postgres)
-    assert with_embedded_owner(["check", "scout"]) == [
-        "check",
-        "scout",
-        "--exclusive",
-        "--sample",
-    ]
+    assert main(["roles", "check"]) == 1
+    said = capsys.readouterr().err
+    assert [slug for slug in DATABASES if f"the database of {slug}" not in said] == []
+
+    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "")
+    (looked_at,) = checklist._roles("scout")
+    assert looked_at.is_looked_at
+    assert looked_at.item.endswith("of the embedded database")
+    embedded = ["check", "scout", "--exclusive", "--sample"]
+    assert with_embedded_owner("check", "scout", []) == embedded
     assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.url("scout")
-    assert with_embedded_owner(["apply", "scout"]) == ["apply", "scout"]
+    assert with_embedded_owner("apply", "scout", []) == ["apply", "scout"]
     monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
-    assert with_embedded_owner(["check", "scout"]) == ["check", "scout"]
+    assert with_embedded_owner("check", "scout", []) == ["check", "scout"]
+
+
+@pytest.mark.usefixtures("no_owner")
+def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
+    for arguments in (["roles", "check", "scout"], ["roles", "check"]):
+        assert main(arguments) == 1
+        assert "`flows up` starts it" in capsys.readouterr().err
+    monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "absent"))
+    assert main(["stop"]) == 0
+    assert "Nothing runs" in capsys.readouterr().out
+
+
+def test_what_names_the_pools_of_a_cluster_is_not_applied_to_the_server_of_this_machine(
+    prefect_server: str,
+    local_paths: LocalPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: local_paths)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    monkeypatch.setenv("PREFECT_WORK_POOL", "kubernetes")
+    for warm, more in (("warm", []), ("kubernetes", ["--pool-type", "kubernetes"])):
+        monkeypatch.setenv("PREFECT_WARM_WORK_POOL", warm)
+        with patch.dict(os.environ):
+            assert main(["apply", "--dry-run", *more]) == 1
+        refused = capsys.readouterr()
+        assert refused.out == ""
+        assert " ".join(more or ["PREFECT_WARM_WORK_POOL=warm"]) in refused.err
+        assert "Name that server in PREFECT_API_URL" in refused.err
+
+
+def test_status_says_where_the_sign_in_is_and_not_what_it_is(
+    prefect_server: str,
+    local_paths: LocalPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr(commands, "LocalPaths", lambda: local_paths)
+    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
+    assert main(["status"]) == 0
+    said = capsys.readouterr().out
+    assert str(local_paths.sign_in) in said
+    assert local_paths.sign_in.read_text() not in said
 
 
 def test_the_tool_runs_from_anywhere_and_says_what_is_missing(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ import pytest
 
 from blocks import CATALOGUE, BlockNeed, not_in_use
 from blocks.registration import register
+from deployments.apply.infrastructure import TEMPLATE_FILES
 from deployments.cli.app import main
 from deployments.cli.doctor import World, databases, looked, machine, outside, server, store
 from deployments.cli.told import Diagnosis
@@ -204,7 +205,9 @@ def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: 
     assert "is paused" in only(server.work_pools, served).seen
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})
     without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
-    assert "the server has no pool nobodys" in only(server.work_pools, without).seen
+    nobodys = only(server.work_pools, without)
+    assert "the server has no pool nobodys" in nobodys.seen
+    assert [each for each in TEMPLATE_FILES if each not in nobodys.remedy] == []
     of_both = World(served.paths, {**served.environment, "PREFECT_WARM_WORK_POOL": warm})
     assert [each.seen for each in server.work_pools(of_both)] == [
         f"{pool.name}, of type process",
@@ -345,7 +348,8 @@ def test_github_that_is_away_a_name_without_address_and_a_firewall(world: World)
     nowhere = only(outside.github, at("http://no-such-host.invalid"))
     assert (nowhere.name, "port 53" in nowhere.remedy) == ("DNS", True)
     (noted,) = outside.github(at("http://no-such-host.invalid", token=""))
-    assert (noted.name, noted.is_problem) == ("DNS", False)
+    assert (noted.name, noted.is_problem, noted.remedy) == ("DNS", False, "")
+    assert "not needed" in noted.seen
     with answering(503) as url:
         assert "answers 503" in only(outside.github, at(url)).seen
     dropped = outside.unreachable("127.0.0.1", httpx.ConnectTimeout("timed out"))

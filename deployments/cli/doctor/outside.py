@@ -49,8 +49,8 @@ def _is_used(world: World) -> bool:
 
 
 def _noted(found: Diagnosis) -> Diagnosis:
-    seen = f"{found.seen}; no token for GitHub is set, and what does not read from there runs"
-    return replace(found, seen=seen, is_problem=False)
+    seen = f"{found.seen}; not needed: no token for GitHub is set, what does not read there runs"
+    return replace(found, seen=seen, is_problem=False, remedy="")
 
 
 def token(world: World) -> Iterator[Diagnosis]:

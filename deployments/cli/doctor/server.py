@@ -82,7 +82,7 @@ def _work_pool(world: World, pool: str) -> Diagnosis:
             "work pool",
             f"the server has no pool {pool}",
             True,
-            "`flows apply --pool-type process` (or kubernetes), or correct "
+            "`flows apply --pool-type process` (or prefork, kubernetes), or correct "
             f"{POOL_VARIABLE} or {WARM_POOL_VARIABLE}",
         )
     if found.get("is_paused"):

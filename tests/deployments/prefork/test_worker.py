@@ -7,7 +7,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -39,6 +39,8 @@ WARM = PROJECT_ROOT / "deployments" / "kubernetes" / "base" / "warm.yaml"
 RERUN = PROJECT_ROOT / "deployments" / "automations" / "rerun-crashed.yaml"
 GRACE_SECONDS = 8
 FIRST_HEALTH_PORT = 27_400
+# Of a worker without a grace, before which `flows stop` would kill it.
+SECONDS_TO_END = 14
 
 
 @dataclass
@@ -81,6 +83,9 @@ class Deployed:
     def log_of(self, run: str) -> list[str]:
         body = {"logs": {"flow_run_id": {"any_": [run]}}}
         return [line["message"] for line in self.pool.post_list("logs/filter", body)]
+
+
+ByHand = tuple[Deployed, Callable[..., subprocess.Popen[bytes]]]
 
 
 @pytest.fixture(scope="module")
@@ -233,6 +238,9 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
         "PREFECT_WORK_POOL": deployed.pool.name,
         "ANALYTICS_FLOWS_STATE_DIR": os.fspath(tmp_path),
     }
+    dead = psutil.Process(deployed.worker.pid)
+    for each in [dead, *dead.children(recursive=True)]:
+        each.kill()
     assert deployed.worker.start(environment, deployed.pool.api)
     assert deployed.end_of(run)[0] == "CRASHED"
     assert not is_alive(process)
@@ -312,3 +320,51 @@ def test_a_worker_of_a_cluster_that_is_told_to_end_waits_for_its_runs_and_hands_
     assert state(lost) == "Crashed"
     for run in (long, late):
         own.pool.api.mark_cancelled(run, "the test is over")
+
+
+@pytest.fixture
+def by_hand(deployed: Deployed, tmp_path: Path) -> Iterator[ByHand]:
+    """Workers started as the pages say, without a grace."""
+    started: list[subprocess.Popen[bytes]] = []
+    own = Deployed(Pool(deployed.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
+    own.worker.log.parent.mkdir(parents=True)
+    environment = runtime.environment(LocalPaths(tmp_path), own.pool.url)
+
+    def start(pool: str = own.pool.name) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", "deployments.prefork", "--pool", pool]
+        with own.worker.log.open("wb") as log:
+            started.append(
+                subprocess.Popen(command, env=environment, cwd=PROJECT_ROOT, stdout=log, stderr=log)
+            )
+        return started[-1]
+
+    yield own, start
+    for each in started:
+        for child in (
+            psutil.Process(each.pid).children(recursive=True) if each.poll() is None else ()
+        ):
+            child.kill()
+        each.kill()
+        each.wait()
+
+
+def test_a_worker_without_a_grace_ends_at_once_and_its_runs_are_told_to(
+    by_hand: ByHand, tmp_path: Path
+) -> None:
+    own, start = by_hand
+    # Told while its warm process is being made.
+    mistyped = f"{own.pool.name}-mistyped"
+    early = start(mistyped)
+    said = f"Work pool '{mistyped}' not found"
+    assert wait_until(lambda: said in own.worker.log.read_text(), PATIENCE_SECONDS)
+    early.terminate()
+    assert early.wait(SECONDS_TO_END) == 0
+    assert own.pool.api.work_pool(mistyped) is None
+
+    worker = start()
+    run = own.start("look", {"path": str(tmp_path / "held"), "hold_seconds": 300})
+    process = psutil.Process(seen(tmp_path / "held")["pid"])
+    worker.terminate()
+    assert worker.wait(SECONDS_TO_END) == 0
+    assert own.end_of(run)[0] == "CRASHED"
+    assert not is_alive(process)
