@@ -7,6 +7,7 @@ One project on PostgreSQL and on DuckDB, built in this process as a flow builds 
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator, Mapping
@@ -32,8 +33,10 @@ from flows._shared.orchestration.dbt import (
     build_dbt,
     recalled,
 )
+from flows._shared.orchestration.dbt.invocation import invoke_dbt
 from flows._shared.orchestration.dbt.job import open_job
-from flows._shared.orchestration.dbt.recalled import Recall
+from flows._shared.orchestration.dbt.recalled import Direct, Recall
+from flows._shared.orchestration.dbt_memory import Memory, Source
 from flows._shared.state import state_dir
 from tests.databases import copy_database, database_of
 from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
@@ -122,11 +125,11 @@ class Planned:
         options = DbtOptions(variables=self.variables)
         with set_environment({**self.environment, "FLOWS_BRAKE": "on"}):
             recall = Recall(open_job("planned", {}, options, "build", None), options)
-            question = recall.question()
-            if question is None:
+            kept = recall.kept()
+            if kept is None:
                 return None
             try:
-                plan = recall.plan(question).plan
+                plan = recall.plan(kept.question).plan
             except (psycopg.Error, duckdb.Error):
                 return None
         return {each for each in plan.keys if plan.is_to_run(each)}
@@ -351,6 +354,25 @@ CHANGES = {
         ),
         EVERYTHING,
     ),
+    "a function of standard SQL": Change(
+        after("create function raw.tax() returns integer language sql return 2")(
+            statement("create or replace function raw.tax() returns integer language sql return 3")
+        ),
+        EVERYTHING,
+    ),
+    "parameters of a macro": Change(
+        after("create macro raw.less(a, b) as a - b")(
+            statement("create or replace macro raw.less(b, a) as a - b")
+        ),
+        EVERYTHING,
+    ),
+    "a view that somebody made": Change(
+        statement(
+            "create or replace view analytics.shown_totals as "
+            "select amount, orders + 1 as orders from analytics.totals"
+        ),
+        {"shown_totals"},
+    ),
     "a variable that is read as a model is made": Change(
         lambda project: project.environment.update(TOKEN_OF_NOBODY="nobody"), EVERYTHING, True
     ),
@@ -401,7 +423,8 @@ CHANGES = {
         lambda project: project.by_hand("build", "--empty"), EVERYTHING
     ),
 }
-CASES = [("postgres", change) for change in CHANGES] + [
+OF_DUCKDB = {"parameters of a macro"}
+CASES = [("postgres", change) for change in CHANGES if change not in OF_DUCKDB] + [
     # What DuckDB tells in its own way.
     ("duckdb", "nothing"),
     ("duckdb", "a new row"),
@@ -409,6 +432,8 @@ CASES = [("postgres", change) for change in CHANGES] + [
     ("duckdb", "a new column"),
     ("duckdb", "a price beside a column called source"),
     ("duckdb", "a build by hand"),
+    ("duckdb", "parameters of a macro"),
+    ("duckdb", "a view that somebody made"),
 ]
 
 
@@ -482,6 +507,68 @@ def test_what_was_stopped_in_the_middle_is_built_again(quiet: Planned) -> None:
     quiet.edit("models/named.sql", "select nothing,", "select")
     assert quiet.built() == EVERYTHING
     assert quiet.tables() == before
+
+
+def test_a_month_in_the_place_of_thirty_days_is_a_change() -> None:
+    source = Source("spans", "raw", "spans", "raw.spans", is_file=False)
+    with duckdb.connect() as database:
+        database.execute("create schema raw")
+        database.execute("create table raw.spans as select interval '30 days' as span")
+        memory = Memory(Direct(database), "duckdb", "built_nodes")
+        before = memory.versions([source], memory.relations())["spans"]
+        database.execute("update raw.spans set span = interval '1 month'")
+        after = memory.versions([source], memory.relations())["spans"]
+    assert after is None or after != before
+
+
+@pytest.mark.parametrize("project", ["duckdb"], indirect=True)
+def test_a_file_that_was_another_for_the_time_of_a_build_is_built_again(
+    quiet: Planned, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = (quiet.folder / "models/named.sql").read_text()
+
+    def invoked(*asked: Any) -> Any:
+        quiet.edit("models/named.sql", "select region", "select upper(region) as region")
+        try:
+            return invoke_dbt(*asked)
+        finally:
+            quiet.write("models/named.sql", text)
+
+    forget_questions()
+    with monkeypatch.context() as during:
+        during.setattr(f"{build_dbt.__module__}.invoke_dbt", invoked)
+        assert quiet.built() == EVERYTHING
+    assert quiet.recalled() is None
+    assert quiet.built() == EVERYTHING
+
+
+@pytest.mark.parametrize("project", ["duckdb"], indirect=True)
+def test_whatever_lies_in_the_folder_of_a_project_is_no_error(quiet: Planned) -> None:
+    latin = os.fsdecode(b"r\xe9sum\xe9.txt")
+    odd = [quiet.folder / name for name in ("loop", "again", "pipe", "socket", latin)]
+    odd[0].symlink_to(".")
+    odd[1].symlink_to(".")
+    os.mkfifo(odd[2])
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(os.path.relpath(odd[3]))
+    odd[4].touch()
+    dangling = quiet.folder / "models/.#totals.sql"
+    try:
+        assert quiet.recalled() is None
+        quiet.build()
+        assert quiet.recalled() is not None
+        dangling.symlink_to("somebody@host.1")
+        assert quiet.recalled() is None
+        quiet.build()
+    finally:
+        for path in odd:
+            path.unlink()
+        dangling.unlink(missing_ok=True)
+    quiet.build()
+    for kept in state_dir().rglob("question-*.json"):
+        kept.write_bytes(kept.read_bytes()[:-5] + b"\xe9")
+    assert quiet.recalled() is None
+    quiet.build()
 
 
 @pytest.mark.parametrize("project", ["postgres"], indirect=True)
@@ -563,6 +650,8 @@ def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> Non
     quiet.variables.clear()
     quiet.days_on = 0
     quiet.build()
+    for results in state_dir().glob("dbt/planned/default/run_results.json"):
+        results.write_text('{"metadata": ')
     alone = subprocess.run(
         [sys.executable, "-c", IN_A_PROCESS],
         env={**os.environ, **quiet.environment, "PYTHONPATH": str(ROOT)},

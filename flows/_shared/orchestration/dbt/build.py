@@ -187,7 +187,7 @@ def _without_dbt(
         reporter.finish(idle)
     nodes = (*idle, *_unchanged(job, planning))
     outcome = DbtOutcome(nodes, time.monotonic() - began, job.artifacts_dir)
-    write_empty_results(job, question.idle)
+    write_empty_results(job, planning)
     _published(job, "build", outcome)
     tick(watch)
     return outcome

@@ -91,11 +91,15 @@ class Question:
 
 @dataclass
 class Planning:
-    """What is asked of a plan, and after the start of the build the plan itself."""
+    """What is asked of a plan, and after the start of the build the plan itself.
+
+    ``results`` is the artifact of a build without dbt, but for its moment.
+    """
 
     leaves_out: bool
     plan: Plan = field(default_factory=Plan)
     question: Question | None = None
+    results: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def left_out(self) -> list[tuple[Shown, LastSuccess]]:

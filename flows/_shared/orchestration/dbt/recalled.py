@@ -8,8 +8,10 @@ warehouse. Where it leaves anything to do, or anything is in the way, dbt plans,
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import cache
 from importlib.util import find_spec
@@ -36,13 +38,21 @@ DBT = tuple(map(Path, (_spec and _spec.submodule_search_locations) or ()))
 CODE = (Path(__file__).parents[1], *(each / "include" for each in DBT))
 
 
+@dataclass(frozen=True)
+class Kept:
+    """``results`` is the artifact that dbt wrote with it, of the nodes that a build only names."""
+
+    question: Question
+    results: dict[str, Any]
+
+
 class Recall:
     """What is kept of the question of one job."""
 
     def __init__(self, job: Job, options: DbtOptions) -> None:
         self._job = job
         # As they are before dbt reads one and adds to the other.
-        self._code, self._environment = _code_of(job.project_dir), dict(os.environ)
+        self._files, self._environment = _files_of(job.project_dir), dict(os.environ)
         self._asked = [options.select, options.exclude, options.target, options.variables]
         selection = repr([options.select, options.exclude]).encode()
         name = f"question-{hashlib.sha256(selection).hexdigest()[:16]}.json"
@@ -50,30 +60,27 @@ class Recall:
 
     def nothing_new(self) -> Planning | None:
         """The plan of a build that has nothing to do, else None."""
-        question = self.question()
-        if question is None or not (self._job.target_path / RUN_RESULTS).is_file():
+        kept = self.kept()
+        if kept is None:
             return None
         try:
-            planning = self.plan(question)
+            planning = self.plan(kept.question)
         except TOLD_TO_STOP:
             raise
         # Files that are no databases, servers that are away: dbt finds words for all of them.
         except Exception as error:  # noqa: BLE001
             self._job.logger.debug("no plan without dbt: %s", type(error).__name__)
             return None
-        return planning if planning.plan.leaves_all_out else None
+        return replace(planning, results=kept.results) if planning.plan.leaves_all_out else None
 
-    def question(self) -> Question | None:
-        """What was kept, if it is what dbt would say now."""
+    def kept(self) -> Kept | None:
+        """What dbt once said, if it is what dbt would say now."""
         try:
-            key, _, text = self._kept.read_text(encoding="utf-8").partition("\n")
-        except FileNotFoundError:
+            key, _, text = self._kept.read_bytes().partition(b"\n")
+            kept = KEPT.validate_json(text)
+        except (OSError, ValidationError):
             return None
-        try:
-            question = QUESTION.validate_json(text)
-        except ValidationError:
-            return None
-        return question if key == self._key(question) else None
+        return kept if key.decode(errors="replace") == self._key(kept.question) else None
 
     def plan(self, question: Question) -> Planning:
         with connected(question.warehouse) as connection:
@@ -83,42 +90,80 @@ class Recall:
         return Planning(leaves_out=True, plan=plan, question=question)
 
     def keep(self, question: Question | None) -> None:
-        """Write down what dbt said, for as long as it lasts."""
-        if question is None or not question.is_lasting:
-            self._kept.unlink(missing_ok=True)
-            return
-        unfinished = self._kept.with_suffix(".part")
-        text = QUESTION.dump_json(question).decode()
-        unfinished.write_text(f"{self._key(question)}\n{text}", encoding="utf-8")
-        unfinished.rename(self._kept)
+        """Write down what dbt said, for as long as it lasts, if no file was touched meanwhile."""
+        untouched = self._files is not None and self._files == _files_of(self._job.project_dir)
+        if question and question.is_lasting and untouched:
+            # dbt may have been told to write no artifacts.
+            with suppress(OSError, ValueError):
+                results = json.loads((self._job.target_path / RUN_RESULTS).read_bytes())
+                named = [each for each in results["results"] if each["unique_id"] in question.idle]
+                text = KEPT.dump_json(Kept(question, results | {"results": named})).decode()
+                _write_whole(self._kept, f"{self._key(question)}\n{text}")
+                return
+        self._kept.unlink(missing_ok=True)
 
-    def _key(self, question: Question) -> str:
+    def _key(self, question: Question) -> str | None:
+        if self._files is None:
+            return None
         own = self._environment
         names = {*question.environment, *(name for name in own if name.startswith(SETTINGS))}
-        told = [self._code, self._asked, {name: own.get(name) for name in names}]
+        told = [self._files.content, self._asked, {name: own.get(name) for name in names}]
         return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
 
-def _code_of(project_dir: Path) -> str:
-    """A hash of the project with its packages, of dbt and of what asks the question."""
-    return _hash_of(project_dir) + _code_that_reads_it()
+@dataclass(frozen=True)
+class Files:
+    """Hashes of what is in a folder.
+
+    ``touched`` is another once a file was written or moved, even if it is back since: it has the
+    moments that the file system keeps, which nobody sets.
+    """
+
+    content: str
+    touched: str
+
+
+def _files_of(project_dir: Path) -> Files | None:
+    """The project with its packages, dbt and what asks the question; None if one is unreadable."""
+    try:
+        files = _hash_of(project_dir)
+        return replace(files, content=files.content + _code_that_reads_it())
+    except OSError:
+        return None
 
 
 @cache
 def _code_that_reads_it() -> str:
     versions = hashlib.sha256(repr(_versions()).encode()).hexdigest()
-    return versions + "".join(map(_hash_of, CODE))
+    return versions + "".join(_hash_of(each).content for each in CODE)
 
 
-def _hash_of(root: Path) -> str:
-    found = hashlib.sha256()
-    for folder, below, names in os.walk(root, followlinks=True):
+def _hash_of(root: Path) -> Files:
+    content, touched = hashlib.sha256(), hashlib.sha256()
+    seen: dict[tuple[int, int], str] = {}
+    for folder, below, names in os.walk(root, onerror=_raise, followlinks=True):
+        own = Path(folder).stat()
+        # What is there twice, or in itself, is gone through once.
+        first = seen.setdefault((own.st_dev, own.st_ino), folder)
+        content.update(f"{[os.path.relpath(each, root) for each in (folder, first)]}\n".encode())
+        touched.update(f"{own.st_ino}={own.st_ctime_ns}\n".encode())
+        if first != folder:
+            below.clear()
+            continue
         below[:] = sorted(set(below) - MADE)
         for name in sorted(names):
             path = Path(folder, name)
-            content = hashlib.sha256(path.read_bytes()).hexdigest()
-            found.update(f"{path.relative_to(root)}={content}\n".encode())
-    return found.hexdigest()
+            status = path.stat()
+            # To read a pipe may last for ever.
+            is_file = stat.S_ISREG(status.st_mode)
+            found = hashlib.sha256(path.read_bytes()).hexdigest() if is_file else "no file"
+            content.update(f"{name!r}={found}\n".encode())
+            touched.update(f"{status.st_ino}={status.st_ctime_ns}\n".encode())
+    return Files(content.hexdigest(), touched.hexdigest())
+
+
+def _raise(error: OSError) -> None:
+    raise error
 
 
 def _versions() -> list[str]:
@@ -160,19 +205,24 @@ def connected(warehouse: Warehouse) -> Iterator[Connection]:
             yield Direct(server)
 
 
-def write_empty_results(job: Job, idle: tuple[str, ...]) -> None:
+def write_empty_results(job: Job, planning: Planning) -> None:
     """The artifact that dbt would write of a build that only names some nodes."""
-    path = job.target_path / RUN_RESULTS
-    former = json.loads(path.read_text(encoding="utf-8"))
     moment = f"{now():%Y-%m-%dT%H:%M:%S.%fZ}"
-    former["metadata"] |= {
+    of_now = {
         "generated_at": moment,
         "invocation_started_at": moment,
         "invocation_id": str(uuid4()),
     }
-    former["results"] = [each for each in former["results"] if each["unique_id"] in idle]
-    former["elapsed_time"] = 0.0
-    path.write_text(json.dumps(former), encoding="utf-8")
+    results = dict(planning.results)
+    results |= {"metadata": results["metadata"] | of_now, "elapsed_time": 0.0}
+    _write_whole(job.target_path / RUN_RESULTS, json.dumps(results))
 
 
-QUESTION = TypeAdapter(Question)
+def _write_whole(path: Path, text: str) -> None:
+    """Whoever reads it meanwhile, or after a crash, finds the former or this one."""
+    unfinished = path.with_name(f"{path.name}.part")
+    unfinished.write_text(text, encoding="utf-8")
+    unfinished.replace(path)
+
+
+KEPT = TypeAdapter(Kept)
