@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
-import psycopg
+from psycopg.conninfo import make_conninfo
 from pydantic import TypeAdapter, ValidationError
 
+from flows._shared import postgres
 from flows._shared.orchestration.cancellation import TOLD_TO_STOP
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.options import DbtOptions
@@ -201,7 +202,8 @@ def connected(warehouse: Warehouse) -> Iterator[Connection]:
             yield Direct(database)
     else:
         password = os.environ[warehouse.password_variable or ""]
-        with psycopg.connect(**place, password=password, autocommit=True) as server:
+        address = make_conninfo(**place, password=password)
+        with postgres.connected(address, "the warehouse") as server:
             yield Direct(server)
 
 
