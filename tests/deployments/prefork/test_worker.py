@@ -243,7 +243,7 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
         each.kill()
     assert deployed.worker.start(environment, deployed.pool.api)
     assert deployed.end_of(run)[0] == "CRASHED"
-    assert not is_alive(process)
+    assert wait_until(lambda: not is_alive(process), 20)
 
 
 @pytest.fixture
