@@ -40,7 +40,7 @@
 {% macro delete_vanished_suggestions() %}{% endmacro %}
 {% macro delete_changed_evaluations() %}{% endmacro %}
 {% macro delete_changed_days_of_feedback() %}{% endmacro %}
-{% macro last_place() %}{{ return('now()') }}{% endmacro %}
+{% macro last_place() %}{{ return("cast('1900-01-01' as timestamp)") }}{% endmacro %}
 {% macro note_place() %}{% endmacro %}
 {% macro by_changes_or_anew() %}incremental{% endmacro %}
 {% macro row_version(relation, columns) %}length('row'){% endmacro %}

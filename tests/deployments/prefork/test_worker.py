@@ -52,8 +52,15 @@ class Deployed:
 
     @property
     def parent(self) -> psutil.Process:
-        """The warm process."""
-        said = re.findall(r"prefork parent (\d+): ready after", self.worker.log.read_text())
+        """The warm process, once the worker has one."""
+        said: list[str] = []
+
+        def is_ready() -> bool:
+            text = self.worker.log.read_text()
+            said[:] = re.findall(r"prefork parent (\d+): ready after", text)
+            return bool(said)
+
+        assert wait_until(is_ready, PATIENCE_SECONDS), self.worker.log.read_text()
         return psutil.Process(int(said[-1]))
 
     def start(self, flow: str, parameters: Mapping[str, Any], **job: Any) -> str:
