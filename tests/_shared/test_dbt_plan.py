@@ -36,6 +36,7 @@ from flows._shared.orchestration.dbt import (
 from flows._shared.orchestration.dbt.invocation import invoke_dbt
 from flows._shared.orchestration.dbt.job import open_job
 from flows._shared.orchestration.dbt.recalled import Direct, Recall
+from flows._shared.orchestration.dbt_flags import flags_without_stacks
 from flows._shared.orchestration.dbt_memory import Memory, Source
 from flows._shared.state import state_dir
 from tests.databases import copy_database, database_of
@@ -182,7 +183,7 @@ class Planned:
         arguments = [*command, "--project-dir", str(self.folder), "--profiles-dir"]
         kept = str(self.folder.parent / "by_hand")
         arguments += [str(self.folder), "--quiet", "--target-path", kept, "--log-path", kept]
-        with set_environment(self.environment):
+        with set_environment(self.environment), flags_without_stacks():
             assert dbtRunner().invoke(arguments).success
         DuckDBConnectionManager.close_all_connections()
 
