@@ -179,6 +179,12 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_sessionfinish() -> None:
+    # pytest looks through everything five times before it ends, seconds each; nothing is told by it.
+    gc.freeze()
+
+
 @pytest.fixture(scope="session")
 def is_exhaustive(request: pytest.FixtureRequest) -> bool:
     """Whether a check of many cases checks all of them."""
