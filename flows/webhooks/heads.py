@@ -22,6 +22,7 @@ KEPT_HEADERS = (
     "x-github-hook-installation-target-type",
     "x-source",
 )
+KEPT_NAMES = {name.encode(): name for name in KEPT_HEADERS}
 LONGEST_KEPT_HEADER = 1024
 MOST_DIGITS = 18
 REQUEST_ID = re.compile(r"[\w.-]{1,64}", re.ASCII)
@@ -61,8 +62,11 @@ def address(request: Request) -> str:
 
 
 def kept_headers(request: Request) -> dict[str, str]:
-    return {
-        name: request.headers[name][:LONGEST_KEPT_HEADER].replace("\0", "\ufffd")
-        for name in KEPT_HEADERS
-        if name in request.headers
-    }
+    """Of a header that is there twice the first."""
+    found: dict[str, str] = {}
+    for raw, value in request.headers.raw:
+        name = KEPT_NAMES.get(raw)
+        if name and name not in found:
+            text = value.decode("latin-1")
+            found[name] = text[:LONGEST_KEPT_HEADER].replace("\0", "\ufffd")
+    return found

@@ -14,7 +14,7 @@ Where an answer can still be understood it is 400, 408 or 431; then the connecti
 """
 
 import re
-from asyncio import TimerHandle, Transport
+from asyncio import AbstractEventLoop, TimerHandle, Transport
 from collections import Counter
 from collections.abc import Sequence
 from http import HTTPStatus
@@ -45,6 +45,38 @@ class _HeadersRefusedError(Exception):
     pass
 
 
+class WholeAnswers:
+    """A transport that sends all that is written in one turn of the loop at once.
+
+    uvicorn writes the head of an answer and its body apart: two system calls, and two packets for
+    which the client wakes.
+    """
+
+    def __init__(self, transport: Transport, loop: AbstractEventLoop) -> None:
+        self._transport = transport
+        self._loop = loop
+        self._written: list[bytes] = []
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._transport, name)
+
+    def write(self, data: bytes) -> None:
+        if not self._written:
+            self._loop.call_soon(self._send)
+        self._written.append(data)
+
+    def close(self) -> None:
+        self._send()
+        self._transport.close()
+
+    def _send(self) -> None:
+        written = b"".join(self._written)
+        self._written.clear()
+        # The client may have gone since.
+        if written and not self._transport.is_closing():
+            self._transport.write(written)
+
+
 class BoundedProtocol(HttpToolsProtocol):
     """One connection. See ``bounded`` for its limits."""
 
@@ -70,7 +102,7 @@ class BoundedProtocol(HttpToolsProtocol):
         self._sharer = NO_ADDRESS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(transport)
+        super().connection_made(WholeAnswers(transport, self.loop))  # type: ignore[arg-type]
         host = self.client[0] if self.client else NO_ADDRESS
         if not is_within(host, self.trusted_proxies):
             self._sharer = sharer(host)

@@ -14,14 +14,16 @@ from urllib.parse import urlsplit
 import httpx
 import psutil
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from flows._shared.inbox import FORM
-from flows.webhooks.bodies import decompress
+from flows._shared.json_keys import has_each_once
+from flows.webhooks.bodies import BodyError, decompress, examine
 from flows.webhooks.intake import InFlight, RefusedError
 from flows.webhooks.limits import sharer
 from flows.webhooks.settings import MIB
+from flows.webhooks.sources import GITHUB as SENDER
 from tests.webhooks.attacks import gzip_bomb
 from tests.webhooks.harness import (
     SECRET,
@@ -218,6 +220,42 @@ def test_a_body_with_a_key_twice_gets_400_that_says_where(
     assert answer.status_code == 400
     told = answer.json()
     assert f"has {place} twice" in told.get("error", told.get("message"))
+
+
+def spelled(text: str, escaped: int) -> str:
+    """JSON of a text, every ``escaped``-th letter of it by its number."""
+    letters = (
+        f"\\u{ord(letter):04x}" if number % escaped == 0 else json.dumps(letter)[1:-1]
+        for number, letter in enumerate(text, start=1)
+    )
+    return f'"{"".join(letters)}"'
+
+
+LETTERS = st.builds(
+    spelled, st.text(st.sampled_from('ab"\\/\n[]{}:, é'), max_size=4), st.integers(1, 5)
+)
+SPACES = st.sampled_from(["", "", " ", "\n\t"])
+SPELLED_VALUES: st.SearchStrategy[str] = st.recursive(
+    LETTERS | st.sampled_from(["1", "-2.5e3", "null", "123456789012345678901"]),
+    lambda inner: (
+        st.lists(inner, max_size=3).map(lambda each: f"[{', '.join(each)}]")
+        | st.lists(st.tuples(LETTERS, SPACES, inner), max_size=4).map(
+            lambda each: f"{{{','.join(f'{key}{space}:{of}' for key, space, of in each)}}}"
+        )
+    ),
+)
+
+
+@given(value=SPELLED_VALUES)
+@example(value=r'{"a": "\u0022\u0022", "b": 1, "b": 2}')
+def test_a_body_is_refused_for_a_key_exactly_where_one_is_there_twice(value: str) -> None:
+    text = f'{{"of": {value}}}'.encode()
+    (endpoint,) = SENDER.endpoints
+    if has_each_once(text):
+        assert examine(endpoint, {}, "application/json", text).payload is not None
+    else:
+        with pytest.raises(BodyError, match="twice"):
+            examine(endpoint, {}, "application/json", text)
 
 
 def test_a_row_with_a_key_twice_is_left_to_its_reader_and_so_are_those_beside_it(
@@ -467,6 +505,14 @@ def test_the_forms_of_a_request_are_taken_or_refused_as_the_protocol_says(
         text += f"{name}: {value}{end}"
     answer = talk(receiver.url, f"{text}Content-Length: {len(BODY)}{end}{end}".encode() + BODY)
     assert tuple(map(int, re.findall(rb"HTTP/1.1 (\d+) ", answer))) == statuses
+
+
+def test_an_answer_comes_in_one_piece(receiver: Running) -> None:
+    host, _, port = urlsplit(receiver.url).netloc.partition(":")
+    with socket.create_connection((host, int(port))) as connection:
+        for _ in range(50):
+            connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
+            assert connection.recv(4096).endswith(b"alive\n")
 
 
 def test_requests_that_do_not_wait_for_answers_are_bounded(receiver: Running) -> None:
