@@ -95,6 +95,8 @@ class Declared:
         config, limit = self.config, self.config.get("concurrency_limit")
         options = dict(limit) if isinstance(limit, Mapping) else {"limit": limit}
         number = options.pop("limit", None)
+        if options:
+            options = {"collision_strategy": "ENQUEUE", **options}
         pool = config.get("work_pool") or {}
         return {
             "name": self.name,

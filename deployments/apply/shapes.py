@@ -67,7 +67,7 @@ def _with_blocks(action: object) -> object:
     if not isinstance(action, Mapping) or "blocks" not in action:
         return action
     blocks = action["blocks"]
-    if not isinstance(blocks, list) or not all(isinstance(each, str) for each in blocks):
+    if not isinstance(blocks, list) or {str} != {type(each) for each in blocks}:
         raise ValueError("its blocks are no list of names")
     return {k: v for k, v in action.items() if k != "blocks"} | {"block_document_id": BLOCK}
 

@@ -4,6 +4,7 @@ import json
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from datetime import timedelta
+from typing import TypeGuard
 
 from jinja2 import TemplateError
 from prefect.events.schemas.deployment_triggers import DeploymentEventTrigger
@@ -25,6 +26,8 @@ STATES = (
 )
 PREFECT_EVENTS = {f"prefect.flow-run.{state}" for state in STATES.split()}
 KIND = "__prefect_kind"
+# The key with the text of each kind of template that Prefect knows.
+TEXTS = {"jinja": "template", "json": "value", "workspace_variable": "variable_name"}
 PENDING = ".delivery.pending"
 
 
@@ -33,7 +36,8 @@ def trigger_parameters(project: Project) -> Problems:
     for each, trigger in project.triggers():
         for name, value in (trigger.get("parameters") or {}).items():
             where = f"{each.name}, parameter {name} of a trigger"
-            if not is_template(value) and "{{" in json.dumps(value, default=str):
+            is_told = _is_whole(value) if is_template(value) else "{{" not in json.dumps(value)
+            if not is_told:
                 yield where, f"give the template explicitly: {{{KIND}: jinja, template: ...}}"
             for template in _templates(value):
                 yield from _template_problems(where, template)
@@ -56,7 +60,7 @@ def events(project: Project) -> Problems:
     triggers += [
         (f"automation {each['name']}", each["trigger"])
         for each in project.automations
-        if each.get("trigger")
+        if each.get("trigger") is not None
     ]
     for where, trigger in triggers:
         if trigger.get("type", "event") != "event":
@@ -70,7 +74,7 @@ def events(project: Project) -> Problems:
             elif name in CATALOGUE:
                 yield from _strange_resources(where, name, trigger)
         for related in _related(trigger):
-            role = related.get("prefect.resource.role")
+            role = str(related.get("prefect.resource.role"))
             for name in _listed(related.get("prefect.resource.name")):
                 if role in known and name not in known[role]:
                     yield where, f"there is no {role} {name}"
@@ -198,5 +202,9 @@ def _template_problems(where: str, template: str) -> Problems:
         yield where, f"its template cannot be rendered: {error}"
 
 
-def is_template(value: object) -> bool:
+def is_template(value: object) -> TypeGuard[Config]:
     return isinstance(value, Mapping) and KIND in value
+
+
+def _is_whole(template: Config) -> bool:
+    return isinstance(template.get(TEXTS.get(str(template[KIND]), "")), str)

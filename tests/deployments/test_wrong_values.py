@@ -115,6 +115,11 @@ VALUES: list[Case] = [
         [{"prefect.resource.role": "deployment", "prefect.resource.name": "nowhere"}],
         "there is no deployment nowhere",
     ),
+    (
+        "triggers.0.match_related",
+        {"prefect.resource.role": ["deployment"], "prefect.resource.name": 7},
+        "trigger on delivery: match_related",
+    ),
     ("triggers.0.within", -5, "trigger on delivery: within is -5: "),
     ("triggers.0.within", None, "trigger on delivery"),
     ("triggers.0.posture", "Sleepy", "trigger on delivery: posture is "),
@@ -122,6 +127,10 @@ VALUES: list[Case] = [
     ("triggers.0.schedule_after", -1, "schedule_after is -1: "),
     ("triggers.0.threshold", 0, "threshold is 0: "),
     ("triggers.0.threshold", "one", 'threshold is "one": '),
+    ("triggers.0.parameters.layer.__prefect_kind", "jinjer", "give the template explicitly"),
+    ("triggers.0.parameters.layer.__prefect_kind", ["jinja"], "give the template explicitly"),
+    ("triggers.0.parameters.layer.template", 7, "give the template explicitly"),
+    ("triggers.0.parameters.layer.template", GONE, "give the template explicitly"),
     ("triggers.0.parameters", "layer", 'parameters is "layer": '),
     ("triggers.0.parameters", {"layer": ["gold"]}, 'layer is ["gold"]: '),
 ]
@@ -158,6 +167,11 @@ AUTOMATIONS = [
     ("name: x", "automation x: trigger is missing"),
     (AUTOMATION.replace("a run failed", ""), "automation 1 of alerts.yaml: name is null"),
     (AUTOMATION.replace("[alerts-webhook]", "alerts-webhook"), "its blocks are no list of names"),
+    (AUTOMATION.replace("[alerts-webhook]", "[]"), "its blocks are no list of names"),
+    (
+        f"{AUTOMATION.split('trigger')[0]}trigger: {{}}\nactions: [{{type: do-nothing}}]",
+        "every event",
+    ),
     (AUTOMATION.replace("[alerts-webhook]", "[7]"), "its blocks are no list of names"),
     (
         AUTOMATION.replace("actions: [", "actions: [7, "),
