@@ -23,7 +23,10 @@ class _Loader(yaml.SafeLoader):
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if isinstance(event, yaml.AliasEvent) and event.anchor in self._begun:
             raise yaml.composer.ComposerError(
-                None, None, f"*{event.anchor} stands within what it names", event.start_mark
+                None,
+                None,
+                f"*{event.anchor} stands within what it names",
+                event.start_mark,  # type: ignore[arg-type]
             )
         self._begun.append(getattr(event, "anchor", None))
         try:
