@@ -24,6 +24,7 @@ from deployments.apply.infrastructure import (
 )
 from deployments.check.of_events import is_template
 from deployments.check.project import Config, Problems, Project, strange
+from flows._shared.counted import counted
 from flows._shared.errors import PlatformError
 
 VARIABLES = {POOL_VARIABLE, WARM_POOL_VARIABLE, "PREFECT_SCHEDULES_ACTIVE"}
@@ -191,7 +192,7 @@ def limits_of_deployments(project: Project) -> Problems:
         return
     for name, count in Counter(limit.name for limit in wanted).items():
         if count > 1:
-            yield f"limit {name}", f"{count} limits have this name"
+            yield f"limit {name}", f"{counted(count, 'limit')} have this name"
     for limit in wanted:
         if not limit.name.startswith(LIMIT_PREFIX):
             yield f"limit {limit.name}", f"its name does not begin with {LIMIT_PREFIX}"
