@@ -28,12 +28,13 @@ FEW_PEOPLE = 2
 
 def page(data: DomainData) -> Page:
     board = data.rows("rpt_github_leaderboard")
-    if len(overall(board, "all_time")) == 1:
+    are_several = any(row["people"] > 1 for row in data.rows("rpt_github_concentration"))
+    if len(overall(board, "all_time")) == 1 and not are_several:
         figures = [alone(data)]
     else:
         figures = [leaders(data, window) for window in WINDOWS if overall(board, window)]
-        if any(row["people"] > 1 for row in data.rows("rpt_github_concentration")):
-            figures.append(_concentration(data))
+    if are_several:
+        figures.append(_concentration(data))
     if data.rows("rpt_github_repositories"):
         figures.append(_repositories(data))
     if data.rows("rpt_github_weekly"):
