@@ -3,13 +3,16 @@
 import json
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
 from prefect.client.schemas.objects import State
 
+PROJECTS = Path(__file__).parents[1] / "dbt_projects"
 STORED_WITHIN = 30.0
 Told = dict[str, dict[str, Any]]
 
@@ -38,6 +41,23 @@ def rows_of(run: State[Any] | UUID, key: str) -> list[dict[str, Any]]:
 def measures_of(run: State[Any] | UUID, slug: str) -> dict[str, Any]:
     """What the summary of a domain's run counted."""
     return {row["measure"]: row["value"] for row in rows_of(run, f"{slug}-run")}
+
+
+def assert_freshness_is_told(run: State[Any] | UUID, slug: str) -> None:
+    """Of each source that has a freshness, when its newest rows came; and that marts are new."""
+    told = rows_of(run, f"{slug.replace('_', '-')}-freshness")
+    content = yaml.safe_load((PROJECTS / slug / "models" / "sources.yml").read_text())
+    aged = {
+        table["name"]
+        for source in content["sources"]
+        for table in source["tables"]
+        if table.get("config", {}).get("freshness", source.get("config", {}).get("freshness"))
+    }
+    found = {each["name"]: each["newest"] for each in told if each["kind"] == "source"}
+    assert found.keys() == aged
+    assert all(found.values()), found
+    marts = {each["is_current"] for each in told if each["kind"] == "mart"}
+    assert marts == {True}
 
 
 def landed_in(run: State[Any] | UUID, slug: str, until: Callable[[Told], bool] = bool) -> Told:

@@ -104,11 +104,21 @@ class Limit:
 
 
 def limits(path: Path = LIMITS) -> tuple[Limit, ...]:
-    """The wanted limits."""
-    entries = read_yaml(path) or []
+    """The wanted limits.
+
+    Raises:
+        PermanentError: the file cannot be read, or something in it cannot be; all is told.
+    """
+    # They import Prefect, as who reads limits does anyway.
+    from deployments.apply.faults import faults
+    from deployments.apply.shapes import LIMITS_FILE
+
+    content = read_yaml(path) or []
+    if found := faults(LIMITS_FILE, content):
+        told = "\n".join(each.told() for each in found)
+        raise PermanentError(f"reading {path}", told, "Correct what it names")
     return tuple(
-        Limit(str(each["name"]), int(each["limit"]), tuple(each.get("deployments", ())))
-        for each in entries
+        Limit(each["name"], each["limit"], tuple(each.get("deployments", ()))) for each in content
     )
 
 

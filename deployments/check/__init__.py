@@ -20,10 +20,12 @@ from deployments.check.of_deployments import (
     deployments,
     entrypoints,
     job_variables,
+    limits_of_deployments,
     parameters,
     pools,
     schedules,
-    unknown_keys,
+    top_keys,
+    values,
 )
 from deployments.check.of_events import (
     automations,
@@ -38,7 +40,8 @@ from flows._shared.errors import PlatformError
 __all__ = ["Project", "in_clusters", "main", "problems"]
 
 RULES: Sequence[Callable[[Project], Problems]] = (
-    unknown_keys,
+    values,
+    top_keys,
     entrypoints,
     parameters,
     trigger_parameters,
@@ -49,6 +52,7 @@ RULES: Sequence[Callable[[Project], Problems]] = (
     job_variables,
     schedules,
     deployments,
+    limits_of_deployments,
     automations,
 )
 

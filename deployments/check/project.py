@@ -7,16 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
-
 from deployments.apply.files import (
     AUTOMATIONS,
     PREFECT_YAML,
     Declared,
-    automation_files,
-    declared,
+    Told,
+    read_automations,
+    read_deployments,
 )
 from deployments.apply.infrastructure import LIMITS
+from flows._shared.errors import PlatformError
 from flows._shared.yaml_keys import read_yaml
 
 Config = Mapping[str, Any]
@@ -33,37 +33,53 @@ class Project:
 
     @cached_property
     def content(self) -> Config:
-        content: Config = read_yaml(self.prefect_file)
-        return content
+        """Of the file; nothing where it cannot be read or is no mapping, which `faults` tell."""
+        try:
+            content = read_yaml(self.prefect_file)
+        except PlatformError:
+            return {}
+        return content if isinstance(content, Mapping) else {}
 
-    @cached_property
+    @property
     def deployments(self) -> list[Declared]:
-        return declared(self.prefect_file)
+        return self._deployments[0]
 
-    @cached_property
+    @property
     def automations(self) -> list[Config]:
-        return [each for _, each in automation_files(self.automations_folder)]
+        return [each for _, each in self._automations[0]]
+
+    @property
+    def faults(self) -> list[Told]:
+        """Values that cannot be. Deployments and automations have None in their place."""
+        return [*self._deployments[1], *self._automations[1]]
+
+    def schedules(self) -> Iterator[tuple[Declared, Config]]:
+        for each in self.deployments:
+            yield from ((each, own) for own in each.config.get("schedules") or [] if own)
 
     def triggers(self) -> Iterator[tuple[Declared, Config]]:
         for each in self.deployments:
-            for trigger in each.config.get("triggers") or []:
-                yield each, trigger
+            yield from ((each, own) for own in each.config.get("triggers") or [] if own)
 
+    def actions(self) -> Iterator[tuple[Config, Config]]:
+        for each in self.automations:
+            yield from ((each, own) for own in each.get("actions") or [] if own)
 
-def unknown(where: str, config: object, model: type[BaseModel]) -> Problems:
-    yield from strange(where, config, model.model_fields.keys())
+    @cached_property
+    def _deployments(self) -> tuple[list[Declared], list[Told]]:
+        return read_deployments(self.prefect_file)
+
+    @cached_property
+    def _automations(self) -> tuple[list[tuple[Path, Config]], list[Told]]:
+        return read_automations(self.automations_folder)
 
 
 def strange(where: str, config: object, known: Iterable[str]) -> Problems:
     if isinstance(config, Mapping):
-        for key in sorted(config.keys() - set(known)):
-            yield where, f"Prefect ignores the key {key}"
+        for key in config:
+            if key not in known:
+                yield where, f"{key} is a key that Prefect ignores"
 
 
 def seconds(delta: timedelta) -> str:
     return f"{delta.total_seconds():.0f} s"
-
-
-def first_of(error: ValidationError) -> str:
-    first = error.errors()[0]
-    return f"{'.'.join(str(part) for part in first['loc'])}: {first['msg']}"

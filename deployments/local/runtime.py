@@ -39,6 +39,7 @@ from deployments.local.worker import (
     ProcessWorker,
     ensure_work_pool,
     named_pools,
+    refuse_another_pool,
     wanted_type,
 )
 from flows._shared.errors import PermanentError, TransientError
@@ -87,6 +88,8 @@ def up(
         PlatformError: a part cannot be started or applied; the message says what to do.
     """
     paths = paths or LocalPaths()
+    if has_worker(paths):
+        refuse_another_pool(named_pools(is_served_here=True)[POOL_VARIABLE])
     paths.make_private()
     domains = (*domains, WEBHOOKS)
     with ThreadPoolExecutor(3) as pool:

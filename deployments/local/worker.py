@@ -103,6 +103,22 @@ def named_pools(is_served_here: bool) -> dict[str, str]:
     return {POOL_VARIABLE: pool, WARM_POOL_VARIABLE: warm or pool}
 
 
+def refuse_another_pool(pool: str) -> None:
+    """Before the local worker starts: it serves one pool.
+
+    Raises:
+        PermanentError: the user's environment names another one of warm runs.
+    """
+    warm = os.environ.get(WARM_POOL_VARIABLE) or pool
+    if warm != pool:
+        raise PermanentError(
+            f"starting the worker of this machine, which serves the one work pool {pool}",
+            f"{WARM_POOL_VARIABLE}={warm} names another for warm runs, which nothing would take up",
+            f"Unset it; it goes with a server elsewhere, which PREFECT_API_URL and {POOL_VARIABLE} "
+            "name",
+        )
+
+
 def ensure_work_pool(api: PrefectApi, name: str, pool_type: str) -> None:
     """Create the pool, or bring its job template up to date.
 

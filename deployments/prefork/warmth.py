@@ -4,7 +4,7 @@ import gc
 import importlib
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -81,9 +81,21 @@ def _rehearsed(projects: Sequence[str]) -> list[str]:
 
 
 def modules_of_runs(prefect_file: Path = PROJECT_ROOT / "prefect.yaml") -> list[str]:
-    """Prefect, dbt with its adapters, and the modules of the flows that are deployed."""
-    entries = read_yaml(prefect_file)["deployments"]
-    flows = {str(each["entrypoint"]).rpartition(".")[0] for each in entries}
+    """Prefect, dbt with its adapters, and the modules of the flows that are deployed.
+
+    Where the file is wrong, as it may be while somebody edits it, a run imports its flow itself.
+    """
+    try:
+        content = read_yaml(prefect_file)
+    except PermanentError:
+        content = None
+    entries = content.get("deployments") if isinstance(content, Mapping) else None
+    named = (
+        each.get("entrypoint")
+        for each in (entries if isinstance(entries, list) else [])
+        if isinstance(each, Mapping)
+    )
+    flows = {each.rpartition(".")[0] for each in named if isinstance(each, str)} - {""}
     return [*LIBRARIES, *sorted(flows)]
 
 

@@ -1,6 +1,7 @@
 """A month's budget: what was spent, what the month comes to, and whether that is too much."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import Self
 
 
 @dataclass(frozen=True)
@@ -14,6 +15,7 @@ class Budget:
         projected_usd: what the month comes to at this pace; None where that is not known.
         budget_usd: of the whole month.
         status: the verdict of the mart that judges it; None where no mart does.
+        is_whole: whether what was spent is known of every day of the month, and has a price.
     """
 
     name: str
@@ -22,6 +24,14 @@ class Budget:
     projected_usd: float | None
     budget_usd: float
     status: str | None = None
+    is_whole: bool = False
+
+    def seen_in(self, month: str) -> Self:
+        """As seen in a month: of one that is over nothing is expected. It was passed, held, or that
+        is not known."""
+        if self.month >= month or self.is_passed:
+            return self
+        return replace(self, status="within" if self.is_whole else "unknown")
 
     @property
     def state(self) -> str:

@@ -1,4 +1,5 @@
-"""YAML as it is, but for a key that a mapping has twice: that is an error with its line."""
+"""YAML as it is, but for two errors with their line: a key that a mapping has twice, and a value
+that holds itself."""
 
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,25 @@ _NO_SCALAR = frozenset({"tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
 
 class _Loader(yaml.SafeLoader):
     """Looks at a mapping as it is written, before it takes in another one."""
+
+    def __init__(self, stream: str) -> None:
+        super().__init__(stream)
+        self._begun: list[str | None] = []
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if isinstance(event, yaml.AliasEvent) and event.anchor in self._begun:
+            raise yaml.composer.ComposerError(
+                None,
+                None,
+                f"*{event.anchor} stands within what it names",
+                event.start_mark,  # type: ignore[arg-type]
+            )
+        self._begun.append(getattr(event, "anchor", None))
+        try:
+            return super().compose_node(parent, index)
+        finally:
+            self._begun.pop()
 
     def compose_mapping_node(self, anchor: Any) -> yaml.MappingNode:
         mapping = super().compose_mapping_node(anchor)
@@ -38,12 +58,24 @@ def parse_yaml(text: str) -> Any:
     Raises:
         yaml.YAMLError: it is no YAML, or has a key twice.
     """
-    return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+    try:
+        return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+    except ValueError as error:
+        # Of a value that is said to be a number, or looks like a day.
+        raise yaml.YAMLError(str(error)) from error
+    except RecursionError as error:
+        raise yaml.YAMLError("it is nested too deeply") from error
 
 
 def read_yaml(path: Path) -> Any:
     """The content of a file. Raises PermanentError, with the line, if it is not YAML."""
     try:
-        return parse_yaml(path.read_text())
+        return parse_yaml(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise PermanentError(
+            f"reading {path}", str(error.strerror), "Correct its name, or who may read it"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise PermanentError(f"reading {path}", str(error), "Write it in UTF-8") from error
     except yaml.YAMLError as error:
         raise PermanentError(f"reading {path}", str(error), "Correct the line it names") from error

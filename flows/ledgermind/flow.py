@@ -20,6 +20,7 @@ from flows._shared.orchestration.exports import (
     build_there,
     copy_dataset,
     export_told,
+    exported,
     publish_export,
     publish_tables,
 )
@@ -139,7 +140,6 @@ def refresh(
     notes: list[str] = []
     troubles: list[str] = []
     made, needs_a_look = 0, False
-    sent: Sequence[ExportCounts] = ()
     if "pg_local" in targets or export_first:
         rows, made = look(settings)
         if made:
@@ -157,7 +157,7 @@ def refresh(
         notes += tell_anomalies(settings)
     if "bigquery" in targets:
         if export_first:
-            sent = _export_all(settings, progress)
+            notes.append(exported(_export_all(settings, progress)))
         outcomes["BigQuery"] = build_there(SLUG, settings.bigquery, dbt, progress)
         note, needs_a_look = told_costs(SLUG, settings.bigquery)
         (troubles if needs_a_look else notes).append(note)
@@ -167,7 +167,7 @@ def refresh(
     publish_summary(
         SLUG,
         RunSummary(
-            rows_loaded=made + sum(each.changed for each in sent),
+            rows_loaded=made,
             models_built=sum(outcome.models_built for outcome in built),
             models_unchanged=sum(outcome.models_unchanged for outcome in built),
             tests_passed=sum(outcome.tests_passed for outcome in built),

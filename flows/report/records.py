@@ -95,8 +95,9 @@ class OperationsData:
 
     ``runs`` are the newest that have begun, ``older`` the last of each deployment that none of
     these is of, and ``waiting`` those that should have begun long ago. ``completed`` is the newest
-    of each domain that went well, ``judged`` what dbt said last of the age of each source, and
-    ``allowed`` how many seconds may lie between two runs of a domain that go well.
+    of each domain that went well, ``fresh`` what its newest builds said of how new its sources and
+    marts are, the newest first, and ``allowed`` how many seconds may lie between two runs of a
+    domain that go well.
     """
 
     runs: Sequence[Row] = ()
@@ -106,7 +107,7 @@ class OperationsData:
     measures: Sequence[Row] = ()
     budgets: Sequence[Row] = ()
     completed: Mapping[str, Row] = field(default_factory=dict)
-    judged: Sequence[Row] = ()
+    fresh: Sequence[Row] = ()
     allowed: Mapping[str, int] = field(default_factory=dict)
     problem: str | None = None
 

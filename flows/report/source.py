@@ -25,7 +25,8 @@ MEASURES = 100
 PAGE = 200
 WAITING_LONG = timedelta(minutes=10)
 FRESHNESS = ROOT / "deployments" / "automations" / "freshness.yaml"
-JUDGED = "dbt-nodes-source-freshness"
+# Of a domain, the newest: a build of one layer says nothing of the marts of another.
+BUILDS = 50
 Ask = Callable[[str, Mapping[str, Any]], Any]
 
 
@@ -158,10 +159,10 @@ def read_operations(
         for name, slug in names.items()
         if (found := ask("flow_runs/filter", {**_well(name), "sort": "END_TIME_DESC", "limit": 1}))
     }
-    judged = [
-        {**found[0], "slug": slug}
+    fresh = [
+        {**build, "slug": slug}
         for name, slug in names.items()
-        if (found := ask("artifacts/filter", _newest(f"{name}-{JUDGED}")))
+        for build in ask("artifacts/filter", _newest(f"{name}-freshness", BUILDS))
     ]
 
     def named(found: Sequence[Row]) -> list[Row]:
@@ -177,7 +178,7 @@ def read_operations(
         measures=[{**each, "slug": slugs[each["key"]]} for each in measures],
         budgets=budgets,
         completed=completed,
-        judged=judged,
+        fresh=fresh,
         allowed=allowed_seconds(),
     )
 
@@ -201,8 +202,8 @@ def _well(flow: str) -> dict[str, Any]:
     }
 
 
-def _newest(key: str) -> dict[str, Any]:
-    return {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": 1}
+def _newest(key: str, most: int = 1) -> dict[str, Any]:
+    return {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": most}
 
 
 def _all(ask: Ask, path: str, body: Mapping[str, Any]) -> list[Row]:

@@ -10,7 +10,6 @@ from pathlib import Path
 
 import uvicorn
 import yaml
-from pydantic import ValidationError
 
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
@@ -183,7 +182,7 @@ def read_settings(path: Path | None) -> ReceiverSettings:
         return ReceiverSettings()
     try:
         return ReceiverSettings.model_validate(parse_yaml(path.read_text()) or {})
-    except (OSError, yaml.YAMLError, ValidationError) as error:
+    except (OSError, ValueError, yaml.YAMLError) as error:
         raise PermanentError(
             f"reading the settings in {path}",
             str(error),

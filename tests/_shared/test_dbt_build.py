@@ -51,6 +51,30 @@ exposures:
   - {name: board, type: dashboard, owner: {name: Somebody}, depends_on: [ref('totals')]}
 """
 
+AGED = """
+sources:
+  - name: raw
+    schema: main
+    config: {loaded_at_field: came, freshness: {warn_after: {count: 2, period: day}}}
+    tables:
+      - name: landed
+      - name: empty_yet
+      - name: asked
+        config:
+          loaded_at_query: "select max(came) - interval 1 hour from {{ target.schema }}.landed"
+      - name: gone
+        config: {freshness: {error_after: {count: 1, period: hour}}}
+      - name: not_judged
+        config: {freshness: null}
+"""
+ALLOWED = {"kind": "source", "warn_after": 172_800.0, "error_after": None}
+# What cannot be read is not among them; what a build misses says itself.
+FRESH = [
+    {**ALLOWED, "name": "asked", "newest": "2026-11-28T09:00:00Z"},
+    {**ALLOWED, "name": "empty_yet", "newest": None},
+    {**ALLOWED, "name": "landed", "newest": "2026-11-28T10:00:00Z"},
+]
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -413,7 +437,7 @@ def test_secrets_are_in_no_log_artifact_or_exception(
 
 
 def test_a_build_in_which_nothing_is_new_says_on_the_server_what_it_says_by_dbt(
-    tmp_path: Path, build: Build, prefect_server: str
+    tmp_path: Path, build: Build, environment: dict[str, str], prefect_server: str
 ) -> None:
     folder = write_sample(tmp_path)
     (folder / "macros").mkdir()
@@ -421,7 +445,11 @@ def test_a_build_in_which_nothing_is_new_says_on_the_server_what_it_says_by_dbt(
     with (folder / "dbt_project.yml").open("a") as project:
         project.write(REMEMBERED)
     properties = folder / "models/models.yml"
-    properties.write_text(properties.read_text().replace("[10]", "[10, 30]") + EXPOSURES)
+    properties.write_text(properties.read_text().replace("[10]", "[10, 30]") + EXPOSURES + AGED)
+    with duckdb.connect(environment["SAMPLE_PATH"]) as connection:
+        connection.execute("create table landed as select timestamp '2026-11-28 10:00' as came")
+        connection.execute("create table asked as from landed")
+        connection.execute("create table empty_yet (came timestamptz)")
     build()
     said = []
     outcomes: list[DbtOutcome] = []
@@ -434,6 +462,7 @@ def test_a_build_in_which_nothing_is_new_says_on_the_server_what_it_says_by_dbt(
         }
         rows = [row | {"seconds": 0} for row in artifact(run_id, "sample-dbt-nodes")]
         assert outcome.models_unchanged > 0
+        assert artifact(run_id, "sample-freshness") == FRESH
         log = (outcome.artifacts_dir / "dbt.log").read_text()
         said.append(("dbt was not started" in log, shown, rows, state.name, state.message))
         for kept in outcome.artifacts_dir.parents[1].glob("question-*.json"):

@@ -1,4 +1,5 @@
-"""A key that a mapping of YAML has twice is an error; what YAML itself merges is none."""
+"""A key that a mapping of YAML has twice is an error, and a value that holds itself; what YAML
+itself merges is none."""
 
 import pytest
 import yaml
@@ -20,6 +21,15 @@ from flows._shared.yaml_keys import parse_yaml
 def test_a_key_that_is_there_twice_is_named_with_its_line(text: str, line: int) -> None:
     with pytest.raises(yaml.YAMLError, match=f"(?s)stands there twice.*line {line}"):
         parse_yaml(text)
+
+
+@pytest.mark.parametrize(
+    "text", ["a: &a [*a]", "&a {b: *a}", "a: &a {b: [c, {d: *a}]}", "a: 2026-13-45", "a: !!int b"]
+)
+def test_a_value_that_cannot_be_is_no_yaml(text: str) -> None:
+    with pytest.raises(yaml.YAMLError):
+        parse_yaml(text)
+    assert parse_yaml("a: &a [1]\nb: [*a, *a]") == {"a": [1], "b": [[1], [1]]}
 
 
 def test_what_is_merged_may_be_set_anew_however_deep() -> None:

@@ -24,7 +24,7 @@ from flows.agent_analytics.settings import (
 from tests.agent_analytics.copilot_api import running
 from tests.agent_analytics.fleet import request, session
 from tests.parsed import begin_parsed
-from tests.told import landed_in, measures_of, rows_of, run_id_of
+from tests.told import assert_freshness_is_told, landed_in, measures_of, rows_of, run_id_of
 
 pytestmark = pytest.mark.in_order
 
@@ -81,6 +81,7 @@ def test_what_was_loaded_is_published_and_told(ran: Ran) -> None:
         for table in ("otel_metrics", "otel_logs", "git_commits", "copilot_metrics")
     }
     assert sum(counts.values()) == ran.figures["rows_loaded"]
+    assert_freshness_is_told(ran.run_id, "agent_analytics")
     told = landed_in(ran.run_id, "agent_analytics", lambda told: len(told) == len(counts))
     assert {table: payload["rows"] for table, payload in told.items()} == counts
     newest = ran.query("select max(timestamp) from raw.otel_metrics")[0][0]

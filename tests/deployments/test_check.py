@@ -71,13 +71,13 @@ def test_a_good_file_has_no_problems(project: Project) -> None:
 @pytest.mark.parametrize(
     ("good", "broken", "problem"),
     [
-        ("job_variables:", "job_vars:", "ignores the key job_vars"),
-        ("deployments:\n", "color: blue\ndeployments:\n", "ignores the key color"),
+        ("job_variables:", "job_vars:", "work_pool.job_vars is a key that Prefect ignores"),
+        ("deployments:\n", "color: blue\ndeployments:\n", "color is a key that Prefect ignores"),
         ("pull: []\n", "", "say `pull: []`"),
-        ("description:", "descripton:", "ignores the key descripton"),
-        ("limit: 1,", "limits: 1,", "ignores the key limits"),
-        ("within: 20", "withn: 20", "ignores the key withn"),
-        ("slug: daily", "slag: daily", "ignores the key slag"),
+        ("description:", "descripton:", "descripton is a key that Prefect ignores"),
+        ("limit: 1,", "limits: 1,", "concurrency_limit.limits is a key that Prefect ignores"),
+        ("within: 20", "withn: 20", "trigger on delivery: withn is a key that Prefect ignores"),
+        ("slug: daily", "slag: daily", "slag is a key that Prefect ignores"),
         ("flow.refresh", "flow.refersh", "name 'refersh' not found"),
         ("flows.scout.flow.refresh", "flows.scout.rules.keep_rows", "scout-bronze-daily: "),
         ("flows.scout.flow.refresh", "flows/scout/flow/layers.py:refresh", "is a path"),
@@ -99,12 +99,12 @@ def test_a_good_file_has_no_problems(project: Project) -> None:
         ),
         ("schedule_after: 20", "schedule_after: 5", "its run begins after 5 s"),
         ("within: 20", "within: 0", "as many runs"),
-        ("within: 20", "within: soon", "within: "),
-        ("name: on delivery", "threshold: 1", "give it a name"),
+        ("within: 20", "within: soon", 'within is "soon"'),
+        ("name: on delivery", "threshold: 1", "name is missing: give"),
         ("memory_limit: 1Gi", "memroy_limit: 1Gi", "have no job variable memroy_limit"),
         ("1Gi", '"{{ prefect.blocks.secret.x }}"', "in clear text"),
-        ("slug: daily, ", "", "give it a slug"),
-        (", timezone: UTC", "", "give it a time zone"),
+        ("slug: daily, ", "", "schedule 1: slug is missing: give"),
+        (", timezone: UTC", "", "timezone is missing: give one such as UTC"),
         ('"0 2 * * *"', '"0 25 * * *"', "schedule daily: "),
         (
             "[{slug: daily,",
@@ -157,8 +157,8 @@ def test_a_deployment_that_deliveries_would_wake_in_vain_is_told(
 @pytest.mark.parametrize(
     ("good", "broken", "problem"),
     [
-        ("trigger:", "triggers:", "ignores the key triggers"),
-        ("expect:", "expects:", "ignores the key expects"),
+        ("trigger:", "triggers:", "triggers is a key that Prefect ignores"),
+        ("expect:", "expects:", "expects is a key that Prefect ignores"),
         ("flow-run.Failed", "flow-run.Fialed", "nothing sends an event prefect.flow-run.Fialed"),
         ("alerts-webhook", "alerts-webhok", "the block alerts-webhok is not among"),
         ("flow.name }}", "flow.name", "cannot be rendered"),
@@ -207,7 +207,7 @@ def test_the_command_ends_1_and_names_what_is_wrong(
     assert main(arguments) == 0
     project.prefect_file.write_text(GOOD.replace("slug: daily, ", ""))
     assert main(arguments) == 1
-    assert "give it a slug" in capsys.readouterr().err
+    assert "slug is missing" in capsys.readouterr().err
 
 
 def test_a_file_that_is_not_yaml_is_told_with_its_line(

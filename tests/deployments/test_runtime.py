@@ -63,6 +63,9 @@ def test_local_runs_are_forks_where_a_process_may_fork_and_the_setting_names_ano
     for kind in ("process", "prefork"):
         monkeypatch.setenv(TYPE_VARIABLE, kind)
         assert pool() == f"local-{kind}"
+    with pytest.raises(PermanentError, match="PREFECT_WARM_WORK_POOL=of-a-cluster names another"):
+        runtime.up(paths=LocalPaths(tmp_path / "local"), say=lambda _: None)
+    assert not (tmp_path / "local").exists()
     monkeypatch.setenv(TYPE_VARIABLE, "threads")
     with pytest.raises(PermanentError, match="threads"):
         pool()

@@ -28,7 +28,7 @@ from flows.github_scraper.records import (
 from flows.github_scraper.settings import GithubScraperSettings, SizeSettings
 from tests.github_scraper.github_server import GithubServer, RealClock
 from tests.github_scraper.histories import History
-from tests.told import artifacts_of, landed_in, measures_of, rows_of
+from tests.told import artifacts_of, assert_freshness_is_told, landed_in, measures_of, rows_of
 
 # Their tests are the business of tests/dbt_projects, and of the first run here.
 UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
@@ -104,6 +104,7 @@ def test_a_run_over_5000_commits_fills_the_leaderboard_in_512_mib_and_reports_wh
     figures = measures_of(run.id, "github-scraper")
     assert figures["rows_loaded"] == commits
     assert (figures["failures"], figures["warnings"]) == (0, 0)
+    assert_freshness_is_told(run.id, "github_scraper")
     landed = landed_in(run.id, "github_scraper")
     assert {table: (told["batch"], told["rows"]) for table, told in landed.items()} == {
         "commits": (run_id, commits)

@@ -38,7 +38,7 @@ from flows.quality_compass.settings import QualityCompassSettings
 from flows.quality_compass.sync import disagreements
 from tests.databases import copy_database, database_of
 from tests.quality_compass.conftest import read, write
-from tests.told import artifacts_of, landed_in, measures_of, run_id_of
+from tests.told import artifacts_of, assert_freshness_is_told, landed_in, measures_of, run_id_of
 
 # Their tests are the business of tests/dbt_projects.
 UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
@@ -109,6 +109,7 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     }
     assert "signals in the first run" in artifacts_of(state)["quality-compass-signals"]
     first = run_id_of(state)
+    assert_freshness_is_told(state, "quality_compass")
 
     with psycopg.connect(database) as connection:
         connection.execute("update public.raw_files set changed_at = now() - interval '4 days'")

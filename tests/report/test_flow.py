@@ -143,18 +143,25 @@ def test_runs_to_come_hide_no_run_that_was_and_none_that_nobody_takes_up(
 
 
 def test_the_server_is_asked_which_sources_are_late(prefect_server: str) -> None:
-    judged = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "too old"}
+    source = {"kind": "source", "name": "raw_node_results", "newest": "2020-01-01T00:00:00Z"}
+    fresh = [source | {"warn_after": 3600.0, "error_after": None}]
+    fresh += [{"kind": "mart", "name": "fct_signals", "is_current": True}]
 
     @flow(name="quality-compass")
     def went_well() -> None:
-        create_table_artifact(key="quality-compass-dbt-nodes-source-freshness", table=[judged])
+        create_table_artifact(key="quality-compass-freshness", table=fresh)
 
     went_well()
     shown = Shown(files_of(operated=ask_the_server.fn())["operations.html"].decode())
     rows = [
-        (row["Late?"], row["Why"].partition(" (")[0].partition(" ended")[0])
+        (row["Of"], row["Late?"], " ".join(row["Why"].split()[:3]))
         for row in shown.parts["freshness"].records()
         if row["Domain"] == "Quality Compass"
     ]
-    assert rows == [("in time", "The last run that went well"), ("late", "too old")]
-    assert "Quality Compass is late (node results): too old" in shown.parts[""].text
+    assert rows == [
+        ("runs", "in time", "The last run"),
+        ("source", "late", "Newest of 2020-01-01"),
+        ("mart", "in time", "Of a build"),
+    ]
+    late = "Quality Compass is late (node results): Newest of 2020-01-01 00:00 UTC, "
+    assert late in shown.parts[""].text

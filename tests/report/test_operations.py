@@ -25,7 +25,17 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     since = failed | {"deployment": "quality-compass-daily", "state": {"message": "it is full"}}
     # The last run that went well came after it.
     before = failed | {"deployment": "agent-analytics-hourly", "start_time": "2026-11-28T08:00:00Z"}
-    table = {"name": "raw_node_results", "type": "source", "status": "warn", "message": "13 hours"}
+    limits = {"kind": "source", "warn_after": 43_200.0, "error_after": 172_800.0}
+    nodes = limits | {"name": "raw_node_results", "newest": "2026-11-27T19:00:00Z"}
+    modeling = limits | {"name": "raw_modeling_runs", "newest": "2026-11-28T09:00:00Z"}
+    absent = limits | {"name": "raw_contributions", "newest": None}
+    mart = {"kind": "mart", "name": "fct_signals", "is_current": True}
+    report, former = mart | {"name": "rpt_quality_months"}, mart | {"name": "dim_facility"}
+    builds = [
+        ("2026-11-28T11:00:00Z", [nodes, modeling, absent, mart | {"is_current": False}, report]),
+        ("2026-11-28T10:00:00Z", [nodes | {"name": "not_the_newest_word"}, mart]),
+        ("2026-11-27T10:00:00Z", [mart, former]),
+    ]
     operated = OperationsData(
         runs=[failed, since, before],
         completed={
@@ -33,19 +43,16 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
             "quality_compass": {"end_time": "2026-11-27T20:00:00Z"},
             "agent_analytics": {"end_time": "2026-11-28T09:59:00Z"},
         },
-        judged=[
-            {
-                "slug": "quality_compass",
-                "updated": "2026-11-27T19:00:00Z",
-                "data": json.dumps([table]),
-            }
+        fresh=[
+            {"slug": "quality_compass", "created": at, "data": json.dumps(said)}
+            for at, said in builds
         ],
         allowed=allowed_seconds(),
     )
     files = files_of(operated=operated)
     shown = Shown(files["operations.html"].decode())
     rows = {
-        (row["Domain"], row["What comes in"].split(" analytics.")[0].split(" report.")[0]): (
+        (row["Domain"], row["What"].split(" analytics.")[0].split(" report.")[0]): (
             row["Late?"],
             row["Why"].replace(words.SPACE, " "),
         )
@@ -64,17 +71,55 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
         "in time",
         f"{went_well} 16.0 h ago; 25.0 h are allowed; quality-compass-daily failed: it is full",
     )
-    assert rows["Quality Compass", "node results raw_node_results"] == (
-        "late",
-        "13 hours (2026-11-27 19:00 UTC)",
-    )
+    of_compass = {
+        name: told for (domain, name), told in rows.items() if domain == "Quality Compass"
+    }
+    allowed = "a warning after 12.0 h, an error after 2 days"
+    del of_compass["signals of runs"]
+    assert of_compass == {
+        "node results raw_node_results": (
+            "late",
+            f"Newest of 2026-11-27 19:00 UTC, 17.0 h ago; {allowed}",
+        ),
+        "modeling runs raw_modeling_runs": (
+            "in time",
+            f"Newest of 2026-11-28 09:00 UTC, 3.0 h ago; {allowed}",
+        ),
+        "contributions raw_contributions": ("not judged", f"Nothing has come yet; {allowed}"),
+        "fct signals fct_signals": ("in time", "Of a build 2.0 h ago; 25.0 h are allowed"),
+        "dim facility dim_facility": ("late", "Of a build 26.0 h ago; 25.0 h are allowed"),
+    }
     assert rows["Coding agents", "usage of agents"][1].endswith(
         "none has failed since: did any start?"
     )
-    assert [late for late, _ in rows.values()].count("not judged") == 2
-    assert "3 of 4 judged sources are late" in shown.parts["freshness"].text
+    assert [late for late, _ in rows.values()].count("not judged") == 3
+    assert "4 of 7 domains, sources and marts are late" in shown.parts["freshness"].text
     attention = Shown(files["index.html"].decode()).parts[""].text
     assert "GitHub is late (commits): The last run that went well ended" in attention
+
+
+def test_of_many_deployments_that_fail_none_is_passed_over() -> None:
+    runs = [
+        {
+            "name": "a-run",
+            "deployment": f"deployment-{number}",
+            "state_type": "FAILED",
+            "state_name": "Failed",
+            "start_time": "2026-11-28T11:00:00Z",
+            "state": {"message": f"reason {number}"},
+        }
+        for number in range(8)
+    ]
+    three = "deployment-5, deployment-6 and deployment-7"
+    for many, last in (
+        (5, "The last run of deployment-4 failed: reason 4"),
+        (6, "And 1 more failed, its reason is below: deployment-5"),
+        (8, f"And 3 more failed, their reasons are below: {three}"),
+    ):
+        files = files_of(operated=OperationsData(runs=runs[:many]))
+        told = Shown(files["operations.html"].decode()).parts[""].texts
+        assert [each for each in told if "failed" in each][-1] == last
+        assert last in Shown(files["index.html"].decode()).parts[""].texts
 
 
 def test_every_domain_may_be_without_a_run_for_some_time_only() -> None:
@@ -185,10 +230,16 @@ def test_a_path_of_the_machine_is_told_by_its_last_name(said: str, told: str | N
 
 def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
     over = Budget("ann", "2026-02", 12.0, 12.0, 9.0)
-    budgets = [over, replace(over, name="bob", spent_usd=5.0), replace(over, status="unknown")]
+    whole = replace(over, name="cy", spent_usd=5.0, status="will be over", is_whole=True)
+    budgets = [
+        over,
+        replace(over, name="bob", spent_usd=5.0),
+        replace(over, status="unknown"),
+        whole,
+    ]
     artifact = {"slug": "agent_analytics", "data": json.dumps([asdict(each) for each in budgets])}
     files = files_of(operated=OperationsData(budgets=[artifact]))
     part = Shown(files["operations.html"].decode()).parts["budgets"]
     states = [row["State"] for row in part.records()]
-    assert states == ["over", "unknown", "unknown"]
-    assert "1 of 3 budgets passed or will be passed at the pace of the month so far." in part.text
+    assert states == ["over", "unknown", "unknown", "within"]
+    assert "1 of 4 budgets passed or will be passed at the pace of the month so far." in part.text

@@ -53,6 +53,33 @@ def test_who_made_nearly_everything_is_told_by_how_much() -> None:
     )
 
 
+def test_of_one_committer_one_sentence_is_told_and_nothing_is_compared() -> None:
+    windows = ("trailing_30d", "trailing_90d", "all_time")
+    ann = {"display_name": "Ann", "commits": 40, "share_of_commits": 1.0}
+    data = made(
+        "github_scraper",
+        rpt_github_leaderboard=[{**ann, "time_window": window} for window in windows],
+        rpt_github_concentration=[{"bus_factor": 1, "people": 1, "commits": 40}],
+        rpt_github_repositories=[{"human_contributors": people} for people in (1, 2)],
+    )
+    shown = page_of(data)
+    assert list(shown.parts) == ["", "leaders-all-time", "repositories"]
+    told = shown.parts["leaders-all-time"]
+    assert (
+        "Ann alone made all that people committed, 40 commits (100.0 % of all, agents and bots "
+        "included): a risk, for nobody else knows the work." in told.text
+    )
+    assert [row["Window"] for row in told.records()] == ["30 days", "90 days", "all time"]
+    assert "chart" not in {given.get("class") for _, given in shown.tags}
+    assert [row["Gini"] for row in shown.parts["repositories"].records()] == [words.ABSENT, "0.50"]
+    # Of one window in which only one of several committed.
+    board = [{**ann, "time_window": "trailing_30d"}, ann, {**ann, "place": 2}]
+    both = page_of(made("github_scraper", rpt_github_leaderboard=board))
+    assert "Ann is the only person with 40 commits" in both.parts["leaders-trailing-30d"].text
+    drawn = [given.get("class") for _, given in both.tags].count("chart")
+    assert drawn == 1, "of all time, where there are two"
+
+
 def test_the_age_of_a_day_is_told_in_days() -> None:
     data = {
         slug: made(slug, **{model: [{column: TODAY - timedelta(age)}]})

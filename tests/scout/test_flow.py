@@ -32,7 +32,7 @@ from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 from tests.databases import copy_database
 from tests.parsed import prepare_flows_of
 from tests.scout.servers import FakeDrive, FakeEmbeddings, serving
-from tests.told import landed_in, measures_of
+from tests.told import assert_freshness_is_told, landed_in, measures_of
 
 DATABASE = "scout_flow"
 AS_OF = DbtOptions(variables={"as_of_date": "2026-10-31"})
@@ -152,6 +152,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     assert rest.is_completed(), rest.message
     assert measures_of(rest, "scout")["rows_loaded"] == 0
     assert measures_of(rest, "scout")["models_built"] == 15
+    assert_freshness_is_told(rest, "scout")
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(

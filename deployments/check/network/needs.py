@@ -188,18 +188,13 @@ def _slugs(project: Project, workload: Workload) -> set[str]:
     is_warm = WARM_WORKER in workload.words
     if is_warm or workload.name == "run":
         return {
-            str(each.config["entrypoint"]).split(".")[1]
+            each.domain
             for each in project.deployments
-            if each.is_warm or not is_warm
+            if each.domain and (each.is_warm or not is_warm)
         }
     return {word.split(".")[1] for word in workload.words if word.startswith("flows.")}
 
 
 def _notifiers(project: Project) -> list[BlockNeed]:
-    named = {
-        str(block)
-        for automation in project.automations
-        for action in automation.get("actions", [])
-        for block in action.get("blocks", [])
-    }
+    named = {str(block) for _, action in project.actions() for block in action.get("blocks", [])}
     return [each for each in CATALOGUE["alerts"] if each.name in named & NOTIFIERS.keys()]

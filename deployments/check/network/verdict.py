@@ -85,11 +85,7 @@ def _incoming(cluster: Cluster, workload: Workload, where: str) -> Problems:
 
 def _links(cluster: Cluster, project: Project) -> Problems:
     """Alerts link to the UI: the server must know where people open it."""
-    bodies = [
-        str(action.get("body", ""))
-        for automation in project.automations
-        for action in automation.get("actions", [])
-    ]
+    bodies = [str(action.get("body", "")) for _, action in project.actions()]
     if not any("ui_url" in each for each in bodies):
         return
     for workload in cluster.workloads:

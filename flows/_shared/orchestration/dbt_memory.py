@@ -36,6 +36,20 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Aged:
+    """A source that may be so many seconds old; ``query`` says when its newest rows came.
+
+    ``place`` are its schema and its name there.
+    """
+
+    name: str
+    place: tuple[str, str]
+    query: str
+    warn_after: float | None
+    error_after: float | None
+
+
+@dataclass(frozen=True)
 class Dialect:
     """How one warehouse tells what it holds.
 
@@ -217,6 +231,22 @@ class Memory:
         for name, told in self._counted(counts):
             known[name] = SourceVersion(shapes[name], str(told))
         return known
+
+    def newest(
+        self, sources: Sequence[Aged], there: Mapping[tuple[str, str], str]
+    ) -> dict[str, int | None]:
+        """By name: the second of the epoch in which the newest rows came; None where none did.
+
+        A moment without a zone is one of UTC, as for dbt. What is not there, or cannot be read, is
+        left out.
+        """
+        moments = {
+            each.name: f"select {_literal(each.name)}, "
+            f"cast(extract(epoch from ({each.query.rstrip().rstrip(';')})) as bigint)"
+            for each in sources
+            if each.place in there
+        }
+        return dict(self._counted(moments))
 
     def _counted(self, counts: Mapping[str, str]) -> list[Any]:
         """All in one statement, or, where one of them fails, what can be read."""

@@ -19,7 +19,9 @@ from typing import Any
 from dbt import selected_resources, tracking
 from dbt.adapters.base import BaseAdapter
 from dbt.adapters.factory import get_adapter
+from dbt.clients.jinja import get_rendered
 from dbt.config import RuntimeConfig
+from dbt.context.providers import RuntimeProvider, SourceContext
 from dbt.contracts.graph.manifest import Manifest
 from dbt.graph import GraphQueue
 from dbt.task.build import BuildTask
@@ -31,7 +33,7 @@ from dbt_common.invocation import get_invocation_id
 from flows._shared.orchestration.dbt.plan import Kind, PlannedNode
 from flows._shared.orchestration.dbt.question import Planning, Question, Warehouse, shown
 from flows._shared.orchestration.dbt.recalled import CODE
-from flows._shared.orchestration.dbt_memory import Memory, Source
+from flows._shared.orchestration.dbt_memory import Aged, Memory, Source
 from flows._shared.orchestration.dbt_nodes import PASSED
 
 # BigQuery has no transaction that holds a model and what is remembered of it.
@@ -52,6 +54,8 @@ KINDS = {
     "unit_test": Kind.UNIT_TEST,
     "source": Kind.SOURCE,
 }
+# Seconds.
+PERIODS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 ENV_VAR = re.compile(r"env_var\(\s*['\"](\w+)['\"]")
 # Whether a build was told to publish whatever comes is no matter of its rows.
 OF_RUNS = frozenset({"FLOWS_BRAKE"})
@@ -144,6 +148,7 @@ def _plan(task: Any, adapter: BaseAdapter, planning: Planning) -> None:
         at=start_of_build(),
         leaves_out=planning.leaves_out,
     )
+    planning.newest = memory.newest(question.aged, there)
     to_run = [each for each in question.nodes if plan.is_to_run(each.unique_id)]
     written = [each.unique_id for each in to_run if each.kind is Kind.BUILT]
     memory.intend({each: plan.keys[each] for each in written})
@@ -196,6 +201,7 @@ def question_of(task: Any, adapter: BaseAdapter, selected: Collection[str]) -> Q
         idle=tuple(idle),
         environment=tuple(sorted(_environment_variables(task) | _of_settings(config))),
         warehouse=warehouse,
+        aged=tuple(_aged(manifest, config)),
         is_lasting=is_known
         and _is_all_below(manifest, (Path(config.project_root), *CODE))
         and all(each in manifest.exposures for each in idle)
@@ -214,6 +220,26 @@ def _source(source: Any) -> Source:
         source.relation_name,
         is_file=EXTERNAL in {**source.meta, **source.source_meta},
     )
+
+
+def _aged(manifest: Manifest, config: RuntimeConfig) -> Iterator[Aged]:
+    """The sources of a project that have a freshness, as `dbt source freshness` looks at them."""
+    for source in sorted(manifest.sources.values(), key=lambda each: each.unique_id):
+        limits = source.freshness
+        field, query = source.loaded_at_field, source.loaded_at_query
+        if source.package_name != config.project_name or not limits or not (field or query):
+            continue
+        warn, error = (
+            PERIODS[str(each.period.value)] * each.count if each and each.count else None
+            for each in (limits.warn_after, limits.error_after)
+        )
+        if warn or error:
+            newest = f"select max({field}) from {source.relation_name}"  # noqa: S608
+            if query:
+                context = SourceContext(source, config, manifest, RuntimeProvider(), None)
+                newest = get_rendered(query, context.to_dict(), source)
+            place = (source.schema, source.identifier)
+            yield Aged(source.name, place, newest, warn, error)
 
 
 def _node(manifest: Manifest, unique_id: str) -> Any:

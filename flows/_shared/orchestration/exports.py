@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import psycopg
 
 from flows._shared.bigquery_settings import BigQuerySettings
+from flows._shared.counted import counted
 from flows._shared.orchestration.bigquery import bigquery_access, bigquery_environment
 from flows._shared.orchestration.budgets import told_costs
 from flows._shared.orchestration.dbt import DbtOptions, DbtOutcome, build_dbt
@@ -73,16 +74,26 @@ def publish_export(
     publish_summary(
         f"{domain}-export",
         RunSummary(
-            rows_loaded=sum(each.rows for each in counts),
+            rows_loaded=0,
             models_built=0,
             tests_passed=len(counts),
             warnings=len(remarks) + needs_a_look,
             failures=0,
             seconds=seconds,
             look=(f"BigQuery dataset {settings.raw_dataset}",),
-            notes=() if needs_a_look else (note,),
+            notes=(exported(counts), *(() if needs_a_look else (note,))),
             troubles=(*remarks, *((note,) if needs_a_look else ())),
         ),
+    )
+
+
+def exported(counts: "Sequence[ExportCounts]") -> str:
+    """A line for the summary: copies of rows are not rows that were loaded."""
+    written = sum(each.changed for each in counts)
+    deleted = sum(each.deleted for each in counts)
+    return (
+        f"exported to BigQuery: {counted(written, 'row')} written and {deleted:,} deleted in "
+        f"{counted(len(counts), 'table')}"
     )
 
 

@@ -53,7 +53,8 @@ BUDGETS = """
         cast(coalesce(month_to_date_cost_usd, 0) as double),
         cast(forecast_cost_usd as double),
         cast(monthly_budget_usd as double),
-        budget_status
+        budget_status,
+        days_left = 0 and unpriced_tokens = 0
     from mart.fct_cost_forecast where monthly_budget_usd is not null order by developer_id
 """
 Worked = tuple[LoadCounts, tuple[Landed, ...], DbtOutcome]

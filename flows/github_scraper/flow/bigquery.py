@@ -24,6 +24,7 @@ from flows._shared.orchestration.exports import (
     build_there,
     copy_dataset,
     export_told,
+    exported,
     publish_export,
     publish_tables,
     remarks_of,
@@ -209,7 +210,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
     publish_summary(
         f"{SLUG}-migrate",
         RunSummary(
-            rows_loaded=sum(each.rows for each in counts),
+            rows_loaded=0,
             models_built=built_here.models_built + built_there.models_built,
             models_unchanged=built_here.models_unchanged,
             tests_passed=built_here.tests_passed + built_there.tests_passed,
@@ -220,6 +221,7 @@ def migrate(settings: GithubScraperSettings = GithubScraperSettings()) -> None:
             look=(f"BigQuery dataset {settings.bigquery.dataset}",),
             notes=(
                 *(() if differing else (verdict,)),
+                exported(counts),
                 built_where({"PostgreSQL": built_here, "BigQuery": built_there}),
             ),
             troubles=(

@@ -2,6 +2,7 @@
 
 from datetime import date
 
+from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.records import Column, DomainData, Figure, Row
 
@@ -88,11 +89,20 @@ def is_over(row: Row, today: date) -> bool:
 
 
 def with_status(row: Row, today: date) -> Row:
-    """Of a month that is over nothing is expected: it was passed, held, or that is not known."""
-    if not is_over(row, today) or row["budget_status"] in PASSED:
+    """The row with the verdict that its budget has today."""
+    limit = words.finite(row["monthly_budget_usd"])
+    if limit is None:
         return row
-    is_known = not row["days_left"] and not row["unpriced_tokens"]
-    return {**row, "budget_status": "within" if is_known else "unknown"}
+    budget = Budget(
+        name=words.text(row["developer"]),
+        month=f"{row['month_start']:%Y-%m}",
+        spent_usd=words.finite(row["month_to_date_cost_usd"]) or 0.0,
+        projected_usd=words.finite(row["forecast_cost_usd"]),
+        budget_usd=limit,
+        status=row["budget_status"],
+        is_whole=not row["days_left"] and not row["unpriced_tokens"],
+    )
+    return {**row, "budget_status": budget.seen_in(f"{today:%Y-%m}").state}
 
 
 def month_figure(data: DomainData, today: date) -> Figure:

@@ -1,4 +1,4 @@
-"""Which sources are late, and why: runs that go well, and what dbt says of each table."""
+"""What is late, and why: the runs of a domain, each of its sources, and each of its marts."""
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
@@ -19,7 +19,10 @@ NEWEST = {
     "agent_analytics": ("usage of agents", "rpt_agents_daily", "date"),
 }
 TOLD = 3
-STATUS = {"pass": IN_TIME, "warn": LATE, "error": LATE}
+# Of a domain, the newest first: when, and what was said.
+Builds = Sequence[tuple[datetime | None, Sequence[Row]]]
+# Models of this report are no marts.
+OF_REPORT = "rpt_"
 
 
 def newest_fact(data: DomainData) -> date | None:
@@ -32,8 +35,7 @@ def newest_fact(data: DomainData) -> date | None:
 def sources(
     operated: OperationsData, data: Mapping[str, DomainData], latest: Sequence[Row], now: datetime
 ) -> list[Row]:
-    """A row for each domain and, behind it, for each table that dbt judged."""
-    tables = {each["slug"]: each for each in operated.judged}
+    """A row for each domain, behind it one for each of its sources, then for each of its marts."""
     rows: list[Row] = []
     for slug, (what, model, column) in NEWEST.items():
         newest = newest_fact(data[slug])
@@ -41,6 +43,7 @@ def sources(
         rows.append(
             {
                 "domain": DOMAINS[slug],
+                "kind": "runs",
                 "source": what,
                 "raw": f"{data[slug].extracts[model].relation}.{column}",
                 "verdict": verdict,
@@ -49,7 +52,13 @@ def sources(
                 "age": (now.date() - newest).days if newest else None,
             }
         )
-        rows += _tables(slug, tables.get(slug))
+        builds = [
+            (moment(each.get("created")), json.loads(each["data"]))
+            for each in operated.fresh
+            if each["slug"] == slug
+        ]
+        rows += _tables(slug, builds, now)
+        rows += _marts(slug, builds, operated.allowed.get(slug), now)
     return rows
 
 
@@ -85,22 +94,63 @@ def _judged(
     return LATE, "; ".join([told, *(because or ["none has failed since: did any start?"])])
 
 
-def _tables(slug: str, judged: Row | None) -> Iterator[dict[str, Any]]:
-    for node in json.loads(judged["data"]) if judged else ():
-        looked = moment(judged.get("updated")) if judged else None
-        yield {
-            "domain": DOMAINS[slug],
-            "source": words.spoken(str(node["name"]).removeprefix("raw_")),
-            "raw": node["name"],
-            "verdict": STATUS.get(str(node["status"]), UNKNOWN),
-            "why": f"{words.text(node.get('message'))} ({words.text(looked)} UTC)",
-            "newest": None,
-            "age": None,
-        }
+def _tables(slug: str, builds: Builds, now: datetime) -> Iterator[dict[str, Any]]:
+    """Each source as the newest build found it, by what is now."""
+    for each in builds[0][1] if builds else ():
+        if each["kind"] != "source":
+            continue
+        newest, limits = moment(each["newest"]), (each["warn_after"], each["error_after"])
+        verdict, why = UNKNOWN, "Nothing has come yet"
+        if newest:
+            age = (now - newest).total_seconds()
+            verdict = LATE if age > min(filter(None, limits)) else IN_TIME
+            why = f"Newest of {words.text(newest)} UTC, {words.duration(age)} ago"
+        told = [
+            f"{what} after {words.duration(seconds)}"
+            for what, seconds in zip(("a warning", "an error"), limits, strict=True)
+            if seconds
+        ]
+        yield _row(slug, "source", each["name"], verdict, f"{why}; {', '.join(told)}")
+
+
+def _marts(
+    slug: str, builds: Builds, allowed: float | None, now: datetime
+) -> Iterator[dict[str, Any]]:
+    """Each mart by the newest build that made it, or left it out as nothing had changed."""
+    made: dict[str, datetime | None] = {}
+    for at, told in builds:
+        for each in told:
+            name = str(each["name"])
+            if each["kind"] != "mart" or name.startswith(OF_REPORT):
+                continue
+            if made.setdefault(name, None) is None and each["is_current"]:
+                made[name] = at
+    for name, at in sorted(made.items()):
+        verdict, why = LATE, f"None of {words.count(len(builds), 'build')} that are known made it"
+        if at is not None:
+            age = (now - at).total_seconds()
+            verdict, why = IN_TIME, f"Of a build {words.duration(age)} ago"
+            if allowed is not None:
+                verdict = LATE if age > allowed else IN_TIME
+                why += f"; {words.duration(allowed)} are allowed"
+        yield _row(slug, "mart", name, verdict, why)
+
+
+def _row(slug: str, kind: str, name: str, verdict: str, why: str) -> dict[str, Any]:
+    return {
+        "domain": DOMAINS[slug],
+        "kind": kind,
+        "source": words.spoken(name.removeprefix("raw_")),
+        "raw": name,
+        "verdict": verdict,
+        "why": why,
+        "newest": None,
+        "age": None,
+    }
 
 
 def behind(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """The sources that are late, by domain."""
+    """What is late, by domain."""
     found: dict[str, list[Row]] = {}
     for row in rows:
         if row["verdict"] == LATE:
@@ -109,7 +159,7 @@ def behind(rows: Sequence[Row]) -> dict[str, list[Row]]:
 
 
 def late(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A sentence for each domain with a source that is late."""
+    """A sentence for each domain with something that is late."""
     return tuple(
         f"{domain} is late ({words.first([row['source'] for row in those], TOLD)}): "
         f"{those[0]['why']}"
@@ -123,7 +173,8 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
         many = judged.count(LATE)
         are = "is" if many == 1 else "are"
         told.append(
-            f"{words.number(many)} of {words.count(len(judged), 'judged source')} {are} late"
+            f"{words.number(many)} of "
+            f"{words.count(len(judged), 'domain', 'domains, sources and marts')} {are} late"
         )
     if known := [row for row in rows if row["newest"]]:
         oldest = min(known, key=lambda row: row["newest"].toordinal())
@@ -139,7 +190,8 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
         source=None,
         columns=(
             Column("domain", "Domain"),
-            Column("source", "What comes in", small="raw"),
+            Column("kind", "Of"),
+            Column("source", "What", small="raw"),
             Column("verdict", "Late?"),
             Column("why", "Why", "long"),
             Column("newest", "Newest fact", "date"),
@@ -148,6 +200,7 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
         note="A domain is late when none of its runs has gone well for longer than its alert "
-        "allows; a table, when what came last is older than dbt's freshness of it allows. The "
-        "newest fact is by the days of the facts themselves: a source can be in time and quiet.",
+        "allows, and a mart when no build has made it for as long; a source, when what came last "
+        "is older than its freshness in dbt allows. The newest fact is by the days of the facts "
+        "themselves: a source can be in time and quiet.",
     )

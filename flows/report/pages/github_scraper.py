@@ -1,12 +1,18 @@
 """Who leads, is that a risk, how much happens."""
 
-from collections.abc import Sequence
-
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
-from flows.report.records import Column, DomainData, Figure, Page, Row
+from flows.report.pages.github_leaders import (
+    WINDOWS,
+    alone,
+    boards,
+    is_overall,
+    leaders,
+    overall,
+    programs,
+)
+from flows.report.records import Column, DomainData, Figure, Page
 
-WINDOWS = {"trailing_30d": "30 days", "trailing_90d": "90 days", "all_time": "all time"}
 DAYS = {
     1: "Monday",
     2: "Tuesday",
@@ -17,14 +23,17 @@ DAYS = {
     7: "Sunday",
 }
 FRIDAY = 5
-SHOWN = 10
 FEW_PEOPLE = 2
 
 
 def page(data: DomainData) -> Page:
     board = data.rows("rpt_github_leaderboard")
-    figures = [_leaders(data, window) for window in WINDOWS if _overall(board, window)]
-    if data.rows("rpt_github_concentration"):
+    are_several = any(row["people"] > 1 for row in data.rows("rpt_github_concentration"))
+    if len(overall(board, "all_time")) == 1 and not are_several:
+        figures = [alone(data)]
+    else:
+        figures = [leaders(data, window) for window in WINDOWS if overall(board, window)]
+    if are_several:
         figures.append(_concentration(data))
     if data.rows("rpt_github_repositories"):
         figures.append(_repositories(data))
@@ -34,10 +43,10 @@ def page(data: DomainData) -> Page:
         figures.append(_types(data))
     if data.rows("rpt_github_hours"):
         figures.append(_hours(data))
-    if programs := [row for row in board if row["kind"] != "person" and _is_overall(row)]:
-        figures.append(_programs(data, programs))
+    if made := [row for row in board if row["kind"] != "person" and is_overall(row)]:
+        figures.append(programs(data, made))
     if by_repository := [row for row in board if row["scope"] == "repository"]:
-        figures.append(_boards(data, by_repository))
+        figures.append(boards(data, by_repository))
     return Page(
         "github_scraper",
         "GitHub",
@@ -49,7 +58,7 @@ def page(data: DomainData) -> Page:
 
 
 def _headline(data: DomainData) -> str:
-    people = _overall(data.rows("rpt_github_leaderboard"), "all_time")
+    people = overall(data.rows("rpt_github_leaderboard"), "all_time")
     if not people:
         return "No commit of a person is known yet"
     leader = people[0]
@@ -93,69 +102,6 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     return tuple(told)
 
 
-def _is_overall(row: Row) -> bool:
-    return str(row["scope"]) == "overall"
-
-
-def _overall(board: Sequence[Row], window: str) -> list[Row]:
-    rows = [
-        row
-        for row in board
-        if _is_overall(row) and row["kind"] == "person" and row["time_window"] == window
-    ]
-    return sorted(rows, key=lambda row: row["place"])
-
-
-def _with_move(row: Row) -> Row:
-    before = row["rank_in_kind_before"]
-    return {**row, "move": "new" if before is None else before - row["rank_in_kind"]}
-
-
-BOARD = (
-    Column("rank_in_kind", "Rank", "number"),
-    Column("display_name", "Name"),
-    Column("commits", "Commits", "number"),
-    Column("share_of_commits", "Share", "percent"),
-    Column("move", "Moved", "move"),
-    Column("commits_before", "Commits before", "number"),
-)
-
-
-def _leaders(data: DomainData, window: str) -> Figure:
-    rows = [_with_move(row) for row in _overall(data.rows("rpt_github_leaderboard"), window)]
-    leader = rows[0]
-    name = WINDOWS[window]
-    answer = (
-        f"{words.text(leader['display_name'])} leads among people with "
-        f"{words.count(leader['commits'], 'commit')} "
-        f"({words.percent(leader['share_of_commits'])} of all, agents and bots included)."
-    )
-    climbed = [row for row in rows if isinstance(row["move"], int) and row["move"] > 0]
-    if climbed:
-        best = max(climbed, key=lambda row: int(row["move"]))
-        answer += f" {words.text(best['display_name'])} climbed most: {words.moved(best['move'])}."
-    against = "itself 30 days ago" if window == "all_time" else f"the {name} before"
-    shown = rows[:SHOWN]
-    return Figure(
-        key=f"leaders-{window.replace('_', '-')}",
-        title=f"Leaders, {name}",
-        answer=answer,
-        source=data.extracts["rpt_github_leaderboard"],
-        columns=BOARD,
-        rows=rows,
-        as_of=str(leader["as_of_date"]),
-        chart=charts.bars(
-            shown,
-            "display_name",
-            "commits",
-            "commits",
-            f"Bars of commits, the first {len(shown)}: "
-            + "; ".join(f"{words.text(r['display_name'])} {r['commits']}" for r in shown[:5]),
-        ),
-        note=f"Moved: places gained or lost against {against}.",
-    )
-
-
 def _concentration(data: DomainData) -> Figure:
     rows = data.rows("rpt_github_concentration")
     rows = tuple(sorted(rows, key=lambda row: row["share_of_people"]))
@@ -188,7 +134,11 @@ def _concentration(data: DomainData) -> Figure:
 
 
 def _repositories(data: DomainData) -> Figure:
-    rows = sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
+    # How unequal the shares of one person are is no question.
+    rows = [
+        {**row, "gini_coefficient": None} if row["human_contributors"] == 1 else row
+        for row in sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
+    ]
     first = rows[0]
     alone = sum(1 for row in rows if row["bus_factor"] == 1)
     return Figure(
@@ -339,60 +289,4 @@ def _hours(data: DomainData) -> Figure:
             has_values=False,
         ),
         note="52 weeks, by the clock of UTC; each step of colour is a fifth of the busiest hour.",
-    )
-
-
-def _programs(data: DomainData, programs: Sequence[Row]) -> Figure:
-    rows = [
-        {**row, "window": WINDOWS.get(row["time_window"], row["time_window"])} for row in programs
-    ]
-    rows.sort(key=lambda row: (list(WINDOWS).index(row["time_window"]), -row["commits"]))
-    of_all = [row for row in rows if row["time_window"] == "all_time"]
-    share = sum(words.finite(row["share_of_commits"]) or 0 for row in of_all)
-    return Figure(
-        key="programs",
-        title="Agents and bots",
-        answer=f"Those listed made {words.percent(share)} of all commits.",
-        source=data.extracts["rpt_github_leaderboard"],
-        columns=(
-            Column("window", "Window"),
-            Column("kind", "Kind"),
-            Column("display_name", "Name"),
-            Column("commits", "Commits", "number"),
-            Column("share_of_commits", "Share", "percent"),
-        ),
-        rows=rows,
-        as_of=str(rows[0]["as_of_date"]),
-    )
-
-
-def _boards(data: DomainData, board: Sequence[Row]) -> Figure:
-    rows = [
-        _with_move({**row, "window": WINDOWS.get(row["time_window"], row["time_window"])})
-        for row in board
-        if row["kind"] == "person" and row["place"] <= 5
-    ]
-    rows.sort(
-        key=lambda row: (
-            words.text(row["scope_name"]),
-            list(WINDOWS).index(row["time_window"]),
-            row["place"],
-        )
-    )
-    names = {row["repository_id"] for row in rows}
-    return Figure(
-        key="leaders-by-repository",
-        title="Leaders by repository",
-        answer=(
-            f"The first five people of {words.count(len(names), 'repository', 'repositories')}, "
-            "those with the most commits."
-        ),
-        source=data.extracts["rpt_github_leaderboard"],
-        columns=(
-            Column("scope_name", "Repository"),
-            Column("window", "Window"),
-            *BOARD,
-        ),
-        rows=rows,
-        as_of=str(board[0]["as_of_date"]),
     )

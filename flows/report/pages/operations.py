@@ -41,6 +41,10 @@ MEASURES = (
 )
 
 
+# Of deployments that fail, as many are told with their reason.
+TOLD = 5
+
+
 def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime) -> Page:
     runs = [run_of(each) for each in operated.runs]
     latest = latest_of([*runs, *(run_of(each) for each in operated.older)])
@@ -94,15 +98,18 @@ def _late(domains: Mapping[str, Sequence[Row]]) -> str:
 def _attention(
     latest: Sequence[Row], waiting: Sequence[Row], data: Mapping[str, DomainData]
 ) -> tuple[str, ...]:
+    failing = [row for row in latest if row["state_type"] in BAD]
     told = [
         f"The last run of {words.text(row['deployment'])} {words.text(row['state']).lower()}: "
         f"{words.brief(row['message'])}"
-        for row in latest
-        if row["state_type"] in BAD
+        for row in failing[:TOLD]
     ]
+    if rest := [words.text(row["deployment"]) for row in failing[TOLD:]]:
+        reasons = "its reason is" if len(rest) == 1 else "their reasons are"
+        told.append(f"And {len(rest)} more failed, {reasons} below: {words.listed(rest)}")
     unread = [f"{DOMAINS[slug]}: {each.problem}" for slug, each in data.items() if each.problem]
     late = [nobody_took(waiting)] if waiting else []
-    return (*told[:5], *late, *unread)
+    return (*told, *late, *unread)
 
 
 def _measured(row: Row, deployed: Mapping[str, str | None]) -> dict[str, Any]:
@@ -176,22 +183,18 @@ def _tests(measures: Sequence[Row]) -> Figure:
 
 
 def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:
-    """The budgets of all domains, what is exceeded first, then what is not settled.
-
-    Of a month that is over nothing is expected any more, and what came last is not all of it.
-    """
+    """The budgets of all domains, what is exceeded first, then what is not settled."""
     rows = [
         {
             **row,
             "domain": DOMAINS[artifact["slug"]],
-            "state": budget.state if is_running or budget.is_passed else "unknown",
-            "is_exceeded": budget.is_exceeded if is_running else budget.is_passed,
-            "is_open": budget.is_open and is_running,
+            "state": budget.state,
+            "is_exceeded": budget.is_exceeded,
+            "is_open": budget.is_open and budget.month >= f"{now:%Y-%m}",
         }
         for artifact in artifacts
         for row in json.loads(artifact["data"])
-        for budget in [Budget(**row)]
-        for is_running in [budget.month >= f"{now:%Y-%m}"]
+        for budget in [Budget(**row).seen_in(f"{now:%Y-%m}")]
     ]
     return sorted(
         rows,

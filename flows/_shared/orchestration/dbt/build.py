@@ -24,6 +24,7 @@ from flows._shared.orchestration.dbt.results import (
     idle_result,
     keep_artifacts,
     node_result,
+    publish_freshness,
     publish_nodes,
     refuse_empty,
     results_of,
@@ -162,7 +163,7 @@ def _run(
             if job.api and not results and watch.statuses:
                 publish_nodes(job, job.api, outcome_so_far(stopped_results(watch)))
     outcome = outcome_so_far((*results, *_unchanged(job, planning)))
-    _published(job, verb, outcome)
+    _published(job, verb, outcome, planning)
     tick(watch)
     if not result.success and not outcome.failed:
         raise DbtProjectError(
@@ -188,7 +189,7 @@ def _without_dbt(
     nodes = (*idle, *_unchanged(job, planning))
     outcome = DbtOutcome(nodes, time.monotonic() - began, job.artifacts_dir)
     write_empty_results(job, planning)
-    _published(job, "build", outcome)
+    _published(job, "build", outcome, planning)
     tick(watch)
     return outcome
 
@@ -214,10 +215,11 @@ def _unchanged(job: Job, planning: Planning) -> list[NodeResult]:
     return unchanged
 
 
-def _published(job: Job, verb: str, outcome: DbtOutcome) -> None:
+def _published(job: Job, verb: str, outcome: DbtOutcome, planning: Planning) -> None:
     keep_artifacts(job, verb)
     if job.api:
         publish_nodes(job, job.api, outcome)
+        publish_freshness(job, job.api, planning, outcome)
 
 
 def _reporter(job: Job, watch: NodeWatch, tick: Callable[[NodeWatch], None]) -> NodeReporter | None:

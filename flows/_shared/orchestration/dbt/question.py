@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from flows._shared.orchestration.dbt.plan import LastSuccess, Plan, PlannedNode, plan_build
-from flows._shared.orchestration.dbt_memory import Memory, Source
+from flows._shared.orchestration.dbt_memory import Aged, Memory, Source
 
 
 @dataclass(frozen=True)
@@ -51,6 +51,7 @@ class Question:
         relations: schema and name of each node that has one.
         idle: selected nodes that a build only names, such as exposures.
         environment: names of the variables that the answer to anything here rests on.
+        aged: sources of the project whose age is judged.
         is_lasting: nothing but what is in here, and the warehouse, decides what a build does.
     """
 
@@ -64,6 +65,7 @@ class Question:
     idle: tuple[str, ...]
     environment: tuple[str, ...]
     warehouse: Warehouse
+    aged: tuple[Aged, ...]
     is_lasting: bool
 
     def plan(
@@ -93,13 +95,15 @@ class Question:
 class Planning:
     """What is asked of a plan, and after the start of the build the plan itself.
 
-    ``results`` is the artifact of a build without dbt, but for its moment.
+    ``results`` is the artifact of a build without dbt, but for its moment; ``newest`` is when the
+    newest rows of each source came, in seconds of the epoch.
     """
 
     leaves_out: bool
     plan: Plan = field(default_factory=Plan)
     question: Question | None = None
     results: Mapping[str, Any] = field(default_factory=dict)
+    newest: Mapping[str, int | None] = field(default_factory=dict)
 
     @property
     def left_out(self) -> list[tuple[Shown, LastSuccess]]:

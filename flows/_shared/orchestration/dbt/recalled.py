@@ -88,7 +88,8 @@ class Recall:
             memory = Memory(connection, question.warehouse.kind, question.warehouse.memory)
             there = memory.relations()
             plan = question.plan(memory, there, build="", at=now(), leaves_out=True)
-        return Planning(leaves_out=True, plan=plan, question=question)
+            newest = memory.newest(question.aged, there)
+        return Planning(leaves_out=True, plan=plan, question=question, newest=newest)
 
     def keep(self, question: Question | None) -> None:
         """Write down what dbt said, for as long as it lasts, if no file was touched meanwhile."""

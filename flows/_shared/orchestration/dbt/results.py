@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -16,10 +17,11 @@ from flows._shared.orchestration.dbt.outcome import (
     DbtProjectError,
 )
 from flows._shared.orchestration.dbt.plan import LastSuccess
-from flows._shared.orchestration.dbt.question import Shown
+from flows._shared.orchestration.dbt.question import Planning, Shown
 from flows._shared.orchestration.dbt_nodes import (
     FAILED,
     NO_OP,
+    PASSED,
     TESTS,
     UNCHANGED,
     NodeResult,
@@ -184,6 +186,35 @@ def publish_nodes(job: Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
         api.create_table(_nodes_key(job), rows, f"{job.attempted}, by node")
     except httpx.HTTPError as error:
         job.logger.warning("the table of dbt nodes was not published: %s", error)
+
+
+def publish_freshness(job: Job, api: FlowRunApi, planning: Planning, outcome: DbtOutcome) -> None:
+    """The artifact ``<slug>-freshness``: how new each source was at the build, and may be; and
+    which marts are as this build would have them."""
+    if planning.question is None:
+        return
+    rows: list[dict[str, object]] = [
+        {
+            "kind": "source",
+            "name": each.name,
+            "newest": None if moment is None else f"{datetime.fromtimestamp(moment, UTC):%FT%TZ}",
+            "warn_after": each.warn_after,
+            "error_after": each.error_after,
+        }
+        for each in planning.question.aged
+        if each.name in planning.newest
+        for moment in [planning.newest[each.name]]
+    ]
+    rows += [
+        {"kind": "mart", "name": node.name, "is_current": node.status in PASSED | {UNCHANGED}}
+        for node in outcome.nodes
+        if node.is_mart
+    ]
+    key = f"{job.project}-freshness".lower().replace("_", "-")
+    try:
+        api.create_table(key, rows, "How new sources and marts were at the build")
+    except httpx.HTTPError as error:
+        job.logger.warning("the table of their freshness was not published: %s", error)
 
 
 def _nodes_key(job: Job) -> str:
