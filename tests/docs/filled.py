@@ -16,6 +16,7 @@ FILLED = {
     " secrets/": f" {CLONE}/.local/typed/secrets",
     " model_prices_and_context_window.json": f" {CLONE}/.local/typed/prices.json",
     "postgresql://postgres:...@db.<project>.supabase.co:5432/postgres?sslmode=require": OWN,
+    " receiver.yaml": f" {CLONE}/.local/typed/receiver.yaml",
     "PASSWORD=...": "PASSWORD=correct-horse-battery",
 }
 # Environment of a page, which it says is set.
@@ -29,12 +30,19 @@ PRICES = {
         "mode": "chat",
     }
 }
+CHECKLIST = "quality-compass-checklist"
+RECEIVER = "port: 8098\n"
 # Commands that end otherwise than with 0, as their page says or because of the machine.
 ENDS: Mapping[str, int] = {
     "python -m flows.agent_analytics.prices model_prices_and_context_window.json": 1,
+    # The database of this machine has no TLS.
+    ".venv/bin/python -m flows.quality_compass checklist": 1,
+    f"prefect deployment run '{CHECKLIST}/{CHECKLIST}-manual' --watch": 1,
 }
 # Deployments whose runs fail, as the page says.
-FAILS: Mapping[str, frozenset[str]] = {}
+FAILS: Mapping[str, frozenset[str]] = {
+    "docs/runbooks/quality_compass.md": frozenset({f"{CHECKLIST}-manual"}),
+}
 # What a page says that its commands show.
 ANSWERS: Mapping[str, tuple[str, ...]] = {
     "docs/tutorial.md": (
@@ -44,6 +52,18 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
         "20261120080000",
         "12000",
         "create deployment my-repositories-daily",
+    ),
+    "README.md": ("The report: ", " pages in ", "Exit codes: 0 it worked"),
+    "CONTRIBUTING.md": ("Nothing has changed.",),
+    "docs/credentials.md": ("scout: every role may what it should and no more",),
+    "docs/runbooks/quality_compass.md": (
+        "FAIL  SSL is required and used",
+        "pass  documentation is generated on prod",
+    ),
+    "docs/report.md": ("The report: ",),
+    "docs/runbooks/webhooks.md": (
+        '{"outcome":"stored","delivery_id":',
+        "Replayed 1 delivery of scout",
     ),
 }
 

@@ -16,6 +16,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PAGES = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 BY_CONTINUOUS_INTEGRATION = "continuous integration types it"
+# Such a command is typed, too, and ended after a while.
+FOR_EVER = "it waits for ever"
 REASONS = frozenset(
     {
         BY_CONTINUOUS_INTEGRATION,
@@ -26,7 +28,7 @@ REASONS = frozenset(
         "it needs a database of your own",
         "it needs Docker",
         "it takes long",
-        "it waits for ever",
+        FOR_EVER,
     }
 )
 MARK = re.compile(r"<!-- not typed(?: \((.+?)\))?: (.+?) -->")
@@ -49,9 +51,18 @@ class Command:
     reason: str | None = None
 
     @property
+    def is_typed(self) -> bool:
+        return self.reason in (None, FOR_EVER)
+
+    @property
     def words(self) -> str:
         """In one line, without the comment."""
         return self.text.replace("\\\n", " ").split(" #")[0].strip()
+
+
+def begins(text: str, beginning: str) -> bool:
+    """Whether a command begins with these words, of which there may be none."""
+    return not beginning or f"{text} ".startswith(f"{beginning} ")
 
 
 @dataclass(frozen=True)
@@ -71,7 +82,7 @@ class Fence:
     def _reason(self, text: str) -> str | None:
         for beginnings, reason in self.marks:
             for beginning in beginnings.split(", "):
-                if not beginning or f"{text} ".startswith(f"{beginning} "):
+                if begins(text, beginning):
                     return reason
         return None
 

@@ -28,6 +28,7 @@ from tests.docs.pages import (
     REASONS,
     ROOT,
     Command,
+    begins,
     commands,
     fences,
     mentions,
@@ -67,14 +68,15 @@ def test_each_command_is_typed_or_the_page_says_why_not(page: Path) -> None:
             assert not shell, "commands stand in a fence of `bash`"
         for mark in fence.marks:
             assert mark[1] in REASONS, mark
-            left = [each.reason for each in fence.commands()]
-            assert mark[1] in left, f"nothing in the fence begins like {mark}"
+            of_mark = [each.text for each in fence.commands() if each.reason == mark[1]]
+            for beginning in mark[0].split(", "):
+                assert any(begins(text, beginning) for text in of_mark), "nothing begins like that"
     marks = [mark for fence in of_page for mark in fence.marks]
     assert MARK.findall(text) == marks, "a mark stands right before its fence"
     typed_as_it_stands = [
         each.text
         for each in commands()
-        if ROOT / each.page == page and not each.reason and LEFT_OPEN.search(filled(each.text))
+        if ROOT / each.page == page and each.is_typed and LEFT_OPEN.search(filled(each.text))
     ]
     assert typed_as_it_stands == [], "what is put in its place is in tests/docs/filled.py"
 
@@ -222,7 +224,7 @@ def is_taken(words: list[str]) -> bool:
 
 
 def test_a_clean_shell_with_the_local_environment_has_every_program(tmp_path: Path) -> None:
-    typed = [each.words for each in commands() if not each.reason]
+    typed = [each.words for each in commands() if each.is_typed]
     lines = [shlex.split(each) for each in typed if not ASSIGNMENT.fullmatch(each)]
     first = {next(word for word in words if not re.match(r"\w+=", word)) for words in lines}
     programs = sorted(program for program in first - {"eval"} if "/" not in program)
