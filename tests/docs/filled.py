@@ -55,7 +55,10 @@ ANSWERS: Mapping[str, tuple[str, ...]] = {
     ),
     "README.md": ("The report: ", " pages in ", "Exit codes: 0 it worked"),
     "CONTRIBUTING.md": ("Nothing has changed.",),
-    "docs/credentials.md": ("scout: every role may what it should and no more",),
+    "docs/credentials.md": (
+        "scout: every role may what it should and no more",
+        "nothing of alerts to register: ALERTS_WEBHOOK_URL and ALERTS_EMAIL_URL not set",
+    ),
     "docs/runbooks/quality_compass.md": (
         "FAIL  SSL is required and used",
         "pass  documentation is generated on prod",
