@@ -3,7 +3,7 @@
     python -m tests.docs.ended SINCE
 
 SINCE is a time such as 2026-11-30T12:00:00+00:00. Ends with 1 where a run still goes on after
-`SECONDS`; a line of each run that failed begins with the name of its deployment.
+`SECONDS`; a line of each run that failed begins with the name of its deployment or flow.
 """
 
 import sys
@@ -29,7 +29,8 @@ def main(since: str) -> int:
             time.sleep(1.0)
         for each in runs(client, since):
             if each.state is None or not each.state.is_completed():
-                print(f"{deployment_of(client, each)}: {each.state and each.state.message}")
+                message = (each.state and each.state.message) or ""
+                print(f"{asked_for(client, each)}: {message.partition(chr(10))[0]}")
     return 0
 
 
@@ -51,8 +52,11 @@ def runs(client: SyncPrefectClient, since: str) -> Sequence[FlowRun]:
     return found
 
 
-def deployment_of(client: SyncPrefectClient, run: FlowRun) -> str:
-    return client.read_deployment(run.deployment_id).name if run.deployment_id else run.name
+def asked_for(client: SyncPrefectClient, run: FlowRun) -> str:
+    """The deployment, or the flow where none was run."""
+    if run.deployment_id:
+        return client.read_deployment(run.deployment_id).name
+    return client.read_flow(run.flow_id).name
 
 
 if __name__ == "__main__":
