@@ -18,12 +18,22 @@ IS_SUITABLE := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14
 PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 python; do \
 	$$candidate -c '$(IS_SUITABLE)' >/dev/null 2>&1 && command -v $$candidate && break; done)
 
+# A variable of the command line that nothing here reads is a typo, and would be left out in silence.
+VARIABLES := ARGS BENCH DOMAIN PROCESSES PYTHON REPOS SINCE TO UV VENV
+UNREAD := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+NEAREST := import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))
+OR_WAS = $(addprefix ; did you mean ,$(addsuffix =,$(shell $(PYTHON) -c '$(NEAREST)' '$(1)' $(VARIABLES))))
+ifneq ($(UNREAD),)
+$(error $(foreach name,$(UNREAD),nothing here reads $(name)=$(call OR_WAS,$(name)).) There are: $(VARIABLES))
+endif
+
 # What people do, by its one name: bin/flows --help.
 FLOWS := bin/flows
 NAMED = test -n "$(DOMAIN)" || { echo "Name a domain: make $@ DOMAIN=scout"; exit 2; }
 # One more than there are cores: tests wait for servers, databases and each other's builds.
 PROCESSES ?= $(shell echo $$(( $$(getconf _NPROCESSORS_ONLN) + 1 )))
 PYTEST = $(BIN)/python -m pytest -n $(PROCESSES) --dist loadfile --no-loadscope-reorder
+HAS_TESTS = test -z "$(DOMAIN)" || test -d "tests/$(DOMAIN)" || { echo "Testing $(DOMAIN): there is none of that name. There are: $(notdir $(wildcard flows/[a-z]*))"; exit 2; }
 TESTS := $(if $(DOMAIN),$(wildcard tests/$(DOMAIN)) tests/dbt_projects -k "$(DOMAIN) or not dbt_projects")
 
 MEND = { echo "\`make format\` mends what a tool can; the rest is named above, by file and line"; exit 1; }
@@ -75,12 +85,14 @@ clean: $(STAMP) ## stop everything and remove .local/
 	@$(FLOWS) clean
 
 test: $(STAMP) ## run the tests (DOMAIN= those of one domain, ARGS= for pytest)
+	@$(HAS_TESTS)
 	@$(PYTEST) $(TESTS) $(ARGS)
 
 check: $(STAMP) ## lint, types and tests of what changed, within a minute (SINCE= a commit, else main)
 	@$(BIN)/python -m tests.check $(SINCE)
 
 test-all: $(STAMP) ## run the exhaustive checks, too, in any order
+	@$(HAS_TESTS)
 	@$(PYTEST) --exhaustive --shuffle $(TESTS) $(ARGS)
 
 faults: $(STAMP) ## faults at every stage of every domain, each with a comparison (ARGS= "--seed 7 --domain scout")

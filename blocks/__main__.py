@@ -99,6 +99,10 @@ def write(slugs: Sequence[str], given: Mapping[str, str], *, dry_run: bool) -> N
         sys.stdout.write(
             f"{'would ' if dry_run and registration.is_change else ''}{registration}\n"
         )
+    for slug in slugs:
+        if not any(need.is_required or need.value(given) for need in CATALOGUE[slug]):
+            variables = " and ".join(need.variable for need in CATALOGUE[slug])
+            sys.stdout.write(f"nothing of {slug} to register: {variables} not set\n")
 
 
 def tell_checks(slugs: Sequence[str], *, leaves_out: bool = False) -> int:

@@ -169,7 +169,8 @@ def dbt(slug: str, arguments: Sequence[str]) -> int:
 def _dbt(domain: Domain, arguments: Sequence[str], secrets: Mapping[str, str]) -> int:
     project = PROJECT_ROOT / "dbt_projects" / domain.slug
     environment = {**os.environ, **secrets, "DO_NOT_TRACK": "1"}
-    tool = [sys.executable, "-m", "dbt.cli.main"]
+    # dbt's package imports the module that is run.
+    tool = [sys.executable, "-W", "ignore::RuntimeWarning:runpy", "-m", "dbt.cli.main"]
     if (project / "packages.yml").exists() and not (project / "dbt_packages").exists():
         subprocess.run([*tool, "deps", "--quiet"], cwd=project, env=environment, check=False)
     given = arguments or ["build"]

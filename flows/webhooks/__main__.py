@@ -29,7 +29,7 @@ from flows.webhooks.sources import served
 from flows.webhooks.upkeep import purge, replay
 
 EXAMPLES = """examples:
-  python -m flows.webhooks serve --port 8090
+  python -m flows.webhooks serve --port 8099
   python -m flows.webhooks serve --settings receiver.yaml
   python -m flows.webhooks dispatch
   python -m flows.webhooks replay --source github --id 72d3162e-cc78-11e3-81ab-4c9367dc0958

@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from blocks import CATALOGUE, BlockNeed, Kind
+from blocks.__main__ import main
 from blocks.registration import connection, register
 from deployments.local.api import PrefectApi
 from deployments.local.domains import DOMAINS
@@ -165,3 +166,15 @@ def test_a_mail_address_of_another_kind_is_refused_without_showing_it() -> None:
     with pytest.raises(PermanentError, match="not the address of a mail server") as refused:
         register(["alerts"], {"ALERTS_EMAIL_URL": "https://ann:s3cret@example.org"})
     assert "s3cret" not in str(refused.value)
+
+
+def test_a_domain_of_which_nothing_is_given_says_so(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for need in CATALOGUE["alerts"]:
+        monkeypatch.delenv(need.variable, raising=False)
+    assert main(["register", "alerts"]) == 0
+    said = capsys.readouterr().out
+    assert said == (
+        "nothing of alerts to register: ALERTS_WEBHOOK_URL and ALERTS_EMAIL_URL not set\n"
+    )

