@@ -274,18 +274,9 @@ counted as (
                     usage.reported_cost_usd
                 )
         end as reported_cost_usd,
+        usage.reported_cost_usd_by_events,
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
-        list_filter(
-            usage.special_usage,
-            lambda part:
-            alone.session_id is null
-            or part.usage_source = 'metrics'  -- noqa: RF01
-            or ({% for kind in tokens -%}
-                alone.{{ kind }}_of_events
-                >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
-                {{- ' and ' if not loop.last }}
-            {%- endfor %})
-        ) as special_usage,
+        usage.special_usage,
         touched.input_hash
     from usage_told as usage
     inner join touched on usage.session_id = touched.session_id
@@ -384,13 +375,10 @@ special_rates as (
         special_parts.agent_type,
         special_parts.model_name,
         {%- for kind in tokens %}
-        -- What counters alone told was less if the rest was told twice.
-        case
-            when special_parts.usage_source = 'metrics'
-                then least(special_parts.{{ kind }}, special_parts.total_{{ kind }})
-            else special_parts.{{ kind }}
-        end as {{ kind }},
+        -- It is less where the rest was told twice.
+        least(special_parts.{{ kind }}, special_parts.total_{{ kind }}) as {{ kind }},
         {%- endfor %}
+        special_parts.usage_source,
         special_parts.reported_cost_usd,
         model_prices.input,
         model_prices.output,
@@ -452,7 +440,13 @@ special_costs as (
             {%- endfor %}
         ) filter (where tier is null), 0) as unpriced_tokens,
         coalesce(sum(reported_cost_usd) filter (where tier is null), 0) as unpriced_usd,
-        count(*) filter (where tier is null and reported_cost_usd is null) > 0 as is_untold
+        coalesce(
+            sum(reported_cost_usd) filter (where tier is null and usage_source = 'events'), 0
+        ) as unpriced_usd_by_events,
+        coalesce(bool_or(tier is null and reported_cost_usd is null and usage_source = 'events'), false)
+            as is_untold_by_events,
+        coalesce(bool_or(tier is null and reported_cost_usd is null and usage_source = 'metrics'), false)
+            as is_untold_by_metrics
     from special_rates
     group by session_id, usage_date, agent_type, model_name
 
@@ -464,8 +458,13 @@ costs as (
         usage.*,
         model_prices.model_name is not null as is_priced,
         coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
-        coalesce(special_costs.is_untold, false) as is_untold,
-        usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0) as told_of_priced_usd,
+        coalesce(special_costs.is_untold_by_metrics, false) as is_untold,
+        case
+            when special_costs.is_untold_by_events
+                then least(usage.reported_cost_usd, usage.reported_cost_usd_by_events)
+                    - special_costs.unpriced_usd_by_events
+            else usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0)
+        end as told_of_priced_usd,
         {{ usd('usage.total_input_tokens', 'model_prices.input') }}
         + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
         + {{ usd('usage.total_cache_read_tokens', 'model_prices.cache_read') }}
@@ -491,8 +490,8 @@ costs as (
 
 -- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
 -- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
--- What it reports of a tier without a price is left out; where it reports that together with the
--- rest, nothing shows which is above.
+-- What it reports of a tier without a price is left out: each event reports its own. Where counters
+-- report that together with the rest, nothing shows which is above.
 hours as (
 
     select
