@@ -560,6 +560,16 @@ def with_attributes(line: str, more: dict[str, str]) -> str:
     return line.replace('{"key":"session.id"', f'{pairs}{{"key":"session.id"')
 
 
+def without_session(line: str) -> str:
+    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
+
+
+def without(line: str, *names: str) -> str:
+    for name in names:
+        line = re.sub(rf'\{{"key":"{name}","value":\{{"stringValue":"[^"]*"\}}\}},?', "", line)
+    return line
+
+
 @apart
 def spellings_with_prices_of_their_own_stay_apart() -> None:
     for name, (by_events, by_counters, *_) in OWN_PRICES.items():
@@ -742,6 +752,39 @@ def test_what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache(
     assert seen == [(0.125, 0, 50_000), (0.625, 0, 50_000), (0.625, 0, 50_000)]
 
 
+# Tokens of events and of counters, input and written to the cache, and what the agent reports.
+MAY_COST_MORE: dict[str, tuple[str, tuple[int, int] | None, tuple[int, int] | None, float]] = {
+    "prompts of counters": ("gemini-2.5-pro", None, (300 * K, 0), 0.375),
+    "prompts of events": ("gemini-2.5-pro", (300 * K, 0), (300 * K, 0), 0),
+    "prompts that are short together": ("gemini-2.5-pro", None, (200 * K, 0), 0),
+    "writes without a cost": (OPUS_4_6, (0, M), None, 3.75),
+    "no writes": (OPUS_4_6, (M, 0), None, 0),
+}
+
+
+@apart
+def what_may_cost_more_than_it_is_priced_at_is_told() -> None:
+    for name, (model, of_event, of_counter, _) in MAY_COST_MORE.items():
+        work = session(f"more {name}", DAY, by=developer(63))
+        if of_event:
+            usage = (of_event[0], 0, 0, of_event[1])
+            event = sample.request_event(work, model, usage, 0, DAY, 0)
+            put([without(sample.logs_line(work, [event]), "cost_usd")])
+        if of_counter:
+            put([tokens(work, {"input": of_counter[0]}, 0, 1, model)])
+
+
+def test_what_may_cost_more_than_it_is_priced_at_is_told(together: Marts) -> None:
+    assert dict(
+        together.query(
+            "select session_id, cast(may_cost_more_usd as double) "
+            "from intermediate.int_token_costs where starts_with(session_id, 'more ')"
+        )
+    ) == {f"more {name}": more for name, (*_, more) in MAY_COST_MORE.items()}
+    check = "assert_no_cost_may_be_too_low"
+    assert together.dbt("test", "--select", check) == {check: "warn"}
+
+
 def test_reported_and_list_cost_stand_side_by_side(together: Marts) -> None:
     assert together.query(
         "select total_cost_usd, reported_cost_usd, cost_variance_usd "
@@ -847,10 +890,6 @@ def test_a_model_counts_once_however_events_and_counters_spell_it(together: Mart
     ]
 
 
-def without_session(line: str) -> str:
-    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
-
-
 @apart
 def a_tier_of_events_without_a_session_keeps_its_price() -> None:
     """Half of them are told again by counters with one."""
@@ -865,12 +904,6 @@ def test_a_tier_of_events_without_a_session_keeps_its_price(together: Marts) -> 
         "select sum(total_input_tokens), cast(sum(total_cost_usd) as double) "
         "from mart.fct_daily_agent_usage where developer_id = 'dev62@work.example'"
     ) == [(2 * M, 35.0)]
-
-
-def without(line: str, *names: str) -> str:
-    for name in names:
-        line = re.sub(rf'\{{"key":"{name}","value":\{{"stringValue":"[^"]*"\}}\}},?', "", line)
-    return line
 
 
 def told_under_two_names() -> list[str]:

@@ -275,6 +275,9 @@ counted as (
                 )
         end as reported_cost_usd,
         usage.reported_cost_usd_by_events,
+        {%- for kind in tokens %}
+        usage.{{ kind }}_by_events,
+        {%- endfor %}
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
         usage.special_usage,
         touched.input_hash
@@ -293,6 +296,9 @@ usage as (
 
     select
         *,
+        {%- for kind in tokens %}
+        greatest(total_{{ kind }} - coalesce({{ kind }}_by_events, 0), 0) as {{ kind }}_alone,
+        {%- endfor %}
         total_input_tokens + total_output_tokens + total_cache_creation_tokens as total_tokens
     from counted
 
@@ -443,10 +449,14 @@ special_costs as (
         coalesce(
             sum(reported_cost_usd) filter (where tier is null and usage_source = 'events'), 0
         ) as unpriced_usd_by_events,
-        coalesce(bool_or(tier is null and reported_cost_usd is null and usage_source = 'events'), false)
-            as is_untold_by_events,
-        coalesce(bool_or(tier is null and reported_cost_usd is null and usage_source = 'metrics'), false)
-            as is_untold_by_metrics
+        {%- for source in ['events', 'metrics'] %}
+        coalesce(
+            bool_or(
+                tier is null and reported_cost_usd is null and usage_source = '{{ source }}'
+            ),
+            false
+        ) as is_untold_by_{{ source }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from special_rates
     group by session_id, usage_date, agent_type, model_name
 
@@ -456,6 +466,7 @@ costs as (
 
     select
         usage.*,
+        {{ more_usd_if_long('usage', 'model_prices') }} as more_usd_if_long,
         model_prices.model_name is not null as is_priced,
         coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
         coalesce(special_costs.is_untold_by_metrics, false) as is_untold,
@@ -497,9 +508,11 @@ hours as (
     select
         *,
         {%- if var('one_hour_cache_writes') == 'all' %}
-        usd_for_writes_1h - usd_for_writes_5m as one_hour_cache_usd
+        usd_for_writes_1h - usd_for_writes_5m as one_hour_cache_usd,
+        0 as more_usd_if_for_an_hour
         {%- elif var('one_hour_cache_writes') == 'none' %}
-        0 as one_hour_cache_usd
+        0 as one_hour_cache_usd,
+        0 as more_usd_if_for_an_hour
         {%- else %}
         case
             when
@@ -511,7 +524,15 @@ hours as (
                         usd_for_writes_1h - usd_for_writes_5m
                     )
             else 0
-        end as one_hour_cache_usd
+        end as one_hour_cache_usd,
+        case
+            when
+                is_untold
+                or told_of_priced_usd is null
+                or told_of_priced_usd > 1.01 * (usd_without_writes + usd_for_writes_1h)
+                then usd_for_writes_1h - usd_for_writes_5m
+            else 0
+        end as more_usd_if_for_an_hour
         {%- endif %}
     from costs
 
@@ -549,6 +570,9 @@ final as (
         end as list_cost_usd,
         case when is_priced then cast(one_hour_cache_usd as decimal(28, 10)) end
             as one_hour_cache_usd,
+        case
+            when is_priced then cast(more_usd_if_long + more_usd_if_for_an_hour as decimal(28, 10))
+        end as may_cost_more_usd,
         cast(
             case
                 when is_priced then unpriced_special_tokens
