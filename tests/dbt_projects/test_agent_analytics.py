@@ -1276,7 +1276,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
         )
         connection.execute(
             "create table fct_agent_costs (developer_id varchar, date date, "
-            "daily_cost_usd double, unpriced_tokens integer)"
+            "daily_cost_usd double, may_cost_more_usd double, unpriced_tokens integer)"
         )
         connection.execute(
             "prepare forecast as select forecast_low_usd, forecast_high_usd "
@@ -1292,7 +1292,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
             known = sum(day <= last for day in days)
             connection.execute("delete from fct_agent_costs")
             connection.execute(
-                "insert into fct_agent_costs select 'ada', unnest($days), unnest($costs), 0",
+                "insert into fct_agent_costs select 'ada', unnest($days), unnest($costs), 0, 0",
                 {"days": days[:known], "costs": costs[:known]},
             )
             ((low, high),) = connection.execute("execute forecast").fetchall()
