@@ -24,6 +24,10 @@ inner join pg_class as relation on attribute.attrelid = relation.oid
 where attribute.attnum > 0 and not attribute.attisdropped and relation.relkind in ('r', 'v')
 """
 
+HELD_BY_DUCKDB = """
+select schema_name || '.' || table_name, column_name, lower(data_type) from duckdb_columns()
+"""
+
 
 def queries(slug: str) -> dict[str, str]:
     """The queries on a page by what stands above each."""
@@ -71,11 +75,11 @@ def differences(
 
 
 def assert_columns_are_as_promised(
-    slug: str, query: Callable[[str], list[tuple[Any, ...]]]
+    slug: str, query: Callable[[str], list[tuple[Any, ...]]], catalogue: str = HELD
 ) -> None:
-    """What a built database holds, against the page of its domain."""
+    """What a built database holds, by what it says of itself, against the page of its domain."""
     held: dict[str, dict[str, str]] = {}
-    for relation, column, type_ in query(HELD):
+    for relation, column, type_ in query(catalogue):
         held.setdefault(relation, {})[column] = type_
     promised = {
         relation: {column: SAME.get(type_, type_) for column, type_ in each.items()}

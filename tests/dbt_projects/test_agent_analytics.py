@@ -26,8 +26,8 @@ from tests.agent_analytics.fleet import (
     session,
     tokens,
 )
+from tests.contracts import HELD_BY_DUCKDB, PAGES, assert_columns_are_as_promised, columns, queries
 from tests.deployments.grafana.panels import assert_panels_answer
-from tests.parsed import PROJECTS
 from tests.report.on_builds import agents_page_is_right
 from tests.upgrading import refreshing_of_the_page
 
@@ -434,6 +434,7 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
 FAST = {"speed": "fast"}
 AT_ONCE, A_LONG_WINDOW = "claude-opus-4-6:fast", "claude-sonnet-4-5-20250929[1m]"
 DATED, OPUS_4_6, NEVER_FAST = "claude-sonnet-4-5-20250929", "claude-opus-4-6", "claude-haiku-4-5"
+OPUS_4_7 = "claude-opus-4-7"
 K, M = 1_000, 1_000_000
 Told = tuple[str, int, dict[str, str]]
 # What events tell and what counters do, each by name of the model, and tokens and cost of both.
@@ -508,6 +509,46 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     "more than the fast ones": (
         [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], [(OPUS_4_6, 3 * M, {})], 3 * M, 40,
     ),
+    "events name no window": (
+        [(DATED, 300 * K, {}), (DATED, K, {})], [(A_LONG_WINDOW, 301 * K, {})], 301 * K, 1.803,
+    ),
+    "events name no window, counters two": (
+        [(DATED, 300 * K, {}), (DATED, K, {})],
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        301 * K, 1.803,
+    ),
+    "events name no model, counters two windows": (
+        [("", 300 * K, {}), ("", K, {})],
+        [(A_LONG_WINDOW, 300 * K, {}), (DATED, K, {})],
+        301 * K, 1.803,
+    ),
+    "events name an alias, counters tell fast": (
+        [("opus", M, {})], [(OPUS_4_6, M, FAST)], M, 30,
+    ),
+    "events name no model, counters tell fast": ([("", M, {})], [(OPUS_4_6, M, FAST)], M, 30),
+    "events name no model, counters tell a batch": (
+        [("", M, {})], [(OPUS_4_6, M, {"service_tier": "batch"})], M, 2.5,
+    ),
+    "events name no model, counters name the fast one": (
+        [("", M, {})], [(AT_ONCE, M, {})], M, 30,
+    ),
+    "events name no model, counters tell one of two fast": (
+        [("", M, {}), ("", M, {})], [(OPUS_4_6, M, {}), (OPUS_4_6, M, FAST)], 2 * M, 35,
+    ),
+    "events name no model, counters name one of two fast": (
+        [("", M, {}), ("", M, {})], [("fast/claude-opus-4.6", M, {}), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "counters name no model and tell fast": ([(OPUS_4_6, M, {})], [("", M, FAST)], M, 30),
+    "counters name neither of two models and tell fast": (
+        [(OPUS_4_6, M, {}), (OPUS_4_7, M, {})], [("", 2 * M, FAST)], 2 * M, 60,
+    ),
+    "counters name neither of two models, one of them fast": (
+        [(OPUS_4_6, M, {}), (OPUS_4_7, M, {})], [("", M, FAST), ("", M, {})], 2 * M, None,
+    ),
+    "counters name the fast one of three": (
+        [(OPUS_4_6, 2 * M, {}), (OPUS_4_7, M, {})], [(OPUS_4_6, M, FAST), ("", 2 * M, {})],
+        3 * M, 40,
+    ),
 }  # fmt: skip
 
 
@@ -516,7 +557,17 @@ def with_attributes(line: str, more: dict[str, str]) -> str:
     pairs = "".join(
         f'{{"key":"{name}","value":{{"stringValue":"{value}"}}}},' for name, value in more.items()
     )
-    return line.replace('{"key":"model"', f'{pairs}{{"key":"model"')
+    return line.replace('{"key":"session.id"', f'{pairs}{{"key":"session.id"')
+
+
+def without_session(line: str) -> str:
+    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
+
+
+def without(line: str, *names: str) -> str:
+    for name in names:
+        line = re.sub(rf'\{{"key":"{name}","value":\{{"stringValue":"[^"]*"\}}\}},?', "", line)
+    return line
 
 
 @apart
@@ -536,6 +587,19 @@ def spellings_with_prices_of_their_own_stay_apart() -> None:
         put([with_attributes(event, {})])
     for more in ({}, FAST):
         put([with_attributes(tokens(over, {"input": 500 * K}, 4, 16, OPUS_4_6), more)])
+    # Since when a counter without a start counts is not told: it may be exported on the day after.
+    late = session("own without a start", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+    for number in range(2):
+        put([request(late, 5 + number, (M, 0, 0, 0), OPUS_4_6, number)])
+    for more in ({}, FAST):
+        put(
+            [
+                with_attributes(
+                    tokens(late, {"input": M}, 0, 20, OPUS_4_6, datetime.fromtimestamp(0, UTC)),
+                    more,
+                )
+            ]
+        )
 
 
 def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
@@ -548,7 +612,10 @@ def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
         (f"own {name}", amount, cost, 0 if cost else amount)
         for name, (_, _, amount, cost) in OWN_PRICES.items()
     }
-    assert set(seen) == wanted | {("own over midnight", M, 17.5, 0)}
+    assert set(seen) == wanted | {
+        ("own over midnight", M, 17.5, 0),
+        ("own without a start", 2 * M, 35.0, 0),
+    }
     assert together.query(
         "select usage_date, cast(sum(list_cost_usd) as double) from intermediate.int_token_costs "
         "where session_id = 'own over midnight' group by 1 order by 1"
@@ -685,6 +752,39 @@ def test_what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache(
     assert seen == [(0.125, 0, 50_000), (0.625, 0, 50_000), (0.625, 0, 50_000)]
 
 
+# Tokens of events and of counters, input and written to the cache, and what the agent reports.
+MAY_COST_MORE: dict[str, tuple[str, tuple[int, int] | None, tuple[int, int] | None, float]] = {
+    "prompts of counters": ("gemini-2.5-pro", None, (300 * K, 0), 0.375),
+    "prompts of events": ("gemini-2.5-pro", (300 * K, 0), (300 * K, 0), 0),
+    "prompts that are short together": ("gemini-2.5-pro", None, (200 * K, 0), 0),
+    "writes without a cost": (OPUS_4_6, (0, M), None, 3.75),
+    "no writes": (OPUS_4_6, (M, 0), None, 0),
+}
+
+
+@apart
+def what_may_cost_more_than_it_is_priced_at_is_told() -> None:
+    for name, (model, of_event, of_counter, _) in MAY_COST_MORE.items():
+        work = session(f"more {name}", DAY, by=developer(63))
+        if of_event:
+            usage = (of_event[0], 0, 0, of_event[1])
+            event = sample.request_event(work, model, usage, 0, DAY, 0)
+            put([without(sample.logs_line(work, [event]), "cost_usd")])
+        if of_counter:
+            put([tokens(work, {"input": of_counter[0]}, 0, 1, model)])
+
+
+def test_what_may_cost_more_than_it_is_priced_at_is_told(together: Marts) -> None:
+    assert dict(
+        together.query(
+            "select session_id, cast(may_cost_more_usd as double) "
+            "from intermediate.int_token_costs where starts_with(session_id, 'more ')"
+        )
+    ) == {f"more {name}": more for name, (*_, more) in MAY_COST_MORE.items()}
+    check = "assert_no_cost_may_be_too_low"
+    assert together.dbt("test", "--select", check) == {check: "warn"}
+
+
 def test_reported_and_list_cost_stand_side_by_side(together: Marts) -> None:
     assert together.query(
         "select total_cost_usd, reported_cost_usd, cost_variance_usd "
@@ -790,14 +890,20 @@ def test_a_model_counts_once_however_events_and_counters_spell_it(together: Mart
     ]
 
 
-def without_session(line: str) -> str:
-    return re.sub(r'\{"key":"session.id","value":\{"stringValue":"[^"]*"\}\},?', "", line)
+@apart
+def a_tier_of_events_without_a_session_keeps_its_price() -> None:
+    """Half of them are told again by counters with one."""
+    work = session("tiered", DAY, by=developer(62))
+    fast, other = (request(work, n, MILLION_IN, OPUS_4_6, n) for n in range(2))
+    put([without_session(with_attributes(fast, FAST)), without_session(other)])
+    put([tokens(work, {"input": M}, 0, 3, OPUS_4_6)])
 
 
-def without(line: str, *names: str) -> str:
-    for name in names:
-        line = re.sub(rf'\{{"key":"{name}","value":\{{"stringValue":"[^"]*"\}}\}},?', "", line)
-    return line
+def test_a_tier_of_events_without_a_session_keeps_its_price(together: Marts) -> None:
+    assert together.query(
+        "select sum(total_input_tokens), cast(sum(total_cost_usd) as double) "
+        "from mart.fct_daily_agent_usage where developer_id = 'dev62@work.example'"
+    ) == [(2 * M, 35.0)]
 
 
 def told_under_two_names() -> list[str]:
@@ -1170,7 +1276,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
         )
         connection.execute(
             "create table fct_agent_costs (developer_id varchar, date date, "
-            "daily_cost_usd double, unpriced_tokens integer)"
+            "daily_cost_usd double, may_cost_more_usd double, unpriced_tokens integer)"
         )
         connection.execute(
             "prepare forecast as select forecast_low_usd, forecast_high_usd "
@@ -1186,7 +1292,7 @@ def test_the_forecasts_interval_holds_about_four_of_five_months(
             known = sum(day <= last for day in days)
             connection.execute("delete from fct_agent_costs")
             connection.execute(
-                "insert into fct_agent_costs select 'ada', unnest($days), unnest($costs), 0",
+                "insert into fct_agent_costs select 'ada', unnest($days), unnest($costs), 0, 0",
                 {"days": days[:known], "costs": costs[:known]},
             )
             ((low, high),) = connection.execute("execute forecast").fetchall()
@@ -1206,22 +1312,19 @@ def test_one_row_per_developer_and_every_fact_has_one(sampled: Marts) -> None:
     )
 
 
-CONTRACT = (PROJECTS.parent / "docs/contracts/agent_analytics.md").read_text()
+@pytest.mark.parametrize("consumer", queries("agent_analytics"))
+def test_what_a_consumer_asks_has_an_answer(sampled: Marts, consumer: str) -> None:
+    assert sampled.query(queries("agent_analytics")[consumer])
 
 
-@pytest.mark.parametrize("query", re.findall(r"```sql\n(.*?)```", CONTRACT, re.DOTALL))
-def test_what_a_consumer_asks_has_an_answer(sampled: Marts, query: str) -> None:
-    assert sampled.query(query)
+def test_the_contract_tells_the_grain_of_every_mart() -> None:
+    page = (PAGES / "agent_analytics.md").read_text().partition("\n## Columns and types\n")[0]
+    told = re.findall(r"^\| `(mart\.\w+)` \|", page, re.MULTILINE)
+    assert set(told) == columns("agent_analytics").keys()
 
 
-def test_the_contract_names_every_mart(sampled: Marts) -> None:
-    marts = {
-        name
-        for (name,) in sampled.query(
-            "select table_name from information_schema.tables where table_schema = 'mart'"
-        )
-    }
-    assert set(re.findall(r"^\| `mart\.(\w+)` \|", CONTRACT, re.MULTILINE)) == marts
+def test_columns_are_those_of_the_contract(sampled: Marts) -> None:
+    assert_columns_are_as_promised("agent_analytics", sampled.query, HELD_BY_DUCKDB)
 
 
 def test_a_second_build_changes_nothing(sampled: Marts) -> None:

@@ -198,7 +198,7 @@ def test_writes_for_an_hour_are_told_beside_a_tier_without_a_price_that_is_repor
 ) -> None:
     assert costs(built, "hour, cost told", "hour, cost not told") == {
         "hour, cost told": 8.0,
-        "hour, cost not told": 5.0,
+        "hour, cost not told": 8.0,
     }
     assert built.query(
         "select unpriced_tokens from intermediate.int_token_costs where session_id like 'hour, %'"

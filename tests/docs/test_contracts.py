@@ -6,7 +6,7 @@ from dbt.contracts.graph.manifest import Manifest
 from tests.contracts import columns, differences
 from tests.parsed import parse_once
 
-DOMAINS = ("github_scraper", "ledgermind", "quality_compass", "scout")
+DOMAINS = ("agent_analytics", "github_scraper", "ledgermind", "quality_compass", "scout")
 # Views that dbt holds no contract over: a test reads their columns in a built sample.
 WITHOUT_CONTRACT = {
     "analytics.int_time_series",

@@ -104,63 +104,6 @@
 
         ),
 
-        -- Events that leave the mode or tier off a model ran in those which its counters tell.
-        speeds as (
-
-            select
-                session_id,
-                agent_type,
-                told_name,
-                case
-                    when count(distinct speed) filter (where usage_source = 'metrics') = 1
-                        then min(speed) filter (where usage_source = 'metrics')
-                end as only_speed
-            from named_families
-            where tokens > 0
-            group by session_id, agent_type, told_name
-            having
-                bool_or(usage_source = 'metrics')
-                and bool_and(told_tier = 'untold' and speed = 'standard')
-                    filter (where usage_source = 'events')
-
-        ),
-
-        named_models as (
-
-            select distinct
-                named.session_id,
-                named.agent_type,
-                named.told_as,
-                named.told_tier,
-                named.model_name,
-                named.usage_source,
-                named.told_name,
-                case
-                    when named.usage_source = 'events'
-                        then coalesce(speeds.only_speed, named.service_tier)
-                    else named.service_tier
-                end as service_tier,
-                -- What makes a price of its own: the mode or tier, and the window.
-                case
-                    when named.usage_source = 'events'
-                        then coalesce(speeds.only_speed, named.speed)
-                    else named.speed
-                end as speed,
-                {{ window_of('named.model_name') }} as price_window,
-                concat(speed, price_window) as manner,
-                named.usage_source = 'metrics'
-                and named.speed <> 'standard'
-                and speeds.told_name is not null
-                and speeds.only_speed is null as is_of_several_speeds
-            from named_families as named
-            left join speeds
-                on
-                    named.session_id = speeds.session_id
-                    and named.agent_type = speeds.agent_type
-                    and named.told_name = speeds.told_name
-
-        ),
-
         models_of_families as (
 
             select
@@ -238,13 +181,14 @@
 
         ),
 
-        compared_models as (
+        compared_families as (
 
             select
                 named.*,
                 coalesce(names.only_name, named.told_name) as compared_name,
-                groups.model_group
-            from named_models as named
+                groups.model_group,
+                {{ window_of('named.model_name') }} as price_window
+            from named_families as named
             inner join {{ model_groups('models', 'session_id', ['is_of_events', 'is_of_metrics']) }} as groups
                 on
                     named.session_id = groups.session_id
@@ -256,6 +200,78 @@
                     and named.agent_type = names.agent_type
                     and named.usage_source = names.usage_source
                     and named.told_name = 'unknown'
+
+        ),
+
+        speeds as (
+
+            select * from {{ only_speeds('compared_families') }}
+
+        ),
+
+        -- Events that leave the window off a model ran in the one that its counters tell: a short prompt costs the
+        -- same in it, and a long one has no other.
+        windows as (
+
+            select
+                session_id,
+                agent_type,
+                compared_name,
+                max(price_window) as only_window
+            from compared_families
+            where tokens > 0
+            group by session_id, agent_type, compared_name
+            having not bool_or(usage_source = 'events' and price_window <> '')
+
+        ),
+
+        compared_models as (
+
+            select distinct
+                named.session_id,
+                named.agent_type,
+                named.told_as,
+                named.told_tier,
+                case
+                    when named.usage_source = 'events' and named.model_name <> 'unknown'
+                        then concat(named.model_name, windows.only_window)
+                    else named.model_name
+                end as model_name,
+                named.usage_source,
+                named.told_name,
+                named.compared_name,
+                named.model_group,
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.service_tier)
+                    else named.service_tier
+                end as service_tier,
+                -- What makes a price of its own: the mode or tier, and the window.
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(speeds.only_speed, named.speed)
+                    else named.speed
+                end as speed,
+                case
+                    when named.usage_source = 'events'
+                        then coalesce(windows.only_window, named.price_window)
+                    else named.price_window
+                end as price_window,
+                named.usage_source = 'metrics'
+                and named.speed <> 'standard'
+                and speeds.compared_name is not null
+                and speeds.only_speed is null as is_of_several_speeds
+            from compared_families as named
+            left join speeds
+                on
+                    named.session_id = speeds.session_id
+                    and named.agent_type = speeds.agent_type
+                    and named.compared_name = speeds.compared_name
+            left join windows
+                on
+                    named.session_id = windows.session_id
+                    and named.agent_type = windows.agent_type
+                    and named.compared_name = windows.compared_name
 
         ),
 
@@ -272,14 +288,18 @@
                 ) over same_model as in_events,
                 min(model_name) filter (where usage_source = 'events' and model_name <> 'unknown')
                     over same_window as in_its_window,
-                min(model_name) filter (where model_name <> 'unknown') over same_model as any_name
+                min({
+                    is_fast: {{ is_fast_name('model_name') }},
+                    is_plain: price_window = '',
+                    model_name: model_name
+                }) filter (where model_name <> 'unknown') over same_model as any_name
             from compared_models
             window
                 same_model as (partition by session_id, agent_type, compared_name),
                 same_window as (
                     partition by session_id, agent_type, compared_name, price_window
                 ),
-                same_manner as (partition by session_id, agent_type, compared_name, manner),
+                same_manner as (partition by session_id, agent_type, compared_name, speed, price_window),
                 same_spelling as (
                     partition by session_id, agent_type, compared_name, model_name, service_tier
                 )
@@ -291,16 +311,27 @@
             select
                 *,
                 case
-                    when is_of_several_speeds and in_its_window is not null
-                        then {model_name: in_its_window, service_tier: speed}
+                    when is_of_several_speeds
+                        then {
+                                model_name: coalesce(
+                                    in_its_window, in_events.model_name, any_name.model_name, model_name
+                                ),
+                                service_tier: speed
+                            }
                     when model_name <> 'unknown' and (usage_source = 'events' or is_of_events)
                         then {model_name: model_name, service_tier: service_tier}
                     when usage_source = 'metrics' and in_its_manner is not null then in_its_manner
-                    when usage_source = 'metrics' and manner = 'standard' and in_events is not null
+                    when
+                        usage_source = 'metrics'
+                        and speed = 'standard'
+                        and price_window = ''
+                        and in_events is not null
                         then in_events
                     when model_name = 'unknown'
                         then {
-                                model_name: coalesce(in_events.model_name, any_name, model_name),
+                                model_name: coalesce(
+                                    in_events.model_name, any_name.model_name, model_name
+                                ),
                                 service_tier: service_tier
                             }
                     else {model_name: model_name, service_tier: service_tier}
@@ -346,43 +377,4 @@
             from told_by
             window together as (partition by session_id, agent_type, model_group)
     )
-{%- endmacro %}
-
-{% macro model_line(model_name) -%}
-    {#- Of Claude's models the line, of which an alias names no version: `sonnet`. -#}
-    regexp_extract({{ compared_name(model_name) }}, '^(claude-.*)?(opus|sonnet|haiku|fable|mythos)', 2)
-{%- endmacro %}
-
-{% macro is_alias(model_name) -%}
-    regexp_full_match({{ compared_name(model_name) }}, '(claude-)?(opus|sonnet|haiku|fable|mythos)')
-{%- endmacro %}
-
-{% macro window_of(model_name) -%}
-    regexp_extract({{ listed_name(model_name) }}, '\[1m\]')
-{%- endmacro %}
-
-{% macro without_window(model_name) -%}
-    regexp_replace({{ model_name }}, ' *\[1m\]|:1m$', '')
-{%- endmacro %}
-
-{% macro shared_out(whole, part, earlier, is_last) -%}
-    {#- What of a whole falls to a part: as much as it has, once the earlier parts have had theirs; the last one has the
-        rest. -#}
-    case
-        when {{ is_last }}
-            then {{ whole }} - least(coalesce({{ earlier }}, 0), greatest({{ whole }}, 0))
-        else greatest(least({{ part }}, {{ whole }} - coalesce({{ earlier }}, 0)), 0)
-    end
-{%- endmacro %}
-
-{% macro service_tier(values) -%}
-    {#- The tier of a request, of the first of these that is told: what has the price for all is `standard`. -#}
-    case lower(trim(coalesce({{ values | join(', ') }})))
-        when 'fast' then 'fast'
-        when 'batch' then 'batch'
-        when 'flex' then 'batch'
-        when 'priority' then 'priority'
-        when 'ultrafast' then 'ultrafast'
-        else 'standard'
-    end
 {%- endmacro %}

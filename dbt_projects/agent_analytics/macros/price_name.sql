@@ -42,3 +42,32 @@
     {#- Whether a name says that the model ran in fast mode: `fast/claude-opus-4-6`, `claude-opus-4-6:fast[1m]`. -#}
     regexp_matches(lower(trim({{ model_name }})), '(^|/)fast/|:fast *([:\[]|$)|\[fast\]')
 {%- endmacro %}
+
+{% macro model_line(model_name) -%}
+    {#- Of Claude's models the line, of which an alias names no version: `sonnet`. -#}
+    regexp_extract({{ compared_name(model_name) }}, '^(claude-.*)?(opus|sonnet|haiku|fable|mythos)', 2)
+{%- endmacro %}
+
+{% macro is_alias(model_name) -%}
+    regexp_full_match({{ compared_name(model_name) }}, '(claude-)?(opus|sonnet|haiku|fable|mythos)')
+{%- endmacro %}
+
+{% macro window_of(model_name) -%}
+    regexp_extract({{ listed_name(model_name) }}, '\[1m\]')
+{%- endmacro %}
+
+{% macro without_window(model_name) -%}
+    regexp_replace({{ model_name }}, ' *\[1m\]|:1m$', '')
+{%- endmacro %}
+
+{% macro service_tier(values) -%}
+    {#- The tier of a request, of the first of these that is told: what has the price for all is `standard`. -#}
+    case lower(trim(coalesce({{ values | join(', ') }})))
+        when 'fast' then 'fast'
+        when 'batch' then 'batch'
+        when 'flex' then 'batch'
+        when 'priority' then 'priority'
+        when 'ultrafast' then 'ultrafast'
+        else 'standard'
+    end
+{%- endmacro %}

@@ -190,6 +190,16 @@
     )
 {%- endmacro %}
 
+{% macro shared_out(whole, part, earlier, is_last) -%}
+    {#- What of a whole falls to a part: as much as it has, once the earlier parts have had theirs; the last one has the
+        rest. -#}
+    case
+        when {{ is_last }}
+            then {{ whole }} - least(coalesce({{ earlier }}, 0), greatest({{ whole }}, 0))
+        else greatest(least({{ part }}, {{ whole }} - coalesce({{ earlier }}, 0)), 0)
+    end
+{%- endmacro %}
+
 {% macro told_in_tiers(told_days, usage, families, spellings, kinds) -%}
     {#- One row per session, day, agent, model and tier with a price of its own: what counters alone tell, and where
         events tell of no tier and counters of several, all that these tell, on the day it was counted from. What that
@@ -276,7 +286,8 @@
 
         ),
 
-        -- Room that a day did not use is not for what is told later.
+        -- Room that a day did not use is not for what is told later, but for what finds none: it began to count before
+        -- it says, as a counter without a start does.
         placed as (
 
             select
@@ -287,6 +298,25 @@
                 {%- endfor %}
             from summed
             window up_to_day as (
+                partition by session_id, agent_type, model_name, service_tier order by usage_date
+            )
+
+        ),
+
+        placed_on_days as (
+
+            select
+                *,
+                {%- for kind in kinds %}
+                {{ kind }}_placed - coalesce(lag({{ kind }}_placed) over by_day, 0) as {{ kind }}_on_day,
+                {{ kind }}_room - coalesce(lag({{ kind }}_room) over by_day, 0) - {{ kind }}_on_day
+                    as {{ kind }}_left,
+                last({{ kind }}_told - {{ kind }}_placed) over (
+                    by_day rows between unbounded preceding and unbounded following
+                ) as {{ kind }}_without_room{{ ',' if not loop.last }}
+                {%- endfor %}
+            from placed
+            window by_day as (
                 partition by session_id, agent_type, model_name, service_tier order by usage_date
             )
 
@@ -319,11 +349,19 @@
                 model_name,
                 service_tier,
                 {%- for kind in kinds %}
-                {{ kind }}_placed - coalesce(lag({{ kind }}_placed) over by_day, 0) as {{ kind }}{{ ',' if not loop.last }}
+                {{ kind }}_on_day + greatest(
+                    least(
+                        {{ kind }}_left,
+                        {{ kind }}_without_room - coalesce(sum({{ kind }}_left) over later_days, 0)
+                    ),
+                    0
+                ) as {{ kind }}{{ ',' if not loop.last }}
                 {%- endfor %}
-            from placed
-            window by_day as (
-                partition by session_id, agent_type, model_name, service_tier order by usage_date
+            from placed_on_days
+            window later_days as (
+                partition by session_id, agent_type, model_name, service_tier
+                order by usage_date
+                rows between 1 following and unbounded following
             )
     )
 {%- endmacro %}

@@ -10,3 +10,23 @@
     {#- What the rows of a group cost together; NULL where one of them does not tell. -#}
     case when count({{ cost }}) = count(*) then sum(cast({{ cost }} as decimal(28, 10))) end
 {%- endmacro %}
+
+{% macro more_usd_if_long(usage, prices) -%}
+    {#- How much more what counters alone tell would cost if its prompts were long: how long they were is not known. -#}
+    case
+        when
+            {{ usage }}.input_tokens_alone
+            + {{ usage }}.cache_read_tokens_alone
+            + {{ usage }}.cache_creation_tokens_alone
+            > {{ prices }}.long_prompt_above
+            then
+                ({{ prices }}.long_input_multiplier - 1) * (
+                    {{ usd(usage ~ '.input_tokens_alone', prices ~ '.input') }}
+                    + {{ usd(usage ~ '.cache_read_tokens_alone', prices ~ '.cache_read') }}
+                    + {{ usd(usage ~ '.cache_creation_tokens_alone', prices ~ '.cache_write_5m') }}
+                )
+                + ({{ prices }}.long_output_multiplier - 1)
+                * {{ usd(usage ~ '.output_tokens_alone', prices ~ '.output') }}
+        else 0
+    end
+{%- endmacro %}

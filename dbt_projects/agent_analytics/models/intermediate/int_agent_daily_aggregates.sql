@@ -77,6 +77,7 @@ usage_by_day as (
         sum(costs.total_tokens) as total_tokens,
         sum(costs.unpriced_tokens) as unpriced_tokens,
         sum(costs.list_cost_usd) as total_cost_usd,
+        sum(costs.may_cost_more_usd) as may_cost_more_usd,
         sum(costs.reported_cost_usd) as reported_cost_usd
     from {{ ref('int_token_costs') }} as costs
     inner join sessions on costs.session_id = sessions.session_id
@@ -145,6 +146,7 @@ summed as (
         cast(coalesce(sum(total_tokens), 0) as bigint) as total_tokens,
         cast(coalesce(sum(unpriced_tokens), 0) as bigint) as unpriced_tokens,
         sum(total_cost_usd) as total_cost_usd,
+        coalesce(sum(may_cost_more_usd), 0) as may_cost_more_usd,
         sum(reported_cost_usd) as reported_cost_usd,
         cast(coalesce(sum(agent_assisted_commits), 0) as bigint) as agent_assisted_commits,
         cast(coalesce(sum(agent_assisted_lines_added), 0) as bigint) as agent_assisted_lines_added,

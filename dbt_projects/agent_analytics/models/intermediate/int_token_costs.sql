@@ -274,18 +274,12 @@ counted as (
                     usage.reported_cost_usd
                 )
         end as reported_cost_usd,
+        usage.reported_cost_usd_by_events,
+        {%- for kind in tokens %}
+        usage.{{ kind }}_by_events,
+        {%- endfor %}
         usage.total_tokens + usage.total_cache_read_tokens as tokens_told,
-        list_filter(
-            usage.special_usage,
-            lambda part:
-            alone.session_id is null
-            or part.usage_source = 'metrics'  -- noqa: RF01
-            or ({% for kind in tokens -%}
-                alone.{{ kind }}_of_events
-                >= usage.{{ kind }}_by_events - usage.{{ kind }}_by_metrics
-                {{- ' and ' if not loop.last }}
-            {%- endfor %})
-        ) as special_usage,
+        usage.special_usage,
         touched.input_hash
     from usage_told as usage
     inner join touched on usage.session_id = touched.session_id
@@ -302,6 +296,9 @@ usage as (
 
     select
         *,
+        {%- for kind in tokens %}
+        greatest(total_{{ kind }} - coalesce({{ kind }}_by_events, 0), 0) as {{ kind }}_alone,
+        {%- endfor %}
         total_input_tokens + total_output_tokens + total_cache_creation_tokens as total_tokens
     from counted
 
@@ -384,13 +381,10 @@ special_rates as (
         special_parts.agent_type,
         special_parts.model_name,
         {%- for kind in tokens %}
-        -- What counters alone told was less if the rest was told twice.
-        case
-            when special_parts.usage_source = 'metrics'
-                then least(special_parts.{{ kind }}, special_parts.total_{{ kind }})
-            else special_parts.{{ kind }}
-        end as {{ kind }},
+        -- It is less where the rest was told twice.
+        least(special_parts.{{ kind }}, special_parts.total_{{ kind }}) as {{ kind }},
         {%- endfor %}
+        special_parts.usage_source,
         special_parts.reported_cost_usd,
         model_prices.input,
         model_prices.output,
@@ -452,7 +446,17 @@ special_costs as (
             {%- endfor %}
         ) filter (where tier is null), 0) as unpriced_tokens,
         coalesce(sum(reported_cost_usd) filter (where tier is null), 0) as unpriced_usd,
-        count(*) filter (where tier is null and reported_cost_usd is null) > 0 as is_untold
+        coalesce(
+            sum(reported_cost_usd) filter (where tier is null and usage_source = 'events'), 0
+        ) as unpriced_usd_by_events,
+        {%- for source in ['events', 'metrics'] %}
+        coalesce(
+            bool_or(
+                tier is null and reported_cost_usd is null and usage_source = '{{ source }}'
+            ),
+            false
+        ) as is_untold_by_{{ source }}{{ ',' if not loop.last }}
+        {%- endfor %}
     from special_rates
     group by session_id, usage_date, agent_type, model_name
 
@@ -462,10 +466,16 @@ costs as (
 
     select
         usage.*,
+        {{ more_usd_if_long('usage', 'model_prices') }} as more_usd_if_long,
         model_prices.model_name is not null as is_priced,
         coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
-        coalesce(special_costs.is_untold, false) as is_untold,
-        usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0) as told_of_priced_usd,
+        coalesce(special_costs.is_untold_by_metrics, false) as is_untold,
+        case
+            when special_costs.is_untold_by_events
+                then least(usage.reported_cost_usd, usage.reported_cost_usd_by_events)
+                    - special_costs.unpriced_usd_by_events
+            else usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0)
+        end as told_of_priced_usd,
         {{ usd('usage.total_input_tokens', 'model_prices.input') }}
         + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
         + {{ usd('usage.total_cache_read_tokens', 'model_prices.cache_read') }}
@@ -491,16 +501,18 @@ costs as (
 
 -- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
 -- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
--- What it reports of a tier without a price is left out; where it reports that together with the
--- rest, nothing shows which is above.
+-- What it reports of a tier without a price is left out: each event reports its own. Where counters
+-- report that together with the rest, nothing shows which is above.
 hours as (
 
     select
         *,
         {%- if var('one_hour_cache_writes') == 'all' %}
-        usd_for_writes_1h - usd_for_writes_5m as one_hour_cache_usd
+        usd_for_writes_1h - usd_for_writes_5m as one_hour_cache_usd,
+        0 as more_usd_if_for_an_hour
         {%- elif var('one_hour_cache_writes') == 'none' %}
-        0 as one_hour_cache_usd
+        0 as one_hour_cache_usd,
+        0 as more_usd_if_for_an_hour
         {%- else %}
         case
             when
@@ -512,7 +524,15 @@ hours as (
                         usd_for_writes_1h - usd_for_writes_5m
                     )
             else 0
-        end as one_hour_cache_usd
+        end as one_hour_cache_usd,
+        case
+            when
+                is_untold
+                or told_of_priced_usd is null
+                or told_of_priced_usd > 1.01 * (usd_without_writes + usd_for_writes_1h)
+                then usd_for_writes_1h - usd_for_writes_5m
+            else 0
+        end as more_usd_if_for_an_hour
         {%- endif %}
     from costs
 
@@ -550,6 +570,9 @@ final as (
         end as list_cost_usd,
         case when is_priced then cast(one_hour_cache_usd as decimal(28, 10)) end
             as one_hour_cache_usd,
+        case
+            when is_priced then cast(more_usd_if_long + more_usd_if_for_an_hour as decimal(28, 10))
+        end as may_cost_more_usd,
         cast(
             case
                 when is_priced then unpriced_special_tokens

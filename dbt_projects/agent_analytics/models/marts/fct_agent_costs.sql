@@ -14,6 +14,7 @@ with daily as (
         sum(total_tokens) as daily_tokens,
         sum(unpriced_tokens) as unpriced_tokens,
         sum(total_cost_usd) as daily_cost_usd,
+        sum(may_cost_more_usd) as may_cost_more_usd,
         sum(reported_cost_usd) as reported_cost_usd
     from {{ ref('int_agent_daily_aggregates') }}
     where total_tokens + total_cache_read_tokens > 0 or reported_cost_usd is not null
@@ -103,6 +104,7 @@ every_day as (
         first_days.agent_type,
         coalesce(daily.daily_tokens, 0) as daily_tokens,
         coalesce(daily.unpriced_tokens, 0) as unpriced_tokens,
+        coalesce(daily.may_cost_more_usd, 0) as may_cost_more_usd,
         case when daily.usage_date is null then 0 else daily.daily_cost_usd end as daily_cost_usd,
         case when daily.usage_date is null then 0 else daily.reported_cost_usd end
             as reported_cost_usd
@@ -126,6 +128,7 @@ windows as (
         cast(daily_tokens as bigint) as daily_tokens,
         cast(unpriced_tokens as bigint) as unpriced_tokens,
         daily_cost_usd,
+        may_cost_more_usd,
         reported_cost_usd,
         reported_cost_usd - daily_cost_usd as cost_variance_usd,
         sum(daily_cost_usd) over (

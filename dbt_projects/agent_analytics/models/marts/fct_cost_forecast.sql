@@ -21,6 +21,7 @@ scoped_costs as (
         'all' as developer_id,
         date,
         sum(daily_cost_usd) as daily_cost_usd,
+        sum(may_cost_more_usd) as may_cost_more_usd,
         sum(unpriced_tokens) as unpriced_tokens
     from costs
     group by date
@@ -31,6 +32,7 @@ scoped_costs as (
         developer_id,
         date,
         sum(daily_cost_usd) as daily_cost_usd,
+        sum(may_cost_more_usd) as may_cost_more_usd,
         sum(unpriced_tokens) as unpriced_tokens
     from costs
     group by developer_id, date
@@ -66,6 +68,8 @@ measured as (
         coalesce(sum(daily_cost_usd) filter (where is_filling), 0) as filling_cost_usd,
         avg(daily_cost_usd) filter (where is_measured) as daily_mean_usd,
         stddev_samp(daily_cost_usd) filter (where is_measured) as daily_spread_usd,
+        coalesce(sum(may_cost_more_usd) filter (where is_of_month), 0) as month_more_usd,
+        coalesce(avg(may_cost_more_usd) filter (where is_measured), 0) as daily_more_usd,
         -- What has no price is missing from the month and from the mean of the days to come.
         cast(
             coalesce(sum(unpriced_tokens) filter (where is_of_month or is_measured), 0) as bigint
@@ -83,6 +87,8 @@ forecast as (
     select
         *,
         days_left + days_filling as days_to_come,
+        cast(month_more_usd + (days_left + days_filling) * daily_more_usd as double)
+            as may_cost_more_usd,
         month_to_date_cost_usd
         + days_left * daily_mean_usd
         + greatest(0, days_filling * daily_mean_usd - filling_cost_usd) as forecast_cost_usd,
@@ -123,6 +129,7 @@ final as (
             forecast.month_to_date_cost_usd, forecast.forecast_cost_usd - forecast.half_width_usd
         ) as forecast_low_usd,
         forecast.forecast_cost_usd + forecast.half_width_usd as forecast_high_usd,
+        forecast.may_cost_more_usd,
         forecast.unpriced_tokens,
         budgets.monthly_budget_usd,
         case
@@ -132,7 +139,10 @@ final as (
             when forecast.unpriced_tokens > 0 or forecast.forecast_cost_usd is null then 'unknown'
             when forecast.half_width_usd is null and forecast.days_to_come > 0 then 'unknown'
             when
-                forecast.forecast_cost_usd + forecast.half_width_usd > budgets.monthly_budget_usd
+                forecast.forecast_cost_usd
+                + coalesce(forecast.half_width_usd, 0)
+                + forecast.may_cost_more_usd
+                > budgets.monthly_budget_usd
                 then 'may be over'
             else 'within'
         end as budget_status

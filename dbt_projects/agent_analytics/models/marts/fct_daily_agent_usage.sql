@@ -49,6 +49,7 @@ final as (
         total_tokens,
         unpriced_tokens,
         total_cost_usd,
+        may_cost_more_usd,
         reported_cost_usd,
         reported_cost_usd - total_cost_usd as cost_variance_usd,
         avg_cost_per_session_usd,
