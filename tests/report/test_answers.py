@@ -108,6 +108,7 @@ def test_a_month_long_over_is_told_as_one() -> None:
             "forecast_cost_usd": 20,
             "forecast_low_usd": 18.5,
             "forecast_high_usd": 21,
+            "may_cost_more_usd": 0,
             "monthly_budget_usd": 50,
             "budget_status": "unknown",
             **given,
@@ -120,7 +121,8 @@ def test_a_month_long_over_is_told_as_one() -> None:
         assert passed == (row["budget_status"] == "over")
         assert "will" not in shown.parts[""].text
         assert shown.parts["month"].texts[0] == "What the month costs"
-        status = "over" if passed else "unknown" if row["days_left"] else "within"
+        is_known = not row["days_left"] and not row["may_cost_more_usd"]
+        status = "over" if passed else "within" if is_known else "unknown"
         assert shown.parts["month"].records()[0]["Status"] == status
         return shown.headline
 
@@ -143,18 +145,29 @@ def test_a_month_long_over_is_told_as_one() -> None:
     assert told(monthly_budget_usd=None, unpriced_tokens=0) == f"{upto}there was no budget"
     whole = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0)
     assert whole == "February 2026 cost $12.30; budget $50.00: it held"
+    more = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0, may_cost_more_usd=40)
+    assert more == (
+        "February 2026 cost $12.30; budget $50.00: whether it held is not known, as it may have "
+        "cost up to $40.00 more where nothing tells"
+    )
 
 
 def test_what_a_month_will_cost_is_a_sum_with_its_interval() -> None:
     data = made("agent_analytics")
     developers = data.extracts["rpt_agents_developers"]
-    for unpriced, told in ((9, " for tokens with a price"), (0, "")):
+    beside = ", or up to $7.50 more where nothing tells"
+    for unpriced, more, told in (
+        (9, 0.0, " for tokens with a price"),
+        (0, 0.0, ""),
+        (0, 7.5, beside),
+    ):
         row = {
             **developers.rows[0],
             "month_start": date(2026, 11, 1),
             "forecast_cost_usd": 294.22,
             "forecast_low_usd": 266.96,
             "forecast_high_usd": 321.47,
+            "may_cost_more_usd": more,
             "monthly_budget_usd": None,
             "unpriced_tokens": unpriced,
         }

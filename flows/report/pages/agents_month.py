@@ -20,6 +20,7 @@ UNPRICED_NOTE = (
     "before, that the forecast is drawn from; cache reads are among them."
 )
 PASSED = {"over"}
+A_CENT = 0.01
 
 
 def everybody(data: DomainData) -> Row | None:
@@ -53,6 +54,8 @@ def _cost(row: Row) -> str:
         held = "it was passed"
     elif row["unpriced_tokens"]:
         held = "whether it held is not known, as tokens have no price"
+    elif _may_be_passed(row):
+        held = f"whether it held is not known, as it may have cost {_more(row)}"
     else:
         held = "it was not passed by then" if row["days_left"] else "it held"
     return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
@@ -61,6 +64,8 @@ def _cost(row: Row) -> str:
 def _verdict(row: Row) -> str:
     status = words.text(row["budget_status"])
     is_unpriced = status == "unknown" and row["unpriced_tokens"]
+    if status == "may be over":
+        return "it may be passed"
     return UNPRICED if is_unpriced else STATUS.get(status, status)
 
 
@@ -70,11 +75,32 @@ def _interval(row: Row) -> str:
 
 def _expected(row: Row) -> str:
     """The sum with its interval, and of what where it is not of everything."""
-    return f"{words.money(row['forecast_cost_usd'])} ({_interval(row)}){_of_priced(row)}"
+    return f"{words.money(row['forecast_cost_usd'])} ({_interval(row)}){_of_priced(row)}{_or(row)}"
 
 
 def _of_priced(row: Row) -> str:
     return " for tokens with a price" if row["unpriced_tokens"] else ""
+
+
+def _or(row: Row) -> str:
+    return f", or {_more(row)}" if _may_cost_more(row) >= A_CENT else ""
+
+
+def _more(row: Row) -> str:
+    return f"up to {words.money(_may_cost_more(row))} more where nothing tells"
+
+
+def _may_cost_more(row: Row) -> float:
+    return words.finite(row["may_cost_more_usd"]) or 0.0
+
+
+def _may_be_passed(row: Row) -> bool:
+    """Of a month that is over: whether its budget holds rests on what nothing tells."""
+    budget, cost = (
+        words.finite(row["monthly_budget_usd"]),
+        words.finite(row["month_to_date_cost_usd"]),
+    )
+    return budget is not None and (cost or 0.0) + _may_cost_more(row) > budget
 
 
 def _so_far(row: Row) -> str:
@@ -100,7 +126,7 @@ def with_status(row: Row, today: date) -> Row:
         projected_usd=words.finite(row["forecast_cost_usd"]),
         budget_usd=limit,
         status=row["budget_status"],
-        is_whole=not row["days_left"] and not row["unpriced_tokens"],
+        is_whole=not (row["days_left"] or row["unpriced_tokens"] or _may_be_passed(row)),
     )
     return {**row, "budget_status": budget.seen_in(f"{today:%Y-%m}").state}
 
@@ -117,7 +143,7 @@ def month_figure(data: DomainData, today: date) -> Figure:
             f"{words.money(total['month_to_date_cost_usd'])} up to "
             f"{words.text(total['as_of_date'])}; the whole month is expected at "
             f"{words.money(total['forecast_cost_usd'])} ({_interval(total)}, to hold four of five "
-            f"months){_of_priced(total)}"
+            f"months){_of_priced(total)}{_or(total)}"
         )
         budget = words.finite(total["monthly_budget_usd"])
         answer += (
@@ -152,6 +178,7 @@ def month_figure(data: DomainData, today: date) -> Figure:
             Column("forecast_low_usd", "Expected from", "money"),
             Column("forecast_cost_usd", "Expected", "money"),
             Column("forecast_high_usd", "to", "money"),
+            Column("may_cost_more_usd", "Or more by", "money"),
             Column("monthly_budget_usd", "Budget", "money"),
             Column("budget_status", "Status"),
             Column("days_left", "Days left", "number"),
@@ -172,6 +199,7 @@ def month_figure(data: DomainData, today: date) -> Figure:
         if drawn
         else None,
         note="Tokens at the list price of their day. What has no price is in no cost: while some "
-        "is missing, the status of the budget is unknown unless what is known is too much. "
+        "is missing, the status of the budget is unknown unless what is known is too much. It may "
+        "cost more where nothing tells how long prompts were, or for how long a cache is kept. "
         + UNPRICED_NOTE,
     )

@@ -76,6 +76,7 @@ final as (
         placed.forecast_cost_usd,
         placed.forecast_low_usd,
         placed.forecast_high_usd,
+        placed.may_cost_more_usd,
         placed.unpriced_tokens,
         placed.monthly_budget_usd,
         placed.budget_status,
