@@ -2,6 +2,7 @@
     {{ run_hooks(pre_hooks, inside_transaction=False) }}
     {{ run_hooks(pre_hooks, inside_transaction=True) }}
     {% call statement('main') -%}
+        {{ shared.identity_for_subscribers() if target.type == 'postgres' }}
         {{ statement_sql }}
     {%- endcall %}
     {%- if is_described -%}
