@@ -326,7 +326,7 @@ def assert_what_others_hung_on_tables_stays(
         build(request, variables={"digits": "14,6"})
     told = str(caught.value)
     assert [name for name in NAMES_OF_HUNG if name not in told] == []
-    assert "public.shops depends on column" in told, "a text that grows takes no view along"
+    assert "view shops depends on column" in told, "a text that grows takes no view along"
     execute(NOTHING_HUNG)
 
 
