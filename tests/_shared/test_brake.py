@@ -65,6 +65,7 @@ MODELS = {
     "'late_bound_view' if target.type == 'postgres' else 'view') }}\n" + SALES,
     "amounts": "select sale_id, cast(1.23456 as numeric({{ var('digits') }})) as amount "
     "from {{ ref('sales') }} where sale_id <= 10",
+    "numbers": "{{ config(materialized='view') }}\nselect sale_id from {{ ref('new_sales') }}",
     "late_sales": "{{ config(meta={'is_braked': false}) }}\n"
     "select * from {{ ref('sales') }} where sale_id > 90",
 }
@@ -147,6 +148,7 @@ HUNG = (
     drop statistics analytics.both_columns;
     create policy all_rows on analytics.sales using (true);
     alter table analytics.by_shop set (fillfactor = 70);
+    alter view analytics.numbers set (security_barrier = true);
     alter table analytics.late_sales replica identity default, add unique (sale_id);
     create rule no_news as on insert to analytics.amounts where new.sale_id is null
         do instead nothing
@@ -321,6 +323,11 @@ def assert_what_others_hung_on_tables_stays(
         before = tables_themselves(execute)
         build(request)
         assert tables_themselves(execute) == before
+    options = "select array_to_string(array_agg(reloptions::text order by relname), ' ')"
+    of_two = "where relname in ('by_shop', 'numbers')"
+    assert execute(f"{options} from pg_class {of_two}") == [
+        ("{fillfactor=70} {security_barrier=true}",)
+    ]
     execute(ALL_HUNG_ON_ONE)
     with pytest.raises(DbtBuildError, match="would drop what others made on it") as caught:
         build(request, variables={"digits": "14,6"})

@@ -13,3 +13,11 @@
     {{ run_hooks(post_hooks, inside_transaction=False) }}
     {{ return({'relations': [this.incorporate(type=type)]}) }}
 {%- endmacro %}
+
+{% macro view_anew(sql) -%}
+    {#- PostgreSQL takes away options that are not named again. -#}
+    {%- set options = run_query(
+        "select array_to_string(reloptions, ', ') from pg_class where oid = to_regclass('" ~ this ~ "')"
+    ).columns[0].values()[0] -%}
+    {{ return('create or replace view ' ~ this ~ (' with (' ~ options ~ ')' if options else '') ~ ' as (' ~ sql ~ ')') }}
+{%- endmacro %}

@@ -10,7 +10,7 @@
     {%- if not unchanged_columns(sql) -%}
         {{ return(dbt.materialization_view_default()) }}
     {%- endif -%}
-    {{ return(shared.write_in_place('create or replace view ' ~ this ~ ' as (' ~ sql ~ ')', 'view')) }}
+    {{ return(shared.write_in_place(shared.view_anew(sql), 'view')) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='postgres' %}
