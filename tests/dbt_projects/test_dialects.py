@@ -5,7 +5,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -91,7 +91,7 @@ SUBJECTS = (
     *("build\n: x", "ci: \ufffd"),
 )
 BODIES = ("", "\n\nBREAKING CHANGE: y", "\n\nBREAKING-CHANGE: y", "\r\n\r\nBREAKING CHANGE: y")
-TOPICS: tuple[list[str | None] | None, ...] = (
+TOPICS: tuple[Sequence[str | None] | None, ...] = (
     *(["b", "a"], [], ["a-b", "a0", "ab"], ["go", "3d", "-x"], ["a"], None),
     *(["null", None, "a"], [None]),
 )
