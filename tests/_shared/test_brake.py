@@ -47,6 +47,12 @@ models:
     columns: [{name: sale_id, data_tests: [unique]}]
   - name: new_sales
     columns: [{name: sale_id, data_tests: [unique]}]
+  - name: by_shop
+    config: {contract: {enforced: "{{ target.type == 'postgres' }}"}}
+    constraints: [{type: check, name: few, expression: sales < 1e6}]
+    columns:
+      - {name: shop, data_type: text, constraints: [{type: primary_key}]}
+      - {name: sales, data_type: bigint, constraints: [{type: check, expression: sales > 0}]}
 """
 MODELS = {
     "sales": SALES,
@@ -59,6 +65,7 @@ MODELS = {
     "'late_bound_view' if target.type == 'postgres' else 'view') }}\n" + SALES,
     "amounts": "select sale_id, cast(1.23456 as numeric({{ var('digits') }})) as amount "
     "from {{ ref('sales') }} where sale_id <= 10",
+    "numbers": "{{ config(materialized='view') }}\nselect sale_id from {{ ref('new_sales') }}",
     "late_sales": "{{ config(meta={'is_braked': false}) }}\n"
     "select * from {{ ref('sales') }} where sale_id > 90",
 }
@@ -123,6 +130,58 @@ alter table analytics.amounts add primary key (sale_id);
 create table bi.notes as select sale_id, 'a note' as note from analytics.amounts;
 alter table bi.notes add foreign key (sale_id) references analytics.amounts on delete cascade
 """
+CONSTRAINTS = """
+select conname, pg_get_constraintdef(oid) from pg_constraint
+where conrelid = to_regclass('analytics.by_shop') and contype in ('c', 'p') order by 2
+"""
+# What others hang on tables themselves, one on each.
+HUNG = (
+    """
+    create index by_hand on analytics.sales (shop);
+    create function told() returns trigger language plpgsql as 'begin return null; end';
+    create trigger told after insert on analytics.by_shop execute function told();
+    create publication shown for table analytics.late_sales;
+    create statistics analytics.both_columns on sale_id, amount from analytics.amounts
+    """,
+    """
+    drop index analytics.by_hand; drop function told() cascade; drop publication shown;
+    drop statistics analytics.both_columns;
+    create policy all_rows on analytics.sales using (true);
+    alter table analytics.by_shop set (fillfactor = 70);
+    alter view analytics.numbers set (security_barrier = true);
+    alter table analytics.late_sales replica identity default, add unique (sale_id);
+    create rule no_news as on insert to analytics.amounts where new.sale_id is null
+        do instead nothing
+    """,
+)
+ALL_HUNG_ON_ONE = """
+create index by_hand on analytics.amounts (amount);
+create function told() returns trigger language plpgsql as 'begin return null; end';
+create trigger told after insert on analytics.amounts execute function told();
+create publication shown for table analytics.amounts;
+create statistics analytics.both_columns on sale_id, amount from analytics.amounts;
+create policy all_rows on analytics.amounts using (true);
+alter table analytics.amounts add check (sale_id > 0);
+alter table analytics.new_sales alter shop type varchar(10);
+create view shops as select shop from analytics.new_sales
+"""
+NAMES_OF_HUNG = (
+    *(
+        "index by_hand",
+        "statistics object both_columns",
+        "in publication shown",
+    ),
+    *("rule no_news on table amounts", "trigger told on table amounts"),
+    *("policy all_rows on table amounts", "constraint amounts_sale_id_check"),
+)
+NOTHING_HUNG = """
+drop view shops; drop publication shown; drop function told() cascade;
+drop index analytics.by_hand; drop statistics analytics.both_columns;
+drop policy all_rows on analytics.amounts; drop policy all_rows on analytics.sales;
+drop rule no_news on analytics.amounts;
+alter table analytics.amounts drop constraint amounts_sale_id_check;
+alter table analytics.by_shop reset (fillfactor);
+"""
 WITHOUT_READERS = (
     "drop owned by sales_reader, sales_viewer; drop role sales_reader; drop role sales_viewer"
 )
@@ -132,7 +191,9 @@ alter default privileges grant select on tables to sales_viewer
 """
 TABLES_THEMSELVES = """
 select relname, oid from pg_class
-where relnamespace = to_regnamespace('analytics') and relname in ('sales', 'by_shop', 'late_sales')
+where
+    relnamespace = to_regnamespace('analytics')
+    and relname in ('sales', 'by_shop', 'late_sales', 'amounts')
 """
 TABLES = ("sales", "new_sales", "by_shop", "late_sales")
 Execute = Callable[[str], list[tuple[object, ...]]]
@@ -238,6 +299,44 @@ def assert_what_rests_on_a_table_stays(execute: Execute, request: pytest.Fixture
     execute("alter table analytics.amounts drop constraint amounts_pkey")
 
 
+def assert_constraints_of_the_contract_hold_in_place(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    of_contract = execute(CONSTRAINTS)
+    assert len(of_contract) == 3
+    execute(
+        "grant select on analytics.by_shop to sales_reader;"
+        "alter table analytics.by_shop drop constraint few,"
+        " drop constraint by_shop__dbt_tmp_sales_check,"
+        " add constraint of_a_former_contract check (sales < 5000)"
+    )
+    build(request)
+    assert [condition for _, condition in execute(CONSTRAINTS)] == [each for _, each in of_contract]
+    assert "few" in str(execute(CONSTRAINTS))
+
+
+def assert_what_others_hung_on_tables_stays(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    for hung in HUNG:
+        execute(hung)
+        before = tables_themselves(execute)
+        build(request)
+        assert tables_themselves(execute) == before
+    options = "select array_to_string(array_agg(reloptions::text order by relname), ' ')"
+    of_two = "where relname in ('by_shop', 'numbers')"
+    assert execute(f"{options} from pg_class {of_two}") == [
+        ("{fillfactor=70} {security_barrier=true}",)
+    ]
+    execute(ALL_HUNG_ON_ONE)
+    with pytest.raises(DbtBuildError, match="would drop what others made on it") as caught:
+        build(request, variables={"digits": "14,6"})
+    told = str(caught.value)
+    assert [name for name in NAMES_OF_HUNG if name not in told] == []
+    assert "view shops depends on column" in told, "a text that grows takes no view along"
+    execute(NOTHING_HUNG)
+
+
 def tables_themselves(execute: Execute) -> dict[str, object]:
     return {str(name): oid for name, oid in execute(TABLES_THEMSELVES)}
 
@@ -322,7 +421,9 @@ def test_readers_keep_the_last_good_tables_until_the_brake_is_released(
             " has_column_privilege('sales_reader', 'analytics.regions', 'region', 'select')"
         )
         assert execute(of_columns) == [(True, True)], "those of columns, too"
+        assert_constraints_of_the_contract_hold_in_place(execute, request)
         execute(WITHOUT_READERS)
+        assert_what_others_hung_on_tables_stays(execute, request)
     execute("delete from public_raw.sales")
     build(request, release_brake=True)
     assert contents(execute)["sales"] == []

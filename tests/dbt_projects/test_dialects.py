@@ -5,7 +5,7 @@ import io
 import json
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -56,6 +56,8 @@ OF_LEDGERMIND = {
     "md5_hex": "{{ shared.md5_hex('words') }}",
     "known_or": "{{ known_or('words', ['auto', 'model'], \"'other'\") }}",
     "bounded_name": "{{ bounded_name('words') }}",
+    "transaction_updated_at": "{{ transaction_updated_at({'created_at': 'timestamp'}) }}",
+    "label_updated_at": "{{ label_updated_at({}) }}",
 }
 OF_GITHUB = {
     "folded_email": "{{ folded_email('words') }}",
@@ -89,8 +91,9 @@ SUBJECTS = (
     *("build\n: x", "ci: \ufffd"),
 )
 BODIES = ("", "\n\nBREAKING CHANGE: y", "\n\nBREAKING-CHANGE: y", "\r\n\r\nBREAKING CHANGE: y")
-TOPICS: tuple[list[str] | None, ...] = (
+TOPICS: tuple[Sequence[str | None] | None, ...] = (
     *(["b", "a"], [], ["a-b", "a0", "ab"], ["go", "3d", "-x"], ["a"], None),
+    *(["null", None, "a"], [None]),
 )
 WORDS = (
     *("", " ", "lgbm@1", "a@b@c", "@", "auto", "AUTO", "x" * 300, "Ünïcode@7ß", "🦆@2", "a\nb"),
@@ -102,11 +105,15 @@ WORDS = (
 VALUES = (
     *("0.5", "1e-50", "1E-400", "0." + "0" * 45 + "123", "-7", "true", "null", '"0.75"', '"high"'),
     *('{"a": 1}', "[1, 2]", '""', "12345678901234567890123", '"1e-9999"', "1e300", "9e302"),
+    *("1e-9999", "-1e-12000", '"1e-99999"', '"1e99999"', "0." + "0" * 6000 + "1", "9" * 6000),
+    *("0.5" + "0" * 6000, f'"{"9" * 30_000}"'),
 )
 DOCUMENTS = (
     *("[]", "{}", "null", "1", '"[]"', '[[{"label": "x"}]]', '[1, {"label": "x"}]', "[null]"),
     *('{"label": "x"}', '[{"label": {"confidence": 1}}]', '[{"Label": "x"}]', ' [{"label": "y"}]'),
 )
+# As the export copies what BigQuery has no form for.
+COPIED = {"infinity": "9999-12-31 23:59:59.999999", "-infinity": "0001-01-01 00:00:00"}
 DAYS = (date(2000, 1, 1), date(2023, 12, 31), date(2024, 2, 29), date(2099, 12, 31))
 
 
@@ -132,6 +139,8 @@ def cases(seed: int, count: int) -> Iterator[dict[str, Any]]:
             "message": chance.choice(SUBJECTS) + chance.choice(BODIES),
             "hashes": ["0" * 40] * chance.choice((0, 1, 2, 8)),
             "topics": chance.choice(TOPICS),
+            "created_at": (None, "infinity", "2024-05-01 00:00:00")[number % 3],
+            "updated_at": (None, *COPIED, "2024-06-01 12:00:00")[number % 4],
         }
 
 
@@ -178,7 +187,7 @@ def test_every_dispatched_macro_says_the_same_of_every_value_on_both_adapters(
         connection.execute(
             "create table cases (id bigint, words text, document jsonb, day date, other_day date,"
             f" instant {instants}, total bigint, number bigint, is_odd boolean, message text,"
-            " hashes text[], topics text[])"
+            f" hashes text[], topics text[], created_at {instants}, updated_at {instants})"
         )
         connection.execute("set timezone to 'UTC'")
         with connection.cursor().copy("copy cases from stdin") as copy:
@@ -211,10 +220,15 @@ def test_every_dispatched_macro_says_the_same_of_every_value_on_both_adapters(
     client.query(
         "create or replace table dialects.cases (id int64, words string, document string, "
         "day date, other_day date, instant timestamp, total int64, number int64, is_odd bool, "
-        "message string, hashes string, topics string)"
+        "message string, hashes string, topics string, created_at timestamp, updated_at timestamp)"
     ).result()
     rows = [
-        json.loads(json.dumps(case | {"hashes": hashes, "topics": topics}, default=str))
+        {
+            name: COPIED.get(value, value) if name.endswith("ed_at") else value
+            for name, value in json.loads(
+                json.dumps(case | {"hashes": hashes, "topics": topics}, default=str)
+            ).items()
+        }
         for case, (hashes, topics) in zip(given, texts, strict=True)
     ]
     assert client.insert_rows_json("dialects.cases", rows) == []

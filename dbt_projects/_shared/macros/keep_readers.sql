@@ -90,29 +90,6 @@
     {{ return(statement) }}
 {%- endmacro %}
 
-{% macro constraints_that_changed() -%}
-    {#- What makes the constraints of a table that is there those of the model's contract: what is to be gone before its
-        rows are written, and what is new after. -#}
-    {%- set gone, new = [], [] -%}
-    {%- if config.get('contract').enforced -%}
-        {%- set filled = [] -%}
-        {%- for column in model['columns'].values() -%}
-            {%- for constraint in column.constraints if constraint.type == 'not_null' -%}
-                {%- do filled.append(column.name) -%}
-            {%- endfor -%}
-        {%- endfor -%}
-        {%- set found = run_query(
-            "select attname, attnotnull from pg_attribute where attrelid = to_regclass('" ~ this
-            ~ "') and attnum > 0 and not attisdropped"
-        ) -%}
-        {%- for row in found.rows if row[1] != (row[0] in filled) -%}
-            {%- set change = 'alter table ' ~ this ~ ' alter column ' ~ adapter.quote(row[0]) -%}
-            {%- do gone.append(change ~ ' drop not null;') if row[1] else new.append(change ~ ' set not null;') -%}
-        {%- endfor -%}
-    {%- endif -%}
-    {{ return({'gone': gone, 'new': new}) }}
-{%- endmacro %}
-
 {% macro refuse_keys_to(relation) -%}
     {#- A foreign key of others would take their rows along with ours, or stop at them. -#}
     {%- set keys = run_query(
@@ -189,9 +166,12 @@
                 )
                 or pg_class.relkind = 'm'
                 or pg_class.relrowsecurity
+                or pg_class.reloptions is not null
+                or (pg_class.relkind = 'r' and pg_class.relreplident <> 'd')
                 or exists ({{ shared.grants_unlike_those_of_new() }})
                 or exists (select from pg_attribute where attrelid = pg_class.oid and attacl is not null)
                 or exists ({{ shared.what_rests_on_it_besides_views() }})
+                or exists ({{ shared.hung_on('pg_class.oid', "pg_namespace.nspname || '.' || pg_class.relname") }})
             )
         union
         select reads.oid
@@ -279,6 +259,11 @@
             or keys.conrelid <> to_regclass('{{ relation }}')
             or policies.polrelid <> to_regclass('{{ relation }}')
             or domains.oid is not null
+        union all
+        select pg_describe_object(kind, oid, 0)
+        from ({{ shared.hung_on(
+            "cast(to_regclass('" ~ relation ~ "') as oid)", "'" ~ this.schema ~ '.' ~ this.identifier ~ "'"
+        ) }}) as hung (kind, oid)
     )
     select string_agg(name, ', ' order by name) from named where name not in ({{ shared.our_relations() }})
 {%- endmacro %}
@@ -286,7 +271,8 @@
 {% macro refuse_to_drop(readers) -%}
     {%- if readers -%}
         {{ exceptions.raise_compiler_error(
-            'Replacing ' ~ this ~ ', whose columns change, would drop what others made on it: ' ~ readers
+            'Replacing ' ~ this ~ ', whose columns change, would drop what others made on it: '
+            ~ readers | replace(make_backup_relation(this, 'table').identifier, this.identifier)
             ~ '. Nothing was changed. Keep their definitions, drop them, build again, and make them anew'
         ) }}
     {%- endif -%}
@@ -344,6 +330,7 @@ declare
     old oid := to_regclass('{{ former }}');
     new oid := to_regclass('{{ relation }}');
     granted record;
+    settings text;
 begin
     if old is null or new is null then
         return;
@@ -351,6 +338,19 @@ begin
     if (select relrowsecurity from pg_class where oid = old) then
         raise exception '% has row security, which its successor would not have. Disable it, and give readers a view '
             'that decides who sees which rows', new::regclass;
+    end if;
+    select
+        'alter table ' || new::regclass || ' ' || string_agg(setting, ', ')
+    into settings
+    from (
+        select 'set (' || array_to_string(reloptions, ', ') || ')' as setting from pg_class where oid = old
+        union all
+        select 'replica identity ' || case relreplident when 'f' then 'full' else 'nothing' end
+        from pg_class where oid = old and relreplident in ('f', 'n')
+    ) as of_old
+    where setting is not null;
+    if settings is not null then
+        execute settings;
     end if;
     for granted in
         select distinct acl.grantee from pg_class, aclexplode(relacl) as acl

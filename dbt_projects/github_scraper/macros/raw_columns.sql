@@ -28,7 +28,7 @@
     (
         select string_agg(topic, ', ' order by topic)
         from unnest(split(translate({{ topics }}, '{}"', ''), ',')) as topic
-        where topic <> ''
+        where topic not in ('', 'NULL')
     )
 {%- endmacro %}
 

@@ -55,14 +55,16 @@
 {%- endmacro %}
 
 {% macro decimal_pattern() -%}
-    ^[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]{1,4})?$
+    ^[-+]?[0-9]+([.][0-9]*)?([eE][-+]?[0-9]{1,5})?$
 {%- endmacro %}
 
 {% macro postgres__safe_float(text) -%}
-    {#- jsonb writes 1e-50 with its fifty decimals, and a cast to a float fails where BigQuery's gives 0. -#}
+    {#- jsonb writes 1e-50 with its fifty decimals, of which it has up to 16,383, and a cast to a float fails where
+        BigQuery's gives 0. -#}
     (
         case
-            when {{ text }} !~ '{{ decimal_pattern() }}' or length({{ text }}) > 5000 then null
+            when {{ text }} !~ '{{ decimal_pattern() }}' or length({{ text }}) > 20000 then null
+            when not pg_input_is_valid({{ text }}, 'numeric') then case when {{ text }} ~ '[eE]-' then 0 end
             when abs(cast({{ text }} as numeric)) > 1e300 then null
             when abs(cast({{ text }} as numeric)) < 1e-300 then 0
             else cast(cast({{ text }} as numeric) as double precision)
@@ -73,7 +75,7 @@
 {% macro bigquery__safe_float(text) -%}
     (
         case
-            when not regexp_contains({{ text }}, r'{{ decimal_pattern() }}') or length({{ text }}) > 5000 then null
+            when not regexp_contains({{ text }}, r'{{ decimal_pattern() }}') or length({{ text }}) > 20000 then null
             when abs(safe_cast({{ text }} as float64)) > 1e300 then null
             when abs(safe_cast({{ text }} as float64)) < 1e-300 then 0
             else safe_cast({{ text }} as float64)

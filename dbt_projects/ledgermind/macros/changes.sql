@@ -188,11 +188,12 @@
 {%- endmacro %}
 
 {% macro source_columns(relation) -%}
-    {#- Name and type of the columns that are there; feedback has had two shapes. -#}
+    {#- Name and type of the columns that are there; feedback has had two shapes. PostgreSQL has "Reason" beside reason. -#}
     {%- set found = {} -%}
     {%- if execute -%}
         {%- for column in adapter.get_columns_in_relation(relation) -%}
-            {%- do found.update({column.name | lower: column.dtype | lower}) -%}
+            {%- set name = column.name if target.type == 'postgres' else column.name | lower -%}
+            {%- do found.update({name: column.dtype | lower}) -%}
         {%- endfor -%}
     {%- endif -%}
     {{ return(found) }}

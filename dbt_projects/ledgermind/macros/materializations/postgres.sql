@@ -10,7 +10,7 @@
     {%- if not unchanged_columns(sql) -%}
         {{ return(dbt.materialization_view_default()) }}
     {%- endif -%}
-    {{ return(shared.write_in_place('create or replace view ' ~ this ~ ' as (' ~ sql ~ ')', 'view')) }}
+    {{ return(shared.write_in_place(shared.view_anew(sql), 'view')) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='postgres' %}
@@ -48,3 +48,7 @@
     {%- endset -%}
     {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
+
+{% macro postgres__alter_column_type(relation, column_name, new_column_type) -%}
+    {{ return(shared.widen_column(relation, column_name, new_column_type)) }}
+{%- endmacro %}

@@ -24,3 +24,7 @@
     {%- endset -%}
     {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
+
+{% macro postgres__alter_column_type(relation, column_name, new_column_type) -%}
+    {{ return(shared.widen_column(relation, column_name, new_column_type)) }}
+{%- endmacro %}

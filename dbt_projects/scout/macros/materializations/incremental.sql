@@ -5,3 +5,7 @@
     {%- endif -%}
     {{ return(shared.write_in_place(statement, 'table', is_described=true)) }}
 {% endmaterialization %}
+
+{% macro postgres__alter_column_type(relation, column_name, new_column_type) -%}
+    {{ return(shared.widen_column(relation, column_name, new_column_type)) }}
+{%- endmacro %}

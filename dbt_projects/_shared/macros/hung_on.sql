@@ -1,0 +1,82 @@
+{% macro hung_on(oid, name) -%}
+    {#- What others hung on a relation itself and would go with it: triggers, rules, policies, defaults, statistics,
+        places in publications, indexes but those of models, whose names are hashes, and constraints of a kind that the
+        contract of the model has none of. -#}
+    select distinct hung.classid, hung.objid
+    from pg_depend as hung
+    left join pg_class as indexes
+        on hung.classid = cast('pg_class' as regclass) and hung.objid = indexes.oid
+    left join pg_constraint as constraints
+        on hung.classid = cast('pg_constraint' as regclass) and hung.objid = constraints.oid
+    where
+        hung.refclassid = cast('pg_class' as regclass)
+        and hung.refobjid = {{ oid }}
+        and hung.deptype = 'a'
+        and coalesce(indexes.relname !~ '^[0-9a-f]{32}$', true)
+        and coalesce(
+            constraints.contype <> 'n'
+            and concat({{ name }}, ' ', constraints.contype) not in ({{ shared.constraints_of_contracts() }}),
+            true
+        )
+{%- endmacro %}
+
+{% macro constraints_of_contracts() -%}
+    {#- The relations of this project with the letter that PostgreSQL has for a kind of constraint of their contract. -#}
+    {%- set letters = {'check': 'c', 'primary_key': 'p', 'unique': 'u', 'foreign_key': 'f'} -%}
+    {%- set found = ["''"] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'model' and node.config.contract.enforced -%}
+        {%- for part in [node] + node.columns.values() | list -%}
+            {%- for constraint in part.constraints if constraint.type in letters -%}
+                {%- do found.append(
+                    "'" ~ node.schema ~ '.' ~ (node.alias or node.name) ~ ' ' ~ letters[constraint.type] ~ "'"
+                ) -%}
+            {%- endfor -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ return(found | unique | join(', ')) }}
+{%- endmacro %}
+
+{% macro identity_for_subscribers() -%}
+    {#- PostgreSQL refuses to delete rows that a publication tells of where nothing identifies them. -#}
+    {%- if 'relations_without_identity' not in graph -%}
+        {%- do graph.update({
+            'relations_without_identity': run_query(shared.published_without_identity()).columns[0].values() | list
+        }) -%}
+    {%- endif -%}
+    {%- if this.schema ~ '.' ~ this.identifier in graph['relations_without_identity'] -%}
+        alter table {{ this }} replica identity full;
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro published_without_identity() -%}
+    select pg_namespace.nspname || '.' || pg_class.relname
+    from pg_class
+    inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+    where
+        pg_class.relkind = 'r'
+        and pg_namespace.nspname || '.' || pg_class.relname in ({{ shared.our_relations() }})
+        and (
+            pg_class.relreplident = 'n'
+            or (
+                pg_class.relreplident = 'd'
+                and not exists (select from pg_index where indrelid = pg_class.oid and indisprimary)
+            )
+        )
+        and exists (
+            select
+            from pg_publication
+            left join pg_publication_rel
+                on pg_publication.oid = pg_publication_rel.prpubid and pg_publication_rel.prrelid = pg_class.oid
+            left join pg_publication_namespace
+                on
+                    pg_publication.oid = pg_publication_namespace.pnpubid
+                    and pg_publication_namespace.pnnspid = pg_namespace.oid
+            where
+                (pg_publication.pubdelete or pg_publication.pubupdate)
+                and (
+                    pg_publication.puballtables
+                    or pg_publication_rel.oid is not null
+                    or pg_publication_namespace.oid is not null
+                )
+        )
+{%- endmacro %}
