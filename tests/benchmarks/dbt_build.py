@@ -7,9 +7,10 @@ Both are whole processes, run in turn, with everything dbt keeps between builds 
 one embedded PostgreSQL and one Prefect server started beforehand. Prints medians of wall time, of
 CPU time (steadier on a machine that others use too) and of peak memory, and their ratios. A third
 kind, ``import``, is the cost of a flow run that builds nothing. Then, of the flow: what it takes
-for each node beyond what it takes to build nothing and what dbt says it took to execute them all;
-its calls of the server's API that a run without a build does not make; and how long after its end
-the server shows each of its nodes.
+for each node, of wall and of CPU time, beyond what it takes to build nothing and what dbt takes to
+execute them all; what plain dbt takes beyond executing them; the flow's calls of the server's API
+that a run without a build does not make; and how long after its end the server shows each of its
+nodes.
 """
 
 import argparse
@@ -58,7 +59,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 
-calls = []
+calls, told = [], {}
 for client in (httpx.Client, httpx.AsyncClient):
     def counted(self, request, *args, send=client.send, **more):
         calls.append(str(request.url))
@@ -71,9 +72,22 @@ def refresh():
     if sys.argv[1] == "build":
         given = {n: v for n, v in os.environ.items() if n.startswith("DBT_")}
         everything = DbtOptions(build_unchanged=True)
+        watch_execution()
         build_dbt(sys.argv[2], given, everything, projects_dir=Path(sys.argv[3]))
 
-told = {}
+def watch_execution():
+    # Imports dbt, which the build would.
+    from flows._shared.orchestration import dbt_runner
+    from dbt.task.runnable import GraphRunnableTask
+    execute = GraphRunnableTask.execute_with_hooks
+    def measured(self, *args):
+        before = time.process_time()
+        try:
+            return execute(self, *args)
+        finally:
+            told["execution_cpu"] = time.process_time() - before
+    GraphRunnableTask.execute_with_hooks = measured
+
 refresh()
 told.update(calls=len(calls), ended=time.time())
 Path(sys.argv[-1]).write_text(json.dumps(told))
@@ -83,11 +97,12 @@ Path(sys.argv[-1]).write_text(json.dumps(told))
 @dataclass(frozen=True)
 class Shown:
     """Of one flow run: its calls of the API, seconds until its nodes were there to be seen, and
-    those that dbt says it took to execute them."""
+    those that dbt took to execute them, by the clock and of CPU."""
 
     calls: int
     seconds: float
     execution: float
+    execution_cpu: float
 
 
 def generate_project(folder: Path, nodes: int = NODES) -> None:
@@ -137,6 +152,7 @@ def compare(
     }
     costs: dict[str, list[Cost]] = {kind: [] for kind in commands}
     seen: dict[str, list[Shown]] = {"flow": [], "import": []}
+    of_dbt: list[float] = []
     for run in range(runs + 1):
         for kind, command in commands.items():
             cost = measure(command, environment, folder / f"{kind}.log")
@@ -148,14 +164,21 @@ def compare(
             # The first of each kind reads the whole project.
             if run:
                 costs[kind].append(cost)
+                if kind == "dbt":
+                    of_dbt.append(cost.seconds - _execution(folder / "plain"))
                 if shown:
                     seen[kind].append(shown)
     _print(project, costs, runs)
-    _print_nodes(costs, seen, _nodes(folder))
+    _print_nodes(costs, seen, statistics.median(of_dbt), _nodes(folder))
 
 
 def _nodes(folder: Path) -> int:
     return len(json.loads((folder / "plain/run_results.json").read_text())["results"])
+
+
+def _execution(target: Path) -> float:
+    told: float = json.loads((target / "run_results.json").read_text())["elapsed_time"]
+    return told
 
 
 def _shown(folder: Path, environment: Mapping[str, str], built: str | None) -> Shown:
@@ -168,30 +191,36 @@ def _shown(folder: Path, environment: Mapping[str, str], built: str | None) -> S
         if time.time() - told["ended"] > SECONDS_UNTIL_VISIBLE:
             raise SystemExit("the server does not show all nodes")
         time.sleep(0.05)
-    seconds, execution = time.time() - told["ended"], 0.0
-    if built:
-        state = Path(environment["ANALYTICS_FLOWS_STATE_DIR"], "dbt", built, "default")
-        execution = json.loads((state / "run_results.json").read_text())["elapsed_time"]
-    return Shown(told["calls"], seconds, execution)
+    seconds = time.time() - told["ended"]
+    if not built:
+        return Shown(told["calls"], seconds, 0.0, 0.0)
+    state = Path(environment["ANALYTICS_FLOWS_STATE_DIR"], "dbt", built, "default")
+    return Shown(told["calls"], seconds, _execution(state), told["execution_cpu"])
 
 
 def _print_nodes(
-    costs: Mapping[str, list[Cost]], seen: Mapping[str, list[Shown]], nodes: int
+    costs: Mapping[str, list[Cost]],
+    seen: Mapping[str, list[Shown]],
+    of_dbt: float,
+    nodes: int,
 ) -> None:
-    seconds = {
-        kind: statistics.median(cost.seconds for cost in each) for kind, each in costs.items()
-    }
-    execution = statistics.median(each.execution for each in seen["flow"])
-    beyond = seconds["flow"] - seconds["import"] - execution
-    calls = [
-        flow.calls - nothing.calls
-        for flow, nothing in zip(seen["flow"], seen["import"], strict=True)
-    ]
+    """``of_dbt`` are seconds of plain dbt beyond its execution."""
+    runs = list(zip(costs["flow"], costs["import"], seen["flow"], seen["import"], strict=True))
+    beyond = statistics.median(
+        flow.seconds - nothing.seconds - shown.execution for flow, nothing, shown, _ in runs
+    )
+    beyond_cpu = statistics.median(
+        flow.cpu_seconds - nothing.cpu_seconds - shown.execution_cpu
+        for flow, nothing, shown, _ in runs
+    )
+    calls = statistics.median(shown.calls - unbuilt.calls for _, _, shown, unbuilt in runs)
+    execution = statistics.median(shown.execution for shown in seen["flow"])
     print(
-        f"  {nodes} nodes: {1000 * beyond / nodes:.1f} ms each beyond dbt's execution of them "
-        f"({execution:.2f} s) and the start of a flow; "
-        f"{50 * statistics.median(calls) / nodes:.1f} calls for every 50; all of them seen "
-        f"{max(each.seconds for each in seen['flow']):.1f} s after the end at the latest"
+        f"  {nodes} nodes: {1000 * beyond / nodes:.1f} ms each, {1000 * beyond_cpu / nodes:.1f} of "
+        f"CPU, beyond dbt's execution of them ({execution:.2f} s) and the start of a flow; plain "
+        f"dbt {1000 * of_dbt / nodes:.1f} ms beyond its own; {50 * calls / nodes:.1f} calls for "
+        f"every 50; all of them seen "
+        f"{max(shown.seconds for shown in seen['flow']):.1f} s after the end at the latest"
     )
 
 

@@ -42,7 +42,6 @@ OF_LEDGERMIND = {
     "json_extract_scalar": "{{ json_extract_scalar('document', 0, 'label') }}",
     "confidence": "{{ safe_float(json_extract_scalar('document', 0, 'confidence')) }}",
     "day_floor": "{{ day_floor('instant') }}",
-    "a_moment_after": "{{ a_moment_after('instant') }}",
     "mean": "{{ mean('total', 'number') }}",
     "safe_divide": "{{ shared.safe_divide('total', 'number') }}",
     "week_floor": "{{ shared.week_floor('day') }}",

@@ -1,7 +1,9 @@
 """LedgerMind's marts on PostgreSQL and on the BigQuery emulator, from one set of models."""
 
 import re
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
 from uuid import UUID
@@ -548,6 +550,29 @@ def test_a_build_whose_clock_was_ahead_hides_no_later_row(built: Warehouses) -> 
     )
     warehouses.build_untested("pg_local", *OF_DAYS)
     assert "lgbm@late" not in str(warehouses.postgres_contents())
+
+
+@pytest.mark.parametrize("built", [FeedbackShape.V1], indirect=True)
+def test_models_that_are_made_anew_side_by_side_do_not_wait_for_each_other(
+    built: Warehouses,
+) -> None:
+    warehouses = built
+    before = warehouses.postgres_contents()
+    side_by_side = ("int_suggestions_daily", "mart_suggestions_tenant_daily")
+    waiting = (
+        "select count(*) from pg_locks "
+        "where not granted and relation = 'analytics.int_suggestions'::regclass"
+    )
+    with ThreadPoolExecutor(1) as pool, psycopg.connect(warehouses.url) as owner:
+        owner.execute("lock table analytics.int_suggestions")
+        building = pool.submit(
+            warehouses.build_untested, "pg_local", "--full-refresh", "--select", *side_by_side
+        )
+        while not building.done() and warehouses.query(waiting) != [(len(side_by_side),)]:
+            time.sleep(0.01)
+        owner.rollback()
+        building.result()
+    assert warehouses.postgres_contents() == before
 
 
 def test_before_postgresql_18_a_rows_version_is_the_transaction_itself(

@@ -1,45 +1,37 @@
 {% macro built_at() -%}
     {#- The place of what a model writes now after all that was written before: a microsecond after the newest, or
         the clock where that is later. The clock alone may be behind another machine's that built before, and what
-        changed since then would count as built. State and no lineage, so found by name. -#}
-    {%- set newest = [] -%}
+        changed since then would count as built. State and no lineage, so found by name. A table is read itself only
+        while `dbt_places` does not tell its place: who reads one keeps it from being made anew until the transaction
+        ends, and two models that read each other's would wait for each other. -#}
+    {%- set known = noted_places() -%}
+    {%- set newest = known.values() | list -%}
+    {%- set unknown = [] -%}
     {%- if execute -%}
         {%- for model, column in [
             ('int_source_days', 'changed_at'),
             ('int_suggestions', 'built_at'),
             ('int_suggestions_daily', 'built_at'),
             ('mart_suggestions_tenant_daily', 'built_at'),
-            ('dbt_places', 'built_at'),
-        ] -%}
+        ] if model not in known -%}
             {%- set found = adapter.get_relation(target.database, target.schema, model) -%}
             {%- if found -%}
-                {%- do newest.append(a_moment_after(
-                    'coalesce((select max(' ~ column ~ ') from ' ~ found ~ '), ' ~ moment('1900-01-01 00:00:00') ~ ')'
-                )) -%}
+                {%- do unknown.append('select max(' ~ column ~ ') as place from ' ~ found) -%}
             {%- endif -%}
         {%- endfor -%}
     {%- endif -%}
-    {%- if not newest -%}
-        {{ return(run_clock()) }}
+    {%- if unknown -%}
+        {%- do newest.extend(run_query(unknown | join(' union all ')).columns[0].values_without_nulls()) -%}
     {%- endif -%}
-    {%- set place = run_query('select greatest(' ~ run_clock() ~ ', ' ~ newest | join(', ') ~ ')').rows[0][0] -%}
-    {{ return(as_moment(place)) }}
+    {%- set places = [run_started_at.replace(tzinfo=none)] -%}
+    {%- for place in newest -%}
+        {%- do places.append(place.replace(tzinfo=none) + modules.datetime.timedelta(microseconds=1)) -%}
+    {%- endfor -%}
+    {{ return(as_moment(places | max)) }}
 {%- endmacro %}
 
 {% macro run_clock() -%}
     {{ return(moment(run_started_at.strftime('%Y-%m-%d %H:%M:%S.%f'))) }}
-{%- endmacro %}
-
-{% macro a_moment_after(instant) -%}
-    {{ return(adapter.dispatch('a_moment_after', 'ledgermind')(instant)) }}
-{%- endmacro %}
-
-{% macro postgres__a_moment_after(instant) -%}
-    {{ instant }} + interval '1 microsecond'
-{%- endmacro %}
-
-{% macro bigquery__a_moment_after(instant) -%}
-    timestamp_add({{ instant }}, interval 1 microsecond)
 {%- endmacro %}
 
 {% macro by_changes_or_anew() -%}
@@ -49,7 +41,7 @@
 {%- endmacro %}
 
 {% macro places() -%}
-    {#- Where a model whose rows have no `built_at` keeps the place of its last build. -#}
+    {#- Where models keep the places of their last builds. -#}
     {{ return(api.Relation.create(database=target.database, schema=target.schema, identifier='dbt_places')) }}
 {%- endmacro %}
 
@@ -69,13 +61,18 @@
 
 {% macro last_place() -%}
     {#- As a literal; none where nothing tells. -#}
-    {%- if not execute or not adapter.get_relation(target.database, target.schema, 'dbt_places') -%}
-        {{ return(none) }}
+    {%- set place = noted_places().get(this.identifier) -%}
+    {{ return(as_moment(place) if place else none) }}
+{%- endmacro %}
+
+{% macro noted_places() -%}
+    {%- set known = {} -%}
+    {%- if execute and adapter.get_relation(target.database, target.schema, 'dbt_places') -%}
+        {%- for row in run_query('select model, built_at from ' ~ places()).rows -%}
+            {%- do known.update({row[0]: row[1]}) -%}
+        {%- endfor -%}
     {%- endif -%}
-    {%- set found = run_query(
-        'select max(built_at) from ' ~ places() ~ " where model = '" ~ this.identifier ~ "'"
-    ).rows[0][0] -%}
-    {{ return(as_moment(found) if found else none) }}
+    {{ return(known) }}
 {%- endmacro %}
 
 {% macro as_moment(found) -%}

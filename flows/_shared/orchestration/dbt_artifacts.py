@@ -1,8 +1,9 @@
 """dbt's artifacts as JSON in one go, where dbt-core 1.11 has Python encode them piece by piece.
 
 A manifest holds every macro of dbt and its adapters and is written twice by each command that
-builds: once parsed, and at the end with what was compiled. Here the end is enough. This may go once
-dbt encodes it otherwise and writes it once.
+builds: once parsed, and at the end with what was compiled. Here the end is enough. For two pictures
+of its graph that nothing reads it makes a dict of each node three times. This may go once dbt
+encodes the manifest otherwise and writes it once, and the pictures when asked.
 """
 
 import json
@@ -12,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from dbt.artifacts.schemas import base
+from dbt.compilation import Linker
 from dbt.contracts.graph.manifest import Manifest
 from dbt.parser import manifest as parser
 from dbt_common.utils.encoding import JSONEncoder
@@ -61,3 +63,23 @@ def manifest_written_once(
         yield
     finally:
         parser.write_manifest = write
+
+
+@contextmanager
+def graphs_unwritten() -> Iterator[None]:
+    """While it lasts, dbt writes no ``graph.gpickle`` and an empty ``graph_summary.json``."""
+    summary, write = Linker.get_graph_summary, Linker.write_graph
+    Linker.get_graph_summary = _no_summary
+    Linker.write_graph = _no_graph
+    try:
+        yield
+    finally:
+        Linker.get_graph_summary, Linker.write_graph = summary, write
+
+
+def _no_summary(self: Linker, manifest: Manifest) -> dict[int, dict[str, Any]]:
+    return {}
+
+
+def _no_graph(self: Linker, outfile: str, manifest: Manifest) -> None:
+    pass

@@ -5,7 +5,10 @@ itself: here it drives dbt, and nodes are reported by `NodeReporter`.
 """
 
 # ruff: isort: split
-from flows._shared.orchestration import dbt_locks  # noqa: F401  before what makes locks
+from flows._shared.orchestration import (
+    dbt_classes,  # noqa: F401  before what makes classes
+    dbt_locks,  # noqa: F401  before what makes locks
+)
 
 # ruff: isort: split
 import sys
@@ -19,7 +22,11 @@ from dbt_common.events.base_types import EventLevel
 from prefect_dbt import PrefectDbtRunner, PrefectDbtSettings
 
 from flows._shared.orchestration.dbt.question import Planning
-from flows._shared.orchestration.dbt_artifacts import artifacts_in_one_go, manifest_written_once
+from flows._shared.orchestration.dbt_artifacts import (
+    artifacts_in_one_go,
+    graphs_unwritten,
+    manifest_written_once,
+)
 from flows._shared.orchestration.dbt_ended import (
     raise_what_ended_it,
     statements_that_end_with_the_run,
@@ -106,6 +113,7 @@ def cheaper_dbt() -> Iterator[None]:
     with (
         reused_connections(),
         artifacts_in_one_go(),
+        graphs_unwritten(),
         flags_without_stacks(),
         plugins_looked_for_once(),
         events_that_are_heard(HEARD),

@@ -2,7 +2,16 @@
 
 with verdicts as (
 
-    select * from {{ ref('int_verdicts_daily') }}
+    select
+        verdict_date,
+        created_date,
+        mode,
+        model_id,
+        engine,
+        tenant_key,
+        accepts,
+        accepts + rejects as verdicts
+    from {{ ref('int_verdicts_daily') }}
     where verdict_date < {{ first_unfinished_day() }}
 
 ),
@@ -27,75 +36,103 @@ candidates as (
 
 ),
 
+-- By number, which is quicker to group by than names are.
+comparisons as (
+
+    select
+        *,
+        row_number() over (order by model_id, engine, phase) as comparison_number
+    from candidates
+
+),
+
+arms as (
+
+    select
+        comparison_number,
+        model_id,
+        engine,
+        first_date,
+        1 as in_treatment
+    from comparisons
+
+    union all
+
+    -- The live models of the candidate's engine, from the candidate's first day on.
+    select
+        comparisons.comparison_number,
+        models.model_id,
+        comparisons.engine,
+        comparisons.first_date,
+        0 as in_treatment
+    from comparisons
+    cross join models
+    where models.phase = 'live'
+
+),
+
 assigned as (
 
     select
-        'auto against model' as comparison,
-        {{ shared.text('null') }} as candidate_id,
-        'modes' as kind,
+        0 as comparison_number,
         verdict_date,
         tenant_key,
-        mode = 'auto' as is_treatment,
+        case when mode = 'auto' then 1 else 0 end as in_treatment,
         accepts,
-        rejects
+        verdicts
     from verdicts
     where mode in ('auto', 'model')
 
     union all
 
     select
-        concat(candidates.model_id, ' against live') as comparison,
-        candidates.model_id as candidate_id,
-        candidates.phase as kind,
+        arms.comparison_number,
         verdicts.verdict_date,
         verdicts.tenant_key,
-        true as is_treatment,
+        arms.in_treatment,
         verdicts.accepts,
-        verdicts.rejects
+        verdicts.verdicts
     from verdicts
-    inner join candidates
+    inner join arms
         on
-            verdicts.model_id = candidates.model_id
-            and verdicts.engine = candidates.engine
+            verdicts.model_id = arms.model_id
+            and verdicts.engine = arms.engine
+            and verdicts.created_date >= arms.first_date
 
-    union all
+),
 
-    -- The live models of the candidate's engine, from the candidate's first day on.
+summed as (
+
     select
-        concat(candidates.model_id, ' against live') as comparison,
-        candidates.model_id as candidate_id,
-        candidates.phase as kind,
-        verdicts.verdict_date,
-        verdicts.tenant_key,
-        false as is_treatment,
-        verdicts.accepts,
-        verdicts.rejects
-    from verdicts
-    inner join models on verdicts.model_id = models.model_id
-    inner join candidates
-        on
-            verdicts.engine = candidates.engine
-            and verdicts.created_date >= candidates.first_date
-    where models.phase = 'live'
+        comparison_number,
+        verdict_date,
+        tenant_key,
+        sum({{ real('in_treatment * verdicts') }}) as treatment_verdicts,
+        sum({{ real('in_treatment * accepts') }}) as treatment_accepts,
+        sum({{ real('(1 - in_treatment) * verdicts') }}) as control_verdicts,
+        sum({{ real('(1 - in_treatment) * accepts') }}) as control_accepts
+    from assigned
+    group by comparison_number, verdict_date, tenant_key
 
 ),
 
 final as (
 
     select
-        comparison,
-        candidate_id,
-        kind,
-        verdict_date,
-        tenant_key,
-        {{ real('sum(case when is_treatment then accepts + rejects else 0 end)') }}
-            as treatment_verdicts,
-        {{ real('sum(case when is_treatment then accepts else 0 end)') }} as treatment_accepts,
-        {{ real('sum(case when is_treatment then 0 else accepts + rejects end)') }}
-            as control_verdicts,
-        {{ real('sum(case when is_treatment then 0 else accepts end)') }} as control_accepts
-    from assigned
-    group by comparison, candidate_id, kind, verdict_date, tenant_key
+        case
+            when comparisons.model_id is null then 'auto against model'
+            else concat(comparisons.model_id, ' against live')
+        end as comparison,
+        comparisons.model_id as candidate_id,
+        coalesce(comparisons.phase, 'modes') as kind,
+        summed.verdict_date,
+        summed.tenant_key,
+        summed.treatment_verdicts,
+        summed.treatment_accepts,
+        summed.control_verdicts,
+        summed.control_accepts
+    from summed
+    left join comparisons on summed.comparison_number = comparisons.comparison_number
 
 )
 

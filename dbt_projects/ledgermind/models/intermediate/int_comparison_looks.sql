@@ -5,12 +5,19 @@
 
 with tenant_days as (
 
+    select * from {{ ref('int_comparison_days') }}
+
+),
+
+days as (
+
     select
-        *,
-        sum(treatment_verdicts) over day_of_comparison as treatment_verdicts_of_day,
-        sum(control_verdicts) over day_of_comparison as control_verdicts_of_day
-    from {{ ref('int_comparison_days') }}
-    window day_of_comparison as (partition by comparison, verdict_date)
+        comparison,
+        verdict_date,
+        sum(treatment_verdicts) as treatment_verdicts_of_day,
+        sum(control_verdicts) as control_verdicts_of_day
+    from tenant_days
+    group by comparison, verdict_date
 
 ),
 
@@ -18,12 +25,32 @@ with tenant_days as (
 common_days as (
 
     select
-        comparison,
-        verdict_date,
+        *,
         row_number() over (partition by comparison order by verdict_date) as day_number
-    from tenant_days
+    from days
     where treatment_verdicts_of_day > 0 and control_verdicts_of_day > 0
-    group by comparison, verdict_date
+
+),
+
+looks as (
+
+    select
+        comparison,
+        day_number as look_day,
+        verdict_date as look_date
+    from common_days
+    where day_number in ({{ look_days | join(', ') }})
+
+),
+
+-- Days after the newest look are not looked at yet.
+newest_looks as (
+
+    select
+        comparison,
+        max(look_day) as newest_look_day
+    from looks
+    group by comparison
 
 ),
 
@@ -31,12 +58,18 @@ numbered as (
 
     select
         tenant_days.*,
+        common_days.treatment_verdicts_of_day,
+        common_days.control_verdicts_of_day,
         common_days.day_number
     from tenant_days
     inner join common_days
         on
             tenant_days.comparison = common_days.comparison
             and tenant_days.verdict_date = common_days.verdict_date
+    inner join newest_looks
+        on
+            common_days.comparison = newest_looks.comparison
+            and common_days.day_number <= newest_looks.newest_look_day
 
 ),
 
@@ -86,17 +119,6 @@ sums as (
         sum(control_weight_within * control_accepts) as control_sum_within
     from weighed
     group by comparison, tenant_key, seen_at
-
-),
-
-looks as (
-
-    select
-        comparison,
-        day_number as look_day,
-        verdict_date as look_date
-    from common_days
-    where day_number in ({{ look_days | join(', ') }})
 
 ),
 

@@ -5,6 +5,7 @@
         unique_key='source_and_day',
         on_schema_change='fail',
         pre_hook=["{{ count_side_by_side() }}", "{{ forget_implausible_days('source_day') }}"],
+        post_hook="{{ note_place() }}",
     )
 }}
 {%- set events = source('operational', 'suggestion_events') %}

@@ -19,6 +19,7 @@
             "{{ forget_implausible_days('created_date') }}",
             "{{ delete_vanished_suggestions() }}",
         ],
+        post_hook="{{ note_place() }}",
     )
 }}
 -- depends_on: {{ ref('int_source_days') }}

@@ -10,6 +10,7 @@
         pre_hook="{{ plan_for_few_rows() }}",
         post_hook=[
             "delete from {{ this }} where accepts + rejects = 0",
+            "{{ note_place() }}",
             "{{ shared.brake(is_last=true) }}",
         ],
     )
@@ -60,10 +61,26 @@ counted as (
 
 ),
 
+{% if is_incremental() %}
+-- Most groups of a day that changed are as they were, and are not written.
+unchanged as (
+
+    select existing.verdict_group
+    from {{ this }} as existing
+    inner join counted
+        on
+            existing.verdict_group = counted.verdict_group
+            and existing.engine = counted.engine
+            and existing.accepts = counted.accepts
+            and existing.rejects = counted.rejects
+
+),
+{% endif %}
 final as (
 
     select * from counted
     {%- if is_incremental() %}
+    where verdict_group not in (select unchanged.verdict_group from unchanged)
 
     union all
 

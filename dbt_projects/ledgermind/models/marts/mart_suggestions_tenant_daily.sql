@@ -8,7 +8,11 @@
         cluster_by=['tenant_key'],
         indexes=[{'columns': ['day_tenant'], 'unique': true}],
         pre_hook=["{{ plan_for_few_rows() }}", "{{ forget_implausible_days('created_date') }}"],
-        post_hook=["delete from {{ this }} where events = 0", "{{ shared.brake(is_last=true) }}"],
+        post_hook=[
+            "delete from {{ this }} where events = 0",
+            "{{ note_place() }}",
+            "{{ shared.brake(is_last=true) }}",
+        ],
     )
 }}
 -- depends_on: {{ ref('int_source_days') }}
