@@ -62,14 +62,14 @@ class WholeAnswers:
 
     def write(self, data: bytes) -> None:
         if not self._written:
-            self._loop.call_soon(self._send)
+            self._loop.call_soon(self.send)
         self._written.append(data)
 
     def close(self) -> None:
-        self._send()
+        self.send()
         self._transport.close()
 
-    def _send(self) -> None:
+    def send(self) -> None:
         written = b"".join(self._written)
         self._written.clear()
         # The client may have gone since.
@@ -102,7 +102,8 @@ class BoundedProtocol(HttpToolsProtocol):
         self._sharer = NO_ADDRESS
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]
-        super().connection_made(WholeAnswers(transport, self.loop))  # type: ignore[arg-type]
+        self._answers = WholeAnswers(transport, self.loop)
+        super().connection_made(self._answers)  # type: ignore[arg-type]
         host = self.client[0] if self.client else NO_ADDRESS
         if not is_within(host, self.trusted_proxies):
             self._sharer = sharer(host)
@@ -111,6 +112,11 @@ class BoundedProtocol(HttpToolsProtocol):
             transport.abort()
             return
         self._expect_headers()
+
+    def eof_received(self) -> None:
+        """The client sends no more, and the transport closes itself."""
+        self._answers.send()
+        super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._unset_deadline()

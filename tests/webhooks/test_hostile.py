@@ -188,6 +188,8 @@ def test_headers_that_do_not_fit_get_their_4xx(
         b"[" * 101 + b"]" * 101,
         b"[" * 1_000_000,
         b'{"a":' * 500_000 + b"1" + b"}" * 500_000,
+        b'["]",' * 101 + b"1" + b',"["]' * 101,
+        b'{"}":' * 300 + b"1" + b',"{":0}' * 300,
         b"[" + b"9" * 1_000_000 + b"]",
     ],
     ids=lambda body: repr(body[:12]),
@@ -513,6 +515,16 @@ def test_an_answer_comes_in_one_piece(receiver: Running) -> None:
         for _ in range(50):
             connection.sendall(b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n")
             assert connection.recv(4096).endswith(b"alive\n")
+
+
+def test_a_client_that_sends_no_more_gets_its_answer(receiver: Running) -> None:
+    host, _, port = urlsplit(receiver.url).netloc.partition(":")
+    refused = f"POST {GITHUB} HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n\r\n"
+    for request in ("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n", refused) * 20:
+        with socket.create_connection((host, int(port)), timeout=30) as connection:
+            connection.sendall(request.encode())
+            connection.shutdown(socket.SHUT_WR)
+            assert connection.recv(4096).startswith(b"HTTP/1.1 ")
 
 
 def test_requests_that_do_not_wait_for_answers_are_bounded(receiver: Running) -> None:
