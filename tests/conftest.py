@@ -181,7 +181,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_sessionfinish() -> None:
-    # pytest looks through everything five times before it ends, seconds each; nothing is told by it.
+    # pytest looks through everything five times before it ends, seconds each, and tells nothing.
     gc.freeze()
 
 

@@ -32,6 +32,7 @@ from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
 from tests.deployments.pool import Pool
+from tests.lasting_blocks import LastingBlocks
 
 ENDED = ProcessRecord(pid=2**22 - 7, created=1.0)
 INBOX = CATALOGUE["webhooks"][0]
@@ -301,8 +302,9 @@ def test_blocks_that_are_missing_and_a_receiver_without_secrets(served: World) -
 
 
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
-    served: World, database: str
+    served: World, database: str, lasting_blocks: LastingBlocks
 ) -> None:
+    kept = lasting_blocks.present()
     for wrong, seen in (
         (database.replace("@", "x@", 1), "password authentication failed"),
         (database.rsplit("/", 1)[0] + "/nobodys", 'database "nobodys" does not exist'),
@@ -311,6 +313,7 @@ def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
         problems = [each for each in databases.databases(served) if each.is_problem]
         assert any(seen in each.seen and "flows blocks" in each.remedy for each in problems)
         assert not any(wrong in each.seen for each in problems)
+    lasting_blocks.end_all_but(kept)
 
 
 def test_what_is_wrong_in_a_database(database: str) -> None:

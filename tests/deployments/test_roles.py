@@ -195,17 +195,21 @@ def test_a_second_application_changes_nothing_and_a_check_finds_nothing(
             assert check(connection, wanted(slug)) == [], "any role may look"
 
 
-def test_what_one_superuser_owned_is_handed_over(urls: Urls) -> None:
-    """Also what it built is replaced by the role that builds, and read as before."""
-    url = urls["github_scraper", Role.TRANSFORMER]
+@pytest.fixture(scope="module")
+def handed_over(urls: Urls) -> list[tuple[object, ...]]:
+    """What readers find once the role that builds has replaced what one superuser had built."""
     run(
-        url,
+        urls["github_scraper", Role.TRANSFORMER],
         "drop view analytics.stg_commits",
         "drop table analytics.leaderboard cascade",
         "drop function analytics.stg_rows()",
         "create table analytics.leaderboard as select count(*) from public.commits",
     )
-    assert run(urls["github_scraper", Role.READER], "table analytics.leaderboard") == [(0,)]
+    return run(urls["github_scraper", Role.READER], "table analytics.leaderboard")
+
+
+def test_what_one_superuser_owned_is_handed_over(handed_over: list[tuple[object, ...]]) -> None:
+    assert handed_over == [(0,)]
 
 
 def test_what_an_application_owns_stays_its_own_and_is_read_where_it_is_needed(
@@ -527,6 +531,7 @@ def test_the_command_writes_addresses_for_their_owner_alone_and_prints_none(
                 connection.execute(f"drop role quality_other_{role}".encode())
 
 
+@pytest.mark.usefixtures("handed_over")
 def test_one_role_loads_and_the_other_builds(
     admins: dict[str, str], urls: Urls, tmp_path: Path
 ) -> None:

