@@ -120,12 +120,18 @@ create policy hidden on bi.secret using (exists (select from analytics.amounts))
 create table bi.more_amounts (sale_id int, amount numeric(10, 2));
 alter table analytics.amounts inherit bi.more_amounts;
 create table bi.shops_of_all (shop text, sales bigint) partition by list (shop);
-alter table bi.shops_of_all attach partition analytics.by_shop default
+alter table bi.shops_of_all attach partition analytics.by_shop default;
+create table bi.late_sales (sale_id int, shop text) partition by list (shop);
+alter table bi.late_sales attach partition analytics.late_sales default;
+create publication of_whole for table bi.late_sales
 """
 NOTHING_RESTS = """
 alter table analytics.amounts no inherit bi.more_amounts;
 alter table bi.shops_of_all detach partition analytics.by_shop;
-drop table bi.child, bi.kept, bi.secret, bi.more_amounts, bi.shops_of_all; drop domain bi.one
+alter table bi.late_sales detach partition analytics.late_sales;
+alter table analytics.late_sales replica identity default;
+drop publication of_whole; drop domain bi.one;
+drop table bi.child, bi.kept, bi.secret, bi.more_amounts, bi.shops_of_all, bi.late_sales
 """
 WHAT_RESTS = """
 select
