@@ -117,13 +117,30 @@ insert into bi.kept values (1, row(1, 2));
 create domain bi.one as analytics.amounts;
 create table bi.secret as select 1 as id;
 create policy hidden on bi.secret using (exists (select from analytics.amounts));
+create table bi.more_amounts (sale_id int, amount numeric(10, 2));
+alter table analytics.amounts inherit bi.more_amounts;
+create table bi.shops_of_all (shop text, sales bigint) partition by list (shop);
+alter table bi.shops_of_all attach partition analytics.by_shop default;
+create table bi.late_sales (sale_id int, shop text) partition by list (shop);
+alter table bi.late_sales attach partition analytics.late_sales default;
+create publication of_whole for table bi.late_sales
+"""
+NOTHING_RESTS = """
+alter table analytics.amounts no inherit bi.more_amounts;
+alter table bi.shops_of_all detach partition analytics.by_shop;
+alter table bi.late_sales detach partition analytics.late_sales;
+alter table analytics.late_sales replica identity default;
+drop publication of_whole; drop domain bi.one;
+drop table bi.child, bi.kept, bi.secret, bi.more_amounts, bi.shops_of_all, bi.late_sales
 """
 WHAT_RESTS = """
 select
     (select jsonb_agg(child) from bi.child as child)::text,
     (select jsonb_agg(kept) from bi.kept as kept)::text,
     (select count(*) from pg_policy where polname = 'hidden'),
-    to_regtype('bi.one')::text
+    to_regtype('bi.one')::text,
+    (select count(*) from bi.more_amounts),
+    (select count(*) from bi.shops_of_all)
 """
 POINTING = """
 alter table analytics.amounts add primary key (sale_id);
@@ -164,6 +181,20 @@ create policy all_rows on analytics.amounts using (true);
 alter table analytics.amounts add check (sale_id > 0);
 alter table analytics.new_sales alter shop type varchar(10);
 create view shops as select shop from analytics.new_sales
+"""
+KEEPING_ROWS = """
+create function held() returns trigger language plpgsql as 'begin return null; end';
+create trigger held before delete on analytics.amounts for each row execute function held();
+create rule held as on delete to analytics.by_shop do instead nothing;
+create publication in_part for table analytics.late_sales (sale_id)
+"""
+WHAT_IS_SAID_OF_KEPT_ROWS = (
+    "Rows of analytics.amounts could not be deleted",
+    "Rows of analytics.by_shop could not be deleted",
+    "publish only some of its columns: in_part",
+)
+KEEPING_NO_ROWS = """
+drop function held() cascade; drop rule held on analytics.by_shop; drop publication in_part
 """
 NAMES_OF_HUNG = (
     *(
@@ -284,8 +315,9 @@ def assert_what_rests_on_a_table_stays(execute: Execute, request: pytest.Fixture
         build(request, variables=more_digits)
     for name in ("bi.child", "bi.kept", "type bi.one", "policy hidden on table bi.secret"):
         assert name in str(caught.value)
+    assert "place in table bi.more_amounts" in str(caught.value)
     assert execute(WHAT_RESTS) == resting
-    execute("drop table bi.child, bi.kept, bi.secret; drop domain bi.one")
+    execute(NOTHING_RESTS)
     execute("grant select on analytics.amounts to sales_reader")
     build(request, variables=more_digits)
     assert [str(each) for (each,) in execute("select distinct amount from analytics.amounts")] == [
@@ -328,6 +360,7 @@ def assert_what_others_hung_on_tables_stays(
     assert execute(f"{options} from pg_class {of_two}") == [
         ("{fillfactor=70} {security_barrier=true}",)
     ]
+    assert_rows_that_others_keep_are_not_doubled(execute, request)
     execute(ALL_HUNG_ON_ONE)
     with pytest.raises(DbtBuildError, match="would drop what others made on it") as caught:
         build(request, variables={"digits": "14,6"})
@@ -335,6 +368,20 @@ def assert_what_others_hung_on_tables_stays(
     assert [name for name in NAMES_OF_HUNG if name not in told] == []
     assert "view shops depends on column" in told, "a text that grows takes no view along"
     execute(NOTHING_HUNG)
+
+
+def assert_rows_that_others_keep_are_not_doubled(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    rows = "select count(*) from analytics.amounts union all select count(*) from analytics.by_shop"
+    before = execute(rows)
+    execute(KEEPING_ROWS)
+    with pytest.raises(DbtBuildError) as caught:
+        build(request)
+    told = str(caught.value)
+    assert [each for each in WHAT_IS_SAID_OF_KEPT_ROWS if each not in told] == []
+    assert execute(rows) == before
+    execute(KEEPING_NO_ROWS)
 
 
 def tables_themselves(execute: Execute) -> dict[str, object]:

@@ -211,10 +211,12 @@ def test_metadata_keeps_what_was_true_before(warehouse: Warehouse) -> None:
     load(warehouse.url, history(seed=5, size=5))
     build(warehouse, *OF_METADATA)
     warehouse.execute(
+        "create publication history for table analytics.repository_metadata_history;"
         "update public.repository_metadata"
         " set stars = 13, updated_at = updated_at + interval '1 day'"
     )
     build(warehouse, *OF_METADATA)
+    warehouse.execute("drop publication history")
     assert warehouse.query(
         "select stars, dbt_valid_to - dbt_valid_from"
         " from analytics.repository_metadata_history order by dbt_valid_from"

@@ -411,6 +411,7 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     )
     warehouses.execute(LABELS_CHANGE.format(number=1))
     warehouses.execute("alter table analytics.mart_suggestions_kpis_30d drop accept_rate_30d")
+    warehouses.execute("create publication told for table analytics.fct_suggestions_eval")
 
     warehouses.build_untested("pg_local")
     incremental = warehouses.postgres_contents()
@@ -423,6 +424,8 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
             f"select count(*) from analytics.{relation}"
         )
         warehouses.execute(f"drop view public.own_{relation}")
+    warehouses.execute("drop publication told")
+    warehouses.execute("alter table analytics.fct_suggestions_eval replica identity default")
 
     warehouses.build_untested("pg_local", "--full-refresh")
     assert warehouses.postgres_contents() == incremental

@@ -32,6 +32,7 @@ LATE = datetime(2026, 11, 1, 2, tzinfo=UTC)
 # Arrives last and says it was ingested first: a re-sent batch of the past.
 PAST = datetime(2026, 10, 29, 2, tzinfo=UTC)
 MANILA = ZoneInfo("Asia/Manila")
+MERGED = ("silver.silver_validated_transactions", "silver.silver_rejected_transactions")
 MODELS_ONLY = ("--exclude-resource-type", "unit_test", "--exclude-resource-type", "test")
 GOOD = {"success", "pass", "no-op"}
 # Two files of the mess contradict themselves.
@@ -616,7 +617,12 @@ def built(empty_warehouse: Warehouse, size: int) -> Built:
                 load(warehouse.url, file_payloads(name), EARLY)
             load(warehouse.url, edge_payloads(), EARLY)
         load(warehouse.url, list(products(400, seed=number)), at, Entity.PRODUCT)
+        if number == 1:
+            warehouse.execute(f"create publication told for table {', '.join(MERGED)}")
         build(warehouse, *MODELS_ONLY)
+    warehouse.execute("drop publication told")
+    for table in MERGED:
+        warehouse.execute(f"alter table {table} replica identity default")
     stepwise = contents(warehouse)
     with psycopg.connect(warehouse.url, autocommit=True) as connection:
         # As the release before left it.

@@ -36,47 +36,77 @@
     {{ return(found | unique | join(', ')) }}
 {%- endmacro %}
 
-{% macro identity_for_subscribers() -%}
-    {#- PostgreSQL refuses to delete rows that a publication tells of where nothing identifies them. -#}
-    {%- if 'relations_without_identity' not in graph -%}
-        {%- do graph.update({
-            'relations_without_identity': run_query(shared.published_without_identity()).columns[0].values() | list
-        }) -%}
+{% macro identity_for_merges() -%}
+    {#- Pre-hook where rows of a table change before `write_in_place`, or without it. -#}
+    {%- if
+        execute
+        and target.type == 'postgres'
+        and (config.get('materialized') == 'snapshot' or is_incremental())
+    -%}
+        {{ shared.identity_for_subscribers() }}
     {%- endif -%}
-    {%- if this.schema ~ '.' ~ this.identifier in graph['relations_without_identity'] -%}
+{%- endmacro %}
+
+{% macro identity_for_subscribers() -%}
+    {#- PostgreSQL refuses to delete rows that a publication tells of where nothing identifies them. All columns do, and
+        a publication of some columns cannot tell of all. -#}
+    {%- if 'relations_without_identity' not in graph -%}
+        {%- set found = {} -%}
+        {%- for name, publications in run_query(shared.published_without_identity()).rows -%}
+            {%- do found.update({name: publications}) -%}
+        {%- endfor -%}
+        {%- do graph.update({'relations_without_identity': found}) -%}
+    {%- endif -%}
+    {%- set name = this.schema ~ '.' ~ this.identifier -%}
+    {%- if graph['relations_without_identity'].get(name) -%}
+        {{ exceptions.raise_compiler_error(
+            'Rows of ' ~ name ~ ' cannot be replaced, since publications of updates or deletes publish only some of its '
+            ~ 'columns: ' ~ graph['relations_without_identity'][name]
+            ~ '. Nothing was changed. Have them publish all columns, or inserts only, and build again'
+        ) }}
+    {%- elif name in graph['relations_without_identity'] -%}
         alter table {{ this }} replica identity full;
     {%- endif -%}
 {%- endmacro %}
 
 {% macro published_without_identity() -%}
-    select pg_namespace.nspname || '.' || pg_class.relname
+    {#- Each with the publications that leave out columns. What tells of a table tells of its partitions. -#}
+    select
+        pg_namespace.nspname || '.' || pg_class.relname,
+        string_agg(
+            distinct pg_publication.pubname, ', ' order by pg_publication.pubname
+        ) filter (where pg_publication_rel.prattrs is not null)
     from pg_class
     inner join pg_namespace on pg_class.relnamespace = pg_namespace.oid
+    cross join lateral (
+        select pg_class.oid, pg_class.relnamespace
+        union
+        select whole.oid, whole.relnamespace
+        from pg_partition_ancestors(pg_class.oid) as ancestors
+        inner join pg_class as whole on ancestors.relid = whole.oid
+    ) as published
+    inner join pg_publication on pg_publication.pubdelete or pg_publication.pubupdate
+    left join pg_publication_rel
+        on pg_publication.oid = pg_publication_rel.prpubid and published.oid = pg_publication_rel.prrelid
+    left join pg_publication_namespace
+        on
+            pg_publication.oid = pg_publication_namespace.pnpubid
+            and published.relnamespace = pg_publication_namespace.pnnspid
     where
         pg_class.relkind = 'r'
         and pg_namespace.nspname || '.' || pg_class.relname in ({{ shared.our_relations() }})
         and (
-            pg_class.relreplident = 'n'
+            pg_class.relreplident in ('n', 'f')
             or (
                 pg_class.relreplident = 'd'
                 and not exists (select from pg_index where indrelid = pg_class.oid and indisprimary)
             )
         )
-        and exists (
-            select
-            from pg_publication
-            left join pg_publication_rel
-                on pg_publication.oid = pg_publication_rel.prpubid and pg_publication_rel.prrelid = pg_class.oid
-            left join pg_publication_namespace
-                on
-                    pg_publication.oid = pg_publication_namespace.pnpubid
-                    and pg_publication_namespace.pnnspid = pg_namespace.oid
-            where
-                (pg_publication.pubdelete or pg_publication.pubupdate)
-                and (
-                    pg_publication.puballtables
-                    or pg_publication_rel.oid is not null
-                    or pg_publication_namespace.oid is not null
-                )
+        and (
+            pg_publication.puballtables
+            or pg_publication_rel.oid is not null
+            or pg_publication_namespace.oid is not null
         )
+    group by pg_class.oid, pg_namespace.nspname, pg_class.relname, pg_class.relreplident
+    having pg_class.relreplident <> 'f' or bool_or(pg_publication_rel.prattrs is not null)
 {%- endmacro %}

@@ -81,6 +81,7 @@
     {%- set statement -%}
         {{ constraints.gone | join(' ') }}
         delete from only {{ this }};
+        {{ shared.refuse_rows_left() }}
         insert into {{ this }} ({{ names }})
         select {{ names }} from (
             {{ sql }}
@@ -166,6 +167,7 @@
                 )
                 or pg_class.relkind = 'm'
                 or pg_class.relrowsecurity
+                or exists (select from pg_inherits where inhrelid = pg_class.oid)
                 or pg_class.reloptions is not null
                 or (pg_class.relkind = 'r' and pg_class.relreplident <> 'd')
                 or exists ({{ shared.grants_unlike_those_of_new() }})
@@ -259,6 +261,10 @@
             or keys.conrelid <> to_regclass('{{ relation }}')
             or policies.polrelid <> to_regclass('{{ relation }}')
             or domains.oid is not null
+        union all
+        select concat('place in table ', cast(inhparent as regclass))
+        from pg_inherits
+        where inhrelid = to_regclass('{{ relation }}')
         union all
         select pg_describe_object(kind, oid, 0)
         from ({{ shared.hung_on(

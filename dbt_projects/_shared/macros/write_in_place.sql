@@ -21,3 +21,25 @@
     ).columns[0].values()[0] -%}
     {{ return('create or replace view ' ~ this ~ (' with (' ~ options ~ ')' if options else '') ~ ' as (' ~ sql ~ ')') }}
 {%- endmacro %}
+
+{% macro refuse_rows_left(condition='true') -%}
+    {#- Rows that a delete did not take would stand beside those that are inserted next. Forced row security hides them
+        from their owner, too. -#}
+do $rows_left$
+declare
+    is_filtered boolean := row_security_active('{{ this }}');
+begin
+    if is_filtered then
+        alter table {{ this }} no force row level security;
+    end if;
+    if exists (select from only {{ this }} where {{ condition }}) then
+        raise exception 'Rows of {{ this.schema }}.{{ this.identifier }} could not be deleted: a trigger, rule or row '
+            'security of others keeps them. Nothing was changed. Let the owner of the table delete its rows, or drop '
+            'what keeps them, and build again';
+    end if;
+    if is_filtered then
+        alter table {{ this }} force row level security;
+    end if;
+end
+$rows_left$;
+{%- endmacro %}

@@ -15,7 +15,8 @@
     {%- set changed = changed_run_ids() -%}
     {%- set statement -%}
         {%- if changed -%}
-        delete from {{ this }} where {{ in_changed_runs('run_id', changed) }};
+        delete from only {{ this }} where {{ in_changed_runs('run_id', changed) }};
+        {{ shared.refuse_rows_left(in_changed_runs('run_id', changed)) }}
         {%- endif %}
         insert into {{ this }} ({{ columns }})
         select {{ columns }} from (
