@@ -20,11 +20,19 @@ PYTHON ?= $(shell for candidate in python3.13 python3.12 python3.11 python3 pyth
 
 # A variable of the command line that nothing here reads is a typo, and would be left out in silence.
 VARIABLES := ARGS BENCH DOMAIN PROCESSES PYTHON REPOS SINCE TO UV VENV
-UNREAD := $(filter-out $(VARIABLES),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
+OF_MAKE := SHELL MAKE% GNUMAKEFLAGS .%
+UNREAD := $(filter-out $(VARIABLES) $(OF_MAKE),$(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name))))
 NEAREST := import difflib, sys; print(*difflib.get_close_matches(sys.argv[1].upper(), sys.argv[2:], 1))
 OR_WAS = $(addprefix ; did you mean ,$(addsuffix =,$(shell $(PYTHON) -c '$(NEAREST)' '$(1)' $(VARIABLES))))
 ifneq ($(UNREAD),)
 $(error $(foreach name,$(UNREAD),nothing here reads $(name)=$(call OR_WAS,$(name)).) There are: $(VARIABLES))
+endif
+
+RECIPES := help setup run up report docs status stop clean test check test-all faults bench lint audit format types dbt psql doctor env shell lock
+# A domain among the goals would be found to be none only when the others have run, for all domains.
+NO_GOALS := $(filter $(filter-out $(RECIPES),$(notdir $(wildcard flows/[a-z]*))),$(MAKECMDGOALS))
+ifneq ($(NO_GOALS),)
+$(error there is no recipe $(NO_GOALS); did you mean make $(or $(filter-out $(NO_GOALS),$(MAKECMDGOALS)),run) DOMAIN=$(firstword $(NO_GOALS)))
 endif
 
 # What people do, by its one name: bin/flows --help.
@@ -40,7 +48,7 @@ MEND = { echo "\`make format\` mends what a tool can; the rest is named above, b
 
 BENCHMARKS = $(filter-out __init__,$(basename $(notdir $(wildcard tests/benchmarks/*.py))))
 
-.PHONY: help setup run up report docs status stop clean test check test-all faults bench lint audit format types dbt psql doctor env shell lock
+.PHONY: $(RECIPES)
 
 help: ## list the recipes
 	@echo "make run                         run every domain on this machine, from set-up to a table of results"

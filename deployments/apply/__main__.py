@@ -27,6 +27,9 @@ from deployments.apply.infrastructure import (
     pools,
 )
 from deployments.local.api import PrefectApi
+from deployments.local.paths import LocalPaths
+from deployments.local.server import external_api
+from deployments.local.worker import refuse_another_pool
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError
 
@@ -102,6 +105,8 @@ def _api(environment: Mapping[str, str]) -> PrefectApi:
             f"{' and '.join(unset)} not set",
             "Set them, or use `flows up`, which applies everything to the local server",
         )
+    if not external_api(LocalPaths()):
+        refuse_another_pool(environment[POOL_VARIABLE])
     return PrefectApi(environment["PREFECT_API_URL"], environment)
 
 

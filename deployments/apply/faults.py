@@ -10,14 +10,19 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic_core import ErrorDetails
 
 LONGEST = 100
+# Places of one fault that are told by name.
+NAMED = 3
 MISSING, IGNORED = "missing", "extra_forbidden"
 
 Path = tuple[str | int, ...]
+# Of what, and what is wrong with it.
+Told = tuple[str, str]
 
 # What a value may be, by the key that has it: where the word of a model does not tell.
 RIGHT = {
     "active": "true or false",
     "anchor_date": "a moment, such as 2026-01-01T00:00:00Z",
+    "claimName": "a name as of a host, such as agent-analytics-state",
     "collision_strategy": "ENQUEUE",
     "cpu_limit": "cores as text, such as 500m or '2'",
     "cpu_request": "cores as text, such as 500m or '2'",
@@ -63,6 +68,19 @@ def faults(model: TypeAdapter[Any], value: object) -> list[Fault]:
                 found[path] = _says(path, found_there, each)
         return [Fault(path, says) for path, says in found.items()]
     return []
+
+
+def folded(told: Iterable[Told]) -> list[str]:
+    """``<where>: <what>``, each once: what is wrong in many places is one line that names some."""
+    places: dict[str, dict[str, None]] = {}
+    for where, what in told:
+        places.setdefault(what, {})[where] = None
+    return [f"{_few(list(wheres))}: {what}" for what, wheres in places.items()]
+
+
+def _few(places: list[str]) -> str:
+    told, left = "; ".join(places[:NAMED]), len(places) - NAMED
+    return f"{told} and {left} more" if left > 0 else told
 
 
 def softened(value: Any, found: Iterable[Fault]) -> Any:

@@ -14,7 +14,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.utilities.templating import apply_values
 from pydantic import TypeAdapter
 
-from deployments.apply.faults import Fault, faults, softened, wrong
+from deployments.apply.faults import Fault, Told, faults, folded, softened, wrong
 from deployments.apply.forms import readable
 from deployments.apply.infrastructure import POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.apply.shapes import AUTOMATION, DEPLOYMENT
@@ -29,9 +29,6 @@ AUTOMATIONS = PROJECT_ROOT / "deployments" / "automations"
 POOL, WARM_POOL = (f"{{{{ ${each} }}}}" for each in (POOL_VARIABLE, WARM_POOL_VARIABLE))
 TRIGGER: TypeAdapter[DeploymentTriggerTypes] = TypeAdapter(DeploymentTriggerTypes)
 ITEMS = {"schedules": ("schedule", "slug"), "triggers": ("trigger", "name")}
-
-# Of what, and what is wrong with it.
-Told = tuple[str, str]
 
 
 @dataclass(frozen=True)
@@ -152,7 +149,9 @@ def read_deployments(path: Path) -> tuple[list[Declared], list[Told]]:
         return [], [("the file", error.seen)]
     if not isinstance(content, Mapping):
         return [], [("the file", f"it {wrong(content, 'it is no mapping of keys')}")]
-    entries = content.get("deployments", [])
+    if "deployments" not in content:
+        return [], [("the file", "deployments is missing: give a list of them")]
+    entries = content["deployments"]
     if not isinstance(entries, list):
         return [], [("the file", f"deployments {wrong(entries, 'it is no list')}")]
     found, told = [], []
@@ -233,10 +232,10 @@ def _told(entry: Any, fault: Fault, unnamed: str) -> Told:
 
 def _refuse(path: Path, told: Sequence[Told]) -> None:
     if told:
-        lines = [f"{where}: {what}" for where, what in told]
+        lines = folded(told)
         raise PermanentError(
             f"reading {path}",
-            "\n".join([f"{counted(len(told), 'fault')} in it", *lines]),
+            "\n".join([f"{counted(len(lines), 'fault')} in it", *lines]),
             "Correct them; `python -m deployments.check` finds more",
         )
 

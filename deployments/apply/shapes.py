@@ -3,9 +3,12 @@
 Prefect's drop keys that they do not know, and take values that a run or the server refuses later.
 """
 
+import re
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, Self
 
+from prefect._vendor.croniter.croniter import CroniterBadDateError, croniter
 from prefect.client.schemas.objects import ConcurrencyLimitConfig
 from prefect.client.schemas.schedules import CronSchedule, IntervalSchedule, RRuleSchedule
 from prefect.events import AutomationCore
@@ -29,10 +32,15 @@ from pydantic import (
     TypeAdapter,
     ValidationError,
     WrapValidator,
+    field_validator,
+    model_validator,
 )
 
 KINDS = ("cron", "interval", "rrule")
 BLOCK = "00000000-0000-0000-0000-000000000000"
+FIELDS_OF_CRON = 5
+# Whether one of these has any moment takes too long to find out where it has none.
+WITHIN_A_DAY = re.compile("FREQ=(HOURLY|MINUTELY|SECONDLY)", re.IGNORECASE)
 
 
 def _tripped(value: object, validate: Callable[[object], Any]) -> Any:
@@ -88,6 +96,17 @@ class _Planned(BaseModel):
 class _Cron(_Planned, CronSchedule):
     timezone: Text
 
+    @field_validator("cron")
+    @classmethod
+    def _has_five_fields_and_comes(cls, cron: str) -> str:
+        if not cron.startswith("@") and (count := len(cron.split())) != FIELDS_OF_CRON:
+            raise ValueError(f"it has {count} fields, and the sixth would be of seconds")
+        try:
+            croniter(cron, datetime.now(UTC)).get_next()  # type: ignore[no-untyped-call]
+        except CroniterBadDateError as error:
+            raise ValueError("it names a moment that never comes") from error
+        return cron
+
 
 class _Interval(_Planned, IntervalSchedule):
     timezone: Text
@@ -95,6 +114,12 @@ class _Interval(_Planned, IntervalSchedule):
 
 class _RRule(_Planned, RRuleSchedule):
     timezone: Text
+
+    @model_validator(mode="after")
+    def _comes(self) -> Self:
+        if not WITHIN_A_DAY.search(self.rrule) and next(iter(self.to_rrule()), None) is None:
+            raise ValueError("its rrule names a moment that never comes")
+        return self
 
 
 class _Triggered(BaseModel):

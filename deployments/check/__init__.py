@@ -13,6 +13,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from deployments.apply.faults import folded
 from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
 from deployments.apply.infrastructure import LIMITS
 from deployments.check.network import OVERLAYS, network_problems
@@ -55,11 +56,17 @@ RULES: Sequence[Callable[[Project], Problems]] = (
     limits_of_deployments,
     automations,
 )
+# They hold whatever the deployments are.
+ALONE = (values, top_keys, limits_of_deployments, automations)
 
 
 def problems(project: Project) -> list[str]:
-    """Everything that is wrong, as ``<where>: <what and what to do>``."""
-    return [f"{where}: {what}" for rule in RULES for where, what in rule(project)]
+    """Everything that is wrong, as ``<where>: <what and what to do>``.
+
+    Of a file that lists no deployments only that: all else would be what follows from it.
+    """
+    rules = RULES if project.lists_deployments else ALONE
+    return folded(told for rule in rules for told in rule(project))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -71,7 +78,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project(options.prefect_file, options.automations, options.limits)
     try:
-        found = [*problems(project), *in_clusters(project, options.overlays)]
+        found = problems(project)
+        # What must reach what follows from all that the files say.
+        if project.lists_deployments and not project.faults:
+            found += in_clusters(project, options.overlays)
     except PlatformError as error:
         found = [str(error)]
     for problem in found:

@@ -3,7 +3,7 @@
 import json
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 from prefect.cli.deploy._models import PrefectYamlModel
@@ -32,6 +32,9 @@ PLACEHOLDER = re.compile(r"\{\{\s*\$(\w+)\s*\}\}")
 SENTINEL = "a value that no template holds"
 DEFAULT_QUEUE = "default"
 AMOUNT = re.compile(r"([\d.]+)(m|Mi|Gi|)")
+# Of a subdomain, as RFC 1123 has it.
+LABEL = "[a-z0-9]([a-z0-9-]*[a-z0-9])?"
+NAME, LONGEST_NAME = re.compile(rf"{LABEL}(\.{LABEL})*"), 253
 TIMES = {"m": 0.001, "": 1, "Mi": 1, "Gi": 1024}
 
 
@@ -85,7 +88,7 @@ def parameters(project: Project) -> Problems:
         for name in given.keys() - schema["properties"].keys():
             yield where, f"the flow {flow} takes no parameter {name}"
         plain = {name: value for name, value in given.items() if not is_template(value)}
-        for told in _refused(plain, schema):
+        for _, told in _refused(plain, schema):
             yield where, f"the flow {flow} refuses its parameters: {told}"
 
 
@@ -95,7 +98,7 @@ def job_variables(project: Project) -> Problems:
         given = _job_variables(each)
         if "prefect.blocks" in json.dumps(given):
             yield each.name, "a job variable refers to a block: it would be stored in clear text"
-        refused: dict[str, None] = {}
+        refused: dict[str, str] = {}
         for kind in TEMPLATE_FILES:
             template = pool_template(kind)
             known = {}
@@ -106,9 +109,10 @@ def job_variables(project: Project) -> Problems:
                 known[name] = value
                 if kind == "kubernetes" and not _changes_job(template, name):
                     yield each.name, f"the job variable {name} changes nothing in the job"
-            refused.update(dict.fromkeys(_refused(known, template["variables"])))
-        for told in refused:
+            refused = dict(_refused(known, template["variables"])) | refused
+        for told in refused.values():
             yield each.name, f"job variable {told}"
+        yield from ((each.name, told) for told in _strange_claims(given.get("state_volume")))
         for what in ("cpu", "memory", "ephemeral_storage"):
             request, limit = (given.get(f"{what}_{end}") for end in ("request", "limit"))
             if (_amount(request) or 0) > (_amount(limit) or float("inf")):
@@ -199,7 +203,7 @@ def limits_of_deployments(project: Project) -> Problems:
         for name in limit.deployments:
             own = names[name].config.get("concurrency_limit") or {} if name in names else {}
             number = own.get("limit") if isinstance(own, Mapping) else own
-            if number != limit.limit:
+            if number != limit.limit and project.lists_deployments:
                 yield f"limit {limit.name}", f"prefect.yaml has no {name} with limit {limit.limit}"
 
 
@@ -208,23 +212,33 @@ def _job_variables(each: Declared) -> dict[str, Any]:
     return dict(pool.get("job_variables") or {})
 
 
-def _refused(given: Config, schema: Config) -> list[str]:
-    """What the values of a schema are not, each with its path."""
+def _strange_claims(volume: object) -> Iterator[str]:
+    claim = volume.get("persistentVolumeClaim") if isinstance(volume, Mapping) else None
+    if isinstance(claim, Mapping):
+        name = claim.get("claimName")
+        if not isinstance(name, str) or len(name) > LONGEST_NAME or not NAME.fullmatch(name):
+            told = wrong(name, "it is no name that Kubernetes takes", "claimName")
+            yield f"job variable state_volume.persistentVolumeClaim.claimName {told}"
+
+
+def _refused(given: Config, schema: Config) -> list[tuple[str, str]]:
+    """What the values of a schema are not: the path of each, and the sentence."""
     known = {name: value for name, value in given.items() if name in schema["properties"]}
     try:
         errors = validate(known, dict(schema), ignore_required=True)
     except ValueError as error:
-        return [str(error)]
+        return [("", str(error))]
     return [_told(error) for error in errors]
 
 
-def _told(error: Any) -> str:
+def _told(error: Any) -> tuple[str, str]:
     path = list(error.absolute_path)
     problem = error.message
     if error.validator == "anyOf":
         kinds = [each.get("type") or each.get("enum") for each in error.validator_value]
         problem = f"none of {', '.join(str(each) for each in kinds if each)}"
-    return f"{dotted(path)} {wrong(error.instance, problem, path[-1] if path else None)}"
+    told = wrong(error.instance, problem, path[-1] if path else None)
+    return dotted(path), f"{dotted(path)} {told}"
 
 
 def _amount(quantity: object) -> float | None:

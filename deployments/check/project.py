@@ -7,11 +7,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from deployments.apply.faults import Told
 from deployments.apply.files import (
     AUTOMATIONS,
     PREFECT_YAML,
     Declared,
-    Told,
     read_automations,
     read_deployments,
 )
@@ -39,6 +39,11 @@ class Project:
         except PlatformError:
             return {}
         return content if isinstance(content, Mapping) else {}
+
+    @property
+    def lists_deployments(self) -> bool:
+        """Whether the file can be read and has a list of them, which may be empty."""
+        return isinstance(self.content.get("deployments"), list)
 
     @property
     def deployments(self) -> list[Declared]:

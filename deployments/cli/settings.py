@@ -14,15 +14,11 @@ def with_local_server() -> bool:
 
     Called before Prefect is imported, which reads its settings then. Tells whether it is used.
     """
-    from deployments.local.server import PrefectServer, external_api
-
-    paths = LocalPaths()
-    if not external_api(paths) and (url := PrefectServer(paths).url()):
+    if url := _local_server():
         from deployments.local import runtime
 
-        os.environ.update(runtime.environment(paths, url))
-        return True
-    return False
+        os.environ.update(runtime.environment(LocalPaths(), url))
+    return url is not None
 
 
 def with_local_server_of_one_pool(pool_type: str | None) -> None:
@@ -31,17 +27,26 @@ def with_local_server_of_one_pool(pool_type: str | None) -> None:
     Raises:
         PermanentError: the local server would get those of another, which nothing here serves.
     """
-    from deployments.apply.infrastructure import WARM_POOL_VARIABLE, pools
+    from deployments.apply.infrastructure import POOL_VARIABLE
+    from deployments.local.worker import named_pools, refuse_another_pool
 
-    of_another = [f"{WARM_POOL_VARIABLE}={warm}" for warm in pools(os.environ)[1:]]
-    if pool_type not in (None, *ONE_POOL):
-        of_another.append(f"--pool-type {pool_type}")
-    if with_local_server() and of_another:
-        raise PermanentError(
-            "applying to the server of this machine, whose one worker serves one pool",
-            f"{' and '.join(of_another)} is for a server elsewhere",
-            "Name that server in PREFECT_API_URL; for the one of this machine leave it out",
-        )
+    if _local_server():
+        refuse_another_pool(named_pools(is_served_here=True)[POOL_VARIABLE])
+        if pool_type not in (None, *ONE_POOL):
+            raise PermanentError(
+                "applying to the server of this machine, whose one worker serves one pool",
+                f"--pool-type {pool_type} is for a server elsewhere",
+                "Name that server in PREFECT_API_URL; for the one of this machine leave it out",
+            )
+    with_local_server()
+
+
+def _local_server() -> str | None:
+    """Its address, where it runs and the environment names no other."""
+    from deployments.local.server import PrefectServer, external_api
+
+    paths = LocalPaths()
+    return None if external_api(paths) else PrefectServer(paths).url()
 
 
 def embedded_owner(slug: str) -> str | None:

@@ -104,7 +104,7 @@ def named_pools(is_served_here: bool) -> dict[str, str]:
 
 
 def refuse_another_pool(pool: str) -> None:
-    """Before the local worker starts: it serves one pool.
+    """Before the local worker starts or is given deployments: it serves one pool.
 
     Raises:
         PermanentError: the user's environment names another one of warm runs.
@@ -112,7 +112,7 @@ def refuse_another_pool(pool: str) -> None:
     warm = os.environ.get(WARM_POOL_VARIABLE) or pool
     if warm != pool:
         raise PermanentError(
-            f"starting the worker of this machine, which serves the one work pool {pool}",
+            f"using the worker of this machine, which serves the one work pool {pool}",
             f"{WARM_POOL_VARIABLE}={warm} names another for warm runs, which nothing would take up",
             f"Unset it; it goes with a server elsewhere, which PREFECT_API_URL and {POOL_VARIABLE} "
             "name",

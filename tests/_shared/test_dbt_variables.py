@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 from pydantic import JsonValue
 
 from flows._shared.orchestration.dbt.variables import declared_variables, why_variables_refused
@@ -50,6 +51,22 @@ def test_every_variable_that_a_project_uses_is_declared(domain: str) -> None:
         for file in (*folder.rglob("*.sql"), *folder.rglob("*.yml")):
             if "dbt_packages" not in file.parts and "target" not in file.parts:
                 assert set(USED.findall(file.read_text())) <= declared.keys(), file
+
+
+DAY = re.compile(r"""as_of_date\(|var\(["']as_of_date""")
+USES_OF_DAY = re.compile(r"\{%-?\s*macro (\w+)\((?:(?!endmacro).)*?as_of_date\(", re.DOTALL)
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_a_unit_test_says_the_day_that_a_run_may_give(domain: str) -> None:
+    macros = "".join(file.read_text() for file in (PROJECTS / domain / "macros").glob("*.sql"))
+    reads = re.compile(
+        "|".join([DAY.pattern, *(f"{name}\\(" for name in USES_OF_DAY.findall(macros))])
+    )
+    for file in (PROJECTS / domain / "models").rglob("*.yml"):
+        for each in (yaml.safe_load(file.read_text()) or {}).get("unit_tests", ()):
+            if reads.search(next(file.parents[1].rglob(f"{each['model']}.sql")).read_text()):
+                assert "as_of_date" in each["overrides"].get("vars", {}), each["name"]
 
 
 def test_values_of_the_kind_that_is_declared_are_taken() -> None:

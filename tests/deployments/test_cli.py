@@ -233,16 +233,25 @@ def test_what_names_the_pools_of_a_cluster_is_not_applied_to_the_server_of_this_
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: local_paths)
-    monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    monkeypatch.setenv("PREFECT_WORK_POOL", "kubernetes")
-    for warm, more in (("warm", []), ("kubernetes", ["--pool-type", "kubernetes"])):
-        monkeypatch.setenv("PREFECT_WARM_WORK_POOL", warm)
+    monkeypatch.setattr("deployments.apply.__main__.LocalPaths", lambda: local_paths)
+    monkeypatch.setenv("PREFECT_WARM_WORK_POOL", "warm")
+    for url, pool, command in (
+        ("", "", main),
+        (prefect_server, "kubernetes", main),
+        (prefect_server, "kubernetes", of_apply),
+    ):
+        monkeypatch.setenv("PREFECT_API_URL", url)
+        monkeypatch.setenv("PREFECT_WORK_POOL", pool)
         with patch.dict(os.environ):
-            assert main(["apply", "--dry-run", *more]) == 1
+            assert command([*(["apply"] if command is main else []), "--dry-run"]) == 1
         refused = capsys.readouterr()
         assert refused.out == ""
-        assert " ".join(more or ["PREFECT_WARM_WORK_POOL=warm"]) in refused.err
-        assert "Name that server in PREFECT_API_URL" in refused.err
+        assert "PREFECT_WARM_WORK_POOL=warm names another for warm runs" in refused.err
+        assert "with a server elsewhere, which PREFECT_API_URL" in refused.err
+    monkeypatch.delenv("PREFECT_WARM_WORK_POOL")
+    with patch.dict(os.environ):
+        assert main(["apply", "--dry-run", "--pool-type", "kubernetes"]) == 1
+    assert "--pool-type kubernetes is for a server elsewhere" in capsys.readouterr().err
 
 
 def test_status_says_where_the_sign_in_is_and_not_what_it_is(

@@ -99,6 +99,22 @@ def test_a_variable_of_make_with_a_typo() -> None:
     assert made("--dry-run", "run", "DOMAIN=scout", DOMAN="x", COLOUR="1")[0] == 0
 
 
+def test_a_domain_where_make_takes_a_recipe() -> None:
+    for goals in (["run", "scout"], ["scout", "run"], ["scout"]):
+        status, said = made("--dry-run", *goals)
+        assert status == 2
+        says(said, "there is no recipe scout; did you mean make run DOMAIN=scout")
+        assert "bin/flows" not in said
+    # A recipe has the name of a room of flows.
+    assert made("--dry-run", "run", "report", "DOMAIN=scout")[0] == 0
+
+
+@pytest.mark.parametrize("own", ["SHELL=/bin/bash", "MAKEFLAGS=-s", "MAKE=make"])
+def test_a_variable_of_make_itself_is_no_typo(own: str) -> None:
+    status, said = made("--dry-run", own, "run", "DOMAIN=scout")
+    assert (status, "nothing here reads" in said) == (0, False), said
+
+
 @pytest.mark.parametrize("recipe", ["test", "test-all"])
 def test_make_for_the_tests_of_a_domain_that_is_none(recipe: str) -> None:
     status, said = made(recipe, "DOMAIN=scuot", "PROCESSES=1", "ARGS=--collect-only tests/people")

@@ -36,6 +36,14 @@ VALUES: list[Case] = [
     ("work_pool.job_variables.cpu_limit", "half", 'cpu_limit is "half": '),
     ("work_pool.job_variables.env", "A=B", 'env is "A=B": '),
     ("work_pool.job_variables.env", {"A": 1}, "env.A is 1: none of string, null"),
+    *(
+        (
+            "work_pool.job_variables.state_volume",
+            {"name": "state", "persistentVolumeClaim": {"claimName": name}},
+            f"claimName is {told}: it is no name that Kubernetes takes; give a name as of a host",
+        )
+        for name, told in (("Agent_State", '"Agent_State"'), ("state-", '"state-"'), (7, "7"))
+    ),
     ("work_pool.job_variables", None, "work_pool.job_variables is null: "),
     ("work_pool.job_variables", ["cpu_limit"], 'work_pool.job_variables is ["cpu_limit"]: '),
     ("work_pool.name", 7, "work_pool.name is 7: "),
@@ -45,6 +53,9 @@ VALUES: list[Case] = [
     # Schedules.
     ("schedules.0.cron", "0 25 * * *", 'schedule daily: cron is "0 25 * * *": invalid cron string'),
     ("schedules.0.cron", "daily", "give five fields, such as 0 3 * * *"),
+    ("schedules.0.cron", "15 * * * * *", "it has 6 fields, and the sixth would be of seconds"),
+    ("schedules.0.cron", "* * * * * * 2024", "it has 7 fields"),
+    ("schedules.0.cron", "0 4 30 2 *", 'cron is "0 4 30 2 *": it names a moment that never comes'),
     ("schedules.0.cron", 5, "schedule daily: cron is 5: "),
     ("schedules.0.cron", None, "schedule daily: cron is null: "),
     ("schedules.0.cron", GONE, "it has not exactly one of cron, interval and rrule"),
@@ -142,6 +153,7 @@ ANOTHER_KIND = [
     ({"rrule": "FREQ=SOMETIMES"}, 'rrule is "FREQ=SOMETIMES": '),
     ({"rrule": "daily"}, 'rrule is "daily": '),
     ({"rrule": 7}, "rrule is 7: "),
+    ({"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=30"}, "its rrule names a moment that never comes"),
     ({"rrule": "FREQ=DAILY", "cron": "0 3 * * *"}, "it has not exactly one of"),
 ]
 ENTRIES = [
@@ -155,6 +167,8 @@ ENTRIES = [
     ("deployments: [{1: 2}]", "deployment 1: 1 is a key that Prefect ignores"),
     ("- deployments", "the file: it is "),
     ("", "the file: it is null"),
+    ("deploymnts: []", "the file: deploymnts is a key that Prefect ignores"),
+    ("name: x", "the file: deployments is missing: give a list of them"),
     ("deployments: &all [*all]", "line 1"),
     ("deployments: [&one {name: *one}]", "line 1"),
     ("deployments: [{name: 2026-13-45}]", "the file: month must be in 1..12"),
@@ -301,6 +315,63 @@ def test_all_that_is_wrong_is_told_in_one_go_and_each_once(
     assert main([*arguments, "--limits", str(project.limits_file)]) == 1
     told = capsys.readouterr().err
     assert [each for each in found if f"{each}\n" not in told] == []
+
+
+GOOD_SCHEDULES = [
+    {"cron": "@daily"},
+    {"cron": " 0  4 29 2 * "},
+    {"rrule": "FREQ=YEARLY;BYMONTH=2;BYMONTHDAY=29"},
+    {"rrule": "FREQ=DAILY;UNTIL=20210101T000000"},
+]
+
+
+def test_a_schedule_that_comes_seldom_is_good(project: Project) -> None:
+    planned = [
+        {"slug": f"of {number}", "timezone": "UTC", **each}
+        for number, each in enumerate(GOOD_SCHEDULES)
+    ]
+    write(project, entry() | {"schedules": planned})
+    assert problems(project) == []
+
+
+@pytest.mark.parametrize(
+    ("broken", "told"),
+    [
+        (GOOD.replace("  - name", "\t- name"), "line 6"),
+        (GOOD.replace("deployments:", "deployments: *none"), "undefined alias 'none'"),
+        (GOOD.replace("    tags", "   tags"), "line 9"),
+        (GOOD.replace("deployments:", "entries:"), "deployments is missing"),
+    ],
+)
+def test_what_follows_from_a_file_without_deployments_is_not_told(
+    broken: str, told: str, project: Project, capsys: pytest.CaptureFixture[str]
+) -> None:
+    project.prefect_file.write_text(broken)
+    (project.automations_folder / "more.yaml").write_text("7")
+    found = tells(project, told)
+    kinds = ("the file: ", "automation 1 of more.yaml: it is 7")
+    assert [each for each in found if not each.startswith(kinds)] == []
+    arguments = ["--prefect-file", str(project.prefect_file), "--limits", str(project.limits_file)]
+    assert main([*arguments, "--automations", str(project.automations_folder)]) == 1
+    assert capsys.readouterr().err == "".join(f"{each}\n" for each in found)
+
+
+def test_a_fault_of_many_deployments_is_one_line_that_names_some(project: Project) -> None:
+    many = [entry() | {"name": f"scout-{number}", "triggers": []} for number in range(5)]
+    for each in many:
+        put(each, "schedules.0.timezone", "Europe/Atlantis")
+        put(each, "work_pool.job_variables.memory_limit", 512)
+    project.limits_file.write_text("[]")
+    write(project, *many)
+    of_zone, of_memory = problems(project)
+    named = "; ".join(f"scout-{number}, schedule daily" for number in range(3))
+    assert of_zone.startswith(f'{named} and 2 more: timezone is "Europe/Atlantis": ')
+    assert of_memory.startswith(
+        "scout-0; scout-1; scout-2 and 2 more: job variable memory_limit is 512: "
+    )
+    with pytest.raises(PermanentError) as refused:
+        declared(project.prefect_file)
+    assert f"1 fault in it\n{of_zone}" in str(refused.value)
 
 
 def test_applying_refuses_a_wrong_value_before_it_asks_the_server(project: Project) -> None:
