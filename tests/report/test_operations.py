@@ -31,11 +31,12 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     absent = limits | {"name": "raw_contributions", "newest": None}
     oldest = limits | {"name": "raw_entity_results", "newest": "2025-11-28T12:00:00Z"}
     mart = {"kind": "mart", "name": "fct_signals", "is_current": True}
-    report, former = mart | {"name": "rpt_quality_months"}, mart | {"name": "dim_facility"}
+    report, inner = mart | {"name": "rpt_quality_months"}, mart | {"name": "stg_runs"}
+    former = mart | {"name": "dim_facility"}
     builds = [
         (
             "2026-11-28T11:00:00Z",
-            [modeling, nodes, absent, oldest, mart | {"is_current": False}, report],
+            [modeling, nodes, absent, oldest, mart | {"is_current": False}, report, inner],
         ),
         ("2026-11-28T10:00:00Z", [nodes | {"name": "not_the_newest_word"}, mart]),
         ("2026-11-27T10:00:00Z", [mart, former]),

@@ -21,8 +21,8 @@ NEWEST = {
     "agent_analytics": ("usage of agents", "rpt_agents_daily", "date"),
 }
 TOLD = 3
-# Models of this report are no marts.
-OF_REPORT = "rpt_"
+# Models of this report are no marts, and what others are made from is none, also under contract.
+NO_MARTS = ("rpt_", "stg_", "int_")
 
 
 class Build(NamedTuple):
@@ -140,7 +140,7 @@ def _marts(
     for place, build in enumerate(builds):
         for each in build.told:
             name = str(each["name"])
-            if each["kind"] != "mart" or name.startswith(OF_REPORT):
+            if each["kind"] != "mart" or name.startswith(NO_MARTS):
                 continue
             made.setdefault(name, None)
             if not each["is_current"]:
