@@ -240,9 +240,9 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
         answer=answer,
         source=None,
         columns=(
-            Column("verdict", "Late?"),
-            Column("domain", "Domain"),
-            Column("kind", "Of"),
+            Column("verdict", "Late?", "word"),
+            Column("domain", "Domain", "word"),
+            Column("kind", "Of", "word"),
             Column("source", "What", small="raw"),
             Column("age", "How old", "days ago", small="newest"),
             Column("why", "Why", "long"),
