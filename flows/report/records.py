@@ -114,7 +114,8 @@ class OperationsData:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of a table on a page: how its values are written says ``kind``.
+    """A column of a table on a page: how its values are written says ``kind``; a ``word`` is short
+    and stays on its line.
 
     ``small`` is the key of what is shown below the value in small, as what programs call it.
     """

@@ -1,5 +1,6 @@
 """Reads the `rpt_*` models and what their projects say of them."""
 
+import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -27,6 +28,8 @@ WAITING_LONG = timedelta(minutes=10)
 FRESHNESS = ROOT / "deployments" / "automations" / "freshness.yaml"
 # Of a domain, the newest: a build of one layer says nothing of the marts of another.
 BUILDS = 50
+# Readers have a copy of its marts, which a run publishes as a whole.
+COPIED = "agent_analytics"
 Ask = Callable[[str, Mapping[str, Any]], Any]
 
 
@@ -164,6 +167,12 @@ def read_operations(
         for name, slug in names.items()
         for build in ask("artifacts/filter", _newest(f"{name}-freshness", BUILDS))
     ]
+    copied = [build["flow_run_id"] for build in fresh if build["slug"] == COPIED]
+    published = _published(ask, [run for run in copied if run]) if copied else set()
+    fresh = [
+        {**each, "is_published": each["slug"] != COPIED or each["flow_run_id"] in published}
+        for each in fresh
+    ]
 
     def named(found: Sequence[Row]) -> list[Row]:
         return [
@@ -199,6 +208,18 @@ def _well(flow: str) -> dict[str, Any]:
     return {
         "flows": {"name": {"any_": [flow]}},
         "flow_runs": {"state": {"type": {"any_": ["COMPLETED"]}}},
+    }
+
+
+def _published(ask: Ask, runs: Sequence[str]) -> set[str]:
+    """Those of the runs that told so before they ended, or came to a good end."""
+    well = {"id": {"any_": runs}, "state": {"type": {"any_": ["COMPLETED"]}}}
+    key = f"{COPIED.replace('_', '-')}-progress"
+    told = {"key": {"any_": [key]}, "flow_run_id": {"any_": runs}}
+    return {each["id"] for each in ask("flow_runs/filter", {"flow_runs": well})} | {
+        each["flow_run_id"]
+        for each in ask("artifacts/filter", {"artifacts": told})
+        if any(phase["phase"] == "publish" and phase["done"] for phase in json.loads(each["data"]))
     }
 
 

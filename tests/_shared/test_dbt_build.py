@@ -59,6 +59,7 @@ sources:
     tables:
       - name: landed
       - name: empty_yet
+        config: {loaded_at_query: "select max(came) from {{ target.schema }}.landed"}
       - name: asked
         config:
           loaded_at_query: "select max(came) - interval 1 hour from {{ target.schema }}.landed"

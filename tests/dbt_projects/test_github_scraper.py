@@ -641,7 +641,7 @@ def test_a_source_is_as_fresh_as_the_newest_sync(
 
     statuses = warehouse.dbt("source", "freshness")
 
-    assert len(statuses) == 8
+    assert len(statuses) == 7
     assert set(statuses.values()) == {"error" if hours == 25 else status}
 
 

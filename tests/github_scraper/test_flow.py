@@ -104,7 +104,7 @@ def test_a_run_over_5000_commits_fills_the_leaderboard_in_512_mib_and_reports_wh
     figures = measures_of(run.id, "github-scraper")
     assert figures["rows_loaded"] == commits
     assert (figures["failures"], figures["warnings"]) == (0, 0)
-    assert_freshness_is_told(run.id, "github_scraper")
+    assert_freshness_is_told(run.id, "github_scraper", empty={"repository_metadata"})
     landed = landed_in(run.id, "github_scraper")
     assert {table: (told["batch"], told["rows"]) for table, told in landed.items()} == {
         "commits": (run_id, commits)

@@ -121,6 +121,8 @@ def test_a_month_long_over_is_told_as_one() -> None:
         assert passed == (row["budget_status"] == "over")
         assert "will" not in shown.parts[""].text
         assert shown.parts["month"].texts[0] == "What the month costs"
+        untold = " more where no telemetry tells how long prompts were or for how long a cache"
+        assert (untold in shown.parts["month"].text) == bool(row["may_cost_more_usd"])
         is_known = not row["days_left"] and not row["may_cost_more_usd"]
         status = "over" if passed else "within" if is_known else "unknown"
         assert shown.parts["month"].records()[0]["Status"] == status
@@ -146,16 +148,18 @@ def test_a_month_long_over_is_told_as_one() -> None:
     whole = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0)
     assert whole == "February 2026 cost $12.30; budget $50.00: it held"
     more = told(days_left=0, as_of_date=date(2026, 2, 28), unpriced_tokens=0, may_cost_more_usd=40)
-    assert more == (
-        "February 2026 cost $12.30; budget $50.00: whether it held is not known, as it may have "
-        "cost up to $40.00 more where nothing tells"
-    )
+    unknown = "budget $50.00: whether it held is not known, as it may have cost"
+    assert more == f"February 2026 cost $12.30; {unknown} up to $40.00 more"
+    # With the days to come, of which nothing is in what it cost so far.
+    beside = upto.replace("; ", ", or up to $40.00 more; ")
+    assert told(unpriced_tokens=0, may_cost_more_usd=40) == f"{beside}{unknown} more"
 
 
 def test_what_a_month_will_cost_is_a_sum_with_its_interval() -> None:
     data = made("agent_analytics")
     developers = data.extracts["rpt_agents_developers"]
-    beside = ", or up to $7.50 more where nothing tells"
+    beside = ", or up to $7.50 more"
+    untold = " where no telemetry tells how long prompts were or for how long a cache was kept"
     for unpriced, more, told in (
         (9, 0.0, " for tokens with a price"),
         (0, 0.0, ""),
@@ -175,5 +179,6 @@ def test_what_a_month_will_cost_is_a_sum_with_its_interval() -> None:
         shown = page_of(replace(data, extracts=extracts))
         expected = f"November 2026 will cost $294.22 ($266.96 to $321.47){told}; there is no budget"
         assert shown.headline == expected
-        assert f"to hold four of five months){told}; there is" in shown.parts["month"].text
+        answer = f"{told}{untold if more else ''}"
+        assert f"to hold four of five months){answer}; there is" in shown.parts["month"].text
         assert shown.parts["month"].texts[0] == "What the month costs"

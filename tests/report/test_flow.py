@@ -151,7 +151,24 @@ def test_the_server_is_asked_which_sources_are_late(prefect_server: str) -> None
     def went_well() -> None:
         create_table_artifact(key="quality-compass-freshness", table=fresh)
 
+    @flow(name="agent-analytics")
+    def builds(mart: str, publishes: bool, fails: bool) -> None:
+        told = {"kind": "mart", "name": mart, "is_current": True}
+        create_table_artifact(key="agent-analytics-freshness", table=[told])
+        progress = {"phase": "publish" if publishes else "build", "done": 1}
+        create_table_artifact(key="agent-analytics-progress", table=[progress])
+        assert not fails
+
     went_well()
+    # Each publishes what those before it have made, too.
+    for mart, publishes, fails in (
+        ("dim_before", False, True),
+        ("dim_published", True, True),
+        ("dim_before_too", False, True),
+        ("dim_of_a_good_end", False, False),
+        ("dim_not_published", False, True),
+    ):
+        builds(mart, publishes, fails, return_state=True)
     shown = Shown(files_of(operated=ask_the_server.fn())["operations.html"].decode())
     rows = [
         (row["Of"], row["Late?"], " ".join(row["Why"].split()[:3]))
@@ -159,9 +176,17 @@ def test_the_server_is_asked_which_sources_are_late(prefect_server: str) -> None
         if row["Domain"] == "Quality Compass"
     ]
     assert rows == [
+        ("source", "late", "Last loaded 2020-01-01"),
         ("runs", "in time", "The last run"),
-        ("source", "late", "Newest of 2020-01-01"),
         ("mart", "in time", "Of a build"),
     ]
-    late = "Quality Compass is late (node results): Newest of 2020-01-01 00:00 UTC, "
+    marts = {
+        row["What"].split()[-1]: row["Why"].split(";")[0]
+        for row in shown.parts["freshness"].records()
+        if "dim_" in row["What"]
+    }
+    assert marts.pop("dim_not_published") == "None that is known was published"
+    assert len(marts) == 4
+    assert all(why.startswith("Of a build ") for why in marts.values())
+    late = "1 source of Quality Compass is late: node results (last loaded 2,"
     assert late in shown.parts[""].text

@@ -29,12 +29,23 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     nodes = limits | {"name": "raw_node_results", "newest": "2026-11-27T19:00:00Z"}
     modeling = limits | {"name": "raw_modeling_runs", "newest": "2026-11-28T09:00:00Z"}
     absent = limits | {"name": "raw_contributions", "newest": None}
+    oldest = limits | {"name": "raw_entity_results", "newest": "2025-11-28T12:00:00Z"}
     mart = {"kind": "mart", "name": "fct_signals", "is_current": True}
-    report, former = mart | {"name": "rpt_quality_months"}, mart | {"name": "dim_facility"}
+    report, inner = mart | {"name": "rpt_quality_months"}, mart | {"name": "stg_runs"}
+    former = mart | {"name": "dim_facility"}
     builds = [
-        ("2026-11-28T11:00:00Z", [nodes, modeling, absent, mart | {"is_current": False}, report]),
+        (
+            "2026-11-28T11:00:00Z",
+            [modeling, nodes, absent, oldest, mart | {"is_current": False}, report, inner],
+        ),
         ("2026-11-28T10:00:00Z", [nodes | {"name": "not_the_newest_word"}, mart]),
         ("2026-11-27T10:00:00Z", [mart, former]),
+    ]
+    # Two that no reader has, and one before them.
+    copies = [
+        ("2026-11-28T11:00:00Z", [mart, mart | {"name": "dim_new"}], False),
+        ("2026-11-28T10:00:00Z", [mart], False),
+        ("2026-11-27T12:00:00Z", [mart, former], True),
     ]
     operated = OperationsData(
         runs=[failed, since, before],
@@ -46,6 +57,15 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
         fresh=[
             {"slug": "quality_compass", "created": at, "data": json.dumps(said)}
             for at, said in builds
+        ]
+        + [
+            {
+                "slug": "agent_analytics",
+                "created": at,
+                "data": json.dumps(said),
+                "is_published": is_published,
+            }
+            for at, said, is_published in copies
         ],
         allowed=allowed_seconds(),
     )
@@ -60,7 +80,8 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     }
     assert shown.headline == (
         "3 deployments failing: agent-analytics-hourly, github-scraper-6h and "
-        "quality-compass-daily; late: GitHub, Quality Compass and Coding agents"
+        "quality-compass-daily; late: GitHub, Coding agents, 2 sources of Quality Compass and "
+        "1 mart of Quality Compass"
     )
     went_well = "The last run that went well ended"
     assert rows["GitHub", "commits"] == (
@@ -79,11 +100,15 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     assert of_compass == {
         "node results raw_node_results": (
             "late",
-            f"Newest of 2026-11-27 19:00 UTC, 17.0 h ago; {allowed}",
+            f"Last loaded 2026-11-27 19:00 UTC, 17.0 h ago; {allowed}",
+        ),
+        "entity results raw_entity_results": (
+            "late",
+            f"Last loaded 2025-11-28 12:00 UTC, 365 days ago; {allowed}",
         ),
         "modeling runs raw_modeling_runs": (
             "in time",
-            f"Newest of 2026-11-28 09:00 UTC, 3.0 h ago; {allowed}",
+            f"Last loaded 2026-11-28 09:00 UTC, 3.0 h ago; {allowed}",
         ),
         "contributions raw_contributions": ("not judged", f"Nothing has come yet; {allowed}"),
         "fct signals fct_signals": ("in time", "Of a build 2.0 h ago; 25.0 h are allowed"),
@@ -92,10 +117,25 @@ def test_each_source_is_late_or_in_time_and_says_why() -> None:
     assert rows["Coding agents", "usage of agents"][1].endswith(
         "none has failed since: did any start?"
     )
-    assert [late for late, _ in rows.values()].count("not judged") == 3
-    assert "4 of 7 domains, sources and marts are late" in shown.parts["freshness"].text
+    of_agents = {name: told for (domain, name), told in rows.items() if domain == "Coding agents"}
+    newer = "a newer one was not published"
+    assert of_agents["fct signals fct_signals"] == (
+        "late",
+        f"Of a build 24.0 h ago; 2.0 h are allowed; {newer}",
+    )
+    assert of_agents["dim facility dim_facility"][1] == "Of a build 24.0 h ago; 2.0 h are allowed"
+    assert of_agents["dim new dim_new"] == ("late", "None that is known was published")
+    verdicts = [late for late, _ in rows.values()]
+    assert verdicts == ["late"] * 8 + ["not judged"] * 3 + ["in time"] * 3
+    assert "8 of 11 domains, sources and marts are late" in shown.parts["freshness"].text
     attention = Shown(files["index.html"].decode()).parts[""].text
-    assert "GitHub is late (commits): The last run that went well ended" in attention
+    assert "GitHub is late: The last run that went well ended" in attention
+    assert (
+        "2 sources of Quality Compass are late: node results (last loaded 17.0 h ago) and "
+        "entity results (last loaded 365 days ago)"
+    ) in attention
+    assert "1 mart of Quality Compass is late: dim facility (of a build 26.0 h ago)" in attention
+    assert "of Coding agents" not in attention, "what is late is the domain"
 
 
 def test_of_many_deployments_that_fail_none_is_passed_over() -> None:

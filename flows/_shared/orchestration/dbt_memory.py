@@ -39,11 +39,12 @@ class Source:
 class Aged:
     """A source that may be so many seconds old; ``query`` says when its newest rows came.
 
-    ``place`` are its schema and its name there.
+    ``place`` are its schema and its name there, ``relation`` both as SQL has them.
     """
 
     name: str
     place: tuple[str, str]
+    relation: str
     query: str
     warn_after: float | None
     error_after: float | None
@@ -242,7 +243,9 @@ class Memory:
         """
         moments = {
             each.name: f"select {_literal(each.name)}, "
-            f"cast(extract(epoch from ({each.query.rstrip().rstrip(';')})) as bigint)"
+            # A query may tell when a source was looked at, also of one that holds nothing.
+            f"case when exists (select 1 from {each.relation}) then "
+            f"cast(extract(epoch from ({each.query.rstrip().rstrip(';')})) as bigint) end"
             for each in sources
             if each.place in there
         }

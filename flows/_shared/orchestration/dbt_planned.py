@@ -239,7 +239,7 @@ def _aged(manifest: Manifest, config: RuntimeConfig) -> Iterator[Aged]:
                 context = SourceContext(source, config, manifest, RuntimeProvider(), None)
                 newest = get_rendered(query, context.to_dict(), source)
             place = (source.schema, source.identifier)
-            yield Aged(source.name, place, newest, warn, error)
+            yield Aged(source.name, place, source.relation_name, newest, warn, error)
 
 
 def _node(manifest: Manifest, unique_id: str) -> Any:

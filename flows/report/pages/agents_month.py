@@ -19,6 +19,7 @@ UNPRICED_NOTE = (
     "Tokens without a price are those of the month so far and of the days, also of the month "
     "before, that the forecast is drawn from; cache reads are among them."
 )
+UNTOLD = " where no telemetry tells how long prompts were or for how long a cache was kept"
 PASSED = {"over"}
 A_CENT = 0.01
 
@@ -41,13 +42,17 @@ def headline(data: DomainData, today: date) -> str:
     return f"{told}; budget {words.money(total['monthly_budget_usd'])}: {_verdict(total)}"
 
 
-def _cost(row: Row) -> str:
-    """What a month that is over cost, as far as is known."""
+def _cost(row: Row, untold: str = "") -> str:
+    """What a month that is over cost, as far as is known.
+
+    Args:
+        untold: why it may have cost more.
+    """
     cost = words.money(row["month_to_date_cost_usd"])
     upto = f" up to {words.text(row['as_of_date'])}, the last known day" if row["days_left"] else ""
     told = f"{row['month_start']:%B %Y} cost {cost}{upto}"
     if row["days_left"] and words.finite(row["forecast_cost_usd"]) is not None:
-        told += f", and was expected to cost {_expected(row)}"
+        told += f", and was expected to cost {_expected(row, untold)}"
     if words.finite(row["monthly_budget_usd"]) is None:
         return f"{told}; there was no budget"
     if row["budget_status"] in PASSED:
@@ -55,7 +60,9 @@ def _cost(row: Row) -> str:
     elif row["unpriced_tokens"]:
         held = "whether it held is not known, as tokens have no price"
     elif _may_be_passed(row):
-        held = f"whether it held is not known, as it may have cost {_more(row)}"
+        # By how much more includes the days that are not known.
+        more = "more" if row["days_left"] else _more(row)
+        held = f"whether it held is not known, as it may have cost {more}{untold}"
     else:
         held = "it was not passed by then" if row["days_left"] else "it held"
     return f"{told}; budget {words.money(row['monthly_budget_usd'])}: {held}"
@@ -73,21 +80,22 @@ def _interval(row: Row) -> str:
     return f"{words.money(row['forecast_low_usd'])} to {words.money(row['forecast_high_usd'])}"
 
 
-def _expected(row: Row) -> str:
+def _expected(row: Row, untold: str = "") -> str:
     """The sum with its interval, and of what where it is not of everything."""
-    return f"{words.money(row['forecast_cost_usd'])} ({_interval(row)}){_of_priced(row)}{_or(row)}"
+    cost = words.money(row["forecast_cost_usd"])
+    return f"{cost} ({_interval(row)}){_of_priced(row)}{_or(row, untold)}"
 
 
 def _of_priced(row: Row) -> str:
     return " for tokens with a price" if row["unpriced_tokens"] else ""
 
 
-def _or(row: Row) -> str:
-    return f", or {_more(row)}" if _may_cost_more(row) >= A_CENT else ""
+def _or(row: Row, untold: str = "") -> str:
+    return f", or {_more(row)}{untold}" if _may_cost_more(row) >= A_CENT else ""
 
 
 def _more(row: Row) -> str:
-    return f"up to {words.money(_may_cost_more(row))} more where nothing tells"
+    return f"up to {words.money(_may_cost_more(row))} more"
 
 
 def _may_cost_more(row: Row) -> float:
@@ -143,7 +151,7 @@ def month_figure(data: DomainData, today: date) -> Figure:
             f"{words.money(total['month_to_date_cost_usd'])} up to "
             f"{words.text(total['as_of_date'])}; the whole month is expected at "
             f"{words.money(total['forecast_cost_usd'])} ({_interval(total)}, to hold four of five "
-            f"months){_of_priced(total)}{_or(total)}"
+            f"months){_of_priced(total)}{_or(total, UNTOLD)}"
         )
         budget = words.finite(total["monthly_budget_usd"])
         answer += (
@@ -166,7 +174,7 @@ def month_figure(data: DomainData, today: date) -> Figure:
             },
         ]
     if total and is_over(total, today):
-        answer = f"{_cost(total)}."
+        answer = f"{_cost(total, UNTOLD)}."
     return Figure(
         key="month",
         title="What the month costs",

@@ -3,13 +3,15 @@
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date, datetime
-from typing import Any
+from typing import Any, NamedTuple
 
 from flows.report import words
 from flows.report.pages.runs import BAD, moment
 from flows.report.records import DOMAINS, Column, DomainData, Figure, OperationsData, Row
 
 LATE, IN_TIME, UNKNOWN = "late", "in time", "not judged"
+# As a table shows them.
+VERDICTS = (LATE, UNKNOWN, IN_TIME)
 # What comes in, and the column of days that tells how new it is, by model.
 NEWEST = {
     "github_scraper": ("commits", "rpt_github_repositories", "last_commit_date"),
@@ -19,10 +21,16 @@ NEWEST = {
     "agent_analytics": ("usage of agents", "rpt_agents_daily", "date"),
 }
 TOLD = 3
-# Of a domain, the newest first: when, and what was said.
-Builds = Sequence[tuple[datetime | None, Sequence[Row]]]
-# Models of this report are no marts.
-OF_REPORT = "rpt_"
+# Models of this report are no marts, and what others are made from is none, also under contract.
+NO_MARTS = ("rpt_", "stg_", "int_")
+
+
+class Build(NamedTuple):
+    """What a build said of sources and marts, and whether readers have what it made."""
+
+    at: datetime | None
+    told: Sequence[Row]
+    is_published: bool
 
 
 def newest_fact(data: DomainData) -> date | None:
@@ -35,7 +43,7 @@ def newest_fact(data: DomainData) -> date | None:
 def sources(
     operated: OperationsData, data: Mapping[str, DomainData], latest: Sequence[Row], now: datetime
 ) -> list[Row]:
-    """A row for each domain, behind it one for each of its sources, then for each of its marts."""
+    """A row for each domain, each of its sources and each of its marts; late ones first."""
     rows: list[Row] = []
     for slug, (what, model, column) in NEWEST.items():
         newest = newest_fact(data[slug])
@@ -53,13 +61,17 @@ def sources(
             }
         )
         builds = [
-            (moment(each.get("created")), json.loads(each["data"]))
+            Build(
+                moment(each.get("created")),
+                json.loads(each["data"]),
+                each.get("is_published", True),
+            )
             for each in operated.fresh
             if each["slug"] == slug
         ]
         rows += _tables(slug, builds, now)
         rows += _marts(slug, builds, operated.allowed.get(slug), now)
-    return rows
+    return sorted(rows, key=lambda row: VERDICTS.index(row["verdict"]))
 
 
 def _judged(
@@ -94,9 +106,9 @@ def _judged(
     return LATE, "; ".join([told, *(because or ["none has failed since: did any start?"])])
 
 
-def _tables(slug: str, builds: Builds, now: datetime) -> Iterator[dict[str, Any]]:
+def _tables(slug: str, builds: Sequence[Build], now: datetime) -> Iterator[dict[str, Any]]:
     """Each source as the newest build found it, by what is now."""
-    for each in builds[0][1] if builds else ():
+    for each in builds[0].told if builds else ():
         if each["kind"] != "source":
             continue
         newest, limits = moment(each["newest"]), (each["warn_after"], each["error_after"])
@@ -104,27 +116,39 @@ def _tables(slug: str, builds: Builds, now: datetime) -> Iterator[dict[str, Any]
         if newest:
             age = (now - newest).total_seconds()
             verdict = LATE if age > min(filter(None, limits)) else IN_TIME
-            why = f"Newest of {words.text(newest)} UTC, {words.duration(age)} ago"
+            why = f"Last loaded {words.text(newest)} UTC, {words.duration(age)} ago"
         told = [
             f"{what} after {words.duration(seconds)}"
             for what, seconds in zip(("a warning", "an error"), limits, strict=True)
             if seconds
         ]
-        yield _row(slug, "source", each["name"], verdict, f"{why}; {', '.join(told)}")
+        why = f"{why}; {', '.join(told)}"
+        yield _row(slug, "source", each["name"], verdict, why, newest, now)
 
 
 def _marts(
-    slug: str, builds: Builds, allowed: float | None, now: datetime
+    slug: str, builds: Sequence[Build], allowed: float | None, now: datetime
 ) -> Iterator[dict[str, Any]]:
-    """Each mart by the newest build that made it, or left it out as nothing had changed."""
+    """Each mart by the newest build that made it, or left it out as nothing had changed.
+
+    What a run publishes as a whole has in it what the runs before made, too.
+    """
+    places = (place for place, build in enumerate(builds) if build.is_published)
+    published = next(places, len(builds))
     made: dict[str, datetime | None] = {}
-    for at, told in builds:
-        for each in told:
+    unpublished: set[str] = set()
+    for place, build in enumerate(builds):
+        for each in build.told:
             name = str(each["name"])
-            if each["kind"] != "mart" or name.startswith(OF_REPORT):
+            if each["kind"] != "mart" or name.startswith(NO_MARTS):
                 continue
-            if made.setdefault(name, None) is None and each["is_current"]:
-                made[name] = at
+            made.setdefault(name, None)
+            if not each["is_current"]:
+                continue
+            if place < published:
+                unpublished.add(name)
+            elif made[name] is None:
+                made[name] = build.at
     for name, at in sorted(made.items()):
         verdict, why = LATE, f"None of {words.count(len(builds), 'build')} that are known made it"
         if at is not None:
@@ -133,10 +157,16 @@ def _marts(
             if allowed is not None:
                 verdict = LATE if age > allowed else IN_TIME
                 why += f"; {words.duration(allowed)} are allowed"
-        yield _row(slug, "mart", name, verdict, why)
+        elif name in unpublished:
+            why = "None that is known was published"
+        if at is not None and name in unpublished:
+            why += "; a newer one was not published"
+        yield _row(slug, "mart", name, verdict, why, at, now)
 
 
-def _row(slug: str, kind: str, name: str, verdict: str, why: str) -> dict[str, Any]:
+def _row(
+    slug: str, kind: str, name: str, verdict: str, why: str, newest: datetime | None, now: datetime
+) -> dict[str, Any]:
     return {
         "domain": DOMAINS[slug],
         "kind": kind,
@@ -144,27 +174,48 @@ def _row(slug: str, kind: str, name: str, verdict: str, why: str) -> dict[str, A
         "raw": name,
         "verdict": verdict,
         "why": why,
-        "newest": None,
-        "age": None,
+        "newest": newest,
+        "age": (now.date() - newest.date()).days if newest else None,
     }
 
 
 def behind(rows: Sequence[Row]) -> dict[str, list[Row]]:
-    """What is late, by domain."""
+    """What is late, by its name: a domain, or so many sources or marts of one.
+
+    Marts of a domain that is late itself are no more news.
+    """
     found: dict[str, list[Row]] = {}
-    for row in rows:
-        if row["verdict"] == LATE:
-            found.setdefault(row["domain"], []).append(row)
+    those = [row for row in rows if row["verdict"] == LATE]
+    domains = [row["domain"] for row in those if row["kind"] == "runs"]
+    for kind in ("runs", "source", "mart"):
+        for domain in dict.fromkeys(row["domain"] for row in those if row["kind"] == kind):
+            part = [row for row in those if (row["domain"], row["kind"]) == (domain, kind)]
+            if kind == "runs":
+                found[domain] = part
+            elif kind == "source" or domain not in domains:
+                found[f"{words.count(len(part), kind)} of {domain}"] = part
     return found
 
 
-def late(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A sentence for each domain with something that is late."""
+def late(rows: Sequence[Row], now: datetime) -> tuple[str, ...]:
+    """A sentence for each domain that is late, or has sources or marts that are."""
     return tuple(
-        f"{domain} is late ({words.first([row['source'] for row in those], TOLD)}): "
-        f"{those[0]['why']}"
-        for domain, those in behind(rows).items()
+        f"{name} {'is' if len(those) == 1 else 'are'} late: "
+        + (
+            those[0]["why"]
+            if those[0]["kind"] == "runs"
+            else words.first([_aged(row, now) for row in those], TOLD)
+        )
+        for name, those in behind(rows).items()
     )
+
+
+def _aged(row: Row, now: datetime) -> str:
+    if row["newest"] is None:
+        return f"{row['source']} ({row['why'][0].lower()}{row['why'][1:]})"
+    ago = words.duration((now - row["newest"]).total_seconds())
+    what = "last loaded" if row["kind"] == "source" else "of a build"
+    return f"{row['source']} ({what} {ago} ago)"
 
 
 def figure(rows: Sequence[Row], now: datetime) -> Figure:
@@ -176,7 +227,7 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
             f"{words.number(many)} of "
             f"{words.count(len(judged), 'domain', 'domains, sources and marts')} {are} late"
         )
-    if known := [row for row in rows if row["newest"]]:
+    if known := [row for row in rows if row["kind"] == "runs" and row["newest"]]:
         oldest = min(known, key=lambda row: row["newest"].toordinal())
         told.append(
             f"{oldest['domain']} has the oldest newest fact: {words.text(oldest['newest'])}, "
@@ -189,18 +240,18 @@ def figure(rows: Sequence[Row], now: datetime) -> Figure:
         answer=answer,
         source=None,
         columns=(
-            Column("domain", "Domain"),
-            Column("kind", "Of"),
+            Column("verdict", "Late?", "word"),
+            Column("domain", "Domain", "word"),
+            Column("kind", "Of", "word"),
             Column("source", "What", small="raw"),
-            Column("verdict", "Late?"),
+            Column("age", "How old", "days ago", small="newest"),
             Column("why", "Why", "long"),
-            Column("newest", "Newest fact", "date"),
-            Column("age", "How old", "days ago"),
         ),
         rows=rows,
         as_of=f"{now:%Y-%m-%d %H:%M} UTC",
         note="A domain is late when none of its runs has gone well for longer than its alert "
         "allows, and a mart when no build has made it for as long; a source, when what came last "
-        "is older than its freshness in dbt allows. The newest fact is by the days of the facts "
-        "themselves: a source can be in time and quiet.",
+        "is older than its freshness in dbt allows. How old tells of a domain its newest fact, of "
+        "a source its last load, of a mart its build. A source can be in time and quiet: GitHub's "
+        "are loaded by each sync, also one that finds nothing new.",
     )

@@ -134,11 +134,7 @@ def _concentration(data: DomainData) -> Figure:
 
 
 def _repositories(data: DomainData) -> Figure:
-    # How unequal the shares of one person are is no question.
-    rows = [
-        {**row, "gini_coefficient": None} if row["human_contributors"] == 1 else row
-        for row in sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
-    ]
+    rows = sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
     first = rows[0]
     alone = sum(1 for row in rows if row["bus_factor"] == 1)
     return Figure(

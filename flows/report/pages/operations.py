@@ -71,7 +71,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         "Operations",
         "What is late or failing, and why?",
         _headline(operated, latest) + _late(freshness.behind(sources)),
-        (*_attention(latest, operated.waiting, data), *freshness.late(sources)),
+        (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )
