@@ -78,10 +78,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     project = Project(options.prefect_file, options.automations, options.limits)
     try:
-        found = problems(project)
-        # What must reach what follows from all that the files say.
-        if project.lists_deployments and not project.faults:
-            found += in_clusters(project, options.overlays)
+        found = [*problems(project), *in_clusters(project, options.overlays)]
     except PlatformError as error:
         found = [str(error)]
     for problem in found:
@@ -90,7 +87,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def in_clusters(project: Project, overlays: Path = OVERLAYS) -> list[str]:
-    """What is wrong in manifests. A laptop may do without kubectl, CI may not."""
+    """What is wrong in manifests. A laptop may do without kubectl, CI may not.
+
+    What must be reached follows from all that the files say: nothing is told where they are wrong.
+    """
+    if project.faults or not project.lists_deployments:
+        return []
     if shutil.which("kubectl") or os.environ.get("CI"):
         return list(network_problems(project, overlays))
     sys.stderr.write("Network policies were not checked: there is no kubectl on PATH\n")
