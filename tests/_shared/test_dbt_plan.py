@@ -679,6 +679,7 @@ def test_where_nothing_is_new_a_build_says_so_without_dbt(quiet: Planned) -> Non
         outcome = build_dbt("planned", quiet.environment, layer, leaves_out=True)
         forget_questions()
         assert (ran(outcome), outcome.remarks) == (set(), ()), "nothing to do is no warning"
+    quiet.edit("models/models.yml", "{meta: {clock: day}}", "{meta: {clock: moment}}")
 
 
 def forget_questions() -> None:
