@@ -36,6 +36,8 @@ from pydantic import (
     model_validator,
 )
 
+from flows._shared.counted import counted
+
 KINDS = ("cron", "interval", "rrule")
 BLOCK = "00000000-0000-0000-0000-000000000000"
 FIELDS_OF_CRON = 5
@@ -100,7 +102,8 @@ class _Cron(_Planned, CronSchedule):
     @classmethod
     def _has_five_fields_and_comes(cls, cron: str) -> str:
         if not cron.startswith("@") and (count := len(cron.split())) != FIELDS_OF_CRON:
-            raise ValueError(f"it has {count} fields, and the sixth would be of seconds")
+            told = counted(count, "field")
+            raise ValueError(f"it has {told}, and the sixth would be of seconds")
         try:
             croniter(cron, datetime.now(UTC)).get_next()  # type: ignore[no-untyped-call]
         except CroniterBadDateError as error:
