@@ -81,6 +81,8 @@ LONGEST_FILES = (
 )
 
 ANY_SEED = "any"
+# In which part of a random order the long files begin.
+LONG_BEGIN = 0.6
 # Of what Hypothesis makes up, where a test does not say how many; 100 otherwise.
 EXHAUSTIVE_EXAMPLES = 400
 RUN_VARIABLE = "ANALYTICS_FLOWS_TESTS_RUN"
@@ -165,7 +167,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 def shuffle(items: list[pytest.Item], seed: str) -> None:
     """Draw an order of files, and one of the tests of each that do not tell one story in order."""
     order = random.Random(seed)
-    files = {item.path: order.random() for item in items}
+    long = {TESTS / file for file in LONGEST_FILES}
+    # At the end all would wait for a long one that began last.
+    files = {item.path: order.uniform(0, LONG_BEGIN if item.path in long else 1) for item in items}
     places = {
         item: (files[item.path], 0 if item.get_closest_marker("in_order") else order.random())
         for item in items

@@ -23,6 +23,7 @@ from blocks.registration import register
 from deployments.local.paths import LocalPaths
 from deployments.local.report import address_of, make_report
 from flows.report.operations import PROJECT_TAG, ask_the_server, report
+from flows.report.records import DOMAINS
 from flows.report.settings import ReportSettings
 from tests.report.made_rows import contracts
 from tests.report.shown import Shown, files_of
@@ -192,7 +193,7 @@ def test_the_server_is_asked_which_sources_are_late(prefect_server: str) -> None
     marts = {
         row["What"].split()[-1]: row["Why"].split(";")[0]
         for row in shown.parts["freshness"].records()
-        if "dim_" in row["What"]
+        if row["Domain"] == DOMAINS["agent_analytics"] and row["Of"] == "mart"
     }
     assert marts.pop("dim_not_published") == "None that is known was published"
     assert len(marts) == 4
