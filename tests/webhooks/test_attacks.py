@@ -21,6 +21,8 @@ from flows.webhooks.settings import MIB, SHARE_OF_CONNECTIONS
 from tests.webhooks.attacks import ENEMY, EXPORT, GITHUB, begun, connect, frame
 from tests.webhooks.harness import SECRET, Running, github_headers, rows, start
 
+# Not the enemy's, who may be shut out still for what another test did.
+CROWD = "127.0.0.67"
 MOST_CONNECTIONS = 200
 SECONDS = 6.0
 MOST_MEMORY = 256 * MIB
@@ -43,7 +45,7 @@ def exposed(receiver: Running, tmp_path_factory: pytest.TempPathFactory) -> Iter
 def test_connections_of_one_address_keep_nobody_else_out(exposed: Running) -> None:
     for url in (exposed.url, f"http://{exposed.grpc_address}"):
         with contextlib.ExitStack() as held:
-            crowd = [held.enter_context(connect(url, ENEMY)) for _ in range(MOST_CONNECTIONS)]
+            crowd = [held.enter_context(connect(url, CROWD)) for _ in range(MOST_CONNECTIONS)]
             surplus = MOST_CONNECTIONS - MOST_CONNECTIONS // SHARE_OF_CONNECTIONS
             assert wait_until(partial(are_ended, crowd, surplus), 10, pause=0.1)
             assert httpx.get(f"{exposed.url}/healthz").status_code == 200
