@@ -4,7 +4,6 @@ As in the image, what was parsed is made to fit the database of each build: dbt 
 a project anew for every other one.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,9 +14,9 @@ from deployments.local.processes import locked
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import PARSED_VARIABLE
 from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS, take_over
-from flows._shared.state import state_dir
 
 PROJECTS = Path(__file__).parents[1] / "dbt_projects"
+ON_BIGQUERY = {"github_scraper", "ledgermind"}
 LONGEST_PARSE_SECONDS = 600.0
 
 
@@ -49,24 +48,19 @@ def begin_parsed(
     target: str | None = None,
     variables: Mapping[str, Any] | None = None,
 ) -> None:
-    """Give builds in a folder that is new, or knows the project with other variables, what is known
-    of their project; their environment must be set.
+    """Give builds in a folder what is known of their project; their environment must be set.
 
     Outside the tests, as in benchmarks, dbt parses; so it does for variables that configure models.
     """
     if PARSED_VARIABLE not in os.environ:
         return
-    given, told = json.dumps(variables or {}, sort_keys=True), target_path / "variables.json"
-    if (target_path / PARTIAL_PARSE).exists() and told.exists() and told.read_text() == given:
-        return
     parsed = parse_once(project, target)
     take_over(parsed, PROJECTS / project, target_path, target, variables)
-    told.write_text(given)
 
 
 def prepare_flows_of(domain: str) -> None:
-    """Have the dbt builds of a domain's flows begin parsed, whatever flows before them left."""
+    """Have the dbt builds of a domain's flows begin parsed."""
     if (PROJECTS / domain / "profiles.yml").is_file():
         parse_once(domain)
-        for left in state_dir().glob(f"dbt/{domain}/*/{PARTIAL_PARSE}"):
-            left.unlink()
+        if domain in ON_BIGQUERY:
+            parse_once(domain, "bigquery")

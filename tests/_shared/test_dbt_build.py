@@ -24,6 +24,7 @@ from pydantic import ValidationError
 from deployments.local.processes import wait_until
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import (
+    PARSED_VARIABLE,
     DbtBuildError,
     DbtFreshnessError,
     DbtOptions,
@@ -506,6 +507,29 @@ def test_a_second_build_reads_only_what_changed(tmp_path: Path, build: Build) ->
 
     assert whole in (first.artifacts_dir / "dbt.log").read_text()
     assert whole not in (second.artifacts_dir / "dbt.log").read_text()
+
+
+def test_other_variables_of_the_sql_or_another_database_have_nothing_parsed_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (write_sample(tmp_path) / "dbt_project.yml").open("a") as description:
+        description.write("vars: {as_of_date: null}\n")
+
+    def whole(path: str = "sample.duckdb", **variables: Any) -> bool:
+        at = {"SAMPLE_PATH": str(tmp_path / path)}
+        options = DbtOptions(select=("orders",), variables=variables)
+        built = build_dbt("sample", at, options, command="run")
+        return "Unable to do partial parsing" in (built.artifacts_dir / "dbt.log").read_text()
+
+    assert whole()
+    kept = tmp_path / "image" / "sample" / "default" / PARSED.name
+    kept.parent.mkdir(parents=True)
+    shutil.copy(tmp_path / PARSED, kept)
+    monkeypatch.setenv(PARSED_VARIABLE, str(tmp_path / "image"))
+    (tmp_path / "other").mkdir()
+    assert not whole(as_of_date="2026-10-05")
+    assert not whole("other/sample.duckdb")
+    assert whole(brake_minimum_rows=30)
 
 
 def test_each_run_keeps_its_own_results(tmp_path: Path, build: Build) -> None:

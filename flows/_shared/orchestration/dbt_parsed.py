@@ -7,6 +7,7 @@ variables that only the SQL of models and tests reads: of a project that is pars
 nothing. Everything else dbt checks as ever: its version, other variables, files, environment.
 """
 
+import json
 import os
 import pprint
 from argparse import Namespace
@@ -25,6 +26,7 @@ from dbt_common.context import set_invocation_context
 from dbt_common.exceptions import DbtRuntimeError
 
 PARTIAL_PARSE = "partial_parse.msgpack"
+PARSED_FOR = "parsed_for.json"
 DATABASE, SCHEMA = "placeholder_database", "placeholder_schema"
 PLACEHOLDERS = {
     "DBT_POSTGRES_DATABASE": DATABASE,
@@ -45,6 +47,9 @@ def take_over(
 ) -> None:
     """Write ``target_path/partial_parse.msgpack`` from what the image build parsed.
 
+    What lies there stays if it was taken over, or parsed since, for this connection and these
+    variables.
+
     Args:
         parsed: the file written at image build.
         target: of profiles.yml; None for the profile's default. The environment of profiles.yml
@@ -60,6 +65,10 @@ def take_over(
         # The command that follows meets the same profile and says what is wrong with it.
         return
     connection = pprint.pformat(sorted(credentials.connection_info()))
+    known = json.dumps([connection, variables or {}], sort_keys=True)
+    told = target_path / PARSED_FOR
+    if (target_path / PARTIAL_PARSE).is_file() and told.is_file() and told.read_text() == known:
+        return
     manifest = msgpack.unpackb(parsed.read_bytes(), strict_map_key=False)
     manifest = _replaced(manifest, {DATABASE: credentials.database, SCHEMA: credentials.schema})
     manifest["state_check"]["profile_hash"] = FileHash.from_contents(connection).to_dict()
@@ -67,9 +76,11 @@ def take_over(
         given = "\x00".join([pprint.pformat(dict(variables)), "", target or "", dbt_version])
         manifest["state_check"]["vars_hash"] = FileHash.from_contents(given).to_dict()
     target_path.mkdir(parents=True, exist_ok=True)
+    told.unlink(missing_ok=True)
     unfinished = target_path / f".{PARTIAL_PARSE}.{os.getpid()}"
     unfinished.write_bytes(msgpack.packb(manifest))
     unfinished.rename(target_path / PARTIAL_PARSE)
+    told.write_text(known)
 
 
 def _profile(project_dir: Path, target: str | None) -> Profile:

@@ -10,6 +10,7 @@ from flows._shared.orchestration.dbt.outcome import DbtProjectError
 from flows._shared.orchestration.dbt_nodes import NodeWatch
 
 PARSED_VARIABLE = "ANALYTICS_FLOWS_DBT_PARSED_DIR"
+PARTIAL_PARSE = "partial_parse.msgpack"
 
 
 def install_packages(job: Job) -> None:
@@ -37,10 +38,10 @@ def install_packages(job: Job) -> None:
 
 
 def take_over_parsed(job: Job, options: DbtOptions) -> None:
-    """Begin with what the image build parsed, where there is such a thing and nothing newer."""
-    name = "partial_parse.msgpack"
-    kept = Path(os.environ.get(PARSED_VARIABLE, ""), job.project, options.target or "default", name)
-    if PARSED_VARIABLE in os.environ and kept.is_file() and not (job.target_path / name).exists():
+    """Begin with what the image build parsed, where there is such a thing."""
+    target = options.target or "default"
+    kept = Path(os.environ.get(PARSED_VARIABLE, ""), job.project, target, PARTIAL_PARSE)
+    if PARSED_VARIABLE in os.environ and kept.is_file():
         from flows._shared.orchestration.dbt_parsed import take_over
 
         place = job.project_dir, job.target_path
