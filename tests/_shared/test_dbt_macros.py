@@ -93,6 +93,18 @@ def test_who_looks_at_all_of_a_context_sees_what_dbt_would_show_it() -> None:
         assert told(dict(of_shared.items()), {}) == told(plain["shared"], {})
 
 
+def test_what_is_dear_is_made_when_it_is_asked_for() -> None:
+    plain = Context("root").to_dict()
+    with macros_made_when_asked_for():
+        lazy = Context("root").to_dict()
+    assert not dict.__contains__(lazy, "modules")
+    assert get_rendered("{{ modules.re.escape('a.b') }} {{ flags.FULL_REFRESH }}", lazy) == (
+        get_rendered("{{ modules.re.escape('a.b') }} {{ flags.FULL_REFRESH }}", plain)
+    )
+    assert lazy["modules"] is lazy["builtins"]["modules"]
+    assert {*lazy["builtins"]} == {*plain["builtins"]}
+
+
 def test_a_template_calls_what_stands_for_a_name() -> None:
     texts = (
         "{{ everywhere() }} {{ of_dbt() }} {{ shared.of_root_and_shared() }}",
