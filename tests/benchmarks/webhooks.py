@@ -5,7 +5,8 @@
 On a durable embedded PostgreSQL of its own, each round measures: single-row inserts of the same
 body by pgbench, each a commit, over one connection and over 16; then signed deliveries as fast as
 the receiver takes them; then at half that rate, sent at fixed times, with latency counted from the
-time at which a delivery was due. Prints medians over the rounds. Events are left to
+time at which a delivery was due; and pgbench's inserts at that rate, which tell what of the tail is
+the database's and the machine's. Prints medians over the rounds. Events are left to
 `python -m flows.webhooks dispatch`, which does not run here.
 """
 
@@ -82,16 +83,26 @@ def push() -> bytes:
     ).encode()
 
 
-def insert_singly(folder: Path, url: str, connections: int, seconds: int) -> float:
-    """Inserts a second of the same body, each in a transaction of its own, by pgbench."""
+def insert_singly(
+    folder: Path, url: str, connections: int, seconds: int, rate: float | None = None
+) -> Measured:
+    """Inserts of the same body, each in a transaction of its own, by pgbench: as fast as it can, or
+    at a fixed rate, with latency counted as for deliveries."""
     script = folder / "insert.sql"
     text = push().decode().replace("'", "''")
     script.write_text(INSERT.replace("BODY", text))
     command = [str(program("pgbench")), "--no-vacuum", "--protocol=prepared", f"--file={script}"]
-    command += [f"--client={connections}", "--jobs=1", f"--time={seconds}", url]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    (line,) = [line for line in done.stdout.splitlines() if line.startswith("tps = ")]
-    return float(line.split()[2])
+    command += [f"--client={connections}", "--jobs=1", f"--time={seconds}"]
+    command += [f"--rate={rate}"] if rate else []
+    with tempfile.TemporaryDirectory(dir=folder) as logs:
+        subprocess.run(
+            [*command, "--log", f"--log-prefix={logs}/inserts", url],
+            capture_output=True,
+            check=True,
+        )
+        lines = [line for log in Path(logs).iterdir() for line in log.read_text().splitlines()]
+    cuts = statistics.quantiles([int(line.split()[2]) / 1000 for line in lines], n=100)
+    return Measured(len(lines) / seconds, cuts[49], cuts[98])
 
 
 def post_for(port: int, seconds: float, rate: float | None) -> Measured:
@@ -147,7 +158,11 @@ def rounds(
         many = insert_singly(folder, url, CONNECTIONS, seconds)
         full = post_for(port, seconds, None)
         half = post_for(port, seconds, full.rate / 2)
-        yield single, many, full.rate, full.p50, full.p99, half.rate, half.p50, half.p99
+        beside = insert_singly(folder, url, CONNECTIONS, seconds, full.rate / 2)
+        yield (
+            *(single.rate, many.rate, full.rate, full.p50, full.p99),
+            *(half.rate, half.p50, half.p99, beside.p50, beside.p99),
+        )
 
 
 def main() -> int:
@@ -202,7 +217,7 @@ def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
         found = list(rounds(folder, url, port, options.seconds, options.rounds))
     finally:
         running.stop()
-    single, many, rate, p50, p99, half, half_p50, half_p99 = (
+    single, many, rate, p50, p99, half, half_p50, half_p99, beside_p50, beside_p99 = (
         statistics.median(column) for column in zip(*found, strict=True)
     )
     lines = [
@@ -213,6 +228,7 @@ def measure(folder: Path, url: str, options: argparse.Namespace) -> None:
         f"  p50 {p50:.1f} ms, p99 {p99:.1f} ms",
         f"  ratio to one connection {rate / single:.2f}, to {CONNECTIONS}: {rate / many:.2f}",
         f"at half that rate ({half:,.0f} a second):   p50 {half_p50:.1f} ms, p99 {half_p99:.1f} ms",
+        f"  inserts at that rate: p50 {beside_p50:.1f} ms, p99 {beside_p99:.1f} ms",
     ]
     sys.stdout.write("\n".join(lines) + "\n")
 
