@@ -53,9 +53,7 @@ def planned_runs(world: World) -> Iterator[Diagnosis]:
         f"the server plans no runs for {len(without)} of {len(active)} that are active"
         + ("" if plan.is_on else ": PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is off there"),
         True,
-        f"{_log(world)} says why, at `schedule_deployments` or `Error scheduling`. Where that is "
-        "about a module, its packages are not those of requirements.lock: install them and start "
-        f"it again. If it began less than {LOOKS} minutes ago, look again first",
+        _remedy(world),
         without[:NAMED],
     )
 
@@ -106,5 +104,11 @@ def server_began(world: World) -> datetime:
     return datetime.fromtimestamp(record.created if record else 0, UTC)
 
 
-def _log(world: World) -> str:
-    return f"The server's log ({world.paths.run / 'server.log'})" if world.is_local else "Its log"
+def _remedy(world: World) -> str:
+    told = (
+        "says why, at `schedule_deployments` or `Error scheduling`. Where that is about a module, "
+        "its packages are not those of requirements.lock: install them and start it again"
+    )
+    if world.is_local:
+        return f"The server's log ({world.paths.run / 'server.log'}) {told}"
+    return f"Its log {told}. If it has only just begun, look again first"
