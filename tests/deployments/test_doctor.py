@@ -308,7 +308,7 @@ def test_schedules_for_which_the_server_plans_no_runs(
     with pytest.raises(PermanentError):
         pool.api.call("POST", f"deployments/{broken}/schedule", {})
     told = only(schedules.planned_runs, here)
-    assert told.seen == "the server plans no runs for 2 of 5 that are active"
+    assert told.seen == "the server does not plan the runs of 2 of 5 that are active"
     assert [each.partition(", the first due")[0] for each in sorted(told.details)] == [
         "broken, schedule hourly: 0 of the next 3",
         "broken, schedule never: no date comes of it (CroniterBadDateError)",

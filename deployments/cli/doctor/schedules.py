@@ -50,7 +50,7 @@ def planned_runs(world: World) -> Iterator[Diagnosis]:
         return
     yield Diagnosis(
         NAME,
-        f"the server plans no runs for {len(without)} of {len(active)} that are active"
+        f"the server does not plan the runs of {len(without)} of {len(active)} that are active"
         + ("" if plan.is_on else ": PREFECT_SERVER_SERVICES_SCHEDULER_ENABLED is off there"),
         True,
         _remedy(world),
