@@ -28,11 +28,14 @@ ifneq ($(UNREAD),)
 $(error $(foreach name,$(UNREAD),nothing here reads $(name)=$(call OR_WAS,$(name)).) There are: $(VARIABLES))
 endif
 
+# Systems and deployments spell domains with hyphens.
+override DOMAIN := $(subst -,_,$(DOMAIN))
 RECIPES := help setup run up report docs status stop clean test check test-all faults bench lint audit format types dbt psql doctor env shell lock
 # A domain among the goals would be found to be none only when the others have run, for all domains.
-NO_GOALS := $(filter $(filter-out $(RECIPES),$(notdir $(wildcard flows/[a-z]*))),$(MAKECMDGOALS))
+SLUGS := $(filter-out $(RECIPES),$(notdir $(wildcard flows/[a-z]*)))
+NO_GOALS := $(filter $(SLUGS) $(subst _,-,$(SLUGS)),$(MAKECMDGOALS))
 ifneq ($(NO_GOALS),)
-$(error there is no recipe $(NO_GOALS); did you mean make $(or $(filter-out $(NO_GOALS),$(MAKECMDGOALS)),run) DOMAIN=$(firstword $(NO_GOALS)))
+$(error there is no recipe $(NO_GOALS); did you mean make $(or $(filter-out $(NO_GOALS),$(MAKECMDGOALS)),run) DOMAIN=$(subst -,_,$(firstword $(NO_GOALS))))
 endif
 
 # What people do, by its one name: bin/flows --help.

@@ -9,6 +9,7 @@ from pathlib import Path
 import httpx
 
 from blocks import CATALOGUE, BlockNeed, mounted, not_in_use
+from flows._shared.chosen import chosen
 from flows._shared.errors import PermanentError, PlatformError
 
 SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
@@ -34,10 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help=f"of files named after the variables that they stand in for (default: {SECRETS_DIR})",
     )
     options = parser.parse_args(arguments)
-    slugs = tuple(options.slugs) or tuple(CATALOGUE)
-    if unknown := [slug for slug in slugs if slug not in CATALOGUE]:
-        parser.error(f"no domain {', '.join(unknown)}; there are {', '.join(CATALOGUE)}")
     try:
+        slugs = chosen(options.slugs, CATALOGUE)
         given = environment(options.secrets)
         if options.command == "list":
             return show(slugs, given)

@@ -114,7 +114,7 @@ def wrong_locks(root: Path) -> Iterator[str]:
 def wrong_workflows(root: Path) -> Iterator[str]:
     for path in sorted((root / ".github" / "workflows").glob("*.y*ml")):
         text = path.read_text()
-        document: dict[Any, Any] = parse_yaml(text)
+        document: dict[Any, Any] = parse_yaml(text, path.name)
         place = path.relative_to(root)
         for used in re.findall(r"^\s*(?:-\s+)?uses:\s*['\"]?([^\s'\"#]+)", text, re.MULTILINE):
             if not used.startswith("./") and not COMMIT.fullmatch(used):

@@ -15,7 +15,7 @@ from blocks import CATALOGUE
 from deployments.apply.automations import plan_automations
 from deployments.apply.changes import Change, perform
 from deployments.apply.deployments import plan_deployments
-from deployments.apply.files import AUTOMATIONS, PREFECT_YAML, declared
+from deployments.apply.files import AUTOMATIONS, PREFECT_YAML
 from deployments.apply.infrastructure import (
     LIMITS,
     POOL_VARIABLE,
@@ -26,6 +26,7 @@ from deployments.apply.infrastructure import (
     plan_work_pool,
     pools,
 )
+from deployments.check import Project, refuse
 from deployments.local.api import PrefectApi
 from deployments.local.paths import LocalPaths
 from deployments.local.server import external_api
@@ -76,7 +77,9 @@ def apply(api: PrefectApi, options: argparse.Namespace) -> int:
 
 
 def _plans(api: PrefectApi, options: argparse.Namespace) -> Iterator[Sequence[Change]]:
-    wanted = declared(options.prefect_file)
+    project = Project(options.prefect_file, options.automations, options.limits)
+    refuse(project)
+    wanted = project.deployments
     pool, *warm = pools(os.environ)
     yield plan_work_pool(api, pool, options.pool_type)
     for each in warm:

@@ -12,7 +12,6 @@ from blocks import CATALOGUE
 from deployments.apply.changes import PROJECT_TAG, Change, differences
 from deployments.apply.files import AUTOMATIONS, Declared, automation_files
 from deployments.local.api import PrefectApi
-from flows._shared.errors import PermanentError
 
 # Stands for the id of a deployment that a plan is about to create.
 TO_COME = UUID(int=0)
@@ -68,12 +67,8 @@ def from_files(
     """The automations of the files by name. Where a file names blocks, there is one action each."""
     channels = {name: api.block_id(kind, name) for name, kind in NOTIFIERS.items()}
     named, left_out = {}, []
-    for path, config in automation_files(folder):
+    for _, config in automation_files(folder):
         name = str(config["name"])
-        if name in named:
-            raise PermanentError(
-                f"reading {path}", f"there are two automations {name}", "Give one another name"
-            )
         if actions := list(_actions(config["actions"], channels)):
             named[name] = normal(AutomationCore.model_validate({**config, "actions": actions}))
         else:
@@ -94,12 +89,6 @@ def _actions(
         if "blocks" not in config:
             yield action
         for block in config.get("blocks", []):
-            if block not in channels:
-                raise PermanentError(
-                    f"looking for the block {block}, which an automation names",
-                    f"the catalogue's `alerts` are {', '.join(channels)}",
-                    "Correct the automation, or add the block to blocks/__init__.py",
-                )
             if identity := channels[block]:
                 yield {**action, "block_document_id": identity}
 

@@ -22,9 +22,9 @@ from deployments.check.of_deployments import (
     entrypoints,
     job_variables,
     limits_of_deployments,
+    names,
     parameters,
     pools,
-    schedules,
     top_keys,
     values,
 )
@@ -36,25 +36,31 @@ from deployments.check.of_events import (
     woken,
 )
 from deployments.check.project import Problems, Project
-from flows._shared.errors import PlatformError
+from flows._shared.counted import counted
+from flows._shared.errors import PermanentError, PlatformError
 
-__all__ = ["Project", "in_clusters", "main", "problems"]
+__all__ = ["Project", "in_clusters", "main", "problems", "refuse"]
 
-RULES: Sequence[Callable[[Project], Problems]] = (
+Rule = Callable[[Project], Problems]
+# What is broken on any server: applying refuses it, too.
+OF_ANY: Sequence[Rule] = (
     values,
     top_keys,
     entrypoints,
     parameters,
     trigger_parameters,
+    job_variables,
+    names,
+    automations,
+)
+# How the deployments of this project are, and what of them must fit together.
+OF_OURS: Sequence[Rule] = (
     events,
     triggers,
     woken,
     pools,
-    job_variables,
-    schedules,
     deployments,
     limits_of_deployments,
-    automations,
 )
 # They hold whatever the deployments are.
 ALONE = (values, top_keys, limits_of_deployments, automations)
@@ -65,8 +71,26 @@ def problems(project: Project) -> list[str]:
 
     Of a file that lists no deployments only that: all else would be what follows from it.
     """
-    rules = RULES if project.lists_deployments else ALONE
-    return folded(told for rule in rules for told in rule(project))
+    return _told(project, (*OF_ANY, *OF_OURS))
+
+
+def refuse(project: Project) -> None:
+    """Of what is wrong that which is broken wherever it is applied.
+
+    Raises:
+        PermanentError: there is such; all of it is told.
+    """
+    if found := _told(project, OF_ANY):
+        raise PermanentError(
+            f"reading {project.prefect_file} and {project.automations_folder}",
+            "\n".join([f"{counted(len(found), 'fault')} in them", *found]),
+            "Correct them; `python -m deployments.check` finds more",
+        )
+
+
+def _told(project: Project, rules: Sequence[Rule]) -> list[str]:
+    kept = [each for each in rules if project.lists_deployments or each in ALONE]
+    return folded(told for rule in kept for told in rule(project))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

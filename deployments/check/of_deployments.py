@@ -142,8 +142,11 @@ def pools(project: Project) -> Problems:
             yield each.name, "a fork without memory_limit may take all that others have: set it"
 
 
-def schedules(project: Project) -> Problems:
-    """Schedules of one deployment that have one slug."""
+def names(project: Project) -> Problems:
+    """Deployments that have one name, and schedules of one deployment that have one slug."""
+    for name, count in Counter(each.name for each in project.deployments).items():
+        if count > 1:
+            yield name, f"{count} deployments have this name"
     slugs = Counter((each.name, own.get("slug")) for each, own in project.schedules())
     for (name, slug), count in slugs.items():
         if slug and count > 1:
@@ -158,9 +161,6 @@ def deployments(project: Project) -> Problems:
                 "the file",
                 f"say `{key}: []`: code is on the worker, and without it Prefect guesses",
             )
-    for name, count in Counter(each.name for each in project.deployments).items():
-        if count > 1:
-            yield name, f"{count} deployments have this name"
     for each in project.deployments:
         config = each.config
         slug = each.domain

@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 from deployments.cli import handed_on, told
 from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
 from deployments.cli.settings import with_local_server
+from flows._shared.chosen import chosen
 from flows._shared.errors import PlatformError
 
 INTERRUPTED = 130
@@ -211,7 +212,7 @@ def check(
     from deployments.cli.checklist import checklist
 
     with told.only_json(json):
-        slugs = told.known(domains, (*SLUGS, INBOX))
+        slugs = chosen(domains, (*SLUGS, INBOX))
         looked = checklist(slugs, told.looking_at, builds=build, leaves_out=not domains)
         items = told.verdicts(looked, json)
     if json:

@@ -4,12 +4,14 @@ from typing import Annotated
 
 import typer
 
+from flows._shared.chosen import spelled
+
 SLUGS = ("github_scraper", "ledgermind", "scout", "quality_compass", "agent_analytics")
 INBOX = "webhooks"
 
 
 def _slugs(incomplete: str) -> list[str]:
-    return [slug for slug in (*SLUGS, INBOX) if slug.startswith(incomplete)]
+    return [slug for slug in (*SLUGS, INBOX) if slug.startswith(spelled(incomplete))]
 
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]

@@ -14,7 +14,7 @@ from deployments.cli.settings import (
     with_local_server,
     with_local_server_of_one_pool,
 )
-from deployments.cli.told import known
+from flows._shared.chosen import chosen
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
@@ -131,7 +131,7 @@ def roles(
     }
     given = [
         with_embedded_owner(command.value, slug, _options(options))
-        for slug in known(domains, tuple(DATABASES))
+        for slug in chosen(domains, DATABASES)
     ]
     raise typer.Exit(max([of_roles(each) for each in given]))
 

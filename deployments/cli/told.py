@@ -10,8 +10,6 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 
-from flows._shared.errors import PermanentError
-
 
 @dataclass(frozen=True)
 class Item:
@@ -46,22 +44,6 @@ def only_json(is_json: bool) -> Iterator[None]:
 
 def as_json(content: Mapping[str, Any]) -> None:
     sys.stdout.write(json.dumps(content, indent=2, default=str) + "\n")
-
-
-def known(slugs: Sequence[str] | None, all_of_them: Sequence[str]) -> tuple[str, ...]:
-    """Slugs as they were given, all if none was.
-
-    Raises:
-        PermanentError: there is no such domain.
-    """
-    given = tuple(each.replace("-", "_") for each in slugs or all_of_them)
-    if unknown := [each for each in given if each not in all_of_them]:
-        raise PermanentError(
-            f"choosing {', '.join(unknown)}",
-            "there is none of that name",
-            f"There are: {', '.join(all_of_them)}",
-        )
-    return given
 
 
 def looking_at(what: str) -> None:

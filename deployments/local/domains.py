@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from deployments.local.paths import PROJECT_ROOT
-from flows._shared.errors import PermanentError
+from flows._shared.chosen import chosen
 from flows.agent_analytics import records as agent_analytics
 from flows.github_scraper import records as github_scraper
 from flows.github_scraper.rules import repository_url
@@ -155,10 +155,4 @@ def select(slugs: Sequence[str], known: Sequence[Domain] = DOMAINS) -> tuple[Dom
         PermanentError: there is no such domain.
     """
     by_slug = {domain.slug: domain for domain in known}
-    if unknown := [slug for slug in slugs if slug.replace("-", "_") not in by_slug]:
-        raise PermanentError(
-            f"choosing the domain {', '.join(unknown)}",
-            "there is none of that name",
-            f"The domains are: {', '.join(by_slug)}",
-        )
-    return tuple(by_slug[slug.replace("-", "_")] for slug in slugs) or tuple(known)
+    return tuple(by_slug[slug] for slug in chosen(slugs, by_slug))

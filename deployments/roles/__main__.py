@@ -20,6 +20,7 @@ import psycopg
 
 from deployments.roles import DATABASES, Names, Role, Wanted, apply, check, logins
 from deployments.roles.passwords import at_address, password_variable, write
+from flows._shared.chosen import chosen
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.postgres import DatabaseRefusedError, connected
 
@@ -31,7 +32,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("command", choices=("apply", "check"))
-    parser.add_argument("domain", choices=tuple(DATABASES))
+    parser.add_argument("domain", metavar="{" + ",".join(DATABASES) + "}")
     for role in Role:
         parser.add_argument(f"--{role}", metavar="NAME", help=f"default: <domain>_{role}")
     parser.add_argument(
@@ -65,7 +66,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def run(options: argparse.Namespace) -> int:
-    slug = options.domain
+    (slug,) = chosen([options.domain], DATABASES)
     database = DATABASES[slug].with_sample if options.sample else DATABASES[slug]
     given = {role.value: getattr(options, role) for role in Role if getattr(options, role)}
     names = replace(Names.of(slug), **given)

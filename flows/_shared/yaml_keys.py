@@ -15,8 +15,13 @@ _NO_SCALAR = frozenset({"tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
 class _Loader(yaml.SafeLoader):
     """Looks at a mapping as it is written, before it takes in another one."""
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(stream)
+    def __init__(self, text: str, name: str) -> None:
+        try:
+            super().__init__(text)
+        except yaml.reader.ReaderError as error:
+            error.name = name
+            raise
+        self.name = name
         self._begun: list[str | None] = []
 
     def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:
@@ -52,14 +57,17 @@ class _Loader(yaml.SafeLoader):
         return mapping
 
 
-def parse_yaml(text: str) -> Any:
+def parse_yaml(text: str, name: str) -> Any:
     """The value of a text; None if it is empty.
+
+    Args:
+        name: of the text, in what is said of it.
 
     Raises:
         yaml.YAMLError: it is no YAML, or has a key twice.
     """
     try:
-        return yaml.load(text, Loader=_Loader)  # noqa: S506  a SafeLoader
+        return _Loader(text, name).get_single_data()
     except ValueError as error:
         # Of a value that is said to be a number, or looks like a day.
         raise yaml.YAMLError(str(error)) from error
@@ -70,7 +78,7 @@ def parse_yaml(text: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """The content of a file. Raises PermanentError, with the line, if it is not YAML."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"))
+        return parse_yaml(path.read_text(encoding="utf-8"), path.name)
     except OSError as error:
         raise PermanentError(
             f"reading {path}", str(error.strerror), "Correct its name, or who may read it"

@@ -181,7 +181,7 @@ def read_settings(path: Path | None) -> ReceiverSettings:
     if path is None:
         return ReceiverSettings()
     try:
-        return ReceiverSettings.model_validate(parse_yaml(path.read_text()) or {})
+        return ReceiverSettings.model_validate(parse_yaml(path.read_text(), path.name) or {})
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PermanentError(
             f"reading the settings in {path}",

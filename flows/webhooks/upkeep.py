@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from flows._shared.chosen import chosen
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.events import DeliveryReceived, delivery_event
@@ -104,7 +105,7 @@ def replay(
             "Name delivery ids, or a time to begin with",
         )
     _expect_inbox(connection, f"replaying deliveries of {source}")
-    _expect_source(connection, source)
+    source = _known_source(connection, source)
     wanted = {"source": source, "ids": list(ids) or None, "since": since, "until": until}
     chosen = [number for (number,) in connection.execute(CHOOSE, wanted).fetchall()]
     if len(chosen) < len(set(ids)):
@@ -121,18 +122,15 @@ def replay(
     return len(chosen)
 
 
-def _expect_source(connection: psycopg.Connection, source: str) -> None:
+def _known_source(connection: psycopg.Connection, source: str) -> str:
     """Receivers may serve sources of their own, which are known by what they sent."""
     has_sent = "select exists (select from webhooks.deliveries where source = %s)"
     built_in = {each.name for each in BUILT_IN}
     if source in built_in or connection.execute(has_sent, (source,)).fetchone() == (True,):
-        return
+        return source
     senders = connection.execute("select distinct source from webhooks.deliveries").fetchall()
-    raise PermanentError(
-        f"replaying deliveries of {source}",
-        "there is no such source, nor a delivery of one of that name",
-        f"There are {', '.join(sorted(built_in | {name for (name,) in senders}))}",
-    )
+    known = sorted(built_in | {name for (name,) in senders})
+    return chosen([source], known, "replaying deliveries of the source")[0]
 
 
 def _expect_inbox(connection: psycopg.Connection, attempted: str) -> None:

@@ -1,6 +1,7 @@
 """Variables that a person gives reach SQL as they are: only such as can be no SQL."""
 
 import re
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -53,20 +54,44 @@ def test_every_variable_that_a_project_uses_is_declared(domain: str) -> None:
                 assert set(USED.findall(file.read_text())) <= declared.keys(), file
 
 
-DAY = re.compile(r"""as_of_date\(|var\(["']as_of_date""")
-USES_OF_DAY = re.compile(r"\{%-?\s*macro (\w+)\((?:(?!endmacro).)*?as_of_date\(", re.DOTALL)
+MACRO = re.compile(r"\{%-?\s*macro (?:\w+?__)?(\w+)\((.*?)\{%-?\s*endmacro", re.DOTALL)
+# What the table is made with; a unit test makes none.
+CONFIG = re.compile(r"\{\{-?\s*config\(.*?\)\s*-?\}\}", re.DOTALL)
+CALLED = re.compile(r"""(\w+)\(|dispatch\(["'](\w+)""")
+
+
+def variables_read(text: str, macros: Mapping[str, str]) -> set[str]:
+    """The variables of a text and of the macros that it calls, also through others."""
+    read, left, known = set[str](), [text], set[str]()
+    while left:
+        part = left.pop()
+        read.update(USED.findall(part))
+        called = {name for names in CALLED.findall(part) for name in names} & macros.keys() - known
+        known |= called
+        left += [macros[name] for name in called]
+    return read
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
-def test_a_unit_test_says_the_day_that_a_run_may_give(domain: str) -> None:
-    macros = "".join(file.read_text() for file in (PROJECTS / domain / "macros").glob("*.sql"))
-    reads = re.compile(
-        "|".join([DAY.pattern, *(f"{name}\\(" for name in USES_OF_DAY.findall(macros))])
-    )
-    for file in (PROJECTS / domain / "models").rglob("*.yml"):
-        for each in (yaml.safe_load(file.read_text()) or {}).get("unit_tests", ()):
-            if reads.search(next(file.parents[1].rglob(f"{each['model']}.sql")).read_text()):
-                assert "as_of_date" in each["overrides"].get("vars", {}), each["name"]
+def test_a_unit_test_says_every_variable_that_its_model_reads(domain: str) -> None:
+    """A run with another value of it would fail there, or leave the test out."""
+    macros: dict[str, str] = {}
+    for folder in (PROJECTS / domain / "macros", PROJECTS / "_shared" / "macros"):
+        for file in folder.rglob("*.sql"):
+            for name, body in MACRO.findall(file.read_text()):
+                macros[name] = macros.get(name, "") + body
+    models = PROJECTS / domain / "models"
+    unsaid = {}
+    for file in models.rglob("*.yml"):
+        content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader) or {}
+        for each in content.get("unit_tests", ()):
+            told = each.get("overrides") or {}
+            replaced = {name.rpartition(".")[2] for name in told.get("macros") or {}}
+            kept = {name: body for name, body in macros.items() if name not in replaced}
+            model = CONFIG.sub("", next(models.rglob(f"{each['model']}.sql")).read_text())
+            if missing := variables_read(model, kept) - (told.get("vars") or {}).keys():
+                unsaid[each["name"]] = missing
+    assert unsaid == {}
 
 
 def test_values_of_the_kind_that_is_declared_are_taken() -> None:

@@ -27,13 +27,21 @@ class Pool:
 
     def deploy(self) -> str:
         """Make a deployment of the example flow; returns ``<flow>/<deployment>``."""
+        self.deploy_on(self.name)
+        return f"example/{self.name}"
+
+    def deploy_on(self, name: str, *, is_paused: bool = False, **schedules: dict[str, Any]) -> str:
+        """Make a deployment of that flow on schedules, by their slugs; returns its id."""
         flow = self.post("flows/", {"name": "example"})
         body = {
-            "name": self.name,
+            "name": name,
             "flow_id": flow["id"],
             "work_pool_name": self.name,
             "entrypoint": ENTRYPOINT,
             "pull_steps": [],
+            "paused": is_paused,
+            "schedules": [
+                {"slug": slug, "schedule": each, "active": True} for slug, each in schedules.items()
+            ],
         }
-        self.post("deployments/", body)
-        return f"example/{self.name}"
+        return str(self.post("deployments/", body)["id"])

@@ -22,12 +22,22 @@ from blocks import CATALOGUE, BlockNeed, not_in_use
 from blocks.registration import register
 from deployments.apply.infrastructure import TEMPLATE_FILES
 from deployments.cli.app import main
-from deployments.cli.doctor import World, databases, looked, machine, outside, server, store
+from deployments.cli.doctor import (
+    World,
+    databases,
+    looked,
+    machine,
+    outside,
+    schedules,
+    server,
+    store,
+)
 from deployments.cli.told import Diagnosis
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import ProcessRecord, record_of
 from deployments.local.worker import PREFORK
 from deployments.roles import DATABASES
+from flows._shared.errors import PermanentError
 from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
@@ -266,6 +276,66 @@ def test_runs_that_are_late_or_stuck(
             patched.setattr(server, state, timedelta(0))
             assert run["id"] in only(server.stuck_runs, served).details[0]
     pool.api.mark_crashed(run["id"], "over")
+
+
+def test_schedules_for_which_the_server_plans_no_runs(
+    served: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pool = Pool(served.environment["PREFECT_API_URL"])
+    here = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": pool.name})
+    (none,) = schedules.planned_runs(here)
+    assert (none.seen, none.is_problem) == ("none is active", False)
+    hourly = {"cron": "0 * * * *", "timezone": "UTC"}
+    in_half_a_year = (datetime.now(UTC) + timedelta(days=200)).isoformat()
+    seldom = {"interval": 400 * 86_400, "anchor_date": in_half_a_year, "timezone": "UTC"}
+    over = {"rrule": "DTSTART:20200101T000000\nFREQ=DAILY;COUNT=2", "timezone": "UTC"}
+    good = pool.deploy_on("good", hourly=hourly, seldom=seldom, over=over)
+    pool.deploy_on("paused", is_paused=True, hourly=hourly)
+    (young,) = schedules.planned_runs(here)
+    assert (young.seen, young.is_problem) == (
+        "runs are planned for the 3 that are active, of which 3 may still wait",
+        False,
+    )
+    monkeypatch.setattr(schedules, "LOOKS", 0)
+    pool.api.call("POST", f"deployments/{good}/schedule", {})
+    (planned,) = schedules.planned_runs(here)
+    assert (planned.seen, planned.is_problem) == (
+        "runs are planned for the 3 that are active",
+        False,
+    )
+
+    broken = pool.deploy_on("broken", hourly=hourly, never={"cron": "0 0 30 2 *"})
+    with pytest.raises(PermanentError):
+        pool.api.call("POST", f"deployments/{broken}/schedule", {})
+    told = only(schedules.planned_runs, here)
+    assert told.seen == "the server does not plan the runs of 2 of 5 that are active"
+    assert [each.partition(", the first due")[0] for each in sorted(told.details)] == [
+        "broken, schedule hourly: 0 of the next 3",
+        "broken, schedule never: no date comes of it (CroniterBadDateError)",
+    ]
+    assert told.remedy.startswith("Its log says why")
+    record = ProcessRecord(
+        os.getpid(), record_of(os.getpid()).created, urlsplit(pool.url).port or 0
+    )
+    record.write(served.paths.run / "server.json")
+    assert str(served.paths.run / "server.log") in only(schedules.planned_runs, here).remedy
+    assert schedules.server_began(here).timestamp() == record.created
+
+
+def test_a_server_or_schedule_that_is_minutes_old_may_have_planned_nothing_yet() -> None:
+    now = datetime.now(UTC)
+    before, lately = now - timedelta(hours=1), now - timedelta(minutes=4)
+    looked = {
+        (changed, began): schedules.Plan({}, now).has_looked_at(
+            {"updated": changed.isoformat()}, began
+        )
+        for changed in (before, lately)
+        for began in (before, lately)
+    }
+    assert [each for each, has_looked in looked.items() if has_looked] == [(before, before)]
+    assert not schedules.Plan({"loop_seconds": 900}, now).has_looked_at(
+        {"updated": before.isoformat()}, before
+    )
 
 
 def test_a_slot_that_no_run_holds(served: World, pool: Pool) -> None:

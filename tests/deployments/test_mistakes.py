@@ -17,6 +17,7 @@ from blocks.registration import register
 from deployments.cli.app import main
 from deployments.local import runtime
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.roles.__main__ import main as of_roles
 from flows._shared.errors import PlatformError
 from flows._shared.orchestration.summary import Progress
 from flows.agent_analytics.flow import refresh as agent_analytics
@@ -105,6 +106,9 @@ def test_a_domain_where_make_takes_a_recipe() -> None:
         assert status == 2
         says(said, "there is no recipe scout; did you mean make run DOMAIN=scout")
         assert "bin/flows" not in said
+    status, said = made("--dry-run", "run", "github-scraper")
+    assert status == 2
+    assert "no recipe github-scraper; did you mean make run DOMAIN=github_scraper" in said
     # A recipe has the name of a room of flows.
     assert made("--dry-run", "run", "report", "DOMAIN=scout")[0] == 0
 
@@ -134,7 +138,28 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
 def test_a_domain_that_is_none(typed: Answers) -> None:
     for command in ("run", "dbt", "psql"):
         answer = typed(command, "weather", ends=1)
-        says(answer, "there is none of that name", "weather", "The domains are: github_scraper")
+        says(answer, "there is none of that name", "weather", "There are: github_scraper")
+        assert "did you mean" not in answer
+
+
+@pytest.mark.parametrize("command", ["run", "dbt", "psql", "check", "blocks check", "roles check"])
+def test_a_domain_by_the_name_of_its_deployment(command: str, typed: Answers) -> None:
+    answer = typed(*command.split(), "github-scraper-6h", ends=1)
+    says(answer, "there is none of that name; did you mean github_scraper?", "github-scraper-6h")
+
+
+def test_a_domain_as_its_system_is_spelled(
+    typed: Answers, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    reached = typed("run", "GitHub-Scraper", "--repo", "htps://github.com/o/n", ends=1)
+    assert "Give a clone address" in reached
+    assert "quality-compass-postgres" in typed(
+        "blocks", "list", "quality-compass", ends=0, PREFECT_API_URL=""
+    )
+    monkeypatch.delenv("GITHUB_SCRAPER_OWNER_DATABASE_URL", raising=False)
+    assert of_roles(["check", "GitHub Scraper"]) == 1
+    assert "GITHUB_SCRAPER_OWNER_DATABASE_URL is not set" in capfd.readouterr().err
+    assert "flows run github_scraper " in made("--dry-run", "run", "DOMAIN=github-scraper")[1]
 
 
 def test_repositories_for_a_domain_that_reads_none(typed: Answers) -> None:

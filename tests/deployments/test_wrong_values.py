@@ -3,12 +3,14 @@
 The sentence names the deployment, the key, what was seen and what is right.
 """
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
+from deployments.apply.__main__ import main as apply
 from deployments.apply.files import declared
 from deployments.check import Project, main, problems
 from deployments.prefork.warmth import LIBRARIES, modules_of_runs
@@ -383,6 +385,47 @@ def test_applying_refuses_a_wrong_value_before_it_asks_the_server(project: Proje
     assert "2 faults in it" in str(refused.value)
     assert f'{NAME}, schedule daily: cron is "never"' in str(refused.value)
     assert "deployment 2: it is 7" in str(refused.value)
+
+
+def test_applying_refuses_what_the_check_finds_broken_on_any_server(
+    project: Project, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    monkeypatch.setenv("PREFECT_WORK_POOL", "somebodys")
+    arguments = ["--prefect-file", str(project.prefect_file), "--dry-run"]
+    arguments += ["--automations", str(project.automations_folder)]
+    mine = entry() | {"name": "my-transactions-daily", "description": ""}
+    write(project, mine)
+    assert problems(replace(project))
+    assert apply(arguments) == 1
+    assert "asking the Prefect server" in capsys.readouterr().err
+
+    wrong, same = entry(), entry() | {"triggers": []}
+    volume = {"name": "state", "persistentVolumeClaim": {"claimName": "Agent_State"}}
+    put(wrong, "work_pool.job_variables.state_volume", volume)
+    put(wrong, "work_pool.job_variables.memroy_limit", "1Gi")
+    put(wrong, "parameters", {"layers": "bronze"})
+    put(wrong, "triggers.0.parameters.layer.template", "{{ event")
+    write(project, wrong, same, mine | {"entrypoint": "flows/scout/flow/layers.py:refresh"})
+    with project.prefect_file.open("a") as more:
+        more.write("color: blue\n")
+    automation = AUTOMATION.replace("alerts-webhook", "alerts-webhok")
+    (project.automations_folder / "alerts.yaml").write_text(automation)
+    assert apply(arguments) == 1
+    told = capsys.readouterr().err
+    wanted = (
+        "12 faults in them",
+        'claimName is "Agent_State": it is no name that Kubernetes takes',
+        "have no job variable memroy_limit",
+        "takes no parameter layers",
+        "its template cannot be rendered",
+        "2 deployments have this name",
+        "its entrypoint is a path",
+        "the file: color is a key that Prefect ignores",
+        "the block alerts-webhok is not among",
+    )
+    assert [each for each in wanted if each not in told] == [], told
+    assert "asking" not in told
 
 
 def test_a_file_that_is_not_there_is_told(tmp_path: Path) -> None:

@@ -21,6 +21,7 @@ from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from flows._shared.chosen import spelled
 from tests.faults.bench import Bench
 from tests.faults.campaign import SEEN_AFTER, survived, untold
 from tests.faults.flow_runs import BUILD, LOAD, POOLS, FlowRuns, can_be
@@ -58,7 +59,7 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawTextHelpFormatter
     )
     parser.add_argument("--seed", type=int, action="append")
-    parser.add_argument("--domain", choices=list(STAGES), action="append")
+    parser.add_argument("--domain", type=spelled, choices=list(STAGES), action="append")
     parser.add_argument("--stage", action="append")
     parser.add_argument("--kind", type=Kind, action="append")
     parser.add_argument("--limit", type=int)

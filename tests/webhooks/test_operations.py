@@ -74,6 +74,9 @@ def test_a_replay_of_what_is_not_there_changes_nothing(inbox: psycopg.Connection
     inbox.execute("update webhooks.deliveries set source = 'own'")
     with pytest.raises(PermanentError, match=r"agent_analytics, github, own, quality_compass, sc"):
         replay(inbox, "nosuch", since=RECEIVED)
+    with pytest.raises(PermanentError, match=r"did you mean github\?"):
+        replay(inbox, "github-scraper", since=RECEIVED)
+    assert replay(inbox, "quality-compass", since=RECEIVED) == 0
     assert replay(inbox, "scout", since=RECEIVED) == 0
     assert inbox.execute("select replays from webhooks.deliveries").fetchall() == [(0,)]
 

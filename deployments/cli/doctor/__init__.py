@@ -3,7 +3,7 @@
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 
-from deployments.cli.doctor import databases, machine, outside, server, store
+from deployments.cli.doctor import databases, machine, outside, schedules, server, store
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from flows._shared.errors import PlatformError
@@ -25,6 +25,7 @@ OF_SERVER: Sequence[Look] = (
     server.version,
     server.work_pools,
     server.workers,
+    schedules.planned_runs,
     server.late_runs,
     server.stuck_runs,
     server.slots,
