@@ -1,8 +1,10 @@
 """Variables that a person gives reach SQL as they are: only such as can be no SQL."""
 
+import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeGuard
 
 import pytest
 import yaml
@@ -92,6 +94,21 @@ def test_a_unit_test_says_every_variable_that_its_model_reads(domain: str) -> No
             if missing := variables_read(model, kept) - (told.get("vars") or {}).keys():
                 unsaid[each["name"]] = missing
     assert unsaid == {}
+
+
+@pytest.mark.parametrize("domain", DOMAINS)
+def test_no_contract_or_test_repeats_what_a_variable_lists(domain: str) -> None:
+    """A run with another list would fail there."""
+    lists = [each for each in declared_variables(PROJECTS / domain).values() if _is_list(each)]
+    for file in (PROJECTS / domain / "models").rglob("*.yml"):
+        content = yaml.load(file.read_text(), Loader=yaml.CSafeLoader) or {}
+        of_models = json.dumps({**content, "unit_tests": []})
+        for each in lists:
+            assert not all(word in of_models for word in each), (file, each)
+
+
+def _is_list(value: object) -> TypeGuard[list[str]]:
+    return isinstance(value, list) and len(value) > 2
 
 
 def test_values_of_the_kind_that_is_declared_are_taken() -> None:
