@@ -2,6 +2,7 @@
 
 import random
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
@@ -1682,6 +1683,16 @@ def test_a_fast_clock_moves_neither_the_last_day_nor_the_month_nor_silence(marts
         "select cast(as_of_date as varchar), cast(month_to_date_cost_usd as double) "
         "from mart.fct_cost_forecast where developer_id = 'all'"
     ) == [("2026-03-01", 3.0)]
+    began = datetime.now(UTC)
+    marts.load([request(session("tomorrow", began + timedelta(days=1)), 0, MILLION_IN)])
+    marts.run_to("fct_cost_forecast")
+    ((as_of, left),) = marts.query(
+        "select as_of_date, days_left from mart.fct_cost_forecast where developer_id = 'all'"
+    )
+    days = {began.date(), datetime.now(UTC).date()}
+    assert as_of in days
+    of_month = monthrange(as_of.year, as_of.month)[1]
+    assert left in {of_month - as_of.day + (as_of == today) for today in days}, "today is not over"
 
 
 def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
