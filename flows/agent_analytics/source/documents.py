@@ -182,10 +182,8 @@ def requests_in(content: bytes) -> Iterator[bytes]:
 def torn_requests(content: bytes) -> list[bytes]:
     """The requests of a list that is no JSON, told apart by how requests begin."""
     text = unmarked(content.strip())
-    if not text.startswith(b"["):
-        return [content]
     first, *others = BEFORE_REQUEST.split(text.removesuffix(b"]"))
-    return [first[1:], *others]
+    return [first[1:], *others] if others and text.startswith(b"[") else [content]
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

@@ -27,7 +27,7 @@ from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
-BETWEEN_DOCUMENTS = b"[], \t\r\n"
+BETWEEN_DOCUMENTS = (b"[", b"]", b"],", b",")
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
@@ -148,7 +148,7 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
                 except UnreadableTelemetryError as error:
                     excerpt = text[:EXCERPT].decode("utf-8", "replace").strip()
                     told = Rejected(file.name, error.seen, f"line {number}: {excerpt}")
-                    if len(text.strip()) <= 2 and not text.strip(BETWEEN_DOCUMENTS):
+                    if text.strip() in BETWEEN_DOCUMENTS:
                         between.append(told)
                     elif torn and _is_within(text, torn):
                         torn = text
@@ -160,8 +160,9 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
 
 def _is_within(line: bytes, before: bytes) -> bool:
     """Whether a line goes on with the document of the line before, and begins no other."""
-    is_begun = unmarked(line).startswith((b"{", b"["))
-    return not is_begun or before.rstrip().endswith((b",", b"[", b":"))
+    if not unmarked(line).startswith((b"{", b"[")):
+        return True
+    return begins_document(line) and before.rstrip().endswith((b",", b"[", b":"))
 
 
 def _requests(source: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
