@@ -8,7 +8,14 @@ import pytest
 
 from flows.agent_analytics import raw, source
 from flows.agent_analytics.records import LoadCounts, Rejected
-from tests.agent_analytics.test_files import LISTED, METRICS, of_session, put_aside, write
+from tests.agent_analytics.test_files import (
+    LISTED,
+    METRICS,
+    leave_alone,
+    of_session,
+    put_aside,
+    write,
+)
 from tests.agent_analytics.test_otlp import load
 
 SMALL = [
@@ -49,6 +56,51 @@ def test_documents_of_any_shape_are_loaded_whole_in_batches_of_any_size(
     with store.connect() as connection:
         rows = "select count(*) from (from raw.otel_points union all by name from raw.otel_logs)"
         assert connection.execute(rows).fetchone() == (4 * len(whole),)
+
+
+def broken_in_the_middle(good: tuple[str, str], bad: str) -> dict[str, str]:
+    """Two requests with a third between them that is none, by the shape of the file."""
+    one, two, broken = (json.dumps(json.loads(each), indent=2) for each in (*good, bad))
+    without_a_value, without_an_end = broken.replace("[", "[,", 1), broken[: broken.index("]")]
+    return {
+        "lines.jsonl": f"{good[0]}\n{bad[:50]}\n{good[1]}\n",
+        "documents.json": f"{one}\n{without_a_value}\n{two}",
+        "cut-documents.json": f"{one}\n{without_an_end}\n{two}\n",
+        "list.json": f"[\n{one},\n{without_a_value},\n{two}\n]",
+        "cut-in-list.json": f"[\n{one},\n{without_an_end},\n{two}\n]\n",
+        "list-on-a-line.json": f"[{good[0]},{bad.replace('[', '[,', 1)},{good[1]}]",
+        "cut-on-a-line.json": f"[{good[0]},{bad[:-5]}, {good[1]}]\n",
+        "list-of-lines.json": f"[\n{good[0]},\n{bad[:-5]},\n{good[1]}\n]",
+    }
+
+
+@pytest.mark.parametrize("suffix", ["", ".gz"])
+def test_what_is_broken_in_the_middle_is_one_row_and_all_beside_it_is_loaded(
+    store: raw.Store, inbox: Path, suffix: str
+) -> None:
+    for name, text in broken_in_the_middle((METRICS, LISTED[2]), LISTED[1]).items():
+        content = of_session(name, text).encode()
+        path = inbox / f"{name}{suffix}"
+        path.write_bytes(gzip.compress(content) if suffix else content)
+        leave_alone(path)
+        counts = load(store, inbox)
+        assert (counts.rows_new, counts.rejected) == (3, 1), name
+        source_name, _, excerpt = put_aside(store)[-1]
+        assert path.name in source_name
+        assert "line " in excerpt
+    assert load(store, inbox) == LoadCounts()
+
+
+def test_files_that_were_put_together_have_several_marks_of_the_byte_order(
+    store: raw.Store, inbox: Path
+) -> None:
+    documents = [json.dumps(json.loads(each), indent=2) for each in LISTED]
+    texts = {"first": "\ufeff" * 2 + "\n".join(documents)}
+    texts["each"] = "\n".join("\ufeff" * 2 + each for each in documents)
+    for name, text in texts.items():
+        packed = gzip.compress(of_session(name, text).encode())
+        (inbox / f"{name}.json.gz").write_bytes(packed)
+    assert load(store, inbox) == LoadCounts(rows_new=5 * len(texts))
 
 
 def good_requests(path: Path, scratch: Path, before: list[tuple[int, str, int]]) -> list[str]:

@@ -2,6 +2,7 @@
 
 import random
 import re
+from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
@@ -434,7 +435,8 @@ def test_requests_with_an_empty_id_are_several(together: Marts) -> None:
 FAST = {"speed": "fast"}
 AT_ONCE, A_LONG_WINDOW = "claude-opus-4-6:fast", "claude-sonnet-4-5-20250929[1m]"
 DATED, OPUS_4_6, NEVER_FAST = "claude-sonnet-4-5-20250929", "claude-opus-4-6", "claude-haiku-4-5"
-OPUS_4_7 = "claude-opus-4-7"
+OPUS_4_7, GEMINI = "claude-opus-4-7", "gemini-2.5-pro"
+BATCH = {"service_tier": "batch"}
 K, M = 1_000, 1_000_000
 Told = tuple[str, int, dict[str, str]]
 # What events tell and what counters do, each by name of the model, and tokens and cost of both.
@@ -548,6 +550,33 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     "counters name the fast one of three": (
         [(OPUS_4_6, 2 * M, {}), (OPUS_4_7, M, {})], [(OPUS_4_6, M, FAST), ("", 2 * M, {})],
         3 * M, 40,
+    ),
+    "a long prompt of a batch": (
+        [(GEMINI, 300 * K, BATCH)], [(GEMINI, 300 * K, BATCH)],
+        300 * K, 0.375,
+    ),
+    "the long one of two in a batch": (
+        [(GEMINI, 300 * K, {}), (GEMINI, 100 * K, {})],
+        [(GEMINI, 100 * K, {}), (GEMINI, 300 * K, BATCH)],
+        400 * K, 0.5,
+    ),
+    "the short one of two in a batch": (
+        [(GEMINI, 300 * K, {}), (GEMINI, 100 * K, {})],
+        [(GEMINI, 300 * K, {}), (GEMINI, 100 * K, BATCH)],
+        400 * K, 0.8125,
+    ),
+    "one of two long ones in a batch": (
+        [(GEMINI, 300 * K, {}), (GEMINI, 300 * K, {}), (GEMINI, 100 * K, {})],
+        [(GEMINI, 400 * K, {}), (GEMINI, 300 * K, BATCH)], 700 * K, 1.25,
+    ),
+    "a long one in a batch beside as much that is short": (
+        [(GEMINI, 300 * K, {}), (GEMINI, 150 * K, {}), (GEMINI, 150 * K, {})],
+        [(GEMINI, 150 * K, {}), (GEMINI, 150 * K, {}), (GEMINI, 300 * K, BATCH)], 600 * K, 0.75,
+    ),
+    "short ones in a batch beside as much that is long": (
+        [(GEMINI, 300 * K, {}), (GEMINI, 150 * K, {}), (GEMINI, 150 * K, {})],
+        [(GEMINI, 300 * K, {}), (GEMINI, 150 * K, BATCH), (GEMINI, 150 * K, BATCH)],
+        600 * K, 0.9375,
     ),
 }  # fmt: skip
 
@@ -755,6 +784,7 @@ def test_what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache(
 # Tokens of events and of counters, input and written to the cache, and what the agent reports.
 MAY_COST_MORE: dict[str, tuple[str, tuple[int, int] | None, tuple[int, int] | None, float]] = {
     "prompts of counters": ("gemini-2.5-pro", None, (300 * K, 0), 0.375),
+    "prompts of counters of a batch": ("gemini-2.5-pro", None, (300 * K, 0), 0.1875),
     "prompts of events": ("gemini-2.5-pro", (300 * K, 0), (300 * K, 0), 0),
     "prompts that are short together": ("gemini-2.5-pro", None, (200 * K, 0), 0),
     "writes without a cost": (OPUS_4_6, (0, M), None, 3.75),
@@ -771,7 +801,8 @@ def what_may_cost_more_than_it_is_priced_at_is_told() -> None:
             event = sample.request_event(work, model, usage, 0, DAY, 0)
             put([without(sample.logs_line(work, [event]), "cost_usd")])
         if of_counter:
-            put([tokens(work, {"input": of_counter[0]}, 0, 1, model)])
+            tier = BATCH if "batch" in name else {}
+            put([with_attributes(tokens(work, {"input": of_counter[0]}, 0, 1, model), tier)])
 
 
 def test_what_may_cost_more_than_it_is_priced_at_is_told(together: Marts) -> None:
@@ -783,6 +814,55 @@ def test_what_may_cost_more_than_it_is_priced_at_is_told(together: Marts) -> Non
     ) == {f"more {name}": more for name, (*_, more) in MAY_COST_MORE.items()}
     check = "assert_no_cost_may_be_too_low"
     assert together.dbt("test", "--select", check) == {check: "warn"}
+
+
+# Of a session over midnight: minutes from it, and the cost where it is told, of events that write a
+# million tokens to the cache for an hour; tokens and cost that counters tell, since three minutes
+# before it; and the days on which a million of them counts.
+Late = list[tuple[int, float | None]]
+DAY_BEFORE, DAY_AFTER = DAY.date(), DAY.date() + timedelta(days=1)
+AFTER_MIDNIGHT: dict[str, tuple[Late, Late, Late, list[date]]] = {
+    "tokens and cost": ([(-1, None)], [(1, M)], [(1, 6)], [DAY_BEFORE]),
+    "cost alone": ([(-1, None)], [], [(1, 6)], [DAY_BEFORE]),
+    "cost of both days": ([(-1, None), (2, None)], [], [(3, 12)], [DAY_BEFORE, DAY_AFTER]),
+    "cost that events tell": ([(-1, 6), (2, 6)], [(3, 2 * M)], [(3, 12)], [DAY_BEFORE, DAY_AFTER]),
+    "cost of one that events tell": ([(-1, None), (2, 6)], [], [(3, 12)], [DAY_BEFORE, DAY_AFTER]),
+    "cost of tokens told before": ([], [(-1, M)], [(1, 6)], [DAY_BEFORE]),
+    "counters alone": ([], [(1, M)], [(1, 6)], [DAY_AFTER]),
+}
+
+
+@apart
+def a_cost_told_after_midnight_is_of_the_usage_before_it() -> None:
+    for name, (events, counted, costs, _) in AFTER_MIDNIGHT.items():
+        work = session(f"late {name}", DAY + timedelta(hours=23, minutes=55), by=developer(64))
+        for number, (minute, cost) in enumerate(events):
+            moment = work.started_at + timedelta(minutes=5 + minute)
+            event = sample.request_event(work, SONNET, (0, 0, 0, M), cost or 0, moment, number)
+            line = sample.logs_line(work, [event])
+            put([line if cost else without(line, "cost_usd")])
+        for kind, told in (("token", counted), ("cost", costs)):
+            for minute, value in told:
+                key = (f"claude_code.{kind}.usage", SONNET, "cacheCreation" * (kind == "token"))
+                since = work.started_at + timedelta(minutes=2)
+                until = work.started_at + timedelta(minutes=5 + minute)
+                put([sample.metrics_line(work, {key: value or 0}, since, until)])
+
+
+def test_a_cost_told_after_midnight_is_of_the_usage_before_it(together: Marts) -> None:
+    assert together.query(
+        "select session_id, usage_date, total_cache_creation_tokens, "
+        "cast(list_cost_usd as double), cast(reported_cost_usd as double) "
+        "from intermediate.int_token_costs where starts_with(session_id, 'late ') order by 1, 2"
+    ) == [
+        (f"late {name}", day, M, 6.0, 6.0)
+        for name, (*_, days) in sorted(AFTER_MIDNIGHT.items())
+        for day in days
+    ]
+    assert together.query(
+        "select usage_date, counted_since from intermediate.int_token_costs "
+        "where session_id = 'late counters alone'"
+    ) == [(DAY_AFTER, DAY_BEFORE)]
 
 
 def test_reported_and_list_cost_stand_side_by_side(together: Marts) -> None:
@@ -1603,6 +1683,16 @@ def test_a_fast_clock_moves_neither_the_last_day_nor_the_month_nor_silence(marts
         "select cast(as_of_date as varchar), cast(month_to_date_cost_usd as double) "
         "from mart.fct_cost_forecast where developer_id = 'all'"
     ) == [("2026-03-01", 3.0)]
+    began = datetime.now(UTC)
+    marts.load([request(session("tomorrow", began + timedelta(days=1)), 0, MILLION_IN)])
+    marts.run_to("fct_cost_forecast")
+    ((as_of, left),) = marts.query(
+        "select as_of_date, days_left from mart.fct_cost_forecast where developer_id = 'all'"
+    )
+    days = {began.date(), datetime.now(UTC).date()}
+    assert as_of in days
+    of_month = monthrange(as_of.year, as_of.month)[1]
+    assert left in {of_month - as_of.day + (as_of == today) for today in days}, "today is not over"
 
 
 def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:

@@ -109,7 +109,7 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
     }
     assert "signals in the first run" in artifacts_of(state)["quality-compass-signals"]
     first = run_id_of(state)
-    assert_freshness_is_told(state, "quality_compass")
+    assert_freshness_is_told(state, "quality_compass", marts=["public_marts.fct_signals"])
 
     with psycopg.connect(database) as connection:
         connection.execute("update public.raw_files set changed_at = now() - interval '4 days'")

@@ -569,14 +569,21 @@ def test_a_node_in_one_document_is_the_same_rows_as_in_lines(
         document = json.dumps({**metadata, "entity_results": entities})
         path.with_suffix(".json").write_text(document)
         path.unlink()
-    (run_folder / "results" / "nodes" / "other.json").write_text('{"entity_results": [7, {}]}')
+    other = run_folder / "results" / "nodes" / "other.json"
+    other.write_text('{"entity_results": [7, {}]}')
+    entities = '[{"entity": 1},\n{"entity": oops}, {"entity": 2}]'
+    torn = f'\ufeff\ufeff{{"metric_id": "m", "entity_results": {entities}}}'
+    other.with_stem("torn").write_text(torn)
     counts = load(run_folder)
     assert [reason for _, reason in quarantined(connection)] == [
-        "not an object but int", "no entity"
+        "not an object but int", "no entity",
+        "no entity", "not JSON: Expecting value at column 12", "no entity",
     ]  # fmt: skip
     assert counts.notes == ()
     found = rows(connection, "raw_entity_results"), rows(connection, "raw_node_results")
-    known = [row for row in found[1] if "other.json" not in row[1]]
+    known = [
+        row for row in found[1] if row[1].rpartition("/")[2] not in {"other.json", "torn.json"}
+    ]
     for before, after in zip(expected, (found[0], known), strict=True):
         assert [(row[0], *row[2:-1]) for row in before] == [(row[0], *row[2:-1]) for row in after]
         parsed = [

@@ -38,7 +38,7 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     told = shown.parts["concentration"].text
     assert f"(bus factor {half})" in told
     assert f"Gini coefficient {words.number(spread, 2)}" in told
-    assert f"of the {words.number(total)} commits of {people} people" in told
+    assert f"of all {words.number(total)} commits ever of {people} people" in told
     ((first_half,),) = [
         (row["Share of commits"],)
         for row in shown.parts["concentration"].records()
@@ -180,7 +180,7 @@ def scout_page_is_right(data: DomainData, query: Query) -> None:
     )
     broken = sum(count for reason, count in reasons.items() if reason != "superseded")
     share = plain(words.percent(broken / judged))
-    assert f"({share} of {words.number(judged)})" in shown.parts["rejections"].text
+    assert f"({share} of {words.number(judged)} ever judged)" in shown.parts["rejections"].text
     odd = query(
         "select week, category, currency from gold.gold_category_trends where is_anomaly and "
         "week > (select max(week) from gold.gold_category_trends) - 26 * 7"

@@ -79,6 +79,29 @@ def test_figures_that_are_old_say_so(slug: str) -> None:
     assert "2026-11-27, 65 days before this report" in told
 
 
+@pytest.mark.parametrize(
+    ("slug", "figure", "window"),
+    [
+        ("agent_analytics", "daily", " up to 2026-11-27"),
+        ("agent_analytics", "developers", "in November 2026"),
+        ("agent_analytics", "models", "in the 30 days up to 2026-11-27"),
+        ("github_scraper", "concentration", "commits ever of"),
+        ("github_scraper", "repositories", " ever)"),
+        ("github_scraper", "commit-types", "in 12 months"),
+        ("github_scraper", "hours", "In 52 weeks"),
+        ("scout", "rejections", "ever judged"),
+        ("ledgermind", "by-engine", "in 30 days"),
+    ],
+)
+def test_a_figure_whose_window_is_not_that_of_its_page_says_it(
+    slug: str, figure: str, window: str
+) -> None:
+    """Else a part seems to be more than the whole."""
+    page = pages.page_of(made(slug), NOW.date())
+    (answer,) = [each.answer for each in page.figures if each.key == figure]
+    assert window.lower() in answer.lower()
+
+
 def test_a_month_of_which_nothing_can_be_expected_yet_tells_what_it_cost() -> None:
     data = made("agent_analytics")
     developers = data.extracts["rpt_agents_developers"]

@@ -633,7 +633,16 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b'[{"a": 1},\n {"a": [1, 2]}\n, 12]\n', 3, []),
         ("t.json", b'{\n "a": 1\n}\n{\n"a": 2}', 2, []),
         ("t.json", b'{"a": 1}\n{"a": 2}\n', 2, []),
-        ("t.json", b'[{"a": 1}, {"a": oops}, {"a": 3}]', 1, [(1, "invalid_json")]),
+        ("t.json", b'[{"a": 1}, {"a": oops}, {"a": 3}]', 2, [(1, "invalid_json")]),
+        ("t.json", b'[oops,\n{"a": 2},\n{"b": 3}]', 2, [(1, "invalid_json")]),
+        ("t.json", b'[{"a": 1},\n{"a": 2, "b": [{"c": 1}, {"c":,\n{"a": 3}]', 2, [(2, "invalid_json")]),  # noqa: E501
+        ("t.json", b'[{"a": 1},\n{"a": no", "b": "{"},\n{"a": 3}]', 2, [(2, "invalid_json")]),
+        ("t.json", b'{\n "a": 1\n}\n{\n "a":,\n "b": {}\n}\n{\n "a": 3\n}', 2, [(4, "invalid_json")]),  # noqa: E501
+        ("t.json", b'{\n "a": 1\n},\n{\n "a": 2,\n "b": {\n{\n "a": 3\n}', 2, [(4, "invalid_json")]),  # noqa: E501
+        ("t.json", b'[{"a": 1}\n{"a": 2},, {"a": 3}]', 3, [(2, "invalid_json"), (2, "invalid_json")]),  # noqa: E501
+        ("t.json", b'{"n": 1, "data": [{"a": 1}, {"a"}, {"a": 3}], "m": 2}', 2, [(1, "invalid_json")]),  # noqa: E501
+        ("t.json", b'{"data": [{"a": 1}, {"a": 2}],\n"m": oops}', 2, [(2, "invalid_json")]),
+        ("t.jsonl", b'{"data": [{"a": 1}, {"a"}]}\n{"data": [{"a": 2}]}', 1, [(1, "invalid_json")]),
         ("t.json", b'[{"a": 1}\n', 1, [(2, "invalid_json")]),
         ("t.json", b'[1, {"a": ' + b"9" * 5000 + b"}, 2]", 2, [(1, "unstorable_number")]),
         ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
@@ -646,7 +655,7 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.json", b'{"items": [1, 2], "rows": [3]}', 1, []),
         ("t.jsonl", b'{"items": [1, 2]}\n{"items": [3]}\n', 2, []),
         ("t.json", b'{\n"items": [1, 2]\n}\n{\n"sku": 3\n}\n', 2, []),
-        ("t.json", b'{\n"transactions": [\n{"a": 1},\n{"a": oops}]}', 0, [(1, "invalid_json")]),
+        ("t.json", b'{\n"transactions": [\n{"a": 1},\n{"a": oops}]}', 1, [(4, "invalid_json")]),
         ("t.json", b"", 0, []),
     ],
 )  # fmt: skip

@@ -152,7 +152,7 @@ def test_layers_are_built_one_at_a_time_and_quality_is_kept(scout: str) -> None:
     assert rest.is_completed(), rest.message
     assert measures_of(rest, "scout")["rows_loaded"] == 0
     assert measures_of(rest, "scout")["models_built"] == 15
-    assert_freshness_is_told(rest, "scout")
+    assert_freshness_is_told(rest, "scout", marts=["platinum_transaction_embeddings"])
     (counted,) = ask(scout, "select count(*) from gold.gold_monthly_summary")
     assert counted[0] > 0
     scored = ask(

@@ -68,7 +68,7 @@ def test_one_object_a_list_and_a_list_in_a_wrapper_are_payloads_as_they_came(
         (b" \n ", 0, [(1, "empty_delivery")]),
         (b"\xff\xfe", 0, [(1, "undecodable_bytes")]),
         (b"amount=5", 0, [(1, "invalid_json")]),
-        (b'{"data":\n[{"a": 1},\n oops]}', 0, [(1, "invalid_json")]),
+        (b'{"data":\n[{"a": 1},\n oops]}', 1, [(3, "invalid_json")]),
         (b'[{"a": 1}, {"a": NaN}]', 1, [(1, "invalid_json")]),
         (b'{"data": [{"a": "\\u0000"}, {"a": 1}]}', 1, [(1, "unstorable_character")]),
         (b'{"data": [{"a": 1}], "data": [{"a": 2}]}', 0, [(1, "duplicate_name")]),

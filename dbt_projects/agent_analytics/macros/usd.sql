@@ -11,8 +11,22 @@
     case when count({{ cost }}) = count(*) then sum(cast({{ cost }} as decimal(28, 10))) end
 {%- endmacro %}
 
-{% macro more_usd_if_long(usage, prices) -%}
-    {#- How much more what counters alone tell would cost if its prompts were long: how long they were is not known. -#}
+{% macro more_usd_of_long(usage='', prices='') -%}
+    {#- How much more what counters alone tell would cost at the price for all if its prompts were long. The relations
+        are named with a point behind. -#}
+    (
+        ({{ prices }}long_input_multiplier - 1) * (
+            {{ usd(usage ~ 'input_tokens_alone', prices ~ 'input') }}
+            + {{ usd(usage ~ 'cache_read_tokens_alone', prices ~ 'cache_read') }}
+            + {{ usd(usage ~ 'cache_creation_tokens_alone', prices ~ 'cache_write_5m') }}
+        )
+        + ({{ prices }}long_output_multiplier - 1)
+        * {{ usd(usage ~ 'output_tokens_alone', prices ~ 'output') }}
+    )
+{%- endmacro %}
+
+{% macro more_usd_if_long(usage, prices, special_costs) -%}
+    {#- The same at the prices of the tiers that counters tell; none where it is too little for a long prompt. -#}
     case
         when
             {{ usage }}.input_tokens_alone
@@ -20,13 +34,8 @@
             + {{ usage }}.cache_creation_tokens_alone
             > {{ prices }}.long_prompt_above
             then
-                ({{ prices }}.long_input_multiplier - 1) * (
-                    {{ usd(usage ~ '.input_tokens_alone', prices ~ '.input') }}
-                    + {{ usd(usage ~ '.cache_read_tokens_alone', prices ~ '.cache_read') }}
-                    + {{ usd(usage ~ '.cache_creation_tokens_alone', prices ~ '.cache_write_5m') }}
-                )
-                + ({{ prices }}.long_output_multiplier - 1)
-                * {{ usd(usage ~ '.output_tokens_alone', prices ~ '.output') }}
+                {{ more_usd_of_long(usage ~ '.', prices ~ '.') }}
+                + coalesce({{ special_costs }}.more_usd_if_long, 0)
         else 0
     end
 {%- endmacro %}

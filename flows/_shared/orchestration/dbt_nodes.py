@@ -63,8 +63,8 @@ class NodeResult:
     or ``unchanged``, of a node that was left out of the build.
     ``rows`` are rows written (models, seeds, snapshots) or rows that failed (tests); None where dbt
     does not say. ``compiled_path`` is set for failures, where there is SQL to look at. A mart is a
-    model whose contract dbt enforces. ``relation`` of a test is where its rows are kept, if they
-    are.
+    model whose contract dbt enforces, or whose `meta` says `is_mart`. ``relation`` of a test is
+    where its rows are kept, if they are.
     """
 
     unique_id: str
@@ -100,6 +100,19 @@ class NodeStatus:
     @property
     def is_finished(self) -> bool:
         return self.finished_at is not None
+
+
+def is_mart(node: Any) -> bool:
+    """Of a node of dbt's."""
+    has_contract = bool(getattr(getattr(node, "contract", None), "enforced", False))
+    meta = getattr(getattr(node, "config", None), "meta", None) or {}
+    return has_contract or bool(meta.get("is_mart"))
+
+
+def read_as(name: str, relation: str | None) -> str:
+    """The name by which readers find a model: its own, or schema and name where they are others."""
+    parts = [part.strip('"`') for part in (relation or "").split(".")]
+    return name if len(parts) < 2 or parts[-1] == name else ".".join(parts[-2:])
 
 
 def label(resource_type: str, name: str) -> str:

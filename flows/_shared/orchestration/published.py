@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED
+from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, read_as
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
 
 # What a build left out is as that build would have made it.
@@ -111,8 +111,9 @@ def _mart(said: Sequence[tuple[Build, str]]) -> Mart:
     """One relation, of what builds said of it, the newest first."""
     target = min(build.target for build, _ in said)
     nodes = [(build.run, build.models[name]) for build, name in said]
+    relation = next((str(node["relation"]) for _, node in nodes if node.get("relation")), None)
     return Mart(
-        said[0][1] + (f" ({target})" if target else ""),
+        read_as(said[0][1], relation) + (f" ({target})" if target else ""),
         next((run for run, node in nodes if node.get("status") in CURRENT), None),
         next((kind for _, node in nodes if (kind := node.get("materialized"))), None) == "view",
     )

@@ -54,7 +54,9 @@ BUDGETS = """
         cast(forecast_cost_usd as double),
         cast(monthly_budget_usd as double),
         budget_status,
-        days_left = 0 and unpriced_tokens = 0
+        days_left = 0
+        and unpriced_tokens = 0
+        and coalesce(month_to_date_cost_usd, 0) + may_cost_more_usd <= monthly_budget_usd
     from mart.fct_cost_forecast where monthly_budget_usd is not null order by developer_id
 """
 Worked = tuple[LoadCounts, tuple[Landed, ...], DbtOutcome]

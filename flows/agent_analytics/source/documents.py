@@ -11,6 +11,9 @@ from flows.agent_analytics.source.rows import LONGEST_LINE
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 # An element of such a key's list does not name the key.
 REQUEST_KEY = re.compile(rb'"resource_?(?:metrics|logs|spans|profiles)"\s*:', re.IGNORECASE)
+# Within a text quotes have a backslash before them.
+REQUEST = re.compile(rb"\{\s*" + REQUEST_KEY.pattern, re.IGNORECASE)
+BEFORE_REQUEST = re.compile(rb",\s*(?=\{\s*" + REQUEST_KEY.pattern + rb")", re.IGNORECASE)
 
 # Of what is decoded here only the end is asked.
 _DECODER = json.JSONDecoder(object_pairs_hook=len, parse_int=len, parse_float=len)
@@ -52,9 +55,25 @@ def depth_of(line: bytes) -> int:
     return opened - outside.count(b"}") - outside.count(b"]")
 
 
+def unmarked(line: bytes) -> bytes:
+    """Without marks of the byte order before it; files that were put together have several."""
+    return line.lstrip(BYTE_ORDER_MARK)
+
+
+def has_requests_within(content: bytes) -> bool:
+    """Whether a request begins in the middle of another, which was cut."""
+    depth = begin = 0
+    for found in REQUEST.finditer(content):
+        depth += depth_of(content[begin : found.start()])
+        begin = found.start()
+        if depth > 1:
+            return True
+    return False
+
+
 def begins_document(line: bytes) -> bool:
     """Whether a line is the first of an object or list that goes on behind it."""
-    is_begun = line.removeprefix(BYTE_ORDER_MARK).startswith((b"{", b"["))
+    is_begun = unmarked(line).startswith((b"{", b"["))
     return is_begun and line.endswith(b"\n") and depth_of(line) > 0
 
 
@@ -76,6 +95,7 @@ def lines_and_documents(
                 is_growing
                 and is_last
                 and is_cut(text[whole_documents(text) :])
+                and not has_requests_within(text)
                 and not _is_readable_by_lines(document)
             )
             if not is_open and not _is_json(text):
@@ -102,7 +122,7 @@ def _complete(
     Returns:
         Whether the lines ended before.
     """
-    opener = document[0].removeprefix(BYTE_ORDER_MARK)[:1]
+    opener = unmarked(document[0])[:1]
     size, depth = len(document[0]), depth_of(document[0])
     while depth > 0 and size < LONGEST_LINE:
         line = _next(waiting, lines)
@@ -128,7 +148,7 @@ def _is_readable_by_lines(document: list[bytes]) -> bool:
     """Whether it is a bracket alone and requests, the last of them without a comma."""
     first, *requests = document
     return (
-        len(first.removeprefix(BYTE_ORDER_MARK).strip()) == 1
+        len(unmarked(first).strip()) == 1
         and all(each.startswith(b"{") and REQUEST_KEY.search(each) for each in requests)
         and _is_json(document[-1])
     )
@@ -157,6 +177,13 @@ def requests_in(content: bytes) -> Iterator[bytes]:
         inner = list(_elements(text, begin)) if text[begin] == "[" else []
         for first, last in inner or [(begin, end)]:
             yield text[first:last].encode("utf-8", "surrogateescape")
+
+
+def torn_requests(content: bytes) -> list[bytes]:
+    """The requests of a list that is no JSON, told apart by how requests begin."""
+    text = unmarked(content.strip())
+    first, *others = BEFORE_REQUEST.split(text.removesuffix(b"]"))
+    return [first[1:], *others] if others and text.startswith(b"[") else [content]
 
 
 def _spans(text: str) -> Iterator[tuple[int, int]]:

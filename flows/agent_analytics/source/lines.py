@@ -13,7 +13,13 @@ from typing import IO
 
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
-from flows.agent_analytics.source.documents import lines_and_documents, requests_in
+from flows.agent_analytics.source.documents import (
+    begins_document,
+    lines_and_documents,
+    requests_in,
+    torn_requests,
+    unmarked,
+)
 from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
@@ -21,6 +27,7 @@ from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
 ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
+BETWEEN_DOCUMENTS = (b"[", b"]", b"],", b",")
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
 
@@ -121,9 +128,15 @@ def _as_lines(documents: bytes) -> Iterator[bytes]:
 
 
 def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
-    """The file without the lines that are not OTLP, and why each was left out."""
+    """The file without the lines that are not OTLP, and why each was left out.
+
+    The lines of a document that is no JSON are left out together, and a bracket or comma alone on
+    a line between documents is nothing.
+    """
     target = LineFile(folder / f"good-{file.path.name}", file.name)
     rejected: list[Rejected] = []
+    between: list[Rejected] = []
+    torn = b""
     with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
         for number, requests in _requests(lines):
             for text in requests:
@@ -131,22 +144,38 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
                     for found in otel_lines(text):
                         copy.write(f"{short(found.line)}\n")
                         rejected += rejected_of(found, file.name, f"line {number}: ")
+                    torn = b""
                 except UnreadableTelemetryError as error:
                     excerpt = text[:EXCERPT].decode("utf-8", "replace").strip()
-                    rejected.append(Rejected(file.name, error.seen, f"line {number}: {excerpt}"))
-    return target, rejected
+                    told = Rejected(file.name, error.seen, f"line {number}: {excerpt}")
+                    if text.strip() in BETWEEN_DOCUMENTS:
+                        between.append(told)
+                    elif torn and _is_within(text, torn):
+                        torn = text
+                    else:
+                        rejected.append(told)
+                        torn = text if begins_document(text) else b""
+    return target, rejected or between[:1]
+
+
+def _is_within(line: bytes, before: bytes) -> bool:
+    """Whether a line goes on with the document of the line before, and begins no other."""
+    if not unmarked(line).startswith((b"{", b"[")):
+        return True
+    return begins_document(line) and before.rstrip().endswith((b",", b"[", b":"))
 
 
 def _requests(source: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     """The requests of each line that is not blank, and of each document over many lines, with the
     number of its first line; be they in a list, one behind another or between commas. Any other
-    line is one as it is."""
+    line is one as it is, or several where it is a list."""
     number = 1
     for lines, _ in lines_and_documents(source):
         text = b"".join(lines)
-        found = [text]
-        with suppress(ValueError):
+        try:
             found = [each.translate(ONE_LINE) for each in requests_in(text)]
+        except ValueError:
+            found = torn_requests(text)
         if text.strip():
             yield number, found
         number += len(lines)

@@ -14,6 +14,7 @@ from flows.agent_analytics.source.documents import (
     BYTE_ORDER_MARK,
     REQUEST_KEY,
     begins_document,
+    has_requests_within,
     is_cut,
     lines_and_documents,
     whole_documents,
@@ -157,7 +158,7 @@ def _unread_parts(
                 path, begin, end, mark, status.st_mtime_ns, is_quiet=is_quiet, is_document=True
             )
             begin = end
-        if is_cut(rest) and not _has_lines(rest):
+        if is_cut(rest) and not (_has_lines(rest) or has_requests_within(rest)):
             # Its writer may be in the middle of it.
             if is_quiet:
                 seen = f"its last document {UNFINISHED}"
@@ -170,7 +171,7 @@ def _unread_parts(
         if end < size:
             tail = Rejected(shown(path), f"its last message {UNFINISHED}", f"from byte {end}")
     else:
-        end, tail = _whole_lines(path, begin, size)
+        end, tail = _whole_lines(path, begin, size, is_quiet)
     if begin < end:
         mark = _mark(path, end, salt)
         yield FilePart(path, begin, end, mark, status.st_mtime_ns, packed, is_quiet)
@@ -207,8 +208,11 @@ def _first_line(path: Path, begin: int) -> bytes:
         return line.lstrip(BETWEEN)
 
 
-def _whole_lines(path: Path, begin: int, size: int) -> tuple[int, Rejected | None]:
-    """Up to where whole lines and documents stand, and what behind them is not whole."""
+def _whole_lines(path: Path, begin: int, size: int, is_quiet: bool) -> tuple[int, Rejected | None]:
+    """Up to where whole lines and documents stand, and what behind them is not whole.
+
+    What nobody goes on writing, and nothing behind it can make whole, is read as it is.
+    """
     end = place = begin
     last = "line"
     for lines, is_open in lines_and_documents(_lines(path, begin, size), is_growing=True):
@@ -218,7 +222,7 @@ def _whole_lines(path: Path, begin: int, size: int) -> tuple[int, Rejected | Non
         elif len(lines) > 1 or lines[0].endswith(b"\n"):
             end = place
     rest = read_bytes(path, end, min(size, end + LONGEST_LINE + 1))
-    if _is_whole(rest):
+    if _is_whole(rest) or (is_quiet and _is_broken(rest)):
         return size, None
     if not rest.strip():
         return end, None
@@ -253,6 +257,12 @@ def _is_whole(line: bytes) -> bool:
     except RecursionError:
         pass
     return True
+
+
+def _is_broken(rest: bytes) -> bool:
+    """Whether nothing that follows can make it whole, or it is the end of something broken."""
+    is_end = not rest.strip(BETWEEN + b"]}")
+    return len(rest) <= LONGEST_LINE and (is_end or not is_cut(rest))
 
 
 def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:

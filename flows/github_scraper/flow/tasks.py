@@ -129,7 +129,7 @@ def list_repositories(
 def read_list(file: Path) -> list[str]:
     """Raises ApiConfigurationError where the file cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8-sig").splitlines()
+        lines = file.read_text(encoding="utf-8").lstrip("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ApiConfigurationError(
             f"Reading the list of repositories {file}",

@@ -4,13 +4,14 @@ import gzip
 import json
 import zlib
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from typing import Any
 
 from flows._shared.json_keys import Again, keep_twice
 from flows.quality_compass.records import FileChangedError, Run, RunFile
 from flows.quality_compass.rules.reading import elements, is_one_document
+from flows.quality_compass.rules.torn import torn_elements
 from flows.quality_compass.source.storage import Storage, reading
 
 CHUNK_BYTES = 1 << 20
@@ -36,7 +37,7 @@ def _beginning(url: str, storage: Storage, most: int) -> bytes:
         system, path = storage.at(url)
         with system.open(path, "rb") as stream:
             content: bytes = stream.read(most)
-    return content.removeprefix(BYTE_ORDER_MARK)
+    return content.lstrip(BYTE_ORDER_MARK)
 
 
 class FileReader:
@@ -77,13 +78,14 @@ class FileReader:
         with self._open() as stream:
             for number, line in enumerate(self._split(stream, hashed.update), start=1):
                 if number == 1:
-                    line = line.removeprefix(BYTE_ORDER_MARK)
+                    # Files that were put together have several.
+                    line = line.lstrip(BYTE_ORDER_MARK)
                 if line.strip():
                     yield number, line
         self._refuse_another_content(hashed.hexdigest(), expected_hash)
 
     def _elements(self, expected_hash: str | None) -> Iterator[tuple[int, bytes]]:
-        """The elements of a JSON document as lines; what is none is one line, to be refused."""
+        """The elements of a JSON document as lines; what is none of them is one, to be refused."""
         read = bytearray()
         with self._open() as stream:
             while len(read) <= WHOLE_FILE_BYTES and (chunk := self._chunk(stream)):
@@ -93,14 +95,20 @@ class FileReader:
             self.broken_off = f"a document of more than {WHOLE_FILE_BYTES} bytes: it is read whole"
             return
         try:
-            parsed = json.loads(content.decode("utf-8-sig"), object_pairs_hook=keep_twice)
+            text = content.lstrip(BYTE_ORDER_MARK).decode()
+            parsed = json.loads(text, object_pairs_hook=keep_twice)
             is_whole = not (
                 isinstance(parsed, dict) and any(isinstance(key, Again) for key in parsed)
             )
+        except json.JSONDecodeError:
+            for number, element in enumerate(torn_elements(text), start=1):
+                yield number, _as_line(self._file.path, element, is_first=number == 1)
+            self._refuse_another_content(sha256(content).hexdigest(), expected_hash)
+            return
         except (ValueError, RecursionError):
             is_whole = False
         if not is_whole:
-            yield 1, content.removeprefix(BYTE_ORDER_MARK)
+            yield 1, content.lstrip(BYTE_ORDER_MARK)
         else:
             for number, each in enumerate(elements(self._file.path, parsed), start=1):
                 yield number, json.dumps(each).encode() + b"\n"
@@ -157,3 +165,12 @@ class FileReader:
         except (EOFError, gzip.BadGzipFile, zlib.error) as error:
             self.broken_off = f"the compressed file breaks off or is damaged: {error}"
             return b""
+
+
+def _as_line(path: str, element: str, *, is_first: bool) -> bytes:
+    """An element of a torn document; the first may be the node itself, in whose place its metadata
+    are."""
+    if is_first:
+        with suppress(ValueError):
+            element = json.dumps(next(elements(path, json.loads(element))))
+    return (" ".join(element.splitlines()) + "\n").encode()

@@ -143,12 +143,12 @@ def _developers(data: DomainData, today: date) -> Figure:
         first = rows[0]
         answer += (
             f"; {words.text(first['developer'])} costs most: "
-            f"{words.money(first['month_to_date_cost_usd'])}"
+            f"{words.money(first['month_to_date_cost_usd'])} of the month so far"
         )
     shown = rows[:12]
     return Figure(
         key="developers",
-        title="By developer",
+        title="By developer, the month",
         answer=f"{answer}.",
         source=data.extracts[DEVELOPERS],
         columns=(
@@ -174,8 +174,8 @@ def _developers(data: DomainData, today: date) -> Figure:
         )
         if shown
         else None,
-        note="The month of the last known day. The cost of a commit is the part of its session's. "
-        + UNPRICED_NOTE,
+        note="The month of the last known day. The cost of a commit is the part of its session's, "
+        "also of days before the month. " + UNPRICED_NOTE,
     )
 
 
@@ -190,7 +190,10 @@ def _models(data: DomainData) -> Figure:
     answer = "No model has a price"
     if priced:
         first = priced[0]
-        answer = f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])}"
+        answer = (
+            f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])} in "
+            f"the 30 days up to {words.text(first['last_date'])}"
+        )
     tokens = sum(row["unpriced_tokens"] for row in unpriced)
     answer += (
         f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
@@ -200,7 +203,7 @@ def _models(data: DomainData) -> Figure:
     )
     return Figure(
         key="models",
-        title="By model",
+        title="By model, 30 days",
         answer=answer,
         source=data.extracts[MODELS],
         columns=(
@@ -215,7 +218,8 @@ def _models(data: DomainData) -> Figure:
         rows=rows,
         as_of=words.text(rows[0]["last_date"]),
         chart=_models_chart(priced, answer) if priced else None,
-        note="30 days up to the newest with usage. Reported is what the agent's vendor estimates.",
+        note="30 days up to the newest with usage, be they of one month or two: a model can cost "
+        "more than the month so far. Reported is what the agent's vendor estimates.",
     )
 
 

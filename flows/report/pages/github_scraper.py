@@ -109,7 +109,7 @@ def _concentration(data: DomainData) -> Figure:
     factor, people = first["bus_factor"], first["people"]
     share = words.count(factor, "person has", "people have")
     answer = (
-        f"{share} at least half of the {words.number(first['commits'])} commits of "
+        f"{share} at least half of all {words.number(first['commits'])} commits ever of "
         f"{words.count(people, 'person', 'people')} (bus factor {factor}); "
         f"Gini coefficient {words.number(first['gini_coefficient'], 2)}."
     )
@@ -142,7 +142,7 @@ def _repositories(data: DomainData) -> Figure:
         title="Repositories",
         answer=(
             f"{words.text(first['repository'])} has the most commits "
-            f"({words.number(first['total_commits'])}); {words.number(alone)} of "
+            f"({words.number(first['total_commits'])} ever); {words.number(alone)} of "
             f"{words.count(len(rows), 'repository', 'repositories')} with a bus factor of 1."
         ),
         source=data.extracts["rpt_github_repositories"],
@@ -216,7 +216,8 @@ def _types(data: DomainData) -> Figure:
         title="What the commits are",
         answer=(
             f"{words.text(first['commit_type'])} is the most common type ({share} of "
-            f"{words.number(total)}); {told if breaks else 'none says it breaks'} something."
+            f"{words.number(total)} in 12 months); "
+            f"{told if breaks else 'none says it breaks'} something."
         ),
         source=data.extracts["rpt_github_commit_types"],
         columns=(
@@ -259,8 +260,8 @@ def _hours(data: DomainData) -> Figure:
     ]
     most = max(busiest["commits"], 5)
     answer = (
-        f"Most commits are made on {busiest['day']} at {busiest['hour_of_day']:02} h UTC "
-        f"({words.number(busiest['commits'])}); {share} on weekends."
+        f"In 52 weeks most commits were made on {busiest['day']} at {busiest['hour_of_day']:02} h "
+        f"UTC ({words.number(busiest['commits'])}); {share} on weekends."
     )
     return Figure(
         key="hours",

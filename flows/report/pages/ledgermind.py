@@ -264,12 +264,13 @@ def _group_answer(dimension: str, rows: Sequence[Row], judged: Sequence[Row], na
     best = max(judged, key=lambda row: row["accept_rate"])
     worst = min(judged, key=lambda row: row["accept_rate"])
     told = (
-        f"{words.text(best['member'])} is accepted most "
+        f"In 30 days {words.text(best['member'])} is accepted most "
         f"({words.percent(best['accept_rate'])}), {words.text(worst['member'])} least "
         f"({words.percent(worst['accept_rate'])})."
     )
     if len(judged) == 1:
-        told = f"{words.text(best['member'])}: {words.percent(best['accept_rate'])} accepted."
+        rate = words.percent(best["accept_rate"])
+        told = f"{words.text(best['member'])}: {rate} accepted in 30 days."
     hidden = rows[0]["members"] - len(rows)
     if hidden > 0:
         told += f" {words.count(hidden, f'{name} is', f'{name}s are')} not shown."

@@ -221,7 +221,7 @@ def _rejections(data: DomainData) -> Figure:
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
-            f"{words.number(rows[0]['judged_payloads'])}), most often "
+            f"{words.number(rows[0]['judged_payloads'])} ever judged), most often "
             f"{most} ({words.number(broken[0]['payloads'])})."
         )
     return Figure(

@@ -268,7 +268,7 @@ def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:
     if BEGINS_AS_JSON.match(start) or (is_json(file.name) and MAY_BE_JSON.match(start)):
         is_lines = is_json(file.name) and not file.name.lower().endswith(".json")
         with _text_of(file, encoding, marks) as text:
-            wrapper = find_wrapper(text)
+            wrapper = find_wrapper(text, may_be_broken=not is_lines)
         with _text_of(file, encoding, marks) as text:
             yield from read_json(text, value_per_line=is_lines, wrapper=wrapper)
     else:

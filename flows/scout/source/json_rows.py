@@ -10,10 +10,17 @@ from flows.scout.records import DeliveredRow, Payload, Quarantined
 from flows.scout.rules import BLANK, as_stored, plain_name
 
 WRAPPERS = frozenset({"data", "records", "items", "rows", "transactions", "products"})
+# A sale may have items of its own.
+PLAIN_WRAPPERS = WRAPPERS - {"items"}
 IDENTIFIERS = frozenset({"transaction_id", "sku"})
 CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000
+MAX_BROKEN_VALUES = 1_000
+# Behind it a value can be broken, and not only be cut.
+LONGEST_CUT = 6
+ANY_NAME = r'"(?:[^"\\]|\\.)*"'
+FIRST_NAME = re.compile(rf"\{{\s*{ANY_NAME}\s*:")
 ONE_LINE = bytes.maketrans(b"\t\r\n", b"   ")
 # What nothing closes is a text to the end, else each quote in it would be looked at anew.
 BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
@@ -21,13 +28,21 @@ BRACKET_OR_TEXT = re.compile(r'[\[\]{}]|"(?:[^"\\]|\\.)*(?:"|\\?\Z)', re.DOTALL)
 _decoder = json.JSONDecoder(parse_int=len, parse_float=len)
 
 
-def find_wrapper(text: TextIO) -> str | None:
+def find_wrapper(text: TextIO, *, may_be_broken: bool = True) -> str | None:
     """The name of the list in an object that is no payload itself but wraps exactly one list, and
-    is all there is. Reads no further than the first value, of which it holds a part."""
+    is all there is. Reads no further than the first value, of which it holds a part.
+
+    Args:
+        may_be_broken: so is one that is no JSON in its list or behind it.
+    """
+    members = _Members(text, "", 1)
     try:
-        return _Members(text, "", 1).name_of_list()
+        return members.name_of_list()
     except ValueError:
-        return None
+        is_wrapper = (
+            may_be_broken and len(members.lists) == 1 and members.lists[0] in PLAIN_WRAPPERS
+        )
+        return members.lists[0] if is_wrapper else None
 
 
 def read_json(
@@ -35,8 +50,9 @@ def read_json(
 ) -> Iterator[DeliveredRow]:
     """Payloads as their text stands in the file, but for the names of their columns.
 
-    A broken line costs that line. In an array or a sequence of values nothing after a broken value
-    can be told apart: the rest of the file is one quarantined row.
+    A broken line costs that line. In an array or a sequence of values a broken value costs that
+    value, up to where one begins as it does, or as the one before; where none does the rest of the
+    file is one quarantined row.
 
     Args:
         value_per_line: what the name of the file promises; otherwise its beginning decides.
@@ -134,8 +150,11 @@ class _Reader:
                 if (closed := _end_of_nested(self._buffer, self._at)) is not None:
                     return closed
                 problem = "nested too deep to be read, and not closed"
-            except ValueError as error:
-                problem = str(error)
+            except json.JSONDecodeError as error:
+                problem = error.msg.removesuffix(" at")
+                is_cut = error.pos > len(self._buffer) - LONGEST_CUT
+                if not is_cut and not error.msg.startswith("Unterminated string"):
+                    return problem
             held = len(self._buffer) - self._at
             if held >= MAX_VALUE_CHARACTERS or self._is_ended:
                 return problem
@@ -154,9 +173,39 @@ class _Reader:
         self._advance(end)
         return value
 
+    def _pass_broken(self, before: str) -> str | None:
+        """The broken value that begins here, left behind up to where the next one is told.
+
+        Args:
+            before: the value before it: exporters write the names of all in one order.
+
+        Returns:
+            None where the next one cannot be told.
+        """
+        found = FIRST_NAME.match(self._buffer, self._at) or FIRST_NAME.match(before)
+        name = re.escape(found[0][1:-1].strip()) if found else ANY_NAME
+        next_value = re.compile(rf"[,\s]\s*(?=\{{\s*{name}\s*:)")
+        while (following := next_value.search(self._buffer, self._at)) is None:
+            held = len(self._buffer) - self._at
+            if held >= MAX_VALUE_CHARACTERS or self._is_ended:
+                break
+            self._read(max(held, CHUNK_CHARACTERS))
+        rest = self._buffer[self._at : following.start() if following else None]
+        closed = _end_of_nested(rest, 0)
+        if closed is not None and rest[closed : closed + 100].lstrip(BLANK)[:1] in "]},{":
+            rest = rest[:closed]
+        elif following is None:
+            return None
+        self._advance(self._at + len(rest))
+        return rest
+
 
 class _Members(_Reader):
     """The members of an object, of which the caller leaves each value behind."""
+
+    def __init__(self, text: TextIO, start: str, line_number: int) -> None:
+        super().__init__(text, start, line_number)
+        self.lists: list[str] = []
 
     def names(self) -> Iterator[str]:
         """Of each member in turn; the place is then where its value begins.
@@ -173,19 +222,19 @@ class _Members(_Reader):
             yield name
 
     def name_of_list(self) -> str | None:
-        names, lists = [], []
+        names = []
         for name in self.names():
             names.append(name)
             if name in IDENTIFIERS:
                 return None
             if name in WRAPPERS and self._peek() == "[":
-                lists.append(name)
+                self.lists.append(name)
                 for _ in self._parts("[", "]"):
                     self._skip()
             else:
                 self._skip()
-        is_clear = len(lists) == 1 and all(names.count(each) < 2 for each in WRAPPERS)
-        return lists[0] if is_clear and not self._peek() else None
+        is_clear = len(self.lists) == 1 and all(names.count(each) < 2 for each in WRAPPERS)
+        return self.lists[0] if is_clear and not self._peek() else None
 
     def _parts(self, opening: str, closing: str) -> Iterator[str]:
         """The first character of each part; the place is then there."""
@@ -213,41 +262,65 @@ class _Values(_Members):
     ) -> None:
         super().__init__(text, start, line_number)
         self._wrapper = wrapper
+        self._is_given_up = False
 
     def __iter__(self) -> Iterator[DeliveredRow]:
+        members = self.names()
         if self._wrapper is not None:
-            for name in self.names():
+            for name in members:
                 if name == self._wrapper:
                     break
                 self._skip()
         in_array = self._peek() == "["
         if in_array:
             self._advance(self._at + 1)
-        is_first = True
-        while mark := self._peek():
-            if in_array and mark == "]":
-                self._advance(self._at + 1)
-                in_array = False
-                if self._wrapper is None and self._peek():
-                    yield self._rest("something follows the end of the array")
-                return
-            if in_array and not is_first:
-                if mark != ",":
-                    yield self._rest("no comma between two values")
-                    return
-                self._advance(self._at + 1)
-                self._peek()
-            end = self._end_of_value()
-            if isinstance(end, str):
-                yield self._rest(end)
-                return
-            yield _row(self._line_number, self._buffer[self._at : end])
-            self._advance(end)
-            is_first = False
-        if in_array:
+        yield from self._rows(in_array)
+        if in_array and self._peek() == "]":
+            self._advance(self._at + 1)
+            yield from self._behind(members)
+        elif in_array and not self._is_given_up:
             yield _aside(self._line_number, "invalid_json", "the array is not closed", "")
 
+    def _rows(self, in_array: bool) -> Iterator[DeliveredRow]:
+        is_next, before, broken = True, "", 0
+        while (mark := self._peek()) and not (in_array and mark == "]"):
+            if mark == "," and not is_next:
+                self._advance(self._at + 1)
+                is_next = True
+                continue
+            if in_array and not is_next:
+                if mark != "{":
+                    yield self._rest("no comma between two values")
+                    return
+                yield _aside(self._line_number, "invalid_json", "no comma between two values", "")
+            line_number, end = self._line_number, self._end_of_value()
+            is_next = False
+            if isinstance(end, int):
+                before = self._buffer[self._at : end]
+                yield _row(line_number, before)
+                self._advance(end)
+                continue
+            broken += 1
+            passed = self._pass_broken(before) if broken < MAX_BROKEN_VALUES else None
+            if passed is None:
+                yield self._rest(end)
+                return
+            yield _aside(line_number, "invalid_json", end, passed)
+            is_next = self._peek() == "{"
+
+    def _behind(self, members: Iterator[str]) -> Iterator[DeliveredRow]:
+        """What is no JSON behind the end of the array."""
+        try:
+            if self._wrapper is not None:
+                for _ in members:
+                    self._skip()
+            if self._peek():
+                yield self._rest("something follows the end of the array")
+        except ValueError as error:
+            yield self._rest(str(error))
+
     def _rest(self, detail: str) -> Quarantined:
+        self._is_given_up = True
         return _aside(
             self._line_number,
             "invalid_json",

@@ -275,6 +275,7 @@ counted as (
                 )
         end as reported_cost_usd,
         usage.reported_cost_usd_by_events,
+        usage.counted_since,
         {%- for kind in tokens %}
         usage.{{ kind }}_by_events,
         {%- endfor %}
@@ -315,7 +316,7 @@ models as (
 
 ),
 
--- Names come with a provider before and a date behind: anthropic/claude-sonnet-4-5-20250929. Of the
+-- Names come with a provider before and a date behind (anthropic/claude-opus-4-20250514). Of the
 -- price names that begin it the longest counts. What stands behind it may only say which build or
 -- window of the same model it is: claude-opus-5-5 is another model than claude-opus-5.
 model_prices as (
@@ -366,13 +367,14 @@ special_parts as (
         model_name,
         {%- for kind in tokens %}
         total_{{ kind }},
+        {{ kind }}_alone,
         {%- endfor %}
         unnest(special_usage, recursive := true)  -- noqa: AL03
     from usage
 
 ),
 
--- What requests of another tier, or with a long prompt, cost more or less than the price for all.
+-- What requests of a price of their own cost more or less than the price for all.
 special_rates as (
 
     select
@@ -383,6 +385,11 @@ special_rates as (
         {%- for kind in tokens %}
         -- It is less where the rest was told twice.
         least(special_parts.{{ kind }}, special_parts.total_{{ kind }}) as {{ kind }},
+        case
+            when special_parts.usage_source = 'metrics'
+                then least(special_parts.{{ kind }}, special_parts.{{ kind }}_alone)
+            else 0
+        end as {{ kind }}_alone,
         {%- endfor %}
         special_parts.usage_source,
         special_parts.reported_cost_usd,
@@ -391,6 +398,8 @@ special_rates as (
         model_prices.cache_write_5m,
         model_prices.cache_write_1h,
         model_prices.cache_read,
+        model_prices.long_input_multiplier,
+        model_prices.long_output_multiplier,
         case special_parts.service_tier
             when 'standard' then 1
             when 'fast' then model_prices.fast_multiplier
@@ -440,6 +449,8 @@ special_costs as (
             ~ hours ~ ')'
         ) }}) as more_usd_for_writes_{{ hours }},
         {%- endfor %}
+        sum((coalesce(tier, 0) - 1) * {{ more_usd_of_long() }})
+            as more_usd_if_long,
         coalesce(sum(
             {%- for kind in tokens %}
             {{ kind }}{{ ' +' if not loop.last }}
@@ -462,20 +473,17 @@ special_costs as (
 
 ),
 
-costs as (
+priced as (
 
     select
         usage.*,
-        {{ more_usd_if_long('usage', 'model_prices') }} as more_usd_if_long,
+        {{ more_usd_if_long('usage', 'model_prices', 'special_costs') }} as more_usd_if_long,
         model_prices.model_name is not null as is_priced,
         coalesce(special_costs.unpriced_tokens, 0) as unpriced_special_tokens,
         coalesce(special_costs.is_untold_by_metrics, false) as is_untold,
-        case
-            when special_costs.is_untold_by_events
-                then least(usage.reported_cost_usd, usage.reported_cost_usd_by_events)
-                    - special_costs.unpriced_usd_by_events
-            else usage.reported_cost_usd - coalesce(special_costs.unpriced_usd, 0)
-        end as told_of_priced_usd,
+        coalesce(special_costs.is_untold_by_events, false) as is_untold_by_events,
+        coalesce(special_costs.unpriced_usd, 0) as unpriced_usd,
+        coalesce(special_costs.unpriced_usd_by_events, 0) as unpriced_usd_by_events,
         {{ usd('usage.total_input_tokens', 'model_prices.input') }}
         + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
         + {{ usd('usage.total_cache_read_tokens', 'model_prices.cache_read') }}
@@ -496,6 +504,19 @@ costs as (
             and usage.usage_date = special_costs.usage_date
             and usage.agent_type = special_costs.agent_type
             and usage.model_name = special_costs.model_name
+
+),
+
+costs as (
+
+    select
+        *,
+        case
+            when is_untold_by_events
+                then least(reported_cost_usd, reported_cost_usd_by_events) - unpriced_usd_by_events
+            else reported_cost_usd - unpriced_usd
+        end as told_of_priced_usd
+    from {{ with_late_costs('priced') }}
 
 ),
 
@@ -554,6 +575,7 @@ final as (
         total_reasoning_tokens,
         total_tokens,
         reported_cost_usd,
+        counted_since,
         tokens_told - total_tokens - total_cache_read_tokens as told_twice_tokens,
         -- Nothing of it has a price where all of it was of a tier without one.
         case

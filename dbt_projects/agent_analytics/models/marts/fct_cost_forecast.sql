@@ -122,7 +122,7 @@ final as (
         forecast.developer_id,
         forecast.month_start,
         forecast.as_of_date,
-        forecast.days_left,
+        forecast.days_to_come as days_left,
         forecast.month_to_date_cost_usd,
         forecast.forecast_cost_usd,
         greatest(

@@ -231,7 +231,7 @@ requests as (
 ),
 
 -- The same request told twice, by whatever collector, counts once. What tells of
--- no tokens is left out last: before, DuckDB would read it out of the events of all sessions.
+-- no tokens is left out last: before, DuckDB would read it out of all events.
 distinct_requests as (
 
     select
@@ -266,6 +266,7 @@ distinct_requests as (
 counted_requests as (
 
     select
+        requests.id,
         requests.session_id,
         requests.agent_type,
         requests.model_name,
@@ -389,7 +390,7 @@ families as (
 ),
 
 -- A counter tells an hour's usage up to an hour later than the event does. What comes on a day was
--- used on that day at the latest, whatever the clock of its sender says.
+-- used on that day at the latest, whatever its sender's clock says.
 spelled_hours as (
 
     select
@@ -498,7 +499,7 @@ days as (
 
 ),
 
--- Requests that may cost another price: for their tier, or for the length of their prompt.
+-- Requests that may cost another price, for their tier or for how long they are.
 special_requests as (
 
     select
@@ -536,6 +537,12 @@ told_in_tiers as (
 
 ),
 
+requests_in_tiers as (
+
+    select * from {{ prompts_in_tiers('special_requests', 'told_in_tiers', 'told_days', 'usage') }}
+
+),
+
 special_parts as (
 
     select
@@ -550,7 +557,7 @@ special_parts as (
         cast(sum({{ kind }}) as bigint) as {{ kind }},
         {%- endfor %}
         {{ usd_of_all('reported_cost_usd') }} as reported_cost_usd
-    from special_requests
+    from requests_in_tiers
     group by session_id, usage_date, agent_type, model_name, service_tier, prompt_above
 
     union all
@@ -564,10 +571,10 @@ special_parts as (
         service_tier,
         0 as prompt_above,
         {%- for kind in tokens %}
-        cast(sum({{ kind }}) as bigint) as {{ kind }},
+        cast(greatest(sum({{ kind }}), 0) as bigint) as {{ kind }},
         {%- endfor %}
-        nullif(sum(reported_cost_usd), 0) as reported_cost_usd
-    from told_in_tiers
+        nullif(greatest(sum(reported_cost_usd), 0), 0) as reported_cost_usd
+    from {{ beside_prompts('told_in_tiers', 'requests_in_tiers', kinds) }}
     group by session_id, usage_date, agent_type, model_name, service_tier
     having
         {%- for kind in tokens %}
@@ -603,6 +610,7 @@ summed as (
 
     select
         days.*,
+        counters.counted_since,
         specials.special_usage,
         days.total_input_tokens + days.total_output_tokens + days.total_cache_creation_tokens
             as total_tokens,
@@ -618,6 +626,12 @@ summed as (
             and days.usage_date = specials.usage_date
             and days.agent_type = specials.agent_type
             and days.model_name = specials.model_name
+    left join {{ counter_days('usage') }} as counters
+        on
+            days.session_id = counters.session_id
+            and days.usage_date = counters.usage_date
+            and days.agent_type = counters.agent_type
+            and days.model_name = counters.model_name
 
 ),
 

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from flows._shared.orchestration.dbt.plan import LastSuccess, Plan, PlannedNode, plan_build
 from flows._shared.orchestration.dbt_memory import Aged, Memory, Source
+from flows._shared.orchestration.dbt_nodes import is_mart
 
 
 @dataclass(frozen=True)
@@ -118,7 +119,7 @@ def shown(node: Any) -> Shown:
         name=node.name,
         resource_type=str(node.resource_type),
         relation=getattr(node, "relation_name", None),
-        is_mart=bool(getattr(getattr(node, "contract", None), "enforced", False)),
+        is_mart=is_mart(node),
         materialized=getattr(getattr(node, "config", None), "materialized", None),
         description=" ".join(str(getattr(node, "description", "")).split()),
     )

@@ -26,6 +26,8 @@ from flows._shared.orchestration.dbt_nodes import (
     UNCHANGED,
     NodeResult,
     NodeWatch,
+    is_mart,
+    read_as,
     worded,
 )
 from flows._shared.orchestration.flow_run import FlowRunApi
@@ -88,7 +90,7 @@ def node_result(job: Job, result: Any, watch: NodeWatch) -> NodeResult:
 
 def _shape(node: Any) -> dict[str, Any]:
     return {
-        "is_mart": bool(getattr(getattr(node, "contract", None), "enforced", False)),
+        "is_mart": is_mart(node),
         "materialized": getattr(getattr(node, "config", None), "materialized", None),
     }
 
@@ -206,7 +208,11 @@ def publish_freshness(job: Job, api: FlowRunApi, planning: Planning, outcome: Db
         for moment in [planning.newest[each.name]]
     ]
     rows += [
-        {"kind": "mart", "name": node.name, "is_current": node.status in PASSED | {UNCHANGED}}
+        {
+            "kind": "mart",
+            "name": read_as(node.name, node.relation),
+            "is_current": node.status in PASSED | {UNCHANGED},
+        }
         for node in outcome.nodes
         if node.is_mart
     ]
