@@ -619,8 +619,9 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses)
     warehouses.execute("drop table analytics.dbt_places")
     warehouses.execute("delete from analytics.fct_suggestions_eval where action = 'accept'")
     warehouses.execute("update analytics.mart_suggestions_feedback_received_daily set accepts = 0")
+    warehouses.execute("alter table analytics.int_comparison_days drop verdict_groups")
     changed_by_hand = ("fct_suggestions_eval", "mart_suggestions_feedback_received_daily")
-    warehouses.build_untested("pg_local", "--select", *changed_by_hand)
+    warehouses.build_untested("pg_local", "--select", *changed_by_hand, "int_comparison_days")
     assert warehouses.postgres_contents() == once
 
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")
