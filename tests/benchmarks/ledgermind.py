@@ -33,6 +33,7 @@ from deployments.local.paths import LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.server import PrefectServer, own_client_environment
 from flows._shared.environment import set_environment
+from flows._shared.orchestration.dbt_artifacts import manifest_written_once
 from flows.ledgermind.raw import operational
 from flows.ledgermind.records import FeedbackShape, Sample
 from flows.ledgermind.sample import DAYS, mission_day, sample
@@ -93,9 +94,12 @@ def timed(
     arguments = [*command, "--target", "pg_local"]
     arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs")]
-    # As in a flow, where dbt writes no log of its own.
+    # As in a flow, where dbt writes no log of its own and its manifest once.
     arguments += ["--log-level", "none", "--log-level-file", "none"]
-    with set_environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}):
+    with (
+        set_environment({**postgres_environment(url), "DO_NOT_TRACK": "1"}),
+        manifest_written_once(command[0], lambda parents: None),
+    ):
         began = time.monotonic()
         outcome = dbt_as_in_flows(arguments, leaves_out)
     return time.monotonic() - began, outcome

@@ -410,6 +410,7 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
         "where created_at::date = (select max(created_at)::date from suggestion_events)"
     )
     warehouses.execute(LABELS_CHANGE.format(number=1))
+    warehouses.execute("update model_registry set phase = 'live' where phase = 'shadow'")
     warehouses.execute("alter table analytics.mart_suggestions_kpis_30d drop accept_rate_30d")
     warehouses.execute("create publication told for table analytics.fct_suggestions_eval")
 
@@ -417,7 +418,7 @@ def test_on_postgresql_rewritten_candidates_are_seen_and_tables_are_written_in_p
     incremental = warehouses.postgres_contents()
     differing = {name for name, rows in incremental.items() if rows != before[name]}
     rewritten = {"int_suggestions", "mart_suggestions_confidence_daily", "fct_suggestions_eval"}
-    assert rewritten <= differing
+    assert rewritten | {"int_comparison_days"} <= differing
     assert "mart_suggestions_feedback_daily" not in differing
     for relation in ("mart_suggestions_daily", "fct_suggestions_eval"):
         assert warehouses.query(f"select count(*) from public.own_{relation}") == warehouses.query(
@@ -618,8 +619,9 @@ def test_a_second_build_changes_no_row_and_empty_tables_build(built: Warehouses)
     warehouses.execute("drop table analytics.dbt_places")
     warehouses.execute("delete from analytics.fct_suggestions_eval where action = 'accept'")
     warehouses.execute("update analytics.mart_suggestions_feedback_received_daily set accepts = 0")
+    warehouses.execute("alter table analytics.int_comparison_days drop verdict_groups")
     changed_by_hand = ("fct_suggestions_eval", "mart_suggestions_feedback_received_daily")
-    warehouses.build_untested("pg_local", "--select", *changed_by_hand)
+    warehouses.build_untested("pg_local", "--select", *changed_by_hand, "int_comparison_days")
     assert warehouses.postgres_contents() == once
 
     warehouses.execute("truncate suggestion_feedback, suggestion_events, transactions cascade")

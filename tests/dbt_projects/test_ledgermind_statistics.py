@@ -70,6 +70,8 @@ def fill(
                 copy.write_row(
                     (day, mode, model, engine, "75-100%", events, events, accepts, rejects, 0)
                 )
+        # What comes after it takes its place after it.
+        connection.execute("alter table analytics.int_suggestions_daily add built_at timestamp")
         with connection.cursor().copy("copy analytics.int_verdicts_daily from stdin") as copy:
             for row in by_tenant(days) if verdicts is None else verdicts:
                 copy.write_row(row)

@@ -32,7 +32,7 @@ def compile_models(
     folder = PROJECTS / project
     arguments = ["compile", "--project-dir", str(folder), "--profiles-dir", str(folder)]
     arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
-    arguments += ["--no-write-json", "--no-introspect", "--no-populate-cache"]
+    arguments += ["--no-write-json", "--no-introspect", "--no-populate-cache", "--full-refresh"]
     arguments += ["--select", *models, "--vars", json.dumps(variables or {})]
     with (
         set_environment({**postgres_environment(NOWHERE), "DO_NOT_TRACK": "1"}),

@@ -128,7 +128,7 @@
     {%- set found = load_relation(relation) if execute -%}
     {%- if found and found.is_table -%}
         {%- set hash = run_query("select to_regproc('pg_catalog.hashxid')").rows[0][0] -%}
-        {{ 'cast(hashxid(xmin) as bigint)' if hash else 'cast(cast(xmin as text) as bigint)' }}
+        {{ 'hashxid(xmin)' if hash else 'cast(cast(xmin as text) as bigint)' }}
     {%- else -%}
         (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
     {%- endif -%}

@@ -188,13 +188,21 @@
 {%- endmacro %}
 
 {% macro source_columns(relation) -%}
-    {#- Name and type of the columns that are there; feedback has had two shapes. PostgreSQL has "Reason" beside reason. -#}
+    {#- Name and type of the columns that are there; feedback has had two shapes. PostgreSQL has "Reason" beside reason.
+        Those of a source are asked for once in a build, as they stand when the first model asks. -#}
     {%- set found = {} -%}
     {%- if execute -%}
+        {%- set known = graph.setdefault('columns_of_sources', {}) -%}
+        {%- if relation | string in known -%}
+            {{ return(known[relation | string]) }}
+        {%- endif -%}
         {%- for column in adapter.get_columns_in_relation(relation) -%}
             {%- set name = column.name if target.type == 'postgres' else column.name | lower -%}
             {%- do found.update({name: column.dtype | lower}) -%}
         {%- endfor -%}
+        {%- if relation | string in graph.sources.values() | map(attribute='relation_name') -%}
+            {%- do known.update({relation | string: found}) -%}
+        {%- endif -%}
     {%- endif -%}
     {{ return(found) }}
 {%- endmacro %}
@@ -280,7 +288,7 @@
 
 {% macro should_full_refresh() -%}
     {#- A table that grows is made anew when LedgerMind gave its keys other types. On BigQuery, where that
-        costs a scan of everything, somebody has to ask for it. -#}
+        costs a scan of everything, somebody has to ask for it. Asked once for a model. -#}
     {%- if dbt.should_full_refresh() -%}
         {{ return(true) }}
     {%- endif -%}
@@ -288,11 +296,16 @@
     {%- if not execute or not keyed_as or target.type != 'postgres' or not load_relation(this) -%}
         {{ return(false) }}
     {%- endif -%}
-    {%- set kept, staged = source_columns(this), source_columns(ref(keyed_as['model'])) -%}
-    {%- for name in keyed_as['columns'] if kept[name] != staged[name] -%}
-        {{ return(true) }}
-    {%- endfor -%}
-    {{ return(false) }}
+    {%- set told = graph.setdefault('keyed_otherwise', {}) -%}
+    {%- if model.unique_id not in told -%}
+        {%- set kept, staged = source_columns(this), source_columns(ref(keyed_as['model'])) -%}
+        {%- set other = [] -%}
+        {%- for name in keyed_as['columns'] if kept[name] != staged[name] -%}
+            {%- do other.append(name) -%}
+        {%- endfor -%}
+        {%- do told.update({model.unique_id: other | length > 0}) -%}
+    {%- endif -%}
+    {{ return(told[model.unique_id]) }}
 {%- endmacro %}
 
 {% macro label_updated_at(columns) -%}

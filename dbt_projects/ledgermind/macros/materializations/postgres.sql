@@ -30,7 +30,11 @@
     {%- if not columns -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}
-    {%- set key = config.require('unique_key') -%}
+    {%- set key, names = config.get('unique_key'), columns | join(', ') -%}
+    {%- if not key -%}
+        {%- set statement = 'insert into ' ~ this ~ ' (' ~ names ~ ') select ' ~ names ~ ' from (' ~ sql ~ ') as added' -%}
+        {{ return(shared.write_in_place(statement, 'table')) }}
+    {%- endif -%}
     {%- set changed = this.identifier ~ '__changed' -%}
     {%- set statement -%}
         create temporary table {{ changed }} on commit drop as (
@@ -43,7 +47,7 @@
             {% for column in columns if column != key -%}
             {{ column }} = changed.{{ column }}{{ ', ' if not loop.last }}
             {%- endfor %}
-        when not matched then insert ({{ columns | join(', ') }})
+        when not matched then insert ({{ names }})
         values (changed.{{ columns | join(', changed.') }})
     {%- endset -%}
     {{ return(shared.write_in_place(statement, 'table')) }}

@@ -1,5 +1,15 @@
-{{ config(materialized='table') }}
+{{
+    config(
+        materialized=by_changes_or_anew(),
+        on_schema_change='sync_all_columns',
+        pre_hook=["{{ plan_for_few_rows() }}", "{{ delete_changed_comparisons() }}"],
+        post_hook="{{ note_place_of_comparisons() }}",
+    )
+}}
 
+{%- set since = place_of_comparisons() %}
+
+-- Those of days whose rows are there, as they were, are not counted again.
 with verdicts as (
 
     select
@@ -12,7 +22,21 @@ with verdicts as (
         accepts,
         accepts + rejects as verdicts
     from {{ ref('int_verdicts_daily') }}
-    where verdict_date < {{ first_unfinished_day() }}
+    where
+        verdict_date < {{ first_unfinished_day() }}
+        {%- if since %}
+        and verdict_date not in (select existing.verdict_date from {{ this }} as existing)
+        {%- endif %}
+
+),
+
+verdict_days as (
+
+    select
+        verdict_date,
+        count(*) as verdict_groups
+    from verdicts
+    group by verdict_date
 
 ),
 
@@ -29,9 +53,11 @@ candidates as (
         verdicts.engine,
         models.phase,
         min(verdicts.created_date) as first_date
-    from verdicts
+    from {{ ref('int_verdicts_daily') }} as verdicts
     inner join models on verdicts.model_id = models.model_id
-    where models.phase in ('shadow', 'canary')
+    where
+        models.phase in ('shadow', 'canary')
+        and verdicts.verdict_date < {{ first_unfinished_day() }}
     group by verdicts.model_id, verdicts.engine, models.phase
 
 ),
@@ -130,8 +156,10 @@ final as (
         summed.treatment_verdicts,
         summed.treatment_accepts,
         summed.control_verdicts,
-        summed.control_accepts
+        summed.control_accepts,
+        {{ whole('verdict_days.verdict_groups') }} as verdict_groups
     from summed
+    inner join verdict_days on summed.verdict_date = verdict_days.verdict_date
     left join comparisons on summed.comparison_number = comparisons.comparison_number
 
 )

@@ -26,7 +26,6 @@ with versions as (
         {{ day_floor(utc('created_at', events_columns)) }} as source_day,
         {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
     from {{ events }}
-    where {{ is_plausible(utc('created_at', events_columns)) }}
 
     union all
 
@@ -39,7 +38,6 @@ with versions as (
                 + (['label'] if 'label' in feedback_columns else [])
         ) }} as row_version
     from {{ feedback }}
-    where {{ is_plausible(utc('created_at', feedback_columns)) }}
 
     union all
 
@@ -80,6 +78,7 @@ counted as (
         sum(row_version) as checksum
     from versions
     group by source_number, source_day
+    {{ evaluated_once() }}
 
 ),
 
@@ -92,6 +91,8 @@ keyed as (
         {{ whole('source_rows') }} as source_rows,
         {{ whole('checksum') }} as checksum
     from counted
+    -- Asked of each day, not of each of its rows.
+    where {{ is_plausible_day('source_day') }}
 
 )
 {%- if is_incremental() %},

@@ -62,11 +62,18 @@ counted as (
 ),
 
 {% if is_incremental() %}
+existing as (
+
+    select * from {{ this }}
+    where {{ is_one_of_days('created_date', days) }}
+
+),
+
 -- Most groups of a day that changed are as they were, and are not written.
 unchanged as (
 
     select existing.verdict_group
-    from {{ this }} as existing
+    from existing
     inner join counted
         on
             existing.verdict_group = counted.verdict_group
@@ -96,11 +103,9 @@ final as (
         {{ whole('0') }} as accepts,
         {{ whole('0') }} as rejects,
         {{ built_at() }} as built_at
-    from {{ this }} as existing
+    from existing
     left join counted on existing.verdict_group = counted.verdict_group
-    where
-        {{ is_one_of_days('existing.created_date', days) }}
-        and counted.verdict_group is null
+    where counted.verdict_group is null
     {%- endif %}
 
 )
