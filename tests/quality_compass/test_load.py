@@ -571,8 +571,8 @@ def test_a_node_in_one_document_is_the_same_rows_as_in_lines(
         path.unlink()
     other = run_folder / "results" / "nodes" / "other.json"
     other.write_text('{"entity_results": [7, {}]}')
-    entities = '[{"entity": 1},\n{"entity": oops}, {"entity": 2}]'
-    torn = f'\ufeff\ufeff{{"metric_id": "m", "entity_results": {entities}}}'
+    broken = '[{"entity": 1},\n{"entity": oops}, {"entity": 2}]'
+    torn = f'\ufeff\ufeff{{"metric_id": "m", "entity_results": {broken}}}'
     other.with_stem("torn").write_text(torn)
     counts = load(run_folder)
     assert [reason for _, reason in quarantined(connection)] == [
