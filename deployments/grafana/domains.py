@@ -160,22 +160,23 @@ QUALITY_BOARD = Board(
     (
         Panel(
             "Which facility first",
-            "Facilities of the newest run by their worst unfavourable signal, of 100.",
+            "The first 40 facilities of the newest run by the worst severity, of 100, of signals "
+            "that are not favourable.",
             Kind.TABLE,
             "select facility_name, facility_id, max(worst_severity_score) as severity, "
             "sum(signals) as signals, sum(actionable_signals) as critical_or_high "
-            "from {rpt_quality_facilities} group by 1, 2 order by 3 desc, 2 limit 40",
+            "from {rpt_quality_facilities} group by 1, 2 order by 3 desc nulls last, 2 limit 40",
         ),
         Panel(
             "Since the run before",
-            "Signals that are new, worse, better or gone.",
+            "Signals that are new, worse, better or gone, or of which that is unclear.",
             Kind.BARS,
             "select change, max(signals) as signals from {rpt_quality_changes} "
             "group by 1 order by 2 desc",
         ),
         Panel(
             "Critical or high by metric",
-            "Actionable signals of the newest run by metric.",
+            "Actionable signals of the newest run by metric, in the first 40 facilities.",
             Kind.BARS,
             "select metric_name, sum(actionable_signals) as signals "
             "from {rpt_quality_facilities} group by 1 order by 2 desc limit 15",

@@ -10,34 +10,50 @@ from flows._shared.counted import counted
 SHOWN = 15
 TOLD = ("worse", "new", "better", "gone", "unclear")
 
-CHANGES = """
-with runs as (
-    select
-        (array_agg(run_id order by run_at desc, run_id desc))[1] as latest,
-        (array_agg(run_id order by run_at desc, run_id desc))[2] as previous
-    from analytics.stg_runs
+RUNS = """
+with_signals as (
+    select * from analytics.stg_runs
     where exists (select 1 from analytics.fct_signals as found where found.run_id = stg_runs.run_id)
 ),
 
+newest as (
+    select * from with_signals order by run_at desc, run_id desc limit 1
+),
+
+-- Of the same set: runs of two sets are of different things.
+former as (
+    select with_signals.* from with_signals, newest
+    where with_signals.run_id <> newest.run_id
+        and with_signals.run_set is not distinct from newest.run_set
+    order by with_signals.run_at desc, with_signals.run_id desc limit 1
+)
+"""
+
+CHANGES = f"""
+with {RUNS},
+
 latest as (
     select fct_signals.* from analytics.fct_signals
-    inner join runs on fct_signals.run_id = runs.latest
+    inner join newest on fct_signals.run_id = newest.run_id
 ),
 
 previous as (
     select fct_signals.* from analytics.fct_signals
-    inner join runs on fct_signals.run_id = runs.previous
+    inner join former on fct_signals.run_id = former.run_id
 ),
 
 paired as (
     select
         coalesce(latest.facility_id, previous.facility_id, '') as facility_id,
-        coalesce(latest.metric_id, previous.metric_id) as metric_id,
+        metric_id,
+        coalesce(latest.groupby_label, previous.groupby_label) as groupby_label,
         coalesce(latest.group_value, previous.group_value) as group_value,
         latest.signal_type,
         previous.signal_type as previous_signal_type,
         latest.severity_score,
-        previous.severity_score as previous_severity_score
+        previous.severity_score as previous_severity_score,
+        latest.is_favorable,
+        previous.is_favorable as was_favorable
     from latest
     full join previous using (canonical_node_id, metric_id, group_hash)
 )
@@ -49,19 +65,26 @@ select
         -- A severity of data that is not trusted compares with nothing.
         when (signal_type = 'suspect_data') <> (previous_signal_type = 'suspect_data')
             then 'unclear'
-        when severity_score > previous_severity_score then 'worse'
-        when severity_score < previous_severity_score then 'better'
-        else 'same'
+        when severity_score is null or previous_severity_score is null then 'unclear'
+        when severity_score = previous_severity_score then 'same'
+        -- The score rises with the value, also of a metric of which more is better.
+        when coalesce(direction_preference, '') <> 'lower' then 'unclear'
+        when severity_score > previous_severity_score
+            then case when is_favorable then 'unclear' else 'worse' end
+        when not is_favorable and coalesce(was_favorable, true) then 'unclear'
+        else 'better'
     end as change,
     facility_id,
     metric_id,
+    groupby_label,
     group_value,
     signal_type,
     previous_signal_type,
     severity_score,
     previous_severity_score
 from paired
-"""
+left join analytics.dim_metrics using (metric_id)
+"""  # noqa: S608
 
 
 @dataclass(frozen=True)
@@ -71,6 +94,7 @@ class Change:
     change: str
     facility_id: str
     metric_id: str
+    groupby_label: str
     group_value: str
     signal_type: str | None
     previous_signal_type: str | None
@@ -82,24 +106,27 @@ class Change:
 class Changes:
     """How many signals changed how, and of each kind of change the ones to look at first.
 
-    ``silent`` are runs newer than ``latest`` that gave no signal at all.
+    ``silent`` are runs newer than ``latest`` that gave no signal at all, ``others`` the sets of
+    runs with signals that are not of its set.
     """
 
     latest: str | None
     previous: str | None
+    others: tuple[str, ...]
     silent: tuple[str, ...]
     counts: dict[str, int]
     first: dict[str, tuple[Change, ...]]
 
 
 def read_changes(connection: psycopg.Connection) -> Changes:
-    """The newest run with signals against the one before it."""
+    """The newest run with signals against the one before it of the same set."""
     runs = connection.execute(
-        "select run_id from analytics.stg_runs where exists ("
-        "select 1 from analytics.fct_signals as found where found.run_id = stg_runs.run_id"
-        ") order by run_at desc, run_id desc limit 2"
-    ).fetchall()
-    latest, previous = [*(row[0] for row in runs), None, None][:2]
+        f"with {RUNS} select newest.run_id, former.run_id, array(select distinct "  # noqa: S608
+        "coalesce(with_signals.run_set, '') from with_signals "
+        "where with_signals.run_set is distinct from newest.run_set order by 1) "
+        "from newest left join former on true"
+    ).fetchone()
+    latest, previous, others = runs or (None, None, [])
     silent = connection.execute(
         "select run_id from analytics.stg_runs where (run_at, run_id) > ("
         "select coalesce(max(run_at), '-infinity'), coalesce(max(run_id), '') "
@@ -124,21 +151,25 @@ def read_changes(connection: psycopg.Connection) -> Changes:
         )
         for change in TOLD
     }
-    return Changes(latest, previous, tuple(row[0] for row in silent), counts, first)
+    return Changes(latest, previous, tuple(others), tuple(row[0] for row in silent), counts, first)
 
 
 def describe_changes(changes: Changes) -> str:
     """Markdown for people: the headline, then a table for each kind of change."""
-    silent = [f"No signals in {', '.join(changes.silent)}: are its classifications there?"] * bool(
+    more = [f"No signals in {', '.join(changes.silent)}: are its classifications there?"] * bool(
         changes.silent
     )
+    if changes.others:
+        sets = ", ".join(each or "without a name" for each in changes.others)
+        more.append(f"Runs of other sets are not compared with it: {sets}.")
     if changes.latest is None:
-        return "\n\n".join(["# No signals", "The marts hold no run with signals.", *silent])
+        return "\n\n".join(["# No signals", "The marts hold no run with signals.", *more])
     if changes.previous is None:
         headline = f"# {counted(sum(changes.counts.values()), 'signal')} in the first run"
-        return "\n\n".join([headline, f"Run {changes.latest}; nothing to compare with.", *silent])
+        return "\n\n".join([headline, f"Run {changes.latest}; nothing to compare with.", *more])
     told = ", ".join(f"{changes.counts.get(change, 0)} {change}" for change in TOLD)
-    lines = [f"# {told}", "", f"Run {changes.latest} against {changes.previous}.", *silent]
+    against = f"Run {changes.latest} against {changes.previous}."
+    lines = ["\n\n".join([f"# {told}", against, *more])]
     for change, rows in changes.first.items():
         if rows:
             lines += ["", f"## {change.capitalize()}", "", *_table(rows)]
@@ -148,10 +179,15 @@ def describe_changes(changes: Changes) -> str:
 def _table(rows: Sequence[Change]) -> list[str]:
     lines = ["| facility | metric | group | signal | severity |", "|---|---|---|---|---|"]
     for row in rows:
-        signal = _from_to(row.previous_signal_type, row.signal_type)
-        severity = _from_to(row.previous_severity_score, row.severity_score)
-        group = row.group_value.replace("|", "\\|")
-        lines.append(f"| {row.facility_id} | {row.metric_id} | {group} | {signal} | {severity} |")
+        label, value = row.groupby_label, row.group_value
+        cells = (
+            row.facility_id,
+            row.metric_id,
+            value if label == value else f"{label} {value}",
+            _from_to(row.previous_signal_type, row.signal_type),
+            _from_to(row.previous_severity_score, row.severity_score),
+        )
+        lines.append("| " + " | ".join(each.replace("|", "\\|") for each in cells) + " |")
     return lines
 
 

@@ -10,7 +10,7 @@ from flows._shared.errors import PermanentError, PlatformError, TransientError
 
 EXAMPLE_QUERY = (
     "select facility_id, metric_id, group_value, signal_type, severity_score "
-    "from analytics.fct_signals order by detected_at desc, severity_score desc limit 10"
+    "from analytics.fct_signals order by detected_at desc, severity_score desc nulls last limit 10"
 )
 
 Json = Mapping[str, Any]

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from datetime import datetime, timedelta
 from pathlib import Path
@@ -66,7 +66,9 @@ def read_postgres(slug: str, connection: psycopg.Connection) -> DomainData:
             query = sql.SQL("select * from {} limit {}").format(
                 sql.Identifier(schema, name), sql.Literal(MOST_ROWS)
             )
-            extracts[name] = Extract(definition, relation, tuple(cursor.execute(query)))
+            extracts[name] = Extract(
+                definition, relation, _whole(definition, cursor.execute(query))
+            )
     return DomainData(slug, extracts)
 
 
@@ -88,9 +90,15 @@ def read_duckdb(slug: str, path: Path) -> DomainData:
                 extracts[name] = Extract(definition, relation, is_built=False)
                 continue
             cursor = connection.table(relation).limit(MOST_ROWS)
-            rows = tuple(dict(zip(cursor.columns, row, strict=True)) for row in cursor.fetchall())
-            extracts[name] = Extract(definition, relation, rows)
+            found = (dict(zip(cursor.columns, row, strict=True)) for row in cursor.fetchall())
+            extracts[name] = Extract(definition, relation, _whole(definition, found))
     return DomainData(slug, extracts)
+
+
+def _whole(definition: Definition, rows: Iterable[Row]) -> tuple[Row, ...]:
+    """A model that was built before a column was there lacks it: nothing is known of it then."""
+    columns = dict.fromkeys(definition.columns)
+    return tuple({**columns, **row} for row in rows)
 
 
 def nothing(slug: str, problem: str | None = None) -> DomainData:
@@ -138,10 +146,8 @@ def read_operations(
         "start_time": {"is_null_": True},
         "expected_start_time": {"before_": (now - WAITING_LONG).isoformat()},
     }
-    waiting = ask(
-        "flow_runs/filter",
-        {**ours, "flow_runs": due, "sort": "EXPECTED_START_TIME_ASC", "limit": RUNS},
-    )
+    oldest_first = {**ours, "flow_runs": due, "sort": "EXPECTED_START_TIME_ASC"}
+    waiting = _all(ask, "flow_runs/filter", oldest_first)
     measures = ask(
         "artifacts/filter",
         {

@@ -169,10 +169,15 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def first(items: Sequence[str], most: int) -> str:
-    """The first of a list that is not empty, and how many more there are."""
-    more = [f"{len(items) - most:,} more"] if len(items) > most else []
-    return listed([*items[:most], *more])
+def first(items: Sequence[str], most: int, many: int | None = None) -> str:
+    """The first of a list that is not empty, and how many more there are.
+
+    Args:
+        many: how many there are in all, where the list is not of all.
+    """
+    told = items[:most]
+    rest = (len(items) if many is None else many) - len(told)
+    return listed([*told, f"{rest:,} more"] if rest > 0 else told)
 
 
 def written(value: Any, kind: str) -> str:

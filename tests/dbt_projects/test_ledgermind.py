@@ -25,6 +25,7 @@ from tests.dbt_projects.warehouse import Row, install_packages
 from tests.deployments.grafana.panels import assert_panels_answer
 from tests.ledgermind.warehouses import Warehouses
 from tests.report.on_builds import ledgermind_page_is_right
+from tests.report.shown import page_of
 
 NOVEMBER_4 = date(2025, 11, 4)
 DATABASE = "ledgermind_marts"
@@ -359,6 +360,17 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     ledgermind_page_is_right(read_from("ledgermind", warehouses.url), warehouses.query)
     assert warehouses.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-ledgermind", warehouses.query)
+    # More models than the page lists, of which one that is ready was asked least.
+    warehouses.execute(
+        "insert into analytics.mart_model_comparison select (jsonb_populate_record(one, "
+        "jsonb_build_object('model_id', 'model ' || number, 'promotion', "
+        "case when number = 35 then 'promote to canary' else 'wait' end, 'events', -number))).* "
+        "from analytics.mart_model_comparison as one, generate_series(1, 35) as number "
+        "where one.model_id = (select min(model_id) from analytics.mart_model_comparison)"
+    )
+    warehouses.build("pg_local", *NO_UNIT_TESTS, "--select", "rpt_ledgermind_models")
+    models = page_of(read_from("ledgermind", warehouses.url)).parts["models"].text
+    assert "Ready: model 35 (promote to canary)." in models
     client = warehouses.client()
     assert_panels_answer(
         "analytics-ledgermind-bigquery",

@@ -28,6 +28,7 @@ from flows.quality_compass.semantic import (
     SemanticLayer,
 )
 from flows.report.making import read_from
+from flows.report.records import DomainData
 from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
 from tests.dbt_projects.consumers_of_quality_compass import (
@@ -49,6 +50,7 @@ from tests.dbt_projects.warehouse import (
 from tests.deployments.grafana.panels import assert_panels_answer
 from tests.quality_compass.conftest import DATA
 from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
+from tests.report.shown import page_of
 from tests.upgrading import refreshing_of_the_page
 
 DATABASE = "quality_compass_marts"
@@ -319,6 +321,150 @@ def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     with psycopg.connect(both_built.url) as connection:
         counts = read_changes(connection).counts
     quality_changes_are_those_of_the_flow(data, counts)
+
+
+REPORT = ("rpt_quality_facilities", "rpt_quality_months", "rpt_quality_changes")
+# Score and side before and now, and what became of the signal; of a metric of which less is better.
+JUDGED: Mapping[str, tuple[Any, ...]] = {
+    "rose": (1, False, 99, False, "worse"),
+    "rose within the norm": (1, None, 99, None, "worse"),
+    "rose on the good side": (1, True, 99, True, "unclear"),
+    "fell": (99, False, 1, False, "better"),
+    "fell on the good side": (99, True, 1, True, "better"),
+    "fell to the bad side": (99, True, 1, False, "unclear"),
+    "lost its score": (99, False, None, False, "unclear"),
+    "got a score": (None, False, 99, False, "unclear"),
+}
+
+
+def add_signal(warehouse: Warehouse, run_id: str, facility: str, **changes: Any) -> None:
+    """A signal of a facility of its own, like one that is there but for ``changes``."""
+    key = {"facility_sk": facility, "facility_id": facility}
+    own = {"signal_id": f"{run_id} {facility}", "run_id": run_id, "group_hash": facility}
+    rows = {
+        "fct_signals": (own | key | {"is_favorable": False, "signal_type": "baseline"} | changes),
+        "dim_facilities": key | {"facility_name": facility},
+    }
+    for relation, row in rows.items():
+        warehouse.execute(
+            f"insert into analytics.{relation} select (jsonb_populate_record(one, "
+            f"$${json.dumps(row)}$$)).* from analytics.{relation} as one where {relation!r} = "
+            f"'fct_signals' or not exists (select from analytics.{relation} as there where "
+            f"there.facility_sk = {facility!r}) limit 1"
+        )
+
+
+def add_metric(warehouse: Warehouse, metric: str, direction: str) -> None:
+    row = {"metric_sk": metric, "metric_id": metric, "direction_preference": direction}
+    warehouse.execute(
+        "insert into analytics.dim_metrics select (jsonb_populate_record(one, "
+        f"$${json.dumps(row)}$$)).* from analytics.dim_metrics as one limit 1"
+    )
+
+
+def rebuild_report(warehouse: Warehouse) -> DomainData:
+    build(warehouse, "--select", "stg_runs", *REPORT, is_tested=True)
+    return read_from("quality_compass", warehouse.url)
+
+
+def test_the_page_counts_facilities_that_it_does_not_list(both_built: Warehouse) -> None:
+    """Labelled critical, of a low severity; and one without a severity, which leads nothing."""
+    for number in range(50):
+        add_signal(both_built, RUNS[1], f"Z{number}", severity="Critical", severity_score=1)
+    add_signal(both_built, RUNS[1], "A-1", severity="Critical", severity_score=None)
+    data = rebuild_report(both_built)
+    quality_page_is_right(data, both_built.query)
+    ((listed,),) = both_built.query(
+        f"select count(distinct facility_id) from analytics.fct_signals where run_id = '{RUNS[1]}' "
+        "and is_favorable is distinct from true and signal_type <> 'suspect_data'"
+    )
+    assert listed > 60
+    told = page_of(data).parts["facilities"].text
+    assert f"The first 40 of {listed} facilities, by the worst severity, then by" in told
+
+
+def test_the_months_are_the_newest_of_the_very_signal_that_leads(both_built: Warehouse) -> None:
+    """Two groupings have a group of one name; the timeline is of six years."""
+    months = [f"{2019 + at // 12}-{at % 12 + 1:02}" for at in range(72)]
+    peers = [{"period": month, "p25": 8, "p50": 9, "p75": 10} for month in months]
+    for signal, label, factor, score in (
+        ("a", "Admission Source", 10, 90),
+        ("b", "Primary Payer", 1, 100),
+    ):
+        add_signal(
+            both_built,
+            RUNS[1],
+            "A-1",
+            signal_id=signal,
+            group_hash=signal,
+            groupby_label=label,
+            group_value="Other",
+            severity_score=score,
+            metric_trend_timeline=[
+                {"period": month, "value": factor * at} for at, month in enumerate(months)
+            ],
+            peer_percentile_trends=peers,
+        )
+    shown = page_of(rebuild_report(both_built))
+    told = shown.parts["facility-1"]
+    assert "in Primary Payer Other was 71.000 in 2024-12" in told.text
+    assert "half of all Primary Payer groups of all facilities are below 9.000" in told.text
+    assert [row["Month"] for row in told.records()] == months[:11:-1]
+    assert "in Primary Payer Other, baseline, severity 100" in shown.parts["facilities"].text
+    assert shown.parts["facilities"].records()[0]["Group"] == "Primary Payer Other"
+    alone = next(
+        shown.parts[key].text
+        for key in ("facility-2", "facility-3", "facility-4", "facility-5")
+        if "in Facility-wide was" in shown.parts[key].text
+    )
+    assert "half of the peers are below" in alone
+
+
+def test_changes_are_of_one_set_and_say_worse_of_what_is(both_built: Warehouse) -> None:
+    """A run of another set came between the two."""
+    both_built.execute(
+        "insert into public.raw_runs select (jsonb_populate_record(one, "
+        """'{"run_id": "20250120060000", "url": "file:///runs/beta/20250120060000", """
+        """"started_at": "2025-01-20T06:00:00Z"}')).* from public.raw_runs as one limit 1"""
+    )
+    add_signal(both_built, "20250120060000", "of the other set")
+    add_metric(both_built, "more|better", "higher")
+    add_metric(both_built, "noSide", "context_dependent")
+    expected = {}
+    for facility, (before, was_good, now, is_good, change) in JUDGED.items():
+        for metric in ("losIndex", "more|better", "noSide"):
+            if metric != "losIndex" and facility not in ("rose", "fell"):
+                continue
+            own = {} if metric == "losIndex" else {"metric_id": metric, "metric_sk": metric}
+            for run_id, score, side in zip(RUNS, (before, now), (was_good, is_good), strict=True):
+                add_signal(
+                    both_built,
+                    run_id,
+                    f"{facility} {metric}",
+                    severity_score=score,
+                    is_favorable=side,
+                    **own,
+                )
+            expected[f"{facility} {metric}"] = change if metric == "losIndex" else "unclear"
+    data = rebuild_report(both_built)
+    found = changes(both_built)
+    assert found.previous == RUNS[0]
+    first = [each for rows in found.first.values() for each in rows]
+    judged = {each.facility_id: each.change for each in first if each.facility_id in expected}
+    assert judged == expected
+    rows = data.rows("rpt_quality_changes")
+    keys = ("change", "facility_id", "metric_id", "group_value")
+    assert sorted(tuple(row[key] for key in keys) for row in rows if row["change"] != "same") == (
+        sorted(tuple(getattr(each, key) for key in keys) for each in first)
+    )
+    quality_changes_are_those_of_the_flow(data, found.counts)
+    assert found.others == ("beta",)
+    told = describe_changes(found)
+    assert "Runs of other sets are not compared with it: beta." in told
+    table = [re.split(r"(?<!\\)\|", line) for line in told.splitlines() if line.startswith("|")]
+    assert {len(cells) for cells in table} == {7}
+    assert any("more\\|better" in cells[2] for cells in table)
+    assert "those of 1 other set in the database are not" in page_of(data).parts["changes"].text
 
 
 @pytest.fixture(scope="module")

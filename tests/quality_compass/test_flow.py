@@ -140,6 +140,7 @@ def test_runs_are_loaded_verified_built_and_their_changes_told(
             where latest.run_id = '20250215060000' and previous.run_id = '20250115060000'
             and latest.signal_type <> 'suspect_data' and previous.signal_type <> 'suspect_data'
             and latest.severity_score > previous.severity_score
+            and latest.is_favorable is distinct from true
             """
         ).fetchone()
     assert changed is not None

@@ -223,7 +223,21 @@ def quality_page_is_right(data: DomainData, query: Query) -> None:
         facility = row["Facility"].rpartition("(")[2].rstrip(")")
         score = row["Severity"].partition(" ")[0]
         assert (score, row["Signals"], row["Critical or high"]) == expected[facility]
-    worst = max(count for _, count, *_ in facilities)
+    ((severe, pairs, labelled),) = query(
+        f"""
+        select count(distinct (facility_id, metric_id)) filter (where severity_score >= 80),
+            count(distinct (facility_id, metric_id)),
+            count(distinct facility_id) filter (where severity in ('Critical', 'High'))
+        from analytics.fct_signals as signals
+        where run_id = (select max(run_id) from analytics.fct_signals) and {bad}
+        """
+    )
+    listed = words.count(len(facilities), "facility has", "facilities have")
+    assert f"{listed} a signal that is not favourable" in shown.parts["facilities"].text
+    assert f"{severe} of {pairs} pairs of facility and metric" in shown.parts["severity"].text
+    have = words.count(labelled, "facility has", "facilities have")
+    assert f"{have} signals labelled critical or high" in shown.parts[""].text
+    worst = max(score for _, score, *_ in facilities if score is not None)
     assert shown.headline.endswith(f"severity {words.number(worst)} of 100")
     assert rows[0]["Severity"].startswith(f"{words.number(worst)} ")
 

@@ -175,6 +175,47 @@ def test_a_list_says_how_much_it_leaves_out(many: int, told: str) -> None:
     assert words.first("abcd"[:many], 3) == told
 
 
+def test_what_is_not_listed_is_counted_and_what_is_listed_is_not_taken_for_all() -> None:
+    """The engine that is asked most is not that of most verdicts."""
+    days = [
+        {"created_date": date(2026, 11, 20), "accepts": 10, "rejects": 30},
+        {"created_date": date(2026, 10, 1), "accepts": 500, "rejects": 0},
+    ]
+    engines: list[dict[str, Any]] = [
+        {"member": "a", "accepts": 10, "rejects": 0, "members": 21},
+        {"member": "b"},
+    ]
+    shown = page_of(made("ledgermind", rpt_ledgermind_daily=days, rpt_ledgermind_groups=engines))
+    assert shown.headline.startswith("25 % of the judged suggestions of 30 days")
+    told = shown.parts["by-engine"].text
+    assert "Of the 2 with the most suggestions a is accepted most" in told
+    assert "19 engines are not shown." in told
+
+
+def test_metrics_of_one_name_are_told_apart() -> None:
+    cells = [
+        {"metric_id": metric, "metric_name": "Fall Rate", "worst_severity_score": 90 - at}
+        for at, metric in enumerate(("fallRate", "fall_rate"))
+    ]
+    data = made("quality_compass", rpt_quality_facilities=cells)
+    shown = page_of(data)
+    names = {f"Fall Rate ({metric})" for metric in ("fallRate", "fall_rate")}
+    assert {row["Metric"] for row in shown.parts["severity"].records()} == names
+    assert "Fall Rate (fallRate), severity 90" in shown.headline
+    heat = charts.heat(
+        [{**cell, "facility": "one"} for cell in cells],
+        "metric_name",
+        "facility",
+        "worst_severity_score",
+        (30, 50, 65, 80),
+        "",
+    )
+    assert [each["across"] for each in heat.spec["data"]["values"]] == [
+        "Fall Rate",
+        "Fall Rate (2)",
+    ]
+
+
 def test_kinds_are_told_in_words() -> None:
     quality = made(
         "quality_compass",
@@ -247,7 +288,15 @@ def test_one_week_is_no_area_along_time() -> None:
 
 
 def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -> None:
-    models = [{"model_name": "a-model", "unpriced_tokens": 9, "total_tokens": 4}]
+    models = [
+        {
+            "model_name": "a-model",
+            "unpriced_tokens": 9,
+            "total_tokens": 4,
+            "unpriced_models": 1,
+            "all_unpriced_tokens": 9,
+        }
+    ]
     shown = page_of(
         made(
             "agent_analytics",

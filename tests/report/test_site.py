@@ -134,6 +134,27 @@ def test_a_value_that_no_python_holds_and_a_damaged_file_stop_no_other(
         assert "building the domain anew" in shown.parts[""].text
 
 
+def test_a_model_built_before_a_column_was_there_is_drawn_without_it(url: str) -> None:
+    (facilities,) = (
+        each for each in TABLES_OF["quality_compass"] if each.model == "rpt_quality_facilities"
+    )
+    row = facilities.row(metric_name="Falls")
+    newer = {"actionable_facilities", "pairs_with_signals", "severe_pairs", "worst_groupby_label"}
+    older = [name for name in row if name not in newer]
+    with psycopg.connect(url, autocommit=True) as connection:
+        for name in newer:
+            connection.execute(f"alter table {facilities.relation} drop column {name}".encode())
+        connection.execute(
+            f"insert into {facilities.relation} ({', '.join(older)}) "
+            f"values ({', '.join(['%s'] * len(older))})".encode(),
+            [row[name] for name in older],
+        )
+        shown = page_of(read_from("quality_compass", url))
+        connection.execute(f"drop table {facilities.relation}; {facilities.ddl}".encode())
+    assert "needs attention first: Falls" in shown.headline
+    assert f"{words.ABSENT} of {words.ABSENT} pairs" in shown.parts["severity"].text
+
+
 @pytest.mark.parametrize("slug", DOMAINS)
 def test_one_row_of_each_model_is_drawn(slug: str) -> None:
     rows = {each.model: [each.row()] for each in TABLES_OF[slug]}

@@ -22,5 +22,5 @@ with pushing as (
 )
 
 select * from pushing
-order by excess_over_parent desc
+order by excess_over_parent desc nulls last
 limit 20

@@ -10,5 +10,5 @@ where
     signals.run_id = {{ newest_run_of(ref('fct_signals')) }}
     and signals.is_favorable is distinct from true
 group by signals.facility_id, facilities.facility_name
-order by worst_severity_score desc, actionable_signals desc
+order by worst_severity_score desc nulls last, actionable_signals desc
 limit 20

@@ -78,10 +78,21 @@ def heat(
     form: str = ",.0f",
     has_values: bool = True,
 ) -> Chart:
-    """A cell for each row, stronger by steps, with its value written in it where there is room."""
+    """A cell for each row, stronger by steps, with its value written in it where there is room.
+
+    Two of one place stay two: the name of the second, across, gets a number.
+    """
+    lines: dict[str, list[int]] = {}
+    for place, row in enumerate(rows):
+        lines.setdefault(words.text(row[down]), []).append(place)
+    called = {
+        place: name
+        for line in lines.values()
+        for place, name in zip(line, names([rows[at] for at in line], across), strict=True)
+    }
     values = [
         {
-            "across": words.text(row[across]),
+            "across": called[place],
             "down": words.text(row[down]),
             "value": words.finite(row[value]),
             "at": place,

@@ -72,15 +72,21 @@ def _attention(data: DomainData, today: date) -> tuple[str, ...]:
     unpriced = sorted(
         {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}
     )
-    if unpriced:
+    if models := _of_all(data, "unpriced_models"):
+        which = f": {words.first(unpriced, 3, models)}" if unpriced else ""
         told.append(
-            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price in "
-            f"30 days: {words.first(unpriced, 3)}"
+            f"{words.count(models, 'model has', 'models have')} tokens without a price in 30 days"
+            f"{which}"
         )
     if silent := data.rows(SILENT):
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
         told.append(f"{many} fallen silent")
     return tuple(told)
+
+
+def _of_all(data: DomainData, total: str) -> int:
+    """A figure of all models, which the rows of those that are shown carry."""
+    return next((row[total] or 0 for row in data.rows(MODELS)), 0)
 
 
 def _daily(data: DomainData) -> Figure:
@@ -186,7 +192,6 @@ def _models(data: DomainData) -> Figure:
         for row in sorted(data.rows(MODELS), key=lambda row: row["place"])
     ]
     priced = [row for row in rows if row["cost_usd"] is not None]
-    unpriced = [row for row in rows if row["unpriced_tokens"]]
     answer = "No model has a price"
     if priced:
         first = priced[0]
@@ -194,7 +199,7 @@ def _models(data: DomainData) -> Figure:
             f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])} in "
             f"the 30 days up to {words.text(first['last_date'])}"
         )
-    tokens = sum(row["unpriced_tokens"] for row in unpriced)
+    tokens = _of_all(data, "all_unpriced_tokens")
     answer += (
         f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
         f"{'has' if tokens == 1 else 'have'} no price."

@@ -11,6 +11,7 @@ from flows.report.records import Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_ledgermind_daily"
 GROUPS = "rpt_ledgermind_groups"
+MONTH = timedelta(days=30)
 TITLES = {
     "confidence": ("Is confidence worth what it says", "confidence bucket"),
     "engine": ("By engine", "engine"),
@@ -64,9 +65,10 @@ def page(data: DomainData) -> Page:
 
 
 def _headline(data: DomainData) -> str:
-    rows = [row for row in data.rows(GROUPS) if row["dimension"] == "engine"]
-    accepts = sum(row["accepts"] for row in rows)
-    verdicts = accepts + sum(row["rejects"] for row in rows)
+    newest = max((row["created_date"] for row in data.rows(DAILY)), default=date.min)
+    rows = [row for row in data.rows(DAILY) if newest - row["created_date"] < MONTH]
+    accepts = sum(row["accepts"] or 0 for row in rows)
+    verdicts = accepts + sum(row["rejects"] or 0 for row in rows)
     if not verdicts:
         return "No suggestion of the last 30 days has been judged yet"
     rate = words.percent(accepts / verdicts, 0)
@@ -273,7 +275,10 @@ def _group_answer(dimension: str, rows: Sequence[Row], judged: Sequence[Row], na
         told = f"{words.text(best['member'])}: {rate} accepted in 30 days."
     hidden = rows[0]["members"] - len(rows)
     if hidden > 0:
-        told += f" {words.count(hidden, f'{name} is', f'{name}s are')} not shown."
+        told = (
+            f"Of the {len(rows)} with the most suggestions {told} "
+            f"{words.count(hidden, f'{name} is', f'{name}s are')} not shown."
+        )
     if dimension == "confidence" and len(judged) > 1:
         rates = [row["accept_rate"] for row in judged if str(row["member"])[:1].isdigit()]
         rises = all(a <= b for a, b in pairwise(rates))

@@ -22,7 +22,7 @@ final as (
         {{ real('wilson_high') }} as wilson_high,
         promotion
     from models
-    where place <= 30
+    where place <= 30 or promotion like 'promote%'
 
 )
 

@@ -42,7 +42,10 @@ latest as (
         signals.*,
         row_number() over (
             partition by signals.facility_sk, signals.metric_sk
-            order by signals.severity_score desc, signals.group_value asc, signals.signal_id asc
+            order by
+                signals.severity_score desc nulls last,
+                signals.group_value asc,
+                signals.signal_id asc
         ) as recency
     from signals
     inner join latest_run on signals.run_id = latest_run.run_id
@@ -66,7 +69,9 @@ cells as (
         max(severity_score) as worst_severity_score,
         max(case when recency = 1 then severity end) as worst_severity,
         max(case when recency = 1 then signal_type end) as worst_signal_type,
-        max(case when recency = 1 then group_value end) as worst_group
+        max(case when recency = 1 then groupby_label end) as worst_groupby_label,
+        max(case when recency = 1 then group_value end) as worst_group,
+        max(case when recency = 1 then signal_id end) as worst_signal_id
     from latest
     group by run_id, facility_sk, metric_sk
 
@@ -78,13 +83,25 @@ ranked as (
         facility_sk,
         row_number() over (
             order by
-                max(worst_severity_score) desc,
+                max(worst_severity_score) desc nulls last,
                 sum(actionable_signals) desc,
                 facility_sk asc
-        ) as facility_place,
-        count(*) over () as facilities_with_signals
+        ) as facility_place
     from cells
     group by facility_sk
+
+),
+
+-- Of all facilities, those beyond the last place included.
+totals as (
+
+    select
+        count(distinct facility_sk) as facilities_with_signals,
+        count(distinct case when actionable_signals > 0 then facility_sk end)
+            as actionable_facilities,
+        count(*) as pairs_with_signals,
+        count(case when worst_severity_score >= 80 then 1 end) as severe_pairs
+    from cells
 
 ),
 
@@ -94,7 +111,10 @@ final as (
         cells.run_id,
         cells.detected_date,
         ranked.facility_place,
-        ranked.facilities_with_signals,
+        totals.facilities_with_signals,
+        totals.actionable_facilities,
+        totals.pairs_with_signals,
+        totals.severe_pairs,
         coalesce(facilities.facility_id, '') as facility_id,
         facilities.facility_name,
         coalesce(metrics.metric_id, '') as metric_id,
@@ -104,9 +124,12 @@ final as (
         cells.worst_severity_score,
         cells.worst_severity,
         cells.worst_signal_type,
-        cells.worst_group
+        cells.worst_groupby_label,
+        cells.worst_group,
+        cells.worst_signal_id
     from cells
     inner join ranked on cells.facility_sk = ranked.facility_sk
+    cross join totals
     left join facilities on cells.facility_sk = facilities.facility_sk
     left join metrics on cells.metric_sk = metrics.metric_sk
     where ranked.facility_place <= 40

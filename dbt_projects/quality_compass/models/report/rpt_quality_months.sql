@@ -1,14 +1,14 @@
 with facilities as (
 
     select
-        run_id,
         facility_id,
         facility_name,
         metric_id,
         metric_name,
-        worst_group,
+        worst_signal_id,
         row_number() over (
-            partition by facility_id order by worst_severity_score desc, metric_id asc
+            partition by facility_id
+            order by worst_severity_score desc nulls last, metric_id asc
         ) as metric_place
     from {{ ref('rpt_quality_facilities') }}
     where facility_place <= 5
@@ -28,19 +28,12 @@ chosen as (
         facilities.facility_name,
         facilities.metric_id,
         facilities.metric_name,
-        facilities.worst_group as group_value,
+        signals.groupby_label,
+        signals.group_value,
         signals.metric_trend_timeline,
-        signals.peer_percentile_trends,
-        row_number() over (
-            partition by facilities.facility_id order by signals.signal_id asc
-        ) as choice
+        signals.peer_percentile_trends
     from facilities
-    inner join signals
-        on
-            facilities.run_id = signals.run_id
-            and facilities.facility_id = coalesce(signals.facility_id, '')
-            and facilities.metric_id = signals.metric_id
-            and facilities.worst_group is not distinct from signals.group_value
+    inner join signals on facilities.worst_signal_id = signals.signal_id
     where
         facilities.metric_place = 1
         and jsonb_typeof(signals.metric_trend_timeline) = 'array'
@@ -54,6 +47,7 @@ months as (
         chosen.facility_name,
         chosen.metric_id,
         chosen.metric_name,
+        chosen.groupby_label,
         chosen.group_value,
         left(timeline.item ->> 'period', 40) as month,
         timeline.item -> 'value' as metric_value,
@@ -68,27 +62,37 @@ months as (
         row_number() over (
             partition by chosen.facility_id, left(timeline.item ->> 'period', 40)
             order by timeline.place desc
-        ) as recency,
-        timeline.place
+        ) as recency
     from chosen
     cross join
         jsonb_array_elements(chosen.metric_trend_timeline)
         with ordinality as timeline (item, place)
-    where chosen.choice = 1 and timeline.item ->> 'period' is not null
+    where timeline.item ->> 'period' is not null
+
+),
+
+-- A run may name a month twice: the last word counts.
+newest as (
+
+    select
+        months.*,
+        row_number() over (partition by months.facility_id order by months.month desc)
+            as months_back
+    from months
+    where months.recency = 1
 
 ),
 
 numbers as (
 
     select
-        months.*,
+        newest.*,
         {{ json_number('metric_value') }} as metric_number,
         {{ json_number("peers -> 'p25'") }} as p25,
         {{ json_number("peers -> 'p50'") }} as p50,
         {{ json_number("peers -> 'p75'") }} as p75
-    from months
-    -- A run may name a month twice: the last word counts.
-    where months.place <= 60 and months.recency = 1
+    from newest
+    where newest.months_back <= 60
 
 ),
 
@@ -100,6 +104,7 @@ final as (
         facility_name,
         metric_id,
         metric_name,
+        groupby_label,
         group_value,
         metric_number as metric_value,
         case when p25 <= p50 and p50 <= p75 then p25 end as peers_p25,

@@ -5,6 +5,8 @@ with runs as (
     select
         cast(run_id as text) as run_id,
         cast(fingerprint as uuid) as run_version,
+        -- The folder that the run's own lies in.
+        substring(url from '([^/]+)/+[^/]+/*$') as run_set,
         coalesce(time_zone, 'UTC') as time_zone,
         coalesce(started_at, to_timestamp(run_id || '+00', 'YYYYMMDDHH24MISSTZH')) as run_at
     from {{ source('raw', 'raw_runs') }}
@@ -16,6 +18,7 @@ final as (
     select
         run_id,
         run_version,
+        run_set,
         time_zone,
         run_at,
         lag(run_id) over (order by run_at, run_id) as previous_run_id,
