@@ -169,9 +169,14 @@ def listed(items: Sequence[str]) -> str:
     return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
-def first(items: Sequence[str], most: int) -> str:
-    """The first of a list that is not empty, and how many more there are."""
-    more = [f"{len(items) - most:,} more"] if len(items) > most else []
+def first(items: Sequence[str], most: int, of: int = 0) -> str:
+    """The first of a list that is not empty, and how many more there are.
+
+    Args:
+        of: how many there are, where the list has not all of them.
+    """
+    many = max(len(items), of)
+    more = [f"{many - min(len(items), most):,} more"] if many > min(len(items), most) else []
     return listed([*items[:most], *more])
 
 

@@ -75,9 +75,59 @@ def test_of_one_committer_one_sentence_is_told_and_nothing_is_compared() -> None
     # Of one window in which only one of several committed.
     board = [{**ann, "time_window": "trailing_30d"}, ann, {**ann, "place": 2}]
     both = page_of(made("github_scraper", rpt_github_leaderboard=board))
-    assert "Ann is the only person with 40 commits" in both.parts["leaders-trailing-30d"].text
+    assert "Ann is the only person who committed, with 40 commits" in (
+        both.parts["leaders-trailing-30d"].text
+    )
     drawn = [given.get("class") for _, given in both.tags].count("chart")
     assert drawn == 1, "of all time, where there are two"
+
+
+def test_who_leads_together_is_told_together() -> None:
+    """Thirteen people have three commits each, of whom the board lists two; one has two."""
+    tied = {"commits": 3, "share_of_commits": 0.03, "sharing_rank": 13, "rank_in_kind": 1}
+    board = [
+        {**tied, "time_window": window, "place": place, "display_name": name}
+        for window in ("trailing_30d", "all_time")
+        for place, name in enumerate(("P3", "P5"), start=1)
+    ] + [{"place": 3, "rank_in_kind": 14, "commits": 2}]
+    data = made(
+        "github_scraper",
+        rpt_github_leaderboard=board,
+        rpt_github_concentration=[{"bus_factor": 7, "people": 14, "commits": 41}],
+        rpt_github_commit_types=[{"commit_type": kind, "commits": 20} for kind in ("fix", "feat")],
+        rpt_github_hours=[{"day_of_week": 1, "hour_of_day": at, "commits": 20} for at in (7, 9)],
+        rpt_github_repositories=[{"repository": name, "total_commits": 9} for name in "ab"],
+    )
+    shown = page_of(data)
+    assert shown.headline.startswith("P3, P5 and 11 more lead with 3 % of all commits each; ")
+    for key, told in (
+        ("leaders-all-time", "P3, P5 and 11 more lead among people with 3 commits each (3.0 % of "),
+        ("commit-types", "fix and feat are the most common types (50.0 % each of 40 in twelve "),
+        ("hours", "on Monday at 07 h and Monday at 09 h, UTC (20 each in "),
+        ("repositories", "a and b have the most commits (9 each)"),
+    ):
+        assert told in shown.parts[key].text
+
+
+def test_repositories_are_counted_behind_the_listed_ones_and_called_what_they_are() -> None:
+    alone = {"bus_factor": 1, "commits_90d": 1}
+    rows = [{**alone, "commit_rank": at, "repository": f"r{at}"} for at in range(1, 61)]
+    rows[1]["retired_at"] = rows[2]["retired_at"] = rows[3]["paused_at"] = NOW
+    rows[4]["commits_90d"] = 0
+    rows[59]["is_shallow"] = True
+    of_now = [{"retired_at": None, "paused_at": None, **row} for row in rows]
+    shown = page_of(made("github_scraper", rpt_github_repositories=of_now))
+    told = shown.parts[""].text
+    assert "56 of 56 repositories with commits in 90 days rest on one person each: r1, r6" in told
+    assert "Of 1 repository only a part of the history was collected" in told
+    part = shown.parts["repositories"]
+    assert (
+        "60 of 60 repositories have a bus factor of 1; 1 is paused and 2 retired. The first 50 "
+        "are listed." in part.text
+    )
+    states = ["active", "retired", "retired", "paused", "quiet", "active"]
+    assert [row["State"] for row in part.records()][:6] == states
+    assert len(part.records()) == 50
 
 
 def test_the_age_of_a_day_is_told_in_days() -> None:
