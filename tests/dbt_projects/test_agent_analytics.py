@@ -144,6 +144,33 @@ def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
     assert_panels_answer("analytics-agents", sampled.query)
 
 
+@pytest.mark.parametrize(
+    ("model", "made_of", "name"),
+    [
+        ("rpt_agents_developers", "fct_cost_forecast", "developer_id"),
+        ("rpt_agents_models", "fct_daily_agent_usage", "model_name"),
+    ],
+)
+def test_the_report_is_of_everyone_and_of_every_model(
+    sampled: Marts, model: str, made_of: str, name: str
+) -> None:
+    """The model's own SQL, on a hundred times those of the sample."""
+    compiled = sampled.state / f"target/compiled/agent_analytics/models/report/{model}.sql"
+    statement = re.sub(r'"\w+"\."mart"\.', "", compiled.read_text())
+    others = {"fct_git_commits", "dim_developers", "fct_daily_agent_usage"} - {made_of}
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{sampled.store.path}' as sampled (read_only)")
+        for other in others:
+            connection.execute(f"create view {other} as from sampled.mart.{other}")
+        connection.execute(
+            f"create table {made_of} as select made.* replace ({name} || nth as {name}) "
+            f"from sampled.mart.{made_of} as made cross join range(100) as copies (nth)"
+        )
+        ((told,),) = connection.execute(f"select count(*) from ({statement})").fetchall()
+    ((of_sample,),) = sampled.query(f"select count(*) from report.{model}")
+    assert told == 100 * of_sample
+
+
 # The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.
 
 

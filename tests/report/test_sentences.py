@@ -318,6 +318,35 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
 
 
+def test_developers_and_models_are_counted_behind_the_listed_ones() -> None:
+    """The sixtieth has passed its budget, or has no price; the first two cost as much."""
+    costs = [80, 80, *range(70, 12, -1)]
+    people = [
+        {"developer_id": f"d{at}", "place": at, "developer": f"D{at}", "budget_status": "within"}
+        | {"month_to_date_cost_usd": cost, "monthly_budget_usd": 90}
+        for at, cost in enumerate(costs, start=1)
+    ]
+    people[59]["budget_status"] = "over"
+    models = [
+        {"place": at, "model_name": f"m{at}", "cost_usd": cost, "unpriced_tokens": 0}
+        for at, cost in enumerate(costs, start=1)
+    ]
+    models[59] |= {"cost_usd": None, "unpriced_tokens": 5}
+    whole = {"developer_id": "all", "place": 0, "budget_status": "within"}
+    shown = page_of(
+        made("agent_analytics", rpt_agents_developers=[whole, *people], rpt_agents_models=models)
+    )
+    told = shown.parts[""].text
+    assert "Budget: D60 (over" in told
+    assert "1 model has tokens without a price in 30 days: m60" in told
+    for key, said in (
+        ("developers", "; D1 and D2 cost most, each: $80.00. The first 50 are listed."),
+        ("models", "m1 and m2 cost most, each: $80.00; 5 tokens of 30 days"),
+    ):
+        assert said in shown.parts[key].text
+        assert len(shown.parts[key].records()) == 50
+
+
 def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:
     week = {"is_complete_week": True, "week": date(2026, 11, 23), "band_low": None}
     of_it = [week, {**week, "week": date(2026, 11, 16), "band_low": 3}]

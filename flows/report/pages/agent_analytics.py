@@ -16,11 +16,14 @@ from flows.report.pages.agents_month import (
     with_status,
 )
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_agents_daily"
 MODELS = "rpt_agents_models"
 SILENT = "rpt_agents_silent"
+LISTED = 50
+TOLD = 3
 OVER = {*PASSED, "will be over", "may be over"}
 
 
@@ -140,16 +143,13 @@ def _developers(data: DomainData, today: date) -> Figure:
     month = f"{total['month_start']:%B %Y}" if total else "the month"
     answer = f"{words.count(commits, 'assisted commit')} in {month}, {each} each"
     if rows:
-        first = rows[0]
-        answer += (
-            f"; {words.text(first['developer'])} costs most: "
-            f"{words.money(first['month_to_date_cost_usd'])}"
-        )
+        answer += f"; {_dearest(rows, 'developer', 'month_to_date_cost_usd')}"
+    listed = f" The first {LISTED} are listed." if len(rows) > LISTED else ""
     shown = rows[:12]
     return Figure(
         key="developers",
         title="By developer",
-        answer=f"{answer}.",
+        answer=f"{answer}.{listed}",
         source=data.extracts[DEVELOPERS],
         columns=(
             Column("developer", "Developer"),
@@ -161,7 +161,7 @@ def _developers(data: DomainData, today: date) -> Figure:
             Column("cost_per_commit_usd", "Per commit", "money"),
             UNPRICED_TOKENS,
         ),
-        rows=rows,
+        rows=rows[:LISTED],
         as_of=words.text(total["as_of_date"]) if total else "",
         chart=charts.bars(
             shown,
@@ -179,6 +179,13 @@ def _developers(data: DomainData, today: date) -> Figure:
     )
 
 
+def _dearest(rows: Sequence[Row], name: str, cost: str) -> str:
+    first = first_of(rows, cost)
+    names = words.first(list(dict.fromkeys(words.text(row[name]) for row in first)), TOLD)
+    most = "costs most" if len(first) == 1 else "cost most, each"
+    return f"{names} {most}: {words.money(first[0][cost])}"
+
+
 def _models(data: DomainData) -> Figure:
     names = _agents(data)
     rows = [
@@ -189,8 +196,7 @@ def _models(data: DomainData) -> Figure:
     unpriced = [row for row in rows if row["unpriced_tokens"]]
     answer = "No model has a price"
     if priced:
-        first = priced[0]
-        answer = f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])}"
+        answer = _dearest(priced, "model_name", "cost_usd")
     tokens = sum(row["unpriced_tokens"] for row in unpriced)
     answer += (
         f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
@@ -198,6 +204,7 @@ def _models(data: DomainData) -> Figure:
         if tokens
         else "; all tokens have a price."
     )
+    answer += f" The first {LISTED} are listed." if len(rows) > LISTED else ""
     return Figure(
         key="models",
         title="By model",
@@ -212,7 +219,7 @@ def _models(data: DomainData) -> Figure:
             Column("cache_hit_rate", "From cache", "percent"),
             Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
-        rows=rows,
+        rows=rows[:LISTED],
         as_of=words.text(rows[0]["last_date"]),
         chart=_models_chart(priced, answer) if priced else None,
         note="30 days up to the newest with usage. Reported is what the agent's vendor estimates.",

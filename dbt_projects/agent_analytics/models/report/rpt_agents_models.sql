@@ -40,8 +40,7 @@ placed as (
                 grouped.total_tokens desc,
                 grouped.model_name asc,
                 grouped.agent_type asc
-        ) as place,
-        count(*) over () as models
+        ) as place
     from grouped
 
 ),
@@ -51,7 +50,6 @@ final as (
     select
         place,
         coalesce(model_name, 'not known') as model_name,
-        models,
         agent_type,
         last_date,
         cast(cost_usd as decimal(38, 10)) as cost_usd,
@@ -63,7 +61,6 @@ final as (
             / nullif(input_tokens + cache_creation_tokens + cache_read_tokens, 0) as double
         ) as cache_hit_rate
     from placed
-    where place <= 40
 
 )
 
