@@ -318,6 +318,31 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
 
 
+def test_categories_and_reasons_of_one_size_are_told_together() -> None:
+    scout = made(
+        "scout",
+        rpt_scout_months=[
+            {"category": name, "total_amount": 40, "is_complete_month": True, "currency": "EUR"}
+            for name in ("tea", "ink")
+        ],
+        rpt_scout_rejections=[
+            {"rejection_reason": name, "payloads": 3, "share_of_judged": 0.1}
+            for name in ("missing_vendor", "bad_date")
+        ],
+    )
+    files = files_of({"scout": scout})
+    shown, operations = (Shown(files[f"{it}.html"].decode()) for it in ("scout", "operations"))
+    assert "the largest parts tea and ink (50 % each); " in shown.headline
+    assert "tea and ink lead with 40 each" in shown.parts["last-month"].text
+    assert "20.0 % of the payloads break a rule, most often missing vendor and bad date" in (
+        shown.parts[""].text
+    )
+    assert "most often missing vendor and bad date (3 each)." in shown.parts["rejections"].text
+    assert "most often missing vendor in Scout and bad date in Scout (3 each)." in (
+        operations.parts["rejected"].text
+    )
+
+
 def test_developers_and_models_are_counted_behind_the_listed_ones() -> None:
     """The sixtieth has passed its budget, or has no price; the first two cost as much."""
     costs = [80, 80, *range(70, 12, -1)]
