@@ -96,6 +96,9 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     assert len(names) == len(listed)
     assert {"example.org/owner/1", "owner/2"} <= names
     assert {row["State"] for row in listed} >= {"retired", "active"}
+    boards = {row["Repository"] for row in shown.parts["leaders-by-repository"].records()}
+    # Of the ten with the most commits one has no commit of a person.
+    assert len(boards) == 9
 
 
 def ledgermind_page_is_right(data: DomainData, query: Query) -> None:

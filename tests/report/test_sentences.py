@@ -94,7 +94,10 @@ def test_who_leads_together_is_told_together() -> None:
         "github_scraper",
         rpt_github_leaderboard=board,
         rpt_github_concentration=[{"bus_factor": 7, "people": 14, "commits": 41}],
-        rpt_github_commit_types=[{"commit_type": kind, "commits": 20} for kind in ("fix", "feat")],
+        rpt_github_commit_types=[
+            {"commit_type": kind, "commits": commits}
+            for kind, commits in (("other", 40), ("fix", 20), ("feat", 20))
+        ],
         rpt_github_hours=[{"day_of_week": 1, "hour_of_day": at, "commits": 20} for at in (7, 9)],
         rpt_github_repositories=[{"repository": name, "total_commits": 9} for name in "ab"],
     )
@@ -102,11 +105,25 @@ def test_who_leads_together_is_told_together() -> None:
     assert shown.headline.startswith("P3, P5 and 11 more lead with 3 % of all commits each; ")
     for key, told in (
         ("leaders-all-time", "P3, P5 and 11 more lead among people with 3 commits each (3.0 % of "),
-        ("commit-types", "fix and feat are the most common types (50.0 % each of 40 in twelve "),
-        ("hours", "on Monday at 07 h and Monday at 09 h, UTC (20 each in "),
+        ("commit-types", "fix and feat are the most common types (25.0 % each of 80 in twelve "),
+        ("commit-types", "40 name no type; "),
+        (
+            "hours",
+            "busiest hours are Monday at 07 h and Monday at 09 h, UTC, with 20 commits each ",
+        ),
         ("repositories", "a and b have the most commits (9 each)"),
     ):
         assert told in shown.parts[key].text
+
+
+def test_what_programs_commit_in_a_week_is_not_called_that_of_people() -> None:
+    counts = {"commits": 12, "agent_commits": 3, "bot_commits": 1, "active_people": 2}
+    week = {"is_complete_week": True, "commit_week": date(2026, 11, 16), **counts}
+    shown = page_of(made("github_scraper", rpt_github_weekly=[week]))
+    assert (
+        "8 commits by 2 people and 4 by agents and bots in the week of 2026-11-16, the last "
+        "complete one; " in shown.parts["weekly"].text
+    )
 
 
 def test_repositories_are_counted_behind_the_listed_ones_and_called_what_they_are() -> None:

@@ -120,7 +120,7 @@ def programs(data: DomainData, programs: Sequence[Row]) -> Figure:
     return Figure(
         key="programs",
         title="Agents and bots",
-        answer=f"Those listed made {words.percent(share)} of all commits.",
+        answer=f"Those listed made {words.percent(share)} of all commits, all time.",
         source=data.extracts["rpt_github_leaderboard"],
         columns=(
             Column("window", "Window"),

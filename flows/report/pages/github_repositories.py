@@ -61,8 +61,8 @@ def repositories_figure(data: DomainData) -> Figure:
         rows=rows[:LISTED],
         as_of=str(rows[0]["as_of_date"]),
         note="A bus factor of 1: one person made at least half of what people committed. Active: "
-        "with commits in 90 days. Paused and retired ones are not read any more; their figures are "
-        "those of the last time.",
+        "with commits in 90 days. Paused and retired ones are not read; their figures are those of "
+        "the last time that they were.",
     )
 
 

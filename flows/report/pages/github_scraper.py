@@ -27,6 +27,8 @@ DAYS = {
 }
 FRIDAY = 5
 FEW_PEOPLE = 2
+# The type of a commit whose subject names none.
+UNTYPED = "other"
 
 
 def page(data: DomainData) -> Page:
@@ -127,10 +129,12 @@ def _weekly(data: DomainData) -> Figure:
     answer = f"{words.count(newcomers, 'newcomer')} in {words.count(len(rows), 'week')}"
     if complete:
         last = complete[-1]
+        programs = last["agent_commits"] + last["bot_commits"]
+        besides = f" and {words.number(programs)} by agents and bots" if programs else ""
         answer = (
-            f"{words.count(last['commits'], 'commit')} by "
-            f"{words.count(last['active_people'], 'person', 'people')} in the last complete week "
-            f"({words.text(last['commit_week'])}); {answer}"
+            f"{words.count(last['commits'] - programs, 'commit')} by "
+            f"{words.count(last['active_people'], 'person', 'people')}{besides} in the week of "
+            f"{words.text(last['commit_week'])}, the last complete one; {answer}"
         )
     return Figure(
         key="weekly",
@@ -162,20 +166,24 @@ def _weekly(data: DomainData) -> Figure:
 def _types(data: DomainData) -> Figure:
     rows = sorted(data.rows("rpt_github_commit_types"), key=lambda row: -row["commits"])
     total = sum(row["commits"] for row in rows)
-    most = first_of(rows, "commits")
-    share = words.percent(most[0]["commits"] / total) if total else words.ABSENT
-    named = words.first([words.text(row["commit_type"]) for row in most], 3)
-    are = "is the most common type" if len(most) == 1 else "are the most common types"
-    each = "" if len(most) == 1 else " each"
+    answer = "No commit names a type"
+    if typed := [row for row in rows if row["commit_type"] != UNTYPED]:
+        most = first_of(typed, "commits")
+        share = words.percent(most[0]["commits"] / total) if total else words.ABSENT
+        named = words.first([words.text(row["commit_type"]) for row in most], 3)
+        are = "is the most common type" if len(most) == 1 else "are the most common types"
+        each = "" if len(most) == 1 else " each"
+        untyped = total - sum(row["commits"] for row in typed)
+        answer = (
+            f"{named} {are} ({share}{each} of {words.number(total)} in twelve months); "
+            f"{words.number(untyped)} {'names' if untyped == 1 else 'name'} no type"
+        )
     breaks = sum(row["breaking_commits"] for row in rows)
     told = words.count(breaks, "says it breaks", "say they break")
     return Figure(
         key="commit-types",
         title="What the commits are",
-        answer=(
-            f"{named} {are} ({share}{each} of {words.number(total)} in twelve months); "
-            f"{told if breaks else 'none says it breaks'} something."
-        ),
+        answer=f"{answer}; {told if breaks else 'none says it breaks'} something.",
         source=data.extracts["rpt_github_commit_types"],
         columns=(
             Column("commit_type", "Type"),
@@ -217,10 +225,11 @@ def _hours(data: DomainData) -> Figure:
         for hour in range(24)
     ]
     most = max(busiest[0]["commits"], 5)
+    are, each = ("hour is", "") if len(busiest) == 1 else ("hours are", " each")
     answer = (
-        f"Most commits are made on {words.first(hours, 3)}, UTC "
-        f"({words.number(busiest[0]['commits'])}{'' if len(busiest) == 1 else ' each'} in 52 "
-        f"weeks); {share} on weekends."
+        f"The busiest {are} {words.first(hours, 3)}, UTC, with "
+        f"{words.count(busiest[0]['commits'], 'commit')}{each} in 52 weeks; {share} of all are "
+        "made on weekends."
     )
     return Figure(
         key="hours",

@@ -20,7 +20,8 @@ repositories as (
 
     select
         *,
-        {{ name_among_repositories() }} as name
+        {{ name_among_repositories() }} as name,
+        row_number() over (order by total_commits desc, repository_id asc) as place
     from {{ ref('repository_summary') }}
 
 ),
@@ -166,7 +167,7 @@ final as (
             and placed.contributor_id = ranked_before.contributor_id
     where
         placed.place <= 15
-        and (placed.scope = 'overall' or repositories.commit_rank <= 10)
+        and (placed.scope = 'overall' or repositories.place <= 10)
 
 )
 
