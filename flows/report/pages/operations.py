@@ -152,7 +152,7 @@ def _tests(measures: Sequence[Row]) -> Figure:
     return Figure(
         key="tests",
         title="What runs built and tested",
-        answer=f"In the last run of each deployment: {found}{unchanged}.",
+        answer=f"In the last run of each deployment that is listed: {found}{unchanged}.",
         source=None,
         columns=(
             Column("at", "When, UTC", "date"),
