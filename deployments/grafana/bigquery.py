@@ -21,7 +21,8 @@ GITHUB_BOARD = Board(
         ),
         Panel(
             "Commits by day",
-            "Commits by the day of their date in UTC, over all repositories.",
+            "Commits by the day of their date in UTC, over all repositories; one that several have "
+            "counts in each.",
             Kind.TIME_SERIES,
             "select cast(commit_day as timestamp) as time, sum(commits_count) as commits "
             "from {fct_daily_commits} where $__timeFilter(cast(commit_day as timestamp)) "
@@ -31,8 +32,9 @@ GITHUB_BOARD = Board(
             "Repositories",
             "Repositories by commits; a bus factor of 1 rests on one person.",
             Kind.TABLE,
-            "select concat(owner, '/', repo_name) as repository, total_commits, commits_90d, "
-            "human_contributors, bus_factor, last_commit_date from {repository_summary} "
+            "select url as repository, total_commits, commits_90d, human_contributors, "
+            "bus_factor, last_commit_date, case when retired_at is not null then 'retired' "
+            "when paused_at is not null then 'paused' end as state from {repository_summary} "
             "order by commit_rank limit 50",
             width=24,
         ),

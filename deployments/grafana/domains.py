@@ -51,7 +51,9 @@ GITHUB_BOARD = Board(
             "Repositories by commits; a bus factor of 1 rests on one person.",
             Kind.TABLE,
             "select repository, total_commits, commits_90d, human_contributors, bus_factor, "
-            "last_commit_date from {rpt_github_repositories} order by commit_rank limit 50",
+            "last_commit_date, case when retired_at is not null then 'retired' "
+            "when paused_at is not null then 'paused' end as state "
+            "from {rpt_github_repositories} order by commit_rank limit 50",
         ),
     ),
     past="now-1y",

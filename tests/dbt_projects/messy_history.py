@@ -113,7 +113,8 @@ def load(url: str, commits: Iterable[Commit]) -> None:
         with connection.cursor().copy(
             "copy repositories (id, url, state, last_processed_at) from stdin"
         ) as copy:
-            for repository in (PARENT, FORK, OTHER, EMPTY, BOTS_ONLY):
+            known = {PARENT, FORK, OTHER, EMPTY, BOTS_ONLY}
+            for repository in sorted(known | {commit.repository_id for commit in commits}):
                 url_of = f"https://example.org/owner/{repository}.git"
                 copy.write_row((repository, url_of, "completed", FIRST_SYNC))
         with connection.cursor().copy(

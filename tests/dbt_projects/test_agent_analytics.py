@@ -6,8 +6,6 @@ from calendar import monthrange
 from collections.abc import Callable, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import permutations
-from pathlib import Path
-from shutil import copyfile
 
 import duckdb
 import pytest
@@ -15,7 +13,6 @@ import pytest
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.flow.tasks import LOOK
 from flows.agent_analytics.sample import CUMULATIVE, DELTA, UNPRICED_MODEL, Session
-from flows.report import words
 from flows.report.making import read_agents
 from tests.agent_analytics import clients
 from tests.agent_analytics.fleet import (
@@ -33,7 +30,6 @@ from tests.agent_analytics.fleet import (
 from tests.contracts import HELD_BY_DUCKDB, PAGES, assert_columns_are_as_promised, columns, queries
 from tests.deployments.grafana.panels import assert_panels_answer
 from tests.report.on_builds import agents_page_is_right
-from tests.report.shown import page_of
 from tests.upgrading import refreshing_of_the_page
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
@@ -149,42 +145,31 @@ def test_the_page_shows_what_the_marts_hold(sampled: Marts) -> None:
     assert_panels_answer("analytics-agents", sampled.query)
 
 
-def test_the_page_counts_models_and_developers_that_it_does_not_list(
-    sampled: Marts, tmp_path: Path
+@pytest.mark.parametrize(
+    ("model", "made_of", "name"),
+    [
+        ("rpt_agents_developers", "fct_cost_forecast", "developer_id"),
+        ("rpt_agents_models", "fct_daily_agent_usage", "model_name"),
+    ],
+)
+def test_the_report_is_of_everyone_and_of_every_model(
+    sampled: Marts, model: str, made_of: str, name: str
 ) -> None:
-    """Fifty models without a price and fifty developers who passed a small budget cost least."""
-    copyfile(sampled.store.path, tmp_path / "marts.duckdb")
-    marts = Marts(raw.Store(tmp_path / "marts.duckdb"), tmp_path)
-    with marts.store.connect() as connection:
+    """The model's own SQL, on a hundred times those of the sample."""
+    compiled = sampled.state / f"target/compiled/agent_analytics/models/report/{model}.sql"
+    statement = re.sub(r'"\w+"\."mart"\.', "", compiled.read_text())
+    others = {"fct_git_commits", "dim_developers", "fct_daily_agent_usage"} - {made_of}
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{sampled.store.path}' as sampled (read_only)")
+        for other in others:
+            connection.execute(f"create view {other} as from sampled.mart.{other}")
         connection.execute(
-            "insert into mart.fct_daily_agent_usage select * exclude (number) replace ("
-            "'model ' || number as model_name, null as total_cost_usd, 5 as total_tokens, "
-            "3 as unpriced_tokens) from (select * from mart.fct_daily_agent_usage "
-            "order by date desc limit 1), range(50) as numbers(number)"
+            f"create table {made_of} as select made.* replace ({name} || nth as {name}) "
+            f"from sampled.mart.{made_of} as made cross join range(100) as copies (nth)"
         )
-        connection.execute(
-            "insert into mart.fct_cost_forecast select * exclude (number) replace ("
-            "'poor ' || number as developer_id, 0 as month_to_date_cost_usd, "
-            "'over' as budget_status) from (select * from mart.fct_cost_forecast limit 1), "
-            "range(50) as numbers(number)"
-        )
-    marts.dbt("build", "--select", "rpt_agents_models", "rpt_agents_developers")
-    data = read_agents(marts.store.path)
-    since = "date > (select max(date) from mart.fct_daily_agent_usage) - 30"
-    ((models, tokens),) = marts.query(
-        "select count(distinct model_name) filter (where unpriced_tokens > 0), "
-        f"cast(sum(unpriced_tokens) as bigint) from mart.fct_daily_agent_usage where {since}"
-    )
-    shown = page_of(data)
-    assert len(data.rows("rpt_agents_models")) == 40 < models
-    told = shown.parts[""].text
-    assert f"{models} models have tokens without a price in 30 days: " in told
-    assert f" and {models - 3} more" in told
-    assert f"{words.number(tokens)} tokens of 30 days, cache reads among them, have no price" in (
-        shown.parts["models"].text
-    )
-    poor = [row for row in data.rows("rpt_agents_developers") if "poor" in row["developer_id"]]
-    assert [row["budget_status"] for row in poor] == ["over"] * 50
+        ((told,),) = connection.execute(f"select count(*) from ({statement})").fetchall()
+    ((of_sample,),) = sampled.query(f"select count(*) from report.{model}")
+    assert told == 100 * of_sample
 
 
 # The defects of the public version. Each fleet is first put to the naive SQL, which gets it wrong.

@@ -241,8 +241,13 @@ def test_a_row_is_gone_when_its_last_commit_is(warehouse: Warehouse) -> None:
 
 
 def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
-    commits = history(seed=4, size=800)
+    commits = history(seed=4, size=800) + of_many_repositories(60)
     load(warehouse.url, commits)
+    warehouse.execute(
+        f"update repositories set retired_at = now() where id in ({FORK}, 100);"
+        "update repositories set paused_at = now() where id in (101, 102);"
+        "update repositories set url = 'git@example.net:owner/1.git' where id = 103"
+    )
     build(warehouse, *MODELS_ONLY)
 
     assert_concentration(warehouse, reachable(commits))
@@ -260,6 +265,15 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
 
 
 ASKED = queries("github_scraper")
+
+
+def of_many_repositories(many: int) -> list[Commit]:
+    """Commits of one person: two in each of the first 50 and one in each of the others."""
+    commit = replace(history(seed=4, size=1)[0], contributor_id=1, commit_date=AS_OF)
+    return [
+        replace(commit, repository_id=100 + at % many, commit_hash=f"{100_000 + at:040x}")
+        for at in range(many + 50)
+    ]
 
 
 def assert_the_queries_of_consumers_answer(warehouse: Warehouse, commits: list[Commit]) -> None:

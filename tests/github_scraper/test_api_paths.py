@@ -1,6 +1,7 @@
 """The ways over the API read exactly what git reads, at the price that was promised."""
 
 import os
+import random
 import signal
 import subprocess
 import sys
@@ -369,6 +370,41 @@ def test_a_mailmap_is_read_as_git_reads_it(text: str, history: History) -> None:
             "none@x",
         )
     ]
+    assert_read_as_by_git(text, people, history)
+
+
+NAMES = ("Ada", "ada", "\u00c9VA", "\u00e9va", "\u0130", "Ada  L", " Ada L ", "\u00a0Ada", "#x", "")
+ADDRESSES = ("a@x", "A@X", " a@x", "a@x ", "\u00e9@y", "\u00c9@y", "\u212a@z", "k@z", "")
+
+
+def test_any_mailmap_is_read_as_git_reads_it(history: History) -> None:
+    """One run of git over people who have addresses of their own in every group of lines."""
+    dice = random.Random(5)
+    lines, people = [], []
+    for group in range(60):
+
+        def address(group: int = group) -> str:
+            told = dice.choice(ADDRESSES)
+            return told.replace("@", f"@{group}.") if told else told
+
+        for _ in range(dice.randint(1, 6)):
+            name, other = dice.choice(NAMES), dice.choice(NAMES)
+            line = dice.choice((
+                f"{name} <{address()}>",
+                f"{name} <{address()}> <{address()}>",
+                f"{name} <{address()}> {other} <{address()}>",
+                f"<{address()}> <{address()}>",
+            ))  # fmt: skip
+            mess = dice.random()
+            lines.append(line[:-1] if mess < 0.05 else line + "\r" if mess < 0.1 else line)
+        people += [
+            (dice.choice(NAMES).strip(" ") or "Z", dice.choice(ADDRESSES[:-1]).replace("@", at))
+            for at in [f"@{group}."] * 8
+        ]
+    assert_read_as_by_git("\n".join(lines), people, history)
+
+
+def assert_read_as_by_git(text: str, people: list[tuple[str, str]], history: History) -> None:
     history.point(history.commit(tree=history.files({".mailmap": text.encode()})))
     asked = "".join(f"{name} <{email}>\n" for name, email in people)
     told = subprocess.run(
@@ -377,4 +413,5 @@ def test_a_mailmap_is_read_as_git_reads_it(text: str, history: History) -> None:
         input=asked, text=True, env=ENVIRONMENT, capture_output=True, check=True,
     ).stdout.splitlines()  # fmt: skip
     mailmap = Mailmap(text)
-    assert [f"{n} <{e}>" for n, e in (mailmap.lookup(*each) for each in people)] == told
+    ours = [mailmap.lookup(*each) for each in people]
+    assert [f"{name} <{email}>" for name, email in ours] == told

@@ -452,6 +452,22 @@ def test_coauthors_are_distinct_and_in_order() -> None:
     assert found == [Coauthor("A B", "a@x"), Coauthor("C", "C@x"), Coauthor("", "")]
 
 
+def test_a_coauthor_goes_through_the_mailmap_as_an_author_does() -> None:
+    """git folds the letters of ASCII alone, and takes no space from an address."""
+    mailmap = Mailmap("Eva <eva@x> \u00e9va <all@x>\nBo <bo@y> ada <b@y>\nZo <zo@z> <\u00e9@z>\n")
+    message = "x\n\n" + "".join(
+        f"Co-authored-by: {who}\n"
+        for who in ("\u00c9VA <all@x>", "ADA <B@Y>", "Ada < b@y>", "Z <\u00c9@z>", "Z <\u00e9@Z>")
+    )
+    assert [mapped for _, mapped, _ in coauthors(message, mailmap, 3)] == [
+        ("\u00c9VA", "all@x"),
+        ("Bo", "bo@y"),
+        ("Ada", " b@y"),
+        ("Z", "\u00c9@z"),
+        ("Zo", "zo@z"),
+    ]
+
+
 MESSAGE_LINES = (
     "Co-authored-by: Bob <{}@x>", "co-authored-by : Eve <{}@x>", "Co-Authored-By:Ida <{}@x>\r",
     "Co-authored-by: Bob", " <{}@x>", "\t<{}@x>", "Co-authored-by: Al",

@@ -22,6 +22,7 @@ KINDS: Mapping[str, Any] = {
     "decision": "open",
     "developer_id": "all",
     "place": 1,
+    "sharing_rank": 1,
     "facility_place": 1,
     "day_of_week": 7,
 }

@@ -69,14 +69,36 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     ]
     types: dict[str, int] = dict(
         query(
-            "select commit_type, sum(commits)::bigint from analytics.commit_type_summary where "
-            "commit_month > date_trunc('month', (select max(as_of_date) from "
-            "analytics.leaderboard)) - interval '12 months' and commit_month <= (select "
+            "select commit_type, count(distinct commit_hash) from analytics.int_commits where "
+            "is_date_plausible and commit_month > date_trunc('month', (select max(as_of_date) "
+            "from analytics.leaderboard)) - interval '12 months' and commit_day <= (select "
             "max(as_of_date) from analytics.leaderboard) group by 1"
         )
     )
     kinds = {row["Type"]: row["Commits"] for row in shown.parts["commit-types"].records()}
     assert kinds == {kind: words.number(commits) for kind, commits in types.items()}
+    ((of_one, active, with_commits, paused, retired, bus_factor_1),) = query(
+        "select count(*) filter (where is_active and bus_factor = 1), "
+        "count(*) filter (where is_active), count(*), "
+        "count(*) filter (where retired_at is null and paused_at is not null), "
+        "count(*) filter (where retired_at is not null), count(*) filter (where bus_factor = 1) "
+        "from (select *, commits_90d > 0 and retired_at is null and paused_at is null as is_active "
+        "from analytics.repository_summary where total_commits > 0) as with_commits"
+    )
+    attention = shown.parts[""].text
+    assert f"{of_one} of {active} repositories with commits in 90 days rest on one" in attention
+    told = shown.parts["repositories"].text
+    assert f"{bus_factor_1} of {with_commits} repositories have a bus factor of 1" in told
+    assert f"{paused} are paused and {retired} retired" in told
+    listed = shown.parts["repositories"].records()
+    assert len(listed) == min(with_commits, 50)
+    names = {row["Repository"] for row in listed}
+    assert len(names) == len(listed)
+    assert {"example.org/owner/1", "owner/2"} <= names
+    assert {row["State"] for row in listed} >= {"retired", "active"}
+    boards = {row["Repository"] for row in shown.parts["leaders-by-repository"].records()}
+    # Of the ten with the most commits one has no commit of a person.
+    assert len(boards) == 9
 
 
 def ledgermind_page_is_right(data: DomainData, query: Query) -> None:

@@ -33,7 +33,7 @@ def test_a_month_that_lacks_most_categories_is_not_called_normal(left: str, told
     elsewhere = bought(NOVEMBER, "a", "b", "c", currency="USD")[:1]
     months = [*bought(OCTOBER, *"abcd"), *bought(NOVEMBER, *kept), *elsewhere]
     shown = page_of(made("scout", rpt_scout_months=months, rpt_scout_weeks=[JUDGED]))
-    assert shown.headline.replace(SPACE, " ").endswith(f" %); {told}")
+    assert shown.headline.replace(SPACE, " ").endswith(f"); {told}")
     is_told = "no PHP transaction" in shown.parts["last-month"].text
     assert is_told == (told != "no category is abnormal")
     odd = {**JUDGED, "is_anomaly": True, "category": "odd"}

@@ -75,9 +75,76 @@ def test_of_one_committer_one_sentence_is_told_and_nothing_is_compared() -> None
     # Of one window in which only one of several committed.
     board = [{**ann, "time_window": "trailing_30d"}, ann, {**ann, "place": 2}]
     both = page_of(made("github_scraper", rpt_github_leaderboard=board))
-    assert "Ann is the only person with 40 commits" in both.parts["leaders-trailing-30d"].text
+    assert "Ann is the only person who committed, with 40 commits" in (
+        both.parts["leaders-trailing-30d"].text
+    )
     drawn = [given.get("class") for _, given in both.tags].count("chart")
     assert drawn == 1, "of all time, where there are two"
+
+
+def test_who_leads_together_is_told_together() -> None:
+    """Thirteen people have three commits each, of whom the board lists two; one has two."""
+    tied = {"commits": 3, "share_of_commits": 0.03, "sharing_rank": 13, "rank_in_kind": 1}
+    board = [
+        {**tied, "time_window": window, "place": place, "display_name": name}
+        for window in ("trailing_30d", "all_time")
+        for place, name in enumerate(("P3", "P5"), start=1)
+    ] + [{"place": 3, "rank_in_kind": 14, "commits": 2}]
+    data = made(
+        "github_scraper",
+        rpt_github_leaderboard=board,
+        rpt_github_concentration=[{"bus_factor": 7, "people": 14, "commits": 41}],
+        rpt_github_commit_types=[
+            {"commit_type": kind, "commits": commits}
+            for kind, commits in (("other", 40), ("fix", 20), ("feat", 20))
+        ],
+        rpt_github_hours=[{"day_of_week": 1, "hour_of_day": at, "commits": 20} for at in (7, 9)],
+        rpt_github_repositories=[{"repository": name, "total_commits": 9} for name in "ab"],
+    )
+    shown = page_of(data)
+    assert shown.headline.startswith("P3, P5 and 11 more lead with 3 % of all commits each; ")
+    for key, told in (
+        ("leaders-all-time", "P3, P5 and 11 more lead among people with 3 commits each (3.0 % of "),
+        ("commit-types", "fix and feat are the most common types (25.0 % each of 80 in twelve "),
+        ("commit-types", "40 name no type; "),
+        (
+            "hours",
+            "busiest hours are Monday at 07 h and Monday at 09 h, UTC, with 20 commits each ",
+        ),
+        ("repositories", "a and b have the most commits (9 each)"),
+    ):
+        assert told in shown.parts[key].text
+
+
+def test_what_programs_commit_in_a_week_is_not_called_that_of_people() -> None:
+    counts = {"commits": 12, "agent_commits": 3, "bot_commits": 1, "active_people": 2}
+    week = {"is_complete_week": True, "commit_week": date(2026, 11, 16), **counts}
+    shown = page_of(made("github_scraper", rpt_github_weekly=[week]))
+    assert (
+        "8 commits by 2 people and 4 by agents and bots in the week of 2026-11-16, the last "
+        "complete one; " in shown.parts["weekly"].text
+    )
+
+
+def test_repositories_are_counted_behind_the_listed_ones_and_called_what_they_are() -> None:
+    alone = {"bus_factor": 1, "commits_90d": 1}
+    rows = [{**alone, "commit_rank": at, "repository": f"r{at}"} for at in range(1, 61)]
+    rows[1]["retired_at"] = rows[2]["retired_at"] = rows[3]["paused_at"] = NOW
+    rows[4]["commits_90d"] = 0
+    rows[59]["is_shallow"] = True
+    of_now = [{"retired_at": None, "paused_at": None, **row} for row in rows]
+    shown = page_of(made("github_scraper", rpt_github_repositories=of_now))
+    told = shown.parts[""].text
+    assert "56 of 56 repositories with commits in 90 days rest on one person each: r1, r6" in told
+    assert "Of 1 repository only a part of the history was collected" in told
+    part = shown.parts["repositories"]
+    assert (
+        "60 of 60 repositories have a bus factor of 1; 1 is paused and 2 retired. The first 50 "
+        "are listed." in part.text
+    )
+    states = ["active", "retired", "retired", "paused", "quiet", "active"]
+    assert [row["State"] for row in part.records()][:6] == states
+    assert len(part.records()) == 50
 
 
 def test_the_age_of_a_day_is_told_in_days() -> None:
@@ -315,6 +382,60 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         part = shown.parts[key]
         assert "Tokens without a price, month and forecast's days" in part.titles
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
+
+
+def test_categories_and_reasons_of_one_size_are_told_together() -> None:
+    scout = made(
+        "scout",
+        rpt_scout_months=[
+            {"category": name, "total_amount": 40, "is_complete_month": True, "currency": "EUR"}
+            for name in ("tea", "ink")
+        ],
+        rpt_scout_rejections=[
+            {"rejection_reason": name, "payloads": 3, "share_of_judged": 0.1}
+            for name in ("missing_vendor", "bad_date")
+        ],
+    )
+    files = files_of({"scout": scout})
+    shown, operations = (Shown(files[f"{it}.html"].decode()) for it in ("scout", "operations"))
+    assert "the largest parts tea and ink (50 % each); " in shown.headline
+    assert "tea and ink lead with 40 each" in shown.parts["last-month"].text
+    assert "20.0 % of the payloads break a rule, most often missing vendor and bad date" in (
+        shown.parts[""].text
+    )
+    assert "most often missing vendor and bad date (3 each)." in shown.parts["rejections"].text
+    assert "most often missing vendor in Scout and bad date in Scout (3 each)." in (
+        operations.parts["rejected"].text
+    )
+
+
+def test_developers_and_models_are_counted_behind_the_listed_ones() -> None:
+    """The sixtieth has passed its budget, or has no price; the first two cost as much."""
+    costs = [80, 80, *range(70, 12, -1)]
+    people = [
+        {"developer_id": f"d{at}", "place": at, "developer": f"D{at}", "budget_status": "within"}
+        | {"month_to_date_cost_usd": cost, "monthly_budget_usd": 90}
+        for at, cost in enumerate(costs, start=1)
+    ]
+    people[59]["budget_status"] = "over"
+    models = [
+        {"place": at, "model_name": f"m{at}", "cost_usd": cost, "unpriced_tokens": 0}
+        for at, cost in enumerate(costs, start=1)
+    ]
+    models[59] |= {"cost_usd": None, "unpriced_tokens": 5}
+    whole = {"developer_id": "all", "place": 0, "budget_status": "within"}
+    shown = page_of(
+        made("agent_analytics", rpt_agents_developers=[whole, *people], rpt_agents_models=models)
+    )
+    told = shown.parts[""].text
+    assert "Budget: D60 (over" in told
+    assert "1 model has tokens without a price in 30 days: m60" in told
+    for key, said in (
+        ("developers", "; D1 and D2 cost most, each: $80.00. The first 50 are listed."),
+        ("models", "m1 and m2 cost most, each: $80.00; 5 tokens of 30 days"),
+    ):
+        assert said in shown.parts[key].text
+        assert len(shown.parts[key].records()) == 50
 
 
 def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:

@@ -19,3 +19,4 @@
 {% macro by_commit_day(field) %}{{ field }}{% endmacro %}
 {% macro is_shallow(shallow_boundary) %}(cardinality({{ shallow_boundary }}) > 0){% endmacro %}
 {% macro folded_email(email) %}public.folded_email({{ email }}){% endmacro %}
+{% macro name_among_repositories() %}url{% endmacro %}

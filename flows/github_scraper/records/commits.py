@@ -7,7 +7,7 @@ from enum import Enum
 from typing import NamedTuple
 
 # Raised when a commit gives other values than before: each repository is then read whole once.
-READING = 6
+READING = 7
 
 
 @dataclass(frozen=True)

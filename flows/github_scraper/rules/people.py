@@ -19,6 +19,7 @@ MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # No address is longer, and no index has room for what is much longer.
 LONGEST_EMAIL, LONGEST_NAME = 320, 500
 SPACE = " \t\n\r\f\v"
+SPACE_OF_GIT = " \t\n\r"
 SMALL_LETTERS = {
     number: small
     for number in (*range(0x590), *range(0x1E00, 0x2000))
@@ -96,30 +97,36 @@ def named_identity(text: str) -> tuple[str, str]:
     return login, login
 
 
+def _folded_by_git(text: str) -> bytes:
+    """Without regard to the case of the letters of ASCII, and of no others."""
+    return text.encode(errors="surrogatepass").lower()
+
+
 @dataclass
 class _Mapped:
     """What one address becomes; by name where the mailmap tells several people apart."""
 
     name: str | None = None
     email: str | None = None
-    by_name: dict[str, tuple[str | None, str | None]] = field(default_factory=dict)
+    by_name: dict[bytes, tuple[str | None, str | None]] = field(default_factory=dict)
 
 
 class Mailmap:
     """A repository's ``.mailmap``, read as git reads it."""
 
     def __init__(self, text: str) -> None:
-        self._by_email: dict[str, _Mapped] = {}
+        self._by_email: dict[bytes, _Mapped] = {}
         for line in text.split("\n"):
             if not line.startswith("#"):
                 self._read(line)
 
     def lookup(self, name: str, email: str) -> tuple[str, str]:
         """The proper name and e-mail of someone who signed with these."""
-        mapped = self._by_email.get(folded(email))
+        mapped = self._by_email.get(_folded_by_git(email))
         if mapped is None:
             return name, email
-        proper_name, proper_email = mapped.by_name.get(name.lower(), (mapped.name, mapped.email))
+        of_all = mapped.name, mapped.email
+        proper_name, proper_email = mapped.by_name.get(_folded_by_git(name), of_all)
         return proper_name or name, proper_email or email
 
     def _read(self, line: str) -> None:
@@ -127,14 +134,14 @@ class Mailmap:
         if first is None or not first["email"]:
             return
         second = MAILMAP_PERSON.match(line, first.end())
-        proper_name, proper_email = first["name"].strip() or None, first["email"]
+        proper_name, proper_email = first["name"].strip(SPACE_OF_GIT) or None, first["email"]
         if second is None:
-            mapped = self._by_email.setdefault(folded(proper_email), _Mapped())
+            mapped = self._by_email.setdefault(_folded_by_git(proper_email), _Mapped())
             mapped.name = proper_name or mapped.name
             return
-        mapped = self._by_email.setdefault(folded(second["email"]), _Mapped())
-        if name := second["name"].strip():
-            mapped.by_name[name.lower()] = (proper_name, proper_email)
+        mapped = self._by_email.setdefault(_folded_by_git(second["email"]), _Mapped())
+        if name := second["name"].strip(SPACE_OF_GIT):
+            mapped.by_name[_folded_by_git(name)] = (proper_name, proper_email)
             return
         mapped.name, mapped.email = proper_name or mapped.name, proper_email
 
@@ -151,7 +158,7 @@ def coauthors(
         match = MAILMAP_PERSON.match(value) if token == COAUTHORED_BY else None
         if match is None:
             continue
-        coauthor = Coauthor(match["name"].strip(), match["email"].strip())
+        coauthor = Coauthor(match["name"].strip(SPACE_OF_GIT), match["email"])
         mapped = Coauthor(*mailmap.lookup(*coauthor))
         person = identify(*mapped, repository_id)
         found.setdefault(person.key, (coauthor, mapped, person))

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from flows._shared.purged import Purged, address_of, pseudonym_in
 from flows.github_scraper.records import Commit, Signature
-from flows.github_scraper.rules.people import Mailmap, identify
+from flows.github_scraper.rules.people import SPACE_OF_GIT, Mailmap, identify
 
 TRAILER = re.compile(
     r"^[ \t>]*[\w-]{1,40}-by:(?P<name>[^<\n]*)<(?P<email>[^>\n]*)>", re.IGNORECASE | re.MULTILINE
@@ -73,7 +73,7 @@ def message_without(purged: Purged, message: str, who: WhoSigned) -> str:
     if "-by:" in message.lower():
         parts, done = [], 0
         for match in TRAILER.finditer(message):
-            if person := who(match["name"].strip(), match["email"].strip()):
+            if person := who(match["name"].strip(SPACE_OF_GIT), match["email"]):
                 parts += [message[done : match.start("name")], f" {person} <{address_of(person)}"]
                 done = match.end("email")
         message = "".join([*parts, message[done:]])

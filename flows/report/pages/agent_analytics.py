@@ -16,11 +16,14 @@ from flows.report.pages.agents_month import (
     with_status,
 )
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_agents_daily"
 MODELS = "rpt_agents_models"
 SILENT = "rpt_agents_silent"
+LISTED = 50
+TOLD = 3
 OVER = {*PASSED, "will be over", "may be over"}
 
 
@@ -72,21 +75,15 @@ def _attention(data: DomainData, today: date) -> tuple[str, ...]:
     unpriced = sorted(
         {words.text(row["model_name"]) for row in data.rows(MODELS) if row["unpriced_tokens"]}
     )
-    if models := _of_all(data, "unpriced_models"):
-        which = f": {words.first(unpriced, 3, models)}" if unpriced else ""
+    if unpriced:
         told.append(
-            f"{words.count(models, 'model has', 'models have')} tokens without a price in 30 days"
-            f"{which}"
+            f"{words.count(len(unpriced), 'model has', 'models have')} tokens without a price in "
+            f"30 days: {words.first(unpriced, 3)}"
         )
     if silent := data.rows(SILENT):
         many = words.count(silent[0]["silent_senders"], "sender has", "senders have")
         told.append(f"{many} fallen silent")
     return tuple(told)
-
-
-def _of_all(data: DomainData, total: str) -> int:
-    """A figure of all models, which the rows of those that are shown carry."""
-    return next((row[total] or 0 for row in data.rows(MODELS)), 0)
 
 
 def _daily(data: DomainData) -> Figure:
@@ -146,16 +143,13 @@ def _developers(data: DomainData, today: date) -> Figure:
     month = f"{total['month_start']:%B %Y}" if total else "the month"
     answer = f"{words.count(commits, 'assisted commit')} in {month}, {each} each"
     if rows:
-        first = rows[0]
-        answer += (
-            f"; {words.text(first['developer'])} costs most: "
-            f"{words.money(first['month_to_date_cost_usd'])} of the month so far"
-        )
+        answer += f"; {_dearest(rows, 'developer', 'month_to_date_cost_usd')} of the month so far"
+    listed = f" The first {LISTED} are listed." if len(rows) > LISTED else ""
     shown = rows[:12]
     return Figure(
         key="developers",
         title="By developer, the month",
-        answer=f"{answer}.",
+        answer=f"{answer}.{listed}",
         source=data.extracts[DEVELOPERS],
         columns=(
             Column("developer", "Developer"),
@@ -167,7 +161,7 @@ def _developers(data: DomainData, today: date) -> Figure:
             Column("cost_per_commit_usd", "Per commit", "money"),
             UNPRICED_TOKENS,
         ),
-        rows=rows,
+        rows=rows[:LISTED],
         as_of=words.text(total["as_of_date"]) if total else "",
         chart=charts.bars(
             shown,
@@ -185,6 +179,13 @@ def _developers(data: DomainData, today: date) -> Figure:
     )
 
 
+def _dearest(rows: Sequence[Row], name: str, cost: str) -> str:
+    first = first_of(rows, cost)
+    names = words.first(list(dict.fromkeys(words.text(row[name]) for row in first)), TOLD)
+    most = "costs most" if len(first) == 1 else "cost most, each"
+    return f"{names} {most}: {words.money(first[0][cost])}"
+
+
 def _models(data: DomainData) -> Figure:
     names = _agents(data)
     rows = [
@@ -194,18 +195,18 @@ def _models(data: DomainData) -> Figure:
     priced = [row for row in rows if row["cost_usd"] is not None]
     answer = "No model has a price"
     if priced:
-        first = priced[0]
         answer = (
-            f"{words.text(first['model_name'])} costs most: {words.money(first['cost_usd'])} in "
-            f"the 30 days up to {words.text(first['last_date'])}"
+            f"{_dearest(priced, 'model_name', 'cost_usd')} in the 30 days up to "
+            f"{words.text(rows[0]['last_date'])}"
         )
-    tokens = _of_all(data, "all_unpriced_tokens")
+    tokens = sum(row["unpriced_tokens"] for row in rows)
     answer += (
         f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
         f"{'has' if tokens == 1 else 'have'} no price."
         if tokens
         else "; all tokens have a price."
     )
+    answer += f" The first {LISTED} are listed." if len(rows) > LISTED else ""
     return Figure(
         key="models",
         title="By model, 30 days",
@@ -220,7 +221,7 @@ def _models(data: DomainData) -> Figure:
             Column("cache_hit_rate", "From cache", "percent"),
             Column("unpriced_tokens", "Without a price, cache reads too", "number"),
         ),
-        rows=rows,
+        rows=rows[:LISTED],
         as_of=words.text(rows[0]["last_date"]),
         chart=_models_chart(priced, answer) if priced else None,
         note="30 days up to the newest with usage, be they of one month or two: a model can cost "

@@ -3,10 +3,12 @@
 from collections.abc import Sequence
 
 from flows.report import charts, words
+from flows.report.pages.ties import first_of
 from flows.report.records import Column, DomainData, Figure, Row
 
 WINDOWS = {"trailing_30d": "30 days", "trailing_90d": "90 days", "all_time": "all time"}
 SHOWN = 10
+TOLD = 3
 BOARD = (
     Column("rank_in_kind", "Rank", "number"),
     Column("display_name", "Name"),
@@ -28,6 +30,14 @@ def overall(board: Sequence[Row], window: str) -> list[Row]:
         if is_overall(row) and row["kind"] == "person" and row["time_window"] == window
     ]
     return sorted(rows, key=lambda row: row["place"])
+
+
+def leading(rows: Sequence[Row]) -> tuple[str, int]:
+    """Who has the first rank, and how many have it: more than are listed may share it."""
+    first = [words.text(row["display_name"]) for row in first_of(rows, "commits")]
+    # A model that was built before the column was there lacks it.
+    many = max(len(first), rows[0].get("sharing_rank") or 0)
+    return words.first(first, TOLD, many), many
 
 
 def with_move(row: Row) -> Row:
@@ -62,16 +72,20 @@ def leaders(data: DomainData, window: str) -> Figure:
     rows = [with_move(row) for row in overall(data.rows("rpt_github_leaderboard"), window)]
     leader = rows[0]
     name = WINDOWS[window]
-    leads = "leads among people" if len(rows) > 1 else "is the only person"
+    names, many = leading(rows)
+    leads = "leads" if many == 1 else "lead"
+    among = f"{leads} among people" if len(rows) > 1 else "is the only person who committed,"
+    each = "" if many == 1 else " each"
     answer = (
-        f"{words.text(leader['display_name'])} {leads} with "
-        f"{words.count(leader['commits'], 'commit')} "
-        f"({words.percent(leader['share_of_commits'])} of all, agents and bots included)."
+        f"{names} {among} with {words.count(leader['commits'], 'commit')}{each} "
+        f"({words.percent(leader['share_of_commits'])} of all{each}, agents and bots included)."
     )
     climbed = [row for row in rows if isinstance(row["move"], int) and row["move"] > 0]
     if climbed:
         best = max(climbed, key=lambda row: int(row["move"]))
-        answer += f" {words.text(best['display_name'])} climbed most: {words.moved(best['move'])}."
+        furthest = [row for row in climbed if row["move"] == best["move"]]
+        told = words.first([words.text(row["display_name"]) for row in furthest], TOLD)
+        answer += f" Of those listed, {told} climbed most: {words.moved(best['move'])}."
     against = "itself 30 days ago" if window == "all_time" else f"the {name} before"
     shown = rows[:SHOWN]
     return Figure(
@@ -106,7 +120,7 @@ def programs(data: DomainData, programs: Sequence[Row]) -> Figure:
     return Figure(
         key="programs",
         title="Agents and bots",
-        answer=f"Those listed made {words.percent(share)} of all commits.",
+        answer=f"Those listed made {words.percent(share)} of all commits, all time.",
         source=data.extracts["rpt_github_leaderboard"],
         columns=(
             Column("window", "Window"),

@@ -8,9 +8,12 @@ from flows.report.pages.github_leaders import (
     boards,
     is_overall,
     leaders,
+    leading,
     overall,
     programs,
 )
+from flows.report.pages.github_repositories import repositories_attention, repositories_figure
+from flows.report.pages.ties import first_of
 from flows.report.records import Column, DomainData, Figure, Page
 
 DAYS = {
@@ -24,6 +27,8 @@ DAYS = {
 }
 FRIDAY = 5
 FEW_PEOPLE = 2
+# The type of a commit whose subject names none.
+UNTYPED = "other"
 
 
 def page(data: DomainData) -> Page:
@@ -36,7 +41,7 @@ def page(data: DomainData) -> Page:
     if are_several:
         figures.append(_concentration(data))
     if data.rows("rpt_github_repositories"):
-        figures.append(_repositories(data))
+        figures.append(repositories_figure(data))
     if data.rows("rpt_github_weekly"):
         figures.append(_weekly(data))
     if data.rows("rpt_github_commit_types"):
@@ -52,7 +57,7 @@ def page(data: DomainData) -> Page:
         "GitHub",
         QUESTIONS["github_scraper"],
         _headline(data),
-        _attention(data),
+        tuple(repositories_attention(data)),
         tuple(figures),
     )
 
@@ -63,7 +68,9 @@ def _headline(data: DomainData) -> str:
         return "No commit of a person is known yet"
     leader = people[0]
     share = words.percent(leader["share_of_commits"], 0)
-    lead = f"{words.text(leader['display_name'])} leads with {share} of all commits"
+    names, many = leading(people)
+    lead = f"{names} {'leads' if many == 1 else 'lead'} with {share} of all commits"
+    lead += "" if many == 1 else " each"
     for row in data.rows("rpt_github_concentration")[:1]:
         factor = row["bus_factor"]
         is_risk = factor <= FEW_PEOPLE and row["people"] > factor
@@ -78,28 +85,6 @@ def _headline(data: DomainData) -> str:
         )
         return f"{lead}; {made} of what people committed: {verdict}"
     return lead
-
-
-def _attention(data: DomainData) -> tuple[str, ...]:
-    risky = [
-        row
-        for row in data.rows("rpt_github_repositories")
-        if row["bus_factor"] == 1 and row["commits_90d"] > 0
-    ]
-    told = []
-    if risky:
-        names = [words.text(row["repository"]) for row in risky]
-        told.append(
-            f"{words.count(len(risky), 'active repository rests', 'active repositories rest')} "
-            f"on one person each: {words.first(names, 3)}"
-        )
-    partial = [row for row in data.rows("rpt_github_repositories") if row["is_shallow"]]
-    if partial:
-        told.append(
-            f"Of {words.count(len(partial), 'repository', 'repositories')} only a part of the "
-            "history was collected"
-        )
-    return tuple(told)
 
 
 def _concentration(data: DomainData) -> Figure:
@@ -133,34 +118,6 @@ def _concentration(data: DomainData) -> Figure:
     )
 
 
-def _repositories(data: DomainData) -> Figure:
-    rows = sorted(data.rows("rpt_github_repositories"), key=lambda row: row["commit_rank"])
-    first = rows[0]
-    alone = sum(1 for row in rows if row["bus_factor"] == 1)
-    return Figure(
-        key="repositories",
-        title="Repositories",
-        answer=(
-            f"{words.text(first['repository'])} has the most commits "
-            f"({words.number(first['total_commits'])} ever); {words.number(alone)} of "
-            f"{words.count(len(rows), 'repository', 'repositories')} with a bus factor of 1."
-        ),
-        source=data.extracts["rpt_github_repositories"],
-        columns=(
-            Column("repository", "Repository"),
-            Column("total_commits", "Commits", "number"),
-            Column("commits_30d", "30 days", "number"),
-            Column("commits_90d", "90 days", "number"),
-            Column("human_contributors", "People", "number"),
-            Column("bus_factor", "Bus factor", "number"),
-            Column("gini_coefficient", "Gini", "number"),
-            Column("last_commit_date", "Last commit", "date"),
-        ),
-        rows=rows,
-        as_of=str(first["as_of_date"]),
-    )
-
-
 def _weekly(data: DomainData) -> Figure:
     rows = sorted(data.rows("rpt_github_weekly"), key=lambda row: row["commit_week"])
     split = [
@@ -172,10 +129,12 @@ def _weekly(data: DomainData) -> Figure:
     answer = f"{words.count(newcomers, 'newcomer')} in {words.count(len(rows), 'week')}"
     if complete:
         last = complete[-1]
+        programs = last["agent_commits"] + last["bot_commits"]
+        besides = f" and {words.number(programs)} by agents and bots" if programs else ""
         answer = (
-            f"{words.count(last['commits'], 'commit')} by "
-            f"{words.count(last['active_people'], 'person', 'people')} in the last complete week "
-            f"({words.text(last['commit_week'])}); {answer}"
+            f"{words.count(last['commits'] - programs, 'commit')} by "
+            f"{words.count(last['active_people'], 'person', 'people')}{besides} in the week of "
+            f"{words.text(last['commit_week'])}, the last complete one; {answer}"
         )
     return Figure(
         key="weekly",
@@ -207,18 +166,24 @@ def _weekly(data: DomainData) -> Figure:
 def _types(data: DomainData) -> Figure:
     rows = sorted(data.rows("rpt_github_commit_types"), key=lambda row: -row["commits"])
     total = sum(row["commits"] for row in rows)
-    first = rows[0]
-    share = words.percent(first["commits"] / total) if total else words.ABSENT
+    answer = "No commit names a type"
+    if typed := [row for row in rows if row["commit_type"] != UNTYPED]:
+        most = first_of(typed, "commits")
+        share = words.percent(most[0]["commits"] / total) if total else words.ABSENT
+        named = words.first([words.text(row["commit_type"]) for row in most], 3)
+        are = "is the most common type" if len(most) == 1 else "are the most common types"
+        each = "" if len(most) == 1 else " each"
+        untyped = total - sum(row["commits"] for row in typed)
+        answer = (
+            f"{named} {are} ({share}{each} of {words.number(total)} in twelve months); "
+            f"{words.number(untyped)} {'names' if untyped == 1 else 'name'} no type"
+        )
     breaks = sum(row["breaking_commits"] for row in rows)
     told = words.count(breaks, "says it breaks", "say they break")
     return Figure(
         key="commit-types",
         title="What the commits are",
-        answer=(
-            f"{words.text(first['commit_type'])} is the most common type ({share} of "
-            f"{words.number(total)} in 12 months); "
-            f"{told if breaks else 'none says it breaks'} something."
-        ),
+        answer=f"{answer}; {told if breaks else 'none says it breaks'} something.",
         source=data.extracts["rpt_github_commit_types"],
         columns=(
             Column("commit_type", "Type"),
@@ -228,7 +193,7 @@ def _types(data: DomainData) -> Figure:
             Column("breaking_commits", "Breaking", "number"),
         ),
         rows=rows,
-        as_of=str(first["as_of_date"]),
+        as_of=str(rows[0]["as_of_date"]),
         chart=charts.bars(
             rows,
             "commit_type",
@@ -248,7 +213,8 @@ def _hours(data: DomainData) -> Figure:
         ),
         key=lambda row: (row["day_of_week"], row["hour_of_day"]),
     )
-    busiest = max(rows, key=lambda row: row["commits"])
+    busiest = first_of(sorted(rows, key=lambda row: -row["commits"]), "commits")
+    hours = [f"{row['day']} at {row['hour_of_day']:02} h" for row in busiest]
     total = sum(row["commits"] for row in rows)
     weekend = sum(row["commits"] for row in rows if row["day_of_week"] > FRIDAY)
     share = words.percent(weekend / total) if total else words.ABSENT
@@ -258,10 +224,12 @@ def _hours(data: DomainData) -> Figure:
         for day in DAYS.values()
         for hour in range(24)
     ]
-    most = max(busiest["commits"], 5)
+    most = max(busiest[0]["commits"], 5)
+    are, each = ("hour is", "") if len(busiest) == 1 else ("hours are", " each")
     answer = (
-        f"In 52 weeks most commits were made on {busiest['day']} at {busiest['hour_of_day']:02} h "
-        f"UTC ({words.number(busiest['commits'])}); {share} on weekends."
+        f"The busiest {are} {words.first(hours, 3)}, UTC, with "
+        f"{words.count(busiest[0]['commits'], 'commit')}{each} in 52 weeks; {share} of all are "
+        "made on weekends."
     )
     return Figure(
         key="hours",
@@ -275,7 +243,7 @@ def _hours(data: DomainData) -> Figure:
             Column("commits_of_people", "By people", "number"),
         ),
         rows=rows,
-        as_of=str(busiest["as_of_date"]),
+        as_of=str(busiest[0]["as_of_date"]),
         chart=charts.heat(
             drawn,
             "hour",

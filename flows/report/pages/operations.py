@@ -19,6 +19,7 @@ from flows.report.pages.runs import (
     runs_figure,
     waiting_figure,
 )
+from flows.report.pages.ties import first_of
 from flows.report.records import (
     DOMAINS,
     Column,
@@ -151,7 +152,7 @@ def _tests(measures: Sequence[Row]) -> Figure:
     return Figure(
         key="tests",
         title="What runs built and tested",
-        answer=f"In the last run of each deployment: {found}{unchanged}.",
+        answer=f"In the last run of each deployment that is listed: {found}{unchanged}.",
         source=None,
         columns=(
             Column("at", "When, UTC", "date"),
@@ -256,12 +257,14 @@ def _rejected_rows(data: Mapping[str, DomainData]) -> list[Row]:
 
 def _rejected(rows: Sequence[Row]) -> Figure:
     total = sum(row["rows"] for row in rows)
+    most = first_of(rows, "rows")
+    named = [f"{words.spoken(row['reason'])} in {row['domain']}" for row in most]
     return Figure(
         key="rejected",
         title="Rows put aside, and why",
         answer=(
-            f"{words.count(total, 'row')}, most often {words.spoken(rows[0]['reason'])} in "
-            f"{rows[0]['domain']} ({words.number(rows[0]['rows'])})."
+            f"{words.count(total, 'row')}, most often {words.first(named, 3)} "
+            f"({words.number(rows[0]['rows'])}{'' if len(most) == 1 else ' each'})."
         ),
         source=None,
         columns=(

@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
 from flows.report.pages.scout_weeks import (
+    TOLD,
     WEEKS,
     abnormal_figure,
     is_it_normal,
     not_normal,
     weeks_figures,
 )
+from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
 MONTHS = "rpt_scout_months"
@@ -67,9 +69,11 @@ def _headline(data: DomainData, currency: str | None) -> str:
     rows = _of_last_month(data, currency)
     total = sum(row["total_amount"] for row in rows)
     month = f"{rows[0]['month']:%B %Y}{'' if rows[0]['is_complete_month'] else ' so far'}"
-    share = f" ({words.percent(rows[0]['total_amount'] / total, 0)})" if total else ""
-    most = f"{words.text(rows[0]['category'])}{share}"
-    told = f"{currency} {words.number(total, 0)} in {month}, the largest part {most}"
+    largest = first_of(rows, "total_amount")
+    part, each = ("part", "") if len(largest) == 1 else ("parts", " each")
+    share = f" ({words.percent(rows[0]['total_amount'] / total, 0)}{each})" if total else ""
+    most = f"{_named(largest, 'category')}{share}"
+    told = f"{currency} {words.number(total, 0)} in {month}, the largest {part} {most}"
     return f"{told}; {is_it_normal(data, _lacking(data, currency))}"
 
 
@@ -100,12 +104,22 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
     share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
     if broken:
-        worst = max(broken, key=lambda row: row["payloads"])
         told.append(
-            f"{words.percent(share)} of the payloads break a rule, most often "
-            f"{words.spoken(worst['rejection_reason'])}"
+            f"{words.percent(share)} of the payloads break a rule, most often {_worst(broken)}"
         )
     return tuple(told)
+
+
+def _worst(broken: Sequence[Row]) -> str:
+    """The most frequent reason, or those that are as frequent."""
+    rows = sorted(broken, key=lambda row: -row["payloads"])
+    return words.first(
+        [words.spoken(row["rejection_reason"]) for row in first_of(rows, "payloads")], TOLD
+    )
+
+
+def _named(rows: Sequence[Row], column: str) -> str:
+    return words.first([words.text(row[column]) for row in rows], TOLD)
 
 
 def _months(data: DomainData, currency: str) -> list[Figure]:
@@ -120,10 +134,12 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
         key=lambda row: (row["month"], row["category"]),
     )
     grown = [row for row in last if row["mom_growth_pct"] is not None]
+    first = first_of(last, "total_amount")
+    leads, each = ("leads", "") if len(first) == 1 else ("lead", " each")
     answer = (
         f"{currency} {words.number(sum(row['total_amount'] for row in last), 0)} in "
-        f"{last[0]['month']:%B %Y}; {words.text(last[0]['category'])} leads with "
-        f"{words.number(last[0]['total_amount'], 0)}"
+        f"{last[0]['month']:%B %Y}; {_named(first, 'category')} {leads} with "
+        f"{words.number(last[0]['total_amount'], 0)}{each}"
     )
     if grown:
         most = max(grown, key=lambda row: abs(row["mom_growth_pct"]))
@@ -216,13 +232,13 @@ def _rejections(data: DomainData) -> Figure:
         shown.append({**row, "cumulated_share": cumulated})
     answer = "No payload breaks a rule."
     if broken:
+        each = "" if len(first_of(broken, "payloads")) == 1 else " each"
         share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
-        most = words.spoken(broken[0]["rejection_reason"])
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])} ever judged), most often "
-            f"{most} ({words.number(broken[0]['payloads'])})."
+            f"{_worst(broken)} ({words.number(broken[0]['payloads'])}{each})."
         )
     return Figure(
         key="rejections",

@@ -87,9 +87,6 @@ final as (
     from placed
     left join developers on placed.developer_id = developers.developer_id
     left join month_commits on placed.developer_id = month_commits.developer_id
-    where
-        placed.place <= 50
-        or placed.budget_status in ('over', 'will be over', 'may be over')
 
 )
 

@@ -40,22 +40,7 @@ placed as (
                 grouped.total_tokens desc,
                 grouped.model_name asc,
                 grouped.agent_type asc
-        ) as place,
-        count(*) over () as models
-    from grouped
-
-),
-
--- Of all models, those beyond the last place included.
-totals as (
-
-    select
-        count(
-            distinct case
-                when unpriced_tokens > 0 then coalesce(model_name, 'not known')
-            end
-        ) as unpriced_models,
-        cast(sum(unpriced_tokens) as bigint) as all_unpriced_tokens
+        ) as place
     from grouped
 
 ),
@@ -63,26 +48,19 @@ totals as (
 final as (
 
     select
-        placed.place,
-        coalesce(placed.model_name, 'not known') as model_name,
-        placed.models,
-        totals.unpriced_models,
-        totals.all_unpriced_tokens,
-        placed.agent_type,
-        placed.last_date,
-        cast(placed.cost_usd as decimal(38, 10)) as cost_usd,
-        cast(placed.reported_cost_usd as decimal(38, 10)) as reported_cost_usd,
-        cast(placed.total_tokens as bigint) as total_tokens,
-        cast(placed.unpriced_tokens as bigint) as unpriced_tokens,
+        place,
+        coalesce(model_name, 'not known') as model_name,
+        agent_type,
+        last_date,
+        cast(cost_usd as decimal(38, 10)) as cost_usd,
+        cast(reported_cost_usd as decimal(38, 10)) as reported_cost_usd,
+        cast(total_tokens as bigint) as total_tokens,
+        cast(unpriced_tokens as bigint) as unpriced_tokens,
         cast(
-            placed.cache_read_tokens
-            / nullif(
-                placed.input_tokens + placed.cache_creation_tokens + placed.cache_read_tokens, 0
-            ) as double
+            cache_read_tokens
+            / nullif(input_tokens + cache_creation_tokens + cache_read_tokens, 0) as double
         ) as cache_hit_rate
     from placed
-    cross join totals
-    where placed.place <= 40
 
 )
 

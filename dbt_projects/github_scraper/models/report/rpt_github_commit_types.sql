@@ -1,6 +1,7 @@
-with commit_types as (
+with commits as (
 
-    select * from {{ ref('commit_type_summary') }}
+    select * from {{ ref('int_commits') }}
+    where is_first_copy and is_date_plausible and commit_day <= {{ as_of_date() }}
 
 ),
 
@@ -8,15 +9,13 @@ final as (
 
     select
         commit_type,
-        cast(sum(commits) as bigint) as commits,
-        cast(sum(agent_commits) as bigint) as agent_commits,
-        cast(sum(bot_commits) as bigint) as bot_commits,
-        cast(sum(breaking_commits) as bigint) as breaking_commits,
+        count(*) as commits,
+        count(case when is_agent then 1 end) as agent_commits,
+        count(case when is_bot then 1 end) as bot_commits,
+        count(case when is_breaking then 1 end) as breaking_commits,
         {{ as_of_date() }} as as_of_date
-    from commit_types
-    where
-        commit_month > {{ shared.month_floor(as_of_date()) }} - interval '12 months'
-        and commit_month <= {{ as_of_date() }}
+    from commits
+    where commit_month > {{ shared.month_floor(as_of_date()) }} - interval '12 months'
     group by commit_type
 
 )

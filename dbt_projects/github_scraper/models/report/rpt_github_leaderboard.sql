@@ -18,7 +18,11 @@ leaderboard as (
 
 repositories as (
 
-    select * from {{ ref('repository_summary') }}
+    select
+        *,
+        {{ name_among_repositories() }} as name,
+        row_number() over (order by total_commits desc, repository_id asc) as place
+    from {{ ref('repository_summary') }}
 
 ),
 
@@ -118,7 +122,15 @@ placed as (
                 leaderboard.time_window,
                 leaderboard.kind
             order by leaderboard.commits desc, leaderboard.contributor_id asc
-        ) as place
+        ) as place,
+        count(*) over (
+            partition by
+                leaderboard.scope,
+                leaderboard.repository_id,
+                leaderboard.time_window,
+                leaderboard.kind,
+                leaderboard.commits
+        ) as sharing_rank
     from leaderboard
     where leaderboard.commits > 0
 
@@ -131,12 +143,13 @@ final as (
         coalesce(placed.repository_id, 0) as repository_id,
         case
             when placed.scope = 'overall' then 'All repositories'
-            else coalesce(repositories.owner || '/' || repositories.repo_name, repositories.url)
+            else repositories.name
         end as scope_name,
         placed.time_window,
         placed.kind,
         placed.place,
         placed.rank_in_kind,
+        placed.sharing_rank,
         ranked_before.rank_in_kind as rank_in_kind_before,
         placed.contributor_id,
         placed.display_name,
@@ -154,7 +167,7 @@ final as (
             and placed.contributor_id = ranked_before.contributor_id
     where
         placed.place <= 15
-        and (placed.scope = 'overall' or repositories.commit_rank <= 10)
+        and (placed.scope = 'overall' or repositories.place <= 10)
 
 )
 

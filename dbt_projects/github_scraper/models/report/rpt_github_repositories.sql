@@ -1,6 +1,9 @@
 with repositories as (
 
-    select * from {{ ref('repository_summary') }}
+    select
+        *,
+        {{ name_among_repositories() }} as repository
+    from {{ ref('repository_summary') }}
 
 ),
 
@@ -8,8 +11,10 @@ final as (
 
     select
         repository_id,
-        coalesce(owner || '/' || repo_name, url) as repository,
+        repository,
         state,
+        paused_at,
+        retired_at,
         commit_rank,
         total_commits,
         agent_commits,
@@ -24,7 +29,7 @@ final as (
         is_shallow,
         as_of_date
     from repositories
-    where commit_rank <= 50
+    where commit_rank is not null
 
 )
 
