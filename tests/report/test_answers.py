@@ -87,7 +87,7 @@ def test_figures_that_are_old_say_so(slug: str) -> None:
         ("agent_analytics", "models", "in the 30 days up to 2026-11-27"),
         ("github_scraper", "concentration", "commits ever of"),
         ("github_scraper", "repositories", " ever)"),
-        ("github_scraper", "commit-types", "in 12 months"),
+        ("github_scraper", "commit-types", "in twelve months"),
         ("github_scraper", "hours", "In 52 weeks"),
         ("scout", "rejections", "ever judged"),
         ("ledgermind", "by-engine", "in 30 days"),

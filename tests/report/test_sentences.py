@@ -431,8 +431,11 @@ def test_developers_and_models_are_counted_behind_the_listed_ones() -> None:
     assert "Budget: D60 (over" in told
     assert "1 model has tokens without a price in 30 days: m60" in told
     for key, said in (
-        ("developers", "; D1 and D2 cost most, each: $80.00. The first 50 are listed."),
-        ("models", "m1 and m2 cost most, each: $80.00; 5 tokens of 30 days"),
+        (
+            "developers",
+            "; D1 and D2 cost most, each: $80.00 of the month so far. The first 50 are listed.",
+        ),
+        ("models", "m1 and m2 cost most, each: $80.00 in the 30 days up to 2026-11-27; 5 tokens of 30 days"),
     ):
         assert said in shown.parts[key].text
         assert len(shown.parts[key].records()) == 50

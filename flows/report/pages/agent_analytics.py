@@ -199,7 +199,7 @@ def _models(data: DomainData) -> Figure:
             f"{_dearest(priced, 'model_name', 'cost_usd')} in the 30 days up to "
             f"{words.text(rows[0]['last_date'])}"
         )
-    tokens = sum(row["unpriced_tokens"] for row in rows)
+    tokens = sum(row["unpriced_tokens"] or 0 for row in rows)
     answer += (
         f"; {words.count(tokens, 'token', 'tokens')} of 30 days, cache reads among them, "
         f"{'has' if tokens == 1 else 'have'} no price."

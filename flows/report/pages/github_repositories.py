@@ -43,7 +43,7 @@ def repositories_figure(data: DomainData) -> Figure:
         title="Repositories",
         answer=(
             f"{words.first([words.text(row['repository']) for row in first], TOLD)} {has} the most "
-            f"commits ({words.number(first[0]['total_commits'])}{each}); {words.number(alone)} of "
+            f"commits ({words.number(first[0]['total_commits'])} ever{each}); {words.number(alone)} of "
             f"{of} {'has' if alone == 1 else 'have'} a bus factor of 1{_apart(rows)}.{shown}"
         ),
         source=data.extracts[MODEL],
