@@ -268,6 +268,71 @@ def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -
         assert "of the days, also of the month before, that the forecast is drawn from" in part.text
 
 
+@pytest.mark.parametrize(
+    ("commits", "known", "told"),
+    [
+        (10, 1, "10 assisted commits in November 2026; of 1 the cost is known: $10.00;"),
+        (10, 2, "10 assisted commits in November 2026; of 2 the cost is known: $10.00 each;"),
+        (2, 2, "2 assisted commits in November 2026, $10.00 each;"),
+        (1, 0, "1 assisted commit in November 2026; of none the cost is known;"),
+        (0, 0, "0 assisted commits in November 2026;"),
+    ],
+)
+def test_a_cost_per_commit_is_of_those_whose_cost_is_known(
+    commits: int, known: int, told: str
+) -> None:
+    whole = {
+        "month_start": date(2026, 11, 1),
+        "assisted_commits": commits,
+        "commits_with_cost": known,
+        "cost_per_commit_usd": 10 if known else None,
+    }
+    data = made("agent_analytics", rpt_agents_developers=[whole, {"developer_id": "ann"}])
+    part = page_of(data).parts["developers"]
+    assert told in part.text
+    assert "With a cost" in part.titles
+
+
+def test_developers_of_one_name_or_alike_addresses_are_told_apart() -> None:
+    names = {"ann1@a.example": "Anna", "ann2@a.example": "Anna", "bob@a.example": "Bob"}
+    alone = [f"{name}@a.example" for name in ("kim", "kit")]
+    people = [
+        {"developer_id": address, "place": at, "developer": names.get(address, address)}
+        | {"budget_status": "over" if at < 3 else "within"}
+        for at, address in enumerate([*names, *alone], start=1)
+    ]
+    daily = [
+        {"date": date(2026, 11, day), "cost_usd": cost, "total_tokens": tokens}
+        | {"reported_cost_usd": None, "cache_read_tokens": None}
+        for day, cost, tokens in ((1, 5, 9), (2, None, 4), (3, None, None))
+    ]
+    silent = [
+        {"developer_id": "ann2@a.example", "silent_senders": 1, "silent_signals": 60, "place": at}
+        for at in range(2)
+    ]
+    shown = page_of(
+        made(
+            "agent_analytics",
+            rpt_agents_developers=[{"month_start": date(2026, 12, 1)}, *people],
+            rpt_agents_daily=daily,
+            rpt_agents_silent=silent,
+        ).masked
+    )
+    assert "Budget: Anna (1) (over" in shown.parts[""].text
+    assert "Anna (2) (over" in shown.parts[""].text
+    assert [row["Developer"] for row in shown.parts["developers"].records()] == [
+        "Anna (1)",
+        "Anna (2)",
+        "Bob",
+        "k***@a.example (1)",
+        "k***@a.example (2)",
+    ]
+    assert {row["Developer"] for row in shown.parts["silent"].records()} == {"Anna (2)"}
+    assert "1 sender sends no more what came before" in shown.parts["silent"].text
+    assert "The 2 signals seen last are listed." in shown.parts["silent"].text
+    assert "$5.00 on 2 days up to 2026-11-02" in shown.parts["daily"].text
+
+
 def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:
     week = {"is_complete_week": True, "week": date(2026, 11, 23), "band_low": None}
     of_it = [week, {**week, "week": date(2026, 11, 16), "band_low": 3}]
