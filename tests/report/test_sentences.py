@@ -194,7 +194,8 @@ def test_kinds_are_told_in_words() -> None:
             for metric in ("los_avg", "bed_days")
         ],
     )
-    scout = made("scout", rpt_scout_rejections=[{"rejection_reason": "missing_vendor"}])
+    reasons = [{"rejection_reason": each} for each in ("superseded", "missing_vendor", "bad_day")]
+    scout = made("scout", rpt_scout_rejections=reasons)
     ledgermind = made("ledgermind", rpt_ledgermind_rejected=[{"reason": "no_such_event"}])
     agents = made(
         "agent_analytics",
@@ -216,7 +217,9 @@ def test_kinds_are_told_in_words() -> None:
         "other_agent",
     ):
         assert not [path for path, html in shown.items() if code in html], code
-    assert "most often missing vendor" in shown["index.html"]
+    assert "most often bad day and missing vendor" in shown["index.html"]
+    told = Shown(shown["scout.html"]).parts["rejections"].text
+    assert "most often bad day and missing vendor (7 each)" in told
     changes = Shown(shown["quality_compass.html"]).parts["changes"].records()
     assert [row["Metric"] for row in changes] == ["Length of stay", "bed days"]
     by_model = Shown(shown["agent_analytics.html"]).parts["models"].records()

@@ -123,15 +123,26 @@ def _lacking(data: DomainData, currency: str) -> str:
 
 def _attention(data: DomainData) -> tuple[str, ...]:
     told = not_normal(data)
-    broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
+    broken = _broken(data)
     share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
     if broken:
-        worst = max(broken, key=lambda row: row["payloads"])
         told.append(
-            f"{words.percent(share)} of the payloads break a rule, most often "
-            f"{words.spoken(worst['rejection_reason'])}"
+            f"{words.percent(share)} of the payloads break a rule, most often {_reasons(broken)}"
         )
     return tuple(told)
+
+
+def _broken(data: DomainData) -> list[Row]:
+    """The reasons of payloads that break a rule, the most frequent first."""
+    return sorted(
+        (row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"),
+        key=lambda row: (-row["payloads"], row["rejection_reason"]),
+    )
+
+
+def _reasons(broken: Sequence[Row]) -> str:
+    first = first_of(broken, "payloads")
+    return words.first([words.spoken(row["rejection_reason"]) for row in first], TOLD)
 
 
 def _months(data: DomainData, currency: str) -> list[Figure]:
@@ -253,11 +264,11 @@ def _months_chart(rows: Sequence[Row], currency: str) -> Chart:
 
 
 def _rejections(data: DomainData) -> Figure:
-    rows = sorted(
-        data.rows(REJECTIONS),
-        key=lambda row: (row["rejection_reason"] == "superseded", -row["payloads"]),
-    )
-    broken = [row for row in rows if row["rejection_reason"] != "superseded"]
+    broken = _broken(data)
+    rows = [
+        *broken,
+        *(row for row in data.rows(REJECTIONS) if row["rejection_reason"] == "superseded"),
+    ]
     total = sum(row["payloads"] for row in broken)
     running = 0
     shown = []
@@ -269,12 +280,12 @@ def _rejections(data: DomainData) -> Figure:
     answer = "No payload breaks a rule."
     if broken:
         share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
-        most = words.spoken(broken[0]["rejection_reason"])
+        each = "" if len(first_of(broken, "payloads")) == 1 else " each"
         answer = (
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])} ever judged), most often "
-            f"{most} ({words.number(broken[0]['payloads'])})."
+            f"{_reasons(broken)} ({words.number(broken[0]['payloads'])}{each})."
         )
     return Figure(
         key="rejections",
