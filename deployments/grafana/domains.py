@@ -222,7 +222,8 @@ AGENTS_BOARD = Board(
             "Cost of the month so far; who is over budget, or may be.",
             Kind.TABLE,
             "select developer, month_to_date_cost_usd, forecast_cost_usd, monthly_budget_usd, "
-            "budget_status, assisted_commits, cost_per_commit_usd from {rpt_agents_developers} "
+            "budget_status, assisted_commits, commits_with_cost, cost_per_commit_usd "
+            "from {rpt_agents_developers} "
             "where developer_id <> 'all' order by place limit 40",
         ),
         Panel(

@@ -29,6 +29,12 @@ def masked(text: str) -> str:
     return ADDRESS.sub(_mask, text)
 
 
+def is_address(text: str) -> bool:
+    """Whether it is an address of a person and nothing else."""
+    found = ADDRESS.fullmatch(text)
+    return found is not None and _mask(found) != text
+
+
 def _mask(address: re.Match[str]) -> str:
     local = address["first"] + address["rest"]
     if NO_PERSON.fullmatch(local) or ("@" not in local and address["domain"] in NOBODY):

@@ -1,12 +1,13 @@
 """What a page is made of: rows and their definitions come in, figures go out."""
 
-from collections.abc import Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from flows._shared.errors import PermanentError, TransientError
-from flows._shared.masks import masked
+from flows._shared.masks import is_address, masked
 
 Row = Mapping[str, Any]
 Spec = Mapping[str, Any]
@@ -60,8 +61,26 @@ class Extract:
     is_built: bool = True
 
 
-def _masked(row: Row) -> Row:
-    return {name: masked(value) if isinstance(value, str) else value for name, value in row.items()}
+def _masked(row: Row, apart: Mapping[str, str]) -> Row:
+    return {
+        name: apart.get(value) or masked(value) if isinstance(value, str) else value
+        for name, value in row.items()
+    }
+
+
+def _apart(rows: Iterable[Row]) -> Mapping[str, str]:
+    """Addresses that look alike when they are masked, each with a number behind it."""
+    alike: dict[str, set[str]] = defaultdict(set)
+    for row in rows:
+        for value in row.values():
+            if isinstance(value, str) and is_address(value):
+                alike[masked(value)].add(value)
+    return {
+        value: f"{mask} ({at})"
+        for mask, values in alike.items()
+        if len(values) > 1
+        for at, value in enumerate(sorted(values), start=1)
+    }
 
 
 @dataclass(frozen=True)
@@ -75,8 +94,9 @@ class DomainData:
     @property
     def masked(self) -> "DomainData":
         """The same without addresses of people: the site is seen by more than the marts are."""
+        apart = _apart(row for extract in self.extracts.values() for row in extract.rows)
         extracts = {
-            model: replace(extract, rows=tuple(_masked(row) for row in extract.rows))
+            model: replace(extract, rows=tuple(_masked(row, apart) for row in extract.rows))
             for model, extract in self.extracts.items()
         }
         return replace(self, extracts=extracts)

@@ -1723,23 +1723,51 @@ def test_a_fast_clock_moves_neither_the_last_day_nor_the_month_nor_silence(marts
 
 
 def test_a_budget_is_no_verdict_on_usage_without_a_price(marts: Marts) -> None:
-    """What is known settles it only where it is too much by itself."""
+    """What is known settles it only where it is too much by itself.
+
+    The report tells of cache reads alone, of commits without a cost, and of who fell silent with
+    two signals.
+    """
     dear = session("dear", DAY, by=developer(2))
     lines = [
         request(session("cheap", DAY), 0, MILLION_IN),
         request(dear, 0, (10**10, 0, 0, 0), UNPRICED_MODEL),
         request(dear, 1, MILLION_IN, SONNET, number=1),
     ]
-    marts.load(lines)
-    marts.run_to("fct_cost_forecast")
+    cached, quiet = (session(name, DAY - timedelta(days=20), by=developer(3)) for name in "ab")
+    lines += [
+        request(cached, 0, (0, 0, 9_000_000, 0), "cache-only"),
+        *(tokens(quiet, {"input": 1000.0}, 0, 1), request(quiet, 1, (1000, 0, 0, 0))),
+    ]
+    trailer = "fix\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
+    commits = [
+        commit(1, DAY + timedelta(minutes=5), agent_session_id="cheap"),
+        commit(2, DAY + timedelta(minutes=5), commit_message=trailer, **by_hand(9)),
+    ]
+    marts.load(lines, commits)
+    report = ("rpt_agents_developers", "rpt_agents_models", "rpt_agents_silent")
+    marts.run_to("fct_cost_forecast", *report)
     status = (
         "select budget_status, unpriced_tokens from mart.fct_cost_forecast "
         "where developer_id = 'all'"
     )
-    assert marts.query(status) == [("unknown", 10**10)]
+    unpriced = 10**10 + 9_000_000
+    assert marts.query(status) == [("unknown", unpriced)]
+    assert marts.query(
+        "select assisted_commits, commits_with_cost, cost_per_commit_usd "
+        "from report.rpt_agents_developers where developer_id = 'all'"
+    ) == [(2, 1, 3.0)]
+    assert marts.query(
+        "select total_tokens, unpriced_tokens from report.rpt_agents_models "
+        "where model_name = 'cache-only'"
+    ) == [(0, 9_000_000)]
+    assert marts.query("select silent_senders, signal from report.rpt_agents_silent") == [
+        (1, "event"),
+        (1, "metric"),
+    ]
     marts.load([request(session("much", DAY), 0, (10**10, 0, 0, 0), OPUS, n) for n in range(5)])
     marts.run_to("fct_cost_forecast")
-    assert marts.query(status) == [("over", 10**10)]
+    assert marts.query(status) == [("over", unpriced)]
 
 
 @apart

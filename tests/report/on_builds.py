@@ -1,6 +1,7 @@
 """Numbers of the pages against queries of the marts, on what the tests of the marts have built."""
 
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from flows.report import words
@@ -217,6 +218,11 @@ def scout_page_is_right(data: DomainData, query: Query) -> None:
         "(select max(month) from gold.gold_monthly_summary)"
     )
     assert {row["newest_transaction_date"] for row in data.rows("rpt_scout_months")} == {newest_day}
+    told_weeks = {row["Week of"]: row["Complete"] for row in shown.parts["intake"].records()}
+    assert told_weeks == {
+        str(row["week"]): words.text(row["week"] + timedelta(days=7) <= datetime.now(UTC).date())
+        for row in data.rows("rpt_scout_intake")
+    }
     assert all(
         row["is_complete_week"] == (row["week"] < row["first_unfinished_week"])
         for row in data.rows("rpt_scout_weeks")

@@ -42,6 +42,91 @@ def test_a_month_that_lacks_most_categories_is_not_called_normal(left: str, told
     assert ("no PHP transaction" in both.headline) == is_told
 
 
+def test_the_currency_is_that_of_the_last_month_and_another_before_it_is_told() -> None:
+    months = [
+        *bought(date(2026, 3, 1), *"abcd", currency="EUR", transaction_count=99),
+        *bought(OCTOBER, *"abc", currency="USD"),
+        *bought(NOVEMBER, "a", currency="JPY"),
+        *bought(date(2026, 12, 1), "a", "b", currency="EUR", is_complete_month=False),
+    ]
+    shown = page_of(made("scout", rpt_scout_months=months, rpt_scout_weeks=[JUDGED]))
+    assert shown.headline.startswith("JPY 150 in November 2026, the largest part a")
+    assert shown.headline.endswith("; most transactions of October 2026 were in USD")
+    assert "The last complete month" in shown.parts["last-month"].text
+    assert "most transactions of October 2026 were in USD" in shown.parts["last-month"].text
+
+
+@pytest.mark.parametrize(
+    ("october", "november", "told"),
+    [
+        ({"a": 9, "b": 100}, {"a": 18, "b": 150}, "b leads with 150; b (+50) changed most"),
+        ({"a": 900, "b": 5}, {"b": 5}, "b leads with 5; a (-900, to nothing) changed most"),
+        ({"a": 5, "b": 9}, {"a": 9, "b": 5, "c": 4}, "a (+4), b (-4) and c (+4) changed most"),
+        ({"a": 7, "b": 7}, {"a": 7, "b": 7}, "a and b lead with 7 each; no category changed"),
+        ({}, {"a": 7, "b": 7}, "a and b lead with 7 each."),
+    ],
+)
+def test_what_changed_most_is_told_by_its_amount_and_of_all_that_share_a_place(
+    october: dict[str, int], november: dict[str, int], told: str
+) -> None:
+    months = [
+        row
+        for month, amounts in ((OCTOBER, october), (NOVEMBER, november))
+        for category, amount in amounts.items()
+        for row in bought(month, category, total_amount=amount)
+    ]
+    shown = page_of(made("scout", rpt_scout_months=months))
+    assert told in shown.parts["last-month"].text
+    if november == {"a": 7, "b": 7}:
+        assert "the largest parts a and b (50 % each)" in shown.headline.replace(SPACE, " ")
+
+
+def test_a_week_that_goes_on_is_told_as_such_and_not_drawn() -> None:
+    weeks = [
+        {"week": date(2026, 11, 30), "sound_share": 1.0, "payloads": 1, "is_complete_week": False},
+        {"week": date(2026, 11, 23), "sound_share": 0.5, "payloads": 8, "is_complete_week": True},
+    ]
+    going_on = [{**JUDGED, "week": date(2026, 11, 30), "is_complete_week": False, "band_low": None}]
+    month = bought(NOVEMBER, "some text", currency="some text", is_complete_month=False)
+    for intake, told in (
+        (weeks, "50.0 % of 8 payloads in the week of 2026-11-23 break no rule."),
+        (weeks[:1], "100.0 % of 1 payload in the week of 2026-11-30 so far break no rule."),
+    ):
+        data = made(
+            "scout", rpt_scout_months=month, rpt_scout_weeks=going_on, rpt_scout_intake=intake
+        )
+        figures = {each.key: each for each in page(data).figures}
+        assert figures["intake"].answer.replace(SPACE, " ") == told
+        assert len(figures["intake"].rows) == len(intake)
+        assert (figures["intake"].chart is None) == (len(intake) == 1)
+        assert figures["weeks-1"].answer.endswith(" in the week of 2026-11-30 so far.")
+        assert figures["weeks-1"].chart is None
+
+
+@pytest.mark.parametrize(
+    ("silent", "told"),
+    [
+        ({"a": "USD"}, "1 category has fallen silent in USD"),
+        ({"a": "PHP USD"}, "1 category has fallen silent"),
+        (
+            {"a": "USD", "b": "PHP"},
+            "1 category has fallen silent; 1 category has fallen silent in USD",
+        ),
+    ],
+)
+def test_what_is_of_one_currency_alone_is_told_with_it(silent: dict[str, str], told: str) -> None:
+    both = [{**JUDGED, "category": "a", "currency": each} for each in ("PHP", "USD")]
+    gone = [
+        {**JUDGED, "week": date(2026, 9, 7), "category": category, "currency": currency}
+        | {"is_silent": True}
+        for category, currencies in silent.items()
+        for currency in currencies.split()
+    ]
+    odd = {**both[1], "is_anomaly": True}
+    shown = page_of(made("scout", rpt_scout_months=[{}], rpt_scout_weeks=[*both, *gone, odd]))
+    assert shown.headline.endswith(f"; a (USD) is abnormal; {told}")
+
+
 def test_a_month_that_goes_on_and_one_with_none_before_it_lack_nothing() -> None:
     for months in (
         bought(NOVEMBER, "d"),

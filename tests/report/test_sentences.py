@@ -111,7 +111,7 @@ def test_who_leads_together_is_told_together() -> None:
             "hours",
             "busiest hours are Monday at 07 h and Monday at 09 h, UTC, with 20 commits each ",
         ),
-        ("repositories", "a and b have the most commits (9 each)"),
+        ("repositories", "a and b have the most commits (9 ever each)"),
     ):
         assert told in shown.parts[key].text
 
@@ -302,7 +302,8 @@ def test_kinds_are_told_in_words() -> None:
             for metric in ("los_avg", "bed_days")
         ],
     )
-    scout = made("scout", rpt_scout_rejections=[{"rejection_reason": "missing_vendor"}])
+    reasons = [{"rejection_reason": each} for each in ("superseded", "missing_vendor", "bad_day")]
+    scout = made("scout", rpt_scout_rejections=reasons)
     ledgermind = made("ledgermind", rpt_ledgermind_rejected=[{"reason": "no_such_event"}])
     agents = made(
         "agent_analytics",
@@ -324,7 +325,9 @@ def test_kinds_are_told_in_words() -> None:
         "other_agent",
     ):
         assert not [path for path, html in shown.items() if code in html], code
-    assert "most often missing vendor" in shown["index.html"]
+    assert "most often bad day and missing vendor" in shown["index.html"]
+    told = Shown(shown["scout.html"]).parts["rejections"].text
+    assert "most often bad day and missing vendor (7 each)" in told
     changes = Shown(shown["quality_compass.html"]).parts["changes"].records()
     assert [row["Metric"] for row in changes] == ["Length of stay", "bed days"]
     by_model = Shown(shown["agent_analytics.html"]).parts["models"].records()
@@ -398,8 +401,8 @@ def test_categories_and_reasons_of_one_size_are_told_together() -> None:
     )
     files = files_of({"scout": scout})
     shown, operations = (Shown(files[f"{it}.html"].decode()) for it in ("scout", "operations"))
-    assert "the largest parts tea and ink (50 % each); " in shown.headline
-    assert "tea and ink lead with 40 each" in shown.parts["last-month"].text
+    assert "the largest parts ink and tea (50 % each); " in shown.headline
+    assert "ink and tea lead with 40 each" in shown.parts["last-month"].text
     assert "20.0 % of the payloads break a rule, most often missing vendor and bad date" in (
         shown.parts[""].text
     )
@@ -435,10 +438,78 @@ def test_developers_and_models_are_counted_behind_the_listed_ones() -> None:
             "developers",
             "; D1 and D2 cost most, each: $80.00 of the month so far. The first 50 are listed.",
         ),
-        ("models", "m1 and m2 cost most, each: $80.00 in the 30 days up to 2026-11-27; 5 tokens of 30 days"),
+        (
+            "models",
+            "m1 and m2 cost most, each: $80.00 in the 30 days up to 2026-11-27; 5 tokens",
+        ),
     ):
         assert said in shown.parts[key].text
         assert len(shown.parts[key].records()) == 50
+
+
+@pytest.mark.parametrize(
+    ("commits", "known", "told"),
+    [
+        (10, 1, "10 assisted commits in November 2026; of 1 the cost is known: $10.00;"),
+        (10, 2, "10 assisted commits in November 2026; of 2 the cost is known: $10.00 each;"),
+        (2, 2, "2 assisted commits in November 2026, $10.00 each;"),
+        (1, 0, "1 assisted commit in November 2026; of none the cost is known;"),
+        (0, 0, "0 assisted commits in November 2026;"),
+    ],
+)
+def test_a_cost_per_commit_is_of_those_whose_cost_is_known(
+    commits: int, known: int, told: str
+) -> None:
+    whole = {
+        "month_start": date(2026, 11, 1),
+        "assisted_commits": commits,
+        "commits_with_cost": known,
+        "cost_per_commit_usd": 10 if known else None,
+    }
+    data = made("agent_analytics", rpt_agents_developers=[whole, {"developer_id": "ann"}])
+    part = page_of(data).parts["developers"]
+    assert told in part.text
+    assert "With a cost" in part.titles
+
+
+def test_developers_of_one_name_or_alike_addresses_are_told_apart() -> None:
+    names = {"ann1@a.example": "Anna", "ann2@a.example": "Anna", "bob@a.example": "Bob"}
+    alone = [f"{name}@a.example" for name in ("kim", "kit")]
+    people = [
+        {"developer_id": address, "place": at, "developer": names.get(address, address)}
+        | {"budget_status": "over" if at < 3 else "within"}
+        for at, address in enumerate([*names, *alone], start=1)
+    ]
+    daily = [
+        {"date": date(2026, 11, day), "cost_usd": cost, "total_tokens": tokens}
+        | {"reported_cost_usd": None, "cache_read_tokens": None}
+        for day, cost, tokens in ((1, 5, 9), (2, None, 4), (3, None, None))
+    ]
+    silent = [
+        {"developer_id": "ann2@a.example", "silent_senders": 1, "silent_signals": 60, "place": at}
+        for at in range(2)
+    ]
+    shown = page_of(
+        made(
+            "agent_analytics",
+            rpt_agents_developers=[{"month_start": date(2026, 12, 1)}, *people],
+            rpt_agents_daily=daily,
+            rpt_agents_silent=silent,
+        ).masked
+    )
+    assert "Budget: Anna (1) (over" in shown.parts[""].text
+    assert "Anna (2) (over" in shown.parts[""].text
+    assert [row["Developer"] for row in shown.parts["developers"].records()] == [
+        "Anna (1)",
+        "Anna (2)",
+        "Bob",
+        "k***@a.example (1)",
+        "k***@a.example (2)",
+    ]
+    assert {row["Developer"] for row in shown.parts["silent"].records()} == {"Anna (2)"}
+    assert "1 sender sends no more what came before" in shown.parts["silent"].text
+    assert "The 2 signals seen last are listed." in shown.parts["silent"].text
+    assert "$5.00 on 2 days up to 2026-11-02" in shown.parts["daily"].text
 
 
 def test_a_week_with_too_few_before_it_is_not_called_normal() -> None:

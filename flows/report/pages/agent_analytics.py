@@ -15,6 +15,7 @@ from flows.report.pages.agents_month import (
     month_figure,
     with_status,
 )
+from flows.report.pages.agents_people import told_apart
 from flows.report.pages.empty import QUESTIONS
 from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
@@ -28,6 +29,7 @@ OVER = {*PASSED, "will be over", "may be over"}
 
 
 def page(data: DomainData, today: date) -> Page:
+    data = told_apart(data)
     figures = []
     if data.rows(DEVELOPERS):
         figures.append(month_figure(data, today))
@@ -89,14 +91,15 @@ def _attention(data: DomainData, today: date) -> tuple[str, ...]:
 def _daily(data: DomainData) -> Figure:
     rows = sorted(data.rows(DAILY), key=lambda row: (row["date"], row["agent"]))
     days = sorted({row["date"] for row in rows})
+    used = sorted({row["date"] for row in rows if _is_used(row)}) or days
     total = sum(words.finite(row["cost_usd"]) or 0 for row in rows)
     read = sum(row["cache_read_tokens"] or 0 for row in rows)
     prompt = read + sum(
         (row["input_tokens"] or 0) + (row["cache_creation_tokens"] or 0) for row in rows
     )
     hits = f"; {words.percent(read / prompt)} of the prompts came from the cache" if prompt else ""
-    on = words.count(len(days), "day")
-    answer = f"{words.money(total)} on {on} up to {words.text(days[-1])}{hits}."
+    on = words.count(len(used), "day")
+    answer = f"{words.money(total)} on {on} up to {words.text(used[-1])}{hits}."
     costs: dict[str, float] = {}
     for row in rows:
         costs[row["agent"]] = costs.get(row["agent"], 0) + (words.finite(row["cost_usd"]) or 0)
@@ -132,16 +135,39 @@ def _daily(data: DomainData) -> Figure:
     )
 
 
+def _is_used(row: Row) -> bool:
+    """Whether an agent was used on the day: a day may have a commit alone."""
+    known = ("cost_usd", "reported_cost_usd", "total_tokens", "cache_read_tokens")
+    return any(words.finite(row[column]) for column in known)
+
+
+def _yielded(total: Row | None) -> str:
+    """How many commits agents assisted, and what one costs of those whose cost is known."""
+    if total is None:
+        return "0 assisted commits in the month"
+    commits = total["assisted_commits"]
+    told = f"{words.count(commits, 'assisted commit')} in {total['month_start']:%B %Y}"
+    # A model that was built before the column was there lacks it.
+    known = commits if (found := total.get("commits_with_cost")) is None else found
+    each = words.money(total["cost_per_commit_usd"])
+    if known and known == commits:
+        return f"{told}, {each}{_each(known)}"
+    if known:
+        return f"{told}; of {words.number(known)} the cost is known: {each}{_each(known)}"
+    return f"{told}; of none the cost is known" if commits else told
+
+
+def _each(many: int) -> str:
+    return "" if many == 1 else " each"
+
+
 def _developers(data: DomainData, today: date) -> Figure:
     rows = sorted(
         (with_status(row, today) for row in data.rows(DEVELOPERS) if row["developer_id"] != "all"),
         key=lambda row: row["place"],
     )
     total = everybody(data)
-    each = words.money(total["cost_per_commit_usd"]) if total else words.ABSENT
-    commits = total["assisted_commits"] if total else 0
-    month = f"{total['month_start']:%B %Y}" if total else "the month"
-    answer = f"{words.count(commits, 'assisted commit')} in {month}, {each} each"
+    answer = _yielded(total)
     if rows:
         answer += f"; {_dearest(rows, 'developer', 'month_to_date_cost_usd')} of the month so far"
     listed = f" The first {LISTED} are listed." if len(rows) > LISTED else ""
@@ -158,7 +184,8 @@ def _developers(data: DomainData, today: date) -> Figure:
             Column("monthly_budget_usd", "Budget", "money"),
             Column("budget_status", "Status"),
             Column("assisted_commits", "Assisted commits", "number"),
-            Column("cost_per_commit_usd", "Per commit", "money"),
+            Column("commits_with_cost", "With a cost", "number"),
+            Column("cost_per_commit_usd", "Per commit with a cost", "money"),
             UNPRICED_TOKENS,
         ),
         rows=rows[:LISTED],
@@ -260,12 +287,14 @@ def _silent(data: DomainData) -> Figure:
         }
         for row in sorted(data.rows(SILENT), key=lambda row: row["place"])
     ]
+    signals = rows[0].get("silent_signals") or len(rows)
+    listed = f" The {len(rows)} signals seen last are listed." if signals > len(rows) else ""
     return Figure(
         key="silent",
         title="Who has fallen silent",
         answer=(
             f"{words.count(rows[0]['silent_senders'], 'sender sends', 'senders send')} no more "
-            "what came before: was telemetry turned off?"
+            f"what came before: was telemetry turned off?{listed}"
         ),
         source=data.extracts[SILENT],
         columns=(

@@ -43,8 +43,9 @@ def repositories_figure(data: DomainData) -> Figure:
         title="Repositories",
         answer=(
             f"{words.first([words.text(row['repository']) for row in first], TOLD)} {has} the most "
-            f"commits ({words.number(first[0]['total_commits'])} ever{each}); {words.number(alone)} of "
-            f"{of} {'has' if alone == 1 else 'have'} a bus factor of 1{_apart(rows)}.{shown}"
+            f"commits ({words.number(first[0]['total_commits'])} ever{each}); "
+            f"{words.number(alone)} of {of} {'has' if alone == 1 else 'have'} a bus factor of 1"
+            f"{_apart(rows)}.{shown}"
         ),
         source=data.extracts[MODEL],
         columns=(

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
@@ -29,8 +30,8 @@ def page(data: DomainData) -> Page:
     if data.rows(WEEKS):
         figures.append(abnormal_figure(data))
     if currency:
-        largest = _of_last_month(data, currency)[0]["category"]
-        figures += weeks_figures(data, currency, largest)
+        first = first_of(_of_last_month(data, currency), "total_amount")
+        figures += weeks_figures(data, currency, [row["category"] for row in first])
     if data.rows(REJECTIONS):
         figures.append(_rejections(data))
     if data.rows(INTAKE):
@@ -46,21 +47,37 @@ def page(data: DomainData) -> Page:
 
 
 def main_currency(data: DomainData) -> str | None:
-    """The currency of most transactions: amounts of several are never added."""
+    """That of the last month's most transactions: amounts of several are never added."""
+    rows = data.rows(MONTHS)
+    return _most_used(rows, _last_month(rows)) if rows else None
+
+
+def _most_used(rows: Sequence[Row], month: date) -> str:
     counted: Counter[str] = Counter()
-    for row in data.rows(MONTHS):
-        counted[row["currency"]] += row["transaction_count"]
-    return min(counted, key=lambda each: (-counted[each], each)) if counted else None
+    for row in rows:
+        if row["month"] == month:
+            counted[row["currency"]] += row["transaction_count"]
+    return min(counted, key=lambda each: (-counted[each], each))
+
+
+def _last_month(rows: Sequence[Row]) -> date:
+    """The newest complete month, else the newest."""
+    complete = [row for row in rows if row["is_complete_month"]] or rows
+    newest: date = max(row["month"] for row in complete)
+    return newest
 
 
 def _of_last_month(data: DomainData, currency: str) -> list[Row]:
-    """The newest complete month, else the newest."""
-    rows = [row for row in data.rows(MONTHS) if row["currency"] == currency]
-    complete = [row for row in rows if row["is_complete_month"]] or rows
-    newest = max(row["month"] for row in complete)
+    """The largest first."""
+    month = _last_month(data.rows(MONTHS))
     return sorted(
-        (row for row in complete if row["month"] == newest), key=lambda row: -row["total_amount"]
+        (row for row in data.rows(MONTHS) if (row["month"], row["currency"]) == (month, currency)),
+        key=lambda row: (-row["total_amount"], row["category"]),
     )
+
+
+def _named(rows: Sequence[Row]) -> str:
+    return words.first([words.text(row["category"]) for row in rows], TOLD)
 
 
 def _headline(data: DomainData, currency: str | None) -> str:
@@ -69,25 +86,30 @@ def _headline(data: DomainData, currency: str | None) -> str:
     rows = _of_last_month(data, currency)
     total = sum(row["total_amount"] for row in rows)
     month = f"{rows[0]['month']:%B %Y}{'' if rows[0]['is_complete_month'] else ' so far'}"
-    largest = first_of(rows, "total_amount")
-    part, each = ("part", "") if len(largest) == 1 else ("parts", " each")
+    first = first_of(rows, "total_amount")
+    part, each = ("part", "") if len(first) == 1 else ("parts", " each")
     share = f" ({words.percent(rows[0]['total_amount'] / total, 0)}{each})" if total else ""
-    most = f"{_named(largest, 'category')}{share}"
+    most = f"{_named(first)}{share}"
     told = f"{currency} {words.number(total, 0)} in {month}, the largest {part} {most}"
     return f"{told}; {is_it_normal(data, _lacking(data, currency))}"
 
 
 def _lacking(data: DomainData, currency: str) -> str:
-    """How many categories of the month before the last complete month lacks, if most of them."""
+    """How many categories of the month before the last complete month lacks, if most of them.
+
+    Or that the currency was another in the month before, with which nothing is compared then.
+    """
     last = _of_last_month(data, currency)
     month = last[0]["month"]
-    earlier = [
-        row for row in data.rows(MONTHS) if row["currency"] == currency and row["month"] < month
-    ]
+    earlier = [row for row in data.rows(MONTHS) if row["month"] < month]
     if not earlier or not last[0]["is_complete_month"]:
         return ""
-    before = max(row["month"] for row in earlier)
-    had = {row["category"] for row in earlier if row["month"] == before}
+    before = _last_month(earlier)
+    if (other := _most_used(earlier, before)) != currency:
+        return f"most transactions of {before:%B %Y} were in {other}"
+    had = {
+        row["category"] for row in earlier if (row["month"], row["currency"]) == (before, currency)
+    }
     gone = had - {row["category"] for row in last}
     if len(gone) * 2 <= len(had):
         return ""
@@ -101,25 +123,26 @@ def _lacking(data: DomainData, currency: str) -> str:
 
 def _attention(data: DomainData) -> tuple[str, ...]:
     told = not_normal(data)
-    broken = [row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"]
+    broken = _broken(data)
     share = sum(words.finite(row["share_of_judged"]) or 0 for row in broken)
     if broken:
         told.append(
-            f"{words.percent(share)} of the payloads break a rule, most often {_worst(broken)}"
+            f"{words.percent(share)} of the payloads break a rule, most often {_reasons(broken)}"
         )
     return tuple(told)
 
 
-def _worst(broken: Sequence[Row]) -> str:
-    """The most frequent reason, or those that are as frequent."""
-    rows = sorted(broken, key=lambda row: -row["payloads"])
-    return words.first(
-        [words.spoken(row["rejection_reason"]) for row in first_of(rows, "payloads")], TOLD
+def _broken(data: DomainData) -> list[Row]:
+    """The reasons of payloads that break a rule, the most frequent first."""
+    return sorted(
+        (row for row in data.rows(REJECTIONS) if row["rejection_reason"] != "superseded"),
+        key=lambda row: (-row["payloads"], row["rejection_reason"]),
     )
 
 
-def _named(rows: Sequence[Row], column: str) -> str:
-    return words.first([words.text(row[column]) for row in rows], TOLD)
+def _reasons(broken: Sequence[Row]) -> str:
+    first = first_of(broken, "payloads")
+    return words.first([words.spoken(row["rejection_reason"]) for row in first], TOLD)
 
 
 def _months(data: DomainData, currency: str) -> list[Figure]:
@@ -133,20 +156,13 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
         (row for row in rows if row["currency"] == currency),
         key=lambda row: (row["month"], row["category"]),
     )
-    grown = [row for row in last if row["mom_growth_pct"] is not None]
     first = first_of(last, "total_amount")
-    leads, each = ("leads", "") if len(first) == 1 else ("lead", " each")
+    lead, each = ("leads", "") if len(first) == 1 else ("lead", " each")
     answer = (
         f"{currency} {words.number(sum(row['total_amount'] for row in last), 0)} in "
-        f"{last[0]['month']:%B %Y}; {_named(first, 'category')} {leads} with "
-        f"{words.number(last[0]['total_amount'], 0)}{each}"
+        f"{last[0]['month']:%B %Y}; {_named(first)} {lead} with "
+        f"{words.number(last[0]['total_amount'], 0)}{each}{_changed(data, last)}"
     )
-    if grown:
-        most = max(grown, key=lambda row: abs(row["mom_growth_pct"]))
-        answer += (
-            f"; {words.text(most['category'])} changed most against the month before "
-            f"({words.written(most['mom_growth_pct'], 'growth')})"
-        )
     if lacking := _lacking(data, currency):
         answer += f"; {lacking}"
     columns = (
@@ -175,7 +191,8 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
                 currency,
                 f"Bars of amounts by category. {answer}.",
             ),
-            note=f"In {currency}, the currency of most transactions; others are in the next table.",
+            note=f"In {currency}, the currency of the month's most transactions; others are in the "
+            "next table.",
         ),
         Figure(
             key="months",
@@ -191,6 +208,36 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
             note="Growth of a month that is not complete compares a part with a whole.",
         ),
     ]
+
+
+def _changed(data: DomainData, last: Sequence[Row]) -> str:
+    """Whose amount changed most against the calendar month before, what vanished included."""
+    month, currency = last[0]["month"], last[0]["currency"]
+    before = {
+        row["category"]: row["total_amount"]
+        for row in data.rows(MONTHS)
+        if (row["month"], row["currency"]) == (_month_before(month), currency)
+    }
+    if not before or not last[0]["is_complete_month"]:
+        return ""
+    now = {row["category"]: row["total_amount"] for row in last}
+    changes = {
+        category: now.get(category, 0) - before.get(category, 0) for category in {*now, *before}
+    }
+    furthest = max(abs(change) for change in changes.values())
+    if not furthest:
+        return "; no category changed against the month before"
+    told = [
+        f"{words.text(category)} ({words.signed(change, 0 if furthest >= 1 else 2)}"
+        f"{'' if category in now else ', to nothing'})"
+        for category, change in sorted(changes.items())
+        if abs(change) == furthest
+    ]
+    return f"; {words.first(told, TOLD)} changed most against the month before"
+
+
+def _month_before(month: date) -> date:
+    return (month - timedelta(days=1)).replace(day=1)
 
 
 def _months_chart(rows: Sequence[Row], currency: str) -> Chart:
@@ -217,11 +264,11 @@ def _months_chart(rows: Sequence[Row], currency: str) -> Chart:
 
 
 def _rejections(data: DomainData) -> Figure:
-    rows = sorted(
-        data.rows(REJECTIONS),
-        key=lambda row: (row["rejection_reason"] == "superseded", -row["payloads"]),
-    )
-    broken = [row for row in rows if row["rejection_reason"] != "superseded"]
+    broken = _broken(data)
+    rows = [
+        *broken,
+        *(row for row in data.rows(REJECTIONS) if row["rejection_reason"] == "superseded"),
+    ]
     total = sum(row["payloads"] for row in broken)
     running = 0
     shown = []
@@ -238,7 +285,7 @@ def _rejections(data: DomainData) -> Figure:
             f"{words.count(total, 'payload breaks', 'payloads break')} a rule "
             f"({words.percent(share)} of "
             f"{words.number(rows[0]['judged_payloads'])} ever judged), most often "
-            f"{_worst(broken)} ({words.number(broken[0]['payloads'])}{each})."
+            f"{_reasons(broken)} ({words.number(broken[0]['payloads'])}{each})."
         )
     return Figure(
         key="rejections",
@@ -269,10 +316,12 @@ def _rejections(data: DomainData) -> Figure:
 
 def _intake(data: DomainData) -> Figure:
     rows = sorted(data.rows(INTAKE), key=lambda row: row["week"])
-    last = rows[-1]
+    # A model that was built before the column was there lacks it.
+    complete = [row for row in rows if row.get("is_complete_week") is not False]
+    last = (complete or rows)[-1]
     answer = (
         f"{words.percent(last['sound_share'])} of {words.count(last['payloads'], 'payload')} in "
-        f"the week of {words.text(last['week'])} break no rule."
+        f"the week of {words.text(last['week'])}{'' if complete else ' so far'} break no rule."
     )
     return Figure(
         key="intake",
@@ -286,15 +335,19 @@ def _intake(data: DomainData) -> Figure:
             Column("superseded", "Superseded", "number"),
             Column("rejected", "Rejected", "number"),
             Column("sound_share", "Break no rule", "percent"),
+            Column("is_complete_week", "Complete"),
         ),
         rows=rows[::-1],
         as_of=words.text(last["week"]),
         chart=charts.columns(
-            rows,
+            complete,
             "week",
             {"accepted": "accepted", "superseded": "superseded", "rejected": "rejected"},
             "payloads",
             f"Stacked columns of payloads by week and by what became of them. {answer}",
             days=7,
-        ),
+        )
+        if complete
+        else None,
+        note="A week that is not over is in the table alone.",
     )

@@ -1,5 +1,7 @@
 """Weeks of Scout's categories: which are abnormal, which fell silent, how they went."""
 
+from collections import defaultdict
+from collections.abc import Sequence
 from datetime import date, timedelta
 
 from flows.report import charts, words
@@ -18,7 +20,7 @@ def is_it_normal(data: DomainData, lacking: str) -> str:
     Args:
         lacking: what the last month lacks, if much; nothing is called normal then.
     """
-    names = sorted({words.text(row["category"]) for row in recent_anomalies(data)})
+    names = sorted({_with_currency(data, row) for row in recent_anomalies(data)})
     if names:
         told = [f"{words.first(names, TOLD)} {'is' if len(names) == 1 else 'are'} abnormal"]
     elif lacking:
@@ -29,13 +31,38 @@ def is_it_normal(data: DomainData, lacking: str) -> str:
         told = ["no category could be judged"]
     if lacking:
         told.append(lacking)
-    if silent := {row["category"] for row in _silent(data)}:
-        has = words.count(len(silent), "category has", "categories have")
-        told.append(f"{has} fallen silent")
+    told += _fallen_silent(data)
     if missing := _weeks_without(data):
         since = words.count(missing, "complete week has", "complete weeks have")
         told.append(f"the last {since} no transaction")
     return "; ".join(told)
+
+
+def _currencies(data: DomainData, category: str) -> set[str]:
+    return {row["currency"] for row in data.rows(WEEKS) if row["category"] == category}
+
+
+def _with_currency(data: DomainData, row: Row) -> str:
+    """The category, with its currency where it is not its only one."""
+    name = words.text(row["category"])
+    is_only = len(_currencies(data, row["category"])) == 1
+    return name if is_only else f"{name} ({words.text(row['currency'])})"
+
+
+def _fallen_silent(data: DomainData) -> list[str]:
+    """How many categories have nothing any more, and how many in a part of their currencies."""
+    silent: dict[str, set[str]] = defaultdict(set)
+    for row in _silent(data):
+        silent[row["category"]].add(row["currency"])
+    partly = {name: each for name, each in silent.items() if each != _currencies(data, name)}
+    told = []
+    if whole := len(silent) - len(partly):
+        told.append(f"{words.count(whole, 'category has', 'categories have')} fallen silent")
+    if partly:
+        has = words.count(len(partly), "category has", "categories have")
+        stopped = sorted({words.text(each) for found in partly.values() for each in found})
+        told.append(f"{has} fallen silent in {words.listed(stopped)}")
+    return told
 
 
 def not_normal(data: DomainData) -> list[str]:
@@ -154,12 +181,12 @@ def abnormal_figure(data: DomainData) -> Figure:
     )
 
 
-def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]:
-    """The trend of the largest category, and of those that were abnormal lately."""
+def weeks_figures(data: DomainData, currency: str, largest: Sequence[str]) -> list[Figure]:
+    """The trend of the largest categories, and of those that were abnormal lately."""
     rows = [row for row in _of_half_a_year(data) if row["currency"] == currency]
     odd = [row["category"] for row in recent_anomalies(data) if row["currency"] == currency]
     figures: list[Figure] = []
-    for category in list(dict.fromkeys([*odd, largest]))[:3]:
+    for category in list(dict.fromkeys([*odd, *largest]))[:3]:
         of_it = sorted(
             (
                 {**row, "is_abnormal": row["is_anomaly"] if _is_judged(row) else None}
@@ -170,13 +197,13 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
         )
         if not of_it:
             continue
-        complete = [row for row in of_it if row["is_complete_week"]] or of_it
-        last = complete[-1]
+        complete = [row for row in of_it if row["is_complete_week"]]
+        last = (complete or of_it)[-1]
         answer = (
             f"{currency} {words.number(last['total_amount'], 0)} in the week of "
-            f"{words.text(last['week'])}"
+            f"{words.text(last['week'])}{'' if complete else ' so far'}"
         )
-        if last["band_low"] is not None:
+        if complete and last["band_low"] is not None:
             inside = "outside of" if last["is_anomaly"] else "within"
             answer += (
                 f", {inside} the expected {words.number(last['band_low'], 0)} to "
@@ -210,7 +237,9 @@ def weeks_figures(data: DomainData, currency: str, largest: str) -> list[Figure]
                     flag="is_anomaly",
                     middle="ma_4week",
                     days=7,
-                ),
+                )
+                if complete
+                else None,
                 note="Dashed: mean of four weeks. A triangle marks an abnormal week, a gap weeks "
                 "without transactions; a week that is not over is in the table alone.",
             )

@@ -22,6 +22,7 @@ month_commits as (
     select
         commits.developer_id,
         count(*) as assisted_commits,
+        count(commits.cost_usd) as commits_with_cost,
         cast(sum(commits.cost_usd) as decimal(38, 10)) as cost_of_commits_usd
     from commits
     inner join forecasts
@@ -36,6 +37,7 @@ month_commits as (
     select
         'all' as developer_id,
         count(*) as assisted_commits,
+        count(commits.cost_usd) as commits_with_cost,
         cast(sum(commits.cost_usd) as decimal(38, 10)) as cost_of_commits_usd
     from commits
     inner join forecasts
@@ -81,8 +83,9 @@ final as (
         placed.monthly_budget_usd,
         placed.budget_status,
         cast(coalesce(month_commits.assisted_commits, 0) as bigint) as assisted_commits,
+        cast(coalesce(month_commits.commits_with_cost, 0) as bigint) as commits_with_cost,
         cast(
-            month_commits.cost_of_commits_usd / nullif(month_commits.assisted_commits, 0) as double
+            month_commits.cost_of_commits_usd / nullif(month_commits.commits_with_cost, 0) as double
         ) as cost_per_commit_usd
     from placed
     left join developers on placed.developer_id = developers.developer_id

@@ -26,7 +26,7 @@ grouped as (
     from usage
     inner join newest on usage.date > newest.last_date - 30
     group by usage.model_name, usage.agent_type, newest.last_date
-    having sum(usage.total_tokens) > 0
+    having greatest(sum(usage.total_tokens), sum(usage.total_cache_read_tokens)) > 0
 
 ),
 

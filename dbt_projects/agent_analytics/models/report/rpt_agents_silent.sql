@@ -23,7 +23,11 @@ final as (
         row_number() over (
             order by last_seen_at desc, developer_id asc, agent_type asc, signal asc
         ) as place,
-        count(*) over () as silent_senders,
+        (
+            select count(distinct row(senders.developer_id, senders.agent_type))
+            from silent as senders
+        ) as silent_senders,
+        count(*) over () as silent_signals,
         developer_id,
         agent_type,
         signal,

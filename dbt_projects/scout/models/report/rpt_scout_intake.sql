@@ -36,7 +36,8 @@ final as (
         superseded,
         rejected,
         cast((accepted + superseded) as double precision) / nullif(payloads, 0)
-            as sound_share
+            as sound_share,
+        week + 7 <= {{ business_day_of_build() }} as is_complete_week
     from weekly
     where week > {{ week_of(as_of_date()) }} - 26 * 7
 
