@@ -403,10 +403,10 @@ def test_categories_and_reasons_of_one_size_are_told_together() -> None:
     shown, operations = (Shown(files[f"{it}.html"].decode()) for it in ("scout", "operations"))
     assert "the largest parts ink and tea (50 % each); " in shown.headline
     assert "ink and tea lead with 40 each" in shown.parts["last-month"].text
-    assert "20.0 % of the payloads break a rule, most often missing vendor and bad date" in (
+    assert "20.0 % of the payloads break a rule, most often bad date and missing vendor" in (
         shown.parts[""].text
     )
-    assert "most often missing vendor and bad date (3 each)." in shown.parts["rejections"].text
+    assert "most often bad date and missing vendor (3 each)." in shown.parts["rejections"].text
     assert "most often missing vendor in Scout and bad date in Scout (3 each)." in (
         operations.parts["rejected"].text
     )
