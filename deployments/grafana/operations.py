@@ -32,7 +32,7 @@ BOARD = Board(
         _newest(
             "LedgerMind",
             LEDGERMIND,
-            "select cast(max(created_date) as timestamp) as newest from {rpt_ledgermind_daily}",
+            "select cast(max(last_date) as timestamp) as newest from {rpt_ledgermind_groups}",
         ),
         _newest(
             "Scout",

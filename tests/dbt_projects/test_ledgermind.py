@@ -151,6 +151,12 @@ select (jsonb_populate_record(reaction, jsonb_build_object(
     'id', gen_random_uuid(), 'created_at', now() at time zone 'UTC'))).*
 from suggestion_feedback as reaction limit 1;
 """
+# Of a model of its own and of one that answers.
+AHEAD = """
+insert into suggestion_events (id, txn_id, model_id, candidates, mode, created_at)
+select gen_random_uuid(), min(txn_id), unnest(array['lgbm@ahead', max(model_id)]), '[]', 'auto',
+    '2031-05-05' from suggestion_events;
+"""
 OF_WHAT_IS_THERE = (
     *(
         "every_event_of_the_source_is_built_once",
@@ -341,6 +347,7 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
         "update transactions set tenant_id = 99, updated_at = '2026-01-01 00:00+00' where id = 7"
     )
     warehouses.execute(OLD_DAYS_CHANGE.format(days=days))
+    warehouses.execute(AHEAD)
     warehouses.export()
     # A build that is cut off after it has seen what changed must not hide it from the next.
     warehouses.build_untested("pg_local", "--select", "int_source_days")
@@ -356,26 +363,51 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
     counted = {row[0]: row[1] for row in incremental["mart_suggestions_kpis"]}
     assert last in counted
     assert emptied not in counted
+    assert "lgbm@ahead" in str(incremental["mart_suggestions_daily"])
+    assert "lgbm@ahead" not in str(incremental["mart_model_comparison"])
     assert counted[gone] == {row[0]: row[1] for row in before["mart_suggestions_kpis"]}[gone] - 1
     ledgermind_page_is_right(read_from("ledgermind", warehouses.url), warehouses.query)
     assert warehouses.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-ledgermind", warehouses.query)
-    # More models than the page lists, of which one that is ready was asked least.
-    warehouses.execute(
-        "insert into analytics.mart_model_comparison select (jsonb_populate_record(one, "
-        "jsonb_build_object('model_id', 'model ' || number, 'promotion', "
-        "case when number = 35 then 'promote to canary' else 'wait' end, 'events', -number))).* "
-        "from analytics.mart_model_comparison as one, generate_series(1, 35) as number "
-        "where one.model_id = (select min(model_id) from analytics.mart_model_comparison)"
-    )
-    warehouses.build("pg_local", *NO_UNIT_TESTS, "--select", "rpt_ledgermind_models")
-    models = page_of(read_from("ledgermind", warehouses.url)).parts["models"].text
-    assert "Ready: model 35 (promote to canary)." in models
+    what_is_cut_is_told(warehouses)
     client = warehouses.client()
     assert_panels_answer(
         "analytics-ledgermind-bigquery",
         lambda sql: [tuple(row) for row in client.query(sql).result()],
     )
+
+
+def what_is_cut_is_told(warehouses: Warehouses) -> None:
+    """More models than the page lists, of which those in a phase were asked least; a tenant who
+    begins long after all others."""
+    warehouses.execute(
+        "insert into analytics.mart_model_comparison select (jsonb_populate_record(one, "
+        "jsonb_build_object('model_id', 'model ' || number, 'phase', "
+        "case when number > 33 then 'shadow' end, 'promotion', "
+        "case when number = 35 then 'promote to canary' else 'wait' end, 'events', -number))).* "
+        "from analytics.mart_model_comparison as one, generate_series(1, 35) as number "
+        "where one.model_id = (select min(model_id) from analytics.mart_model_comparison);"
+        "insert into analytics.mart_tenant_cohorts select (jsonb_populate_record(one, "
+        "jsonb_build_object('cohort_week', cohort_week + 210))).* "
+        "from analytics.mart_tenant_cohorts as one where cohort_week = "
+        "(select max(cohort_week) from analytics.mart_tenant_cohorts)"
+    )
+    before = page_of(read_from("ledgermind", warehouses.url)).parts["cohorts"].records()
+    shown = ("rpt_ledgermind_models", "rpt_ledgermind_cohorts")
+    warehouses.build("pg_local", *NO_UNIT_TESTS, "--select", *shown)
+    parts = page_of(read_from("ledgermind", warehouses.url)).parts
+    models = parts["models"]
+    assert "Ready: model 35 (promote to canary)." in models.text
+    assert {"model 34", "model 35"} < {row["Model"] for row in models.records()}
+    ((many,),) = warehouses.query("select count(*) from analytics.mart_model_comparison")
+    hidden = many - len(models.records())
+    assert f"{hidden} models are in no phase and not shown." in models.text
+    weeks = {row["First week"] for row in before}
+    after = {row["First week"] for row in parts["cohorts"].records()}
+    assert len(after - weeks) == 1
+    assert len(after) == min(12, len(weeks) + 1)
+    first = f"of all who began in the weeks of {min(after)} to {max(after)}, if that week is over."
+    assert first in parts["cohorts"].text
 
 
 def split(everything: Sample, held_back: set[UUID]) -> tuple[Sample, Sample]:

@@ -12,8 +12,11 @@ import pytest
 from deployments.local.postgres import EmbeddedPostgres
 from flows.ledgermind.settings import LedgermindBigQuerySettings
 from flows.ledgermind.source import new_anomalies
+from flows.report import words
+from flows.report.making import read_from
 from tests.dbt_projects.warehouse import in_order, install_packages
 from tests.ledgermind.warehouses import Warehouses
+from tests.report.shown import page_of
 from tests.simulations.comparing import MODELS
 from tests.simulations.compiled import Simulated, compile_models
 from tests.simulations.experiments import EQUAL, phases
@@ -230,6 +233,25 @@ def test_the_promotion_gate_compares_with_live_of_the_same_engine_at_looks(
     assert high == pytest.approx((middle + width) / (1 + z * z / verdicts), abs=1e-12)
 
 
+def page_tells_the_outages(marts: Warehouses, missing: date, again: date, running: date) -> None:
+    build(marts, "mart_suggestions_feedback_daily", "rpt_ledgermind_daily")
+    shown = page_of(read_from("ledgermind", marts.url))
+    part = shown.parts["daily"]
+    rows = {row["Day"]: row for row in part.records()}
+    assert len(rows) == 71
+    for outage in (missing, again, running):
+        row = rows[str(outage)]
+        assert (row["Suggestions"], row["Accepted of judged"]) == ("0", words.ABSENT)
+        assert row["Unusual"] == "yes"
+    unusual = sum(row["Unusual"] == "yes" for row in rows.values())
+    assert f"{unusual} unusual days of " in part.text
+    eve = running - timedelta(days=1)
+    assert f"On {eve}, the last finished day with verdicts, " in part.text
+    told = shown.parts[""].text
+    assert f"On {running} the number of suggestions was unusual: 0, expected " in told
+    assert f"On {again} the number" not in told
+
+
 def test_outages_and_bad_days_are_told_once_each_and_a_quiet_weekend_is_not(
     marts: Warehouses,
 ) -> None:
@@ -261,6 +283,7 @@ def test_outages_and_bad_days_are_told_once_each_and_a_quiet_weekend_is_not(
     ]
     ((last,),) = marts.query("select max(created_date) from analytics.mart_suggestions_anomalies")
     assert last == running
+    page_tells_the_outages(marts, missing, again, running)
     with psycopg.connect(marts.url) as connection:
         told = new_anomalies(connection)
     assert [(each.metric, each.day, each.observed, each.owner) for each in told] == [

@@ -115,7 +115,8 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
     assert shown.headline.startswith(plain(words.percent(accepts / verdicts, 0)))
     days = query(
         "select created_date, sum(events)::bigint, sum(accepts)::bigint, sum(rejects)::bigint "
-        "from analytics.mart_suggestions_feedback_daily group by 1 order by 1 desc limit 5"
+        "from analytics.mart_suggestions_feedback_daily where created_date <= (select as_of_date "
+        "from analytics.mart_suggestions_kpis_30d) group by 1 order by 1 desc limit 5"
     )
     rows = shown.parts["daily"].records()
     assert [
@@ -145,23 +146,35 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
     )
     told = {row["Engine"]: row["Suggestions"] for row in shown.parts["by-engine"].records()}
     assert told == {engine: words.number(events) for engine, events in engines.items()}
-    ((tenants, back),) = query(
+    ((newest,),) = query("select as_of_date from analytics.mart_suggestions_kpis_30d")
+    last = [row["last_date"] for row in data.rows("rpt_ledgermind_models") if row["last_date"]]
+    assert max(last) == newest
+    ((tenants, back, everybody),) = query(
         """
         with weeks as (
             select distinct tenant_key, cast(date_trunc('week', created_date) as date) as week
             from analytics.mart_suggestions_tenant_daily where tenant_key <> 'unknown'
+                and created_date <= (select as_of_date from analytics.mart_suggestions_kpis_30d)
         ),
-        firsts as (select tenant_key, min(week) as week from weeks group by tenant_key)
-        select count(*), count(weeks.week)
-        from firsts left join weeks
-            on weeks.tenant_key = firsts.tenant_key and weeks.week = firsts.week + 7
-        where firsts.week > (select max(week) - 84 from firsts)
-            and firsts.week + 13
-            <= (select max(created_date) from analytics.mart_suggestions_tenant_daily)
+        firsts as (select tenant_key, min(week) as week from weeks group by tenant_key),
+        shown as (
+            select * from firsts where week in
+                (select distinct week from firsts order by week desc limit 12)
+        ),
+        later as (
+            select * from shown where week + 13
+                <= (select as_of_date from analytics.mart_suggestions_kpis_30d)
+        )
+        select count(*), count(weeks.week), (select count(*) from firsts)
+        from later left join weeks
+            on weeks.tenant_key = later.tenant_key and weeks.week = later.week + 7
         """
     )
     assert 0 < back < tenants
-    assert plain(words.percent(back / tenants)) in shown.parts["cohorts"].text
+    stayed = shown.parts["cohorts"].text
+    many = words.count(tenants, "tenant")
+    assert f"{plain(words.percent(back / tenants))} of {many} came back" in stayed
+    assert {row["all_tenants"] for row in data.rows("rpt_ledgermind_cohorts")} == {everybody}
 
 
 def wilson(accepts: int, verdicts: int) -> tuple[float, float]:

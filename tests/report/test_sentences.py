@@ -255,8 +255,65 @@ def test_what_is_not_listed_is_counted_and_what_is_listed_is_not_taken_for_all()
     shown = page_of(made("ledgermind", rpt_ledgermind_daily=days, rpt_ledgermind_groups=engines))
     assert shown.headline.startswith("25 % of the judged suggestions of 30 days")
     told = shown.parts["by-engine"].text
-    assert "Of the 2 with the most suggestions a is accepted most" in told
+    assert "In 30 days, of the 2 with the most suggestions, a and b are accepted alike" in told
     assert "19 engines are not shown." in told
+
+
+def test_of_suggestions_ties_are_ties_and_confidence_that_does_not_help_is_not_said_to() -> None:
+    def told(dimension: str, rates: dict[str, float]) -> str:
+        members = len(rates)
+        rows: list[dict[str, Any]] = [
+            {"dimension": dimension, "member": name, "accept_rate": rate, "members": members}
+            for name, rate in rates.items()
+        ]
+        part = page_of(made("ledgermind", rpt_ledgermind_groups=rows)).parts[f"by-{dimension}"]
+        return part.text
+
+    assert "In 30 days a is accepted at 30.0 %." in told("tenant", {"a": 0.3})
+    tied = {**dict.fromkeys("abcd", 0.9), "e": 0.2, "f": 0.2}
+    assert "a, b, c and 1 more are accepted most (90.0 %), f and e least (20.0 %)." in told(
+        "tenant", tied
+    )
+    one = told("confidence", {"75-100%": 0.5, "no candidate": 0.1})
+    assert "with confidence" not in one
+    assert "step of confidence" not in one
+    equal = told("confidence", {"0-25%": 0.5, "75-100%": 0.5})
+    assert "The rate does not rise with every step of confidence." in equal
+    rising = told("confidence", {"0-25%": 0.4, "75-100%": 0.5, "invalid": 0.1})
+    assert "The rate rises with confidence." in rising
+
+
+def test_of_many_comparisons_the_decided_are_told_first_and_the_rest_is_counted() -> None:
+    kinds = ["open", "too few verdicts", "not enough clusters", "open", "treatment is worse"]
+    rows = [
+        {"comparison": f"c{at}", "decision": kind, "difference": -0.1 * at}
+        for at, kind in enumerate(kinds)
+    ]
+    part = page_of(made("ledgermind", rpt_ledgermind_comparisons=rows)).parts["comparisons"]
+    assert part.texts[1].startswith("c4: must not replace the control")
+    assert part.texts[1].endswith("1 more in the table.")
+    assert [row["Comparison"] for row in part.records()] == ["c4", "c0", "c1", "c2", "c3"]
+
+
+def test_an_unfinished_day_is_not_the_last_and_the_last_seven_days_are_days() -> None:
+    day: dict[str, Any] = {"is_complete_day": True, "is_events_anomaly": False, "accept_rate": 0.5}
+    nothing = {"events": 0, "accept_rate": None, "is_events_anomaly": True}
+    days = [
+        {**day, "created_date": date(2026, 11, 20), "is_events_anomaly": True},
+        {**day, "created_date": date(2026, 11, 21), "is_events_anomaly": True},
+        {**day, "created_date": date(2026, 11, 25)},
+        {**day, "created_date": date(2026, 11, 26), **nothing},
+        {**day, "created_date": date(2026, 11, 27), "is_complete_day": False, "accept_rate": 1.0},
+    ]
+    shown = page_of(made("ledgermind", rpt_ledgermind_daily=days))
+    told = shown.parts["daily"].text
+    assert "On 2026-11-25, the last finished day with verdicts, 50.0 % were accepted" in told
+    attention = shown.parts[""].text
+    assert "On 2026-11-20" not in attention
+    assert "On 2026-11-21 the number of suggestions was unusual" in attention
+    assert "On 2026-11-26 the number of suggestions was unusual: 0, expected 0" in attention
+    today = page_of(made("ledgermind", rpt_ledgermind_daily=days[4:])).parts["daily"].text
+    assert "No suggestion of a finished day has been judged yet; " in today
 
 
 def test_metrics_of_one_name_are_told_apart() -> None:

@@ -164,7 +164,7 @@ def band(
             },
         },
         {
-            "mark": {"type": "line", "point": len(values) < 40},
+            "mark": {"type": "line", "point": len(values) < 40 or _has_lone_point(values)},
             "encoding": {"x": x, "y": y, "detail": stretch},
         },
     ]
@@ -196,6 +196,13 @@ def _number_stretches(
         if each["low"] is None or each["high"] is None:
             banded += 1
         each |= {"stretch": stretch, "banded": banded}
+
+
+def _has_lone_point(values: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether a point has a gap on both sides: a line alone would not show it."""
+    drawn = [None if each["value"] is None else each["stretch"] for each in values]
+    beside = zip([None, *drawn], [*drawn[1:], None], strict=False)
+    return any(at is not None and at not in near for at, near in zip(drawn, beside, strict=True))
 
 
 def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: str) -> Chart:

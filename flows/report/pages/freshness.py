@@ -15,7 +15,7 @@ VERDICTS = (LATE, UNKNOWN, IN_TIME)
 # What comes in, and the column of days that tells how new it is, by model.
 NEWEST = {
     "github_scraper": ("commits", "rpt_github_repositories", "last_commit_date"),
-    "ledgermind": ("suggestions", "rpt_ledgermind_daily", "created_date"),
+    "ledgermind": ("suggestions", "rpt_ledgermind_groups", "last_date"),
     "scout": ("transactions", "rpt_scout_months", "newest_transaction_date"),
     "quality_compass": ("signals of runs", "rpt_quality_facilities", "detected_date"),
     "agent_analytics": ("usage of agents", "rpt_agents_daily", "date"),

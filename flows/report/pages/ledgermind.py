@@ -2,30 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import date, timedelta
-from itertools import pairwise
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.ledgermind_groups import RATE, group_figures
 from flows.report.pages.ledgermind_rejected import rejected_figure
 from flows.report.records import Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_ledgermind_daily"
-GROUPS = "rpt_ledgermind_groups"
-MONTH = timedelta(days=30)
-TITLES = {
-    "confidence": ("Is confidence worth what it says", "confidence bucket"),
-    "engine": ("By engine", "engine"),
-    "mode": ("By mode", "mode"),
-    "tenant": ("By tenant", "tenant"),
-}
-RATE = (
-    Column("events", "Suggestions", "number"),
-    Column("accepts", "Accepted", "number"),
-    Column("rejects", "Rejected", "number"),
-    Column("accept_rate", "Accepted of judged", "percent"),
-    Column("wilson_low", "95 % from", "percent"),
-    Column("wilson_high", "to", "percent"),
-)
+WEEK, MONTH = timedelta(days=7), timedelta(days=30)
+# Comparisons of which a sentence is told.
+TOLD = 4
+# Of them nothing may be concluded yet.
+UNDECIDED = ("open", "too few verdicts", "not enough clusters")
 CONCLUSIONS = {
     "treatment is better": "may replace the control: better, beyond what chance explains",
     "treatment is worse": "must not replace the control: worse, beyond what chance explains",
@@ -43,11 +32,7 @@ def page(data: DomainData) -> Page:
         figures.append(_daily(data))
     if data.rows("rpt_ledgermind_comparisons"):
         figures.append(_comparisons(data))
-    figures += [
-        _group(data, dimension)
-        for dimension in TITLES
-        if any(row["dimension"] == dimension for row in data.rows(GROUPS))
-    ]
+    figures += group_figures(data)
     if data.rows("rpt_ledgermind_models"):
         figures.append(_models(data))
     if data.rows("rpt_ledgermind_cohorts"):
@@ -65,8 +50,9 @@ def page(data: DomainData) -> Page:
 
 
 def _headline(data: DomainData) -> str:
-    newest = max((row["created_date"] for row in data.rows(DAILY)), default=date.min)
-    rows = [row for row in data.rows(DAILY) if newest - row["created_date"] < MONTH]
+    days = [row for row in data.rows(DAILY) if row["events"]]
+    newest = max((row["created_date"] for row in days), default=date.min)
+    rows = [row for row in days if newest - row["created_date"] < MONTH]
     accepts = sum(row["accepts"] or 0 for row in rows)
     verdicts = accepts + sum(row["rejects"] or 0 for row in rows)
     if not verdicts:
@@ -85,7 +71,8 @@ def _headline(data: DomainData) -> str:
 
 
 def _attention(data: DomainData) -> tuple[str, ...]:
-    days = sorted(data.rows(DAILY), key=lambda row: row["created_date"])[-7:]
+    rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
+    days = [row for row in rows if rows[-1]["created_date"] - row["created_date"] < WEEK]
     told = [
         f"On {words.text(row['created_date'])} the {what} was unusual: {seen}, expected {wanted}"
         for row in days
@@ -121,12 +108,14 @@ def _attention(data: DomainData) -> tuple[str, ...]:
 def _daily(data: DomainData) -> Figure:
     rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
     marked = [{**row, "is_unusual": _is_unusual(row)} for row in rows]
-    judged = [row for row in rows if row["accept_rate"] is not None]
-    answer = "No suggestion has been judged yet."
+    # A model that was built before this was told lacks it.
+    finished = [row for row in rows if row["is_complete_day"] is not False]
+    judged = [row for row in finished if row["accept_rate"] is not None]
+    answer = f"No suggestion of a finished day has been judged yet; {_unusual_days(marked)}."
     if judged:
         last = judged[-1]
         answer = (
-            f"On {words.text(last['created_date'])}, the last day with verdicts, "
+            f"On {words.text(last['created_date'])}, the last finished day with verdicts, "
             f"{words.percent(last['accept_rate'])} were accepted (95 % interval "
             f"{words.percent(last['wilson_low'])} to {words.percent(last['wilson_high'])}); "
             f"{_unusual_days(marked)}."
@@ -154,9 +143,11 @@ def _daily(data: DomainData) -> Figure:
             f"Line of the accept rate by day within its 95 % interval. {answer}",
             form=".0%",
             flag="is_unusual",
+            days=1,
         ),
-        note="The band is the 95 % Wilson interval; a triangle marks an unusual day. A day without "
-        "enough history before it, or before the history that is watched, is not judged.",
+        note="The band is the 95 % Wilson interval; a triangle marks an unusual day, a gap one "
+        "without verdicts. A day without enough history before it, or before the history that is "
+        "watched, is not judged.",
     )
 
 
@@ -184,11 +175,14 @@ def _comparisons(data: DomainData) -> Figure:
             "conclusion": CONCLUSIONS.get(row["decision"], words.text(row["decision"])),
         }
         for row in sorted(
-            data.rows("rpt_ledgermind_comparisons"), key=lambda row: -(row["difference"] or 0)
+            data.rows("rpt_ledgermind_comparisons"),
+            key=lambda row: (row["decision"] in UNDECIDED, -(row["difference"] or 0)),
         )
     ]
     drawn = [row for row in rows if words.finite(row["difference_low"]) is not None]
-    sentences = [f"{words.text(row['comparison'])}: {row['conclusion']}." for row in rows[:4]]
+    sentences = [f"{words.text(row['comparison'])}: {row['conclusion']}." for row in rows[:TOLD]]
+    if len(rows) > TOLD:
+        sentences.append(f"{len(rows) - TOLD:,} more in the table.")
     return Figure(
         key="comparisons",
         title="May one replace another",
@@ -228,76 +222,18 @@ def _comparisons(data: DomainData) -> Figure:
     )
 
 
-def _group(data: DomainData, dimension: str) -> Figure:
-    rows = [row for row in data.rows(GROUPS) if row["dimension"] == dimension]
-    title, name = TITLES[dimension]
-    rows.sort(key=lambda row: row["member"] if dimension == "confidence" else row["place"])
-    judged = [row for row in rows if row["accept_rate"] is not None]
-    return Figure(
-        key=f"by-{dimension}",
-        title=title,
-        answer=_group_answer(dimension, rows, judged, name),
-        source=data.extracts[GROUPS],
-        columns=(Column("member", name.capitalize()), *RATE),
-        rows=rows,
-        as_of=words.text(rows[0]["last_date"]),
-        chart=charts.intervals(
-            judged,
-            "member",
-            "accept_rate",
-            "wilson_low",
-            "wilson_high",
-            "accepted of judged",
-            f"Accept rate of each {name} with its 95 % interval: "
-            + "; ".join(
-                f"{words.text(row['member'])} {words.percent(row['accept_rate'])}"
-                for row in judged[:6]
-            ),
-        )
-        if judged
-        else None,
-        note="30 days up to the newest suggestion; lines are 95 % Wilson intervals.",
-    )
-
-
-def _group_answer(dimension: str, rows: Sequence[Row], judged: Sequence[Row], name: str) -> str:
-    if not judged:
-        return f"No suggestion of any {name} has been judged yet."
-    best = max(judged, key=lambda row: row["accept_rate"])
-    worst = min(judged, key=lambda row: row["accept_rate"])
-    told = (
-        f"In 30 days {words.text(best['member'])} is accepted most "
-        f"({words.percent(best['accept_rate'])}), {words.text(worst['member'])} least "
-        f"({words.percent(worst['accept_rate'])})."
-    )
-    if len(judged) == 1:
-        rate = words.percent(best["accept_rate"])
-        told = f"{words.text(best['member'])}: {rate} accepted in 30 days."
-    hidden = rows[0]["members"] - len(rows)
-    if hidden > 0:
-        told = (
-            f"Of the {len(rows)} with the most suggestions {told} "
-            f"{words.count(hidden, f'{name} is', f'{name}s are')} not shown."
-        )
-    if dimension == "confidence" and len(judged) > 1:
-        rates = [row["accept_rate"] for row in judged if str(row["member"])[:1].isdigit()]
-        rises = all(a <= b for a, b in pairwise(rates))
-        told += (
-            " The rate rises with confidence."
-            if rises
-            else (" The rate does not rise with every step of confidence.")
-        )
-    return told
-
-
 def _models(data: DomainData) -> Figure:
     rows = sorted(data.rows("rpt_ledgermind_models"), key=lambda row: row["place"])
     to_do = [row for row in rows if words.text(row["promotion"]).startswith("promote")]
     names = [f"{words.text(row['model_id'])} ({words.text(row['promotion'])})" for row in to_do]
+    answer = f"Ready: {words.listed(names)}." if names else "No model is ready for promotion."
+    hidden = (rows[0]["models"] or len(rows)) - len(rows)
+    if hidden > 0:
+        answer += f" {words.count(hidden, 'model is', 'models are')} in no phase and not shown."
     return Figure(
         key="models",
         title="Models",
-        answer=f"Ready: {words.listed(names)}." if names else "No model is ready for promotion.",
+        answer=answer,
         source=data.extracts["rpt_ledgermind_models"],
         columns=(
             Column("model_id", "Model"),
@@ -321,21 +257,30 @@ def _week_of(row: Row) -> date:
     return first + timedelta(weeks=row["week_number"])
 
 
+def _stayed(rows: Sequence[Row], later: Sequence[Row]) -> str:
+    """Of how many tenants the week after their first is over, and how many of them came back."""
+    first, last = (words.text(each(row["cohort_week"] for row in rows)) for each in (min, max))
+    tenants = sum(row["tenants"] for row in later)
+    told = f"Of no tenant who began in the weeks of {first} to {last} is the next week over yet."
+    if tenants:
+        active = sum(row["tenants_active"] for row in later)
+        told = (
+            f"{words.percent(active / tenants)} of {words.count(tenants, 'tenant')} came back in "
+            f"the week after their first: of all who began in the weeks of {first} to {last}, if "
+            "that week is over."
+        )
+    began = sum(row["tenants"] for row in rows if row["week_number"] == 0)
+    earlier = (rows[0]["all_tenants"] or began) - began
+    return f"{told} {words.count(earlier, 'tenant')} began earlier." if earlier > 0 else told
+
+
 def _cohorts(data: DomainData) -> Figure:
     rows = sorted(
         data.rows("rpt_ledgermind_cohorts"),
         key=lambda row: (row["cohort_week"], row["week_number"]),
     )
     complete = [row for row in rows if row["is_complete_week"]]
-    later = [row for row in complete if row["week_number"] == 1]
-    tenants = sum(row["tenants"] for row in later)
-    active = sum(row["tenants_active"] for row in later)
-    answer = (
-        f"{words.percent(active / tenants)} of the tenants are active again in the week after "
-        "their first."
-        if tenants
-        else "For no cohort is the week after its first over yet."
-    )
+    answer = _stayed(rows, [row for row in complete if row["week_number"] == 1])
     in_percent = [{**row, "retention_pct": 100 * row["retention"]} for row in complete]
     return Figure(
         key="cohorts",

@@ -1,6 +1,7 @@
 with daily as (
 
     select * from {{ ref('int_suggestions_daily') }}
+    where created_date <= {{ first_unfinished_day() }}
 
 ),
 

@@ -15,13 +15,18 @@ daily as (
 ),
 
 -- The first day of which not everything is known: that of the build, or that on which a source
--- that stands still goes on.
+-- that stands still goes on, whatever is dated ahead.
 known as (
 
     select
-        least({{ first_unfinished_day() }}, {{ shared.add_days('max(created_date)', 1) }})
-            as first_unknown_day
+        least(
+            {{ first_unfinished_day() }},
+            {{ shared.add_days(
+                'coalesce(max(created_date), ' ~ first_unfinished_day() ~ ')', 1
+            ) }}
+        ) as first_unknown_day
     from suggestions
+    where created_date <= {{ first_unfinished_day() }}
 
 ),
 

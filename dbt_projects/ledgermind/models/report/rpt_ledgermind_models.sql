@@ -2,7 +2,8 @@ with models as (
 
     select
         *,
-        row_number() over (order by events desc, model_id asc) as place
+        row_number() over (order by events desc, model_id asc) as place,
+        count(*) over () as models
     from {{ ref('mart_model_comparison') }}
 
 ),
@@ -11,6 +12,7 @@ final as (
 
     select
         place,
+        models,
         model_id,
         phase,
         last_date,
@@ -22,7 +24,7 @@ final as (
         {{ real('wilson_high') }} as wilson_high,
         promotion
     from models
-    where place <= 30 or promotion like 'promote%'
+    where place <= 30 or phase is not null
 
 )
 
