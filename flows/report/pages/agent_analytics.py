@@ -288,7 +288,11 @@ def _silent(data: DomainData) -> Figure:
         for row in sorted(data.rows(SILENT), key=lambda row: row["place"])
     ]
     signals = rows[0].get("silent_signals") or len(rows)
-    listed = f" The {len(rows)} signals seen last are listed." if signals > len(rows) else ""
+    listed = (
+        f" The {words.count(len(rows), 'signal')} seen last are listed."
+        if signals > len(rows)
+        else ""
+    )
     return Figure(
         key="silent",
         title="Who has fallen silent",
