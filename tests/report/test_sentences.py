@@ -415,15 +415,7 @@ def test_one_week_is_no_area_along_time() -> None:
 
 
 def test_tokens_without_a_price_are_told_with_their_days_and_what_they_count() -> None:
-    models = [
-        {
-            "model_name": "a-model",
-            "unpriced_tokens": 9,
-            "total_tokens": 4,
-            "unpriced_models": 1,
-            "all_unpriced_tokens": 9,
-        }
-    ]
+    models = [{"model_name": "a-model", "unpriced_tokens": 9, "total_tokens": 4}]
     shown = page_of(
         made(
             "agent_analytics",
