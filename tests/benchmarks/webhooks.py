@@ -156,6 +156,9 @@ def rounds(
     for _ in range(count):
         single = insert_singly(folder, url, 1, seconds)
         many = insert_singly(folder, url, CONNECTIONS, seconds)
+        # Else what pgbench wrote is flushed beside the deliveries, and is most of their tail.
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("checkpoint")
         full = post_for(port, seconds, None)
         half = post_for(port, seconds, full.rate / 2)
         beside = insert_singly(folder, url, CONNECTIONS, seconds, full.rate / 2)
