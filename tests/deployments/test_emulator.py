@@ -1,14 +1,20 @@
-"""What the emulator keeps of the statements it parsed is what parsing them anew gives."""
+"""What the emulator keeps of the statements it parsed is what parsing them anew gives, and what
+nobody waits for any more ends."""
 
+import subprocess
+import sys
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import pytest
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
+from deployments.local.bigquery import PROJECT
 from deployments.local.emulator import Parsing, copied
+from deployments.local.processes import wait_until
 
 STATEMENTS = (
     "create or replace table `p`.`d`.`t` partition by day as select date(ts) as day from `d`.`s`",
@@ -62,3 +68,35 @@ def test_what_may_change_is_copied_as_a_whole() -> None:
     copy = copied(nested)
     copy["within"]["line"] = 3
     assert nested["within"] == {"line": 2}
+
+
+SLOW = (
+    "select count(*) from unnest(generate_array(1, 3000000)) as a, "
+    "unnest(generate_array(1, 3000000)) as b where mod(a, 7) = mod(b, 11)"
+)
+ASK = """
+import sys, httpx
+httpx.post(sys.argv[1], json={"query": sys.argv[2], "useLegacySql": False}, timeout=None)
+"""
+
+
+def test_the_statement_of_a_client_that_is_gone_is_over_within_five_seconds(
+    bigquery_emulator: str,
+) -> None:
+    """While one runs the emulator answers nobody."""
+    project = f"{bigquery_emulator}/bigquery/v2/projects/{PROJECT}"
+
+    def answers(seconds: float) -> bool:
+        try:
+            return httpx.get(f"{project}/datasets", timeout=seconds).is_success
+        except httpx.TimeoutException:
+            return False
+
+    asking = subprocess.Popen([sys.executable, "-c", ASK, f"{project}/queries", SLOW])
+    try:
+        assert wait_until(lambda: not answers(2), 60)
+        assert asking.poll() is None
+    finally:
+        asking.kill()
+        asking.wait()
+    assert answers(5)
