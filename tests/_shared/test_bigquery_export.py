@@ -12,7 +12,6 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-import httpx
 import psycopg
 import pytest
 from google.api_core.exceptions import NotFound
@@ -34,6 +33,7 @@ from flows._shared.bigquery_export import (
     open_snapshot,
 )
 from flows._shared.orchestration.bigquery import BigQueryAccess
+from tests._shared.slow_sample import SLOW, answers
 
 PROJECT = "ledgermind-ml-analytics"
 THINGS = CopiedTable("shop", "things", ("region", "id"), "changed_at")
@@ -69,12 +69,9 @@ with open_snapshot(os.environ["DATABASE"]) as connection:
     export_table(connection, dataset, things, rows_per_load=20)
 """
 LONG = """
-import os
+import os, sys
 from flows._shared.orchestration.bigquery import BigQueryAccess
-numbers = "unnest(generate_array(1, 1000000))"
-BigQueryAccess(os.environ["PROJECT"], "US").client().query(
-    f"select count(*) from {numbers} as a, {numbers} as b where mod(a, 7) = mod(b, 11)"
-).result()
+BigQueryAccess(os.environ["PROJECT"], "US").client().query(sys.argv[1]).result()
 """
 
 
@@ -616,18 +613,11 @@ def test_a_database_that_is_down_may_be_tried_again() -> None:
 
 
 def test_the_emulator_ends_the_statement_of_a_process_that_is_gone(bigquery_emulator: str) -> None:
-    def answers() -> bool:
-        address = f"{bigquery_emulator}/bigquery/v2/projects/{PROJECT}/datasets"
-        try:
-            return httpx.get(address, timeout=1.0).is_success
-        except httpx.TimeoutException:
-            return False
-
-    assert answers()
+    assert answers(bigquery_emulator)
     given = {**os.environ, "PROJECT": PROJECT, "BIGQUERY_EMULATOR_HOST": bigquery_emulator}
-    process = subprocess.Popen([sys.executable, "-c", LONG], env=given)
-    assert wait_until(lambda: not answers(), 120)
-    assert not answers()
+    process = subprocess.Popen([sys.executable, "-c", LONG, SLOW["bigquery"]], env=given)
+    assert wait_until(lambda: not answers(bigquery_emulator), 120)
+    assert not answers(bigquery_emulator)
     process.kill()
     process.wait()
-    assert wait_until(answers, 5)
+    assert wait_until(lambda: answers(bigquery_emulator), 5)

@@ -15,7 +15,8 @@ from prefect.client.orchestration import get_client
 
 from deployments.kubernetes.execute import CANCELLED
 from deployments.local.processes import wait_until
-from tests._shared.slow_sample import SLOW, working, write_slow
+from flows._shared.orchestration.bigquery import EMULATOR, BigQueryAccess
+from tests._shared.slow_sample import SLOW, answers, working, write_slow
 from tests.dbt_projects.warehouse import postgres_environment
 
 SECONDS_TO_END = 5
@@ -149,6 +150,29 @@ def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
     summary = get_client(sync_client=True).request("GET", found).json()["data"]
     assert summary.startswith(f"# slow-{target}: this run failed at dbt: it crashed\n")
     assert "**Failed in dbt:** slow." in summary
+
+
+def test_a_build_in_bigquery_that_is_told_to_stop_leaves_nothing_at_work(
+    bigquery_emulator: str, prefect_server: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(EMULATOR, bigquery_emulator)
+    write_slow(tmp_path, "bigquery")
+    process = start(
+        tmp_path / "said",
+        BUILD,
+        "bigquery",
+        **BigQueryAccess("slow", "US").dbt_environment(),
+        ANALYTICS_FLOWS_DBT_PROJECTS_DIR=str(tmp_path),
+        ANALYTICS_FLOWS_STATE_DIR=str(tmp_path / "state"),
+    )
+    statement = tmp_path / "state" / "dbt" / "slow" / "bigquery" / "run"
+    assert wait_until(lambda: any(statement.rglob("slow.sql")), 120)
+    assert wait_until(lambda: not answers(bigquery_emulator), 20)
+    process.send_signal(CANCELLED)
+    assert wait_until(lambda: answers(bigquery_emulator), SECONDS_TO_END)
+    # It does not begin again.
+    process.wait(60)
+    assert answers(bigquery_emulator)
 
 
 @pytest.mark.parametrize("script", [QUERY, IN_THREADS])
