@@ -261,7 +261,7 @@ def load_commits(
             return raw.load_commits(connection, rows)
 
 
-def _mart_commits(url: str | None) -> Generator[Commit]:
+def _mart_commits(url: str | None) -> Generator[Commit | Rejected]:
     if url is None:
         return
     with connected(

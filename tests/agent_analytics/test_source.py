@@ -163,7 +163,7 @@ def test_a_repository_gives_its_commits_with_lines_and_whole_messages(tmp_path: 
         (tmp_path / "picture.bin").write_bytes(bytes([0, number]))
         git(tmp_path, "add", ".")
         git(tmp_path, "commit", "-q", "-m", message)
-    commits = list(source.git_commits(tmp_path))
+    commits = [each for each in source.git_commits(tmp_path) if isinstance(each, Commit)]
     assert [(each.lines_added, each.lines_deleted, each.files_changed) for each in commits] == [
         (3, 0, 2),
         (3, 0, 2),
@@ -173,6 +173,41 @@ def test_a_repository_gives_its_commits_with_lines_and_whole_messages(tmp_path: 
     assert "\tindented" in commits[0].message
     now = datetime.now(UTC).replace(tzinfo=None)
     assert abs(commits[0].committed_at - now) < timedelta(minutes=5)
+
+
+def test_whatever_a_message_a_name_or_a_date_holds_a_commit_counts_as_what_it_changed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    git(tmp_path, "init", "-q")
+    # As people have it for their own eyes.
+    for name, value in (("showSignature", "true"), ("showRoot", "false")):
+        git(tmp_path, "config", f"log.{name}", value)
+    git(tmp_path, "config", "color.ui", "always")
+    messages = ("one\x1etwo", "x\x1fy\n9\t9\tforged", "a\n\n1\t1\tf\n" + "b" * 40, "ü" * 2**20)
+    for number, message in enumerate(messages):
+        (tmp_path / f"{number}\n1\t2\tx").write_text("line\n")
+        (tmp_path / "said").write_text(message)
+        git(tmp_path, "add", f"{number}\n1\t2\tx")
+        git(tmp_path, "commit", "-q", "--cleanup=verbatim", "-F", "said")
+    git(tmp_path, "mv", "0\n1\t2\tx", "\t")
+    monkeypatch.setenv("GIT_AUTHOR_NAME", "A\x1e\x1fB")
+    git(tmp_path, "commit", "-q", "-m", "moved")
+    monkeypatch.setenv("GIT_COMMITTER_DATE", "@99999999999999999 +0000")
+    git(tmp_path, "commit", "-q", "--allow-empty", "-m", "far")
+    far, moved, *read = source.git_commits(tmp_path)
+    assert isinstance(far, Rejected)
+    assert "no calendar" in far.reason
+    assert isinstance(moved, Commit)
+    assert (moved.author_name, moved.files_changed, moved.lines_added) == ("A\x1e\x1fB", 1, 0)
+    shown = [
+        (each.message, each.files_changed, each.lines_added, each.lines_deleted)
+        for each in read
+        if isinstance(each, Commit)
+    ]
+    assert shown == [
+        (message[: 2**19] if number == 3 else message, 1, 1, 0)
+        for number, message in reversed(list(enumerate(messages)))
+    ]
 
 
 def test_a_folder_that_is_no_repository_is_an_error_not_no_commits(tmp_path: Path) -> None:
@@ -292,8 +327,15 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
     assert set(statuses.values()) == {"success"}
 
     with psycopg.connect(database) as connection:
-        read = {commit.commit_hash: commit for commit in source.mart_commits(connection)}
-        rows = list(source.mart_commits(connection))
+        rows = [each for each in source.mart_commits(connection) if isinstance(each, Commit)]
+        read = {commit.commit_hash: commit for commit in rows}
+        connection.execute(
+            "update analytics.int_commits set commit_date = 'infinity' where commit_hash = %s",
+            (made[0].commit_hash,),
+        )
+        [endless] = (each for each in source.mart_commits(connection) if isinstance(each, Rejected))
+        assert "no calendar" in endless.reason
+        connection.rollback()
     assert len(rows) == len(read) == len({commit.commit_hash for commit in made})
     one = made[0]
     assert one.repository_id in (PARENT, OTHER)

@@ -1,19 +1,28 @@
 """Commits of the GitHub scraper's marts, and of git itself."""
 
-import io
+import re
 import subprocess
 import tempfile
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
+from typing import IO
 
 import psycopg
 
-from flows.agent_analytics.records import Commit, GitReadError, MartsMissingError
+from flows.agent_analytics.records import Commit, GitReadError, MartsMissingError, Rejected
 
-BLOCK_CHARACTERS = 1 << 20
-UNIT, RECORD = "\x1f", "\x1e"
-GIT_FORMAT = f"{RECORD}%H{UNIT}%an{UNIT}%ae{UNIT}%ct{UNIT}%B{UNIT}"
+READ_BYTES = 1 << 20
+# Of a longer message, the beginning.
+MOST_BYTES = 1 << 20
+GIT_FORMAT = "%H%x00%an%x00%ae%x00%ct%x00%B%x00"
+# What people set for their own eyes would stand between the fields, or leave some out.
+PLAIN = ("-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "core.fsmonitor=false")
+OBJECT_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
+NUMSTAT = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
+EPOCH = datetime(1970, 1, 1)
+NO_DATE = "the commit has no date, or one that no calendar has"
 # A commit that several repositories have is told of the first of them.
 MART_COMMITS = """
 with co_authors as (
@@ -28,7 +37,7 @@ with co_authors as (
     group by coauthored.repository_id, coauthored.commit_hash
 )
 select
-    commit_hash, authors.display_name, commits.commit_date,
+    commit_hash, authors.display_name, extract(epoch from commits.commit_date),
     commits.files_changed, commits.lines_added, commits.lines_deleted,
     coalesce(lower(authors.username), 'contributor ' || contributor_id),
     repositories.repo_name, co_authors.co_authors
@@ -40,7 +49,7 @@ where commits.is_first_copy
 """
 
 
-def mart_commits(connection: psycopg.Connection) -> Iterator[Commit]:
+def mart_commits(connection: psycopg.Connection) -> Iterator[Commit | Rejected]:
     """Commits of the GitHub scraper's marts, each hash once; streamed.
 
     The marts keep neither messages nor addresses: authors are known by their login, co-authors by
@@ -59,12 +68,15 @@ def mart_commits(connection: psycopg.Connection) -> Iterator[Commit]:
     with connection.transaction(), connection.cursor("github_commits") as rows:
         rows.itersize = 5_000
         for row in rows.execute(MART_COMMITS):
+            if (committed_at := _moment(row[2])) is None:
+                yield Rejected("commits", NO_DATE, f"{row[0]} of {row[6]} at {row[2]}")
+                continue
             yield Commit(
                 commit_hash=row[0],
                 message="",
                 author_name=row[1],
                 author_email="",
-                committed_at=row[2].astimezone(UTC).replace(tzinfo=None),
+                committed_at=committed_at,
                 files_changed=row[3],
                 lines_added=row[4],
                 lines_deleted=row[5],
@@ -74,13 +86,16 @@ def mart_commits(connection: psycopg.Connection) -> Iterator[Commit]:
             )
 
 
-def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Commit]:
+def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Commit | Rejected]:
     """Commits of every branch of a local repository, with line counts; merges count none.
+
+    Whoever commits writes the message, the name and the date: any bytes but NUL.
 
     Raises:
         GitReadError: git fails; what was yielded before is a part only.
     """
-    command = ["git", "-C", str(repository), "log", "--all", "--numstat", f"--format={GIT_FORMAT}"]
+    command = ["git", *PLAIN, "-C", str(repository), "log", "--all", "-z", "--numstat"]
+    command += ["--no-color", "--encoding=UTF-8", f"--format={GIT_FORMAT}"]
     if since:
         command.append(f"--since={since.isoformat()}")
     with (
@@ -88,41 +103,77 @@ def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Com
         subprocess.Popen(command, stdout=subprocess.PIPE, stderr=complaints) as git,
     ):
         assert git.stdout is not None
-        # Only "\n" ends a line here: universal newlines would change messages.
-        text = io.TextIOWrapper(git.stdout, encoding="utf-8", errors="replace", newline="\n")
-        for record in _records(text):
-            yield _git_commit(record, repository.name.removesuffix(".git"))
+        yield from _logged(_fields(git.stdout), repository.name.removesuffix(".git"))
         status = git.wait()
         complaints.seek(0)
         seen = complaints.read().decode("utf-8", "replace").strip()
     if status:
-        raise GitReadError(
-            f"Reading the commits of {repository}",
-            seen or f"git ended with {status}",
-            "Check that the path is a git repository that this user may read",
+        raise _unread(repository, seen or f"git ended with {status}")
+
+
+def _unread(repository: Path | str, seen: str) -> GitReadError:
+    return GitReadError(
+        f"Reading the commits of {repository}",
+        seen,
+        "Check that the path is a git repository that this user may read",
+    )
+
+
+def _logged(fields: Iterator[bytes], project: str) -> Iterator[Commit | Rejected]:
+    """A commit is the fields of the format and one that is empty; then, for each file that it
+    changes, counts with a path, or with none and two paths behind them."""
+    field = next(fields, None)
+    while field is not None:
+        if not OBJECT_ID.fullmatch(field):
+            raise _unread(project, f"{field[:80]!r} stands where a commit should")
+        header = [field, *(next(fields, b"") for _ in range(4))]
+        next(fields, None)
+        files = added = deleted = 0
+        field = next(fields, None)
+        while field is not None and (counts := NUMSTAT.fullmatch(field)):
+            files += 1
+            added += int(counts[1]) if counts[1] != b"-" else 0
+            deleted += int(counts[2]) if counts[2] != b"-" else 0
+            if not counts[3]:
+                next(fields, None)
+                next(fields, None)
+            field = next(fields, None)
+        commit_hash, name, email, seconds, message = (
+            each.decode("utf-8", "replace") for each in header
+        )
+        if (committed_at := _moment(Decimal(seconds) if seconds else None)) is None:
+            yield Rejected("commits", NO_DATE, f"{commit_hash} of {email} at {seconds}")
+            continue
+        yield Commit(
+            commit_hash=commit_hash,
+            message=message.strip(),
+            author_name=name,
+            author_email=email,
+            committed_at=committed_at,
+            files_changed=files,
+            lines_added=added,
+            lines_deleted=deleted,
+            project_id=project,
         )
 
 
-def _records(stream: io.TextIOWrapper) -> Iterator[str]:
-    held = ""
-    while block := stream.read(BLOCK_CHARACTERS):
-        *whole, held = (held + block).split(RECORD)
-        yield from (record for record in whole if record)
-    if held:
-        yield held
+def _fields(output: IO[bytes]) -> Iterator[bytes]:
+    """What ends with a NUL each, cut to as many bytes as are kept; git ends its last so, too."""
+    held = bytearray()
+    while block := output.read(READ_BYTES):
+        first, *others = block.split(b"\0")
+        held += first[: MOST_BYTES - len(held)]
+        if others:
+            yield bytes(held)
+            yield from others[:-1]
+            held = bytearray(others[-1])
 
 
-def _git_commit(record: str, project: str) -> Commit:
-    commit_hash, name, email, seconds, message, counts = record.split(UNIT, 5)
-    files = [line.split("\t") for line in counts.splitlines() if line.count("\t") >= 2]
-    return Commit(
-        commit_hash=commit_hash,
-        message=message.strip(),
-        author_name=name,
-        author_email=email,
-        committed_at=datetime.fromtimestamp(int(seconds), UTC).replace(tzinfo=None),
-        files_changed=len(files),
-        lines_added=sum(int(added) for added, *_ in files if added.isdecimal()),
-        lines_deleted=sum(int(deleted) for _, deleted, *_ in files if deleted.isdecimal()),
-        project_id=project,
-    )
+def _moment(seconds: Decimal | None) -> datetime | None:
+    """UTC without an offset; nothing where no calendar has it."""
+    if seconds is None or not seconds.is_finite():
+        return None
+    try:
+        return EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
+    except OverflowError:
+        return None
