@@ -8,6 +8,7 @@ import pytest
 
 from flows.agent_analytics import raw, source
 from flows.agent_analytics.records import LoadCounts, Rejected
+from flows.agent_analytics.source.rows import EXCERPT, TOO_LONG
 from tests.agent_analytics.test_files import (
     LISTED,
     METRICS,
@@ -147,3 +148,21 @@ def test_a_packed_document_that_is_cut_is_told_once_and_no_line_of_it(
         path.write_bytes(gzip.compress(of_session(name, text).encode()))
         counts += load(store, inbox)
         assert (counts.rows_new, counts.rejected) == (4, 1)
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.jsonl.gz"])
+def test_a_line_that_is_too_long_to_be_held_is_told_and_keeps_no_other_out(
+    store: raw.Store, inbox: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("flows.agent_analytics.source.rows.LONGEST_LINE", 20_000)
+    long = LISTED[2].replace("{", '{"x": "' + "b" * 50_000 + '",', 1)
+    write(inbox, {name: f"{LISTED[0]}\n{long}\nnothing\n{LISTED[1]}\n"})
+    assert load(store, inbox).rows_new == 3
+    reasons = {reason.partition(":")[0]: excerpt for _, reason, excerpt in put_aside(store)}
+    assert len(reasons) == 2
+    assert len(reasons[TOO_LONG]) == EXCERPT
+    commits = inbox / "commits.json"
+    commits.write_text("{}\n" + "[" * 20_001)
+    _, told = source.read_commit_rows(commits)
+    assert isinstance(told, Rejected)
+    assert told.reason == TOO_LONG

@@ -22,7 +22,13 @@ from flows.agent_analytics.source.documents import (
 )
 from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
-from flows.agent_analytics.source.rows import EXCERPT, rejected_of, short
+from flows.agent_analytics.source.rows import (
+    EXCERPT,
+    lines_of,
+    rejected_lines,
+    rejected_of,
+    short,
+)
 
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
@@ -84,9 +90,12 @@ def _copy(source: IO[bytes], copy: IO[bytes], begin: int, end: int) -> None:
 def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
     broken: list[str] = []
     cut: list[bytes] = []
+    too_long: list[bytes] = []
     begin = 0
     with gzip.open(part.path, "rb") as source:
-        found = _whole(lines_and_documents(_inflated(source, broken), is_growing=True), cut)
+        found = _whole(
+            lines_and_documents(_inflated(source, broken, too_long), is_growing=True), cut
+        )
         lines = next(found, [])
         while lines:
             target = _scratch(replace(part, begin=begin), folder)
@@ -97,6 +106,7 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
                     lines = next(found, [])
             yield target
     name = shown(part.path)
+    yield from rejected_lines(name, too_long)
     for error in broken:
         yield Rejected(name, f"the gzip stream is broken: {error}", "")
     # Of a stream that is broken nothing else can be expected.
@@ -114,10 +124,10 @@ def _whole(found: Iterator[tuple[list[bytes], bool]], cut: list[bytes]) -> Itera
             yield lines
 
 
-def _inflated(source: gzip.GzipFile, broken: list[str]) -> Iterator[bytes]:
+def _inflated(source: gzip.GzipFile, broken: list[str], too_long: list[bytes]) -> Iterator[bytes]:
     """The lines up to where the stream breaks, and why it does."""
     try:
-        yield from source
+        yield from lines_of(source, too_long)
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         broken.append(str(error))
 
@@ -136,9 +146,10 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
     target = LineFile(folder / f"good-{file.path.name}", file.name)
     rejected: list[Rejected] = []
     between: list[Rejected] = []
+    too_long: list[bytes] = []
     torn = b""
     with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
-        for number, requests in _requests(lines):
+        for number, requests in _requests(lines_of(lines, too_long)):
             for text in requests:
                 try:
                     for found in otel_lines(text):
@@ -155,6 +166,7 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
                     else:
                         rejected.append(told)
                         torn = text if begins_document(text) else b""
+    rejected += rejected_lines(file.name, too_long)
     return target, rejected or between[:1]
 
 
@@ -165,7 +177,7 @@ def _is_within(line: bytes, before: bytes) -> bool:
     return begins_document(line) and before.rstrip().endswith((b",", b"[", b":"))
 
 
-def _requests(source: IO[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+def _requests(source: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
     """The requests of each line that is not blank, and of each document over many lines, with the
     number of its first line; be they in a list, one behind another or between commas. Any other
     line is one as it is, or several where it is a list."""

@@ -3,7 +3,7 @@
 import gzip
 import json
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
@@ -21,6 +21,7 @@ EXCERPT = 300
 # No text and no message begins so.
 GZIP = b"\x1f\x8b"
 LONGEST_LINE = 120_000_000
+TOO_LONG = f"a line is not shorter than {LONGEST_LINE:,} characters"
 Row = TypeVar("Row")
 
 
@@ -34,15 +35,34 @@ def read_copilot_rows(path: Path) -> Iterator[CopilotDay | Rejected]:
     yield from _rows(path, copilot_day)
 
 
+def lines_of(source: IO[bytes] | gzip.GzipFile, too_long: list[bytes]) -> Iterator[bytes]:
+    """The lines of a file, a blank one in the place of one that is too long to be held, whose
+    beginning is told: a kilobyte can be packed of a line of a megabyte."""
+    while line := source.readline(LONGEST_LINE):
+        if len(line) < LONGEST_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        too_long.append(line[:EXCERPT])
+        while (more := source.readline(LONGEST_LINE)) and not more.endswith(b"\n"):
+            pass
+        yield b"\n"
+
+
+def rejected_lines(name: str, too_long: Iterable[bytes]) -> list[Rejected]:
+    return [Rejected(name, TOO_LONG, each.decode("utf-8", "replace")) for each in too_long]
+
+
 def _rows(path: Path, parse: Callable[[Mapping[str, Any]], Row]) -> Iterator[Row | Rejected]:
     name = shown(Path(path.name))
+    too_long: list[bytes] = []
     try:
         with opened(path) as lines:
-            for number, line in enumerate(lines, 1):
+            for number, line in enumerate(lines_of(lines, too_long), 1):
                 if line.strip():
                     yield parsed(line, parse, name, f"line {number}")
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         yield Rejected(name, f"the gzip stream is broken: {error}", "")
+    yield from rejected_lines(name, too_long)
 
 
 def parsed(
