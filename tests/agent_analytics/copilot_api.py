@@ -23,6 +23,7 @@ class Fake(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), Answer)
         self.status = 200
+        self.lie: str | None = None
         self.seen: list[tuple[str, str | None]] = []
         rows = list(sample.copilot_rows(1, 4, start=datetime(2026, 3, 2, tzinfo=UTC)))
         self.report = "\n".join([*map(json.dumps, rows), '{"day": "2026-03-02"}', ""])
@@ -32,6 +33,8 @@ class Fake(ThreadingHTTPServer):
         return f"http://127.0.0.1:{self.server_address[1]}"
 
     def answer(self, address: str) -> str:
+        if self.lie is not None:
+            return self.lie
         parts = urlsplit(address)
         if parts.path.startswith("/signed"):
             return self.report

@@ -4,6 +4,7 @@ import json
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -129,6 +130,48 @@ def test_a_refusal_is_told_apart_from_a_bad_moment(
 ) -> None:
     fake.status = status
     with pytest.raises(error, match=str(status)):
+        fetch(fake)
+
+
+@pytest.mark.parametrize(
+    "lie",
+    [
+        *(
+            "<html>",
+            "",
+            "[1]",
+            "7",
+            "[" * 100_000,
+            '{"download_links": 5}',
+            '{"message": "no"}' * 2,
+        ),
+        *(
+            json.dumps({"download_links": [link]})
+            for link in ("file:///etc/passwd", "https://127.0.0.1:9/", "http://[::1", "x")
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_told_as_one(fake: Fake, lie: str) -> None:
+    fake.lie = lie
+    with pytest.raises(CopilotRefusedError, match="none of Copilot's API"):
+        fetch(fake)
+
+
+@pytest.mark.parametrize(("lie", "ends"), [('{"message": "no"}', False), ('[{"date": "x"}]', True)])
+def test_an_old_report_without_an_end_ends(fake: Fake, lie: str, ends: bool) -> None:
+    fake.lie = lie
+    with (
+        source.copilot_client(fake.url, "the-token") as copilot,
+        nullcontext() if ends else pytest.raises(CopilotRefusedError, match="no list of days"),
+    ):
+        assert len(list(copilot.fetch_legacy("acme", [DAY]))) == 2
+
+
+def test_an_answer_longer_than_any_that_is_due_is_not_read_to_its_end(
+    fake: Fake, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.agent_analytics.source.copilot.MOST_BYTES_OF_REPORT", 100)
+    with pytest.raises(CopilotRefusedError, match="too long"):
         fetch(fake)
 
 

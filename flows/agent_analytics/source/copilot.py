@@ -1,10 +1,13 @@
 """Copilot's reports, from GitHub's API."""
 
 import json
+import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
+from typing import Any
 
 import httpx
 
@@ -16,10 +19,14 @@ from flows.agent_analytics.records import (
     Rejected,
 )
 from flows.agent_analytics.rules import copilot_day, legacy_copilot_day
-from flows.agent_analytics.source.rows import parsed
+from flows.agent_analytics.source.rows import lines_of, parsed, rejected_lines
 
 API_VERSION = "2022-11-28"
 NOT_YET = {202, 204}
+DAYS_ON_PAGE = 100
+MOST_BYTES_OF_ANSWER = 64 << 20
+MOST_BYTES_OF_REPORT = 2 << 30
+MOST_SECONDS = 900
 
 
 @contextmanager
@@ -54,9 +61,12 @@ class Copilot:
         """
         path = f"/orgs/{organization}/copilot/metrics/reports/users-1-day"
         answer = self._get(path, {"day": day.isoformat()})
-        if answer.status_code in NOT_YET:
+        if answer is None:
             return
-        for link in answer.json().get("download_links") or []:
+        links = answer.get("download_links") or [] if isinstance(answer, dict) else None
+        if not isinstance(links, list):
+            raise _unreadable(f"Fetching {path}", "it names no files to download")
+        for link in links:
             yield from self._download(str(link), day)
 
     def fetch_legacy(
@@ -68,33 +78,82 @@ class Copilot:
             CopilotDownError, CopilotRefusedError
         """
         path = f"/orgs/{organization}/copilot/metrics"
-        span = {"since": min(days).isoformat(), "until": max(days).isoformat(), "per_page": "100"}
-        page = 1
-        while rows := self._get(path, {**span, "page": str(page)}).json():
+        first, last = min(days), max(days)
+        span = {
+            "since": first.isoformat(),
+            "until": last.isoformat(),
+            "per_page": str(DAYS_ON_PAGE),
+        }
+        # No more than there are days, and one that is empty.
+        for page in range(1, (last - first).days // DAYS_ON_PAGE + 3):
+            rows = self._get(path, {**span, "page": str(page)})
+            if not rows:
+                return
+            if not isinstance(rows, list):
+                raise _unreadable(f"Fetching {path}", "it is no list of days")
             for number, row in enumerate(rows, 1):
                 text = json.dumps(row).encode()
                 yield parsed(text, legacy_copilot_day, "legacy", f"page {page} row {number}")
-            page += 1
 
     def _download(self, link: str, day: date) -> Iterator[CopilotDay | Rejected]:
+        attempted = f"Downloading the Copilot report of {day}"
         name = f"users-1-day {day.isoformat()}"
-        try:
+        too_long: list[bytes] = []
+        with _answering(attempted), tempfile.TemporaryFile() as report:
+            # Nothing but a server of that kind is asked by the API's word.
+            if httpx.URL(link).scheme != self.authorized.base_url.scheme:
+                raise _unreadable(attempted, f"its link is no {self.authorized.base_url.scheme}")
             with self.anonymous.stream("GET", link) as answer:
-                _check(answer, f"Downloading the Copilot report of {day}")
-                for number, line in enumerate(answer.iter_lines(), 1):
-                    if line.strip():
-                        yield parsed(line.encode(), copilot_day, name, f"line {number}")
-        except httpx.TransportError as error:
-            raise _down(f"Downloading the Copilot report of {day}", type(error).__name__) from error
+                _check(answer, attempted)
+                report.writelines(_content(answer, MOST_BYTES_OF_REPORT))
+            report.seek(0)
+            for number, line in enumerate(lines_of(report, too_long), 1):
+                if line.strip():
+                    yield parsed(line, copilot_day, name, f"line {number}")
+        yield from rejected_lines(name, too_long)
 
-    def _get(self, path: str, parameters: Mapping[str, str]) -> httpx.Response:
+    def _get(self, path: str, parameters: Mapping[str, str]) -> Any:
+        """What the API answers; nothing where it has none yet."""
         attempted = f"Fetching {path}"
-        try:
-            answer = self.authorized.get(path, params=dict(parameters))
-        except httpx.TransportError as error:
-            raise _down(attempted, type(error).__name__) from error
-        _check(answer, attempted)
-        return answer
+        with (
+            _answering(attempted),
+            self.authorized.stream("GET", path, params=dict(parameters)) as answer,
+        ):
+            _check(answer, attempted)
+            if answer.status_code in NOT_YET:
+                return None
+            return json.loads(b"".join(_content(answer, MOST_BYTES_OF_ANSWER)))
+
+
+def _content(answer: httpx.Response, most: int) -> Iterator[bytes]:
+    """The body, unpacked, if it is no longer than any that is due, and does not arrive by drops.
+
+    Raises:
+        ValueError: it is longer.
+        httpx.ReadTimeout: it takes longer.
+    """
+    ends = time.monotonic() + MOST_SECONDS
+    for part in answer.iter_bytes():
+        if time.monotonic() > ends:
+            raise httpx.ReadTimeout(f"no whole answer in {MOST_SECONDS} s")
+        most -= len(part)
+        if most < 0:
+            raise ValueError("it is too long")
+        yield part
+
+
+@contextmanager
+def _answering(attempted: str) -> Iterator[None]:
+    try:
+        yield
+    except (httpx.InvalidURL, httpx.UnsupportedProtocol) as error:
+        raise _unreadable(attempted, f"{type(error).__name__}") from None
+    except httpx.RequestError as error:
+        raise _down(attempted, type(error).__name__) from error
+    except (ValueError, RecursionError) as error:
+        raise _unreadable(
+            attempted, str(error).partition(" (")[0] or type(error).__name__
+        ) from None
 
 
 def _check(answer: httpx.Response, attempted: str) -> None:
@@ -111,6 +170,14 @@ def _check(answer: httpx.Response, attempted: str) -> None:
             f"it answered {status}",
             "Check the organization's name, that Copilot metrics are on, and what the token may",
         )
+
+
+def _unreadable(attempted: str, seen: str) -> CopilotRefusedError:
+    return CopilotRefusedError(
+        attempted,
+        f"its answer is none of Copilot's API: {seen}",
+        "Check `copilot_api`, and whether a proxy answers in its place",
+    )
 
 
 def _down(attempted: str, seen: str) -> CopilotDownError:
