@@ -19,6 +19,7 @@ from flows.scout.records import DriveRefusedError, DriveUnavailableError
 from flows.scout.source.drive import FOLDER, SHORTCUT, WORKBOOK, Drive, DriveFile
 from flows.scout.sync import fetch_changed
 
+UNREADABLE = r"cannot be read|comes next for ever"
 CONTENT = bytes(range(256)) * 20_000
 
 
@@ -35,6 +36,7 @@ class Misbehaving:
     knows_ranges: bool = True
     changed: set[str] = field(default_factory=set)
     edited: dict[str, bytes] = field(default_factory=dict)
+    lies: dict[str, Any] = field(default_factory=dict)
 
     def put(self, file_id: str, name: str, content: bytes = b"", **changes: Any) -> None:
         self.files.append(
@@ -87,7 +89,8 @@ def drive() -> Iterator[tuple[Misbehaving, Drive]]:
                 self._download(path.split("/")[2])
                 return
             status, content = fake.answer(path, query)
-            body = json.dumps(content).encode()
+            lie = fake.lies.get(path)
+            body = lie if isinstance(lie, bytes) else json.dumps(lie or content).encode()
             self._begin(status, len(body))
             self.wfile.write(body)
 
@@ -171,6 +174,53 @@ def test_other_bytes_than_drive_promised_are_not_loaded(
     fake.put("a", "a.csv", came)
     with pytest.raises(DriveUnavailableError, match=r"promised|MD5"):
         folder.download(whole(CONTENT), tmp_path / "a")
+
+
+@pytest.mark.parametrize(
+    ("path", "lie"),
+    [
+        *(("/changes/startPageToken", lie) for lie in (b"<html>", b"[]", {"token": "x"})),
+        *(
+            ("/files", lie)
+            for lie in (
+                *(b"7", b"[" * 100_000, {"files": 5}, {"files": ["a"]}, {"files": [{"id": "a"}]}),
+                {"files": [], "nextPageToken": "again"},
+                {"files": [{"id": "a", "name": "a.csv", "parents": [5]}]},
+                {"files": [{"id": "a", "name": "a.csv", "parents": ["top"], "size": "much"}]},
+                {
+                    "files": [
+                        {"id": "a", "name": "a.csv", "parents": ["top"], "shortcutDetails": [1]}
+                    ]
+                },
+            )
+        ),
+    ],
+)
+def test_an_answer_that_is_none_is_told_as_one_and_ends(
+    drive: tuple[Misbehaving, Drive], path: str, lie: Any
+) -> None:
+    fake, folder = drive
+    fake.lies[path] = lie
+    with pytest.raises(DriveRefusedError, match=UNREADABLE):
+        folder.changed("top", None)
+
+
+@pytest.mark.parametrize("lie", [{"changes": [7]}, {"changes": [], "nextPageToken": "again"}])
+def test_changes_that_are_none_are_told_and_end(
+    drive: tuple[Misbehaving, Drive], lie: dict[str, Any]
+) -> None:
+    fake, folder = drive
+    fake.lies["/changes"] = lie
+    with pytest.raises(DriveRefusedError, match=UNREADABLE):
+        folder.changed("top", "from")
+
+
+def test_a_folder_that_was_not_asked_for_is_not_entered(drive: tuple[Misbehaving, Drive]) -> None:
+    fake, folder = drive
+    fake.put("other", "elsewhere", parents=["top"], mimeType=FOLDER)
+    fake.files[-1]["parents"] = []
+    fake.lies["/files"] = {"files": [fake.files[-1]]}
+    assert folder.changed("top", None).files == ()
 
 
 @pytest.mark.parametrize(

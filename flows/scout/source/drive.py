@@ -7,7 +7,7 @@ token, which is kept with the raw tables and moved on only once everything up to
 import hashlib
 import re
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
@@ -44,6 +44,9 @@ SHARED_DRIVES = {"supportsAllDrives": "true", "includeItemsFromAllDrives": "true
 PASSING = re.compile(r"rate|quota|limit|backend|try ?again", re.IGNORECASE)
 LASTING = re.compile(r"exportSizeLimitExceeded|numChildrenInNonRootLimitExceeded", re.IGNORECASE)
 ATTEMPTS_OF_A_DOWNLOAD = 5
+ASKING = "Asking Drive for files"
+OF_A_FILE = ("id", "name")
+UNREADABLE = (ValueError, LookupError, TypeError, AttributeError, RecursionError)
 REMEDY = "Share the folder with the service account and check the settings of Drive"
 
 
@@ -95,38 +98,32 @@ class Drive:
     def _everything(self, folder_id: str) -> Changed:
         # Asked before listing: what changes meanwhile is read twice rather than never.
         query = {"supportsAllDrives": "true"}
-        start = self._get("/changes/startPageToken", query)["startPageToken"]
+        path, key = "/changes/startPageToken", "startPageToken"
+        start = self._get(path, query, needs=(key,))[key]
         paths = self._tree(folder_id)
         return self._sorted_out(self._files_in(paths), paths, str(start))
 
     def _changed_since(self, folder_id: str, page_token: str) -> Changed:
-        found, token = [], page_token
-        while True:
-            page = self._get(
-                "/changes",
-                SHARED_DRIVES
-                | {
-                    "pageToken": token,
-                    "pageSize": "1000",
-                    "fields": "nextPageToken,newStartPageToken,"
-                    f"changes(fileId,removed,file({FILE_FIELDS}))",
-                },
-                refused=DrivePageTokenError,
-            )
+        found = []
+        query = SHARED_DRIVES | {
+            "pageToken": page_token,
+            "pageSize": "1000",
+            "fields": "nextPageToken,newStartPageToken,"
+            f"changes(fileId,removed,file({FILE_FIELDS}))",
+        }
+        for page in self._pages("/changes", query, refused=DrivePageTokenError):
+            start = page.get("newStartPageToken", "")
             for change in page.get("changes", []):
                 file = change.get("file") or {}
                 if file and not (change.get("removed") or file.get("trashed")):
                     found.append(file)
-            if "nextPageToken" not in page:
-                break
-            token = str(page["nextPageToken"])
         paths = self._tree(folder_id) if found else {}
         # What came in with a folder has not changed itself.
         came = tuple(paths[each["id"]] for each in found if each["id"] in paths)
         brought = [each for each, path in paths.items() if came and path.startswith(came)]
         found += self._files_in(brought)
         found += self._changed_targets(found, paths)
-        return self._sorted_out(found, paths, str(page["newStartPageToken"]))
+        return self._sorted_out(found, paths, str(start or page_token))
 
     def _changed_targets(
         self, found: list[Mapping[str, Any]], paths: Mapping[str, str]
@@ -172,7 +169,7 @@ class Drive:
             return None
         query = {"supportsAllDrives": "true", "fields": FILE_FIELDS}
         try:
-            file: Mapping[str, Any] = self._get(f"/files/{target['targetId']}", query)
+            file = self._get(f"/files/{target['targetId']}", query, needs=OF_A_FILE)
         except DriveRefusedError:
             return None
         return None if file.get("trashed") else file
@@ -180,7 +177,7 @@ class Drive:
     def as_it_is_now(self, file: DriveFile) -> DriveFile:
         """The same file with the size and MD5 that Drive promises by now."""
         query = {"supportsAllDrives": "true", "fields": FILE_FIELDS}
-        return replace(file, **_promised(self._get(f"/files/{file.id}", query)))
+        return replace(file, **_promised(self._get(f"/files/{file.id}", query, needs=OF_A_FILE)))
 
     def download(self, file: DriveFile, to: Path) -> None:
         """Write the file's bytes, a piece at a time; what breaks off goes on where it did.
@@ -237,7 +234,8 @@ class Drive:
         level = [folder_id]
         while level:
             below = self._list(level, f"mimeType = '{FOLDER}'")
-            new = {each["id"]: _name(each, paths) + "/" for each in below}
+            there = [each for each in below if not paths.keys().isdisjoint(_parents(each))]
+            new = {each["id"]: _name(each, paths) + "/" for each in there}
             level = [each for each in new if each not in paths]
             paths = new | paths
         return paths
@@ -256,27 +254,57 @@ class Drive:
                 "pageSize": "1000",
                 "orderBy": "modifiedTime",
             }
-            while True:
-                page = self._get("/files", query)
+            for page in self._pages("/files", query):
                 found += page.get("files", [])
-                if "nextPageToken" not in page:
-                    break
-                query["pageToken"] = page["nextPageToken"]
         return found
+
+    def _pages(
+        self,
+        path: str,
+        query: Mapping[str, str],
+        refused: type[DriveRefusedError] = DriveRefusedError,
+    ) -> Iterator[Mapping[str, Any]]:
+        """Each page up to the last one."""
+        named: set[str] = set()
+        while True:
+            page = self._get(path, query, refused)
+            yield page
+            if "nextPageToken" not in page:
+                return
+            token = str(page["nextPageToken"])
+            if token in named:
+                raise DriveRefusedError(ASKING, "the same page comes next for ever", REMEDY)
+            named.add(token)
+            query = {**query, "pageToken": token}
 
     def _get(
         self,
         path: str,
         query: Mapping[str, str],
         refused: type[DriveRefusedError] = DriveRefusedError,
-    ) -> Any:
-        attempted = "Asking Drive for files"
-        with _answering(attempted):
+        needs: Collection[str] = (),
+    ) -> Mapping[str, Any]:
+        with _answering(ASKING):
             response = self._client.get(self._url + path, params=query, headers=self._headers)
             if response.status_code in (400, 404, 410):
-                raise refused(attempted, f"it answered {response.status_code}", REMEDY)
-            _check(response, attempted)
-            return response.json()
+                raise refused(ASKING, f"it answered {response.status_code}", REMEDY)
+            _check(response, ASKING)
+            return _object(response, needs)
+
+
+def _object(response: httpx.Response, needs: Collection[str]) -> Mapping[str, Any]:
+    """What Google answers. Raises one of UNREADABLE where it is not of that shape."""
+    answer: dict[str, Any] = response.json()
+    for each in needs:
+        str.strip(answer[each])
+    changed = [each["file"] for each in answer.get("changes", []) if each.get("file")]
+    for file in [*answer.get("files", []), *changed]:
+        for each in OF_A_FILE:
+            str.strip(file[each])
+        int(file.get("size", 0))
+        "".join(file.get("parents") or ())
+        dict(file.get("shortcutDetails") or {})
+    return answer
 
 
 def _parents(file: Mapping[str, Any]) -> Iterable[str]:
@@ -333,7 +361,7 @@ def fetch_token(client: httpx.Client, service_account: Mapping[str, Any]) -> str
     with _answering(attempted):
         response = client.post(address, data={"grant_type": GRANT, "assertion": assertion})
         _check(response, attempted)
-        return str(response.json()["access_token"])
+        return str(_object(response, ("access_token",))["access_token"])
 
 
 def source_file(file: DriveFile, path: Path) -> SourceFile:
@@ -350,11 +378,11 @@ def _open(path: Path) -> BinaryIO:
 def _answering(attempted: str) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         raise DriveUnavailableError(
             attempted, f"no answer ({type(error).__name__})", "Nothing is lost: run again"
         ) from None
-    except (ValueError, KeyError) as error:
+    except UNREADABLE as error:
         raise DriveRefusedError(
             attempted, f"its answer cannot be read ({type(error).__name__})", REMEDY
         ) from None
