@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import httpx
@@ -54,15 +54,37 @@ class HookApi:
 
     def attempts(self, since: datetime) -> Iterator[Attempt]:
         """The attempts since then, newest first."""
+        pages: list[str] = []
         url = f"{self._path}?per_page={PAGE}"
         while url:
+            if url in pages or not self._is_own(url):
+                raise self._unreadable(f"its page {url} is none that comes next")
+            pages.append(url)
             response = self._call("GET", url)
-            for each in response.json():
-                attempt = _attempt(each)
+            try:
+                found = [_attempt(each) for each in response.json()]
+            except (ValueError, LookupError, TypeError, RecursionError) as error:
+                raise self._unreadable(type(error).__name__) from None
+            for attempt in found:
                 if attempt.delivered_at < since:
                     return
                 yield attempt
             url = response.links.get("next", {}).get("url", "")
+
+    def _is_own(self, url: str) -> bool:
+        """Whether the token may go there."""
+        try:
+            asked, own = self._client.base_url.join(url), self._client.base_url
+        except httpx.InvalidURL:
+            return False
+        return (asked.scheme, asked.netloc) == (own.scheme, own.netloc)
+
+    def _unreadable(self, seen: str) -> PermanentError:
+        return PermanentError(
+            f"asking GitHub for {self._path}",
+            f"its answer is no record of deliveries: {seen}",
+            "Check `api_url`, and whether a proxy answers in its place",
+        )
 
     def redeliver(self, attempt: Attempt) -> None:
         """Ask for one more attempt."""
@@ -72,7 +94,7 @@ class HookApi:
         attempted = f"asking GitHub for {self._path}"
         try:
             response = self._client.request(method, url)
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise TransientError(
                 attempted, f"{type(error).__name__}: {error}", "Check the network and `api_url`"
             ) from None
@@ -125,7 +147,7 @@ def _attempt(document: dict[str, Any]) -> Attempt:
     return Attempt(
         id=int(document["id"]),
         guid=str(document["guid"]),
-        delivered_at=datetime.fromisoformat(document["delivered_at"]),
+        delivered_at=datetime.fromisoformat(document["delivered_at"]).astimezone(UTC),
         event=str(document["event"]),
         status=str(document["status"]),
     )

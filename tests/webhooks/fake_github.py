@@ -24,6 +24,7 @@ class FakeGitHub:
     Args:
         receiver: where attempts are posted to.
         refusals: statuses to answer with before anything else works.
+        lie: what it answers and names as the next page, in place of its record.
     """
 
     receiver: str
@@ -31,6 +32,7 @@ class FakeGitHub:
     refusals: list[int] = field(default_factory=list)
     attempts: list[dict[str, Any]] = field(default_factory=list)
     asked_again: list[str] = field(default_factory=list)
+    lie: tuple[bytes, str] | None = None
 
     def record(self, guid: str, age: timedelta, status: str = "OK") -> None:
         attempt = {
@@ -73,6 +75,14 @@ class FakeGitHub:
                 self.wfile.write(content)
 
             def is_refused(self) -> bool:
+                if fake.lie:
+                    content, following = fake.lie
+                    self.send_response(200)
+                    self.send_header("Link", f'<{following}>; rel="next"')
+                    self.send_header("Content-Length", str(len(content)))
+                    self.end_headers()
+                    self.wfile.write(content)
+                    return True
                 if self.headers["Authorization"] != f"Bearer {TOKEN}":
                     self.answer(401, {"message": "Bad credentials"})
                 elif fake.refusals:

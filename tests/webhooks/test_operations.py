@@ -204,3 +204,23 @@ def test_a_wrong_token_or_hook_says_what_to_check(hook: GitHubHook, token_given:
     ):
         list(HookApi(client, hook).attempts(datetime.now(UTC) - DAY))
     assert token_given not in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("said", "following"),
+    [
+        *((said, "") for said in (b"<html>", b"{}x", b'{"a": 1}', b"[1]", b"[" * 100_000)),
+        (b"[]", "/repos/octo/hello/hooks/7/deliveries?page=2"),
+        (b"[]", "http://elsewhere.invalid/"),
+        (b"[]", "http://["),
+    ],
+)
+def test_an_answer_that_is_no_record_of_deliveries_is_told_as_one_and_ends(
+    said: bytes, following: str
+) -> None:
+    with (
+        FakeGitHub("http://nowhere.invalid", lie=(said, following)) as github,
+        httpx.Client(base_url=github.url) as client,
+        pytest.raises(PermanentError, match="no record of deliveries"),
+    ):
+        list(HookApi(client, HOOK).attempts(datetime.now(UTC) - DAY))
