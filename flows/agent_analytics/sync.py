@@ -118,11 +118,21 @@ def _load_parts(
     scratch: Path,
     batch_bytes: int,
 ) -> LoadCounts:
-    """One transaction. Lines that are not OTLP are looked for only where a load fails."""
+    """One transaction; halves where it fails, down to the part with lines that are not OTLP. Line
+    by line a part takes ten times as long, and hundreds of them more memory than there is."""
     try:
         return _load_and_record(connection, parts, scratch, batch_bytes, _load_whole)
     except (duckdb.Error, UnreadableTelemetryError):
-        return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
+        if len(parts) == 1:
+            return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
+    half = len(parts) // 2
+    return sum(
+        (
+            _load_parts(connection, some, scratch, batch_bytes)
+            for some in (parts[:half], parts[half:])
+        ),
+        LoadCounts(),
+    )
 
 
 def _load_and_record(

@@ -423,3 +423,16 @@ def test_requests_that_share_a_line_or_end_with_a_comma_are_each_read(
     write(inbox, texts)
     assert load(store, inbox) == LoadCounts(rows_new=5 * len(commas))
     assert load(store, inbox) == LoadCounts()
+
+
+@pytest.mark.parametrize("broken", [1, 40])
+def test_bad_lines_take_no_more_memory_than_there_is_from_files_read_together(
+    tmp_path: Path, inbox: Path, broken: int
+) -> None:
+    store = raw.Store(tmp_path / "small.duckdb", memory="600MB")
+    write(inbox, {f"{number}.jsonl": f"{METRICS}\n{LOGS}\n" for number in range(40)})
+    for number in range(broken):
+        with (inbox / f"{number}.jsonl").open("a") as file:
+            file.write("words\n")
+    assert load(store, inbox) == LoadCounts(rows_new=40 * 3, rejected=broken)
+    assert load(store, inbox) == LoadCounts()
