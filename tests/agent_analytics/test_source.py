@@ -325,6 +325,8 @@ def freshness_query(table: str) -> str:
         ({"lines_added": " 5 "}, "no whole number"),
         ({"lines_added": 1.5}, "no whole number"),
         ({"lines_added": True}, "no whole number"),
+        ({"agent_assisted": "perhaps"}, "neither true nor false"),
+        ({"agent_assisted": [True]}, "neither true nor false"),
     ],
 )
 def test_a_commit_that_makes_no_sense_is_put_aside(
@@ -337,6 +339,17 @@ def test_a_commit_that_makes_no_sense_is_put_aside(
     assert good == commit_of(row)
     assert isinstance(bad, Rejected)
     assert reason in bad.reason
+
+
+@pytest.mark.parametrize(("said", "is_so"), [("true", 1), (1, 1), ("Yes", 1), (0, 0), (None, 0)])
+def test_a_commit_says_in_any_spelling_whether_an_agent_helped_and_which(
+    said: object, is_so: bool
+) -> None:
+    row = {**next(sample.commits(3, 3)), "agent_assisted": said}
+    assert commit_of(row).is_agent_assisted == is_so
+    for spelled in ("Claude Code", "claude-code", "claude_code"):
+        assert commit_of({**row, "agent_type": spelled}).agent_type == "claude_code"
+    assert commit_of({**row, "agent_type": "My-Agent"}).agent_type == "My-Agent"
 
 
 def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(

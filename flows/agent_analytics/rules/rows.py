@@ -1,6 +1,7 @@
 """Decisions about rows: what a commit or a day of Copilot's report says."""
 
 import json
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -16,6 +17,14 @@ CODE_COMPLETION = "code_completion"
 HASH_LENGTHS = (40, 64)
 LARGEST_COUNT = 2_147_483_647
 LARGEST_TOKENS = 10**12
+TRUE = frozenset({"true", "yes", "1"})
+FALSE = frozenset({"false", "no", "0", ""})
+AGENTS = {
+    **{each: each for each in ("claude_code", "codex", "gemini_cli", "opencode", "cursor")},
+    **dict.fromkeys(("copilot", "copilot_chat", "github_copilot"), "github_copilot"),
+    "codex_cli": "codex",
+    "gemini": "gemini_cli",
+}
 
 
 def shown(path: Path) -> str:
@@ -47,7 +56,7 @@ def commit_of(row: Mapping[str, Any]) -> Commit:
         files_changed=_count(row, "files_changed"),
         lines_added=_count(row, "lines_added"),
         lines_deleted=_count(row, "lines_deleted"),
-        is_agent_assisted=row.get("agent_assisted") is True,
+        is_agent_assisted=_truth(row, "agent_assisted"),
         agent_session_id=known_id(_text(row, "agent_session_id")),
         agent_type=agent_type_of(_text(row, "agent_type")),
         developer_id=known_id(_text(row, "developer_id")),
@@ -72,8 +81,9 @@ def moment_of(value: object) -> datetime:
 
 
 def agent_type_of(name: str | None) -> str | None:
-    """One name for each agent: the source writes GitHub Copilot in two ways."""
-    return "github_copilot" if name == "copilot" else name
+    """One name for each agent, however it is spelled; another one is as it was sent."""
+    spelled = re.sub(r"[\s-]+", "_", name.lower()) if name else ""
+    return AGENTS.get(spelled, name)
 
 
 def copilot_day(row: Mapping[str, Any]) -> CopilotDay:
@@ -169,6 +179,14 @@ def legacy_copilot_day(row: Mapping[str, Any]) -> CopilotDay:
 
 def _text(row: Mapping[str, Any], name: str) -> str | None:
     return str(row[name]).strip() or None if row.get(name) is not None else None
+
+
+def _truth(row: Mapping[str, Any], name: str) -> bool:
+    """What is not said is false. Raises ValueError where it is neither true nor false."""
+    said = str("" if row.get(name) is None else row[name]).strip().lower()
+    if said not in TRUE | FALSE:
+        raise ValueError(f"{name} is neither true nor false")
+    return said in TRUE
 
 
 def _count(row: Mapping[str, Any], name: str) -> int | None:
