@@ -4,6 +4,7 @@ from deployments.grafana.records import Adapter, Board, Kind, Panel, Source
 
 GITHUB = Source("analytics-github-scraper-bigquery", Adapter.BIGQUERY, "github_scraper")
 LEDGERMIND = Source("analytics-ledgermind-bigquery", Adapter.BIGQUERY, "ledgermind")
+# Each day of LedgerMind that was over when its marts were built is watched for anomalies, no other.
 
 GITHUB_BOARD = Board(
     "github-scraper-bigquery",
@@ -21,12 +22,13 @@ GITHUB_BOARD = Board(
         ),
         Panel(
             "Commits by day",
-            "Commits by the day of their date in UTC, over all repositories; one that several have "
-            "counts in each.",
+            "Commits by the day of their date in UTC that is over, over all repositories; one that "
+            "several have counts in each.",
             Kind.TIME_SERIES,
             "select cast(commit_day as timestamp) as time, sum(commits_count) as commits "
-            "from {fct_daily_commits} where $__timeFilter(cast(commit_day as timestamp)) "
-            "group by 1 order by 1",
+            "from {fct_daily_commits} "
+            "where commit_day < (select max(as_of_date) from {leaderboard}) "
+            "and $__timeFilter(cast(commit_day as timestamp)) group by 1 order by 1",
         ),
         Panel(
             "Repositories",
@@ -49,21 +51,24 @@ LEDGERMIND_BOARD = Board(
     (
         Panel(
             "Accepted of judged",
-            "Share of the judged suggestions that were accepted, by the day they were made.",
+            "Share of the judged suggestions that were accepted, by the day they were made that is "
+            "over.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, "
             "safe_divide(sum(accepts), sum(accepts + rejects)) as accept_rate "
             "from {mart_suggestions_feedback_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) group by 1 order by 1",
+            "where created_date <= (select max(created_date) from {mart_suggestions_anomalies}) "
+            "and $__timeFilter(cast(created_date as timestamp)) group by 1 order by 1",
             unit="percentunit",
         ),
         Panel(
             "Suggestions by day",
-            "Suggestions made, by mode.",
+            "Suggestions made, by mode and day that is over.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, mode as metric, "
             "sum(events) as suggestions from {mart_suggestions_feedback_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) group by 1, 2 order by 1, 2",
+            "where created_date <= (select max(created_date) from {mart_suggestions_anomalies}) "
+            "and $__timeFilter(cast(created_date as timestamp)) group by 1, 2 order by 1, 2",
         ),
         Panel(
             "Unusual days",

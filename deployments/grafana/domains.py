@@ -38,13 +38,12 @@ GITHUB_BOARD = Board(
         ),
         Panel(
             "Commits by week",
-            "Commits of all repositories, those of agents and of bots apart; the last week may "
-            "be a part.",
+            "Commits of all repositories by week that is over, those of agents and of bots apart.",
             Kind.TIME_SERIES,
             "select cast(commit_week as timestamp) as time, "
             "commits - agent_commits - bot_commits as people, agent_commits as agents, "
-            "bot_commits as bots from {rpt_github_weekly} "
-            "where $__timeFilter(cast(commit_week as timestamp)) order by 1",
+            "bot_commits as bots from {rpt_github_weekly} where is_complete_week "
+            "and $__timeFilter(cast(commit_week as timestamp)) order by 1",
         ),
         Panel(
             "Repositories",
@@ -66,21 +65,21 @@ LEDGERMIND_BOARD = Board(
     (
         Panel(
             "Accepted of judged",
-            "Share of the judged suggestions that were accepted, by the day they were made, with "
-            "its 95 % Wilson interval.",
+            "Share of the judged suggestions that were accepted, by the day they were made that is "
+            "over, with its 95 % Wilson interval.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, accept_rate, wilson_low, wilson_high, "
-            "expected_accept_rate from {rpt_ledgermind_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) order by 1",
+            "expected_accept_rate from {rpt_ledgermind_daily} where is_complete_day "
+            "and $__timeFilter(cast(created_date as timestamp)) order by 1",
             unit="percentunit",
         ),
         Panel(
             "Suggestions by day",
-            "Suggestions made, beside the number that their past lets expect.",
+            "Suggestions made by day that is over, beside the number that their past lets expect.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, events, expected_events "
-            "from {rpt_ledgermind_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) order by 1",
+            "from {rpt_ledgermind_daily} where is_complete_day "
+            "and $__timeFilter(cast(created_date as timestamp)) order by 1",
         ),
         Panel(
             "By engine, 30 days",
@@ -122,11 +121,11 @@ SCOUT_BOARD = Board(
         ),
         Panel(
             "Amount by week and category",
-            "Validated transactions by week; currencies are never added.",
+            "Validated transactions by week that is over; currencies are never added.",
             Kind.TIME_SERIES,
             "select cast(week as timestamp) as time, concat(category, ' ', currency) as metric, "
             "cast(total_amount as double precision) as amount from {rpt_scout_weeks} "
-            "where $__timeFilter(cast(week as timestamp)) order by 1, 2",
+            "where is_complete_week and $__timeFilter(cast(week as timestamp)) order by 1, 2",
         ),
         Panel(
             "The newest complete month",
@@ -145,10 +144,10 @@ SCOUT_BOARD = Board(
         ),
         Panel(
             "Payloads that break no rule",
-            "Share of the payloads of each week.",
+            "Share of the payloads of each week that is over.",
             Kind.TIME_SERIES,
             "select cast(week as timestamp) as time, sound_share from {rpt_scout_intake} "
-            "where $__timeFilter(cast(week as timestamp)) order by 1",
+            "where is_complete_week and $__timeFilter(cast(week as timestamp)) order by 1",
             unit="percentunit",
         ),
     ),
@@ -210,11 +209,11 @@ AGENTS_BOARD = Board(
         ),
         Panel(
             "Cost by day",
-            "List price of the tokens of each day, by agent.",
+            "List price of the tokens of each day that is over, by agent.",
             Kind.TIME_SERIES,
             "select cast(date as timestamp) as time, agent as metric, "
             "cast(cost_usd as double precision) as cost from {rpt_agents_daily} "
-            "where $__timeFilter(cast(date as timestamp)) order by 1, 2",
+            "where is_complete_day and $__timeFilter(cast(date as timestamp)) order by 1, 2",
             unit="currencyUSD",
         ),
         Panel(

@@ -296,6 +296,9 @@ def agents_page_is_right(data: DomainData, query: Query) -> None:
         "select month_to_date_cost_usd, forecast_low_usd, forecast_high_usd "
         "from mart.fct_cost_forecast where developer_id = 'all'"
     )
+    assert {row["is_complete_day"] for row in data.rows("rpt_agents_daily")} == {
+        row["date"] < datetime.now(UTC).date() for row in data.rows("rpt_agents_daily")
+    }
     (month,) = shown.parts["month"].records()
     assert (month["So far"], month["Expected from"], month["to"]) == (
         words.money(total),

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from flows.report import charts, words
+from flows.report import charts, pages, words
 from flows.report.records import DOMAINS, DomainData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
@@ -189,6 +189,30 @@ def test_weeks_without_transactions_are_told() -> None:
     assert "has had nothing since the week of 2026-10-19, others in 3 weeks" in (
         page_of(made("scout", rpt_scout_weeks=[alone, again])).parts[""].text
     )
+
+
+@pytest.mark.parametrize(
+    ("slug", "model", "column", "flag", "key"),
+    [
+        ("github_scraper", "rpt_github_weekly", "commit_week", "is_complete_week", "weekly"),
+        ("ledgermind", "rpt_ledgermind_daily", "created_date", "is_complete_day", "daily"),
+        ("scout", "rpt_scout_months", "month", "is_complete_month", "months"),
+        ("agent_analytics", "rpt_agents_daily", "date", "is_complete_day", "daily"),
+    ],
+)
+def test_what_is_not_over_is_in_the_table_and_in_no_picture(
+    slug: str, model: str, column: str, flag: str, key: str
+) -> None:
+    first = {column: date(2026, 9, 1), flag: True, "accept_rate": 0.5}
+    rows = [first, {**first, column: date(2026, 10, 1)}]
+    rows.append({**first, column: date(2026, 11, 1), flag: False})
+    page = pages.page_of(made(slug, **{model: rows}), TODAY)
+    (figure,) = (each for each in page.figures if each.key == key)
+    assert figure.chart
+    drawn = str(figure.chart.spec)
+    assert "2026-10-01" in drawn
+    assert "2026-11-01" not in drawn
+    assert len(figure.rows) == 3
 
 
 def test_a_day_that_nobody_judged_is_not_called_usual() -> None:

@@ -124,7 +124,7 @@ def _weekly(data: DomainData) -> Figure:
         {**row, "people_commits": row["commits"] - row["agent_commits"] - row["bot_commits"]}
         for row in rows
     ]
-    complete = [row for row in rows if row["is_complete_week"]]
+    complete = [row for row in split if row["is_complete_week"]]
     newcomers = sum(row["new_people"] for row in rows)
     answer = f"{words.count(newcomers, 'newcomer')} in {words.count(len(rows), 'week')}"
     if complete:
@@ -153,13 +153,16 @@ def _weekly(data: DomainData) -> Figure:
         rows=rows[::-1],
         as_of=str(rows[-1]["as_of_date"]),
         chart=charts.columns(
-            split,
+            complete,
             "commit_week",
             {"people_commits": "people", "agent_commits": "agents", "bot_commits": "bots"},
             "commits",
             f"Stacked columns of commits by week. {answer}.",
             days=7,
-        ),
+        )
+        if complete
+        else None,
+        note="A week that is not over is in the table alone.",
     )
 
 

@@ -109,7 +109,7 @@ def _daily(data: DomainData) -> Figure:
     rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
     marked = [{**row, "is_unusual": _is_unusual(row)} for row in rows]
     # A model that was built before this was told lacks it.
-    finished = [row for row in rows if row["is_complete_day"] is not False]
+    finished = [row for row in marked if row["is_complete_day"] is not False]
     judged = [row for row in finished if row["accept_rate"] is not None]
     answer = f"No suggestion of a finished day has been judged yet; {_unusual_days(marked)}."
     if judged:
@@ -134,7 +134,7 @@ def _daily(data: DomainData) -> Figure:
         rows=marked[::-1],
         as_of=words.text(rows[-1]["created_date"]),
         chart=charts.band(
-            marked,
+            finished,
             "created_date",
             "accept_rate",
             "wilson_low",
@@ -144,10 +144,12 @@ def _daily(data: DomainData) -> Figure:
             form=".0%",
             flag="is_unusual",
             days=1,
-        ),
+        )
+        if finished
+        else None,
         note="The band is the 95 % Wilson interval; a triangle marks an unusual day, a gap one "
         "without verdicts. A day without enough history before it, or before the history that is "
-        "watched, is not judged.",
+        "watched, is not judged. A day that is not over is in the table alone.",
     )
 
 
