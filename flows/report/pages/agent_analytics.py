@@ -15,8 +15,8 @@ from flows.report.pages.agents_month import (
     month_figure,
     with_status,
 )
-from flows.report.pages.agents_people import told_apart
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.people import told_apart
 from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
@@ -29,7 +29,7 @@ OVER = {*PASSED, "will be over", "may be over"}
 
 
 def page(data: DomainData, today: date) -> Page:
-    data = told_apart(data)
+    data = told_apart(data, [DEVELOPERS], "developer_id", "developer")
     figures = []
     if data.rows(DEVELOPERS):
         figures.append(month_figure(data, today))

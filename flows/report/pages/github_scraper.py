@@ -13,6 +13,7 @@ from flows.report.pages.github_leaders import (
     programs,
 )
 from flows.report.pages.github_repositories import repositories_attention, repositories_figure
+from flows.report.pages.people import told_apart
 from flows.report.pages.ties import first_of
 from flows.report.records import Column, DomainData, Figure, Page
 
@@ -32,6 +33,7 @@ UNTYPED = "other"
 
 
 def page(data: DomainData) -> Page:
+    data = told_apart(data, ["rpt_github_leaderboard"], "contributor_id", "display_name")
     board = data.rows("rpt_github_leaderboard")
     are_several = any(row["people"] > 1 for row in data.rows("rpt_github_concentration"))
     if len(overall(board, "all_time")) == 1 and not are_several:
