@@ -14,11 +14,11 @@ GITHUB_BOARD = Board(
     (
         Panel(
             "Leaders of 90 days",
-            "People by their commits of the newest 90 days, over all repositories.",
+            "The first 10 people by their commits of the newest 90 days, over all repositories.",
             Kind.BARS,
             "select display_name, commits from {leaderboard} where scope = 'overall' "
-            "and kind = 'person' and time_window = 'trailing_90d' and rank_in_kind <= 10 "
-            "order by rank_in_kind",
+            "and kind = 'person' and time_window = 'trailing_90d' "
+            "order by rank_in_kind, contributor_id limit 10",
         ),
         Panel(
             "Commits by day",
@@ -32,12 +32,12 @@ GITHUB_BOARD = Board(
         ),
         Panel(
             "Repositories",
-            "Repositories by commits; a bus factor of 1 rests on one person.",
+            "The first 50 repositories by commits; a bus factor of 1 rests on one person.",
             Kind.TABLE,
             "select url as repository, total_commits, commits_90d, human_contributors, "
             "bus_factor, last_commit_date, case when retired_at is not null then 'retired' "
             "when paused_at is not null then 'paused' end as state from {repository_summary} "
-            "order by commit_rank limit 50",
+            "order by commit_rank, repository_id limit 50",
             width=24,
         ),
     ),
@@ -72,7 +72,8 @@ LEDGERMIND_BOARD = Board(
         ),
         Panel(
             "Unusual days",
-            "Days on which a metric departs from what its past lets expect, and who looks at it.",
+            "The first 30, the newest first, of the days on which a metric departs from what its "
+            "past lets expect, and who looks at it.",
             Kind.TABLE,
             "select created_date, metric, observed, expected, owner "
             "from {mart_suggestions_anomalies} where is_anomaly "
@@ -89,7 +90,8 @@ LEDGERMIND_BOARD = Board(
         ),
         Panel(
             "By model",
-            "Acceptance of each model and phase with its 95 % Wilson interval.",
+            "The first 40 models, those of the newest suggestions first: acceptance in their phase "
+            "with its 95 % Wilson interval.",
             Kind.TABLE,
             "select model_id, phase, events, verdicts, accept_rate, wilson_low, wilson_high, "
             "promotion from {mart_model_comparison} order by last_date desc, model_id limit 40",

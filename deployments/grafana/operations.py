@@ -95,7 +95,7 @@ BOARD = Board(
         ),
         Panel(
             "Senders that have fallen silent",
-            "Who sends no more telemetry that came before.",
+            "The first 40, those seen last first, of whom telemetry came and comes no more.",
             Kind.TABLE,
             "select developer_id, agent_type, signal, last_seen_at from {rpt_agents_silent} "
             "order by place limit 40",

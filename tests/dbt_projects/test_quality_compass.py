@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -48,7 +49,7 @@ from tests.dbt_projects.warehouse import (
     dbt_as_in_flows,
     postgres_environment,
 )
-from tests.deployments.grafana.panels import assert_panels_answer
+from tests.deployments.grafana.panels import asked, assert_panels_answer
 from tests.quality_compass.conftest import DATA
 from tests.report.on_builds import quality_changes_are_right, quality_page_is_right
 from tests.report.shown import page_of
@@ -323,6 +324,10 @@ def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     assert_panels_answer("analytics-quality-compass", both_built.query)
     quality_changes_are_right(data, both_built.query)
     assert changes(both_built).counts == changes_by_kind(data)
+    (changed,) = (each for each in asked() if each.title == "What changed")
+    assert Counter(row[0] for row in both_built.query(changed.sql)) == {
+        kind: min(15, many) for kind, many in changes_by_kind(data).items() if kind != "same"
+    }
     both_built.execute("drop table analytics.rpt_quality_changes")
     with psycopg.connect(both_built.url) as connection:
         assert read_changes(connection) is None

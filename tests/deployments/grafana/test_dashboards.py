@@ -150,6 +150,17 @@ def test_there_is_a_dashboard_for_every_domain_and_for_operations() -> None:
     assert expected <= {board.uid for board in BOARDS}
 
 
+def test_a_panel_that_shows_the_first_of_many_says_so_and_by_what() -> None:
+    for path in DASHBOARDS.glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                where = (path.name, panel["title"])
+                bounds = re.findall(r"limit (\d+)|\w+ <= (\d+)", target["rawSql"])
+                for most in (next(filter(None, each)) for each in bounds):
+                    assert re.search(rf"first {most}\b", panel["description"]), where
+                    assert "order by" in target["rawSql"], where
+
+
 def test_panels_read_report_models_and_the_inbox_only() -> None:
     """On BigQuery, where these are not built, the marts."""
     for each in asked():
