@@ -430,6 +430,14 @@ def test_the_months_are_the_newest_of_the_very_signal_that_leads(both_built: War
     assert "half of the peers are below" in alone
 
 
+OF_THE_NEWEST_RUN = (
+    "public_marts.fct_signals",
+    "analytics.rpt_quality_facilities",
+    "analytics.rpt_quality_changes",
+    "analytics.signals_by_run where is_in_newest_run",
+)
+
+
 def test_changes_are_of_one_set_and_say_worse_of_what_is(both_built: Warehouse) -> None:
     """A run of another set came between the two."""
     both_built.execute(
@@ -469,12 +477,29 @@ def test_changes_are_of_one_set_and_say_worse_of_what_is(both_built: Warehouse) 
     )
     assert found.counts == changes_by_kind(data)
     assert found.others == ("beta",)
-    told = describe_changes(found)
-    assert "Runs of other sets are not compared with it: beta." in told
-    table = [re.split(r"(?<!\\)\|", line) for line in told.splitlines() if line.startswith("|")]
+    described = describe_changes(found)
+    assert "Runs of other sets are not compared with it: beta." in described
+    table = [
+        re.split(r"(?<!\\)\|", line) for line in described.splitlines() if line.startswith("|")
+    ]
     assert {len(cells) for cells in table} == {7}
     assert any("more\\|better" in cells[2] for cells in table)
     assert "those of 1 other set in the database are not" in page_of(data).parts["changes"].text
+
+    both_built.execute(
+        "update public.raw_runs set started_at = '2025-03-01' where run_id = '20250120060000'"
+    )
+    build(both_built, "--select", "stg_runs", "compat_fct_signals", "signals_by_run")
+    both_built.execute("update analytics.stg_runs set is_shown = run_set <> 'beta'")
+    there = "the_set_that_readers_see_has_a_run"
+    assert build(both_built, "--select", *REPORT, there, is_tested=True)[there] == "pass"
+    for relation in OF_THE_NEWEST_RUN:
+        assert both_built.query(f"select distinct run_id from {relation}") == [(RUNS[1],)]
+    both_built.execute("update analytics.stg_runs set is_shown = false")
+    assert both_built.dbt("test", "--select", there) == {there: "warn"}
+    assert both_built.query(
+        f"select previous_run_id from analytics.stg_runs where run_id = '{RUNS[1]}'"
+    ) == [(RUNS[0],)]
 
 
 @pytest.fixture(scope="module")
