@@ -31,7 +31,7 @@ latest_run as (
             select 1 from signals
             where signals.run_id = runs.run_id
         )
-    order by runs.run_at desc, runs.run_id desc
+    order by runs.is_shown desc, runs.run_at desc, runs.run_id desc
     limit 1
 
 ),
