@@ -99,9 +99,10 @@ def read_changes(connection: psycopg.Connection) -> Changes | None:
 
 def describe_changes(changes: Changes) -> str:
     """Markdown for people: the headline, then a table for each kind of change."""
-    more = [f"No signals in {', '.join(changes.silent)}: are its classifications there?"] * bool(
-        changes.silent
-    )
+    more = []
+    if changes.silent:
+        runs = ", ".join(changes.silent)
+        more.append(f"No signals in {runs}: no classifications, or too few peers for a score.")
     if changes.others:
         sets = ", ".join(each or "without a name" for each in changes.others)
         more.append(f"Runs of other sets are not compared with it: {sets}.")

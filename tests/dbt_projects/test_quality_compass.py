@@ -135,6 +135,9 @@ def test_a_removed_run_leaves_the_marts_and_the_comparison(
     assert changes(first_built).silent == (RUNS[1],)
     assert changes(first_built).latest == RUNS[0]
     assert f"No signals in {RUNS[1]}" in describe_changes(changes(first_built))
+    told = page_of(read_from("quality_compass", first_built.url)).parts[""].text
+    assert "1 newer run has no signals" in told
+    assert f"what is told is of run {RUNS[0]}" in told
     first_built.execute(f"delete from public.raw_runs where run_id = '{RUNS[1]}'")
     build(first_built)
     assert (changes(first_built).previous, changes(first_built).silent) == (None, ())
