@@ -55,8 +55,6 @@ BUDGETS = """
     from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
     order by developer_id
 """
-
-
 Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
 
 
@@ -126,13 +124,9 @@ def _load_parts(
         if len(parts) == 1:
             return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
     half = len(parts) // 2
-    return sum(
-        (
-            _load_parts(connection, some, scratch, batch_bytes)
-            for some in (parts[:half], parts[half:])
-        ),
-        LoadCounts(),
-    )
+    halves = (parts[:half], parts[half:])
+    counts = (_load_parts(connection, some, scratch, batch_bytes) for some in halves)
+    return sum(counts, LoadCounts())
 
 
 def _load_and_record(
