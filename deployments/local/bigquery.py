@@ -13,6 +13,8 @@ from flows._shared.errors import PermanentError
 FIRST_PORT = 9050
 START_SECONDS = 60.0
 PROJECT = "ledgermind-ml-analytics"
+# Where the emulator keeps what is sent to it, by default in a folder that all users share.
+STAGING_VARIABLE = "BQEMU_UPLOAD_STAGING_DIR"
 # DuckDB keeps extensions in the home folder; the emulator would download this one.
 UNPACK = "import duckdb_extensions; duckdb_extensions.import_extension('spatial')"
 
@@ -49,7 +51,12 @@ class BigQueryEmulator(BackgroundProcess):
         return _endpoint(record.port) if record else None
 
     def _launch(self) -> ProcessRecord:
-        environment = {**os.environ, "HOME": str(self._home), "PYTHONPATH": str(PROJECT_ROOT)}
+        environment = {
+            **os.environ,
+            "HOME": str(self._home),
+            "PYTHONPATH": str(PROJECT_ROOT),
+            STAGING_VARIABLE: str(self._home / "sent"),
+        }
         self._unpack(environment)
         ports = free_ports(self._first_port, self.last_port)
         rest = next(ports)

@@ -1,5 +1,8 @@
-"""The BigQuery emulator's own command, with three things changed for which it (1.4.0, November
+"""The BigQuery emulator's own command, with four things changed for which it (1.4.0, November
 2026) has no option.
+
+Whoever reaches its port may ask what they like, which any user of the machine does: it reads and
+writes no file but what was sent to it.
 
 DuckDB plans each CTE of a query once. Left to itself it writes a CTE into whatever reads it and
 plans the whole again: for a chain of windows that takes seconds.
@@ -13,6 +16,7 @@ were parsed are copied, and writers are used again.
 """
 
 import copy
+import os
 import select
 import socket
 import sys
@@ -33,6 +37,8 @@ from sqlglot import Generator
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.expressions import Expr, core
 from sqlglot.helper import name_sequence
+
+from deployments.local.bigquery import STAGING_VARIABLE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 STATEMENTS_KEPT = 64
@@ -111,6 +117,16 @@ def knowing_who_asks(app: Application) -> Application:
 
 
 class Engine(DuckDBEngine):
+    async def start(self) -> None:
+        await super().start()
+        sent = os.environ[STAGING_VARIABLE].replace("'", "''")
+        for setting in (
+            f"allowed_directories = ['{sent}']",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            self.connection.execute(f"set {setting}")
+
     def execute(self, *statement: Any) -> duckdb.DuckDBPyConnection:
         with ended_without_client(self.connection):
             return super().execute(*statement)

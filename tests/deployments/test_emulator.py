@@ -4,6 +4,7 @@ nobody waits for any more ends."""
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -68,6 +69,36 @@ def test_what_may_change_is_copied_as_a_whole() -> None:
     copy = copied(nested)
     copy["within"]["line"] = 3
     assert nested["within"] == {"line": 2}
+
+
+READING = (
+    "select * from read_text('{read}')",
+    "select * from read_csv('{read}', header = false)",
+    "select * from '{read}'",
+    "select * from glob('{folder}/*')",
+    "copy (select 1 as one) to '{written}'",
+    "export data options(uri = '{written}', format = 'CSV') as select 1 as one",
+    "attach '{written}' as mine",
+    "set log_query_path = '{written}'",
+    "pragma enable_profiling; set profiling_output = '{written}'",
+)
+
+
+def test_whoever_reaches_its_port_reads_and_writes_no_file(
+    bigquery_emulator: str, tmp_path: Path
+) -> None:
+    """On one machine that is any of its users."""
+    read, written = tmp_path / "secret-file", tmp_path / "written"
+    read.write_text("a word that nobody may read")
+    for statement in READING:
+        asked = statement.format(read=read, written=written, folder=tmp_path)
+        answer = httpx.post(
+            f"{bigquery_emulator}/bigquery/v2/projects/{PROJECT}/queries",
+            json={"query": asked, "useLegacySql": False},
+        )
+        assert "a word" not in answer.text, asked
+        assert str(read) not in str(answer.json().get("rows")), asked
+        assert not written.exists(), asked
 
 
 SLOW = (
