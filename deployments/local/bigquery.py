@@ -6,7 +6,7 @@ import sys
 
 import httpx
 
-from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.paths import OWN, PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, ProcessRecord, free_ports
 from flows._shared.errors import PermanentError
 
@@ -67,7 +67,7 @@ class BigQueryEmulator(BackgroundProcess):
         return self.launch(command, environment, PROJECT_ROOT, port=rest)
 
     def _unpack(self, environment: dict[str, str]) -> None:
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.mkdir(mode=OWN, parents=True, exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-c", UNPACK], env=environment, capture_output=True, text=True
         )

@@ -15,6 +15,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from deployments.local.bigquery import PROJECT
 from deployments.local.emulator import Parsing, copied
+from deployments.local.paths import LocalPaths
 from deployments.local.processes import wait_until
 
 STATEMENTS = (
@@ -85,9 +86,10 @@ READING = (
 
 
 def test_whoever_reaches_its_port_reads_and_writes_no_file(
-    bigquery_emulator: str, tmp_path: Path
+    bigquery_emulator: str, local_paths: LocalPaths, tmp_path: Path
 ) -> None:
     """On one machine that is any of its users."""
+    assert not (local_paths.state / "bigquery").stat().st_mode & 0o077
     read, written = tmp_path / "secret-file", tmp_path / "written"
     read.write_text("a word that nobody may read")
     for statement in READING:
