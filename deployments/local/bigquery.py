@@ -24,7 +24,7 @@ class BigQueryEmulator(BackgroundProcess):
 
     Args:
         paths: where its record, log and home folder are kept.
-        first_port: ports are tried upwards from here; two are taken.
+        first_port: ports are tried upwards from here.
     """
 
     def __init__(self, paths: LocalPaths, *, first_port: int = FIRST_PORT) -> None:
@@ -58,13 +58,11 @@ class BigQueryEmulator(BackgroundProcess):
             STAGING_VARIABLE: str(self._home / "sent"),
         }
         self._unpack(environment)
-        ports = free_ports(self._first_port, self.last_port)
-        rest = next(ports)
-        grpc = next(port for port in ports if port != rest)
+        port = next(free_ports(self._first_port, self.last_port))
         command = [sys.executable, "-m", "deployments.local.emulator", "start", "--ephemeral"]
         command += ["--project", PROJECT, "--log-level", "warning"]
-        command += ["--rest-port", str(rest), "--grpc-port", str(grpc)]
-        return self.launch(command, environment, PROJECT_ROOT, port=rest)
+        command += ["--rest-port", str(port)]
+        return self.launch(command, environment, PROJECT_ROOT, port=port)
 
     def _unpack(self, environment: dict[str, str]) -> None:
         self._home.mkdir(mode=OWN, parents=True, exist_ok=True)

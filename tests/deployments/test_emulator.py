@@ -1,6 +1,8 @@
 """What the emulator keeps of the statements it parsed is what parsing them anew gives, and what
 nobody waits for any more ends."""
 
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -101,6 +103,27 @@ def test_whoever_reaches_its_port_reads_and_writes_no_file(
         assert "a word" not in answer.text, asked
         assert str(read) not in str(answer.json().get("rows")), asked
         assert not written.exists(), asked
+
+
+# Of a program that begins as root.
+ASK_AS = """
+import os, socket, sys
+os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3]))
+asking = socket.socket()
+asking.connect(("127.0.0.1", int(sys.argv[1])))
+asking.sendall(f"GET {sys.argv[2]} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+print(asking.recv(100).split()[1].decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_machine_gets_no_answer(bigquery_emulator: str) -> None:
+    port = bigquery_emulator.rpartition(":")[2]
+    path = f"/bigquery/v2/projects/{PROJECT}/datasets"
+    for user, status in ((0, "200"), (pwd.getpwnam("daemon").pw_uid, "403")):
+        command = [sys.executable, "-c", ASK_AS, port, path, str(user)]
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert told.stdout.strip() == status, told.stderr
 
 
 SLOW = (
