@@ -198,6 +198,33 @@ def test_it_runs_as_an_ordinary_user_too() -> None:
     assert done.stdout.strip() == "True", done.stderr
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("other", ["nobody", "daemon"])
+def test_no_other_user_of_the_machine_reads_its_files_or_ends_it(other: str) -> None:
+    user = pwd.getpwnam(other)
+    with tempfile.TemporaryDirectory(prefix="analytics-flows-open-") as folder:
+        Path(folder).chmod(0o755)
+        cluster = EmbeddedPostgres(Path(folder) / "pg", first_port=FIRST_PORT, is_durable=False)
+        try:
+            with psycopg.connect(cluster.start().url()) as connection:
+                connection.execute("create table kept as select 42 as answer")
+            cluster.stop()
+            # As earlier versions made it, whose server was that user's.
+            for path in [cluster.cluster, *cluster.cluster.rglob("*")]:
+                os.chown(path, user.pw_uid, user.pw_gid)
+            pid = cluster.start().pid
+            kept = [str(path) for path in cluster.directory.iterdir()]
+            tried = ("find", *kept, "-type", "f", "-readable"), ("kill", "-0", str(pid))
+            found, ended = (
+                subprocess.run(each, user=other, group=user.pw_gid, capture_output=True)
+                for each in tried
+            )
+            assert (found.stdout, ended.returncode) == (b"", 1)
+            assert answer(cluster, "select answer from kept") == 42
+        finally:
+            cluster.stop()
+
+
 def test_a_killed_server_leaves_no_process_behind(cluster: EmbeddedPostgres) -> None:
     pid = cluster.start().pid
     assert pid is not None
