@@ -72,7 +72,13 @@ class Helper:
 
 @cache
 def server_user() -> Helper:
-    """Who the server is when we are root. Raises PermanentError if accounts have all these ids."""
+    """Who the server is when we are root: `nobody` where a container knows few ids.
+
+    Raises:
+        PermanentError: accounts have all ids that are for this.
+    """
+    if not all(_is_known(uid) for uid in WITHOUT_ACCOUNTS):
+        return maker_user()
     for uid in WITHOUT_ACCOUNTS:
         try:
             pwd.getpwuid(uid)
@@ -83,6 +89,18 @@ def server_user() -> Helper:
         f"PostgreSQL refuses root, and accounts have each id from {WITHOUT_ACCOUNTS.start}"
         f" to {WITHOUT_ACCOUNTS.stop - 1}",
         "Run as an ordinary user, or point DATABASE_URL at a PostgreSQL of your own",
+    )
+
+
+def _is_known(user: int) -> bool:
+    """Whether this namespace of users has a user of this id, and a group."""
+    return all(
+        any(
+            int(first) <= user < int(first) + int(many)
+            for first, _, many in map(str.split, table.read_text().splitlines())
+        )
+        for table in (Path("/proc/self/uid_map"), Path("/proc/self/gid_map"))
+        if table.exists()
     )
 
 

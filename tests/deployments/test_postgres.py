@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from deployments.local.paths import PROJECT_ROOT
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports, wait_until
 from flows._shared.errors import PermanentError
@@ -223,6 +224,14 @@ def test_no_other_user_of_the_machine_reads_its_files_or_ends_it(other: str) -> 
             assert answer(cluster, "select answer from kept") == 42
         finally:
             cluster.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may always make a namespace of users")
+def test_where_few_users_are_known_it_is_run_as_one_that_is() -> None:
+    script = "from deployments.local.privilege import server_user; print(server_user().uid)"
+    command = ["unshare", "--map-root-user", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == str(pwd.getpwnam("nobody").pw_uid), done.stderr
 
 
 def test_a_killed_server_leaves_no_process_behind(cluster: EmbeddedPostgres) -> None:
