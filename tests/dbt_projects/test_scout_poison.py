@@ -207,8 +207,8 @@ def files(folder: Path) -> Iterator[tuple[str, SourceFile]]:
             "beside #,x,7777,1,1",
         )
     )
-    for file, content in files_of_merged_ids().items():
-        (folder / file).write_bytes(content)
+    for file, packed in files_of_merged_ids().items():
+        (folder / file).write_bytes(packed)
     for found in (list_files(str(folder)), list_files(f"memory://{prefix}")):
         yield from ((each.name, each) for each in found[0])
 
