@@ -791,7 +791,7 @@ def test_lines_that_the_page_on_lists_shows_are_taken(
     for kind, block in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
         shown[kind] += block
     listed = tmp_path / "listed"
-    listed.write_text("\ufeff\ufeff" + shown["text"])
+    listed.write_text("\ufeff\ufeff" + shown["text"] + "\t# a tab\n/srv/git/C#/tool\t# is a blank")
     assert split_addresses(read_list(listed)) == (
         [
             "https://github.com/owner/name",
