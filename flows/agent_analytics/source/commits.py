@@ -40,6 +40,7 @@ with co_authors as (
         ) as co_authors
     from analytics.int_coauthored_commits as coauthored
     inner join analytics.dim_contributor as contributors using (contributor_id)
+    where contributors.is_agent
     group by coauthored.repository_id, coauthored.commit_hash
 )
 select
@@ -58,8 +59,8 @@ where commits.is_first_copy
 def mart_commits(connection: psycopg.Connection) -> Iterator[Commit | Rejected]:
     """Commits of the GitHub scraper's marts, each hash once; streamed.
 
-    The marts keep neither messages nor addresses: authors are known by their login, co-authors by
-    the name and the domain of the address in the trailer.
+    The marts keep neither messages nor addresses: authors are known by their login, agents among
+    the co-authors by the name and the domain of the address in the trailer.
 
     Raises:
         MartsMissingError: the marts are not built there.
