@@ -119,7 +119,7 @@ def test_what_a_real_sdk_exports_reaches_the_marts_through_a_restart_and_a_resen
         "select session_id, total_input_tokens, total_output_tokens, "
         "cast(session_cost_usd as double) "
         "from intermediate.int_sessions_with_costs order by 1"
-    ) == [("by-events", 1_000_000, 0, 3.0), ("by-metrics", 1_500_000, 10, pytest.approx(7.50025))]
+    ) == [("by-events", 1_000_000, 0, 6.0), ("by-metrics", 1_500_000, 10, pytest.approx(7.50025))]
 
 
 PROTOBUF = "application/x-protobuf"

@@ -32,7 +32,7 @@ from flows.agent_analytics.sample import CUMULATIVE
 from flows.agent_analytics.sync import load_telemetry
 from flows.webhooks import telemetry
 from tests.agent_analytics import clients
-from tests.agent_analytics.fleet import developer, request, session, tokens
+from tests.agent_analytics.fleet import SONNET, developer, request, session, tokens
 
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 WORK = session("s", DAY)
@@ -74,7 +74,7 @@ def test_a_point_is_loaded_with_its_time_value_and_attributes(
         store,
         "select event_name, body, attributes -> '$.\"event.sequence\"', model_name "
         "from raw.otel_logs",
-    ) == [("api_request", "claude_code.api_request", "0", sample.MODELS[0])]
+    ) == [("api_request", "claude_code.api_request", "0", SONNET)]
 
 
 def test_json_gzip_and_protobuf_are_the_same_points(store: raw.Store, inbox: Path) -> None:
@@ -243,7 +243,7 @@ def test_attributes_told_twice_or_of_every_type_are_kept_as_they_are_and_doubles
         assert "the second" in excerpt
     ((text,),) = rows(store, "select attributes from raw.otel_metrics where metric_value = 10")
     seen = json.loads(text)
-    assert seen["model"] == sample.MODELS[0]
+    assert seen["model"] == SONNET
     assert (seen["yes"], seen["half"], seen["nothing"]) == (True, 0.5, None)
     assert seen['quote " and 江'] == "'"
 
@@ -415,7 +415,7 @@ def test_the_store_opens_read_only_while_nobody_writes(store: raw.Store, inbox: 
 
 
 def event_with(**values: object) -> str:
-    moment, name, attributes = sample.request_event(WORK, sample.MODELS[0], (1, 2, 3, 4), 1, DAY, 0)
+    moment, name, attributes = sample.request_event(WORK, SONNET, (1, 2, 3, 4), 1, DAY, 0)
     return sample.logs_line(WORK, [(moment, name, {**attributes, **values})])
 
 
