@@ -42,6 +42,7 @@ from deployments.local.worker import (
     refuse_another_pool,
     wanted_type,
 )
+from flows._shared.environment import PAST_PROXIES
 from flows._shared.errors import PermanentError, TransientError
 
 # The server tells a worker that forks of runs; other workers have to ask.
@@ -128,7 +129,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
 
 def printable(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the environment that a person's shell needs to use the local server."""
-    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH")
+    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH", *PAST_PROXIES)
     # A secret, or of use for the local server only.
     withheld = ("KEY", "AUTH_STRING", "CONNECTION_URL", "SSL_CERT_FILE")
     return {

@@ -17,6 +17,7 @@ from deployments.local.processes import (
     locked,
     write_private,
 )
+from flows._shared.environment import past_proxies
 from flows._shared.errors import TransientError
 
 FIRST_PORT = 4200
@@ -139,6 +140,7 @@ def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
+        **past_proxies(os.environ),
     }
 
 
