@@ -273,7 +273,7 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
     blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
     deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
     steps: list[tuple[str, list[str], Mapping[str, str]]] = []
-    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains)
+    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains, needs)
     if not is_registered or len(kept) < len(theirs):
         say("Registering credential blocks")
         slugs = [domain.slug for domain in domains]
@@ -339,12 +339,14 @@ def _has_deployments(api: PrefectApi, domains: Sequence[Domain]) -> bool:
     return all(api.deployment(domain.deployment) is not None for domain in domains)
 
 
-def _has_blocks(api: PrefectApi, domains: Sequence[Domain]) -> bool:
+def _has_blocks(api: PrefectApi, domains: Sequence[Domain], given: Sequence[BlockNeed]) -> bool:
+    """Whether those are there that domains cannot do without, and those of which a value is given:
+    the receiver takes nothing of a source without its secret, and is not ready."""
     return all(
         api.has_block(need.kind.block_type, need.name)
         for domain in domains
         for need in CATALOGUE[domain.slug]
-        if need.is_required
+        if need.is_required or need in given
     )
 
 

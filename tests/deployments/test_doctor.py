@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -111,6 +112,67 @@ def test_what_a_process_that_ended_left(world: World) -> None:
     assert not [each for each in machine.leftovers(world) if each.is_problem], "all is stopped"
     record_of(os.getpid()).write(world.paths.run / "server.json")
     assert f"process {ENDED.pid}, which has ended" in only(machine.leftovers, world).seen
+
+
+def test_a_part_that_a_signal_stopped(world: World) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            record_of(process.pid).write(world.paths.run / "worker.json")
+            assert not [each for each in machine.leftovers(world) if each.is_problem]
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            stopped = only(machine.leftovers, world)
+        finally:
+            process.kill()
+    assert stopped.seen == f"process {process.pid} of the worker is stopped, as by a signal"
+    assert f"`kill -CONT {process.pid}`" in stopped.remedy
+
+
+def test_a_receiver_that_does_not_answer_or_is_not_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(port: int) -> World:
+        record_of(os.getpid(), port).write(world.paths.run / "webhooks.json")
+        return world
+
+    assert list(machine.receiver(world)) == []
+    monkeypatch.setattr(machine, "SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        asked = only(machine.receiver, at(mute.getsockname()[1]))
+    assert f"process {os.getpid()} runs and does not answer" in asked.seen
+    assert asked.remedy == "`flows stop`, then `flows up`"
+    with answering(503, "the source scout has no secret") as url:
+        unready = only(machine.receiver, at(urlsplit(url).port or 0))
+    assert "the source scout has no secret" in unready.seen
+    with answering(200, "ready") as url:
+        (ready,) = machine.receiver(at(urlsplit(url).port or 0))
+    assert not ready.is_problem
+
+
+def test_a_bigquery_emulator_that_runs_are_told_of_and_that_is_gone(world: World) -> None:
+    def told(host: str) -> list[Diagnosis]:
+        environment = {**os.environ, "BIGQUERY_EMULATOR_HOST": host}
+        with subprocess.Popen(["sleep", "60"], env=environment) as worker:
+            try:
+                record_of(worker.pid).write(world.paths.run / "worker.json")
+                return list(machine.emulator(world))
+            finally:
+                worker.kill()
+
+    assert list(machine.emulator(world)) == []
+    assert told("") == []
+    with answering(404) as url:
+        assert not any(each.is_problem for each in told(url))
+    (gone,) = told("http://127.0.0.1:9")
+    assert (gone.name, gone.is_problem) == ("BigQuery emulator", True)
+    assert "http://127.0.0.1:9, which runs are told of, does not answer" in gone.seen
+
+
+def test_a_machine_without_git(world: World) -> None:
+    without = World(world.paths, {"PATH": str(world.project)}, world.project)
+    assert only(machine.git, without).seen.startswith("none on PATH")
+    (there,) = machine.git(World(world.paths, {"PATH": os.environ["PATH"]}, world.project))
+    assert not there.is_problem
 
 
 def test_events_that_the_local_server_put_aside(world: World) -> None:
@@ -369,6 +431,29 @@ def test_blocks_that_are_missing_and_a_receiver_without_secrets(served: World) -
     missing = [each.seen for each in server.blocks(served) if each.is_problem]
     assert any("webhooks-postgres is not registered" in each for each in missing)
     assert "every delivery is refused" in only(server.receiver_secrets, served).seen
+
+
+def test_a_source_without_a_secret(
+    served: World, pool: Pool, lasting_blocks: LastingBlocks
+) -> None:
+    kept = lasting_blocks.present()
+    senders = {
+        need.variable: "a-secret-of-32-characters-or-more"
+        for need in CATALOGUE["webhooks"]
+        if need.variable.endswith("_SECRETS") and "SCOUT" not in need.variable
+    }
+    register(("webhooks",), {INBOX.variable: "postgresql://u@127.0.0.1:9/inbox", **senders})
+    # Receivers elsewhere may leave the source out.
+    (elsewhere,) = server.receiver_secrets(served)
+    assert not elsewhere.is_problem
+    assert "the setting `enabled`" in elsewhere.remedy
+    port = urlsplit(pool.url).port or 0
+    record_of(os.getpid(), port).write(served.paths.run / "server.json")
+    here = only(server.receiver_secrets, served)
+    assert "webhooks-scout-secrets is not registered: what its sender posts is refused" in here.seen
+    assert "webhooks-github-secrets" in here.seen
+    assert here.remedy.startswith("`flows up` registers one")
+    lasting_blocks.end_all_but(kept)
 
 
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(

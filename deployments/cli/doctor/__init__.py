@@ -14,8 +14,11 @@ Look = Callable[[World], Iterator[Diagnosis]]
 OF_MACHINE: Sequence[Look] = (
     machine.python,
     machine.packages,
+    machine.git,
     machine.disk,
     machine.leftovers,
+    machine.receiver,
+    machine.emulator,
     machine.events_put_aside,
     machine.ports,
     machine.dbt_packages,

@@ -236,9 +236,23 @@ def receiver_secrets(world: World) -> Iterator[Diagnosis]:
             True,
             f"Set {needs[0].variable} or another, then `flows blocks register webhooks`",
         )
-    else:
-        known = ", ".join(each.name for each in needs if each not in absent)
-        yield Diagnosis("receiver", f"takes what is signed with {known}")
+        return
+    known = ", ".join(each.name for each in needs if each not in absent)
+    signed = f"takes what is signed with {known}"
+    if not absent:
+        yield Diagnosis("receiver", signed)
+        return
+    names = ", ".join(each.name for each in absent)
+    own = f"set {absent[0].variable}, then `flows blocks register webhooks`"
+    yield Diagnosis(
+        "receiver",
+        f"{signed}; {names} is not registered: what its sender posts is refused",
+        # A receiver elsewhere may leave out the source.
+        world.is_local,
+        f"`flows up` registers one; for one of your own {own}"
+        if world.is_local
+        else f"If it is served, {own}; if not, the setting `enabled` of the receiver leaves it out",
+    )
 
 
 def _runs(world: World, chosen: dict[str, Any]) -> list[dict[str, Any]]:
