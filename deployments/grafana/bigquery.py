@@ -4,6 +4,7 @@ from deployments.grafana.records import Adapter, Board, Kind, Panel, Source
 
 GITHUB = Source("analytics-github-scraper-bigquery", Adapter.BIGQUERY, "github_scraper")
 LEDGERMIND = Source("analytics-ledgermind-bigquery", Adapter.BIGQUERY, "ledgermind")
+# Each day of LedgerMind that was over when its marts were built is watched for anomalies, no other.
 
 GITHUB_BOARD = Board(
     "github-scraper-bigquery",
@@ -13,29 +14,30 @@ GITHUB_BOARD = Board(
     (
         Panel(
             "Leaders of 90 days",
-            "People by their commits of the newest 90 days, over all repositories.",
+            "The first 10 people by their commits of the newest 90 days, over all repositories.",
             Kind.BARS,
             "select display_name, commits from {leaderboard} where scope = 'overall' "
-            "and kind = 'person' and time_window = 'trailing_90d' and rank_in_kind <= 10 "
-            "order by rank_in_kind",
+            "and kind = 'person' and time_window = 'trailing_90d' "
+            "order by rank_in_kind, contributor_id limit 10",
         ),
         Panel(
             "Commits by day",
-            "Commits by the day of their date in UTC, over all repositories; one that several have "
-            "counts in each.",
+            "Commits by the day of their date in UTC that is over, over all repositories; one that "
+            "several have counts in each.",
             Kind.TIME_SERIES,
             "select cast(commit_day as timestamp) as time, sum(commits_count) as commits "
-            "from {fct_daily_commits} where $__timeFilter(cast(commit_day as timestamp)) "
-            "group by 1 order by 1",
+            "from {fct_daily_commits} "
+            "where commit_day < (select max(as_of_date) from {leaderboard}) "
+            "and $__timeFilter(cast(commit_day as timestamp)) group by 1 order by 1",
         ),
         Panel(
             "Repositories",
-            "Repositories by commits; a bus factor of 1 rests on one person.",
+            "The first 50 repositories by commits; a bus factor of 1 rests on one person.",
             Kind.TABLE,
             "select url as repository, total_commits, commits_90d, human_contributors, "
             "bus_factor, last_commit_date, case when retired_at is not null then 'retired' "
             "when paused_at is not null then 'paused' end as state from {repository_summary} "
-            "order by commit_rank limit 50",
+            "order by commit_rank, repository_id limit 50",
             width=24,
         ),
     ),
@@ -49,25 +51,29 @@ LEDGERMIND_BOARD = Board(
     (
         Panel(
             "Accepted of judged",
-            "Share of the judged suggestions that were accepted, by the day they were made.",
+            "Share of the judged suggestions that were accepted, by the day they were made that is "
+            "over.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, "
             "safe_divide(sum(accepts), sum(accepts + rejects)) as accept_rate "
             "from {mart_suggestions_feedback_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) group by 1 order by 1",
+            "where created_date <= (select max(created_date) from {mart_suggestions_anomalies}) "
+            "and $__timeFilter(cast(created_date as timestamp)) group by 1 order by 1",
             unit="percentunit",
         ),
         Panel(
             "Suggestions by day",
-            "Suggestions made, by mode.",
+            "Suggestions made, by mode and day that is over.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, mode as metric, "
             "sum(events) as suggestions from {mart_suggestions_feedback_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) group by 1, 2 order by 1, 2",
+            "where created_date <= (select max(created_date) from {mart_suggestions_anomalies}) "
+            "and $__timeFilter(cast(created_date as timestamp)) group by 1, 2 order by 1, 2",
         ),
         Panel(
             "Unusual days",
-            "Days on which a metric departs from what its past lets expect, and who looks at it.",
+            "The first 30, the newest first, of the days on which a metric departs from what its "
+            "past lets expect, and who looks at it.",
             Kind.TABLE,
             "select created_date, metric, observed, expected, owner "
             "from {mart_suggestions_anomalies} where is_anomaly "
@@ -84,7 +90,8 @@ LEDGERMIND_BOARD = Board(
         ),
         Panel(
             "By model",
-            "Acceptance of each model and phase with its 95 % Wilson interval.",
+            "The first 40 models, those of the newest suggestions first: acceptance in their phase "
+            "with its 95 % Wilson interval.",
             Kind.TABLE,
             "select model_id, phase, events, verdicts, accept_rate, wilson_low, wilson_high, "
             "promotion from {mart_model_comparison} order by last_date desc, model_id limit 40",

@@ -30,30 +30,29 @@ GITHUB_BOARD = Board(
         ),
         Panel(
             "Leaders of 90 days",
-            "People by their commits of the newest 90 days, over all repositories.",
+            "The first 10 people by their commits of the newest 90 days, over all repositories.",
             Kind.BARS,
             "select display_name, commits from {rpt_github_leaderboard} where scope = 'overall' "
-            "and kind = 'person' and time_window = 'trailing_90d' and rank_in_kind <= 10 "
-            "order by rank_in_kind",
+            "and kind = 'person' and time_window = 'trailing_90d' "
+            "order by place limit 10",
         ),
         Panel(
             "Commits by week",
-            "Commits of all repositories, those of agents and of bots apart; the last week may "
-            "be a part.",
+            "Commits of all repositories by week that is over, those of agents and of bots apart.",
             Kind.TIME_SERIES,
             "select cast(commit_week as timestamp) as time, "
             "commits - agent_commits - bot_commits as people, agent_commits as agents, "
-            "bot_commits as bots from {rpt_github_weekly} "
-            "where $__timeFilter(cast(commit_week as timestamp)) order by 1",
+            "bot_commits as bots from {rpt_github_weekly} where is_complete_week "
+            "and $__timeFilter(cast(commit_week as timestamp)) order by 1",
         ),
         Panel(
             "Repositories",
-            "Repositories by commits; a bus factor of 1 rests on one person.",
+            "The first 50 repositories by commits; a bus factor of 1 rests on one person.",
             Kind.TABLE,
             "select repository, total_commits, commits_90d, human_contributors, bus_factor, "
             "last_commit_date, case when retired_at is not null then 'retired' "
             "when paused_at is not null then 'paused' end as state "
-            "from {rpt_github_repositories} order by commit_rank limit 50",
+            "from {rpt_github_repositories} order by commit_rank, repository_id limit 50",
         ),
     ),
     past="now-1y",
@@ -66,21 +65,21 @@ LEDGERMIND_BOARD = Board(
     (
         Panel(
             "Accepted of judged",
-            "Share of the judged suggestions that were accepted, by the day they were made, with "
-            "its 95 % Wilson interval.",
+            "Share of the judged suggestions that were accepted, by the day they were made that is "
+            "over, with its 95 % Wilson interval.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, accept_rate, wilson_low, wilson_high, "
-            "expected_accept_rate from {rpt_ledgermind_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) order by 1",
+            "expected_accept_rate from {rpt_ledgermind_daily} where is_complete_day "
+            "and $__timeFilter(cast(created_date as timestamp)) order by 1",
             unit="percentunit",
         ),
         Panel(
             "Suggestions by day",
-            "Suggestions made, beside the number that their past lets expect.",
+            "Suggestions made by day that is over, beside the number that their past lets expect.",
             Kind.TIME_SERIES,
             "select cast(created_date as timestamp) as time, events, expected_events "
-            "from {rpt_ledgermind_daily} "
-            "where $__timeFilter(cast(created_date as timestamp)) order by 1",
+            "from {rpt_ledgermind_daily} where is_complete_day "
+            "and $__timeFilter(cast(created_date as timestamp)) order by 1",
         ),
         Panel(
             "By engine, 30 days",
@@ -98,7 +97,8 @@ LEDGERMIND_BOARD = Board(
         ),
         Panel(
             "Unusual days",
-            "Days whose number of suggestions or acceptance departs from what is expected.",
+            "The first 30 days, the newest first, whose number of suggestions or acceptance "
+            "departs from what is expected.",
             Kind.TABLE,
             "select created_date, events, expected_events, accept_rate, expected_accept_rate "
             "from {rpt_ledgermind_daily} where is_events_anomaly or is_accept_rate_anomaly "
@@ -114,7 +114,8 @@ SCOUT_BOARD = Board(
     (
         Panel(
             "Abnormal weeks",
-            "Weeks whose amount lies outside of the band of the weeks before.",
+            "The first 30 amounts, the newest first, that lie outside of the band of the weeks "
+            "before.",
             Kind.TABLE,
             "select week, category, currency, total_amount, band_low, band_high "
             "from {rpt_scout_weeks} where is_anomaly "
@@ -122,11 +123,11 @@ SCOUT_BOARD = Board(
         ),
         Panel(
             "Amount by week and category",
-            "Validated transactions by week; currencies are never added.",
+            "Validated transactions by week that is over; currencies are never added.",
             Kind.TIME_SERIES,
             "select cast(week as timestamp) as time, concat(category, ' ', currency) as metric, "
             "cast(total_amount as double precision) as amount from {rpt_scout_weeks} "
-            "where $__timeFilter(cast(week as timestamp)) order by 1, 2",
+            "where is_complete_week and $__timeFilter(cast(week as timestamp)) order by 1, 2",
         ),
         Panel(
             "The newest complete month",
@@ -145,10 +146,10 @@ SCOUT_BOARD = Board(
         ),
         Panel(
             "Payloads that break no rule",
-            "Share of the payloads of each week.",
+            "Share of the payloads of each week that is over.",
             Kind.TIME_SERIES,
             "select cast(week as timestamp) as time, sound_share from {rpt_scout_intake} "
-            "where $__timeFilter(cast(week as timestamp)) order by 1",
+            "where is_complete_week and $__timeFilter(cast(week as timestamp)) order by 1",
             unit="percentunit",
         ),
     ),
@@ -167,7 +168,7 @@ QUALITY_BOARD = Board(
             Kind.TABLE,
             "select facility_name, facility_id, max(worst_severity_score) as severity, "
             "sum(signals) as signals, sum(actionable_signals) as critical_or_high "
-            "from {rpt_quality_facilities} group by 1, 2 order by 3 desc nulls last, 2 limit 40",
+            "from {rpt_quality_facilities} group by 1, 2 order by min(facility_place)",
         ),
         Panel(
             "Since the run before",
@@ -178,18 +179,20 @@ QUALITY_BOARD = Board(
         ),
         Panel(
             "Critical or high by metric",
-            "Actionable signals of the newest run by metric, in the first 40 facilities.",
+            "The first 15 metrics by their actionable signals of the newest run, in the first 40 "
+            "facilities.",
             Kind.BARS,
             "select metric_name, sum(actionable_signals) as signals "
-            "from {rpt_quality_facilities} group by 1 order by 2 desc limit 15",
+            "from {rpt_quality_facilities} group by 1 order by 2 desc, 1 limit 15",
         ),
         Panel(
             "What changed",
-            "The first changes of each kind, with their severity before and now.",
+            "Of each kind of change the 15 signals that changed most, with their severity before "
+            "and now.",
             Kind.TABLE,
             "select change, facility_name, metric_id, group_value, previous_severity_score, "
-            "severity_score from {rpt_quality_changes} where facility_id is not null "
-            "order by change, place limit 60",
+            "severity_score from {rpt_quality_changes} where change <> 'same' order by "
+            "array_position(array['worse', 'new', 'better', 'gone', 'unclear'], change), place",
         ),
     ),
 )
@@ -210,16 +213,17 @@ AGENTS_BOARD = Board(
         ),
         Panel(
             "Cost by day",
-            "List price of the tokens of each day, by agent.",
+            "List price of the tokens of each day that is over, by agent.",
             Kind.TIME_SERIES,
             "select cast(date as timestamp) as time, agent as metric, "
             "cast(cost_usd as double precision) as cost from {rpt_agents_daily} "
-            "where $__timeFilter(cast(date as timestamp)) order by 1, 2",
+            "where is_complete_day and $__timeFilter(cast(date as timestamp)) order by 1, 2",
             unit="currencyUSD",
         ),
         Panel(
             "By developer",
-            "Cost of the month so far; who is over budget, or may be.",
+            "The first 40 developers by the cost of the month so far; who is over budget, or may "
+            "be.",
             Kind.TABLE,
             "select developer, month_to_date_cost_usd, forecast_cost_usd, monthly_budget_usd, "
             "budget_status, assisted_commits, commits_with_cost, cost_per_commit_usd "
@@ -228,7 +232,8 @@ AGENTS_BOARD = Board(
         ),
         Panel(
             "By model, 30 days",
-            "List price and what the vendor reports; tokens without a price are in no cost.",
+            "The first 40 models of agents by list price, and what the vendor reports; tokens "
+            "without a price are in no cost.",
             Kind.TABLE,
             "select model_name, agent_type, cost_usd, reported_cost_usd, total_tokens, "
             "cache_hit_rate, unpriced_tokens from {rpt_agents_models} order by place limit 40",

@@ -60,19 +60,21 @@ BOARD = Board(
         ),
         Panel(
             "Deliveries by hour",
-            "What the receiver has taken in, by sender.",
+            "What the receiver has taken in by hour that is over, by sender.",
             Kind.TIME_SERIES,
             "select date_trunc('hour', received_at) as time, source as metric, "
-            "count(*) as deliveries from {deliveries} where $__timeFilter(received_at) "
+            "count(*) as deliveries from {deliveries} "
+            "where received_at < date_trunc('hour', now()) and $__timeFilter(received_at) "
             "group by 1, 2 order by 1, 2",
         ),
         Panel(
             "Deliveries that say another thing under a known id",
-            "Kept apart and read by nobody: the sender numbers wrongly, or somebody pretends.",
+            "Kept apart and read by nobody: the sender numbers wrongly, or somebody pretends. By "
+            "hour that is over.",
             Kind.TIME_SERIES,
-            "select date_trunc('day', received_at) as time, source as metric, "
-            "count(*) as conflicts from {conflicts} where $__timeFilter(received_at) "
-            "group by 1, 2 order by 1, 2",
+            "select date_trunc('hour', received_at) as time, source as metric, "
+            "count(*) as conflicts from {conflicts} where received_at < date_trunc('hour', now()) "
+            "and $__timeFilter(received_at) group by 1, 2 order by 1, 2",
         ),
         Panel(
             "Rows of LedgerMind that cannot be used",
@@ -93,7 +95,7 @@ BOARD = Board(
         ),
         Panel(
             "Senders that have fallen silent",
-            "Who sends no more telemetry that came before.",
+            "The first 40, those seen last first, of whom telemetry came and comes no more.",
             Kind.TABLE,
             "select developer_id, agent_type, signal, last_seen_at from {rpt_agents_silent} "
             "order by place limit 40",

@@ -6,13 +6,15 @@ import sys
 
 import httpx
 
-from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.paths import OWN, PROJECT_ROOT, LocalPaths
 from deployments.local.processes import BackgroundProcess, ProcessRecord, free_ports
 from flows._shared.errors import PermanentError
 
 FIRST_PORT = 9050
 START_SECONDS = 60.0
 PROJECT = "ledgermind-ml-analytics"
+# Where the emulator keeps what is sent to it, by default in a folder that all users share.
+STAGING_VARIABLE = "BQEMU_UPLOAD_STAGING_DIR"
 # DuckDB keeps extensions in the home folder; the emulator would download this one.
 UNPACK = "import duckdb_extensions; duckdb_extensions.import_extension('spatial')"
 
@@ -22,7 +24,7 @@ class BigQueryEmulator(BackgroundProcess):
 
     Args:
         paths: where its record, log and home folder are kept.
-        first_port: ports are tried upwards from here; two are taken.
+        first_port: ports are tried upwards from here.
     """
 
     def __init__(self, paths: LocalPaths, *, first_port: int = FIRST_PORT) -> None:
@@ -49,18 +51,21 @@ class BigQueryEmulator(BackgroundProcess):
         return _endpoint(record.port) if record else None
 
     def _launch(self) -> ProcessRecord:
-        environment = {**os.environ, "HOME": str(self._home), "PYTHONPATH": str(PROJECT_ROOT)}
+        environment = {
+            **os.environ,
+            "HOME": str(self._home),
+            "PYTHONPATH": str(PROJECT_ROOT),
+            STAGING_VARIABLE: str(self._home / "sent"),
+        }
         self._unpack(environment)
-        ports = free_ports(self._first_port, self.last_port)
-        rest = next(ports)
-        grpc = next(port for port in ports if port != rest)
+        port = next(free_ports(self._first_port, self.last_port))
         command = [sys.executable, "-m", "deployments.local.emulator", "start", "--ephemeral"]
         command += ["--project", PROJECT, "--log-level", "warning"]
-        command += ["--rest-port", str(rest), "--grpc-port", str(grpc)]
-        return self.launch(command, environment, PROJECT_ROOT, port=rest)
+        command += ["--rest-port", str(port)]
+        return self.launch(command, environment, PROJECT_ROOT, port=port)
 
     def _unpack(self, environment: dict[str, str]) -> None:
-        self._home.mkdir(parents=True, exist_ok=True)
+        self._home.mkdir(mode=OWN, parents=True, exist_ok=True)
         done = subprocess.run(
             [sys.executable, "-c", UNPACK], env=environment, capture_output=True, text=True
         )

@@ -1,5 +1,9 @@
-"""The BigQuery emulator's own command, with three things changed for which it (1.4.0, November
+"""The BigQuery emulator's own command, with five things changed for which it (1.4.0, November
 2026) has no option.
+
+Any user of the machine reaches its port. On Linux, which tells whose a connection is, it answers
+its own user and root alone; its other API, for which nothing here asks, is not there. Whoever asks,
+it reads and writes no file but what was sent to it.
 
 DuckDB plans each CTE of a query once. Left to itself it writes a CTE into whatever reads it and
 plans the whole again: for a chain of windows that takes seconds.
@@ -13,6 +17,7 @@ were parsed are copied, and writers are used again.
 """
 
 import copy
+import os
 import select
 import socket
 import sys
@@ -22,6 +27,7 @@ from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -34,9 +40,13 @@ from sqlglot.dialects.dialect import Dialect
 from sqlglot.expressions import Expr, core
 from sqlglot.helper import name_sequence
 
+from deployments.local.bigquery import STAGING_VARIABLE
+
 SECONDS_BETWEEN_LOOKS = 0.5
 STATEMENTS_KEPT = 64
 PLAIN = frozenset({int, str, bool})
+CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+ROOT = 0
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
 Application = Callable[..., Awaitable[None]]
@@ -104,13 +114,48 @@ def knowing_who_asks(app: Application) -> Application:
 
     async def answer(scope: Any, receive: Any, send: Any) -> None:
         # Bound to the request as the server keeps it.
-        _client.set(receive.__self__.transport.get_extra_info("socket"))
+        client = receive.__self__.transport.get_extra_info("socket")
+        if CONNECTIONS[0].exists() and user_of(client) not in (ROOT, os.getuid()):
+            await send({"type": "http.response.start", "status": 403, "headers": []})
+            await send({"type": "http.response.body"})
+            return
+        _client.set(client)
         await app(scope, receive, send)
 
     return answer
 
 
+def user_of(client: socket.socket) -> int | None:
+    """Who of this machine has the other end of a connection, None if nobody has it any more."""
+    ends = client.getpeername()[1], client.getsockname()[1]
+    for table in filter(Path.exists, CONNECTIONS):
+        for line in table.read_text().splitlines()[1:]:
+            _, theirs, ours, _, _, _, _, user, _, inode, *_ = line.split()
+            # What is no longer held by a program is said to be root's.
+            if (int(theirs[-4:], 16), int(ours[-4:], 16)) == ends and inode != "0":
+                return int(user)
+    return None
+
+
+class Unheard:
+    """In place of the server of the other API."""
+
+    async def start(self) -> None: ...
+
+    async def stop(self, grace: float) -> None: ...
+
+
 class Engine(DuckDBEngine):
+    async def start(self) -> None:
+        await super().start()
+        sent = os.environ[STAGING_VARIABLE].replace("'", "''")
+        for setting in (
+            f"allowed_directories = ['{sent}']",
+            "enable_external_access = false",
+            "lock_configuration = true",
+        ):
+            self.connection.execute(f"set {setting}")
+
     def execute(self, *statement: Any) -> duckdb.DuckDBPyConnection:
         with ended_without_client(self.connection):
             return super().execute(*statement)
@@ -156,6 +201,7 @@ if __name__ == "__main__":
     duckdb.connect = partial(duckdb.connect, config={"disabled_optimizers": "cte_inlining"})
     uvicorn.Config = Config  # type: ignore[assignment,misc]
     server.DuckDBEngine = Engine  # type: ignore[attr-defined]
+    server.build_grpc_server = lambda _: (Unheard(), 0)  # type: ignore[attr-defined,assignment]
     Parsing().take_over()
     setattr(core, "deepcopy", copied)  # noqa: B010  typed as what the standard library has
     threading.Thread(target=keep_looking, name="hung-up", daemon=True).start()

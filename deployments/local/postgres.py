@@ -11,7 +11,6 @@ import secrets
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
@@ -23,12 +22,21 @@ import psutil
 import psycopg
 from psycopg import sql
 
-from deployments.local.privilege import BecomeHelper, give_to_helper, helper_for, is_root
+from deployments.local.privilege import (
+    BecomeHelper,
+    give_to_maker,
+    give_to_server,
+    is_root,
+    maker_for,
+    open_if_needed,
+    server_for,
+)
 from deployments.local.processes import (
     died,
     free_ports,
     is_alive,
     locked,
+    opened_private,
     tail,
     wait_until,
     write_private,
@@ -108,9 +116,9 @@ class EmbeddedPostgres:
         with locked(self.directory / "lock"):
             if not self._answers():
                 self._clear_predecessor()
-                become = helper_for([*_program_files(), self.directory])
-                self._create_cluster(become)
-                self._launch(become)
+                self._create_cluster()
+                give_to_server(self.cluster)
+                self._launch(server_for([*_program_files(), self.directory]))
         return self
 
     def stop(self) -> None:
@@ -193,49 +201,53 @@ class EmbeddedPostgres:
                 )
             write_private(self.directory / "password", secrets.token_hex(24))
 
-    def _create_cluster(self, become: BecomeHelper | None) -> None:
+    def _create_cluster(self) -> None:
         version_file = self.cluster / "PG_VERSION"
         if version_file.exists():
             self._require_version(version_file.read_text().strip())
             return
-        fresh = self.directory / "cluster.new"
-        shutil.rmtree(fresh, ignore_errors=True)
+        making = self.directory / "cluster.new"
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(mode=0o700)
+        open_if_needed(making)
+        fresh = making / "cluster"
         fresh.mkdir(mode=0o700)
-        give_to_helper(fresh)
-        with tempfile.NamedTemporaryFile("w", dir=self.directory, prefix=".password.") as passwords:
-            passwords.write(self.password)
-            passwords.flush()
-            give_to_helper(Path(passwords.name))
-            command = [
-                str(program("initdb")),
-                f"--pgdata={fresh}",
-                f"--username={USER}",
-                f"--pwfile={passwords.name}",
-                "--auth=scram-sha-256",
-                f"--set=scram_iterations={PASSWORD_ROUNDS}",
-                "--encoding=UTF8",
-                "--locale=C",
-                "--locale-provider=builtin",
-                "--builtin-locale=C.UTF-8",
-                *([] if self._is_durable else ["--no-sync"]),
-            ]
-            made = subprocess.run(
-                command,
-                cwd="/",
-                env=_plain_environment(),
-                preexec_fn=become,
-                capture_output=True,
-                text=True,
-            )
+        passwords = making / "password"
+        write_private(passwords, self.password)
+        for each in (fresh, passwords):
+            give_to_maker(each)
+        command = [
+            str(program("initdb")),
+            f"--pgdata={fresh}",
+            f"--username={USER}",
+            f"--pwfile={passwords}",
+            "--auth=scram-sha-256",
+            f"--set=scram_iterations={PASSWORD_ROUNDS}",
+            "--encoding=UTF8",
+            "--locale=C",
+            "--locale-provider=builtin",
+            "--builtin-locale=C.UTF-8",
+            *([] if self._is_durable else ["--no-sync"]),
+        ]
+        made = subprocess.run(
+            command,
+            cwd="/",
+            env=_plain_environment(),
+            preexec_fn=maker_for([*_program_files(), making]),
+            capture_output=True,
+            text=True,
+        )
+        if made.returncode == 0:
+            give_to_server(fresh)
+            shutil.rmtree(self.cluster, ignore_errors=True)
+            fresh.rename(self.cluster)
+        shutil.rmtree(making, ignore_errors=True)
         if made.returncode != 0:
-            shutil.rmtree(fresh, ignore_errors=True)
             raise PermanentError(
                 f"creating the embedded PostgreSQL in {self.directory}",
                 made.stderr.strip(),
                 "Check free disk space and the rights on that folder, then try again",
             )
-        shutil.rmtree(self.cluster, ignore_errors=True)
-        fresh.rename(self.cluster)
 
     def _require_version(self, found: str) -> None:
         if found != MAJOR_VERSION:
@@ -261,7 +273,7 @@ class EmbeddedPostgres:
         options |= {} if self._is_durable else NOT_DURABLE
         command = [str(program("postgres")), "-D", str(self.cluster)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        with self.log.open("wb") as output:
+        with open(self.log, "wb", opener=opened_private) as output:
             child = subprocess.Popen(
                 command,
                 cwd="/",

@@ -80,6 +80,13 @@ def write_private(path: Path, text: str) -> None:
     Path(name).replace(path)
 
 
+def opened_private(path: str, flags: int) -> int:
+    """Opens a file for its owner alone to read, or to hold as a lock, also one that was there."""
+    descriptor = os.open(path, flags, 0o600)
+    os.fchmod(descriptor, 0o600)
+    return descriptor
+
+
 def fingerprint_of(environment: Mapping[str, str], names: Sequence[str]) -> str:
     """Tells whether the variables of these names are as they were, and not what they were."""
     values = {name: environment.get(name, "") for name in names}
@@ -95,7 +102,7 @@ def locked(path: Path, wait_seconds: float = LOCK_WAIT_SECONDS) -> Iterator[None
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     deadline = time.monotonic() + wait_seconds
-    with path.open("a") as stream:
+    with open(path, "a", opener=opened_private) as stream:
         while True:
             try:
                 fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -136,10 +143,6 @@ def free_ports(first: int, preferred: int = 0, span: int = 200) -> Iterator[int]
     return (port for port in candidates if is_free(port))
 
 
-def _opened_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
 def start_detached(
     command: Sequence[str], environment: Mapping[str, str], log: Path, cwd: Path
 ) -> "subprocess.Popen[bytes]":
@@ -148,7 +151,7 @@ def start_detached(
     What it writes is for this user alone.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb", opener=_opened_private) as output:
+    with open(log, "wb", opener=opened_private) as output:
         return subprocess.Popen(
             command,
             umask=PRIVATE_UMASK,

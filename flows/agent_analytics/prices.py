@@ -9,6 +9,7 @@ changed: which of the two is right, and from which day on, is for a person to fi
 import argparse
 import csv
 import json
+import re
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -34,13 +35,17 @@ FIELDS: Mapping[str, str] = {
 }
 # Behind the names of the seed whose prices are those of requests with a longer window.
 LONG_WINDOW = "[1m]"
+# What a difference is of that has no counterpart.
+ALL = "all"
+LONG_PRICE = re.compile(r"(?P<price>\w+)_above_(?P<bound>[0-9]{1,9})k_tokens")
 MILLION = Decimal(1_000_000)
 LARGEST_PRICE = Decimal(1_000_000)
 
 
 @dataclass(frozen=True)
 class Difference:
-    """One price on which seed and file differ; None where either has none. USD per million."""
+    """One price on which seed and file differ; None where either has none. USD per million, a
+    multiple, or tokens of a prompt."""
 
     model: str
     price: str
@@ -89,7 +94,7 @@ def differences(
     for name, row in of_day.items():
         model = listed.get(name.removesuffix(LONG_WINDOW))
         if model is None:
-            yield Difference(name, "all", Decimal(row["input"]), None)
+            yield Difference(name, ALL, Decimal(row["input"]), None)
             continue
         for column, field in FIELDS.items():
             told = _per_million(model.get(field))
@@ -101,7 +106,7 @@ def differences(
                 yield Difference(name, label, in_seed, in_file)
     for name, model in listed.items():
         if name not in of_day and _is_of_interest(name, model, of_day):
-            yield Difference(name, "all", None, _per_million(model.get(FIELDS["input"])))
+            yield Difference(name, ALL, None, _per_million(model.get(FIELDS["input"])))
 
 
 def _multiples(
@@ -111,6 +116,9 @@ def _multiples(
     batch = _per_million(model.get(f"{FIELDS['input']}_batches"))
     if base and batch is not None:
         yield "batch_multiplier", _decimal(row["batch_multiplier"]), batch / base
+    own = _decimal(row["long_prompt_above"])
+    for told in sorted(_bounds(model) - {own}):
+        yield "long_prompt_above", own, told
     if bound := row["long_prompt_above"]:
         suffix = f"_above_{int(bound) // 1000}k_tokens"
         for label, field in (
@@ -119,6 +127,13 @@ def _multiples(
         ):
             short, long = _per_million(model.get(field)), _per_million(model.get(field + suffix))
             yield label, _decimal(row[label]), long / short if short and long else None
+
+
+def _bounds(model: Mapping[str, Any]) -> set[Decimal]:
+    """Tokens of a prompt above which the file has a price of its own."""
+    prices = {FIELDS["input"], FIELDS["output"]}
+    found = (LONG_PRICE.fullmatch(name) for name in model)
+    return {Decimal(each["bound"]) * 1000 for each in found if each and each["price"] in prices}
 
 
 def _holds(row: Mapping[str, str], day: date) -> bool:
@@ -158,16 +173,21 @@ def _decimal(text: str) -> Decimal | None:
     return number if number.is_finite() and abs(number) < LARGEST_PRICE else None
 
 
+def _shown(price: Decimal | None) -> str:
+    return "none" if price is None else f"{price:f}"
+
+
 def report(found: Sequence[Difference]) -> str:
     """A line for each price on which the two differ, then the models that only one of them has."""
     lines = [f"{'model':32} {'USD per million':24} {'seed':>12} {'file':>12}"]
     lines += [
-        f"{each.model:32} {each.price:24} {each.in_seed:>12f} {each.in_file:>12f}"
+        f"{each.model:32} {each.price:24} {_shown(each.in_seed):>12} {_shown(each.in_file):>12}"
         for each in found
-        if each.in_seed is not None and each.in_file is not None
+        if each.price != ALL
     ]
-    only_in_seed = ", ".join(each.model for each in found if each.in_file is None)
-    only_in_file = ", ".join(each.model for each in found if each.in_seed is None)
+    models = [each for each in found if each.price == ALL]
+    only_in_seed = ", ".join(each.model for each in models if each.in_file is None)
+    only_in_file = ", ".join(each.model for each in models if each.in_seed is None)
     lines.append(f"Prices that differ: {len(lines) - 1}")
     lines.append(f"Only in the seed: {only_in_seed or 'none'}")
     lines.append(f"Only in the file: {only_in_file or 'none'}")

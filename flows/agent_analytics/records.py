@@ -60,6 +60,10 @@ class GitReadError(PermanentError):
     """A repository's commits cannot be read."""
 
 
+class InputMissingError(PermanentError):
+    """A file or folder that a person named is not there."""
+
+
 class MartsMissingError(PermanentError):
     """The GitHub scraper's marts are not in the database that should hold them."""
 

@@ -116,7 +116,7 @@ class SampleSize(BaseModel):
 
 
 class AgentAnalyticsInputs(BaseModel):
-    """Files, folders or patterns of files; gzip by its content."""
+    """Files, folders or patterns of files; gzip by its content. A path that is not there fails."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -138,3 +138,8 @@ class AgentAnalyticsInputs(BaseModel):
     sample: SampleSize | None = Field(
         default=None, description="Make sample input of this size and read that instead."
     )
+
+    @property
+    def patterns(self) -> tuple[str, ...]:
+        """All that names files."""
+        return (*self.telemetry, *self.commits, *self.copilot)

@@ -53,6 +53,42 @@ as $$
     ) as account on true;
 $$;
 
+-- Whether a line of the list of aliases names somebody: by an address, a login or an identity key.
+create or replace function public.is_name_of_contributor(name text)
+returns boolean
+language sql
+immutable
+as $$
+    select
+        told ~ '^[^<>]*<[^<>[:space:]]+>$'
+        or told ~ '^(?!(account|email|login|name|anonymous|application):)[^@<>[:space:]]+(@[^@<>[:space:]]+)+$'
+        or told ~ '^[^@<>:/[:space:]]+$'
+        or told ~ '^account:([^/[:space:]]+/)?[0-9]+$'
+        or told ~ '^(email:|login:|name:[0-9]+/)[^@[:space:]].*$'
+        or told ~ '^(anonymous|application):[0-9]+$'
+    from (select public.folded_email(is_name_of_contributor.name) as told)
+$$;
+
+-- However it is written: `*.Example.com`, `@example.com`, `example.com.`
+create or replace function public.tidied_domain(domain text)
+returns text
+language sql
+immutable
+as $$
+    select rtrim(regexp_replace(public.folded_email(domain), '^(@|[*]?[.])+', ''), '.')
+$$;
+
+-- What may stand behind the @ of an address.
+create or replace function public.is_email_domain(domain text)
+returns boolean
+language sql
+immutable
+as $$
+    select
+        domain = lower(domain)
+        and domain ~ '^([a-z0-9_-]|[^\u0001-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff])+([.]([a-z0-9_-]|[^\u0001-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff])+)*$'
+$$;
+
 -- An address without the query and fragment of a URL; NULL where a part of it may be a credential.
 create or replace function public.bare_address(address text)
 returns text

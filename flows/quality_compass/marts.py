@@ -1,4 +1,4 @@
-"""Reads the marts back: what changed between the newest run and the one before it."""
+"""Reads the report's comparison back: what changed between the newest run and the one before it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -7,84 +7,31 @@ import psycopg
 
 from flows._shared.counted import counted
 
-SHOWN = 15
 TOLD = ("worse", "new", "better", "gone", "unclear")
 
-RUNS = """
-with_signals as (
-    select * from analytics.stg_runs
-    where exists (select 1 from analytics.fct_signals as found where found.run_id = stg_runs.run_id)
-),
-
-newest as (
-    select * from with_signals order by run_at desc, run_id desc limit 1
-),
-
--- Of the same set: runs of two sets are of different things.
-former as (
-    select with_signals.* from with_signals, newest
-    where with_signals.run_id <> newest.run_id
-        and with_signals.run_set is not distinct from newest.run_set
-    order by with_signals.run_at desc, with_signals.run_id desc limit 1
-)
-"""
-
-CHANGES = f"""
-with {RUNS},
-
-latest as (
-    select fct_signals.* from analytics.fct_signals
-    inner join newest on fct_signals.run_id = newest.run_id
-),
-
-previous as (
-    select fct_signals.* from analytics.fct_signals
-    inner join former on fct_signals.run_id = former.run_id
-),
-
-paired as (
-    select
-        coalesce(latest.facility_id, previous.facility_id, '') as facility_id,
-        metric_id,
-        coalesce(latest.groupby_label, previous.groupby_label) as groupby_label,
-        coalesce(latest.group_value, previous.group_value) as group_value,
-        latest.signal_type,
-        previous.signal_type as previous_signal_type,
-        latest.severity_score,
-        previous.severity_score as previous_severity_score,
-        latest.is_favorable,
-        previous.is_favorable as was_favorable
-    from latest
-    full join previous using (canonical_node_id, metric_id, group_hash)
-)
-
+CHANGES = "analytics.rpt_quality_changes"
+FIRST = f"""
 select
-    case
-        when previous_signal_type is null then 'new'
-        when signal_type is null then 'gone'
-        -- A severity of data that is not trusted compares with nothing.
-        when (signal_type = 'suspect_data') <> (previous_signal_type = 'suspect_data')
-            then 'unclear'
-        when severity_score is null or previous_severity_score is null then 'unclear'
-        when severity_score = previous_severity_score then 'same'
-        -- The score rises with the value, also of a metric of which more is better.
-        when coalesce(direction_preference, '') <> 'lower' then 'unclear'
-        when severity_score > previous_severity_score
-            then case when is_favorable then 'unclear' else 'worse' end
-        when not is_favorable and coalesce(was_favorable, true) then 'unclear'
-        else 'better'
-    end as change,
-    facility_id,
-    metric_id,
-    groupby_label,
-    group_value,
-    signal_type,
-    previous_signal_type,
-    severity_score,
-    previous_severity_score
-from paired
-left join analytics.dim_metrics using (metric_id)
+    change, facility_id, metric_id, groupby_label, group_value, signal_type, previous_signal_type,
+    severity_score, previous_severity_score
+from {CHANGES}
+order by change, place
 """  # noqa: S608
+OTHER_SETS = """
+select distinct coalesce(runs.run_set, '') from analytics.stg_runs as runs
+where runs.run_set is distinct from %s
+    and exists (select 1 from analytics.fct_signals as found where found.run_id = runs.run_id)
+order by 1
+"""
+SILENT = """
+select runs.run_id from analytics.stg_runs as runs
+where (runs.run_at, runs.run_id) > (
+        select coalesce(max(latest.run_at), '-infinity'), coalesce(max(latest.run_id), '')
+        from analytics.stg_runs as latest where latest.run_id = %s
+    )
+    and not exists (select 1 from analytics.fct_signals as found where found.run_id = runs.run_id)
+order by runs.run_at, runs.run_id
+"""
 
 
 @dataclass(frozen=True)
@@ -118,47 +65,44 @@ class Changes:
     first: dict[str, tuple[Change, ...]]
 
 
-def read_changes(connection: psycopg.Connection) -> Changes:
-    """The newest run with signals against the one before it of the same set."""
+def read_changes(connection: psycopg.Connection) -> Changes | None:
+    """The newest run with signals against the one before it of the same set, as the report has it;
+    None where this was not built yet."""
+    found = connection.execute("select to_regclass(%s)", (CHANGES,)).fetchone()
+    if found == (None,):
+        return None
     runs = connection.execute(
-        f"with {RUNS} select newest.run_id, former.run_id, array(select distinct "  # noqa: S608
-        "coalesce(with_signals.run_set, '') from with_signals "
-        "where with_signals.run_set is distinct from newest.run_set order by 1) "
-        "from newest left join former on true"
+        f"select run_id, previous_run_id, run_set from {CHANGES} limit 1"  # noqa: S608
     ).fetchone()
-    latest, previous, others = runs or (None, None, [])
-    silent = connection.execute(
-        "select run_id from analytics.stg_runs where (run_at, run_id) > ("
-        "select coalesce(max(run_at), '-infinity'), coalesce(max(run_id), '') "
-        "from analytics.stg_runs where run_id = %s) order by run_at, run_id",
-        (latest,),
-    ).fetchall()
+    latest, previous, run_set = runs or (None, None, None)
+    others = connection.execute(OTHER_SETS, (run_set,)).fetchall() if runs else []
+    silent = connection.execute(SILENT, (latest,)).fetchall()
     counts: dict[str, int] = dict(
         connection.execute(
-            f"select change, count(*) from ({CHANGES}) as changes group by 1"  # noqa: S608
+            f"select change, signals from {CHANGES} where place = 1"  # noqa: S608
         ).fetchall()
     )
-    first = {
-        change: tuple(
-            Change(*row)
-            for row in connection.execute(
-                f"select * from ({CHANGES}) as changes where change = %s "  # noqa: S608
-                "order by abs(coalesce(severity_score, 0) - coalesce(previous_severity_score, 0)) "
-                "desc, severity_score desc nulls last, facility_id, metric_id, group_value "
-                "limit %s",
-                (change, SHOWN),
-            )
-        )
-        for change in TOLD
-    }
-    return Changes(latest, previous, tuple(others), tuple(row[0] for row in silent), counts, first)
+    first: dict[str, list[Change]] = {change: [] for change in TOLD}
+    for row in connection.execute(FIRST):
+        change = Change(*row)
+        if change.change in first:
+            first[change.change].append(change)
+    return Changes(
+        latest,
+        previous,
+        tuple(row[0] for row in others),
+        tuple(row[0] for row in silent),
+        counts,
+        {change: tuple(rows) for change, rows in first.items()},
+    )
 
 
 def describe_changes(changes: Changes) -> str:
     """Markdown for people: the headline, then a table for each kind of change."""
-    more = [f"No signals in {', '.join(changes.silent)}: are its classifications there?"] * bool(
-        changes.silent
-    )
+    more = []
+    if changes.silent:
+        runs = ", ".join(changes.silent)
+        more.append(f"No signals in {runs}: no classifications, or too few peers for a score.")
     if changes.others:
         sets = ", ".join(each or "without a name" for each in changes.others)
         more.append(f"Runs of other sets are not compared with it: {sets}.")

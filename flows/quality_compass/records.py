@@ -10,7 +10,9 @@ from flows._shared.errors import PermanentError, PlatformError, TransientError
 
 EXAMPLE_QUERY = (
     "select facility_id, metric_id, group_value, signal_type, severity_score "
-    "from analytics.fct_signals order by detected_at desc, severity_score desc nulls last limit 10"
+    "from analytics.fct_signals "
+    "where run_id = (select run_id from public_marts.fct_signals limit 1) "
+    "order by severity_score desc nulls last limit 10"
 )
 
 Json = Mapping[str, Any]

@@ -125,7 +125,7 @@ class QualityCompassSettings(BaseModel):
     )
     repository: str | None = Field(
         default=None,
-        pattern="^(https://[^@/]+/|ssh://|file:///)",
+        pattern=r"^(https://[^@/]+/|ssh://(\w[\w.-]*@)?[\w\[][^@/]*/)",
         description=(
             "Git address of this project, https:// or ssh://, from which a rollback reads an "
             "earlier revision. Default: ANALYTICS_FLOWS_REPOSITORY, else the clone itself."

@@ -39,7 +39,7 @@ NOBODY = "nobody is named"
 WARNED = frozenset({"warn"})
 # Anomalies are events with a message of their own, budgets are told by what they are of.
 TOLD_ELSEWHERE = {
-    "ledgermind": re.compile(r"^On .* was unusual:"),
+    "ledgermind": re.compile(r"^On .* was unusual:|^For .* no suggestion came:"),
     "agent_analytics": re.compile(r"^Budget: "),
 }
 Row = Mapping[str, Any]

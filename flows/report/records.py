@@ -43,22 +43,27 @@ class DestinationUnreachableError(TransientError):
 
 @dataclass(frozen=True)
 class Definition:
-    """What a model says of itself, in its YAML twin."""
+    """What a model says of itself, in its YAML twin; ``order`` is of its rows, the first first."""
 
     model: str
     description: str
     columns: Mapping[str, str]
     made_from: tuple[str, ...]
+    order: tuple[str, ...]
 
 
 @dataclass(frozen=True)
 class Extract:
-    """The rows of one `rpt_*` model; none where it was not built yet."""
+    """The rows of one `rpt_*` model; none where it was not built yet.
+
+    ``unread`` are those behind the first, which would be too many to read.
+    """
 
     definition: Definition
     relation: str
     rows: tuple[Row, ...] = ()
     is_built: bool = True
+    unread: int = 0
 
 
 def _masked(row: Row, apart: Mapping[str, str]) -> Row:

@@ -13,6 +13,9 @@ EXAMPLE_QUERY = (
     "from gold.gold_monthly_summary order by month desc, total_amount desc limit 10"
 )
 
+# Why a file of an archive has no rows, in the quarantine.
+FAILED_MEMBER = "failed_member"
+
 
 class Entity(Enum):
     """What the payloads of a file describe."""
@@ -82,7 +85,7 @@ class FileFacts:
 class FileCounts:
     """How the ingestion of one file ended; ``rows_read = rows_loaded + rows_quarantined``.
 
-    ``failure`` says why nothing of a file was loaded that has rows.
+    ``failure`` says why nothing of a file was loaded that has rows, or of files in it.
     """
 
     name: str

@@ -176,5 +176,5 @@ def remarks_on(counts: Sequence[FileCounts]) -> list[str]:
         if each.is_new
         else f"{each.name}: loaded before, nothing added"
         for each in counts
-        if (each.rows_quarantined or not each.is_new) and not each.failure
+        if (each.rows_quarantined or not each.is_new) and (each.rows_loaded or not each.failure)
     ]

@@ -4,6 +4,7 @@
 |---|---|
 | connected, nothing sent | ``header_seconds`` |
 | request line and headers | ``header_seconds``, ``header_bytes``, ``header_count``; one ``Host`` |
+| how a body is sent | by its length or in chunks, not packed on its way |
 | body | ``message_seconds``; its length is bounded where it is kept |
 | chunk sizes, their extensions, trailers | ``FRAMING_BYTES`` more than a fourth of the content |
 | requests sent ahead of their answers | ``MOST_AHEAD`` |
@@ -32,6 +33,7 @@ OFFER = re.compile(rb"(?i)(?<=\n)upgrade(?=:)")
 UNHEARD = b"x-offer"
 # The start of a line that may yet become an offer, or the line that ends the headers.
 UNDECIDED = re.compile(rb"(?i)(?<=\n)(?:\r|u(?:p(?:g(?:r(?:a(?:de?)?)?)?)?)?)\Z")
+HOST = re.compile(rb"[\w.~!$&'()*+,;=%:\[\]-]*")
 END_OF_HEAD = b"\n\r\n"
 MOST_AHEAD = 16
 FRAMING_BYTES = 8 * 1024
@@ -193,8 +195,12 @@ class BoundedProtocol(HttpToolsProtocol):
         if size > self.header_bytes or len(self.headers) > self.header_count:
             self._refusal = HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE
             raise _HeadersRefusedError
-        hosts = sum(name == b"host" for name, _ in self.headers)
-        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+        hosts = self._all_of(b"host")
+        if len(hosts) > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise _HeadersRefusedError
+        codings = [each.lower() for each in self._all_of(b"transfer-encoding")]
+        if codings not in ([], [b"chunked"]) or not all(map(HOST.fullmatch, hosts)):
+            # What only one of two readers unpacks is two bodies.
             raise _HeadersRefusedError
         if self.parser.should_upgrade():
             # An offer behind another request of the same packet: its body is lost already.
@@ -206,6 +212,9 @@ class BoundedProtocol(HttpToolsProtocol):
         self._is_in_headers = False
         self._deadline = self.loop.call_later(self.message_seconds, self._on_deadline)
         super().on_headers_complete()
+
+    def _all_of(self, name: bytes) -> list[bytes]:
+        return [value.strip() for each, value in self.headers if each == name]
 
     def on_message_complete(self) -> None:
         self._unset_deadline()

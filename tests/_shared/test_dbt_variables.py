@@ -10,7 +10,11 @@ import pytest
 import yaml
 from pydantic import JsonValue
 
-from flows._shared.orchestration.dbt.variables import declared_variables, why_variables_refused
+from flows._shared.orchestration.dbt.variables import (
+    DAY,
+    declared_variables,
+    why_variables_refused,
+)
 
 PROJECTS = Path(__file__).parents[2] / "dbt_projects"
 DOMAINS = ("agent_analytics", "github_scraper", "ledgermind", "quality_compass", "scout")
@@ -35,6 +39,7 @@ NO_VALUES: tuple[JsonValue, ...] = (
     ["x', 'y"],
     [["x"]],
 )
+NO_DAYS: tuple[JsonValue, ...] = ("2026-02-30", "2026-13-01", "0000-01-01", "31.10.2026", 20261031)
 
 
 @pytest.mark.parametrize("domain", DOMAINS)
@@ -43,6 +48,11 @@ def test_no_variable_of_a_project_may_hold_sql(domain: str) -> None:
     for name in declared:
         for value in NO_VALUES:
             assert why_variables_refused({name: value}, declared), (name, value)
+        if name.endswith("_date") or DAY.fullmatch(str(declared[name])):
+            assert why_variables_refused({name: "2028-02-29"}, declared) is None
+            for value in NO_DAYS:
+                told = str(why_variables_refused({name: value}, declared))
+                assert "a day of the calendar such as" in told, (name, value)
     assert why_variables_refused(declared, declared) is None
     assert "no variable of that name" in str(why_variables_refused({"a'b": 1}, declared))
 

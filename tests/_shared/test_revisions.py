@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from pydantic import ValidationError
 
 from flows._shared.revisions import (
     REPOSITORY_VARIABLE,
@@ -15,6 +16,7 @@ from flows._shared.revisions import (
     read_revision,
 )
 from flows._shared.state import ROOT
+from flows.quality_compass.settings import QualityCompassSettings
 
 MART = "dbt_projects/quality_compass/models/marts/dim_metrics"
 ROLLBACK = """
@@ -92,3 +94,24 @@ def test_a_repository_or_revision_that_is_not_there_is_named(
     assert not (tmp_path / "ran").exists()
     with pytest.raises(RepositoryUnreachableError, match="tried again"):
         read_revision("HEAD", [path], "https://127.0.0.1:9/a.git")
+
+
+@pytest.mark.parametrize(
+    ("address", "is_taken"),
+    [
+        ("https://github.com/owner/name", True),
+        ("ssh://git@github.com/owner/name", True),
+        ("ssh://[::1]:22/owner/name", True),
+        ("ssh://-oProxyCommand=id/name", False),
+        ("ssh://git@-oProxyCommand=id/name", False),
+        ("file:///etc", False),
+        ("ext::sh -c id", False),
+        ("--upload-pack=id", False),
+    ],
+)
+def test_the_form_takes_the_address_of_a_host_and_no_option(address: str, is_taken: bool) -> None:
+    if is_taken:
+        assert QualityCompassSettings(repository=address).repository == address
+        return
+    with pytest.raises(ValidationError):
+        QualityCompassSettings(repository=address)

@@ -17,7 +17,9 @@ from flows.agent_analytics.settings import PATH_VARIABLE
 from tests.dbt_projects.warehouse import dbt_as_in_flows
 from tests.parsed import PROJECTS, begin_parsed, install_packages
 
-SONNET, OPUS, HAIKU = MODELS
+# At the price of the first of these models, whatever the length of a prompt.
+SONNET = "claude-3-7-sonnet-20250219"
+OPUS, HAIKU = MODELS[1:]
 PROJECT = "agent_analytics"
 # Columns that say which rows were read when, and from what.
 MARKS = ("last_metric_id", "last_log_id", "created_at", "input_hash")
@@ -47,7 +49,7 @@ def request(
 ) -> str:
     """One api_request event as a collector's line; usage is input, output, cache read, creation."""
     moment = of.started_at + timedelta(minutes=after_minutes)
-    cost = sample.list_cost(model, usage)
+    cost = sample.list_cost(MODELS[0] if model == SONNET else model, usage)
     return sample.logs_line(of, [sample.request_event(of, model, usage, cost, moment, number)])
 
 

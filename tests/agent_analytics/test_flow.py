@@ -12,6 +12,7 @@ from prefect.blocks.system import Secret
 
 from deployments.cli.app import main
 from deployments.local import commands
+from flows._shared.markdown import plain
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
 from flows.agent_analytics import flow as agent_flow
 from flows.agent_analytics.flow import refresh, refresh_copilot, report
@@ -24,7 +25,14 @@ from flows.agent_analytics.settings import (
 from tests.agent_analytics.copilot_api import running
 from tests.agent_analytics.fleet import request, session
 from tests.parsed import begin_parsed
-from tests.told import assert_freshness_is_told, landed_in, measures_of, rows_of, run_id_of
+from tests.told import (
+    artifacts_of,
+    assert_freshness_is_told,
+    landed_in,
+    measures_of,
+    rows_of,
+    run_id_of,
+)
 
 pytestmark = pytest.mark.in_order
 
@@ -187,17 +195,30 @@ def test_plain_dbt_waits_for_its_turn_and_the_prompt_reads_what_was_published(
 
 
 def test_a_source_that_does_not_answer_keeps_no_other_out(ran: Ran, tmp_path: Path) -> None:
-    """The commits are to come from a database of which no block says where it is."""
+    """The commits are to come from a database of which no block says where it is, files from
+    folders that are not there. One that is empty is."""
     work = session("beside a silent source", datetime(2026, 2, 3, 9, tzinfo=UTC))
     (tmp_path / "logs.jsonl").write_text(f"{request(work, 0, (1_000, 0, 0, 0))}\n")
     settings = ran.settings.model_copy(
         update={"github_block": "agent-analytics-tests-no-such-block"}
     )
-    inputs = AgentAnalyticsInputs(telemetry=(str(tmp_path),))
+    (tmp_path / "empty").mkdir()
+    nowhere = [str(tmp_path / name) for name in ("otel", "hook.jsonl", "copilot")]
+    inputs = AgentAnalyticsInputs(
+        telemetry=(nowhere[0], str(tmp_path), str(tmp_path / "empty"), str(tmp_path / "*.pb")),
+        commits=(nowhere[1],),
+        copilot=(nowhere[2], str(tmp_path / "e*")),
+    )
     untested = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
     state = refresh(inputs, settings, untested, return_state=True)
     assert state.is_failed()
-    assert "1 source failed, the others were loaded and built" in str(state.message)
+    assert "4 sources failed, the others were loaded and built" in str(state.message)
+    for path in nowhere:
+        assert f"Reading {path}: there is no such file or folder" in str(state.message)
+    told = artifacts_of(state)["agent-analytics-summary"]
+    for pattern in ("*.pb", "e*"):
+        assert plain(f"No file fits the pattern {tmp_path / pattern} of") in told
+    assert str(tmp_path / "empty") not in told + str(state.message)
     assert "agent-analytics-tests-no-such-block" in str(state.message)
     assert ran.query(
         "select count(*) from staging.stg_agent_sessions "

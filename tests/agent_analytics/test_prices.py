@@ -60,6 +60,39 @@ def test_every_price_that_differs_is_told(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(("bound", "own"), [(200, None), (128, None), (100, 200_000)])
+def test_a_bound_of_long_prompts_that_differs_is_told(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], bound: int, own: int | None
+) -> None:
+    name = "gemini-2.5-pro" if own else "claude-opus-4-5"
+    content = {name: {f"input_cost_per_token_above_{bound}k_tokens": 1e-05}}
+    assert [each for each in compared(tmp_path, content) if each.price != "all"] == [
+        Difference(
+            name.replace(".", "-"), "long_prompt_above", Decimal(own) if own else None,
+            Decimal(bound * 1000),
+        )
+    ]  # fmt: skip
+    assert prices.main([str(tmp_path / "prices.json"), "--day", str(DAY)]) == 1
+    shown = capsys.readouterr().out
+    assert "long_prompt_above" in shown
+    assert "Prices that differ: 1\n" in shown
+    assert "Only in the file: none\n" in shown
+
+
+def test_a_long_price_agrees_under_the_plain_name_of_a_model(tmp_path: Path) -> None:
+    sonnet = {
+        "input_cost_per_token": 3e-06,
+        "input_cost_per_token_above_200k_tokens": 6e-06,
+        "output_cost_per_token": 1.5e-05,
+        "output_cost_per_token_above_200k_tokens": 2.25e-05,
+    }
+    assert compared(tmp_path, {"claude-sonnet-4-5": sonnet}) == []
+    sonnet["input_cost_per_token_above_200k_tokens"] = 9e-06
+    assert {each.model for each in compared(tmp_path, {"claude-sonnet-4-5": sonnet})} == {
+        "claude-sonnet-4-5", "claude-sonnet-4-5[1m]",
+    }  # fmt: skip
+
+
 def test_a_price_is_that_of_the_day(tmp_path: Path) -> None:
     sonnet = {"claude-sonnet-5-5": {"cache_read_input_token_cost": 2e-07}}
     path = tmp_path / "prices.json"

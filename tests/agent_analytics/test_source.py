@@ -362,14 +362,16 @@ def test_commits_of_the_github_marts_come_once_each_with_their_co_authors(
     with psycopg.connect(database) as connection:
         connection.execute(
             "insert into contributors (id, identity_key, email, display_name) overriding system "
-            "value values (99, 'e', 'noreply@anthropic.com', 'Claude')"
+            "value values (99, 'e', 'noreply@anthropic.com', 'Claude'), "
+            "(98, 'f', 'jane@anthropic.com', 'Jane Doe')"
         )
         connection.execute("delete from commit_coauthors")
         connection.execute(
             "insert into commit_coauthors (repository_id, commit_hash, position, contributor_id, "
             "identity_id, name, email) "
-            "values (%s, %s, 1, 99, 99, 'Claude', 'noreply@anthropic.com')",
-            (made[0].repository_id, made[0].commit_hash),
+            "values (%s, %s, 1, 99, 99, 'Claude', 'noreply@anthropic.com'), "
+            "(%s, %s, 2, 98, 98, 'Jane Doe', 'jane@anthropic.com')",
+            2 * (made[0].repository_id, made[0].commit_hash),
         )
         with pytest.raises(MartsMissingError, match="Run the flow github-scraper first"):
             list(source.mart_commits(connection))

@@ -75,7 +75,7 @@ def sampled(tmp_path_factory: pytest.TempPathFactory) -> Marts:
 
 
 def test_the_sampled_fleet_has_every_mess() -> None:
-    assert {UNPRICED_MODEL, SONNET, OPUS, HAIKU} == {m for each in SAMPLED for m in each.models}
+    assert {UNPRICED_MODEL, *sample.MODELS} == {m for each in SAMPLED for m in each.models}
     pauses = [
         resumed - began - timedelta(minutes=minutes)
         for (began, minutes), *again in (each.processes for each in SAMPLED)
@@ -226,7 +226,7 @@ def test_each_model_of_a_session_is_paid_at_its_own_price(together: Marts) -> No
     assert together.query(
         "select model_name, total_cost_usd, total_sessions "
         "from mart.fct_daily_agent_usage where developer_id = 'dev42@work.example' order by 1"
-    ) == [(OPUS, 5.0, 0), (SONNET, 3.0, 1)]
+    ) == [(SONNET, 3.0, 1), (OPUS, 5.0, 0)]
 
 
 @apart
@@ -259,6 +259,41 @@ def test_a_developer_of_many_names_and_addresses_is_one_row(together: Marts) -> 
     assert [row[0] for row in rows] == ["dev47@work.example", "other@x.example"]
     assert rows[0][2:4] == ("dev47@work.example", "Internal")
     assert rows[1][3] == "External", "an equal display name makes nobody the same person"
+
+
+OF_NOBODY = (
+    "noreply@github.com", "noreply@anthropic.com", "cursoragent@cursor.com", "noreply@openai.com",
+    "198982749+Copilot@users.noreply.github.com", "noreply@opencode.ai",
+    "41898282+github-actions[bot]@users.noreply.github.com", "github-actions@github.com",
+    "49699333+dependabot[bot]@users.noreply.github.com", "actions@github.com", "dependabot[bot]",
+    "root@localhost", "you@example.com", "ada@pc.local", "ada@pc.localdomain", "ada@pc.(none)",
+)  # fmt: skip
+
+
+@apart
+def an_address_of_nobody_makes_no_two_people_one() -> None:
+    put(
+        commits=[
+            commit(
+                7000 + 2 * number + second, DAY, author_email=address,
+                developer_id=f"{name}.nobody{number}@work.example",
+            )
+            for number, address in enumerate(OF_NOBODY)
+            for second, name in enumerate(("ada", "bob"))
+        ]
+    )  # fmt: skip
+
+
+def test_an_address_of_nobody_makes_no_two_people_one(together: Marts) -> None:
+    found = together.query(
+        "select developer_id from mart.dim_developers where contains(developer_id, '.nobody')"
+    )
+    wanted = {
+        f"{name}.nobody{number}@work.example"
+        for number in range(len(OF_NOBODY))
+        for name in ("ada", "bob")
+    }
+    assert {developer_id for (developer_id,) in found} == wanted
 
 
 def test_windows_of_days_count_idle_days(marts: Marts) -> None:
@@ -320,23 +355,23 @@ def test_a_dated_name_is_priced_by_the_longest_prefix_of_its_day(together: Marts
     ) == [
         ("a dated old", "claude-3-5-haiku-20241022", 1.0),
         ("dated", "claude-3-5-haiku-20241022", 0.8),
+        ("dated", SONNET, 3.75),
         ("dated", "claude-opus-4-20250514", 15.0),
         ("dated", "claude-opus-4-5-20251101", 5.0),
-        ("dated", SONNET, 3.75),
-        ("dated", "eu.anthropic.claude-haiku-4-5", 1.0),
+        ("dated", "eu.anthropic.claude-haiku-4-5", 1.1),
     ]
 
 
 PRICES = {
     "claude-opus-4-5": 36.75,
-    "claude-opus-4.6": 36.75,
+    "claude-opus-4.6": 61.0,
     "anthropic/claude-opus-4.5": 36.75,
     "claude-opus-4": 110.25,
     "claude-opus-4-0": 110.25,
     "claude-opus-4@20250514": 110.25,
     "us.anthropic.claude-opus-4-20250514-v1:0": 110.25,
     "claude-opus-4-5[1m]": 36.75,
-    "us.anthropic.claude-opus-4-5-20251101-v1:0[1m]": 36.75,
+    "us.anthropic.claude-opus-4-5-20251101-v1:0[1m]": 40.425,
     "claude-sonnet-4-5-20250929[1m]": 36.6,
     "us.anthropic.claude-sonnet-4-20250514-v1:0[1m]": 36.6,
     "claude-sonnet-4-5-2025-09-29[1m]": 36.6,
@@ -350,20 +385,20 @@ PRICES = {
     "azure/gpt-4o-20240513": 30.0,
     "gpt-4o-20240806": 16.25,
     "gpt-4o-2024-08-06": 16.25,
-    "openrouter/anthropic/claude-sonnet-4.5:beta": 22.05,
-    "vertex_ai/claude-sonnet-4-5@20250929": 22.05,
+    "openrouter/anthropic/claude-sonnet-4.5:beta": 36.6,
+    "vertex_ai/claude-sonnet-4-5@20250929": 36.6,
     "claude-3-5-sonnet-latest": 22.05,
     "vertex_ai/claude-3-5-sonnet-v2@20241022": 22.05,
-    "databricks/databricks-claude-sonnet-4-5": 22.05,
-    "replicate/anthropic/claude-4.5-sonnet": 22.05,
+    "databricks/databricks-claude-sonnet-4-5": 36.6,
+    "replicate/anthropic/claude-4.5-sonnet": 36.6,
     "azure/gpt-4.1-2025-04-14": 12.5,
-    "anthropic/claude-opus-4.6:fast": 220.5,
-    "fast/claude-opus-4-6": 220.5,
-    "us.anthropic.claude-opus-4-6-v1:0:fast": 220.5,
+    "anthropic/claude-opus-4.6:fast": 366.0,
+    "fast/claude-opus-4-6": 366.0,
+    "us.anthropic.claude-opus-4-6-v1:0:fast": 402.6,
     "claude-opus-4-6:fast[1m]": 366.0,
     "anthropic/claude-opus-4.6:fast:1m": 366.0,
     "claude-opus-4-7:fast[1m]": 220.5,
-    "claude-opus-4-6[fast]": 220.5,
+    "claude-opus-4-6[fast]": 366.0,
     "claude-opus-4-6[turbo]": None,
     "anthropic:claude-opus-4-5": 36.75,
     "anthropic--claude-opus-4.5": 36.75,
@@ -380,6 +415,13 @@ PRICES = {
     "claude-opus-45": None,
     "claude-opus-4-preview": None,
     "not-claude-opus-4": None,
+    "us.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
+    "bedrock/apac.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
+    "jp.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
+    "global.anthropic.claude-opus-4-5-20251101-v1:0": 36.75,
+    "anthropic.claude-opus-4-5-20251101-v1:0": 36.75,
+    "eu.anthropic.claude-sonnet-4-5-20250929-v1:0": 40.26,
+    "eu.anthropic.claude-opus-4-1-20250805-v1:0": 110.25,
 }
 
 
@@ -404,6 +446,36 @@ def test_a_price_holds_for_its_model_and_no_other_version(together: Marts) -> No
         "select count(*) from intermediate.int_token_costs "
         "where unpriced_tokens > 0 and session_id = 'versions'"
     ) == len([price for price in PRICES.values() if price is None])
+
+
+SONNET_4_6, SINCE_SHORT = "claude-sonnet-4-6", datetime(2026, 3, 13, tzinfo=UTC)
+# Of a day and model, tokens of the prompt, and what these and a thousand of output cost.
+LONG_PROMPTS: dict[tuple[datetime, str, int], float] = {
+    (DAY, "claude-sonnet-4-5-20250929", 200_001): 1.222506,
+    (DAY, "claude-sonnet-4-5-20250929", 200_000): 0.615,
+    (DAY, "claude-sonnet-4-20250514", 200_001): 1.222506,
+    (DAY, "claude-sonnet-4-0", 200_001): 1.222506,
+    (DAY, SONNET_4_6, 200_001): 1.222506,
+    (DAY, "claude-opus-4-6", 200_001): 2.03751,
+    (SINCE_SHORT, SONNET_4_6, 200_001): 0.615003,
+    (SINCE_SHORT, "claude-opus-4-6", 200_001): 1.025005,
+    (DAY, "claude-opus-4-5", 200_001): 1.025005,
+}
+
+
+@apart
+def a_long_prompt_costs_more_whether_the_name_says_so_or_not() -> None:
+    for number, (day, model, amount) in enumerate(LONG_PROMPTS):
+        work = session(f"long {number}", day, by=developer(75))
+        put([request(work, 0, (amount, 1_000, 0, 0), model)])
+
+
+def test_a_long_prompt_costs_more_whether_the_name_says_so_or_not(together: Marts) -> None:
+    seen = together.query(
+        "select cast(list_cost_usd as double) from intermediate.int_token_costs "
+        "where starts_with(session_id, 'long ') order by cast(session_id[6:] as integer)"
+    )
+    assert [cost for (cost,) in seen] == list(LONG_PROMPTS.values())
 
 
 @apart
@@ -465,6 +537,8 @@ DATED, OPUS_4_6, NEVER_FAST = "claude-sonnet-4-5-20250929", "claude-opus-4-6", "
 OPUS_4_7, GEMINI = "claude-opus-4-7", "gemini-2.5-pro"
 BATCH = {"service_tier": "batch"}
 K, M = 1_000, 1_000_000
+# Of a day since which long prompts of Opus 4.6 and Sonnet 4.6 cost no more.
+BEFORE_MIDNIGHT = datetime(2026, 3, 16, 23, 50, tzinfo=UTC)
 Told = tuple[str, int, dict[str, str]]
 # What events tell and what counters do, each by name of the model, and tokens and cost of both.
 OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
@@ -626,25 +700,58 @@ def without(line: str, *names: str) -> str:
     return line
 
 
+# Values of the tier and the speed of a million tokens, and what they cost.
+TIERS: dict[tuple[str, str], float | None] = {
+    **{(tier, ""): 5 for tier in ("", "Standard", "default", "auto", "standard_only", "on-demand")},
+    **{("", speed): 5 for speed in ("normal", "standard", "undefined")},
+    **{(tier, ""): None for tier in ("scale", "provisioned", "reserved", "priority")},
+    **{("", speed): None for speed in ("turbo", "slow")},
+    ("batch", "standard"): 2.5,
+    ("scale", "normal"): None,
+}
+
+
+@apart
+def a_tier_that_nobody_knows_has_no_price() -> None:
+    for number, (tier, speed) in enumerate(TIERS):
+        work = session(f"tier {number}", DAY, by=developer(76))
+        event = request(work, 0, MILLION_IN, "claude-opus-4-5")
+        put([with_attributes(event, {"service_tier": tier, "speed": speed})])
+
+
+def test_a_tier_that_nobody_knows_has_no_price(together: Marts) -> None:
+    seen = together.query(
+        "select cast(list_cost_usd as double), unpriced_tokens from intermediate.int_token_costs "
+        "where starts_with(session_id, 'tier ') order by cast(session_id[6:] as integer)"
+    )
+    assert seen == [(cost, 0 if cost else 1_000_000) for cost in TIERS.values()]
+    assert together.query(
+        "select distinct special_usage[1].service_tier from staging.stg_agent_token_usage "
+        "where starts_with(session_id, 'tier ') and special_usage is not null order by 1"
+    ) == [(tier,) for tier in sorted(
+        {"batch", "priority", "provisioned", "reserved", "scale", "slow", "standard", "turbo"}
+    )]  # fmt: skip
+
+
 @apart
 def spellings_with_prices_of_their_own_stay_apart() -> None:
     for name, (by_events, by_counters, *_) in OWN_PRICES.items():
         # Counters export later, some of them on the next day.
-        work = session(f"own {name}", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+        work = session(f"own {name}", BEFORE_MIDNIGHT, by=developer(35))
         for number, (model, amount, more) in enumerate(by_events):
             event = request(work, number, (amount, 0, 0, 0), model, number)
             put([with_attributes(event, more)])
         for number, (model, amount, more) in enumerate(by_counters):
             put([with_attributes(tokens(work, {"input": amount}, 0, 9 + number, model), more)])
     # Half of it was fast; the day on which the counters begin has room for a quarter.
-    over = session("own over midnight", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+    over = session("own over midnight", BEFORE_MIDNIGHT, by=developer(35))
     for number, (minute, amount) in enumerate(((5, 250 * K), (15, 750 * K))):
         event = request(over, minute, (amount, 0, 0, 0), OPUS_4_6, number)
         put([with_attributes(event, {})])
     for more in ({}, FAST):
         put([with_attributes(tokens(over, {"input": 500 * K}, 4, 16, OPUS_4_6), more)])
     # Since when a counter without a start counts is not told: it may be exported on the day after.
-    late = session("own without a start", DAY + timedelta(hours=23, minutes=50), by=developer(35))
+    late = session("own without a start", BEFORE_MIDNIGHT, by=developer(35))
     for number in range(2):
         put([request(late, 5 + number, (M, 0, 0, 0), OPUS_4_6, number)])
     for more in ({}, FAST):
@@ -675,7 +782,10 @@ def test_spellings_with_prices_of_their_own_stay_apart(together: Marts) -> None:
     assert together.query(
         "select usage_date, cast(sum(list_cost_usd) as double) from intermediate.int_token_costs "
         "where session_id = 'own over midnight' group by 1 order by 1"
-    ) == [(DAY.date(), 7.5), (DAY.date() + timedelta(days=1), 10.0)]
+    ) == [
+        (BEFORE_MIDNIGHT.date(), 7.5),
+        (BEFORE_MIDNIGHT.date() + timedelta(days=1), 10.0),
+    ]
 
 
 def sent_on(line: str) -> str:
@@ -814,8 +924,10 @@ MAY_COST_MORE: dict[str, tuple[str, tuple[int, int] | None, tuple[int, int] | No
     "prompts of counters of a batch": ("gemini-2.5-pro", None, (300 * K, 0), 0.1875),
     "prompts of events": ("gemini-2.5-pro", (300 * K, 0), (300 * K, 0), 0),
     "prompts that are short together": ("gemini-2.5-pro", None, (200 * K, 0), 0),
-    "writes without a cost": (OPUS_4_6, (0, M), None, 3.75),
-    "no writes": (OPUS_4_6, (M, 0), None, 0),
+    "prompts of counters that name the window": (A_LONG_WINDOW, None, (300 * K, 0), 0.9),
+    "prompts of counters that name none": (DATED, None, (300 * K, 0), 0),
+    "writes without a cost": (OPUS, (0, M), None, 3.75),
+    "no writes": (OPUS, (M, 0), None, 0),
 }
 
 
@@ -1001,9 +1113,9 @@ def test_a_model_counts_once_however_events_and_counters_spell_it(together: Mart
 def a_tier_of_events_without_a_session_keeps_its_price() -> None:
     """Half of them are told again by counters with one."""
     work = session("tiered", DAY, by=developer(62))
-    fast, other = (request(work, n, MILLION_IN, OPUS_4_6, n) for n in range(2))
+    fast, other = (request(work, n, MILLION_IN, OPUS_4_7, n) for n in range(2))
     put([without_session(with_attributes(fast, FAST)), without_session(other)])
-    put([tokens(work, {"input": M}, 0, 3, OPUS_4_6)])
+    put([tokens(work, {"input": M}, 0, 3, OPUS_4_7)])
 
 
 def test_a_tier_of_events_without_a_session_keeps_its_price(together: Marts) -> None:
@@ -1022,7 +1134,7 @@ def told_under_two_names() -> list[str]:
         return request(work, 1, MILLION_IN), counter
 
     by_account, by_machine, by_spelling, by_session, by_id = (
-        pair(3), pair(4), pair(5, SONNET.removesuffix("-20250929")), pair(6), pair(7),
+        pair(3), pair(4), pair(5, SONNET.removesuffix("-20250219")), pair(6), pair(7),
     )  # fmt: skip
     chosen = '{"key":"developer_id","value":{"stringValue":"Seven"}},{"key":"session.id"'
     return [
@@ -1118,6 +1230,69 @@ def test_a_request_told_by_two_exports_counts_once(together: Marts) -> None:
 
 
 @apart
+def requests_of_one_id_and_other_models_or_tokens_are_several() -> None:
+    work = session("one id", DAY, by=developer(77))
+    asked = [(SONNET, 5), (SONNET, 7), (HAIKU, 7), (SONNET, 5)]
+    for number, (model, amount) in enumerate(asked):
+        event = sample.request_event(work, model, (amount, 0, 0, 0), 1.0, DAY, number)
+        line = sample.logs_line(work, [event])
+        put([line.replace(f"req_one id_{number}", "req_one id")])
+
+
+def test_requests_of_one_id_and_other_models_or_tokens_are_several(together: Marts) -> None:
+    assert together.query(
+        "select model_name, total_requests, total_input_tokens from staging.stg_agent_token_usage "
+        "where session_id = 'one id' order by 1"
+    ) == [(SONNET, 2, 12), (HAIKU, 1, 7)]
+
+
+@apart
+def a_cost_that_is_told_without_tokens_is_kept() -> None:
+    of_tokens = ("input_tokens", "output_tokens", "cache_read_tokens", "cache_creation_tokens")
+    for name in ("cost alone", "cost again"):
+        work = session(name, DAY, by=developer(78))
+        event = sample.request_event(work, SONNET, (5, 0, 0, 0), 0.5, DAY, 0)
+        put([without(sample.logs_line(work, [event]), *of_tokens)])
+    later = (event[0] + timedelta(seconds=1), *event[1:])
+    put([sample.logs_line(work, [later])])
+
+
+def test_a_cost_that_is_told_without_tokens_is_kept(together: Marts) -> None:
+    assert together.query(
+        "select session_id, total_requests, total_input_tokens, "
+        "cast(reported_cost_usd as double) from intermediate.int_token_costs "
+        "where starts_with(session_id, 'cost a') order by 1"
+    ) == [("cost again", 1, 5, 0.5), ("cost alone", 1, 0, 0.5)]
+
+
+@apart
+def a_sum_that_may_fall_is_what_it_comes_to() -> None:
+    for name, values in (("sum falls", (100, 60)), ("sum falls and grows", (100, 60, 80))):
+        work = session(name, DAY, by=developer(79, CUMULATIVE))
+        for number, value in enumerate(values, 1):
+            line = tokens(work, {"input": value}, 0, 70 * number)
+            put([line.replace('"isMonotonic":true', '"isMonotonic":false')])
+
+
+def test_a_sum_that_may_fall_is_what_it_comes_to(together: Marts) -> None:
+    assert together.query(
+        "select session_id, sum(total_input_tokens) from staging.stg_agent_token_usage "
+        "where starts_with(session_id, 'sum falls') group by 1 order by 1"
+    ) == [("sum falls", 60), ("sum falls and grows", 80)]
+
+
+@apart
+def a_session_of_two_developers_is_told() -> None:
+    put([request(session("of two", DAY, by=developer(n)), n, (5, 0, 0, 0)) for n in (80, 81)])
+
+
+def test_a_session_of_two_developers_is_told(together: Marts, sampled: Marts) -> None:
+    check = "assert_no_session_is_of_several_developers"
+    assert together.dbt("test", "--select", check) == {check: "warn"}
+    assert sampled.dbt("test", "--select", check) == {check: "pass"}
+
+
+@apart
 def usage_without_a_session_counts_in_cost_and_not_in_sessions() -> None:
     line = tokens(session("gone", DAY, by=developer(40)), {"input": 1_000_000}, 0, 1)
     line = line.replace('{"key":"session.id","value":{"stringValue":"gone"}},', "")
@@ -1189,14 +1364,44 @@ AGENT_OF_CO_AUTHOR = {
     "Ada Copilot <ada@work.example>": None,
     "Ada <ada@copilot.example>": None,
     "Ada <copilot@users.noreply.github.com.example>": None,
+    "CLAUDE <NoReply@Anthropic.com>": "claude_code",
+    "claude[bot] <209825114+claude[bot]@users.noreply.github.com>": "claude_code",
+    "copilot-swe-agent[bot] <198982749+Copilot@users.noreply.github.com>": "github_copilot",
+    "x <199175422+chatgpt-codex-connector[bot]@users.noreply.github.com>": "codex",
+    "Gemini CLI <218195315+gemini-cli@users.noreply.github.com>": "gemini_cli",
+    "aider (gpt-5) <aider@aider.chat>": "aider",
+    "Jane Doe <jane@anthropic.com>": None,
+    "Bob Smith <bob@cursor.com>": None,
+    "Eve <eve@opencode.ai>": None,
+    "Claude noreply@anthropic.com": None,
+    '"noreply@anthropic.com" <real@person.example>': None,
+    "dependabot[bot] <49699333+dependabot[bot]@users.noreply.github.com>": None,
 }
+OF_CLAUDE = "Co-Authored-By: Claude <noreply@anthropic.com>"
+AGENT_OF_MESSAGE = {
+    f"x\r\n\r\n{OF_CLAUDE}\r\n": "claude_code",
+    "x\n\nCo-authored-by : Claude\n <noreply@anthropic.com>": "claude_code",
+    f"x\n\nRefs: 1\n{OF_CLAUDE}\nSigned-off-by: A <a@b.example>\n\n": "claude_code",
+    f"x\n\nof three lines\none is no trailer\nSigned-off-by: A <a@b.example>\n{OF_CLAUDE}":
+        "claude_code",
+    f"x\n\n{OF_CLAUDE}\n\n# a comment\n\nConflicts:\n\ta.py\n": "claude_code",
+    f"x\n\n{OF_CLAUDE}\nCo-Authored-By: Cursor <cursoragent@cursor.com>": "claude_code",
+    f"Drop a line\n\nThis removes\n{OF_CLAUDE}\nfrom it.\n\nSigned-off-by: A <a@b.example>": None,
+    f"Drop a line\n\nThis removes\n{OF_CLAUDE}\nfrom it.": None,
+    f"x\n\n> {OF_CLAUDE}": None,
+    f"x\n\n  {OF_CLAUDE}": None,
+    "x\n\nCo-Authored-By: Claude <noreply@anthropic.com": None,
+}  # fmt: skip
 
 
 @apart
 def only_the_agents_own_addresses_make_a_co_author_an_agent() -> None:
     made = [
-        commit(number, DAY, commit_message=f"x\n\nCo-Authored-By: {name}", **by_hand(49))
-        for number, name in enumerate(AGENT_OF_CO_AUTHOR, 61)
+        commit(number, DAY, commit_message=message, **by_hand(49))
+        for number, message in enumerate(
+            [f"x\n\nCo-Authored-By: {name}" for name in AGENT_OF_CO_AUTHOR] + [*AGENT_OF_MESSAGE],
+            7100,
+        )
     ]
     put(commits=made)
 
@@ -1206,7 +1411,9 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(together: Marts
         "select trailer_agent_type from staging.stg_git_commits "
         "where developer_id = 'dev49@work.example' order by commit_hash"
     )
-    assert [kind for (kind,) in found] == list(AGENT_OF_CO_AUTHOR.values())
+    assert [kind for (kind,) in found] == [
+        *AGENT_OF_CO_AUTHOR.values(), *AGENT_OF_MESSAGE.values()
+    ]  # fmt: skip
 
 
 @apart
@@ -1564,7 +1771,7 @@ CHANGES: dict[str, Callable[[Marts], None]] = {
         "delete from staging.developer_aliases where alias = 'dev0@work.example'"
     ),
     "another price": lambda marts: marts.execute(
-        "update staging.model_prices set input = input + 1 where model_prefix = 'claude-sonnet-4'"
+        "update staging.model_prices set input = input + 1 where model_prefix = 'claude-3-7-sonnet'"
     ),
     "a price of what had none": lambda marts: marts.execute(
         "insert into staging.model_prices select * replace ('claude-experimental' as model_prefix) "
@@ -1572,6 +1779,13 @@ CHANGES: dict[str, Callable[[Marts], None]] = {
     ),
     "a price less": lambda marts: marts.execute(
         "delete from staging.model_prices where model_prefix = 'claude-opus-4-5'"
+    ),
+    "an address that is found to be nobody's": lambda marts: marts.execute(
+        "insert into staging.automation_addresses "
+        "values ('default', null, 'address', 'dev1@work[.]example', null)"
+    ),
+    "addresses of an agent less": lambda marts: marts.execute(
+        "delete from staging.automation_addresses where agent_type = 'claude_code'"
     ),
     "a commit less": lambda marts: marts.execute(
         f"delete from raw.git_commits where commit_hash = '{1:040x}'"

@@ -1,6 +1,7 @@
 """What each agent sends is counted once, in its own vendor's terms, and at its vendor's prices."""
 
 import csv
+import re
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,6 +71,13 @@ def fleet() -> list[str]:
     lines += [
         request(old, 0, (1, 0, 0, 0), OPUS),
         request(session("newer", DAY), 0, (7, 0, 0, 0), "unpriced-6"),
+        without_tokens(
+            request(session("cost alone", DAY, by=developer(13)), 0, (1, 0, 0, 0), OPUS)
+        ),
+        *(
+            request(session("of two", DAY, by=developer(number)), number, (1, 0, 0, 0), OPUS)
+            for number in (11, 12)
+        ),
     ]
     lines.append(
         clients.counter(
@@ -81,6 +89,10 @@ def fleet() -> list[str]:
         )
     )
     return lines + FILE.read_text().splitlines()
+
+
+def without_tokens(line: str) -> str:
+    return re.sub(r'\{"key":"[a-z_]+_tokens","value":\{"stringValue":"[^"]*"\}\},?', "", line)
 
 
 def beside_a_tier_without_a_price() -> list[str]:
@@ -227,6 +239,9 @@ def test_what_is_not_understood_is_counted_and_named(built: Marts) -> None:
         "select developer_id, agent_type, signal, name, observations from mart.fct_agent_signals "
         "where treatment = 'unknown'"
     ) == [("unknown", "newcomer", "metric", "newcomer.tokens_spent", 1)]
+    assert built.query(
+        "select treatment from mart.fct_agent_signals where developer_id = 'dev13@work.example'"
+    ) == [("counted",)]
     assert set(
         built.query("select name from mart.fct_agent_signals where treatment = 'told elsewhere'")
     ) == {("copilot_chat.agent.turn",)}
@@ -236,7 +251,8 @@ def test_the_summary_names_what_needs_attention(built: Marts) -> None:
     built.store.publish()
     notes = sync.warnings_of(built.store)
     told = [
-        f"{HAIKU} has no price: 1,000 tokens have no cost",
+        f"{HAIKU} of the tier fast has no price: 1,000 tokens have no cost",
+        "The session of two came from dev11@work.example, dev12@work.example: all that it used",
         "The metric newcomer.tokens_spent of newcomer seems to tell of usage",
         "unpriced-6 has no price: 7 tokens have no cost.",
         "dev9@work.example: no events of claude_code since 2026-10-20 09:00 UTC",

@@ -4,6 +4,7 @@ import json
 import random
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -28,6 +29,7 @@ from flows.quality_compass.semantic import (
     SemanticLayer,
 )
 from flows.report.making import read_from
+from flows.report.pages.quality_compass import changes_by_kind
 from flows.report.records import DomainData
 from tests.contracts import PAGES, assert_columns_are_as_promised, queries
 from tests.databases import copy_database
@@ -47,9 +49,9 @@ from tests.dbt_projects.warehouse import (
     dbt_as_in_flows,
     postgres_environment,
 )
-from tests.deployments.grafana.panels import assert_panels_answer
+from tests.deployments.grafana.panels import asked, assert_panels_answer
 from tests.quality_compass.conftest import DATA
-from tests.report.on_builds import quality_changes_are_those_of_the_flow, quality_page_is_right
+from tests.report.on_builds import quality_changes_are_right, quality_page_is_right
 from tests.report.shown import page_of
 from tests.upgrading import refreshing_of_the_page
 
@@ -133,6 +135,9 @@ def test_a_removed_run_leaves_the_marts_and_the_comparison(
     assert changes(first_built).silent == (RUNS[1],)
     assert changes(first_built).latest == RUNS[0]
     assert f"No signals in {RUNS[1]}" in describe_changes(changes(first_built))
+    told = page_of(read_from("quality_compass", first_built.url)).parts[""].text
+    assert "1 newer run has no signals" in told
+    assert f"what is told is of run {RUNS[0]}" in told
     first_built.execute(f"delete from public.raw_runs where run_id = '{RUNS[1]}'")
     build(first_built)
     assert (changes(first_built).previous, changes(first_built).silent) == (None, ())
@@ -153,7 +158,9 @@ def without_history(warehouse: Warehouse) -> dict[str, list[str]]:
 
 def changes(warehouse: Warehouse) -> Changes:
     with psycopg.connect(warehouse.url) as connection:
-        return read_changes(connection)
+        found = read_changes(connection)
+    assert found
+    return found
 
 
 def test_hooks_and_operations_do_what_they_say(first_built: Warehouse) -> None:
@@ -318,9 +325,15 @@ def test_the_page_shows_what_the_newest_run_says(both_built: Warehouse) -> None:
     quality_page_is_right(data, both_built.query)
     assert both_built.query(EXAMPLE_QUERY)
     assert_panels_answer("analytics-quality-compass", both_built.query)
+    quality_changes_are_right(data, both_built.query)
+    assert changes(both_built).counts == changes_by_kind(data)
+    (changed,) = (each for each in asked() if each.title == "What changed")
+    assert Counter(row[0] for row in both_built.query(changed.sql)) == {
+        kind: min(15, many) for kind, many in changes_by_kind(data).items() if kind != "same"
+    }
+    both_built.execute("drop table analytics.rpt_quality_changes")
     with psycopg.connect(both_built.url) as connection:
-        counts = read_changes(connection).counts
-    quality_changes_are_those_of_the_flow(data, counts)
+        assert read_changes(connection) is None
 
 
 REPORT = ("rpt_quality_facilities", "rpt_quality_months", "rpt_quality_changes")
@@ -420,6 +433,14 @@ def test_the_months_are_the_newest_of_the_very_signal_that_leads(both_built: War
     assert "half of the peers are below" in alone
 
 
+OF_THE_NEWEST_RUN = (
+    "public_marts.fct_signals",
+    "analytics.rpt_quality_facilities",
+    "analytics.rpt_quality_changes",
+    "analytics.signals_by_run where is_in_newest_run",
+)
+
+
 def test_changes_are_of_one_set_and_say_worse_of_what_is(both_built: Warehouse) -> None:
     """A run of another set came between the two."""
     both_built.execute(
@@ -457,14 +478,31 @@ def test_changes_are_of_one_set_and_say_worse_of_what_is(both_built: Warehouse) 
     assert sorted(tuple(row[key] for key in keys) for row in rows if row["change"] != "same") == (
         sorted(tuple(getattr(each, key) for key in keys) for each in first)
     )
-    quality_changes_are_those_of_the_flow(data, found.counts)
+    assert found.counts == changes_by_kind(data)
     assert found.others == ("beta",)
-    told = describe_changes(found)
-    assert "Runs of other sets are not compared with it: beta." in told
-    table = [re.split(r"(?<!\\)\|", line) for line in told.splitlines() if line.startswith("|")]
+    described = describe_changes(found)
+    assert "Runs of other sets are not compared with it: beta." in described
+    table = [
+        re.split(r"(?<!\\)\|", line) for line in described.splitlines() if line.startswith("|")
+    ]
     assert {len(cells) for cells in table} == {7}
     assert any("more\\|better" in cells[2] for cells in table)
     assert "those of 1 other set in the database are not" in page_of(data).parts["changes"].text
+
+    both_built.execute(
+        "update public.raw_runs set started_at = '2025-03-01' where run_id = '20250120060000'"
+    )
+    build(both_built, "--select", "stg_runs", "compat_fct_signals", "signals_by_run")
+    both_built.execute("update analytics.stg_runs set is_shown = run_set <> 'beta'")
+    there = "the_set_that_readers_see_has_a_run"
+    assert build(both_built, "--select", *REPORT, there, is_tested=True)[there] == "pass"
+    for relation in OF_THE_NEWEST_RUN:
+        assert both_built.query(f"select distinct run_id from {relation}") == [(RUNS[1],)]
+    both_built.execute("update analytics.stg_runs set is_shown = false")
+    assert both_built.dbt("test", "--select", there) == {there: "warn"}
+    assert both_built.query(
+        f"select previous_run_id from analytics.stg_runs where run_id = '{RUNS[1]}'"
+    ) == [(RUNS[0],)]
 
 
 @pytest.fixture(scope="module")

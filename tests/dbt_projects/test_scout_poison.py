@@ -4,6 +4,7 @@ What the values of one payload can be at their edges stands in ``test_scout``; h
 are long, many or costly.
 """
 
+import io
 import json
 import os
 import random
@@ -17,6 +18,7 @@ from typing import Any
 import fsspec
 import psycopg
 import pytest
+from openpyxl import Workbook
 
 from deployments.local.postgres import EmbeddedPostgres
 from flows.scout import raw
@@ -130,6 +132,36 @@ PRODUCT_LINES = {
 }
 
 
+# Ids of which a spreadsheet, or a program that counts in doubles, made one before they were sent.
+MERGED_IDS = (123456789012345678, 123456789012345679)
+MERGED = {
+    "1.23456789012346E+17": Told("ids.xlsx", "mangled_transaction_id"),
+    "1.23E+17": Told("ids.json", "mangled_transaction_id"),
+    "-1.23456789012346E+17": Told("products ids.xlsx", "mangled_sku"),
+}
+
+
+def files_of_merged_ids() -> dict[str, bytes]:
+    book = {title: good(0)[title] for title in ("date", "amount", "currency", "vendor_id")}
+    product = {"name": "x", "price": 7777}
+    sales = [{"transaction_id": number, **book} for number in MERGED_IDS]
+    products = [{"sku": -number, **product} for number in MERGED_IDS]
+    texts = [json.dumps({"transaction_id": "?", **book}) for _ in MERGED_IDS]
+    return {
+        "ids.xlsx": workbook(sales),
+        "ids.json": f"[{','.join(texts)}]".replace('"?"', "1.23e17").encode(),
+        "products ids.xlsx": workbook(products),
+    }
+
+
+def workbook(rows: list[dict[str, Any]]) -> bytes:
+    book, packed = Workbook(), io.BytesIO()
+    for row in (list(rows[0]), *(list(row.values()) for row in rows)):
+        book.active.append(row)
+    book.save(packed)
+    return packed.getvalue()
+
+
 def csv_file(header: str, lines: dict[str, tuple[str, str]], between: str) -> bytes:
     rows = [
         f"{name},{rest}".rstrip(",") if rest else name
@@ -175,6 +207,8 @@ def files(folder: Path) -> Iterator[tuple[str, SourceFile]]:
             "beside #,x,7777,1,1",
         )
     )
+    for file, packed in files_of_merged_ids().items():
+        (folder / file).write_bytes(packed)
     for found in (list_files(str(folder)), list_files(f"memory://{prefix}")):
         yield from ((each.name, each) for each in found[0])
 
@@ -240,6 +274,7 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
     }
     for file, lines in ((CSV_FILE, CSV_LINES), (PRODUCTS_FILE, PRODUCT_LINES)):
         rejected |= {name: Told(file, reason) for name, (_, reason) in lines.items() if reason}
+    rejected |= MERGED
     assert_each_is_named(rejected, found)
     assert set(found) == set(rejected)
     assert list(built.failed) == ["\\udcfe.json"]
@@ -251,7 +286,7 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
         "from silver.silver_validated_transactions"
     )
     good_lines = GOOD_PAYLOADS + len(CSV_LINES)
-    sent = good_lines + len(PAYLOADS) + len(CSV_LINES) + len(PRODUCT_LINES)
+    sent = good_lines + len(PAYLOADS) + len(CSV_LINES) + len(PRODUCT_LINES) + len(MERGED)
     assert kept == [(good_lines, sent - len(rejected))]
     assert built.warehouse.query(
         "select count(*) from silver.silver_products where sku like 'beside %'"

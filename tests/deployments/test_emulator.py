@@ -1,9 +1,12 @@
 """What the emulator keeps of the statements it parsed is what parsing them anew gives, and what
 nobody waits for any more ends."""
 
+import os
+import pwd
 import subprocess
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -14,6 +17,7 @@ from sqlglot.dialects.dialect import Dialect
 
 from deployments.local.bigquery import PROJECT
 from deployments.local.emulator import Parsing, copied
+from deployments.local.paths import LocalPaths
 from deployments.local.processes import wait_until
 
 STATEMENTS = (
@@ -68,6 +72,58 @@ def test_what_may_change_is_copied_as_a_whole() -> None:
     copy = copied(nested)
     copy["within"]["line"] = 3
     assert nested["within"] == {"line": 2}
+
+
+READING = (
+    "select * from read_text('{read}')",
+    "select * from read_csv('{read}', header = false)",
+    "select * from '{read}'",
+    "select * from glob('{folder}/*')",
+    "copy (select 1 as one) to '{written}'",
+    "export data options(uri = '{written}', format = 'CSV') as select 1 as one",
+    "attach '{written}' as mine",
+    "set log_query_path = '{written}'",
+    "pragma enable_profiling; set profiling_output = '{written}'",
+)
+
+
+def test_whoever_reaches_its_port_reads_and_writes_no_file(
+    bigquery_emulator: str, local_paths: LocalPaths, tmp_path: Path
+) -> None:
+    """On one machine that is any of its users."""
+    assert not (local_paths.state / "bigquery").stat().st_mode & 0o077
+    read, written = tmp_path / "secret-file", tmp_path / "written"
+    read.write_text("a word that nobody may read")
+    for statement in READING:
+        asked = statement.format(read=read, written=written, folder=tmp_path)
+        answer = httpx.post(
+            f"{bigquery_emulator}/bigquery/v2/projects/{PROJECT}/queries",
+            json={"query": asked, "useLegacySql": False},
+        )
+        assert "a word" not in answer.text, asked
+        assert str(read) not in str(answer.json().get("rows")), asked
+        assert not written.exists(), asked
+
+
+# Of a program that begins as root.
+ASK_AS = """
+import os, socket, sys
+os.setgid(int(sys.argv[3])); os.setuid(int(sys.argv[3]))
+asking = socket.socket()
+asking.connect(("127.0.0.1", int(sys.argv[1])))
+asking.sendall(f"GET {sys.argv[2]} HTTP/1.1\\r\\nHost: x\\r\\n\\r\\n".encode())
+print(asking.recv(100).split()[1].decode())
+"""
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_of_the_machine_gets_no_answer(bigquery_emulator: str) -> None:
+    port = bigquery_emulator.rpartition(":")[2]
+    path = f"/bigquery/v2/projects/{PROJECT}/datasets"
+    for user, status in ((0, "200"), (pwd.getpwnam("daemon").pw_uid, "403")):
+        command = [sys.executable, "-c", ASK_AS, port, path, str(user)]
+        told = subprocess.run(command, capture_output=True, text=True)
+        assert told.stdout.strip() == status, told.stderr
 
 
 SLOW = (

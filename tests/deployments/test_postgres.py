@@ -14,6 +14,7 @@ import psutil
 import psycopg
 import pytest
 
+from deployments.local.paths import PROJECT_ROOT
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import free_ports, wait_until
 from flows._shared.errors import PermanentError
@@ -196,6 +197,41 @@ def test_it_runs_as_an_ordinary_user_too() -> None:
     if "Permission denied" in done.stderr:
         pytest.skip("this clone lies in a folder that only root may enter")
     assert done.stdout.strip() == "True", done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("other", ["nobody", "daemon"])
+def test_no_other_user_of_the_machine_reads_its_files_or_ends_it(other: str) -> None:
+    user = pwd.getpwnam(other)
+    with tempfile.TemporaryDirectory(prefix="analytics-flows-open-") as folder:
+        Path(folder).chmod(0o755)
+        cluster = EmbeddedPostgres(Path(folder) / "pg", first_port=FIRST_PORT, is_durable=False)
+        try:
+            with psycopg.connect(cluster.start().url()) as connection:
+                connection.execute("create table kept as select 42 as answer")
+            cluster.stop()
+            # As earlier versions made it, whose server was that user's.
+            for path in [cluster.cluster, *cluster.cluster.rglob("*")]:
+                os.chown(path, user.pw_uid, user.pw_gid)
+            pid = cluster.start().pid
+            kept = [str(path) for path in cluster.directory.iterdir()]
+            tried = ("find", *kept, "-type", "f", "-readable"), ("kill", "-0", str(pid))
+            found, ended = (
+                subprocess.run(each, user=other, group=user.pw_gid, capture_output=True)
+                for each in tried
+            )
+            assert (found.stdout, ended.returncode) == (b"", 1)
+            assert answer(cluster, "select answer from kept") == 42
+        finally:
+            cluster.stop()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may always make a namespace of users")
+def test_where_few_users_are_known_it_is_run_as_one_that_is() -> None:
+    script = "from deployments.local.privilege import server_user; print(server_user().uid)"
+    command = ["unshare", "--map-root-user", sys.executable, "-c", script]
+    done = subprocess.run(command, cwd=PROJECT_ROOT, capture_output=True, text=True)
+    assert done.stdout.strip() == str(pwd.getpwnam("nobody").pw_uid), done.stderr
 
 
 def test_a_killed_server_leaves_no_process_behind(cluster: EmbeddedPostgres) -> None:

@@ -64,7 +64,27 @@ OF_NOBODY = (
     "alter system set log_statement = 'all'",
     "select rolpassword from pg_authid",
     "alter database {database} owner to {me}",
+    "drop database {database}",
+    "alter role {me} bypassrls",
+    "grant {loader} to {me}",
+    "drop owned by {loader}",
+    "reassign owned by {loader} to {me}",
+    "alter default privileges for role {loader} grant all on tables to {me}",
+    "update pg_authid set rolsuper = true",
+    "select passwd from pg_shadow",
+    "select pg_ls_dir('/')",
+    "select pg_reload_conf()",
+    "select * from pg_hba_file_rules",
+    "load '/tmp/mine.so'",
+    "set session_preload_libraries = 'mine'",
+    "create function pg_temp.mine() returns int language c as 'libc', 'system'",
+    "create event trigger mine on ddl_command_start execute function mine()",
+    "create foreign data wrapper mine",
+    "create tablespace mine location '/tmp'",
+    "create subscription mine connection '' publication mine",
+    "checkpoint",
 )
+LEAST_REFUSED = 20
 OF_LOADERS = (
     "insert into {mart} default values",
     "update {mart} set {column} = null",
@@ -287,8 +307,8 @@ def acts_of(slug: str, role: Role) -> tuple[str, ...]:
 
 
 def test_what_a_role_must_not_do_is_refused(urls: Urls) -> None:
-    refused = 0
     for (slug, role), url in urls.items():
+        refused = 0
         mart, raw = MARTS.get(slug, "webhooks.outbox"), RAW[slug]
         words = {
             "me": Names.of(slug)[role],
@@ -309,7 +329,7 @@ def test_what_a_role_must_not_do_is_refused(urls: Urls) -> None:
                     refused += 1
                 else:
                     pytest.fail(f"{words['me']} was let: {statement}")
-    assert refused > 200
+        assert refused > LEAST_REFUSED
 
 
 def test_nobody_connects_to_the_database_of_another_domain_or_to_the_inbox(urls: Urls) -> None:

@@ -18,7 +18,7 @@ from psycopg import sql
 
 from deployments.local.paths import PROJECT_ROOT
 from deployments.local.postgres import EmbeddedPostgres
-from deployments.local.privilege import give_to_helper, is_root
+from deployments.local.privilege import give_to_server, is_root
 from flows._shared.state import STATE_VARIABLE
 from tests.faults import tables
 from tests.faults.inputs import Source, make_inbox, make_inputs, serving
@@ -201,7 +201,7 @@ class Bench:
     def _make_tablespace(self) -> None:
         folder = self.disk / "tablespace"
         folder.mkdir()
-        give_to_helper(folder)
+        give_to_server(folder)
         statement = sql.SQL("create tablespace {} location {}").format(
             sql.Identifier(TABLESPACE), sql.Literal(str(folder))
         )

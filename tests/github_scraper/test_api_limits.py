@@ -11,6 +11,7 @@ import psycopg
 import pytest
 
 from flows.github_scraper.records import RateLimitedError
+from flows.github_scraper.settings import GithubApiSettings
 from flows.github_scraper.source.credentials import PersonalToken, Pool
 from flows.github_scraper.source.governor import (
     MAX_CONCURRENCY,
@@ -60,6 +61,15 @@ def test_what_is_under_way_is_taken_from_the_budget_before_the_answer(
     for _ in range(2):
         governor.reserve(["user:1"], "core")
     assert connection.execute("select remaining from github_api.budgets").fetchone() == (1_998,)
+
+
+def test_a_run_goes_on_beside_the_request_that_a_killed_one_left(
+    connection: psycopg.Connection, clock: FastClock
+) -> None:
+    wait = GithubApiSettings().max_wait_seconds
+    killed, again = (Governor(connection, clock, max_wait_seconds=wait) for _ in range(2))
+    killed.reserve(["user:1"], "graphql")
+    assert again.reserve(["user:1"], "graphql").identity == "user:1"
 
 
 def test_a_late_answer_does_not_give_budget_back(

@@ -791,7 +791,7 @@ def test_lines_that_the_page_on_lists_shows_are_taken(
     for kind, block in re.findall(r"```(\w+)\n(.*?)```", page, re.DOTALL):
         shown[kind] += block
     listed = tmp_path / "listed"
-    listed.write_text("\ufeff\ufeff" + shown["text"])
+    listed.write_text("\ufeff\ufeff" + shown["text"] + "\t# a tab\n/srv/git/C#/tool\t# is a blank")
     assert split_addresses(read_list(listed)) == (
         [
             "https://github.com/owner/name",
@@ -823,7 +823,12 @@ def test_lines_that_the_page_on_lists_shows_are_taken(
 
 def test_domains_of_organizations_are_kept_in_one_spelling(empty: psycopg.Connection) -> None:
     raw.ensure_schema(empty)
-    empty.execute("alter table organization_domains disable trigger tidy_domain")
+    empty.execute(
+        "alter table organization_domains disable trigger tidy_domain,"
+        " drop constraint domain_is_written_like_example_org,"
+        " add constraint domain_is_written_like_example_org"
+        " check (domain ~ '^[^@[:space:].]+([.][^@[:space:].]+)*$')"
+    )
     empty.execute(
         "insert into organization_domains (domain, organization) values ('*.old.example', 'O')"
     )

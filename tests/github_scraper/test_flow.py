@@ -169,9 +169,16 @@ def test_a_repository_is_retired_listed_and_resumed_and_its_rows_stay(
         manage("retire", [str(gone.path), "https://host.example/never/loaded"], None, settings)
     manage("retire", [f"{gone.path}/"], "deleted by its owner", settings)
     assert refresh(None, settings, build_here=False, return_state=True).is_completed()
+    with psycopg.connect(database) as connection:
+        connection.execute(
+            "insert into contributor_aliases (alias, person) values"
+            " ('solo@x', 'bin@x'), ('<solo@x>', 'side@x')"
+        )
     named = refresh(both, settings, build_here=False, return_state=True)
     assert named.is_completed(), "a schedule with a list of its own goes on"
     summary = artifacts_of(named)["github-scraper-summary"]
+    warned = summary.partition("Warnings and failures")[2]
+    assert "it is several people, and merge nobody" in warned
     assert f"{gone.path} is retired and was left out" in summary
     typed = [sys.executable, "-m", "flows.github_scraper", "retire", "https://h.example/never/seen"]
     told = subprocess.run(typed, capture_output=True, text=True, check=False, timeout=120)

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tracemalloc
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -370,6 +370,18 @@ def test_addresses_that_hold_no_run_say_what_to_do(tmp_path: Path, run_folder: P
         source.find_runs(str(named_badly))
     (run,) = source.find_runs(str(named_badly), run_id=RUN)
     assert run.run_id == RUN
+
+
+def test_a_run_of_a_time_to_come_is_told_and_keeps_no_other_out(run_folder: Path) -> None:
+    now = datetime.now(UTC)
+    soon, late = (f"{now + timedelta(days=days):%Y%m%d%H%M%S}" for days in (1, 3))
+    for name in (soon, late):
+        shutil.copytree(run_folder, run_folder.with_name(name))
+    found = source.look_for_runs(str(run_folder.parent))
+    assert [run.run_id for run in found.runs] == [RUN, soon]
+    (error,) = found.refused
+    assert late in str(error)
+    assert "has not begun yet" in str(error)
 
 
 def test_the_sample_is_a_function_of_its_seed(tmp_path: Path) -> None:

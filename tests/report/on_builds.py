@@ -283,11 +283,27 @@ def quality_page_is_right(data: DomainData, query: Query) -> None:
     assert rows[0]["Severity"].startswith(f"{words.number(worst)} ")
 
 
-def quality_changes_are_those_of_the_flow(data: DomainData, counts: dict[str, int]) -> None:
-    """The flow's own comparison, which is written apart, counts the same changes."""
+def quality_changes_are_right(data: DomainData, query: Query) -> None:
+    """Of the first and the newest run, of one set."""
+    before, now = (
+        {key: judged for key, *judged in rows}
+        for rows in (
+            query(
+                "select (canonical_node_id, metric_id, group_hash)::text, severity_score, "
+                "signal_type = 'suspect_data' from analytics.fct_signals "
+                f"where run_id = (select {of}(run_id) from analytics.fct_signals)"
+            )
+            for of in ("min", "max")
+        )
+    )
+    both = before.keys() & now.keys()
     told = page_of(data).parts["changes"].text
-    for kind in ("worse", "new", "better", "gone", "unclear", "same"):
-        assert f"{words.number(counts.get(kind, 0))} {kind}" in told
+    for kind, many in (
+        ("new", len(now.keys() - before.keys())),
+        ("gone", len(before.keys() - now.keys())),
+        ("same", sum(before[each] == now[each] and None not in now[each] for each in both)),
+    ):
+        assert f"{words.number(many)} {kind}" in told
 
 
 def agents_page_is_right(data: DomainData, query: Query) -> None:
@@ -296,6 +312,9 @@ def agents_page_is_right(data: DomainData, query: Query) -> None:
         "select month_to_date_cost_usd, forecast_low_usd, forecast_high_usd "
         "from mart.fct_cost_forecast where developer_id = 'all'"
     )
+    assert {row["is_complete_day"] for row in data.rows("rpt_agents_daily")} == {
+        row["date"] < datetime.now(UTC).date() for row in data.rows("rpt_agents_daily")
+    }
     (month,) = shown.parts["month"].records()
     assert (month["So far"], month["Expected from"], month["to"]) == (
         words.money(total),

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from flows.report import charts, words
+from flows._shared.answers import cause_of
+from flows.report import charts, pages, words
 from flows.report.records import DOMAINS, DomainData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
@@ -191,6 +192,30 @@ def test_weeks_without_transactions_are_told() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("slug", "model", "column", "flag", "key"),
+    [
+        ("github_scraper", "rpt_github_weekly", "commit_week", "is_complete_week", "weekly"),
+        ("ledgermind", "rpt_ledgermind_daily", "created_date", "is_complete_day", "daily"),
+        ("scout", "rpt_scout_months", "month", "is_complete_month", "months"),
+        ("agent_analytics", "rpt_agents_daily", "date", "is_complete_day", "daily"),
+    ],
+)
+def test_what_is_not_over_is_in_the_table_and_in_no_picture(
+    slug: str, model: str, column: str, flag: str, key: str
+) -> None:
+    first = {column: date(2026, 9, 1), flag: True, "accept_rate": 0.5}
+    rows = [first, {**first, column: date(2026, 10, 1)}]
+    rows.append({**first, column: date(2026, 11, 1), flag: False})
+    page = pages.page_of(made(slug, **{model: rows}), TODAY)
+    (figure,) = (each for each in page.figures if each.key == key)
+    assert figure.chart
+    drawn = str(figure.chart.spec)
+    assert "2026-10-01" in drawn
+    assert "2026-11-01" not in drawn
+    assert len(figure.rows) == 3
+
+
 def test_a_day_that_nobody_judged_is_not_called_usual() -> None:
     days = [
         (None, None, words.ABSENT),
@@ -235,6 +260,20 @@ def test_what_is_abnormal_and_how_much_fell_silent_is_told_of_weeks_long_gone() 
     assert "2 more categories have had nothing, for longer" in told
     assert "quiet 2" in told
     assert "quiet 3" not in told
+
+
+def test_people_of_one_name_are_told_apart_in_sentences_tables_and_pictures() -> None:
+    board = [
+        {"contributor_id": who, "place": who, "display_name": name, "commits": 9, "sharing_rank": 2}
+        | {"rank_in_kind": 1, "rank_in_kind_before": 3, "share_of_commits": 0.5}
+        for who, name in ((1, "Ann"), (2, "Ann"))
+    ]
+    shown = page_of(made("github_scraper", rpt_github_leaderboard=board))
+    assert shown.headline.startswith("Ann (1) and Ann (2) lead with 50 % of all commits each")
+    part = shown.parts["leaders-all-time"]
+    assert "Ann (1) and Ann (2) climbed most" in part.text
+    assert [row["Name"] for row in part.records()] == ["Ann (1)", "Ann (2)"]
+    assert "Bars of commits, the first 2: Ann (1) 9; Ann (2) 9" in str(shown.tags)
 
 
 @pytest.mark.parametrize(("many", "told"), [(1, "a"), (3, "a, b and c"), (4, "a, b, c and 1 more")])
@@ -314,6 +353,30 @@ def test_an_unfinished_day_is_not_the_last_and_the_last_seven_days_are_days() ->
     assert "On 2026-11-26 the number of suggestions was unusual: 0, expected 0" in attention
     today = page_of(made("ledgermind", rpt_ledgermind_daily=days[4:])).parts["daily"].text
     assert "No suggestion of a finished day has been judged yet; " in today
+
+
+def test_days_in_a_row_without_suggestions_are_one_outage_with_one_cause() -> None:
+    """It began more than a week ago; of its first day nobody could judge."""
+
+    def told(last: int) -> tuple[str, ...]:
+        usual = {"is_complete_day": True, "is_events_anomaly": False, "accept_rate": 0.5}
+        gone = {**usual, "events": 0, "accept_rate": None, "is_events_anomaly": True}
+        days = [{**usual, "created_date": date(2026, 5, day)} for day in (1, 2)]
+        days += [
+            {**gone, "created_date": date(2026, 5, day), "expected_events": 12}
+            for day in range(3, last + 1)
+        ]
+        days[2] |= {"is_events_anomaly": None, "expected_events": None}
+        data = made("ledgermind", rpt_ledgermind_daily=days)
+        return pages.page_of(data, TODAY).attention
+
+    (sentence,) = told(12)
+    assert sentence == (
+        "For 10 days from 2026-05-03 on no suggestion came: up to 2026-05-12, "
+        "while 108 were expected"
+    )
+    assert told(3) == ()
+    assert len({cause_of(each.partition(": ")[0]) for last in (4, 12) for each in told(last)}) == 1
 
 
 def test_metrics_of_one_name_are_told_apart() -> None:

@@ -134,12 +134,50 @@ def test_a_value_that_no_python_holds_and_a_damaged_file_stop_no_other(
         assert "building the domain anew" in shown.parts[""].text
 
 
+def test_of_more_rows_than_are_read_the_first_are_and_the_page_says_so(
+    url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.report.source.MOST_ROWS", 2)
+    (repositories,) = (
+        each for each in TABLES_OF["github_scraper"] if each.model == "rpt_github_repositories"
+    )
+    (developers,) = (
+        each for each in TABLES_OF["agent_analytics"] if each.model == "rpt_agents_developers"
+    )
+    file = agents_file(tmp_path, rows=False)
+    with psycopg.connect(url, autocommit=True) as connection, duckdb.connect(str(file)) as agents:
+        for at in (3, 1, 4, 2):
+            row = repositories.row(commit_rank=at, repository=f"r{at}", repository_id=9 - at)
+            connection.execute(
+                f"insert into {repositories.relation} values "
+                f"({', '.join(['%s'] * len(row))})".encode(),
+                list(row.values()),
+            )
+            row = developers.row(place=at - 1, developer_id=f"d{at}", developer=f"d{at}")
+            agents.execute(
+                f"insert into {developers.relation} values ({', '.join('?' for _ in row)})",
+                list(row.values()),
+            )
+        github = read_from("github_scraper", url)
+        connection.execute(f"truncate {repositories.relation}".encode())
+    for data, model, column, names in (
+        (github, repositories, "repository", ["r1", "r2"]),
+        (read_agents(file), developers, "developer", ["d1", "d2"]),
+    ):
+        assert [row[column] for row in data.rows(model.model)] == names
+        told = f"{model.relation} holds 4 rows, of which the first 2 were read"
+        assert told in page_of(data).parts[""].text
+
+
 def test_a_model_built_before_a_column_was_there_is_drawn_without_it(url: str) -> None:
     (facilities,) = (
         each for each in TABLES_OF["quality_compass"] if each.model == "rpt_quality_facilities"
     )
     row = facilities.row(metric_name="Falls")
-    newer = {"actionable_facilities", "pairs_with_signals", "severe_pairs", "worst_groupby_label"}
+    newer = {
+        *("actionable_facilities", "pairs_with_signals", "severe_pairs", "newer_silent_runs"),
+        "worst_groupby_label",
+    }
     older = [name for name in row if name not in newer]
     with psycopg.connect(url, autocommit=True) as connection:
         for name in newer:

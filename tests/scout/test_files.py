@@ -2,12 +2,14 @@
 
 import bz2
 import csv
+import datetime as dt
 import gzip
 import io
 import json
 import lzma
 import os
 import re
+import tarfile
 import time
 import tracemalloc
 import uuid
@@ -104,6 +106,16 @@ def archive(contents: dict[str, bytes]) -> bytes:
     return packed.getvalue()
 
 
+def tar(contents: dict[str, bytes]) -> bytes:
+    packed = io.BytesIO()
+    with tarfile.open(fileobj=packed, mode="w") as target:
+        for name, content in contents.items():
+            entry = tarfile.TarInfo(name)
+            entry.size = len(content)
+            target.addfile(entry, io.BytesIO(content))
+    return packed.getvalue()
+
+
 def workbook(**sheets: list[list[Any]]) -> bytes:
     book = Workbook()
     book.remove(book.active)
@@ -151,6 +163,12 @@ def remarks(rows: list[Row]) -> list[str]:
         ("id,amount\n1,₱2\n".encode("utf-32"), [{"id": "1", "amount": "₱2"}]),
         (b'\n[{"amount": "1"},\n{"amount": "2"}]', [{"amount": "1"}, {"amount": "2"}]),
         (b'{"amount": "1"}\n{"amount": "2"}', [{"amount": "1"}, {"amount": "2"}]),
+        *(
+            (f'[{scalar}, \n{{"amount": "1"}}]'.encode(), [json.loads(scalar), {"amount": "1"}])
+            for scalar in ("null", "true", "-1.5e3", '"a, \\"b"', "0")
+        ),
+        (b"[1]", [1]),
+        (b"[id],[amount]\n[1],2\n", [{"[id]": "[1]", "[amount]": "2"}]),
         (gzip.compress(b"id,amount\n1,\xe9\n"), [{"id": "1", "amount": "é"}]),
         (bz2.compress(b"id,amount\n1,2\n"), [{"id": "1", "amount": "2"}]),
         (lzma.compress(gzip.compress(b"id,amount\n1,2\n")), [{"id": "1", "amount": "2"}]),
@@ -177,6 +195,10 @@ def test_a_dialect_of_csv_is_understood(
         (b'a,b\n"x"y,2\n3,4\n', 1, [(2, "malformed_csv")]),
         ("a,b\né,1\nü,2\n".encode() + b"\xff,3\n4,5\n", 3, [(4, "undecodable_bytes")]),
         (b"a,b\n1\x00,2\n3,4\n", 1, [(2, "unstorable_character")]),
+        (b"a,b\n1,2\n3,4\n" + bytes(512), 2, [(4, "ragged_row")]),
+        ("a,b\n1,é\n".encode() + bytes(9_000), 1, [(3, "ragged_row")]),
+        ("a,b\n1,₱2\n".encode("utf-16-le") + bytes(512), 1, [(3, "ragged_row")]),
+        ("a,b\n1,2\n".encode("utf-16-be") + bytes(511), 1, [(3, "ragged_row")]),
         ("a,b\n1,2\n3,4".encode("utf-16") + b"\n", 1, [(3, "undecodable_bytes")]),
     ],
 )
@@ -346,6 +368,36 @@ def test_values_of_renamed_members_stay_as_they_were_written(tmp_path: Path) -> 
     assert row.json == (rb'{"unit_price": 12.50, "n": {"A b":1e2,"A b ":[ ]}, "a_\"": "\u00e9\n"}')
 
 
+@pytest.mark.parametrize(
+    ("written", "kept"),
+    [
+        ("1.23e17", '"1.23E+17"'),
+        ("1.2345678901234568e+17", '"1.2345678901234568E+17"'),
+        ("123456789012345680.0", '"1.234567890123456800E+17"'),
+        ("-1e15", '"-1E+15"'),
+        ("2.02611E+13", '"2.02611E+13"'),
+        ("1.0000010E7", "1.0000010E7"),
+        ("1.001e+3", "1.001e+3"),
+        ("1001.0", "1001.0"),
+        ("1e-3", "1e-3"),
+        ("123456789012345678", "123456789012345678"),
+        ("12345678901234567890123", "12345678901234567890123"),
+        ('"1.23e17"', '"1.23e17"'),
+    ],
+)
+def test_an_id_that_was_shortened_stays_one_to_be_seen(
+    tmp_path: Path, written: str, kept: str
+) -> None:
+    """As a number it would be written out, and one with others that were shortened alike."""
+    text = f'{{"Transaction ID": {written}, "sku": {written}, "amount": {written}}}'
+    (row,) = rows_of(tmp_path, "t.jsonl", text.encode())
+    assert isinstance(row, Payload)
+    assert row.json.decode() == f'{{"transaction_id": {kept}, "sku": {kept}, "amount": {written}}}'
+    (row,) = rows_of(tmp_path, "t.jsonl", f'{{"sku":{written}}}'.encode())
+    assert isinstance(row, Payload)
+    assert row.json.decode().replace(" ", "") == f'{{"sku":{kept}}}'
+
+
 def test_a_transaction_with_a_list_is_no_wrapper_however_its_id_is_spelt() -> None:
     body = b'{"Transaction ID": "T1", "Items": [{"sku": "A"}, {"sku": "B"}]}'
     received = Delivery(Position(1), "d", "scout", "transactions", NOW, "", body)
@@ -411,6 +463,10 @@ def test_what_stands_above_a_header_is_quarantined(tmp_path: Path) -> None:
         ("id,vendor\n1,Zażółć gęślą jaźń; Łódź, Śląsk\n".encode("iso8859-2"), "an encoding"),
         ("id,vendor\n1,ZAKŁAD ŁÓDŹ\n2,BIAŁYSTOK\n3,KSIĄŻKA\n".encode("cp1250"), "an encoding"),
         (bytes(range(256)) * 20, "no text"),
+        (bytes(512), "no text"),
+        (tar({"a.csv": b"id\n1\n"}), "a tar archive"),
+        (gzip.compress(tar({"a.csv": b"id\n1\n"})), "a tar archive"),
+        (archive({"a.csv": lzma.compress(tar({"a.csv": b"id\n1\n"}))}), "a tar archive"),
         (gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20], "is broken"),
         (gzip.compress(bytes(10 << 20)) * 30, "unpack to"),
         (archive({"a.csv": b"id,amount\n1,2\n"})[:-30], "is broken"),
@@ -518,6 +574,50 @@ def test_each_file_of_an_archive_has_a_name_of_its_own(
     ).fetchall() == [("t.zip/d/a.csv", 2), ("t.zip/b.csv", 2)]
 
 
+def test_a_file_of_an_archive_that_cannot_be_read_keeps_no_other_out_and_is_told(
+    connection: psycopg.Connection, load: Load, tmp_path: Path
+) -> None:
+    good = {"good.csv": b"id,amount\n1,2\n3\n", "empty.csv": b"", "also good.json": b'[{"id": 1}]'}
+    bad = {
+        "a.csv": b"%PDF-1.7", "b.csv": gzip.compress(b"id,amount\n" + b"1,2\n" * 9_000)[:-20],
+        "c.csv": workbook(a=[["id"], [1]]), "d.csv": "id,vendor\n1,Продукты\n".encode("cp1251"),
+        "not asked for.pdf": b"%PDF",
+    }  # fmt: skip
+    packed = bytearray(archive({**good, **bad, "e.csv": b"id\n1\n"}))
+    # Of the last one in the list of files: it is locked.
+    packed[packed.rindex(b"PK\x01\x02") + 8] |= 1
+    for name in ("t.zip", "copy.zip", "t.zip"):
+        told = load(file_of(tmp_path, name, bytes(packed)))
+        assert told.is_new == (not any(tmp_path.glob("copy.zip")))
+        failure = str(told.failure)
+        for file, why in (
+            *(("a", "a PDF"), ("b", "is broken"), ("c", "within another"), ("d", "an encoding")),
+            ("e", "locked with a password"),
+        ):
+            assert re.search(rf"{file}\.csv: [^;]*{why}", failure), failure
+        assert "not asked for" not in failure
+    assert connection.execute(
+        "select source_filename from scout.raw_transaction_ingestion order by 1"
+    ).fetchall() == [("t.zip/also good.json",), ("t.zip/good.csv",)]
+    assert connection.execute(
+        "select reason, count(*) from scout.raw_ingestion_quarantine group by 1 order by 1"
+    ).fetchall() == [("failed_member", 5), ("ragged_row", 1), ("unreadable_member", 1)]
+
+
+def test_a_store_that_fails_within_an_archive_fails_all_of_it(tmp_path: Path) -> None:
+    """As one that is read again, and not as a file that is broken."""
+    opened = count()
+    file = file_of(tmp_path, "t.zip", archive({"a.csv": b"id\n1\n", "b.csv": b"id\n1\n"}))
+
+    def open_for_a_while() -> Any:
+        if next(opened) > 6:
+            raise TimeoutError("the store does not answer")
+        return file.open()
+
+    with pytest.raises(TimeoutError):
+        list(read_rows(SourceFile(file.name, file.source, open_for_a_while), ""))
+
+
 def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
     content = workbook(
         May=[
@@ -529,6 +629,8 @@ def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
             ["T2", datetime(2026, 5, 2, 13, 30), 7, "=1"],
             ["T3", date(2026, 5, 3), "1.234,50", "é", "too much"],
             [4, True, 1.5, "nul"],
+            ["T5", datetime(2026, 5, 3, 23, 59, 59, 999_999), dt.time(23, 59, 59, 999_999), None],
+            ["T6", datetime(2026, 5, 3, 10, 0, 1), dt.timedelta(hours=25), date(1900, 2, 1)],
         ],
         June=[["sku", "price"], ["A", 2]],
     )
@@ -537,6 +639,18 @@ def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
         {"transaction_id": "T1", "date": "2026-05-01", "amount": 12.3, "note": None},
         {"transaction_id": "T2", "date": "2026-05-02 13:30:00", "amount": 7, "note": None},
         {"transaction_id": 4, "date": True, "amount": 1.5, "note": "nul"},
+        {
+            "transaction_id": "T5",
+            "date": "2026-05-03 23:59:59",
+            "amount": "23:59:59",
+            "note": None,
+        },
+        {
+            "transaction_id": "T6",
+            "date": "2026-05-03 10:00:01",
+            "amount": "1 day, 1:00:00",
+            "note": "1900-02-01",
+        },
         {"sku": "A", "price": 2},
     ]
     assert aside(rows) == [(1, "before_header"), (7, "ragged_row")]
@@ -549,6 +663,13 @@ def test_a_workbook_is_read_whatever_its_name_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("number_format", "number", "expected"),
     [
+        ("General", 999999999999999, 999999999999999),
+        ("General", 10**15, "1.00000000000000E+15"),
+        ("General", 999999999999999.9, "1.00000000000000E+15"),
+        ("0", 123456789012345678, "1.23456789012346E+17"),
+        ("0" * 18, -123456789012345679, "-1.23456789012346E+17"),
+        ("General", 1.5e300, "1.50000000000000E+300"),
+        ('"Rp"#,##0', 10**15, "Rp 1000000000000000"),
         ('"Rp"#,##0', 150000, "Rp 150000"),
         ('"Rp"#,##0', 1500.125, "Rp 1500.1250"),
         ("[$Rp-421] #,##0", 150000, "Rp 150000"),

@@ -3,6 +3,7 @@
 import json
 import shutil
 import time
+import zipfile
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from importlib.util import find_spec
@@ -257,12 +258,14 @@ def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -
 def test_a_file_that_fails_keeps_no_other_out(scout: str, tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(csv_file(transaction(1)))
     (tmp_path / "b.csv").symlink_to(tmp_path / "missing.csv")
-    (tmp_path / "c.csv").write_bytes(csv_file(transaction(2)))
+    with zipfile.ZipFile(tmp_path / "c.zip", "w") as packed:
+        packed.writestr("bad.csv", b"%PDF-1.7")
+        packed.writestr("good.csv", csv_file(transaction(2)))
 
     state = refresh(TO_SILVER, ScoutSettings(folder=str(tmp_path)), UNTESTED, return_state=True)
 
     assert state.is_failed()
-    with pytest.raises(FilesFailedError, match=r"b\.csv"):
+    with pytest.raises(FilesFailedError, match=r"(?s)b\.csv.*c\.zip.*bad\.csv: it is a PDF"):
         state.result()
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(2,)]
 

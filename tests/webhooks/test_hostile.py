@@ -377,6 +377,7 @@ def test_floods_of_headers_get_431_and_broken_requests_400(
         start + b"Content-Length: -1\r\n\r\n",
         start + b"X-A: \x00\r\n\r\n",
         start + b" folded: a\r\n\r\n",
+        start + b"Transfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
         b"POST * HTTP/1.1\r\nHost: x\r\n\r\n",
     ):
         assert status_of(talk(receiver.url, broken)) in (400, 404)
@@ -486,6 +487,8 @@ def test_an_offer_behind_another_request_blames_no_signature(
     [
         ("POST {} HTTP/1.1\r\n", (400,)),
         ("POST {} HTTP/1.1\r\nHost: x\r\nHost: y\r\n", (400,)),
+        ("POST {} HTTP/1.1\r\nHost: x, y\r\n", (400,)),
+        ("POST {} HTTP/1.1\r\nHost: [::1]:8090 \r\n", (202,)),
         ("POST {} HTTP/1.0\r\n", (202,)),
         ("POST http://elsewhere.example{} HTTP/1.1\r\nHost: x\r\n", (202,)),
         ("POST {} HTTP/1.1\r\nHost: x\r\nX-Hub-Signature-256: sha256=00\r\n", (400,)),

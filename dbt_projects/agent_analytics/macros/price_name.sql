@@ -60,14 +60,25 @@
     regexp_replace({{ model_name }}, ' *\[1m\]|:1m$', '')
 {%- endmacro %}
 
+{% macro is_regional_name(model_name) -%}
+    {#- Whether a name of Bedrock says that the request stays in a region: `eu.anthropic.claude-opus-4-5`. -#}
+    regexp_matches(lower(trim({{ model_name }})), '(^|[/:.])(us|us-gov|eu|apac|jp|au|ca|sa|me|af|in)[.]anthropic[.]')
+{%- endmacro %}
+
 {% macro service_tier(values) -%}
-    {#- The tier of a request, of the first of these that is told: what has the price for all is `standard`. -#}
-    case lower(trim(coalesce({{ values | join(', ') }})))
-        when 'fast' then 'fast'
-        when 'batch' then 'batch'
-        when 'flex' then 'batch'
-        when 'priority' then 'priority'
-        when 'ultrafast' then 'ultrafast'
-        else 'standard'
-    end
+    {#- The tier of a request, of the first of these that names one: what has the price for all is `standard`. One that
+        nobody knows keeps its name, and has no price. -#}
+    {%- set for_all = [
+        'standard', 'standard_only', 'default', 'auto', 'normal', 'regular', 'on_demand', 'on-demand', 'ondemand',
+    ] -%}
+    coalesce(
+        {%- for value in values %}
+        case
+            when lower(trim({{ value }})) in {{ listed(for_all) }} then null
+            when lower(trim({{ value }})) = 'flex' then 'batch'
+            else lower(left({{ known_id(value) }}, 40))
+        end,
+        {%- endfor %}
+        'standard'
+    )
 {%- endmacro %}

@@ -32,7 +32,7 @@
             {{ usage }}.input_tokens_alone
             + {{ usage }}.cache_read_tokens_alone
             + {{ usage }}.cache_creation_tokens_alone
-            > {{ prices }}.long_prompt_above
+            > {{ prices }}.long_prompt_of_counters_above
             then
                 {{ more_usd_of_long(usage ~ '.', prices ~ '.') }}
                 + coalesce({{ special_costs }}.more_usd_if_long, 0)

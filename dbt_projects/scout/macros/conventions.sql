@@ -1,7 +1,7 @@
 {#- How one file writes dates and numbers. What fits one reading only tells it; what fits two is read by it. -#}
 
 {% macro clock() -%}
-([Tt ]+([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?( ?[AaPp]\.?[Mm]\.?)?)?
+(,?[Tt ]+([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?( ?[AaPp]\.?[Mm]\.?)?)?
 {%- endmacro %}
 
 {% macro is_numeric_date(value) -%}

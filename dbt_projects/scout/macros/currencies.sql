@@ -91,12 +91,12 @@
 {% macro currency_of_sign(written, given) -%}
     {#-
         A code, a sign of `shared_signs`, `?` for what is no currency, NULL for nothing. Codes have capital letters, as
-        `5 all` and `5 top` are none; in small ones only that which is given counts.
+        `5 all` and `5 top` are none; in small ones only that which is given and the base currency count.
     -#}
     case
         when {{ written }} is null then null
         when {{ written }} in ('{{ iso_currencies() | join("', '") }}') then {{ written }}
-        when upper({{ written }}) = {{ given }} then {{ given }}
+        when upper({{ written }}) in ({{ given }}, '{{ var("base_currency") }}') then upper({{ written }})
         else coalesce({{ meanings_of_signs() }} ->> {{ written }}, '?')
     end
 {%- endmacro %}

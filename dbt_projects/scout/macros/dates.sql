@@ -62,7 +62,7 @@
         -- 24:00 is the midnight at the end of the day.
         when
             {{ value }}
-            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?|24:00(:00(\.0{1,9})?)?)(Z| ?UTC| ?[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?$'
+            ~ '^[0-9]{4}-[0-9]{2}-[0-9]{2}[T ](([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)?|24:00(:00(\.0{1,9})?)?)( ?{{ zone() }})?$'
             then
                 case
                     when
@@ -70,7 +70,7 @@
                             "substr(" ~ value ~ ", 1, 4)", "substr(" ~ value ~ ", 6, 2)", "substr(" ~ value ~ ", 9, 2)"
                         ) }} is null
                         then null
-                    when substr({{ value }}, 11) ~ '(Z|UTC|[+-][0-9:]+)$'
+                    when substr({{ value }}, 11) ~ '(Z|UTC|GMT|[+-][0-9:]+)$'
                         then {{ business_day("cast(" ~ without_fraction(value) ~ " as timestamptz)") }}
                     else cast(cast({{ without_fraction(value) }} as timestamp) as date)
                 end
@@ -97,12 +97,12 @@
                             numeric_date_part(value, 1), numeric_date_part(value, 2)
                         ) }}
                 end
-        when {{ value }} ~* '^([a-z]{3,9},? +)?[0-9]{1,2}(st|nd|rd|th)?[ -][a-z]{3,9}[.]?,?[ -][0-9]{4}{{ clock() }}$'
-            then {{ on_its_weekday(value, '[0-9]', date_from_names(value, '^(?:[a-z]{3,9},? +)?([0-9]{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})[.]?,?[ -]([0-9]{4})', 3, 2, 1)) }}
-        when {{ value }} ~* '^([a-z]{3,9},? +)?[a-z]{3,9}[.]?[ -][0-9]{1,2}(st|nd|rd|th)?,?[ -][0-9]{4}{{ clock() }}$'
-            then {{ on_its_weekday(value, '[a-z]', date_from_names(value, '^(?:[a-z]{3,9},? +)?([a-z]{3,9})[.]?[ -]([0-9]{1,2})(?:st|nd|rd|th)?,?[ -]([0-9]{4})', 3, 1, 2)) }}
-        when {{ value }} ~* '^[0-9]{4}[ -][a-z]{3,9}[ -][0-9]{1,2}{{ clock() }}$'
-            then {{ date_from_names(value, '^([0-9]{4})[ -]([a-z]{3,9})[ -]([0-9]{1,2})', 1, 2, 3) }}
+        when {{ value }} ~* '^({{ weekday() }} +)?[0-9]{1,2}(st|nd|rd|th)?[ -][a-z]{3,9}[.]?,?[ -][0-9]{4}({{ clock() }}|{{ clock_of_zone() }})$'
+            then {{ named_day(value, date_from_names(value, '^(?:' ~ weekday() ~ ' +)?([0-9]{1,2})(?:st|nd|rd|th)?[ -]([a-z]{3,9})[.]?,?[ -]([0-9]{4})', 3, 2, 1)) }}
+        when {{ value }} ~* '^({{ weekday() }} +)?[a-z]{3,9}[.]?[ -][0-9]{1,2}(st|nd|rd|th)?,?[ -][0-9]{4}({{ clock() }}|{{ clock_of_zone() }})$'
+            then {{ named_day(value, date_from_names(value, '^(?:' ~ weekday() ~ ' +)?([a-z]{3,9})[.]?[ -]([0-9]{1,2})(?:st|nd|rd|th)?,?[ -]([0-9]{4})', 3, 1, 2)) }}
+        when {{ value }} ~* '^[0-9]{4}[ -][a-z]{3,9}[ -][0-9]{1,2}({{ clock() }}|{{ clock_of_zone() }})$'
+            then {{ named_day(value, date_from_names(value, '^([0-9]{4})[ -]([a-z]{3,9})[ -]([0-9]{1,2})', 1, 2, 3)) }}
         -- Days since 30 December 1899, as spreadsheets count them.
         when {{ value }} ~ '^[1-9][0-9]{4}(\.[0-9]{1,15})?$'
             then date '1899-12-30' + cast(floor(cast({{ value }} as numeric)) as integer)
@@ -152,16 +152,33 @@
     {{ date_from_parts(parts ~ "[" ~ year ~ "]", named, parts ~ "[" ~ day ~ "]") }}
 {%- endmacro %}
 
-{% macro on_its_weekday(value, begin, day) -%}
-    {#- NULL where the word before the date, which begins so, names another day of the week. -#}
-    {%- set weekday = "substring(lower(" ~ value ~ ") from '^([a-z]{3,9}),? +" ~ begin ~ "')" -%}
+{% macro weekday() -%}
+(?:mon(?:day)?|tue(?:s|sday)?|wed(?:s|nesday)?|thu(?:r|rs|rsday)?|fri(?:day)?|sat(?:urday)?|sun(?:day)?)[.]?,?
+{%- endmacro %}
+
+{% macro zone() -%}
+(Z|UTC|GMT|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)
+{%- endmacro %}
+
+{% macro clock_of_zone() -%}
+,? +([01]?[0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\.[0-9]{1,9})?)? ?{{ zone() }}
+{%- endmacro %}
+
+{% macro named_day(value, day) -%}
+    {#- Taken to the business day where a clock has a zone; NULL where the word before it names another day of the week. -#}
+    {%- set weekday = "substring(lower(" ~ value ~ ") from '^(mon|tue|wed|thu|fri|sat|sun)')" -%}
+    {%- set clock = "regexp_match(upper(" ~ value ~ "), '([0-9]+:[0-9]+(?::[0-9]+)?)(?:[.][0-9]+)? ?([A-Z]+|[+-][0-9:]+)$')" -%}
     (
-        select named.day
+        select
+            case
+                when {{ value }} ~* ':[0-9.]+ ?{{ zone() }}$'
+                    then {{ business_day(
+                        "cast(to_char(named.day, 'YYYY-MM-DD ') || array_to_string(" ~ clock ~ ", ' ') as timestamptz)"
+                    ) }}
+                else named.day
+            end
         from (select {{ day }} as day) as named
-        where
-            {{ weekday }} is null
-            or left({{ weekday }}, 3) not in ('mon', 'tue', 'wed', 'thu', 'fri', 'sat', 'sun')
-            or left({{ weekday }}, 3) = to_char(named.day, 'dy')
+        where {{ weekday }} is null or {{ weekday }} = to_char(named.day, 'dy')
     )
 {%- endmacro %}
 
@@ -170,7 +187,7 @@
         when {{ is_numeric_date(value) }} and {{ order }} = 'conflicting'
             then case when {{ fits_both_orders(value) }} then 'conflicting_date_order' else 'invalid_date' end
         -- A year of two digits.
-        when {{ value }} ~ '^[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2}( |$)' then 'ambiguous_date'
+        when {{ value }} ~ '^[0-9]{1,2}[/.-][0-9]{1,2}[/.-][0-9]{2}(,? |$)' then 'ambiguous_date'
         when {{ value }} ~* '^([0-9]{1,2}[ -][a-z]{3,9}|[a-z]{3,9} [0-9]{1,2}),?[ -][0-9]{2}$' then 'ambiguous_date'
         else 'invalid_date'
     end

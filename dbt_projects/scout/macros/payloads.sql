@@ -13,8 +13,8 @@
 {%- endmacro %}
 
 {% macro is_mangled(id) -%}
-    {#- Spreadsheets write long numbers so, and several ids become one. -#}
-    {{ id }} ~ '^[0-9]([.,][0-9]+)?[Ee][+][0-9]+$'
+    {#- Spreadsheets write long numbers so, and several ids become one; those of workbooks and JSON are loaded as such. -#}
+    {{ id }} ~ '^-?[0-9]([.,][0-9]+)?[Ee][+][0-9]+$'
 {%- endmacro %}
 
 {% macro safe_boolean(value) -%}

@@ -92,14 +92,14 @@ def refresh(
             f"{counts.rows_repeated:,}",
             f"{counts.rejected:,}",
         )
-        publish_load(SLUG, counts.rows_new, _put_aside(counts))
+        publish_load(SLUG, counts.rows_new, (*_of_nothing(inputs), *_put_aside(counts)))
         return counts, landed, build_and_publish(settings, dbt, progress)
 
     counts, landed, outcome = work_on(store, "agent-analytics", settings.lock_timeout_seconds, work)
     announce(landed)
     if settings.published_to:
         publish_copy(settings.published_to, settings)
-    _summarize(settings, counts, outcome, started)
+    _summarize(settings, counts, outcome, started, _of_nothing(inputs))
     if failed:
         sources = sum(1 for _ in _loads(inputs, settings, progress))
         raise SourcesFailedError(
@@ -139,6 +139,12 @@ def _loads(
         yield partial(load_commits, inputs, settings)
     if inputs.copilot:
         yield partial(load_copilot_files, inputs.copilot, settings)
+    for error in filter(None, map(source.missing, inputs.patterns)):
+        yield partial(_fail, error)
+
+
+def _fail(error: PlatformError) -> LoadCounts:
+    raise error
 
 
 def _inbox() -> str:
@@ -154,14 +160,22 @@ def _put_aside(counts: LoadCounts) -> tuple[str, ...]:
     )
 
 
+def _of_nothing(inputs: AgentAnalyticsInputs) -> tuple[str, ...]:
+    return tuple(
+        f"No file fits the pattern {pattern} of the parameter `inputs`"
+        for pattern in filter(source.fits_nothing, inputs.patterns)
+    )
+
+
 def _summarize(
     settings: AgentAnalyticsSettings,
     counts: LoadCounts,
     outcome: DbtOutcome | None,
     started: float,
+    notes: tuple[str, ...] = (),
 ) -> None:
     store = store_of(settings)
-    notes = sync.warnings_of(store) if outcome else ()
+    notes += sync.warnings_of(store) if outcome else ()
     if outcome:
         tell_budgets(store)
     for note in notes:

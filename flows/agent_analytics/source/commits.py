@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from typing import IO
 
@@ -17,8 +18,13 @@ READ_BYTES = 1 << 20
 # Of a longer message, the beginning.
 MOST_BYTES = 1 << 20
 GIT_FORMAT = "%H%x00%an%x00%ae%x00%ct%x00%B%x00"
-# What people set for their own eyes would stand between the fields, or leave some out.
-PLAIN = ("-c", "log.showRoot=true", "-c", "log.showSignature=false", "-c", "core.fsmonitor=false")
+# What people set for their own eyes would stand between the fields, or leave some out. A clone that
+# lacks objects asks for them where its own configuration says, which may be a program.
+SET = {
+    "log.showRoot": "true",
+    "log.showSignature": "false",
+    "protocol.ext.allow": "never",
+}
 OBJECT_ID = re.compile(rb"[0-9a-f]{40}|[0-9a-f]{64}")
 NUMSTAT = re.compile(rb"\n?(\d+|-)\t(\d+|-)\t(.*)", re.DOTALL)
 EPOCH = datetime(1970, 1, 1)
@@ -34,6 +40,7 @@ with co_authors as (
         ) as co_authors
     from analytics.int_coauthored_commits as coauthored
     inner join analytics.dim_contributor as contributors using (contributor_id)
+    where contributors.is_agent
     group by coauthored.repository_id, coauthored.commit_hash
 )
 select
@@ -52,8 +59,8 @@ where commits.is_first_copy
 def mart_commits(connection: psycopg.Connection) -> Iterator[Commit | Rejected]:
     """Commits of the GitHub scraper's marts, each hash once; streamed.
 
-    The marts keep neither messages nor addresses: authors are known by their login, co-authors by
-    the name and the domain of the address in the trailer.
+    The marts keep neither messages nor addresses: authors are known by their login, agents among
+    the co-authors by the name and the domain of the address in the trailer.
 
     Raises:
         MartsMissingError: the marts are not built there.
@@ -94,7 +101,8 @@ def git_commits(repository: Path, since: datetime | None = None) -> Iterator[Com
     Raises:
         GitReadError: git fails; what was yielded before is a part only.
     """
-    command = ["git", *PLAIN, "-C", str(repository), "log", "--all", "-z", "--numstat"]
+    settings = chain.from_iterable(("-c", f"{name}={value}") for name, value in SET.items())
+    command = ["git", *settings, "-C", str(repository), "log", "--all", "-z", "--numstat"]
     command += ["--no-color", "--encoding=UTF-8", f"--format={GIT_FORMAT}"]
     if since:
         command.append(f"--since={since.isoformat()}")

@@ -2,13 +2,14 @@
 
 import hashlib
 import json
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from flows._shared.counted import counted
-from flows.agent_analytics.records import Rejected
+from flows.agent_analytics.records import InputMissingError, Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
 from flows.agent_analytics.source.documents import (
     BYTE_ORDER_MARK,
@@ -29,6 +30,7 @@ START_BYTES = 4096
 QUIET_SECONDS = 3600
 BETWEEN = b" \t\r\n," + BYTE_ORDER_MARK
 MOST_NAMED = 100
+WILDCARDS = re.compile(r"[*?[]")
 NOT_READ = (
     f"not read: its name ends in none of {', '.join(LINES + PROTOBUF)}, nor in these with .gz"
 )
@@ -69,16 +71,16 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
     """The telemetry files that the patterns name, oldest first, and what is left unread and why.
 
     A folder names all in it whose names say that they are such files; a pattern names a file
-    whatever it is called.
+    whatever it is called. What names nothing is left to ``missing`` and ``fits_nothing``.
     """
     found: dict[Path, int] = {}
     unread: list[Rejected] = []
     left_out = 0
     for pattern in patterns:
-        path = Path(pattern).absolute()
-        root = path if path.is_dir() else Path(path.anchor)
-        is_folder = root is path
-        for child in root.rglob("*") if is_folder else root.glob(str(path.relative_to(root))):
+        if missing(pattern):
+            continue
+        is_folder = Path(pattern).is_dir()
+        for child in _named(pattern):
             try:
                 status = child.stat()
             except OSError as error:
@@ -99,6 +101,40 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
         seen = f"not read: {counted(left_out, 'more file')} beside those that are named"
         unread.append(Rejected("telemetry files", seen, ""))
     return sorted(found, key=lambda path: (found[path], str(path))), unread
+
+
+def missing(pattern: str) -> InputMissingError | None:
+    """Why a path that is named without wildcards is none; None where it is there."""
+    if WILDCARDS.search(pattern):
+        return None
+    try:
+        Path(pattern).stat()
+    except FileNotFoundError:
+        seen = "there is no such file or folder"
+    except OSError as error:
+        seen = str(error.strerror)
+    else:
+        return None
+    return InputMissingError(
+        f"Reading {shown(Path(pattern))}",
+        seen,
+        "Correct it in the parameter `inputs`, or make the folder: an empty one is fine",
+    )
+
+
+def fits_nothing(pattern: str) -> bool:
+    """Whether it is a pattern with wildcards, and no file fits it."""
+    if not WILDCARDS.search(pattern) or Path(pattern).is_dir():
+        return False
+    return all(child.is_dir() for child in _named(pattern))
+
+
+def _named(pattern: str) -> Iterable[Path]:
+    path = Path(pattern).absolute()
+    if path.is_dir():
+        return path.rglob("*")
+    # It may be the name of a file that has a wildcard in it.
+    return [path] if path.exists() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
 
 
 def _is_telemetry(path: Path) -> bool:

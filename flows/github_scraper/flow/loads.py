@@ -160,7 +160,9 @@ def load_and_build(
     failures = tuple(f"{address}: {reason}" for address, reason in outcome.failed.items())
     built: DbtOutcome | None = None
     if build_here:
-        publish_load(SLUG, total_rows(outcome.loaded), (*failures, *outcome.notes))
+        publish_load(
+            SLUG, total_rows(outcome.loaded), (*failures, *prepared.wrong_lines, *outcome.notes)
+        )
         built = build_dbt(SLUG, dbt_postgres_env(building_block(settings)), dbt, progress=progress)
     size = report_size(settings)
     publish_summary(
@@ -171,13 +173,14 @@ def load_and_build(
             models_unchanged=built.models_unchanged if built else 0,
             tests_passed=built.tests_passed if built else 0,
             tests_unchanged=built.tests_unchanged if built else 0,
-            warnings=(built.warnings if built else 0) + size.is_warning,
+            warnings=(built.warnings if built else 0) + size.is_warning + len(prepared.wrong_lines),
             failures=(built.failures if built else 0) + len(outcome.failed),
             seconds=time.monotonic() - started,
             look=(EXAMPLE_QUERY,),
             notes=tuple(outcome.notes),
             troubles=(
                 *failures,
+                *prepared.wrong_lines,
                 *(built.told if built else ()),
                 *([str(size)] if size.is_warning else ()),
             ),

@@ -46,11 +46,13 @@ GIGABYTE = 1_000_000_000
 @dataclass(frozen=True)
 class Prepared:
     """What was found in the database: what was put in order, which repositories of the
-    application's list cannot be loaded, and how many were taken out of the schedule."""
+    application's list cannot be loaded, how many were taken out of the schedule, and what of the
+    lists that people keep is wrong."""
 
     notes: tuple[str, ...] = ()
     refused: Mapping[str, str] = field(default_factory=dict)
     set_aside: int = 0
+    wrong_lines: tuple[str, ...] = ()
 
 
 def retry_soon(task: Task[..., Any], task_run: TaskRun, state: State[Any]) -> bool:
@@ -91,7 +93,8 @@ def prepare(database_block: str) -> Prepared:
         raw.ensure_schema(connection)
         notes = raw.tidy_addresses(connection)
         refused = raw.adopt_repositories(connection)
-        return Prepared(tuple(notes), refused, raw.count_set_aside(connection))
+        set_aside, wrong = raw.count_set_aside(connection), raw.wrong_lines(connection)
+        return Prepared(tuple(notes), refused, set_aside, tuple(wrong))
 
 
 @task(name="list known repositories")

@@ -1,5 +1,6 @@
 """Writes this domain's raw tables."""
 
+from flows.github_scraper.raw.aliases import wrong_lines
 from flows.github_scraper.raw.application import adopt_repositories, fill_leaderboard
 from flows.github_scraper.raw.commits import load_api_walk, load_walk
 from flows.github_scraper.raw.database import ensure_schema
@@ -94,4 +95,5 @@ __all__ = [
     "start_walk",
     "tidy_addresses",
     "walked",
+    "wrong_lines",
 ]

@@ -1,7 +1,7 @@
 """Who is listed as whom."""
 
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import NamedTuple
 
@@ -21,6 +21,10 @@ class Name(NamedTuple):
 
     key: str
     login: str
+
+    @property
+    def spellings(self) -> list[str]:
+        return sorted({self.key, self.login} - {""})
 
     def may_be(self, other: "Name") -> bool:
         """Whether both are one where nobody signs with either; a number is never another."""
@@ -74,6 +78,17 @@ where
 order by 1, 2, 3
 """
 
+LISTED = """
+select alias, person, note, created_at from public.contributor_aliases order by created_at, alias
+"""
+
+MISSPELLED = """
+select domain || ' is ' || organization
+from public.organization_domains
+where not public.is_email_domain(domain) or organization !~ '[^[:space:]]'
+order by id
+"""
+
 REVERTED = """
 select contributor_id, max(reverted_at)
 from public.contributor_merges
@@ -94,26 +109,17 @@ def list_aliases(connection: psycopg.Connection) -> list[str]:
     same rule finds in signatures. Returns what of the list leads nowhere.
 
     A name that nobody signs with leads on to whom it is listed as. The newest word of a person
-    holds: an alias or a reverted merge.
+    holds: an alias or a reverted merge. Entries that contradict each other say nothing.
     """
-    entries = [
-        Entry(
-            Name(*named_identity(alias)),
-            Name(*named_identity(person)),
-            f"{alias} is {person}" + (f" ({note})" if note is not None else ""),
-            listed_at,
-        )
-        for alias, person, note, listed_at in connection.execute(
-            "select alias, person, note, created_at from public.contributor_aliases"
-            " order by created_at, alias"
-        )
-    ]
+    entries = _entries(connection)
+    contradicting = set(_contradicting(entries))
+    entries = [entry for entry in entries if entry not in contradicting]
     meant = _meant(connection, {name for entry in entries for name in (entry.alias, entry.person)})
     # Of one link in several spellings the newest is meant.
     links = {(entry.alias, entry.person): entry for entry in entries}
     onward: dict[str, list[Entry]] = defaultdict(list)
     for entry in links.values():
-        for spelling in {entry.alias.key, entry.alias.login} - {""}:
+        for spelling in entry.alias.spellings:
             onward[spelling].append(entry)
     reverted: dict[int, datetime] = dict(connection.execute(REVERTED).fetchall())
     connection.execute(
@@ -138,6 +144,55 @@ def list_aliases(connection: psycopg.Connection) -> list[str]:
     return [
         *_counted("aliases of nobody who signs", nobody),
         *_counted(f"aliases over more than {FARTHEST} names that nobody signs with", too_far),
+    ]
+
+
+def wrong_lines(connection: psycopg.Connection) -> list[str]:
+    """What people listed and has to be corrected: aliases that are said to be several people, and
+    domains of before the rules that refuse them."""
+    aliases = [entry.told for entry in _contradicting(_entries(connection))]
+    domains = [told for (told,) in connection.execute(MISSPELLED)]
+    return [
+        f"{told}: correct or delete what is wrong"
+        for told in (
+            *_counted(
+                "lines of public.contributor_aliases say of one alias that it is several people,"
+                " and merge nobody",
+                aliases,
+            ),
+            *_counted(
+                "lines of public.organization_domains are not written as its rules want", domains
+            ),
+        )
+    ]
+
+
+def _entries(connection: psycopg.Connection) -> list[Entry]:
+    return [
+        Entry(
+            Name(*named_identity(alias)),
+            Name(*named_identity(person)),
+            f"{alias} is {person}" + (f" ({note})" if note is not None else ""),
+            listed_at,
+        )
+        for alias, person, note, listed_at in connection.execute(LISTED)
+    ]
+
+
+def _contradicting(entries: Sequence[Entry]) -> list[Entry]:
+    """Those that name one alias, in whatever spelling, as different people."""
+    spelled: dict[str, list[Entry]] = defaultdict(list)
+    for entry in entries:
+        for spelling in entry.alias.spellings:
+            spelled[spelling].append(entry)
+    return [
+        entry
+        for entry in entries
+        if any(
+            entry.alias.may_be(other.alias) and not entry.person.may_be(other.person)
+            for spelling in entry.alias.spellings
+            for other in spelled[spelling]
+        )
     ]
 
 
@@ -168,7 +223,7 @@ def _followed(
             continue
         further = [
             entry
-            for spelling in sorted({name.key, name.login} - {""})
+            for spelling in name.spellings
             for entry in onward.get(spelling, ())
             if name.may_be(entry.alias) and entry.person not in passed
         ]

@@ -36,8 +36,9 @@ RENEWAL_SLACK = timedelta(seconds=2)
 FIRST_PARK_SECONDS = 60.0
 LONGEST_PARK_SECONDS = 3_600.0
 BUSY_SECONDS = 0.05
-# A request that was never settled (a killed run) counts as under way for this long.
-LEASE = timedelta(seconds=90)
+# A request that was never settled (a killed run) counts as under way for this long, which is less
+# than a run waits by default.
+LEASE = timedelta(seconds=45)
 # Times of renewal that differ by less than this name the same budget.
 SAME_RENEWAL = timedelta(seconds=5)
 

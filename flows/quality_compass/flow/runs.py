@@ -99,7 +99,7 @@ def publish_signals(settings: QualityCompassSettings) -> None:
     api = current_flow_run()
     with connect(settings.database_block) as connection:
         changes = marts.read_changes(connection)
-    if api is not None:
+    if api is not None and changes is not None:
         api.create_markdown(
             "quality-compass-signals", marts.describe_changes(changes), "Signals since the last run"
         )

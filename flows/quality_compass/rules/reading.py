@@ -39,6 +39,7 @@ FACILITY_ID_LENGTH = 6
 FACILITY_ID = re.compile(r"[0-9A-Za-z]{6}")
 # The zones of the world lie 26 hours apart; a run may be named some minutes before it starts.
 LONGEST_WAY_ROUND = timedelta(hours=15)
+FURTHEST_AHEAD = timedelta(days=2)
 # In bytes: so long are names of objects at most; of files they may be longer, and no text.
 LONGEST_PATH = 1024
 TEXT_KEPT = 2000
@@ -100,6 +101,11 @@ def is_run_id(name: str) -> bool:
         return run_time(name).year in YEARS_OF_RUNS
     except ValueError:
         return False
+
+
+def is_ahead(run_id: str, now: datetime) -> bool:
+    """Whether a run of this id was not begun yet, in whatever zone; it would stay the newest."""
+    return run_time(run_id) > now + FURTHEST_AHEAD
 
 
 def _is_storable(path: str) -> bool:

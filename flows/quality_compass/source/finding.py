@@ -1,6 +1,7 @@
 """Finds runs in a folder, a glob or a bucket's prefix."""
 
 from collections.abc import Sequence
+from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -21,6 +22,7 @@ from flows.quality_compass.rules.indexes import INDEXES
 from flows.quality_compass.rules.names import shown
 from flows.quality_compass.rules.reading import (
     file_kind,
+    is_ahead,
     is_hidden,
     is_one_document,
     is_run_id,
@@ -97,6 +99,15 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         if _is_put_aside(home, path):
             if found.files or is_run_id(found.name):
                 notes.append(f"{found.url} is hidden or in a hidden folder: not read")
+        elif found.files and is_run_id(found.name) and is_ahead(found.name, datetime.now(UTC)):
+            refused.append(
+                RunNameError(
+                    attempted,
+                    f"by its name the run in {found.url} has not begun yet",
+                    "Rename the folder after the time at which the run began, or correct the clock "
+                    "of the machine that is wrong; until then it would be the newest of all runs",
+                )
+            )
         elif found.files and is_run_id(found.name):
             runs.append(found.run())
         elif found.files:

@@ -1,6 +1,6 @@
 """From rows to pages: what each figure says. Decisions only; time comes in as an argument."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
 
@@ -40,9 +40,23 @@ def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime
 def page_of(data: DomainData, today: date) -> Page:
     if data.is_empty:
         return empty_page(data)
-    if data.slug == "agent_analytics":
-        return agent_analytics.page(data, today)
-    return PAGES[data.slug](data)
+    page = (
+        agent_analytics.page(data, today)
+        if data.slug == "agent_analytics"
+        else PAGES[data.slug](data)
+    )
+    return replace(page, to_do=(*_unread(data), *page.to_do))
+
+
+def _unread(data: DomainData) -> Iterator[str]:
+    for extract in data.extracts.values():
+        if extract.unread:
+            read = len(extract.rows)
+            yield (
+                f"{extract.relation} holds {words.number(read + extract.unread)} rows, of which "
+                f"the first {words.number(read)} were read: what is counted and listed of them is "
+                "of these."
+            )
 
 
 def with_age(page: Page, data: DomainData, today: date) -> Page:

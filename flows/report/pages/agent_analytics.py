@@ -15,8 +15,8 @@ from flows.report.pages.agents_month import (
     month_figure,
     with_status,
 )
-from flows.report.pages.agents_people import told_apart
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.people import told_apart
 from flows.report.pages.ties import first_of
 from flows.report.records import Chart, Column, DomainData, Figure, Page, Row
 
@@ -29,7 +29,7 @@ OVER = {*PASSED, "will be over", "may be over"}
 
 
 def page(data: DomainData, today: date) -> Page:
-    data = told_apart(data)
+    data = told_apart(data, [DEVELOPERS], "developer_id", "developer")
     figures = []
     if data.rows(DEVELOPERS):
         figures.append(month_figure(data, today))
@@ -105,7 +105,10 @@ def _daily(data: DomainData) -> Figure:
         costs[row["agent"]] = costs.get(row["agent"], 0) + (words.finite(row["cost_usd"]) or 0)
     order = {name: at for at, name in enumerate(sorted(costs, key=lambda name: -costs[name]))}
     drawn = [
-        {**row, "agent": row["agent"] if order[row["agent"]] < 5 else "all others"} for row in rows
+        {**row, "agent": row["agent"] if order[row["agent"]] < 5 else "all others"}
+        for row in rows
+        # A model that was built before the column was there lacks it.
+        if row["is_complete_day"] is not False
     ]
     drawn.sort(key=lambda row: order.get(row["agent"], 99))
     return Figure(
@@ -131,7 +134,10 @@ def _daily(data: DomainData) -> Figure:
             "cost_usd",
             "USD",
             f"Stacked columns of cost by day and agent. {answer}",
-        ),
+        )
+        if drawn
+        else None,
+        note="A day that is not over is in the table alone.",
     )
 
 

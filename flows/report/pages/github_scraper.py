@@ -13,6 +13,7 @@ from flows.report.pages.github_leaders import (
     programs,
 )
 from flows.report.pages.github_repositories import repositories_attention, repositories_figure
+from flows.report.pages.people import told_apart
 from flows.report.pages.ties import first_of
 from flows.report.records import Column, DomainData, Figure, Page
 
@@ -32,6 +33,7 @@ UNTYPED = "other"
 
 
 def page(data: DomainData) -> Page:
+    data = told_apart(data, ["rpt_github_leaderboard"], "contributor_id", "display_name")
     board = data.rows("rpt_github_leaderboard")
     are_several = any(row["people"] > 1 for row in data.rows("rpt_github_concentration"))
     if len(overall(board, "all_time")) == 1 and not are_several:
@@ -124,7 +126,7 @@ def _weekly(data: DomainData) -> Figure:
         {**row, "people_commits": row["commits"] - row["agent_commits"] - row["bot_commits"]}
         for row in rows
     ]
-    complete = [row for row in rows if row["is_complete_week"]]
+    complete = [row for row in split if row["is_complete_week"]]
     newcomers = sum(row["new_people"] for row in rows)
     answer = f"{words.count(newcomers, 'newcomer')} in {words.count(len(rows), 'week')}"
     if complete:
@@ -153,13 +155,16 @@ def _weekly(data: DomainData) -> Figure:
         rows=rows[::-1],
         as_of=str(rows[-1]["as_of_date"]),
         chart=charts.columns(
-            split,
+            complete,
             "commit_week",
             {"people_commits": "people", "agent_commits": "agents", "bot_commits": "bots"},
             "commits",
             f"Stacked columns of commits by week. {answer}.",
             days=7,
-        ),
+        )
+        if complete
+        else None,
+        note="A week that is not over is in the table alone.",
     )
 
 

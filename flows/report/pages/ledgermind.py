@@ -10,7 +10,7 @@ from flows.report.pages.ledgermind_rejected import rejected_figure
 from flows.report.records import Column, DomainData, Figure, Page, Row
 
 DAILY = "rpt_ledgermind_daily"
-WEEK, MONTH = timedelta(days=7), timedelta(days=30)
+DAY, WEEK, MONTH = timedelta(days=1), timedelta(days=7), timedelta(days=30)
 # Comparisons of which a sentence is told.
 TOLD = 4
 # Of them nothing may be concluded yet.
@@ -72,8 +72,11 @@ def _headline(data: DomainData) -> str:
 
 def _attention(data: DomainData) -> tuple[str, ...]:
     rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
-    days = [row for row in rows if rows[-1]["created_date"] - row["created_date"] < WEEK]
-    told = [
+    outages = _outages(rows)
+    within = {row["created_date"] for outage in outages for row in outage}
+    told = [_outage(each) for each in outages if _is_of_the_week(each[-1], rows)]
+    days = [row for row in rows if _is_of_the_week(row, rows) and row["created_date"] not in within]
+    told += [
         f"On {words.text(row['created_date'])} the {what} was unusual: {seen}, expected {wanted}"
         for row in days
         for flag, what, seen, wanted in (
@@ -105,11 +108,40 @@ def _attention(data: DomainData) -> tuple[str, ...]:
     return tuple(told)
 
 
+def _is_of_the_week(row: Row, rows: Sequence[Row]) -> bool:
+    return bool(rows[-1]["created_date"] - row["created_date"] < WEEK)
+
+
+def _outages(rows: Sequence[Row]) -> list[list[Row]]:
+    """Days in a row without any suggestion, two or more, of which one was unusual at least."""
+    stretches: list[list[Row]] = []
+    for row in (each for each in rows if each["events"] == 0):
+        if stretches and row["created_date"] - stretches[-1][-1]["created_date"] == DAY:
+            stretches[-1].append(row)
+        else:
+            stretches.append([row])
+    return [
+        days
+        for days in stretches
+        if len(days) > 1 and any(row["is_events_anomaly"] for row in days)
+    ]
+
+
+def _outage(days: Sequence[Row]) -> str:
+    """One sentence, which is of the same cause while the outage lasts."""
+    expected = sum(words.finite(row["expected_events"]) or 0 for row in days)
+    return (
+        f"For {words.count(len(days), 'day')} from {words.text(days[0]['created_date'])} on no "
+        f"suggestion came: up to {words.text(days[-1]['created_date'])}, while "
+        f"{words.number(expected, 0)} were expected"
+    )
+
+
 def _daily(data: DomainData) -> Figure:
     rows = sorted(data.rows(DAILY), key=lambda row: row["created_date"])
     marked = [{**row, "is_unusual": _is_unusual(row)} for row in rows]
     # A model that was built before this was told lacks it.
-    finished = [row for row in rows if row["is_complete_day"] is not False]
+    finished = [row for row in marked if row["is_complete_day"] is not False]
     judged = [row for row in finished if row["accept_rate"] is not None]
     answer = f"No suggestion of a finished day has been judged yet; {_unusual_days(marked)}."
     if judged:
@@ -134,7 +166,7 @@ def _daily(data: DomainData) -> Figure:
         rows=marked[::-1],
         as_of=words.text(rows[-1]["created_date"]),
         chart=charts.band(
-            marked,
+            finished,
             "created_date",
             "accept_rate",
             "wilson_low",
@@ -144,10 +176,12 @@ def _daily(data: DomainData) -> Figure:
             form=".0%",
             flag="is_unusual",
             days=1,
-        ),
+        )
+        if finished
+        else None,
         note="The band is the 95 % Wilson interval; a triangle marks an unusual day, a gap one "
         "without verdicts. A day without enough history before it, or before the history that is "
-        "watched, is not judged.",
+        "watched, is not judged. A day that is not over is in the table alone.",
     )
 
 

@@ -109,6 +109,12 @@ def _attention(data: DomainData) -> tuple[str, ...]:
             f"{words.number(counts.get('new', 0))} new since the last run"
         )
     for row in data.rows(FACILITIES)[:1]:
+        if silent := row["newer_silent_runs"]:
+            came = words.count(silent, "newer run has", "newer runs have")
+            told.append(
+                f"{came} no signals, without classifications or of too few peers for a score: "
+                f"what is told is of run {words.text(row['run_id'])}"
+            )
         if many := row["actionable_facilities"]:
             have = words.count(many, "facility has", "facilities have")
             told.append(f"{have} signals labelled critical or high")

@@ -153,7 +153,7 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
         key=lambda row: (row["currency"] != currency, -row["month"].toordinal(), row["category"]),
     )
     drawn = sorted(
-        (row for row in rows if row["currency"] == currency),
+        (row for row in rows if row["currency"] == currency and row["is_complete_month"]),
         key=lambda row: (row["month"], row["category"]),
     )
     first = first_of(last, "total_amount")
@@ -203,9 +203,10 @@ def _months(data: DomainData, currency: str) -> list[Figure]:
             source=data.extracts[MONTHS],
             columns=columns,
             rows=rows,
-            as_of=words.text(drawn[-1]["month"]),
-            chart=_months_chart(drawn, currency),
-            note="Growth of a month that is not complete compares a part with a whole.",
+            as_of=words.text(rows[0]["month"]),
+            chart=_months_chart(drawn, currency) if drawn else None,
+            note="A month that is not over is in the table alone; its growth compares a part with "
+            "a whole.",
         ),
     ]
 

@@ -12,8 +12,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from flows._shared.counted import counted
 from flows._shared.inbox import Delivery, Position
 from flows.scout.records import (
+    FAILED_MEMBER,
     DeliveredRow,
     DeliveryCounts,
     Entity,
@@ -30,6 +32,7 @@ ROWS_PER_COPY = 20_000
 ROWS_PER_WRITE = 500
 REMARKS_TOLD = 20
 REASONS_TOLD = 3
+MEMBERS_TOLD = 20
 DELIVERIES_PER_LOAD = 2_000
 BYTES_OF_DELIVERIES = 16 << 20
 
@@ -111,7 +114,7 @@ def load_file(
             """,
             (loaded + aside, loaded, aside, file_id),
         )
-        failure = _why_nothing_loaded(connection, file_id) if aside and not loaded else None
+        failure = _failure(connection, file_id)
     return FileCounts(name, entity, True, loaded + aside, loaded, aside, tuple(remarks), failure)
 
 
@@ -166,15 +169,39 @@ def _counts_of_known(
     row = connection.execute(
         """
         select id from scout.raw_files
-        where
-            entity = %s and content_sha256 = %s and rows_loaded = 0 and rows_quarantined > 0
+        where entity = %s and content_sha256 = %s and not is_copy
         order by id desc
         limit 1
         """,
         (entity.value, sha256),
     ).fetchone()
-    failure = _why_nothing_loaded(connection, row[0]) if row else None
+    failure = _failure(connection, row[0]) if row else None
     return FileCounts(name, entity, is_new=False, failure=failure)
+
+
+def _failure(connection: psycopg.Connection, file_id: int) -> str | None:
+    """Why nothing of a file was loaded, or of some that lie in it; None where neither is so."""
+    row = connection.execute(
+        """
+        select
+            rows_loaded = 0 and rows_quarantined > 0,
+            (
+                select array_agg(raw_text || ': ' || detail order by id)
+                from scout.raw_ingestion_quarantine
+                where file_id = raw_files.id and reason = %s
+            )
+        from scout.raw_files
+        where id = %s
+        """,
+        (FAILED_MEMBER, file_id),
+    ).fetchone()
+    assert row is not None
+    is_nothing_loaded, members = row
+    told = [_why_nothing_loaded(connection, file_id)] if is_nothing_loaded else []
+    told += (members or [])[:MEMBERS_TOLD]
+    if members and len(members) > MEMBERS_TOLD:
+        told.append(f"and {counted(len(members) - MEMBERS_TOLD, 'more file')} in it")
+    return "; ".join(told) or None
 
 
 def _why_nothing_loaded(connection: psycopg.Connection, file_id: int) -> str:

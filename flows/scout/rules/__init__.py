@@ -1,6 +1,7 @@
 """Decisions about files and payloads. Nothing is touched here; time comes in as an argument."""
 
 from flows.scout.rules.columns import (
+    IDENTIFIERS,
     LINES_BEFORE_HEADER,
     UNKNOWN_HEADER,
     Header,
@@ -36,12 +37,14 @@ from flows.scout.rules.layers import (
     takes_in,
 )
 from flows.scout.rules.members import BLANK
-from flows.scout.rules.storable import as_stored, why_unstorable_text
+from flows.scout.rules.storable import INEXACT_FROM, as_stored, why_unstorable_text
 from flows.scout.rules.texts import embed_by_hashing, hash_text
 
 __all__ = [
     "BLANK",
     "BYTE_ORDER_MARK",
+    "IDENTIFIERS",
+    "INEXACT_FROM",
     "LINES_BEFORE_HEADER",
     "READABLE",
     "UNKNOWN_ENCODING",

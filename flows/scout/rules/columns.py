@@ -18,6 +18,8 @@ KNOWN_COLUMNS = frozenset(
         *("barcode", "is_active"),
     }
 )
+# Each names one transaction or product.
+IDENTIFIERS = frozenset({"transaction_id", "sku"})
 # A header is looked for in so many rows; above it stand titles and the like.
 LINES_BEFORE_HEADER = 30
 UNKNOWN_HEADER = "it names no known column and may be a row like the others"

@@ -99,7 +99,8 @@ def decide_encoding(start: bytes, valid: int, invalid: int, fallback: str) -> st
         return "utf-32"
     if start.startswith((b"\xff\xfe", b"\xfe\xff")):
         return "utf-16"
-    # Without a mark, the bytes that Latin letters leave empty tell.
+    # Without a mark, the bytes that Latin letters leave empty tell; those behind the text do not.
+    start = start.rstrip(b"\0")
     if start[1::2].count(0) > len(start) * 0.4:
         return "utf-16-le"
     if start[0::2].count(0) > len(start) * 0.4:

@@ -2,11 +2,13 @@
 
 import json
 import re
+from decimal import Decimal
 
 import orjson
 
 from flows._shared.json_keys import DoubledKeyError, each_once
 from flows.scout.rules.columns import (
+    IDENTIFIERS,
     are_plain,
     differing,
     doubled_columns,
@@ -26,17 +28,21 @@ MAX_DEPTH = 500
 PLAIN_CHARACTERS = 1000
 _SPACE_BEFORE_COLON = re.compile(r'"\s+:')
 SAYS_NOTHING = frozenset({"null", '""'})
+# Spreadsheets hold 15 digits of a number, and what counts in doubles hardly more.
+INEXACT_FROM = 10**15
+_FRACTION_OR_EXPONENT = re.compile(r"-?\d+(\.\d+([eE][+-]?\d+)?|[eE][+-]?\d+)")
 _SMALL_EXPONENT = re.compile(r"[eE]-\d{4}")
 
 
 def as_stored(text: str) -> str | tuple[str, str]:
     """A JSON text as jsonb takes it, or why it does not, as (reason, detail).
 
-    Names of its outermost object are those that ``name_columns`` gives; all else stays as it is.
+    Names of its outermost object are those that ``name_columns`` gives, and an id that was
+    shortened is a text; all else stays as it is.
     """
     if _is_plainly_storable(text):
         return text
-    return _why_unstorable(text) or _with_plain_names(text)
+    return _why_unstorable(text) or _with_plain_members(text)
 
 
 def _is_plainly_storable(text: str) -> bool:
@@ -50,6 +56,8 @@ def _is_plainly_storable(text: str) -> bool:
     # Every name has a colon behind it: with more colons than names, one name may stand twice.
     names = len(value) if isinstance(value, dict) else 0
     if names and not are_plain(tuple(value)):
+        return False
+    if names and any(isinstance(value.get(name), float) for name in IDENTIFIERS):
         return False
     return text.count(":") <= names or (
         text.count('":') <= names and not _SPACE_BEFORE_COLON.search(text)
@@ -121,14 +129,33 @@ def why_unstorable_text(fields: str) -> tuple[str, str] | None:
     return None
 
 
-def _with_plain_names(text: str) -> str | tuple[str, str]:
+def _with_plain_members(text: str) -> str | tuple[str, str]:
     members = members_of(text)
     given = [each.name for each in members]
-    if (names := list(name_columns(given))) == given:
-        return text
+    names = name_columns(given)
     values = [text[each.value_from : each.value_to] for each in members]
     said = ["" if value in SAYS_NOTHING else value for value in values]
     if column := differing(doubled_columns(given), said):
         return why_unclear(column)
-    pairs = zip(names, values, strict=True)
+    plain = [
+        _id_as_written(value) if name in IDENTIFIERS else value
+        for name, value in zip(names, values, strict=True)
+    ]
+    if list(names) == given and plain == values:
+        return text
+    pairs = zip(names, plain, strict=True)
     return "{" + ", ".join(f"{json.dumps(name)}: {value}" for name, value in pairs) + "}"
+
+
+def _id_as_written(value: str) -> str:
+    """A number that was shortened, as spreadsheets write it: jsonb would write it out.
+
+    ``2.02611E+13`` says by its plus that it was; Java writes ``1.0000010E7`` of what it has whole.
+    """
+    if not _FRACTION_OR_EXPONENT.fullmatch(value):
+        return value
+    number = Decimal(value)
+    lacks_figures = "E+" in str(number)
+    if abs(number) >= INEXACT_FROM or ("+" in value and lacks_figures):
+        return f'"{number:E}"'
+    return value

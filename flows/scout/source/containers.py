@@ -42,6 +42,7 @@ REFUSED = {
     b"Rar!": "a RAR archive",
     b"SQLite format 3": "a SQLite database",
 }
+MARK_OF_TAR, PLACE_OF_TAR = b"ustar", 257
 MARKUP = re.compile(rb"\s*(<!doctype html|<html|<head|<body|<table|<\?xml)", re.IGNORECASE)
 BYTE_ORDER_MARKS = re.compile(rb"(\xef\xbb\xbf|\xff\xfe|\xfe\xff)+")
 CONTROL_BYTES = bytes(set(range(32)) - set(b"\t\n\r\x0b\x0c\x1a\x1b"))
@@ -63,6 +64,8 @@ def kind_of(file: SourceFile) -> str:
     for mark, what in REFUSED.items():
         if start.startswith(mark):
             raise unreadable(file.name, f"it is {what}")
+    if start.startswith(MARK_OF_TAR, PLACE_OF_TAR):
+        raise unreadable(file.name, "it is a tar archive")
     # Of letters of two bytes those of markup leave one empty.
     if MARKUP.match(BYTE_ORDER_MARKS.sub(b"", start, count=1).replace(b"\0", b"")):
         raise unreadable(file.name, "it is a page of HTML or XML")
@@ -73,7 +76,10 @@ def kind_of(file: SourceFile) -> str:
 
 def _is_binary(start: bytes) -> bool:
     """Whether it is no UTF-8, holds NUL, and a twentieth of it are control characters, of which a
-    text may be made, too; NUL bytes of UTF-16 and UTF-32 are none."""
+    text may be made, too; NUL bytes of UTF-16 and UTF-32, and those behind a text, are none."""
+    if start and not start.strip(b"\0"):
+        return True
+    start = start.rstrip(b"\0")
     if 0 not in start or _is_utf8(start):
         return False
     if start.startswith((b"\xff\xfe", b"\xfe\xff", b"\x00\x00\xfe\xff")):
@@ -112,7 +118,7 @@ def members(file: SourceFile) -> Iterator[SourceFile | ZipInfo]:
     """What lies in a zip archive: files to read, and entries that are none.
 
     Raises:
-        FileUnreadableError: it is broken, locked, or has too many entries.
+        FileUnreadableError: it is broken, or has too many entries.
     """
     with file.open() as stream:
         try:
@@ -125,17 +131,19 @@ def members(file: SourceFile) -> Iterator[SourceFile | ZipInfo]:
         path = PurePosixPath(entry.filename)
         if entry.is_dir() or "__MACOSX" in path.parts or path.name.startswith("."):
             continue
-        if entry.flag_bits & 1:
-            raise unreadable(file.name, "it is locked with a password")
         yield _member(file, entry) if is_readable(path.name) else entry
 
 
 def _member(file: SourceFile, entry: ZipInfo) -> SourceFile:
     def open_member() -> BinaryIO:
+        if entry.flag_bits & 1:
+            raise unreadable(entry.filename, "it is locked with a password")
         try:
             stream = ZipFile(file.open()).open(entry)  # noqa: SIM115  its reader closes it
         except (*BROKEN, NotImplementedError) as error:
-            raise unreadable(file.name, f"{shown(entry.filename)} is broken ({error})") from None
+            if _is_of_the_store(error):
+                raise
+            raise unreadable(entry.filename, f"it is broken ({error})") from None
         bounded = _Bounded(stream, file.name, entry.compress_size)
         return cast(BinaryIO, io.BufferedReader(bounded))
 
@@ -174,6 +182,12 @@ def _size(file: SourceFile) -> int:
         return stream.seek(0, io.SEEK_END) if stream.seekable() else 0
 
 
+def _is_of_the_store(error: Exception) -> bool:
+    """Whether bytes did not come, rather than came broken, of which gzip and bzip2 tell alike."""
+    is_of_bzip2 = type(error) is OSError and error.errno is None
+    return isinstance(error, OSError) and not (is_of_bzip2 or isinstance(error, gzip.BadGzipFile))
+
+
 class _Bounded(io.RawIOBase):
     """An unpacked stream that says what is wrong with it, and ends a bomb."""
 
@@ -187,6 +201,8 @@ class _Bounded(io.RawIOBase):
         try:
             piece = self._stream.read(len(buffer))
         except BROKEN as error:
+            if _is_of_the_store(error):
+                raise
             raise unreadable(self._name, f"what is packed in it is broken ({error})") from None
         self._read += len(piece)
         check_unpacked_size(self._name, self._packed, self._read)

@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, TextIO, cast
 import fsspec
 
 from flows.scout.records import (
+    FAILED_MEMBER,
     FileFacts,
     FileUnreadableError,
     FolderUnreadableError,
@@ -51,7 +52,10 @@ from flows.scout.source.workbooks import read_workbook
 
 CHUNK_BYTES = 1 << 20
 DEFAULT_FALLBACK = "cp1252"
-BEGINS_AS_JSON = re.compile(r"\s*(\{\s*[\"}]|\[\s*[\[{]|\[\s*\]\s*$)")
+SCALAR = r'("(\\.|[^"\\])*"|-?\d+(\.\d+)?([eE][+-]?\d+)?|true|false|null)'
+BEGINS_AS_JSON = re.compile(
+    rf'\s*(\{{\s*["}}]|\[\s*[\[{{]|\[\s*{SCALAR}\s*,|\[\s*{SCALAR}?\s*\]\s*$)', re.DOTALL
+)
 MAY_BE_JSON = re.compile(r"\s*([\[{\"\d-]|true|false|null|$)")
 MARKS = re.compile(rb"(\xef\xbb\xbf)*")
 SAMPLE_BYTES = 1 << 16
@@ -229,26 +233,47 @@ def _is_seekable(file: SourceFile) -> bool:
 def _read_archive(
     file: SourceFile, sheets: Sequence[str], fallback: str, depth: int
 ) -> Iterator[Row]:
-    found = False
+    is_read = False
+    failed: list[FileUnreadableError] = []
     for member in members(file):
         if not isinstance(member, SourceFile):
             name = shown(member.filename)
             yield Quarantined(1, "unreadable_member", f"not {READABLE}", name)
             continue
-        found = True
-        yield Within(storable_name(f"{file.name}/{member.name}"))
-        if entity_of(member.name) is not entity_of(file.name):
-            entity = entity_of(file.name).value
-            yield Remark(f"{shown(member.name)} was read as {entity}s: the archive's name decides")
-        for row in _read(member, _encoding(member, fallback), sheets, fallback, depth + 1):
-            if isinstance(row, Quarantined):
-                yield row._replace(detail=f"{row.detail}; in {shown(member.name)}")
-            elif isinstance(row, Remark):
-                yield Remark(f"{shown(member.name)}: {row.text}")
-            else:
+        is_begun = False
+        try:
+            for row in _read_member(file, member, sheets, fallback, depth):
+                is_begun = is_begun or not isinstance(row, Within | Remark)
                 yield row
-    if not found:
-        raise unreadable(file.name, "no file that can be read lies in it")
+        except FileUnreadableError as error:
+            # Half a file would be loaded.
+            if is_begun:
+                raise
+            failed.append(error)
+            why = f"{error.seen}. {error.remedy}"
+            yield Quarantined(1, FAILED_MEMBER, why, shown(member.name))
+        else:
+            is_read = True
+    if not is_read:
+        raise (
+            failed[0] if failed else unreadable(file.name, "no file that can be read lies in it")
+        )
+
+
+def _read_member(
+    file: SourceFile, member: SourceFile, sheets: Sequence[str], fallback: str, depth: int
+) -> Iterator[Row]:
+    yield Within(storable_name(f"{file.name}/{member.name}"))
+    if entity_of(member.name) is not entity_of(file.name):
+        entity = entity_of(file.name).value
+        yield Remark(f"{shown(member.name)} was read as {entity}s: the archive's name decides")
+    for row in _read(member, _encoding(member, fallback), sheets, fallback, depth + 1):
+        if isinstance(row, Quarantined):
+            yield row._replace(detail=f"{row.detail}; in {shown(member.name)}")
+        elif isinstance(row, Remark):
+            yield Remark(f"{shown(member.name)}: {row.text}")
+        else:
+            yield row
 
 
 def _read_text(file: SourceFile, encoding: str) -> Iterator[Row]:

@@ -7,12 +7,11 @@ from collections.abc import Iterator
 from typing import TextIO
 
 from flows.scout.records import DeliveredRow, Payload, Quarantined
-from flows.scout.rules import BLANK, as_stored, plain_name
+from flows.scout.rules import BLANK, IDENTIFIERS, as_stored, plain_name
 
 WRAPPERS = frozenset({"data", "records", "items", "rows", "transactions", "products"})
 # A sale may have items of its own.
 PLAIN_WRAPPERS = WRAPPERS - {"items"}
-IDENTIFIERS = frozenset({"transaction_id", "sku"})
 CHUNK_CHARACTERS = 1 << 16
 MAX_VALUE_CHARACTERS = 16 << 20
 KEPT_CHARACTERS = 10_000

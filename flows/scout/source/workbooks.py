@@ -2,13 +2,16 @@
 
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import date, datetime, time, timedelta
+from datetime import date, datetime, time
+from decimal import Decimal
 from itertools import chain, islice
+from math import floor
 from typing import Any
 from zipfile import BadZipFile, ZipFile
 
 import orjson
 from openpyxl import load_workbook
+from openpyxl.utils.datetime import from_excel
 from openpyxl.utils.exceptions import InvalidFileException
 from openpyxl.worksheet._reader import ROW_TAG, WorkSheetParser
 from openpyxl.xml.functions import iterparse
@@ -16,6 +19,7 @@ from openpyxl.xml.functions import iterparse
 from flows._shared.counted import counted
 from flows.scout.records import Payload, Quarantined, Remark, Row, SourceFile
 from flows.scout.rules import (
+    INEXACT_FROM,
     LINES_BEFORE_HEADER,
     UNKNOWN_HEADER,
     differing,
@@ -30,6 +34,7 @@ from flows.scout.source.number_formats import NumberFormat, formats_of
 MAX_BYTES_OF_STRINGS = 128 << 20
 KEPT_CHARACTERS = 10_000
 MAX_COLUMNS = 16_384
+LAST_SECOND_OF_A_DAY = 86_399 / 86_400
 MAX_ROW_NUMBER = 10**9
 # A cell is a few: itself, its value, its formula, the parts of its text.
 MAX_ELEMENTS_OF_ROW = 20 * MAX_COLUMNS
@@ -45,7 +50,8 @@ def read_workbook(file: SourceFile, sheets: Sequence[str] = ()) -> Iterator[Row]
     """Rows of the sheets asked for, or of all that are not hidden; each has its own header.
 
     Numbers are numbers, or texts where their format shows a currency (`Rp 150000`) or zeros before
-    them (`00042`); days are ISO dates, formulas are what they came to last.
+    them (`00042`), or where they have more digits than a spreadsheet holds
+    (`1.23456789012346E+17`); days are ISO dates, formulas are what they came to last.
 
     Raises:
         FileUnreadableError: it is broken, or lacks a sheet.
@@ -98,7 +104,9 @@ def _cells(
             cells = {
                 cell["column"]: plain
                 for cell in row
-                if not _is_blank(plain := _plain(cell["value"], formats.get(cell["style_id"])))
+                if not _is_blank(
+                    plain := _plain(_dated(cell, sheet.parent), formats.get(cell["style_id"]))
+                )
             }
             width = max(cells, default=0)
             if width > MAX_COLUMNS:
@@ -128,8 +136,8 @@ def _rows(sheet: Any) -> Iterator[tuple[int, list[dict[str, Any]]]]:
             sheet._shared_strings,
             data_only=True,
             epoch=book.epoch,
-            date_formats=book._date_formats,
-            timedelta_formats=book._timedelta_formats,
+            date_formats=frozenset(),
+            timedelta_formats=frozenset(),
         )
         open_elements: list[Any] = []
         begun_in_row = -1
@@ -184,27 +192,46 @@ def _read_sheet(title: str, rows: Iterator[tuple[int, Cells]]) -> Iterator[Row]:
             yield Payload(number, orjson.dumps(dict(zip(header.columns, filled, strict=True))))
 
 
+def _dated(cell: Mapping[str, Any], book: Any) -> Any:
+    """The value of a cell, which is a moment where its format shows days.
+
+    The library's own reader takes what is next to midnight for the day that follows.
+    """
+    value, style = cell["value"], cell["style_id"]
+    if value is None or cell["data_type"] != "n" or style not in book._date_formats:
+        return value
+    is_span = style in book._timedelta_formats
+    try:
+        within = value if is_span else min(value, floor(value) + LAST_SECOND_OF_A_DAY)
+        return from_excel(within, book.epoch, timedelta=is_span)
+    except (OverflowError, ValueError):
+        return "#VALUE!"
+
+
 def _plain(cell: Any, number_format: NumberFormat | None = None) -> Any:
-    """A cell as JSON has it; numbers have the 15 digits that a spreadsheet shows."""
+    """A cell as JSON has it."""
     match cell:
         case bool():
             return cell
-        case int() if abs(cell) < 1 << 53:
-            return number_format.shown(cell) if number_format else cell
-        case float() if cell == cell and abs(cell) != float("inf"):
-            plain = float(f"{cell:.15g}")
-            return number_format.shown(plain) if number_format else plain
+        case int() | float() if abs(cell) < float("inf"):
+            return _plain_number(cell, number_format)
         case datetime():
             if cell.time() == time():
                 return cell.date().isoformat()
             return cell.replace(microsecond=0).isoformat(sep=" ")
         case date() | time():
             return cell.isoformat()
-        case timedelta() | int() | float():
-            return str(cell)
         case None | str():
             return cell
     return str(cell)
+
+
+def _plain_number(number: float, number_format: NumberFormat | None) -> float | str:
+    """The 15 digits that a spreadsheet holds; a number that has more is a text that says so."""
+    plain = float(f"{number:.15g}") if isinstance(number, float) else number
+    if abs(plain) >= INEXACT_FROM and not (number_format and number_format.sign):
+        return f"{Decimal(plain):.14E}"
+    return number_format.shown(plain) if number_format else plain
 
 
 def _text(cell: Any) -> str:

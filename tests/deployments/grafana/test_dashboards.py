@@ -7,6 +7,7 @@ import json
 import re
 from collections import Counter
 from collections.abc import Iterator
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -32,12 +33,25 @@ from tests.deployments.grafana.panels import (
     DUCKDB,
     FOLDER,
     POSTGRES,
+    Query,
     asked,
     assert_panels_answer,
 )
 from tests.report.made_rows import PROJECTS, Contract, contracts
 
 SCHEMA = Path(__file__).parents[3] / "flows" / "webhooks" / "schema.sql"
+# The day that was not over when the report's models and the marts were built.
+NOT_OVER = date(2026, 11, 30)
+LAST_DAYS = {
+    "github_scraper": {
+        "leaderboard (as_of_date)": "('2026-11-30')",
+        "fct_daily_commits (commit_day)": "('2026-11-29'), ('2026-11-30')",
+    },
+    "ledgermind": {
+        "mart_suggestions_anomalies (created_date)": "('2026-11-29')",
+        "mart_suggestions_feedback_daily (created_date)": "('2026-11-29'), ('2026-11-30')",
+    },
+}
 BIGQUERY_TYPES = {
     "text": "string",
     "bigint": "int64",
@@ -58,25 +72,51 @@ def postgres_url(postgres: Any) -> Iterator[str]:
         connection.execute("create schema gold")
         for slug in ("github_scraper", "ledgermind", "scout", "quality_compass"):
             for contract in contracts(slug):
-                fill(contract, connection)
+                connection.execute(contract.ddl.encode())
+                for row in rows_of(contract):
+                    marks = ", ".join(["%s"] * len(row))
+                    statement = f"insert into {contract.relation} values ({marks})"
+                    connection.execute(statement.encode(), list(row.values()))
         connection.execute(SCHEMA.read_bytes())
-        connection.execute(
-            "insert into webhooks.deliveries (source, delivery_id, kind, received_at, content_type,"
-            " headers, attributes, body_bytes, body_sha256) "
-            "values ('github', '1', 'push', now(), 'application/json', '{}', '{}', 1, '')"
-        )
+        for at, moment in enumerate(("now() - interval '1 hour'", "now()"), start=1):
+            connection.execute(
+                "insert into webhooks.deliveries (source, delivery_id, kind, received_at, "
+                "content_type, headers, attributes, body_bytes, body_sha256) values "
+                f"('github', '{at}', 'push', {moment}, '', '{{}}', '{{}}', 1, '')".encode()
+            )
+            connection.execute(
+                "insert into webhooks.conflicts (source, delivery_id, kind, received_at, "
+                "content_type, headers, body, body_sha256) values "
+                f"('github', '{at}', 'push', {moment}, '', '{{}}', '', '')".encode()
+            )
     yield made
     postgres.drop_database("grafana_panels")
 
 
-def fill(contract: Contract, connection: Any) -> None:
-    """A table by its contract, with one row."""
-    connection.execute(contract.ddl.encode())
-    row = contract.row()
-    marks = ", ".join(["%s"] * len(row))
-    connection.execute(
-        f"insert into {contract.relation} values ({marks})".encode(), list(row.values())
-    )
+def rows_of(contract: Contract) -> Iterator[dict[str, Any]]:
+    """One row; of periods of time two, of which the later one is not over."""
+    is_over = [name for name in contract.types if name.startswith("is_complete_")]
+    yield contract.row() | dict.fromkeys(is_over, True)
+    if is_over:
+        days = [name for name, kind in contract.types.items() if kind == "date"]
+        yield contract.row() | dict.fromkeys(days, NOT_OVER)
+
+
+def assert_finished_periods_are_drawn(uid: str, query: Query) -> None:
+    """Something is drawn, and nothing of the day or the hour that was not over."""
+    for each in asked():
+        if each.uid == uid and each.kind == "timeseries":
+            rows = query(
+                each.expanded(*(datetime(year, 1, 1, tzinfo=UTC) for year in (2000, 2100)))
+            )
+            drawn = {row[0] for row in rows}
+            assert drawn, each
+            this_hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+            for moment in drawn:
+                is_over = (
+                    moment < this_hour if "webhooks." in each.sql else moment.date() < NOT_OVER
+                )
+                assert is_over, (each.title, moment)
 
 
 def test_the_committed_files_are_what_the_generator_writes() -> None:
@@ -110,6 +150,17 @@ def test_there_is_a_dashboard_for_every_domain_and_for_operations() -> None:
     assert expected <= {board.uid for board in BOARDS}
 
 
+def test_a_panel_that_shows_the_first_of_many_says_so_and_by_what() -> None:
+    for path in DASHBOARDS.glob("*.json"):
+        for panel in json.loads(path.read_text())["panels"]:
+            for target in panel["targets"]:
+                where = (path.name, panel["title"])
+                bounds = re.findall(r"limit (\d+)|\w+ <= (\d+)", target["rawSql"])
+                for most in (next(filter(None, each)) for each in bounds):
+                    assert re.search(rf"first {most}\b", panel["description"]), where
+                    assert "order by" in target["rawSql"], where
+
+
 def test_panels_read_report_models_and_the_inbox_only() -> None:
     """On BigQuery, where these are not built, the marts."""
     for each in asked():
@@ -128,11 +179,12 @@ def test_every_panel_of_postgresql_answers(postgres_url: str) -> None:
                 return connection.execute(sql.encode()).fetchall()
 
             assert_panels_answer(uid, query, may_be_empty=True)
+            assert_finished_periods_are_drawn(uid, query)
 
 
 def test_the_example_query_of_the_inbox_answers(postgres_url: str) -> None:
     with psycopg.connect(postgres_url) as connection:
-        assert connection.execute(WEBHOOKS.query.encode()).fetchall() == [("github", "push", 1)]
+        assert connection.execute(WEBHOOKS.query.encode()).fetchall() == [("github", "push", 2)]
 
 
 def test_every_panel_of_duckdb_answers() -> None:
@@ -140,11 +192,17 @@ def test_every_panel_of_duckdb_answers() -> None:
         connection.execute("create schema report")
         for contract in contracts("agent_analytics"):
             connection.execute(contract.ddl)
-            row = contract.row()
-            marks = ", ".join("?" for _ in row)
-            connection.execute(f"insert into {contract.relation} values ({marks})", [*row.values()])
+            for row in rows_of(contract):
+                marks = ", ".join("?" for _ in row)
+                statement = f"insert into {contract.relation} values ({marks})"
+                connection.execute(statement, [*row.values()])
+
+        def query(sql: str) -> list[Any]:
+            return connection.execute(sql).fetchall()
+
         for uid in {each.uid for each in asked() if each.adapter == DUCKDB}:
-            assert_panels_answer(uid, lambda sql: connection.execute(sql).fetchall())
+            assert_panels_answer(uid, query)
+            assert_finished_periods_are_drawn(uid, query)
 
 
 @pytest.mark.parametrize("slug", ["github_scraper", "ledgermind"])
@@ -164,9 +222,14 @@ def test_every_panel_of_bigquery_answers(slug: str, bigquery_emulator: str) -> N
         ]
         table = bigquery.Table(f"grafana-panels.{slug}.{mart}", fields)
         client.create_table(table, exists_ok=True)
-    assert_panels_answer(
-        uid, lambda sql: [tuple(row) for row in client.query(sql).result()], may_be_empty=True
-    )
+
+    def query(sql: str) -> list[Any]:
+        return [tuple(row) for row in client.query(sql).result()]
+
+    assert_panels_answer(uid, query, may_be_empty=True)
+    for columns, values in LAST_DAYS[slug].items():
+        query(f"insert into {slug}.{columns} values {values}")
+    assert_finished_periods_are_drawn(uid, query)
 
 
 def test_every_data_source_that_a_panel_names_is_provisioned_without_a_secret() -> None:

@@ -16,15 +16,9 @@ commits as (
 
 ),
 
--- Two names of one person. The address GitHub gives instead of a real one holds the login.
-pairs as (
-
-    select
-        developer_id,
-        alias as other_name
-    from aliases
-
-    union all
+-- Two names of one person, as they were seen. The address GitHub gives instead of a real one holds
+-- the login.
+seen_pairs as (
 
     select
         lower(trim(developer_id)) as developer_id,
@@ -45,6 +39,48 @@ pairs as (
         regexp_extract(author_email, '^(?:[0-9]+\+)?([^@+]+)@users\.noreply\.github\.com$', 1)
             as other_name
     from commits
+
+),
+
+seen_names as (
+
+    select developer_id as name
+    from seen_pairs
+
+    union
+
+    select other_name as name
+    from seen_pairs
+
+),
+
+-- Addresses under which agents, robots and machines sign are anybody's.
+names_of_nobody as (
+
+    select distinct seen_names.name
+    from seen_names
+    inner join {{ ref('automation_addresses') }} as nobody
+        on nobody.field = 'address' and regexp_full_match(seen_names.name, nobody.pattern)
+
+),
+
+-- An alias is what the company itself says.
+pairs as (
+
+    select
+        developer_id,
+        alias as other_name
+    from aliases
+
+    union all
+
+    select
+        developer_id,
+        other_name
+    from seen_pairs
+    where
+        developer_id not in (select names_of_nobody.name from names_of_nobody)
+        and other_name not in (select names_of_nobody.name from names_of_nobody)
 
 ),
 

@@ -305,56 +305,9 @@ usage as (
 
 ),
 
-models as (
-
-    select distinct
-        model_name,
-        usage_date,
-        {{ listed_name('model_name') }} as price_name,
-        {{ is_fast_name('model_name') }} as is_fast
-    from usage
-
-),
-
--- Names come with a provider before and a date behind (anthropic/claude-opus-4-20250514). Of the
--- price names that begin it the longest counts. What stands behind it may only say which build or
--- window of the same model it is: claude-opus-5-5 is another model than claude-opus-5.
 model_prices as (
 
-    select
-        models.model_name,
-        models.usage_date,
-        {%- for rate in ['input', 'cache_write_5m', 'cache_write_1h', 'cache_read', 'output'] %}
-        cast(
-            prices.{{ rate }} * case when models.is_fast then prices.fast_multiplier else 1 end
-            as decimal(10, 4)
-        ) as {{ rate }},
-        {%- endfor %}
-        -- A name that says so, and a request that does, say the same.
-        case when models.is_fast then 1 else prices.fast_multiplier end as fast_multiplier,
-        prices.batch_multiplier,
-        prices.long_prompt_above,
-        prices.long_input_multiplier,
-        prices.long_output_multiplier
-    from models
-    inner join {{ ref('model_prices') }} as prices
-        on
-            starts_with(models.price_name, prices.model_prefix)
-            and regexp_matches(
-                substr(models.price_name, length(prices.model_prefix) + 1),
-                replace(
-                    '^{build}(\[(1m|fast)\])*{build}(:([0-9]+k?|latest|beta|thinking|fast))*$',
-                    '{build}',
-                    '(-?[0-9]{8}|-[0-9]{4}-[0-9]{2}-[0-9]{2}|-latest|-v[0-9]+)*(@[^:\[]*)?'
-                )
-            )
-            and not (models.is_fast and prices.fast_multiplier is null)
-            and models.usage_date >= prices.effective_from
-            and models.usage_date < coalesce(prices.effective_to, date '9999-12-31')
-    qualify row_number() over (
-            partition by models.model_name, models.usage_date
-            order by length(prices.model_prefix) desc, prices.effective_from desc
-        ) = 1
+    select * from {{ prices_of_models('usage') }}
 
 ),
 

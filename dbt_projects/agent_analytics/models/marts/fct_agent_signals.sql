@@ -86,6 +86,12 @@ events as (
         {{ event_signal('logs.event_name') }} as signal_name,
         case when contains(logs.attributes, 'token') then json_keys(logs.attributes) else [] end
             as attributes,
+        case
+            when
+                contains(logs.attributes, '"cost_usd"') and not contains(logs.attributes, 'token')
+                then coalesce(try_cast(logs.attributes ->> '$.cost_usd' as double) > 0, false)
+            else false
+        end as is_cost_alone,
         {{ is_whole_agent("logs.attributes ->> '$.\"gen_ai.operation.name\"'") }} as is_whole_agent
     from {{ source('raw', 'otel_logs') }} as logs
 
@@ -98,9 +104,15 @@ understood_events as (
     select
         events.*,
         event_attributes.name is not null
-        and list_has_any(events.attributes, event_attributes.attributes) as is_understood,
+        and (
+            events.is_cost_alone
+            or list_has_any(events.attributes, event_attributes.attributes)
+        ) as is_understood,
         event_attributes.name is not null
-        and list_has_any(events.attributes, event_attributes.counted_attributes) as is_counted,
+        and (
+            events.is_cost_alone
+            or list_has_any(events.attributes, event_attributes.counted_attributes)
+        ) as is_counted,
         list_filter(
             events.attributes,
             lambda attribute: regexp_matches(attribute, '(^|[._])tokens$|token_count$')

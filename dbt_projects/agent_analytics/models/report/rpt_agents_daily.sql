@@ -15,6 +15,7 @@ final as (
     select
         usage.date,
         usage.agent_type,
+        usage.date < {{ shared.build_day() }} as is_complete_day,
         any_value(coalesce(agents.display_name, usage.agent_type)) as agent,
         cast(sum(usage.total_cost_usd) as decimal(38, 10)) as cost_usd,
         cast(sum(usage.reported_cost_usd) as decimal(38, 10)) as reported_cost_usd,

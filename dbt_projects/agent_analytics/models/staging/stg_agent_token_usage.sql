@@ -8,23 +8,9 @@
 {%- set tokens = ['input_tokens', 'output_tokens', 'cache_creation_tokens', 'cache_read_tokens'] -%}
 {%- set kinds = tokens + ['reasoning_tokens', 'reported_cost_usd'] -%}
 {%- set attributes = event_attributes() -%}
-{%- set others = [
-    'cost_usd', 'request_id', 'gen_ai.response.id', 'event.sequence', 'gen_ai.operation.name',
-] -%}
 {%- set tiers = [
     'speed', 'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'service_tier',
 ] -%}
-{%- do others.extend(tiers) -%}
-{%- set named = {} -%}
-{%- for name in others -%}
-{%- do named.update({name: 'named_values[' ~ (attributes | length + loop.index) ~ ']'}) -%}
-{%- endfor -%}
-{%- set tier_of_request = [] -%}
-{%- set tier_of_counter = [] -%}
-{%- for name in tiers -%}
-{%- do tier_of_request.append(named[name]) -%}
-{%- do tier_of_counter.append('metrics.attributes ->> \'$."' ~ name ~ '"\'') -%}
-{%- endfor -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
 
 -- The linter loses the indentation of lists that a loop writes.
@@ -47,242 +33,17 @@ signals as (
 
 ),
 
-counter_keys as (
-
-    select * from {{ counter_keys(since) }}  -- noqa: PRS
-
-),
-
-points as (
-
-    select
-        metrics.id,
-        metrics.session_id,
-        metrics.agent_type,
-        coalesce(metrics.model_name, 'unknown') as model_name,
-        metrics.timestamp as used_at,
-        cast(metrics.created_at as date) as received_on,
-        metrics.start_timestamp,
-        metrics.temporality,
-        metrics.series_key,
-        case
-            when metrics.start_timestamp is not null then counter_keys.with_start
-            else counter_keys.without_start
-        end as counter_key,
-        metrics.metric_value,
-        {{ metric_signal('metrics.metric_name') }} as signal_name,
-        {{ token_type('metrics.metric_name', 'metrics.attributes') }} as token_type,
-        case
-            when
-                contains(metrics.attributes, '"speed"')
-                or contains(metrics.attributes, 'service_tier"')
-                then {{ service_tier(tier_of_counter) }}
-            else 'standard'
-        end as service_tier
-    from {{ metric_points(since) }} as metrics
-    inner join counter_keys on metrics.series_key = counter_keys.series_key
-    where
-        signal_name is not null
-        and not {{ is_whole_agent("metrics.attributes ->> '$.\"gen_ai.operation.name\"'") }}
-
-),
-
--- A cumulative counter says how much since its start: what counts is the growth. A new start, or a
--- value smaller than the one before, is a counter that began again from zero.
-ordered_points as (
-
-    select
-        *,
-        lag(metric_value) over since_start as value_before,
-        lag(used_at) over since_start as used_before,
-        lead(used_at) over since_start as used_after,
-        lag(series_key) over since_start as series_before
-    from points
-    window since_start as (
-        partition by counter_key, temporality, start_timestamp order by used_at, metric_value, id
-    )
-
-),
-
--- A start that several points of a delta share is that of the process: where each began to count
--- is not told. The same point with another resource is the same sent again.
-metric_increments as (
-
-    select
-        *,
-        case
-            when temporality = 'cumulative' and metric_value >= value_before
-                then metric_value - value_before
-            else metric_value
-        end as increment,
-        least(used_at, case
-            when temporality = 'cumulative' then coalesce(used_before, start_timestamp)
-            when coalesce(used_before, used_at) = coalesce(used_after, used_at) then start_timestamp
-        end) as counted_from
-    from ordered_points
-    where
-        temporality in ('cumulative', 'delta')
-        and not coalesce(
-            used_at = used_before and metric_value = value_before and series_key <> series_before,
-            false
-        )
-
-),
-
--- What one agent counts in its input another counts apart: the weights make them the same kinds.
 counted_increments as (
 
-    select
-        increments.session_id,
-        increments.agent_type,
-        increments.model_name,
-        increments.service_tier,
-        increments.used_at,
-        increments.counted_from,
-        increments.received_on,
-        signals.family,
-        signals.kind,
-        increments.increment * signals.weight as amount
-    from metric_increments as increments
-    inner join signals
-        on
-            signals.signal = 'metric'
-            and increments.signal_name = signals.name
-            and (signals.token_type = 'any' or increments.token_type = signals.token_type)
-    where signals.kind <> 'none'
-
-),
-
-weights_of_attributes as (
-
-    select
-        name,
-        family,
-        token_type as attribute,
-        {%- for kind in kinds[:-1] %}
-        sum(weight) filter (where kind || '_tokens' = '{{ kind }}')
-            as {{ kind }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    from signals
-    where signal = 'event'
-    group by name, family, token_type
-
-),
-
-read_attributes as (
-
-    select
-        unnest([
-            {%- for attribute in attributes -%}
-            '{{ attribute }}'{{ ', ' if not loop.last }}
-            {%- endfor -%}
-        ]) as attribute,
-        unnest(range({{ attributes | length }})) as place
-
-),
-
-event_weights as (
-
-    select
-        names.name,
-        names.family,
-        {%- for kind in kinds[:-1] %}
-        list(
-            cast(coalesce(weights.{{ kind }}, 0) as double) order by read_attributes.place
-        ) as {{ kind }}{{ ',' if not loop.last }}
-        {%- endfor %}
-    from (
-        select distinct
-            signals.name,
-            signals.family
-        from signals
-        where signals.signal = 'event' and signals.kind <> 'none'
-    ) as names
-    cross join read_attributes
-    left join weights_of_attributes as weights
-        on names.name = weights.name and read_attributes.attribute = weights.attribute
-    group by names.name, names.family
-
-),
-
-requests as (
-
-    select
-        id,
-        session_id,
-        agent_type,
-        coalesce(model_name, 'unknown') as model_name,
-        timestamp as used_at,
-        cast(created_at as date) as received_on,
-        attributes ->> {{ json_paths(attributes + others) }} as named_values,
-        {{ event_signal('event_name') }} as signal_name,
-        case
-            when starts_with(session_id, 'no-session:') then cast(log_key as varchar)
-            else timestamp || ' ' || hash(cast(attributes as varchar))
-        end as event_key
-    from {{ source('raw', 'otel_logs') }}
-    where
-        signal_name is not null
-        {% if is_incremental() %}
-        and session_id in (select touched.session_id from touched)
-        and {{ not_before(since, 'timestamp') }}
-        {% endif %}
-
-),
-
--- The same request told twice, by whatever collector, counts once. What tells of
--- no tokens is left out last: before, DuckDB would read it out of all events.
-distinct_requests as (
-
-    select
-        *,
-        list_transform(
-            named_values[1:{{ attributes | length }}],
-            lambda value: coalesce(try_cast(value as double), 0)
-        ) as counts,
-        len(list_filter(
-            named_values[1:{{ attributes | length }}], lambda value: value is not null
-        )) > 0 and not {{ is_whole_agent(named['gen_ai.operation.name']) }} as has_tokens
-    from requests
-    qualify
-        has_tokens
-        and row_number() over (
-            partition by
-                session_id,
-                signal_name,
-                coalesce(
-                    'request ' || coalesce(
-                        {{ known_id(named['request_id']) }},
-                        {{ known_id(named['gen_ai.response.id']) }}
-                    ),
-                    'sequence ' || {{ named['event.sequence'] }} || ' ' || used_at,
-                    'event ' || event_key
-                )
-            order by has_tokens desc, used_at asc, id asc
-        ) = 1
+    select *
+    from {{ counted_increments(counter_keys(since), 'signals', tiers, since) }}  -- noqa: PRS
 
 ),
 
 counted_requests as (
 
-    select
-        requests.id,
-        requests.session_id,
-        requests.agent_type,
-        requests.model_name,
-        requests.used_at,
-        requests.received_on,
-        weights.family,
-        {%- for kind in kinds[:-1] %}
-        greatest(list_dot_product(requests.counts, weights.{{ kind }}), 0) as {{ kind }},
-        {%- endfor %}
-        try_cast({{ named['cost_usd'] }} as double) as reported_cost_usd,
-        case
-            when coalesce({{ tier_of_request | join(', ') }}) is null then 'untold'
-            else {{ service_tier(tier_of_request) }}
-        end as service_tier
-    from distinct_requests as requests
-    inner join event_weights as weights on requests.signal_name = weights.name
+    select *
+    from {{ counted_requests('signals', kinds, attributes, tiers, since) }}
 
 ),
 
@@ -525,7 +286,7 @@ special_requests as (
             requests.session_id = families.session_id
             and requests.agent_type = families.agent_type
             and requests.compared_name = families.compared_name
-            and requests.family = families.family
+            and requests.family in (families.family, 'cost')
             and families.usage_source = 'events'
     where requests.service_tier <> 'standard' or prompt_tokens > 100000
 

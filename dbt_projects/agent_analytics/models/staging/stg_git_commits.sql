@@ -9,7 +9,13 @@ with inputs as (
 
     select
         commits.commit_hash,
-        hash(commits) as input_hash
+        hash(
+            hash(commits),
+            (
+                select {{ hash_of_rows('addresses') }}
+                from {{ ref('automation_addresses') }} as addresses  -- noqa: AL05
+            )
+        ) as input_hash
     from {{ source('raw', 'git_commits') }} as commits
 
 ),
@@ -30,59 +36,134 @@ source as (
 
 ),
 
-final as (
+-- Where trailers may stand: in the last paragraph, but for comments and a list of conflicts behind
+-- it. A line that is folded is one.
+last_paragraphs as (
 
     select
         commit_hash,
-        commit_message,
-        author_name,
-        lower(trim(author_email)) as author_email,
-        commit_timestamp,
-        files_changed,
-        lines_added,
-        lines_deleted,
-        agent_assisted,
-        agent_session_id,
-        agent_type,
-        developer_id,
-        project_id,
-        created_at,
-        co_authors,
-        case
-            when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*@anthropic\.com[>\s]*$')
-                or regexp_matches(co_authors, '(?im)@anthropic\.com\s*$')
-                then 'claude_code'
-            when
-                regexp_matches(
-                    commit_message,
-                    '(?im)^co-authored-by:.*('
-                    || '\+copilot@users\.noreply\.github\.com|[<\s]copilot@github\.com'
-                    || ')[>\s]*$'
-                )
-                or regexp_matches(
-                    co_authors,
-                    '(?im)^(github )?copilot(-swe-agent)?(\[bot\])? '
-                    || '@(users\.noreply\.)?github\.com\s*$'
-                )
-                then 'github_copilot'
-            when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*@cursor\.com[>\s]*$')
-                or regexp_matches(co_authors, '(?im)@cursor\.com\s*$')
-                then 'cursor'
-            when
-                regexp_matches(
-                    commit_message, '(?im)^co-authored-by:.*[<\s]noreply@openai\.com[>\s]*$'
-                )
-                or regexp_matches(co_authors, '(?im)^codex @openai\.com\s*$')
-                then 'codex'
-            when
-                regexp_matches(commit_message, '(?im)^co-authored-by:.*@opencode\.ai[>\s]*$')
-                or regexp_matches(co_authors, '(?im)@opencode\.ai\s*$')
-                then 'opencode'
-        end as trailer_agent_type,
-        input_hash
+        string_split(
+            regexp_replace(
+                string_split_regex({{ without_comments('commit_message') }}, '\n[ \t]*\n')[-1],
+                '\n[ \t]+',
+                ' ',
+                'g'
+            ),
+            chr(10)
+        ) as lines
     from source
+    where contains(lower(commit_message), 'co-authored-by')
+
+),
+
+-- The linter knows no lambdas.
+-- noqa: disable=RF02,AL05
+counted_lines as (
+
+    select
+        commit_hash,
+        lines,
+        len(list_filter(lines, lambda line: {{ is_trailer('line') }})) as trailers,
+        len(list_filter(lines, lambda line: {{ is_of_git('line') }})) as trailers_of_git
+    from last_paragraphs
+
+),
+
+-- noqa: enable=RF02,AL05
+
+-- A paragraph with other lines, too, has trailers where git itself wrote one and they are a fourth.
+trailers as (
+
+    select
+        commit_hash,
+        unnest(lines) as line,
+        generate_subscripts(lines, 1) as place
+    from counted_lines
+    where
+        trailers = len(lines)
+        or (trailers_of_git > 0 and 4 * trailers >= len(lines))
+
+),
+
+-- GitHub's marts keep no addresses: there an agent is known by its name and the domain.
+signatures as (
+
+    select
+        commit_hash,
+        'address' as field,
+        lower(trim(regexp_extract(line, '<([^<>]*)>', 1))) as signature,
+        place
+    from trailers
+    where regexp_matches(line, '(?i)^co-authored-by[ \t]*:')
+
+    union all
+
+    select
+        commit_hash,
+        'name and domain' as field,
+        unnest(string_split(lower(co_authors), chr(10))) as signature,
+        generate_subscripts(string_split(co_authors, chr(10)), 1) as place
+    from source
+    where co_authors is not null
+
+),
+
+agents as (
+
+    select
+        signed.field,
+        signed.signature,
+        min(addresses.agent_type) as agent_type
+    from (
+        select distinct
+            field,
+            signature
+        from signatures
+    ) as signed
+    inner join {{ ref('automation_addresses') }} as addresses
+        on
+            signed.field = addresses.field
+            and regexp_full_match(signed.signature, addresses.pattern)
+    where addresses.kind = 'agent'
+    group by signed.field, signed.signature
+
+),
+
+-- Of several agents the one that is named first.
+agents_of_commits as (
+
+    select
+        signatures.commit_hash,
+        arg_min(agents.agent_type, signatures.place) as agent_type
+    from signatures
+    inner join agents
+        on signatures.field = agents.field and signatures.signature = agents.signature
+    group by signatures.commit_hash
+
+),
+
+final as (
+
+    select
+        source.commit_hash,
+        source.commit_message,
+        source.author_name,
+        lower(trim(source.author_email)) as author_email,
+        source.commit_timestamp,
+        source.files_changed,
+        source.lines_added,
+        source.lines_deleted,
+        source.agent_assisted,
+        source.agent_session_id,
+        source.agent_type,
+        source.developer_id,
+        source.project_id,
+        source.created_at,
+        source.co_authors,
+        agents_of_commits.agent_type as trailer_agent_type,
+        source.input_hash
+    from source
+    left join agents_of_commits on source.commit_hash = agents_of_commits.commit_hash
 
 )
 

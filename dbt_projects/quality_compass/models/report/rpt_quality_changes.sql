@@ -22,7 +22,8 @@ runs as (
         runs.run_id,
         runs.run_set,
         runs.run_at,
-        row_number() over (order by runs.run_at desc, runs.run_id desc) as recency
+        row_number() over (order by runs.is_shown desc, runs.run_at desc, runs.run_id desc)
+            as recency
     from {{ ref('stg_runs') }} as runs
     where exists (
             select 1 from signals

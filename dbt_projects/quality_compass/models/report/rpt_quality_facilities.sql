@@ -24,15 +24,26 @@ metrics as (
 
 latest_run as (
 
-    select runs.run_id
+    select
+        runs.run_id,
+        runs.run_at
     from runs
     where
         exists (
             select 1 from signals
             where signals.run_id = runs.run_id
         )
-    order by runs.run_at desc, runs.run_id desc
+    order by runs.is_shown desc, runs.run_at desc, runs.run_id desc
     limit 1
+
+),
+
+newer as (
+
+    select count(*) as newer_silent_runs
+    from runs
+    inner join latest_run on runs.run_at > latest_run.run_at
+    where runs.is_shown
 
 ),
 
@@ -115,6 +126,7 @@ final as (
         totals.actionable_facilities,
         totals.pairs_with_signals,
         totals.severe_pairs,
+        newer.newer_silent_runs,
         coalesce(facilities.facility_id, '') as facility_id,
         facilities.facility_name,
         coalesce(metrics.metric_id, '') as metric_id,
@@ -130,6 +142,7 @@ final as (
     from cells
     inner join ranked on cells.facility_sk = ranked.facility_sk
     cross join totals
+    cross join newer
     left join facilities on cells.facility_sk = facilities.facility_sk
     left join metrics on cells.metric_sk = metrics.metric_sk
     where ranked.facility_place <= 40

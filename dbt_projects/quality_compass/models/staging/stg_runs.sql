@@ -13,6 +13,15 @@ with runs as (
 
 ),
 
+judged as (
+
+    select
+        *,
+        coalesce('{{ var("shown_set") }}' in ('', run_set), false) as is_shown
+    from runs
+
+),
+
 final as (
 
     select
@@ -21,9 +30,10 @@ final as (
         run_set,
         time_zone,
         run_at,
-        lag(run_id) over (order by run_at, run_id) as previous_run_id,
-        row_number() over (order by run_at desc, run_id desc) = 1 as is_latest
-    from runs
+        is_shown,
+        lag(run_id) over (partition by run_set order by run_at, run_id) as previous_run_id,
+        row_number() over (order by is_shown desc, run_at desc, run_id desc) = 1 as is_latest
+    from judged
 
 )
 

@@ -7,6 +7,7 @@ decided here, at the one door to dbt, by what `vars` of its `dbt_project.yml` de
 import math
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 
 import yaml
@@ -14,6 +15,8 @@ from pydantic import JsonValue
 
 MOST_PARTS, LONGEST = 200, 200
 DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
+# Of one that is declared as null the name tells the kind.
+OF_A_DAY = "_date"
 # Nothing that ends a text, a name or a statement, calls a function or begins a comment.
 WORDS = re.compile(rf"(?!.*--)[\w .,:/@+&#-]{{0,{LONGEST}}}")
 # Those of the package that all projects have in common.
@@ -34,16 +37,17 @@ def why_variables_refused(
         if name not in declared:
             known = ", ".join(sorted(declared))
             return f"there is no variable {_shown(name)}; there are {known}"
-        wanted = _wanted(declared[name])
-        if not _fits(value, declared[name]):
-            return f"the variable {name} is to be {wanted}"
+        if not _fits(name, value, declared[name]):
+            return f"the variable {name} is to be {_wanted(name, declared[name])}"
     return None
 
 
-def _wanted(default: JsonValue) -> str:
+def _wanted(name: str, default: JsonValue) -> str:
     match default:
+        case None if name.endswith(OF_A_DAY):
+            return "a day of the calendar such as 2026-10-31, or null"
         case None:
-            return "a day such as 2026-10-31, a number, or null"
+            return "a number, or null"
         case bool():
             return "true or false"
         case int() | float():
@@ -51,14 +55,15 @@ def _wanted(default: JsonValue) -> str:
         case list():
             return f"a list of words such as {', '.join(map(str, default[:2]))}"
         case str() if DAY.fullmatch(default):
-            return f"a day such as {default}"
+            return f"a day of the calendar such as {default}"
     return f"words such as {default}, of letters, digits, spaces and . , : / @ + & # - _"
 
 
-def _fits(value: JsonValue, default: JsonValue) -> bool:
+def _fits(name: str, value: JsonValue, default: JsonValue) -> bool:
     match default:
         case None:
-            return value is None or _is_number(value) or _is_day(value)
+            is_of_kind = _is_day if name.endswith(OF_A_DAY) else _is_number
+            return value is None or is_of_kind(value)
         case bool():
             return isinstance(value, bool)
         case int() | float():
@@ -82,7 +87,13 @@ def _is_number(value: JsonValue) -> bool:
 
 
 def _is_day(value: JsonValue) -> bool:
-    return isinstance(value, str) and DAY.fullmatch(value) is not None
+    if not isinstance(value, str) or not DAY.fullmatch(value):
+        return False
+    try:
+        date.fromisoformat(value)
+    except ValueError:
+        return False
+    return True
 
 
 def _shown(name: str) -> str:

@@ -1,19 +1,16 @@
-"""Loading into the DuckDB file, and reading what was published, without Prefect."""
+"""Loading into the DuckDB file, without Prefect."""
 
 import json
 import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
-from datetime import date
-from decimal import Decimal
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
 
 import duckdb
 
-from flows._shared.counted import counted
 from flows._shared.inbox import Position
 from flows._shared.postgres import READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
@@ -29,32 +26,6 @@ from flows.agent_analytics.records import (
 
 CONSUMER = "agent_analytics"
 OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
-UNPRICED = """
-    select
-        model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),
-        (select max(effective_from) from staging.model_prices)
-    from intermediate.int_token_costs where unpriced_tokens > 0
-    group by model_name order by model_name
-"""
-NAMED_AT_MOST = 10
-NOT_UNDERSTOOD = f"""
-    select
-        agent_type, signal, name, cast(sum(observations) as bigint), count(*), treatment,
-        string_agg(distinct uncounted_types, ', ' order by uncounted_types)
-    from mart.fct_agent_signals where treatment in ('unknown', 'partly counted')
-    group by agent_type, signal, name, treatment
-    order by 4 desc, name, agent_type, signal, treatment limit {NAMED_AT_MOST}
-"""  # noqa: S608
-SILENT = f"""
-    select distinct developer_id, agent_type, signal, signal_last_seen_at
-    from mart.fct_agent_signals where is_silent
-    order by 4 desc, developer_id, signal limit {NAMED_AT_MOST}
-"""  # noqa: S608
-BUDGETS = """
-    select developer_id, budget_status, forecast_cost_usd, monthly_budget_usd, unpriced_tokens
-    from mart.fct_cost_forecast where budget_status not in ('within', 'no budget')
-    order by developer_id
-"""
 
 
 Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
@@ -126,13 +97,9 @@ def _load_parts(
         if len(parts) == 1:
             return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
     half = len(parts) // 2
-    return sum(
-        (
-            _load_parts(connection, some, scratch, batch_bytes)
-            for some in (parts[:half], parts[half:])
-        ),
-        LoadCounts(),
-    )
+    halves = (parts[:half], parts[half:])
+    counts = (_load_parts(connection, some, scratch, batch_bytes) for some in halves)
+    return sum(counts, LoadCounts())
 
 
 def _load_and_record(
@@ -322,58 +289,6 @@ def loaded(
     counts = load()
     with store.connect() as connection:
         return counts, raw.landed(connection, before)
-
-
-def warnings_of(store: raw.Store) -> tuple[str, ...]:
-    """What a person should know of the published marts.
-
-    Models without a price, usage that is not understood, clients that fell silent, budgets.
-    """
-    with store.reader() as connection:
-        unpriced = connection.execute(UNPRICED).fetchall()
-        not_understood = connection.execute(NOT_UNDERSTOOD).fetchall()
-        silent = connection.execute(SILENT).fetchall()
-        budgets = connection.execute(BUDGETS).fetchall()
-    return (
-        *(_price_warning(*row) for row in unpriced),
-        *(_signal_warning(*row) for row in not_understood),
-        *(
-            f"{developer}: no {signal}s of {agent} since {seen:%Y-%m-%d %H:%M} UTC"
-            for developer, agent, signal, seen in silent
-        ),
-        *(_budget_warning(*row) for row in budgets),
-    )
-
-
-def _signal_warning(
-    agent: str, signal: str, name: str, observations: int, developers: int, treatment: str, of: str
-) -> str:
-    what = f" ({of})" if of else ""
-    fate = "is not counted" if treatment == "unknown" else "is counted in part only"
-    return (
-        f"The {signal} {name} of {agent} seems to tell of usage, and {fate}{what}: "
-        f"{observations:,} from {counted(developers, 'developer')}. Add it to agent_signals.csv"
-    )
-
-
-def _price_warning(model: str, tokens: int, first_day: date, newest_price: date) -> str:
-    newer = (
-        f" It was first used on {first_day}, after the newest price of the list ({newest_price}):"
-        " the list may be older than the model."
-        if first_day > newest_price
-        else ""
-    )
-    without = counted(tokens, "token has", "tokens have")
-    return f"{model} has no price: {without} no cost. Add it to model_prices.csv.{newer}"
-
-
-def _budget_warning(
-    developer: str, status: str, cost: float | None, budget: Decimal, unpriced: int
-) -> str:
-    expected = "no cost known" if cost is None else f"{cost:,.2f} USD expected"
-    without = counted(unpriced, "token that has", "tokens that have")
-    missing = f", without {without} no price" if unpriced else ""
-    return f"{developer}: {status}: {expected} this month{missing}, budget {budget:,.2f}"
 
 
 def write_sample(folder: Path, days: int, developers: int, seed: int) -> None:

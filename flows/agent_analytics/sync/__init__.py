@@ -1,0 +1,25 @@
+"""Loading into the DuckDB file, and reading what was published, without Prefect."""
+
+from flows.agent_analytics.sync.loading import (
+    copilot_files,
+    damaged,
+    load_commits,
+    load_copilot,
+    load_deliveries,
+    load_telemetry,
+    loaded,
+    write_sample,
+)
+from flows.agent_analytics.sync.warnings import warnings_of
+
+__all__ = [
+    "copilot_files",
+    "damaged",
+    "load_commits",
+    "load_copilot",
+    "load_deliveries",
+    "load_telemetry",
+    "loaded",
+    "warnings_of",
+    "write_sample",
+]
