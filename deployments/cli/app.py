@@ -13,7 +13,7 @@ from typer.core import TyperGroup
 from deployments.cli import handed_on, told
 from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
 from deployments.cli.settings import with_local_server
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
 from flows._shared.environment import past_proxies
 from flows._shared.errors import PlatformError
 
@@ -33,7 +33,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except PlatformError as error:
             sys.stderr.write(f"{error}\n")
-            raise typer.Exit(1) from None
+            raise typer.Exit(status_of(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 

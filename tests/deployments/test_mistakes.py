@@ -137,14 +137,14 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
 
 def test_a_domain_that_is_none(typed: Answers) -> None:
     for command in ("run", "dbt", "psql"):
-        answer = typed(command, "weather", ends=1)
+        answer = typed(command, "weather", ends=2)
         says(answer, "there is none of that name", "weather", "There are: github_scraper")
         assert "did you mean" not in answer
 
 
 @pytest.mark.parametrize("command", ["run", "dbt", "psql", "check", "blocks check", "roles check"])
 def test_a_domain_by_the_name_of_its_deployment(command: str, typed: Answers) -> None:
-    answer = typed(*command.split(), "github-scraper-6h", ends=1)
+    answer = typed(*command.split(), "github-scraper-6h", ends=2)
     says(answer, "there is none of that name; did you mean github_scraper?", "github-scraper-6h")
 
 
