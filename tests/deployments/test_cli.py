@@ -20,7 +20,7 @@ from deployments.cli.app import app, main
 from deployments.cli.arguments import INBOX, SLUGS
 from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
-from deployments.local import commands
+from deployments.local import commands, runtime
 from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
@@ -106,12 +106,21 @@ def test_what_is_wrong_is_said_and_ends_as_the_help_says(
     assert said in capsys.readouterr().err
 
 
-def test_an_interrupted_command_ends_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> int:
+@pytest.mark.parametrize("command", ["up", "run scout"])
+def test_an_interrupted_command_ends_130_and_says_what_is_up(
+    command: str,
+    prefect_server: str,
+    local_paths: LocalPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "up", interrupted)
-    assert main(["up"]) == 130
+    monkeypatch.setattr(commands, "LocalPaths", lambda: local_paths)
+    monkeypatch.setattr(runtime, "up", interrupted)
+    assert main(command.split()) == 130
+    assert re.search("^Stopped. Up until `flows stop`: .*Prefect", capsys.readouterr().out, re.M)
 
 
 def test_the_arguments_of_other_programs_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
