@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from blocks import CATALOGUE, BlockNeed, Kind
 from deployments.apply.infrastructure import POOL_VARIABLE, pools
 from deployments.local import registered
-from deployments.local.api import PrefectApi, is_healthy
+from deployments.local.api import PrefectApi
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.databases import Addresses, embedded_addresses, external_addresses
 from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
@@ -27,6 +27,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import locked, write_private
 from deployments.local.server import (
     PrefectServer,
+    check_reachable,
     client_environment,
     external_api,
     own_client_environment,
@@ -189,13 +190,7 @@ def clean(paths: LocalPaths | None = None) -> None:
 
 def _start_server(paths: LocalPaths, say: Say) -> str:
     if url := external_api(paths):
-        if not is_healthy(url, timeout_seconds=10.0):
-            raise TransientError(
-                f"reaching the Prefect server at {url}, which PREFECT_API_URL names",
-                "it does not answer",
-                "Start it, correct the address (http://host:4200/api), or unset PREFECT_API_URL to "
-                "use an embedded one",
-            )
+        check_reachable(url)
         return url
     server = PrefectServer(paths)
     if server.url() is None:

@@ -238,6 +238,28 @@ def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
     assert "Nothing runs" in capsys.readouterr().out
 
 
+@pytest.mark.parametrize(
+    "command",
+    ["blocks check", "blocks register", "replay --source scout --id x", "apply --dry-run"],
+)
+def test_what_needs_a_server_says_so_where_there_is_none(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
+    for name in ("PREFECT_API_URL", "PREFECT_WORK_POOL"):
+        monkeypatch.delenv(name, raising=False)
+    for module in ("blocks", "flows.webhooks"):
+        monkeypatch.setattr(f"{module}.__main__.main", lambda _: pytest.fail("it went on"))
+    assert main(command.split()) == 1
+    told = capsys.readouterr().err
+    assert "PREFECT_API_URL" in told
+    assert "not set" in told
+    assert "use `flows up`" in told
+
+
 def test_what_names_the_pools_of_a_cluster_is_not_applied_to_the_server_of_this_machine(
     prefect_server: str,
     local_paths: LocalPaths,

@@ -182,7 +182,12 @@ def test_a_server_that_is_not_there(typed: Answers, database: str) -> None:
     answer = typed("check", "scout", ends=1)
     says(answer, "does not answer", f"FAIL  Prefect server: {NOBODY}", "correct PREFECT_API_URL")
     answer = typed("run", "scout", ends=1, PREFECT_API_URL="127.0.0.1:4200")
-    says(answer, "correct the address (http://host:4200/api)", "at 127.0.0.1:4200")
+    says(
+        answer,
+        "correct the address (http://host:4200/api)",
+        "at 127.0.0.1:4200",
+        "it lacks http:// or https:// in front",
+    )
 
 
 def test_a_work_pool_that_is_not_named_or_not_there(typed: Answers, prefect_server: str) -> None:
