@@ -22,7 +22,7 @@ from deployments.roles import DATABASES, Names, Role, Wanted, apply, check, logi
 from deployments.roles.passwords import at_address, password_variable, write
 from flows._shared.chosen import chosen, status_of
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.postgres import DatabaseRefusedError, connected
+from flows._shared.postgres import DatabaseRefusedError, RoleRefusedError, connected
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -110,6 +110,8 @@ def _typed_by_a_person(slug: str) -> Iterator[None]:
     """The address is no block: what is to be corrected is the variable."""
     try:
         yield
+    except RoleRefusedError:
+        raise
     except DatabaseRefusedError as error:
         raise DatabaseRefusedError(
             error.attempted,

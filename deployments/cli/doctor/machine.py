@@ -13,7 +13,7 @@ import psutil
 
 from deployments.cli.doctor.world import GIBIBYTE, World
 from deployments.cli.told import Diagnosis
-from deployments.local.processes import ProcessRecord, is_free
+from deployments.local.processes import ANEW, ProcessRecord, is_free
 from flows._shared.yaml_keys import read_yaml
 
 OLDEST, NEWEST = (3, 11), (3, 13)
@@ -21,7 +21,6 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 PINNED = ("prefect", "dbt-core", "duckdb", "fastapi")
 KINDS_NAMED = 5
 SECONDS = 3.0
-ANEW = "`flows stop`, then `flows up`"
 PARTS = {"server": "the Prefect server", "worker": "the worker", "webhooks": "the receiver"}
 
 
