@@ -9,7 +9,7 @@ from pathlib import Path
 import httpx
 
 from blocks import CATALOGUE, BlockNeed, mounted, not_in_use
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
 from flows._shared.errors import PermanentError, PlatformError
 
 SECRETS_DIR = "ANALYTICS_FLOWS_SECRETS_DIR"
@@ -46,6 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return tell_checks(slugs) if options.check else 0
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
+        return status_of(error)
     except httpx.TransportError as error:
         sys.stderr.write(
             f"asking the Prefect server: {type(error).__name__}. Check PREFECT_API_URL and that "

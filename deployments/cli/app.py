@@ -1,5 +1,6 @@
 """The commands of `flows`, their arguments and their help."""
 
+import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +13,8 @@ from typer.core import TyperGroup
 from deployments.cli import handed_on, told
 from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
 from deployments.cli.settings import with_local_server
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
+from flows._shared.environment import past_proxies
 from flows._shared.errors import PlatformError
 
 INTERRUPTED = 130
@@ -31,7 +33,7 @@ class Commands(TyperGroup):
             return super().invoke(ctx)
         except PlatformError as error:
             sys.stderr.write(f"{error}\n")
-            raise typer.Exit(1) from None
+            raise typer.Exit(status_of(error)) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
 
@@ -242,6 +244,7 @@ app.command(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The tool; returns its exit code."""
+    os.environ.update(past_proxies(os.environ))
     try:
         app(None if arguments is None else list(arguments), prog_name="flows")
     except SystemExit as ended:

@@ -8,11 +8,13 @@ from typing import Annotated, Any
 
 import typer
 
+from blocks import CATALOGUE
 from deployments.cli.arguments import Domains
 from deployments.cli.settings import (
     with_embedded_owner,
     with_local_server,
     with_local_server_of_one_pool,
+    with_server,
 )
 from flows._shared.chosen import chosen
 
@@ -56,7 +58,11 @@ def blocks(
     ] = None,
 ) -> None:
     """List the credential blocks, register them from the environment, or try each."""
-    with_local_server()
+    if command is OfBlocks.LIST:
+        with_local_server()
+    else:
+        chosen(domains, CATALOGUE)
+        with_server()
     from blocks.__main__ import main as of_blocks
 
     options = {"--dry-run": dry_run, "--check": check, "--secrets": secrets}
@@ -207,7 +213,7 @@ def replay(
 
     A delivery moves to the end of the inbox, and its event is sent anew.
     """
-    with_local_server()
+    with_server()
     from flows.webhooks.__main__ import main as of_webhooks
 
     options = {

@@ -21,6 +21,26 @@ def with_local_server() -> bool:
     return url is not None
 
 
+def with_server() -> None:
+    """As `with_local_server`, for a command that does nothing without a server: Prefect would start
+    one of its own, in the home folder.
+
+    Raises:
+        PermanentError: there is none, or the local one does not let in who knows its sign-in.
+    """
+    from deployments.local.server import PrefectServer
+
+    if _local_server():
+        PrefectServer(LocalPaths()).check_sign_in()
+    elif not os.environ.get("PREFECT_API_URL"):
+        raise PermanentError(
+            "finding the Prefect server",
+            "PREFECT_API_URL not set, and none runs here",
+            "Set it, or use `flows up`, which starts one",
+        )
+    with_local_server()
+
+
 def with_local_server_of_one_pool(pool_type: str | None) -> None:
     """As `with_local_server`, for a command that moves deployments to the pools that are named.
 
@@ -28,9 +48,11 @@ def with_local_server_of_one_pool(pool_type: str | None) -> None:
         PermanentError: the local server would get those of another, which nothing here serves.
     """
     from deployments.apply.infrastructure import POOL_VARIABLE
+    from deployments.local.server import PrefectServer
     from deployments.local.worker import named_pools, refuse_another_pool
 
     if _local_server():
+        PrefectServer(LocalPaths()).check_sign_in()
         refuse_another_pool(named_pools(is_served_here=True)[POOL_VARIABLE])
         if pool_type not in (None, *ONE_POOL):
             raise PermanentError(

@@ -21,6 +21,7 @@ PAGE = 200
 # A server on SQLite answers so while another write holds the database.
 BUSY = frozenset({429, 502, 503})
 PAUSES_SECONDS = (0.2, 0.5, 1.0, 2.0, 4.0, 8.0)
+LET_IN = "Set PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY"
 UNFINISHED = ("PENDING", "RUNNING", "CANCELLING")
 
 
@@ -174,10 +175,13 @@ class PrefectApi:
     def _checked(self, response: httpx.Response) -> httpx.Response:
         if response.is_success:
             return response
+        is_stranger = response.status_code in (httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN)
         raise PermanentError(
             f"asking the Prefect server for {response.request.url.path}",
             f"it answered {response.status_code}: {response.text[:500]}",
-            "If the server is not the one of requirements.lock, align the versions",
+            LET_IN
+            if is_stranger
+            else "If the server is not the one of requirements.lock, align the versions",
         )
 
 
@@ -188,6 +192,15 @@ def is_healthy(url: str, timeout_seconds: float = 2.0) -> bool:
     except httpx.TransportError:
         return False
     return response.is_success
+
+
+def lacking(url: str) -> str | None:
+    """What an address lacks to be that of an API; None where it may be one."""
+    if "://" not in url:
+        return "it lacks http:// or https:// in front"
+    if not url.rstrip("/").endswith("/api") and is_healthy(f"{url.rstrip('/')}/api"):
+        return "it lacks /api at its end"
+    return None
 
 
 def wait_healthy(url: str, seconds: float) -> bool:

@@ -6,6 +6,7 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 from deployments.local import runtime
 from deployments.local.arrival import follow_delivery
@@ -37,9 +38,22 @@ TAKES_REPOSITORIES = "github_scraper"
 
 
 def up() -> int:
-    for line in told_up(runtime.up(say=say)):
+    with telling_what_stays():
+        started = runtime.up(say=say)
+    for line in told_up(started):
         say(line)
     return 0
+
+
+@contextmanager
+def telling_what_stays() -> Iterator[None]:
+    """At Ctrl-C say what was started and is still there."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        names = ", ".join(name for name, pid, _ in parts() if pid)
+        say("\nStopped. " + (f"Up until `flows stop`: {names}" if names else "Nothing is up"))
+        raise
 
 
 def told_up(started: runtime.Runtime) -> Iterator[str]:
@@ -80,12 +94,13 @@ def run(slugs: Sequence[str], repositories: Sequence[str], watched: list[Watched
     if repositories:
         # A typo in an address is told before anything starts.
         repository_parameters(repositories)
-    started = runtime.up(domains, say=say)
-    result = run_domains(started, domains, repositories, watched)
-    if result == 0:
-        follow_delivery(started, domains, say)
-    if result != INTERRUPTED:
-        report(None)
+    with telling_what_stays():
+        started = runtime.up(domains, say=say)
+        result = run_domains(started, domains, repositories, watched)
+        if result == 0:
+            follow_delivery(started, domains, say)
+        if result != INTERRUPTED:
+            report(None)
     return result
 
 

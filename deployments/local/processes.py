@@ -26,6 +26,8 @@ LOCK_WAIT_SECONDS = 300.0
 # The creation time is derived from the boot time, which moves when the clock is set.
 CREATED_TOLERANCE_SECONDS = 2.0
 PRIVATE_UMASK = 0o077
+# What mends a part that runs and is not as it should be.
+ANEW = "`flows stop`, then `flows up`"
 PAUSE_GROWTH, LONGEST_PAUSE_SECONDS = 1.1, 0.5
 
 

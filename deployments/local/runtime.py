@@ -18,7 +18,7 @@ from psycopg.conninfo import conninfo_to_dict
 from blocks import CATALOGUE, BlockNeed, Kind
 from deployments.apply.infrastructure import POOL_VARIABLE, pools
 from deployments.local import registered
-from deployments.local.api import PrefectApi, is_healthy
+from deployments.local.api import PrefectApi
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.databases import Addresses, embedded_addresses, external_addresses
 from deployments.local.domains import DOMAINS, WEBHOOKS, Domain
@@ -27,6 +27,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import locked, write_private
 from deployments.local.server import (
     PrefectServer,
+    check_reachable,
     client_environment,
     external_api,
     own_client_environment,
@@ -42,6 +43,7 @@ from deployments.local.worker import (
     refuse_another_pool,
     wanted_type,
 )
+from flows._shared.environment import PAST_PROXIES
 from flows._shared.errors import PermanentError, TransientError
 
 # The server tells a worker that forks of runs; other workers have to ask.
@@ -128,7 +130,7 @@ def environment(paths: LocalPaths, url: str) -> dict[str, str]:
 
 def printable(environment: Mapping[str, str]) -> dict[str, str]:
     """The part of the environment that a person's shell needs to use the local server."""
-    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH")
+    names = ("PREFECT_", "DO_NOT_TRACK", "ANALYTICS_FLOWS_", "PYTHONPATH", "PATH", *PAST_PROXIES)
     # A secret, or of use for the local server only.
     withheld = ("KEY", "AUTH_STRING", "CONNECTION_URL", "SSL_CERT_FILE")
     return {
@@ -188,13 +190,7 @@ def clean(paths: LocalPaths | None = None) -> None:
 
 def _start_server(paths: LocalPaths, say: Say) -> str:
     if url := external_api(paths):
-        if not is_healthy(url, timeout_seconds=10.0):
-            raise TransientError(
-                f"reaching the Prefect server at {url}, which PREFECT_API_URL names",
-                "it does not answer",
-                "Start it, correct the address (http://host:4200/api), or unset PREFECT_API_URL to "
-                "use an embedded one",
-            )
+        check_reachable(url)
         return url
     server = PrefectServer(paths)
     if server.url() is None:
@@ -272,7 +268,7 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
     blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
     deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
     steps: list[tuple[str, list[str], Mapping[str, str]]] = []
-    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains)
+    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains, needs)
     if not is_registered or len(kept) < len(theirs):
         say("Registering credential blocks")
         slugs = [domain.slug for domain in domains]
@@ -338,12 +334,14 @@ def _has_deployments(api: PrefectApi, domains: Sequence[Domain]) -> bool:
     return all(api.deployment(domain.deployment) is not None for domain in domains)
 
 
-def _has_blocks(api: PrefectApi, domains: Sequence[Domain]) -> bool:
+def _has_blocks(api: PrefectApi, domains: Sequence[Domain], given: Sequence[BlockNeed]) -> bool:
+    """Whether those are there that domains cannot do without, and those of which a value is given:
+    the receiver takes nothing of a source without its secret, and is not ready."""
     return all(
         api.has_block(need.kind.block_type, need.name)
         for domain in domains
         for need in CATALOGUE[domain.slug]
-        if need.is_required
+        if need.is_required or need in given
     )
 
 

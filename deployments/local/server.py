@@ -8,16 +8,19 @@ from pathlib import Path
 
 import certifi
 
-from deployments.local.api import is_healthy
+from deployments.local.api import is_healthy, lacking
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import (
+    ANEW,
     BackgroundProcess,
     ProcessRecord,
+    fingerprint_of,
     free_ports,
     locked,
     write_private,
 )
-from flows._shared.errors import TransientError
+from flows._shared.environment import past_proxies
+from flows._shared.errors import PermanentError, TransientError
 
 FIRST_PORT = 4200
 LOOPBACK = "http://127.0.0.1:"
@@ -73,6 +76,7 @@ class PrefectServer(BackgroundProcess):
         with self.locked():
             record = self.running()
             if record and self._is_up(record):
+                self.check_sign_in()
                 return api_url(record.port)
             for port in free_ports(self._first_port, self.last_port):
                 if self._start_at(port):
@@ -82,6 +86,20 @@ class PrefectServer(BackgroundProcess):
             f"no port from {self._first_port} up is free",
             "Stop what listens there, or set PREFECT_API_URL to a server of your own",
         )
+
+    def check_sign_in(self) -> None:
+        """Before the sign-in is used for a server that runs.
+
+        Raises:
+            PermanentError: it was lost or changed since, and the server does not let it in.
+        """
+        record = self.running()
+        if record and record.fingerprint not in ("", _fingerprint(self._paths)):
+            raise PermanentError(
+                f"signing in to the Prefect server of this machine by {self._paths.sign_in}",
+                "it was started with another sign-in, which was lost or changed there since",
+                ANEW,
+            )
 
     def url(self) -> str | None:
         """The API address of the running server, None if it does not run."""
@@ -95,7 +113,9 @@ class PrefectServer(BackgroundProcess):
         own = server_environment(self._paths, url) | self._pace
         environment = own_environment(os.environ) | own
         self._paths.make_private()
-        if self._is_up(self.launch(command, environment, PROJECT_ROOT, port=port)):
+        fingerprint = _fingerprint(self._paths)
+        record = self.launch(command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint)
+        if self._is_up(record):
             return True
         # Seconds pass before the server takes the port it found free: another may be quicker.
         if "already in use" in self.log.read_text(errors="replace"):
@@ -108,6 +128,22 @@ class PrefectServer(BackgroundProcess):
 
 def api_url(port: int) -> str:
     return f"{LOOPBACK}{port}/api"
+
+
+def check_reachable(url: str) -> None:
+    """Of the server that the user's environment names.
+
+    Raises:
+        TransientError: it does not answer, or the address is not that of an API.
+    """
+    lack = lacking(url)
+    if lack or not is_healthy(url, timeout_seconds=10.0):
+        raise TransientError(
+            f"reaching the Prefect server at {url}, which PREFECT_API_URL names",
+            lack or "it does not answer",
+            "Start it, correct the address (http://host:4200/api), or unset PREFECT_API_URL to "
+            "use an embedded one",
+        )
 
 
 def external_api(paths: LocalPaths) -> str | None:
@@ -139,6 +175,7 @@ def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         "PREFECT_CLI_PROMPT": "false",
         "DO_NOT_TRACK": "1",
+        **past_proxies(os.environ),
     }
 
 
@@ -169,6 +206,10 @@ def sign_in(paths: LocalPaths) -> str:
         if not paths.sign_in.exists():
             write_private(paths.sign_in, f"local:{secrets.token_urlsafe(24)}")
         return paths.sign_in.read_text()
+
+
+def _fingerprint(paths: LocalPaths) -> str:
+    return fingerprint_of({"sign-in": sign_in(paths)}, ["sign-in"])
 
 
 def server_environment(paths: LocalPaths, url: str) -> dict[str, str]:

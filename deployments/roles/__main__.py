@@ -20,9 +20,9 @@ import psycopg
 
 from deployments.roles import DATABASES, Names, Role, Wanted, apply, check, logins
 from deployments.roles.passwords import at_address, password_variable, write
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
 from flows._shared.errors import PermanentError, PlatformError
-from flows._shared.postgres import DatabaseRefusedError, connected
+from flows._shared.postgres import DatabaseRefusedError, RoleRefusedError, connected
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -62,7 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return run(options)
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return status_of(error)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -110,6 +110,8 @@ def _typed_by_a_person(slug: str) -> Iterator[None]:
     """The address is no block: what is to be corrected is the variable."""
     try:
         yield
+    except RoleRefusedError:
+        raise
     except DatabaseRefusedError as error:
         raise DatabaseRefusedError(
             error.attempted,

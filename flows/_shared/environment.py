@@ -1,8 +1,12 @@
-"""Environment variables of this process, set for the length of a block."""
+"""Environment variables: set for the length of a block, and what they say of proxies."""
 
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+
+PROXIES = ("http_proxy", "https_proxy", "all_proxy")
+PAST_PROXIES = ("no_proxy", "NO_PROXY")
+LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
 @contextmanager
@@ -18,3 +22,15 @@ def set_environment(variables: Mapping[str, str]) -> Iterator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
+
+
+def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
+    """What has programs ask this machine itself past the proxies that an environment names.
+
+    Empty where it names none: with an exception set, those of the system would not be looked for.
+    """
+    if not any(value for name, value in environment.items() if name.lower() in PROXIES):
+        return {}
+    told = ",".join(environment.get(name, "") for name in PAST_PROXIES).split(",")
+    hosts = [host for each in told if (host := each.strip())]
+    return dict.fromkeys(PAST_PROXIES, ",".join(dict.fromkeys([*hosts, *LOOPBACK])))

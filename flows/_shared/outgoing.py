@@ -12,9 +12,9 @@ from typing import Any
 
 import httpx
 
+from flows._shared.environment import PAST_PROXIES, PROXIES
 from flows._shared.errors import PermanentError
 
-VARIABLES = ("http_proxy", "https_proxy", "all_proxy")
 LOGIN = r"(?:[^\s\x00-\x20/?#@%\\]|%[2-9a-f][0-9a-f])*"
 READABLE = re.compile(
     rf"(?:socks4a?://|(?:(?:https?|socks5h?)://)?(?:{LOGIN}@)?)"
@@ -40,7 +40,7 @@ def check_proxies() -> None:
         ProxyAddressError: names the variable, and nothing of its value.
     """
     for name, value in os.environ.items():
-        if name.lower() in VARIABLES and value and not READABLE.fullmatch(value):
+        if name.lower() in PROXIES and value and not READABLE.fullmatch(value):
             raise ProxyAddressError(
                 f"Reading the proxy of the variable {name}",
                 "its value is not of the form http://login:password@host:port (it is not repeated)",
@@ -80,7 +80,7 @@ def _trusted(_file: str | None, _folder: str | None) -> ssl.SSLContext:
 
 
 def _proxy_variables() -> str:
-    known = {*VARIABLES, "no_proxy"}
+    known = {*PROXIES, *PAST_PROXIES}
     return ", ".join(sorted(name for name in os.environ if name.lower() in known))
 
 

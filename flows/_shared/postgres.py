@@ -34,6 +34,14 @@ REFUSED = re.compile(
     re.IGNORECASE,
 )
 
+# What is no fault of the address: it says what is wrong, and who owns the database mends it.
+OF_ROLE = {
+    re.compile("is not permitted to log in"): "Let it log in: `alter role {user} login`",
+    re.compile("permission denied for database"): "Let it in: `grant connect on database ... to "
+    "{user}`, or `flows roles apply`",
+}
+FULL = re.compile("too many connections|too many clients|connection slots are reserved")
+
 _lock = threading.Lock()
 _at_work: set[psycopg.Connection] = set()
 
@@ -44,6 +52,10 @@ class DatabaseUnreachableError(TransientError):
 
 class DatabaseRefusedError(PermanentError):
     """PostgreSQL does not let this user in, or the address is none."""
+
+
+class RoleRefusedError(DatabaseRefusedError):
+    """The address is right, and its role is not let in."""
 
 
 def open_connection(
@@ -88,6 +100,10 @@ def open_connection(
         )
     except psycopg.OperationalError as error:
         seen = _without_password(str(error), _text(given.get("password")))
+        for words, remedy in OF_ROLE.items():
+            if words.search(str(error)):
+                told = remedy.format(user=given.get("user") or "it")
+                raise RoleRefusedError(attempted, seen, told) from None
         if REFUSED.search(str(error)):
             remedy = (
                 "Correct the host, database, user or password in the block, or in the variable "
@@ -95,6 +111,11 @@ def open_connection(
             )
             raise DatabaseRefusedError(attempted, seen, remedy) from None
         remedy = "Check that it is up and can be reached from here"
+        if FULL.search(str(error)):
+            remedy = (
+                "End some, or raise the limit: of the role (`alter role {user} connection limit "
+                "-1`), of the database, or `max_connections`"
+            ).format(user=given.get("user") or "...")
         raise DatabaseUnreachableError(attempted, seen, remedy) from None
     # libpq quotes the whole address, password and all, when it cannot read it.
     except psycopg.ProgrammingError:

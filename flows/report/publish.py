@@ -10,6 +10,7 @@ step, in a folder as in a bucket:
     <destination>/docs/<slug>-columns.html    which of its columns is made of which
 """
 
+import errno
 import re
 import shutil
 from collections.abc import Iterator, Mapping
@@ -25,6 +26,8 @@ from flows.report.docs import docs_path, lineage_path, nothing_yet
 from flows.report.records import DOMAINS, DestinationError, DestinationUnreachableError
 from flows.report.render import redirect
 
+IN_THE_WAY = {errno.ENOTDIR, errno.EISDIR, errno.EEXIST}
+NO_FOLDER = IN_THE_WAY | {errno.ENOENT, errno.EROFS, errno.ENAMETOOLONG, errno.ELOOP}
 VERSION = re.compile(r"\d{4}-\d{2}-\d{2}T\d{2}-\d{2}-\d{2}Z(-\d+)?")
 TYPES = {".html": "text/html; charset=utf-8", ".csv": "text/csv; charset=utf-8"}
 
@@ -174,6 +177,14 @@ def _in_order(names: list[str]) -> list[str]:
     return sorted(found, key=lambda name: (name[:20], int(name[21:] or 1)))
 
 
+def _why_no_folder(folder: Path, error: OSError) -> str:
+    if error.errno in IN_THE_WAY:
+        for each in (folder, *folder.parents):
+            if each.is_file():
+                return f"{each} is a file"
+    return f"no folder can be made there ({error.strerror})"
+
+
 @contextmanager
 def writing(address: str) -> Iterator[None]:
     """Names what went wrong with a destination."""
@@ -185,6 +196,9 @@ def writing(address: str) -> Iterator[None]:
             attempted, f"{error}", "Check the options in the block that `storage_block` names"
         ) from None
     except OSError as error:
+        if "://" not in address and error.errno in NO_FOLDER:
+            seen = _why_no_folder(Path(address), error)
+            raise DestinationError(attempted, seen, "Name a folder, or a place for one") from None
         if isinstance(error, NO_ACCESS) or REFUSED.search(str(error)):
             raise DestinationError(
                 attempted,

@@ -11,6 +11,7 @@ from pathlib import Path
 import uvicorn
 import yaml
 
+from flows._shared.chosen import status_of
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
 from flows._shared.orchestration.database import connect
@@ -47,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return int(options.command(options))
     except PlatformError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return status_of(error)
     except KeyboardInterrupt:
         return INTERRUPTED
 

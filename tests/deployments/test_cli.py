@@ -20,7 +20,7 @@ from deployments.cli.app import app, main
 from deployments.cli.arguments import INBOX, SLUGS
 from deployments.cli.settings import with_embedded_owner
 from deployments.cli.told import Item
-from deployments.local import commands
+from deployments.local import commands, runtime
 from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
@@ -89,8 +89,11 @@ def test_no_option_that_is_handed_on_is_missing_in_the_help(
         (["nonsense"], 2, "No such command"),
         (["psql"], 2, "Missing argument"),
         (["run", "--color"], 2, "No such option"),
-        (["check", "weather"], 1, "There are: github_scraper"),
-        (["roles", "check", "weather"], 1, "There are: github_scraper"),
+        (["run", "scuot"], 2, "did you mean scout?"),
+        (["dbt", "scuot"], 2, "did you mean scout?"),
+        (["blocks", "check", "scoot"], 2, "did you mean scout?"),
+        (["check", "weather"], 2, "There are: github_scraper"),
+        (["roles", "check", "weather"], 2, "There are: github_scraper"),
         (["roles", "apply"], 2, "name the one domain"),
         (["replay"], 2, "Missing option '--source'"),
         (["replay", "--source", "scout", "--since", "yesterday"], 2, "write 2026-11-01, "),
@@ -103,12 +106,21 @@ def test_what_is_wrong_is_said_and_ends_as_the_help_says(
     assert said in capsys.readouterr().err
 
 
-def test_an_interrupted_command_ends_130(monkeypatch: pytest.MonkeyPatch) -> None:
-    def interrupted() -> int:
+@pytest.mark.parametrize("command", ["up", "run scout"])
+def test_an_interrupted_command_ends_130_and_says_what_is_up(
+    command: str,
+    prefect_server: str,
+    local_paths: LocalPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "up", interrupted)
-    assert main(["up"]) == 130
+    monkeypatch.setattr(commands, "LocalPaths", lambda: local_paths)
+    monkeypatch.setattr(runtime, "up", interrupted)
+    assert main(command.split()) == 130
+    assert re.search("^Stopped. Up until `flows stop`: .*Prefect", capsys.readouterr().out, re.M)
 
 
 def test_the_arguments_of_other_programs_are_handed_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -224,6 +236,28 @@ def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
     monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "absent"))
     assert main(["stop"]) == 0
     assert "Nothing runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "command",
+    ["blocks check", "blocks register", "replay --source scout --id x", "apply --dry-run"],
+)
+def test_what_needs_a_server_says_so_where_there_is_none(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
+    for name in ("PREFECT_API_URL", "PREFECT_WORK_POOL"):
+        monkeypatch.delenv(name, raising=False)
+    for module in ("blocks", "flows.webhooks"):
+        monkeypatch.setattr(f"{module}.__main__.main", lambda _: pytest.fail("it went on"))
+    assert main(command.split()) == 1
+    told = capsys.readouterr().err
+    assert "PREFECT_API_URL" in told
+    assert "not set" in told
+    assert "use `flows up`" in told
 
 
 def test_what_names_the_pools_of_a_cluster_is_not_applied_to_the_server_of_this_machine(

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -12,7 +13,8 @@ from email.utils import format_datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
-from urllib.parse import urlsplit
+from unittest.mock import patch
+from urllib.parse import urlsplit, urlunsplit
 
 import httpx
 import psycopg
@@ -25,6 +27,7 @@ from deployments.cli.app import main
 from deployments.cli.doctor import (
     World,
     databases,
+    diagnose,
     looked,
     machine,
     outside,
@@ -33,8 +36,9 @@ from deployments.cli.doctor import (
     store,
 )
 from deployments.cli.told import Diagnosis
+from deployments.local import commands
 from deployments.local.paths import LocalPaths
-from deployments.local.processes import ProcessRecord, record_of
+from deployments.local.processes import ProcessRecord, record_of, write_private
 from deployments.local.worker import PREFORK
 from deployments.roles import DATABASES
 from flows._shared.errors import PermanentError
@@ -45,7 +49,7 @@ from tests.deployments.pool import Pool
 from tests.lasting_blocks import LastingBlocks
 
 ENDED = ProcessRecord(pid=2**22 - 7, created=1.0)
-INBOX = CATALOGUE["webhooks"][0]
+INBOX, READER = CATALOGUE["webhooks"][:2]
 
 
 @pytest.fixture
@@ -111,6 +115,67 @@ def test_what_a_process_that_ended_left(world: World) -> None:
     assert not [each for each in machine.leftovers(world) if each.is_problem], "all is stopped"
     record_of(os.getpid()).write(world.paths.run / "server.json")
     assert f"process {ENDED.pid}, which has ended" in only(machine.leftovers, world).seen
+
+
+def test_a_part_that_a_signal_stopped(world: World) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            record_of(process.pid).write(world.paths.run / "worker.json")
+            assert not [each for each in machine.leftovers(world) if each.is_problem]
+            process.send_signal(signal.SIGSTOP)
+            os.waitid(os.P_PID, process.pid, os.WSTOPPED | os.WNOWAIT)
+            stopped = only(machine.leftovers, world)
+        finally:
+            process.kill()
+    assert stopped.seen == f"process {process.pid} of the worker is stopped, as by a signal"
+    assert f"`kill -CONT {process.pid}`" in stopped.remedy
+
+
+def test_a_receiver_that_does_not_answer_or_is_not_ready(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def at(port: int) -> World:
+        record_of(os.getpid(), port).write(world.paths.run / "webhooks.json")
+        return world
+
+    assert list(machine.receiver(world)) == []
+    monkeypatch.setattr(machine, "SECONDS", 0.3)
+    with socket.create_server(("127.0.0.1", 0)) as mute:
+        asked = only(machine.receiver, at(mute.getsockname()[1]))
+    assert f"process {os.getpid()} runs and does not answer" in asked.seen
+    assert asked.remedy == "`flows stop`, then `flows up`"
+    with answering(503, "the source scout has no secret") as url:
+        unready = only(machine.receiver, at(urlsplit(url).port or 0))
+    assert "the source scout has no secret" in unready.seen
+    with answering(200, "ready") as url:
+        (ready,) = machine.receiver(at(urlsplit(url).port or 0))
+    assert not ready.is_problem
+
+
+def test_a_bigquery_emulator_that_runs_are_told_of_and_that_is_gone(world: World) -> None:
+    def told(host: str) -> list[Diagnosis]:
+        environment = {**os.environ, "BIGQUERY_EMULATOR_HOST": host}
+        with subprocess.Popen(["sleep", "60"], env=environment) as worker:
+            try:
+                record_of(worker.pid).write(world.paths.run / "worker.json")
+                return list(machine.emulator(world))
+            finally:
+                worker.kill()
+
+    assert list(machine.emulator(world)) == []
+    assert told("") == []
+    with answering(404) as url:
+        assert not any(each.is_problem for each in told(url))
+    (gone,) = told("http://127.0.0.1:9")
+    assert (gone.name, gone.is_problem) == ("BigQuery emulator", True)
+    assert "http://127.0.0.1:9, which runs are told of, does not answer" in gone.seen
+
+
+def test_a_machine_without_git(world: World) -> None:
+    without = World(world.paths, {"PATH": str(world.project)}, world.project)
+    assert only(machine.git, without).seen.startswith("none on PATH")
+    (there,) = machine.git(World(world.paths, {"PATH": os.environ["PATH"]}, world.project))
+    assert not there.is_problem
 
 
 def test_events_that_the_local_server_put_aside(world: World) -> None:
@@ -184,6 +249,63 @@ def test_a_server_that_is_not_there_or_lets_nobody_in(world: World) -> None:
         assert "PREFECT_API_AUTH_STRING" in only(server.reachable, refusing).remedy
 
 
+def test_an_address_that_lacks_a_part_is_told_the_part(world: World, prefect_server: str) -> None:
+    for wrong, lack in (
+        (prefect_server.removesuffix("/api"), "it lacks /api at its end"),
+        (prefect_server.removeprefix("http://"), "it lacks http:// or https:// in front"),
+    ):
+        told = only(server.reachable, World(world.paths, {"PREFECT_API_URL": wrong}))
+        assert (told.seen, lack in told.seen) == (f"{wrong} is no address of an API: {lack}", True)
+        assert told.remedy.startswith("Correct PREFECT_API_URL")
+
+
+def test_a_sign_in_that_changed_while_the_server_runs(
+    prefect_server: str,
+    local_paths: LocalPaths,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for module in ("settings", "doctor.world"):
+        monkeypatch.setattr(f"deployments.cli.{module}.LocalPaths", lambda: local_paths)
+    monkeypatch.setattr(commands, "LocalPaths", lambda: local_paths)
+    known = local_paths.sign_in.read_text()
+    try:
+        for other in ("local:another", None):
+            local_paths.sign_in.unlink()
+            if other:
+                local_paths.sign_in.write_text(other)
+            for command in ("env", "replay --source scout --id x", "blocks check", "apply"):
+                with patch.dict(os.environ):
+                    assert main(command.split()) == 1, command
+                told = capsys.readouterr()
+                assert "with another sign-in" in told.err, command
+                assert "`flows stop`, then `flows up`" in told.err, command
+                assert told.out == ""
+            wrong = {
+                "PREFECT_API_URL": prefect_server,
+                "PREFECT_API_AUTH_STRING": "local:another",
+            }
+            refused = World(local_paths, wrong)
+            told_by_doctor = only(server.reachable, refused)
+            assert str(local_paths.sign_in) in told_by_doctor.seen
+            assert told_by_doctor.remedy == "`flows stop`, then `flows up`"
+            with pytest.raises(PermanentError, match="PREFECT_API_AUTH_STRING"):
+                refused.api.call("GET", "admin/version")
+    finally:
+        write_private(local_paths.sign_in, known)
+
+
+def test_of_a_token_in_a_server_that_does_not_let_us_in_nothing_is_said(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("deployments.cli.doctor.OF_MACHINE", ())
+    with answering(401, {}) as url:
+        for api in (f"{url}/api", "http://127.0.0.1:9/api"):
+            there = World(world.paths, {"PREFECT_API_URL": api}, world.project, github=url)
+            assert [each.name for each in diagnose(there) if each.is_problem] == ["Prefect server"]
+            assert "GitHub token" not in [each.name for each in diagnose(there)]
+
+
 def test_a_server_of_another_version(world: World) -> None:
     with answering(200, "3.0.0") as url:
         older = World(world.paths, {"PREFECT_API_URL": f"{url}/api"})
@@ -214,7 +336,21 @@ def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: 
     assert f"`python -m deployments.prefork --pool {warm}`" in only(server.workers, of_forks).remedy
     pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": True})
     assert "is paused" in only(server.work_pools, served).seen
-    pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False})
+    pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": False, "concurrency_limit": 0})
+    assert "has the concurrency limit 0: nothing takes its runs" in (
+        only(server.work_pools, served).seen
+    )
+    pool.api.call("PATCH", f"work_pools/{pool.name}", {"concurrency_limit": None})
+    queues = f"work_pools/{pool.name}/queues"
+    for broken, seen in (
+        ({"concurrency_limit": 0}, "has the concurrency limit 0"),
+        ({"is_paused": True}, "is paused"),
+    ):
+        pool.api.call("POST", queues, {"name": "closed", **broken})
+        told = only(server.work_pools, served)
+        assert told.seen == f"the queue closed of {pool.name} {seen}: nothing takes its runs"
+        assert f" closed --pool {pool.name}`" in told.remedy
+        pool.api.call("DELETE", f"{queues}/closed")
     without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
     nobodys = only(server.work_pools, without)
     assert "the server has no pool nobodys" in nobodys.seen
@@ -371,8 +507,31 @@ def test_blocks_that_are_missing_and_a_receiver_without_secrets(served: World) -
     assert "every delivery is refused" in only(server.receiver_secrets, served).seen
 
 
+def test_a_source_without_a_secret(
+    served: World, pool: Pool, lasting_blocks: LastingBlocks
+) -> None:
+    kept = lasting_blocks.present()
+    senders = {
+        need.variable: "a-secret-of-32-characters-or-more"
+        for need in CATALOGUE["webhooks"]
+        if need.variable.endswith("_SECRETS") and "SCOUT" not in need.variable
+    }
+    register(("webhooks",), {INBOX.variable: "postgresql://u@127.0.0.1:9/inbox", **senders})
+    # Receivers elsewhere may leave the source out.
+    (elsewhere,) = server.receiver_secrets(served)
+    assert not elsewhere.is_problem
+    assert "the setting `enabled`" in elsewhere.remedy
+    port = urlsplit(pool.url).port or 0
+    record_of(os.getpid(), port).write(served.paths.run / "server.json")
+    here = only(server.receiver_secrets, served)
+    assert "webhooks-scout-secrets is not registered: what its sender posts is refused" in here.seen
+    assert "webhooks-github-secrets" in here.seen
+    assert here.remedy.startswith("`flows up` registers one")
+    lasting_blocks.end_all_but(kept)
+
+
 def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
-    served: World, database: str, lasting_blocks: LastingBlocks
+    served: World, database: str, lasting_blocks: LastingBlocks, local_paths: LocalPaths
 ) -> None:
     kept = lasting_blocks.present()
     for wrong, seen in (
@@ -383,6 +542,41 @@ def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
         problems = [each for each in databases.databases(served) if each.is_problem]
         assert any(seen in each.seen and "flows blocks" in each.remedy for each in problems)
         assert not any(wrong in each.seen for each in problems)
+    # Of the one that is embedded here `flows up` makes the block.
+    here = World(local_paths, served.environment, served.project)
+    embedded = only(databases.databases, here)
+    assert embedded.remedy.startswith(
+        "`prefect block delete sqlalchemy-connector/webhooks-postgres`, then `flows up`"
+    )
+    lasting_blocks.end_all_but(kept)
+
+
+def test_a_role_that_may_not_log_in_has_no_connection_or_only_reads(
+    served: World, database: str, lasting_blocks: LastingBlocks
+) -> None:
+    kept = lasting_blocks.present()
+    parts = urlsplit(database)
+    netloc = f"doctors_patient:known@{parts.hostname}:{parts.port}"
+    register(("webhooks",), {INBOX.variable: urlunsplit(parts._replace(netloc=netloc))})
+    with psycopg.connect(database, autocommit=True) as connection:
+        connection.execute("drop role if exists doctors_patient")
+        connection.execute("create role doctors_patient login password 'known'")
+        connection.execute("create schema webhooks authorization doctors_patient")
+        try:
+            for broken, seen, remedy in (
+                ("connection limit 0", "too many connections", "raise the limit"),
+                ("nologin", "not permitted", "`alter role doctors_patient login`"),
+                ("set default_transaction_read_only = on", "writes nothing", "`alter role doctors"),
+            ):
+                connection.execute("alter role doctors_patient login connection limit -1")
+                connection.execute(f"alter role doctors_patient {broken}".encode())
+                told = only(databases.databases, served)
+                assert (seen in told.seen, remedy in told.remedy) == (True, True), told
+            connection.execute("alter role doctors_patient reset default_transaction_read_only")
+            assert not any(each.is_problem for each in databases.databases(served))
+        finally:
+            connection.execute("drop owned by doctors_patient")
+            connection.execute("drop role doctors_patient")
     lasting_blocks.end_all_but(kept)
 
 
@@ -407,6 +601,16 @@ def test_what_is_wrong_in_a_database(database: str) -> None:
         try:
             (refused,) = databases.look(connection, "webhooks", INBOX)
             assert "doctors_patient of webhooks-postgres may not write" in refused.seen
+            assert list(databases.look(connection, "webhooks", READER)) == []
+            connection.execute("reset role")
+            connection.execute("revoke usage on schema webhooks from doctors_patient")
+            connection.execute("set role doctors_patient")
+            (barred,) = databases.look(connection, "webhooks", READER)
+            assert barred.seen == (
+                "the role doctors_patient of webhooks-reader-postgres may not use the schema "
+                "webhooks"
+            )
+            assert "`flows roles check webhooks`" in barred.remedy
         finally:
             connection.execute("reset role")
             connection.execute("drop owned by doctors_patient")

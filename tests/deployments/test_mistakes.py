@@ -137,14 +137,14 @@ def test_a_python_that_is_too_old(tmp_path: Path) -> None:
 
 def test_a_domain_that_is_none(typed: Answers) -> None:
     for command in ("run", "dbt", "psql"):
-        answer = typed(command, "weather", ends=1)
+        answer = typed(command, "weather", ends=2)
         says(answer, "there is none of that name", "weather", "There are: github_scraper")
         assert "did you mean" not in answer
 
 
 @pytest.mark.parametrize("command", ["run", "dbt", "psql", "check", "blocks check", "roles check"])
 def test_a_domain_by_the_name_of_its_deployment(command: str, typed: Answers) -> None:
-    answer = typed(*command.split(), "github-scraper-6h", ends=1)
+    answer = typed(*command.split(), "github-scraper-6h", ends=2)
     says(answer, "there is none of that name; did you mean github_scraper?", "github-scraper-6h")
 
 
@@ -182,7 +182,12 @@ def test_a_server_that_is_not_there(typed: Answers, database: str) -> None:
     answer = typed("check", "scout", ends=1)
     says(answer, "does not answer", f"FAIL  Prefect server: {NOBODY}", "correct PREFECT_API_URL")
     answer = typed("run", "scout", ends=1, PREFECT_API_URL="127.0.0.1:4200")
-    says(answer, "correct the address (http://host:4200/api)", "at 127.0.0.1:4200")
+    says(
+        answer,
+        "correct the address (http://host:4200/api)",
+        "at 127.0.0.1:4200",
+        "it lacks http:// or https:// in front",
+    )
 
 
 def test_a_work_pool_that_is_not_named_or_not_there(typed: Answers, prefect_server: str) -> None:

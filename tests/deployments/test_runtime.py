@@ -100,6 +100,12 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     again: list[str] = []
     runtime.up(paths=external, say=again.append)
     assert again == []
+    (optional,) = (each for each in CATALOGUE["scout"] if each.name == "scout-dbt-postgres")
+    with up.api() as api:
+        assert runtime._has_blocks(api, DOMAINS, [optional])
+        api.call("DELETE", f"block_documents/{api.block_id('sqlalchemy-connector', optional.name)}")
+        assert runtime._has_blocks(api, DOMAINS, [])
+        assert not runtime._has_blocks(api, DOMAINS, [optional]), "it was registered from here"
 
     theirs = {"SCOUT_DATABASE_URL": "postgresql://u:hunter2@db.example/theirs"}
     with set_environment({"PREFECT_API_URL": prefect_server}):

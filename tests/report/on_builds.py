@@ -149,6 +149,13 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
     ((newest,),) = query("select as_of_date from analytics.mart_suggestions_kpis_30d")
     last = [row["last_date"] for row in data.rows("rpt_ledgermind_models") if row["last_date"]]
     assert max(last) == newest
+    live = query(
+        "select model_id from analytics.mart_model_comparison where phase = 'live' "
+        "order by events desc, model_id"
+    )
+    assert (
+        f"Live: {words.first([str(model) for (model,) in live], 3)}." in shown.parts["models"].text
+    )
     ((tenants, back, everybody),) = query(
         """
         with weeks as (

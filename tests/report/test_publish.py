@@ -137,6 +137,19 @@ def test_a_bucket_that_is_not_there_is_told_without_the_key(s3: dict[str, object
     assert "a-secret-word" not in str(told.value)
 
 
+def test_a_folder_that_cannot_be_is_told_as_one(tmp_path: Path) -> None:
+    (tmp_path / "README.md").touch()
+    for address, seen in (
+        (str(tmp_path / "README.md"), "README.md is a file"),
+        (str(tmp_path / "README.md" / "report"), "README.md is a file"),
+        ("/proc/nowhere", "no folder can be made there"),
+        (str(tmp_path / ("n" * 300)), "File name too long"),
+    ):
+        with pytest.raises(DestinationError, match="Name a folder") as told:
+            publish(FILES, address, AT, 2)
+        assert seen in told.value.seen, told.value
+
+
 def test_an_option_that_the_storage_does_not_know_is_told() -> None:
     with pytest.raises(DestinationError, match="storage_block"):
         publish(FILES, "s3://pages/r", AT, 2, {"s3": {"acess_key": "a"}})

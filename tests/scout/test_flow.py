@@ -214,12 +214,15 @@ def test_what_webhooks_delivered_reaches_silver_and_is_told_once(scout: str) -> 
 def test_gold_is_not_built_while_critical_fields_are_missing(scout: str, tmp_path: Path) -> None:
     bad = [transaction(number, vendor_id="") for number in range(2)]
     good = [transaction(number) for number in range(10, 30)]
-    (tmp_path / "a.csv").write_bytes(csv_file(*bad, *good))
+    other = [transaction(number, amount="-1") for number in range(100, 103)]
+    (tmp_path / "a.csv").write_bytes(csv_file(*bad, *good, *other))
     settings = ScoutSettings(folder=str(tmp_path), inbox_block=None)
 
     refused = refresh("all", settings, GATED, return_state=True)
     assert refused.is_failed()
     assert "critical_fields_are_missing_in_less_than_5_percent" in str(refused.message)
+    assert "missing_vendor: 2, most of them (2) from a.csv" in str(refused.message)
+    assert "amount_not_positive" not in str(refused.message)
     assert "silver_is_at_least_80_percent_of_bronze" not in str(refused.message)
     assert ask(scout, "select to_regclass('gold.gold_monthly_summary') is null") == [(True,)]
 

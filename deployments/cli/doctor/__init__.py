@@ -2,6 +2,7 @@
 
 import traceback
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 
 from deployments.cli.doctor import databases, machine, outside, schedules, server, store
 from deployments.cli.doctor.world import World
@@ -14,8 +15,11 @@ Look = Callable[[World], Iterator[Diagnosis]]
 OF_MACHINE: Sequence[Look] = (
     machine.python,
     machine.packages,
+    machine.git,
     machine.disk,
     machine.leftovers,
+    machine.receiver,
+    machine.emulator,
     machine.events_put_aside,
     machine.ports,
     machine.dbt_packages,
@@ -43,8 +47,8 @@ def diagnose(world: World | None = None) -> Iterator[Diagnosis]:
         yield from looked(look, world)
     reached = list(looked(server.reachable, world))
     yield from reached
-    is_reached = not any(each.is_problem for each in reached)
-    for look in (*(OF_SERVER if is_reached else ()), *OF_OUTSIDE):
+    world = replace(world, is_let_in=not any(each.is_problem for each in reached))
+    for look in (*(OF_SERVER if world.is_let_in else ()), *OF_OUTSIDE):
         yield from looked(look, world)
 
 

@@ -2,23 +2,31 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 import psycopg
 
 from blocks import CATALOGUE, BlockNeed, Kind
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
-from deployments.roles import DATABASES
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.roles import DATABASES, Database, Role
+from deployments.roles.passwords import VARIABLES
+from deployments.roles.table import Place
 from flows._shared.counted import counted
+from flows._shared.environment import LOOPBACK
 from flows._shared.errors import PlatformError
-from flows._shared.postgres import DatabaseRefusedError, connected
+from flows._shared.postgres import DatabaseRefusedError, RoleRefusedError, connected
 
 TABLE = re.compile(r"create table if not exists ([\w.]+) \(\n(.*?)\n\)", re.DOTALL)
 ADDED = re.compile(r"alter table (?:only )?([\w.]+)\s+add column if not exists (\w+)")
 COLUMN = re.compile(r' {4}[\w"-]')
 NO_COLUMN = {"primary", "unique", "check", "constraint", "foreign", "exclude", "like", "--"}
 UNREAD_SECONDS = 900
+NOT_USABLE = """
+select nspname from pg_namespace
+where nspname = any(%s) and not has_schema_privilege(oid, 'usage') order by 1
+"""
 COLUMNS = """
 select attname from pg_attribute
 where attrelid = to_regclass(%s) and attnum > 0 and not attisdropped
@@ -52,7 +60,7 @@ def _block(world: World, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
             problems = [*look(connection, slug, need)]
             user = connection.info.user
     except DatabaseRefusedError as error:
-        remedy = f"Correct {need.variable}, then `flows blocks register {slug}`"
+        remedy = _remedy(world, slug, need, url, error)
         yield Diagnosis(name, f"{need.name}: {error.seen}", True, remedy)
         return
     except PlatformError as error:
@@ -61,12 +69,70 @@ def _block(world: World, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
     yield from problems or [Diagnosis(name, f"{need.name} lets {user} in")]
 
 
+def _remedy(world: World, slug: str, need: BlockNeed, url: str, error: DatabaseRefusedError) -> str:
+    if isinstance(error, RoleRefusedError):
+        return error.remedy
+    correct = f"Correct {need.variable}, then `flows blocks register {slug}`"
+    address = urlsplit(url)
+    port = EmbeddedPostgres(world.paths.postgres).running_port
+    if address.hostname in LOOPBACK and port == address.port:
+        block = f"{need.kind.block_type}/{need.name}"
+        return (
+            f"`prefect block delete {block}`, then `flows up`, which registers the embedded one "
+            f"anew. {correct}, where another was meant"
+        )
+    return correct
+
+
 def look(connection: psycopg.Connection, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
     """What is wrong in a database, as the role of a block sees it."""
     database = DATABASES.get(slug)
-    is_loader = need.name == f"{slug.replace('_', '-')}-postgres"
-    if database is None or not is_loader:
+    if database is None:
         return
+    roles = {VARIABLES[role].format(slug.upper()): role for role in Role}
+    role = roles[need.variable]
+    found = list(_barred(connection, database, role, need))
+    yield from found
+    if role is Role.LOADER and not found:
+        yield from _tables(connection, database, need)
+
+
+def _barred(
+    connection: psycopg.Connection, database: Database, role: Role, need: BlockNeed
+) -> Iterator[Diagnosis]:
+    """What keeps a role out of where it works."""
+    row = connection.execute("select current_user, current_setting('transaction_read_only')")
+    user, is_read_only = row.fetchone() or ("?", "off")
+    name, who = f"database of {database.slug}", f"the role {user} of {need.name}"
+    used = [each for each in database.places if each.makes(role) or _reads(each, role)]
+    barred = connection.execute(NOT_USABLE, [[each.schema for each in used]]).fetchall()
+    if barred:
+        schemas = ", ".join(str(each[0]) for each in barred)
+        yield Diagnosis(
+            name,
+            f"{who} may not use the schema {schemas}",
+            True,
+            f"`flows roles check {database.slug}` says which grants are missing, `apply` gives "
+            "them",
+        )
+    if is_read_only == "on" and any(each.makes(role) for each in database.places):
+        yield Diagnosis(
+            name,
+            f"{who} writes nothing: its transactions are read only",
+            True,
+            f"`alter role {user} reset default_transaction_read_only`, or that of the database; "
+            "of a standby name the primary",
+        )
+
+
+def _reads(place: Place, role: Role) -> bool:
+    return place.is_read if role is Role.READER else role is Role.TRANSFORMER
+
+
+def _tables(
+    connection: psycopg.Connection, database: Database, need: BlockNeed
+) -> Iterator[Diagnosis]:
+    slug = database.slug
     loads = {f"{place.schema}.{name}" for place in database.places for name in place.loads or ()}
     loads |= expected_columns(slug).keys()
     role = (connection.execute("select current_user").fetchone() or ("?",))[0]

@@ -8,17 +8,19 @@ from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 
+import httpx
 import psutil
 
 from deployments.cli.doctor.world import GIBIBYTE, World
 from deployments.cli.told import Diagnosis
-from deployments.local.processes import ProcessRecord, is_free
+from deployments.local.processes import ANEW, ProcessRecord, is_free
 from flows._shared.yaml_keys import read_yaml
 
 OLDEST, NEWEST = (3, 11), (3, 13)
 # Of what breaks first where it is another version.
 PINNED = ("prefect", "dbt-core", "duckdb", "fastapi")
 KINDS_NAMED = 5
+SECONDS = 3.0
 PARTS = {"server": "the Prefect server", "worker": "the worker", "webhooks": "the receiver"}
 
 
@@ -58,6 +60,19 @@ def packages(world: World) -> Iterator[Diagnosis]:
         yield Diagnosis("packages", "as requirements.lock has them")
 
 
+def git(world: World) -> Iterator[Diagnosis]:
+    """Git."""
+    if found := shutil.which("git", path=world.environment.get("PATH")):
+        yield Diagnosis("git", found)
+        return
+    yield Diagnosis(
+        "git",
+        "none on PATH: neither repositories nor what agents committed can be read",
+        True,
+        "Install it (`apt install git`, `brew install git`), or put it on PATH",
+    )
+
+
 def disk(world: World) -> Iterator[Diagnosis]:
     """Disk."""
     folder = next(each for each in (world.paths.state, world.project, Path("/")) if each.exists())
@@ -83,13 +98,63 @@ def leftovers(world: World) -> Iterator[Diagnosis]:
         return
     for name, what in PARTS.items():
         record = records[name]
-        if record and record.process() is None:
+        process = record and record.process()
+        if record and process is None:
             yield Diagnosis(
                 "stale .local",
                 f"{what} has a record of process {record.pid}, which has ended",
                 True,
                 "`flows up` starts it again",
             )
+        elif process and process.status() == psutil.STATUS_STOPPED:
+            yield Diagnosis(
+                "local runtime",
+                f"process {process.pid} of {what} is stopped, as by a signal",
+                True,
+                f"`kill -CONT {process.pid}`; or {ANEW}",
+            )
+
+
+def receiver(world: World) -> Iterator[Diagnosis]:
+    """The receiver of this machine."""
+    record = ProcessRecord.read(world.paths.run / "webhooks.json")
+    if record is None or record.process() is None:
+        return
+    where = f"http://127.0.0.1:{record.port}"
+    try:
+        answer = httpx.get(f"{where}/readyz", timeout=SECONDS)
+    except httpx.TransportError as error:
+        kind = type(error).__name__
+        seen = f"process {record.pid} runs and does not answer at {where} ({kind})"
+        yield Diagnosis("receiver", seen, True, ANEW)
+        return
+    if answer.is_success:
+        yield Diagnosis("receiver", f"{where} answers")
+        return
+    why = ", ".join(answer.text.splitlines())
+    yield Diagnosis("receiver", f"{where} is not ready: {why}", True, "`flows up` mends it")
+
+
+def emulator(world: World) -> Iterator[Diagnosis]:
+    """The BigQuery emulator that runs of this machine are told of."""
+    record = ProcessRecord.read(world.paths.run / "worker.json")
+    worker = record and record.process()
+    if not worker:
+        return
+    try:
+        told = worker.environ().get("BIGQUERY_EMULATOR_HOST")
+    except psutil.Error:
+        return
+    if not told:
+        return
+    where = told if "://" in told else f"http://{told}"
+    try:
+        httpx.get(where, timeout=SECONDS)
+    except httpx.TransportError:
+        seen = f"{told}, which runs are told of, does not answer"
+        yield Diagnosis("BigQuery emulator", seen, True, ANEW)
+    else:
+        yield Diagnosis("BigQuery emulator", f"{told} answers")
 
 
 def events_put_aside(world: World) -> Iterator[Diagnosis]:

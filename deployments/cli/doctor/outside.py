@@ -57,6 +57,9 @@ def token(world: World) -> Iterator[Diagnosis]:
     """GitHub token."""
     place = "the variable GITHUB_TOKEN"
     given = world.environment.get("GITHUB_TOKEN")
+    if not given and not world.is_let_in:
+        # Whether it has one nobody knows.
+        return
     if not given:
         place, given = f"the block {TOKEN_BLOCK}", _registered(world)
     if not given:
@@ -82,7 +85,7 @@ def token(world: World) -> Iterator[Diagnosis]:
 
 
 def _registered(world: World) -> str | None:
-    if not world.url:
+    if not world.url or not world.is_let_in:
         return None
     block = world.api.find(
         f"block_types/slug/secret/block_documents/name/{TOKEN_BLOCK}?include_secrets=true"

@@ -10,8 +10,8 @@ from blocks import CATALOGUE, BlockNeed, Kind, not_in_use
 from deployments.apply.infrastructure import LIMIT_PREFIX, POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
-from deployments.local.api import is_healthy
-from deployments.local.processes import ProcessRecord
+from deployments.local.api import is_healthy, lacking
+from deployments.local.processes import ANEW, ProcessRecord
 from deployments.local.worker import NAME as WORKER
 from deployments.local.worker import PREFORK
 from flows._shared.errors import PermanentError
@@ -33,6 +33,13 @@ def reachable(world: World) -> Iterator[Diagnosis]:
             True,
             "`flows up`, or set PREFECT_API_URL",
         )
+    elif lack := lacking(world.url):
+        yield Diagnosis(
+            "Prefect server",
+            f"{world.url} is no address of an API: {lack}",
+            True,
+            "Correct PREFECT_API_URL: http://host:4200/api",
+        )
     elif not is_healthy(world.url, SECONDS):
         yield Diagnosis(
             "Prefect server",
@@ -46,10 +53,10 @@ def reachable(world: World) -> Iterator[Diagnosis]:
         except PermanentError as error:
             yield Diagnosis(
                 "Prefect server",
-                f"{world.url} does not let us in ({error.seen[:100]})",
+                f"{world.url} does not let us in ({error.seen[:100]})"
+                + (f", by what is in {world.paths.sign_in}" if world.is_local else ""),
                 True,
-                "Set PREFECT_API_AUTH_STRING (user:password) or PREFECT_API_KEY; "
-                '`eval "$(flows env)"` for the local one',
+                ANEW if world.is_local else error.remedy,
             )
         else:
             yield Diagnosis("Prefect server", f"{world.url} answers")
@@ -92,7 +99,33 @@ def _work_pool(world: World, pool: str) -> Diagnosis:
             True,
             f"`prefect work-pool resume {pool}`",
         )
-    return Diagnosis("work pool", f"{pool}, of type {found['type']}")
+    if found.get("concurrency_limit") == 0:
+        return Diagnosis(
+            "work pool",
+            f"{pool} has the concurrency limit 0: nothing takes its runs",
+            True,
+            f"`prefect work-pool clear-concurrency-limit {pool}`",
+        )
+    return _queue_that_is_closed(world, pool) or Diagnosis(
+        "work pool", f"{pool}, of type {found['type']}"
+    )
+
+
+def _queue_that_is_closed(world: World, pool: str) -> Diagnosis | None:
+    for queue in world.api.all(f"work_pools/{pool}/queues/filter"):
+        name = queue["name"]
+        seen, command = "is paused", "resume"
+        if not queue.get("is_paused"):
+            if queue.get("concurrency_limit") != 0:
+                continue
+            seen, command = "has the concurrency limit 0", "clear-concurrency-limit"
+        return Diagnosis(
+            "work pool",
+            f"the queue {name} of {pool} {seen}: nothing takes its runs",
+            True,
+            f"`prefect work-queue {command} {name} --pool {pool}`",
+        )
+    return None
 
 
 def workers(world: World) -> Iterator[Diagnosis]:
@@ -236,9 +269,23 @@ def receiver_secrets(world: World) -> Iterator[Diagnosis]:
             True,
             f"Set {needs[0].variable} or another, then `flows blocks register webhooks`",
         )
-    else:
-        known = ", ".join(each.name for each in needs if each not in absent)
-        yield Diagnosis("receiver", f"takes what is signed with {known}")
+        return
+    known = ", ".join(each.name for each in needs if each not in absent)
+    signed = f"takes what is signed with {known}"
+    if not absent:
+        yield Diagnosis("receiver", signed)
+        return
+    names = ", ".join(each.name for each in absent)
+    own = f"set {absent[0].variable}, then `flows blocks register webhooks`"
+    yield Diagnosis(
+        "receiver",
+        f"{signed}; {names} is not registered: what its sender posts is refused",
+        # A receiver elsewhere may leave out the source.
+        world.is_local,
+        f"`flows up` registers one; for one of your own {own}"
+        if world.is_local
+        else f"If it is served, {own}; if not, the setting `enabled` of the receiver leaves it out",
+    )
 
 
 def _runs(world: World, chosen: dict[str, Any]) -> list[dict[str, Any]]:

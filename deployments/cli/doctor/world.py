@@ -25,6 +25,7 @@ class World:
         environment: of whoever asks; with that of the local runtime, if its server is used.
         python: version of the interpreter.
         needed_bytes: room that a disk must have.
+        is_let_in: by the Prefect server, which is there; otherwise it is asked for nothing.
     """
 
     paths: LocalPaths = field(default_factory=LocalPaths)
@@ -33,6 +34,7 @@ class World:
     python: tuple[int, int] = sys.version_info[:2]
     needed_bytes: int = 2 * GIBIBYTE
     github: str = "https://api.github.com"
+    is_let_in: bool = True
 
     @classmethod
     def here(cls) -> "World":

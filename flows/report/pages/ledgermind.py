@@ -260,7 +260,9 @@ def _models(data: DomainData) -> Figure:
     rows = sorted(data.rows("rpt_ledgermind_models"), key=lambda row: row["place"])
     to_do = [row for row in rows if words.text(row["promotion"]).startswith("promote")]
     names = [f"{words.text(row['model_id'])} ({words.text(row['promotion'])})" for row in to_do]
-    answer = f"Ready: {words.listed(names)}." if names else "No model is ready for promotion."
+    live = [words.text(row["model_id"]) for row in rows if row["phase"] == "live"]
+    answer = f"Live: {words.first(live, 3)}. " if live else "No model is live. "
+    answer += f"Ready: {words.listed(names)}." if names else "No model is ready for promotion."
     hidden = (rows[0]["models"] or len(rows)) - len(rows)
     if hidden > 0:
         answer += f" {words.count(hidden, 'model is', 'models are')} in no phase and not shown."

@@ -39,10 +39,8 @@ from flows.scout.sync import SLUG, Intake, list_failed
 
 # They read whole tables, or no data at all: run with a full refresh, and by hand.
 TESTS_OF_FULL_REFRESH = ("tag:whole_table", "test_type:unit")
-GATES = (
-    "silver_is_at_least_80_percent_of_bronze",
-    "critical_fields_are_missing_in_less_than_5_percent",
-)
+GATE_OF_MISSING = "critical_fields_are_missing_in_less_than_5_percent"
+GATES = ("silver_is_at_least_80_percent_of_bronze", GATE_OF_MISSING)
 # They tell why a gate is shut, and dbt skips what is built from all that a shut gate looks at.
 REPORTS_OF_GATES = ("rpt_scout_rejections", "rpt_scout_intake")
 
@@ -107,7 +105,7 @@ def refresh(
         outcome = build_layers(settings, options, progress, leaves_out)
     except DbtBuildError as error:
         told = explained(error, settings, intake)
-        if is_gate_shut(error) and (reports := reports_held_back(error)):
+        if shut_gates(error) and (reports := reports_held_back(error)):
             build_reports(reports, settings, dbt)
         raise told from None
     unchanged = [node.name for node in outcome.nodes if node.status == UNCHANGED]
@@ -141,9 +139,9 @@ def refresh(
         )
 
 
-def is_gate_shut(error: DbtBuildError) -> bool:
+def shut_gates(error: DbtBuildError) -> list[str]:
     failed = error.outcome.failed if error.outcome else ()
-    return any(node.label.endswith(GATES) for node in failed)
+    return [gate for gate in GATES if any(node.label.endswith(gate) for node in failed)]
 
 
 def reports_held_back(error: DbtBuildError) -> tuple[str, ...]:
@@ -167,9 +165,10 @@ def build_reports(reports: tuple[str, ...], settings: ScoutSettings, dbt: DbtOpt
 def explained(error: DbtBuildError, settings: ScoutSettings, intake: Intake) -> DbtBuildError:
     """The same failure, with what silver rejected where a gate is shut, and files that failed."""
     seen = error.seen
-    if is_gate_shut(error):
+    if gates := shut_gates(error):
         with connect(settings.database_block) as connection:
-            seen += describe_rejections(raw.commonest_rejections(connection))
+            counted = raw.commonest_rejections(connection, gates == [GATE_OF_MISSING])
+        seen += describe_rejections(counted)
         seen += "\nEach is in silver.silver_rejected_transactions, with its payload"
     if intake.failed:
         seen += f"\nFiles and sources that failed:\n{list_failed(intake.failed)}"

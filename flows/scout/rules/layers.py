@@ -63,4 +63,4 @@ def describe_rejections(rejections: Sequence[Rejections]) -> str:
         f"from {shown(each.commonest_file)}"
         for each in rejections
     )
-    return f"\nWhat silver rejected most:\n{listed}"
+    return f"\nWhy silver rejected what is counted, the commonest first:\n{listed}"
