@@ -15,7 +15,7 @@ import duckdb
 
 from flows._shared.counted import counted
 from flows._shared.inbox import Position
-from flows._shared.postgres import READ_ONLY, connected
+from flows._shared.postgres import EVERY_ROW, READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
     Commit,
@@ -28,7 +28,7 @@ from flows.agent_analytics.records import (
 )
 
 CONSUMER = "agent_analytics"
-OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
+OPTIONS = f"{READ_ONLY} {EVERY_ROW} -c TimeZone=UTC"
 UNPRICED = """
     select
         model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),

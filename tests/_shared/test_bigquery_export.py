@@ -493,7 +493,26 @@ def test_a_new_column_passes_and_a_changed_type_stops_before_anything_is_sent(sh
     [
         ("", replace(THINGS, name="nothing"), "there is no such table"),
         ("", replace(THINGS, key=("number",)), r"it has no column \['number'\]"),
-        ('alter table shop.things add "a b" text, add "a_b" text', THINGS, "its name there is a_b"),
+        (
+            'alter table shop.things add "i d" int; update shop.things set "i d" = id',
+            replace(THINGS, key=("region", "i d")),
+            "no place for column 'i d'",
+        ),
+        (
+            'create view shop."THINGS__loading" as table shop.things',
+            replace(THINGS, name="THINGS__loading"),
+            "a copy cannot have its name",
+        ),
+        (
+            "create view shop.export_columns as table shop.things",
+            replace(THINGS, name="export_columns"),
+            "a copy cannot have its name",
+        ),
+        (
+            'create view shop."a`b" as table shop.things',
+            replace(THINGS, name="a`b"),
+            "a copy cannot have its name",
+        ),
         (
             'alter table shop.things rename id to "i d"',
             replace(THINGS, key=("region", "i d")),
