@@ -1,6 +1,9 @@
 """The names of databases, and their copies: what took a build to fill is copied in no time."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import psycopg
 from psycopg import sql
@@ -28,6 +31,23 @@ def copy_database(postgres: EmbeddedPostgres, source: str, name: str) -> str:
     with psycopg.connect(postgres.url(), autocommit=True) as connection:
         connection.execute(statement.format(sql.Identifier(name), sql.Identifier(source)))
     return postgres.url(name)
+
+
+@contextmanager
+def reader_of(url: str, name: str) -> Iterator[str]:
+    """The URL of a role that may log in to a database, owns nothing in it and is gone afterwards.
+
+    It has the role's name for a password.
+    """
+    role = sql.Identifier(name)
+    with psycopg.connect(url, autocommit=True) as owner:
+        made = sql.SQL("create role {} login password {}")
+        owner.execute(made.format(role, sql.Literal(name)))
+        try:
+            at = urlsplit(url)
+            yield f"postgresql://{name}:{name}@{at.hostname}:{at.port}{at.path}"
+        finally:
+            owner.execute(sql.SQL("drop owned by {0}; drop role {0}").format(role))
 
 
 def everything_of(connection: psycopg.Connection) -> dict[str, list[str]]:

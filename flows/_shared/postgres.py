@@ -22,6 +22,8 @@ from flows._shared.errors import PermanentError, TransientError
 
 APPLICATION = "analytics-flows"
 READ_ONLY = "-c default_transaction_read_only=on"
+# Where row-level security would keep some back, PostgreSQL raises instead.
+EVERY_ROW = "-c row_security=off"
 URL = re.compile("postgres(?:ql)?://", re.IGNORECASE)
 PORTS = re.compile("[0-9,]*", re.ASCII)
 CONNECT_SECONDS = 10
@@ -164,7 +166,8 @@ def connected(
     options: str | None = None,
     application: str = APPLICATION,
 ) -> Iterator[psycopg.Connection]:
-    """`open_connection` for a block of statements; what breaks off within it is typed, too."""
+    """`open_connection` for a block of statements; what breaks off within it is typed, too, and
+    with ``EVERY_ROW`` what its role may not see."""
     opened = open_connection(
         url, what, autocommit=autocommit, options=options, application=application
     )
@@ -173,6 +176,15 @@ def connected(
             yield connection
     except psycopg.errors.QueryCanceled:
         raise
+    except psycopg.errors.InsufficientPrivilege as error:
+        if EVERY_ROW not in (options or ""):
+            raise
+        raise DatabaseRefusedError(
+            f"Reading {what}",
+            str(error),
+            "Let the role of the address select from it; where row-level security keeps rows back, "
+            "also `alter role ... bypassrls`",
+        ) from error
     except psycopg.OperationalError as error:
         raise DatabaseUnreachableError(
             f"Working in {what}",

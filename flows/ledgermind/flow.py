@@ -34,6 +34,7 @@ from flows._shared.orchestration.summary import (
     publish_load,
     publish_summary,
 )
+from flows._shared.postgres import EVERY_ROW
 from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
@@ -60,7 +61,7 @@ Target = Literal["pg_local", "bigquery"]
 def look(settings: LedgermindSettings) -> tuple[int, int]:
     """Events and feedback rows there are to build from; rows of a sample that was made, or 0."""
     made = 0
-    with connect(settings.database_block) as connection:
+    with connect(settings.database_block, options=EVERY_ROW) as connection:
         is_empty = not operational.has_operational_tables(connection)
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)
@@ -92,7 +93,7 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
 )
 def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
     """An event for each that the server has not been told of; a line each for the summary."""
-    with connect(settings.database_block) as connection:
+    with connect(settings.database_block, options=EVERY_ROW) as connection:
         began = source.new_anomalies(connection)
     emit_anomalies(SLUG, began)
     return tuple(
@@ -190,13 +191,20 @@ def _export_all(settings: LedgermindSettings, progress: Progress) -> "list[Expor
     with open_snapshot(postgres_url(settings.database_block)) as connection:
         tables = exported_tables(connection, settings.bigquery.excluded_columns)
     counts: list[ExportCounts] = []
+    failed = []
     for table in tables:
         progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
-        counts.append(export(table, settings))
+        state = export(table, settings, return_state=True)
+        if state.is_completed():
+            counts.append(state.result())
+        else:
+            failed.append(state)
     progress.update("export", len(counts), len(tables), sum(each.rows for each in counts))
     if api := current_flow_run():
         for each in counts:
             batch = str(api.flow_run_id)
             emit_landed(SLUG, table=each.table, batch=batch, rows=each.changed + each.deleted)
     publish_tables(SLUG, counts)
+    for state in failed:
+        state.result()
     return counts

@@ -10,10 +10,18 @@ from flows.ledgermind.records import OperationalDatabaseError
 REQUIRED = ("suggestion_events", "suggestion_feedback", "transactions", "model_registry", "tenants")
 NEW_ANOMALIES = """
 select metric, created_date, observed, expected, owner
-from analytics.mart_suggestions_anomalies
-where is_new and created_date > (
-    select max(created_date) from analytics.mart_suggestions_anomalies
-) - 3
+from (
+    select
+        *,
+        max(created_date) over () - 3 as three_days_before,
+        max(created_date) filter (where is_anomaly) over (partition by metric) as newest,
+        max(created_date) filter (where is_new) over (partition by metric) as newest_beginning
+    from analytics.mart_suggestions_anomalies
+) as days
+where
+    is_new
+    and newest > three_days_before
+    and (created_date > three_days_before or created_date = newest_beginning)
 order by 1, 2
 """
 
@@ -44,7 +52,8 @@ def count_operational_rows(connection: psycopg.Connection) -> int:
 
 
 def new_anomalies(connection: psycopg.Connection) -> Sequence[AnomalyBegan]:
-    """Those that began on the last finished day of the marts, or on one of the two before it."""
+    """Those that began on the last three finished days of the marts, or that go on and may have
+    begun before anybody built these: what was told is not told again while the server knows it."""
     is_built = "select to_regclass('analytics.mart_suggestions_anomalies') is not null"
     if connection.execute(is_built).fetchone() == (False,):
         return []

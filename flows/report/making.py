@@ -9,7 +9,7 @@ import psycopg
 
 from flows._shared.buckets import Options
 from flows._shared.errors import PlatformError
-from flows._shared.postgres import READ_ONLY, connected
+from flows._shared.postgres import EVERY_ROW, READ_ONLY, connected
 from flows.report.pages import site
 from flows.report.publish import Published, publish
 from flows.report.records import DOMAINS, DomainData, OperationsData, Site, UnreadableModelsError
@@ -28,7 +28,8 @@ def read_from(slug: str, url: str) -> DomainData:
         DatabaseRefusedError: no retry mends it.
         UnreadableModelsError: no right to read, or a value that no Python holds.
     """
-    with connected(url, f"the database of {DOMAINS[slug]}", options=READ_ONLY) as connection:
+    what, options = f"the database of {DOMAINS[slug]}", f"{READ_ONLY} {EVERY_ROW}"
+    with connected(url, what, options=options) as connection:
         try:
             return read_postgres(slug, connection)
         except psycopg.OperationalError:

@@ -9,6 +9,7 @@ from deployments.local.postgres import EmbeddedPostgres
 from flows._shared.errors import TransientError
 from flows._shared.postgres import (
     APPLICATION,
+    EVERY_ROW,
     READ_ONLY,
     DatabaseRefusedError,
     DatabaseUnreachableError,
@@ -16,6 +17,7 @@ from flows._shared.postgres import (
     end_statements,
     open_connection,
 )
+from tests.databases import reader_of
 from tests.ports import own_ports
 
 SECRET = "s3cr3t-of-the-test"
@@ -136,3 +138,26 @@ def test_a_connection_says_whose_it_is_and_prepares_nothing(database: str) -> No
     assert (name, prepared, only_reads) == ((APPLICATION,), (0,), ("on",))
     with connected(f"{database}?application_name=mine", "the marts") as connection:
         assert connection.execute("show application_name").fetchone() == ("mine",)
+
+
+def test_who_is_to_read_every_row_and_may_not_is_told_rather_than_shown_fewer(
+    database: str,
+) -> None:
+    count = "select count(*) from seen"
+    with (
+        reader_of(database, "postgres_peeper") as url,
+        psycopg.connect(database, autocommit=True) as owner,
+    ):
+        owner.execute(
+            "create table seen (id integer); insert into seen values (1), (2);"
+            "grant select on seen to postgres_peeper; alter table seen enable row level security;"
+            "create policy few on seen using (id = 1)"
+        )
+        with (
+            pytest.raises(DatabaseRefusedError, match=r"alter role .* bypassrls"),
+            connected(url, "the table", options=EVERY_ROW) as connection,
+        ):
+            connection.execute(count)
+        owner.execute("alter role postgres_peeper bypassrls")
+        with connected(url, "the table", options=EVERY_ROW) as connection:
+            assert connection.execute(count).fetchone() == (2,)

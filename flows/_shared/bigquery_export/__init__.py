@@ -14,8 +14,12 @@ with an old date, or that were deleted.
 A type that BigQuery has no form for is copied as PostgreSQL's text of it. A value that it has none
 for is counted by column in `ExportCounts.nulled`: an instant or a day that is infinite or not of
 the years 1 to 9999 is the first or the last of these in the copy, so that a row that was deleted
-then stays deleted, and a NUMERIC that is no number is NULL. A row whose key has such a value, or is
+then stays deleted, a NUMERIC that is no number is NULL, and a text of a database without an encoding
+that is no UTF-8 has octal escapes for its other bytes. A row whose key has such a value, or is
 NULL, is not copied, and counted in `ExportCounts.unkeyed`.
+
+Rows that row-level security would hide raise. A column that has the name of another on BigQuery,
+where names know no capitals and no letters but the English ones, is left out and told.
 
 A column that the source lost is emptied in the copy. An excluded column that is gone beside a new
 one, or that another name has now, is refused until the list of excluded columns says whether they

@@ -1,12 +1,12 @@
 """The same text of a row in both dialects, and count and checksum of 256 buckets of keys."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import psycopg
 from psycopg import sql
 
 from flows._shared.bigquery_export.columns import only
-from flows._shared.bigquery_export.forms import nearest_with_a_form
+from flows._shared.bigquery_export.forms import is_any_bytes, nearest_with_a_form
 from flows._shared.bigquery_export.records import Column, CopiedTable, Fingerprint
 
 # The same text of a row in both dialects: what the checksums are made of. A float is told exactly:
@@ -16,6 +16,7 @@ from flows._shared.bigquery_export.records import Column, CopiedTable, Fingerpri
 # of all has no more places than the last.
 PLACES = 73
 FRACTION = 2.0**62
+COLUMNS_AT_ONCE = 100
 BANDS = range(-14, 15)
 
 
@@ -69,11 +70,12 @@ def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
         "FLOAT": FLOAT_IN_POSTGRES,
         # With its length: a text may hold what stands between two columns.
         "STRING": "length({0}::text)::text || ':' || {0}::text",
+        "BYTES": "length(convert_to({0}, 'UTF8'), 'UTF8')::text || ':' || {0}",
         "NUMERIC": "trim_scale({0})::text",
         "TIMESTAMP": "(extract(epoch from {0}) * 1000000)::bigint::text",
     }
     parts = [
-        sql.SQL("coalesce('=' || " + texts.get(column.kind, "{0}::text") + ", '')").format(
+        sql.SQL("coalesce('=' || " + texts.get(_told_as(column), "{0}::text") + ", '')").format(
             sql.SQL("{}::double precision").format(column.identifier)
             if column.kind == "FLOAT"
             else nearest_with_a_form(column)
@@ -81,6 +83,10 @@ def text_in_postgres(columns: Sequence[Column]) -> sql.Composable:
         for column in columns
     ]
     return sql.SQL(" || chr(31) || ").join(parts)
+
+
+def _told_as(column: Column) -> str:
+    return "BYTES" if is_any_bytes(column) else column.kind
 
 
 def text_in_bigquery(columns: Sequence[Column], factors: Mapping[str, str] | None = None) -> str:
@@ -118,11 +124,41 @@ def bucket_in_bigquery(key: str) -> str:
     return f"substr(to_hex(md5({key})), 1, 2)"
 
 
+def parts_of(table: CopiedTable, columns: Sequence[Column]) -> list[list[Column]]:
+    """The key with some of the other columns, as many as one statement has room for: BigQuery takes
+    a megabyte, of which a float has 3 kB."""
+    others = [column for column in columns if column.name not in table.key]
+    return [
+        [*only(columns, table.key), *others[first : first + COLUMNS_AT_ONCE]]
+        for first in range(0, max(len(others), 1), COLUMNS_AT_ONCE)
+    ]
+
+
+def sum_of_parts(parts: Iterable[Fingerprint]) -> Fingerprint:
+    """That of whole rows: as the key is in each, no part of one row passes for that of another."""
+    total: dict[str, tuple[int, int]] = {}
+    for part in parts:
+        for bucket, (counted, checksum) in part.items():
+            total[bucket] = (counted, total.get(bucket, (0, 0))[1] + checksum)
+    return total
+
+
 def source_fingerprint(
     connection: psycopg.Connection,
     table: CopiedTable,
     columns: Sequence[Column],
     condition: sql.Composable = sql.SQL("true"),
+) -> Fingerprint:
+    return sum_of_parts(
+        _source_part(connection, table, part, condition) for part in parts_of(table, columns)
+    )
+
+
+def _source_part(
+    connection: psycopg.Connection,
+    table: CopiedTable,
+    columns: Sequence[Column],
+    condition: sql.Composable,
 ) -> Fingerprint:
     query = sql.SQL(
         "select {}, count(*), "

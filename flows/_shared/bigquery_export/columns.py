@@ -1,6 +1,7 @@
 """The columns of a table on PostgreSQL, and the name and type of each on BigQuery."""
 
 import re
+import unicodedata
 from collections.abc import Collection, Sequence
 
 import psycopg
@@ -10,7 +11,17 @@ from flows._shared.bigquery_export.errors import ExportSourceError
 from flows._shared.bigquery_export.records import Column, CopiedTable
 
 NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_]")
-COLUMN_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,299}")
+# BigQuery keeps names that begin so for its own columns.
+COLUMN_NAME = re.compile(
+    r"(?!_TABLE_|_FILE_|_PARTITION|_ROW_TIMESTAMP|__ROOT__|_COLIDENTIFIER|_CHANGE_)"
+    r"[A-Z_][A-Z0-9_]{0,299}",
+    re.IGNORECASE | re.ASCII,
+)
+# By Unicode's categories: letters, marks, numbers, connectors, dashes and spaces.
+OF_A_TABLE_NAME = ("L", "M", "N", "Pc", "Pd", "Zs")
+# Beside the copies: what is loaded for one, and what the last exports saw.
+LOADING = "__loading"
+MEMORY = "export_columns"
 TYPES = {
     "uuid": "STRING",
     "text": "STRING",
@@ -34,9 +45,43 @@ TYPES = {
 def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Column, ...]:
     """The columns of a table that are copied, and the BigQuery type of each.
 
+    Left out are those whose name there another has, see `unplaced_columns`.
+
     Raises:
-        ExportSourceError: no such table, or no BigQuery type is known for a column.
+        ExportSourceError: no such table, or its name or that of a column of its key or its change
+            cannot be had on BigQuery.
     """
+    return _placed(_all_columns(connection, table), table)[0]
+
+
+def unplaced_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[str, ...]:
+    """Columns that are not copied: BigQuery would give them the name of another."""
+    return tuple(column.source for column in _placed(_all_columns(connection, table), table)[1])
+
+
+def _placed(
+    columns: Sequence[Column], table: CopiedTable
+) -> tuple[tuple[Column, ...], tuple[Column, ...]]:
+    """Those that have their name on BigQuery to themselves, and those that another keeps off it:
+    one of the key, or of that very name, or the first."""
+    needed = {*table.key, table.change}
+    places: dict[str, Column] = {}
+    for column in sorted(columns, key=lambda c: (c.source not in needed, c.name != c.source)):
+        places.setdefault(column.name.lower(), column)
+    placed = tuple(column for column in columns if places[column.name.lower()] is column)
+    unplaced = tuple(column for column in columns if places[column.name.lower()] is not column)
+    for column in columns:
+        if column.source in needed and (column in unplaced or column.name != column.source):
+            raise ExportSourceError(
+                f"exporting {table} to BigQuery",
+                f"BigQuery has no place for column {column.source!r}, which the export tells rows "
+                f"by: its name there is {column.name}",
+                "Rename it in a view and export that",
+            )
+    return placed, unplaced
+
+
+def _all_columns(connection: psycopg.Connection, table: CopiedTable) -> list[Column]:
     found = connection.execute(
         "select attname, "
         "format_type(case typtype when 'd' then typbasetype else atttypid end, null), "
@@ -49,34 +94,36 @@ def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Co
         [sql.Identifier(table.schema, table.name).as_string(connection)],
     ).fetchall()
     attempted = f"exporting {table} to BigQuery"
+    if not _is_a_copys_name(table.name):
+        raise ExportSourceError(
+            attempted,
+            "a copy cannot have its name: BigQuery takes no such names, or the export has a table "
+            f"of its own so called ({MEMORY}, and what ends in {LOADING})",
+            "Export a view of it that has another name",
+        )
     if not found:
         remedy = "Point the block at the right database, or build the table first"
         raise ExportSourceError(attempted, "there is no such table", remedy)
     columns = []
-    needed = {*table.key, table.change}
     private = private_columns(connection, table)
+    has_no_encoding = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
     for name, kind, whole_digits, decimals in found:
         if name in private:
             continue
         known = TYPES.get(kind, "STRING")
         if known == "NUMERIC" and (decimals is None or decimals > 9 or whole_digits > 29):
             known = "STRING"
-        columns.append(Column(_copied_name(name), known, name))
-    by_name: dict[str, list[str]] = {}
-    for column in columns:
-        by_name.setdefault(column.name.lower(), []).append(column.source)
-    for copied, names in by_name.items():
-        if len(names) > 1 or needed.intersection(names) - {each.name for each in columns}:
-            raise ExportSourceError(
-                attempted,
-                f"BigQuery has no place for column {names[-1]!r}: its name there is {copied}",
-                "Exclude the column, or rename it in a view and export that",
-            )
-    missing = {*table.key, *([table.change] if table.change else [])} - {c.name for c in columns}
+        columns.append(Column(_copied_name(name), known, name, has_no_encoding))
+    missing = {*table.key, *([table.change] if table.change else [])} - {c.source for c in columns}
     if missing:
         remedy = "Correct the key and the change column of the table's description"
         raise ExportSourceError(attempted, f"it has no column {sorted(missing)}", remedy)
-    return tuple(columns)
+    return columns
+
+
+def _is_a_copys_name(name: str) -> bool:
+    is_ours = name.lower() == MEMORY or name.lower().endswith(LOADING)
+    return not is_ours and all(unicodedata.category(c).startswith(OF_A_TABLE_NAME) for c in name)
 
 
 def private_columns(

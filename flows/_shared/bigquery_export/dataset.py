@@ -12,9 +12,11 @@ from google.cloud import bigquery
 from flows._shared.bigquery_export.checksums import (
     bucket_in_bigquery,
     factor_in_bigquery,
+    parts_of,
+    sum_of_parts,
     text_in_bigquery,
 )
-from flows._shared.bigquery_export.columns import batch_column, factor_columns, only
+from flows._shared.bigquery_export.columns import LOADING, batch_column, factor_columns, only
 from flows._shared.bigquery_export.errors import (
     SchemaChangedError,
     told_as_ours,
@@ -223,20 +225,10 @@ class CopyDataset:
 
     def fingerprint(self, table: CopiedTable, columns: Sequence[Column]) -> Fingerprint:
         """Of the copy, equal to that of its source if the rows are."""
-        factors = factor_columns(columns)
-        read = [f"`{column.name}`" for column in columns] + [
-            f"{factor_in_bigquery(column)} as {factors[column.name]}"
-            for column in columns
-            if column.name in factors
-        ]
-        bucket = bucket_in_bigquery(text_in_bigquery(only(columns, table.key), factors))
-        hashed = f"substr(to_hex(md5({text_in_bigquery(columns, factors)})), 1, 8)"
-        rows = self._run(
-            table,
-            f"select {bucket} as bucket, count(*) as counted, "
-            f"sum(cast(concat('0x', {hashed}) as int64)) as checksum "
-            f"from (select {', '.join(read)} from {self._name(table.name)}) group by 1",
-        )
+        return sum_of_parts(self._part(table, part) for part in parts_of(table, columns))
+
+    def _part(self, table: CopiedTable, columns: Sequence[Column]) -> Fingerprint:
+        rows = self._run(table, fingerprint_statement(self._name(table.name), table, columns))
         return {row["bucket"]: (int(row["counted"]), int(row["checksum"])) for row in rows}
 
     def forget_loaded(self, table: CopiedTable) -> None:
@@ -289,7 +281,7 @@ class CopyDataset:
         return self._client.query(statement, job_config=config)
 
     def _loading(self, table: CopiedTable) -> str:
-        return f"{table.name}__loading"
+        return f"{table.name}{LOADING}"
 
     def _name(self, table: str) -> str:
         return f"`{self}.{table}`"
@@ -308,6 +300,23 @@ def _rows_of(job: bigquery.QueryJob | bigquery.LoadJob) -> Any:
             # What ends a run must not become a failure that is tried again.
             LOGGER.warning("a job could not be cancelled: %s", type(error).__name__)
         raise
+
+
+def fingerprint_statement(name: str, table: CopiedTable, columns: Sequence[Column]) -> str:
+    """The statement that gives bucket, count and checksum of one part of the columns."""
+    factors = factor_columns(columns)
+    read = [f"`{column.name}`" for column in columns] + [
+        f"{factor_in_bigquery(column)} as {factors[column.name]}"
+        for column in columns
+        if column.name in factors
+    ]
+    bucket = bucket_in_bigquery(text_in_bigquery(only(columns, table.key), factors))
+    hashed = f"substr(to_hex(md5({text_in_bigquery(columns, factors)})), 1, 8)"
+    return (
+        f"select {bucket} as bucket, count(*) as counted, "
+        f"sum(cast(concat('0x', {hashed}) as int64)) as checksum "
+        f"from (select {', '.join(read)} from {name}) group by 1"
+    )
 
 
 def _kinds(table: bigquery.Table) -> dict[str, str]:

@@ -48,6 +48,12 @@ def told_as_ours(attempted: str) -> Iterator[None]:
     except psycopg.OperationalError as error:
         remedy = "Check that PostgreSQL is up and reachable from here, and the block's login"
         raise SourceUnavailableError(attempted, str(error), remedy) from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        remedy = (
+            "Let the role of the block select from it; where row-level security keeps rows back, "
+            "also `alter role ... bypassrls`, or export a view that says which rows it has"
+        )
+        raise ExportSourceError(attempted, str(error), remedy) from error
     except (psycopg.Error, pa.ArrowInvalid) as error:
         remedy = "Correct the rows or the rights, or exclude the column"
         raise ExportSourceError(attempted, str(error), remedy) from error

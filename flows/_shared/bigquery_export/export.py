@@ -14,7 +14,7 @@ from flows._shared.bigquery_export.checksums import (
     differing_buckets,
     source_fingerprint,
 )
-from flows._shared.bigquery_export.columns import read_columns
+from flows._shared.bigquery_export.columns import read_columns, unplaced_columns
 from flows._shared.bigquery_export.dataset import CopyDataset
 from flows._shared.bigquery_export.errors import (
     ExportMismatchError,
@@ -59,10 +59,13 @@ def export_table(
     with told_as_ours(f"exporting {table} to BigQuery"):
         _lock(connection, dataset, table)
         columns = read_columns(connection, table)
+        unplaced = unplaced_columns(connection, table)
         emptied = dataset.ensure_table(table, columns, SourceColumns.read(connection, table))
         keyed = has_key(table, columns)
         wanted = source_fingerprint(connection, table, columns, keyed)
-        unkeyed, unkeyed_keys = first_keys(connection, table, sql.SQL("not ({})").format(keyed))
+        unkeyed, unkeyed_keys = first_keys(
+            connection, table, columns, sql.SQL("not ({})").format(keyed)
+        )
         nulled = nulled_values(connection, table, columns)
         keys = nulled_keys(connection, table, columns, nulled)
 
@@ -101,6 +104,7 @@ def export_table(
         emptied=emptied,
         unkeyed=unkeyed,
         unkeyed_keys=unkeyed_keys,
+        unplaced=unplaced,
     )
 
 

@@ -21,6 +21,16 @@ NEAREST = WITH_A_FORM | {
     "TIMESTAMP": "case when {0} is not null then "
     "least(greatest({0}, '0001-01-01'), '9999-12-31 23:59:59.999999') end",
 }
+# Of a text without an encoding, what is UTF-8, byte by byte; another is copied with its other bytes
+# as octal escapes.
+UTF_8 = (
+    "[0-7].|(c[2-9a-f]|d.)[89ab].|(e0[ab]|e[1-9abcef][89ab]|ed[89]).[89ab]."
+    "|(f0[9ab]|f[123][89ab]|f48).[89ab].[89ab]."
+)
+AS_BYTES = "convert_to({0}::text, 'SQL_ASCII')"
+IS_UTF_8 = f"encode({AS_BYTES}, 'hex') ~ '^({UTF_8})*$'"
+TEXT_WITH_A_FORM = f"case when {IS_UTF_8} then {{0}}::text end"
+NEAREST_TEXT = f"case when {IS_UTF_8} then {{0}}::text else encode({AS_BYTES}, 'escape') end"
 AS_READ = {
     "STRING": "{0}::text",
     "FLOAT": "{0}::double precision",
@@ -29,11 +39,17 @@ AS_READ = {
 
 
 def with_a_form(column: Column) -> sql.Composable:
-    return sql.SQL("(" + WITH_A_FORM.get(column.kind, "{0}") + ")").format(column.identifier)
+    form = TEXT_WITH_A_FORM if is_any_bytes(column) else WITH_A_FORM.get(column.kind, "{0}")
+    return sql.SQL("(" + form + ")").format(column.identifier)
 
 
 def nearest_with_a_form(column: Column) -> sql.Composable:
-    return sql.SQL("(" + NEAREST.get(column.kind, "{0}") + ")").format(column.identifier)
+    form = NEAREST_TEXT if is_any_bytes(column) else NEAREST.get(column.kind, "{0}")
+    return sql.SQL("(" + form + ")").format(column.identifier)
+
+
+def is_any_bytes(column: Column) -> bool:
+    return column.has_no_encoding and column.kind == "STRING"
 
 
 def has_key(table: CopiedTable, columns: Sequence[Column]) -> sql.Composable:
@@ -55,7 +71,7 @@ LONGEST_KEY = 100
 def nulled_values(
     connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
 ) -> dict[str, int]:
-    doubtful = [column for column in columns if column.kind in WITH_A_FORM]
+    doubtful = [each for each in columns if each.kind in WITH_A_FORM or is_any_bytes(each)]
     if not doubtful:
         return {}
     query = sql.SQL("select {} from {} where {}").format(
@@ -80,6 +96,7 @@ def nulled_keys(
         column.name: first_keys(
             connection,
             table,
+            columns,
             sql.SQL("{} and {} is not null and {} is null").format(
                 has_key(table, columns), column.identifier, with_a_form(column)
             ),
@@ -89,17 +106,26 @@ def nulled_keys(
 
 
 def first_keys(
-    connection: psycopg.Connection, table: CopiedTable, condition: sql.Composable
+    connection: psycopg.Connection,
+    table: CopiedTable,
+    columns: Sequence[Column],
+    condition: sql.Composable,
 ) -> tuple[int, tuple[str, ...]]:
     """How many rows are so, and the keys of the first."""
-    names = [sql.Identifier(name) for name in table.key]
+    by_name = {column.name: column for column in columns}
+    keys = [by_name[name] for name in table.key]
     query = sql.SQL(
         "select concat_ws(', ', {}), count(*) over () from {} where {} order by {} limit {}"
     ).format(
-        sql.SQL(", ").join(sql.SQL("coalesce({}::text, 'NULL')").format(name) for name in names),
+        sql.SQL(", ").join(
+            sql.SQL("coalesce({}::text, 'NULL')").format(
+                nearest_with_a_form(key) if is_any_bytes(key) else key.identifier
+            )
+            for key in keys
+        ),
         sql.Identifier(table.schema, table.name),
         condition,
-        sql.SQL(", ").join(names),
+        sql.SQL(", ").join(key.identifier for key in keys),
         sql.Literal(NULLED_KEYS),
     )
     rows = connection.execute(query).fetchall()

@@ -16,11 +16,10 @@ from google.api_core.exceptions import NotFound
 from google.cloud import bigquery
 from psycopg import sql
 
-from flows._shared.bigquery_export.columns import private_columns
+from flows._shared.bigquery_export.columns import MEMORY, private_columns
 from flows._shared.bigquery_export.errors import ExportSourceError
 from flows._shared.bigquery_export.records import CopiedTable
 
-MEMORY = "export_columns"
 SCHEMA = (
     bigquery.SchemaField("table_name", "STRING", description="The copied table."),
     bigquery.SchemaField(

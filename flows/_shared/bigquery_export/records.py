@@ -37,11 +37,13 @@ class CopiedTable:
 
 @dataclass(frozen=True)
 class Column:
-    """``kind`` is the type on BigQuery, as its API names it; ``source`` the name on PostgreSQL."""
+    """``kind`` is the type on BigQuery, as its API names it; ``source`` the name on PostgreSQL,
+    whose texts ``has_no_encoding`` where its database says SQL_ASCII: they may be any bytes."""
 
     name: str
     kind: str
     source: str = ""
+    has_no_encoding: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:
@@ -56,7 +58,7 @@ class ExportCounts:
     ``nulled_keys`` the keys of the first rows with one, by column. ``emptied`` are columns that the
     source has no longer, or that are excluded now, and whose values went from the copy. ``unkeyed``
     rows are not copied: their key is NULL, or BigQuery has no form for it; ``unkeyed_keys`` are the
-    first of them.
+    first of them. ``unplaced`` columns are not copied: another has their name on BigQuery.
     """
 
     table: str
@@ -70,6 +72,7 @@ class ExportCounts:
     emptied: Sequence[str] = ()
     unkeyed: int = 0
     unkeyed_keys: Sequence[str] = ()
+    unplaced: Sequence[str] = ()
 
     @property
     def remark(self) -> str | None:
@@ -85,6 +88,11 @@ class ExportCounts:
             remarks.append(
                 f"{counted(self.unkeyed, 'row')} not copied, for BigQuery has no form for the key: "
                 + " | ".join(self.unkeyed_keys)
+            )
+        if self.unplaced:
+            remarks.append(
+                "columns not copied, for another has their name on BigQuery (rename them in a view "
+                "and export that, or exclude them): " + ", ".join(self.unplaced)
             )
         if self.emptied:
             remarks.append(

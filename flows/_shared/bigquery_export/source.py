@@ -12,10 +12,28 @@ from flows._shared.bigquery_export.errors import SourceUnavailableError
 from flows._shared.bigquery_export.records import Change, Column, CopiedTable
 from flows._shared.postgres import DatabaseUnreachableError, open_connection
 
+# Whatever the role or the database has. A row that is hidden would be deleted in the copy; texts of
+# values are to be the same each time, and whole; and an export is as long as its table.
+SESSION = {
+    "row_security": "off",
+    "timezone": "UTC",
+    "datestyle": "ISO",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "client_encoding": "UTF8",
+    "extra_float_digits": "3",
+    "quote_all_identifiers": "off",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+}
+SINCE_17 = {"transaction_timeout": "0"}
+
 
 @contextmanager
 def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
-    """A read-only transaction that sees the database as it was when it began.
+    """A read-only transaction that sees the database as it was when it began, all rows of it:
+    where row-level security would keep some back, PostgreSQL raises instead.
 
     Raises:
         SourceUnavailableError: PostgreSQL does not answer.
@@ -28,11 +46,14 @@ def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
     with opened as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        connection.execute("set time zone 'UTC'")
-        connection.execute("set datestyle = 'ISO'")
-        connection.execute("set intervalstyle = 'postgres'")
-        connection.execute("set bytea_output = 'hex'")
-        connection.execute("set client_encoding = 'UTF8'")
+        # Of this transaction alone: behind a pooler the next one of this server is another's.
+        settings = SESSION | (SINCE_17 if connection.info.server_version >= 170_000 else {})
+        connection.execute(
+            sql.SQL("; ").join(
+                sql.SQL("set local {} = {}").format(sql.Identifier(name), sql.Literal(value))
+                for name, value in settings.items()
+            )
+        )
         yield connection
 
 

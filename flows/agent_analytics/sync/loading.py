@@ -12,7 +12,7 @@ from typing import Protocol
 import duckdb
 
 from flows._shared.inbox import Position
-from flows._shared.postgres import READ_ONLY, connected
+from flows._shared.postgres import EVERY_ROW, READ_ONLY, connected
 from flows.agent_analytics import raw, sample, source
 from flows.agent_analytics.records import (
     Commit,
@@ -25,9 +25,7 @@ from flows.agent_analytics.records import (
 )
 
 CONSUMER = "agent_analytics"
-OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
-
-
+OPTIONS = f"{READ_ONLY} {EVERY_ROW} -c TimeZone=UTC"
 Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
 
 
