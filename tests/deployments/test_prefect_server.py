@@ -72,6 +72,21 @@ def test_prefects_own_transactions_do_not_wait(tmp_path: Path) -> None:
         asyncio.run(counted_by_two(tmp_path / "server.db", within=False))
 
 
+def test_the_application_is_found_once_and_another_made_each_time() -> None:
+    from deployments.local.prefect_server import found_once
+
+    asked: list[dict[str, Any]] = []
+
+    def create(**options: Any) -> object:
+        asked.append(options)
+        return object()
+
+    app = found_once(create)
+    assert app() is app()
+    assert app(final=True) is not app(final=True)
+    assert asked == [{}, {"final": True}, {"final": True}]
+
+
 def test_a_form_that_is_right_is_checked_once_and_a_wrong_one_each_time() -> None:
     from deployments.local.prefect_server import checked_once
 
