@@ -442,7 +442,8 @@ CASES = [("postgres", change) for change in CHANGES if change not in OF_DUCKDB] 
 ]
 
 
-@pytest.mark.parametrize(("project", "change"), CASES, indirect=["project"])
+# By itself the scope would be that of one test: a project made anew for each change.
+@pytest.mark.parametrize(("project", "change"), CASES, indirect=["project"], scope="module")
 def test_what_reads_a_change_is_built_and_nothing_else(quiet: Planned, change: str) -> None:
     CHANGES[change].does(quiet)
     assert (quiet.recalled() is None) == CHANGES[change].is_of_code

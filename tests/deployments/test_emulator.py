@@ -7,7 +7,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
@@ -16,9 +16,11 @@ from sqlglot import exp
 from sqlglot.dialects.dialect import Dialect
 
 from deployments.local.bigquery import PROJECT
-from deployments.local.emulator import Parsing, copied
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import wait_until
+
+if TYPE_CHECKING:
+    from deployments.local.emulator import Parsing
 
 STATEMENTS = (
     "create or replace table `p`.`d`.`t` partition by day as select date(ts) as day from `d`.`s`",
@@ -30,7 +32,10 @@ STATEMENTS = (
 
 
 @pytest.fixture
-def keeping() -> Iterator[Parsing]:
+def keeping() -> "Iterator[Parsing]":
+    # Half a second to import, in each of the processes that look for tests.
+    from deployments.local.emulator import Parsing
+
     kept: Any = Dialect
     before = kept.parse, kept.generate
     parsing = Parsing()
@@ -50,7 +55,7 @@ def test_statements_are_parsed_and_written_as_ever(request: pytest.FixtureReques
     assert [[written(statement) for statement in STATEMENTS] for _ in range(2)] == [anew, anew]
 
 
-def test_who_changes_a_tree_changes_that_of_no_other(keeping: Parsing) -> None:
+def test_who_changes_a_tree_changes_that_of_no_other(keeping: "Parsing") -> None:
     first = sqlglot.parse_one(STATEMENTS[0], read="bigquery")
     plain = first.sql(dialect="bigquery")
     for table in first.find_all(exp.Table):
@@ -61,13 +66,15 @@ def test_who_changes_a_tree_changes_that_of_no_other(keeping: Parsing) -> None:
     assert all(table.meta.get("line") != 99 for table in again.find_all(exp.Table))
 
 
-def test_a_statement_that_cannot_be_parsed_is_refused_each_time(keeping: Parsing) -> None:
+def test_a_statement_that_cannot_be_parsed_is_refused_each_time(keeping: "Parsing") -> None:
     for _ in range(2):
         with pytest.raises(sqlglot.ParseError):
             sqlglot.parse_one("select from where", read="bigquery")
 
 
 def test_what_may_change_is_copied_as_a_whole() -> None:
+    from deployments.local.emulator import copied
+
     nested = {"line": 1, "within": {"line": 2}}
     copy = copied(nested)
     copy["within"]["line"] = 3

@@ -1,4 +1,7 @@
-"""What is changed of the Prefect server, on a database of its own kind."""
+"""What is changed of the Prefect server, on a database of its own kind.
+
+The server takes a second to import, in each of the processes that look for tests: tests import it.
+"""
 
 import asyncio
 from collections.abc import Iterator
@@ -8,10 +11,7 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 from jsonschema import SchemaError  # type: ignore[import-untyped]
-from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.utilities.schema_tools.validation import _VALIDATOR
-
-from deployments.local.prefect_server import as_writers, checked_once
 
 LAST = sa.text("select coalesce(max(number), 0) from counted")
 NEXT = sa.text("insert into counted values (:number)")
@@ -19,6 +19,10 @@ NEXT = sa.text("insert into counted values (:number)")
 
 @pytest.fixture
 def in_turn() -> Iterator[None]:
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
+    from deployments.local.prefect_server import as_writers
+
     database: Any = AioSqliteConfiguration
     before = database.begin_transaction
     database.begin_transaction = as_writers(before)
@@ -28,6 +32,8 @@ def in_turn() -> Iterator[None]:
 
 async def counted_by_two(file: Path, *, within: bool) -> list[int]:
     """What two count that read, wait for each other's reading and then write."""
+    from prefect.server.database.configurations import AioSqliteConfiguration
+
     database = AioSqliteConfiguration(connection_url=f"sqlite+aiosqlite:///{file}")
     engine = await database.engine()
 
@@ -66,7 +72,24 @@ def test_prefects_own_transactions_do_not_wait(tmp_path: Path) -> None:
         asyncio.run(counted_by_two(tmp_path / "server.db", within=False))
 
 
+def test_the_application_is_found_once_and_another_made_each_time() -> None:
+    from deployments.local.prefect_server import found_once
+
+    asked: list[dict[str, Any]] = []
+
+    def create(**options: Any) -> object:
+        asked.append(options)
+        return object()
+
+    app = found_once(create)
+    assert app() is app()
+    assert app(final=True) is not app(final=True)
+    assert asked == [{}, {"final": True}, {"final": True}]
+
+
 def test_a_form_that_is_right_is_checked_once_and_a_wrong_one_each_time() -> None:
+    from deployments.local.prefect_server import checked_once
+
     seen: list[Any] = []
 
     def check(schema: Any, **options: Any) -> None:

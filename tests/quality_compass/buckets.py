@@ -13,7 +13,6 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import boto3
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
-from moto.server import ThreadedMotoServer
 
 BUCKET = "needle"
 REGION = "us-east-1"
@@ -30,6 +29,9 @@ def files_of(folder: Path, prefix: str) -> dict[str, bytes]:
 @contextmanager
 def s3_bucket(objects: dict[str, bytes]) -> Iterator[dict[str, Any]]:
     """A bucket with these objects; yields the options of `S3FileSystem` that reach it."""
+    # It comes with a web framework, which few of the processes that look for tests need.
+    from moto.server import ThreadedMotoServer
+
     server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
     server.start()
     host, port = server.get_host_and_port()

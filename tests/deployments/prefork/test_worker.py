@@ -96,27 +96,41 @@ ByHand = tuple[Deployed, Callable[..., subprocess.Popen[bytes]]]
 
 
 @pytest.fixture(scope="module")
-def deployed(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]:
-    pool = Pool(prefect_server, PREFORK)
+def shared(prefect_server: str, local_paths: LocalPaths) -> Iterator[Deployed]:
     worker = ProcessWorker(local_paths)
-    own = {
-        "PREFECT_WORK_POOL": pool.name,
-        "PREFECT_WORKER_QUERY_SECONDS": str(SECONDS_BETWEEN_QUESTIONS),
-    }
-    worker.start({**runtime.environment(local_paths, pool.url), **own}, pool.api)
-    yield Deployed(pool, worker)
+    yield Deployed(Pool(prefect_server, PREFORK), worker)
     worker.stop()
 
 
+@pytest.fixture
+def deployed(shared: Deployed, local_paths: LocalPaths) -> Deployed:
+    """With its worker, which the test before may have ended."""
+    if serve(shared, local_paths):
+        assert shared.parent
+    return shared
+
+
+def serve(deployed: Deployed, paths: LocalPaths) -> bool:
+    own = {
+        "PREFECT_WORK_POOL": deployed.pool.name,
+        "PREFECT_WORKER_QUERY_SECONDS": str(SECONDS_BETWEEN_QUESTIONS),
+    }
+    environment = {**runtime.environment(paths, deployed.pool.url), **own}
+    return deployed.worker.start(environment, deployed.pool.api)
+
+
 @pytest.fixture(scope="module", autouse=True)
-def early(deployed: Deployed, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def early(
+    shared: Deployed, local_paths: LocalPaths, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Any]:
     """What a run saw that was asked for before the worker had a warm process, and which that is.
 
     Other tests end it, and the worker makes another.
     """
+    serve(shared, local_paths)
     path = tmp_path_factory.mktemp("early") / "seen"
-    assert deployed.end_of(deployed.start("look", {"path": str(path)}))[0] == "COMPLETED"
-    return {**seen(path), "warm": deployed.parent.pid}
+    assert shared.end_of(shared.start("look", {"path": str(path)}))[0] == "COMPLETED"
+    return {**seen(path), "warm": shared.parent.pid}
 
 
 def seen(path: Path) -> dict[str, Any]:
@@ -254,14 +268,16 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
     assert deployed.worker.start(environment, deployed.pool.api)
     assert deployed.end_of(run)[0] == "CRASHED"
     assert wait_until(lambda: not is_alive(process), 20)
+    # The tests of other workers, which come next, need no warm process of this one.
+    deployed.worker.stop()
 
 
 @pytest.fixture
 def in_a_cluster(
-    deployed: Deployed, tmp_path: Path
+    shared: Deployed, tmp_path: Path
 ) -> Iterator[tuple[Deployed, subprocess.Popen[bytes]]]:
     """A worker started as its manifest says, but for names and the grace of its runs."""
-    own = Deployed(Pool(deployed.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
+    own = Deployed(Pool(shared.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
     spec = yaml.safe_load(next(iter(WARM.read_text().split("---\n"))))["spec"]["template"]["spec"]
     (container,) = spec["containers"]
     port = str(next(own_ports(FIRST_HEALTH_PORT)))
@@ -333,10 +349,10 @@ def test_a_worker_of_a_cluster_that_is_told_to_end_waits_for_its_runs_and_hands_
 
 
 @pytest.fixture
-def by_hand(deployed: Deployed, tmp_path: Path) -> Iterator[ByHand]:
+def by_hand(shared: Deployed, tmp_path: Path) -> Iterator[ByHand]:
     """Workers started as the pages say, without a grace."""
     started: list[subprocess.Popen[bytes]] = []
-    own = Deployed(Pool(deployed.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
+    own = Deployed(Pool(shared.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
     own.worker.log.parent.mkdir(parents=True)
     environment = runtime.environment(LocalPaths(tmp_path), own.pool.url)
 
