@@ -14,8 +14,8 @@ with an old date, or that were deleted.
 A type that BigQuery has no form for is copied as PostgreSQL's text of it. A value that it has none
 for is counted by column in `ExportCounts.nulled`: an instant or a day that is infinite or not of
 the years 1 to 9999 is the first or the last of these in the copy, so that a row that was deleted
-then stays deleted, a NUMERIC that is no number is NULL, and a text of a database without an encoding
-that is no UTF-8 has octal escapes for its other bytes. A row whose key has such a value, or is
+then stays deleted, a NUMERIC that is no number is NULL, and a text that is no UTF-8, of a database
+without an encoding, has octal escapes for its other bytes. A row whose key has such a value, or is
 NULL, is not copied, and counted in `ExportCounts.unkeyed`.
 
 Rows that row-level security would hide raise. A column that has the name of another on BigQuery,
