@@ -7,9 +7,10 @@ import psycopg
 import pytest
 
 from blocks.registration import register
+from flows._shared.bigquery_export import SchemaChangedError
 from flows._shared.markdown import plain
 from flows._shared.orchestration.dbt import DbtOptions
-from flows.ledgermind.flow import refresh
+from flows.ledgermind.flow import export_tables, refresh
 from flows.ledgermind.settings import LedgermindBigQuerySettings, LedgermindSettings
 from flows.report.answers import answer_of
 from flows.report.making import read_from
@@ -75,6 +76,18 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     summary = artifacts_of(again)["ledgermind-summary"]
     assert re.search(r"- \d+ rows of events and feedback are there", summary)
     assert "BigQuery" not in summary
+
+    # A table that cannot be exported keeps none that comes after it away.
+    with psycopg.connect(database) as connection:
+        connection.execute("alter table model_registry alter notes type integer using null")
+        connection.execute("update tenants set name = 'Another' where id = 1")
+    failed = export_tables(settings, return_state=True)
+    assert failed.is_failed()
+    with pytest.raises(SchemaChangedError, match=r"model_registry\.notes"):
+        failed.result()
+    written = {row["table"]: row["changed"] for row in rows_of(failed, "ledgermind-export-tables")}
+    assert written["tenants"] == 1
+    assert "model_registry" not in written
 
 
 def test_a_database_that_is_not_ledgerminds_is_refused_with_what_to_do(
