@@ -28,7 +28,6 @@ from flows.agent_analytics.records import (
 )
 
 CONSUMER = "agent_analytics"
-OPTIONS = f"{READ_ONLY} -c TimeZone=UTC"
 UNPRICED = """
     select
         model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),
@@ -222,7 +221,9 @@ def load_deliveries(
         raw.ensure_schema(connection)
         consumed = raw.consumed(connection, CONSUMER)
         after = Position.from_json(consumed) if consumed else None
-        with connected(inbox_url, "the webhook inbox", autocommit=False, options=OPTIONS) as inbox:
+        with connected(
+            inbox_url, "the webhook inbox", autocommit=False, options=READ_ONLY
+        ) as inbox:
             for batch in source.read_inbox(inbox, after, scratch, batch_bytes):
                 counts += _load_batch(connection, batch)
                 if progress:
@@ -269,7 +270,7 @@ def _mart_commits(url: str | None) -> Generator[Commit | Rejected]:
     if url is None:
         return
     with connected(
-        url, "the GitHub scraper's marts", autocommit=False, options=OPTIONS
+        url, "the GitHub scraper's marts", autocommit=False, options=READ_ONLY
     ) as connection:
         yield from source.mart_commits(connection)
 

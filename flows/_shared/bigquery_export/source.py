@@ -28,10 +28,13 @@ def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
     with opened as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+        # Again and in the transaction, which behind a pooler may be on another server. None of them
+        # takes the snapshot, as a query would.
         connection.execute("set time zone 'UTC'")
         connection.execute("set datestyle = 'ISO'")
         connection.execute("set intervalstyle = 'postgres'")
         connection.execute("set bytea_output = 'hex'")
+        connection.execute("set extra_float_digits = 1")
         connection.execute("set client_encoding = 'UTF8'")
         yield connection
 
