@@ -4,7 +4,8 @@
     DatabaseRefusedError      it answers and does not let us in, or the address is no address
 
 A connection is safe behind a pooler that hands out servers by transaction: statements are never
-prepared. It says whose it is (`application_name`), unless the address does.
+prepared. It says whose it is (`application_name`), unless the address does. What its statements
+rest on is set, whatever defaults the database or the role has (`SETTINGS`).
 """
 
 import logging
@@ -26,6 +27,24 @@ READ_ONLY = "-c default_transaction_read_only=on"
 EVERY_ROW = "-c row_security=off"
 URL = re.compile("postgres(?:ql)?://", re.IGNORECASE)
 PORTS = re.compile("[0-9,]*", re.ASCII)
+# What our statements rest on, and how values look: PostgreSQL's own defaults, in the place of those
+# that a database or a role has. What an address sets stays. Only what is another is set, for behind
+# a pooler that hands out servers by transaction it may stay on a server.
+SETTINGS = {
+    "bytea_output": "hex",
+    "DateStyle": "ISO, MDY",
+    "extra_float_digits": "1",
+    "IntervalStyle": "postgres",
+    "quote_all_identifiers": "off",
+    "search_path": '"$user", public',
+    "standard_conforming_strings": "on",
+    "TimeZone": "UTC",
+}
+SETTLE = (
+    "select set_config(name, wanted, false) from pg_settings inner join (values "  # noqa: S608
+    + ", ".join(f"('{name}', '{wanted}')" for name, wanted in SETTINGS.items())
+    + ") as needed (name, wanted) using (name) where setting <> wanted and source <> 'client'"
+)
 CONNECT_SECONDS = 10
 CANCEL_SECONDS = 2
 LOGGER = logging.getLogger(__name__)
@@ -46,6 +65,12 @@ FULL = re.compile("too many connections|too many clients|connection slots are re
 
 _lock = threading.Lock()
 _at_work: set[psycopg.Connection] = set()
+
+
+def set_local(settings: Mapping[str, str]) -> str:
+    """Statements that set these in a transaction alone, and take no snapshot as a query would:
+    behind a pooler the next transaction of this server is another's."""
+    return "; ".join(f"set local {name} to {value}" for name, value in settings.items())
 
 
 class DatabaseUnreachableError(TransientError):
@@ -91,15 +116,22 @@ def open_connection(
         given = conninfo_to_dict(url)
         if not is_plain_address(url, given):
             raise _unreadable(attempted)
-        return psycopg.connect(
+        opened = psycopg.connect(
             url,
-            autocommit=autocommit,
+            autocommit=True,
             prepare_threshold=None,
             options=" ".join(filter(None, [_text(given.get("options")), options])) or None,
             application_name=_text(given.get("application_name")) or application,
             connect_timeout=given.get("connect_timeout") or connect_seconds,
             tcp_user_timeout=silence_milliseconds or given.get("tcp_user_timeout"),
         )
+        try:
+            opened.execute(SETTLE)
+            opened.autocommit = autocommit
+        except BaseException:
+            opened.close()
+            raise
+        return opened
     except psycopg.OperationalError as error:
         seen = _without_password(str(error), _text(given.get("password")))
         for words, remedy in OF_ROLE.items():

@@ -34,7 +34,6 @@ from flows._shared.orchestration.summary import (
     publish_load,
     publish_summary,
 )
-from flows._shared.postgres import EVERY_ROW
 from flows._shared.revised import revised
 from flows.ledgermind import source
 from flows.ledgermind.raw import operational
@@ -61,7 +60,7 @@ Target = Literal["pg_local", "bigquery"]
 def look(settings: LedgermindSettings) -> tuple[int, int]:
     """Events and feedback rows there are to build from; rows of a sample that was made, or 0."""
     made = 0
-    with connect(settings.database_block, options=EVERY_ROW) as connection:
+    with connect(settings.database_block) as connection:
         is_empty = not operational.has_operational_tables(connection)
         if settings.sample_events is not None and is_empty:
             rows = sample(settings.sample_events, settings.sample_seed)
@@ -93,7 +92,7 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
 )
 def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
     """An event for each that the server has not been told of; a line each for the summary."""
-    with connect(settings.database_block, options=EVERY_ROW) as connection:
+    with connect(settings.database_block) as connection:
         began = source.new_anomalies(connection)
     emit_anomalies(SLUG, began)
     return tuple(

@@ -19,6 +19,7 @@ from deployments.local.processes import wait_until
 from flows._shared.bigquery_export import (
     BLOCK_BYTES,
     CopiedTable,
+    ExportCounts,
     ExportMismatchError,
     ExportRunningError,
     ExportSourceError,
@@ -532,6 +533,36 @@ def test_what_bigquery_cannot_hold_is_refused_by_name(
 def test_a_key_that_does_not_tell_rows_apart_is_an_error_not_a_smaller_copy(shop: Shop) -> None:
     with pytest.raises(ExportMismatchError, match="the source has 501 rows, the copy 2"):
         shop.export(replace(THINGS, key=("region",)))
+
+
+def test_what_a_role_may_not_read_is_told_and_not_deleted_from_the_copy(shop: Shop) -> None:
+    role = "reader_of_shop"
+    shop.execute(f"create role {role}; grant usage on schema shop to {role}")
+    readable = (
+        "region, id, name, colour, weight, ratio, price, is_sold, sold_on, made_at, changed_at, "
+        "attributes, token"
+    )
+
+    def export() -> ExportCounts:
+        with open_snapshot(shop.url) as connection:
+            connection.execute(f"set role {role}".encode())
+            return export_table(connection, shop.copies, replace(THINGS, excluded=("secret",)))
+
+    try:
+        with pytest.raises(ExportSourceError, match=r"may not read its columns region, id"):
+            export()
+        shop.execute(f"grant select ({readable}) on shop.things to {role}")
+        assert export().total == 501
+        shop.execute(
+            "alter table shop.things enable row level security; "
+            "create policy own on shop.things using (id < 5)"
+        )
+        with pytest.raises(ExportSourceError, match="row-level security may hide rows"):
+            export()
+        shop.execute("create policy everything on shop.things using (true)")
+        assert export().total == 501
+    finally:
+        shop.execute(f"drop owned by {role}; drop role {role}")
 
 
 def test_two_exports_of_one_table_do_not_run_at_once(shop: Shop) -> None:

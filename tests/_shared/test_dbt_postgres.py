@@ -62,7 +62,12 @@ def build(database: str, tmp_path: Path) -> Build:
     return build
 
 
-def test_nodes_of_a_thread_share_a_connection_and_nothing_else(build: Build) -> None:
+def test_nodes_of_a_thread_share_a_connection_and_nothing_else(build: Build, database: str) -> None:
+    """Each has the settings that SQL rests on, whatever the database has."""
+    with psycopg.connect(database) as connection:
+        name = database.rpartition("/")[2].partition("?")[0]
+        connection.execute(f"alter database {name} set datestyle to 'German'".encode())
+        connection.execute(f"alter database {name} set extra_float_digits to -5".encode())
     leftovers = (
         "create temporary table leftover (a int); set work_mem = '123MB'; "
         "select pg_advisory_lock(7)"
@@ -70,11 +75,13 @@ def test_nodes_of_a_thread_share_a_connection_and_nothing_else(build: Build) -> 
     seen = (
         ", current_setting('work_mem') as work_mem, to_regclass('leftover')::text as leftover"
         ", (select count(*) from pg_locks where locktype = 'advisory') as locks"
+        ", concat(date '2026-01-02', ' ', (0.1::float8 + 0.2)::text) as spelled"
     )
     rows = build({"first": model(seen, pre_hook=leftovers), "second": model(seen, after="first")})
     first, second = rows["first"], rows["second"]
     assert first["pid"] == second["pid"]
     assert (first["work_mem"], first["leftover"], first["locks"]) == ("123MB", "leftover", 1)
+    assert first["spelled"] == second["spelled"] == "2026-01-02 0.30000000000000004"
     assert second["work_mem"] != "123MB"
     assert (second["leftover"], second["locks"]) == (None, 0)
 

@@ -161,3 +161,37 @@ def test_who_is_to_read_every_row_and_may_not_is_told_rather_than_shown_fewer(
         owner.execute("alter role postgres_peeper bypassrls")
         with connected(url, "the table", options=EVERY_ROW) as connection:
             assert connection.execute(count).fetchone() == (2,)
+
+
+def test_a_session_has_the_settings_that_statements_rest_on(database: str) -> None:
+    name = database.rpartition("/")[2].partition("?")[0]
+    others = {
+        "bytea_output": "escape",
+        "datestyle": "German",
+        "extra_float_digits": "-5",
+        "intervalstyle": "sql_standard",
+        "quote_all_identifiers": "on",
+        "search_path": "elsewhere",
+        "timezone": "Asia/Tokyo",
+    }
+    with psycopg.connect(database) as connection:
+        for setting, value in others.items():
+            connection.execute(f"alter database {name} set {setting} to '{value}'".encode())
+    shown = (
+        "select timestamptz '2026-03-04 05:06:07+00'::text, (0.1::float8 + 0.2)::text, "
+        "'\\x00'::bytea::text, make_interval(days => 2)::text, 'pg_class'::regclass::text, "
+        "current_setting('search_path')"
+    )
+    for autocommit in (True, False):
+        with connected(database, "the marts", autocommit=autocommit) as connection:
+            found = [connection.execute(shown).fetchone()]
+            connection.rollback()
+            found.append(connection.execute(shown).fetchone())
+        assert found == 2 * [
+            (
+                *("2026-03-04 05:06:07+00", "0.30000000000000004", "\\x00"),
+                *("2 days", "pg_class", '"$user", public'),
+            )
+        ]
+    with connected(f"{database}?options=-csearch_path%3Dmine", "the marts") as connection:
+        assert connection.execute("show search_path").fetchone() == ("mine",)

@@ -99,11 +99,13 @@ def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> N
     configured = yaml.safe_load((project / "dbt_project.yml").read_text())
     models = configured["models"][domain]
     identity, noted = "{{ shared.identity_for_merges() }}", "{{ shared.note_published_rows() }}"
+    seen = "{{ shared.refuse_unread_sources() }}"
     # Where dbt's own merge, or another pre-hook, changes rows.
     merges = domain in ("ledgermind", "scout")
-    assert models["+pre-hook"] == ([identity, noted] if merges else noted)
-    brake, remembered = "{{ shared.brake() }}", "{{ shared.note_built() }}"
     is_duckdb = domain == "agent_analytics"
+    changed = [identity, noted] if merges else [noted]
+    assert models["+pre-hook"] == (noted if is_duckdb else [seen, *changed])
+    brake, remembered = "{{ shared.brake() }}", "{{ shared.note_built() }}"
     # DuckDB has no grants, and a file one writer.
     hooks_of_all = [brake] if is_duckdb else ["{{ shared.keep_readers() }}", brake]
     assert models["+post-hook"] == [*hooks_of_all, remembered]
@@ -111,7 +113,7 @@ def test_every_stored_model_has_the_brake_behind_its_last_hook(domain: str) -> N
         if any((project / others).glob("*")):
             assert configured[others][domain]["+post-hook"] == remembered
             if others == "snapshots":
-                assert configured[others][domain]["+pre-hook"] == identity
+                assert configured[others][domain]["+pre-hook"] == [seen, identity]
     for model in (project / "models").rglob("*.sql"):
         hooks = re.search(r"post_hook=(.*)", model.read_text())
         if hooks and re.search("delete|insert|update|truncate", hooks[1]):

@@ -61,13 +61,13 @@
         ~ "select attname, case read_as when 'character'::regtype then 'text' when 'character[]'::regtype then 'text[]' "
         ~ "when 'bit'::regtype then 'bit varying' when 'bit[]'::regtype then 'bit varying[]' "
         ~ 'else format_type(read_as, null) end '
-        ~ 'from (select attname, attnum, case '
-        ~ "when own.typnamespace = 'pg_catalog'::regnamespace then own.oid "
-        ~ "when base.typnamespace = 'pg_catalog'::regnamespace then base.oid "
-        ~ "when own.typcategory = 'A' then 'text[]'::regtype else 'text'::regtype end as read_as "
-        ~ 'from pg_attribute join pg_type as own on own.oid = atttypid '
-        ~ 'left join pg_type as base on base.oid = own.typbasetype '
-        ~ "where attrelid = 'pg_temp.described'::regclass and attnum > 0) as columns order by attnum"
+        ~ 'from (with recursive told as ('
+        ~ "select attname, attnum, atttypid from pg_attribute where attrelid = 'pg_temp.described'::regclass "
+        ~ 'and attnum > 0 union all select attname, attnum, typbasetype from told '
+        ~ "join pg_type on pg_type.oid = atttypid where typtype = 'd') "
+        ~ "select attname, attnum, case when typnamespace = 'pg_catalog'::regnamespace then pg_type.oid "
+        ~ "when typcategory = 'A' then 'text[]'::regtype else 'text'::regtype end as read_as "
+        ~ "from told join pg_type on pg_type.oid = atttypid where typtype <> 'd') as columns order by attnum"
     ) -%}
     {%- set columns = [] -%}
     {%- for row in described.rows -%}

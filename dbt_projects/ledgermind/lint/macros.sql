@@ -11,6 +11,7 @@
 {% macro by_day(field) %}{{ field }}{% endmacro %}
 {% macro source_columns(relation) %}{% endmacro %}
 {% macro utc(name, columns) %}{{ name }}{% endmacro %}
+{% macro utc_day(name, columns) %}cast({{ name }} as date){% endmacro %}
 {% macro utc_or_null(name, columns) %}{{ name }}{% endmacro %}
 {% macro as_json(name, columns) %}cast({{ name }} as jsonb){% endmacro %}
 {% macro truth(name, columns) %}cast({{ name }} as boolean){% endmacro %}
@@ -43,7 +44,7 @@
 {% macro last_place() %}{{ return("cast('1900-01-01' as timestamp)") }}{% endmacro %}
 {% macro note_place() %}{% endmacro %}
 {% macro by_changes_or_anew() %}incremental{% endmacro %}
-{% macro row_version(relation, columns) %}length('row'){% endmacro %}
+{% macro row_version(relation, columns, documents=[]) %}length('row'){% endmacro %}
 {% macro evaluated_once() %}{% endmacro %}
 {% macro count_side_by_side() %}{% endmacro %}
 {% macro plan_for_few_rows() %}{% endmacro %}

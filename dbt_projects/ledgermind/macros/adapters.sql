@@ -117,29 +117,41 @@
     safe_divide({{ total }}, {{ count }})
 {%- endmacro %}
 
-{% macro row_version(relation, columns) -%}
-    {#- A whole number of 32 bits that another version of a row does not share; sums of them stay whole. -#}
-    {{ return(adapter.dispatch('row_version', 'ledgermind')(relation, columns)) }}
+{% macro row_version(relation, columns, documents=[]) -%}
+    {#- A whole number of 32 bits that another version of a row does not share; sums of them stay whole. BigQuery, which
+        bills what is read, leaves documents out. -#}
+    {{ return(adapter.dispatch('row_version', 'ledgermind')(relation, columns, documents)) }}
 {%- endmacro %}
 
-{% macro postgres__row_version(relation, columns) -%}
+{% macro postgres__row_version(relation, columns, documents) -%}
     {#- The transaction that wrote the row; as a hash from PostgreSQL 18, which has no other quick way from it to a
-        number. A view or a foreign table does not tell it. -#}
+        number. A view or a foreign table does not tell it, nor a table of which a role may read some columns. -#}
     {%- set found = load_relation(relation) if execute -%}
-    {%- if found and found.is_table -%}
-        {%- set hash = run_query("select to_regproc('pg_catalog.hashxid')").rows[0][0] -%}
-        {{ 'hashxid(xmin)' if hash else 'cast(cast(xmin as text) as bigint)' }}
+    {%- set told = run_query(
+        "select to_regproc('pg_catalog.hashxid'), "
+        ~ "has_column_privilege(to_regclass('" ~ relation ~ "'), 'xmin', 'select')"
+    ).rows[0] if found and found.is_table else [none, false] -%}
+    {%- if told[1] -%}
+        {{ 'hashxid(xmin)' if told[0] else 'cast(cast(xmin as text) as bigint)' }}
     {%- else -%}
-        (hash_record_extended(row({{ columns | join(', ') }}), 0) % 2147483647)
+        {%- set hashed = columns | list -%}
+        {%- for document in documents -%}
+            {%- do hashed.append(shared.text(document)) -%}
+        {%- endfor -%}
+        (hash_record_extended(row({{ hashed | join(', ') }}), 0) % 2147483647)
     {%- endif -%}
 {%- endmacro %}
 
-{% macro bigquery__row_version(relation, columns) -%}
+{% macro bigquery__row_version(relation, columns, documents) -%}
     mod(
         farm_fingerprint(
             concat(
                 {%- for column in columns -%}
-                    coalesce(cast({{ column }} as string), '~'){{ ", '|', " if not loop.last }}
+                    {#- No two lists of values give one text: each is told by its length, too. -#}
+                    coalesce(
+                        concat(cast(length(cast({{ column }} as string)) as string), '|', cast({{ column }} as string)),
+                        '~'
+                    ){{ ', ' if not loop.last }}
                 {%- endfor -%}
             )
         ),

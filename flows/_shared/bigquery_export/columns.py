@@ -9,6 +9,7 @@ from psycopg import sql
 
 from flows._shared.bigquery_export.errors import ExportSourceError
 from flows._shared.bigquery_export.records import Column, CopiedTable
+from flows._shared.postgres import set_local
 
 NOT_OF_A_NAME = re.compile(r"[^A-Za-z0-9_]")
 # BigQuery keeps names that begin so for its own columns.
@@ -40,6 +41,34 @@ TYPES = {
     "timestamp without time zone": "TIMESTAMP",
     "timestamp with time zone": "TIMESTAMP",
 }
+
+# As `is_row_security_hiding` of dbt's shared package asks: a policy that lets all rows pass hides
+# none, unless a restrictive one is beside it.
+UNREAD = """
+select
+    quote_ident(current_user),
+    (
+        select string_agg(quote_ident(attname), ', ' order by attnum) from pg_attribute
+        where attrelid = pg_class.oid and attnum > 0 and not attisdropped
+        and attname <> all(%(private)s) and not has_column_privilege(attrelid, attnum, 'select')
+    ),
+    row_security_active(pg_class.oid),
+    row_security_active(pg_class.oid) and not coalesce((
+        select
+            bool_or(polpermissive and lets_all_pass)
+            and bool_and(polpermissive or lets_all_pass)
+        from (
+            select polpermissive,
+                coalesce(pg_get_expr(polqual, polrelid) = 'true', false) as lets_all_pass
+            from pg_policy
+            where polrelid = pg_class.oid and polcmd in ('r', '*') and exists (
+                select from unnest(polroles) as role (oid)
+                where role.oid = 0 or pg_has_role(role.oid, 'usage')
+            )
+        ) as policies
+    ), false)
+from pg_class where oid = to_regclass(%(table)s)
+"""
 
 
 def read_columns(connection: psycopg.Connection, table: CopiedTable) -> tuple[Column, ...]:
@@ -107,6 +136,7 @@ def _all_columns(connection: psycopg.Connection, table: CopiedTable) -> list[Col
     columns = []
     private = private_columns(connection, table)
     has_no_encoding = connection.info.parameter_status("server_encoding") == "SQL_ASCII"
+    refuse_unread(connection, table, private)
     for name, kind, whole_digits, decimals in found:
         if name in private:
             continue
@@ -124,6 +154,36 @@ def _all_columns(connection: psycopg.Connection, table: CopiedTable) -> list[Col
 def _is_a_copys_name(name: str) -> bool:
     is_ours = name.lower() == MEMORY or name.lower().endswith(LOADING)
     return not is_ours and all(unicodedata.category(c).startswith(OF_A_TABLE_NAME) for c in name)
+
+
+def refuse_unread(
+    connection: psycopg.Connection, table: CopiedTable, private: Collection[str]
+) -> None:
+    """A row that is there and not seen would be deleted from the copy.
+
+    Raises:
+        ExportSourceError: the role may not read a column, or row-level security may hide rows.
+    """
+    name = sql.Identifier(table.schema, table.name).as_string(connection)
+    asked = {"table": name, "private": [*private]}
+    found = connection.execute(UNREAD, asked).fetchone()
+    assert found is not None
+    role, columns, is_secured, is_hidden = found
+    if columns:
+        raise ExportSourceError(
+            f"exporting {table} to BigQuery",
+            f"{role} may not read its columns {columns}",
+            f"Let its owner grant select ({columns}) on {name} to {role}, or exclude the columns",
+        )
+    if is_hidden:
+        raise ExportSourceError(
+            f"exporting {table} to BigQuery",
+            f"row-level security may hide rows from {role}",
+            f"Let its owner create policy analytics on {name} for select to {role} using (true), "
+            f"or alter role {role} bypassrls",
+        )
+    # Of what a view reads of others' tables no policy was looked at.
+    connection.execute(set_local({"row_security": "on" if is_secured else "off"}).encode())
 
 
 def private_columns(

@@ -132,7 +132,12 @@ def _lock(connection: psycopg.Connection, dataset: CopyDataset, table: CopiedTab
     there = sql.SQL("lock table {} in access share mode").format(
         sql.Identifier(table.schema, table.name)
     )
-    not_to_be_locked = (psycopg.errors.UndefinedTable, psycopg.errors.WrongObjectType)
+    not_to_be_locked = (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.WrongObjectType,
+        # A role that may read some columns alone.
+        psycopg.errors.InsufficientPrivilege,
+    )
     with suppress(*not_to_be_locked), connection.transaction():
         connection.execute(there)
     name = f"export of {table} to {dataset}"

@@ -10,19 +10,18 @@ from psycopg import sql
 from flows._shared.bigquery_export.checksums import bucket_in_postgres
 from flows._shared.bigquery_export.errors import SourceUnavailableError
 from flows._shared.bigquery_export.records import Change, Column, CopiedTable
-from flows._shared.postgres import DatabaseUnreachableError, open_connection
+from flows._shared.postgres import (
+    SETTINGS,
+    DatabaseUnreachableError,
+    open_connection,
+    set_local,
+)
 
-# Whatever the role or the database has. A row that is hidden would be deleted in the copy; texts of
-# values are to be the same each time, and whole; and an export is as long as its table.
-SESSION = {
+# Whatever the role or the database has. A row that is hidden would be deleted in the copy, and an
+# export is as long as its table.
+SESSION = SETTINGS | {
     "row_security": "off",
-    "timezone": "UTC",
-    "datestyle": "ISO",
-    "intervalstyle": "postgres",
-    "bytea_output": "hex",
     "client_encoding": "UTF8",
-    "extra_float_digits": "3",
-    "quote_all_identifiers": "off",
     "statement_timeout": "0",
     "lock_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
@@ -46,14 +45,8 @@ def open_snapshot(url: str) -> Iterator[psycopg.Connection]:
     with opened as connection:
         connection.read_only = True
         connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
-        # Of this transaction alone: behind a pooler the next one of this server is another's.
         settings = SESSION | (SINCE_17 if connection.info.server_version >= 170_000 else {})
-        connection.execute(
-            sql.SQL("; ").join(
-                sql.SQL("set local {} = {}").format(sql.Identifier(name), sql.Literal(value))
-                for name, value in settings.items()
-            )
-        )
+        connection.execute(set_local(settings).encode())
         yield connection
 
 

@@ -7,20 +7,35 @@ databases have the same as a setting, `reuse_connections`; this may go once dbt-
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg2  # type: ignore[import-untyped]
 from dbt.adapters.contracts.connection import Connection, ConnectionState
 from dbt.adapters.factory import FACTORY
 from dbt.adapters.postgres import PostgresAdapter, PostgresConnectionManager
+from psycopg2.extensions import TRANSACTION_STATUS_IDLE  # type: ignore[import-untyped]
+
+from flows._shared.postgres import SETTINGS, set_local
 
 # Not `discard all`: behind a transaction pooler it would take the prepared statements of others.
 CLEAN = (
     "set session authorization default; reset all; discard temp; select pg_advisory_unlock_all()"
 )
+# In the transaction: what a session is set to is cleared.
+SETTLE = set_local(SETTINGS)
 
 
 class OneConnectionPerThread(PostgresConnectionManager):  # type: ignore[misc]
     """Closes its connections at dbt's end only; each node finds nothing of the one before."""
+
+    def add_query(self, *arguments: Any, **options: Any) -> tuple[Connection, Any]:
+        """Called for every statement. Defaults of a database or a role alter no value."""
+        handle = self.get_thread_connection().handle
+        if not handle.autocommit and handle.info.transaction_status == TRANSACTION_STATUS_IDLE:
+            with self.exception_handler(SETTLE), handle.cursor() as cursor:
+                cursor.execute(SETTLE)
+        told: tuple[Connection, Any] = super().add_query(*arguments, **options)
+        return told
 
     def release(self) -> None:
         """Called after each node, whose transaction ends with it."""

@@ -25,7 +25,7 @@ from flows.agent_analytics.records import (
 )
 
 CONSUMER = "agent_analytics"
-OPTIONS = f"{READ_ONLY} {EVERY_ROW} -c TimeZone=UTC"
+OPTIONS = f"{READ_ONLY} {EVERY_ROW}"
 Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
 
 

@@ -24,7 +24,11 @@ with versions as (
     select
         1 as source_number,
         {{ day_floor(utc('created_at', events_columns)) }} as source_day,
-        {{ row_version(events, ['id', 'txn_id', 'model_id', 'mode', 'created_at']) }} as row_version
+        {{ row_version(
+            events,
+            ['id', 'txn_id', 'model_id', 'mode', 'created_at'],
+            ['candidates']
+        ) }} as row_version
     from {{ events }}
 
     union all

@@ -42,10 +42,11 @@ dated as (
 
 counted as (
 
+    -- Both names may hold any sign: the length of the first tells where it ends.
     select
         concat(
             {{ shared.text('created_date') }}, '|', {{ shared.text('verdict_date') }}, '|', mode,
-            '|', model_id, '|', tenant_key
+            '|', {{ shared.text('length(model_id)') }}, '|', model_id, '|', tenant_key
         ) as verdict_group,
         created_date,
         verdict_date,

@@ -4,17 +4,11 @@ with
 
 {%- if columns %}
 
-source as (
-
-    select * from {{ source('operational', 'ml_features') }}
-
-),
-
 renamed as (
 
     select
         {{ transaction_key('txn_id') }} as txn_id,
-        {{ plausible_day_or_null(day_floor(utc('ts_month', columns))) }} as ts_month,
+        {{ plausible_day_or_null(utc_day('ts_month', columns)) }} as ts_month,
         amount,
         abs_amount,
         merchant,
@@ -24,7 +18,7 @@ renamed as (
         dow as day_of_week,
         {{ truth('is_weekend', columns) }} as is_weekend,
         {{ truth('is_subscription', columns) }} as is_subscription
-    from source
+    from {{ source('operational', 'ml_features') }}
 
 )
 

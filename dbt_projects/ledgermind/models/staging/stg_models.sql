@@ -1,12 +1,6 @@
 {%- set columns = source_columns(source('operational', 'model_registry')) -%}
 
-with source as (
-
-    select * from {{ source('operational', 'model_registry') }}
-
-),
-
-renamed as (
+with renamed as (
 
     select
         {{ bounded_name('model_id') }} as model_id,
@@ -16,7 +10,7 @@ renamed as (
         end as phase,
         {{ shared.text('phase') }} as phase_as_registered,
         {{ plausible_or_null(utc_or_null('created_at', columns)) }} as registered_at
-    from source
+    from {{ source('operational', 'model_registry') }}
 
 )
 

@@ -4,12 +4,6 @@ with
 
 {%- if columns %}
 
-source as (
-
-    select * from {{ source('operational', 'transaction_labels') }}
-
-),
-
 renamed as (
 
     select
@@ -18,7 +12,7 @@ renamed as (
         source as label_source,
         {{ plausible_or_null(utc_or_null('created_at', columns)) }} as created_at,
         {{ plausible_or_null(utc('updated_at', columns)) }} as updated_at
-    from source
+    from {{ source('operational', 'transaction_labels') }}
 
 )
 

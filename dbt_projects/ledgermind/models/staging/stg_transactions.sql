@@ -1,16 +1,10 @@
 {%- set columns = source_columns(source('operational', 'transactions')) -%}
 
-with source as (
-
-    select * from {{ source('operational', 'transactions') }}
-
-),
-
-renamed as (
+with renamed as (
 
     select
         {{ transaction_key('id') }} as txn_id,
-        {{ plausible_day_or_null(day_floor(utc('date', columns))) }} as txn_date,
+        {{ plausible_day_or_null(utc_day('date', columns)) }} as txn_date,
         merchant,
         amount,
         category as current_category,
@@ -21,7 +15,7 @@ renamed as (
             else 'unknown'
         end as tenant_key,
         {{ transaction_updated_at(columns) }} as updated_at
-    from source
+    from {{ source('operational', 'transactions') }}
 
 )
 
