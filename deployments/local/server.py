@@ -30,11 +30,13 @@ START_SECONDS = 240.0
 KEPT_PREFIXES = ("PREFECT_LOGGING_",)
 # How often the server looks for what nothing here waits for, and Prefect's own pace: at that, these
 # looks are a fifth of the CPU that it takes while nothing runs (docs/performance.md).
-SELDOM = {
+UNUSED = {
     # Runs that are paused: no flow of this project pauses. 5 s.
     "PREFECT_SERVER_SERVICES_PAUSE_EXPIRATIONS_LOOP_SECONDS": "300",
     # Work that is handed to workers to clean up behind runs: ours take none. 5 s.
     "PREFECT_SERVER_SERVICES_CLEANUP_RECONCILER_LOOP_SECONDS": "300",
+}
+SELDOM = UNUSED | {
     # Runs that are late, 15 s after their time; who is told of them is told after 15 minutes. 5 s.
     "PREFECT_SERVER_SERVICES_LATE_RUNS_LOOP_SECONDS": "30",
     # Schedules that have just changed; those of a laptop are off, and a change waits so long. 5 s.
@@ -64,7 +66,7 @@ class PrefectServer(BackgroundProcess):
         super().__init__(paths.run, "server", "the Prefect server")
         self._paths = paths
         self._first_port = first_port
-        self._pace = SELDOM if looks_seldom else {}
+        self._pace = SELDOM if looks_seldom else UNUSED
 
     def start(self) -> str:
         """Start the server unless it runs; returns its API address once it answers.

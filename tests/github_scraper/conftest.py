@@ -7,6 +7,7 @@ import psycopg
 import pytest
 
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import locked
 from flows.github_scraper import raw
 from flows.github_scraper.records import LoadCounts
 from flows.github_scraper.settings import GithubScraperSettings
@@ -19,6 +20,7 @@ from flows.github_scraper.sync import (
     sync_planned,
     sync_repository,
 )
+from tests.conftest import RUN
 from tests.github_scraper.github_server import GithubServer
 from tests.github_scraper.histories import History, import_sample
 
@@ -53,9 +55,11 @@ def history(tmp_path: Path) -> History:
 
 
 @pytest.fixture(scope="session")
-def sample_history(tmp_path_factory: pytest.TempPathFactory) -> History:
-    """Over 5,000 commits with branches merged up to sixty days late. Read only."""
-    return import_sample(tmp_path_factory.mktemp("sample") / "sample.git", 5_600, seed=7)
+def sample_history() -> History:
+    """Over 5,000 commits with branches merged up to sixty days late. All processes only read it."""
+    path = RUN / "sample.git"
+    with locked(path.with_suffix(".lock")):
+        return History(path) if path.exists() else import_sample(path, 5_600, seed=7)
 
 
 @pytest.fixture
