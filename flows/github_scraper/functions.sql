@@ -60,11 +60,11 @@ language sql
 immutable
 as $$
     select
-        told ~ '^[^<>]*<[^<>[:space:]]+>$'
+        told ~ '^[^<>]*<[[:space:]]*[^<>[:space:]][^<>]*>$'
         or told ~ '^(?!(account|email|login|name|anonymous|application):)[^@<>[:space:]]+(@[^@<>[:space:]]+)+$'
         or told ~ '^[^@<>:/[:space:]]+$'
         or told ~ '^account:([^/[:space:]]+/)?[0-9]+$'
-        or told ~ '^(email:|login:|name:[0-9]+/)[^@[:space:]].*$'
+        or told ~ '^(login:[^@[:space:]]|(email:|name:[0-9]+/)[^[:space:]])'
         or told ~ '^(anonymous|application):[0-9]+$'
     from (select public.folded_email(is_name_of_contributor.name) as told)
 $$;
@@ -85,7 +85,7 @@ language sql
 immutable
 as $$
     select
-        domain = lower(domain)
+        domain = public.folded_email(domain)
         and domain ~ '^([a-z0-9_-]|[^\u0001-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff])+([.]([a-z0-9_-]|[^\u0001-\u00a0\u1680\u2000-\u200f\u2028-\u202f\u205f\u3000\ufeff])+)*$'
 $$;
 

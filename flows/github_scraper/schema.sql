@@ -610,7 +610,7 @@ begin
     ) then
         raise unique_violation using
             message = 'duplicate key value violates unique constraint "alias_is_listed_once"',
-            hint = 'It is there in another case of letters: change that line',
+            hint = 'It is there in another case of letters or with other blanks: change that line',
             schema = 'public', table = 'contributor_aliases', constraint = 'alias_is_listed_once';
     end if;
     return new;

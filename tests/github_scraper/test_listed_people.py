@@ -6,9 +6,11 @@ import psycopg
 import pytest
 
 from flows.github_scraper import raw
+from flows.github_scraper.rules import identify
 from tests.github_scraper.tables import row_versions
 
 Listed = Callable[..., None]
+ODD_EMAILS = ("ada", "@ada", "a b@x", '"b"@x', "https://x/a", "account:9", "login:ada", ".", "a\nb")
 
 
 @pytest.fixture
@@ -66,6 +68,7 @@ def test_what_nobody_can_list_is_told_by_the_name_of_the_rule(
     for row, rule in (
         (f"{alias} ('A@x', 'a@x ')", "alias_is_another_than_the_person"),
         (f"{alias} ('Solo@X ', 'bin@x')", "alias_is_listed_once"),
+        (f"{alias} ('solo@x ', 'bin@x')", "(?s)alias_is_listed_once.*or with other blanks"),
         (f"{alias} ('new@x', 'a@x'), ('NEW@x', 'b@x')", "alias_is_listed_once"),
         ("update contributor_aliases set alias = 'SOLO@x' where alias = '@mid'", "listed_once"),
         *((f"{alias} ('{each}', 'a@x')", "name_is_an_address_a_login") for each in no_names),
@@ -76,11 +79,14 @@ def test_what_nobody_can_list_is_told_by_the_name_of_the_rule(
     ):
         with pytest.raises(psycopg.IntegrityError, match=rule):
             connection.execute(row.encode())
-    for name in ("Ada L <ada@x>", "a@b@x", "login:ghe.x/ada", "account:ghe.x/7", "name:3/a b"):
+    names = ("A <ada@x>", "A <ada>", "A <a b@x>", "a@b@x", "login:ghe.x/ada", "account:ghe.x/7")
+    signed = (("@ada", ""), ("a <b@x>", ""), *(("A", each) for each in ODD_EMAILS))
+    for name in (*names, "name:3/a b", *(identify(*each, 3).key for each in signed)):
         connection.execute(f"{alias} (%s, 'bin@x'), ('x' || md5(%s), %s)".encode(), (name,) * 3)
     connection.execute("update contributor_aliases set alias = 'Solo@x' where alias = 'solo@x'")
     connection.execute(f"{alias} ('Solo@x', 'a@x') on conflict do nothing".encode())
-    for name in ("@*.Bücher.example.", "xn--bcher-kva.example", "a_b.example", "10.0.0.1", "corp"):
+    domains = ("@*.Bücher.example.", "xn--bcher-kva.example", "a_b.example", "10.0.0.1", "corp")
+    for name in (*domains, "\u0130stanbul.tr"):
         connection.execute(f"{domain} (%s, 'A', null, null)".encode(), (name,))
     assert raw.wrong_lines(connection) == []
     connection.execute("truncate organization_domains")
@@ -109,6 +115,18 @@ def test_lines_that_say_of_one_alias_that_it_is_two_people_merge_nobody(
         assert raw.wrong_lines(connection) == []
     listed(("solo@x", "nobody"), ("<solo@x>", "mid"), ("a@x", "bob@x"))
     assert settled(connection) == ["email:a@x email:bob@x", "email:solo@x", "login:mid"]
+
+
+def test_an_identity_key_names_its_row_alone(
+    connection: psycopg.Connection, listed: Listed
+) -> None:
+    odd = (f"email:{each}" for each in ODD_EMAILS)
+    known_as(connection, "login:ada", "account:9", "email:bob@x", *odd)
+    for email in ODD_EMAILS:
+        for alias in (f"email:{email}", f"Ada <{email}>"):
+            listed((alias, "bob@x"))
+            one = " ".join(sorted(["email:bob@x", f"email:{email}"]))
+            assert [keys for keys in settled(connection) if " email:" in keys] == [one]
 
 
 def merged(connection: psycopg.Connection) -> list[str]:

@@ -12,8 +12,11 @@ NOREPLY_EMAIL = re.compile(
     r"(?:(?P<id>[0-9]{1,15})\+)?(?P<login>[^@+]+)@users\.noreply\.(?P<host>[a-z0-9.-]+\.[a-z0-9-]+)"
 )
 GITLAB_LOGIN = re.compile(r"(?P<id>[0-9]{1,15})-(?P<login>.+)")
-IDENTITY_KEY = re.compile(r"(?:account|login|email|name|anonymous|application):.+")
-ADDRESS_OF_PERSON = re.compile(r"[^<]*<(?P<email>[^<>]+)>")
+# But those of e-mails: an e-mail may be that of an account.
+IDENTITY_KEY = re.compile(
+    r"(?:account:(?:[^/\s]+/)?|anonymous:|application:)[0-9]+|(?:login:|name:[0-9]+/).+", re.DOTALL
+)
+ADDRESS_OF_PERSON = re.compile(r"[^<>]*<(?P<email>[^<>]+)>")
 COAUTHORED_BY = "co-authored-by"
 MAILMAP_PERSON = re.compile(r"(?P<name>[^<]*)<(?P<email>[^>]*)>")
 # No address is longer, and no index has room for what is much longer.
@@ -83,15 +86,18 @@ def named_identity(text: str) -> tuple[str, str]:
     """What an entry of the list of aliases names: an identity key, or a login as it is. An e-mail
     stands for the identity of those who sign with it. Besides, the login on github.com that the
     entry tells, in one spelling; empty where it tells none."""
-    lowered = text.strip().lower()
-    if IDENTITY_KEY.fullmatch(lowered) and not lowered.startswith("email:"):
-        kind, _, rest = lowered.partition(":")
-        return lowered, rest if kind == "login" and "/" not in rest else ""
-    text = folded(text).removeprefix("email:")
-    if match := ADDRESS_OF_PERSON.fullmatch(text):
-        text = match["email"]
-    if "@" in text[1:]:
-        identity = identify("", text, 0)
+    if (key := text.strip().lower()).startswith("name:") and IDENTITY_KEY.fullmatch(key):
+        return key, ""
+    text = folded(text)
+    if IDENTITY_KEY.fullmatch(text):
+        kind, _, rest = text.partition(":")
+        return text, rest if kind == "login" and "/" not in rest else ""
+    email = text.removeprefix("email:")
+    if email == text:
+        match = ADDRESS_OF_PERSON.fullmatch(text)
+        email = match["email"] if match else text if "@" in text[1:] else ""
+    if email:
+        identity = identify("", email, 0)
         return identity.key, identity.username or ""
     login = text.removeprefix("@")
     return login, login
