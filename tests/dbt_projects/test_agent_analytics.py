@@ -13,6 +13,7 @@ import pytest
 from flows.agent_analytics import raw, sample
 from flows.agent_analytics.flow.tasks import LOOK
 from flows.agent_analytics.sample import CUMULATIVE, DELTA, UNPRICED_MODEL, Session
+from flows.github_scraper.rules.trailers import SCISSORS, trailers
 from flows.report.making import read_agents
 from tests.agent_analytics import clients
 from tests.agent_analytics.fleet import (
@@ -1391,7 +1392,34 @@ AGENT_OF_MESSAGE = {
     f"x\n\n> {OF_CLAUDE}": None,
     f"x\n\n  {OF_CLAUDE}": None,
     "x\n\nCo-Authored-By: Claude <noreply@anthropic.com": None,
+    f"x\n\n\n{OF_CLAUDE}": "claude_code",
+    f"#123 fix\n\n{OF_CLAUDE}": "claude_code",
+    f"Merge x\n\n# Conflicts:\n#\ta\n\n{OF_CLAUDE}": "claude_code",
+    f"x\n\n{OF_CLAUDE}\n{SCISSORS}\ndiff": "claude_code",
+    f"x\r\n\r\n\r\n{OF_CLAUDE}\r\n": "claude_code",
+    OF_CLAUDE: "claude_code",
 }  # fmt: skip
+OF_AIDER = "Co-authored-by: aider <aider@aider.chat>"
+LINES_OF_MESSAGES = (
+    *("", "", "", "\r", " ", "\t", "\x0c", "x", "x\r", "#12 x", "# x", "#\ta", SCISSORS),
+    *("Conflicts:", "Conflicts:\r", "\ta", " f", "Co-authored-by :", " <noreply@anthropic.com>"),
+    *(OF_CLAUDE, OF_CLAUDE, f"{OF_CLAUDE}\r", OF_AIDER, OF_AIDER, "Refs: 1"),
+    *("Signed-off-by: A <a@b.example>", "(cherry picked from commit 1)"),
+)
+
+
+def messages_of_any_lines() -> list[str]:
+    chosen = random.Random(3)
+    return [
+        "\n".join(chosen.choices(LINES_OF_MESSAGES, k=chosen.randint(1, 12))) for _ in range(600)
+    ]
+
+
+def agent_of_first_coauthor(message: str) -> str | None:
+    agents = {"noreply@anthropic.com": "claude_code", "aider@aider.chat": "aider"}
+    named = (value for token, value in trailers(message) if token == "co-authored-by")
+    found = (agents.get(value.partition("<")[2].partition(">")[0]) for value in named)
+    return next(filter(None, found), None)
 
 
 @apart
@@ -1399,8 +1427,9 @@ def only_the_agents_own_addresses_make_a_co_author_an_agent() -> None:
     made = [
         commit(number, DAY, commit_message=message, **by_hand(49))
         for number, message in enumerate(
-            [f"x\n\nCo-Authored-By: {name}" for name in AGENT_OF_CO_AUTHOR] + [*AGENT_OF_MESSAGE],
-            7100,
+            [f"x\n\nCo-Authored-By: {name}" for name in AGENT_OF_CO_AUTHOR]
+            + [*AGENT_OF_MESSAGE, *messages_of_any_lines()],
+            71_000,
         )
     ]
     put(commits=made)
@@ -1412,7 +1441,8 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(together: Marts
         "where developer_id = 'dev49@work.example' order by commit_hash"
     )
     assert [kind for (kind,) in found] == [
-        *AGENT_OF_CO_AUTHOR.values(), *AGENT_OF_MESSAGE.values()
+        *AGENT_OF_CO_AUTHOR.values(), *AGENT_OF_MESSAGE.values(),
+        *map(agent_of_first_coauthor, messages_of_any_lines()),
     ]  # fmt: skip
 
 

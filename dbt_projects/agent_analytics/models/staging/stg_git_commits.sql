@@ -36,52 +36,50 @@ source as (
 
 ),
 
--- Where trailers may stand: in the last paragraph, but for comments and a list of conflicts behind
--- it. A line that is folded is one.
 last_paragraphs as (
 
     select
         commit_hash,
-        string_split(
-            regexp_replace(
-                string_split_regex({{ without_comments('commit_message') }}, '\n[ \t]*\n')[-1],
-                '\n[ \t]+',
-                ' ',
-                'g'
-            ),
-            chr(10)
-        ) as lines
+        {{ last_paragraph('commit_message') }} as paragraph
     from source
     where contains(lower(commit_message), 'co-authored-by')
 
 ),
 
--- The linter knows no lambdas.
--- noqa: disable=RF02,AL05
-counted_lines as (
+found_trailers as (
 
     select
         commit_hash,
-        lines,
-        len(list_filter(lines, lambda line: {{ is_trailer('line') }})) as trailers,
-        len(list_filter(lines, lambda line: {{ is_of_git('line') }})) as trailers_of_git
+        paragraph,
+        {{ trailers_in('paragraph') }} as trailers
     from last_paragraphs
 
 ),
 
--- noqa: enable=RF02,AL05
+counted_lines as (
+
+    select
+        commit_hash,
+        trailers,
+        regexp_matches(paragraph, '(?m)^{{ beginning_by_git() }}') as is_one_of_git,
+        {{ count_of_lines('paragraph') }}
+        - {{ count_of_lines("array_to_string(trailers, '')") }}
+        - len(regexp_extract_all(paragraph, '(?m)^#')) as other_lines
+    from found_trailers
+
+),
 
 -- A paragraph with other lines, too, has trailers where git itself wrote one and they are a fourth.
 trailers as (
 
     select
         commit_hash,
-        unnest(lines) as line,
-        generate_subscripts(lines, 1) as place
+        unnest(trailers) as trailer,
+        generate_subscripts(trailers, 1) as place
     from counted_lines
     where
-        trailers = len(lines)
-        or (trailers_of_git > 0 and 4 * trailers >= len(lines))
+        other_lines = 0
+        or (is_one_of_git and other_lines <= 3 * len(trailers))
 
 ),
 
@@ -91,10 +89,12 @@ signatures as (
     select
         commit_hash,
         'address' as field,
-        lower(trim(regexp_extract(line, '<([^<>]*)>', 1))) as signature,
+        lower(trim(
+            regexp_extract(regexp_replace(trailer, '\n[ \t\r\n]*', ' ', 'g'), '<([^<>]*)>', 1)
+        )) as signature,
         place
     from trailers
-    where regexp_matches(line, '(?i)^co-authored-by[ \t]*:')
+    where regexp_matches(trailer, '(?i)^co-authored-by[ \t]*:')
 
     union all
 
