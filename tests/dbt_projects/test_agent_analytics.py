@@ -1253,7 +1253,8 @@ def a_cost_that_is_told_without_tokens_is_kept() -> None:
     for name in ("cost alone", "cost again"):
         work = session(name, DAY, by=developer(78))
         event = sample.request_event(work, SONNET, (5, 0, 0, 0), 0.5, DAY, 0)
-        put([without(sample.logs_line(work, [event]), *of_tokens)])
+        made = commit(71_700, work.ended_at, agent_session_id="cost alone", **by_hand(78))
+        put([without(sample.logs_line(work, [event]), *of_tokens)], [made])
     later = (event[0] + timedelta(seconds=1), *event[1:])
     put([sample.logs_line(work, [later])])
 
@@ -1261,9 +1262,13 @@ def a_cost_that_is_told_without_tokens_is_kept() -> None:
 def test_a_cost_that_is_told_without_tokens_is_kept(together: Marts) -> None:
     assert together.query(
         "select session_id, total_requests, total_input_tokens, "
-        "cast(reported_cost_usd as double) from intermediate.int_token_costs "
-        "where starts_with(session_id, 'cost a') order by 1"
-    ) == [("cost again", 1, 5, 0.5), ("cost alone", 1, 0, 0.5)]
+        "cast(reported_cost_usd as double), list_cost_usd is null "
+        "from intermediate.int_token_costs where starts_with(session_id, 'cost a') order by 1"
+    ) == [("cost again", 1, 5, 0.5, False), ("cost alone", 1, 0, 0.5, True)]
+    assert together.query(
+        "select cost_usd, reported_cost_usd from mart.fct_git_commits "
+        "where agent_session_id = 'cost alone'"
+    ) == [(None, 0.5)]
 
 
 @apart

@@ -530,8 +530,9 @@ final as (
         reported_cost_usd,
         counted_since,
         tokens_told - total_tokens - total_cache_read_tokens as told_twice_tokens,
-        -- Nothing of it has a price where all of it was of a tier without one.
+        -- Nothing of it has a price where all of it was of a tier without one, or a cost alone is told.
         case
+            when tokens_told = 0 and reported_cost_usd > 0 then null
             when
                 is_priced
                 and (

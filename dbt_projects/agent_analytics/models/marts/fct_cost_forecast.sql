@@ -15,12 +15,16 @@ as_of as (
 
 ),
 
+-- A day of which all usage has no price is not known, whatever an agent that was not used cost.
 scoped_costs as (
 
     select
         'all' as developer_id,
         date,
-        sum(daily_cost_usd) as daily_cost_usd,
+        case
+            when count(daily_cost_usd) = count(*) or sum(daily_cost_usd) > 0
+                then sum(daily_cost_usd)
+        end as daily_cost_usd,
         sum(may_cost_more_usd) as may_cost_more_usd,
         sum(unpriced_tokens) as unpriced_tokens
     from costs
@@ -31,7 +35,10 @@ scoped_costs as (
     select
         developer_id,
         date,
-        sum(daily_cost_usd) as daily_cost_usd,
+        case
+            when count(daily_cost_usd) = count(*) or sum(daily_cost_usd) > 0
+                then sum(daily_cost_usd)
+        end as daily_cost_usd,
         sum(may_cost_more_usd) as may_cost_more_usd,
         sum(unpriced_tokens) as unpriced_tokens
     from costs
@@ -63,13 +70,17 @@ measured as (
         date_diff('day', as_of_date, month_end) as days_left,
         date_diff('day', greatest(first_unfinished_day, month_start), as_of_date) + 1
             as days_filling,
-        count(*) filter (where is_measured) as days_measured,
+        count(daily_cost_usd) filter (where is_measured) as days_measured,
+        count(*) filter (where daily_cost_usd is null and (is_of_month or is_measured))
+            as days_not_known,
         coalesce(sum(daily_cost_usd) filter (where is_of_month), 0) as month_to_date_cost_usd,
         coalesce(sum(daily_cost_usd) filter (where is_filling), 0) as filling_cost_usd,
         avg(daily_cost_usd) filter (where is_measured) as daily_mean_usd,
         stddev_samp(daily_cost_usd) filter (where is_measured) as daily_spread_usd,
         coalesce(sum(may_cost_more_usd) filter (where is_of_month), 0) as month_more_usd,
-        coalesce(avg(may_cost_more_usd) filter (where is_measured), 0) as daily_more_usd,
+        coalesce(
+            avg(may_cost_more_usd) filter (where is_measured and daily_cost_usd is not null), 0
+        ) as daily_more_usd,
         -- What has no price is missing from the month and from the mean of the days to come.
         cast(
             coalesce(sum(unpriced_tokens) filter (where is_of_month or is_measured), 0) as bigint
@@ -136,7 +147,11 @@ final as (
             when budgets.monthly_budget_usd is null then 'no budget'
             when forecast.month_to_date_cost_usd > budgets.monthly_budget_usd then 'over'
             when forecast.forecast_cost_usd > budgets.monthly_budget_usd then 'will be over'
-            when forecast.unpriced_tokens > 0 or forecast.forecast_cost_usd is null then 'unknown'
+            when
+                forecast.unpriced_tokens > 0
+                or forecast.days_not_known > 0
+                or forecast.forecast_cost_usd is null
+                then 'unknown'
             when forecast.half_width_usd is null and forecast.days_to_come > 0 then 'unknown'
             when
                 forecast.forecast_cost_usd
