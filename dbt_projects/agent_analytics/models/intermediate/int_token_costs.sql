@@ -530,7 +530,7 @@ final as (
         reported_cost_usd,
         counted_since,
         tokens_told - total_tokens - total_cache_read_tokens as told_twice_tokens,
-        -- Nothing of it has a price where all of it was of a tier without one, or a cost alone is told.
+        -- Nothing of it has a price where a cost alone is told, or all was of a tier without one.
         case
             when tokens_told = 0 and reported_cost_usd > 0 then null
             when
