@@ -18,13 +18,18 @@ UNDERSCORED_KEY = re.compile(rb'_[A-Za-z]{0,80}+"[ \t\r]{0,80}+:')
 FORMER_NAMES = b'"instrumentationLibrary'
 # Keys like those that hold data, in other letters.
 CAPITAL_KEY = re.compile(rb'"[ARKVSIDB][A-Za-z]{0,80}+"[ \t\r]{0,80}+:')
+# Of a line with neither DuckDB makes nothing, without a word: traces, or misspelled names.
+KEYS = (b'"resourceLogs"', b'"resourceMetrics"')
 LOWER_VALUE = re.compile(rb'"[a-z]{1,20}value"[ \t\r]{0,80}+:')
 
 
 def is_ordinary(path: Path) -> bool:
-    """Whether no line of the file is nested too deep, unreadable, or in another spelling."""
+    """Whether no line of the file is nested too deep, unreadable, in another spelling, or of
+    something else than logs and metrics."""
     with path.open("rb") as file:
         while line := file.readline(ORDINARY_LINE_BYTES + 1):
+            if not any(key in line for key in KEYS) and not line.isspace():
+                return False
             if UNDERSCORED_KEY.search(line) or FORMER_NAMES in line or CAPITAL_KEY.search(line):
                 return False
             if line.count(b'value"') > line.count(b'"value"') and LOWER_VALUE.search(line):
