@@ -1,5 +1,6 @@
 """The tasks of a load: each step with its own retries and its own credentials."""
 
+import re
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -139,7 +140,7 @@ def read_list(file: Path) -> list[str]:
             f"{type(error).__name__}: {error.args[-1]}",
             "Give a text file that the worker can read in the parameter `file`",
         ) from None
-    stripped = (line.partition(" #")[0].strip() for line in lines)
+    stripped = (re.split(r"[ \t]#", line, maxsplit=1)[0].strip() for line in lines)
     return [line for line in stripped if line and not line.startswith("#")]
 
 
