@@ -113,7 +113,7 @@ def test_the_script_ends_with_a_run_and_names_what_is_there(
     made_anew = calls(tmp_path)[len(made) :]
     assert not any("create secret" in each for each in made_anew)
     pods = {each.name: each.read_text().split() for each in (tmp_path / "pods").iterdir()}
-    assert pods == dict.fromkeys(deployments, ["built", "built"]), "the code of now"
+    assert pods == {each: ["built", "built"] for each in deployments}, "the code of now"
     assert not any("rollout restart" in each for each in made), "what is new is new once"
     steps = ["load docker-image", "rollout restart", "rollout status", "exec"]
     places = [next(n for n, each in enumerate(made_anew) if step in each) for step in steps]
