@@ -5,15 +5,7 @@ the blocks that these spend and the automations that tell people. A policy that 
 cannot contradict them unnoticed.
 """
 
-from deployments.check.network.manifests import GRAFANA, OVERLAYS, Cluster, render
+from deployments.check.network.manifests import OVERLAYS, Cluster, render
 from deployments.check.network.verdict import cluster_of, network_problems, overlay_problems
 
-__all__ = [
-    "GRAFANA",
-    "OVERLAYS",
-    "Cluster",
-    "cluster_of",
-    "network_problems",
-    "overlay_problems",
-    "render",
-]
+__all__ = ["OVERLAYS", "Cluster", "cluster_of", "network_problems", "overlay_problems", "render"]
