@@ -39,6 +39,9 @@ secret prefect-database \
 secret prefect-auth --from-literal=auth-string="admin:$(openssl rand -hex 16)"
 
 step "server, databases, roles, blocks, deployments"
+# The image's name is the same: pods that are there keep the one they began with.
+running=$(in_cluster get deployments --output name)
+[ -z "$running" ] || in_cluster rollout restart $running
 # What a Job is cannot be changed, only made anew.
 in_cluster delete job set-up --ignore-not-found
 kubectl --context "kind-$CLUSTER" apply --kustomize deployments/kubernetes/overlays/kind

@@ -6,6 +6,6 @@ cannot contradict them unnoticed.
 """
 
 from deployments.check.network.manifests import OVERLAYS, Cluster, render
-from deployments.check.network.verdict import network_problems, overlay_problems
+from deployments.check.network.verdict import cluster_of, network_problems, overlay_problems
 
-__all__ = ["OVERLAYS", "Cluster", "network_problems", "overlay_problems", "render"]
+__all__ = ["OVERLAYS", "Cluster", "cluster_of", "network_problems", "overlay_problems", "render"]

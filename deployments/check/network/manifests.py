@@ -17,6 +17,8 @@ from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError
 
 OVERLAYS = PROJECT_ROOT / "deployments" / "kubernetes" / "overlays"
+# What is applied beside an overlay, into its namespace: the policies of both hold for both.
+GRAFANA = PROJECT_ROOT / "deployments" / "grafana"
 RENDER_SECONDS = 60
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
 COMPONENT = "app.kubernetes.io/component"
@@ -84,7 +86,7 @@ class Workload:
 
 @dataclass(frozen=True)
 class Cluster:
-    """An overlay's objects."""
+    """The objects of an overlay, and of what is applied beside it."""
 
     name: str
     manifests: Sequence[Manifest]
@@ -115,6 +117,14 @@ class Cluster:
                     is_there = number in workload.ports.values()
                     if is_there and selects(_by_labels(each), workload.peer.labels):
                         yield workload, int(number)
+
+    def mounted(self, workload: Workload) -> Iterator[tuple[str, str]]:
+        """The files of config maps that a workload's pods mount, each with its text."""
+        volumes = [each.get("configMap") or {} for each in workload.spec.get("volumes") or ()]
+        names = {each.get("name") for each in volumes} - {None}
+        for each in self.of_kind("ConfigMap"):
+            if each["metadata"]["name"] in names:
+                yield from (each.get("data") or {}).items()
 
     def identity(self, workload: Workload) -> Mapping[str, str]:
         """The annotations of the account that a workload's pods have."""
@@ -155,4 +165,5 @@ def _runs() -> Workload:
         {key: value for key, value in each.items() if not isinstance(value, str)}
         for each in spec["containers"]
     ]
+    spec["volumes"] = [each for each in spec["volumes"] if not isinstance(each, str)]
     return Workload(Peer("run", RUN_LABELS), spec)

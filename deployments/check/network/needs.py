@@ -1,6 +1,7 @@
 """Which connections each workload opens, and takes, from what it runs."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
 from blocks import CATALOGUE, BlockNeed, Kind
@@ -50,6 +51,7 @@ BUCKETS = _outside("buckets", 443)
 CHAT = _outside("chat", 443)
 MAIL = _outside("mail server", 465, 587)
 MODELS = _outside("embeddings API", 443)
+PLUGINS = _outside("catalogue of plugins", 443)
 
 OF_KIND: Mapping[Kind, Need] = {
     Kind.POSTGRES: POSTGRES,
@@ -104,6 +106,10 @@ def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
         found += BUCKETS
     if GOOGLE_IDENTITY in cluster.identity(workload):
         found += METADATA
+    if "GF_INSTALL_PLUGINS" in workload.variables:
+        found += PLUGINS
+    for kind in sorted(_sources(cluster, workload)):
+        found += of_source(cluster, kind)
     return tuple(found)
 
 
@@ -130,6 +136,39 @@ def databases(cluster: Cluster) -> Need:
         for port in each.ports.values()
         if port == 5432
     )
+
+
+def readers(cluster: Cluster) -> Need:
+    """Who serves agent analytics in the cluster, where it has one."""
+    return tuple(
+        Target(each.peer, port)
+        for each in cluster.workloads
+        if "deployments.reader" in each.words
+        for port in each.ports.values()
+    )
+
+
+# Of dashboards, by the type of their data source.
+OF_SOURCE: Mapping[str, Callable[[Cluster], Need]] = {
+    "grafana-bigquery-datasource": lambda _: GOOGLE + METADATA,
+    "grafana-postgresql-datasource": lambda cluster: POSTGRES + databases(cluster),
+    "motherduck-duckdb-datasource": readers,
+}
+
+
+def of_source(cluster: Cluster, kind: str) -> Need:
+    """What a dashboard connects to whose data source is of that type.
+
+    Raises:
+        PermanentError: nobody said where data sources of that type ask.
+    """
+    if kind not in OF_SOURCE:
+        raise PermanentError(
+            f"deriving what dashboards on {kind} connect to",
+            "nothing says where they ask",
+            "Add it to OF_SOURCE of deployments/check/network/needs.py",
+        )
+    return OF_SOURCE[kind](cluster)
 
 
 def of_slug(slug: str) -> Need:
@@ -193,6 +232,14 @@ def _slugs(project: Project, workload: Workload) -> set[str]:
             if each.domain and (each.is_warm or not is_warm)
         }
     return {word.split(".")[1] for word in workload.words if word.startswith("flows.")}
+
+
+def _sources(cluster: Cluster, workload: Workload) -> set[str]:
+    """The types of data sources that the dashboards mounted into a workload ask."""
+    boards = [
+        json.loads(text) for name, text in cluster.mounted(workload) if name.endswith(".json")
+    ]
+    return {panel["datasource"]["type"] for board in boards for panel in board["panels"]}
 
 
 def _notifiers(project: Project) -> list[BlockNeed]:

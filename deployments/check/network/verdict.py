@@ -5,7 +5,7 @@ from ipaddress import ip_address
 from pathlib import Path
 
 from deployments.check.network import needs
-from deployments.check.network.manifests import OVERLAYS, Cluster, Workload, render
+from deployments.check.network.manifests import GRAFANA, OVERLAYS, Cluster, Workload, render
 from deployments.check.network.policies import Peer, Target, may_send
 from deployments.check.project import Problems, Project
 from flows._shared.errors import PlatformError
@@ -31,13 +31,28 @@ def network_problems(
 ) -> Iterator[str]:
     """Everything that is wrong in any overlay, as ``<overlay>: <what and what to do>``."""
     for overlay in sorted(each for each in overlays.iterdir() if each.is_dir()):
-        cluster = Cluster(overlay.name, render(overlay, kubectl))
+        cluster = cluster_of(overlay, kubectl)
         for where, what in overlay_problems(cluster, project):
             yield f"{where}: {what}"
 
 
+def cluster_of(overlay: Path, kubectl: Path | None = None) -> Cluster:
+    """A cluster with everything that this project puts into it.
+
+    Raises:
+        PermanentError: it cannot be rendered.
+    """
+    return Cluster(overlay.name, [*render(overlay, kubectl), *render(GRAFANA, kubectl)])
+
+
 def overlay_problems(cluster: Cluster, project: Project) -> Problems:
     """What is cut off and needed, and what is let through and not needed."""
+    namespaces = {each["metadata"].get("namespace") for each in cluster.manifests} - {None}
+    if len(namespaces) > 1:
+        yield (
+            f"{cluster.name}, namespaces",
+            f"objects are in {', '.join(sorted(namespaces))}, and policies hold in one: use one",
+        )
     for workload in cluster.workloads:
         where = f"{cluster.name}, {workload.name}"
         try:

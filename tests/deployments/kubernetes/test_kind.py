@@ -23,11 +23,17 @@ from tests.deployments.kubernetes.tools import tool
 
 SCRIPT = PROJECT_ROOT / "deployments" / "kubernetes" / "kind.sh"
 # What a program was called with goes to a log; secrets are remembered, and made by the real kubectl
-# as far as it goes without a cluster.
+# as far as it goes without a cluster. A pod has the image that its node had when it was made: the
+# first that was built, or the second.
 FAKE = """#!/bin/sh
 echo "{name} $*" >> {folder}/calls
 """
+DOCKER = "echo built >> {folder}/image"
+KIND = """
+case "$*" in *"load docker-image"*) cp {folder}/image {folder}/node ;; esac
+"""
 KUBECTL = """
+made() {{ for each; do cp {folder}/node {folder}/pods/${{each##*/}}; done; }}
 case "$*" in
   *"get namespace"*) test -e {folder}/namespace ;;
   *"create namespace"*) touch {folder}/namespace ;;
@@ -36,6 +42,10 @@ case "$*" in
   *"create secret"*)
     shift 4; {kubectl} "$@" --dry-run=client --output=name && touch {folder}/secret-$4 ;;
   *"{failing}"*) exit 1 ;;
+  *"get deployments"*) for each in {folder}/pods/*; do
+      test ! -e "$each" || echo deployment.apps/${{each##*/}}; done ;;
+  *" apply "*) for each in {deployments}; do test -e {folder}/pods/$each || made $each; done ;;
+  *"rollout restart"*) shift 6; made "$@" ;;
 esac
 """
 
@@ -45,14 +55,15 @@ def manifests() -> list[Mapping[str, Any]]:
     return list(render(OVERLAYS / "kind", tool("kubectl")))
 
 
-def run(folder: Path, failing: str = "nothing fails") -> "subprocess.CompletedProcess[str]":
+def run(
+    folder: Path, failing: str = "nothing fails", deployments: str = ""
+) -> "subprocess.CompletedProcess[str]":
     programs = folder / "bin"
-    programs.mkdir(exist_ok=True)
-    for name in ("docker", "kind", "kubectl"):
-        text = FAKE.format(name=name, folder=folder)
-        if name == "kubectl":
-            text += KUBECTL.format(folder=folder, kubectl=tool("kubectl"), failing=failing)
-        (programs / name).write_text(text)
+    for each in (programs, folder / "pods"):
+        each.mkdir(exist_ok=True)
+    given = {"kubectl": tool("kubectl"), "failing": failing, "deployments": deployments}
+    for name, does in (("docker", DOCKER), ("kind", KIND), ("kubectl", KUBECTL)):
+        (programs / name).write_text((FAKE + does).format(name=name, folder=folder, **given))
         (programs / name).chmod(0o755)
     return subprocess.run(
         [str(SCRIPT)],
@@ -69,13 +80,14 @@ def calls(folder: Path) -> list[str]:
 def test_the_script_ends_with_a_run_and_names_what_is_there(
     tmp_path: Path, manifests: list[Mapping[str, Any]]
 ) -> None:
-    done = run(tmp_path)
+    workloads = [each for each in manifests if each["kind"] == "Deployment"]
+    deployments = {str(each["metadata"]["name"]) for each in workloads}
+    done = run(tmp_path, deployments=" ".join(deployments))
     assert done.returncode == 0, done.stderr
     made = calls(tmp_path)
     names = {f"{each['kind']}/{each['metadata']['name']}".lower() for each in manifests}
     waited = re.findall(r"(?:rollout status|condition=complete) (\S+)", "\n".join(made))
-    of_pools = {"deployment/analytics-flows-worker", "deployment/analytics-flows-warm"}
-    assert {"job/set-up", *of_pools} <= set(waited) <= names
+    assert {"job/set-up", *(f"deployment/{each}" for each in deployments)} <= set(waited) <= names
     (applied,) = [each for each in made if " apply " in each]
     folder = PROJECT_ROOT / applied.split("--kustomize ")[1]
     assert folder.resolve() == OVERLAYS / "kind"
@@ -96,9 +108,16 @@ def test_the_script_ends_with_a_run_and_names_what_is_there(
     assert [warm[words[3]] for words in asked] == [True, False], "one run in each pool"
     assert all("--watch" in words for words in asked)
 
-    again = run(tmp_path)
+    again = run(tmp_path, deployments=" ".join(deployments))
     assert again.returncode == 0, again.stderr
-    assert not any("create secret" in each for each in calls(tmp_path)[len(made) :])
+    made_anew = calls(tmp_path)[len(made) :]
+    assert not any("create secret" in each for each in made_anew)
+    pods = {each.name: each.read_text().split() for each in (tmp_path / "pods").iterdir()}
+    assert pods == {each: ["built", "built"] for each in deployments}, "the code of now"
+    assert not any("rollout restart" in each for each in made), "what is new is new once"
+    steps = ["load docker-image", "rollout restart", "rollout status", "exec"]
+    places = [next(n for n, each in enumerate(made_anew) if step in each) for step in steps]
+    assert places == sorted(places)
 
 
 @pytest.mark.parametrize("step", ["apply --kustomize", "job/set-up", "deployment run"])

@@ -8,8 +8,8 @@ import pytest
 
 from blocks import BlockNeed, Kind
 from deployments.check import Project, main
-from deployments.check.network import OVERLAYS, Cluster, overlay_problems, render
-from deployments.check.network.needs import of_block, of_slug
+from deployments.check.network import OVERLAYS, Cluster, cluster_of, overlay_problems
+from deployments.check.network.needs import of_block, of_slug, of_source
 from flows._shared.errors import PermanentError
 from tests.deployments.kubernetes.tools import tool
 
@@ -22,7 +22,7 @@ def project() -> Project:
 @pytest.fixture(scope="module")
 def clusters() -> dict[str, Cluster]:
     names = ("kind", "production")
-    return {name: Cluster(name, render(OVERLAYS / name, tool("kubectl"))) for name in names}
+    return {name: cluster_of(OVERLAYS / name, tool("kubectl")) for name in names}
 
 
 def found(cluster: Cluster, project: Project) -> list[str]:
@@ -147,7 +147,46 @@ def peer(selector: str) -> str:
             '{"port": 4318}',
             ("webhooks: a sender must reach its port 4317",),
         ),
+        # Grafana is applied beside an overlay.
+        (
+            "production",
+            "agent-analytics-reader",
+            peer('component": "grafana'),
+            peer('component": "other'),
+            ("grafana: it must reach agent-analytics-reader:8080/TCP",),
+        ),
+        (
+            "kind",
+            "postgres",
+            '"set-up", "grafana"]',
+            '"set-up"]',
+            ("grafana: it must reach postgres:5432/TCP",),
+        ),
+        (
+            "production",
+            "grafana",
+            '{"port": 443}, {"port": 5432}',
+            '{"port": 5432}',
+            (
+                "grafana: it must reach BigQuery:443/TCP",
+                "grafana: it must reach catalogue of plugins:443/TCP",
+            ),
+        ),
+        (
+            "kind",
+            "grafana",
+            '"namespace": "analytics-flows"',
+            '"namespace": "monitoring"',
+            ("namespaces: objects are in analytics-flows, monitoring",),
+        ),
         # More than is needed.
+        (
+            "production",
+            "grafana",
+            '"policyTypes": [',
+            '"ingress": [{"ports": [{"port": 3000}]}], "policyTypes": [',
+            ("grafana: an address outside may reach its port 3000",),
+        ),
         (
             "kind",
             "deny-all",
@@ -215,8 +254,10 @@ def test_the_check_ends_1_on_files_that_cut_off_dns(
     assert "it must reach kube-dns:53/UDP" in capsys.readouterr().err
 
 
-def test_what_a_new_block_or_domain_connects_to_has_to_be_said() -> None:
+def test_what_a_new_block_domain_or_data_source_connects_to_has_to_be_said() -> None:
     with pytest.raises(PermanentError, match="nothing says where it is shown"):
         of_block(BlockNeed("scout-new-token", Kind.SECRET, "SCOUT_NEW_TOKEN", "new"))
     with pytest.raises(PermanentError, match="it has no blocks"):
         of_slug("weather")
+    with pytest.raises(PermanentError, match="nothing says where they ask"):
+        of_source(Cluster("kind", []), "grafana-loki-datasource")
