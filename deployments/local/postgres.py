@@ -18,6 +18,7 @@ from urllib.parse import quote, urlencode
 import psutil
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from deployments.local.privilege import (
     BecomeHelper,
@@ -349,7 +350,7 @@ class EmbeddedPostgres:
         return True
 
     def _connected(self, port: int) -> psycopg.Connection:
-        return psycopg.connect(self._url_at(port), autocommit=True, **REGARDLESS)
+        return psycopg.connect(make_conninfo(self._url_at(port), **REGARDLESS), autocommit=True)
 
     def _url_at(self, port: int, database: str = "postgres") -> str:
         return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{port}/{database}"

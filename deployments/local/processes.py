@@ -1,7 +1,8 @@
 """Background processes that outlive the command that started them.
 
 A process is known by a record on disk: its pid and the moment it was created. Both must match, so
-that a pid which the system has since given to something else is never taken for ours.
+that a pid which the system has since given to something else is never taken for ours. The record
+also tells the folder that it was written to: in a copy of that it is the original's, and no record.
 """
 
 import fcntl
@@ -15,11 +16,12 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
+from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError, TransientError
 
 LOCK_WAIT_SECONDS = 300.0
@@ -36,24 +38,30 @@ class ProcessRecord:
     """A process that was started in the background.
 
     ``created`` is in seconds since 1970; ``port`` is 0 for a process that listens on none;
-    ``fingerprint`` tells whether it was started with the settings wanted now.
+    ``fingerprint`` tells whether it was started with the settings wanted now; ``folder`` where the
+    record was written to.
     """
 
     pid: int
     created: float
     port: int = 0
     fingerprint: str = ""
+    folder: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "ProcessRecord | None":
-        """The record at ``path``; None when there is none or it was cut short."""
+        """The record at ``path``; None when there is none, it was cut short or is another's."""
         try:
-            return cls(**json.loads(path.read_text()))
+            record = cls(**json.loads(path.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        is_ours = record.folder == _identity(path.parent) if record.folder else record._is_of_here()
+        return record if is_ours else None
 
     def write(self, path: Path) -> None:
-        write_private(path, json.dumps(asdict(self)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = replace(self, folder=_identity(path.parent))
+        write_private(path, json.dumps(asdict(record)))
 
     def process(self) -> psutil.Process | None:
         """The living process behind this record, or None."""
@@ -63,6 +71,20 @@ class ProcessRecord:
             return process if is_same and is_alive(process) else None
         except psutil.Error:
             return None
+
+    def _is_of_here(self) -> bool:
+        """Of a record as earlier versions wrote them: whether this clone started the process."""
+        process = self.process()
+        try:
+            return process is None or Path(process.cwd()) == PROJECT_ROOT
+        except psutil.Error:
+            return False
+
+
+def _identity(folder: Path) -> str:
+    """A copy of a folder has another; one that was moved keeps it, and its processes."""
+    found = folder.stat()
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def is_alive(process: psutil.Process) -> bool:

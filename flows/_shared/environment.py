@@ -1,4 +1,4 @@
-"""Environment variables: set for the length of a block, and what they say of proxies and databases."""
+"""Environment variables: set for the length of a block; of proxies and of PostgreSQL."""
 
 import os
 import re

@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -14,9 +16,15 @@ import pytest
 
 from deployments.local import runtime
 from deployments.local.api import PrefectApi, is_healthy
-from deployments.local.paths import LocalPaths
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.privilege import is_root
-from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
+from deployments.local.processes import (
+    BackgroundProcess,
+    ProcessRecord,
+    free_ports,
+    listens,
+    record_of,
+)
 from deployments.local.server import PrefectServer
 from tests.ports import own_ports
 from tests.server_database import copy_server_database
@@ -164,6 +172,40 @@ def test_a_pid_that_now_belongs_to_another_program_is_not_taken_for_ours() -> No
     reused = ProcessRecord(mine.pid, mine.created - 3600)
     assert mine.process() == psutil.Process()
     assert reused.process() is None
+
+
+def test_a_copy_of_a_clone_has_none_of_its_processes_and_a_clone_that_moved_keeps_them(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            original, copy = tmp_path / "original", tmp_path / "copy"
+            record_of(process.pid, 4200).write(original / "worker.json")
+            shutil.copytree(original, copy)
+            of_copy = BackgroundProcess(copy, "worker", "the worker")
+            assert (of_copy.pid, of_copy.last_port) == (None, 0)
+            of_copy.stop()
+            assert process.poll() is None
+            moved = original.rename(tmp_path / "moved")
+            assert BackgroundProcess(moved, "worker", "the worker").pid == process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("is_of_this_clone", [True, False])
+def test_a_record_of_an_earlier_version_is_of_the_clone_in_which_its_process_works(
+    tmp_path: Path, is_of_this_clone: bool
+) -> None:
+    with subprocess.Popen(
+        ["sleep", "60"], cwd=PROJECT_ROOT if is_of_this_clone else "/"
+    ) as process:
+        try:
+            created = psutil.Process(process.pid).create_time()
+            file = tmp_path / "server.json"
+            file.write_text(json.dumps({"pid": process.pid, "created": created, "port": 4200}))
+            assert (ProcessRecord.read(file) is not None) == is_of_this_clone
+        finally:
+            process.kill()
 
 
 def test_a_process_nobody_has_reaped_counts_as_dead() -> None:
