@@ -264,7 +264,7 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
     for need in kept:
         secrets.pop(need.variable, None)
     if kept:
-        say(registered.told(kept))
+        say(registered.told(kept, api))
     blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
     deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
     steps: list[tuple[str, list[str], Mapping[str, str]]] = []

@@ -548,6 +548,10 @@ def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
     assert embedded.remedy.startswith(
         "`prefect block delete sqlalchemy-connector/webhooks-postgres`, then `flows up`"
     )
+    register(("webhooks",), {INBOX.variable: "postgresql://u@127.0.0.1:9/inbox"})
+    away = only(databases.databases, here)
+    delete, _, _ = embedded.remedy.partition(". ")
+    assert away.remedy == f"{delete}; or start what is to answer at 127.0.0.1:9"
     lasting_blocks.end_all_but(kept)
 
 

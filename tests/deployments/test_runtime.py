@@ -155,8 +155,13 @@ def test_a_block_that_a_person_registered_is_kept_and_told(
         for before in (remembered, None):
             again = remember([], [need], before, api)
             assert kept(again, is_external=True) == [need.name]
-    assert told([need]).startswith(f"Kept as registered by hand: {need.name}. ")
-    assert f"prefect block delete {need.kind.block_type}/{need.name}" in told([need])
+        said = told([need], api)
+        assert said.startswith(f"Kept as registered by hand: {need.name}. ")
+        assert f"prefect block delete {need.kind.block_type}/{need.name}" in said
+        assert "nothing answers" not in said
+        # As a copy of the clone left it.
+        register(["scout"], {need.variable: "postgresql://u@127.0.0.1:9/scout"})
+        assert f"At 127.0.0.1:9, which {need.name} names, nothing answers" in told([need], api)
 
 
 def test_the_prefect_command_deploys_every_deployment_of_the_file(

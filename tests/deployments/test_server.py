@@ -8,24 +8,31 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from blocks.registration import register
 from deployments.local import runtime
 from deployments.local.api import PrefectApi, is_healthy
+from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.privilege import is_root
 from deployments.local.processes import (
     BackgroundProcess,
     ProcessRecord,
+    died,
     free_ports,
     listens,
     record_of,
 )
 from deployments.local.server import PrefectServer
+from deployments.local.webhooks import WebhookReceiver
+from flows._shared.environment import set_environment
+from flows._shared.errors import TransientError
 from tests.ports import own_ports
 from tests.server_database import copy_server_database
 
@@ -129,15 +136,40 @@ def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
     assert is_healthy(prefect_server)
 
 
-def test_a_port_that_another_server_took_meanwhile_is_left_to_it(
-    tmp_path: Path, prefect_server: str
+@pytest.mark.parametrize("part", ["server", "bigquery", "webhooks"])
+def test_a_port_that_another_program_took_meanwhile_is_left_to_it(
+    part: str,
+    tmp_path: Path,
+    prefect_server: str,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seconds pass from the search for a free port to the server's own look at it."""
+    """Seconds pass from the search for a free port to the part's own look at it."""
     taken = int(prefect_server.split(":")[2].split("/")[0])
-    late = PrefectServer(LocalPaths(tmp_path))
-    assert not late._start_at(taken)
-    assert late.pid is None
+    monkeypatch.setattr(f"deployments.local.{part}.free_ports", lambda *_: iter([taken]))
+    paths = LocalPaths(tmp_path)
+    receiver = WebhookReceiver(paths)
+    if part == "webhooks":
+        variables = {**receiver.secrets(), "WEBHOOKS_DATABASE_URL": database}
+        with set_environment({"PREFECT_API_URL": prefect_server}):
+            register(["webhooks"], variables)
+    start: dict[str, Callable[[], str]] = {
+        "server": PrefectServer(paths).start,
+        "bigquery": BigQueryEmulator(paths).start,
+        "webhooks": lambda: receiver.start({**os.environ, "PREFECT_API_URL": prefect_server}),
+    }
+    with pytest.raises(TransientError, match="each of its ports is taken"):
+        start[part]()
+    record = ProcessRecord.read(paths.run / f"{part}.json")
+    assert record is not None
+    assert record.process() is None
     assert is_healthy(prefect_server)
+
+
+def test_what_ends_at_once_is_told_by_the_line_with_its_cause(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ModuleNotFoundError: No module named 'x'\n" + "    in a frame\n" * 40)
+    assert "No module named 'x'" in died("a part", log, "").seen
 
 
 @pytest.mark.exhaustive

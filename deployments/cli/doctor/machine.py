@@ -132,7 +132,8 @@ def receiver(world: World) -> Iterator[Diagnosis]:
         yield Diagnosis("receiver", f"{where} answers")
         return
     why = ", ".join(answer.text.splitlines())
-    yield Diagnosis("receiver", f"{where} is not ready: {why}", True, "`flows up` mends it")
+    remedy = "`flows up` mends it; if it does not, what is told of the database of webhooks"
+    yield Diagnosis("receiver", f"{where} is not ready: {why}", True, remedy)
 
 
 def emulator(world: World) -> Iterator[Diagnosis]:
