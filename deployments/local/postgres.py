@@ -20,6 +20,7 @@ import psycopg
 from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
+from deployments.local.postgres_settings import settings
 from deployments.local.privilege import (
     BecomeHelper,
     give_to_maker,
@@ -50,27 +51,7 @@ FIRST_PORT = 54320
 # Long, because a cluster that was killed in the middle of a load first replays its journal.
 START_SECONDS = 300.0
 STOP_SECONDS = 30.0
-SMALL_SHARED_MEMORY_BYTES = 256 * 1024**2
 
-SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "password_encryption": "scram-sha-256",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "max_connections": "60",
-    "shared_buffers": "128MB",
-    "work_mem": "16MB",
-    "maintenance_work_mem": "64MB",
-    "max_wal_size": "1GB",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "jit": "off",
-    # A statement ends soon after the process that wants its answer.
-    "client_connection_check_interval": "1s",
-    # What is read lies in the cache of the operating system: workers only hand it on.
-    "io_method": "sync",
-}
 # The password is random and lies in a file beside the cluster: more rounds would protect nothing,
 # and each connection would pay for them.
 PASSWORD_ROUNDS = 1
@@ -83,8 +64,6 @@ REGARDLESS = IN_CLEAR | {
     "target_session_attrs": "any",
     "connect_timeout": "10",
 }
-# Commits still reach the operating system: what is killed with -9 loses none of them.
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
 
 
 @dataclass(frozen=True)
@@ -125,7 +104,7 @@ class EmbeddedPostgres:
         """
         self._make_directory()
         with locked(self.directory / "lock"):
-            if not self._answers():
+            if not self.answers():
                 self._clear_predecessor()
                 self._create_cluster()
                 give_to_server(self.cluster)
@@ -173,6 +152,13 @@ class EmbeddedPostgres:
         """The process id of the postmaster, None if it does not run."""
         postmaster = self._postmaster()
         return postmaster.process.pid if postmaster else None
+
+    @property
+    def left_pid(self) -> int | None:
+        """The process id of a postmaster that was not stopped, alive or not."""
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.cluster / "postmaster.pid").read_text().splitlines()[0])
+        return None
 
     @property
     def password(self) -> str:
@@ -284,8 +270,7 @@ class EmbeddedPostgres:
         )
 
     def _launch_at(self, port: int, become: BecomeHelper | None) -> bool:
-        options = SETTINGS | self._shared_memory_setting() | {"port": str(port)}
-        options |= {} if self._is_durable else NOT_DURABLE
+        options = settings(is_durable=self._is_durable) | {"port": str(port)}
         command = [str(program("postgres")), "-D", str(self.cluster)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with open(self.log, "wb", opener=opened_private) as output:
@@ -311,13 +296,6 @@ class EmbeddedPostgres:
             "If the log tells of damage, its content can be loaded anew after `flows clean`",
         )
 
-    def _shared_memory_setting(self) -> dict[str, str]:
-        """Containers often give 64 MB of /dev/shm, which one parallel query can fill."""
-        shared = Path("/dev/shm")  # noqa: S108  looked at, not written to
-        if shared.exists() and shutil.disk_usage(shared).total < SMALL_SHARED_MEMORY_BYTES:
-            return {"dynamic_shared_memory_type": "mmap"}
-        return {}
-
     def _last_port(self) -> int:
         try:
             return int((self.directory / "port").read_text())
@@ -328,8 +306,12 @@ class EmbeddedPostgres:
         postmaster = self._postmaster()
         return postmaster is not None and postmaster.is_ready
 
-    def _answers(self) -> bool:
-        """Unlike the lock file, tells apart a server that was killed a moment ago."""
+    def answers(self) -> bool:
+        """Unlike the lock file, tells apart a server that was killed a moment ago.
+
+        Raises:
+            PermanentError: it runs and does not let us in.
+        """
         postmaster = self._postmaster()
         if postmaster is None or not postmaster.is_ready:
             return False

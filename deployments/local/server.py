@@ -156,6 +156,14 @@ def external_api(paths: LocalPaths) -> str | None:
     return None if is_former else given
 
 
+def told(url: str) -> str:
+    """A server that the user's environment names; with its folder where that is another clone's."""
+    home = Path(os.environ.get("PREFECT_HOME", ""))
+    record = ProcessRecord.read(home.parent / "run" / "server.json")
+    is_clones = record is not None and url.rstrip("/") == api_url(record.port)
+    return f"{url}, the Prefect server of {home.parent.parent}" if is_clones else url
+
+
 def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:
     """What a program needs to use the server at ``url`` and leave the user's own profile alone."""
     return {

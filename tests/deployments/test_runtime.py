@@ -12,6 +12,7 @@ import pytest
 
 from blocks import CATALOGUE
 from blocks.registration import register
+from deployments.apply.changes import PROJECT_TAG
 from deployments.apply.infrastructure import pools
 from deployments.local import runtime
 from deployments.local.api import PrefectApi
@@ -88,10 +89,11 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     ]
 
     _, last = told_up(up)
-    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: worker and receiver were not")
+    assert last.startswith(f"PREFECT_API_URL names {prefect_server}, the Prefect server of ")
+    assert ": worker and receiver were not started; " in last
     monkeypatch.delenv("PREFECT_WORK_POOL")
     _, last = told_up(up)
-    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: receiver was not started")
+    assert ": receiver was not started; " in last
     monkeypatch.setenv("PREFECT_WORK_POOL", up.environment["PREFECT_WORK_POOL"])
     monkeypatch.setenv("PREFECT_WARM_WORK_POOL", "warm")
     assert pools(runtime.environment(external, prefect_server))[1:] == ("warm",)
@@ -110,9 +112,14 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     theirs = {"SCOUT_DATABASE_URL": "postgresql://u:hunter2@db.example/theirs"}
     with set_environment({"PREFECT_API_URL": prefect_server}):
         register(["scout"], theirs)
+    with up.api() as api:
+        gone = next(each for each in api.all("automations/filter") if PROJECT_TAG in each["tags"])
+        api.call("DELETE", f"automations/{gone['id']}")
     named: list[str] = []
     runtime.up(paths=external, say=named.append)
-    assert named[0] == "Registering credential blocks"
+    assert named[:2] == ["Registering credential blocks", "Applying deployments"]
+    with up.api() as api:
+        assert gone["name"] in {each["name"] for each in api.all("automations/filter")}
     assert [line for line in named if "scout-postgres: " in line], named
 
     # Without the address in the environment the runtime has one of its own, and leaves theirs.
