@@ -157,7 +157,7 @@ def test_a_postgresql_of_this_machine_that_is_stopped_or_killed_or_lets_nobody_i
         os.kill(pid, signal.SIGKILL)
         assert wait_until(lambda: not cluster.is_running(), 10)
         killed = only(machine.postgresql, world)
-        assert killed.seen == f"process {pid} has ended without being stopped"
+        assert killed.seen == f"process {pid} of it works no more, and was not stopped"
         assert "`flows up`" in killed.remedy
     finally:
         cluster.stop()

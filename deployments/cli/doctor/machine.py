@@ -129,7 +129,7 @@ def postgresql(world: World) -> Iterator[Diagnosis]:
     pid, left = cluster.pid, cluster.left_pid
     if pid is None:
         if left is not None:
-            seen = f"process {left} has ended without being stopped"
+            seen = f"process {left} of it works no more, and was not stopped"
             yield Diagnosis(POSTGRESQL, seen, True, "`flows up` starts it again")
         elif _any_part_runs(world) and _is_needed(world):
             yield Diagnosis(POSTGRESQL, "it does not run", True, "`flows up` starts it again")
