@@ -12,7 +12,7 @@ from typer.core import TyperGroup
 
 from deployments.cli import handed_on, told
 from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
-from deployments.cli.settings import with_local_server
+from deployments.cli.settings import with_local_server, without_libpq
 from flows._shared.chosen import chosen, status_of
 from flows._shared.environment import past_proxies
 from flows._shared.errors import PlatformError
@@ -245,6 +245,7 @@ app.command(
 def main(arguments: Sequence[str] | None = None) -> int:
     """The tool; returns its exit code."""
     os.environ.update(past_proxies(os.environ))
+    without_libpq()
     try:
         app(None if arguments is None else list(arguments), prog_name="flows")
     except SystemExit as ended:

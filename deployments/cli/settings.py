@@ -4,9 +4,25 @@ import os
 from collections.abc import Sequence
 
 from deployments.local.paths import LocalPaths
+from flows._shared.environment import of_libpq
 from flows._shared.errors import PermanentError
 
+NAMES_POSTGRES = "DATABASE_URL"
 ONE_POOL = ("process", "prefork")
+
+
+def without_libpq() -> None:
+    """What a shell sets for all PostgreSQL servers (PGSSLMODE, PGSERVICE) is for those of the
+    user's own: where the environment names neither one nor a Prefect server, whose blocks do, it is
+    left out."""
+    given = of_libpq(os.environ)
+    if not given or any(name.endswith(NAMES_POSTGRES) and os.environ[name] for name in os.environ):
+        return
+    from deployments.local.server import external_api
+
+    if not external_api(LocalPaths()):
+        for name in given:
+            del os.environ[name]
 
 
 def with_local_server() -> bool:
@@ -80,7 +96,7 @@ def embedded_owner(slug: str) -> str | None:
     cluster = EmbeddedPostgres(LocalPaths().postgres)
     if os.environ.get(owner_variable(slug)) or not cluster.is_running():
         return None
-    return cluster.url(slug)
+    return cluster.address(slug)
 
 
 def with_embedded_owner(command: str, slug: str, options: Sequence[str]) -> list[str]:

@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping
+from functools import partial
 
 import httpx
 
@@ -40,9 +42,16 @@ class BigQueryEmulator(BackgroundProcess):
             TransientError: it does not answer within a minute.
         """
         with self.locked():
-            record = self.running() or self._launch()
-            if not self.wait(record, lambda: _answers(record.port), START_SECONDS):
-                raise self.died("Set up .venv anew, then try again")
+            record = self.running()
+            if record is None or not self._is_up(record):
+                environment = self._environment()
+                _unpack(environment)
+                record = self.launch_at(
+                    free_ports(self._first_port, self.last_port),
+                    partial(self._launch, environment),
+                    self._is_up,
+                    "Correct what it names; an error about an import: set up .venv anew",
+                )
             return _endpoint(record.port)
 
     def endpoint(self) -> str | None:
@@ -50,31 +59,35 @@ class BigQueryEmulator(BackgroundProcess):
         record = self.running()
         return _endpoint(record.port) if record else None
 
-    def _launch(self) -> ProcessRecord:
-        environment = {
+    def _environment(self) -> dict[str, str]:
+        self._home.mkdir(mode=OWN, parents=True, exist_ok=True)
+        return {
             **os.environ,
             "HOME": str(self._home),
             "PYTHONPATH": str(PROJECT_ROOT),
             STAGING_VARIABLE: str(self._home / "sent"),
         }
-        self._unpack(environment)
-        port = next(free_ports(self._first_port, self.last_port))
+
+    def _launch(self, environment: Mapping[str, str], port: int) -> ProcessRecord:
         command = [sys.executable, "-m", "deployments.local.emulator", "start", "--ephemeral"]
         command += ["--project", PROJECT, "--log-level", "warning"]
         command += ["--rest-port", str(port)]
         return self.launch(command, environment, PROJECT_ROOT, port=port)
 
-    def _unpack(self, environment: dict[str, str]) -> None:
-        self._home.mkdir(mode=OWN, parents=True, exist_ok=True)
-        done = subprocess.run(
-            [sys.executable, "-c", UNPACK], env=environment, capture_output=True, text=True
+    def _is_up(self, record: ProcessRecord) -> bool:
+        return self.wait(record, lambda: _answers(record.port), START_SECONDS)
+
+
+def _unpack(environment: Mapping[str, str]) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", UNPACK], env=environment, capture_output=True, text=True
+    )
+    if done.returncode != 0:
+        raise PermanentError(
+            "unpacking the emulator's DuckDB extension",
+            done.stderr.strip(),
+            "Set up .venv anew: duckdb-extension-spatial must be of DuckDB's own version",
         )
-        if done.returncode != 0:
-            raise PermanentError(
-                "unpacking the emulator's DuckDB extension",
-                done.stderr.strip(),
-                "Set up .venv anew: duckdb-extension-spatial must be of DuckDB's own version",
-            )
 
 
 def _endpoint(port: int) -> str:

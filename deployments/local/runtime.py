@@ -8,16 +8,14 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from psycopg.conninfo import conninfo_to_dict
 
 from blocks import CATALOGUE, BlockNeed, Kind
-from deployments.apply.infrastructure import POOL_VARIABLE, pools
-from deployments.local import registered
+from deployments.apply.infrastructure import POOL_VARIABLE
+from deployments.local import applied, registered
 from deployments.local.api import PrefectApi
 from deployments.local.bigquery import BigQueryEmulator
 from deployments.local.databases import Addresses, embedded_addresses, external_addresses
@@ -252,11 +250,11 @@ def _start_receiver(runtime: Runtime, say: Say) -> None:
 
 
 def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Say) -> None:
-    applied_file = runtime.paths.run / "applied.json"
-    applied = _read_json(applied_file)
+    file = runtime.paths.run / applied.FILE
+    before = applied.read(file)
     secrets = _block_variables(runtime, domains)
     needs = [need for each in domains for need in CATALOGUE[each.slug] if need.variable in secrets]
-    remembered = applied.get("registered", {} if applied else None)
+    remembered = before.get("registered", {} if before else None)
     is_external = external_api(runtime.paths) is not None
     theirs = list(registered.by_hand(needs, remembered, api, is_external=is_external))
     # What the environment names is asked for now.
@@ -264,16 +262,17 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
     for need in kept:
         secrets.pop(need.variable, None)
     if kept:
-        say(registered.told(kept))
+        say(registered.told(kept, api))
     blocks = _hash(runtime.api_url, json.dumps(secrets, sort_keys=True))
-    deployments = _hash(runtime.api_url, _deployment_sources(runtime.environment))
+    deployments = _hash(runtime.api_url, applied.sources(runtime.environment))
     steps: list[tuple[str, list[str], Mapping[str, str]]] = []
-    is_registered = applied.get("blocks") == blocks and _has_blocks(api, domains, needs)
+    is_registered = before.get("blocks") == blocks and _has_blocks(api, domains, needs)
     if not is_registered or len(kept) < len(theirs):
         say("Registering credential blocks")
         slugs = [domain.slug for domain in domains]
         steps.append(("registering blocks", ["blocks", "register", *slugs], secrets))
-    if applied.get("deployments") != deployments or not _has_deployments(api, domains):
+    is_applied = before.get("deployments") == deployments and _has_deployments(api, domains)
+    if not is_applied or applied.lacking(before, api):
         say("Applying deployments")
         steps.append(("applying deployments", ["deployments.apply"], {}))
     with ThreadPoolExecutor(2) as pool:
@@ -287,9 +286,10 @@ def _apply(runtime: Runtime, domains: Sequence[Domain], api: PrefectApi, say: Sa
         content = {
             "blocks": blocks,
             "deployments": deployments,
+            "names": sorted(applied.names(api)),
             "registered": registered.remember(written, kept, remembered, api),
         }
-        write_private(applied_file, json.dumps(content))
+        write_private(file, json.dumps(content))
     _require_deployments(api, domains)
 
 
@@ -368,30 +368,5 @@ def _block_variables(runtime: Runtime, domains: Sequence[Domain]) -> dict[str, s
     return variables
 
 
-def _deployment_sources(environment: Mapping[str, str]) -> str:
-    """What decides the content of the deployments: the files, and the signatures of the flows."""
-    flows, deployments = PROJECT_ROOT / "flows", PROJECT_ROOT / "deployments"
-    sources = [
-        PROJECT_ROOT / "prefect.yaml",
-        deployments / "limits.yaml",
-        *deployments.glob("automations/*.yaml"),
-        *deployments.glob("work_pools/*.json"),
-        *flows.glob("*/flow.py"),
-        *flows.glob("*/flow/*.py"),
-        flows / "webhooks" / "operations.py",
-        flows / "report" / "operations.py",
-        *flows.glob("*/settings.py"),
-        *flows.glob("_shared/orchestration/*.py"),
-    ]
-    texts = [path.read_text() for path in sorted(sources)]
-    return "\0".join([*pools(environment), environment["PREFECT_SCHEDULES_ACTIVE"], *texts])
-
-
 def _hash(*parts: str) -> str:
     return hashlib.sha256("\0".join(parts).encode()).hexdigest()
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    with suppress(FileNotFoundError, ValueError):
-        return dict(json.loads(path.read_text()))
-    return {}

@@ -73,21 +73,16 @@ class PrefectServer(BackgroundProcess):
 
         Raises:
             PermanentError: it ended while starting; the message carries the end of its log.
-            TransientError: it does not answer within four minutes.
+            TransientError: it does not answer within four minutes, or finds no port.
         """
         with self.locked():
             record = self.running()
             if record and self._is_up(record):
                 self.check_sign_in()
                 return api_url(record.port)
-            for port in free_ports(self._first_port, self.last_port):
-                if self._start_at(port):
-                    return api_url(port)
-        raise TransientError(
-            "starting the Prefect server",
-            f"no port from {self._first_port} up is free",
-            "Stop what listens there, or set PREFECT_API_URL to a server of your own",
-        )
+            ports = free_ports(self._first_port, self.last_port)
+            record = self.launch_at(ports, self._launch, self._is_up, _remedy(self._paths))
+            return api_url(record.port)
 
     def check_sign_in(self) -> None:
         """Before the sign-in is used for a server that runs.
@@ -108,7 +103,7 @@ class PrefectServer(BackgroundProcess):
         record = self.running()
         return api_url(record.port) if record else None
 
-    def _start_at(self, port: int) -> bool:
+    def _launch(self, port: int) -> ProcessRecord:
         url = api_url(port)
         command = [sys.executable, "-m", "deployments.local.prefect_server", "server", "start"]
         command += ["--host", "127.0.0.1", "--port", str(port)]
@@ -116,13 +111,7 @@ class PrefectServer(BackgroundProcess):
         environment = own_environment(os.environ) | own
         self._paths.make_private()
         fingerprint = _fingerprint(self._paths)
-        record = self.launch(command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint)
-        if self._is_up(record):
-            return True
-        # Seconds pass before the server takes the port it found free: another may be quicker.
-        if "already in use" in self.log.read_text(errors="replace"):
-            return False
-        raise self.died(_remedy(self._paths))
+        return self.launch(command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint)
 
     def _is_up(self, record: ProcessRecord) -> bool:
         return self.wait(record, lambda: is_healthy(api_url(record.port)), START_SECONDS)
@@ -165,6 +154,14 @@ def external_api(paths: LocalPaths) -> str | None:
         and paths.sign_in.read_text() == signs_in
     )
     return None if is_former else given
+
+
+def told(url: str) -> str:
+    """A server that the user's environment names; with its folder where that is another clone's."""
+    home = Path(os.environ.get("PREFECT_HOME", ""))
+    record = ProcessRecord.read(home.parent / "run" / "server.json")
+    is_clones = record is not None and url.rstrip("/") == api_url(record.port)
+    return f"{url}, the Prefect server of {home.parent.parent}" if is_clones else url
 
 
 def client_environment(paths: LocalPaths, url: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ import json
 import secrets
 import sys
 from collections.abc import Mapping
+from functools import partial
 
 import httpx
 
@@ -11,6 +12,7 @@ from blocks import CATALOGUE, Kind
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.processes import (
     BackgroundProcess,
+    ProcessRecord,
     fingerprint_of,
     free_ports,
     write_private,
@@ -19,6 +21,7 @@ from deployments.local.processes import (
 SLUG = "webhooks"
 FIRST_PORT = 8090
 START_SECONDS = 120.0
+NOT_READY = "`flows doctor` tells what it lacks and what mends it; then `flows up` again"
 # What the receiver must be restarted for when it changes.
 FINGERPRINTED = ("PREFECT_API_URL", "PREFECT_API_AUTH_STRING")
 
@@ -51,17 +54,23 @@ class WebhookReceiver(BackgroundProcess):
         fingerprint = fingerprint_of(environment, FINGERPRINTED)
         with self.locked():
             record = self.running()
-            if record is None or record.fingerprint != fingerprint:
+            if not record or record.fingerprint != fingerprint or not self._is_up(record):
                 self.end()
-                port = next(free_ports(self._first_port, self.last_port))
-                command = [sys.executable, "-m", "flows.webhooks", "serve", "--port", str(port)]
-                record = self.launch(
-                    command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint
+                record = self.launch_at(
+                    free_ports(self._first_port, self.last_port),
+                    partial(self._launch, environment, fingerprint),
+                    self._is_up,
+                    "Correct what it names, then try again",
                 )
-            address = _address(record.port)
-            if not self.wait(record, lambda: _is_ready(address), START_SECONDS):
-                raise self.died("Correct what it names, then try again")
-            return address
+            return _address(record.port)
+
+    def _launch(self, environment: Mapping[str, str], fingerprint: str, port: int) -> ProcessRecord:
+        command = [sys.executable, "-m", "flows.webhooks", "serve", "--port", str(port)]
+        return self.launch(command, environment, PROJECT_ROOT, port=port, fingerprint=fingerprint)
+
+    def _is_up(self, record: ProcessRecord) -> bool:
+        address = _address(record.port)
+        return self.wait(record, lambda: _is_ready(address), START_SECONDS, NOT_READY)
 
     def url(self) -> str | None:
         """The address of the running receiver, None if it does not run."""

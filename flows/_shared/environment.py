@@ -1,11 +1,14 @@
-"""Environment variables: set for the length of a block, and what they say of proxies."""
+"""Environment variables: set for the length of a block; of proxies and of PostgreSQL."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 PROXIES = ("http_proxy", "https_proxy", "all_proxy")
 PAST_PROXIES = ("no_proxy", "NO_PROXY")
+# As PGSSLMODE, PGSERVICE: what libpq takes where an address does not say.
+OF_LIBPQ = re.compile("PG[A-Z]+")
 LOOPBACK = ("localhost", "127.0.0.1", "::1")
 
 
@@ -34,3 +37,8 @@ def past_proxies(environment: Mapping[str, str]) -> dict[str, str]:
     told = ",".join(environment.get(name, "") for name in PAST_PROXIES).split(",")
     hosts = [host for each in told if (host := each.strip())]
     return dict.fromkeys(PAST_PROXIES, ",".join(dict.fromkeys([*hosts, *LOOPBACK])))
+
+
+def of_libpq(environment: Mapping[str, str]) -> list[str]:
+    """The names of those that alter connections to PostgreSQL."""
+    return [name for name in environment if OF_LIBPQ.fullmatch(name)]

@@ -30,7 +30,8 @@ import psycopg
 import uvloop
 
 from deployments.local.paths import LocalPaths
-from deployments.local.postgres import EmbeddedPostgres, program
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.programs import program
 from deployments.local.server import PrefectServer, own_client_environment
 from flows.webhooks.sources import AGENT_ANALYTICS, GITHUB
 

@@ -24,6 +24,7 @@ from deployments.local import commands, runtime
 from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import record_of
 from deployments.local.run import Watched
 from deployments.roles import DATABASES
 from deployments.roles.__main__ import main as of_roles
@@ -219,7 +220,7 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     assert looked_at.item.endswith("of the embedded database")
     embedded = ["check", "scout", "--exclusive", "--sample"]
     assert with_embedded_owner("check", "scout", []) == embedded
-    assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.url("scout")
+    assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.address("scout")
     assert with_embedded_owner("apply", "scout", []) == ["apply", "scout"]
     monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "postgresql://somebody@elsewhere/scout")
     assert with_embedded_owner("check", "scout", []) == ["check", "scout"]
@@ -236,6 +237,32 @@ def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
     monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "absent"))
     assert main(["stop"]) == 0
     assert "Nothing runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "is_kept"),
+    [
+        ("SCOUT_DATABASE_URL", "", False),
+        ("SCOUT_DATABASE_URL", "postgresql://db.example/scout", True),
+        ("PREFECT_API_URL", "https://prefect.example/api", True),
+    ],
+)
+def test_what_a_shell_says_of_postgresql_is_for_servers_of_the_users_own(
+    name: str,
+    value: str,
+    is_kept: bool,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("deployments.cli.settings.LocalPaths", lambda: LocalPaths(tmp_path))
+    for each in [each for each in os.environ if each.endswith("DATABASE_URL")]:
+        monkeypatch.delenv(each)
+    monkeypatch.delenv("PREFECT_API_URL")
+    monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PGSERVICE", "production")
+    monkeypatch.setenv("PGP_KEY", "no word of libpq's")
+    assert main(["env", "--help"]) == 0
+    assert ("PGSERVICE" in os.environ, "PGP_KEY" in os.environ) == (is_kept, True)
 
 
 @pytest.mark.parametrize(
@@ -302,6 +329,20 @@ def test_status_says_where_the_sign_in_is_and_not_what_it_is(
     assert local_paths.sign_in.read_text() not in said
 
 
+def test_the_server_of_another_clone_is_told_by_its_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    others = LocalPaths(tmp_path / "other" / ".local")
+    record_of(os.getpid(), 4207).write(others.run / "server.json")
+    monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "own"))
+    monkeypatch.setenv("PREFECT_HOME", str(others.prefect))
+    for port, is_theirs in ((4207, True), (4208, False)):
+        monkeypatch.setenv("PREFECT_API_URL", f"http://127.0.0.1:{port}/api")
+        assert main(["status"]) == 0
+        said = capsys.readouterr().out
+        assert (f"/api, the Prefect server of {tmp_path / 'other'}: " in said) == is_theirs
+
+
 def test_the_tool_runs_from_anywhere_and_says_what_is_missing(tmp_path: Path) -> None:
     clean = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin"}
     link = tmp_path / "flows"
@@ -312,16 +353,27 @@ def test_the_tool_runs_from_anywhere_and_says_what_is_missing(tmp_path: Path) ->
     assert shown.returncode == 0, shown.stderr
     assert CATALOGUE["scout"][0].name in shown.stdout
 
+    tools = tmp_path / "tools"
+    tools.mkdir()
+    for name in ("dirname", "readlink"):
+        (tools / name).symlink_to(f"/usr/bin/{name}")
     bare = tmp_path / "clone"
     (bare / "bin").mkdir(parents=True)
     (bare / ".git").mkdir()
     (bare / "bin" / "flows").write_text(TOOL.read_text())
     (bare / "bin" / "flows").chmod(0o755)
-    missing = subprocess.run(
-        [str(bare / "bin" / "flows"), "up"], env=clean, capture_output=True, text=True
-    )
-    assert missing.returncode == 1
-    assert "`make setup`" in missing.stderr
+    # A download has no .git; whether the system has a python is nothing to it.
+    for is_clone, path in ((True, clean["PATH"]), (False, clean["PATH"]), (False, str(tools))):
+        if not is_clone and (bare / ".git").exists():
+            (bare / ".git").rmdir()
+        missing = subprocess.run(
+            ["/bin/sh", str(bare / "bin" / "flows"), "status"],
+            env={**clean, "PATH": path},
+            capture_output=True,
+            text=True,
+        )
+        assert missing.returncode == 1
+        assert missing.stderr == f"flows: {bare}/.venv is not set up: type `make setup` there\n"
 
 
 def test_completion_names_commands_and_domains(tmp_path: Path) -> None:

@@ -36,9 +36,10 @@ from deployments.cli.doctor import (
     store,
 )
 from deployments.cli.told import Diagnosis
-from deployments.local import commands
+from deployments.local import applied, commands
 from deployments.local.paths import LocalPaths
-from deployments.local.processes import ProcessRecord, record_of, write_private
+from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.processes import ProcessRecord, record_of, wait_until, write_private
 from deployments.local.worker import PREFORK
 from deployments.roles import DATABASES
 from flows._shared.errors import PermanentError
@@ -129,6 +130,56 @@ def test_a_part_that_a_signal_stopped(world: World) -> None:
             process.kill()
     assert stopped.seen == f"process {process.pid} of the worker is stopped, as by a signal"
     assert f"`kill -CONT {process.pid}`" in stopped.remedy
+
+
+def test_a_postgresql_of_this_machine_that_is_stopped_or_killed_or_lets_nobody_in(
+    world: World,
+) -> None:
+    cluster = EmbeddedPostgres(world.paths.postgres, first_port=26_520, is_durable=False)
+    assert list(machine.postgresql(world)) == []
+    try:
+        pid = cluster.start().pid
+        assert pid is not None
+        password = cluster.directory / "password"
+        known = password.read_text()
+        assert [each.is_problem for each in machine.postgresql(world)] == [False]
+        password.unlink()
+        assert f"{password} is missing" in only(machine.postgresql, world).seen
+        password.write_text("changed")
+        with pytest.raises(PermanentError, match="password authentication failed"):
+            list(machine.postgresql(world))
+        password.write_text(known)
+        os.kill(pid, signal.SIGSTOP)
+        os.waitid(os.P_PID, pid, os.WSTOPPED | os.WNOWAIT)
+        stopped = only(machine.postgresql, world)
+        assert stopped.seen == f"process {pid} is stopped, as by a signal"
+        assert "`flows up`" in stopped.remedy
+        os.kill(pid, signal.SIGKILL)
+        assert wait_until(lambda: not cluster.is_running(), 10)
+        killed = only(machine.postgresql, world)
+        assert killed.seen == f"process {pid} of it works no more, and was not stopped"
+        assert "`flows up`" in killed.remedy
+    finally:
+        cluster.stop()
+    assert list(machine.postgresql(world)) == []
+    record_of(os.getpid()).write(world.paths.run / "server.json")
+    assert only(machine.postgresql, world).seen == "it does not run"
+    elsewhere = World(world.paths, {"DATABASE_URL": "postgresql://db.example/all"}, world.project)
+    assert list(machine.postgresql(elsewhere)) == []
+
+
+def test_a_deployment_or_automation_that_was_deleted(served: World, pool: Pool) -> None:
+    write_private(served.paths.run / applied.FILE, json.dumps({"names": ["automation gone-since"]}))
+    assert list(server.deleted(served)) == [], "of a server elsewhere"
+    record_of(os.getpid(), urlsplit(pool.url).port or 0).write(served.paths.run / "server.json")
+    told = only(server.deleted, served)
+    assert (told.seen, told.details) == (
+        "1 that `flows up` applied is gone",
+        ["automation gone-since"],
+    )
+    known = json.dumps({"names": sorted(applied.names(pool.api))})
+    write_private(served.paths.run / applied.FILE, known)
+    assert list(server.deleted(served)) == []
 
 
 def test_a_receiver_that_does_not_answer_or_is_not_ready(
@@ -548,6 +599,10 @@ def test_a_password_that_is_wrong_and_a_database_that_is_not_there(
     assert embedded.remedy.startswith(
         "`prefect block delete sqlalchemy-connector/webhooks-postgres`, then `flows up`"
     )
+    register(("webhooks",), {INBOX.variable: "postgresql://u@127.0.0.1:9/inbox"})
+    away = only(databases.databases, here)
+    delete, _, _ = embedded.remedy.partition(". ")
+    assert away.remedy == f"{delete}; or start what is to answer at 127.0.0.1:9"
     lasting_blocks.end_all_but(kept)
 
 

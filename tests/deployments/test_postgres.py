@@ -71,6 +71,35 @@ def test_a_second_start_reuses_the_running_server(cluster: EmbeddedPostgres) -> 
     assert first == second
 
 
+def test_a_server_that_runs_is_kept_whatever_the_shell_says_of_others(
+    cluster: EmbeddedPostgres, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pid = cluster.start().pid
+    for name, value in {
+        "PGSSLMODE": "require",
+        "PGSSLROOTCERT": "/nowhere",
+        "PGHOSTADDR": "192.0.2.1",
+        "PGOPTIONS": "-c nothing=on -c nonsense",
+        "PGCHANNELBINDING": "require",
+        "PGGSSENCMODE": "require",
+        "PGTARGETSESSIONATTRS": "standby",
+        "PGREQUIREAUTH": "none",
+        "PGCONNECT_TIMEOUT": "abc",
+    }.items():
+        with monkeypatch.context() as shell:
+            shell.setenv(name, value)
+            assert cluster.start().pid == pid, name
+            cluster.drop_database(name.lower())
+    with monkeypatch.context() as shell:
+        shell.setenv("PGSERVICE", "nowhere")
+        with pytest.raises(PermanentError, match=r"nowhere.*Unset PGSERVICE"):
+            cluster.start()
+    (cluster.directory / "password").write_text("changed")
+    with pytest.raises(PermanentError, match=r"authentication failed.*Put back the file"):
+        cluster.start()
+    assert cluster.pid == pid
+
+
 def test_two_starts_at_once_make_one_server(cluster: EmbeddedPostgres) -> None:
     script = (
         "import sys; from pathlib import Path;"
@@ -184,7 +213,8 @@ def test_it_runs_as_an_ordinary_user_too() -> None:
     user = pwd.getpwnam("daemon")
     script = (
         "import os, sys; from pathlib import Path;"
-        "from deployments.local.postgres import EmbeddedPostgres, program;"
+        "from deployments.local.postgres import EmbeddedPostgres;"
+        "from deployments.local.programs import program;"
         "program('postgres');"
         f"os.setgroups([]); os.setgid({user.pw_gid}); os.setuid({user.pw_uid});"
         f"cluster = EmbeddedPostgres(Path(sys.argv[1]), first_port={FIRST_PORT});"

@@ -12,6 +12,7 @@ import pytest
 
 from blocks import CATALOGUE
 from blocks.registration import register
+from deployments.apply.changes import PROJECT_TAG
 from deployments.apply.infrastructure import pools
 from deployments.local import runtime
 from deployments.local.api import PrefectApi
@@ -88,10 +89,11 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     ]
 
     _, last = told_up(up)
-    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: worker and receiver were not")
+    assert last.startswith(f"PREFECT_API_URL names {prefect_server}, the Prefect server of ")
+    assert ": worker and receiver were not started; " in last
     monkeypatch.delenv("PREFECT_WORK_POOL")
     _, last = told_up(up)
-    assert last.startswith(f"PREFECT_API_URL names {prefect_server}: receiver was not started")
+    assert ": receiver was not started; " in last
     monkeypatch.setenv("PREFECT_WORK_POOL", up.environment["PREFECT_WORK_POOL"])
     monkeypatch.setenv("PREFECT_WARM_WORK_POOL", "warm")
     assert pools(runtime.environment(external, prefect_server))[1:] == ("warm",)
@@ -110,9 +112,14 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     theirs = {"SCOUT_DATABASE_URL": "postgresql://u:hunter2@db.example/theirs"}
     with set_environment({"PREFECT_API_URL": prefect_server}):
         register(["scout"], theirs)
+    with up.api() as api:
+        gone = next(each for each in api.all("automations/filter") if PROJECT_TAG in each["tags"])
+        api.call("DELETE", f"automations/{gone['id']}")
     named: list[str] = []
     runtime.up(paths=external, say=named.append)
-    assert named[0] == "Registering credential blocks"
+    assert named[:2] == ["Registering credential blocks", "Applying deployments"]
+    with up.api() as api:
+        assert gone["name"] in {each["name"] for each in api.all("automations/filter")}
     assert [line for line in named if "scout-postgres: " in line], named
 
     # Without the address in the environment the runtime has one of its own, and leaves theirs.
@@ -155,8 +162,13 @@ def test_a_block_that_a_person_registered_is_kept_and_told(
         for before in (remembered, None):
             again = remember([], [need], before, api)
             assert kept(again, is_external=True) == [need.name]
-    assert told([need]).startswith(f"Kept as registered by hand: {need.name}. ")
-    assert f"prefect block delete {need.kind.block_type}/{need.name}" in told([need])
+        said = told([need], api)
+        assert said.startswith(f"Kept as registered by hand: {need.name}. ")
+        assert f"prefect block delete {need.kind.block_type}/{need.name}" in said
+        assert "nothing answers" not in said
+        # As a copy of the clone left it.
+        register(["scout"], {need.variable: "postgresql://u@127.0.0.1:9/scout"})
+        assert f"At 127.0.0.1:9, which {need.name} names, nothing answers" in told([need], api)
 
 
 def test_the_prefect_command_deploys_every_deployment_of_the_file(
@@ -309,7 +321,7 @@ def test_an_embedded_database_of_an_earlier_version_is_handed_over_to_its_roles(
     postgres: EmbeddedPostgres, of_an_earlier_version: str
 ) -> None:
     found = embedded_addresses(postgres, "quality_compass")
-    assert found.owner == of_an_earlier_version
+    assert found.owner.startswith(f"{of_an_earlier_version}?sslmode=disable")
     with psycopg.connect(found.roles[Role.LOADER], autocommit=True) as connection:
         raw.ensure_schema(connection)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
@@ -321,7 +333,9 @@ def test_an_embedded_database_of_an_earlier_version_is_handed_over_to_its_roles(
         assert connection.execute("table analytics.fct_signals").fetchall() == [(2,)]
     files = list((postgres.directory / FOLDER).iterdir())
     assert {stat.S_IMODE(file.stat().st_mode) for file in files} == {0o600}
-    assert embedded_addresses(postgres, "quality_compass") == found
+    for_other_servers = {"PGSSLMODE": "require", "PGCHANNELBINDING": "require"}
+    with set_environment(for_other_servers):
+        assert embedded_addresses(postgres, "quality_compass") == found
 
     files[0].unlink()
     anew = embedded_addresses(postgres, "quality_compass")

@@ -1,4 +1,6 @@
+import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -6,18 +8,31 @@ import stat
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
 import psutil
 import pytest
 
+from blocks.registration import register
 from deployments.local import runtime
 from deployments.local.api import PrefectApi, is_healthy
-from deployments.local.paths import LocalPaths
+from deployments.local.bigquery import BigQueryEmulator
+from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.privilege import is_root
-from deployments.local.processes import ProcessRecord, free_ports, listens, record_of
+from deployments.local.processes import (
+    BackgroundProcess,
+    ProcessRecord,
+    died,
+    free_ports,
+    listens,
+    record_of,
+)
 from deployments.local.server import PrefectServer
+from deployments.local.webhooks import WebhookReceiver
+from flows._shared.environment import set_environment
+from flows._shared.errors import TransientError
 from tests.ports import own_ports
 from tests.server_database import copy_server_database
 
@@ -121,15 +136,40 @@ def test_a_killed_server_comes_back_once_at_its_address_however_many_ask(
     assert is_healthy(prefect_server)
 
 
-def test_a_port_that_another_server_took_meanwhile_is_left_to_it(
-    tmp_path: Path, prefect_server: str
+@pytest.mark.parametrize("part", ["server", "bigquery", "webhooks"])
+def test_a_port_that_another_program_took_meanwhile_is_left_to_it(
+    part: str,
+    tmp_path: Path,
+    prefect_server: str,
+    database: str,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """Seconds pass from the search for a free port to the server's own look at it."""
+    """Seconds pass from the search for a free port to the part's own look at it."""
     taken = int(prefect_server.split(":")[2].split("/")[0])
-    late = PrefectServer(LocalPaths(tmp_path))
-    assert not late._start_at(taken)
-    assert late.pid is None
+    monkeypatch.setattr(f"deployments.local.{part}.free_ports", lambda *_: iter([taken]))
+    paths = LocalPaths(tmp_path)
+    receiver = WebhookReceiver(paths)
+    if part == "webhooks":
+        variables = {**receiver.secrets(), "WEBHOOKS_DATABASE_URL": database}
+        with set_environment({"PREFECT_API_URL": prefect_server}):
+            register(["webhooks"], variables)
+    start: dict[str, Callable[[], str]] = {
+        "server": PrefectServer(paths).start,
+        "bigquery": BigQueryEmulator(paths).start,
+        "webhooks": lambda: receiver.start({**os.environ, "PREFECT_API_URL": prefect_server}),
+    }
+    with pytest.raises(TransientError, match="each of its ports is taken"):
+        start[part]()
+    record = ProcessRecord.read(paths.run / f"{part}.json")
+    assert record is not None
+    assert record.process() is None
     assert is_healthy(prefect_server)
+
+
+def test_what_ends_at_once_is_told_by_the_line_with_its_cause(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    log.write_text("ModuleNotFoundError: No module named 'x'\n" + "    in a frame\n" * 40)
+    assert "No module named 'x'" in died("a part", log, "").seen
 
 
 @pytest.mark.exhaustive
@@ -164,6 +204,40 @@ def test_a_pid_that_now_belongs_to_another_program_is_not_taken_for_ours() -> No
     reused = ProcessRecord(mine.pid, mine.created - 3600)
     assert mine.process() == psutil.Process()
     assert reused.process() is None
+
+
+def test_a_copy_of_a_clone_has_none_of_its_processes_and_a_clone_that_moved_keeps_them(
+    tmp_path: Path,
+) -> None:
+    with subprocess.Popen(["sleep", "60"]) as process:
+        try:
+            original, copy = tmp_path / "original", tmp_path / "copy"
+            record_of(process.pid, 4200).write(original / "worker.json")
+            shutil.copytree(original, copy)
+            of_copy = BackgroundProcess(copy, "worker", "the worker")
+            assert (of_copy.pid, of_copy.last_port) == (None, 0)
+            of_copy.stop()
+            assert process.poll() is None
+            moved = original.rename(tmp_path / "moved")
+            assert BackgroundProcess(moved, "worker", "the worker").pid == process.pid
+        finally:
+            process.kill()
+
+
+@pytest.mark.parametrize("is_of_this_clone", [True, False])
+def test_a_record_of_an_earlier_version_is_of_the_clone_in_which_its_process_works(
+    tmp_path: Path, is_of_this_clone: bool
+) -> None:
+    with subprocess.Popen(
+        ["sleep", "60"], cwd=PROJECT_ROOT if is_of_this_clone else "/"
+    ) as process:
+        try:
+            created = psutil.Process(process.pid).create_time()
+            file = tmp_path / "server.json"
+            file.write_text(json.dumps({"pid": process.pid, "created": created, "port": 4200}))
+            assert (ProcessRecord.read(file) is not None) == is_of_this_clone
+        finally:
+            process.kill()
 
 
 def test_a_process_nobody_has_reaped_counts_as_dead() -> None:

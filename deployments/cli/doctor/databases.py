@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Iterator
-from urllib.parse import quote, urlsplit
+from urllib.parse import urlsplit
 
 import psycopg
 
@@ -10,6 +10,7 @@ from blocks import CATALOGUE, BlockNeed, Kind
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
 from deployments.local.postgres import EmbeddedPostgres
+from deployments.local.registered import address, delete, unanswered
 from deployments.roles import DATABASES, Database, Role
 from deployments.roles.passwords import VARIABLES
 from deployments.roles.table import Place
@@ -52,7 +53,7 @@ def databases(world: World) -> Iterator[Diagnosis]:
 
 def _block(world: World, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
     name = f"database of {slug}"
-    url = registered_url(world, need.name)
+    url = address(world.api, need.name)
     if url is None:
         return
     try:
@@ -64,7 +65,10 @@ def _block(world: World, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
         yield Diagnosis(name, f"{need.name}: {error.seen}", True, remedy)
         return
     except PlatformError as error:
-        yield Diagnosis(name, f"{need.name}: {error.seen}", True, error.remedy)
+        remedy = error.remedy
+        if (where := unanswered(url)) and world.is_local:
+            remedy = f"{_anew(need)}; or start what is to answer at {where}"
+        yield Diagnosis(name, f"{need.name}: {error.seen}", True, remedy)
         return
     yield from problems or [Diagnosis(name, f"{need.name} lets {user} in")]
 
@@ -73,15 +77,15 @@ def _remedy(world: World, slug: str, need: BlockNeed, url: str, error: DatabaseR
     if isinstance(error, RoleRefusedError):
         return error.remedy
     correct = f"Correct {need.variable}, then `flows blocks register {slug}`"
-    address = urlsplit(url)
+    parts = urlsplit(url)
     port = EmbeddedPostgres(world.paths.postgres).running_port
-    if address.hostname in LOOPBACK and port == address.port:
-        block = f"{need.kind.block_type}/{need.name}"
-        return (
-            f"`prefect block delete {block}`, then `flows up`, which registers the embedded one "
-            f"anew. {correct}, where another was meant"
-        )
+    if parts.hostname in LOOPBACK and port == parts.port:
+        return f"{_anew(need)}. {correct}, where another was meant"
     return correct
+
+
+def _anew(need: BlockNeed) -> str:
+    return f"{delete(need)}, then `flows up`, which registers the embedded one anew"
 
 
 def look(connection: psycopg.Connection, slug: str, need: BlockNeed) -> Iterator[Diagnosis]:
@@ -187,22 +191,3 @@ def _inbox(connection: psycopg.Connection) -> Iterator[Diagnosis]:
             True,
             "Look at the receiver's log and at the server; `python -m flows.webhooks dispatch`",
         )
-
-
-def registered_url(world: World, block: str) -> str | None:
-    """The address that a connector block holds; None where there is no such block."""
-    path = f"block_types/slug/{Kind.POSTGRES.block_type}/block_documents/name/{block}"
-    found = world.api.find(f"{path}?include_secrets=true")
-    info = (found or {}).get("data", {}).get("connection_info")
-    if isinstance(info, str):
-        return re.sub(r"^postgresql\+\w+://", "postgresql://", info)
-    if not isinstance(info, dict):
-        return None
-    login = quote(str(info.get("username") or ""), safe="")
-    if info.get("password"):
-        login += ":" + quote(str(info["password"]), safe="")
-    host = f"{info.get('host') or 'localhost'}:{info.get('port') or 5432}"
-    query = "&".join(
-        f"{key}={quote(str(value))}" for key, value in (info.get("query") or {}).items()
-    )
-    return f"postgresql://{login}@{host}/{info.get('database') or ''}{'?' + query if query else ''}"

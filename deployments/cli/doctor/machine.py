@@ -13,6 +13,8 @@ import psutil
 
 from deployments.cli.doctor.world import GIBIBYTE, World
 from deployments.cli.told import Diagnosis
+from deployments.local.domains import DOMAINS, WEBHOOKS
+from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ANEW, ProcessRecord, is_free
 from flows._shared.yaml_keys import read_yaml
 
@@ -21,6 +23,7 @@ OLDEST, NEWEST = (3, 11), (3, 13)
 PINNED = ("prefect", "dbt-core", "duckdb", "fastapi")
 KINDS_NAMED = 5
 SECONDS = 3.0
+POSTGRESQL = "PostgreSQL"
 PARTS = {"server": "the Prefect server", "worker": "the worker", "webhooks": "the receiver"}
 
 
@@ -91,13 +94,12 @@ def disk(world: World) -> Iterator[Diagnosis]:
 
 def leftovers(world: World) -> Iterator[Diagnosis]:
     """What earlier processes left in .local."""
-    records = {name: ProcessRecord.read(world.paths.run / f"{name}.json") for name in PARTS}
-    if not any(record and record.process() for record in records.values()):
+    if not _any_part_runs(world):
         # They remember ports for the next start: nothing is wrong after `flows stop`.
         yield Diagnosis("local runtime", "nothing of it runs; `flows up` starts it")
         return
     for name, what in PARTS.items():
-        record = records[name]
+        record = ProcessRecord.read(world.paths.run / f"{name}.json")
         process = record and record.process()
         if record and process is None:
             yield Diagnosis(
@@ -113,6 +115,46 @@ def leftovers(world: World) -> Iterator[Diagnosis]:
                 True,
                 f"`kill -CONT {process.pid}`; or {ANEW}",
             )
+
+
+def postgresql(world: World) -> Iterator[Diagnosis]:
+    """PostgreSQL of this machine."""
+    cluster = EmbeddedPostgres(world.paths.postgres)
+    if not (cluster.cluster / "PG_VERSION").exists():
+        return
+    if not (cluster.directory / "password").exists():
+        seen = f"{cluster.directory / 'password'} is missing: nothing can sign in"
+        yield Diagnosis(POSTGRESQL, seen, True, "Put it back; or `flows clean`, and load anew")
+        return
+    pid, left = cluster.pid, cluster.left_pid
+    if pid is None:
+        if left is not None:
+            seen = f"process {left} of it works no more, and was not stopped"
+            yield Diagnosis(POSTGRESQL, seen, True, "`flows up` starts it again")
+        elif _any_part_runs(world) and _is_needed(world):
+            yield Diagnosis(POSTGRESQL, "it does not run", True, "`flows up` starts it again")
+    elif psutil.Process(pid).status() == psutil.STATUS_STOPPED:
+        seen = f"process {pid} is stopped, as by a signal"
+        yield Diagnosis(POSTGRESQL, seen, True, f"`kill -CONT {pid}`; or `flows up`")
+    elif cluster.answers():
+        yield Diagnosis(POSTGRESQL, f"process {pid} answers")
+    else:
+        seen = f"process {pid} runs and does not answer"
+        yield Diagnosis(POSTGRESQL, seen, True, "`flows up` starts it again")
+
+
+def _is_needed(world: World) -> bool:
+    """Whether the environment leaves any database to the one of this machine."""
+    return not world.environment.get("DATABASE_URL") and not all(
+        world.environment.get(domain.url_variable)
+        for domain in (*DOMAINS, WEBHOOKS)
+        if domain.has_postgres
+    )
+
+
+def _any_part_runs(world: World) -> bool:
+    records = (ProcessRecord.read(world.paths.run / f"{name}.json") for name in PARTS)
+    return any(record and record.process() for record in records)
 
 
 def receiver(world: World) -> Iterator[Diagnosis]:
@@ -132,7 +174,8 @@ def receiver(world: World) -> Iterator[Diagnosis]:
         yield Diagnosis("receiver", f"{where} answers")
         return
     why = ", ".join(answer.text.splitlines())
-    yield Diagnosis("receiver", f"{where} is not ready: {why}", True, "`flows up` mends it")
+    remedy = "`flows up` mends it; if it does not, what is told of the database of webhooks"
+    yield Diagnosis("receiver", f"{where} is not ready: {why}", True, remedy)
 
 
 def emulator(world: World) -> Iterator[Diagnosis]:

@@ -10,8 +10,10 @@ from blocks import CATALOGUE, BlockNeed, Kind, not_in_use
 from deployments.apply.infrastructure import LIMIT_PREFIX, POOL_VARIABLE, WARM_POOL_VARIABLE
 from deployments.cli.doctor.world import World
 from deployments.cli.told import Diagnosis
+from deployments.local import applied
 from deployments.local.api import is_healthy, lacking
 from deployments.local.processes import ANEW, ProcessRecord
+from deployments.local.server import told
 from deployments.local.worker import NAME as WORKER
 from deployments.local.worker import PREFORK
 from flows._shared.errors import PermanentError
@@ -59,7 +61,8 @@ def reachable(world: World) -> Iterator[Diagnosis]:
                 ANEW if world.is_local else error.remedy,
             )
         else:
-            yield Diagnosis("Prefect server", f"{world.url} answers")
+            where = world.url if world.is_local else told(world.url)
+            yield Diagnosis("Prefect server", f"{where} answers")
 
 
 def version(world: World) -> Iterator[Diagnosis]:
@@ -168,6 +171,16 @@ def _worker(world: World, pool: str, pool_type: str) -> Diagnosis:
 
 def _is_young(worker: ProcessRecord) -> bool:
     return time.time() - worker.created < WORKER_BEGINS_SECONDS
+
+
+def deleted(world: World) -> Iterator[Diagnosis]:
+    """Deployments and automations."""
+    if not world.is_local:
+        return
+    lacking = applied.lacking(applied.read(world.paths.run / applied.FILE), world.api)
+    if lacking:
+        seen = f"{len(lacking)} that `flows up` applied {'is' if len(lacking) == 1 else 'are'} gone"
+        yield Diagnosis("deployments", seen, True, "`flows up` applies them again", lacking[:NAMED])
 
 
 def late_runs(world: World) -> Iterator[Diagnosis]:
