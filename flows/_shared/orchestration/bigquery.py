@@ -6,12 +6,14 @@ document is read: prefect-gcp brings clients of a dozen services along.
 
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.errors import PermanentError
+from flows._shared.input_files import open_input
 from flows._shared.orchestration.credentials import UnusableBlockError, block_document
 from flows._shared.outgoing import check_proxies
 
@@ -92,7 +94,7 @@ class BigQueryAccess:
         if file := login.get("service_account_file"):
             return common | {
                 "DBT_BIGQUERY_METHOD": "service-account",
-                "DBT_BIGQUERY_KEYFILE": str(Path(str(file)).expanduser()),
+                "DBT_BIGQUERY_KEYFILE": str(_key_file(file)),
             }
         return common | {"DBT_BIGQUERY_METHOD": "oauth"}
 
@@ -105,7 +107,7 @@ class BigQueryAccess:
             if info := login.get("service_account_info"):
                 return make.from_service_account_info(info, scopes=SCOPES)  # type: ignore[no-untyped-call]
             if file := login.get("service_account_file"):
-                path = str(Path(str(file)).expanduser())
+                path = _key_file(file)
                 return make.from_service_account_file(path, scopes=SCOPES)  # type: ignore[no-untyped-call]
         except (ValueError, OSError) as error:
             raise GoogleLoginError(
@@ -135,6 +137,14 @@ class BigQueryAccess:
                 "Register it again with `flows blocks register`",
             )
         return login
+
+
+def _key_file(name: object) -> Path:
+    """Its path, once it was seen to be a file: what opens it later would wait at a pipe."""
+    path = Path(str(name)).expanduser()
+    with suppress(OSError):
+        open_input(path).close()
+    return path
 
 
 def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:
