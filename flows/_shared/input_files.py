@@ -2,6 +2,7 @@
 
 import os
 import re
+from contextlib import suppress
 from errno import ENXIO
 from pathlib import Path
 from stat import S_ISREG
@@ -12,6 +13,7 @@ from flows._shared.errors import PermanentError
 # A pipe without a writer would be waited for when it is opened.
 FLAGS = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC
 WILDCARDS = re.compile(r"[*?[]")
+LEADS_OUT = "a link leads from it out of {}"
 NO_REGULAR_FILE = "it is no regular file, but a folder, a pipe, a socket or a device"
 
 
@@ -47,9 +49,24 @@ def open_input(path: Path | str, within: Path | str | None = None) -> BinaryIO:
 
 def leads_out(path: Path | str, within: Path | str) -> str | None:
     """What is said of a path on which a link leads out of the folder; None where none does."""
-    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(within)):
-        return None
-    return f"a link leads from it out of {within}"
+    return LEADS_OUT.format(within) if _steps(path, within) is None else None
+
+
+def _steps(path: Path | str, within: Path | str) -> tuple[str, ...] | None:
+    """From the folder to where the path leads, without links; None where that is elsewhere."""
+    led, root = Path(os.path.realpath(path)), os.path.realpath(within)
+    return led.relative_to(root).parts if led.is_relative_to(root) else None
+
+
+def require_regular_file(path: Path) -> None:
+    """For a file that something else opens, which would wait at a pipe without end.
+
+    Raises:
+        InputFileRefusedError: it is no regular file. One that cannot be opened is left to whoever
+            opens it.
+    """
+    with suppress(OSError):
+        open_input(path).close()
 
 
 def named_part(pattern: Path | str) -> Path:
@@ -62,13 +79,15 @@ def named_part(pattern: Path | str) -> Path:
 
 def _open_within(path: Path | str, within: Path | str) -> int:
     """Folder by folder from the one that was given on, through no link but those seen here."""
-    if seen := leads_out(path, within):
+    steps = _steps(path, within)
+    if steps is None:
         raise InputFileRefusedError(
-            f"Reading {path}", seen, "Put the file itself there, or name the folder it lies in"
+            f"Reading {_shown(path)}",
+            LEADS_OUT.format(within),
+            "Put the file itself there, or name the folder it lies in",
         )
-    root = os.path.realpath(within)
-    *folders, name = Path(os.path.realpath(path)).relative_to(root).parts or (".",)
-    handle = os.open(root, FLAGS | os.O_DIRECTORY)
+    *folders, name = steps or (".",)
+    handle = os.open(within, FLAGS | os.O_DIRECTORY)
     try:
         for folder in folders:
             inner = os.open(folder, FLAGS | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=handle)
@@ -81,5 +100,12 @@ def _open_within(path: Path | str, within: Path | str) -> int:
 
 def _no_regular_file(path: Path | str) -> InputFileRefusedError:
     return InputFileRefusedError(
-        f"Reading {path}", NO_REGULAR_FILE, "Take it away, or put the content there as a file"
+        f"Reading {_shown(path)}",
+        NO_REGULAR_FILE,
+        "Take it away, or put the content there as a file",
     )
+
+
+def _shown(path: Path | str) -> str:
+    """A name may hold bytes that are no text, and line breaks."""
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in str(path))

@@ -49,5 +49,8 @@ def test_a_link_is_followed_as_far_as_the_folder_goes(tmp_path: Path) -> None:
     for name in ("day", "up/real"):
         with pytest.raises(InputFileRefusedError, match="no regular file"):
             open_input(folder / name, within=folder)
+    (folder / "line\nbreak\udcff").symlink_to("/dev/zero")
+    with pytest.raises(InputFileRefusedError, match=r"line\\nbreak\\udcff: a link leads"):
+        open_input(folder / "line\nbreak\udcff", within=folder)
     with pytest.raises(OSError, match="symbolic links"):
         open_input(folder / "round", within=folder)

@@ -6,14 +6,13 @@ document is read: prefect-gcp brings clients of a dozen services along.
 
 import os
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.errors import PermanentError
-from flows._shared.input_files import open_input
+from flows._shared.input_files import require_regular_file
 from flows._shared.orchestration.credentials import UnusableBlockError, block_document
 from flows._shared.outgoing import check_proxies
 
@@ -140,10 +139,8 @@ class BigQueryAccess:
 
 
 def _key_file(name: object) -> Path:
-    """Its path, once it was seen to be a file: what opens it later would wait at a pipe."""
     path = Path(str(name)).expanduser()
-    with suppress(OSError):
-        open_input(path).close()
+    require_regular_file(path)
     return path
 
 
