@@ -13,6 +13,7 @@ from typing import NamedTuple
 import psycopg
 from psycopg import sql
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.raw_tables import change_tables
 from flows._shared.refusals import refusal
@@ -105,7 +106,7 @@ class Brake(NamedTuple):
             return f"no row is left of {before:,}"
         if before >= self.minimum_rows and after < before * (1 - self.maximum_fall):
             return (
-                f"{after:,} rows where {before:,} are published, a fall of more than "
+                f"{counted(after, 'row')} where {before:,} are published, a fall of more than "
                 f"{self.maximum_fall:.0%}"
             )
         return None

@@ -20,7 +20,7 @@ PATH = re.compile(
     r"""(?<![^\s"'`(=,])(?:/|[A-Za-z]:[\\/])(?:[^\s/\\"'`(),]+[/\\])+(?=[^\s/\\"'`(),])"""
 )
 # What another program may take for the end of a cell, and such a beginning behind it.
-FORMULA_BEHIND = re.compile(r"""([;\t\n][\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
+FORMULA_BEHIND = re.compile(r"""([;\n][\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 ABSENT = "–"
 SPACE = "\u00a0"
 # Of shares in percent, and the least that is told of one.

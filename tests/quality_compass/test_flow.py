@@ -369,7 +369,7 @@ def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_reader
             "delete from quality_compass_rollback.dim_metrics where metric_id <> 'a'"
         )
         with pytest.raises(
-            rollback.MartBrakedError, match="1 rows where 3 are published, a fall of more than 50%"
+            rollback.MartBrakedError, match="1 row where 3 are published, a fall of more than 50%"
         ):
             rollback.swap(connection, "dim_metrics", rollback.Brake(0.5, 3))
 

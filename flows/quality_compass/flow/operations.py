@@ -13,6 +13,7 @@ from flows._shared.orchestration.dbt.variables import declared_variables
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
+from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
 from flows.quality_compass.settings import QualityCompassSettings
@@ -112,7 +113,7 @@ def roll_back(
         rollback.SIDE_PROJECT,
         dbt_postgres_env(building_block(settings)),
         # The brake is asked at the swap: beside it nobody reads.
-        dbt.model_copy(update={"select": (mart,), "full_refresh": True, "release_brake": True}),
+        revised(dbt, select=(mart,), full_refresh=True, release_brake=True),
         command="run",
         projects_dir=projects_dir,
     )
