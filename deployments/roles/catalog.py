@@ -4,6 +4,7 @@ ROLES = """
 select
     rolname,
     exists(select from unnest(rolconfig) as setting where setting ~ '^client_connection_check'),
+    rolconnlimit >= 0,
     rolcanlogin, rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls
 from pg_roles where rolname = any(%s)
 """

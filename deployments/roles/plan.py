@@ -26,6 +26,7 @@ from deployments.roles.wanted import (
 
 # In the order of `catalog.ROLES`.
 TOO_MIGHTY = ("superuser", "createdb", "createrole", "replication", "bypassrls")
+READER_CONNECTIONS = 20
 IN_DATABASE = {
     Role.LOADER: frozenset({"CONNECT", "CREATE", "TEMPORARY"}),
     Role.TRANSFORMER: frozenset({"CONNECT", "CREATE", "TEMPORARY"}),
@@ -53,14 +54,18 @@ def deviations(connection: psycopg.Connection, wanted: Wanted) -> Iterator[list[
 def _roles(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:
     rows = connection.execute(catalog.ROLES, [list(wanted.ours)]).fetchall()
     found = {row[0]: row[1:] for row in rows}
-    for name in wanted.ours:
+    for name, role in wanted.ours.items():
         if name not in found:
             yield Step(f"there is no role {name}", text(connection, "create role {} login", name))
             yield _ended_with_its_client(connection, name)
+            if role is Role.READER:
+                yield _limited(connection, name)
             continue
-        is_ended, can_log_in, *powers = found[name]
+        is_ended, is_limited, can_log_in, *powers = found[name]
         if not is_ended:
             yield _ended_with_its_client(connection, name)
+        if role is Role.READER and not is_limited:
+            yield _limited(connection, name)
         if not can_log_in:
             yield Step(f"{name} may not log in", text(connection, "alter role {} login", name))
         for has_it, attribute in zip(powers, TOO_MIGHTY, strict=True):
@@ -72,6 +77,12 @@ def _roles(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:
 def _ended_with_its_client(connection: psycopg.Connection, name: str) -> Step:
     setting = "alter role {} set client_connection_check_interval = '2s'"
     return Step(f"statements of {name} outlive who asked", text(connection, setting, name))
+
+
+def _limited(connection: psycopg.Connection, name: str) -> Step:
+    """Others need connections, too. Any limit that somebody set stays."""
+    statement = text(connection, "alter role {} connection limit ", name)
+    return Step(f"{name} may take every connection", f"{statement}{READER_CONNECTIONS}")
 
 
 def _memberships(connection: psycopg.Connection, wanted: Wanted) -> Iterator[Step]:

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from flows._shared.errors import PermanentError
+from flows._shared.input_files import open_input
 
 # How a mapping takes in another, and a name for its value: no keys of their own.
 _NO_SCALAR = frozenset({"tag:yaml.org,2002:merge", "tag:yaml.org,2002:value"})
@@ -78,7 +79,9 @@ def parse_yaml(text: str, name: str) -> Any:
 def read_yaml(path: Path) -> Any:
     """The content of a file. Raises PermanentError, with the line, if it is not YAML."""
     try:
-        return parse_yaml(path.read_text(encoding="utf-8"), path.name)
+        with open_input(path) as file:
+            text = file.read().decode()
+        return parse_yaml(text, path.name)
     except OSError as error:
         raise PermanentError(
             f"reading {path}", str(error.strerror), "Correct its name, or who may read it"

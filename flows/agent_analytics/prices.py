@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from flows._shared.errors import PermanentError
+from flows._shared.input_files import open_input
 from flows._shared.json_keys import SHOWN, DoubledKeyError, each_once
 from flows._shared.numbers import NUMBER
 
@@ -67,9 +68,11 @@ def read_list(path: Path) -> dict[str, Mapping[str, Any]]:
     attempted = f"Reading the prices in {path}"
     remedy = "Give a file in LiteLLM's format: an object of models by name"
     try:
-        if path.stat().st_size > LARGEST_FILE:
+        with open_input(path) as file:
+            text = file.read(LARGEST_FILE + 1)
+        if len(text) > LARGEST_FILE:
             raise PermanentError(attempted, f"it has more than {LARGEST_FILE:,} bytes", remedy)
-        content = json.loads(path.read_bytes(), object_pairs_hook=each_once)
+        content = json.loads(text, object_pairs_hook=each_once)
     except DoubledKeyError as error:
         raise PermanentError(attempted, str(error), "Take out the one that is wrong") from error
     except (OSError, ValueError, RecursionError) as error:

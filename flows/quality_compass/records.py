@@ -66,11 +66,12 @@ class RawTable(Enum):
 @dataclass(frozen=True)
 class RunFile:
     """One file of a run. ``path`` is relative to the run's folder, so that a run is the same run
-    wherever it is read from."""
+    wherever it is read from. No link leads from it out of ``within``, a folder of this machine."""
 
     path: str
     kind: Kind
     url: str
+    within: str | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +85,7 @@ class Run:
     manifest_url: str | None = None
     unread: tuple[str, ...] = ()
     indexes: tuple[tuple[str, str], ...] = ()
+    within: str | None = None
 
 
 @dataclass(frozen=True)

@@ -8,10 +8,12 @@ import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 import psycopg
 from psycopg import sql
 
+from flows._shared.counted import counted
 from flows._shared.errors import PermanentError
 from flows._shared.raw_tables import change_tables
 from flows._shared.refusals import refusal
@@ -60,6 +62,10 @@ order by 1
 """
 
 
+class MartBrakedError(PermanentError):
+    """A swap would take away all rows of a mart, or more than may go unsaid."""
+
+
 @dataclass(frozen=True)
 class Comparison:
     """The current mart against the rebuilt one, row by row.
@@ -87,6 +93,23 @@ class Comparison:
             or self.columns_only_current
             or self.columns_only_rebuilt
         )
+
+
+class Brake(NamedTuple):
+    """What a swap may take away, as `shared.brake` says it of a build."""
+
+    maximum_fall: float
+    minimum_rows: float
+
+    def why(self, before: int, after: int) -> str | None:
+        if before and not after:
+            return f"no row is left of {before:,}"
+        if before >= self.minimum_rows and after < before * (1 - self.maximum_fall):
+            return (
+                f"{counted(after, 'row')} where {before:,} are published, a fall of more than "
+                f"{self.maximum_fall:.0%}"
+            )
+        return None
 
 
 def prepare_project(
@@ -185,13 +208,17 @@ def compare(connection: psycopg.Connection, mart: str) -> Comparison:
     )
 
 
-def swap(connection: psycopg.Connection, mart: str) -> str:
+def swap(connection: psycopg.Connection, mart: str, brake: Brake | None) -> str:
     """Put the rebuilt mart's rows and columns in the current one's place, in one transaction.
 
     The table itself stays, and with it who may read it and what reads it: views of any kind,
     grants, comments. Returns the schema in which what was replaced is kept until the next swap.
 
+    Args:
+        brake: None where a person released it.
+
     Raises:
+        MartBrakedError: the rebuilt mart has no rows, or far fewer; nothing was changed.
         PermanentError: something needs a column, or forbids a row, as the rebuilt mart has it.
         RawTablesLockedError: a build or a reader holds the mart; nothing was changed.
     """
@@ -204,14 +231,19 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
             "create schema if not exists {schema}",
             "drop table if exists {kept}",
             "lock table {current} in share row exclusive mode",
-            "create table {kept} as table {current}",
-            "delete from {current}",
         ):
             connection.execute(
                 sql.SQL(statement).format(
                     schema=sql.Identifier(REPLACED_SCHEMA), kept=kept, current=current
                 )
             )
+        if brake is not None:
+            _stop_a_fall(connection, mart, brake)
+        for statement in (
+            "create table {kept} as table {current}",
+            "delete from {current}",
+        ):
+            connection.execute(sql.SQL(statement).format(kept=kept, current=current))
         columns = _fit_columns(connection, mart)
         names = sql.SQL(", ").join(map(sql.Identifier, columns))
         connection.execute(
@@ -240,6 +272,22 @@ def swap(connection: psycopg.Connection, mart: str) -> str:
 def materialized_readers(connection: psycopg.Connection, mart: str) -> list[str]:
     """Materialized views on the mart, or on views of it: they show a swap once refreshed."""
     return [row[0] for row in connection.execute(MATERIALIZED, (f"{SCHEMA}.{mart}",))]
+
+
+def _stop_a_fall(connection: psycopg.Connection, mart: str, brake: Brake) -> None:
+    before, after = (
+        connection.execute(
+            sql.SQL("select count(*) from {}").format(sql.Identifier(schema, mart))
+        ).fetchall()[0][0]
+        for schema in (SCHEMA, SIDE_SCHEMA)
+    )
+    if seen := brake.why(before, after):
+        raise MartBrakedError(
+            f"putting the rebuilt {mart} in place",
+            f"the brake stopped it: {seen}",
+            "Readers keep the current rows. Look at the comparison; where it is right, run once "
+            """with -p dbt='{"release_brake": true}'""",
+        )
 
 
 def _fit_columns(connection: psycopg.Connection, mart: str) -> list[str]:

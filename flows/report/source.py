@@ -14,6 +14,7 @@ import yaml
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from flows._shared.input_files import require_regular_file
 from flows._shared.state import ROOT
 from flows.report.records import SCHEMAS, Definition, DomainData, Extract, OperationsData, Row
 
@@ -105,6 +106,7 @@ def read_duckdb(slug: str, path: Path) -> DomainData:
     known = definitions(slug)
     if not path.exists():
         return nothing(slug)
+    require_regular_file(path)
     with closing(duckdb.connect(str(path), read_only=True)) as connection:
         # Parameters of a query would have DuckDB import pandas, which is 80 MiB.
         tables = connection.execute(

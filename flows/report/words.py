@@ -19,6 +19,8 @@ FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "
 PATH = re.compile(
     r"""(?<![^\s"'`(=,])(?:/|[A-Za-z]:[\\/])(?:[^\s/\\"'`(),]+[/\\])+(?=[^\s/\\"'`(),])"""
 )
+# What another program may take for the end of a cell, and such a beginning behind it.
+FORMULA_BEHIND = re.compile(r"""([;\n][\s"']*)(?=[=+\-@\uff1d\uff0b\uff0d\uff20])""")
 ABSENT = "–"
 SPACE = "\u00a0"
 # Of shares in percent, and the least that is told of one.
@@ -233,5 +235,5 @@ def cell(value: Any) -> str:
         return str(value)
     if isinstance(value, date):
         return value.isoformat()
-    plain = visible(str(value))
+    plain = FORMULA_BEHIND.sub(r"\1'", visible(str(value)))
     return f"'{plain}" if plain.lstrip(" ").startswith(FORMULA) else plain

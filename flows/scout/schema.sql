@@ -94,10 +94,13 @@ create table if not exists scout.drive_folders (
 );
 
 -- Whoever inserts waits for the inserts before it to commit. Ids are therefore committed in their
--- order, and the models may take the greatest id they have seen as an exact watermark.
+-- order, and the models may take the greatest id they have seen as an exact watermark. Their turn is a
+-- lock of this empty table, which roles that only read cannot take, as they could an advisory one.
+create table if not exists scout.turns ();
+
 create or replace function scout.insert_in_order() returns trigger language plpgsql as $$
 begin
-    perform pg_advisory_xact_lock(7310021, cast(cast(tg_relid as bigint) % 2147483647 as integer));
+    lock table scout.turns in exclusive mode;
     return null;
 end
 $$;

@@ -14,6 +14,7 @@ import yaml
 from flows._shared.chosen import status_of
 from flows._shared.counted import counted
 from flows._shared.errors import PermanentError, PlatformError, TransientError
+from flows._shared.input_files import open_input
 from flows._shared.orchestration.database import connect
 from flows._shared.revised import revised
 from flows._shared.yaml_keys import parse_yaml
@@ -182,7 +183,9 @@ def read_settings(path: Path | None) -> ReceiverSettings:
     if path is None:
         return ReceiverSettings()
     try:
-        return ReceiverSettings.model_validate(parse_yaml(path.read_text(), path.name) or {})
+        with open_input(path) as file:
+            text = file.read().decode()
+        return ReceiverSettings.model_validate(parse_yaml(text, path.name) or {})
     except (OSError, ValueError, yaml.YAMLError) as error:
         raise PermanentError(
             f"reading the settings in {path}",

@@ -14,7 +14,6 @@ from flows._shared.purged import Purged, is_document
 from flows.webhooks.wire import texts_of
 
 JSON_FORM_FIELD = "payload"
-PURGE_LOCK = 7_310_072
 NUL_ESCAPE = re.compile(r"(?<!\\)((?:\\\\)*)\\u0000")
 
 # The hash of what was sent stays: by it a delivery sent again is told from another under its id.
@@ -63,7 +62,7 @@ def purge_person(
     if exists == (None,):
         return counts
     with connection.transaction(force_rollback=is_dry):
-        connection.execute("select pg_advisory_xact_lock(%s)", (PURGE_LOCK,))
+        connection.execute("lock table webhooks.conflicts in share update exclusive mode")
         for number, kind, body, position, headers, attributes in _read(connection, DELIVERIES):
             shown = _shown(lists, kind, body)
             said = _document(lists, headers), _document(lists, attributes)

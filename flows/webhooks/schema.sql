@@ -68,10 +68,14 @@ create table if not exists webhooks.wakes (
 
 -- Whoever takes positions waits for the takers before it to commit. They are therefore committed in
 -- their order, and a reader may take the greatest it has seen for an exact cursor.
+-- Their turn is a lock of this empty table, which roles that only read cannot take, as they could an
+-- advisory one.
+create table if not exists webhooks.turns ();
+
 create or replace function webhooks.take_positions_in_order() returns trigger
 language plpgsql as $$
 begin
-    perform pg_advisory_xact_lock(7310071);
+    lock table webhooks.turns in exclusive mode;
     return null;
 end
 $$;

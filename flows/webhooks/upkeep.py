@@ -14,7 +14,7 @@ from flows._shared.errors import PermanentError
 from flows._shared.events import DeliveryReceived, delivery_event
 from flows.webhooks.sources import BUILT_IN
 
-POSITIONS_LOCK = 7_310_071
+TAKE_TURN = "lock table webhooks.turns in exclusive mode"
 REPLAYED_AT_A_TIME = 1_000
 
 CHOOSE = """
@@ -116,7 +116,7 @@ def replay(
         )
     for batch in _batches(chosen):
         with connection.transaction():
-            connection.execute("select pg_advisory_xact_lock(%s)", (POSITIONS_LOCK,))
+            connection.execute(TAKE_TURN)
             moved = connection.execute(MOVE, (batch,)).fetchall()
             _tell(connection, sorted(moved, key=lambda row: batch.index(row[0])))
     return len(chosen)

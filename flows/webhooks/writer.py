@@ -30,6 +30,8 @@ IDLE_SECONDS = 1.0
 # A database that is cut off without a word is given up after this.
 SILENCE_MILLISECONDS = 10_000
 BATCHES_DRAINED_AT_A_TIME = 20
+# Waits for all that storing waits for, and writes nothing.
+TRY = "update webhooks.deliveries set position = position where false"
 
 log = logging.getLogger("webhooks.writer")
 
@@ -189,6 +191,9 @@ class Writer:
             return []
         try:
             outcomes = store(self._connected(), deliveries)
+        except psycopg.errors.LockNotAvailable as error:
+            self._remember(error)
+            raise
         except psycopg.OperationalError:
             # The connection may have been cut while idle. Storing twice is safe.
             self._drop_connection()
@@ -200,16 +205,22 @@ class Writer:
         except psycopg.Error as error:
             self._remember(error)
             raise
+        self._note_up()
         self._metrics.batch_rows.observe(len(deliveries))
         self._on_stored()
         return outcomes
 
     def _ping(self) -> None:
         try:
-            self._connected().execute("select 1")
+            self._connected().execute(TRY)
         except psycopg.Error as error:
             self._remember(error)
             raise
+        self._note_up()
+
+    def _note_up(self) -> None:
+        self.is_up = True
+        self.last_error = ""
 
     def _connected(self) -> psycopg.Connection:
         if self._connection and not self._connection.closed:
@@ -220,6 +231,9 @@ class Writer:
             )
         try:
             self._connection = open_inbox(self._database_url)
+            # Whoever is held up longer is told so, or spooled, before senders give up.
+            waits = f"{self._settings.store_seconds * 500:.0f}ms"
+            self._connection.execute("select set_config('lock_timeout', %s, false)", (waits,))
             if not self._is_prepared:
                 prepare_inbox(self._connection)
                 self._is_prepared = True
@@ -227,8 +241,6 @@ class Writer:
             self._failed_at = time.monotonic()
             self._remember(error)
             raise
-        self.is_up = True
-        self.last_error = ""
         return self._connection
 
     def _remember(self, error: Exception) -> None:

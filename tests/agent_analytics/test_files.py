@@ -177,19 +177,30 @@ def test_a_line_that_is_nested_without_end_costs_itself_and_not_the_process(
 
 
 def test_every_file_of_a_folder_that_is_not_read_is_named_with_the_reason(
-    store: raw.Store, inbox: Path
+    store: raw.Store, inbox: Path, tmp_path: Path
 ) -> None:
     (inbox / "sub").mkdir()
     (inbox / "a.jsonl").write_text(METRICS + "\n")
     (inbox / "sub" / "a.jsonl.1").write_text(METRICS + "\n")
     (inbox / "gone.jsonl").symlink_to(inbox / "nothing")
     os.mkfifo(inbox / "pipe.jsonl")
-    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=3)
+    (inbox / "within").symlink_to("sub")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "secret.jsonl").write_text('{"password": "hunter2"}')
+    (inbox / "link.jsonl").symlink_to(tmp_path / "elsewhere" / "secret.jsonl")
+    (inbox / "out").symlink_to(tmp_path / "elsewhere")
+    assert load(store, inbox) == LoadCounts(rows_new=2, rejected=5)
     assert load(store, inbox) == LoadCounts()
     told = {source: reason for source, reason, _ in put_aside(store)}
     assert "its name ends in none of .json, .jsonl" in told[str(inbox / "sub" / "a.jsonl.1")]
     assert "No such file" in told[str(inbox / "gone.jsonl")]
     assert "no regular file" in told[str(inbox / "pipe.jsonl")]
+    for name in ("link.jsonl", "out"):
+        assert f"a link leads from it out of {inbox}; name where" in told[str(inbox / name)]
+    # What was told once is not told again.
+    for pattern, rejected in (("l*.jsonl", 0), ("o*/*.jsonl", 1)):
+        assert load_commits(store, [str(inbox / pattern)], []) == LoadCounts(rejected=rejected)
+    assert not any("hunter2" in excerpt for *_, excerpt in put_aside(store))
     (inbox / "sub" / "a.jsonl.1").rename(inbox / "commits.txt")
     assert load_commits(store, [str(inbox / "*.txt")], []).rejected == 1, "a pattern reads it"
     rows = [each for each in copilot_files([str(inbox)]) if "commits.txt" in str(each)]

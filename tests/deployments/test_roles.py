@@ -349,6 +349,7 @@ def test_nobody_connects_to_the_database_of_another_domain_or_to_the_inbox(urls:
         ("scout", "alter role scout_reader superuser", "scout_reader is too mighty: superuser"),
         ("scout", "alter role scout_loader bypassrls", "scout_loader is too mighty: bypassrls"),
         ("scout", "alter role scout_loader reset all", "statements of scout_loader outlive who"),
+        ("scout", "alter role scout_reader connection limit -1", "scout_reader may take every con"),
         ("scout", "grant scout_loader to scout_transformer", "scout_transformer may what scout_"),
         ("scout", "grant pg_read_all_data to scout_reader", "scout_reader may what pg_read_all"),
         ("scout", "revoke select on gold.a_mart from scout_reader", "scout_reader lacks SELECT on"),

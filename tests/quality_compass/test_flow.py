@@ -1,6 +1,7 @@
 """The flows on a real server and database: load, verify, build, tell what changed; operations."""
 
 import shutil
+import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,7 @@ UNTESTED = DbtOptions(exclude=("resource_type:test", "resource_type:unit_test"))
 FIRST_RUN = "20250115060000"
 KEPT = "quality_compass_first_build"
 CLASSIFICATIONS = "analysis/classification/losIndex.jsonl"
+BRAKE = rollback.Brake(maximum_fall=0.5, minimum_rows=20)
 NODE = "results/nodes/losIndex__medicareId__aggregate_time_period.jsonl"
 
 
@@ -346,7 +348,7 @@ def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_reader
             order by relname
         """
         before = connection.execute(readers).fetchall()
-        kept = rollback.swap(connection, "dim_metrics")
+        kept = rollback.swap(connection, "dim_metrics", BRAKE)
         assert connection.execute(readers).fetchall() == before
         assert rollback.materialized_readers(connection, "dim_metrics") == ["public.counted"]
         connection.execute("refresh materialized view public.counted")
@@ -361,8 +363,15 @@ def test_a_comparison_names_what_differs_and_a_swap_keeps_the_old_and_the_reader
             "select metric_id, name from analytics.dim_metrics"
         )
         with pytest.raises(PermanentError, match="came"):
-            rollback.swap(connection, "dim_metrics")
+            rollback.swap(connection, "dim_metrics", BRAKE)
         assert connection.execute("select count(came) from public.came").fetchone() == (3,)
+        connection.execute(
+            "delete from quality_compass_rollback.dim_metrics where metric_id <> 'a'"
+        )
+        with pytest.raises(
+            rollback.MartBrakedError, match="1 row where 3 are published, a fall of more than 50%"
+        ):
+            rollback.swap(connection, "dim_metrics", rollback.Brake(0.5, 3))
 
 
 def test_an_unknown_mart_or_revision_is_refused(tmp_path: Path) -> None:
@@ -382,12 +391,34 @@ def test_a_connection_that_need_not_be_encrypted_fails_the_checklist(
         require_ssl(settings.database_block, {"DBT_POSTGRES_SSLMODE": "require"})
 
 
-def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(built: Built) -> None:
+def test_a_rollback_to_the_current_revision_gives_the_same_rows_and_swaps(
+    built: Built, tmp_path: Path
+) -> None:
     comparison = roll_back("dim_facilities", "HEAD", True, built.settings)
     assert comparison.is_equal
     assert comparison.current_rows == comparison.rebuilt_rows == 20
+    # The same with a revision that keeps nothing: it is refused until somebody releases it.
+    place = "dbt_projects/quality_compass/models/marts"
+    history = tmp_path / place
+    history.mkdir(parents=True)
+    marts = rollback.PROJECTS / "quality_compass" / "models" / "marts"
+    for name in ("dim_facilities.sql", "dim_facilities.yml"):
+        shutil.copy(marts / name, history)
+    with (history / "dim_facilities.sql").open("a") as model:
+        model.write("where false\n")
+    for command in (["init", "-qb", "main"], ["add", "."], ["commit", "-qm", "nothing is kept"]):
+        git = ["git", "-C", str(tmp_path), "-c", "user.name=a", "-c", "user.email=a@example.test"]
+        subprocess.run([*git, *command], check=True)
+    emptied = built.settings.model_copy(update={"repository": tmp_path.as_uri()})
+    with pytest.raises(rollback.MartBrakedError, match=r"no row is left of 20.*release_brake"):
+        roll_back("dim_facilities", "main", True, emptied)
+    with psycopg.connect(built.url, autocommit=True) as connection:
+        rows = "select count(*) from analytics.dim_facilities"
+        assert connection.execute(rows).fetchone() == (20,)
+        roll_back("dim_facilities", "main", True, emptied, DbtOptions(release_brake=True))
+        assert connection.execute(rows).fetchone() == (0,)
     again = roll_back("dim_facilities", "HEAD", True, built.settings)
-    assert again.is_equal, "what was replaced before is dropped, whatever views there are"
+    assert again.rebuilt_rows == 20, "what was replaced before is dropped, whatever views there are"
     with psycopg.connect(built.url) as connection:
         homes = connection.execute(
             "select schemaname from pg_tables where tablename = 'dim_facilities' order by 1"

@@ -15,6 +15,7 @@ import psycopg
 import pytest
 from pydantic import ValidationError
 
+from flows._shared.input_files import InputFileRefusedError
 from flows.quality_compass import raw, sample, source
 from flows.quality_compass.records import (
     FileChangedError,
@@ -777,6 +778,24 @@ def test_a_key_that_an_entity_of_a_document_has_twice_costs_that_entity_alone(
     load(run_folder)
     ((number, reason),) = quarantined(connection)
     assert (number, reason) == (1, "an object has 'entity_results' twice")
+
+
+@pytest.mark.parametrize("place", [NODE, "run_manifest.json", "results/index.json"])
+def test_a_file_of_a_run_that_is_none_or_lies_elsewhere_is_refused_with_its_name(
+    load: Load, run_folder: Path, tmp_path: Path, place: str
+) -> None:
+    file = run_folder / place
+    file.unlink(missing_ok=True)
+    os.mkfifo(file)
+    with pytest.raises(InputFileRefusedError, match=f"{file}: it is no regular file"):
+        load(run_folder)
+    (tmp_path / "secret").write_text('{"password": "hunter2"}')
+    for leads_to in (tmp_path / "secret", Path("/dev/zero")):
+        file.unlink()
+        file.symlink_to(leads_to)
+        for address in (run_folder, f"{run_folder.parent}/2*"):
+            with pytest.raises(InputFileRefusedError, match=f"{file}: a link leads from it out of"):
+                load(str(address))
 
 
 def test_links_to_folders_are_told_and_not_followed(run_folder: Path, tmp_path: Path) -> None:

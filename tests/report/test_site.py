@@ -276,6 +276,9 @@ def test_no_cell_of_the_data_is_a_formula() -> None:
         assert any(cell == f"'{words.CONTROLS.sub(chr(0xFFFD), start)}" for cell in cells), start
         assert not [c for c in cells if c.strip().startswith(("=", "+", "@", "\uff1d"))]
         assert not [c for c in cells if c.strip().startswith("-") and not is_number(c)]
+    # Where lists are separated by semicolons, a cell ends there.
+    assert words.cell('a;=HYPERLINK("x")') == """a;'=HYPERLINK("x")"""
+    assert words.cell('a\n"@x; "-1;b') == """a\n"'@x; "'-1;b"""
 
 
 def is_number(cell: str) -> bool:

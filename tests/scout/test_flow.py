@@ -1,6 +1,7 @@
 """The flows on a real Prefect server and PostgreSQL, with Drive and embeddings on loopback."""
 
 import json
+import os
 import shutil
 import time
 import zipfile
@@ -28,6 +29,7 @@ from flows.scout.flow import embed, publish_docs, refresh
 from flows.scout.records import FilesFailedError
 from flows.scout.sample import COLUMNS
 from flows.scout.settings import EmbeddingSettings, QualitySettings, ScoutSettings
+from flows.scout.source import list_files
 from flows.scout.source.drive import FOLDER
 from flows.webhooks.inbox import NewDelivery, prepare_inbox, store
 from tests.databases import copy_database
@@ -258,18 +260,34 @@ def test_gold_is_not_built_from_a_silver_too_small(scout: str, tmp_path: Path) -
     assert ask(scout, "select sum(accepted), sum(rejected) from gold.rpt_scout_intake") == [(7, 3)]
 
 
-def test_a_file_that_fails_keeps_no_other_out(scout: str, tmp_path: Path) -> None:
+def test_a_file_that_fails_keeps_no_other_out(
+    scout: str, tmp_path: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
     (tmp_path / "a.csv").write_bytes(csv_file(transaction(1)))
     (tmp_path / "b.csv").symlink_to(tmp_path / "missing.csv")
     with zipfile.ZipFile(tmp_path / "c.zip", "w") as packed:
         packed.writestr("bad.csv", b"%PDF-1.7")
         packed.writestr("good.csv", csv_file(transaction(2)))
+    outside = tmp_path_factory.mktemp("outside")
+    (outside / "secret.json").write_text('{"password": "hunter2"}')
+    (tmp_path / "d.json").symlink_to(outside / "secret.json")
+    os.mkfifo(tmp_path / "e.csv")
+    (tmp_path / "f.csv").symlink_to("/dev/zero")
+    (tmp_path / "more").symlink_to(outside)
 
     state = refresh(TO_SILVER, ScoutSettings(folder=str(tmp_path)), UNTESTED, return_state=True)
 
     assert state.is_failed()
-    with pytest.raises(FilesFailedError, match=r"(?s)b\.csv.*c\.zip.*bad\.csv: it is a PDF"):
+    with pytest.raises(
+        FilesFailedError, match=r"(?s)b\.csv.*c\.zip.*bad\.csv: it is a PDF"
+    ) as told:
         state.result()
+    assert f"d.json: a link leads from it out of {tmp_path}. Put the file itself" in str(told.value)
+    assert "e.csv: it is no regular file" in str(told.value)
+    assert f"f.csv: a link leads from it out of {tmp_path}" in str(told.value)
+    (left_alone,) = list_files(str(tmp_path))[1]
+    assert f"more (a link leads from it out of {tmp_path}: name that folder" in left_alone
+    assert ask(scout, "select * from silver.silver_rejected_transactions") == []
     assert ask(scout, "select count(*) from silver.silver_validated_transactions") == [(2,)]
 
 

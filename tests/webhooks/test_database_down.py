@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
+import psycopg
 import pytest
 
 from deployments.local.paths import LocalPaths
@@ -39,7 +40,9 @@ def spooling(
 ) -> Iterator[Running]:
     folder = tmp_path_factory.mktemp("spooling")
     register("spooling", away.create_database("spooling"))
-    running = start(folder, "spooling", spool=str(folder / "spool"), spool_bytes=20_000)
+    running = start(
+        folder, "spooling", spool=str(folder / "spool"), spool_bytes=20_000, store_seconds=4
+    )
     yield running
     running.stop()
 
@@ -93,6 +96,32 @@ def test_a_full_spool_is_a_503_and_no_promise(away: EmbeddedPostgres, spooling: 
     away_url = away.url("spooling")
     assert wait_until(lambda: len(numbers(away_url)) == before + promised, 20)
     assert numbers(away_url)[before:] == list(range(100, 100 + promised))
+
+
+def test_a_reader_cannot_hold_up_deliveries_and_who_can_is_told_by_readiness(
+    away: EmbeddedPostgres, spooling: Running
+) -> None:
+    away_url = away.url("spooling")
+    assert post(spooling, 300) == [(202, "stored")]
+    with psycopg.connect(away_url, autocommit=True) as owner:
+        owner.execute("create role a_reader")
+        owner.execute("grant usage on schema webhooks to a_reader")
+        owner.execute("grant select on all tables in schema webhooks to a_reader")
+        with psycopg.connect(away_url, autocommit=True) as reader:
+            reader.execute("set role a_reader")
+            reader.execute("select pg_advisory_lock(7310071), pg_advisory_lock(7310072)")
+            reader.execute("begin")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), reader.transaction():
+                reader.execute("lock table webhooks.turns in row share mode")
+            reader.execute("lock table webhooks.turns, webhooks.deliveries in access share mode")
+            assert post(spooling, 301) == [(202, "stored")]
+        with owner.transaction():
+            owner.execute("lock table webhooks.turns in share mode")
+            assert post(spooling, 302) == [(202, "spooled")]
+            answer = httpx.get(f"{spooling.url}/readyz")
+            assert (answer.status_code, "LockNotAvailable" in answer.text) == (503, True)
+        assert wait_until(lambda: numbers(away_url)[-2:] == [301, 302], 20)
+        assert wait_until(lambda: httpx.get(f"{spooling.url}/readyz").status_code == 200, 20)
 
 
 def test_without_a_spool_it_is_a_503_with_a_time_to_come_back_and_recovers_by_itself(

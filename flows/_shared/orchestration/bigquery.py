@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows._shared.bigquery_settings import BigQuerySettings
 from flows._shared.errors import PermanentError
+from flows._shared.input_files import require_regular_file
 from flows._shared.orchestration.credentials import UnusableBlockError, block_document
 from flows._shared.outgoing import check_proxies
 
@@ -92,7 +93,7 @@ class BigQueryAccess:
         if file := login.get("service_account_file"):
             return common | {
                 "DBT_BIGQUERY_METHOD": "service-account",
-                "DBT_BIGQUERY_KEYFILE": str(Path(str(file)).expanduser()),
+                "DBT_BIGQUERY_KEYFILE": str(_key_file(file)),
             }
         return common | {"DBT_BIGQUERY_METHOD": "oauth"}
 
@@ -105,7 +106,7 @@ class BigQueryAccess:
             if info := login.get("service_account_info"):
                 return make.from_service_account_info(info, scopes=SCOPES)  # type: ignore[no-untyped-call]
             if file := login.get("service_account_file"):
-                path = str(Path(str(file)).expanduser())
+                path = _key_file(file)
                 return make.from_service_account_file(path, scopes=SCOPES)  # type: ignore[no-untyped-call]
         except (ValueError, OSError) as error:
             raise GoogleLoginError(
@@ -135,6 +136,12 @@ class BigQueryAccess:
                 "Register it again with `flows blocks register`",
             )
         return login
+
+
+def _key_file(name: object) -> Path:
+    path = Path(str(name)).expanduser()
+    require_regular_file(path)
+    return path
 
 
 def bigquery_access(settings: BigQuerySettings) -> BigQueryAccess:

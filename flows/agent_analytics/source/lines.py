@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import IO
 
+from flows._shared.input_files import open_input
 from flows.agent_analytics.records import Rejected, UnreadableTelemetryError
 from flows.agent_analytics.rules import otel_lines, shown
 from flows.agent_analytics.source.documents import (
@@ -65,7 +66,7 @@ def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | R
         yield LineFile(part.path, str(part.path))
     else:
         target = _scratch(part, folder)
-        with part.path.open("rb") as source, target.path.open("wb") as copy:
+        with open_input(part.path) as source, target.path.open("wb") as copy:
             _copy(source, copy, part.begin, part.end)
         yield target
 
@@ -92,7 +93,7 @@ def _inflated_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFil
     cut: list[bytes] = []
     too_long: list[bytes] = []
     begin = 0
-    with gzip.open(part.path, "rb") as source:
+    with open_input(part.path) as packed, gzip.GzipFile(fileobj=packed) as source:
         found = _whole(
             lines_and_documents(_inflated(source, broken, too_long), is_growing=True), cut
         )

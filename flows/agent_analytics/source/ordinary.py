@@ -9,6 +9,8 @@ from pathlib import Path
 
 import orjson
 
+from flows._shared.input_files import open_input
+
 # The reader that is asked refuses a little more; readers of protobuf end at a hundred.
 DEEPEST = 1_000
 # Longer ones are read line by line in any case.
@@ -26,7 +28,7 @@ LOWER_VALUE = re.compile(rb'"[a-z]{1,20}value"[ \t\r]{0,80}+:')
 def is_ordinary(path: Path) -> bool:
     """Whether no line of the file is nested too deep, unreadable, in another spelling, or of
     something else than logs and metrics."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         while line := file.readline(ORDINARY_LINE_BYTES + 1):
             if not any(key in line for key in KEYS) and not line.isspace():
                 return False

@@ -2,13 +2,20 @@
 
 import hashlib
 import json
-import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
 from flows._shared.counted import counted
+from flows._shared.input_files import (
+    NO_REGULAR_FILE,
+    WILDCARDS,
+    InputFileRefusedError,
+    leads_out,
+    named_part,
+    open_input,
+)
 from flows.agent_analytics.records import InputMissingError, Rejected
 from flows.agent_analytics.rules import MAXIMUM_BODY_BYTES, shown
 from flows.agent_analytics.source.documents import (
@@ -30,7 +37,6 @@ START_BYTES = 4096
 QUIET_SECONDS = 3600
 BETWEEN = b" \t\r\n," + BYTE_ORDER_MARK
 MOST_NAMED = 100
-WILDCARDS = re.compile(r"[*?[]")
 NOT_READ = (
     f"not read: its name ends in none of {', '.join(LINES + PROTOBUF)}, nor in these with .gz"
 )
@@ -80,15 +86,19 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
         if missing(pattern):
             continue
         is_folder = Path(pattern).is_dir()
+        within = named_part(pattern)
         for child in _named(pattern):
             try:
                 status = child.stat()
             except OSError as error:
                 reason = f"not read: {error.strerror}"
             else:
-                if S_ISDIR(status.st_mode):
+                outside = leads_out(child, within)
+                if S_ISDIR(status.st_mode) and not outside:
                     continue
-                reason = "" if S_ISREG(status.st_mode) else "not read: it is no regular file"
+                reason = "" if S_ISREG(status.st_mode) else f"not read: {NO_REGULAR_FILE}"
+                if outside:
+                    reason = f"not read: {outside}; name where it leads in `inputs`"
                 if is_folder and not reason and not _is_telemetry(child):
                     reason = NOT_READ
             if not reason:
@@ -165,6 +175,8 @@ def unread_pieces(
                 yield part
     except OSError as error:
         yield Rejected(shown(path), f"not read: {error.strerror}", "")
+    except InputFileRefusedError as error:
+        yield Rejected(shown(path), f"not read: {error.seen}", "")
 
 
 def _unread_parts(
@@ -225,7 +237,7 @@ def _mark(path: Path, end: int, salt: str) -> str:
 
 
 def read_bytes(path: Path, begin: int, end: int) -> bytes:
-    with path.open("rb") as file:
+    with open_input(path) as file:
         file.seek(begin)
         return file.read(end - begin)
 
@@ -237,7 +249,7 @@ def _excerpt(rest: bytes, begin: int) -> str:
 def _first_line(path: Path, begin: int) -> bytes:
     """The first line from here on that is not blank, without the commas between documents, as far
     as one is read."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         file.seek(begin)
         while (line := file.readline(LONGEST_LINE)) and not line.strip(BETWEEN):
             pass
@@ -267,7 +279,7 @@ def _whole_lines(path: Path, begin: int, size: int, is_quiet: bool) -> tuple[int
 
 def _lines(path: Path, begin: int, end: int) -> Iterator[bytes]:
     """The lines between two places; one that is too long in pieces."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         file.seek(begin)
         while line := file.readline(min(LONGEST_LINE, end - file.tell())):
             yield line
@@ -303,7 +315,7 @@ def _is_broken(rest: bytes) -> bool:
 
 def _whole_messages(path: Path, begin: int, size: int) -> tuple[int, int]:
     """Where reading begins and ends in a file of one message, or of many behind their lengths."""
-    with path.open("rb") as file:
+    with open_input(path) as file:
         # No message begins with a zero; the length of one below 16 MiB does.
         if file.read(1) not in (b"", b"\0"):
             return 0, size

@@ -4,9 +4,11 @@ import gzip
 import json
 import zlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from flows._shared.input_files import open_input
 from flows._shared.json_keys import each_once, whole_or_infinite
 from flows.agent_analytics.records import (
     Canonical,
@@ -80,13 +82,19 @@ def parsed(
     return Rejected(name, reason, f"{place}: {line[:EXCERPT].decode('utf-8', 'replace')}")
 
 
-def opened(path: Path) -> IO[bytes] | gzip.GzipFile:
+@contextmanager
+def opened(path: Path) -> Iterator[IO[bytes] | gzip.GzipFile]:
     """Its content decides whether it is unpacked, not its name."""
-    return gzip.open(path, "rb") if is_packed(path) else path.open("rb")
+    with open_input(path) as file:
+        if is_packed(path):
+            with gzip.GzipFile(fileobj=file) as unpacked:
+                yield unpacked
+        else:
+            yield file
 
 
 def is_packed(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_input(path) as file:
         return file.read(len(GZIP)) == GZIP
 
 

@@ -13,6 +13,7 @@ from prefect import Task, get_run_logger, task
 from prefect.client.schemas.objects import State, TaskRun
 
 from flows._shared.errors import PermanentError, PlatformError
+from flows._shared.input_files import open_input
 from flows._shared.orchestration.credentials import postgres_url, secret_value
 from flows._shared.orchestration.database import connect as open_database
 from flows._shared.orchestration.flow_run import current_flow_run
@@ -133,7 +134,8 @@ def list_repositories(
 def read_list(file: Path) -> list[str]:
     """Raises ApiConfigurationError where the file cannot be read."""
     try:
-        lines = file.read_text(encoding="utf-8").lstrip("\ufeff").splitlines()
+        with open_input(file) as source:
+            lines = source.read().decode().lstrip("\ufeff").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         raise ApiConfigurationError(
             f"Reading the list of repositories {file}",

@@ -9,9 +9,11 @@ from prefect import flow, get_run_logger, task
 from flows._shared.orchestration.credentials import building_block, dbt_postgres_env, secret_value
 from flows._shared.orchestration.database import connect
 from flows._shared.orchestration.dbt import DbtOptions, build_dbt
+from flows._shared.orchestration.dbt.variables import declared_variables
 from flows._shared.orchestration.flow_run import current_flow_run
 from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
+from flows._shared.revised import revised
 from flows._shared.state import state_dir
 from flows.quality_compass import rollback
 from flows.quality_compass.settings import QualityCompassSettings
@@ -76,9 +78,9 @@ def compare_mart(mart: str, settings: QualityCompassSettings) -> rollback.Compar
 
 
 @task(name="swap mart")
-def swap_mart(mart: str, settings: QualityCompassSettings) -> Swapped:
+def swap_mart(mart: str, brake: rollback.Brake | None, settings: QualityCompassSettings) -> Swapped:
     with connect(building_block(settings)) as connection:
-        kept = rollback.swap(connection, mart)
+        kept = rollback.swap(connection, mart, brake)
         return Swapped(kept, tuple(rollback.materialized_readers(connection, mart)))
 
 
@@ -91,6 +93,7 @@ def roll_back(
     revision: str,
     swap: bool = False,
     settings: QualityCompassSettings = QualityCompassSettings(),
+    dbt: DbtOptions = DbtOptions(),
 ) -> rollback.Comparison:
     """Rebuild a mart from an earlier revision of its SQL in a side schema and compare row by row.
 
@@ -102,18 +105,38 @@ def roll_back(
         revision: Commit or tag whose SQL is used.
         swap: Put the rebuilt mart in place of the current one, which is kept beside it.
         settings: Where the marts are.
+        dbt: `release_brake` lets a swap take away all rows, or more than half of them.
     """
     home = (settings.state_dir or state_dir() / SLUG) / "rollback"
     projects_dir = prepare_project(mart, revision, home, settings)
     build_dbt(
         rollback.SIDE_PROJECT,
         dbt_postgres_env(building_block(settings)),
-        DbtOptions(select=(mart,), full_refresh=True),
+        # The brake is asked at the swap: beside it nobody reads.
+        revised(dbt, select=(mart,), full_refresh=True, release_brake=True),
         command="run",
         projects_dir=projects_dir,
     )
     comparison = compare_mart(mart, settings)
-    swapped = swap_mart(mart, settings) if swap else None
+    # Written first, so that who is refused a swap sees why.
+    _tell(mart, revision, comparison, None)
+    if swap:
+        brake = None if dbt.release_brake else _brake(dbt)
+        _tell(mart, revision, comparison, swap_mart(mart, brake, settings))
+    return comparison
+
+
+def _brake(dbt: DbtOptions) -> rollback.Brake:
+    known = declared_variables(rollback.PROJECTS / SLUG) | dbt.variables
+    fall, rows = known["brake_maximum_fall"], known["brake_minimum_rows"]
+    assert isinstance(fall, int | float)
+    assert isinstance(rows, int | float)
+    return rollback.Brake(fall, rows)
+
+
+def _tell(
+    mart: str, revision: str, comparison: rollback.Comparison, swapped: Swapped | None
+) -> None:
     api = current_flow_run()
     if api is not None:
         api.create_markdown(
@@ -121,7 +144,6 @@ def roll_back(
             _describe(mart, revision, comparison, swapped),
             f"{mart} as of {revision}",
         )
-    return comparison
 
 
 def _describe(

@@ -69,6 +69,7 @@ def write_run(folder: Path, run_id: str, facilities: int, seed: int = 0, **more:
     for path, lines in run_files(run_id, facilities, seed, **more):
         file = target / path
         file.parent.mkdir(parents=True, exist_ok=True)
+        file.unlink(missing_ok=True)
         with file.open("w", encoding="utf-8") as stream:
             stream.writelines(lines)
     return target

@@ -9,6 +9,7 @@ from pathlib import Path
 from fsspec.implementations.local import LocalFileSystem
 
 from flows._shared.errors import PlatformError
+from flows._shared.input_files import named_part
 from flows.quality_compass.records import (
     Findings,
     Kind,
@@ -69,6 +70,7 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         system, path = storage.at(address)
         has_pattern = any(each in path for each in "*?[") and not system.exists(path)
         folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
+        within = str(named_part(path)) if isinstance(system, LocalFileSystem) else None
         for folder in folders:
             for file in sorted(system.find(folder, on_error=partial(_pass_by, folder, closed))):
                 if isinstance(system, LocalFileSystem) and Path(file).is_dir():
@@ -77,7 +79,8 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
                 relative = file[len(folder.rstrip("/")) + 1 :]
                 name, home, inner = _place(folder, relative, run_id)
                 url = system.unstrip_protocol(file)
-                homes.setdefault(home, _Home(name, system.unstrip_protocol(home))).take(inner, url)
+                home_url = system.unstrip_protocol(home)
+                homes.setdefault(home, _Home(name, home_url, within)).take(inner, url)
     refused: list[PlatformError] = [
         StorageError(attempted, f"a folder in it cannot be read: {error}", "Grant read access")
         for error in closed
@@ -157,8 +160,9 @@ def merge(found: Sequence[Findings]) -> Findings:
 class _Home:
     """A folder that may be a run's, and its files as they are come upon."""
 
-    def __init__(self, name: str, url: str) -> None:
+    def __init__(self, name: str, url: str, within: str | None) -> None:
         self.name = name
+        self.within = within
         self.url = _printable(url)
         self.files: dict[str, RunFile] = {}
         self.unread: set[str] = set()
@@ -176,7 +180,7 @@ class _Home:
         elif kind is None:
             self.unread.add(path)
         else:
-            self.files[path] = RunFile(path, kind, url)
+            self.files[path] = RunFile(path, kind, url, self.within)
 
     def run(self) -> Run:
         chosen: dict[str, str] = {}
@@ -192,6 +196,7 @@ class _Home:
             self._manifest,
             tuple(sorted({*self.unread, *self.files} - {*files})),
             tuple(sorted(self._indexes.items())),
+            self.within,
         )
 
 

@@ -24,19 +24,19 @@ def read_manifest(run: Run, storage: Storage) -> bytes | None:
     """The run's manifest as it stands; None without one. Errors as ``look_for_runs``."""
     if run.manifest_url is None:
         return None
-    return _beginning(run.manifest_url, storage, MANIFEST_BYTES)
+    return _beginning(run.manifest_url, storage, MANIFEST_BYTES, run.within)
 
 
 def read_indexes(run: Run, storage: Storage) -> dict[str, bytes]:
     """What the run's indexes say, by their path. Errors as ``look_for_runs``."""
-    return {path: _beginning(url, storage, WHOLE_FILE_BYTES) for path, url in run.indexes}
+    return {
+        path: _beginning(url, storage, WHOLE_FILE_BYTES, run.within) for path, url in run.indexes
+    }
 
 
-def _beginning(url: str, storage: Storage, most: int) -> bytes:
-    with reading(f"reading {url}"):
-        system, path = storage.at(url)
-        with system.open(path, "rb") as stream:
-            content: bytes = stream.read(most)
+def _beginning(url: str, storage: Storage, most: int, within: str | None) -> bytes:
+    with reading(f"reading {url}"), storage.opened(url, within) as stream:
+        content: bytes = stream.read(most)
     return content.lstrip(BYTE_ORDER_MARK)
 
 
@@ -146,14 +146,13 @@ class FileReader:
 
     @contextmanager
     def _open(self) -> Iterator[Any]:
-        with reading(f"reading {self._file.url}"):
-            system, path = self._storage.at(self._file.url)
-            with system.open(path, "rb") as stream:
-                if self._file.path.endswith(".gz"):
-                    with gzip.GzipFile(fileobj=stream, mode="rb") as content:
-                        yield content
-                else:
-                    yield stream
+        url = self._file.url
+        with reading(f"reading {url}"), self._storage.opened(url, self._file.within) as stream:
+            if self._file.path.endswith(".gz"):
+                with gzip.GzipFile(fileobj=stream, mode="rb") as content:
+                    yield content
+            else:
+                yield stream
 
     def _chunk(self, stream: Any) -> bytes:
         """The next bytes. What is compressed and breaks off ends there: see ``broken_off``."""

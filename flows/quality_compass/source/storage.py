@@ -8,7 +8,9 @@ from typing import Any
 
 import fsspec
 from fsspec.implementations.arrow import ArrowFSWrapper
+from fsspec.implementations.local import LocalFileSystem
 
+from flows._shared.input_files import open_input
 from flows._shared.outgoing import check_proxies
 from flows.quality_compass.records import (
     RunNotFoundError,
@@ -83,6 +85,14 @@ class Storage:
             return storage, local
         arrow = self._s3() if BUCKETS[protocol] == "s3" else self._gs()
         return _Bucket(arrow, skip_instance_cache=True), path.rstrip("/")
+
+    def opened(self, address: str, within: str | None) -> Any:
+        """The bytes at an address; of this machine, a regular file from which no link leads out of
+        ``within``. Errors as ``reading``, and InputFileRefusedError."""
+        system, path = self.at(address)
+        if isinstance(system, LocalFileSystem):
+            return open_input(path, within)
+        return system.open(path, "rb")
 
     def _s3(self) -> Any:
         from pyarrow.fs import S3FileSystem

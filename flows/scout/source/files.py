@@ -10,7 +10,9 @@ from pathlib import PurePosixPath
 from typing import Any, BinaryIO, TextIO, cast
 
 import fsspec
+from fsspec.implementations.local import LocalFileSystem
 
+from flows._shared.input_files import leads_out, open_input
 from flows.scout.records import (
     FAILED_MEMBER,
     FileFacts,
@@ -105,12 +107,26 @@ def list_files(folder: str) -> tuple[list[SourceFile], list[str]]:
         path: str(PurePosixPath(path).relative_to(PurePosixPath(root)))
         for path in sorted(found, key=lambda path: (modified_second(found[path]), natural(path)))
     }
-    files = [_file(system, path, name) for path, name in names.items() if is_readable(name)]
-    return files, [storable_name(name) for name in names.values() if not is_readable(name)]
+    files = [_file(system, path, name, root) for path, name in names.items() if is_readable(name)]
+    left_alone = [path for path, name in names.items() if not is_readable(name)]
+    is_local = isinstance(system, LocalFileSystem)
+    return files, [
+        storable_name(names[path]) + (_as_link(path, root) if is_local else "")
+        for path in left_alone
+    ]
 
 
-def _file(system: Any, path: str, name: str) -> SourceFile:
+def _as_link(path: str, root: str) -> str:
+    seen = leads_out(path, root)
+    return (
+        f" ({seen}: name that folder in `folder`, or put the files themselves here)" if seen else ""
+    )
+
+
+def _file(system: Any, path: str, name: str, root: str) -> SourceFile:
     def open_bytes() -> BinaryIO:
+        if isinstance(system, LocalFileSystem):
+            return open_input(path, within=root)
         return cast(BinaryIO, system.open(path, "rb"))
 
     kind = "json_upload" if is_json(name) else "csv_upload"
