@@ -36,7 +36,8 @@ NEAREST_TEXT = f"case when {IS_UTF_8} then {{0}}::text else encode({AS_BYTES}, '
 # `1e-16383`. Less than the first number of bytes has no room for so many of them.
 DOCUMENT_WITH_A_FORM = (
     "case when pg_column_compression({0}) is null "  # noqa: S608  nothing but constants
-    "and pg_column_size({0}) < 4000 or coalesce((select sum(scale(number::numeric) + case when abs(number::numeric) < 1e1000 "
+    "and pg_column_size({0}) < 4000 or coalesce((select sum("
+    "scale(number::numeric) + case when abs(number::numeric) < 1e1000 "
     "then length(trunc(number::numeric)::text) else 131072 end) from "
     "jsonb_path_query({0}, 'strict $.** ? (@.type() == \"number\")') as found (number)), 0) "
     f"<= {MOST_WRITTEN} then {{0}} end"
