@@ -28,6 +28,7 @@ from flows._shared.json_keys import (
     whole_or_infinite,
 )
 from flows._shared.json_letters import whole_letters
+from flows._shared.json_numbers import is_writable
 from flows._shared.otlp_spelling import read_former_scopes, snake
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
@@ -82,7 +83,8 @@ class BodyError(Exception):
 class Content:
     """The JSON text without NUL, and what its event refers to, if one goes.
 
-    The text is None for protobuf, and where PostgreSQL would drop the first value of a key.
+    The text is None for protobuf, and where PostgreSQL would drop the first value of a key, or
+    could not write out the numbers.
     Of OTLP also what the answer has to say of a part of it.
     """
 
@@ -177,7 +179,10 @@ def examine(
     if is_doubled and not is_webhook:
         document = _as_loaded(text)
     told = None if is_webhook else partial(endpoint.protocol, document, may_double=is_doubled)
-    return Content(safe.decode() if is_lossless else None, attributes, is_silent, told)
+    payload = safe.decode() if is_lossless else None
+    if payload and not is_writable(payload):
+        payload = None
+    return Content(payload, attributes, is_silent, told)
 
 
 def _form_payload(body: bytes) -> bytes:

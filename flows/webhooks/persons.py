@@ -10,6 +10,7 @@ from urllib.parse import parse_qsl, urlencode
 import psycopg
 
 from flows._shared.inbox import FORM
+from flows._shared.json_numbers import is_writable
 from flows._shared.purged import Purged, is_document
 from flows.webhooks.wire import texts_of
 
@@ -157,4 +158,4 @@ def _payload(content_type: str, body: bytes | None) -> str | None:
         return None
     if content_type == FORM:
         text = dict(parse_qsl(text)).get(JSON_FORM_FIELD, "")
-    return NUL_ESCAPE.sub(r"\1", text) if is_document(text) else None
+    return NUL_ESCAPE.sub(r"\1", text) if is_document(text) and is_writable(text) else None

@@ -159,7 +159,9 @@ def test_a_row_that_is_edited_behind_a_view_is_seen(owned: Owned) -> None:
     assert owned.failures() == {}
     owned.execute(
         "update kept set candidates = '[]' "
-        "where id in (select id from kept order by created_at limit 7)"
+        "where id in (select id from kept order by created_at limit 7); "
+        "update kept set candidates = (select jsonb_agg(1e-16383) from generate_series(1, 70000)) "
+        "where id = (select id from kept order by created_at desc limit 1)"
     )
     assert owned.failures("--select", "int_source_days", "int_suggestions") == {}
     counted = "select count(*) from analytics.int_suggestions where candidate_count = 0"

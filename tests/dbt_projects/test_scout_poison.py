@@ -11,7 +11,7 @@ import random
 import string
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -141,6 +141,18 @@ MERGED = {
 }
 
 
+# What was loaded before the loader refused it: as text it has more than a gigabyte.
+LONGEST_DAY = """
+insert into scout.raw_transaction_ingestion (raw_data, source, ingested_at)
+select
+    jsonb_build_object(
+        'transaction_id', 'POISON a day of a gigabyte', 'amount', '1.50', 'vendor_id', 'V1',
+        'date', (select jsonb_agg(1e-16383) from generate_series(1, 70000))
+    ),
+    'webhook', now()
+"""
+
+
 def files_of_merged_ids() -> dict[str, bytes]:
     book = {title: good(0)[title] for title in ("date", "amount", "currency", "vendor_id")}
     product = {"name": "x", "price": 7777}
@@ -246,6 +258,7 @@ def built(postgres: EmbeddedPostgres, tmp_path_factory: pytest.TempPathFactory) 
             """,
             (EQUAL_PRODUCTS,),
         )
+        connection.execute(LONGEST_DAY.encode())
     statuses = warehouse.dbt("build", "--exclude-resource-type", "unit_test")
     yield Built(warehouse, statuses, failed)
     postgres.drop_database(DATABASE)
@@ -274,7 +287,7 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
     }
     for file, lines in ((CSV_FILE, CSV_LINES), (PRODUCTS_FILE, PRODUCT_LINES)):
         rejected |= {name: Told(file, reason) for name, (_, reason) in lines.items() if reason}
-    rejected |= MERGED
+    rejected |= MERGED | {"a day of a gigabyte": Told("None", "missing_date")}
     assert_each_is_named(rejected, found)
     assert set(found) == set(rejected)
     assert list(built.failed) == ["\\udcfe.json"]
@@ -286,7 +299,7 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
         "from silver.silver_validated_transactions"
     )
     good_lines = GOOD_PAYLOADS + len(CSV_LINES)
-    sent = good_lines + len(PAYLOADS) + len(CSV_LINES) + len(PRODUCT_LINES) + len(MERGED)
+    sent = good_lines + len(PAYLOADS) + len(CSV_LINES) + len(PRODUCT_LINES) + len(MERGED) + 1
     assert kept == [(good_lines, sent - len(rejected))]
     assert built.warehouse.query(
         "select count(*) from silver.silver_products where sku like 'beside %'"
@@ -298,6 +311,12 @@ def test_no_payload_and_no_file_stops_the_layers(built: Built) -> None:
     assert built.warehouse.query(
         "select sum(transaction_count) from gold.gold_monthly_summary"
     ) == [(kept[0][1],)]
+
+
+def test_no_payload_stops_the_measures_of_the_layers(built: Built) -> None:
+    with psycopg.connect(built.warehouse.url) as connection:
+        measures = raw.measure_quality(connection, datetime.now(UTC), timedelta(days=1), ())
+    assert all(each.rows > 0 for each in measures)
 
 
 def test_products_that_are_alike_are_compared_with_few(built: Built) -> None:

@@ -156,6 +156,8 @@ def test_a_file_that_went_back_to_what_it_was_gives_the_first_fingerprint(
         (b'{"a": 1e308}', "none that was measured"),
         (b'{"a": -12345678901234567}', "none that was measured"),
         (b'{"a": 1E-200}', "none that was measured"),
+        (b'{"a": 0e-16383}', "too long to be written out"),
+        (b'{"a": [' + b"0e-999, " * 70_000 + b"1]}", "too long to be written out"),
         (b'{"a": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "nested too deeply"),
         (b'{"metric": []}', "no entity"),
         (b'{"entity": [{"id": "medicareId", "value": 10001}]}', "not a text"),

@@ -766,6 +766,8 @@ def test_a_file_of_which_no_row_loads_fails_each_time_and_its_rows_are_kept(
         ("t.jsonl", b'{"data": [{"a": 1}, {"a"}]}\n{"data": [{"a": 2}]}', 1, [(1, "invalid_json")]),
         ("t.json", b'[{"a": 1}\n', 1, [(2, "invalid_json")]),
         ("t.json", b'[1, {"a": ' + b"9" * 5000 + b"}, 2]", 2, [(1, "unstorable_number")]),
+        ("t.json", b'[1, {"a": [' + b"1e-999," * 70_000 + b"1]}, 2]", 2, [(1, "unstorable_number")]),  # noqa: E501
+        ("t.json", b'{"a": "' + b"1e9999 1e-999," * 70_000 + b'", "b": [1e-999]}', 1, []),
         ("t.json", b'[1, 2] 3', 2, [(1, "invalid_json")]),
         ("t.json", b"[]", 0, []),
         ("t.json", b'{"meta": {"data": [1]}, "transactions": [{"a": 1},\n {"a": 2}]}', 2, []),

@@ -9,7 +9,11 @@ import psycopg
 import pytest
 
 from flows._shared.inbox import Position, read_deliveries
+from flows._shared.purged import of_names
+from flows.webhooks.bodies import examine
 from flows.webhooks.inbox import NewDelivery, Outcome, prepare_inbox, store
+from flows.webhooks.persons import purge_person
+from flows.webhooks.sources import SCOUT
 
 RECEIVED = datetime(2026, 11, 20, 12, 30, tzinfo=UTC)
 
@@ -114,6 +118,19 @@ def test_json_that_postgres_cannot_hold_keeps_its_bytes_and_hinders_no_neighbour
     ]
     rows = inbox.execute("select payload is null from webhooks.deliveries order by id").fetchall()
     assert rows == [(False,), (True,), (True,), (False,)]
+
+
+def test_numbers_that_postgres_cannot_write_out_are_kept_as_bytes_alone(
+    inbox: psycopg.Connection[Any],
+) -> None:
+    long = b'{"by":"jane-d","a":[' + b",".join([b"1e-16383"] * 4_200) + b"]}"
+    endpoint = SCOUT.endpoints[0]
+    found = [examine(endpoint, {}, "application/json", body) for body in (long, b'{"a":1e-16383}')]
+    store(inbox, [delivery(str(at), payload=each.payload) for at, each in enumerate(found)])
+    store(inbox, [delivery("stored before", long)])
+    purge_person(inbox, [of_names(("login:jane-d",), "purged-0123456789ab")], 0)
+    rows = inbox.execute("select payload is null from webhooks.deliveries order by id").fetchall()
+    assert rows == [(True,), (False,), (True,)]
 
 
 def test_a_reader_never_passes_a_delivery_that_commits_late(

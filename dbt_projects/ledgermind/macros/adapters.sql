@@ -134,11 +134,7 @@
     {%- if told[1] -%}
         {{ 'hashxid(xmin)' if told[0] else 'cast(cast(xmin as text) as bigint)' }}
     {%- else -%}
-        {%- set hashed = columns | list -%}
-        {%- for document in documents -%}
-            {%- do hashed.append(shared.text(document)) -%}
-        {%- endfor -%}
-        (hash_record_extended(row({{ hashed | join(', ') }}), 0) % 2147483647)
+        (hash_record_extended(row({{ (columns + documents) | join(', ') }}), 0) % 2147483647)
     {%- endif -%}
 {%- endmacro %}
 

@@ -72,12 +72,11 @@ given as (
         ingested_at,
         raw_id,
         {%- for key in money_keys %}
-        case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}', {{ blanks() }}) end
-            as {{ key }}_given,
+        {{ string_of(key) }} as {{ key }}_given,
         coalesce(jsonb_typeof(raw_data -> '{{ key }}') = 'number' and raw_data ->> '{{ key }}' ~ '\.[0-9]*[1-9]', false)
             as {{ key }}_is_fraction,
         {%- endfor %}
-        {{ "btrim(raw_data ->> '" ~ date_key ~ "', " ~ blanks() ~ ")" if date_key else "cast(null as text)" }} as date_given,
+        {{ string_of(date_key) if date_key else "cast(null as text)" }} as date_given,
         {{ payload_text(currency_key) if currency_key else "'" ~ var("base_currency") ~ "'" }} as currency_text
     from {{ payloads }}
     offset 0

@@ -12,6 +12,10 @@
     end
 {%- endmacro %}
 
+{% macro string_of(key) -%}
+    case when jsonb_typeof(raw_data -> '{{ key }}') = 'string' then btrim(raw_data ->> '{{ key }}', {{ blanks() }}) end
+{%- endmacro %}
+
 {% macro is_mangled(id) -%}
     {#- Spreadsheets write long numbers so, and several ids become one; those of workbooks and JSON are loaded as such. -#}
     {{ id }} ~ '^-?[0-9]([.,][0-9]+)?[Ee][+][0-9]+$'

@@ -143,7 +143,7 @@ def _all_columns(connection: psycopg.Connection, table: CopiedTable) -> list[Col
         known = TYPES.get(kind, "STRING")
         if known == "NUMERIC" and (decimals is None or decimals > 9 or whole_digits > 29):
             known = "STRING"
-        columns.append(Column(_copied_name(name), known, name, has_no_encoding))
+        columns.append(Column(_copied_name(name), known, name, has_no_encoding, kind == "jsonb"))
     missing = {*table.key, *([table.change] if table.change else [])} - {c.source for c in columns}
     if missing:
         remedy = "Correct the key and the change column of the table's description"

@@ -45,6 +45,9 @@ def told_as_ours(attempted: str) -> Iterator[None]:
     """What psycopg and Google's libraries raise becomes one of this module's errors."""
     try:
         yield
+    except psycopg.errors.ProgramLimitExceeded as error:
+        remedy = "Shorten the row, or exclude the column: PostgreSQL cannot write it as text"
+        raise ExportSourceError(attempted, str(error), remedy) from error
     except psycopg.OperationalError as error:
         remedy = "Check that PostgreSQL is up and reachable from here, and the block's login"
         raise SourceUnavailableError(attempted, str(error), remedy) from error

@@ -7,6 +7,7 @@ from psycopg import sql
 
 from flows._shared.bigquery_export.columns import only
 from flows._shared.bigquery_export.records import Column, CopiedTable
+from flows._shared.json_numbers import MOST_WRITTEN
 
 # What BigQuery has a form for.
 WITH_A_FORM = {
@@ -31,6 +32,16 @@ AS_BYTES = "convert_to({0}::text, 'SQL_ASCII')"
 IS_UTF_8 = f"encode({AS_BYTES}, 'hex') ~ '^({UTF_8})*$'"
 TEXT_WITH_A_FORM = f"case when {IS_UTF_8} then {{0}}::text end"
 NEAREST_TEXT = f"case when {IS_UTF_8} then {{0}}::text else encode({AS_BYTES}, 'escape') end"
+# A document whose numbers jsonb writes out in no more than a text can hold: it keeps a few bytes of
+# `1e-16383`. Less than the first number of bytes has no room for so many of them.
+DOCUMENT_WITH_A_FORM = (
+    "case when pg_column_compression({0}) is null "  # noqa: S608  nothing but constants
+    "and pg_column_size({0}) < 4000 or coalesce((select sum("
+    "scale(number::numeric) + case when abs(number::numeric) < 1e1000 "
+    "then length(trunc(number::numeric)::text) else 131072 end) from "
+    "jsonb_path_query({0}, 'strict $.** ? (@.type() == \"number\")') as found (number)), 0) "
+    f"<= {MOST_WRITTEN} then {{0}} end"
+)
 AS_READ = {
     "STRING": "{0}::text",
     "FLOAT": "{0}::double precision",
@@ -40,12 +51,17 @@ AS_READ = {
 
 def with_a_form(column: Column) -> sql.Composable:
     form = TEXT_WITH_A_FORM if is_any_bytes(column) else WITH_A_FORM.get(column.kind, "{0}")
-    return sql.SQL("(" + form + ")").format(column.identifier)
+    return _formed(column, form)
 
 
 def nearest_with_a_form(column: Column) -> sql.Composable:
     form = NEAREST_TEXT if is_any_bytes(column) else NEAREST.get(column.kind, "{0}")
-    return sql.SQL("(" + form + ")").format(column.identifier)
+    return _formed(column, form)
+
+
+def _formed(column: Column, form: str) -> sql.Composable:
+    value = sql.SQL(DOCUMENT_WITH_A_FORM if column.is_jsonb else "{0}").format(column.identifier)
+    return sql.SQL("(" + form + ")").format(sql.SQL("({})").format(value))
 
 
 def is_any_bytes(column: Column) -> bool:
@@ -71,7 +87,9 @@ LONGEST_KEY = 100
 def nulled_values(
     connection: psycopg.Connection, table: CopiedTable, columns: Sequence[Column]
 ) -> dict[str, int]:
-    doubtful = [each for each in columns if each.kind in WITH_A_FORM or is_any_bytes(each)]
+    doubtful = [
+        each for each in columns if each.kind in WITH_A_FORM or is_any_bytes(each) or each.is_jsonb
+    ]
     if not doubtful:
         return {}
     query = sql.SQL("select {} from {} where {}").format(
@@ -119,7 +137,7 @@ def first_keys(
     ).format(
         sql.SQL(", ").join(
             sql.SQL("coalesce({}::text, 'NULL')").format(
-                nearest_with_a_form(key) if is_any_bytes(key) else key.identifier
+                nearest_with_a_form(key) if is_any_bytes(key) or key.is_jsonb else key.identifier
             )
             for key in keys
         ),

@@ -38,12 +38,14 @@ class CopiedTable:
 @dataclass(frozen=True)
 class Column:
     """``kind`` is the type on BigQuery, as its API names it; ``source`` the name on PostgreSQL,
-    whose texts ``has_no_encoding`` where its database says SQL_ASCII: they may be any bytes."""
+    whose texts ``has_no_encoding`` where its database says SQL_ASCII: they may be any bytes.
+    ``is_jsonb`` where it has no text of its own, but is written as one."""
 
     name: str
     kind: str
     source: str = ""
     has_no_encoding: bool = False
+    is_jsonb: bool = False
 
     @property
     def identifier(self) -> sql.Identifier:

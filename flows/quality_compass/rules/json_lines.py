@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from flows._shared.json_keys import DoubledKeyError, each_once
+from flows._shared.json_numbers import has_long_number, is_writable
 from flows.quality_compass.records import Json
 
 # What JSON allows and a double or PostgreSQL does not: looked for before it is looked at.
@@ -50,6 +51,8 @@ def parse(line: bytes) -> Json:
         raise UnusableLineError(f"not an object but {type(parsed).__name__}")
     if b"\x00" in line or SUSPICIOUS_ESCAPE.search(line):
         _refuse_unstorable(parsed)
+    if strict and (has_long_number(text) or not is_writable(text)):
+        raise UnusableLineError("its numbers are too long to be written out, as 0e-16383 is")
     if line.count(b"[") + line.count(b"{") > MAX_DEPTH:
         _refuse_depth(parsed)
     return parsed

@@ -26,12 +26,17 @@ class _Scored:
 
 BRONZE = "bronze.bronze_transactions"
 CALCULATED = "calculated_at"
+# The text of a string alone: that of what was sent in its place may be longer than a text can be.
+FILLED_IN_PAYLOAD = (
+    "case jsonb_typeof({0}) when 'string' then nullif(btrim({1}), '') "
+    "else nullif(jsonb_typeof({0}), 'null') end"
+)
 SCORED = (
     _Scored(
         BRONZE,
         "raw_id",
         tuple(
-            f"nullif(btrim(raw_data ->> '{key}'), '')"
+            FILLED_IN_PAYLOAD.format(f"raw_data -> '{key}'", f"raw_data ->> '{key}'")
             for key in ("transaction_id", "date", "amount", "vendor_id")
         ),
         "ingested_at",

@@ -7,6 +7,7 @@ from decimal import Decimal
 import orjson
 
 from flows._shared.json_keys import DoubledKeyError, each_once
+from flows._shared.json_numbers import MOST_WRITTEN, has_long_number, is_writable
 from flows.scout.rules.columns import (
     IDENTIFIERS,
     are_plain,
@@ -18,9 +19,8 @@ from flows.scout.rules.columns import (
 from flows.scout.rules.members import members_of
 
 # What Python's JSON reader takes and PostgreSQL's jsonb does not: an escaped NUL, half a surrogate
-# pair, a number past numeric's range, nesting past the stack.
+# pair, a number past numeric's range, nesting past the stack, more than it can write out.
 _SUSPICIOUS_ESCAPE = re.compile(r"\\u(?:0000|[dD][89a-fA-F])")
-_SUSPICIOUS_NUMBER = re.compile(r"\d[eE][+-]?\d{4}|\d{1000}|\.\d{1000}")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 MAX_DEPTH = 500
 # Too short for deep nesting or a long number. orjson itself refuses half a surrogate pair and what
@@ -79,23 +79,13 @@ def _why_unstorable(text: str) -> tuple[str, str] | None:
         dumped = json.dumps(value, ensure_ascii=False)
         if "\\u0000" in dumped or _SURROGATE.search(dumped):
             return "unstorable_character", "a NUL or half a surrogate pair"
-    if _SUSPICIOUS_NUMBER.search(text) and _has_unstorable_number(text):
+    if has_long_number(text):
         return "unstorable_number", "a number of a thousand digits or a four-digit exponent"
+    if not is_writable(text):
+        return "unstorable_number", f"numbers that are more than {MOST_WRITTEN} digits written out"
     if text.count("[") + text.count("{") > MAX_DEPTH and _depth(value) > MAX_DEPTH:
         return "too_deep", f"nested more than {MAX_DEPTH} levels"
     return None
-
-
-def _has_unstorable_number(text: str) -> bool:
-    """What looks like one may stand in a text."""
-    found = []
-
-    def look_at(number: str) -> str:
-        found.append(_SUSPICIOUS_NUMBER.search(number) is not None)
-        return number
-
-    json.loads(text, parse_float=look_at, parse_int=look_at)
-    return any(found)
 
 
 def _refuse_constant(name: str) -> None:

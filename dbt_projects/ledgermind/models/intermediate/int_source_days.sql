@@ -27,7 +27,7 @@ with versions as (
         {{ row_version(
             events,
             ['id', 'txn_id', 'model_id', 'mode', 'created_at'],
-            ['candidates']
+            [as_json('candidates', events_columns)]
         ) }} as row_version
     from {{ events }}
 

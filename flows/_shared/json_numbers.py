@@ -1,0 +1,31 @@
+"""Numbers of JSON as PostgreSQL's jsonb writes them out: of `1e-999` it makes a thousand digits."""
+
+import re
+
+# A text of PostgreSQL ends at 1 GB, and a row that is copied or exported holds more than one.
+MOST_WRITTEN = 64 << 20
+_TEXT = re.compile(r'"(?:[^"\\]++|\\.)*+"')
+# Longer ones are past the range of PostgreSQL's numbers.
+_EXPONENT = re.compile(r"[eE][+-]?0*+([0-9]{1,6})")
+_LONG_NUMBER = re.compile(r"[eE][+-]?0*+[0-9]{4}|(?<![0-9])[0-9]{1000}")
+
+
+def is_writable(text: str) -> bool:
+    """Whether jsonb surely writes a JSON text in at most ``MOST_WRITTEN`` characters."""
+    # It puts blanks behind commas and colons.
+    room = MOST_WRITTEN - 2 * len(text)
+    return _zeros(text) <= room or _zeros(_without_texts(text)) <= room
+
+
+def has_long_number(text: str) -> bool:
+    """Whether a number of a JSON text has a thousand digits, or an exponent of four."""
+    return bool(_LONG_NUMBER.search(text) and _LONG_NUMBER.search(_without_texts(text)))
+
+
+def _zeros(text: str) -> int:
+    """As many at most stand in place of exponents; what looks like one counts within texts, too."""
+    return sum(map(int, _EXPONENT.findall(text)))
+
+
+def _without_texts(text: str) -> str:
+    return _TEXT.sub('""', text)
