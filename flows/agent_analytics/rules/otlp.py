@@ -35,6 +35,7 @@ SENDER = (
     "developer_id", "x-developer-id", "user.email", "user.account_uuid", "user.account_id",
     "user.id", "enduser.id", "installation.id",
 )  # fmt: skip
+COMPACT = json.JSONEncoder(separators=(",", ":"))
 # Lists and maps within each other, of which each is several of the levels that are followed.
 FEWEST_DEEP = DEEPEST // 5
 OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
@@ -125,10 +126,16 @@ def _canonical(content: dict[str, Any], has_doubles: bool, signal: Signal | None
         line_of_kept = _as_line(message, found)
     except (ParseError, RecursionError) as error:
         raise _unreadable(signal, f"{shape}: {str(error)[:120]}") from error
-    unread = [Unread(f"{shape}: {each.reason}", _excerpt(each)) for each in unfit]
+    unread = [
+        Unread(
+            f"{shape}: {each.reason}",
+            f"and {each.leaves:,} more" if each.is_rest else _excerpt(each),
+        )
+        for each in unfit
+    ]
     for other in Signal:
         if other is not found and content.get(key_of(other)):
-            part = json.dumps(content[key_of(other)], separators=(",", ":"))[:LONGEST_EXCERPT]
+            part = _beginning(content[key_of(other)])
             unread.append(Unread(f"it holds {other.value} beside its {found.value}", part))
     return Canonical(line_of_kept, tuple(unread))
 
@@ -140,8 +147,17 @@ def _excerpt(unfit: Unfit) -> str:
         if isinstance(holder, Mapping):
             told |= _texts(holder.get("resource")) | _texts(holder)
     sender = next((told[name] for name in SENDER if told.get(name)), "unknown")
-    part = json.dumps(unfit.part, separators=(",", ":"))[:LONGEST_EXCERPT]
-    return f"from {sender[:LONGEST_SENDER]}: {part}"
+    return f"from {sender[:LONGEST_SENDER]}: {_beginning(unfit.part)}"
+
+
+def _beginning(part: Any) -> str:
+    """Of its JSON, of which no more is written than is told."""
+    written = ""
+    for piece in COMPACT.iterencode(part):
+        written += piece
+        if len(written) >= LONGEST_EXCERPT:
+            break
+    return written[:LONGEST_EXCERPT]
 
 
 def _texts(holder: object) -> dict[str, str]:
