@@ -1,7 +1,9 @@
 """Telemetry that is small on the wire and large once it is parsed, and what reading it takes.
 
 python -m tests.heavy loader unfit_records
-prints what one reader answers, and the MiB that it held beyond those before.
+python -m tests.heavy /v1/logs unfit_records
+prints what the loader, or an address of the receiver, answers, and the MiB that it held beyond
+those before.
 """
 
 import re
@@ -53,6 +55,9 @@ BODIES: Mapping[str, Callable[[], bytes]] = {
         "".join(f'{{"{n}":1,' + ",".join(f'"{n}-{i}":1' for i in range(45_000)) + ',"a":'
                 for n in range(24)) + "1" + "}" * 24
     ),
+    "keys_once_twice": lambda: b'{"a":1,%s,"a":1}'
+    % ",".join(f'"{n:x}":1' for n in range(900_000)).encode(),
+    "texts": lambda: b'{"a":1,"b":[%s],"a":1}' % _many('"ab"', 1_190_000).encode(),
     "records_twice": lambda: _logs(_many('{"a":1,"a":1}', 390_000)),
     "protobuf_records": partial(_records_of_nothing, 1_190_000),
     "protobuf_scopes": lambda: b"\x0a\x02\x12\x00" * 590_000,
@@ -84,9 +89,10 @@ def _read(reader: str, body: bytes, content_type: str) -> str:
             return error.seen
         return " ".join(each.excerpt for each in found.unread[-1:]) or "all of it"
     from flows.webhooks.bodies import BodyError, examine
-    from flows.webhooks.sources import AGENT_ANALYTICS
+    from flows.webhooks.sources import BUILT_IN
 
-    (endpoint,) = (each for each in AGENT_ANALYTICS.endpoints if each.protocol == "otlp-logs")
+    endpoints = (each for source in BUILT_IN for each in source.endpoints)
+    endpoint = next(each for each in endpoints if each.path == reader)
     try:
         told = examine(endpoint, {}, content_type, body).partial
     except BodyError as error:
@@ -105,8 +111,9 @@ def main(reader: str, name: str) -> None:
     content_type = PROTOBUF if name.endswith(("protobuf_records", "protobuf_scopes")) else JSON
     body = BODIES[name]()
     # What is imported, and made once, is no body's.
-    _read(reader, b"", PROTOBUF)
-    _read(reader, _logs('{"a":1}'), JSON)
+    if reader in ("loader", "/v1/logs"):
+        _read(reader, b"", PROTOBUF)
+    _read(reader, _logs('{"a":1,"a":1}'), JSON)
     before = _high_water_mark()
     said = _read(reader, body, content_type)
     sys.stdout.write(f"{said} {_high_water_mark() - before}\n")
