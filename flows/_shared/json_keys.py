@@ -5,6 +5,8 @@ import math
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from flows._shared.counted import counted
+
 SHOWN = 60
 # A key of its own is larger in memory than any other value, and no sender's object has so many.
 MOST_KEYS = 50_000
@@ -39,7 +41,7 @@ def few(
 
     def read(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
         if len(pairs) > MOST_KEYS:
-            raise ManyKeysError(f"an object has more than {MOST_KEYS:,} keys")
+            raise ManyKeysError(f"an object has more than {counted(MOST_KEYS, 'key')}")
         return hook(pairs)
 
     return read

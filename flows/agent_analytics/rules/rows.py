@@ -7,6 +7,7 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
+from flows._shared.counted import counted
 from flows._shared.json_keys import Again, few, keep_twice, whole_or_infinite
 from flows._shared.numbers import number, whole_number
 from flows._shared.placeholders import known_id
@@ -37,7 +38,7 @@ def shown(path: Path) -> str:
 
 def too_many_values(tried: str) -> UnreadableTelemetryError:
     return UnreadableTelemetryError(
-        tried, f"more than {MOST_VALUES:,} values", "Let the sender send smaller batches"
+        tried, f"more than {counted(MOST_VALUES, 'value')}", "Let the sender send smaller batches"
     )
 
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from flows._shared.counted import counted
 from flows._shared.json_keys import each_once, few, whole_or_infinite
 from flows._shared.weighed import has_more_values
 from flows.agent_analytics.records import (
@@ -71,7 +72,7 @@ def parsed(
 ) -> Row | Rejected:
     try:
         if has_more_values(line, MOST_VALUES):
-            raise ValueError(f"more than {MOST_VALUES:,} values")
+            raise ValueError(f"more than {counted(MOST_VALUES, 'value')}")
         content = json.loads(line, object_pairs_hook=few(each_once), parse_int=whole_or_infinite)
         # Half a letter, which JSON can spell, is no text.
         json.dumps(content, ensure_ascii=False).encode()
