@@ -2,12 +2,20 @@
 
 import json
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
+from flows._shared.counted import counted
+
 SHOWN = 60
+# A key of its own is larger in memory than any other value, and no sender's object has so many.
+MOST_KEYS = 50_000
 # Of which a double is infinite.
 MOST_DIGITS = 400
+
+
+class ManyKeysError(ValueError):
+    """An object has more keys than are read."""
 
 
 class DoubledKeyError(ValueError):
@@ -24,6 +32,19 @@ class Again(str):
 
     def __hash__(self) -> int:
         return id(self)
+
+
+def few(
+    hook: Callable[[Sequence[tuple[str, Any]]], dict[str, Any]],
+) -> Callable[[Sequence[tuple[str, Any]]], dict[str, Any]]:
+    """An ``object_pairs_hook`` that raises ManyKeysError for more keys than are read."""
+
+    def read(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:
+        if len(pairs) > MOST_KEYS:
+            raise ManyKeysError(f"an object has more than {counted(MOST_KEYS, 'key')}")
+        return hook(pairs)
+
+    return read
 
 
 def keep_twice(pairs: Sequence[tuple[str, Any]]) -> dict[str, Any]:

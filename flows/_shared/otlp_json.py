@@ -8,6 +8,7 @@ same as the loader, so that it can say at once what will be put aside.
 import base64
 import math
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -35,6 +36,8 @@ EXTENSION = re.compile(r"\[[a-zA-Z0-9._]*\]$")
 DEEPEST = 120
 # As protobuf's JSON spells what JSON has no numbers for.
 SPELLED_OUT = frozenset(("NaN", "Infinity", "-Infinity", "inf", "-inf"))
+# Of a request so many unfit parts are told one by one: more than exporters put into one.
+MOST_TOLD = 10_000
 HALF_LETTER = re.compile("[\ud800-\udfff]")
 RANGES = {
     FieldDescriptor.CPPTYPE_INT32: (-(2**31), 2**31 - 1),
@@ -53,12 +56,14 @@ class Unfit:
         reason: names of fields at most, nothing that was sent.
         holders: the objects that it stands in, from the outside.
         leaves: how many records or points of data go with it, at least one.
+        is_rest: whether it stands, without a part, for all further ones of this reason.
     """
 
     reason: str
     part: Any
     holders: tuple[Mapping[str, Any], ...]
     leaves: int
+    is_rest: bool = False
 
 
 @dataclass(frozen=True)
@@ -98,18 +103,31 @@ def sift(
         return own, []
     sieve = _Sieve(most)
     if wrong is not None:
-        sieve.unfit.append(Unfit(_in_other_letters(wrong), request, (), 1))
+        sieve.tell(_in_other_letters(wrong), request, (), 1)
     for field in (_fields(message)[each.name] for each in message.fields):
         found = own.get(field.json_name)
         if isinstance(found, list) and field.message:
             own[field.json_name] = sieve.listed(found, field.message, ())
-    return own, sieve.unfit
+    return own, [*sieve.told, *sieve.rest()]
 
 
 class _Sieve:
     def __init__(self, most: float) -> None:
-        self.unfit: list[Unfit] = []
+        self.told: list[Unfit] = []
+        self._more: Counter[str] = Counter()
         self._left = most
+
+    def tell(
+        self, reason: str, part: Any, holders: tuple[Mapping[str, Any], ...], leaves: int
+    ) -> None:
+        if len(self.told) < MOST_TOLD:
+            self.told.append(Unfit(reason, part, holders, leaves))
+        else:
+            self._more[reason] += leaves
+
+    def rest(self) -> Iterator[Unfit]:
+        for reason, leaves in self._more.items():
+            yield Unfit(reason, None, (), leaves, is_rest=True)
 
     def listed(
         self, found: list[Any], message: Descriptor, holders: tuple[Mapping[str, Any], ...]
@@ -130,11 +148,11 @@ class _Sieve:
         if isinstance(part, Mapping):
             part = renamed(part, message)
         if reason := misfit(part, message):
-            self.unfit.append(Unfit(reason, given, holders, max(1, _leaves(part, message))))
+            self.tell(reason, given, holders, max(1, _leaves(part, message)))
             return None
         for wrong in (misspelled([name], message) for name in part):
             if wrong is not None and _is_branch(wrong, message):
-                self.unfit.append(Unfit(_in_other_letters(wrong), given, holders, 1))
+                self.tell(_in_other_letters(wrong), given, holders, 1)
                 break
         changed = _spelled_values(part, message)
         for name, field in _branches(part, message):

@@ -113,7 +113,16 @@ def _of(field: FieldDescriptor, definitions: dict[str, CoreSchema], depth: int) 
             one = core_schema.definition_reference_schema(name)
     else:
         one = TYPES.get(field.type) or KINDS.get(field.cpp_type) or core_schema.none_schema()
-    return core_schema.list_schema(one, strict=True) if field.is_repeated else one
+    if not field.is_repeated:
+        return one
+    if field.message_type is not None:
+        one = core_schema.no_info_after_validator_function(_dropped, one)
+    # Of a list that does not fit, the first error is enough.
+    return core_schema.list_schema(one, strict=True, fail_fast=True)
+
+
+def _dropped(_: object) -> None:
+    """A validator makes a copy of all that it reads: it is not held."""
 
 
 @cache

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from typing import Any
+from typing import Any, Literal
 from urllib.parse import parse_qs
 
 import orjson
@@ -21,6 +21,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from flows._shared.events import Scalar
 from flows._shared.inbox import FORM
 from flows._shared.json_keys import (
+    MOST_KEYS,
     doubled_place,
     has_each_once,
     keep_twice,
@@ -30,6 +31,7 @@ from flows._shared.json_keys import (
 from flows._shared.json_letters import whole_letters
 from flows._shared.json_numbers import is_writable
 from flows._shared.otlp_spelling import read_former_scopes, snake
+from flows._shared.weighed import has_more_fields, has_more_values
 from flows.webhooks.settings import Endpoint
 from flows.webhooks.sources import PROTOBUF
 from flows.webhooks.telemetry import Partial, partial
@@ -42,8 +44,9 @@ PIECE_BYTES = 64 * 1024
 # of rows, what is nested deeper than the first costs its record alone, and is left to its loader.
 DEEPEST = 100
 DEEPEST_OF_PARTS = 400
-# Each is an object in memory many times as long as its text, and a list of lists is all values.
-MOST_VALUES = 2_000_000
+# Each is an object in memory many times as long as its text. These are what a collector's largest
+# batch has, 8,192 records of 30 attributes, and a fifth more.
+MOST_VALUES = 1_200_000
 NESTING = (dict, list)
 LONGEST_ATTRIBUTE = 1024
 MOST_FORM_FIELDS = 16
@@ -98,6 +101,12 @@ def too_long(limit: int) -> BodyError:
     return BodyError(413, "too long", f"The body is longer than {limit} bytes")
 
 
+def _too_many(what: Literal["values", "keys"]) -> BodyError:
+    most = MOST_VALUES if what == "values" else MOST_KEYS
+    seen = f"The body has more than {most:,} {what}: send smaller batches"
+    return BodyError(413, f"too many {what}", seen)
+
+
 def decompress(body: bytes, limit: int) -> bytes:
     """The content of gzip, one member or several, of at most ``limit`` bytes.
 
@@ -141,8 +150,11 @@ def examine(
         BodyError: with the status that tells the sender what is wrong.
     """
     if content_type == PROTOBUF:
+        kind = OTLP_MESSAGES[endpoint.protocol]
+        if has_more_fields(body, kind.DESCRIPTOR, MOST_VALUES):
+            raise _too_many("values")
         try:
-            message = OTLP_MESSAGES[endpoint.protocol].FromString(body)
+            message = kind.FromString(body)
             read_former_scopes(message)
         except DecodeError:
             raise BodyError(400, "bad protobuf", "The body is not the protobuf message") from None
@@ -177,6 +189,8 @@ def examine(
     is_lossless = is_plain and not is_doubled and (not has_nul or has_each_once(safe))
     is_silent = any(_matches(document, *each) for each in silent_where.items())
     if is_doubled and not is_webhook:
+        # Not both at a time.
+        document = None
         document = _as_loaded(text)
     told = None if is_webhook else partial(endpoint.protocol, document, may_double=is_doubled)
     payload = safe.decode() if is_lossless else None
@@ -209,8 +223,8 @@ def _document(text: bytes, *, is_telemetry: bool) -> tuple[Any, bool]:
 
     Of telemetry a number that is none costs its record alone.
     """
-    if len(text) > MOST_VALUES and sum(map(text.count, (b",", b"[", b"{"))) > MOST_VALUES:
-        raise BodyError(413, "too many values", f"The JSON has more than {MOST_VALUES} values")
+    if has_more_values(text, MOST_VALUES):
+        raise _too_many("values")
     try:
         document, is_plain = orjson.loads(text), True
     except orjson.JSONDecodeError as error:
@@ -229,21 +243,28 @@ def _document(text: bytes, *, is_telemetry: bool) -> tuple[Any, bool]:
 
 def _is_plain_and_small(text: bytes) -> bool:
     """Whether so few brackets are opened that none can be nested too deep, and no quote is spelled
-    by its number: then the walk can be spared, which costs ten times as much."""
-    return b"\\u0022" not in text and len(text.translate(None, NO_OPENING)) <= DEEPEST
+    by its number, nor many keys: then the walk can be spared, which costs ten times as much."""
+    return (
+        b"\\u0022" not in text
+        and len(text.translate(None, NO_OPENING)) <= DEEPEST
+        and text.count(b":") <= MOST_KEYS
+    )
 
 
 def _nested(document: Any, text: bytes, deepest: int) -> bool:
     """Whether a key may stand in an object of the document twice.
 
     Raises:
-        BodyError: it is nested deeper.
+        BodyError: it is nested deeper, or has too many different keys.
     """
     level: list[Any] = [document]
     keys = 0
+    names: set[str] = set()
     for _ in range(deepest):
         objects = [each for each in level if isinstance(each, dict)]
         keys += sum(map(len, objects))
+        if keys > MOST_KEYS and len(names := names.union(*objects)) > MOST_KEYS:
+            raise _too_many("keys")
         within = chain.from_iterable(
             each.values() if isinstance(each, dict) else each for each in level
         )

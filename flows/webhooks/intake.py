@@ -12,7 +12,7 @@ import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TypeVar
@@ -71,6 +71,8 @@ class InFlight:
     limit: int
     bytes: int = 0
     by_address: Counter[str] = field(default_factory=Counter)
+    # What a body is parsed to is many times as long: of large ones, one at a time.
+    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def add(self, address: str, length: int, held: int) -> None:
         """Count bytes of a request that holds ``held`` already.
@@ -210,13 +212,12 @@ class Intake:
         signed = await self._verified(claimed, body)
         delivery_id = self._valid_id(signed.delivery_id or given_id)
         try:
-            examined = await _worked(
-                lambda: self._examine(request, body, is_gzip, told.kind or "", delivery_id),
-                is_gzip or len(body) > WORKED_IN_LOOP_BYTES,
+            content = await self._unpacked(request, body, told) if is_gzip else body
+            found, told.delivery_id = await self._examined(
+                request, content, told.kind or "", delivery_id
             )
         except BodyError as error:
             raise RefusedError(error.status, error.reason, error.message) from None
-        content, found, told.delivery_id = examined
         is_silent = found.is_silent or told.kind in self._endpoint.silent_kinds
         delivery = NewDelivery(
             source=self._source.name,
@@ -232,14 +233,26 @@ class Intake:
         )
         return delivery, found
 
-    def _examine(
-        self, request: Request, body: bytes, is_gzip: bool, kind: str, delivery_id: str | None
-    ) -> tuple[bytes, Content, str]:
+    async def _unpacked(self, request: Request, body: bytes, told: Told) -> bytes:
+        """The content of gzip, which is held beside it until the answer."""
+        content = await _worked(lambda: decompress(body, self._endpoint.max_bytes), True)
+        self._in_flight.add(sharer(heads.address(request)), len(content), told.held)
+        told.held += len(content)
+        return content
+
+    async def _examined(
+        self, request: Request, content: bytes, kind: str, delivery_id: str | None
+    ) -> tuple[Content, str]:
         """What is in a body, and under which id."""
-        content = decompress(body, self._endpoint.max_bytes) if is_gzip else body
         media_type = heads.media_type(request)
-        found = examine(self._endpoint, self._source.silent_where, media_type, content)
-        return content, found, delivery_id or self._own_id(kind, content)
+
+        def examined() -> tuple[Content, str]:
+            found = examine(self._endpoint, self._source.silent_where, media_type, content)
+            return found, delivery_id or self._own_id(kind, content)
+
+        is_large = len(content) > SMALL_BODY_BYTES
+        async with self._in_flight.parsing if is_large else nullcontext():
+            return await _worked(examined, len(content) > WORKED_IN_LOOP_BYTES)
 
     def _check_sender(self, request: Request) -> None:
         address = heads.address(request)

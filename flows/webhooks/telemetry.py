@@ -26,7 +26,7 @@ from flows._shared.numbers import NUMBER, number, whole_number
 from flows._shared.otlp_json import Unfit, sift
 from flows._shared.otlp_spelling import renamed, respelled
 
-# Of longer requests the first so many points are looked at.
+# Of longer requests the first so many parts are looked at: resources, scopes, metrics, points.
 MOST_LOOKED_AT = 20_000
 EARLIEST_NANOS = 1_577_836_800 * 10**9
 LATEST_SECONDS = 86_400
@@ -76,6 +76,17 @@ class Partial:
     message: str
 
 
+@dataclass
+class _Looks:
+    """How many more parts are looked at."""
+
+    left: float = math.inf
+
+    def take(self) -> bool:
+        self.left -= 1
+        return self.left >= 0
+
+
 @dataclass(frozen=True)
 class _Point:
     metric: str
@@ -100,36 +111,33 @@ def partial(
     if not isinstance(request, Message):
         request = _named(request)
     if protocol == "otlp-traces":
-        spans = sum(1 for _ in _leaves(request, "resource_spans", "scope_spans", "spans"))
+        names = ("resource_spans", "scope_spans", "spans")
+        spans = sum(1 for _ in _leaves(request, _Looks(), *names))
         return Partial(spans, NOT_KEPT) if spans else None
     unknown: set[str] = set()
-    looked_at = 0
+    looks = _Looks(MOST_LOOKED_AT)
     if not isinstance(request, Message):
         for other, names in LEAVES.items():
             if protocol in LEAVES and other != protocol:
-                reasons[OTHER_SIGNAL] += sum(1 for _ in _leaves(request, *names))
+                reasons[OTHER_SIGNAL] += sum(1 for _ in _leaves(request, _Looks(), *names))
         request, unfit = _sifted(protocol, request, may_double)
         for each in unfit:
             reasons[each.reason] += each.leaves
-    for point in _points(request):
-        looked_at += 1
-        if looked_at > MOST_LOOKED_AT:
-            break
+            looks.left -= each.leaves if each.is_rest else 1
+    for point in _points(request, looks):
         if reason := _of_point(point, latest):
             reasons[reason] += 1
         elif ABOUT_USAGE.search(point.metric) and not COUNTED.search(point.metric):
             unknown.add(point.metric)
-    for record in _leaves(request, "resource_logs", "scope_logs", "log_records"):
-        looked_at += 1
-        if looked_at > MOST_LOOKED_AT:
-            break
+    for record in _leaves(request, looks, *LEAVES["otlp-logs"]):
         if reason := _of_record(record, latest):
             reasons[reason] += 1
     if reasons.total():
         listed = "; ".join(
             f"{count} with {reason}" for reason, count in reasons.most_common() if count
         )
-        return Partial(reasons.total(), f"Put aside: {listed}")
+        at_least = "" if looks.left >= 0 else f" of the first {MOST_LOOKED_AT:,}, at least"
+        return Partial(reasons.total(), f"Put aside{at_least}: {listed}")
     if unknown:
         seem = counted(len(unknown), "metric seems", "metrics seem")
         return Partial(0, f"{seem} to tell of usage without being counted")
@@ -204,8 +212,8 @@ def _of_record(record: Any, latest: int) -> str | None:
     return None
 
 
-def _points(request: Any) -> Iterator[_Point]:
-    for metric in _leaves(request, "resource_metrics", "scope_metrics", "metrics"):
+def _points(request: Any, looks: _Looks) -> Iterator[_Point]:
+    for metric in _leaves(request, looks, *LEAVES["otlp-metrics"]):
         name = _get(metric, "name")
         for kind in KINDS:
             content = _get(metric, kind)
@@ -213,6 +221,8 @@ def _points(request: Any) -> Iterator[_Point]:
                 continue
             temporality = _get(content, "aggregation_temporality")
             for point in _items(_get(content, "data_points")):
+                if not looks.take():
+                    return
                 if not _number(_get(point, "flags") or 0) % 2:
                     yield _point(name if isinstance(name, str) else "", kind, temporality, point)
 
@@ -236,10 +246,17 @@ def _point(name: str, kind: str, temporality: Any, point: Any) -> _Point:
     )
 
 
-def _leaves(request: Any, resources: str, scopes: str, leaves: str) -> Iterator[Any]:
+def _leaves(request: Any, looks: _Looks, resources: str, scopes: str, leaves: str) -> Iterator[Any]:
     for resource in _items(_get(request, resources)):
         for scope in _items(_get(resource, scopes)):
-            yield from _items(_get(scope, leaves))
+            for leaf in _items(_get(scope, leaves)):
+                if not looks.take():
+                    return
+                yield leaf
+            if not looks.take():
+                return
+        if not looks.take():
+            return
 
 
 def _get(holder: Any, name: str) -> Any:

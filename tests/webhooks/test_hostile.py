@@ -23,7 +23,9 @@ from flows.webhooks.bodies import BodyError, decompress, examine
 from flows.webhooks.intake import InFlight, RefusedError
 from flows.webhooks.limits import sharer
 from flows.webhooks.settings import MIB
+from flows.webhooks.sources import AGENT_ANALYTICS, PROTOBUF
 from flows.webhooks.sources import GITHUB as SENDER
+from tests.heavy import BODIES, measured
 from tests.webhooks.attacks import gzip_bomb
 from tests.webhooks.harness import (
     SECRET,
@@ -44,6 +46,7 @@ SCOUT = "/webhook/scout-transactions"
 LONGEST = 25 * MIB
 # What Python and its allocator keep after a burst of large bodies; far below the burst itself.
 KEPT_BYTES = 200 * MIB
+MOST_MEBIBYTES = 220
 HEADERS: dict[str, Callable[[bytes], dict[str, str]]] = {
     GITHUB: github_headers,
     SCOUT: own_headers,
@@ -552,11 +555,46 @@ def test_json_of_more_values_than_memory_holds_gets_413(
     for many in (b"[" + b"[]," * 8_000_000 + b"[]]", b"[" + b"1," * 12_000_000 + b"1]"):
         answer = client.post(GITHUB, content=many, headers=github_headers(many))
         assert (answer.status_code, "values" in answer.text) == (413, True)
-    rows_ = b"[" + b'{"a":1,"a":1},' * 600_000 + b"{}]"
+    rows_ = b"[" + b'{"a":1,"a":1},' * 390_000 + b"{}]"
     for path, many in ((GITHUB, rows_), (SCOUT, b'{"a": 1, "rows": ' + rows_ + b', "a": 1}')):
         answer = client.post(path, content=many, headers=HEADERS[path](many))
         assert (answer.status_code, "twice" in answer.text) == (400, True)
+    headers = token_headers(**{"Content-Type": PROTOBUF, "Content-Encoding": "gzip"})
+    for small in ("protobuf_scopes", "protobuf_records"):
+        many = gzip.compress(BODIES[small]() * 4)
+        answer = client.post("/v1/logs", content=many, headers=headers)
+        assert (answer.status_code, b"smaller batches" in answer.content) == (413, True)
     assert psutil.Process(receiver.process.pid).memory_info().rss - before < KEPT_BYTES
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "said"),
+    [
+        ("/v1/logs", "batch", "all of it"),
+        ("/v1/logs", "unfit_records", "Put aside of the first 20,000, at least: 19998 with"),
+        ("/v1/logs", "more_unfit_records", "413 The body has more than 1,200,000 values"),
+        ("/v1/logs", "records_twice", "Put aside of the first 20,000, at least: 19998 with"),
+        ("/v1/logs", "keys", "413 The body has more than 50,000 keys: send smaller batches"),
+        ("/v1/logs", "protobuf_records", "Put aside of the first 20,000, at least: 20000 with"),
+        (GITHUB, "keys_once_twice", "413 The body has more than 50,000 keys"),
+        (GITHUB, "keys_in_keys", "413 The body has more than 50,000 keys"),
+        (GITHUB, "texts", "400 An object of the JSON has /a twice"),
+    ],
+)
+def test_examining_a_body_takes_bounded_memory(path: str, body: str, said: str) -> None:
+    told, mebibytes = measured(path, body)
+    assert told.startswith(said)
+    assert mebibytes < MOST_MEBIBYTES
+
+
+def test_what_is_told_to_be_put_aside_is_of_what_was_looked_at() -> None:
+    endpoint = next(each for each in AGENT_ANALYTICS.endpoints if each.path == "/v1/logs")
+    record = b'{"timeUnixNano":"x"},'
+    body = b'{"resourceLogs":[{"scopeLogs":[{"logRecords":[%s{}]}]}]}' % (record * 30_000)
+    told = examine(endpoint, {}, "application/json", body).partial
+    assert told
+    assert told.rejected == 20_000
+    assert "of the first 20,000, at least" in told.message
 
 
 def test_a_gzip_of_many_members_costs_no_time(client: httpx.Client, nothing_stored: None) -> None:

@@ -10,6 +10,7 @@ from flows.agent_analytics.rules.otlp import (
     signal_of,
 )
 from flows.agent_analytics.rules.rows import (
+    MOST_VALUES,
     ORGANIZATION,
     agent_type_of,
     commit_of,
@@ -22,6 +23,7 @@ from flows.agent_analytics.rules.rows import (
 
 __all__ = [
     "MAXIMUM_BODY_BYTES",
+    "MOST_VALUES",
     "ORGANIZATION",
     "OTLP_MESSAGES",
     "agent_type_of",

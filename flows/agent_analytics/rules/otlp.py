@@ -16,14 +16,18 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
 from flows._shared.json_keys import (
     Again,
     DoubledKeyError,
+    ManyKeysError,
     each_once,
+    few,
     keep_twice,
     whole_or_infinite,
 )
 from flows._shared.json_letters import whole_letters
 from flows._shared.otlp_json import DEEPEST, Unfit, sift
 from flows._shared.otlp_spelling import misspelled, read_former_scopes, renamed
+from flows._shared.weighed import has_more_fields, has_more_values
 from flows.agent_analytics.records import Canonical, Signal, Unread, UnreadableTelemetryError
+from flows.agent_analytics.rules.rows import MOST_VALUES, too_many_values
 
 MAXIMUM_BODY_BYTES = 64 * 1024 * 1024
 LONGEST_EXCERPT = 600
@@ -35,6 +39,11 @@ SENDER = (
     "developer_id", "x-developer-id", "user.email", "user.account_uuid", "user.account_id",
     "user.id", "enduser.id", "installation.id",
 )  # fmt: skip
+WITHIN: Mapping[Signal, tuple[str, str]] = {
+    Signal.METRICS: ("scopeMetrics", "metrics"),
+    Signal.LOGS: ("scopeLogs", "logRecords"),
+}
+COMPACT = json.JSONEncoder(separators=(",", ":"))
 # Lists and maps within each other, of which each is several of the levels that are followed.
 FEWEST_DEEP = DEEPEST // 5
 OTLP_MESSAGES: Mapping[Signal, type[Message]] = {
@@ -59,6 +68,8 @@ def canonical_line(
     kind = content_type.partition(";")[0].strip().lower()
     if kind == "application/x-protobuf":
         message = _empty(signal)
+        if has_more_fields(raw, message.DESCRIPTOR, MOST_VALUES):
+            raise too_many_values(f"Reading OTLP {signal.value}")
         try:
             message.ParseFromString(raw)
             read_former_scopes(message)
@@ -99,12 +110,21 @@ def _read(text: bytes) -> tuple[Any, bool]:
 
     Raises:
         ValueError, RecursionError: it is no JSON that can be read, or has a key of its own twice.
+        UnreadableTelemetryError: it has too many values.
     """
+    if has_more_values(text, MOST_VALUES):
+        raise too_many_values("Reading OTLP JSON")
     letters = whole_letters(text)
     try:
-        content = json.loads(letters, object_pairs_hook=each_once, parse_int=whole_or_infinite)
+        content = json.loads(letters, object_pairs_hook=few(each_once), parse_int=whole_or_infinite)
+    except ManyKeysError as error:
+        raise UnreadableTelemetryError(
+            "Reading OTLP JSON", str(error), "Check what wrote it"
+        ) from error
     except DoubledKeyError:
-        content = json.loads(letters, object_pairs_hook=keep_twice, parse_int=whole_or_infinite)
+        content = json.loads(
+            letters, object_pairs_hook=few(keep_twice), parse_int=whole_or_infinite
+        )
         if any(isinstance(name, Again) for name in content):
             raise
         return _named(content), True
@@ -125,10 +145,16 @@ def _canonical(content: dict[str, Any], has_doubles: bool, signal: Signal | None
         line_of_kept = _as_line(message, found)
     except (ParseError, RecursionError) as error:
         raise _unreadable(signal, f"{shape}: {str(error)[:120]}") from error
-    unread = [Unread(f"{shape}: {each.reason}", _excerpt(each)) for each in unfit]
+    unread = [
+        Unread(
+            f"{shape}: {each.reason}",
+            f"and {each.leaves:,} more" if each.is_rest else _excerpt(each),
+        )
+        for each in unfit
+    ]
     for other in Signal:
         if other is not found and content.get(key_of(other)):
-            part = json.dumps(content[key_of(other)], separators=(",", ":"))[:LONGEST_EXCERPT]
+            part = _beginning(content[key_of(other)])
             unread.append(Unread(f"it holds {other.value} beside its {found.value}", part))
     return Canonical(line_of_kept, tuple(unread))
 
@@ -140,8 +166,17 @@ def _excerpt(unfit: Unfit) -> str:
         if isinstance(holder, Mapping):
             told |= _texts(holder.get("resource")) | _texts(holder)
     sender = next((told[name] for name in SENDER if told.get(name)), "unknown")
-    part = json.dumps(unfit.part, separators=(",", ":"))[:LONGEST_EXCERPT]
-    return f"from {sender[:LONGEST_SENDER]}: {part}"
+    return f"from {sender[:LONGEST_SENDER]}: {_beginning(unfit.part)}"
+
+
+def _beginning(part: Any) -> str:
+    """Of its JSON, of which no more is written than is told."""
+    written = ""
+    for piece in COMPACT.iterencode(part):
+        written += piece
+        if len(written) >= LONGEST_EXCERPT:
+            break
+    return written[:LONGEST_EXCERPT]
 
 
 def _texts(holder: object) -> dict[str, str]:
@@ -172,9 +207,14 @@ def _neither(content: Mapping[str, Any]) -> str:
 
 
 def _as_line(message: Message, signal: Signal) -> str:
-    """An export of nothing is a request too, and says of which signal."""
-    content = {key_of(signal): [], **MessageToDict(message)}
-    return json.dumps(content, separators=(",", ":"))
+    """Without resources and scopes of nothing, of which DuckDB needs memory for each.
+
+    An export of nothing is a request too, and says of which signal.
+    """
+    resources, (scopes, leaves) = MessageToDict(message).get(key_of(signal), []), WITHIN[signal]
+    for resource in resources:
+        resource[scopes] = [scope for scope in resource.get(scopes, ()) if scope.get(leaves)]
+    return COMPACT.encode({key_of(signal): [each for each in resources if each[scopes]]})
 
 
 def key_of(signal: Signal) -> str:

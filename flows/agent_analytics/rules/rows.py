@@ -7,16 +7,20 @@ from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
-from flows._shared.json_keys import Again, keep_twice, whole_or_infinite
+from flows._shared.counted import counted
+from flows._shared.json_keys import Again, few, keep_twice, whole_or_infinite
 from flows._shared.numbers import number, whole_number
 from flows._shared.placeholders import known_id
-from flows.agent_analytics.records import Commit, CopilotDay
+from flows._shared.weighed import has_more_values
+from flows.agent_analytics.records import Commit, CopilotDay, UnreadableTelemetryError
 
 ORGANIZATION = "__org__"
 CODE_COMPLETION = "code_completion"
 HASH_LENGTHS = (40, 64)
 LARGEST_COUNT = 2_147_483_647
 LARGEST_TOKENS = 10**12
+# Of a request, body or row: what a run's memory holds of them. The receiver takes fewer.
+MOST_VALUES = 1_200_000
 TRUE = frozenset({"true", "yes", "1"})
 FALSE = frozenset({"false", "no", "0", ""})
 AGENTS = {
@@ -32,9 +36,21 @@ def shown(path: Path) -> str:
     return str(path).encode(errors="backslashreplace").decode()
 
 
+def too_many_values(tried: str) -> UnreadableTelemetryError:
+    return UnreadableTelemetryError(
+        tried, f"more than {counted(MOST_VALUES, 'value')}", "Let the sender send smaller batches"
+    )
+
+
 def commit_rows(body: bytes) -> list[Any]:
-    """The rows of a body sent to ``/v1/commits``: one, a list, or an object with ``commits``."""
-    content = json.loads(body, object_pairs_hook=keep_twice, parse_int=whole_or_infinite)
+    """The rows of a body sent to ``/v1/commits``: one, a list, or an object with ``commits``.
+
+    Raises:
+        UnreadableTelemetryError: it has too many values.
+    """
+    if has_more_values(body, MOST_VALUES):
+        raise too_many_values("Reading commits")
+    content = json.loads(body, object_pairs_hook=few(keep_twice), parse_int=whole_or_infinite)
     if isinstance(content, dict):
         is_doubled = any(isinstance(key, Again) for key in content)
         content = [content] if is_doubled else content.get("commits", [content])

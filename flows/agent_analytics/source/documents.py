@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
 
+from flows._shared.weighed import outside_texts
 from flows.agent_analytics.source.rows import LONGEST_LINE
 
 BYTE_ORDER_MARK = b"\xef\xbb\xbf"
@@ -49,10 +50,10 @@ def is_cut(content: bytes) -> bool:
 
 def depth_of(line: bytes) -> int:
     """How many more brackets a line opens than it closes. No text goes on over a line's end."""
-    plain = line.replace(rb"\\", b"").replace(rb"\"", b"")
-    outside = b"".join(plain.split(b'"')[::2])
-    opened = outside.count(b"{") + outside.count(b"[")
-    return opened - outside.count(b"}") - outside.count(b"]")
+    return sum(
+        outside.count(b"{") + outside.count(b"[") - outside.count(b"}") - outside.count(b"]")
+        for outside in outside_texts(line)
+    )
 
 
 def unmarked(line: bytes) -> bytes:

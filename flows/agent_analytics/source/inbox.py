@@ -19,6 +19,9 @@ from flows.agent_analytics.rules import canonical_line, commit_of, commit_rows, 
 from flows.agent_analytics.source.lines import LineFile
 from flows.agent_analytics.source.rows import EXCERPT, parsed, rejected_of, short
 
+# Of commits and of what is put aside: a batch holds them in memory.
+MOST_HELD = 100_000
+
 
 @dataclass(frozen=True)
 class InboxBatch:
@@ -69,7 +72,7 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                 seen = error.seen if isinstance(error, UnreadableTelemetryError) else "not JSON"
                 excerpt = delivery.body[:EXCERPT].decode("utf-8", "replace")
                 rejected.append(Rejected(name, seen, excerpt))
-            if taken >= size:
+            if taken >= size or len(rejected) + len(commits) >= MOST_HELD:
                 break
     if position is None:
         return None

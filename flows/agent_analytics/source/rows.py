@@ -8,8 +8,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, TypeVar
 
+from flows._shared.counted import counted
 from flows._shared.input_files import open_input
-from flows._shared.json_keys import each_once, whole_or_infinite
+from flows._shared.json_keys import each_once, few, whole_or_infinite
+from flows._shared.weighed import has_more_values
 from flows.agent_analytics.records import (
     Canonical,
     Commit,
@@ -17,7 +19,7 @@ from flows.agent_analytics.records import (
     Rejected,
     UnreadableTelemetryError,
 )
-from flows.agent_analytics.rules import commit_of, copilot_day, shown
+from flows.agent_analytics.rules import MOST_VALUES, commit_of, copilot_day, shown
 
 EXCERPT = 300
 # No text and no message begins so.
@@ -71,7 +73,9 @@ def parsed(
     line: bytes, parse: Callable[[Mapping[str, Any]], Row], name: str, place: str
 ) -> Row | Rejected:
     try:
-        content = json.loads(line, object_pairs_hook=each_once, parse_int=whole_or_infinite)
+        if has_more_values(line, MOST_VALUES):
+            raise ValueError(f"more than {counted(MOST_VALUES, 'value')}")
+        content = json.loads(line, object_pairs_hook=few(each_once), parse_int=whole_or_infinite)
         # Half a letter, which JSON can spell, is no text.
         json.dumps(content, ensure_ascii=False).encode()
         return parse(content)
