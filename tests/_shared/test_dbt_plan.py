@@ -382,7 +382,7 @@ CHANGES = {
         lambda project: project.environment.update(TOKEN_OF_NOBODY="nobody"), EVERYTHING, True
     ),
     "a price beside a column called source": Change(
-        statement("update raw.prices set price = price + 1"), {"priced"}
+        statement("update raw.prices set price = coalesce(price, 0) + 1"), {"priced"}
     ),
     "a column that somebody made": Change(
         statement("alter table analytics.named add column other integer"), {"named"}

@@ -180,7 +180,7 @@ def test_runs_that_cannot_be_loaded_leave_the_others_and_fail_the_flow_with_thei
     state = refresh(request, built.settings, DbtOptions(select=("stg_runs",)), return_state=True)
     with pytest.raises(RunsFailedError) as failed:
         state.result()
-    reasons = ("20250101060000: reading", "the folder 'latest'", str(tmp_path / "nowhere"))
+    reasons = ("20250101060000: Reading", "the folder 'latest'", str(tmp_path / "nowhere"))
     told = artifacts_of(state)
     for reason in reasons:
         assert reason in str(failed.value)
