@@ -17,6 +17,7 @@ from unittest.mock import patch
 from urllib.parse import urlsplit, urlunsplit
 
 import httpx
+import psutil
 import psycopg
 import pytest
 
@@ -209,6 +210,8 @@ def test_a_bigquery_emulator_that_runs_are_told_of_and_that_is_gone(world: World
         with subprocess.Popen(["sleep", "60"], env=environment) as worker:
             try:
                 record_of(worker.pid).write(world.paths.run / "worker.json")
+                # A process has begun a moment before its environment can be read.
+                assert wait_until(lambda: psutil.Process(worker.pid).environ() == environment, 10)
                 return list(machine.emulator(world))
             finally:
                 worker.kill()
@@ -216,7 +219,8 @@ def test_a_bigquery_emulator_that_runs_are_told_of_and_that_is_gone(world: World
     assert list(machine.emulator(world)) == []
     assert told("") == []
     with answering(404) as url:
-        assert not any(each.is_problem for each in told(url))
+        (there,) = told(url)
+    assert not there.is_problem
     (gone,) = told("http://127.0.0.1:9")
     assert (gone.name, gone.is_problem) == ("BigQuery emulator", True)
     assert "http://127.0.0.1:9, which runs are told of, does not answer" in gone.seen
