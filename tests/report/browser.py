@@ -14,7 +14,7 @@ from typing import Any
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
 
-PROGRAMS = ("chromium", "chromium-browser", "google-chrome")
+PROGRAMS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 START_SECONDS = 60.0
 ANSWER_SECONDS = 60.0
 
