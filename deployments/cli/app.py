@@ -12,6 +12,7 @@ from typer.core import TyperGroup
 
 from deployments.cli import handed_on, told
 from deployments.cli.arguments import INBOX, SLUGS, Domain, Domains, Json, example
+from deployments.cli.refused import refusal
 from deployments.cli.settings import with_local_server, without_libpq
 from flows._shared.chosen import chosen, status_of
 from flows._shared.environment import past_proxies
@@ -32,10 +33,19 @@ class Commands(TyperGroup):
         try:
             return super().invoke(ctx)
         except PlatformError as error:
-            sys.stderr.write(f"{error}\n")
-            raise typer.Exit(status_of(error)) from None
+            raise _told(error) from None
+        except OSError as error:
+            refused = refusal(f"flows {ctx.invoked_subcommand}", error)
+            if refused is None:
+                raise
+            raise _told(refused) from None
         except KeyboardInterrupt:
             raise typer.Exit(INTERRUPTED) from None
+
+
+def _told(error: PlatformError) -> typer.Exit:
+    sys.stderr.write(f"{error}\n")
+    return typer.Exit(status_of(error))
 
 
 app = typer.Typer(

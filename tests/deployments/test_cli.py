@@ -381,3 +381,20 @@ def test_completion_names_commands_and_domains(tmp_path: Path) -> None:
     environment = {"HOME": str(tmp_path), "PATH": os.environ["PATH"], **asked}
     shown = subprocess.run([str(TOOL)], env=environment, capture_output=True, text=True)
     assert shown.stdout.split() == ["scout"], shown.stderr
+
+
+@pytest.mark.parametrize("command", ["up", "run", "report", "psql scout"])
+def test_a_folder_that_may_not_be_written_is_named(
+    command: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    in_the_way = tmp_path / "a file"
+    in_the_way.touch()
+    monkeypatch.setattr(LocalPaths.__init__, "__defaults__", (in_the_way / ".local",))
+    assert main(command.split()) == 1
+    told = capsys.readouterr().err
+    assert told.startswith(f"flows {command.split()[0]}: {in_the_way}"), told
+    assert f"{in_the_way} belongs to {in_the_way.owner()}" in told
+    assert "Traceback" not in told

@@ -95,6 +95,27 @@ def only(look: Callable[[World], Iterator[Diagnosis]], world: World) -> Diagnosi
     return problems[0]
 
 
+@contextmanager
+def without_root() -> Iterator[None]:
+    """As an account that is held to what files allow."""
+    own = os.geteuid()
+    os.seteuid(own or 65534)
+    try:
+        yield
+    finally:
+        os.seteuid(own)
+
+
+def test_a_folder_of_another_account(world: World) -> None:
+    assert not list(machine.access(world))
+    world.project.chmod(0o500)
+    with without_root():
+        told = only(machine.access, world)
+    world.project.chmod(0o700)
+    assert told.seen == f"{world.project} cannot be written"
+    assert f"belongs to {world.project.owner()}" in told.remedy
+
+
 def test_a_wrong_python(world: World) -> None:
     broken = World(world.paths, python=(3, 10))
     assert (

@@ -16,6 +16,7 @@ OF_MACHINE: Sequence[Look] = (
     machine.python,
     machine.packages,
     machine.git,
+    machine.access,
     machine.disk,
     machine.leftovers,
     machine.postgresql,

@@ -1,6 +1,7 @@
 """This machine: Python, packages, disk, what earlier runs left, ports."""
 
 import json
+import os
 import shutil
 from collections import Counter
 from collections.abc import Iterator
@@ -12,6 +13,7 @@ import httpx
 import psutil
 
 from deployments.cli.doctor.world import GIBIBYTE, World
+from deployments.cli.refused import whose
 from deployments.cli.told import Diagnosis
 from deployments.local.domains import DOMAINS, WEBHOOKS
 from deployments.local.postgres import EmbeddedPostgres
@@ -74,6 +76,16 @@ def git(world: World) -> Iterator[Diagnosis]:
         True,
         "Install it (`apt install git`, `brew install git`), or put it on PATH",
     )
+
+
+def access(world: World) -> Iterator[Diagnosis]:
+    """Files of the clone."""
+    paths = world.paths
+    folders = (paths.state, paths.prefect, paths.run, paths.cache)
+    needed = [each for each in folders if os.path.lexists(each)] or [world.project]
+    for folder in needed:
+        if not os.access(folder, os.W_OK | os.X_OK, effective_ids=True):
+            yield Diagnosis("files", f"{folder} cannot be written", True, whose(folder))
 
 
 def disk(world: World) -> Iterator[Diagnosis]:
