@@ -7,6 +7,7 @@ import json
 import time
 import uuid
 from collections.abc import Mapping
+from datetime import datetime
 from types import TracebackType
 from typing import Any, Self
 
@@ -70,6 +71,12 @@ class PrefectApi:
 
     def work_pool(self, name: str) -> dict[str, Any] | None:
         return self.find(f"work_pools/{name}")
+
+    def has_polled(self, work_pool: str, worker: str, since: float) -> bool:
+        """Whether a worker of that name has asked for runs after ``since``, seconds since 1970."""
+        workers = self.call("POST", f"work_pools/{work_pool}/workers/filter", {})
+        heard = (each["last_heartbeat_time"] for each in workers if each["name"] == worker)
+        return any(datetime.fromisoformat(each).timestamp() >= since for each in heard if each)
 
     def block_id(self, block_type: str, name: str) -> str | None:
         """The id of a block document, None if there is none; its content is not asked for."""

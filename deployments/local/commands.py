@@ -42,6 +42,7 @@ TAKES_REPOSITORIES = "github_scraper"
 def up() -> int:
     with telling_what_stays():
         started = runtime.up(say=say)
+        runtime.wait_for_worker(started)
     for line in told_up(started):
         say(line)
     return 0

@@ -1,9 +1,13 @@
 """Where the local runtime keeps things: everything under ``.local/``, nothing outside the clone."""
 
+import os
+import stat
+import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
 from deployments.local.privilege import is_root
+from flows._shared.errors import PermanentError
 
 OWN = 0o700
 # The account that runs PostgreSQL for root passes through, and lists nothing.
@@ -58,3 +62,24 @@ class LocalPaths:
     @property
     def cache(self) -> Path:
         return self.state / "cache"
+
+
+def own_temporary_folder() -> Path:
+    """Where this account's processes put what they need for a while.
+
+    In the folder that all accounts share, Prefect's runner makes one of a fixed name, which belongs
+    to the account that was first (3.8, 2026-12): no worker of another starts.
+
+    Raises:
+        PermanentError: something of another account has its name.
+    """
+    folder = Path(tempfile.gettempdir(), f"analytics-flows-{os.geteuid()}")
+    folder.mkdir(mode=OWN, exist_ok=True)
+    found = folder.lstat()
+    if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
+        raise PermanentError(
+            f"using {folder} for temporary files",
+            "it is not a folder of this account",
+            "Remove it, or name a folder of your own: TMPDIR",
+        )
+    return folder

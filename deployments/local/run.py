@@ -15,7 +15,8 @@ from rich.text import Text
 from deployments.local.api import PrefectApi
 from deployments.local.domains import Domain
 from deployments.local.processes import wait_until
-from deployments.local.runtime import Runtime
+from deployments.local.runtime import Runtime, has_worker
+from deployments.local.worker import ProcessWorker
 from flows._shared.counted import left_out
 from flows._shared.errors import TransientError
 
@@ -116,22 +117,27 @@ def _start(api: PrefectApi, domain: Domain, parameters: Mapping[str, Any]) -> Wa
 
 def _watch(api: PrefectApi, watched: Sequence[Watched], console: Console, runtime: Runtime) -> None:
     hint = f"Nothing takes the run: see {runtime.paths.run / 'worker.log'}"
+    worker = ProcessWorker(runtime.paths) if has_worker(runtime.paths) else None
     if not console.is_terminal:
-        _watch_plainly(api, watched, console, hint)
+        _watch_plainly(api, watched, console, hint, worker)
         return
     with Live(console=console, refresh_per_second=4, transient=True) as live:
-        while not _look(api, watched):
+        while not _look(api, watched, worker):
             live.update(Group(*(live_view(run, hint) for run in watched)))
             time.sleep(POLL_SECONDS)
 
 
 def _watch_plainly(
-    api: PrefectApi, watched: Sequence[Watched], console: Console, hint: str
+    api: PrefectApi,
+    watched: Sequence[Watched],
+    console: Console,
+    hint: str,
+    worker: ProcessWorker | None,
 ) -> None:
     said: dict[str, str] = {}
     is_over = False
     while not is_over:
-        is_over = _look(api, watched)
+        is_over = _look(api, watched, worker)
         for run in watched:
             for key, line in plain_lines(run, hint):
                 if said.get(key) != line:
@@ -141,14 +147,18 @@ def _watch_plainly(
             time.sleep(POLL_SECONDS)
 
 
-def _look(api: PrefectApi, watched: Sequence[Watched]) -> bool:
-    """Look at every run; a server that is busy for a while is waited for."""
+def _look(api: PrefectApi, watched: Sequence[Watched], worker: ProcessWorker | None) -> bool:
+    """Look at every run; waits for a server that is busy for a while, for no worker that ended."""
     deadline = time.monotonic() + PATIENCE_WITH_SERVER_SECONDS
     while True:
         try:
             for run in watched:
                 run.look(api)
-            return all(run.is_done for run in watched)
+            if all(run.is_done for run in watched):
+                return True
+            if worker:
+                worker.refuse_ended()
+            return False
         except TransientError:
             if time.monotonic() > deadline:
                 raise

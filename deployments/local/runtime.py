@@ -236,6 +236,13 @@ def _start_worker(runtime: Runtime, api: PrefectApi, say: Say) -> None:
         say(f"Starting a worker for the work pool {pool}")
 
 
+def wait_for_worker(runtime: Runtime) -> None:
+    """Until the local worker takes runs; ``PermanentError`` where it ended instead."""
+    if has_worker(runtime.paths):
+        with runtime.api() as api:
+            ProcessWorker(runtime.paths).wait_polling(api, runtime.environment[POOL_VARIABLE])
+
+
 def receiver_of(runtime: Runtime) -> WebhookReceiver | None:
     """The local receiver. A server of the user's own has receivers, and secrets, of its own."""
     return None if external_api(runtime.paths) else WebhookReceiver(runtime.paths)

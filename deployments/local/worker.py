@@ -5,6 +5,7 @@ Each run is a process of its own, or a fork of one that is warm: the type of the
 
 import os
 import sys
+import time
 from collections.abc import Mapping
 
 import psutil
@@ -15,8 +16,14 @@ from deployments.apply.infrastructure import (
     plan_work_pool,
 )
 from deployments.local.api import PrefectApi
-from deployments.local.paths import PROJECT_ROOT, LocalPaths
-from deployments.local.processes import BackgroundProcess, fingerprint_of, is_alive
+from deployments.local.paths import PROJECT_ROOT, LocalPaths, own_temporary_folder
+from deployments.local.processes import (
+    BackgroundProcess,
+    died,
+    fingerprint_of,
+    is_alive,
+    wait_until,
+)
 from flows._shared.errors import PermanentError
 
 NAME = "local"
@@ -25,6 +32,9 @@ PROCESS, PREFORK = "process", "prefork"
 TYPE_VARIABLE = "ANALYTICS_FLOWS_LOCAL_POOL"
 # macOS does not let a process fork that has loaded its frameworks.
 DEFAULT_TYPE = PREFORK if sys.platform.startswith("linux") else PROCESS
+POLL_SECONDS = 0.2
+# Between the end of one worker and the record of the next.
+REPLACED_SECONDS = 3.0
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 COMMANDS = {
     PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
@@ -72,8 +82,25 @@ class ProcessWorker(BackgroundProcess):
             mark_lost_runs(api, pool)
             command = [sys.executable, "-m", *COMMANDS[kind]]
             command += ["--pool", pool, "--name", NAME]
-            self.launch(command, environment, PROJECT_ROOT, fingerprint=wanted)
+            own = {"TMPDIR": os.environ.get("TMPDIR") or str(own_temporary_folder())}
+            self.launch(command, {**environment, **own}, PROJECT_ROOT, fingerprint=wanted)
         return True
+
+    def wait_polling(self, api: PrefectApi, pool: str) -> None:
+        """Wait until it asks for runs, which takes the seconds of its imports.
+
+        Raises:
+            PermanentError: it ended; the message carries the end of its log.
+        """
+        while not ((record := self.running()) and api.has_polled(pool, NAME, record.created)):
+            self.refuse_ended()
+            time.sleep(POLL_SECONDS)
+
+    def refuse_ended(self) -> None:
+        """Raises ``PermanentError`` with the end of its log where it runs no more."""
+        # Another command may be about to replace it.
+        if not wait_until(lambda: self.pid is not None, REPLACED_SECONDS):
+            raise died("the worker", self.log, "Mend what it names, then `flows up`")
 
 
 def wanted_type() -> str:

@@ -1,11 +1,14 @@
 import asyncio
 import io
+import os
+import tempfile
 from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import Thread
 from uuid import UUID
 
+import psutil
 import psycopg
 import pytest
 from prefect.cli.flow_runs_watching import watch_flow_run
@@ -14,7 +17,7 @@ from rich.console import Console
 from deployments.local import runtime
 from deployments.local.arrival import transaction_among
 from deployments.local.domains import Domain, absolute, select
-from deployments.local.paths import PROJECT_ROOT, LocalPaths
+from deployments.local.paths import PROJECT_ROOT, LocalPaths, own_temporary_folder
 from deployments.local.processes import wait_until
 from deployments.local.run import Watched, final_table, live_view, plain_lines, run_domains
 from deployments.local.runtime import Runtime
@@ -110,20 +113,44 @@ def test_a_bad_run_ends_1_and_says_what_and_what_to_do(
         assert "Cloning bad: there is no such repository. Check the address" in told
 
 
-def test_a_worker_is_reused_until_its_settings_change(
-    pool: Pool, environment: Mapping[str, str], tmp_path: Path
+def test_a_worker_is_reused_until_its_settings_change_and_its_end_is_told(
+    prefect_server: str,
+    environment: Mapping[str, str],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    worker = ProcessWorker(LocalPaths(tmp_path))
+    monkeypatch.delenv("TMPDIR", raising=False)
+    paths, pool = LocalPaths(tmp_path), Pool(prefect_server)
+    environment = {**environment, "PREFECT_WORK_POOL": pool.name}
+    worker = ProcessWorker(paths)
     try:
         assert worker.start(environment, pool.api)
         first = worker.pid
+        worker.wait_polling(pool.api, pool.name)
+        assert psutil.Process(first).environ()["TMPDIR"] == str(own_temporary_folder())
         assert not worker.start(environment, pool.api)
         assert worker.pid == first
+        (tmp_path / "runner_storage").touch()
+        monkeypatch.setenv("TMPDIR", str(tmp_path))
         assert worker.start({**environment, "ANALYTICS_FLOWS_STATE_DIR": "/other"}, pool.api)
         assert worker.pid not in (None, first)
+        with pytest.raises(PermanentError, match="runner_storage"):
+            worker.wait_polling(pool.api, pool.name)
+        with pytest.raises(PermanentError, match="runner_storage"):
+            run(pool, paths, environment, "good")
     finally:
         worker.stop()
     assert worker.pid is None
+
+
+def test_a_temporary_folder_of_another_account_is_not_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f"analytics-flows-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(PermanentError, match=r"not a folder of this account.*TMPDIR"):
+        own_temporary_folder()
 
 
 def test_a_run_whose_process_is_gone_gives_its_place_to_the_next(pool: Pool) -> None:
