@@ -47,6 +47,7 @@ from flows._shared.errors import PermanentError
 from flows.agent_analytics.raw import Store
 from flows.agent_analytics.settings import PATH_VARIABLE
 from flows.webhooks.inbox import prepare_inbox
+from tests.accounts import without_root
 from tests.deployments.pool import Pool
 from tests.lasting_blocks import LastingBlocks
 
@@ -93,17 +94,6 @@ def only(look: Callable[[World], Iterator[Diagnosis]], world: World) -> Diagnosi
     assert len(problems) == 1, found
     assert problems[0].remedy
     return problems[0]
-
-
-@contextmanager
-def without_root() -> Iterator[None]:
-    """As an account that is held to what files allow."""
-    own = os.geteuid()
-    os.seteuid(own or 65534)
-    try:
-        yield
-    finally:
-        os.seteuid(own)
 
 
 def test_a_folder_of_another_account(world: World) -> None:

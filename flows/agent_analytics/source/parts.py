@@ -2,8 +2,10 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Iterator
+import os
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
+from itertools import chain
 from pathlib import Path
 from stat import S_ISDIR, S_ISREG
 
@@ -81,13 +83,14 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
     """
     found: dict[Path, int] = {}
     unread: list[Rejected] = []
+    closed: list[OSError] = []
     left_out = 0
     for pattern in patterns:
         if missing(pattern):
             continue
         is_folder = Path(pattern).is_dir()
         within = named_part(pattern)
-        for child in _named(pattern):
+        for child in _named(pattern, closed.append):
             try:
                 status = child.stat()
             except OSError as error:
@@ -107,6 +110,11 @@ def telemetry_files(patterns: Iterable[str]) -> tuple[list[Path], list[Rejected]
                 unread.append(Rejected(shown(child), reason, ""))
             else:
                 left_out += 1
+    unread += [
+        Rejected(shown(Path(error.filename)), f"not read: {error.strerror}", "")
+        for error in closed[:MOST_NAMED]
+    ]
+    left_out += len(closed[MOST_NAMED:])
     if left_out:
         seen = f"not read: {counted(left_out, 'more file')} beside those that are named"
         unread.append(Rejected("telemetry files", seen, ""))
@@ -118,7 +126,8 @@ def missing(pattern: str) -> InputMissingError | None:
     if WILDCARDS.search(pattern):
         return None
     try:
-        Path(pattern).stat()
+        if S_ISDIR(Path(pattern).stat().st_mode):
+            os.scandir(pattern).close()
     except FileNotFoundError:
         seen = "there is no such file or folder"
     except OSError as error:
@@ -128,7 +137,7 @@ def missing(pattern: str) -> InputMissingError | None:
     return InputMissingError(
         f"Reading {shown(Path(pattern))}",
         seen,
-        "Correct it in the parameter `inputs`, or make the folder: an empty one is fine",
+        "Correct it in the parameter `inputs`, or make the folder, readable: an empty one is fine",
     )
 
 
@@ -139,10 +148,11 @@ def fits_nothing(pattern: str) -> bool:
     return all(child.is_dir() for child in _named(pattern))
 
 
-def _named(pattern: str) -> Iterable[Path]:
+def _named(pattern: str, on_error: Callable[[OSError], None] = lambda _: None) -> Iterable[Path]:
     path = Path(pattern).absolute()
     if path.is_dir():
-        return path.rglob("*")
+        walked = os.walk(path, onerror=on_error)
+        return (Path(folder, each) for folder, *names in walked for each in chain(*names))
     # It may be the name of a file that has a wildcard in it.
     return [path] if path.exists() else Path(path.anchor).glob(str(path.relative_to(path.anchor)))
 

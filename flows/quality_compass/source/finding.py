@@ -4,12 +4,14 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from fnmatch import fnmatchcase
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 
 from fsspec.implementations.local import LocalFileSystem
 
 from flows._shared.errors import PlatformError
 from flows._shared.input_files import named_part
+from flows._shared.listing import find_all
 from flows.quality_compass.records import (
     Findings,
     Kind,
@@ -72,7 +74,8 @@ def look_for_runs(address: str, storage: Storage = LOCAL, *, run_id: str | None 
         folders = sorted(system.glob(path, on_error="raise")) if has_pattern else [path]
         within = str(named_part(path)) if isinstance(system, LocalFileSystem) else None
         for folder in folders:
-            for file in sorted(system.find(folder, on_error=partial(_pass_by, folder, closed))):
+            pass_by = partial(_pass_by, folder, closed)
+            for file, _ in sorted(find_all(system, folder, pass_by), key=itemgetter(0)):
                 if isinstance(system, LocalFileSystem) and Path(file).is_dir():
                     links[file] = str(Path(file).resolve())
                     continue

@@ -13,6 +13,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from flows._shared.input_files import leads_out, open_input
+from flows._shared.listing import find_all
 from flows.scout.records import (
     FAILED_MEMBER,
     FileFacts,
@@ -98,7 +99,10 @@ def list_files(folder: str) -> tuple[list[SourceFile], list[str]]:
             raise FolderUnreadableError(
                 attempted, "there is no such folder", "Check the setting `folder`"
             )
-        found = system.find(root, detail=True)
+        closed: list[OSError] = []
+        found = dict(find_all(system, root, closed.append))
+        if not found and closed:
+            raise closed[0]
     except (OSError, ValueError, ImportError) as error:
         raise FolderUnreadableError(
             attempted, f"{type(error).__name__}: {error}", "Check the setting `folder`"
@@ -108,6 +112,7 @@ def list_files(folder: str) -> tuple[list[SourceFile], list[str]]:
         for path in sorted(found, key=lambda path: (modified_second(found[path]), natural(path)))
     }
     files = [_file(system, path, name, root) for path, name in names.items() if is_readable(name)]
+    files += [_closed(error, root) for error in closed]
     left_alone = [path for path, name in names.items() if not is_readable(name)]
     is_local = isinstance(system, LocalFileSystem)
     return files, [
@@ -121,6 +126,17 @@ def _as_link(path: str, root: str) -> str:
     return (
         f" ({seen}: name that folder in `folder`, or put the files themselves here)" if seen else ""
     )
+
+
+def _closed(error: OSError, root: str) -> SourceFile:
+    """A folder that may not be read, as a file that cannot be."""
+
+    def refuse() -> BinaryIO:
+        raise error
+
+    path = str(error.filename or root)
+    name = str(PurePosixPath(path).relative_to(root)) if path.startswith(root) else path
+    return SourceFile(storable_name(f"{name}/"), "csv_upload", refuse, place_of(path))
 
 
 def _file(system: Any, path: str, name: str, root: str) -> SourceFile:
