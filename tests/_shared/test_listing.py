@@ -1,4 +1,4 @@
-"""A folder in a folder that may not be read is told in every domain, and its neighbours are read."""
+"""A closed folder in a folder is told in every domain, and its neighbours are read."""
 
 from collections.abc import Callable, Iterator
 from pathlib import Path
