@@ -24,8 +24,8 @@ MEND_SOURCE = (
     "Run `git fsck` there and bring the object back from another clone, or retire the repository"
 )
 MEND_PATH = (
-    "Check the spelling of the path: it must lead to a git repository on the machine that reads it, "
-    "and be open to the account that runs there"
+    "Check the spelling of the path: it must lead to a git repository on the machine that reads "
+    "it, and be open to the account that runs there"
 )
 # A damaged object by the name under which git mentions it.
 DAMAGED = re.compile(
