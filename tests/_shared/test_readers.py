@@ -73,9 +73,8 @@ MODELS = {
 PUBLISHED = ("in_another_order", "amounts", "added", "late_bound", "in_between", "sold", "shops")
 PUBLISHED += ("places", "regions", "history")
 OTHER_DIGITS = "12,4"
-LEFT_OVER = (
-    "select relname from pg_class where relname ~ '__(former|dbt)_' and relkind in ('r', 'v')"
-)
+LEFT_OVER = "select relname from pg_class where relkind in ('r', 'v') "
+LEFT_OVER += "and relname ~ '__(former|dbt)_'"
 SLEEPING = "select pid from pg_stat_activity where wait_event = 'PgSleep' "
 SLEEPING += "and datname = current_database()"
 BUILD = """

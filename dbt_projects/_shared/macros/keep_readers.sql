@@ -3,12 +3,13 @@
         read it, its indexes. dbt's own way puts another table in its place: whoever reads as of a moment before that,
         as the report does, would find it empty. Each project has the materializations that call this: dbt takes none of
         a built-in name from a package. -#}
+    {%- set is_read = shared.has_readers(this) -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- if existing is none or existing.type != 'table' -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set columns = shared.same_columns(sql) -%}
-    {%- if not columns or not (shared.has_readers(existing) or shared.same_indexes(existing)) -%}
+    {%- if not columns or not (is_read or shared.same_indexes(existing)) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(shared.replace_rows(sql, columns)) }}
@@ -47,8 +48,7 @@
 
 {% macro has_readers(relation) -%}
     {#- Whether anybody reads a relation besides models that are built from it: who was granted it, other programs'
-        views, or a view of this project, which would be gone until its turn in the build. Asked once in a build, as it
-        stands when the first model asks. -#}
+        views, or a view of this project. Asked once in a build, before anything is replaced. -#}
     {%- if 'relations_with_readers' not in graph -%}
         {%- do graph.update({
             'relations_with_readers': run_query(shared.relations_with_readers()).columns[0].values() | list

@@ -2,6 +2,8 @@
     {#- The columns of a model whose table or view is there with the same ones, of the same types, which are also
         those of its contract; else none. Rows are written by the names of columns: their order is a matter of views
         alone. One query: dbt's own ways ask for columns up to eight times. -#}
+    {#- What is asked once another relation has its place would be of that one. -#}
+    {%- do shared.has_readers(this) -%}
     {%- set existing = load_cached_relation(this) -%}
     {%- set type = 'view' if config.get('materialized') == 'view' else 'table' -%}
     {%- if existing is none or existing.type != type -%}
