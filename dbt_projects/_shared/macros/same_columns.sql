@@ -71,10 +71,15 @@
 {%- endmacro %}
 
 {% macro same_indexes(existing) -%}
-    {#- Whether a table has the indexes and keys of its model: what others hung on it is not asked. -#}
+    {#- Whether a table has the indexes and keys of its model: what others hung on it is not asked, nor the order of a
+        column or what an expression is. -#}
     {%- set wanted = [] -%}
     {%- for index in config.get('indexes', []) -%}
-        {%- do wanted.append((index.columns | join(','), index.get('unique', false), index.get('type') or 'btree')) -%}
+        {%- set columns = [] -%}
+        {%- for column in index.columns -%}
+            {%- do columns.append('()' if '(' in column else column.split(' ')[0]) -%}
+        {%- endfor -%}
+        {%- do wanted.append((columns | join(','), index.get('unique', false), index.get('type') or 'btree')) -%}
     {%- endfor -%}
     {%- if config.get('contract').enforced -%}
         {%- for part in [model] + model['columns'].values() | list -%}
@@ -93,9 +98,9 @@
 {% macro indexes_of(relation) -%}
     select
         (
-            select string_agg(attname, ',' order by place)
+            select string_agg(coalesce(attname, '()'), ',' order by place)
             from unnest(cast(indkey as smallint[])) with ordinality as keys (number, place)
-            inner join pg_attribute on attrelid = indrelid and attnum = number
+            left join pg_attribute on attrelid = indrelid and attnum = number
         ),
         indisunique,
         amname
