@@ -1,74 +1,15 @@
-{% macro same_columns(sql) -%}
-    {#- The columns of a model whose table or view is there with the same ones, of the same types, which are also
-        those of its contract; else none. One query: dbt's own ways ask for columns up to eight times. -#}
-    {%- set existing = load_cached_relation(this) -%}
-    {%- set type = 'view' if config.get('materialized') == 'view' else 'table' -%}
-    {%- if existing is none or existing.type != type -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {%- set sources = ['(' ~ sql ~ ')', existing | string] -%}
-    {%- if config.get('contract').enforced -%}
-        {%- do sources.append('(' ~ get_empty_schema_sql(model['columns']) ~ ')') -%}
-    {%- endif -%}
-    {%- set query -%}
-        select *
-        from {% for source in sources %}{{ source }} as source_{{ loop.index }}{{ ', ' if not loop.last }}{% endfor %}
-        where false
-        limit 0
-    {%- endset -%}
-    {%- set described = [] -%}
-    {%- for column in adapter.get_column_schema_from_query(query) -%}
-        {%- do described.append((column.name, column.dtype)) -%}
-    {%- endfor -%}
-    {%- set width = described | length // sources | length -%}
-    {%- set columns = described[:width] -%}
-    {%- if described != columns * sources | length or shared.precisions_differ(existing, sql) -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {{ return(columns | map(attribute=0) | list) }}
-{%- endmacro %}
-
-{% macro precisions_differ(existing, sql) -%}
-    {#- Whether columns have other lengths or places than the table that is there, which an insert would cut rows to:
-        the names of types do not tell. Those of a contract are known; for others that somebody reads a view tells. -#}
-    {%- if config.get('contract').enforced -%}
-        {%- set wanted = [] -%}
-        {%- for column in model['columns'].values() -%}
-            {%- set found = modules.re.search('[(]([0-9, ]+)[)]', column.data_type) -%}
-            {%- do wanted.append((column.name, '(' ~ found[1] | replace(' ', '') ~ ')' if found else '')) -%}
-        {%- endfor -%}
-    {%- elif existing.type == 'table' and shared.has_readers(existing) -%}
-        {%- do run_query('create or replace temporary view precisions as (' ~ sql ~ ')') -%}
-        {%- set wanted = shared.precisions_of('pg_temp.precisions') -%}
-        {%- do run_query('drop view pg_temp.precisions') -%}
-    {%- else -%}
-        {{ return(false) }}
-    {%- endif -%}
-    {{ return(dict(wanted) != dict(shared.precisions_of(existing))) }}
-{%- endmacro %}
-
-{% macro precisions_of(relation) -%}
-    {%- set found = run_query(
-        "select attname, coalesce(substring(format_type(atttypid, atttypmod) from '[(].*[)]'), '') from pg_attribute "
-        ~ "where attrelid = to_regclass('" ~ relation ~ "') and attnum > 0 and not attisdropped"
-    ) -%}
-    {%- set precisions = [] -%}
-    {%- for row in found.rows -%}
-        {%- do precisions.append((row[0], row[1])) -%}
-    {%- endfor -%}
-    {{ return(precisions) }}
-{%- endmacro %}
-
 {% macro rows_in_place(sql) -%}
-    {#- The statement that replaces the rows of a table which somebody else reads; none where nobody does, or its
-        columns change. dbt's own way puts another table in its place, and drops it with the views on it. Each
-        project has the materializations that call this: dbt takes none of a built-in name from a package. -#}
+    {#- The statement that replaces the rows of a table; none where its columns change, or, if nobody else is known to
+        read it, its indexes. dbt's own way puts another table in its place: whoever reads as of a moment before that,
+        as the report does, would find it empty. Each project has the materializations that call this: dbt takes none of
+        a built-in name from a package. -#}
+    {%- set is_read = shared.has_readers(this) -%}
     {%- set existing = load_cached_relation(this) -%}
-    {%- if existing is none or existing.type != 'table' or not shared.has_readers(existing) -%}
+    {%- if existing is none or existing.type != 'table' -%}
         {{ return(none) }}
     {%- endif -%}
     {%- set columns = shared.same_columns(sql) -%}
-    {%- if not columns -%}
+    {%- if not columns or not (is_read or shared.same_indexes(existing)) -%}
         {{ return(none) }}
     {%- endif -%}
     {{ return(shared.replace_rows(sql, columns)) }}
@@ -107,8 +48,7 @@
 
 {% macro has_readers(relation) -%}
     {#- Whether anybody reads a relation besides models that are built from it: who was granted it, other programs'
-        views, or a view of this project, which would be gone until its turn in the build. Asked once in a build, as it
-        stands when the first model asks. -#}
+        views, or a view of this project. Asked once in a build, before anything is replaced. -#}
     {%- if 'relations_with_readers' not in graph -%}
         {%- do graph.update({
             'relations_with_readers': run_query(shared.relations_with_readers()).columns[0].values() | list
@@ -286,12 +226,19 @@
 
 {% macro keep_readers() -%}
     {#- Where columns changed, dbt put a new relation in the place of the former one, which it drops next with all that
-        rests on it. In the same transaction grants move; an error here leaves everything as it was. -#}
-    {%- if execute and target.type == 'postgres' and shared.has_readers(this) -%}
-        {%- set former = make_backup_relation(this, 'table') -%}
-        {%- do shared.refuse_to_drop(run_query(
-            shared.move_grants(former, this) ~ '; ' ~ shared.readers_of(former)
-        ).columns[0].values()[0]) -%}
+        rests on it. In the same transaction grants move, and what views of this project rest on is kept for them; an
+        error here leaves everything as it was. -#}
+    {%- if execute and target.type == 'postgres' -%}
+        {%- set former = shared.replaced_relation() -%}
+        {%- if former and shared.has_readers(this) -%}
+            {%- do shared.refuse_to_drop(run_query(
+                shared.move_grants(former, this) ~ '; ' ~ shared.readers_of(former)
+            ).columns[0].values()[0]) -%}
+        {%- endif -%}
+        {%- if former and not shared.is_put_aside(former) and shared.former_relations() -%}
+            {%- do adapter.drop_relation(former) -%}
+        {%- endif -%}
+        {%- do shared.drop_former_relations() -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -311,7 +258,8 @@
 {%- endmacro %}
 
 {% macro reset_seed(model, full_refresh, old_relation, agate_table) -%}
-    {#- dbt's own way drops the table on a full refresh, with what others made on it and who may read it. -#}
+    {#- dbt's own way truncates the table, which is empty then for who reads as of a moment before, and drops it on a
+        full refresh, with what others made on it and who may read it. -#}
     {%- set names = agate_table.column_names | list -%}
     {%- set is_made_anew = full_refresh and not (
         shared.has_readers(old_relation)
@@ -319,11 +267,16 @@
     ) -%}
     {%- if not is_made_anew -%}
         {%- do shared.refuse_keys_to(old_relation) -%}
-        {{ return(dbt.default__reset_csv_table(model, false, old_relation, agate_table)) }}
+        {%- set emptied = 'delete from only ' ~ old_relation -%}
+        {%- do run_query(emptied ~ '; ' ~ shared.refuse_rows_left()) -%}
+        {{ return(emptied) }}
     {%- endif -%}
     {%- do shared.refuse_to_drop(run_query(shared.readers_of(old_relation)).columns[0].values()[0]) -%}
     {%- set grants = shared.grants_on(old_relation, names) -%}
-    {%- set made = dbt.default__reset_csv_table(model, true, old_relation, agate_table) -%}
+    {%- if not shared.is_put_aside(old_relation) -%}
+        {%- do adapter.drop_relation(old_relation) -%}
+    {%- endif -%}
+    {%- set made = create_csv_table(model, agate_table) -%}
     {%- if grants -%}
         {%- do run_query(grants) -%}
     {%- endif -%}
@@ -352,7 +305,7 @@ begin
         select 'set (' || array_to_string(reloptions, ', ') || ')' as setting from pg_class where oid = old
         union all
         select 'replica identity ' || case relreplident when 'f' then 'full' else 'nothing' end
-        from pg_class where oid = old and relreplident in ('f', 'n')
+        from pg_class where oid = old and relkind = 'r' and relreplident in ('f', 'n')
     ) as of_old
     where setting is not null;
     if settings is not null then

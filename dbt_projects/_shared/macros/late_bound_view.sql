@@ -18,7 +18,9 @@
     {%- if existing is not none and not is_kept -%}
         {%- do shared.refuse_to_drop(run_query(shared.readers_of(existing)).columns[0].values()[0]) -%}
         {%- set grants = shared.grants_on(existing, columns | map(attribute=0) | list) -%}
-        {%- do adapter.drop_relation(existing) -%}
+        {%- if not shared.is_put_aside(existing) -%}
+            {%- do adapter.drop_relation(existing) -%}
+        {%- endif -%}
     {%- endif -%}
     {% call statement('main') -%}
         drop view pg_temp.described;

@@ -1,24 +1,16 @@
-{% macro unchanged_columns(sql) -%}
-    {#- A full refresh makes a table anew, unless somebody else reads it. -#}
-    {%- if should_full_refresh() and config.get('materialized') != 'view' and not shared.has_readers(this) -%}
-        {{ return(none) }}
-    {%- endif -%}
-    {{ return(shared.same_columns(sql)) }}
-{%- endmacro %}
-
 {% materialization view, adapter='postgres' %}
-    {%- if not unchanged_columns(sql) -%}
+    {%- if not shared.same_columns(sql) -%}
         {{ return(dbt.materialization_view_default()) }}
     {%- endif -%}
     {{ return(shared.write_in_place(shared.view_anew(sql), 'view')) }}
 {% endmaterialization %}
 
 {% materialization table, adapter='postgres' %}
-    {%- set columns = unchanged_columns(sql) -%}
-    {%- if not columns -%}
+    {%- set statement = shared.rows_in_place(sql) -%}
+    {%- if not statement -%}
         {{ return(dbt.materialization_table_default()) }}
     {%- endif -%}
-    {{ return(shared.write_in_place(shared.replace_rows(sql, columns), 'table')) }}
+    {{ return(shared.write_in_place(statement, 'table')) }}
 {% endmaterialization %}
 
 {% materialization incremental, adapter='postgres' %}
@@ -26,7 +18,7 @@
     {%- if replaced -%}
         {{ return(shared.write_in_place(replaced, 'table')) }}
     {%- endif -%}
-    {%- set columns = unchanged_columns(sql) if is_incremental() else none -%}
+    {%- set columns = shared.same_columns(sql) if is_incremental() else none -%}
     {%- if not columns -%}
         {{ return(dbt.materialization_incremental_default()) }}
     {%- endif -%}

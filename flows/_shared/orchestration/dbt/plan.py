@@ -116,7 +116,7 @@ def plan_build(
     for node in nodes:
         if node.kind is Kind.SOURCE:
             continue
-        # A table that a build puts in the place of another takes the views on that one with it:
+        # Views on a table whose place another takes show the former one until they are built:
         # only views of sources alone stay, whatever the rows there are.
         is_of_sources = node.is_view and shapes.keys() >= set(node.parents)
         key = _key(node, surroundings, shapes if is_of_sources else contents)
