@@ -13,6 +13,7 @@ from tests.simulations.histories import (
     false_alarms,
     found_drops,
     found_outages,
+    lasting_departures,
 )
 
 FALSE_ALARMS_A_YEAR = 2.0
@@ -33,6 +34,16 @@ def test_a_drop_by_three_tenths_is_found_in_three_days_and_a_second_outage_the_d
     assert found_drops(models, History(100), 200)[2] >= 0.9
     for apart in (2, 5):
         assert found_outages(models, History(100, has_weeks=True), 20, apart) == [1, 1]
+
+
+def test_an_outage_of_two_months_is_told_once_and_on_each_day_and_its_end_is_no_rise(
+    models: Mapping[str, str],
+) -> None:
+    for history in (History(100), History(100, has_weeks=True, variation=0.2)):
+        lasted = lasting_departures(models, history, 20)
+        assert (lasted.days, lasted.told) == (1, 1), lasted
+        assert lasted.recoveries >= 0.9, lasted
+        assert lasted.rises_after == 0, lasted
 
 
 def test_weekdays_growth_and_days_of_their_own_are_no_alarm(models: Mapping[str, str]) -> None:

@@ -45,4 +45,4 @@ renamed as (
 
 {%- endif %}
 
-select * from renamed
+{{ one_of_each_key('renamed', 'ml_features', 'txn_id', 'ts_month desc') }}

@@ -33,4 +33,4 @@ renamed as (
 
 {%- endif %}
 
-select * from renamed
+{{ one_of_each_key('renamed', 'transaction_labels', 'txn_id', 'updated_at desc') }}

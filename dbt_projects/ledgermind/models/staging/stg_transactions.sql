@@ -19,4 +19,4 @@ with renamed as (
 
 )
 
-select * from renamed
+{{ one_of_each_key('renamed', 'transactions', 'txn_id', 'updated_at desc') }}
