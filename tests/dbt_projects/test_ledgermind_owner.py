@@ -312,3 +312,30 @@ def test_rows_that_share_a_key_or_have_none_stop_nothing_and_the_first_counts(
         "select created_at::date, count(*) from (select distinct on (id) * from suggestion_events "
         "where id is not null order by id, created_at) as firsts group by 1 order by 1"
     )
+
+
+DROPPED = """
+alter table transactions drop column category, drop column merchant, drop column amount,
+    drop column date, drop column deleted_at;
+alter table model_registry drop column created_at;
+alter table transaction_labels drop column source, drop column created_at;
+alter table ml_features drop column abs_amount, drop column mcc, drop column channel,
+    drop column hour_of_day, drop column dow, drop column is_weekend, drop column is_subscription;
+"""
+
+
+def test_a_column_that_its_owner_drops_is_null_or_is_named_with_its_table(owned: Owned) -> None:
+    """Suggestions are counted as before; what their counts need stops, with one message."""
+    counted = "select * from analytics.mart_suggestions_tenant_daily order by day_tenant"
+    before = owned.warehouses.query(counted)
+    owned.execute(DROPPED)
+    assert owned.failures() == {}
+    assert owned.warehouses.query(counted) == before
+    assert owned.warehouses.query("select count(*) from analytics.dim_merchants") == [(0,)]
+
+    owned.execute("alter table transactions drop column tenant_id")
+    failures = owned.failures()
+    assert failures
+    assert all(
+        "public.transactions has no column tenant_id, " in said for said in failures.values()
+    ), failures

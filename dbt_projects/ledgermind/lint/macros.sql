@@ -61,3 +61,4 @@
 {% macro one_of_each_key(rows, table, key, order) %}select * from {{ rows }}{% endmacro %}
 {% macro rows_without_a_place(table, condition) %}select 'x' as source_table, 'x' as row_id, 'x' as reason{% endmacro %}
 {% macro series_of_levels(metric, day) %}concat({{ metric }}, '|', {{ day }}){% endmacro %}
+{% macro value_or(name, columns, nothing) %}{{ name }}{% endmacro %}

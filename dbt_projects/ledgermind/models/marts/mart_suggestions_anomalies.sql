@@ -58,7 +58,8 @@ begun as (
         max(case when not is_anomaly then created_date end) over days_before as normal_before,
         min(created_date) over (partition by metric) as first_date,
         lag(is_anomaly) over (partition by metric order by created_date) as was_anomaly,
-        lag(score) over (partition by metric order by created_date) as score_before,
+        lag(observed) over (partition by metric order by created_date) as observed_before,
+        lag(expected) over (partition by metric order by created_date) as expected_before,
         min(score) over week_before as lowest_before,
         max(score) over week_before as highest_before
     from compared
@@ -109,7 +110,12 @@ final as (
         is_anomaly and (
             anomaly_before is null
             or {{ shared.days_between('anomaly_before', 'created_date') }} > 3
-            or (is_day_itself and departed_days <= 8 and sign(score) * score_before < bound / 2)
+            or (
+                is_day_itself
+                and departed_days <= 8
+                and abs(observed_before - expected_before) * expected
+                < abs(observed - expected) * expected_before / 2
+            )
             or score < lowest_before - 1.5 * bound
             or score > highest_before + 1.5 * bound
         ) as is_new,
