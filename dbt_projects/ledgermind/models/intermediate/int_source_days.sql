@@ -65,23 +65,25 @@ with versions as (
         {{ row_version(labels, ['txn_id', 'label', 'updated_at']) }} as row_version
     from {{ labels }}
     {%- endif %}
-    {%- for table in ['suggestion_events', 'suggestion_feedback'] if doubtful_keys(table)['repeated'] %}
+    {%- for table, number in [('suggestion_events', 1), ('suggestion_feedback', 2)]
+        if doubtful_keys(table)['repeated'] %}
+    {%- set repeated = source('operational', table) %}
 
     union all
 
     -- Another row may be the one that counts, of a day on which nothing was written.
     select
-        {{ 1 if table == 'suggestion_events' else 2 }} as source_number,
+        {{ number }} as source_number,
         source_day,
         place as row_version
     from (
         select
-            {{ day_floor(utc('created_at', source_columns(source('operational', table)))) }} as source_day,
+            {{ day_floor(utc('created_at', source_columns(repeated))) }} as source_day,
             row_number() over (
                 partition by {{ source_key(table) }} order by created_at
             ) as place
-        from {{ source('operational', table) }}
-    ) as repeated
+        from {{ repeated }}
+    ) as placed
     where place > 1
     {%- endfor %}
 

@@ -4,7 +4,9 @@ with renamed as (
 
     select
         {{ transaction_key('id') }} as txn_id,
-        {{ plausible_day_or_null(utc_day('date', columns) if 'date' in columns else 'cast(null as date)') }} as txn_date,
+        {{ plausible_day_or_null(
+            utc_day('date', columns) if 'date' in columns else 'cast(null as date)'
+        ) }} as txn_date,
         {{ column_or_null('merchant', columns, shared.text('null')) }},
         {{ column_or_null('amount', columns, real('null')) }},
         {{ value_or('category', columns, shared.text('null')) }} as current_category,
