@@ -91,11 +91,16 @@ def export(table: "CopiedTable", settings: LedgermindSettings) -> "ExportCounts"
     retry_condition_fn=retry_transient,
 )
 def tell_anomalies(settings: LedgermindSettings) -> tuple[str, ...]:
-    """An event for each that the server has not been told of; a line each for the summary."""
+    """An event for each that the server has not been told of; a line each for the summary, and
+    for those that ended."""
     with connect(settings.database_block) as connection:
         began = source.new_anomalies(connection)
+        ended = source.ended_anomalies(connection)
     emit_anomalies(SLUG, began)
     return tuple(
+        f"{each.metric} of {each.day} is as expected again, after {each.days} days"
+        for each in ended
+    ) + tuple(
         f"{each.metric} of {each.day} is {each.observed:.4g}"
         + ("" if each.expected is None else f" where {each.expected:.4g} was expected")
         + f": {each.owner} is asked to look at it"

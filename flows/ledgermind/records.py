@@ -115,5 +115,14 @@ class Sample:
     features: Sequence[Features] = ()
 
 
+@dataclass(frozen=True)
+class AnomalyEnded:
+    """A metric that is as expected again since ``day``, after a departure of ``days`` days."""
+
+    metric: str
+    day: date
+    days: int
+
+
 class OperationalDatabaseError(PermanentError):
     """The operational database is not what the flow can read, or must not be written to."""

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 import psycopg
 
 from flows._shared.events import AnomalyBegan
-from flows.ledgermind.records import OperationalDatabaseError
+from flows.ledgermind.records import AnomalyEnded, OperationalDatabaseError
 
 REQUIRED = ("suggestion_events", "suggestion_feedback", "transactions", "model_registry", "tenants")
 NEW_ANOMALIES = """
@@ -23,6 +23,15 @@ where
     and newest > three_days_before
     and (created_date > three_days_before or created_date = newest_beginning)
 order by 1, 2
+"""
+ENDED_ANOMALIES = """
+select metric, created_date, departed_days
+from analytics.mart_suggestions_anomalies
+where
+    not is_anomaly
+    and departed_days >= 7
+    and created_date = (select max(created_date) from analytics.mart_suggestions_anomalies)
+order by 1
 """
 
 
@@ -61,3 +70,14 @@ def new_anomalies(connection: psycopg.Connection) -> Sequence[AnomalyBegan]:
         AnomalyBegan(metric=metric, day=day, observed=observed, expected=expected, owner=owner)
         for metric, day, observed, expected, owner in connection.execute(NEW_ANOMALIES)
     ]
+
+
+def ended_anomalies(connection: psycopg.Connection) -> Sequence[AnomalyEnded]:
+    """Those of a week or more that were over on the last finished day of the marts."""
+    is_built = (
+        "select count(*) from pg_attribute where attname = 'departed_days' "
+        "and attrelid = to_regclass('analytics.mart_suggestions_anomalies')"
+    )
+    if connection.execute(is_built).fetchone() == (0,):
+        return []
+    return [AnomalyEnded(*row) for row in connection.execute(ENDED_ANOMALIES)]

@@ -247,3 +247,95 @@ def test_what_a_role_may_not_read_is_no_row_that_is_not_there(
     assert failures
     assert all(said.format(role=reader) in each for each in failures.values()), failures
     assert owned.warehouses.query("select count(*) from analytics.fct_training_view") == trained
+
+
+KEYLESS = """
+alter table suggestion_feedback drop constraint suggestion_feedback_pkey;
+alter table suggestion_events drop constraint suggestion_events_pkey cascade;
+alter table transactions drop constraint transactions_pkey cascade;
+alter table transaction_labels drop constraint transaction_labels_pkey;
+alter table ml_features drop constraint ml_features_pkey;
+alter table model_registry drop constraint model_registry_model_id_key,
+    drop constraint model_registry_pkey;
+alter table suggestion_events alter id drop not null;
+"""
+REPEATED = """
+create temporary table repeated as
+    select * from suggestion_events order by created_at desc, id limit 5;
+insert into suggestion_events select * from repeated;
+update repeated set created_at = created_at + interval '3 days';
+insert into suggestion_events select * from repeated;
+update repeated set id = null;
+insert into suggestion_events select * from repeated limit 1;
+insert into suggestion_feedback select * from suggestion_feedback limit 3;
+insert into transactions select * from transactions limit 4;
+insert into transaction_labels select * from transaction_labels limit 2;
+insert into ml_features select * from ml_features limit 1;
+insert into model_registry select * from model_registry limit 1;
+"""
+
+
+def test_rows_that_share_a_key_or_have_none_stop_nothing_and_the_first_counts(
+    owned: Owned,
+) -> None:
+    """Which one counts is another where an earlier copy comes, or the first goes."""
+    before = owned.contents()
+    owned.execute(KEYLESS)
+    owned.execute(REPEATED)
+    statuses = owned.warehouses.build("pg_local", "--exclude-resource-type", "unit_test")
+    assert statuses["no_row_of_ledgermind_is_kept_apart"] == "warn"
+    assert owned.warehouses.query(
+        "select source_table, reason, count(*)::int, count(row_id)::int "
+        "from analytics.mart_rejected_rows group by 1, 2 order by 1, 2"
+    ) == [
+        ("ml_features", "repeated_key", 1, 1),
+        ("model_registry", "repeated_key", 1, 1),
+        ("suggestion_events", "missing_key", 1, 0),
+        ("suggestion_events", "repeated_key", 10, 10),
+        ("suggestion_feedback", "repeated_key", 3, 3),
+        ("transaction_labels", "repeated_key", 2, 2),
+        ("transactions", "repeated_key", 4, 4),
+    ]
+    changed = {name for name, rows in owned.contents().items() if rows != before[name]}
+    assert changed == {"mart_rejected_rows"}
+
+    figures = "select created_date, events from analytics.mart_suggestions_activity_daily"
+    figures = figures.replace("events from", "suggestions from") + " order by 1"
+    owned.execute(
+        "insert into suggestion_events select id, txn_id, model_id, features_hash, candidates, "
+        "mode, created_at - interval '9 days' from (select distinct on (id) * from "
+        "suggestion_events where id is not null order by id, created_at limit 5) as firsts"
+    )
+    owned.warehouses.build("pg_local", "--exclude-resource-type", "unit_test")
+    moved = owned.warehouses.query(figures)
+    assert moved == owned.warehouses.query(
+        "select created_at::date, count(*) from (select distinct on (id) * from suggestion_events "
+        "where id is not null order by id, created_at) as firsts group by 1 order by 1"
+    )
+
+
+DROPPED = """
+alter table transactions drop column category, drop column merchant, drop column amount,
+    drop column date, drop column deleted_at;
+alter table model_registry drop column created_at;
+alter table transaction_labels drop column source, drop column created_at;
+alter table ml_features drop column abs_amount, drop column mcc, drop column channel,
+    drop column hour_of_day, drop column dow, drop column is_weekend, drop column is_subscription;
+"""
+
+
+def test_a_column_that_its_owner_drops_is_null_or_is_named_with_its_table(owned: Owned) -> None:
+    """Suggestions are counted as before; what their counts need stops, with one message."""
+    counted = "select * from analytics.mart_suggestions_tenant_daily order by day_tenant"
+    before = owned.warehouses.query(counted)
+    owned.execute(DROPPED)
+    assert owned.failures() == {}
+    assert owned.warehouses.query(counted) == before
+    assert owned.warehouses.query("select count(*) from analytics.dim_merchants") == [(0,)]
+
+    owned.execute("alter table transactions drop column tenant_id")
+    failures = owned.failures()
+    assert failures
+    assert all(
+        "public.transactions has no column tenant_id, " in said for said in failures.values()
+    ), failures

@@ -4,7 +4,8 @@ from datetime import date, timedelta
 
 import psycopg
 
-from flows.ledgermind.source import new_anomalies
+from flows.ledgermind.records import AnomalyEnded
+from flows.ledgermind.source import ended_anomalies, new_anomalies
 
 LAST = date(2026, 5, 20)
 
@@ -35,3 +36,22 @@ def test_an_anomaly_that_goes_on_is_told_however_long_before_the_first_build_it_
                 )
         told = [(each.metric, (LAST - each.day).days) for each in new_anomalies(connection)]
     assert told == [("events", 9), ("merchants", 2), ("merchants", 0)]
+
+
+def test_the_end_of_an_anomaly_that_lasted_is_told_the_day_after(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        assert ended_anomalies(connection) == []
+        connection.execute(
+            "create schema analytics; create table analytics.mart_suggestions_anomalies "
+            "(metric text, created_date date, is_anomaly boolean, departed_days bigint)"
+        )
+        for row in (
+            ("accept_rate", LAST, False, 2),
+            ("events", LAST, False, 60),
+            ("merchants", LAST - timedelta(days=1), False, 60),
+            ("tenants", LAST, True, 60),
+        ):
+            connection.execute(
+                "insert into analytics.mart_suggestions_anomalies values (%s, %s, %s, %s)", row
+            )
+        assert ended_anomalies(connection) == [AnomalyEnded("events", LAST, 60)]

@@ -25,7 +25,7 @@ NOWHERE = f"postgresql://nobody@127.0.0.1:1/{DATABASE}"
 
 
 def compile_models(
-    project: str, state: Path, *models: str, variables: Mapping[str, str] | None = None
+    project: str, state: Path, *models: str, variables: Mapping[str, Any] | None = None
 ) -> dict[str, str]:
     """The SQL of each model by its name."""
     install_packages(project, state)

@@ -124,11 +124,12 @@ class Drawn:
 
 @dataclass(frozen=True)
 class Judged:
-    """What the mart says of each history and day."""
+    """What the mart says of each history and day; ``lasted`` on the day after an anomaly."""
 
     rises: Marks
     falls: Marks
     told: Marks
+    lasted: Days
 
 
 def judged(models: Mapping[str, str], drawn: Drawn) -> Judged:
@@ -136,15 +137,20 @@ def judged(models: Mapping[str, str], drawn: Drawn) -> Judged:
     simulated.put("int_watched_days", drawn.rows())
     simulated.build(models)
     found = simulated.query(
-        f"select cast(metric as integer), created_date - date '{FIRST_DAY}', window_sigmas > 0, "
-        f"is_new from analytics.{MODELS[-1]} where is_anomaly"
+        f"select cast(metric as integer), created_date - date '{FIRST_DAY}', is_anomaly, "
+        f"window_sigmas > 0, is_new, departed_days from analytics.{MODELS[-1]} "
+        "where departed_days > 0"
     )
     simulated.close()
     rises, falls, told = (np.zeros(drawn.counts.shape, dtype=bool) for _ in range(3))
-    for history, day, is_rise, is_new in found:
-        (rises if is_rise else falls)[history, day] = True
-        told[history, day] = is_new
-    return Judged(rises, falls, told)
+    lasted = np.zeros(drawn.counts.shape, dtype=int)
+    for history, day, is_anomaly, is_rise, is_new, days in found:
+        if is_anomaly:
+            (rises if is_rise else falls)[history, day] = True
+            told[history, day] = is_new
+        else:
+            lasted[history, day] = days
+    return Judged(rises, falls, told, lasted)
 
 
 @dataclass(frozen=True)
@@ -191,6 +197,42 @@ def found_outages(
     counts[:, [first, first + apart]] = 0
     seen = judged(models, Drawn(counts, None))
     return [float((seen.falls & seen.told)[:, day].mean()) for day in (first, first + apart)]
+
+
+@dataclass(frozen=True)
+class Lasted:
+    """Of departures that last for some days: the share of their days that is told, alarms and
+    recoveries of each, and what is told of it in the two months after."""
+
+    days: float
+    told: float
+    recoveries: float
+    days_after: float
+    rises_after: float
+
+
+def lasting_departures(
+    models: Mapping[str, str],
+    history: History,
+    histories: int,
+    days: int = 60,
+    left: float = 0.0,
+    seed: int = SEED,
+) -> Lasted:
+    """Departures in which a share of the events is ``left``, after ten weeks."""
+    chance = np.random.default_rng(seed)
+    first = BASELINE + 14
+    counts = history.draw(chance, histories, first + days + 60).counts
+    during, after = slice(first, first + days), slice(first + days, None)
+    counts[:, during] = chance.binomial(counts[:, during], left)
+    seen = judged(models, Drawn(counts, None))
+    return Lasted(
+        days=float(seen.falls[:, during].mean()),
+        told=float(seen.told[:, during].sum() / histories),
+        recoveries=float((seen.lasted[:, after] == days).sum() / histories),
+        days_after=float((seen.falls | seen.rises)[:, after].sum() / histories),
+        rises_after=float((seen.told & seen.rises)[:, after].sum() / histories),
+    )
 
 
 QUIET = (

@@ -1,18 +1,27 @@
 """The anomaly detector: rare false alarms, and what it finds."""
 
 from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.simulations import peers, silence, weeks
 from tests.simulations.compiled import compile_models
 from tests.simulations.histories import (
+    BASELINE,
+    FIRST_DAY,
     MODELS,
     QUIET,
+    SEED,
+    Drawn,
     History,
     false_alarms,
     found_drops,
     found_outages,
+    judged,
+    lasting_departures,
 )
 
 FALSE_ALARMS_A_YEAR = 2.0
@@ -33,6 +42,31 @@ def test_a_drop_by_three_tenths_is_found_in_three_days_and_a_second_outage_the_d
     assert found_drops(models, History(100), 200)[2] >= 0.9
     for apart in (2, 5):
         assert found_outages(models, History(100, has_weeks=True), 20, apart) == [1, 1]
+
+
+def test_an_outage_of_two_months_is_told_once_and_on_each_day_and_its_end_is_no_rise(
+    models: Mapping[str, str],
+) -> None:
+    for history in (History(100), History(100, has_weeks=True, variation=0.2)):
+        lasted = lasting_departures(models, history, 20)
+        assert (lasted.days, lasted.told) == (1, 1), lasted
+        assert lasted.recoveries >= 0.9, lasted
+        assert lasted.rises_after == 0, lasted
+
+
+def test_a_level_that_was_accepted_is_told_no_more_and_another_departure_from_it_is(
+    tmp_path: Path,
+) -> None:
+    """In the simulation a metric's name is its history's number."""
+    first, accepted = BASELINE + 14, BASELINE + 24
+    counts = History(100).draw(np.random.default_rng(SEED), 1, accepted + 50).counts
+    counts[:, first:] //= 2
+    counts[:, accepted + 40] = 0
+    level = f"0 {FIRST_DAY + timedelta(days=accepted)}"
+    models = compile_models("ledgermind", tmp_path, *MODELS, variables={"accepted_levels": [level]})
+    told = judged(models, Drawn(counts, None)).falls[0]
+    assert told[first:accepted].all()
+    assert np.flatnonzero(told[accepted:]).tolist() == [40]
 
 
 def test_weekdays_growth_and_days_of_their_own_are_no_alarm(models: Mapping[str, str]) -> None:

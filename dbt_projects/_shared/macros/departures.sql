@@ -10,9 +10,13 @@
     forecast is a line and a level for each place in the season, fitted to the periods that are no outliers, its
     seasonal part and its slope shrunk to nothing where noise explains them.
 
+    A departure that goes on is in the baselines of later periods, and of so many periods that they are no outliers any
+    more. From ten departed ones on, of the first 14, periods are therefore compared with the forecast from before the
+    departure, until fewer than ten of the `baseline` periods before them departed from it, for at most `lasting`.
+
     `floor` is the smallest dispersion that is believed, in terms of the column `level`. A season that grows with its
     level is no straight line: a floor that knows the level leaves room for that. -#}
-{% macro departures(observed, baseline, minimum, season, lag, windows, sigmas, floor='1.0') -%}
+{% macro departures(observed, baseline, minimum, season, lag, windows, sigmas, lasting, floor='1.0') -%}
 {%- set by_fit = 'partition by series, origin' -%}
 {%- set by_place = by_fit ~ ', place' -%}
 (
@@ -314,144 +318,147 @@
         {%- endfor %}
     ),
 
-    expectations as (
+    -- Whether a period departs is asked of the windows that end with it.
+    fresh as (
         select
             models.*,
+            models.origin + window_sizes.size as period,
+            models.origin + window_sizes.size as begun,
+            window_sizes.size,
             aheads.ahead,
-            later.value,
-            later.weight,
-            models.mean_value
-            + coalesce(models.slope * models.share_of_slope, 0) * (aheads.ahead - models.mean_age)
-            + coalesce(models.effect * models.share_of_season, 0) as expected
+            least(1, coalesce(models.share_of_slope, 0) + 0.3) as doubt_of_slope
         from models
         inner join aheads on models.place = mod(aheads.ahead, {{ season }})
-        inner join {{ observed }} as later
-            on models.series = later.series and later.period = models.origin + aheads.ahead
-    ),
-
-    forecasts as (
-        select
-            expectations.series,
-            expectations.origin + window_sizes.size as period,
-            window_sizes.size,
-            expectations.weight,
-            expectations.value,
-            expectations.expected,
-            expectations.dispersion,
-            expectations.correlation,
-            expectations.total_weight,
-            expectations.freedom,
-            expectations.dispersion * (
-                1 / expectations.total_weight
-                + power((window_sizes.size + 1) / 2.0 - expectations.mean_age, 2)
-                / nullif(expectations.age_spread, 0)
-                * least(1, coalesce(expectations.share_of_slope, 0) + 0.3)
-            ) as variance_of_line,
-            coalesce(expectations.share_of_season, 0) * expectations.noise_of_place
-                as variance_of_place
-        from expectations
         inner join window_sizes
             on
-                window_sizes.size >= expectations.ahead
-                and expectations.origin + window_sizes.size <= expectations.last_period
+                window_sizes.size >= aheads.ahead
+                and models.origin + window_sizes.size <= models.last_period
     ),
 
-    -- One wild period alone makes no longer window depart: there it counts as four and a half deviations.
-    departed as (
+    seen as (
+        select *
+        from {{ shared.scores_of_windows('fresh', observed, windows, sigmas) }} as scored
+    ),
+
+    begins as (
         select
             *,
-            case
-                when weight = 0 then 0
-                when size = 1 then weight * (value - expected)
-                else
-                    weight * greatest(
-                        least(value - expected, 4.5 * sqrt(dispersion / nullif(weight, 0))),
-                        -4.5 * sqrt(dispersion / nullif(weight, 0))
-                    )
-            end as departure
-        from forecasts
+            max(case when is_departed then period end) over (
+                partition by series order by period
+                rows between unbounded preceding and 1 preceding
+            ) as departed_before
+        from seen
     ),
 
-    summed as (
+    starts as (
         select
             series,
-            period,
-            size,
-            max(expected) as expected,
-            max(dispersion) as dispersion,
-            least(max(correlation), 0.9) as correlation,
-            max(total_weight) as total_weight,
-            max(freedom) as freedom,
-            sum(weight) as window_weight,
-            sum(departure) as window_departure,
-            max(variance_of_line) as variance_of_line,
-            max(variance_of_place) * sum(weight * weight) as variance_of_places
-        from departed
-        group by series, period, size
-        having sum(weight) > 0
+            period as begun,
+            period - window_periods as origin
+        from begins
+        where is_departed and (departed_before is null or period - departed_before > 3)
     ),
 
-    spread_windows as (
+    kept_forecasts as (
         select
-            *,
-            sqrt(
-                dispersion * window_weight * (
-                    case size
-                        {%- for size in windows %}
-                        when {{ size }} then 1
-                        {%- for distance in range(1, size) %}
-                            + {{ 2 * (size - distance) / size }} * power(correlation, {{ distance }})
-                        {%- endfor %}
-                        {%- endfor %}
-                    end
-                )
-                + window_weight * window_weight * variance_of_line * (1 + correlation) / (1 - correlation)
-                + variance_of_places
-            ) as window_deviation
-        from summed
+            models.*,
+            days.period,
+            starts.begun,
+            window_sizes.size,
+            days.period - window_sizes.size + aheads.ahead - models.origin as ahead,
+            -- Months ahead a slope that was taken for none may have been one.
+            1 as doubt_of_slope
+        from starts
+        inner join models on starts.series = models.series and starts.origin = models.origin
+        inner join {{ observed }} as days
+            on
+                starts.series = days.series
+                and days.period > starts.origin
+                and days.period <= starts.begun + {{ lasting }}
+        inner join window_sizes on days.period - window_sizes.size >= starts.origin
+        inner join aheads
+            on
+                window_sizes.size >= aheads.ahead
+                and models.place
+                = mod(days.period - window_sizes.size + aheads.ahead - models.origin, {{ season }})
     ),
 
-    scored as (
+    followed as (
         select
             *,
-            window_departure / window_deviation as score,
-            sqrt(dispersion / window_weight + variance_of_line + variance_of_places / window_weight / window_weight)
-                as uncertainty,
-            {{ sigmas }} + 0.8 * (1 - 1 / greatest(dispersion, 1)) as quantile,
-            greatest(freedom, 10) as believed_freedom
-        from spread_windows
+            count(case when is_departed then 1 end) over (
+                partition by series, begun order by period
+                range between {{ baseline }} preceding and 1 preceding
+            ) as departed_before
+        from {{ shared.scores_of_windows('kept_forecasts', observed, windows, sigmas) }} as scored
     ),
 
-    limited as (
+    lasting as (
         select
             *,
-            quantile + (power(quantile, 3) + quantile) / (4 * believed_freedom)
-            + (5 * power(quantile, 5) + 16 * power(quantile, 3) + 3 * quantile)
-            / (96 * power(believed_freedom, 2)) as bound
-        from scored
+            min(case when departed_before >= 10 then period end) over (partition by series, begun) as first_kept
+        from followed
     ),
 
-    strongest as (
+    ended as (
         select
             *,
-            row_number() over (partition by series, period order by abs(score) / bound desc, size)
-                as strength
-        from limited
+            min(case when period > first_kept and departed_before < 10 then period end)
+                over (partition by series, begun) as first_after
+        from lasting
+        where first_kept <= begun + 14
+    ),
+
+    kept_0 as (
+        select
+            series,
+            begun,
+            max(first_kept) as first_kept,
+            coalesce(max(first_after), max(period) + 1) as first_after
+        from ended
+        group by series, begun
+    ),
+
+    {%- for round in range(1, 4) %}
+
+    -- What begins where another forecast is kept is compared with a baseline that a departure is in.
+    kept_{{ round }} as (
+        select found.*
+        from kept_0 as found
+        left join kept_{{ round - 1 }} as other
+            on
+                found.series = other.series
+                and found.begun > other.begun
+                and found.begun >= other.first_kept
+                and found.begun < other.first_after
+        where other.series is null
+    ),
+    {%- endfor %}
+
+    compared as (
+        select
+            ended.*,
+            row_number() over (partition by ended.series, ended.period order by ended.begun) as place_of_start
+        from ended
+        inner join kept_3 as kept on ended.series = kept.series and ended.begun = kept.begun
+        where ended.period >= kept.first_kept and ended.period < kept.first_after
     )
 
     select
-        series,
-        period,
-        max(case when size = 1 then expected end) as expected,
-        max(case when size = 1 then uncertainty end) as uncertainty,
-        max(case when size = 1 then score end) as score,
-        max(case when size = 1 then bound end) as bound,
-        max(case when size = 1 then bound * window_deviation / window_weight end) as margin,
-        max(case when size = 1 then total_weight end) as baseline_weight,
-        max(case when strength = 1 then size end) as window_periods,
-        max(case when strength = 1 then score end) as window_score,
-        max(case when strength = 1 then bound end) as window_bound
-    from strongest
-    group by series, period
+        seen.series,
+        seen.period,
+        {%- for column in [
+            'expected', 'uncertainty', 'score', 'bound', 'margin', 'baseline_weight', 'window_periods', 'window_score',
+            'window_bound',
+        ] %}
+        case when compared.series is null then seen.{{ column }} else compared.{{ column }} end as {{ column }},
+        {%- endfor %}
+        compared.begun as lasting_since
+    from seen
+    left join compared
+        on
+            seen.series = compared.series
+            and seen.period = compared.period
+            and compared.place_of_start = 1
 )
 {%- endmacro %}

@@ -18,7 +18,8 @@
 {%- endmacro %}
 
 {% macro refuse_unread_sources() -%}
-    {#- Pre-hook of every model on PostgreSQL: no model is built on rows of a source that are there and not seen. -#}
+    {#- Pre-hook of every model on PostgreSQL: no model is built on rows of a source that are there and not
+        seen, or without a column that they cannot be counted by. -#}
     {%- if execute and target.type == 'postgres' -%}
         {%- set unread = shared.unread_sources() -%}
         {%- if unread -%}
@@ -47,24 +48,39 @@
     {%- if 'unread_sources' not in graph -%}
         {%- set unread, named = {}, [] -%}
         {%- for each in graph.sources.values() -%}
-            {%- set place = [each.unique_id, each.schema, each.identifier, each.columns | join(' ')] -%}
+            {%- set place = [
+                each.unique_id, each.schema, each.identifier, each.columns | join(' '),
+                shared.columns_of_kind(each, 'stops') | join(' '), shared.columns_of_kind(each, 'is null') | join(' '),
+            ] -%}
             {%- do named.append("('" ~ place | join("', '") ~ "')") -%}
         {%- endfor -%}
         {%- if named -%}
             {%- for row in run_query(shared.unread_among(named)).rows -%}
                 {%- set relation, role, columns = row[1], row[2], row[3] -%}
-                {%- if row[4] -%}
+                {%- if row[6] -%}
+                    {%- do exceptions.warn(
+                        relation ~ ' has no column ' ~ row[6] ~ ': it is read as NULL. If it got another name, let its '
+                        ~ 'owner add it again, or a view in its place show it'
+                    ) -%}
+                {%- endif -%}
+                {%- set said = none -%}
+                {%- if row[5] -%}
+                    {%- set said = relation ~ ' has no column ' ~ row[5] ~ ', which rows cannot be counted without: let '
+                        ~ 'its owner add it again, or put a view that has it in the place of the table' -%}
+                {%- elif row[4] -%}
                     {%- set said = 'row-level security may hide rows of ' ~ relation ~ ' from ' ~ role
                         ~ ': let its owner create policy analytics on ' ~ relation ~ ' for select to ' ~ role
                         ~ ' using (true), or alter role ' ~ role ~ ' bypassrls' -%}
                 {%- elif columns -%}
                     {%- set said = role ~ ' may not read the columns ' ~ columns ~ ' of ' ~ relation
                         ~ ': let its owner grant select (' ~ columns ~ ') on ' ~ relation ~ ' to ' ~ role -%}
-                {%- else -%}
+                {%- elif not row[7] -%}
                     {%- set said = role ~ ' may not read ' ~ relation ~ ': let its owner grant select on ' ~ relation
                         ~ ' to ' ~ role -%}
                 {%- endif -%}
-                {%- do unread.update({row[0]: said}) -%}
+                {%- if said -%}
+                    {%- do unread.update({row[0]: said}) -%}
+                {%- endif -%}
             {%- endfor -%}
         {%- endif -%}
         {%- do graph.update({'unread_sources': unread}) -%}
@@ -88,12 +104,35 @@
                     and not has_column_privilege(attrelid, attnum, 'select')
             ) end as columns,
             {{ shared.is_row_security_hiding('pg_class.oid') }} as is_hidden,
+            {{ shared.absent_among('sources.needed') }} as absent,
+            {{ shared.absent_among('sources.spared') }} as absent_and_spared,
             has_any_column_privilege(pg_class.oid, 'select') as is_readable
-        from (values {{ named | join(', ') }}) as sources (unique_id, place, name, columns)
+        from (values {{ named | join(', ') }}) as sources (
+            unique_id, place, name, columns, needed, spared
+        )
         inner join pg_namespace on nspname = sources.place
         inner join pg_class on relnamespace = pg_namespace.oid and relname = sources.name
     ) as told
-    where is_hidden or columns is not null or not is_readable
+    where is_hidden or columns is not null or absent is not null or absent_and_spared is not null or not is_readable
+{%- endmacro %}
+
+{% macro absent_among(names) -%}
+    (
+        select string_agg(quote_ident(name), ', ')
+        from unnest(string_to_array({{ names }}, ' ')) as name
+        where not exists (
+            select 1 from pg_attribute where attrelid = pg_class.oid and attname = name and not attisdropped
+        )
+    )
+{%- endmacro %}
+
+{% macro columns_of_kind(described, absence) -%}
+    {#- Of a source those whose `meta.absence` is this one: without a column it stops, or is NULL with a warning. -#}
+    {%- set names = [] -%}
+    {%- for column in described.columns.values() if column.get('meta', {}).get('absence') == absence -%}
+        {%- do names.append(column.name) -%}
+    {%- endfor -%}
+    {{ return(names) }}
 {%- endmacro %}
 
 {% macro is_row_security_hiding(oid) -%}

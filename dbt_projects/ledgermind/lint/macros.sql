@@ -56,3 +56,9 @@
 {% macro place_of_comparisons() %}{{ return("cast('1900-01-01' as timestamp)") }}{% endmacro %}
 {% macro delete_changed_comparisons() %}{% endmacro %}
 {% macro note_place_of_comparisons() %}{% endmacro %}
+{% macro source_key(table) %}id{% endmacro %}
+{% macro doubtful_keys(table) %}{{ return({'missing': true, 'repeated': true}) }}{% endmacro %}
+{% macro one_of_each_key(rows, table, key, order) %}select * from {{ rows }}{% endmacro %}
+{% macro rows_without_a_place(table, condition) %}select 'x' as source_table, 'x' as row_id, 'x' as reason{% endmacro %}
+{% macro series_of_levels(metric, day) %}concat({{ metric }}, '|', {{ day }}){% endmacro %}
+{% macro value_or(name, columns, nothing) %}{{ name }}{% endmacro %}

@@ -307,6 +307,10 @@
     )
 {%- endmacro %}
 
+{% macro value_or(name, columns, nothing) -%}
+    {{ return(name if name in columns else nothing) }}
+{%- endmacro %}
+
 {% macro column_or_null(name, columns, nothing) -%}
     {%- if name in columns -%}
         {{ name }}

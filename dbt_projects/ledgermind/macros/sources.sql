@@ -56,8 +56,8 @@
 {%- endmacro %}
 
 {% macro truth(name, columns) -%}
-    {%- if columns.get(name) in ['boolean', 'bool'] -%}
-        {{ name }}
+    {%- if columns.get(name, 'boolean') in ['boolean', 'bool'] -%}
+        {{ value_or(name, columns, 'cast(null as boolean)') }}
     {%- else -%}
         (
             case

@@ -63,3 +63,16 @@
 {% macro is_randomised(kind) -%}
     {{ kind }} in ('{{ var("ab_randomised") | join("', '") }}')
 {%- endmacro %}
+
+{% macro series_of_levels(metric, day) -%}
+    {#- A metric has another series from each day on from which `accepted_levels` has its level for a new one. -#}
+    {%- set accepted = [] -%}
+    {%- for level in var('accepted_levels') -%}
+        {%- set name, since = level.split() -%}
+        {%- do accepted.append(
+            ' + case when ' ~ metric ~ " = '" ~ name ~ "' and " ~ day ~ " >= cast('" ~ since
+            ~ "' as date) then 1 else 0 end"
+        ) -%}
+    {%- endfor -%}
+    concat({{ metric }}, '|', {{ shared.text('0' ~ accepted | join) }})
+{%- endmacro %}

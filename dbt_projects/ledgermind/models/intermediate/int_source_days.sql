@@ -65,6 +65,27 @@ with versions as (
         {{ row_version(labels, ['txn_id', 'label', 'updated_at']) }} as row_version
     from {{ labels }}
     {%- endif %}
+    {%- for table, number in [('suggestion_events', 1), ('suggestion_feedback', 2)]
+        if doubtful_keys(table)['repeated'] %}
+    {%- set repeated = source('operational', table) %}
+
+    union all
+
+    -- Another row may be the one that counts, of a day on which nothing was written.
+    select
+        {{ number }} as source_number,
+        source_day,
+        place as row_version
+    from (
+        select
+            {{ day_floor(utc('created_at', source_columns(repeated))) }} as source_day,
+            row_number() over (
+                partition by {{ source_key(table) }} order by created_at
+            ) as place
+        from {{ repeated }}
+    ) as placed
+    where place > 1
+    {%- endfor %}
 
 ),
 

@@ -4,7 +4,7 @@ with watched as (
 
     select
         *,
-        metric as series
+        {{ series_of_levels('metric', 'created_date') }} as series
     from {{ ref('int_watched_days') }}
 
 ),
@@ -21,6 +21,7 @@ departures as (
             lag=21,
             windows=[1, 2, 3, 7],
             sigmas=var('anomaly_sigmas'),
+            lasting=var('anomaly_history_days'),
             floor='1 + 0.0001 * level * level',
         ) }} as found
 
@@ -29,7 +30,7 @@ departures as (
 final as (
 
     select
-        series as metric,
+        {{ shared.split_part('series', '|', 1) }} as metric,
         period,
         expected,
         uncertainty,
@@ -38,7 +39,8 @@ final as (
         baseline_weight,
         window_periods,
         window_score,
-        window_bound
+        window_bound,
+        lasting_since
     from departures
 
 )

@@ -8,7 +8,8 @@ with events as (
 
     select
         'suggestion_events' as source_table,
-        {{ shared.text('id') }} as row_id
+        {{ shared.text('id') }} as row_id,
+        'implausible_time' as reason
     from {{ events }}
     where {{ is_implausible('created_at', events_columns) }}
 
@@ -18,7 +19,8 @@ feedback as (
 
     select
         'suggestion_feedback' as source_table,
-        {{ shared.text('id') }} as row_id
+        {{ shared.text('id') }} as row_id,
+        'implausible_time' as reason
     from {{ feedback }}
     where {{ is_implausible('created_at', feedback_columns) }}
 
@@ -27,8 +29,23 @@ feedback as (
 rejected as (
 
     select * from events
+
     union all
+
     select * from feedback
+    {%- for table, condition in [
+        ('suggestion_events', 'not ' ~ is_implausible('created_at', events_columns)),
+        ('suggestion_feedback', 'not ' ~ is_implausible('created_at', feedback_columns)),
+        ('transactions', 'true'),
+        ('model_registry', 'true'),
+        ('transaction_labels', 'true'),
+        ('ml_features', 'true'),
+    ] if doubtful_keys(table)['missing'] or doubtful_keys(table)['repeated'] %}
+
+    union all
+
+    {{ rows_without_a_place(table, condition) }}
+    {%- endfor %}
 
 ),
 
@@ -37,7 +54,7 @@ final as (
     select
         {{ shared.text('source_table') }} as source_table,
         row_id,
-        {{ shared.text("'implausible_time'") }} as reason
+        {{ shared.text('reason') }} as reason
     from rejected
 
 )

@@ -25,6 +25,7 @@ compared as (
         measured.scale,
         measured.observed,
         departures.score,
+        departures.bound,
         departures.uncertainty,
         departures.window_periods,
         departures.window_score,
@@ -53,16 +54,41 @@ begun as (
 
     select
         *,
-        max(case when is_anomaly then created_date end) over (
+        max(case when is_anomaly then created_date end) over days_before as anomaly_before,
+        max(case when not is_anomaly then created_date end) over days_before as normal_before,
+        min(created_date) over (partition by metric) as first_date,
+        lag(is_anomaly) over (partition by metric order by created_date) as was_anomaly,
+        lag(observed) over (partition by metric order by created_date) as observed_before,
+        lag(expected) over (partition by metric order by created_date) as expected_before,
+        min(score) over week_before as lowest_before,
+        max(score) over week_before as highest_before
+    from compared
+    window
+        days_before as (
             partition by metric
             order by created_date
             rows between unbounded preceding and 1 preceding
-        ) as anomaly_before,
-        lag(is_day_itself) over (
+        ),
+        week_before as (
             partition by metric
             order by created_date
-        ) as was_day_itself
-    from compared
+            rows between 7 preceding and 1 preceding
+        )
+
+),
+
+lasting as (
+
+    select
+        *,
+        case
+            when not is_anomaly and not coalesce(was_anomaly, false) then 0
+            when normal_before is null
+                then {{ shared.days_between('first_date', 'created_date') }}
+            else {{ shared.days_between('normal_before', 'created_date') }} - 1
+        end
+        + case when is_anomaly then 1 else 0 end as departed_days
+    from begun
 
 ),
 
@@ -84,10 +110,18 @@ final as (
         is_anomaly and (
             anomaly_before is null
             or {{ shared.days_between('anomaly_before', 'created_date') }} > 3
-            or (is_day_itself and not was_day_itself)
+            or (
+                is_day_itself
+                and departed_days <= 8
+                and abs(observed_before - expected_before) * expected
+                < abs(observed - expected) * expected_before / 2
+            )
+            or score < lowest_before - 1.5 * bound
+            or score > highest_before + 1.5 * bound
         ) as is_new,
-        case when is_anomaly then '{{ var("anomaly_owner") }}' end as owner
-    from begun
+        case when is_anomaly then '{{ var("anomaly_owner") }}' end as owner,
+        {{ whole('departed_days') }} as departed_days
+    from lasting
 
 )
 

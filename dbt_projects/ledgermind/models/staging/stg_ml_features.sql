@@ -10,12 +10,12 @@ renamed as (
         {{ transaction_key('txn_id') }} as txn_id,
         {{ plausible_day_or_null(utc_day('ts_month', columns)) }} as ts_month,
         amount,
-        abs_amount,
+        {{ column_or_null('abs_amount', columns, real('null')) }},
         merchant,
-        mcc,
-        channel,
-        hour_of_day,
-        dow as day_of_week,
+        {{ column_or_null('mcc', columns, shared.text('null')) }},
+        {{ column_or_null('channel', columns, shared.text('null')) }},
+        {{ column_or_null('hour_of_day', columns, whole('null')) }},
+        {{ value_or('dow', columns, whole('null')) }} as day_of_week,
         {{ truth('is_weekend', columns) }} as is_weekend,
         {{ truth('is_subscription', columns) }} as is_subscription
     from {{ source('operational', 'ml_features') }}
@@ -45,4 +45,4 @@ renamed as (
 
 {%- endif %}
 
-select * from renamed
+{{ one_of_each_key('renamed', 'ml_features', 'txn_id', 'ts_month desc') }}

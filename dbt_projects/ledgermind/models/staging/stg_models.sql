@@ -14,4 +14,4 @@ with renamed as (
 
 )
 
-select * from renamed
+{{ one_of_each_key('renamed', 'model_registry', 'model_id', 'registered_at desc') }}

@@ -31,4 +31,4 @@ renamed as (
 
 )
 
-select * from renamed
+{{ one_of_each_key('renamed', 'suggestion_events', 'event_id', 'created_at') }}

@@ -32,4 +32,4 @@ renamed as (
 
 )
 
-select * from renamed
+{{ one_of_each_key('renamed', 'suggestion_feedback', 'feedback_id', 'created_at') }}

@@ -9,7 +9,7 @@ renamed as (
     select
         {{ transaction_key('txn_id') }} as txn_id,
         label,
-        source as label_source,
+        {{ value_or('source', columns, shared.text('null')) }} as label_source,
         {{ plausible_or_null(utc_or_null('created_at', columns)) }} as created_at,
         {{ plausible_or_null(utc('updated_at', columns)) }} as updated_at
     from {{ source('operational', 'transaction_labels') }}
@@ -33,4 +33,4 @@ renamed as (
 
 {%- endif %}
 
-select * from renamed
+{{ one_of_each_key('renamed', 'transaction_labels', 'txn_id', 'updated_at desc') }}

@@ -4,11 +4,13 @@ with renamed as (
 
     select
         {{ transaction_key('id') }} as txn_id,
-        {{ plausible_day_or_null(utc_day('date', columns)) }} as txn_date,
-        merchant,
-        amount,
-        category as current_category,
-        deleted_at is not null as is_deleted,
+        {{ plausible_day_or_null(
+            utc_day('date', columns) if 'date' in columns else 'cast(null as date)'
+        ) }} as txn_date,
+        {{ column_or_null('merchant', columns, shared.text('null')) }},
+        {{ column_or_null('amount', columns, real('null')) }},
+        {{ value_or('category', columns, shared.text('null')) }} as current_category,
+        {{ 'deleted_at is not null' if 'deleted_at' in columns else 'false' }} as is_deleted,
         case
             when tenant_id is not null then concat('tenant:', {{ bounded_name('tenant_id') }})
             when user_id is not null then concat('user:', {{ bounded_name('user_id') }})
@@ -19,4 +21,4 @@ with renamed as (
 
 )
 
-select * from renamed
+{{ one_of_each_key('renamed', 'transactions', 'txn_id', 'updated_at desc') }}

@@ -210,6 +210,7 @@ departures as (
             lag=13,
             windows=[1],
             sigmas=var('anomaly_standard_deviations'),
+            lasting=52,
             floor='0.0025',
         ) }} as found
 
