@@ -7,7 +7,7 @@ import pytest
 
 from tests.faults import runner
 from tests.faults.campaign import waits_for_a_thread
-from tests.faults.stages import Place
+from tests.faults.stages import STAGES, Place
 
 
 class Unborn(threading.Thread):
@@ -31,7 +31,7 @@ def wait_for_another(_: Place) -> None:
 def test_a_run_that_hangs_is_ended_and_its_log_tells_where_it_was(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: object, is_of_python: bool
 ) -> None:
-    monkeypatch.setitem(runner.STAGES, "none", {"hang": stage})
+    monkeypatch.setitem(STAGES, "none", {"hang": stage})
     log = tmp_path / "log"
     place = {"url": "", "folder": tmp_path, "inputs": tmp_path}
     request = {"domain": "none", "stage": "hang", "place": place, "log": log}
