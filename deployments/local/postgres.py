@@ -37,7 +37,7 @@ from deployments.local.processes import (
     free_ports,
     is_alive,
     locked,
-    opened_private,
+    opened_log,
     tail,
     wait_until,
     write_private,
@@ -273,7 +273,7 @@ class EmbeddedPostgres:
         options = settings(is_durable=self._is_durable) | {"port": str(port)}
         command = [str(program("postgres")), "-D", str(self.cluster)]
         command += [part for name, value in options.items() for part in ("-c", f"{name}={value}")]
-        with open(self.log, "wb", opener=opened_private) as output:
+        with opened_log(self.log) as output:
             child = subprocess.Popen(
                 command,
                 cwd="/",

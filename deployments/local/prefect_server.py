@@ -19,6 +19,7 @@ settings, and for that logging is set up anew: 120 ms of CPU each time. Here it 
 
 import asyncio
 import json
+import os
 import queue
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
@@ -33,6 +34,8 @@ from prefect.cli import app
 from prefect.server.api import background_workers, server
 from prefect.server.database.configurations import AioSqliteConfiguration
 from prefect.utilities.schema_tools import validation
+
+from deployments.local.logs import keep_short
 
 FORMS_KEPT = 256
 BETWEEN_LOOKS = timedelta(seconds=1)
@@ -96,6 +99,7 @@ def found_once(create: Callable[..., Any]) -> Callable[..., Any]:
 
 
 if __name__ == "__main__":
+    keep_short(os.environ)
     PubSub._queue_get = next_message
     vars(background_workers)["Worker"] = partial(
         Worker, minimum_check_interval=BETWEEN_LOOKS, scheduling_resolution=BETWEEN_LOOKS

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import IO
 
 import psutil
 
@@ -29,6 +30,8 @@ LOCK_WAIT_SECONDS = 300.0
 # The creation time is derived from the boot time, which moves when the clock is set.
 CREATED_TOLERANCE_SECONDS = 2.0
 PRIVATE_UMASK = 0o077
+# Names the folder whose logs a program of the local runtime keeps short.
+LOGS_VARIABLE = "ANALYTICS_FLOWS_KEEPS_LOGS_OF"
 # What mends a part that runs and is not as it should be.
 ANEW = "`flows stop`, then `flows up`"
 PORT_TAKEN = "already in use"
@@ -114,6 +117,15 @@ def opened_private(path: str, flags: int) -> int:
     return descriptor
 
 
+@contextmanager
+def opened_log(log: Path) -> Iterator[IO[bytes]]:
+    """A new log, to which a program appends wherever it ends by then: it may be cut meanwhile."""
+    with open(log, "wb", opener=opened_private):
+        pass
+    with open(log, "ab", opener=opened_private) as output:
+        yield output
+
+
 def fingerprint_of(environment: Mapping[str, str], names: Sequence[str]) -> str:
     """Tells whether the variables of these names are as they were, and not what they were."""
     values = {name: environment.get(name, "") for name in names}
@@ -178,7 +190,7 @@ def start_detached(
     What it writes is for this user alone.
     """
     log.parent.mkdir(parents=True, exist_ok=True)
-    with open(log, "wb", opener=opened_private) as output:
+    with opened_log(log) as output:
         return subprocess.Popen(
             command,
             umask=PRIVATE_UMASK,
@@ -273,7 +285,8 @@ class BackgroundProcess:
         fingerprint: str = "",
     ) -> ProcessRecord:
         """Start it and write its record. For use under ``locked``."""
-        self._child = start_detached(command, environment, self.log, cwd)
+        own = {**environment, LOGS_VARIABLE: str(self.log.parent.parent)}
+        self._child = start_detached(command, own, self.log, cwd)
         record = record_of(self._child.pid, port, fingerprint)
         record.write(self._record)
         return record

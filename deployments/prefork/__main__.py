@@ -13,6 +13,7 @@ from contextlib import suppress
 from prefect.logging.configuration import setup_logging
 from prefect.utilities.processutils import setup_signal_handlers_worker
 
+from deployments.local.logs import keep_short
 from deployments.prefork.worker import PreforkWorker
 
 
@@ -35,6 +36,7 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     options = parser().parse_args()
+    keep_short(os.environ)
     setup_logging()
     setup_signal_handlers_worker(os.getpid(), "the prefork worker", print)
     worker = PreforkWorker(

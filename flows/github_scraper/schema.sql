@@ -202,6 +202,10 @@ $$;
 -- by anybody.
 create schema if not exists github_api;
 
+-- Loads take turns, from where they touch rows that repositories share, by a lock of this empty table,
+-- which roles that only read cannot take, as they could an advisory one.
+create table if not exists github_api.merge_turns ();
+
 create table if not exists github_api.counting (transaction_id xid8 primary key);
 
 create or replace function public.keep_commit_count()
@@ -755,8 +759,8 @@ as $$
 declare
     apart bigint;
 begin
-    -- The lock of all loads (MERGE_LOCK in raw/commits.py): incremental models rely on it.
-    perform pg_advisory_xact_lock(7310002);
+    -- The turn of all loads (TAKE_MERGE_TURN in raw/commits.py): incremental models rely on it.
+    lock table github_api.merge_turns in exclusive mode;
     update public.contributor_merges
     set reverted_at = clock_timestamp(), ended_at = coalesce(ended_at, clock_timestamp())
     where id = merge_id

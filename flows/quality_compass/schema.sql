@@ -1,6 +1,10 @@
 -- Raw tables of Quality Compass. A row is a line of a run's file, kept as it stands; `row_key` is
 -- its identity within a run, so that a line repeated in two files can be told.
 
+-- Loads take turns by a lock of this empty table, which roles that only read cannot take, as they could
+-- an advisory one: two loads of one run at a time would each see half of the other's files.
+create table if not exists public.load_turns ();
+
 create table if not exists public.raw_runs (
     run_id varchar(255) primary key,
     url text not null,
@@ -142,7 +146,7 @@ create table if not exists public.raw_disagreements (
 create index if not exists raw_disagreements_run_id on public.raw_disagreements (run_id);
 
 -- Takes a run out of all raw tables; the next build takes it out of the marts. Returns its files.
--- A load of it is waited for: the number is that of `LOAD_LOCK` in raw/loading.py.
+-- A load of it is waited for, as in raw/loading.py.
 create or replace function public.remove_run(removed varchar)
 returns bigint
 language plpgsql
@@ -150,7 +154,7 @@ as $$
 declare
     files_removed bigint;
 begin
-    perform pg_advisory_xact_lock(7510002);
+    lock table public.load_turns in exclusive mode;
     delete from public.raw_node_results where run_id = removed;
     delete from public.raw_entity_results where run_id = removed;
     delete from public.raw_contributions where run_id = removed;

@@ -98,6 +98,9 @@ create table if not exists scout.drive_folders (
 -- lock of this empty table, which roles that only read cannot take, as they could an advisory one.
 create table if not exists scout.turns ();
 
+-- Builds take turns by a lock of this one, for the same reason.
+create table if not exists scout.builds ();
+
 create or replace function scout.insert_in_order() returns trigger language plpgsql as $$
 begin
     lock table scout.turns in exclusive mode;

@@ -10,7 +10,9 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route
 
-from flows.webhooks.intake import InFlight, Intake
+from flows.webhooks.examining import Examiner
+from flows.webhooks.in_flight import InFlight
+from flows.webhooks.intake import Intake
 from flows.webhooks.limits import RateLimit
 from flows.webhooks.metrics import Metrics
 from flows.webhooks.networks import Networks
@@ -47,6 +49,7 @@ class Receiver:
         )
         wake = self._dispatcher.wake if self._dispatcher else lambda: None
         self._writer = Writer(settings, secrets.database_url, self._metrics, wake)
+        self._examiner = Examiner()
         in_flight = InFlight(settings.bytes_in_flight)
         routes = [
             Route("/healthz", self._show_health),
@@ -65,6 +68,7 @@ class Receiver:
                     self._metrics,
                     in_flight,
                     rate,
+                    self._examiner,
                 )
                 routes.append(Route(endpoint.path, intake.take, methods=["POST"]))
         self.application = Starlette(routes=routes, lifespan=self._lifespan)
@@ -73,6 +77,7 @@ class Receiver:
 
     @asynccontextmanager
     async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+        self._examiner.start()
         self._writer.start()
         self._secrets.start()
         self._networks.start()
@@ -81,6 +86,7 @@ class Receiver:
         with self._shown_metrics():
             async with self._taken_by_rpc():
                 yield
+        await asyncio.to_thread(self._examiner.stop)
         await asyncio.to_thread(self._writer.stop)
         if self._dispatcher:
             await asyncio.to_thread(self._dispatcher.stop)

@@ -49,6 +49,8 @@ DEEPEST_OF_PARTS = 400
 MOST_VALUES = 1_200_000
 NESTING = (dict, list)
 LONGEST_ATTRIBUTE = 1024
+# PostgreSQL takes a second to make jsonb of ten times as much, for which other deliveries wait.
+LONGEST_PAYLOAD = 1024**2
 MOST_FORM_FIELDS = 16
 NO_OPENING = bytes(set(range(256)) - set(b"[{"))
 SPACE_BEFORE_COLON = re.compile(rb'"[ \t\r\n]+:')
@@ -86,8 +88,8 @@ class BodyError(Exception):
 class Content:
     """The JSON text without NUL, and what its event refers to, if one goes.
 
-    The text is None for protobuf, and where PostgreSQL would drop the first value of a key, or
-    could not write out the numbers.
+    The text is None for protobuf and for long bodies, and where PostgreSQL would drop the first
+    value of a key, or could not write out the numbers.
     Of OTLP also what the answer has to say of a part of it.
     """
 
@@ -193,7 +195,7 @@ def examine(
         document = None
         document = _as_loaded(text)
     told = None if is_webhook else partial(endpoint.protocol, document, may_double=is_doubled)
-    payload = safe.decode() if is_lossless else None
+    payload = safe.decode() if is_lossless and len(safe) <= LONGEST_PAYLOAD else None
     if payload and not is_writable(payload):
         payload = None
     return Content(payload, attributes, is_silent, told)

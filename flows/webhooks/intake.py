@@ -10,10 +10,9 @@ import logging
 import re
 import time
 import uuid
-from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, nullcontext, suppress
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -22,6 +21,8 @@ from starlette.responses import Response
 
 from flows.webhooks import answers, heads
 from flows.webhooks.bodies import BodyError, Content, decompress, examine, too_long
+from flows.webhooks.examining import Examiner, NoExaminerError
+from flows.webhooks.in_flight import RETRY_AFTER, SMALL_BODY_BYTES, InFlight, RefusedError
 from flows.webhooks.inbox import NewDelivery
 from flows.webhooks.limits import RateLimit, sharer
 from flows.webhooks.metrics import Metrics
@@ -31,13 +32,12 @@ from flows.webhooks.settings import Endpoint, ReceiverSettings, Source
 from flows.webhooks.signatures import Claim, SignatureError, Signed, claim, names
 from flows.webhooks.writer import InboxDownError, Kept, Writer
 
+# Above the first, signatures are worked out beside the loop, above the second bodies are looked
+# into beside the process: the worst of that length takes it a fifteenth of a second.
 WORKED_IN_LOOP_BYTES = 256 * 1024
+EXAMINED_IN_LOOP_BYTES = 64 * 1024
 KIND = re.compile(r"[\w.-]{1,64}", re.ASCII)
 ONCE = ("authorization", "content-encoding", "content-type")
-RETRY_AFTER = {"retry-after": "5"}
-SHARE_OF_ADDRESS = 0.5
-SHARE_OF_SMALL = 0.25
-SMALL_BODY_BYTES = 1024**2
 # A client that is still sending hears an answer only once it has sent all. Up to so many times the
 # longest body is read for its sake, and thrown away.
 DRAINED_BODIES = 2
@@ -45,55 +45,6 @@ DRAINED_BODIES = 2
 log = logging.getLogger("webhooks.request")
 
 Result = TypeVar("Result")
-
-
-class RefusedError(Exception):
-    """A request that is not taken. ``reason`` is one of a few words, fit for a metric."""
-
-    def __init__(
-        self, status: int, reason: str, message: str, headers: Mapping[str, str] | None = None
-    ) -> None:
-        super().__init__(message)
-        self.status = status
-        self.reason = reason
-        self.message = message
-        self.headers = dict(headers or {})
-
-
-@dataclass
-class InFlight:
-    """How many bytes of bodies all requests together hold in memory, and those of one address.
-
-    Bodies are held before their signature can be checked: no address may hold more than its share,
-    and the last quarter is for small bodies, so that few large ones keep nobody else out.
-    """
-
-    limit: int
-    bytes: int = 0
-    by_address: Counter[str] = field(default_factory=Counter)
-    # What a body is parsed to is many times as long: of large ones, one at a time.
-    parsing: asyncio.Lock = field(default_factory=asyncio.Lock)
-
-    def add(self, address: str, length: int, held: int) -> None:
-        """Count bytes of a request that holds ``held`` already.
-
-        Raises:
-            RefusedError: 429 for who holds its share, 503 where all together hold too much.
-        """
-        if self.by_address[address] + length > self.limit * SHARE_OF_ADDRESS:
-            raise RefusedError(429, "too much at once", "Too much at once", RETRY_AFTER)
-        is_small = held + length <= SMALL_BODY_BYTES
-        room = self.limit if is_small else self.limit * (1 - SHARE_OF_SMALL)
-        if self.bytes + length > room:
-            raise RefusedError(503, "too much at once", "Too much is arriving", RETRY_AFTER)
-        self.bytes += length
-        self.by_address[address] += length
-
-    def release(self, address: str, length: int) -> None:
-        self.bytes -= length
-        self.by_address[address] -= length
-        if not self.by_address[address]:
-            del self.by_address[address]
 
 
 @dataclass
@@ -121,6 +72,7 @@ class Intake:
         metrics: Metrics,
         in_flight: InFlight,
         rate: RateLimit,
+        examiner: Examiner,
     ) -> None:
         self._settings = settings
         self._source = source
@@ -131,6 +83,7 @@ class Intake:
         self._metrics = metrics
         self._in_flight = in_flight
         self._rate = rate
+        self._examiner = examiner
         given = (endpoint.kind_header, endpoint.delivery_id_header)
         own = {name.lower() for name in given if name}
         self._once = names(source.schemes) | own | set(ONCE)
@@ -244,15 +197,20 @@ class Intake:
         self, request: Request, content: bytes, kind: str, delivery_id: str | None
     ) -> tuple[Content, str]:
         """What is in a body, and under which id."""
-        media_type = heads.media_type(request)
-
-        def examined() -> tuple[Content, str]:
-            found = examine(self._endpoint, self._source.silent_where, media_type, content)
-            return found, delivery_id or self._own_id(kind, content)
-
+        asked = (self._endpoint, self._source.silent_where, heads.media_type(request), content)
+        if len(content) <= EXAMINED_IN_LOOP_BYTES:
+            return examine(*asked), delivery_id or self._own_id(kind, content)
         is_large = len(content) > SMALL_BODY_BYTES
-        async with self._in_flight.parsing if is_large else nullcontext():
-            return await _worked(examined, len(content) > WORKED_IN_LOOP_BYTES)
+        async with self._in_flight.parsing_large if is_large else self._in_flight.parsing:
+            try:
+                found = await self._examiner.examine(*asked)
+            except NoExaminerError:
+                raise RefusedError(
+                    503, "no examiner", "The body could not be read", RETRY_AFTER
+                ) from None
+        if delivery_id is None:
+            delivery_id = await _worked(lambda: self._own_id(kind, content), True)
+        return found, delivery_id
 
     def _check_sender(self, request: Request) -> None:
         address = heads.address(request)

@@ -3,7 +3,9 @@
 import base64
 import fcntl
 import json
+import logging
 import os
+import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
@@ -16,6 +18,9 @@ from flows._shared.errors import PermanentError
 from flows.webhooks.inbox import NewDelivery
 
 SUFFIX = ".jsonl"
+DAMAGED = ".damaged"
+
+log = logging.getLogger("webhooks.spool")
 
 
 class SpoolFullError(Exception):
@@ -30,19 +35,26 @@ class Spool:
         limit_bytes: of all files together.
 
     Raises:
-        PermanentError: another receiver uses the folder.
+        PermanentError: another receiver uses the folder, or it belongs to another user.
     """
 
     def __init__(self, folder: Path, limit_bytes: int) -> None:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_uid != os.geteuid():
+            raise PermanentError(
+                f"opening the spool {folder}",
+                "the folder belongs to another user, who could read and change what is in it",
+                "Name a folder that does not exist yet, or one of the receiver's own user",
+            )
         folder.chmod(0o700)
         self._folder = folder
         self._limit = limit_bytes
         self._lock = _locked(folder / "lock")
         for cut_short in folder.glob("*.part"):
             cut_short.unlink()
-        self._sizes = {path: path.stat().st_size for path in sorted(folder.glob(f"*{SUFFIX}"))}
+        self._sizes = {path: path.lstat().st_size for path in sorted(folder.glob(f"*{SUFFIX}"))}
         self._newest = max(map(_number, self._sizes), default=0)
+        self._damaged: set[Path] = set()
 
     def __len__(self) -> int:
         """Batches that wait."""
@@ -82,15 +94,30 @@ class Spool:
         self._sizes[path] = len(content)
 
     def oldest(self) -> tuple[Path, list[NewDelivery]] | None:
-        """The batch that waits longest; None if none does."""
+        """The batch that waits longest, as far as it can be read; None if none does."""
         path = next(iter(self._sizes), None)
         if path is None:
             return None
-        return path, [_delivery(line) for line in path.read_bytes().splitlines()]
+        deliveries = []
+        try:
+            for line in _content(path).splitlines():
+                try:
+                    deliveries.append(_delivery(line))
+                except (ValueError, KeyError, TypeError, RecursionError):
+                    self._damaged.add(path)
+        except OSError:
+            self._damaged.add(path)
+        return path, deliveries
 
     def remove(self, path: Path) -> None:
-        """Forget a batch that is in the inbox now."""
-        path.unlink()
+        """Forget a batch that is in the inbox now. One of which a part could not be read is kept
+        beside the others: what it holds was promised."""
+        if path in self._damaged:
+            path.rename(path.with_suffix(DAMAGED))
+            self._damaged.remove(path)
+            log.error("a file of the spool could not be read", extra={"file": path.stem + DAMAGED})
+        else:
+            path.unlink()
         del self._sizes[path]
 
     def close(self) -> None:
@@ -117,7 +144,20 @@ def _locked(path: Path) -> IO[str]:
 
 
 def _opened_private(path: str, flags: int) -> int:
-    return os.open(path, flags, 0o600)
+    return os.open(path, flags | os.O_EXCL | os.O_NOFOLLOW, 0o600)
+
+
+def _content(path: Path) -> bytes:
+    """Of a file that is one, and of this user: no link is followed, no pipe waited at."""
+
+    def opened(name: str, flags: int) -> int:
+        return os.open(name, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+
+    with open(path, "rb", opener=opened) as file:
+        found = os.fstat(file.fileno())
+        if not stat.S_ISREG(found.st_mode) or found.st_uid != os.geteuid():
+            raise PermissionError(path.name)
+        return file.read()
 
 
 def _sync_folder(folder: Path) -> None:

@@ -19,11 +19,12 @@ version: 1.0.0
 profile: braked
 vars:
   digits: "10,2"
+  built_nodes_schema: null
 models:
   braked:
     +materialized: table
     +pre-hook: "{{ shared.note_published_rows() }}"
-    +post-hook: ["{{ shared.keep_readers() }}", "{{ shared.brake() }}"]
+    +post-hook: ["{{ shared.keep_readers() }}", "{{ shared.brake() }}", "{{ shared.note_built() }}"]
 """
 PROFILES = {
     "braked": {
@@ -44,7 +45,7 @@ PROPERTIES = """
 sources: [{name: raw, schema: public_raw, tables: [{name: sales}]}]
 models:
   - name: sales
-    columns: [{name: sale_id, data_tests: [unique]}]
+    columns: [{name: sale_id, data_tests: [unique, not_null]}]
   - name: new_sales
     columns: [{name: sale_id, data_tests: [unique]}]
   - name: by_shop
@@ -278,9 +279,9 @@ def execute(
     shutil.rmtree(folder)
 
 
-def build(request: pytest.FixtureRequest, **options: object) -> None:
+def build(request: pytest.FixtureRequest, command: str = "run", **options: object) -> None:
     target = request.node.callspec.params["execute"]
-    build_dbt("braked", {}, DbtOptions(target=target, **options), command="run")
+    build_dbt("braked", {}, DbtOptions(target=target, **options), command=command)
 
 
 def seeds(request: pytest.FixtureRequest, **options: object) -> None:
@@ -390,6 +391,57 @@ def tables_themselves(execute: Execute) -> dict[str, object]:
 
 def contents(execute: Execute) -> dict[str, list[tuple[object, ...]]]:
     return {table: execute(f"select * from analytics.{table} order by 1") for table in TABLES}
+
+
+def test_falls_that_each_pass_are_one_fall_to_the_brake(
+    execute: Execute, request: pytest.FixtureRequest
+) -> None:
+    def of_sales(**options: object) -> int:
+        build(request, command="build", select=["sales"], **options)
+        return len(execute("select * from analytics.sales"))
+
+    def grown(sales: int) -> None:
+        execute("delete from public_raw.sales")
+        execute(
+            "insert into public_raw.sales select n, 'shop' "
+            f"from generate_series(1, {sales}) as t(n)"
+        )
+
+    assert of_sales() == 100
+    # As an earlier version left it.
+    execute("alter table analytics.built_nodes drop column most_rows")
+    grown(90)
+    assert of_sales() == 90
+    grown(60)
+    assert of_sales() == 60
+    grown(40)
+    with pytest.raises(DbtBuildError, match="40 rows where 90 were published within 28 days"):
+        of_sales()
+    assert len(execute("select * from analytics.sales")) == 60
+    assert of_sales(release_brake=True) == 40
+    grown(39)
+    assert of_sales() == 39, "what was let pass is no fall to the runs behind it"
+    execute("update analytics.built_nodes set most_rows = 100, most_on = '2026-01-01'")
+    grown(38)
+    assert of_sales() == 38, "what was published long ago is none, either"
+
+
+@pytest.mark.parametrize(
+    ("damage", "seen"),
+    [
+        ("update public_raw.sales set sale_id = null where sale_id > 40", "60 of its 100 rows"),
+        ("update public_raw.sales set sale_id = 1 where sale_id > 40", "100 of its rows have only"),
+    ],
+)
+def test_rows_that_stay_as_many_and_lose_their_keys_are_stopped(
+    execute: Execute, request: pytest.FixtureRequest, damage: str, seen: str
+) -> None:
+    build(request, select=["sales"])
+    good = execute("select * from analytics.sales order by 1")
+    execute(damage)
+    with pytest.raises(DbtBuildError, match=f"(?s)The brake stopped.*{seen}"):
+        build(request, select=["sales"])
+    assert execute("select * from analytics.sales order by 1") == good
 
 
 def test_readers_keep_the_last_good_tables_until_the_brake_is_released(

@@ -4,6 +4,7 @@
 output. It has no threads, which makes its forks safe.
 """
 
+import faulthandler
 import importlib
 import json
 import os
@@ -24,6 +25,7 @@ from tests.faults.stages import STAGES, Place
 WITH_DBT = "--dbt"
 KIBIBYTE = 1 << 10
 POLL_SECONDS = 0.003
+TELLING_SECONDS = 0.5
 FAILED = 1
 CLOCK_VARIABLE = "FAKETIME_TIMESTAMP_FILE"
 
@@ -48,6 +50,7 @@ def start(request: Mapping[str, Any]) -> int:
         with Path(request["log"]).open("a") as log:
             for descriptor in (1, 2):
                 os.dup2(log.fileno(), descriptor)
+            faulthandler.register(signal.SIGUSR1, file=log)
             try:
                 _run(request)
                 status = 0
@@ -89,6 +92,9 @@ def wait(pid: int, seconds: float) -> dict[str, Any]:
             return {"code": os.waitstatus_to_exitcode(status), "is_hung": is_hung}
         if time.monotonic() > deadline and not is_hung:
             is_hung = True
+            # Its log tells where each of its threads is.
+            os.kill(pid, signal.SIGUSR1)
+            time.sleep(TELLING_SECONDS)
             os.killpg(pid, signal.SIGKILL)
         time.sleep(POLL_SECONDS)
 

@@ -23,6 +23,7 @@ from flows.webhooks.inbox import prepare_inbox
 
 HERE = Path(__file__).parent
 DATABASE = "test_upgrading"
+READER = "reader_of_raw_tables"
 Ensure = Callable[[psycopg.Connection], None]
 
 ON_POSTGRES: dict[str, Ensure] = {
@@ -231,3 +232,59 @@ def test_a_store_with_metrics_in_one_table_is_refused_with_what_to_do() -> None:
         with pytest.raises(StoreOutdatedError, match="load what it was made from anew"):
             agents.ensure_schema(connection)
         assert columns(connection) == {("otel_metrics", "id", "BIGINT")}
+
+
+def merge_accounts(connection: psycopg.Connection) -> None:
+    github.merge_accounts(connection)
+
+
+def revert_a_merge(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="there is no merge 1"):
+        connection.execute("select public.revert_contributor_merge(1)")
+
+
+def begin_a_build(connection: psycopg.Connection) -> None:
+    with scout.one_build_at_a_time(connection):
+        pass
+
+
+def remove_a_run(connection: psycopg.Connection) -> None:
+    with pytest.raises(psycopg.errors.RaiseException, match="There is no run none"):
+        connection.execute("select public.remove_run('none')")
+
+
+@pytest.mark.parametrize(
+    ("ensure", "work", "turns"),
+    [
+        (github.ensure_schema, merge_accounts, "github_api.merge_turns"),
+        (github.ensure_schema, revert_a_merge, "github_api.merge_turns"),
+        (scout.ensure_schema, begin_a_build, "scout.builds"),
+        (compass.ensure_schema, remove_a_run, "public.load_turns"),
+    ],
+)
+def test_who_only_reads_holds_up_no_load_and_no_build(
+    database: str, ensure: Ensure, work: Ensure, turns: str
+) -> None:
+    schema = turns.partition(".")[0]
+    with (
+        psycopg.connect(database, autocommit=True) as owner,
+        psycopg.connect(database, autocommit=True) as reader,
+    ):
+        ensure(owner)
+        owner.execute("set lock_timeout = '5s'")
+        owner.execute(f"create role {READER}".encode())
+        try:
+            owner.execute(f"grant usage on schema {schema} to {READER}".encode())
+            owner.execute(f"grant select on all tables in schema {schema} to {READER}".encode())
+            reader.execute(f"set role {READER}".encode())
+            for lock in (7_310_002, 7_310_022, 7_510_002):
+                reader.execute("select pg_advisory_lock(%s)", (lock,))
+            reader.execute("begin")
+            with pytest.raises(psycopg.errors.InsufficientPrivilege), reader.transaction():
+                reader.execute(f"lock table {turns} in row share mode".encode())
+            reader.execute(f"lock table {turns} in access share mode".encode())
+            work(owner)
+            reader.execute("rollback")
+        finally:
+            reader.close()
+            owner.execute(f"drop owned by {READER}; drop role {READER}".encode())

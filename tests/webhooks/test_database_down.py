@@ -197,9 +197,11 @@ def test_a_batch_that_a_full_disk_refused_leaves_nothing(tmp_path: Path) -> None
     spool.close()
 
 
-def test_a_spool_that_cannot_be_read_ends_no_writer(tmp_path: Path) -> None:
-    (tmp_path / "1.jsonl").write_text("no delivery\n")
-    writer = Writer(ReceiverSettings(spool=tmp_path, store_seconds=3), lambda: "", Metrics())
+def test_an_error_that_nobody_expects_ends_no_writer(tmp_path: Path) -> None:
+    def nowhere() -> str:
+        raise LookupError("the database's address")
+
+    writer = Writer(ReceiverSettings(spool=tmp_path, store_seconds=3), nowhere, Metrics())
 
     async def kept() -> list[Kept]:
         writer.start()
@@ -209,4 +211,43 @@ def test_a_spool_that_cannot_be_read_ends_no_writer(tmp_path: Path) -> None:
             await asyncio.to_thread(writer.stop)
 
     assert asyncio.run(kept()) == [Kept.SPOOLED] * 2
-    assert writer.last_error == "JSONDecodeError"
+    assert writer.last_error == "LookupError"
+
+
+def test_what_cannot_be_read_of_a_spool_is_kept_and_holds_up_nothing_behind_it(
+    tmp_path: Path,
+) -> None:
+    folder = tmp_path / "spool"
+    spool = Spool(folder, MIB)
+    for name in ("a", "b", "c", "d", "e"):
+        spool.append([delivery(name + "1"), delivery(name + "2")])
+    spool.close()
+    cut, linked, piped, others, good = sorted(folder.glob("*.jsonl"))
+    cut.write_bytes(cut.read_bytes()[:-40])
+    linked.rename(tmp_path / "elsewhere")
+    linked.symlink_to(tmp_path / "elsewhere")
+    piped.unlink()
+    os.mkfifo(piped)
+    # Only root can give a file away.
+    is_root = os.geteuid() == 0
+    if is_root:
+        os.chown(others, 65_534, 65_534)
+    again = Spool(folder, MIB)
+    read = []
+    while found := again.oldest():
+        read += [each.delivery_id for each in found[1]]
+        again.remove(found[0])
+    again.close()
+    assert read == ["a1", *([] if is_root else ["d1", "d2"]), "e1", "e2"]
+    kept = [path.stem for path in sorted(folder.glob("*.damaged"))]
+    assert kept == [each.stem for each in (cut, linked, piped, *([others] if is_root else []))]
+    assert not good.exists()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_a_spool_in_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
+    folder = tmp_path / "spool"
+    folder.mkdir()
+    os.chown(folder, 65_534, 65_534)
+    with pytest.raises(PermanentError, match="belongs to another user"):
+        Spool(folder, MIB)

@@ -20,7 +20,7 @@ from hypothesis import strategies as st
 from flows._shared.inbox import FORM
 from flows._shared.json_keys import has_each_once
 from flows.webhooks.bodies import BodyError, decompress, examine
-from flows.webhooks.intake import InFlight, RefusedError
+from flows.webhooks.in_flight import InFlight, RefusedError
 from flows.webhooks.limits import sharer
 from flows.webhooks.settings import MIB
 from flows.webhooks.sources import AGENT_ANALYTICS, PROTOBUF

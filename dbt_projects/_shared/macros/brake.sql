@@ -50,8 +50,16 @@
     {#- Runs in the transaction that writes the model: an error rolls it back, and readers keep what they had. The hook
         of the project leaves a model whose own post-hooks delete rows to those, which end with the brake. -#}
     {%- if shared.is_braked() and (is_last or 'is_last=true' not in post_hooks | map(attribute='sql') | join) -%}
-        {%- set before, after = adapter.dispatch('published_and_new_rows', 'shared')() -%}
-        {%- set why = shared.why_braked(before, after) if before else none -%}
+        {%- set keys = shared.required_keys_of_model() -%}
+        {%- set before, after, keyless = adapter.dispatch('published_and_new_rows', 'shared')(
+            (keys or ['1']) | join(' is null or ') ~ ' is null'
+        ) -%}
+        {%- set memory = shared.memory_of_builds() if before else none -%}
+        {%- set most = shared.most_rows_lately(memory) if memory else none -%}
+        {%- set why = (
+            shared.why_braked(before, after) or shared.why_keys_braked(after, keyless, keys)
+            or shared.why_slide_braked(most, after)
+        ) if before else none -%}
         {%- if why -%}
             {{ adapter.dispatch('keep_last_good', 'shared')() }}
             {{ exceptions.raise_compiler_error(
@@ -60,6 +68,12 @@
             ) }}
         {%- endif -%}
         {{ adapter.dispatch('forget_last_good', 'shared')() }}
+        {%- if memory and (most is none or after > most) -%}
+            {%- do run_query(
+                'update ' ~ memory ~ ' set most_rows = ' ~ after ~ ", most_on = '" ~ shared.day_of_build(0)
+                ~ "' where node = '" ~ model.unique_id ~ "'"
+            ) -%}
+        {%- endif -%}
     {%- endif -%}
 {%- endmacro %}
 
@@ -86,6 +100,76 @@
     {{ return(none) }}
 {%- endmacro %}
 
+{% macro why_keys_braked(after, keyless, keys) -%}
+    {#- Rows that stay as many and say nothing: without a key, or one and the same again and again. Of a large table the
+        second is asked of some rows, as a test asks all of them once they are published. -#}
+    {%- set fall = var('brake_maximum_fall', 0.5) -%}
+    {%- set few = var('brake_minimum_rows', 20) -%}
+    {%- if after >= few and keyless > after * fall -%}
+        {{ return(keyless ~ ' of its ' ~ after ~ ' rows have no ' ~ keys | join(' or no ')) }}
+    {%- elif after >= few and target.type != 'bigquery' -%}
+        {%- for grain in shared.grains_of_model() -%}
+            {%- set columns = grain | join(', ') -%}
+            {%- set seen, different = run_query(
+                'with some_rows as (select ' ~ columns ~ ' from ' ~ this ~ ' where ' ~ grain[0]
+                ~ ' is not null limit 10000) select (select count(*) from some_rows), '
+                ~ '(select count(*) from (select distinct ' ~ columns ~ ' from some_rows) as kinds)'
+            ).rows[0] -%}
+            {%- if different < seen * (1 - fall) -%}
+                {{ return(seen ~ ' of its rows have only ' ~ different ~ ' values of its grain (' ~ columns ~ ')') }}
+            {%- endif -%}
+        {%- endfor -%}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{% macro why_slide_braked(most, after) -%}
+    {#- Falls that each pass are one fall to whoever remembers what was published before them. -#}
+    {%- set fall = var('brake_maximum_fall', 0.5) -%}
+    {%- if most is not none and most >= var('brake_minimum_rows', 20) and after < most * (1 - fall) -%}
+        {{ return(after ~ ' rows where ' ~ most ~ ' were published within ' ~ var('brake_memory_days', 28)
+            ~ ' days, a fall of more than ' ~ (fall * 100) | round | int ~ ' %') }}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{% macro memory_of_builds() -%}
+    {#- The table in which builds remember their nodes, which BigQuery has none of. -#}
+    {%- if target.type in ('postgres', 'duckdb') -%}
+        {{ return(adapter.get_relation(
+            target.database, var('built_nodes_schema', none) or target.schema, 'built_nodes'
+        )) }}
+    {%- endif -%}
+    {{ return(none) }}
+{%- endmacro %}
+
+{% macro most_rows_lately(memory) -%}
+    {%- set row = run_query(
+        'select max(most_rows) from ' ~ memory ~ " where node = '" ~ model.unique_id ~ "' and most_on >= '"
+        ~ shared.day_of_build(var('brake_memory_days', 28)) ~ "'"
+    ).rows[0] -%}
+    {{ return(row[0]) }}
+{%- endmacro %}
+
+{% macro day_of_build(days_before) -%}
+    {{ return((run_started_at - modules.datetime.timedelta(days=days_before)).strftime('%Y-%m-%d')) }}
+{%- endmacro %}
+
+{% macro required_keys_of_model() -%}
+    {#- The columns of its grains of which a test says that they are never empty. -#}
+    {%- set required = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'test' and node.attached_node == model.unique_id -%}
+        {%- if (node.test_metadata or {}).get('name') == 'not_null' -%}
+            {%- do required.append(node.test_metadata['kwargs']['column_name']) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {%- set keys = [] -%}
+    {%- for column in shared.grains_of_model() | sum(start=[]) if column in required and column not in keys -%}
+        {%- do keys.append(column) -%}
+    {%- endfor -%}
+    {{ return(keys) }}
+{%- endmacro %}
+
 {% macro grains_of_model() -%}
     {#- The columns that its tests of uniqueness name. -#}
     {%- set grains = [] -%}
@@ -101,24 +185,27 @@
     {{ return(grains) }}
 {%- endmacro %}
 
-{% macro postgres__published_and_new_rows() -%}
+{% macro postgres__published_and_new_rows(is_keyless) -%}
     {%- set row = run_query(
-        "select nullif(current_setting('flows.published_rows', true), '')::bigint, (select count(*) from only "
-        ~ this ~ ")"
+        "select nullif(current_setting('flows.published_rows', true), '')::bigint, count(*), count(*) filter (where "
+        ~ is_keyless ~ ') from only ' ~ this
     ).rows[0] -%}
-    {{ return((row[0], row[1])) }}
+    {{ return((row[0], row[1], row[2])) }}
 {%- endmacro %}
 
-{% macro duckdb__published_and_new_rows() -%}
-    {%- set row = run_query("select getvariable('published_rows'), (select count(*) from " ~ this ~ ")").rows[0] -%}
-    {{ return((row[0], row[1])) }}
+{% macro duckdb__published_and_new_rows(is_keyless) -%}
+    {%- set row = run_query(
+        "select getvariable('published_rows'), count(*), count(*) filter (where " ~ is_keyless ~ ') from ' ~ this
+    ).rows[0] -%}
+    {{ return((row[0], row[1], row[2])) }}
 {%- endmacro %}
 
-{% macro bigquery__published_and_new_rows() -%}
+{% macro bigquery__published_and_new_rows(is_keyless) -%}
     {%- set row = run_query(
-        'select (select count(*) from ' ~ shared.last_good(this) ~ '), (select count(*) from ' ~ this ~ ')'
+        'select (select count(*) from ' ~ shared.last_good(this) ~ '), count(*), countif(' ~ is_keyless ~ ') from '
+        ~ this
     ).rows[0] -%}
-    {{ return((row[0], row[1])) }}
+    {{ return((row[0], row[1], row[2])) }}
 {%- endmacro %}
 
 {% macro default__keep_last_good() -%}{%- endmacro %}

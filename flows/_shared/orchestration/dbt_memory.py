@@ -128,7 +128,8 @@ class Memory:
 
     ``key`` and ``build`` are of the last success; ``intended_key`` is the one that
     ``intended_build`` gives its node once it has written it: the post-hook takes it over. ``shape``
-    is of the relation as ``shaped_by`` left it.
+    is of the relation as ``shaped_by`` left it. ``most_rows`` is the most that were published
+    lately, on the day ``most_on``, which the brake asks and writes.
     """
 
     def __init__(self, connection: Connection, kind: str, relation: str, build: str = "") -> None:
@@ -149,8 +150,18 @@ class Memory:
         self._connection.run(
             f"create table if not exists {self._relation} ("
             "node text primary key, key text, build text, built_at text, "
-            "intended_key text, intended_build text, shape text, shaped_by text)"
+            "intended_key text, intended_build text, shape text, shaped_by text, "
+            "most_rows bigint, most_on text)"
         )
+
+    def extend(self) -> None:
+        """Give a table that an earlier version made what it has not."""
+        try:
+            self._connection.rows(f"select most_rows, most_on from {self._relation} where false")
+        except self._connection.refusals:
+            for column in ("most_rows bigint", "most_on text"):
+                added = f"alter table {self._relation} add column if not exists {column}"
+                self._connection.run(added)
 
     def successes(self) -> dict[str, LastSuccess]:
         """By the unique ids of nodes."""

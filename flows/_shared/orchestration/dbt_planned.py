@@ -160,6 +160,7 @@ def _prepare(
 ) -> None:
     """Make the table where it is not among the relations that are there."""
     if (table.schema, TABLE) in there:
+        memory.extend()
         return
     if not adapter.check_schema_exists(table.database, table.schema):
         adapter.create_schema(table.without_identifier())

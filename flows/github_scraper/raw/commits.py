@@ -25,8 +25,8 @@ from flows.github_scraper.records import (
 
 # Taken inside a transaction, from the moment a load touches rows that repositories share until
 # it commits. Loads therefore commit in the order of their `updated_at`, which lets incremental
-# models use it as an exact watermark.
-MERGE_LOCK = 7_310_002
+# models use it as an exact watermark. Roles that only read cannot take it, as an advisory one.
+TAKE_MERGE_TURN = "lock table github_api.merge_turns in exclusive mode"
 
 STAGE = """
 create temporary table stage_commits (like github_api.walk_commits) on commit drop;
@@ -340,7 +340,7 @@ def _merge(
     person should know."""
     connection.execute(STAGE_COAUTHORS)
     connection.execute("analyze stage_commits")
-    connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+    connection.execute(TAKE_MERGE_TURN)
     now = connection.execute("select clock_timestamp()").fetchone()
     assert now is not None
     parameters = {"repository_id": repository_id, "now": now[0], "source": source.value}

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import psycopg
 
 from flows.github_scraper.raw.adoption import refused_rows_are_told
-from flows.github_scraper.raw.commits import MERGE_LOCK
+from flows.github_scraper.raw.commits import TAKE_MERGE_TURN
 from flows.github_scraper.records import ApplicationTablesError, RepositoryAddressError
 from flows.github_scraper.rules import (
     bare_address,
@@ -157,7 +157,7 @@ def _unite(connection: psycopg.Connection, url: str, same: list[_Stored]) -> lis
 
 
 def _merge(connection: psycopg.Connection, url: str, kept: _Stored, others: list[_Stored]) -> None:
-    connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+    connection.execute(TAKE_MERGE_TURN)
     for other in others:
         parameters = {"kept": kept.repository_id, "other": other.repository_id}
         for statement in MERGE:

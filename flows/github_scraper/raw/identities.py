@@ -6,7 +6,7 @@ import psycopg
 
 from flows._shared.counted import counted
 from flows.github_scraper.raw.aliases import group_accounts, list_aliases
-from flows.github_scraper.raw.commits import MERGE_LOCK
+from flows.github_scraper.raw.commits import TAKE_MERGE_TURN
 from flows.github_scraper.raw.logins import NAME_ROOTS, note_given_logins
 
 # One row per contributor with a known account; `root_id` is the contributor that stands for the
@@ -293,7 +293,7 @@ def merge_accounts(connection: psycopg.Connection, tell: Callable[[str], object]
     were merged, one for those of which a merge was undone, and what of the list leads nowhere.
     """
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+        connection.execute(TAKE_MERGE_TURN)
         now = connection.execute("select clock_timestamp()").fetchone()
         assert now is not None
         parameters = {"now": now[0]}

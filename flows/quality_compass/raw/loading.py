@@ -39,8 +39,6 @@ from flows.quality_compass.rules.names import shown
 from flows.quality_compass.rules.reading import run_time, sort_line, stem
 
 SCHEMA_LOCK = 7_510_001
-# Two loads of one run at a time would each see half of the other's files.
-LOAD_LOCK = 7_510_002
 BATCH_BYTES = 8_000_000
 BATCH_LINES = 20_000
 
@@ -163,7 +161,7 @@ def load_run(
     told_lines = LinesTold()
     rows: Counter[str] = Counter()
     with connection.transaction():
-        connection.execute("select pg_advisory_xact_lock(%s)", (LOAD_LOCK,))
+        connection.execute("lock table public.load_turns in exclusive mode")
         known: dict[str, str] = dict(
             connection.execute(
                 "select file_path, content_hash from public.raw_files where run_id = %s",

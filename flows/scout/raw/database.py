@@ -10,7 +10,6 @@ from flows._shared.raw_tables import RawTables, ensure_raw_tables
 from flows.scout.records import SchemaRefusedError
 
 SCHEMA_LOCK = 7_310_020
-BUILD_LOCK = 7_310_022
 
 
 def ensure_schema(connection: psycopg.Connection) -> None:
@@ -43,9 +42,10 @@ def one_build_at_a_time(connection: psycopg.Connection) -> Iterator[None]:
     """Wait for other builds of this database, and keep them waiting.
 
     The lock belongs to a transaction, so that it also holds behind a pooler which hands out
-    connections by transaction.
+    connections by transaction. It is one of a table, which roles that only read cannot take.
     """
+    ensure_schema(connection)
     with connection.transaction():
         connection.execute("set local idle_in_transaction_session_timeout = 0")
-        connection.execute("select pg_advisory_xact_lock(%s)", (BUILD_LOCK,))
+        connection.execute("lock table scout.builds in exclusive mode")
         yield

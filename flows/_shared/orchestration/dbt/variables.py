@@ -20,7 +20,11 @@ OF_A_DAY = "_date"
 # Nothing that ends a text, a name or a statement, calls a function or begins a comment.
 WORDS = re.compile(rf"(?!.*--)[\w .,:/@+&#-]{{0,{LONGEST}}}")
 # Those of the package that all projects have in common.
-SHARED: Mapping[str, JsonValue] = {"brake_maximum_fall": 0.5, "brake_minimum_rows": 20}
+SHARED: Mapping[str, JsonValue] = {
+    "brake_maximum_fall": 0.5,
+    "brake_minimum_rows": 20,
+    "brake_memory_days": 28,
+}
 
 
 def declared_variables(project_dir: Path) -> dict[str, JsonValue]:

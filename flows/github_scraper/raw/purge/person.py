@@ -17,7 +17,7 @@ from flows._shared.purged import (
 )
 from flows._shared.purged_postgres import pattern_of, read_purged, remember, take_turn
 from flows.github_scraper.raw.application import has_own_tables
-from flows.github_scraper.raw.commits import MERGE_LOCK
+from flows.github_scraper.raw.commits import TAKE_MERGE_TURN
 from flows.github_scraper.raw.purge.statements import (
     ALSO_THEIRS,
     ANNOTATE,
@@ -83,7 +83,7 @@ def purge_person(
     """
     with connection.transaction(force_rollback=is_dry):
         take_turn(connection, PURGE_LOCK)
-        connection.execute("select pg_advisory_xact_lock(%s)", (MERGE_LOCK,))
+        connection.execute(TAKE_MERGE_TURN)
         names, aliases, shared = _names(connection, person)
         purged, pseudonym = remember(connection, PURGE_SCHEMA, names, pseudonym, name_of_address)
         counts = _purge(connection, purged, pseudonym, names, aliases)
