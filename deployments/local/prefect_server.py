@@ -110,6 +110,6 @@ if __name__ == "__main__":
     setattr(AioSqliteConfiguration, "begin_transaction", begin)  # noqa: B010  typed as a method
     for validator in (validation._VALIDATOR, Draft202012Validator):
         validator.check_schema = checked_once(validator.check_schema)
-    vars(validators)["get_timezones"] = cache(validators.get_timezones)
+    vars(validators)["get_timezones"] = cache(vars(validators)["get_timezones"])
     vars(server)["create_app"] = found_once(server.create_app)
     app()
