@@ -27,7 +27,7 @@ TYPE_VARIABLE = "ANALYTICS_FLOWS_LOCAL_POOL"
 DEFAULT_TYPE = PREFORK if sys.platform.startswith("linux") else PROCESS
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 COMMANDS = {
-    PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
+    PROCESS: ("deployments.local.prefect_worker", "worker", "start", "--type", PROCESS),
     PREFORK: ("deployments.prefork",),
 }
 # What the worker must be restarted for when it changes.
