@@ -37,7 +37,7 @@ POLL_SECONDS = 0.2
 REPLACED_SECONDS = 3.0
 FLOW_RUN_VARIABLE = "PREFECT__FLOW_RUN_ID"
 COMMANDS = {
-    PROCESS: ("prefect", "worker", "start", "--type", PROCESS),
+    PROCESS: ("deployments.local.prefect_worker", "worker", "start", "--type", PROCESS),
     PREFORK: ("deployments.prefork",),
 }
 # What the worker must be restarted for when it changes.

@@ -31,6 +31,8 @@ LIBRARIES = (
     "dbt.adapters.postgres",
     "dbt.adapters.duckdb",
     "dbt.adapters.bigquery",
+    # What Scout imports only as a file is a workbook.
+    "flows.scout.source.workbooks",
 )
 # Libraries that would start threads as they are imported, told not to.
 QUIET = {"OPENBLAS_NUM_THREADS": "1", "JE_ARROW_MALLOC_CONF": "background_thread:false"}

@@ -1,11 +1,9 @@
 """A run that is told to stop: nothing of it goes on in the warehouse."""
 
-import os
 import signal
-import subprocess
-import sys
 import time
 from collections.abc import Iterator
+from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +16,10 @@ from deployments.local.processes import wait_until
 from flows._shared.orchestration.bigquery import EMULATOR, BigQueryAccess
 from tests._shared.slow_sample import SLOW, answers, working, write_slow
 from tests.dbt_projects.warehouse import postgres_environment
+from tests.forked import ended, forked, tell
 
 SECONDS_TO_END = 5
-_started: list[subprocess.Popen[bytes]] = []
+_started: list[ForkServerProcess] = []
 BUILD = """
 import signal, sys
 from prefect import flow
@@ -79,15 +78,9 @@ with capture_sigterm(), store.locked("a load", 1, print), store.connect() as con
 """
 
 
-def start(said: Path, script: str, *arguments: str, **variables: str) -> subprocess.Popen[bytes]:
-    """A process whose standard error goes to a file."""
-    with said.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", script, *arguments],
-            env={**os.environ, **variables},
-            stdout=subprocess.PIPE,
-            stderr=output,
-        )
+def start(said: Path, script: str, *arguments: str, **variables: str) -> ForkServerProcess:
+    """A process whose output goes to a file."""
+    process = forked(said, script, *arguments, **variables)
     _started.append(process)
     return process
 
@@ -99,7 +92,7 @@ def _left_running() -> Iterator[None]:
     while _started:
         process = _started.pop()
         process.kill()
-        process.wait()
+        process.join()
 
 
 @pytest.mark.parametrize(
@@ -137,15 +130,15 @@ def test_a_build_that_is_told_to_stop_ends_its_statements_and_says_so(
         # dbt writes what it is about to run.
         statement = tmp_path / "state" / "dbt" / "slow" / target / "run"
         assert wait_until(lambda: any(statement.rglob("slow.sql")), 120)
-    process.send_signal(told)
+    tell(process, told)
     # What comes after it, a word on the server, takes as long as the server takes.
     assert wait_until(lambda: word in said.read_text(), SECONDS_TO_END), said.read_text()
     assert working(database) == []
-    process.wait(60)
+    code = ended(process, 60)
     if told == CANCELLED:
         assert "Crash" not in said.read_text()
         return
-    assert process.returncode == -signal.SIGTERM, said.read_text()
+    assert code == -signal.SIGTERM, said.read_text()
     found: Any = f"/artifacts/slow-{target}-summary/latest"
     summary = get_client(sync_client=True).request("GET", found).json()["data"]
     assert summary.startswith(f"# slow-{target}: this run failed at dbt: it crashed\n")
@@ -168,10 +161,10 @@ def test_a_build_in_bigquery_that_is_told_to_stop_leaves_nothing_at_work(
     statement = tmp_path / "state" / "dbt" / "slow" / "bigquery" / "run"
     assert wait_until(lambda: any(statement.rglob("slow.sql")), 120)
     assert wait_until(lambda: not answers(bigquery_emulator), 20)
-    process.send_signal(CANCELLED)
+    tell(process, CANCELLED)
     assert wait_until(lambda: answers(bigquery_emulator), SECONDS_TO_END)
     # It does not begin again.
-    process.wait(60)
+    assert ended(process, 60) is not None
     assert answers(bigquery_emulator)
 
 
@@ -183,30 +176,29 @@ def test_a_load_that_is_told_to_stop_ends_its_statement(
     assert wait_until(lambda: bool(working(database)), 120)
     process.terminate()
     assert wait_until(lambda: working(database) == [], SECONDS_TO_END)
-    assert process.wait(60) == -signal.SIGTERM, (tmp_path / "said").read_text()
+    assert ended(process, 60) == -signal.SIGTERM, (tmp_path / "said").read_text()
 
 
 def test_the_statement_of_a_process_that_is_gone_ends(database: str, tmp_path: Path) -> None:
     process = start(tmp_path / "said", BARE_QUERY, database)
     assert wait_until(lambda: bool(working(database)), 120)
     process.kill()
-    process.wait()
+    assert ended(process, 60) == -signal.SIGKILL
     assert wait_until(lambda: working(database) == [], SECONDS_TO_END)
 
 
 def test_a_load_into_duckdb_that_is_told_to_stop_is_undone_and_dies_of_the_signal(
     tmp_path: Path,
 ) -> None:
-    path = tmp_path / "agents.duckdb"
-    process = start(tmp_path / "said", LOAD, str(path))
-    assert process.stdout
-    assert process.stdout.readline() == b"loading\n"
+    path, said = tmp_path / "agents.duckdb", tmp_path / "said"
+    process = start(said, LOAD, str(path))
+    assert wait_until(lambda: said.exists() and "loading" in said.read_text(), 120)
     # In the midst of the statement.
     time.sleep(0.5)
     asked = time.monotonic()
     process.terminate()
-    assert process.stdout.readline() == b"ended\n"
+    assert wait_until(lambda: "ended" in said.read_text(), SECONDS_TO_END, pause=0.02)
     assert time.monotonic() - asked < SECONDS_TO_END
-    assert process.wait(60) == -signal.SIGTERM, (tmp_path / "said").read_text()
+    assert ended(process, 60) == -signal.SIGTERM, said.read_text()
     with duckdb.connect(str(path), read_only=True) as connection:
         assert connection.execute("select count(*) from loaded").fetchone() == (0,)

@@ -1,5 +1,6 @@
 import os
 import pwd
+import shutil
 import signal
 import socket
 import stat
@@ -23,10 +24,28 @@ FIRST_PORT = 26320
 
 
 @pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+def anew(tmp_path: Path) -> Iterator[EmbeddedPostgres]:
+    """A cluster whose first start makes it."""
     own = EmbeddedPostgres(tmp_path / "postgres", first_port=FIRST_PORT, is_durable=False)
     yield own
     own.stop()
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> EmbeddedPostgres:
+    """A cluster that was made, and does not run."""
+    folder = tmp_path_factory.mktemp("made") / "postgres"
+    own = EmbeddedPostgres(folder, first_port=FIRST_PORT, is_durable=False).start()
+    own.stop()
+    return own
+
+
+@pytest.fixture
+def cluster(anew: EmbeddedPostgres, made: EmbeddedPostgres) -> EmbeddedPostgres:
+    """A copy of one that was made: to make it takes longer than most that is done to it here."""
+    shutil.copytree(made.cluster, anew.cluster)
+    shutil.copy2(made.directory / "password", anew.directory)
+    return anew
 
 
 def answer(cluster: EmbeddedPostgres, query: str) -> object:
@@ -36,31 +55,31 @@ def answer(cluster: EmbeddedPostgres, query: str) -> object:
     return row[0]
 
 
-def test_it_is_version_18_with_pgvector_and_utc(cluster: EmbeddedPostgres) -> None:
-    cluster.start()
-    with psycopg.connect(cluster.create_database("vectors")) as connection:
+def test_it_is_version_18_with_pgvector_and_utc(anew: EmbeddedPostgres) -> None:
+    anew.start()
+    with psycopg.connect(anew.create_database("vectors")) as connection:
         connection.execute("create extension vector")
         distance = connection.execute("select '[1,2]'::vector <-> '[1,4]'::vector").fetchone()
-    assert str(answer(cluster, "show server_version")).startswith("18.")
-    assert answer(cluster, "show timezone") == "UTC"
+    assert str(answer(anew, "show server_version")).startswith("18.")
+    assert answer(anew, "show timezone") == "UTC"
     assert distance == (2.0,)
 
 
-def test_fsync_is_on_unless_a_test_turns_it_off(tmp_path: Path, cluster: EmbeddedPostgres) -> None:
+def test_fsync_is_on_unless_a_test_turns_it_off(tmp_path: Path, anew: EmbeddedPostgres) -> None:
     durable = EmbeddedPostgres(tmp_path / "durable", first_port=FIRST_PORT)
     try:
         assert answer(durable.start(), "show fsync") == "on"
     finally:
         durable.stop()
-    assert answer(cluster.start(), "show fsync") == "off"
+    assert answer(anew.start(), "show fsync") == "off"
 
 
-def test_only_the_password_lets_in_and_only_the_owner_reads_it(cluster: EmbeddedPostgres) -> None:
-    cluster.start()
-    wrong = cluster.url().replace(cluster.password, "wrong")
+def test_only_the_password_lets_in_and_only_the_owner_reads_it(anew: EmbeddedPostgres) -> None:
+    anew.start()
+    wrong = anew.url().replace(anew.password, "wrong")
     with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
         psycopg.connect(wrong)
-    mode = (cluster.directory / "password").stat().st_mode
+    mode = (anew.directory / "password").stat().st_mode
     assert stat.S_IMODE(mode) == 0o600
 
 
@@ -100,18 +119,18 @@ def test_a_server_that_runs_is_kept_whatever_the_shell_says_of_others(
     assert cluster.pid == pid
 
 
-def test_two_starts_at_once_make_one_server(cluster: EmbeddedPostgres) -> None:
+def test_two_starts_at_once_make_one_server(anew: EmbeddedPostgres) -> None:
     script = (
         "import sys; from pathlib import Path;"
         "from deployments.local.postgres import EmbeddedPostgres;"
         "print(EmbeddedPostgres(Path(sys.argv[1]), first_port=int(sys.argv[2]),"
         " is_durable=False).start().pid)"
     )
-    command = [sys.executable, "-c", script, str(cluster.directory), str(FIRST_PORT)]
+    command = [sys.executable, "-c", script, str(anew.directory), str(FIRST_PORT)]
     starters = [subprocess.Popen(command, stdout=subprocess.PIPE) for _ in range(2)]
     pids = {starter.communicate(timeout=60)[0] for starter in starters}
     assert len(pids) == 1
-    assert cluster.is_running()
+    assert anew.is_running()
 
 
 def test_a_killed_server_comes_back_with_its_committed_rows(cluster: EmbeddedPostgres) -> None:
@@ -157,11 +176,11 @@ def test_a_lock_file_naming_another_programs_pid_is_stale(cluster: EmbeddedPostg
     assert answer(cluster.start(), "select 1") == 1
 
 
-def test_a_half_made_cluster_is_made_anew(cluster: EmbeddedPostgres) -> None:
-    half = cluster.directory / "cluster.new"
+def test_a_half_made_cluster_is_made_anew(anew: EmbeddedPostgres) -> None:
+    half = anew.directory / "cluster.new"
     half.mkdir(parents=True)
     (half / "PG_VERSION").write_text("18\n")
-    assert answer(cluster.start(), "select 1") == 1
+    assert answer(anew.start(), "select 1") == 1
 
 
 def test_a_port_in_use_is_stepped_over(cluster: EmbeddedPostgres) -> None:

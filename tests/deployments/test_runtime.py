@@ -3,15 +3,21 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import redirect_stdout
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
+from threading import Lock
+from unittest.mock import patch
 
 import psycopg
 import pytest
 
 from blocks import CATALOGUE
+from blocks.__main__ import main as blocks_command
 from blocks.registration import register
+from deployments.apply.__main__ import main as apply_command
 from deployments.apply.changes import PROJECT_TAG
 from deployments.apply.infrastructure import pools
 from deployments.local import runtime
@@ -32,6 +38,23 @@ from flows._shared.errors import PermanentError
 from flows.quality_compass import raw
 from tests.deployments.applied import Server
 from tests.deployments.pool import Pool
+
+
+@pytest.fixture
+def in_process(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
+    """From its call on, what is registered and applied is so by this process, which has imported
+    what a process of its own would take seconds for."""
+    commands = {"blocks": blocks_command, "deployments.apply": apply_command}
+    one_at_a_time = Lock()
+
+    def run(up: runtime.Runtime, what: str, arguments: list[str], extra: Mapping[str, str]) -> str:
+        said = StringIO()
+        environment = {**up.environment, **extra}
+        with one_at_a_time, patch.dict(os.environ, environment, clear=True), redirect_stdout(said):
+            assert commands[arguments[0]](arguments[1:]) == 0, what
+        return said.getvalue()
+
+    return lambda: monkeypatch.setattr(runtime, "_run_module", run)
 
 
 @pytest.fixture
@@ -73,7 +96,11 @@ def test_local_runs_are_forks_where_a_process_may_fork_and_the_setting_names_ano
 
 
 def test_nothing_embedded_starts_when_the_environment_names_every_part(
-    external: LocalPaths, database: str, prefect_server: str, monkeypatch: pytest.MonkeyPatch
+    external: LocalPaths,
+    database: str,
+    prefect_server: str,
+    in_process: Callable[[], None],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     said: list[str] = []
     up = runtime.up(paths=external, say=said.append)
@@ -102,6 +129,7 @@ def test_nothing_embedded_starts_when_the_environment_names_every_part(
     again: list[str] = []
     runtime.up(paths=external, say=again.append)
     assert again == []
+    in_process()
     (optional,) = (each for each in CATALOGUE["scout"] if each.name == "scout-dbt-postgres")
     with up.api() as api:
         assert runtime._has_blocks(api, DOMAINS, [optional])

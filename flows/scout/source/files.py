@@ -51,7 +51,6 @@ from flows.scout.source.containers import (
 )
 from flows.scout.source.csv_rows import read_csv
 from flows.scout.source.json_rows import find_wrapper, read_json
-from flows.scout.source.workbooks import read_workbook
 
 CHUNK_BYTES = 1 << 20
 DEFAULT_FALLBACK = "cp1252"
@@ -252,6 +251,9 @@ def _read(
     elif depth > 1 and not _is_seekable(file):
         raise unreadable(file.name, "it is an archive or a workbook within another file")
     elif is_workbook(file):
+        # Its library takes as long to import as all else of a flow, and few files need it.
+        from flows.scout.source.workbooks import read_workbook
+
         yield from read_workbook(file, sheets)
     else:
         yield from _read_archive(file, sheets, fallback, depth)

@@ -24,7 +24,7 @@ import psutil
 from tests.deployments.kubernetes.store import Object, Store, now
 
 # Each goes through all processes of the machine, for every pod.
-SECONDS_BETWEEN_LOOKS = 0.25
+SECONDS_BETWEEN_LOOKS = 0.5
 UNITS = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30, "k": 10**3, "M": 10**6, "G": 10**9}
 READ_ONLY = Path(__file__).with_name("read_only.sh")
 

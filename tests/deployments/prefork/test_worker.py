@@ -31,6 +31,8 @@ from tests.ports import own_ports
 PATIENCE_SECONDS = 180.0
 FINISHED = {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"}
 FLOWS = "tests.deployments.prefork.flows"
+# The worker with little to import: `early` and the tests of one machine have the real one.
+LUKEWARM = "tests.deployments.prefork.lukewarm"
 # The worker asks so seldom that runs begin because it is told of them.
 SECONDS_BETWEEN_QUESTIONS = 30
 
@@ -276,7 +278,8 @@ def test_a_run_of_a_dead_worker_is_crashed_by_the_next(deployed: Deployed, tmp_p
 def in_a_cluster(
     shared: Deployed, tmp_path: Path
 ) -> Iterator[tuple[Deployed, subprocess.Popen[bytes]]]:
-    """A worker started as its manifest says, but for names and the grace of its runs."""
+    """A worker started as its manifest says, but for names, the grace of its runs, and what it
+    imports beforehand."""
     own = Deployed(Pool(shared.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
     spec = yaml.safe_load(next(iter(WARM.read_text().split("---\n"))))["spec"]["template"]["spec"]
     (container,) = spec["containers"]
@@ -284,6 +287,7 @@ def in_a_cluster(
     given = {each["name"]: each["value"] for each in container["env"] if "value" in each}
     given |= {"PREFECT_API_URL": own.pool.url, "PREFECT_WORKER_WEBSERVER_PORT": port}
     changed = {
+        "deployments.prefork": LUKEWARM,
         "--pool=warm": f"--pool={own.pool.name}",
         "--grace-seconds=540": f"--grace-seconds={GRACE_SECONDS}",
     }
@@ -350,14 +354,14 @@ def test_a_worker_of_a_cluster_that_is_told_to_end_waits_for_its_runs_and_hands_
 
 @pytest.fixture
 def by_hand(shared: Deployed, tmp_path: Path) -> Iterator[ByHand]:
-    """Workers started as the pages say, without a grace."""
+    """Workers started as the pages say, without a grace; or so but for what they import."""
     started: list[subprocess.Popen[bytes]] = []
     own = Deployed(Pool(shared.pool.url, PREFORK), ProcessWorker(LocalPaths(tmp_path)))
     own.worker.log.parent.mkdir(parents=True)
     environment = runtime.environment(LocalPaths(tmp_path), own.pool.url)
 
-    def start(pool: str = own.pool.name) -> subprocess.Popen[bytes]:
-        command = [sys.executable, "-m", "deployments.prefork", "--pool", pool]
+    def start(pool: str = own.pool.name, module: str = LUKEWARM) -> subprocess.Popen[bytes]:
+        command = [sys.executable, "-m", module, "--pool", pool]
         with own.worker.log.open("wb") as log:
             started.append(
                 subprocess.Popen(command, env=environment, cwd=PROJECT_ROOT, stdout=log, stderr=log)
@@ -380,7 +384,7 @@ def test_a_worker_without_a_grace_ends_at_once_and_its_runs_are_told_to(
     own, start = by_hand
     # Told while its warm process is being made.
     mistyped = f"{own.pool.name}-mistyped"
-    early = start(mistyped)
+    early = start(mistyped, "deployments.prefork")
     said = f"Work pool '{mistyped}' not found"
     assert wait_until(lambda: said in own.worker.log.read_text(), PATIENCE_SECONDS)
     early.terminate()
