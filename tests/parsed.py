@@ -5,15 +5,26 @@ a project anew for every other one.
 """
 
 import os
-from collections.abc import Mapping
+import pprint
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
+
+import msgpack
+from dbt.contracts.files import FileHash
+from dbt.version import __version__ as dbt_version
 
 from deployments.image import parse
 from deployments.local.processes import locked
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import PARSED_VARIABLE
-from flows._shared.orchestration.dbt_parsed import PARTIAL_PARSE, PLACEHOLDERS, take_over
+from flows._shared.orchestration.dbt_parsed import (
+    PARSED_FOR,
+    PARTIAL_PARSE,
+    PLACEHOLDERS,
+    READ_IN_SQL,
+    take_over,
+)
 
 PROJECTS = Path(__file__).parents[1] / "dbt_projects"
 ON_BIGQUERY = {"github_scraper", "ledgermind"}
@@ -50,12 +61,31 @@ def begin_parsed(
 ) -> None:
     """Give builds in a folder what is known of their project; their environment must be set.
 
-    Outside the tests, as in benchmarks, dbt parses; so it does for variables that configure models.
+    Outside the tests, as in benchmarks, dbt parses. For variables that configure models it parses
+    those models, where for an operator it parses the project: of that is the same made.
     """
     if PARSED_VARIABLE not in os.environ:
         return
-    parsed = parse_once(project, target)
+    parsed, told = parse_once(project, target), target_path / PARSED_FOR
+    before = told.stat().st_mtime_ns if told.is_file() else None
     take_over(parsed, PROJECTS / project, target_path, target, variables)
+    configuring = (variables or {}).keys() - READ_IN_SQL
+    if configuring and told.stat().st_mtime_ns != before:
+        _make_models_outdated(target_path / PARTIAL_PARSE, configuring, variables or {}, target)
+
+
+def _make_models_outdated(
+    parsed: Path, names: Collection[str], variables: Mapping[str, Any], target: str | None
+) -> None:
+    """Have dbt take up what was parsed, and parse anew the models that name a variable."""
+    manifest = msgpack.unpackb(parsed.read_bytes(), strict_map_key=False)
+    given = "\x00".join([pprint.pformat(dict(variables)), "", target or "", dbt_version])
+    manifest["state_check"]["vars_hash"] = FileHash.from_contents(given).to_dict()
+    for node in manifest["nodes"].values():
+        if node["resource_type"] == "model" and any(name in node["raw_code"] for name in names):
+            file = manifest["files"][f"{node['package_name']}://{node['original_file_path']}"]
+            file["checksum"]["checksum"] = "of another text"
+    parsed.write_bytes(msgpack.packb(manifest))
 
 
 def prepare_flows_of(domain: str) -> None:

@@ -322,7 +322,7 @@ def test_new_late_changed_and_deleted_rows_reach_the_marts_of_both_adapters(
 ) -> None:
     """The incremental build equals a full refresh, and BigQuery equals PostgreSQL."""
     shape = FeedbackShape.V1
-    everything = sample(4_000, seed=3)
+    everything = sample(1_500, seed=3)
     days = sorted({event.created_at.date() for event in everything.events})
     last = days[-1]
     late = [event for event in everything.events if event.created_at.date() == days[10]][:5]

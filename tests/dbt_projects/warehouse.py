@@ -95,17 +95,22 @@ class Warehouse:
 
     def rows(self, relation: str) -> list[str]:
         """Every row of a relation of the analytics schema as text, in a fixed order."""
-        return [
-            row for (row,) in self.query(f"select t::text from analytics.{relation} t order by 1")
-        ]
+        with psycopg.connect(self.url) as connection:
+            return _rows(connection, relation)
 
     def tables(self) -> dict[str, list[str]]:
         """All tables of the analytics schema with their rows."""
-        names = self.query(
-            "select tablename from pg_tables "
-            "where schemaname = 'analytics' and tablename <> 'built_nodes'"
-        )
-        return {name: self.rows(name) for (name,) in names}
+        with psycopg.connect(self.url) as connection:
+            names = connection.execute(
+                "select tablename from pg_tables "
+                "where schemaname = 'analytics' and tablename <> 'built_nodes'"
+            ).fetchall()
+            return {name: _rows(connection, name) for (name,) in names}
+
+
+def _rows(connection: psycopg.Connection, relation: str) -> list[str]:
+    statement = f"select t::text from analytics.{relation} t order by 1"
+    return [row for (row,) in connection.execute(statement.encode()).fetchall()]
 
 
 def dbt_as_in_flows(arguments: list[str], leaves_out: bool = True) -> dbtRunnerResult:

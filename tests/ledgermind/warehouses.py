@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import psycopg
+import yaml
 from google.cloud import bigquery
 
 from flows._shared.bigquery_export import (
@@ -80,14 +81,15 @@ class Warehouses:
         if target == "bigquery":
             with set_environment({"BIGQUERY_EMULATOR_HOST": self.endpoint}):
                 variables = bigquery_environment(self.settings)
-        # Of variables that configure models dbt parses the project anew, and again without them.
-        state = self.state / (f"{target}-with-variables" if "--vars" in options else target)
+        given = options[options.index("--vars") + 1] if "--vars" in options else None
+        # Models that variables configure are parsed with them, and again without.
+        state = self.state / (f"{target}-with-variables" if given else target)
         arguments = [command, "--target", target, *options]
         arguments += ["--project-dir", str(PROJECT), "--profiles-dir", str(PROJECT)]
         arguments += ["--target-path", str(state), "--log-path", str(state / "logs"), "--quiet"]
         arguments += ["--no-write-json", "--log-level-file", "none"]
         with set_environment({**variables, "DO_NOT_TRACK": "1"}):
-            begin_parsed("ledgermind", state, target)
+            begin_parsed("ledgermind", state, target, yaml.safe_load(given) if given else None)
             outcome = dbt_as_in_flows(arguments)
         if outcome.exception:
             raise outcome.exception
@@ -112,16 +114,21 @@ class Warehouses:
                 found.setdefault(table, []).append(column)
         return found
 
-    def postgres_rows(self, table: str, columns: Collection[str]) -> list[Row]:
-        return in_order(self.query(f"select {', '.join(columns)} from analytics.{table}"))
-
     def bigquery_rows(self, table: str, columns: Collection[str]) -> list[Row]:
         query = f"select {', '.join(columns)} from {self.settings.dataset}.{table}"
         return in_order([tuple(row.values()) for row in self.client().query(query).result()])
 
     def postgres_contents(self) -> dict[str, list[Row]]:
         """The facts of every table."""
-        return {name: self.postgres_rows(name, columns) for name, columns in self.tables().items()}
+        with psycopg.connect(self.url) as connection:
+            return {
+                table: in_order(
+                    connection.execute(
+                        f"select {', '.join(columns)} from analytics.{table}".encode()
+                    ).fetchall()
+                )
+                for table, columns in self.tables().items()
+            }
 
     def bigquery_contents(self) -> dict[str, list[Row]]:
         return {name: self.bigquery_rows(name, columns) for name, columns in self.tables().items()}

@@ -1,7 +1,8 @@
 """Only the events of dbt that somebody hears are made.
 
 dbt makes a protobuf message of each event, twice, and most are debug events of each node that a
-flow neither shows nor keeps: a sixth of the Python time of its commands. This may go once
+flow neither shows nor keeps: a sixth of the Python time of its commands. Where nothing calls back,
+a ``--quiet`` command makes a line of each other event, too, and drops it. This may go once
 dbt-common asks its listeners for a level before it makes a message.
 """
 
@@ -12,8 +13,10 @@ from typing import Any
 
 from dbt_common.events.base_types import BaseEvent, EventLevel
 from dbt_common.events.event_manager import EventManager
+from dbt_common.events.logger import PRINT_EVENT_NAMES
 
 UNHEARD = frozenset({EventLevel.DEBUG, EventLevel.TEST})
+ABOVE_INFO = frozenset({EventLevel.WARN, EventLevel.ERROR})
 
 
 @contextmanager
@@ -39,11 +42,22 @@ def _fire_if_heard(fire: Callable[..., None], debug: frozenset[str]) -> Callable
         node: Any = None,
         force_warn_or_error_handling: bool = False,
     ) -> None:
-        is_unheard = (level or e.level_tag()) in UNHEARD and type(e).__name__ not in debug
+        told, name = level or e.level_tag(), type(e).__name__
+        is_unheard = (told in UNHEARD and name not in debug) or _is_dropped(self, told, name)
         if force_warn_or_error_handling or not is_unheard:
             fire(self, e, level, node, force_warn_or_error_handling)
 
     return fire_event
+
+
+def _is_dropped(manager: EventManager, level: EventLevel, name: str) -> bool:
+    """Whether every listener makes a line of it and writes none; what is printed is written."""
+    return (
+        level == EventLevel.INFO
+        and name not in PRINT_EVENT_NAMES
+        and not manager.callbacks
+        and all(logger.level in ABOVE_INFO for logger in manager.loggers)
+    )
 
 
 def _keep_arguments(self: BaseEvent, *args: Any, **kwargs: Any) -> None:
