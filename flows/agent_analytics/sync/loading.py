@@ -5,6 +5,7 @@ import shutil
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
+from dataclasses import replace
 from itertools import chain
 from pathlib import Path
 from typing import Protocol
@@ -19,6 +20,7 @@ from flows.agent_analytics.records import (
     CopilotDay,
     Landed,
     LoadCounts,
+    MixedLinesError,
     Rejected,
     StoreDamagedError,
     UnreadableTelemetryError,
@@ -27,6 +29,9 @@ from flows.agent_analytics.records import (
 CONSUMER = "agent_analytics"
 OPTIONS = f"{READ_ONLY} {EVERY_ROW}"
 Load = Callable[[duckdb.DuckDBPyConnection, Sequence[source.LineFile], Path], LoadCounts]
+LoadFile = Callable[[duckdb.DuckDBPyConnection, source.LineFile], LoadCounts]
+# What takes less memory than any request.
+LINE_OF_NOTHING = '{"resourceLogs":[]}'
 
 
 class Progress(Protocol):
@@ -89,15 +94,43 @@ def _load_parts(
 ) -> LoadCounts:
     """One transaction; halves where it fails, down to the part with lines that are not OTLP. Line
     by line a part takes ten times as long, and hundreds of them more memory than there is."""
+    is_mixed = False
     try:
         return _load_and_record(connection, parts, scratch, batch_bytes, _load_whole)
-    except (duckdb.Error, UnreadableTelemetryError):
-        if len(parts) == 1:
-            return _load_and_record(connection, parts, scratch, batch_bytes, _load_good_lines)
+    except (duckdb.Error, UnreadableTelemetryError) as error:
+        is_mixed = isinstance(error, MixedLinesError)
+    if len(parts) == 1:
+        return _load_part(connection, parts, scratch, batch_bytes, is_mixed)
     half = len(parts) // 2
     halves = (parts[:half], parts[half:])
     counts = (_load_parts(connection, some, scratch, batch_bytes) for some in halves)
     return sum(counts, LoadCounts())
+
+
+def _load_part(
+    connection: duckdb.DuckDBPyConnection,
+    part: Sequence[source.FilePart | Rejected],
+    scratch: Path,
+    batch_bytes: int,
+    is_mixed: bool,
+) -> LoadCounts:
+    """One that does not load whole: ordinary lines as they are, or all in their one spelling.
+
+    Where that takes more memory than there is, it is loaded in as many transactions as it needs:
+    what of it is loaded when a run is killed is known when it is read again.
+    """
+    if is_mixed:
+        with suppress(duckdb.Error, UnreadableTelemetryError):
+            return _load_and_record(connection, part, scratch, batch_bytes, _load_sifted)
+    try:
+        return _load_and_record(connection, part, scratch, batch_bytes, _load_good_lines)
+    except duckdb.OutOfMemoryException as error:
+        if raw.is_full(error):
+            raise
+    counts = _load_files(connection, part, scratch, batch_bytes, _load_apart)
+    with _transaction(connection):
+        _record(connection, part)
+    return counts
 
 
 def _load_and_record(
@@ -109,10 +142,16 @@ def _load_and_record(
 ) -> LoadCounts:
     with _transaction(connection):
         counts = _load_files(connection, parts, scratch, batch_bytes, load)
-        for part in parts:
-            if isinstance(part, source.FilePart):
-                raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
+        _record(connection, parts)
     return counts
+
+
+def _record(
+    connection: duckdb.DuckDBPyConnection, parts: Sequence[source.FilePart | Rejected]
+) -> None:
+    for part in parts:
+        if isinstance(part, source.FilePart):
+            raw.record_read(connection, part.path, part.end, part.start_hash, part.modified_ns)
 
 
 def _load_files(
@@ -149,9 +188,9 @@ def _load_whole(
 ) -> LoadCounts:
     name = files[0].name if len(files) == 1 else f"{files[0].name} and {len(files) - 1} more"
     if not all(source.is_ordinary(file.path) for file in files):
-        raise UnreadableTelemetryError(
+        raise MixedLinesError(
             f"Reading {name}",
-            "a line is nested too deep, is not JSON, or is in another spelling",
+            "a line is long, nested too deep, not JSON, or in another spelling",
             "It is read by lines",
         )
     counts = raw.load_lines(connection, [file.path for file in files], name)
@@ -161,20 +200,77 @@ def _load_whole(
     return counts
 
 
+def _load_sifted(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    """Ordinary lines as they are, the others in their one spelling."""
+    return _load_sorted(connection, files, scratch, source.sifted_lines, _load_file)
+
+
 def _load_good_lines(
     connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
 ) -> LoadCounts:
     """Line by line: slow, and only for a batch that does not load whole."""
+    return _load_sorted(connection, files, scratch, source.good_lines, _load_file)
+
+
+def _load_apart(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], scratch: Path
+) -> LoadCounts:
+    return _load_sorted(connection, files, scratch, source.good_lines, _load_halves)
+
+
+def _load_sorted(
+    connection: duckdb.DuckDBPyConnection,
+    files: Sequence[source.LineFile],
+    scratch: Path,
+    sort: Callable[[source.LineFile, Path], tuple[list[source.LineFile], list[Rejected]]],
+    load: LoadFile,
+) -> LoadCounts:
     counts = LoadCounts()
     for file in files:
-        good, rejected = source.good_lines(file, scratch)
+        good, rejected = sort(file, scratch)
         counts += LoadCounts(rejected=raw.reject(connection, rejected))
-        if good.path.stat().st_size:
-            counts += raw.load_lines(connection, [good.path], file.name, is_canonical=True)
-        good.path.unlink()
+        for each in good:
+            counts += load(connection, each)
+            each.path.unlink()
         if file.path.parent == scratch:
             file.path.unlink()
     return counts
+
+
+def _load_file(connection: duckdb.DuckDBPyConnection, file: source.LineFile) -> LoadCounts:
+    return raw.load_lines(
+        connection, [file.path], file.name, longest=file.longest, is_canonical=file.is_canonical
+    )
+
+
+def _load_halves(connection: duckdb.DuckDBPyConnection, file: source.LineFile) -> LoadCounts:
+    """Each half that fits into memory in a transaction, a line that does not put aside.
+
+    Raises:
+        duckdb.OutOfMemoryException: there is too little memory for any line.
+    """
+    try:
+        with _transaction(connection):
+            return _load_file(connection, file)
+    except duckdb.OutOfMemoryException as error:
+        if raw.is_full(error):
+            raise
+        seen = str(error).partition("\n")[0]
+    counts = LoadCounts()
+    for half in (halves := file.halves()):
+        counts += _load_halves(connection, half)
+        half.path.unlink()
+    if halves:
+        return counts
+    line = file.path.read_bytes()
+    file.path.write_text(f"{LINE_OF_NOTHING}\n")
+    with _transaction(connection):
+        _load_file(connection, replace(file, longest=len(LINE_OF_NOTHING) + 1))
+    excerpt = line[: source.EXCERPT].decode("utf-8", "replace")
+    told = Rejected(file.name, f"a request for which memory does not suffice: {seen}", excerpt)
+    return LoadCounts(rejected=raw.reject(connection, [told]))
 
 
 @raw.told_when_full
@@ -202,13 +298,28 @@ def load_deliveries(
 
 
 def _load_batch(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
+    try:
+        with _transaction(connection):
+            return _load_beside(connection, batch) + _load_all(connection, batch.files, _load_file)
+    except duckdb.OutOfMemoryException as error:
+        if raw.is_full(error):
+            raise
+    counts = _load_all(connection, batch.files, _load_halves)
     with _transaction(connection):
-        counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
-        if batch.lines.path.stat().st_size:
-            lines = batch.lines
-            counts += raw.load_lines(connection, [lines.path], lines.name, is_canonical=True)
-        counts += raw.load_commits(connection, batch.commits)
-        raw.record_consumed(connection, CONSUMER, batch.position.to_json())
+        return counts + _load_beside(connection, batch)
+
+
+def _load_all(
+    connection: duckdb.DuckDBPyConnection, files: Sequence[source.LineFile], load: LoadFile
+) -> LoadCounts:
+    return sum((load(connection, each) for each in files), LoadCounts())
+
+
+def _load_beside(connection: duckdb.DuckDBPyConnection, batch: source.InboxBatch) -> LoadCounts:
+    """What of a batch is no telemetry, and how far it reaches."""
+    counts = LoadCounts(rejected=raw.reject(connection, batch.rejected))
+    counts += raw.load_commits(connection, batch.commits)
+    raw.record_consumed(connection, CONSUMER, batch.position.to_json())
     return counts
 
 
