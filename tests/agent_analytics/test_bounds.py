@@ -73,7 +73,7 @@ LITTLE = "64MB"
 # DuckDB reads in blocks of twice the longest line.
 TOO_LARGE = (
     '{"resourceLogs":[{"scopeLogs":[{"logRecords":[{"timeUnixNano":"1772445600000000000",'
-    f'"body":{{"stringValue":"{"x" * 40_000_000}"}}}}]}}]}}]}}'
+    f'"body":{{"stringValue":"{"x" * 24_000_000}"}}}}]}}]}}]}}'
 )
 
 
@@ -93,13 +93,13 @@ def test_a_delivery_that_duckdb_has_no_memory_for_is_put_aside_alone(
     receiver: Running, inbox_url: str, store: raw.Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     good, other = (request(session(name, DAY), 1, (1, 2, 3, 4)) for name in "ab")
-    for body in (good, TOO_LARGE.replace("x" * 40_000_000, "words"), other):
+    for body in (good, TOO_LARGE.replace("x" * 24_000_000, "words"), other):
         assert post(receiver, "/v1/logs", body.encode()) == 200
 
     def larger(*given: Any) -> Canonical:
         """What of protobuf is short is ten times as long as JSON."""
         line = rules.canonical_line(*given).line
-        return Canonical(line.replace("words", "x" * 40_000_000))
+        return Canonical(line.replace("words", "x" * 24_000_000))
 
     monkeypatch.setattr("flows.agent_analytics.source.inbox.canonical_line", larger)
     little = raw.Store(store.path, threads=1, memory=LITTLE)
