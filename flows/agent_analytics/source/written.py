@@ -67,13 +67,15 @@ class Lines:
             return
         self._weight += weight
         last = self._others[-1] if self._others else None
-        if last is None or self._weight > MOST_VALUES or len(whole) > SHORT_LINE_BYTES:
+        is_new = last is None or self._weight > MOST_VALUES or len(whole) > SHORT_LINE_BYTES
+        if last is None or is_new:
             self._weight = MOST_VALUES if len(whole) > SHORT_LINE_BYTES else weight
             path = self._first.path.with_name(f"{self._first.path.stem}-{len(self._others)}.jsonl")
             longest = max(len(whole), SHORT_LINE_BYTES)
             last = replace(self._first, path=path, longest=longest)
             self._others.append(last)
-        with last.path.open("ab") as file:
+        # A load that failed may have left one of this name.
+        with last.path.open("wb" if is_new else "ab") as file:
             file.write(whole)
 
     def files(self) -> Iterator[LineFile]:
