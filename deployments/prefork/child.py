@@ -28,6 +28,8 @@ READ_AT_IMPORT = (
     "LC_",
 )
 OF_ONE_RUN = "PREFECT__"
+# As `flows._shared.available_memory` asks for it.
+MEMORY_VARIABLE = "ANALYTICS_FLOWS_FORK_MEMORY"
 
 
 @dataclass(frozen=True)
@@ -66,6 +68,8 @@ def become(request: Request, signals: set[signal.Signals], engine: str) -> None:
     warm = dict(os.environ)
     os.environ.clear()
     os.environ.update(request.environment)
+    if request.memory:
+        os.environ[MEMORY_VARIABLE] = str(request.memory)
     os.chdir(request.directory)
     if differing(warm, request.environment):
         os.execv(sys.executable, [sys.executable, "-m", engine])  # noqa: S606  there is no shell

@@ -3,6 +3,7 @@
 StoreBusyError      (transient)  another process writes the DuckDB file
 CopilotDownError    (transient)  the Copilot API does not answer or asks to wait
 StoreFullError      (permanent)  the disk of the DuckDB file is full; nothing is lost
+StoreMemoryError    (permanent)  DuckDB may use too little memory
 StoreUnusableError  (permanent)  the folder of the DuckDB file cannot be written to
 StoreDamagedError   (permanent)  the DuckDB file cannot be read; restored if a copy was published
 UnreadableTelemetry (permanent)  a body or file is not OTLP
@@ -50,6 +51,14 @@ class SourcesFailedError(PermanentError):
 
 class UnreadableTelemetryError(PermanentError):
     """A body or a file is not OTLP in an encoding that is read."""
+
+
+class MixedLinesError(UnreadableTelemetryError):
+    """Not all lines of a file can be read as they are; it is read line by line."""
+
+
+class StoreMemoryError(PermanentError):
+    """DuckDB may use too little memory for what was asked of it."""
 
 
 class CopilotRefusedError(PermanentError):

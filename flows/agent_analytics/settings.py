@@ -81,7 +81,10 @@ class AgentAnalyticsSettings(BaseModel):
     memory_limit: str = Field(
         default="2GB",
         pattern=r"^\d+(\.\d+)?\s*[KMGT]i?B$",
-        description="Memory of DuckDB while loading; past it, it spills to disk.",
+        description=(
+            "Memory of DuckDB while loading and building; past it, it spills to disk. At most "
+            "60 % of what the container, the fork of a warm process or the machine has."
+        ),
     )
     batch_megabytes: int = Field(
         default=512, gt=0, description="Telemetry loaded in one transaction, about."

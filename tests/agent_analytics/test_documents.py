@@ -113,7 +113,8 @@ def good_requests(path: Path, scratch: Path, before: list[tuple[int, str, int]])
         before.append((piece.end, piece.start_hash, piece.modified_ns))
         for file in source.line_files(piece, scratch, 1):
             assert not isinstance(file, Rejected)
-            good += source.good_lines(file, scratch)[0].path.read_text().splitlines()
+            for each in source.good_lines(file, scratch)[0]:
+                good += each.path.read_text().splitlines()
     return good
 
 

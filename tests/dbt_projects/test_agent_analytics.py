@@ -36,6 +36,7 @@ from tests.upgrading import refreshing_of_the_page
 DAY = datetime(2026, 3, 2, tzinfo=UTC)
 FORECASTS = 200
 MILLION_IN = (1_000_000, 0, 0, 0)
+DAY_BEFORE, DAY_AFTER = DAY.date(), DAY.date() + timedelta(days=1)
 TRAILER = "fix: x\n\nCo-Authored-By: Claude <noreply@anthropic.com>"
 
 
@@ -423,6 +424,12 @@ PRICES = {
     "anthropic.claude-opus-4-5-20251101-v1:0": 36.75,
     "eu.anthropic.claude-sonnet-4-5-20250929-v1:0": 40.26,
     "eu.anthropic.claude-opus-4-1-20250805-v1:0": 110.25,
+    "openrouter/google/gemini-2.5-pro": 20.25,
+    "gemini/gemini-2.5-pro": 20.25,
+    "litellm_proxy/claude-opus-4-5": 36.75,
+    "bedrock/converse/eu.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
+    "publishers/anthropic/models/claude-opus-4-5@20251101": 36.75,
+    "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-5": 40.425,
 }
 
 
@@ -919,6 +926,84 @@ def test_what_is_reported_of_a_tier_without_a_price_is_no_hour_of_the_cache(
     assert seen == [(0.125, 0, 50_000), (0.625, 0, 50_000), (0.625, 0, 50_000)]
 
 
+# What each of two writes of a million tokens reports, and what a counter does of both; the list
+# cost, the reported one, and what it may cost more.
+IN_PART: dict[
+    str, tuple[tuple[float | None, ...], float | None, tuple[float, float | None, float]]
+] = {
+    "both": ((6, 6), None, (12, 12, 0)),
+    "one": ((6, None), None, (9.75, None, 2.25)),
+    "one of five minutes": ((3.75, None), None, (7.5, None, 2.25)),
+    "one and a counter": ((6, None), 12, (12, 12, 0)),
+    "none": ((None, None), None, (7.5, None, 4.5)),
+}
+
+
+@apart
+def what_one_of_two_requests_reports_is_not_of_both() -> None:
+    for name, (told, counted, _) in IN_PART.items():
+        work = session(f"part {name}", DAY, by=developer(90))
+        for number, cost in enumerate(told):
+            usage = (0, 0, 0, 1_000_000)
+            event = sample.request_event(work, SONNET, usage, cost or 0, DAY, number)
+            line = sample.logs_line(work, [event])
+            put([line if cost else without(line, "cost_usd")])
+        if counted:
+            until = DAY + timedelta(minutes=1)
+            key = ("claude_code.cost.usage", SONNET, "")
+            put([sample.metrics_line(work, {key: counted}, DAY, until)])
+
+
+def test_what_one_of_two_requests_reports_is_not_of_both(together: Marts) -> None:
+    seen = together.query(
+        "select session_id, cast(list_cost_usd as double), cast(reported_cost_usd as double), "
+        "cast(may_cost_more_usd as double) from intermediate.int_token_costs "
+        "where starts_with(session_id, 'part ')"
+    )
+    assert {name: row for name, *row in seen} == {
+        f"part {name}": list(costs) for name, (*_, costs) in IN_PART.items()
+    }
+
+
+@apart
+def what_a_batch_reads_from_a_cache_of_google_costs_no_less() -> None:
+    for model in (GEMINI, "claude-opus-4-5"):
+        work = session(f"batch of {model}", DAY, by=developer(91))
+        line = request(work, 0, (100 * K, 0, 100 * K, 0), model)
+        put([with_attributes(line, BATCH)])
+
+
+def test_what_a_batch_reads_from_a_cache_of_google_costs_no_less(together: Marts) -> None:
+    assert together.query(
+        "select session_id, cast(list_cost_usd as double) from intermediate.int_token_costs "
+        "where starts_with(session_id, 'batch of ') order by 1"
+    ) == [
+        ("batch of claude-opus-4-5", 0.25 + 0.025),
+        ("batch of gemini-2.5-pro", 0.0625 + 0.0125),
+    ]
+
+
+@apart
+def usage_without_a_session_over_midnight_counts_once() -> None:
+    """A window of a minute around it, and the event that tells the same before it."""
+    for number, temporality in ((92, DELTA), (93, CUMULATIVE)):
+        start = DAY + timedelta(hours=23, minutes=59, seconds=30)
+        work = session("night", start, by=developer(number, temporality))
+        put([without_session(tokens(work, {"input": 1_000_000}, 0, 1))])
+        if number == 93:
+            put([without_session(request(work, 0.25, MILLION_IN))])
+
+
+def test_usage_without_a_session_over_midnight_counts_once(together: Marts) -> None:
+    seen = "select {} from {} where developer_id in {} order by 1, 2"
+    who = "('dev92@work.example', 'dev93@work.example')"
+    of_day = "developer_id, date, cast(total_cost_usd as double)"
+    assert together.query(seen.format(of_day, "mart.fct_daily_agent_usage", who)) == [
+        ("dev92@work.example", DAY_AFTER, 3.0),
+        ("dev93@work.example", DAY_BEFORE, 3.0),
+    ]
+
+
 # Tokens of events and of counters, input and written to the cache, and what the agent reports.
 MAY_COST_MORE: dict[str, tuple[str, tuple[int, int] | None, tuple[int, int] | None, float]] = {
     "prompts of counters": ("gemini-2.5-pro", None, (300 * K, 0), 0.375),
@@ -960,7 +1045,7 @@ def test_what_may_cost_more_than_it_is_priced_at_is_told(together: Marts) -> Non
 # million tokens to the cache for an hour; tokens and cost that counters tell, since three minutes
 # before it; and the days on which a million of them counts.
 Late = list[tuple[int, float | None]]
-DAY_BEFORE, DAY_AFTER = DAY.date(), DAY.date() + timedelta(days=1)
+
 AFTER_MIDNIGHT: dict[str, tuple[Late, Late, Late, list[date]]] = {
     "tokens and cost": ([(-1, None)], [(1, M)], [(1, 6)], [DAY_BEFORE]),
     "cost alone": ([(-1, None)], [], [(1, 6)], [DAY_BEFORE]),

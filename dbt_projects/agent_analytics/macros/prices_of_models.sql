@@ -40,6 +40,7 @@
                 -- A name that says so, and a request that does, say the same.
                 case when models.is_fast then 1 else listed.fast_multiplier end as fast_multiplier,
                 listed.batch_multiplier,
+                coalesce(listed.batch_cache_read_multiplier, listed.batch_multiplier) as batch_cache_read_multiplier,
                 listed.long_prompt_above,
                 -- A counter that does not name the window in which prompts are long tells of short ones.
                 case when not listed.has_other_window then listed.long_prompt_above end

@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from prefect import get_run_logger, task
 from prefect.cache_policies import NO_CACHE
 
+from flows._shared.available_memory import within_memory
 from flows._shared.buckets import POINTER, Options, Version, publish_file
 from flows._shared.budgets import Budget
 from flows._shared.orchestration.budgets import publish_budgets
@@ -64,7 +65,8 @@ Work = Callable[[], Worked]
 
 
 def store_of(settings: AgentAnalyticsSettings) -> raw.Store:
-    return raw.Store(settings.store_path, settings.threads, settings.memory_limit)
+    memory = within_memory(settings.memory_limit)
+    return raw.Store(settings.store_path, settings.threads, memory)
 
 
 @task(name="load telemetry", retries=1, retry_condition_fn=retry_transient, cache_policy=NO_CACHE)
@@ -135,10 +137,11 @@ def build_and_publish(
     Raises:
         StoreDamagedError: models could not be built because the file cannot be read.
         StoreFullError: its disk is full.
+        StoreMemoryError: DuckDB may use too little memory.
     """
     environment = {
         PATH_VARIABLE: str(settings.store_path),
-        "AGENT_ANALYTICS_DUCKDB_MEMORY": settings.memory_limit,
+        "AGENT_ANALYTICS_DUCKDB_MEMORY": store_of(settings).memory,
     }
     outcome: DbtOutcome | None
     try:
@@ -151,6 +154,8 @@ def build_and_publish(
                 raise sync.damaged(message) from error
             if raw.is_full(message):
                 raise store_of(settings).full() from error
+            if raw.is_out_of_memory(message):
+                raise store_of(settings).short_of_memory(message) from error
         raise
     store_of(settings).publish()
     if progress:

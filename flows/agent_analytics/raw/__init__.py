@@ -20,7 +20,13 @@ from flows.agent_analytics.raw.rows import (
     record_read,
     reject,
 )
-from flows.agent_analytics.raw.store import Store, is_damage, is_full, told_when_full
+from flows.agent_analytics.raw.store import (
+    Store,
+    is_damage,
+    is_full,
+    is_out_of_memory,
+    told_when_full,
+)
 
 __all__ = [
     "Store",
@@ -30,6 +36,7 @@ __all__ = [
     "forget_former_rows",
     "is_damage",
     "is_full",
+    "is_out_of_memory",
     "landed",
     "last_ids",
     "load_commits",

@@ -26,6 +26,7 @@ from flows.agent_analytics.records import (
     StoreBusyError,
     StoreDamagedError,
     StoreFullError,
+    StoreMemoryError,
     StoreUnusableError,
 )
 
@@ -47,6 +48,7 @@ DAMAGE = re.compile(
 
 FULL = re.compile("no space left|quota exceeded|max_temp_directory_size", re.IGNORECASE)
 FULL_KINDS = re.compile(r"\b(IO|Out of Memory) Error:")
+OUT_OF_MEMORY = re.compile(r"^\s*Out of Memory Error:.*", re.MULTILINE)
 
 Say = Callable[[str], None]
 Given = ParamSpec("Given")
@@ -56,7 +58,7 @@ Result = TypeVar("Result")
 def told_when_full(
     work: Callable[Concatenate["Store", Given], Result],
 ) -> Callable[Concatenate["Store", Given], Result]:
-    """Work on a store that says so where its disk is full, whoever noticed."""
+    """Work on a store that says so where its disk is full, whoever noticed, or its memory."""
 
     @wraps(work)
     def told(store: "Store", /, *args: Given.args, **kwargs: Given.kwargs) -> Result:
@@ -65,6 +67,8 @@ def told_when_full(
         except (OSError, duckdb.Error) as error:
             if is_full(error):
                 raise store.full() from error
+            if isinstance(error, duckdb.OutOfMemoryException):
+                raise store.short_of_memory(str(error)) from error
             raise
 
     return told
@@ -77,6 +81,11 @@ def is_full(error: BaseException | str) -> bool:
     # An error of another kind can hold these words as words of the input.
     words = str(error)
     return FULL.search(words) is not None and FULL_KINDS.search(words) is not None
+
+
+def is_out_of_memory(message: str) -> bool:
+    """Whether these are dbt's words for a statement that DuckDB had too little memory for."""
+    return OUT_OF_MEMORY.search(message) is not None
 
 
 @dataclass(frozen=True)
@@ -157,6 +166,17 @@ class Store:
             f"Writing {self.path}",
             f"its disk is full ({usage.free / 1e9:.1f} GB of {usage.total / 1e9:.1f} GB are free)",
             "Make room for twice the size of the file, then run again: nothing is lost",
+        )
+
+    def short_of_memory(self, seen: str) -> StoreMemoryError:
+        """What it is told by DuckDB's words, or dbt's, of which one line is told."""
+        told = OUT_OF_MEMORY.search(seen)
+        words = (told[0] if told else seen).strip()
+        return StoreMemoryError(
+            f"Working on {self.path}",
+            f"the {self.memory} that DuckDB may use do not suffice ({words})",
+            "Raise `memory_limit` in `settings`, and that of the deployment where there is one, or "
+            "lower `batch_megabytes` and `threads`: nothing is lost",
         )
 
     @contextmanager

@@ -16,8 +16,8 @@ from flows.agent_analytics.records import (
     UnreadableTelemetryError,
 )
 from flows.agent_analytics.rules import canonical_line, commit_of, commit_rows, otel_lines
-from flows.agent_analytics.source.lines import LineFile
 from flows.agent_analytics.source.rows import EXCERPT, parsed, rejected_of, short
+from flows.agent_analytics.source.written import LineFile, Lines
 
 # Of commits and of what is put aside: a batch holds them in memory.
 MOST_HELD = 100_000
@@ -27,7 +27,7 @@ MOST_HELD = 100_000
 class InboxBatch:
     """Deliveries that are loaded together, and the position behind the last of them."""
 
-    lines: LineFile
+    files: tuple[LineFile, ...]
     commits: tuple[Commit | Rejected, ...]
     rejected: tuple[Rejected, ...]
     position: Position
@@ -38,22 +38,22 @@ def read_inbox(
 ) -> Iterator[InboxBatch]:
     """The deliveries behind a position, in batches of about this many bytes.
 
-    What cannot be read of a delivery is told in its batch. The file of a batch is gone once the
+    What cannot be read of a delivery is told in its batch. The files of a batch are gone once the
     next one is asked for.
     """
     deliveries = read_deliveries(connection, "agent_analytics", after)
     while batch := _inbox_batch(deliveries, folder, size):
         yield batch
-        batch.lines.path.unlink(missing_ok=True)
+        for file in batch.files:
+            file.path.unlink(missing_ok=True)
 
 
 def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> InboxBatch | None:
-    lines = LineFile(folder / "inbox.jsonl", "inbox")
     commits: list[Commit | Rejected] = []
     rejected: list[Rejected] = []
     position = None
     taken = 0
-    with lines.path.open("w", encoding="utf-8") as file:
+    with Lines(LineFile(folder / "inbox.jsonl", "inbox", is_canonical=True)) as lines:
         for delivery in deliveries:
             position = delivery.position
             taken += len(delivery.body)
@@ -65,7 +65,8 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                         commits.append(parsed(text, commit_of, name, f"row {number}"))
                 else:
                     delivered = _delivered_lines(delivery)
-                    file.writelines([f"{short(each.line)}\n" for each in delivered])
+                    for line in [short(each.line) for each in delivered]:
+                        lines.write(line.encode())
                     for each in delivered:
                         rejected += rejected_of(each, name)
             except (UnreadableTelemetryError, ValueError, ArithmeticError, RecursionError) as error:
@@ -74,9 +75,10 @@ def _inbox_batch(deliveries: Iterator[Delivery], folder: Path, size: int) -> Inb
                 rejected.append(Rejected(name, seen, excerpt))
             if taken >= size or len(rejected) + len(commits) >= MOST_HELD:
                 break
+    files = tuple(lines.files())
     if position is None:
         return None
-    return InboxBatch(lines, tuple(commits), tuple(rejected), position)
+    return InboxBatch(files, tuple(commits), tuple(rejected), position)
 
 
 def _delivered_lines(delivery: Delivery) -> list[Canonical]:

@@ -7,7 +7,7 @@ import re
 import zlib
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import IO
 
@@ -21,6 +21,7 @@ from flows.agent_analytics.source.documents import (
     torn_requests,
     unmarked,
 )
+from flows.agent_analytics.source.ordinary import is_ordinary_line
 from flows.agent_analytics.source.parts import FilePart, is_protobuf, read_bytes
 from flows.agent_analytics.source.protobuf import protobuf_lines
 from flows.agent_analytics.source.rows import (
@@ -30,6 +31,7 @@ from flows.agent_analytics.source.rows import (
     rejected_of,
     short,
 )
+from flows.agent_analytics.source.written import LineFile, Lines
 
 COPY_BYTES = 1 << 20
 # Within a text JSON has no line breaks.
@@ -37,14 +39,6 @@ ONE_LINE = bytes.maketrans(b"\r\n", b"  ")
 BETWEEN_DOCUMENTS = (b"[", b"]", b"],", b",")
 # In other names DuckDB looks for patterns, or for a way to unpack what is not packed.
 PLAIN_NAME = re.compile(r"[^*?\[\]{}\ud800-\udfff]*\.(json|jsonl|ndjson)")
-
-
-@dataclass(frozen=True)
-class LineFile:
-    """A file of OTLP JSON lines, and the name that a message gives it."""
-
-    path: Path
-    name: str
 
 
 def line_files(part: FilePart, folder: Path, size: int) -> Iterator[LineFile | Rejected]:
@@ -138,23 +132,40 @@ def _as_lines(documents: bytes) -> Iterator[bytes]:
         yield request.translate(ONE_LINE) + b"\n"
 
 
-def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
-    """The file without the lines that are not OTLP, and why each was left out.
+def sifted_lines(file: LineFile, folder: Path) -> tuple[list[LineFile], list[Rejected]]:
+    """As ``good_lines``, but ordinary lines are as they are: what they hold is not looked at."""
+    return _sorted_lines(file, folder, is_sifted=True)
+
+
+def good_lines(file: LineFile, folder: Path) -> tuple[list[LineFile], list[Rejected]]:
+    """Files with the lines that are OTLP, in its one spelling, and why each other was left out.
 
     The lines of a document that is no JSON are left out together, and a bracket or comma alone on
     a line between documents is nothing.
     """
-    target = LineFile(folder / f"good-{file.path.name}", file.name)
+    return _sorted_lines(file, folder, is_sifted=False)
+
+
+def _sorted_lines(
+    file: LineFile, folder: Path, *, is_sifted: bool
+) -> tuple[list[LineFile], list[Rejected]]:
+    stem = file.path.stem
+    canonical = LineFile(folder / f"good-{stem}.jsonl", file.name, is_canonical=True)
+    ordinary = LineFile(folder / f"ordinary-{stem}.jsonl", file.name)
     rejected: list[Rejected] = []
     between: list[Rejected] = []
     too_long: list[bytes] = []
     torn = b""
-    with target.path.open("w", encoding="utf-8") as copy, file.path.open("rb") as lines:
-        for number, requests in _requests(lines_of(lines, too_long)):
+    with Lines(canonical) as good, Lines(ordinary) as plain, file.path.open("rb") as lines:
+        for number, requests, is_ordinary in _requests(lines_of(lines, too_long), is_sifted):
+            if is_ordinary:
+                plain.write(requests[0])
+                torn = b""
+                continue
             for text in requests:
                 try:
                     for found in otel_lines(text):
-                        copy.write(f"{short(found.line)}\n")
+                        good.write(short(found.line).encode())
                         rejected += rejected_of(found, file.name, f"line {number}: ")
                     torn = b""
                 except UnreadableTelemetryError as error:
@@ -168,7 +179,7 @@ def good_lines(file: LineFile, folder: Path) -> tuple[LineFile, list[Rejected]]:
                         rejected.append(told)
                         torn = text if begins_document(text) else b""
     rejected += rejected_lines(file.name, too_long)
-    return target, rejected or between[:1]
+    return [*good.files(), *plain.files()], rejected or between[:1]
 
 
 def _is_within(line: bytes, before: bytes) -> bool:
@@ -178,19 +189,24 @@ def _is_within(line: bytes, before: bytes) -> bool:
     return begins_document(line) and before.rstrip().endswith((b",", b"[", b":"))
 
 
-def _requests(source: Iterator[bytes]) -> Iterator[tuple[int, list[bytes]]]:
+def _requests(source: Iterator[bytes], is_sifted: bool) -> Iterator[tuple[int, list[bytes], bool]]:
     """The requests of each line that is not blank, and of each document over many lines, with the
     number of its first line; be they in a list, one behind another or between commas. Any other
-    line is one as it is, or several where it is a list."""
+    line is one as it is, or several where it is a list. Where they are sifted a line that is an
+    ordinary one is told to be, without a look at what it holds."""
     number = 1
     for lines, _ in lines_and_documents(source):
         text = b"".join(lines)
+        if is_sifted and text.startswith(b"{") and len(lines) == 1 and is_ordinary_line(text):
+            yield number, lines, True
+            number += 1
+            continue
         try:
             found = [each.translate(ONE_LINE) for each in requests_in(text)]
         except ValueError:
             found = torn_requests(text)
         if text.strip():
-            yield number, found
+            yield number, found, False
         number += len(lines)
 
 

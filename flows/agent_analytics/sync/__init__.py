@@ -1,12 +1,11 @@
 """Loading into the DuckDB file, and reading what was published, without Prefect."""
 
+from flows.agent_analytics.sync.files import damaged, load_telemetry
 from flows.agent_analytics.sync.loading import (
     copilot_files,
-    damaged,
     load_commits,
     load_copilot,
     load_deliveries,
-    load_telemetry,
     loaded,
     write_sample,
 )

@@ -358,6 +358,10 @@ special_rates as (
             when 'fast' then model_prices.fast_multiplier
             when 'batch' then model_prices.batch_multiplier
         end as tier,
+        case special_parts.service_tier
+            when 'batch' then model_prices.batch_cache_read_multiplier
+            else tier
+        end as cache_read_tier,
         case
             when special_parts.prompt_above >= model_prices.long_prompt_above
                 then model_prices.long_input_multiplier
@@ -384,14 +388,14 @@ special_costs as (
         agent_type,
         model_name,
         sum(
-            {%- for kind, price, long in [
-                ('input_tokens', 'input', 'long_input'),
-                ('output_tokens', 'output', 'long_output'),
-                ('cache_read_tokens', 'cache_read', 'long_input'),
+            {%- for kind, price, tier, long in [
+                ('input_tokens', 'input', 'tier', 'long_input'),
+                ('output_tokens', 'output', 'tier', 'long_output'),
+                ('cache_read_tokens', 'cache_read', 'cache_read_tier', 'long_input'),
             ] %}
             {{ usd(
                 kind,
-                '(cast(' ~ price ~ ' * coalesce(tier, 0) * ' ~ long ~ ' as decimal(10, 4)) - ' ~ price ~ ')'
+                '(cast(' ~ price ~ ' * coalesce(' ~ tier ~ ', 0) * ' ~ long ~ ' as decimal(10, 4)) - ' ~ price ~ ')'
             ) }}{{ ' +' if not loop.last }}
             {%- endfor %}
         ) as more_usd,
@@ -402,8 +406,30 @@ special_costs as (
             ~ hours ~ ')'
         ) }}) as more_usd_for_writes_{{ hours }},
         {%- endfor %}
-        sum((coalesce(tier, 0) - 1) * {{ more_usd_of_long() }})
-            as more_usd_if_long,
+        -- What events without a cost have on the list.
+        coalesce(sum(
+            {%- for kind, price, tier, long in [
+                ('input_tokens', 'input', 'tier', 'long_input'),
+                ('output_tokens', 'output', 'tier', 'long_output'),
+                ('cache_read_tokens', 'cache_read', 'cache_read_tier', 'long_input'),
+            ] %}
+            {{ usd(kind, 'cast(' ~ price ~ ' * ' ~ tier ~ ' * ' ~ long ~ ' as decimal(10, 4))') }}
+            {{- ' +' if not loop.last }}
+            {%- endfor %}
+        ) filter (where usage_source = 'events' and reported_cost_usd is null), 0)
+            as untold_usd_without_writes,
+        {%- for hours in ['5m', '1h'] %}
+        coalesce(sum({{ usd(
+            'cache_creation_tokens',
+            'cast(cache_write_' ~ hours ~ ' * tier * long_input as decimal(10, 4))'
+        ) }}) filter (where usage_source = 'events' and reported_cost_usd is null), 0)
+            as untold_usd_for_writes_{{ hours }},
+        {%- endfor %}
+        sum(
+            (coalesce(tier, 0) - 1) * {{ more_usd_of_long() }}
+            + (coalesce(cache_read_tier, 0) - coalesce(tier, 0)) * (long_input_multiplier - 1)
+            * {{ usd('cache_read_tokens_alone', 'cache_read') }}
+        ) as more_usd_if_long,
         coalesce(sum(
             {%- for kind in tokens %}
             {{ kind }}{{ ' +' if not loop.last }}
@@ -436,6 +462,16 @@ priced as (
         coalesce(special_costs.is_untold_by_metrics, false) as is_untold,
         coalesce(special_costs.is_untold_by_events, false) as is_untold_by_events,
         coalesce(special_costs.unpriced_usd, 0) as unpriced_usd,
+        coalesce(
+            special_costs.untold_usd_without_writes + special_costs.untold_usd_for_writes_5m > 0
+            and usage.reported_cost_usd > 0
+            and usage.reported_cost_usd <= usage.reported_cost_usd_by_events,
+            false
+        ) as is_partly_told,
+        {%- for part in ['without_writes', 'for_writes_5m', 'for_writes_1h'] %}
+        case when is_partly_told then special_costs.untold_usd_{{ part }} else 0 end
+            as untold_usd_{{ part }},
+        {%- endfor %}
         coalesce(special_costs.unpriced_usd_by_events, 0) as unpriced_usd_by_events,
         {{ usd('usage.total_input_tokens', 'model_prices.input') }}
         + {{ usd('usage.total_output_tokens', 'model_prices.output') }}
@@ -464,6 +500,9 @@ costs as (
 
     select
         *,
+        usd_without_writes - untold_usd_without_writes as told_usd_without_writes,
+        usd_for_writes_5m - untold_usd_for_writes_5m as told_usd_for_writes_5m,
+        usd_for_writes_1h - untold_usd_for_writes_1h as told_usd_for_writes_1h,
         case
             when is_untold_by_events
                 then least(reported_cost_usd, reported_cost_usd_by_events) - unpriced_usd_by_events
@@ -476,7 +515,8 @@ costs as (
 -- Telemetry does not tell writes for an hour from writes for five minutes. The agent knows: what it
 -- reports above the cost of five minutes, and not above that of an hour, is what the hours cost.
 -- What it reports of a tier without a price is left out: each event reports its own. Where counters
--- report that together with the rest, nothing shows which is above.
+-- report that together with the rest, nothing shows which is above. Of events that tell no cost
+-- beside others that do, nothing shows it either: theirs is that of five minutes.
 hours as (
 
     select
@@ -491,11 +531,11 @@ hours as (
         case
             when
                 not is_untold
-                and told_of_priced_usd > usd_without_writes + usd_for_writes_5m
-                and told_of_priced_usd <= 1.01 * (usd_without_writes + usd_for_writes_1h)
+                and told_of_priced_usd > told_usd_without_writes + told_usd_for_writes_5m
+                and told_of_priced_usd <= 1.01 * (told_usd_without_writes + told_usd_for_writes_1h)
                 then least(
-                        told_of_priced_usd - usd_without_writes - usd_for_writes_5m,
-                        usd_for_writes_1h - usd_for_writes_5m
+                        told_of_priced_usd - told_usd_without_writes - told_usd_for_writes_5m,
+                        told_usd_for_writes_1h - told_usd_for_writes_5m
                     )
             else 0
         end as one_hour_cache_usd,
@@ -503,9 +543,9 @@ hours as (
             when
                 is_untold
                 or told_of_priced_usd is null
-                or told_of_priced_usd > 1.01 * (usd_without_writes + usd_for_writes_1h)
+                or told_of_priced_usd > 1.01 * (told_usd_without_writes + told_usd_for_writes_1h)
                 then usd_for_writes_1h - usd_for_writes_5m
-            else 0
+            else untold_usd_for_writes_1h - untold_usd_for_writes_5m
         end as more_usd_if_for_an_hour
         {%- endif %}
     from costs
@@ -527,7 +567,7 @@ final as (
         total_cache_read_tokens,
         total_reasoning_tokens,
         total_tokens,
-        reported_cost_usd,
+        case when not is_partly_told then reported_cost_usd end as reported_cost_usd,
         counted_since,
         tokens_told - total_tokens - total_cache_read_tokens as told_twice_tokens,
         -- Nothing of it has a price where a cost alone is told, or all was of a tier without one.

@@ -304,6 +304,45 @@ requests_in_tiers as (
 
 ),
 
+-- Requests whose cost nothing tells beside others that tell theirs: what is reported is not of them.
+untold_requests as (
+
+    select
+        requests.*,
+        hours.usage_date
+    from spelled_requests as requests
+    inner join hours
+        on
+            requests.session_id = hours.session_id
+            and requests.agent_type = hours.agent_type
+            and requests.matched_by = hours.matched_by
+            and date_trunc('hour', requests.used_at) = hours.usage_hour
+    inner join families
+        on
+            requests.session_id = families.session_id
+            and requests.agent_type = families.agent_type
+            and requests.compared_name = families.compared_name
+            and requests.family in (families.family, 'cost')
+            and families.usage_source = 'events'
+    where
+        requests.session_id in (
+            select told.session_id
+            from spelled_requests as told
+            group by told.session_id
+            having count(told.reported_cost_usd) between 1 and count(*) - 1
+        )
+    window
+        day as (
+            partition by
+                requests.session_id, requests.agent_type, requests.model_name, hours.usage_date
+        )
+    qualify
+        requests.reported_cost_usd is null
+        and count(requests.reported_cost_usd) over day > 0
+        and bool_and(requests.family <> 'cost') over day
+
+),
+
 special_parts as (
 
     select
@@ -319,7 +358,29 @@ special_parts as (
         {%- endfor %}
         {{ usd_of_all('reported_cost_usd') }} as reported_cost_usd
     from requests_in_tiers
-    group by session_id, usage_date, agent_type, model_name, service_tier, prompt_above
+    group by
+        session_id, usage_date, agent_type, model_name, service_tier, prompt_above,
+        reported_cost_usd is null
+
+    union all
+
+    select
+        session_id,
+        usage_date,
+        agent_type,
+        model_name,
+        'events' as usage_source,
+        service_tier,
+        0 as prompt_above,
+        {%- for kind in tokens %}
+        cast(sum({{ kind }}) as bigint) as {{ kind }},
+        {%- endfor %}
+        null as reported_cost_usd
+    from untold_requests
+    where
+        service_tier = 'standard'
+        and input_tokens + cache_creation_tokens + cache_read_tokens <= 100000
+    group by session_id, usage_date, agent_type, model_name, service_tier
 
     union all
 
@@ -360,7 +421,7 @@ specials as (
                 {{ kind }} := {{ kind }},
                 {%- endfor %}
                 reported_cost_usd := reported_cost_usd
-            ) order by usage_source, service_tier, prompt_above
+            ) order by usage_source, service_tier, prompt_above, reported_cost_usd
         ) as special_usage
     from special_parts
     group by session_id, usage_date, agent_type, model_name

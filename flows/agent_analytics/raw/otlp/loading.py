@@ -11,10 +11,8 @@ from flows._shared.otlp_values import one_spelling
 from flows.agent_analytics.raw.otlp.shapes import (
     ANY,
     LOGS,
-    LONGEST_LINE_BYTES,
     MACROS,
     METRICS,
-    ORDINARY_LINE_BYTES,
     SPELLED_NESTED,
     read_lines,
 )
@@ -66,6 +64,7 @@ def load_lines(
     paths: list[Path],
     source: str,
     *,
+    longest: int = 16 << 20,
     is_canonical: bool = False,
 ) -> LoadCounts:
     """Load files of OTLP lines into ``raw``, leaving out points and events that are there already.
@@ -73,15 +72,14 @@ def load_lines(
     The caller has begun a transaction. Points and events that make no sense go to ``raw.rejected``.
 
     Args:
-        is_canonical: whether every line is as ``rules.canonical_json`` makes it; then it may be
-            longer than is usual.
+        longest: bytes that no line has more of.
+        is_canonical: whether every line is as ``rules.canonical_json`` makes it.
 
     Raises:
         UnreadableTelemetryError, duckdb.Error: a line that is not OTLP, or is longer, or, where
             it may be in another spelling, holds nothing.
     """
     connection.execute(MACROS)
-    longest = LONGEST_LINE_BYTES if is_canonical else ORDINARY_LINE_BYTES
     metrics = read_lines(paths, longest, resourceMetrics=METRICS)
     logs = read_lines(paths, longest, resourceMetrics=ANY, resourceLogs=LOGS)
     counters = _made(connection, COUNTERS.format(lines=metrics))

@@ -6,9 +6,6 @@ from pathlib import Path
 from flows._shared.placeholders import PLACEHOLDERS, UNEXPANDED, ZEROS
 from flows.agent_analytics.raw.agents import AGENT_OF_NAME
 
-# DuckDB reads in blocks of twice the longest line, one thread each: few lines are that long.
-ORDINARY_LINE_BYTES = 16 * 1024**2
-LONGEST_LINE_BYTES = 128 * 1024**2
 NO_SESSION = "no-session:"
 
 LISTED_PLACEHOLDERS = ", ".join(f"'{each}'" for each in PLACEHOLDERS)
@@ -142,6 +139,7 @@ create or replace temp macro otlp_nested(kind, value) as otlp_spelled(kind, valu
 
 def read_lines(paths: Sequence[Path], longest: int, **columns: str) -> str:
     """The table function that reads these files of lines, gzip by the name's ending."""
+    # DuckDB reads in blocks of twice the longest line, and of 32 MiB at least, one thread each.
     listed = ", ".join("'" + str(path).replace("'", "''") + "'" for path in paths)
     shape = ", ".join(f"{name}: '{kind}'" for name, kind in columns.items())
     return (
