@@ -70,8 +70,10 @@ MODELS = {
     "shops": AFTER_THAT + "select distinct shop, amount from {{ ref('sold') }}",
     "places": AFTER_THAT + "select region from {{ ref('regions') }}",
 }
-PUBLISHED = ("in_another_order", "amounts", "added", "late_bound", "in_between", "sold", "shops")
-PUBLISHED += ("places", "regions", "history")
+PUBLISHED = (
+    *("in_another_order", "amounts", "added", "late_bound", "in_between", "sold", "shops"),
+    *("places", "regions", "history"),
+)
 OTHER_DIGITS = "12,4"
 LEFT_OVER = "select relname from pg_class where relkind in ('r', 'v') "
 LEFT_OVER += "and relname ~ '__(former|dbt)_'"
