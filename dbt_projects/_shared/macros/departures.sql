@@ -17,6 +17,7 @@
     `floor` is the smallest dispersion that is believed, in terms of the column `level`. A season that grows with its
     level is no straight line: a floor that knows the level leaves room for that. -#}
 {% macro departures(observed, baseline, minimum, season, lag, windows, sigmas, lasting, floor='1.0') -%}
+{%- set fence = 'materialized ' if target.type == 'postgres' else '' -%}
 {%- set by_fit = 'partition by series, origin' -%}
 {%- set by_place = by_fit ~ ', place' -%}
 (
@@ -319,7 +320,7 @@
     ),
 
     -- Whether a period departs is asked of the windows that end with it.
-    fresh as (
+    fresh as {{ fence }}(
         select
             models.*,
             models.origin + window_sizes.size as period,
@@ -359,28 +360,37 @@
         where is_departed and (departed_before is null or period - departed_before > 3)
     ),
 
-    kept_forecasts as (
-        select
-            models.*,
-            days.period,
-            starts.begun,
-            window_sizes.size,
-            days.period - window_sizes.size + aheads.ahead - models.origin as ahead,
-            -- Months ahead a slope that was taken for none may have been one.
-            1 as doubt_of_slope
+    -- PostgreSQL would join all days with all models before it comes to the few that are kept.
+    kept_models as {{ fence }}(
+        select models.*, starts.begun
         from starts
         inner join models on starts.series = models.series and starts.origin = models.origin
+    ),
+
+    kept_days as {{ fence }}(
+        select models.*, days.period
+        from kept_models as models
         inner join {{ observed }} as days
             on
-                starts.series = days.series
-                and days.period > starts.origin
-                and days.period <= starts.begun + {{ lasting }}
-        inner join window_sizes on days.period - window_sizes.size >= starts.origin
+                models.series = days.series
+                and days.period > models.origin
+                and days.period <= models.begun + {{ lasting }}
+    ),
+
+    kept_forecasts as {{ fence }}(
+        select
+            days.*,
+            window_sizes.size,
+            days.period - window_sizes.size + aheads.ahead - days.origin as ahead,
+            -- Months ahead a slope that was taken for none may have been one.
+            1 as doubt_of_slope
+        from kept_days as days
+        inner join window_sizes on days.period - window_sizes.size >= days.origin
         inner join aheads
             on
                 window_sizes.size >= aheads.ahead
-                and models.place
-                = mod(days.period - window_sizes.size + aheads.ahead - models.origin, {{ season }})
+                and days.place
+                = mod(days.period - window_sizes.size + aheads.ahead - days.origin, {{ season }})
     ),
 
     followed as (
@@ -461,4 +471,12 @@
             and seen.period = compared.period
             and compared.place_of_start = 1
 )
+{%- endmacro %}
+
+{% macro plan_for_departures() -%}
+    {#- Pre-hook of models on `departures`. PostgreSQL 18 takes each of its steps for one row: it would go through all of
+        the next for each of many. -#}
+    {%- if target.type == 'postgres' -%}
+        set local enable_nestloop = off
+    {%- endif -%}
 {%- endmacro %}

@@ -1,4 +1,4 @@
-{{ config(materialized='table') }}
+{{ config(materialized='table', pre_hook="{{ shared.plan_for_departures() }}") }}
 
 with watched as (
 

@@ -4,6 +4,7 @@
             {'columns': ['week', 'category', 'currency'], 'unique': true},
             {'columns': ['category']},
         ],
+        pre_hook="{{ shared.plan_for_departures() }}",
     )
 }}
 
