@@ -68,9 +68,11 @@
             ) }}
         {%- endif -%}
         {{ adapter.dispatch('forget_last_good', 'shared')() }}
-        {%- if memory and (most is none or after > most) -%}
+        {#- What this build replaces was published until now, and counts from today. -#}
+        {%- set most_now = [before or 0, after] | max -%}
+        {%- if memory and (most is none or most_now >= most) -%}
             {%- do run_query(
-                'update ' ~ memory ~ ' set most_rows = ' ~ after ~ ", most_on = '" ~ shared.day_of_build(0)
+                'update ' ~ memory ~ ' set most_rows = ' ~ most_now ~ ", most_on = '" ~ shared.day_of_build(0)
                 ~ "' where node = '" ~ model.unique_id ~ "'"
             ) -%}
         {%- endif -%}
