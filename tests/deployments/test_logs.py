@@ -61,9 +61,7 @@ def test_a_log_as_long_as_it_may_be_and_a_link_are_left_alone(tmp_path: Path) ->
     nowhere = tmp_path / "nowhere"
     log.with_name("server.log.1").symlink_to(nowhere)
     assert logs.shorten(log, 10)
-    assert not nowhere.exists(), (
-        "nor is any written through, as another account's to a file of root"
-    )
+    assert not nowhere.exists(), "nor is any written through: PostgreSQL's account is not root"
 
 
 def test_the_logs_are_those_of_programs_and_of_postgres(tmp_path: Path) -> None:
