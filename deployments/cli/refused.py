@@ -25,7 +25,7 @@ def whose(path: Path) -> str:
     """Who may write what stands in the way at a path, and how somebody else can go on."""
     # Where links lead: one that leads nowhere belongs to somebody else than what is missing there.
     real = Path(os.path.realpath(path))
-    there = next(each for each in (real, *real.parents) if os.path.exists(each))
+    there = next(each for each in (real, *real.parents) if os.access(each, os.F_OK))
     owner = f"account {there.stat().st_uid}"
     with suppress(KeyError):
         owner = there.owner()
