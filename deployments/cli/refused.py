@@ -13,7 +13,8 @@ NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
 
 def refusal(attempted: str, error: OSError) -> PermanentError | None:
     """The error that names the file and what to do; none where the fault is one of ours."""
-    if error.filename is None or error.errno not in NO_ACCESS | NO_SPACE:
+    is_file = isinstance(error.filename, str | bytes | os.PathLike)
+    if not is_file or error.errno not in NO_ACCESS | NO_SPACE:
         return None
     path = Path(os.fsdecode(error.filename))
     remedy = "Make room: `flows clean` frees .local/" if error.errno in NO_SPACE else whose(path)
@@ -22,7 +23,9 @@ def refusal(attempted: str, error: OSError) -> PermanentError | None:
 
 def whose(path: Path) -> str:
     """Who may write what stands in the way at a path, and how somebody else can go on."""
-    there = next(each for each in (path, *path.parents) if os.path.lexists(each))
+    # Where links lead: one that leads nowhere belongs to somebody else than what is missing there.
+    real = Path(os.path.realpath(path))
+    there = next(each for each in (real, *real.parents) if os.access(each, os.F_OK))
     owner = f"account {there.stat().st_uid}"
     with suppress(KeyError):
         owner = there.owner()

@@ -3,6 +3,7 @@
 import os
 import stat
 import tempfile
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -74,7 +75,8 @@ def own_temporary_folder() -> Path:
         PermanentError: something of another account has its name.
     """
     folder = Path(tempfile.gettempdir(), f"analytics-flows-{os.geteuid()}")
-    folder.mkdir(mode=OWN, exist_ok=True)
+    with suppress(FileExistsError):
+        folder.mkdir(mode=OWN)
     found = folder.lstat()
     if found.st_uid != os.geteuid() or not stat.S_ISDIR(found.st_mode):
         raise PermanentError(
@@ -82,4 +84,5 @@ def own_temporary_folder() -> Path:
             "it is not a folder of this account",
             "Remove it, or name a folder of your own: TMPDIR",
         )
+    folder.chmod(OWN)
     return folder

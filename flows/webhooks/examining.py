@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from flows.webhooks.bodies import BodyError, Content, examine
+from flows.webhooks.logs import log_as_json
 from flows.webhooks.settings import JSON, MIB, Endpoint
 
 CPU_SECONDS = 30
@@ -29,6 +30,8 @@ WALL_SECONDS = 60.0
 # Beyond what the process has that forks it: a longest body three times, and what it is parsed to.
 EXAMINED_BYTES = 512 * MIB
 SPAN = 1
+# What a process says first that has taken a body up.
+BEGUN = b"\x01"
 TOO_MUCH = "The body takes too much to be read: send smaller batches"
 
 log = logging.getLogger("webhooks.examining")
@@ -44,8 +47,8 @@ class Examiner:
     """The process that forks one for each body; started again where it is gone."""
 
     def __init__(self) -> None:
-        self._process: subprocess.Popen[bytes] | None = None
-        self._control: socket.socket | None = None
+        self.process: subprocess.Popen[bytes] | None = None
+        self.control: socket.socket | None = None
 
     def start(self) -> None:
         """Start it.
@@ -53,24 +56,25 @@ class Examiner:
         Raises:
             NoExaminerError: the system refuses.
         """
-        own, its = socket.socketpair()
+        own, its = _pair()
         with its:
             try:
                 command = [sys.executable, "-m", "flows.webhooks.examining"]
-                self._process = subprocess.Popen(command, stdin=its.fileno())
+                self.process = subprocess.Popen(command, stdin=its.fileno())
             except OSError as error:
                 own.close()
                 raise NoExaminerError(type(error).__name__) from None
-        self._control = own
+        self.control = own
 
     def stop(self) -> None:
-        """End it; a body that is looked into meanwhile ends by itself."""
-        if self._control is not None:
-            self._control.close()
-            self._control = None
-        if self._process is not None:
-            self._process.wait()
-            self._process = None
+        """End it, which may have stopped; a body that is looked into meanwhile ends by itself."""
+        if self.control is not None:
+            self.control.close()
+            self.control = None
+        if self.process is not None:
+            self.process.kill()
+            self.process.wait()
+            self.process = None
 
     async def examine(
         self, endpoint: Endpoint, silent_where: Mapping[str, str], content_type: str, body: bytes
@@ -79,42 +83,52 @@ class Examiner:
 
         Raises:
             BodyError: what that raises; 413 where it takes too much time or memory.
-            NoExaminerError: no process can be had.
+            NoExaminerError: no process can be had, or none took the body up.
         """
         question: Question = (endpoint, silent_where, content_type, body)
         answer = await self._answer(pickle.dumps(question, pickle.HIGHEST_PROTOCOL))
-        if not answer:
+        try:
+            found = pickle.loads(answer)  # noqa: S301 - made by a process of ours
+        except (EOFError, pickle.UnpicklingError):
             log.warning("a body was given up", extra={"bytes": len(body)})
-            raise BodyError(413, "too much", TOO_MUCH)
-        found = pickle.loads(answer)  # noqa: S301 - made by a process of ours
+            raise BodyError(413, "too much", TOO_MUCH) from None
         if isinstance(found, Content):
             return found
         raise BodyError(*found)
 
     async def _answer(self, question: bytes) -> bytes:
-        """Empty where the process ended without one."""
+        """Empty or cut where the process ended within it."""
         reader, writer = await asyncio.open_unix_connection(sock=self._connected())
+        asked = self.process
+        has_begun = False
         try:
             async with asyncio.timeout(WALL_SECONDS):
                 writer.write(question)
-                await writer.drain()
                 writer.write_eof()
-                return await reader.read()
-        except (OSError, TimeoutError):
-            return b""
+                has_begun = await reader.read(len(BEGUN)) == BEGUN
+                answer = await reader.read()
+        except TimeoutError:
+            answer = b""
+            if not has_begun and asked is self.process:
+                self.stop()
+        except OSError:
+            answer = b""
         finally:
             writer.close()
+        if not has_begun:
+            raise NoExaminerError
+        return answer
 
     def _connected(self) -> socket.socket:
         """A socket whose other end a process has that was forked for it."""
-        own, its = socket.socketpair()
+        own, its = _pair()
         with its:
             for _ in range(2):
-                if self._control is None:
+                if self.control is None:
                     self.start()
                 try:
-                    assert self._control is not None
-                    socket.send_fds(self._control, [bytes(SPAN)], [its.fileno()])
+                    assert self.control is not None
+                    socket.send_fds(self.control, [bytes(SPAN)], [its.fileno()])
                     return own
                 except OSError:
                     # It is gone, as where the system is out of memory.
@@ -123,8 +137,18 @@ class Examiner:
         raise NoExaminerError
 
 
+def _pair() -> tuple[socket.socket, socket.socket]:
+    try:
+        return socket.socketpair()
+    except OSError as error:
+        raise NoExaminerError(type(error).__name__) from None
+
+
 def serve(control: socket.socket) -> None:
-    """Fork a process for each socket that comes, until the other side is gone."""
+    """Fork a process for each socket that comes, until the other side is gone.
+
+    A socket that is closed without a word tells the other side that none could be forked.
+    """
     # Who stops the receiver may tell its children, too: bodies under way are still answered.
     for each in (signal.SIGINT, signal.SIGTERM):
         signal.signal(each, signal.SIG_IGN)
@@ -134,22 +158,41 @@ def serve(control: socket.socket) -> None:
         if not came:
             return
         with socket.socket(fileno=files[0]) as asked:
-            if os.fork() == 0:
+            try:
+                child = os.fork()
+            except OSError:
+                continue
+            if child == 0:
                 control.close()
-                _bound()
-                _answer(asked)
+                try:
+                    bound()
+                    _answer(asked)
+                except ConnectionError:
+                    # Who asked waits no longer.
+                    pass
+                except Exception:
+                    # Told as the receiver tells it: without its text, which may quote the body.
+                    log.exception("a body was not looked into")
                 os._exit(0)
 
 
-def _bound() -> None:
-    resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS, CPU_SECONDS))
+def bound() -> None:
+    """Limit what this process may take, as far as its limits are not lower already."""
+    _limit(resource.RLIMIT_CPU, CPU_SECONDS)
     if sys.platform == "linux":
         pages = int(Path("/proc/self/statm").read_text().split()[0])
-        most = pages * resource.getpagesize() + EXAMINED_BYTES
-        resource.setrlimit(resource.RLIMIT_AS, (most, most))
+        _limit(resource.RLIMIT_AS, pages * resource.getpagesize() + EXAMINED_BYTES)
+
+
+def _limit(kind: int, most: int) -> None:
+    _, allowed = resource.getrlimit(kind)
+    if allowed != resource.RLIM_INFINITY:
+        most = min(most, allowed)
+    resource.setrlimit(kind, (most, most))
 
 
 def _answer(asked: socket.socket) -> None:
+    asked.sendall(BEGUN)
     found: Content | tuple[int, str, str]
     try:
         with asked.makefile("rb") as stream:
@@ -163,6 +206,7 @@ def _answer(asked: socket.socket) -> None:
 
 
 def main() -> None:
+    log_as_json()
     # What is made once is made before the first fork.
     for protocol in ("otlp-metrics", "otlp-logs", "otlp"):
         examine(Endpoint(path="/warm", kind="warm", protocol=protocol), {}, JSON, b"{}")

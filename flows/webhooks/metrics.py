@@ -42,6 +42,11 @@ class Metrics:
         self.spool_bytes = Gauge(
             "webhooks_spool_bytes", "Bytes waiting on disk.", registry=self.registry
         )
+        self.spool_damaged = Gauge(
+            "webhooks_spool_damaged",
+            "Files of the spool that are kept aside, as a part of them could not be read.",
+            registry=self.registry,
+        )
         self.spool_refused = Counter(
             "webhooks_spool_refused", "Batches the spool had no room for.", registry=self.registry
         )

@@ -1,6 +1,7 @@
 """Deliveries on disk while the database is down: a bounded queue of files, oldest first."""
 
 import base64
+import errno
 import fcntl
 import json
 import logging
@@ -9,16 +10,21 @@ import stat
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import asdict
-from datetime import datetime
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+from pydantic import TypeAdapter
 
 from flows._shared.errors import PermanentError
+from flows.webhooks.bodies import NUL_ESCAPE
 from flows.webhooks.inbox import NewDelivery
 
 SUFFIX = ".jsonl"
 DAMAGED = ".damaged"
+# Of these the file is none the worse.
+PASSING = {errno.EMFILE, errno.ENFILE, errno.ENOMEM}
+DELIVERY = TypeAdapter(NewDelivery)
 
 log = logging.getLogger("webhooks.spool")
 
@@ -47,7 +53,7 @@ class Spool:
                 "Name a folder that does not exist yet, or one of the receiver's own user",
             )
         folder.chmod(0o700)
-        self._folder = folder
+        self.folder = folder
         self._limit = limit_bytes
         self._lock = _locked(folder / "lock")
         for cut_short in folder.glob("*.part"):
@@ -64,6 +70,11 @@ class Spool:
     def bytes(self) -> int:
         return sum(self._sizes.values())
 
+    @property
+    def damaged(self) -> int:
+        """Files that are kept aside, as a part of them could not be read."""
+        return sum(1 for _ in self.folder.glob(f"*{DAMAGED}"))
+
     def append(self, deliveries: Sequence[NewDelivery]) -> None:
         """Keep a batch; it is on the disk when this returns.
 
@@ -76,7 +87,7 @@ class Spool:
             raise SpoolFullError
         # Later than all that wait, also where the clock was set back meanwhile.
         self._newest = max(time.time_ns(), self._newest + 1)
-        path = self._folder / f"{self._newest:020}{SUFFIX}"
+        path = self.folder / f"{self._newest:020}{SUFFIX}"
         part = path.with_suffix(".part")
         try:
             with open(part, "wb", opener=_opened_private) as file:
@@ -84,7 +95,7 @@ class Spool:
                 file.flush()
                 os.fsync(file.fileno())
             part.rename(path)
-            _sync_folder(self._folder)
+            _sync_folder(self.folder)
         except OSError:
             # What was not promised takes no room, and is not stored later.
             with suppress(OSError):
@@ -94,7 +105,11 @@ class Spool:
         self._sizes[path] = len(content)
 
     def oldest(self) -> tuple[Path, list[NewDelivery]] | None:
-        """The batch that waits longest, as far as it can be read; None if none does."""
+        """The batch that waits longest, as far as it can be read; None if none does.
+
+        Raises:
+            OSError: this process lacks what reading takes, now.
+        """
         path = next(iter(self._sizes), None)
         if path is None:
             return None
@@ -103,9 +118,13 @@ class Spool:
             for line in _content(path).splitlines():
                 try:
                     deliveries.append(_delivery(line))
-                except (ValueError, KeyError, TypeError, RecursionError):
+                except ValueError:
                     self._damaged.add(path)
-        except OSError:
+        except FileNotFoundError:
+            log.error("a file of the spool is gone", extra={"file": path.name})
+        except OSError as error:
+            if error.errno in PASSING:
+                raise
             self._damaged.add(path)
         return path, deliveries
 
@@ -113,11 +132,12 @@ class Spool:
         """Forget a batch that is in the inbox now. One of which a part could not be read is kept
         beside the others: what it holds was promised."""
         if path in self._damaged:
-            path.rename(path.with_suffix(DAMAGED))
             self._damaged.remove(path)
+            with suppress(FileNotFoundError):
+                path.rename(path.with_suffix(DAMAGED))
             log.error("a file of the spool could not be read", extra={"file": path.stem + DAMAGED})
         else:
-            path.unlink()
+            path.unlink(missing_ok=True)
         del self._sizes[path]
 
     def close(self) -> None:
@@ -177,7 +197,12 @@ def _line(each: NewDelivery) -> bytes:
 
 
 def _delivery(line: bytes) -> NewDelivery:
-    fields: dict[str, Any] = json.loads(line)
-    fields["received_at"] = datetime.fromisoformat(fields["received_at"])
-    fields["body"] = base64.b64decode(fields["body"])
-    return NewDelivery(**fields)
+    """What the database can store: anything else would hold up all behind it.
+
+    Raises:
+        ValueError: it is none.
+    """
+    found = DELIVERY.validate_json(line, strict=True)
+    if found.received_at.tzinfo is None or NUL_ESCAPE.search(line):
+        raise ValueError("a moment without a zone, or a text with a NUL")
+    return replace(found, body=base64.b64decode(found.body, validate=True))

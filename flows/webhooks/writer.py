@@ -73,6 +73,9 @@ class Writer:
         self._on_stored = on_stored
         self._waiting: queue.SimpleQueue[Waiting | None] = queue.SimpleQueue()
         self._spool = Spool(settings.spool, settings.spool_bytes) if settings.spool else None
+        if self._spool is not None:
+            metrics.spool_bytes.set(self._spool.bytes)
+            metrics.spool_damaged.set_function(lambda: self._spool.damaged if self._spool else 0)
         self._connection: psycopg.Connection | None = None
         self._failed_at = float("-inf")
         self._is_prepared = False

@@ -1,8 +1,13 @@
 """The logs of what runs in the background are bounded, in size and in number."""
 
+import fcntl
 import os
+import resource
+import signal
 import sys
 from pathlib import Path
+
+import pytest
 
 from deployments.local import logs
 from deployments.local.processes import (
@@ -53,6 +58,10 @@ def test_a_log_as_long_as_it_may_be_and_a_link_are_left_alone(tmp_path: Path) ->
     link.symlink_to(log)
     assert not logs.shorten(link, 10)
     assert log.stat().st_size == MOST_BYTES
+    nowhere = tmp_path / "nowhere"
+    log.with_name("server.log.1").symlink_to(nowhere)
+    assert logs.shorten(log, 10)
+    assert not nowhere.exists(), "nor is any written through: PostgreSQL's account is not root"
 
 
 def test_the_logs_are_those_of_programs_and_of_postgres(tmp_path: Path) -> None:
@@ -61,3 +70,41 @@ def test_the_logs_are_those_of_programs_and_of_postgres(tmp_path: Path) -> None:
         (tmp_path / "run" / f"{name}.log").touch()
     found = [str(each.relative_to(tmp_path)) for each in logs.logs_of(tmp_path)]
     assert found == ["run/server.log", "run/webhooks.log", "run/worker.log", "postgres/log"]
+
+
+def test_a_log_that_another_process_shortens_now_is_left_to_it(tmp_path: Path) -> None:
+    log = tmp_path / "server.log"
+    log.write_bytes(b"x" * MOST_BYTES)
+    log.with_name("server.log.1").write_bytes(b"earlier")
+    with log.open("rb") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        assert not logs.shorten(log, 10)
+    assert log.stat().st_size == MOST_BYTES
+    assert not log.with_name("server.log.2").exists()
+    assert logs.shorten(log, 10)
+    assert log.with_name("server.log.2").read_bytes() == b"earlier"
+
+
+def test_a_log_that_cannot_be_copied_keeps_what_was_there_and_the_others_are_shortened(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tmp_path / "run").mkdir()
+    log, other = tmp_path / "run" / "a.log", tmp_path / "run" / "b.log"
+    for each in (log, other):
+        each.write_bytes(b"x" * (logs.MOST_BYTES + 1))
+    earlier = log.with_name("a.log.1")
+    earlier.write_bytes(b"earlier")
+    few, most = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1000, most))
+    try:
+        for _ in range(3):
+            logs.shorten_all(tmp_path)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (few, most))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert "a.log could not be shortened" in caplog.text
+    assert log.stat().st_size == logs.MOST_BYTES + 1
+    assert [each.read_bytes() for each in log.parent.glob("a.log.*")] == [b"earlier"]
+    logs.shorten_all(tmp_path)
+    assert (log.stat().st_size, other.stat().st_size) == (0, 0)

@@ -147,10 +147,16 @@ def test_a_temporary_folder_of_another_account_is_not_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    (tmp_path / "elsewhere").mkdir()
-    (tmp_path / f"analytics-flows-{os.geteuid()}").symlink_to(tmp_path / "elsewhere")
-    with pytest.raises(PermanentError, match=r"not a folder of this account.*TMPDIR"):
-        own_temporary_folder()
+    elsewhere, folder = tmp_path / "elsewhere", tmp_path / f"analytics-flows-{os.geteuid()}"
+    folder.symlink_to(elsewhere)
+    for _ in ("led nowhere", "leads to a folder"):
+        with pytest.raises(PermanentError, match=r"not a folder of this account.*TMPDIR"):
+            own_temporary_folder()
+        elsewhere.mkdir(exist_ok=True)
+    folder.unlink()
+    folder.mkdir()
+    folder.chmod(0o777)
+    assert own_temporary_folder().stat().st_mode & 0o777 == 0o700
 
 
 def test_a_run_whose_process_is_gone_gives_its_place_to_the_next(pool: Pool) -> None:

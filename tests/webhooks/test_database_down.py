@@ -244,6 +244,77 @@ def test_what_cannot_be_read_of_a_spool_is_kept_and_holds_up_nothing_behind_it(
     assert not good.exists()
 
 
+def changed_line(path: Path, **changes: object) -> None:
+    """The first of a file of two deliveries, as somebody has written it."""
+    first, second = path.read_text().splitlines()
+    path.write_text(f"{json.dumps(json.loads(first) | changes)}\n{second}\n")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"body": "not base64!"},
+        {"source": 5},
+        {"kind": "\ud800"},
+        {"delivery_id": "a\0b"},
+        {"payload": ["no text"]},
+        {"headers": "no mapping"},
+        {"attributes": {"order": [1]}},
+        {"received_at": "2026-12-01T10:00:00"},
+        {"slug": {}},
+    ],
+    ids=str,
+)
+def test_a_line_of_a_spool_that_no_receiver_wrote_is_kept_beside_it(
+    tmp_path: Path, changes: dict[str, object]
+) -> None:
+    spool = Spool(tmp_path / "spool", MIB)
+    spool.append([delivery("a"), delivery("b")])
+    (path,) = spool.folder.glob("*.jsonl")
+    changed_line(path, **changes)
+    found = spool.oldest()
+    assert found is not None
+    assert [each.delivery_id for each in found[1]] == ["b"]
+    spool.remove(found[0])
+    assert spool.damaged == len(list(spool.folder.glob("*.damaged"))) == 1
+    spool.close()
+    assert Spool(tmp_path / "spool", MIB).damaged == 1, "told until somebody has removed it"
+
+
+def test_a_file_that_somebody_removed_from_a_spool_holds_up_nothing(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", MIB)
+    for name in ("a", "b", "c"):
+        spool.append([delivery(name)])
+    first, second, _ = sorted(spool.folder.glob("*.jsonl"))
+    first.unlink()
+    found = spool.oldest()
+    assert found == (first, [])
+    spool.remove(first)
+    found = spool.oldest()
+    assert found is not None
+    second.unlink()
+    spool.remove(found[0])
+    assert len(spool) == 1
+    assert spool.damaged == 0
+    spool.close()
+
+
+def test_a_spool_for_which_there_is_no_descriptor_waits(tmp_path: Path) -> None:
+    spool = Spool(tmp_path / "spool", MIB)
+    spool.append([delivery("a")])
+    few, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (0, most))
+    try:
+        with pytest.raises(OSError, match="Too many open files"):
+            spool.oldest()
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (few, most))
+    found = spool.oldest()
+    assert found is not None
+    assert [each.delivery_id for each in found[1]] == ["a"]
+    spool.close()
+
+
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
 def test_a_spool_in_a_folder_of_somebody_else_is_refused(tmp_path: Path) -> None:
     folder = tmp_path / "spool"

@@ -68,9 +68,11 @@
             ) }}
         {%- endif -%}
         {{ adapter.dispatch('forget_last_good', 'shared')() }}
-        {%- if memory and (most is none or after > most) -%}
+        {#- What this build replaces was published until now, and counts from today. -#}
+        {%- set most_now = [before or 0, after] | max -%}
+        {%- if memory and (most is none or most_now >= most) -%}
             {%- do run_query(
-                'update ' ~ memory ~ ' set most_rows = ' ~ after ~ ", most_on = '" ~ shared.day_of_build(0)
+                'update ' ~ memory ~ ' set most_rows = ' ~ most_now ~ ", most_on = '" ~ shared.day_of_build(0)
                 ~ "' where node = '" ~ model.unique_id ~ "'"
             ) -%}
         {%- endif -%}
@@ -158,10 +160,8 @@
 {% macro required_keys_of_model() -%}
     {#- The columns of its grains of which a test says that they are never empty. -#}
     {%- set required = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'test' and node.attached_node == model.unique_id -%}
-        {%- if (node.test_metadata or {}).get('name') == 'not_null' -%}
-            {%- do required.append(node.test_metadata['kwargs']['column_name']) -%}
-        {%- endif -%}
+    {%- for test in shared.rules_of_model() if test.test_metadata['name'] == 'not_null' -%}
+        {%- do required.append(test.test_metadata['kwargs']['column_name']) -%}
     {%- endfor -%}
     {%- set keys = [] -%}
     {%- for column in shared.grains_of_model() | sum(start=[]) if column in required and column not in keys -%}
@@ -173,16 +173,26 @@
 {% macro grains_of_model() -%}
     {#- The columns that its tests of uniqueness name. -#}
     {%- set grains = [] -%}
-    {%- for node in graph.nodes.values() if node.resource_type == 'test' and node.attached_node == model.unique_id -%}
-        {%- set name = (node.test_metadata or {}).get('name') -%}
-        {%- set arguments = (node.test_metadata or {}).get('kwargs', {}) -%}
-        {%- if name == 'unique' -%}
+    {%- for test in shared.rules_of_model() -%}
+        {%- set arguments = test.test_metadata['kwargs'] -%}
+        {%- if test.test_metadata['name'] == 'unique' -%}
             {%- do grains.append([arguments['column_name']]) -%}
-        {%- elif name == 'unique_combination_of_columns' -%}
+        {%- elif test.test_metadata['name'] == 'unique_combination_of_columns' -%}
             {%- do grains.append(arguments['columns']) -%}
         {%- endif -%}
     {%- endfor -%}
     {{ return(grains) }}
+{%- endmacro %}
+
+{% macro rules_of_model() -%}
+    {#- Its generic tests that ask all of its rows, and fail: what a test only warns of may be as it is. -#}
+    {%- set rules = [] -%}
+    {%- for node in graph.nodes.values() if node.resource_type == 'test' and node.attached_node == model.unique_id -%}
+        {%- if node.test_metadata and not node.config.where and node.config.severity | lower == 'error' -%}
+            {%- do rules.append(node) -%}
+        {%- endif -%}
+    {%- endfor -%}
+    {{ return(rules) }}
 {%- endmacro %}
 
 {% macro postgres__published_and_new_rows(is_keyless) -%}

@@ -22,8 +22,14 @@
     {%- endif -%}
     {%- set kept = postgres__make_relation_with_suffix(this, '__former_' ~ invocation_id[:8], false) -%}
     {%- do adapter.rename_relation(former, kept.incorporate(type=former.type)) -%}
+    {%- do run_query('comment on ' ~ former.type ~ ' ' ~ kept ~ " is '" ~ shared.put_aside_by_us() ~ "'") -%}
     {%- do shared.former_relations().append(kept.schema ~ '.' ~ kept.identifier) -%}
     {{ return(true) }}
+{%- endmacro %}
+
+{% macro put_aside_by_us() -%}
+    {#- What tells them from tables of others by such a name, which nobody may drop. -#}
+    {{ return('Put aside by a build of ' ~ project_name) }}
 {%- endmacro %}
 
 {% macro has_views() -%}
@@ -44,8 +50,8 @@
     {%- if 'former_relations' not in graph -%}
         {%- set found = run_query(
             "select nspname || '.' || relname from pg_class inner join pg_namespace on relnamespace = pg_namespace.oid "
-            ~ "where relkind in ('r', 'v') and relname ~ '__former_[0-9a-f]{8}$' and regexp_replace(nspname || '.' || "
-            ~ "relname, '__former_[0-9a-f]{8}$', '') in (" ~ shared.our_relations() ~ ')'
+            ~ "where relkind in ('r', 'v') and relname ~ '__former_[0-9a-f]{8}$' and obj_description(pg_class.oid, "
+            ~ "'pg_class') = '" ~ shared.put_aside_by_us() ~ "'"
         ).columns[0].values() | list -%}
         {%- do graph.setdefault('former_relations', found) -%}
     {%- endif -%}
