@@ -1,4 +1,4 @@
-"""The BigQuery emulator's own command, with five things changed for which it (1.4.0, November
+"""The BigQuery emulator's own command, with seven things changed for which it (1.4.0, November
 2026) has no option.
 
 Any user of the machine reaches its port. On Linux, which tells whose a connection is, it answers
@@ -13,7 +13,13 @@ even a request to cancel it.
 
 It parses a statement some fifteen times over, once for each thing that it could be, and a writer of
 DuckDB's SQL (sqlglot 30.11) parses its own twenty templates whenever it is made: statements that
-were parsed are copied, and writers are used again.
+were parsed are copied, or lent to what only looks at them, and writers are used again.
+
+It translates a statement anew each time that it comes, and asks each of its ninety rules about each
+name and number in it: what the same text of the same tables was translated to is kept.
+
+It counts and logs each request, and asks another thread for what is at hand, which takes more than
+to answer.
 """
 
 import asyncio
@@ -29,15 +35,22 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from functools import lru_cache, partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 from weakref import WeakSet
 
 import duckdb
 import uvicorn
 from bqemulator import server
+from bqemulator.api import app as api
+from bqemulator.catalog import ddl_sync
 from bqemulator.cli import main
+from bqemulator.domain.result import Ok
+from bqemulator.jobs import executor
+from bqemulator.sql import inner_query
+from bqemulator.sql.translator import SQLTranslator
 from bqemulator.storage.engine import DuckDBEngine
-from sqlglot import Generator
+from fastapi.dependencies import utils as dependencies
+from sqlglot import Generator, exp
 from sqlglot.dialects.dialect import Dialect
 from sqlglot.expressions import Expr, core
 from sqlglot.helper import name_sequence
@@ -46,12 +59,44 @@ from deployments.local.bigquery import STAGING_VARIABLE
 
 SECONDS_BETWEEN_LOOKS = 0.5
 STATEMENTS_KEPT = 64
+# As many as two builds of a domain send.
+TRANSLATIONS_KEPT = 1000
+# These only look at what they parse.
+LOOKING: tuple[tuple[Any, tuple[str, ...]], ...] = (
+    (
+        executor,
+        (
+            "classify_statement_type",
+            "detect_drop_routine",
+            "resolve_ddl_operation",
+            "ddl_result_schema_fields",
+            "_reject_dml_on_immutable",
+        ),
+    ),
+    (
+        ddl_sync,
+        (
+            "_detect_create_schema",
+            "_detect_plain_create_table",
+            "_detect_plain_create_view",
+            "_detect_catalog_drop",
+            "_extract_ddl_metadata",
+        ),
+    ),
+    (inner_query, ("build_catalog_schema",)),
+)
+# Most of a tree; the package has rules for functions, operators and types.
+NO_RULE_IS_FOR = frozenset({exp.Alias, exp.Column, exp.Identifier, exp.Literal, exp.Table})
+# They take half of what a request costs, and nobody reads what they tell.
+UNREAD = ("MetricsMiddleware", "AccessLogMiddleware", "CorrelationIdMiddleware")
 PLAIN = frozenset({int, str, bool})
 CONNECTIONS = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 ROOT = 0
 HUNG_UP = getattr(select, "POLLRDHUP", 0) | select.POLLHUP | select.POLLERR
 
+Result = TypeVar("Result")
 Application = Callable[..., Awaitable[None]]
+Columns = dict[str, dict[str, str]]
 _client: ContextVar[socket.socket | None] = ContextVar("client", default=None)
 _lock = threading.Lock()
 _running: dict[int, tuple[duckdb.DuckDBPyConnection, socket.socket]] = {}
@@ -64,6 +109,7 @@ class Parsing:
         self._parse, self._generate = Dialect.parse, Dialect.generate
         self._parsed = lru_cache(STATEMENTS_KEPT)(self._parsed_anew)
         self._idle: dict[tuple[Any, ...], list[Generator]] = {}
+        self._is_looked_at = ContextVar("looked at", default=False)
 
     def take_over(self) -> None:
         """From now on, all dialects of this process parse and write so."""
@@ -72,14 +118,30 @@ class Parsing:
         replaced.generate = lambda dialect, tree, copy=True, **options: self.generate(
             dialect, tree, copy, options
         )
+        for module, names in LOOKING:
+            for name in names:
+                setattr(module, name, self.lend(getattr(module, name)))
 
     def parse(self, dialect: Dialect, sql: str, options: dict[str, Any]) -> list[Expr | None]:
         if dialect.settings or options:
             return self._parse(dialect, sql, **options)
-        return [tree and tree.copy() for tree in self._parsed(type(dialect), sql)]
+        parsed = self._parsed(type(dialect), sql)
+        return [*parsed] if self._is_looked_at.get() else [tree and tree.copy() for tree in parsed]
 
     def _parsed_anew(self, dialect: type[Dialect], sql: str) -> list[Expr | None]:
         return self._parse(dialect(), sql)
+
+    def lend(self, looking: Callable[..., Result]) -> Callable[..., Result]:
+        """A function that changes nothing of what it parses needs no copy."""
+
+        def look(*given: Any, **named: Any) -> Result:
+            token = self._is_looked_at.set(True)
+            try:
+                return looking(*given, **named)
+            finally:
+                self._is_looked_at.reset(token)
+
+        return look
 
     def generate(self, dialect: Dialect, tree: Expr, copy: bool, options: dict[str, Any]) -> str:
         if dialect.settings:
@@ -94,6 +156,46 @@ class Parsing:
         written = generator.generate(tree, copy=copy)
         idle.append(generator)
         return written
+
+
+class Translation:
+    """What the translator made of a statement, kept for when it comes again.
+
+    It depends on the text, on the types of the columns of the tables that this names, which the
+    catalogue tells anew each time, and on who asks.
+    """
+
+    def __init__(self) -> None:
+        self._translate = SQLTranslator.translate
+        self._apply_rule = SQLTranslator._apply_first_matching_rule
+        self._kept = lru_cache(TRANSLATIONS_KEPT)(self._translated_anew)
+
+    def take_over(self) -> None:
+        replaced: Any = SQLTranslator
+        replaced.translate = lambda translator, sql, *, schema=None, caller=None: self.translate(
+            translator, sql, schema, caller
+        )
+        replaced._apply_first_matching_rule = lambda translator, node, tree: (
+            type(node) not in NO_RULE_IS_FOR and self._apply_rule(translator, node, tree)
+        )
+        replaced = executor
+        replaced.rewrite_table_refs = lru_cache(TRANSLATIONS_KEPT)(replaced.rewrite_table_refs)
+
+    def translate(
+        self, translator: SQLTranslator, sql: str, schema: Columns | None, caller: Any
+    ) -> Any:
+        tables: Any = schema and tuple((name, *columns.items()) for name, columns in schema.items())
+        translated = self._kept(translator, sql, tables, caller)
+        # An error tells where it was raised, and would be raised again.
+        if not isinstance(translated, Ok):
+            return self._translate(translator, sql, schema=schema, caller=caller)
+        return translated
+
+    def _translated_anew(
+        self, translator: SQLTranslator, sql: str, tables: Any, caller: Any
+    ) -> Any:
+        schema = tables and {name: dict(columns) for name, *columns in tables}
+        return self._translate(translator, sql, schema=schema, caller=caller)
 
 
 def copied(value: Any) -> Any:
@@ -143,6 +245,11 @@ def user_of(client: socket.socket) -> int | None:
             if (int(theirs[-4:], 16), int(ours[-4:], 16)) == ends and inode != "0":
                 return int(user)
     return None
+
+
+async def at_once(look_up: Callable[..., Result], **given: Any) -> Result:
+    """What a request depends on is an attribute or a header: no work for another thread."""
+    return look_up(**given)
 
 
 class Unheard:
@@ -210,7 +317,11 @@ if __name__ == "__main__":
     uvicorn.Config = Config  # type: ignore[assignment,misc]
     server.DuckDBEngine = Engine  # type: ignore[attr-defined]
     server.build_grpc_server = lambda _: (Unheard(), 0)  # type: ignore[attr-defined,assignment]
+    for name in UNREAD:
+        setattr(api, name, lambda app, **_: app)
+    vars(dependencies)["run_in_threadpool"] = at_once
     Parsing().take_over()
+    Translation().take_over()
     setattr(core, "deepcopy", copied)  # noqa: B010  typed as what the standard library has
     threading.Thread(target=keep_looking, name="hung-up", daemon=True).start()
     sys.exit(main())

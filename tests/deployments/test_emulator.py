@@ -1,18 +1,19 @@
-"""What the emulator keeps of the statements it parsed is what parsing them anew gives, and what
-nobody waits for any more ends."""
+"""What the emulator keeps of the statements it parsed and translated is what doing so anew gives,
+and what nobody waits for any more ends."""
 
 import os
 import pwd
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType, SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
 import sqlglot
 from sqlglot import exp
+from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.dialect import Dialect
 
 from deployments.local.bigquery import PROJECT
@@ -32,16 +33,46 @@ STATEMENTS = (
 
 
 @pytest.fixture
-def keeping() -> "Iterator[Parsing]":
+def emulator(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     # Half a second to import, in each of the processes that look for tests.
-    from deployments.local.emulator import Parsing
+    from bqemulator.jobs import executor
+    from bqemulator.sql.translator import SQLTranslator
 
-    kept: Any = Dialect
-    before = kept.parse, kept.generate
-    parsing = Parsing()
+    from deployments.local import emulator
+
+    changed = [(Dialect, ("parse", "generate")), *emulator.LOOKING]
+    changed += [(SQLTranslator, ("translate", "_apply_first_matching_rule"))]
+    changed += [(executor, ("rewrite_table_refs",))]
+    for owner, names in changed:
+        for name in names:
+            monkeypatch.setattr(owner, name, getattr(owner, name))
+    return emulator
+
+
+@pytest.fixture
+def keeping(emulator: ModuleType) -> "Parsing":
+    parsing: Parsing = emulator.Parsing()
     parsing.take_over()
-    yield parsing
-    kept.parse, kept.generate = before
+    return parsing
+
+
+LOOKED_AT = (
+    "create table `p`.`d`.`t` (a int64 not null) partition by a options(description = 'of t')",
+    "create view `p.d.v` as with x as (select 1 as a) select * from x",
+    "create schema `p.d`",
+    "drop schema if exists `p`.`d` cascade",
+    "drop function if exists d.f",
+    "delete from d.t where exists (select 1 from d.s)",
+)
+# Each has a rule of its own; those of the first two go by the types of columns and by who asks.
+TRANSLATED = (
+    "select avg(n) as mean, n / 3 as third from d.s",
+    "select session_user() as name, current_date() as day",
+    "select extract(dayofweek from ts) as day, a || b as both, upper(c) as c from d.s",
+    "select date_trunc(day, isoyear) as year, countif(n > 1) as n, st_area(g) as area from d.s",
+    "select hll_count.extract(hll_count.init(n)) as n, cast(null as geography) as g from d.s",
+    "select json_value(a, '$.b') as b, farm_fingerprint(c) as f, sign(n) as s, soundex(t) from d.s",
+)
 
 
 def written(statement: str) -> str:
@@ -79,6 +110,80 @@ def test_what_may_change_is_copied_as_a_whole() -> None:
     copy = copied(nested)
     copy["within"]["line"] = 3
     assert nested["within"] == {"line": 2}
+
+
+def test_what_only_looks_at_a_tree_leaves_it_as_it_is(
+    emulator: ModuleType, keeping: "Parsing"
+) -> None:
+    """And is given the one that is kept."""
+    from bqemulator.catalog.memory_repository import MemoryCatalogRepository
+
+    catalog = MemoryCatalogRepository()
+    context = SimpleNamespace(catalog=catalog)
+    more = {
+        "detect_drop_routine": ("p",),
+        "resolve_ddl_operation": ("CREATE_TABLE", "p", context),
+        "ddl_result_schema_fields": ("p", context),
+        "_detect_create_schema": ("p",),
+    }
+    for statement in (*STATEMENTS, *LOOKED_AT):
+        (kept,) = keeping._parsed(BigQuery, statement)
+        assert kept
+        before = repr(kept), kept.sql(dialect="bigquery")
+        found = keeping._parsed.cache_info().hits
+        for module, names in emulator.LOOKING:
+            for name in names:
+                look = getattr(module, name)
+                if name == "build_catalog_schema":
+                    look(statement, project_id="p", catalog=catalog)
+                elif name == "_reject_dml_on_immutable":
+                    look("p", statement, context)
+                else:
+                    look(statement, *more.get(name, ()))
+        assert keeping._parsed.cache_info().hits >= found + 10
+        assert (repr(kept), kept.sql(dialect="bigquery")) == before
+    look = keeping.lend(lambda: sqlglot.parse_one(STATEMENTS[0], read="bigquery"))
+    assert look() is keeping._parsed(BigQuery, STATEMENTS[0])[0]
+    assert sqlglot.parse_one(STATEMENTS[0], read="bigquery") is not look()
+
+
+def test_a_statement_that_comes_again_is_translated_as_ever(emulator: ModuleType) -> None:
+    from bqemulator.jobs import executor
+    from bqemulator.row_access.identity import CallerIdentity
+    from bqemulator.sql.translator import SQLTranslator
+
+    translator: Any = SQLTranslator()
+    rewrite = vars(executor)["rewrite_table_refs"]
+    asked = [
+        (statement, schema, CallerIdentity(principal=f"user:{user}@x.org"))
+        for statement in (*STATEMENTS, *TRANSLATED)
+        for schema in (None, {"s": {"n": "BIGINT"}}, {"s": {"n": "DECIMAL(38, 9)"}})
+        for user in ("one", "two")
+    ]
+
+    def translated() -> list[tuple[str, str]]:
+        told = [
+            translator.translate(statement, schema=schema, caller=caller).value
+            for statement, schema, caller in asked
+        ]
+        return [(each, vars(executor)["rewrite_table_refs"](each, "p")) for each in told]
+
+    anew = translated()
+    # What it depends on beside the text.
+    assert len(set(anew)) > len((*STATEMENTS, *TRANSLATED)) + 2
+    emulator.Translation().take_over()
+    assert [translated() for _ in range(2)] == [anew, anew]
+    assert vars(executor)["rewrite_table_refs"] is not rewrite
+
+
+def test_a_statement_that_cannot_be_translated_is_refused_each_time(emulator: ModuleType) -> None:
+    from bqemulator.sql.translator import SQLTranslator
+
+    emulator.Translation().take_over()
+    translator: Any = SQLTranslator()
+    told = [translator.translate("select from where").error for _ in range(2)]
+    assert str(told[0]) == str(told[1])
+    assert told[0] is not told[1]
 
 
 READING = (
