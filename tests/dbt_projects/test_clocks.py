@@ -12,6 +12,7 @@ CLOCK = re.compile(
 EVERY_TIME = re.compile(r"config\([^)]*'clock': 'moment'")
 # Those that are left out until the next day give the same all day, or a moment that nothing reads.
 BY_DAY = {
+    "_shared/macros/brake.sql": "the day until which a size is remembered, which no row shows",
     "_shared/macros/build_day.sql": "the day",
     "_shared/macros/note_built.sql": "when its build began",
     "_shared/tests/generic/not_in_future.sql": "what passed passes later, too",

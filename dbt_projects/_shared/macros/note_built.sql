@@ -2,7 +2,10 @@
     {#- Runs in the transaction that writes the model: what is remembered of a model is true of its rows. A build that
         told nothing of its intent, such as one typed by hand, leaves no key: the next flow builds the model again. -#}
     {%- if execute and target.type in ('postgres', 'duckdb') -%}
-        {%- set memory = shared.memory_of_builds() -%}
+        {#- As `shared.memory_of_builds`, which a project without this package does not have. -#}
+        {%- set memory = adapter.get_relation(
+            target.database, var('built_nodes_schema', none) or target.schema, 'built_nodes'
+        ) -%}
         {%- if memory -%}
             update {{ memory }}
             set
