@@ -423,7 +423,8 @@ def test_falls_that_each_pass_are_one_fall_to_the_brake(
     grown(38)
     assert of_sales() == 38, "what was published long ago is none, either"
     most = execute(
-        "select most_rows, most_on > '2026-01-01' from analytics.built_nodes where node like '%.sales'"
+        "select most_rows, most_on > '2026-01-01' from analytics.built_nodes "
+        "where node like '%.sales'"
     )
     assert most == [(39, True)], "what it replaced was, until now"
 
