@@ -422,10 +422,11 @@ def test_falls_that_each_pass_are_one_fall_to_the_brake(
     execute("update analytics.built_nodes set most_rows = 100, most_on = '2026-01-01'")
     grown(38)
     assert of_sales() == 38, "what was published long ago is none, either"
-    (most,) = execute(
-        "select most_rows, most_on from analytics.built_nodes where node like '%.sales'"
+    most = execute(
+        "select most_rows, most_on > '2026-01-01' from analytics.built_nodes "
+        "where node like '%.sales'"
     )
-    assert (most[0], most[1] > "2026-01-01") == (39, True), "what it replaced was, until now"
+    assert most == [(39, True)], "what it replaced was, until now"
 
 
 def test_rows_that_stay_as_many_and_lose_their_keys_are_stopped(
