@@ -109,7 +109,7 @@ def ledgermind(url: str, folder: Path) -> Domain:
         made = ledgermind_sample(2_000, seed=5, days=30)
         operational.create_operational_database(connection, made, FeedbackShape.V2)
     emptied = "truncate suggestion_events, suggestion_feedback"
-    return on_postgres("ledgermind", url, emptied, "stg_suggestion_events")
+    return on_postgres("ledgermind", url, emptied, "int_suggestions")
 
 
 def scout(url: str, folder: Path) -> Domain:
@@ -215,7 +215,6 @@ def changed(domain: Domain, projects: Path, instead: str) -> Path:
         shutil.copytree(PROJECTS / slug, projects / slug, ignore=shutil.ignore_patterns("target"))
     (model,) = (projects / domain.slug / "models").rglob(f"{domain.changed}.sql")
     text = model.read_text()
-    last = LAST_SELECT if LAST_SELECT in text else LAST_SELECT.replace("final", "renamed")
-    before, _, after = text.rpartition(last)
-    model.write_text(before + instead.replace(LAST_SELECT, last) + after)
+    assert text.count(LAST_SELECT) == 1
+    model.write_text(text.replace(LAST_SELECT, instead))
     return projects
