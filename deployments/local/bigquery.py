@@ -17,6 +17,8 @@ START_SECONDS = 60.0
 PROJECT = "ledgermind-ml-analytics"
 # Where the emulator keeps what is sent to it, by default in a folder that all users share.
 STAGING_VARIABLE = "BQEMU_UPLOAD_STAGING_DIR"
+# Whether it asks DuckDB's host for an extension when it starts: for Avro, in which nothing is sent.
+EXTENSIONS_VARIABLE = "BQEMU_ENABLE_FORMAT_EXTENSIONS"
 # DuckDB keeps extensions in the home folder; the emulator would download this one.
 UNPACK = "import duckdb_extensions; duckdb_extensions.import_extension('spatial')"
 
@@ -66,6 +68,7 @@ class BigQueryEmulator(BackgroundProcess):
             "HOME": str(self._home),
             "PYTHONPATH": str(PROJECT_ROOT),
             STAGING_VARIABLE: str(self._home / "sent"),
+            EXTENSIONS_VARIABLE: "false",
         }
 
     def _launch(self, environment: Mapping[str, str], port: int) -> ProcessRecord:

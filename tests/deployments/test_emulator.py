@@ -16,7 +16,7 @@ from sqlglot import exp
 from sqlglot.dialects.bigquery import BigQuery
 from sqlglot.dialects.dialect import Dialect
 
-from deployments.local.bigquery import PROJECT
+from deployments.local.bigquery import PROJECT, BigQueryEmulator
 from deployments.local.paths import LocalPaths
 from deployments.local.processes import wait_until
 
@@ -184,6 +184,14 @@ def test_a_statement_that_cannot_be_translated_is_refused_each_time(emulator: Mo
     told = [translator.translate("select from where").error for _ in range(2)]
     assert str(told[0]) == str(told[1])
     assert told[0] is not told[1]
+
+
+def test_it_asks_no_host_for_an_extension(bigquery_emulator: str, local_paths: LocalPaths) -> None:
+    """Of DuckDB's, those that it would download."""
+    log = BigQueryEmulator(local_paths).log
+    assert log.exists()
+    assert "avro" not in log.read_text()
+    assert not list((local_paths.state / "bigquery").rglob("avro*"))
 
 
 READING = (
