@@ -16,10 +16,11 @@ DuckDB's SQL (sqlglot 30.11) parses its own twenty templates whenever it is made
 were parsed are copied, or lent to what only looks at them, and writers are used again.
 
 It translates a statement anew each time that it comes, and asks each of its ninety rules about each
-name and number in it: what the same text of the same tables was translated to is kept.
+name and number in it: what the same text of the same tables was translated to is kept, and no rule
+is asked about names.
 
-It counts and logs each request, and asks another thread for what is at hand, which takes more than
-to answer.
+To count and log each request, and to ask another thread for what is at hand, takes more than the
+answer: it does neither.
 """
 
 import asyncio
