@@ -25,7 +25,9 @@ def whose(path: Path) -> str:
     """Who may write what stands in the way at a path, and how somebody else can go on."""
     # Where links lead: one that leads nowhere belongs to somebody else than what is missing there.
     real = Path(os.path.realpath(path))
-    there = next(each for each in (real, *real.parents) if os.access(each, os.F_OK))
+    there = next(
+        each for each in (real, *real.parents) if os.access(each, os.F_OK, effective_ids=True)
+    )
     owner = f"account {there.stat().st_uid}"
     with suppress(KeyError):
         owner = there.owner()
