@@ -304,7 +304,7 @@ requests_in_tiers as (
 
 ),
 
--- Requests whose cost nothing tells beside others that tell theirs: what is reported is not of them.
+-- Requests whose cost nothing tells beside others that tell theirs: no reported cost is of them.
 untold_requests as (
 
     select
