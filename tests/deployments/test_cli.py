@@ -398,3 +398,12 @@ def test_a_folder_that_may_not_be_written_is_named(
     assert told.startswith(f"flows {command.split()[0]}: {in_the_way}"), told
     assert f"{in_the_way} belongs to {in_the_way.owner()}" in told
     assert "Traceback" not in told
+
+
+def test_the_tool_of_one_clone_is_not_that_of_the_folder_it_is_called_in(tmp_path: Path) -> None:
+    (tmp_path / "deployments").mkdir()
+    (tmp_path / "deployments" / "__init__.py").write_text("raise SystemExit('another clone')")
+    told = subprocess.run(
+        [TOOL, "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert told.returncode == 0, told.stderr
