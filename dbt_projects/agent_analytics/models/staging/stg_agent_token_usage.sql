@@ -12,6 +12,23 @@
     'speed', 'gen_ai.openai.response.service_tier', 'openai.response.service_tier', 'service_tier',
 ] -%}
 {%- set since = unread_since(ref('stg_agent_sessions')) %}
+{#- Requests that count, with the hour that tells their day: each reader takes few of them. -#}
+{%- set requests_of_days -%}
+    spelled_requests as requests
+    inner join hours
+        on
+            requests.session_id = hours.session_id
+            and requests.agent_type = hours.agent_type
+            and requests.matched_by = hours.matched_by
+            and date_trunc('hour', requests.used_at) = hours.usage_hour
+    inner join families
+        on
+            requests.session_id = families.session_id
+            and requests.agent_type = families.agent_type
+            and requests.compared_name = families.compared_name
+            and requests.family in (families.family, 'cost')
+            and families.usage_source = 'events'
+{%- endset %}
 
 -- The linter loses the indentation of lists that a loop writes.
 -- noqa: disable=LT02
@@ -274,20 +291,7 @@ special_requests as (
             when prompt_tokens > 100000 then 100000
             else 0
         end as prompt_above
-    from spelled_requests as requests
-    inner join hours
-        on
-            requests.session_id = hours.session_id
-            and requests.agent_type = hours.agent_type
-            and requests.matched_by = hours.matched_by
-            and date_trunc('hour', requests.used_at) = hours.usage_hour
-    inner join families
-        on
-            requests.session_id = families.session_id
-            and requests.agent_type = families.agent_type
-            and requests.compared_name = families.compared_name
-            and requests.family in (families.family, 'cost')
-            and families.usage_source = 'events'
+    from {{ requests_of_days }}
     where requests.service_tier <> 'standard' or prompt_tokens > 100000
 
 ),
@@ -310,20 +314,7 @@ untold_requests as (
     select
         requests.*,
         hours.usage_date
-    from spelled_requests as requests
-    inner join hours
-        on
-            requests.session_id = hours.session_id
-            and requests.agent_type = hours.agent_type
-            and requests.matched_by = hours.matched_by
-            and date_trunc('hour', requests.used_at) = hours.usage_hour
-    inner join families
-        on
-            requests.session_id = families.session_id
-            and requests.agent_type = families.agent_type
-            and requests.compared_name = families.compared_name
-            and requests.family in (families.family, 'cost')
-            and families.usage_source = 'events'
+    from {{ requests_of_days }}
     where
         requests.session_id in (
             select told.session_id
