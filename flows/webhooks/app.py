@@ -5,10 +5,9 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 
 from prometheus_client import start_http_server
-from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
 
 from flows.webhooks.examining import Examiner
 from flows.webhooks.in_flight import InFlight
@@ -70,13 +69,13 @@ class Receiver:
                     rate,
                     self._examiner,
                 )
-                routes.append(Route(endpoint.path, intake.take, methods=["POST"]))
-        self.application = Starlette(routes=routes, lifespan=self._lifespan)
-        # A redirect would lead to whatever host the sender named.
-        self.application.router.redirect_slashes = False
+                routes.append(Route(endpoint.path, intake, methods=["POST"]))
+        # A redirect would lead to whatever host the sender named. What an application of Starlette
+        # has beyond its routes, intakes do themselves; it cost a tenth of the work for a delivery.
+        self.application = Router(routes, redirect_slashes=False, lifespan=self._lifespan)
 
     @asynccontextmanager
-    async def _lifespan(self, _: Starlette) -> AsyncIterator[None]:
+    async def _lifespan(self, _: Router) -> AsyncIterator[None]:
         self._examiner.start()
         self._writer.start()
         self._secrets.start()

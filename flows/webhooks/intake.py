@@ -18,6 +18,7 @@ from typing import TypeVar
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 
 from flows.webhooks import answers, heads
 from flows.webhooks.bodies import BodyError, Content, decompress, examine, too_long
@@ -59,7 +60,7 @@ class Told:
 
 
 class Intake:
-    """One endpoint."""
+    """One endpoint, as an ASGI application."""
 
     def __init__(
         self,
@@ -87,6 +88,10 @@ class Intake:
         given = (endpoint.kind_header, endpoint.delivery_id_header)
         own = {name.lower() for name in given if name}
         self._once = names(source.schemes) | own | set(ONCE)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        response = await self.take(Request(scope, receive, send))
+        await response(scope, receive, send)
 
     async def take(self, request: Request) -> Response:
         """Take a delivery in and answer; never raises for what a sender did."""
