@@ -436,7 +436,7 @@ def test_requests_that_share_a_line_or_end_with_a_comma_are_each_read(
     assert load(store, inbox) == LoadCounts()
 
 
-@pytest.mark.parametrize("broken", [1, pytest.param(40, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("broken", [1, 40])
 def test_bad_lines_take_no_more_memory_than_there_is_from_files_read_together(
     tmp_path: Path, inbox: Path, broken: int
 ) -> None:
