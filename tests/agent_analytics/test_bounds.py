@@ -24,12 +24,12 @@ MOST_MEBIBYTES = 400
 @pytest.mark.parametrize(
     ("body", "said"),
     [
-        ("batch", "all of it"),
-        ("unfit_records", "and 580,000 more"),
+        pytest.param("batch", "all of it", marks=pytest.mark.exhaustive),
+        pytest.param("unfit_records", "and 580,000 more", marks=pytest.mark.exhaustive),
         ("more_unfit_records", "more than 1,200,000 values"),
         ("unfit_scopes", "and 135,000 more"),
         ("keys", "an object has more than 50,000 keys"),
-        ("protobuf_scopes", "all of it"),
+        pytest.param("protobuf_scopes", "all of it", marks=pytest.mark.exhaustive),
         ("more_protobuf_scopes", "more than 1,200,000 values"),
     ],
 )

@@ -55,11 +55,13 @@ def history(tmp_path: Path) -> History:
 
 
 @pytest.fixture(scope="session")
-def sample_history() -> History:
-    """Over 5,000 commits with branches merged up to sixty days late. All processes only read it."""
+def sample_history(is_exhaustive: bool) -> History:
+    """Commits with branches merged up to sixty days late: over 1,000, of an exhaustive run over
+    5,000. All processes only read it."""
     path = RUN / "sample.git"
+    commits = 5_600 if is_exhaustive else 1_200
     with locked(path.with_suffix(".lock")):
-        return History(path) if path.exists() else import_sample(path, 5_600, seed=7)
+        return History(path) if path.exists() else import_sample(path, commits, seed=7)
 
 
 @pytest.fixture

@@ -209,14 +209,17 @@ def test_few_new_commits_come_by_graphql_and_many_by_git(
     assert counts.source is Source.GRAPHQL
 
 
-def test_a_second_sync_of_1000_unchanged_repositories_costs_ten_points_and_no_commit_request(
-    api: Api, history: History
+@pytest.mark.parametrize(
+    ("count", "points"), [(200, 2), pytest.param(1_000, 10, marks=pytest.mark.exhaustive)]
+)
+def test_a_second_sync_of_a_hundred_unchanged_repositories_costs_a_point_and_no_commit_request(
+    api: Api, history: History, count: int, points: int
 ) -> None:
     history.point(history.commit())
-    repositories = [api.server.add(history.path, name=f"r{n}") for n in range(1_000)]
+    repositories = [api.server.add(history.path, name=f"r{n}") for n in range(count)]
     urls = [api.server.address(each) for each in repositories]
     planned = api.plan(*urls)
-    assert len(planned.plans) == 1_000
+    assert len(planned.plans) == count
     api.connection.execute(
         """
         insert into public.repository_heads (repository_id, ref, head_hash, reading)
@@ -227,8 +230,8 @@ def test_a_second_sync_of_1000_unchanged_repositories_costs_ten_points_and_no_co
     before = row_versions(api.connection)
     api.server.forget_counts()
     again = api.plan(*urls)
-    assert (again.unchanged, again.plans) == (1_000, [])
-    assert api.server.meter.total("graphql") <= 10
+    assert (again.unchanged, again.plans) == (count, [])
+    assert api.server.meter.total("graphql") <= points
     assert set(api.server.requests) == {"GET /api/v3/user", "POST /api/graphql"}
     assert set(api.server.calls) == {"known"}
     assert row_versions(api.connection) == before

@@ -59,7 +59,7 @@ def test_daily_syncs_over_late_merges_equal_one_full_load(
     tmp_path: Path,
     is_exhaustive: bool,
 ) -> None:
-    commits, days = (1_500, 60) if is_exhaustive else (500, 20)
+    commits, days = (1_500, 60) if is_exhaustive else (250, 10)
     history = import_sample(tmp_path / "late.git", commits, seed=3)
     heads = daily_heads(history)
     assert len(heads) > days
@@ -315,7 +315,7 @@ def test_killed_at_any_point_and_run_again_equals_undisturbed(
     connection: psycopg.Connection, database: str, tmp_path: Path, is_exhaustive: bool
 ) -> None:
     shares = (0.02, 0.1, 0.2, 0.35, 0.5, 0.65, 0.8, 0.9) if is_exhaustive else (0.02, 0.35, 0.65)
-    history = import_sample(tmp_path / "killed.git", 5_600 if is_exhaustive else 2_000, seed=7)
+    history = import_sample(tmp_path / "killed.git", 5_600 if is_exhaustive else 1_000, seed=7)
     finished, seconds = run_loader(database, history.path, tmp_path / "undisturbed")
     assert finished
     undisturbed = contents(connection)

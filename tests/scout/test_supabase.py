@@ -73,7 +73,7 @@ def test_the_pooler_forgets_sessions_and_takes_no_plain_text(pooler: Pooler) -> 
 
 
 def test_layers_are_built_through_a_pooler_by_a_role_that_may_only_read_payloads(
-    pooler: Pooler, urls: dict[str, str], prefect_server: str
+    pooler: Pooler, urls: dict[str, str], prefect_server: str, is_exhaustive: bool
 ) -> None:
     register(
         ["scout"],
@@ -85,9 +85,11 @@ def test_layers_are_built_through_a_pooler_by_a_role_that_may_only_read_payloads
     settings = ScoutSettings(sample_payloads=500, sample_end=date(2026, 10, 31))
     variables = DbtOptions(variables={"as_of_date": "2026-10-31"}, full_refresh=True)
 
-    built = refresh("all", settings, variables, return_state=True)
+    unit_tests = () if is_exhaustive else ("resource_type:unit_test",)
+    tested = variables.model_copy(update={"exclude": unit_tests})
+    built = refresh("all", settings, tested, return_state=True)
     assert built.is_completed(), built.message
-    untested = variables.model_copy(update={"exclude": ("resource_type:test",)})
+    untested = variables.model_copy(update={"exclude": ("resource_type:test", *unit_tests)})
     again = refresh("silver+", settings, untested, return_state=True)
     assert again.is_completed(), again.message
     embedded = embed(EmbeddingSettings(use_hashing=True), return_state=True)
