@@ -3,7 +3,7 @@ import shutil
 import stat
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import replace
 from io import StringIO
@@ -24,7 +24,7 @@ from deployments.local import runtime
 from deployments.local.api import PrefectApi
 from deployments.local.commands import told_up
 from deployments.local.databases import FOLDER, embedded_addresses
-from deployments.local.domains import DOMAINS, WEBHOOKS
+from deployments.local.domains import DOMAINS, WEBHOOKS, Domain, select
 from deployments.local.paths import PROJECT_ROOT, LocalPaths
 from deployments.local.postgres import EmbeddedPostgres
 from deployments.local.processes import ProcessRecord
@@ -199,12 +199,24 @@ def test_a_block_that_a_person_registered_is_kept_and_told(
         assert f"At 127.0.0.1:9, which {need.name} names, nothing answers" in told([need], api)
 
 
-def test_the_prefect_command_deploys_every_deployment_of_the_file(
-    external: LocalPaths, prefect_server: str
+@pytest.mark.parametrize(
+    ("chosen", "domains"),
+    [
+        # One that gets a pod, and one that goes to warm processes.
+        pytest.param(
+            ["--name", "github-scraper-6h", "--name", "scout-on-demand"],
+            select(["github_scraper", "scout"]),
+            id="two",
+        ),
+        pytest.param(["--all"], DOMAINS, id="all", marks=pytest.mark.exhaustive),
+    ],
+)
+def test_the_prefect_command_deploys_what_the_file_says(
+    external: LocalPaths, prefect_server: str, chosen: list[str], domains: Sequence[Domain]
 ) -> None:
     environment = runtime.environment(external, prefect_server)
     done = subprocess.run(
-        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", "--all"],
+        [sys.executable, "-m", "prefect", "--no-prompt", "deploy", *chosen],
         cwd=PROJECT_ROOT,
         env=environment,
         capture_output=True,
@@ -212,7 +224,7 @@ def test_the_prefect_command_deploys_every_deployment_of_the_file(
     )
     assert done.returncode == 0, done.stdout + done.stderr
     pool = Pool(prefect_server)
-    for domain in DOMAINS:
+    for domain in domains:
         deployment = pool.api.deployment(domain.deployment)
         assert deployment is not None, done.stdout
         assert deployment["work_pool_name"] == environment["PREFECT_WORK_POOL"]

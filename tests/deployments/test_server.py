@@ -141,6 +141,7 @@ def test_a_port_that_another_program_took_meanwhile_is_left_to_it(
     part: str,
     tmp_path: Path,
     prefect_server: str,
+    local_paths: LocalPaths,
     database: str,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -148,6 +149,8 @@ def test_a_port_that_another_program_took_meanwhile_is_left_to_it(
     taken = int(prefect_server.split(":")[2].split("/")[0])
     monkeypatch.setattr(f"deployments.local.{part}.free_ports", lambda *_: iter([taken]))
     paths = LocalPaths(tmp_path)
+    # An empty one would be migrated before the server looks at its port.
+    copy_server_database(local_paths.server_database, paths.server_database)
     receiver = WebhookReceiver(paths)
     if part == "webhooks":
         variables = {**receiver.secrets(), "WEBHOOKS_DATABASE_URL": database}

@@ -11,8 +11,11 @@ from pathlib import Path
 from shutil import which
 from typing import Any
 
+import psutil
 from websockets.sync.client import connect
 from websockets.sync.connection import Connection
+
+from deployments.local.processes import end
 
 PROGRAMS = ("chromium", "chromium-headless-shell", "chromium-browser", "google-chrome")
 START_SECONDS = 60.0
@@ -120,8 +123,9 @@ def tab(folder: Path) -> Iterator[Tab]:
                 opened.call(f"{domain}.enable")
             yield opened
     finally:
-        process.terminate()
-        process.wait(timeout=30)
+        # Debian's program is a script that starts the browser, which would outlive it.
+        end(psutil.Process(process.pid))
+        process.wait()
 
 
 def _port(folder: Path) -> int:

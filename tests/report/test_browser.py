@@ -2,9 +2,11 @@
 
 import json
 from collections.abc import Iterator
+from contextlib import suppress
 from importlib.resources import files as files_in
 from pathlib import Path
 
+import psutil
 import pytest
 
 from flows.report.lineage import Lineage, MadeColumn, MadeModel, Origin, lineage_page
@@ -105,8 +107,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
-    with tab(tmp_path_factory.mktemp("profile")) as opened:
+    profile = tmp_path_factory.mktemp("profile")
+    with tab(profile) as opened:
         yield opened
+    assert [said for said in map(said_to, psutil.process_iter()) if str(profile) in said] == []
+
+
+def said_to(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
 
 
 def look(browser: Tab, page: Path, width: int, *, is_dark: bool) -> None:

@@ -26,7 +26,7 @@ from tests.deployments.kubernetes.node import READ_ONLY, can_isolate
 from tests.github_scraper.histories import History
 from tests.parsed import parse_once
 
-# The first test waits for a server, a worker and the pods of nine runs.
+# The first test waits for a server, a worker and the pods of all of these runs.
 pytestmark = pytest.mark.timeout(600)
 
 BASE = PROJECT_ROOT / "deployments" / "kubernetes" / "base"
@@ -35,8 +35,8 @@ REAL_API_URL = os.environ.get("KUBERNETES_TEST_PREFECT_API_URL")
 REAL_CLUSTER = os.environ.get("KUBECONFIG") if REAL_API_URL else None
 AUTH_STRING = os.environ["PREFECT_API_AUTH_STRING"]
 ENDED = ["Completed", "Crashed", "Failed"]
-# One on PostgreSQL and the one on DuckDB; an exhaustive run has all domains.
-ALWAYS = ("github_scraper", "agent_analytics")
+# An exhaustive run has all domains.
+ALWAYS = ("github_scraper",)
 DOMAINS = [
     each.slug
     if each.slug in ALWAYS
@@ -191,8 +191,8 @@ def test_the_password_of_the_server_is_in_no_manifest(
 ) -> None:
     if not isinstance(cluster, Double):
         pytest.skip("the worker of a real cluster is given its password by the cluster")
-    prefect.wait(runs["agent_analytics"], ["Running", *ENDED])
-    [job] = cluster.jobs(runs["agent_analytics"])
+    prefect.wait(runs["github_scraper"], ["Running", *ENDED])
+    [job] = cluster.jobs(runs["github_scraper"])
     container = job["spec"]["template"]["spec"]["containers"][0]
     given = {each["name"]: each for each in container["env"]}
     reference = {"name": "prefect-auth", "key": "auth-string"}
