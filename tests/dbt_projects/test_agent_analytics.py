@@ -430,6 +430,13 @@ PRICES = {
     "bedrock/converse/eu.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
     "publishers/anthropic/models/claude-opus-4-5@20251101": 36.75,
     "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-5": 40.425,
+    "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0": 43.92,
+    "bedrock/us-gov-east-1/anthropic.claude-haiku-4-5-20251001-v1:0": 8.82,
+    "us-gov.anthropic.claude-opus-4-1-20250805-v1:0": None,
+    "azure/eu/gpt-4o-2024-08-06": 17.875,
+    "azure/us/gpt-4.1-2025-04-14": 13.75,
+    "azure/us-gov/gpt-4.1-2025-04-14": None,
+    "azure/global-standard/gpt-4o-2024-08-06": 16.25,
 }
 
 
@@ -486,6 +493,15 @@ def test_a_long_prompt_costs_more_whether_the_name_says_so_or_not(together: Mart
     assert [cost for (cost,) in seen] == list(LONG_PROMPTS.values())
 
 
+# The first moment of another price, and what ten thousand of each cost before it and since.
+CUTS: dict[str, tuple[datetime, tuple[float, float]]] = {
+    "gpt-5.6-luna": (datetime(2026, 7, 30, tzinfo=UTC), (0.0835, 0.0167)),
+    "gpt-5.6-terra": (datetime(2026, 7, 30, tzinfo=UTC), (0.20875, 0.167)),
+    "gpt-5.6-sol": (datetime(2026, 8, 21, tzinfo=UTC), (0.4175, 0.294)),
+    "gemini-3.6-flash": (datetime(2026, 8, 13, tzinfo=UTC), (0.1065, 0.05325)),
+}
+
+
 @apart
 def a_price_changes_on_its_day() -> None:
     reads = (0, 0, 1_000_000, 0)
@@ -506,6 +522,9 @@ def a_price_changes_on_its_day() -> None:
             ),
         ]
     )
+    for model, (day, _) in CUTS.items():
+        work = session(f"cut {model}", day - timedelta(minutes=1), by=developer(33))
+        put([request(work, n, (10_000,) * 4, model, int(n)) for n in (59 / 60, 1)])
 
 
 def test_a_price_changes_on_its_day(together: Marts) -> None:
@@ -515,6 +534,10 @@ def test_a_price_changes_on_its_day(together: Marts) -> None:
             "where session_id in ('before', 'after', 'opus')"
         )
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
+    assert together.query(
+        "select session_id, list(cast(list_cost_usd as double) order by usage_date) "
+        "from intermediate.int_token_costs where starts_with(session_id, 'cut ') group by 1 order by 1"
+    ) == [(f"cut {model}", list(costs)) for model, (_, costs) in sorted(CUTS.items())]
 
 
 @apart
