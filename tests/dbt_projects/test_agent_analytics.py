@@ -536,7 +536,8 @@ def test_a_price_changes_on_its_day(together: Marts) -> None:
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
     assert together.query(
         "select session_id, list(cast(list_cost_usd as double) order by usage_date) "
-        "from intermediate.int_token_costs where starts_with(session_id, 'cut ') group by 1 order by 1"
+        "from intermediate.int_token_costs where starts_with(session_id, 'cut ') "
+        "group by 1 order by 1"
     ) == [(f"cut {model}", list(costs)) for model, (_, costs) in sorted(CUTS.items())]
 
 
@@ -642,6 +643,17 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     ),
     "more than the fast ones": (
         [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], [(OPUS_4_6, 3 * M, {})], 3 * M, 40,
+    ),
+    "plain ones lost": (
+        [(OPUS_4_6, M, FAST)], [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "plain ones lost beside a batch": (
+        [(OPUS_4_6, M, BATCH), (OPUS_4_6, M, FAST)],
+        [(OPUS_4_6, M, BATCH), (OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 3 * M, 37.5,
+    ),
+    "a batch and a fast one lost": (
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})],
+        [(OPUS_4_6, 2 * M, FAST), (OPUS_4_6, M, {}), (OPUS_4_6, M, BATCH)], 4 * M, 67.5,
     ),
     "events name no window": (
         [(DATED, 300 * K, {}), (DATED, K, {})], [(A_LONG_WINDOW, 301 * K, {})], 301 * K, 1.803,
@@ -1557,6 +1569,20 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(together: Marts
         *AGENT_OF_CO_AUTHOR.values(), *AGENT_OF_MESSAGE.values(),
         *map(agent_of_first_coauthor, messages_of_any_lines()),
     ]  # fmt: skip
+
+
+@apart
+def a_session_is_of_the_model_that_it_began_with() -> None:
+    work = session("began", DAY, by=developer(94))
+    put([request(work, n / 6, (1, 1, 1, 1), model, n) for n, model in enumerate((OPUS, HAIKU))])
+
+
+def test_a_session_is_of_the_model_that_it_began_with(together: Marts) -> None:
+    """Also where it used another within its first minute."""
+    assert together.query(
+        "select model_name, total_sessions from mart.fct_daily_agent_usage "
+        "where developer_id = 'dev94@work.example' order by 1"
+    ) == [(HAIKU, 0), (OPUS, 1)]
 
 
 @apart
