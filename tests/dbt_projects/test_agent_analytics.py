@@ -1479,6 +1479,35 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(together: Mart
     assert rows[f"{37:040x}"] == ("declared", 1.0, None, 1)
 
 
+# Commits within a session of Claude Code, and the agent and session that they are of.
+WITHIN_ANOTHERS: dict[str, tuple[dict[str, object], str, str | None]] = {
+    "by a trailer": (
+        {"commit_message": "x\n\nCo-authored-by: Cursor <cursoragent@cursor.com>"}, "cursor", None,
+    ),
+    "as it declares": ({"agent_assisted": True, "agent_type": "codex"}, "codex", None),
+    "as its own declares": (
+        {"agent_assisted": True, "agent_type": "claude-code"}, "claude_code", "another's",
+    ),
+}  # fmt: skip
+
+
+@apart
+def a_commit_of_another_agent_is_of_no_session_of_this() -> None:
+    work = session("another's", DAY, by=developer(95))
+    made = [
+        commit(number, DAY + timedelta(minutes=1), **by_hand(95), **fields)
+        for number, (fields, *_) in enumerate(WITHIN_ANOTHERS.values(), 95_000)
+    ]
+    put([request(work, 0, MILLION_IN), request(work, 5, MILLION_IN, number=1)], made)
+
+
+def test_a_commit_of_another_agent_is_of_no_session_of_this(together: Marts) -> None:
+    assert together.query(
+        "select agent_type, agent_session_id, cost_usd from mart.fct_git_commits "
+        "where developer_id = 'dev95@work.example' order by commit_hash"
+    ) == [(agent, name, 6.0 if name else None) for _, agent, name in WITHIN_ANOTHERS.values()]
+
+
 AGENT_OF_CO_AUTHOR = {
     "Claude <noreply@anthropic.com>": "claude_code",
     "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
