@@ -61,7 +61,7 @@
 {%- endmacro %}
 
 {% macro is_regional_name(model_name) -%}
-    {#- Whether a name says that the request stays in a region: `eu.anthropic.claude-opus-4-5` of Bedrock, `azure/eu/gpt-5`. -#}
+    {#- Whether a name says that the request stays in a region: `eu.anthropic.claude-opus-4-5`, `azure/eu/gpt-5`. -#}
     regexp_matches(
         lower(trim({{ model_name }})),
         '(^|[/:.])(us|eu|apac|jp|au|ca|sa|me|af|in)[.]anthropic[.]|(^|/)azure/(us|eu)/'
