@@ -115,21 +115,38 @@ def differences(
 def _multiples(
     row: Mapping[str, str], model: Mapping[str, Any]
 ) -> Iterator[tuple[str, Decimal | None, Decimal | None]]:
-    base = _per_million(model.get(FIELDS["input"]))
-    batch = _per_million(model.get(f"{FIELDS['input']}_batches"))
-    if base and batch is not None:
-        yield "batch_multiplier", _decimal(row["batch_multiplier"]), batch / base
+    for column, told in _told_multipliers(model):
+        yield column, _decimal(row[column]), told
     own = _decimal(row["long_prompt_above"])
-    for told in sorted(_bounds(model) - {own}):
-        yield "long_prompt_above", own, told
-    if bound := row["long_prompt_above"]:
-        suffix = f"_above_{int(bound) // 1000}k_tokens"
-        for label, field in (
-            ("long_input_multiplier", FIELDS["input"]),
-            ("long_output_multiplier", FIELDS["output"]),
-        ):
-            short, long = _per_million(model.get(field)), _per_million(model.get(field + suffix))
-            yield label, _decimal(row[label]), long / short if short and long else None
+    for bound in sorted(_bounds(model) - {own}):
+        yield "long_prompt_above", own, bound
+    for price, field in FIELDS.items():
+        batch = "batch_multiplier"
+        if price == "cache_read" and row["batch_cache_read_multiplier"]:
+            batch = "batch_cache_read_multiplier"
+        label = batch if price == "input" or batch != "batch_multiplier" else f"{batch} of {price}"
+        yield label, _decimal(row[batch]), _ratio(model, f"{field}_batches", field)
+        if own is not None:
+            above = f"{field}_above_{int(own) // 1000}k_tokens"
+            long = "long_output_multiplier" if price == "output" else "long_input_multiplier"
+            label = long if price in ("input", "output") else f"{long} of {price}"
+            yield label, _decimal(row[long]), _ratio(model, above, field)
+            label = f"{batch} of long {price}"
+            yield label, _decimal(row[batch]), _ratio(model, f"{above}_batches", above)
+
+
+def _told_multipliers(model: Mapping[str, Any]) -> Iterator[tuple[str, Decimal | None]]:
+    """Multipliers that the file gives as such, by their column of the seed."""
+    entry = model.get("provider_specific_entry")
+    own = entry if isinstance(entry, dict) else {}
+    yield "fast_multiplier", _number(own.get("fast"))
+    yield "regional_multiplier", _number(own.get("us"))
+    yield "regional_multiplier", _number(model.get("regional_processing_uplift_multiplier_eu"))
+
+
+def _ratio(model: Mapping[str, Any], field: str, base: str) -> Decimal | None:
+    price, whole = _per_million(model.get(field)), _per_million(model.get(base))
+    return price / whole if price is not None and whole else None
 
 
 def _bounds(model: Mapping[str, Any]) -> set[Decimal]:
@@ -160,10 +177,14 @@ def _is_of_interest(name: str, model: Mapping[str, Any], known: Mapping[str, obj
 
 
 def _per_million(price: object) -> Decimal | None:
-    if isinstance(price, bool) or not isinstance(price, int | float | str):
-        return None
-    number = _decimal(str(price))
+    number = _number(price)
     return None if number is None else (number * MILLION).normalize()
+
+
+def _number(value: object) -> Decimal | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    return _decimal(str(value))
 
 
 def _decimal(text: str) -> Decimal | None:
@@ -182,9 +203,9 @@ def _shown(price: Decimal | None) -> str:
 
 def report(found: Sequence[Difference]) -> str:
     """A line for each price on which the two differ, then the models that only one of them has."""
-    lines = [f"{'model':32} {'USD per million':24} {'seed':>12} {'file':>12}"]
+    lines = [f"{'model':32} {'USD per million':40} {'seed':>12} {'file':>12}"]
     lines += [
-        f"{each.model:32} {each.price:24} {_shown(each.in_seed):>12} {_shown(each.in_file):>12}"
+        f"{each.model:32} {each.price:40} {_shown(each.in_seed):>12} {_shown(each.in_file):>12}"
         for each in found
         if each.price != ALL
     ]

@@ -1,7 +1,7 @@
 """The seed of prices beside a list in LiteLLM's format."""
 
 import json
-from datetime import date
+from datetime import date, timedelta
 from decimal import Decimal
 from pathlib import Path
 
@@ -60,6 +60,54 @@ def test_every_price_that_differs_is_told(tmp_path: Path) -> None:
     ]
 
 
+def test_every_multiple_of_the_seed_is_compared(tmp_path: Path) -> None:
+    opus: dict[str, object] = {
+        "provider_specific_entry": {"fast": 2, "us": 1.1},
+        "output_cost_per_token": 2e-05,
+        "output_cost_per_token_batches": 1e-05,
+        "cache_creation_input_token_cost": 5e-06,
+        "cache_creation_input_token_cost_batches": 2.5e-06,
+    }
+    haiku = {
+        "cache_read_input_token_cost": 1e-08,
+        "cache_read_input_token_cost_above_100k_tokens": 5e-08,
+    }
+    gemini = {
+        "cache_read_input_token_cost": 1.25e-07,
+        "cache_read_input_token_cost_batches": 1.25e-07,
+        "input_cost_per_token_above_200k_tokens": 2.5e-06,
+        "input_cost_per_token_above_200k_tokens_batches": 1.25e-06,
+    }
+    gpt: dict[str, object] = {"regional_processing_uplift_multiplier_eu": 1.1}
+    content = {
+        "claude-opus-5-5": opus, "claude-haiku-5-5": haiku, "gemini-2.5-pro": gemini, "gpt-5.4": gpt
+    }  # fmt: skip
+    assert compared(tmp_path, content) == []
+    opus |= {
+        "provider_specific_entry": {"fast": 3, "us": 1.2},
+        "output_cost_per_token_batches": 1.5e-05,
+        "cache_creation_input_token_cost_batches": 1e-06,
+    }
+    haiku["cache_read_input_token_cost_above_100k_tokens"] = 2e-08
+    gemini |= {
+        "cache_read_input_token_cost_batches": 6.25e-08,
+        "input_cost_per_token_above_200k_tokens_batches": 2.5e-06,
+    }
+    gpt["regional_processing_uplift_multiplier_eu"] = 1.3
+    assert {(each.model, each.price, each.in_seed, each.in_file) for each in compared(
+        tmp_path, content
+    )} == {
+        ("claude-opus-5-5", "fast_multiplier", Decimal(2), Decimal(3)),
+        ("claude-opus-5-5", "regional_multiplier", Decimal("1.1"), Decimal("1.2")),
+        ("claude-opus-5-5", "batch_multiplier of output", Decimal("0.5"), Decimal("0.75")),
+        ("claude-opus-5-5", "batch_multiplier of cache_write_5m", Decimal("0.5"), Decimal("0.2")),
+        ("claude-haiku-5-5", "long_input_multiplier of cache_read", Decimal(5), Decimal(2)),
+        ("gemini-2-5-pro", "batch_cache_read_multiplier", Decimal(1), Decimal("0.5")),
+        ("gemini-2-5-pro", "batch_multiplier of long input", Decimal("0.5"), Decimal(1)),
+        ("gpt-5-4", "regional_multiplier", Decimal("1.1"), Decimal("1.3")),
+    }  # fmt: skip
+
+
 @pytest.mark.parametrize(("bound", "own"), [(200, None), (128, None), (100, 200_000)])
 def test_a_bound_of_long_prompts_that_differs_is_told(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], bound: int, own: int | None
@@ -93,11 +141,22 @@ def test_a_long_price_agrees_under_the_plain_name_of_a_model(tmp_path: Path) -> 
     }  # fmt: skip
 
 
-def test_a_price_is_that_of_the_day(tmp_path: Path) -> None:
-    sonnet = {"claude-sonnet-5-5": {"cache_read_input_token_cost": 2e-07}}
+@pytest.mark.parametrize(
+    ("model", "cache_read", "first_day"),
+    [
+        ("claude-sonnet-5-5", 2e-07, date(2026, 10, 7)),
+        *(
+            (f"gemini-3.{version}-flash", 7.5e-08, date(2027, 1, 1))
+            for version in (6, 7, 8)
+        ),
+    ],
+)  # fmt: skip
+def test_a_price_is_that_of_the_day(
+    tmp_path: Path, model: str, cache_read: float, first_day: date
+) -> None:
     path = tmp_path / "prices.json"
-    path.write_text(json.dumps(sonnet))
-    for day, wanted in ((date(2026, 10, 6), 0), (date(2026, 10, 7), 1)):
+    path.write_text(json.dumps({model: {"cache_read_input_token_cost": cache_read}}))
+    for day, wanted in ((first_day - timedelta(days=1), 0), (first_day, 1)):
         found = prices.differences(prices.read_seed(), prices.read_list(path), day)
         assert len([each for each in found if each.price == "cache_read"]) == wanted
 

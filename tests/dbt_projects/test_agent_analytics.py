@@ -430,6 +430,13 @@ PRICES = {
     "bedrock/converse/eu.anthropic.claude-opus-4-5-20251101-v1:0": 40.425,
     "publishers/anthropic/models/claude-opus-4-5@20251101": 36.75,
     "arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-4-5": 40.425,
+    "us-gov.anthropic.claude-sonnet-4-5-20250929-v1:0": 43.92,
+    "bedrock/us-gov-east-1/anthropic.claude-haiku-4-5-20251001-v1:0": 8.82,
+    "us-gov.anthropic.claude-opus-4-1-20250805-v1:0": None,
+    "azure/eu/gpt-4o-2024-08-06": 17.875,
+    "azure/us/gpt-4.1-2025-04-14": 13.75,
+    "azure/us-gov/gpt-4.1-2025-04-14": None,
+    "azure/global-standard/gpt-4o-2024-08-06": 16.25,
 }
 
 
@@ -486,6 +493,15 @@ def test_a_long_prompt_costs_more_whether_the_name_says_so_or_not(together: Mart
     assert [cost for (cost,) in seen] == list(LONG_PROMPTS.values())
 
 
+# The first moment of another price, and what ten thousand of each cost before it and since.
+CUTS: dict[str, tuple[datetime, tuple[float, float]]] = {
+    "gpt-5.6-luna": (datetime(2026, 7, 30, tzinfo=UTC), (0.0835, 0.0167)),
+    "gpt-5.6-terra": (datetime(2026, 7, 30, tzinfo=UTC), (0.20875, 0.167)),
+    "gpt-5.6-sol": (datetime(2026, 8, 21, tzinfo=UTC), (0.4175, 0.294)),
+    "gemini-3.6-flash": (datetime(2026, 8, 13, tzinfo=UTC), (0.1065, 0.05325)),
+}
+
+
 @apart
 def a_price_changes_on_its_day() -> None:
     reads = (0, 0, 1_000_000, 0)
@@ -506,6 +522,9 @@ def a_price_changes_on_its_day() -> None:
             ),
         ]
     )
+    for model, (day, _) in CUTS.items():
+        work = session(f"cut {model}", day - timedelta(minutes=1), by=developer(33))
+        put([request(work, n, (10_000,) * 4, model, int(n)) for n in (59 / 60, 1)])
 
 
 def test_a_price_changes_on_its_day(together: Marts) -> None:
@@ -515,6 +534,11 @@ def test_a_price_changes_on_its_day(together: Marts) -> None:
             "where session_id in ('before', 'after', 'opus')"
         )
     ) == {"before": 0.2, "after": 0.1, "opus": 29.2}
+    assert together.query(
+        "select session_id, list(cast(list_cost_usd as double) order by usage_date) "
+        "from intermediate.int_token_costs where starts_with(session_id, 'cut ') "
+        "group by 1 order by 1"
+    ) == [(f"cut {model}", list(costs)) for model, (_, costs) in sorted(CUTS.items())]
 
 
 @apart
@@ -619,6 +643,17 @@ OWN_PRICES: dict[str, tuple[list[Told], list[Told], int, float | None]] = {
     ),
     "more than the fast ones": (
         [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], [(OPUS_4_6, 3 * M, {})], 3 * M, 40,
+    ),
+    "plain ones lost": (
+        [(OPUS_4_6, M, FAST)], [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 2 * M, 35,
+    ),
+    "plain ones lost beside a batch": (
+        [(OPUS_4_6, M, BATCH), (OPUS_4_6, M, FAST)],
+        [(OPUS_4_6, M, BATCH), (OPUS_4_6, M, FAST), (OPUS_4_6, M, {})], 3 * M, 37.5,
+    ),
+    "a batch and a fast one lost": (
+        [(OPUS_4_6, M, FAST), (OPUS_4_6, M, {})],
+        [(OPUS_4_6, 2 * M, FAST), (OPUS_4_6, M, {}), (OPUS_4_6, M, BATCH)], 4 * M, 67.5,
     ),
     "events name no window": (
         [(DATED, 300 * K, {}), (DATED, K, {})], [(A_LONG_WINDOW, 301 * K, {})], 301 * K, 1.803,
@@ -1444,6 +1479,35 @@ def test_commits_are_given_to_sessions_in_order_of_how_sure_it_is(together: Mart
     assert rows[f"{37:040x}"] == ("declared", 1.0, None, 1)
 
 
+# Commits within a session of Claude Code, and the agent and session that they are of.
+WITHIN_ANOTHERS: dict[str, tuple[dict[str, object], str, str | None]] = {
+    "by a trailer": (
+        {"commit_message": "x\n\nCo-authored-by: Cursor <cursoragent@cursor.com>"}, "cursor", None,
+    ),
+    "as it declares": ({"agent_assisted": True, "agent_type": "codex"}, "codex", None),
+    "as its own declares": (
+        {"agent_assisted": True, "agent_type": "claude-code"}, "claude_code", "another's",
+    ),
+}  # fmt: skip
+
+
+@apart
+def a_commit_of_another_agent_is_of_no_session_of_this() -> None:
+    work = session("another's", DAY, by=developer(95))
+    made = [
+        commit(number, DAY + timedelta(minutes=1), **by_hand(95), **fields)
+        for number, (fields, *_) in enumerate(WITHIN_ANOTHERS.values(), 95_000)
+    ]
+    put([request(work, 0, MILLION_IN), request(work, 5, MILLION_IN, number=1)], made)
+
+
+def test_a_commit_of_another_agent_is_of_no_session_of_this(together: Marts) -> None:
+    assert together.query(
+        "select agent_type, agent_session_id, cost_usd from mart.fct_git_commits "
+        "where developer_id = 'dev95@work.example' order by commit_hash"
+    ) == [(agent, name, 6.0 if name else None) for _, agent, name in WITHIN_ANOTHERS.values()]
+
+
 AGENT_OF_CO_AUTHOR = {
     "Claude <noreply@anthropic.com>": "claude_code",
     "Copilot <175728472+Copilot@users.noreply.github.com>": "github_copilot",
@@ -1534,6 +1598,20 @@ def test_only_the_agents_own_addresses_make_a_co_author_an_agent(together: Marts
         *AGENT_OF_CO_AUTHOR.values(), *AGENT_OF_MESSAGE.values(),
         *map(agent_of_first_coauthor, messages_of_any_lines()),
     ]  # fmt: skip
+
+
+@apart
+def a_session_is_of_the_model_that_it_began_with() -> None:
+    work = session("began", DAY, by=developer(94))
+    put([request(work, n / 6, (1, 1, 1, 1), model, n) for n, model in enumerate((OPUS, HAIKU))])
+
+
+def test_a_session_is_of_the_model_that_it_began_with(together: Marts) -> None:
+    """Also where it used another within its first minute."""
+    assert together.query(
+        "select model_name, total_sessions from mart.fct_daily_agent_usage "
+        "where developer_id = 'dev94@work.example' order by 1"
+    ) == [(HAIKU, 0), (OPUS, 1)]
 
 
 @apart

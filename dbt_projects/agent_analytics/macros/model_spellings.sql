@@ -280,6 +280,15 @@
             select
                 *,
                 bool_or(usage_source = 'events') over same_spelling as is_of_events,
+                -- Counters that tell of every mode and tier that events do leave none off.
+                coalesce(
+                    list_has_all(
+                        list([speed, price_window]) filter (where usage_source = 'metrics') over same_model,
+                        list([speed, price_window]) filter (where usage_source = 'events' and speed <> 'standard')
+                            over same_model
+                    ),
+                    false
+                ) as is_manner_told,
                 min({model_name: model_name, service_tier: service_tier}) filter (
                     where usage_source = 'events' and model_name <> 'unknown'
                 ) over same_manner as in_its_manner,
@@ -326,6 +335,7 @@
                         and speed = 'standard'
                         and price_window = ''
                         and in_events is not null
+                        and not is_manner_told
                         then in_events
                     when model_name = 'unknown'
                         then {
@@ -369,7 +379,11 @@
                 case
                     when
                         is_group_of_both
-                        and (is_group_of_several or not bool_and(is_spelling_of_both) over together)
+                        and (
+                            is_group_of_several
+                            or not bool_and(is_spelling_of_both or is_manner_told and usage_source = 'metrics')
+                                over together
+                        )
                         then model_group
                     else concat_ws(chr(31), counted_as.model_name, counted_as.service_tier)
                 end as matched_by,

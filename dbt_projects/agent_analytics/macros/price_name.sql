@@ -61,8 +61,16 @@
 {%- endmacro %}
 
 {% macro is_regional_name(model_name) -%}
-    {#- Whether a name of Bedrock says that the request stays in a region: `eu.anthropic.claude-opus-4-5`. -#}
-    regexp_matches(lower(trim({{ model_name }})), '(^|[/:.])(us|us-gov|eu|apac|jp|au|ca|sa|me|af|in)[.]anthropic[.]')
+    {#- Whether a name says that the request stays in a region: `eu.anthropic.claude-opus-4-5`, `azure/eu/gpt-5`. -#}
+    regexp_matches(
+        lower(trim({{ model_name }})),
+        '(^|[/:.])(us|eu|apac|jp|au|ca|sa|me|af|in)[.]anthropic[.]|(^|/)azure/(us|eu)/'
+    )
+{%- endmacro %}
+
+{% macro is_government_name(model_name) -%}
+    {#- Whether the region that a name tells is one of the US government. -#}
+    regexp_matches(lower(trim({{ model_name }})), '(^|[/:.])us-gov(-(east|west)-[0-9])?[./]')
 {%- endmacro %}
 
 {% macro service_tier(values) -%}

@@ -10,7 +10,8 @@
                 usage_date,
                 {{ listed_name('model_name') }} as price_name,
                 {{ is_fast_name('model_name') }} as is_fast,
-                {{ is_regional_name('model_name') }} as is_regional
+                {{ is_regional_name('model_name') }} as is_regional,
+                {{ is_government_name('model_name') }} as is_governmental
             from {{ usage }}
 
         ),
@@ -33,7 +34,11 @@
                 cast(
                     listed.{{ rate }}
                     * case when models.is_fast then listed.fast_multiplier else 1 end
-                    * case when models.is_regional then coalesce(listed.regional_multiplier, 1) else 1 end
+                    * case
+                        when models.is_governmental then listed.government_multiplier
+                        when models.is_regional then coalesce(listed.regional_multiplier, 1)
+                        else 1
+                    end
                     as decimal(10, 4)
                 ) as {{ rate }},
                 {%- endfor %}
@@ -60,6 +65,7 @@
                         )
                     )
                     and not (models.is_fast and listed.fast_multiplier is null)
+                    and not (models.is_governmental and listed.government_multiplier is null)
                     and models.usage_date >= listed.effective_from
                     and models.usage_date < coalesce(listed.effective_to, date '9999-12-31')
             qualify row_number() over (

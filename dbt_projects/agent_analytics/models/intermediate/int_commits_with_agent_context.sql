@@ -116,6 +116,7 @@ windows as (
     select
         session_id,
         developer_id,
+        agent_type,
         unnest(blocks).started_at as started_at,
         unnest(blocks).ended_at as ended_at
     from sessions
@@ -152,6 +153,8 @@ commits_in_windows as (
     inner join windows_by_day
         on
             commits.canonical_developer_id = windows_by_day.developer_id
+            and windows_by_day.agent_type
+            = coalesce(commits.agent_type, commits.trailer_agent_type, windows_by_day.agent_type)
             and date_trunc('day', commits.commit_timestamp) = windows_by_day.window_day
             and commits.commit_timestamp >= windows_by_day.started_at
             and commits.commit_timestamp

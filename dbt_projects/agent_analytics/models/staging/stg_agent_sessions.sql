@@ -71,9 +71,11 @@ by_minute as (
         date_trunc('minute', observed_at) as observed_minute,
         min(observed_at) as first_observed_at,
         max(observed_at) as last_observed_at,
-        min(developer_id) filter (where developer_id <> 'unknown') as developer_id,
-        min(agent_type) as agent_type,
-        min(model_name) as model_name,
+        arg_min(developer_id, row(observed_at, developer_id)) filter (
+            where developer_id <> 'unknown'
+        ) as developer_id,
+        arg_min(agent_type, row(observed_at, agent_type)) as agent_type,
+        arg_min(model_name, row(observed_at, model_name)) as model_name,
         bool_or(is_end) as has_end,
         count(*) as observations,
         max(metric_id) as last_metric_id,
