@@ -17,6 +17,7 @@ from dbt.version import __version__ as dbt_version
 from deployments.image import parse
 from deployments.local.processes import locked
 from flows._shared.environment import set_environment
+from flows._shared.orchestration.bigquery import EMULATED
 from flows._shared.orchestration.dbt import PARSED_VARIABLE
 from flows._shared.orchestration.dbt_parsed import (
     PARSED_FOR,
@@ -27,6 +28,7 @@ from flows._shared.orchestration.dbt_parsed import (
 )
 
 PROJECTS = Path(__file__).parents[1] / "dbt_projects"
+BIGQUERY = "bigquery"
 ON_BIGQUERY = {"github_scraper", "ledgermind"}
 LONGEST_PARSE_SECONDS = 600.0
 
@@ -48,7 +50,7 @@ def parse_once(project: str, target: str | None = None) -> Path:
     with locked(folder.with_suffix(".lock"), LONGEST_PARSE_SECONDS):
         if not (folder / PARTIAL_PARSE).is_file():
             install_packages(project, folder)
-            with set_environment(PLACEHOLDERS):
+            with set_environment({**PLACEHOLDERS, **(EMULATED if target == BIGQUERY else {})}):
                 parse.parse(PROJECTS / project, target, folder)
     return folder / PARTIAL_PARSE
 
@@ -93,4 +95,4 @@ def prepare_flows_of(domain: str) -> None:
     if (PROJECTS / domain / "profiles.yml").is_file():
         parse_once(domain)
         if domain in ON_BIGQUERY:
-            parse_once(domain, "bigquery")
+            parse_once(domain, BIGQUERY)

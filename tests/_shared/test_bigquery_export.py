@@ -101,11 +101,11 @@ insert into shop.extremes values (
     '[1,5)', 99.99, '(1,x)', 5, 'spaced', 'quoted'
 );
 insert into shop.extremes (id) values (8);
--- More than a gigabyte of text in two ways, and a megabyte.
+-- More text than a document may make (64 MiB) in two ways, and a megabyte.
 insert into shop.extremes (id, document_b)
-select 9, jsonb_build_array('"', jsonb_agg(1e-16383)) from generate_series(1, 70000);
+select 9, jsonb_build_array('"', jsonb_agg(1e-16383)) from generate_series(1, 4200);
 insert into shop.extremes (id, document_b)
-select 10, jsonb_build_array(jsonb_agg(1e131000)) from generate_series(1, 8000);
+select 10, jsonb_build_array(jsonb_agg(1e131000)) from generate_series(1, 520);
 insert into shop.extremes (id, document_b)
 select 11, jsonb_agg(jsonb_build_object('confidence', 1e-999)) from generate_series(1, 1000);
 create view shop.documents as select document_b from shop.extremes where id > 8;

@@ -11,6 +11,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -74,6 +75,9 @@ PUBLISHED = (
     *("in_another_order", "amounts", "added", "late_bound", "in_between", "sold", "shops"),
     *("places", "regions", "history"),
 )
+# Far less than a model takes whose views have no turn before it; more would slow the build down.
+SECONDS_BETWEEN_ROUNDS = 0.005
+SECONDS_BETWEEN_LOOKS = 0.1
 OTHER_DIGITS = "12,4"
 LEFT_OVER = "select relname from pg_class where relkind in ('r', 'v') "
 LEFT_OVER += "and relname ~ '__(former|dbt)_'"
@@ -98,7 +102,7 @@ class Reader(threading.Thread):
 
     def run(self) -> None:
         with psycopg.connect(self._database, autocommit=True) as connection:
-            while not self._is_over.is_set():
+            while not self._is_over.wait(SECONDS_BETWEEN_ROUNDS):
                 self.missed |= set(missed(connection))
                 self.rounds += 1
 
@@ -212,5 +216,6 @@ def kill_a_build(database: str, options: DbtOptions) -> None:
     with subprocess.Popen(command, env=os.environ) as process:
         while not (asleep := execute(database, SLEEPING)):
             assert process.poll() is None
+            time.sleep(SECONDS_BETWEEN_LOOKS)
         process.send_signal(signal.SIGKILL)
     execute(database, f"select pg_terminate_backend({asleep[0][0]}, 10_000)")

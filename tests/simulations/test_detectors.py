@@ -37,18 +37,19 @@ def models(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, str]:
 
 
 def test_a_drop_by_three_tenths_is_found_in_three_days_and_a_second_outage_the_day_after(
-    models: Mapping[str, str],
+    models: Mapping[str, str], is_exhaustive: bool
 ) -> None:
-    assert found_drops(models, History(100), 200)[2] >= 0.9
+    drops, outages = (200, 20) if is_exhaustive else (50, 8)
+    assert found_drops(models, History(100), drops)[2] >= 0.9
     for apart in (2, 5):
-        assert found_outages(models, History(100, has_weeks=True), 20, apart) == [1, 1]
+        assert found_outages(models, History(100, has_weeks=True), outages, apart) == [1, 1]
 
 
 def test_an_outage_of_two_months_is_told_once_and_on_each_day_and_its_end_is_no_rise(
-    models: Mapping[str, str],
+    models: Mapping[str, str], is_exhaustive: bool
 ) -> None:
     for history in (History(100), History(100, has_weeks=True, variation=0.2)):
-        lasted = lasting_departures(models, history, 20)
+        lasted = lasting_departures(models, history, 20 if is_exhaustive else 10)
         assert (lasted.days, lasted.told) == (1, 1), lasted
         assert lasted.recoveries >= 0.9, lasted
         assert lasted.rises_after == 0, lasted
@@ -69,9 +70,12 @@ def test_a_level_that_was_accepted_is_told_no_more_and_another_departure_from_it
     assert np.flatnonzero(told[accepted:]).tolist() == [40]
 
 
-def test_weekdays_growth_and_days_of_their_own_are_no_alarm(models: Mapping[str, str]) -> None:
+def test_weekdays_growth_and_days_of_their_own_are_no_alarm(
+    models: Mapping[str, str], is_exhaustive: bool
+) -> None:
     for history in IN_SHORT:
-        assert false_alarms(models, history, 10).told <= FALSE_ALARMS_A_YEAR, history.name
+        histories = 10 if is_exhaustive else 5
+        assert false_alarms(models, history, histories).told <= FALSE_ALARMS_A_YEAR, history.name
 
 
 @pytest.mark.exhaustive
@@ -97,10 +101,12 @@ def test_a_category_whose_spending_grows_is_flagged_in_two_weeks_a_year_at_most(
 
 
 def test_a_category_that_falls_silent_alone_is_told_and_one_that_rests_now_and_then_is_not(
-    weekly_models: Mapping[str, str],
+    weekly_models: Mapping[str, str], is_exhaustive: bool
 ) -> None:
+    resting = 100 if is_exhaustive else 40
     for spending in (weeks.Spending(0.5), weeks.Spending(2, variation=0.5)):
-        assert weeks.silences_a_year(weekly_models, spending, 100) <= FALSE_ALARMS_A_YEAR, spending
+        told = weeks.silences_a_year(weekly_models, spending, resting)
+        assert told <= FALSE_ALARMS_A_YEAR, spending
     assert weeks.found_silences(weekly_models, weeks.Spending(10), 20, silent=2) == 1
     for usual in (1, 10):
         assert weeks.told_in_shutdown(weekly_models, weeks.Spending(usual), 21, weeks=8) == 0

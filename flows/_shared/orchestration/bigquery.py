@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from google.cloud import bigquery
 
 EMULATOR = "BIGQUERY_EMULATOR_HOST"
+# Projects are configured by it. They are parsed anew where a value that they read is another, as
+# the emulator's address may be.
+EMULATED = {"DBT_BIGQUERY_IS_EMULATED": "true"}
 GCP = "gcp-credentials"
 WAREHOUSE = "bigquery-warehouse"
 SCOPES = ("https://www.googleapis.com/auth/cloud-platform",)
@@ -79,6 +82,7 @@ class BigQueryAccess:
                 "DBT_BIGQUERY_METHOD": "oauth-secrets",
                 "DBT_ENV_SECRET_BIGQUERY_TOKEN": "emulator",
                 "DBT_BIGQUERY_API_ENDPOINT": endpoint,
+                **EMULATED,
                 "DBT_BIGQUERY_JOB_RETRIES": "0",
             }
         login = self._login()
