@@ -1,5 +1,6 @@
 """Commands of `flows` that a module has by itself: their help is here, what they do is there."""
 
+import sys
 from collections.abc import Mapping
 from datetime import datetime
 from enum import StrEnum
@@ -16,7 +17,8 @@ from deployments.cli.settings import (
     with_local_server_of_one_pool,
     with_server,
 )
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
+from flows._shared.errors import PlatformError
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
@@ -135,11 +137,16 @@ def roles(
         "--address": address,
         "--secrets": secrets,
     }
-    given = [
-        with_embedded_owner(command.value, slug, _options(options))
-        for slug in chosen(domains, DATABASES)
-    ]
-    raise typer.Exit(max([of_roles(each) for each in given]))
+    status = 0
+    for slug in chosen(domains, DATABASES):
+        try:
+            given = with_embedded_owner(command.value, slug, _options(options))
+        except PlatformError as error:
+            sys.stderr.write(f"{error}\n")
+            status = max(status, status_of(error))
+            continue
+        status = max(status, of_roles(given))
+    raise typer.Exit(status)
 
 
 def apply(

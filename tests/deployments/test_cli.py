@@ -205,6 +205,7 @@ def no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_owner")
 def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
+    request: pytest.FixtureRequest,
     postgres: EmbeddedPostgres,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -212,12 +213,19 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     monkeypatch.setattr("deployments.local.postgres.EmbeddedPostgres", lambda _: postgres)
     assert main(["roles", "check"]) == 1
     said = capsys.readouterr().err
-    assert [slug for slug in DATABASES if f"the database of {slug}" not in said] == []
+    for slug in DATABASES:
+        assert f"the embedded PostgreSQL has none of {slug} yet. `flows up` makes it" in said
+    (not_made,) = checklist._roles("scout")
+    assert not not_made.is_looked_at
+    assert "`flows up` makes it" in not_made.seen
 
-    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "")
-    (looked_at,) = checklist._roles("scout")
-    assert looked_at.is_looked_at
-    assert looked_at.item.endswith("of the embedded database")
+    request.addfinalizer(lambda: postgres.drop_database("scout"))
+    postgres.create_database("scout")
+    looked_at = list(checklist._roles("scout"))
+    assert looked_at
+    for each in looked_at:
+        assert each.is_looked_at
+        assert each.item.endswith("of the embedded database")
     embedded = ["check", "scout", "--exclusive", "--sample"]
     assert with_embedded_owner("check", "scout", []) == embedded
     assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.address("scout")
