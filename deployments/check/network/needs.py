@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from urllib.parse import urlsplit
 
-from blocks import CATALOGUE, BlockNeed, Kind
+from blocks import CATALOGUE, PORTS, BlockNeed, Kind
 from deployments.apply.automations import NOTIFIERS
 from deployments.check.network.manifests import Cluster, Workload
 from deployments.check.network.policies import Peer, Target
@@ -38,7 +38,7 @@ METADATA: Need = (
     Target(Peer("metadata server of GKE", address="169.254.169.252"), 988),
 )
 KUBERNETES = _outside("API server", 443, 6443)
-POSTGRES = _outside("PostgreSQL", 5432) + _outside("pooler of PostgreSQL", 6543)
+POSTGRES = _outside("PostgreSQL or its pooler", *PORTS[Kind.POSTGRES])
 OWN_DATABASE = _outside("database", 5432, networks=(PRIVATE,))
 GOOGLE = tuple(
     each
@@ -48,8 +48,8 @@ GOOGLE = tuple(
 GITHUB = _outside("GitHub API", 443)
 GIT = _outside("git over HTTPS", 443) + _outside("git over SSH", 22)
 BUCKETS = _outside("buckets", 443)
-CHAT = _outside("chat", 443)
-MAIL = _outside("mail server", 465, 587)
+CHAT = _outside("chat", *PORTS[Kind.WEBHOOK])
+MAIL = _outside("mail server", *PORTS[Kind.EMAIL])
 MODELS = _outside("embeddings API", 443)
 PLUGINS = _outside("catalogue of plugins", 443)
 
