@@ -163,6 +163,35 @@ def test_a_run_is_told_to_programs_as_one_document(
     assert shown.err == "Starting PostgreSQL\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "status"),
+    [
+        ("blocks list scout", "blocks.__main__", 0),
+        ("roles check scout ledgermind", "deployments.roles.__main__", 1),
+        ("apply --dry-run", "deployments.apply.__main__", 1),
+        ("replay --source scout", "flows.webhooks.__main__", 1),
+    ],
+)
+def test_what_is_handed_on_is_told_to_programs_as_one_document(
+    command: str,
+    module: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def says(_: Sequence[str]) -> int:
+        print("a line")
+        return status
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    for slug in DATABASES:
+        monkeypatch.setenv(owner_variable(slug), "postgresql://owner@127.0.0.1:9/x")
+    monkeypatch.setattr(f"{module}.main", says)
+    assert main([*command.split(), "--json"]) == status
+    domains = 2 if command.startswith("roles") else 1
+    assert json.loads(capsys.readouterr().out) == {"lines": ["a line"] * domains}
+
+
 def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
     prefect_server: str,
     monkeypatch: pytest.MonkeyPatch,
