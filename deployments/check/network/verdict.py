@@ -1,7 +1,7 @@
 """What the policies of an overlay let through, held against what is needed."""
 
 from collections.abc import Iterator
-from ipaddress import ip_address, ip_network
+from ipaddress import ip_address
 from pathlib import Path
 
 from deployments.check.network import needs
@@ -26,9 +26,6 @@ STRANGE_PORTS = (
 )
 # A platform's resolver that an overlay names by its address is one, whatever platform that is.
 DNS_PORT = 53
-PRIVATE_NETWORKS = tuple(
-    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
-)
 Connection = tuple[str, int, str]
 
 
@@ -166,5 +163,5 @@ def _connection(target: Target) -> Connection:
     address = ip_address(peer.address)
     if address.is_link_local:
         return str(address), target.port, target.protocol
-    is_private = any(address in each for each in PRIVATE_NETWORKS)
+    is_private = any(address in each for each in needs.PRIVATE_NETWORKS)
     return "private" if is_private else "public", target.port, target.protocol

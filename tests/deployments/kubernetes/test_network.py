@@ -342,6 +342,22 @@ def test_the_resolver_of_another_platform_is_named_by_its_address(
     assert "run: it may reach 168.63.129.0:53/UDP" in str(seen("168.63.129.0/24"))
 
 
+def test_the_address_of_the_servers_own_database_may_be_the_only_one_that_is_open(
+    clusters: dict[str, Cluster], project: Project
+) -> None:
+    manifests = json.loads(json.dumps(clusters["production"].manifests))
+    (policy,) = [
+        each for each in manifests if each["metadata"]["name"] == "prefect-server-database"
+    ]
+    rule = {"to": [{"ipBlock": {"cidr": "10.77.0.3/32"}}], "ports": [{"port": 5432}]}
+    policy["spec"]["egress"] = [rule]
+    assert found(Cluster("production", manifests), project) == []
+    rule["to"] = [{"ipBlock": {"cidr": "34.1.2.3/32"}}]
+    seen = str(found(Cluster("production", manifests), project))
+    assert "prefect-server: it must reach database:5432/TCP" in seen
+    assert "prefect-server: it may reach 34.1.2.3:5432/TCP" in seen
+
+
 def test_what_a_policy_says_it_is_needed_for_is_left_to_whoever_wrote_it(
     clusters: dict[str, Cluster], project: Project
 ) -> None:
