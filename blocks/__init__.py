@@ -26,6 +26,15 @@ class Kind(Enum):
         return self.value
 
 
+# Where a cluster's network policies let what spends a block out to. What uses the API of a cloud or
+# shows a secret goes to 443, or says more in deployments/check/network/needs.py.
+PORTS: Mapping[Kind, tuple[int, ...]] = {
+    Kind.POSTGRES: (5432, 6543),
+    Kind.WEBHOOK: (443,),
+    Kind.EMAIL: (465, 587),
+}
+
+
 @dataclass(frozen=True)
 class BlockNeed:
     """One block of one domain.

@@ -9,8 +9,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import httpx
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 
-from blocks import CATALOGUE, BlockNeed, Kind
+from blocks import CATALOGUE, PORTS, BlockNeed, Kind
 from blocks.registration import is_registered
+from flows._shared.environment import LOOPBACK
 from flows._shared.errors import PermanentError, PlatformError
 from flows._shared.orchestration import postgres_url, secret_value
 from flows._shared.outgoing import header_token
@@ -50,7 +51,9 @@ def check(slugs: Iterable[str]) -> Iterator[Check]:
 def _postgres(need: BlockNeed) -> str:
     with connected(postgres_url(need.name), f"the database of the block {need.name}") as server:
         server.execute("select 1")
-        return f"connected as {server.info.user} to {server.info.dbname}"
+        info = server.info
+        seen = f"connected as {info.user} to {info.dbname}"
+        return seen + _closed_in_clusters(need, info.host, info.port)
 
 
 def _secret(need: BlockNeed) -> str:
@@ -87,14 +90,17 @@ def _token(need: BlockNeed, block: Any) -> str:
 
 def _webhook(need: BlockNeed) -> str:
     block: Any = CustomWebhookNotificationBlock.load(need.name)
+    address = block.secrets.get_secret_value()["address"]
     try:
         # A POST would be an alert.
-        answer = httpx.head(block.secrets.get_secret_value()["address"], timeout=TIMEOUT_SECONDS)
+        answer = httpx.head(address, timeout=TIMEOUT_SECONDS)
     except (httpx.HTTPError, httpx.InvalidURL) as error:
         raise _unusable(need, type(error).__name__) from None
     if answer.is_server_error:
         raise _unusable(need, f"it answered {answer.status_code}")
-    return "its server answers"
+    url = httpx.URL(address)
+    port = url.port or (443 if url.scheme == "https" else 80)
+    return "its server answers" + _closed_in_clusters(need, url.host, port)
 
 
 def _mail(need: BlockNeed) -> str:
@@ -114,7 +120,19 @@ def _mail(need: BlockNeed) -> str:
             server.noop()
     except (OSError, smtplib.SMTPException) as error:
         raise _unusable(need, f"{host}:{port}: {type(error).__name__}") from None
-    return f"{host}:{port} takes mail"
+    return f"{host}:{port} takes mail" + _closed_in_clusters(need, host, port)
+
+
+def _closed_in_clusters(need: BlockNeed, host: str, port: int) -> str:
+    """What is tried here is spent elsewhere: nothing, where a cluster lets it out, too."""
+    open_ = PORTS[need.kind]
+    if host in LOOPBACK or host.startswith("/") or port in open_:
+        return ""
+    ports = ", ".join(map(str, open_))
+    return (
+        f" from here; its network policies let a cluster out to {ports}, and not to {port}: "
+        "open that there, where runs or the server are in one (docs/kubernetes.md)"
+    )
 
 
 TRIALS: Mapping[Kind, Callable[[BlockNeed], str]] = {

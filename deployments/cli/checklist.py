@@ -83,7 +83,16 @@ def _roles(slug: str) -> Iterator[Item]:
     if slug not in DATABASES:
         return
     variable = f"{slug.upper()}_OWNER_DATABASE_URL"
-    embedded = embedded_owner(slug)
+    try:
+        embedded = embedded_owner(slug)
+    except PlatformError as error:
+        yield Item(
+            f"{slug}: roles",
+            f"not looked at: {error.seen}. {error.remedy}",
+            is_good=True,
+            is_looked_at=False,
+        )
+        return
     url = os.environ.get(variable) or embedded
     if not url:
         yield Item(

@@ -1,6 +1,9 @@
 """Commands of `flows` that a module has by itself: their help is here, what they do is there."""
 
-from collections.abc import Mapping
+import io
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, redirect_stdout
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -9,27 +12,46 @@ from typing import Annotated, Any
 import typer
 
 from blocks import CATALOGUE
-from deployments.cli.arguments import Domains
+from deployments.cli import told
+from deployments.cli.arguments import Domains, Json
 from deployments.cli.settings import (
     with_embedded_owner,
     with_local_server,
     with_local_server_of_one_pool,
     with_server,
 )
-from flows._shared.chosen import chosen
+from flows._shared.chosen import chosen, status_of
+from flows._shared.errors import PlatformError
 
 
 def _options(given: Mapping[str, object]) -> list[str]:
     """Options as another command line takes them; what was not given is left out."""
-    told: list[str] = []
+    options: list[str] = []
     for name, value in given.items():
         if value is True:
-            told.append(name)
+            options.append(name)
         elif isinstance(value, list):
-            told += [f"{name}={each}" for each in value]
+            options += [f"{name}={each}" for each in value]
         elif value:
-            told.append(f"{name}={value}")
-    return told
+            options.append(f"{name}={value}")
+    return options
+
+
+@contextmanager
+def _lines(is_json: bool) -> Iterator[None]:
+    """What a module says, line by line; for programs one document with all of it at the end."""
+    if not is_json:
+        yield
+        return
+    said = io.StringIO()
+    with redirect_stdout(said):
+        yield
+    told.as_json({"lines": said.getvalue().splitlines()})
+
+
+def _ended(module: Callable[[Sequence[str]], int], given: Sequence[str], is_json: bool) -> int:
+    with _lines(is_json):
+        return module(given)
 
 
 class OfBlocks(StrEnum):
@@ -56,6 +78,7 @@ def blocks(
             "ANALYTICS_FLOWS_SECRETS_DIR."
         ),
     ] = None,
+    json: Json = False,
 ) -> None:
     """List the credential blocks, register them from the environment, or try each."""
     if command is OfBlocks.LIST:
@@ -66,7 +89,8 @@ def blocks(
     from blocks.__main__ import main as of_blocks
 
     options = {"--dry-run": dry_run, "--check": check, "--secrets": secrets}
-    raise typer.Exit(of_blocks([command.value, *(domains or []), *_options(options)]))
+    given = [command.value, *(domains or []), *_options(options)]
+    raise typer.Exit(_ended(of_blocks, given, json))
 
 
 class OfRoles(StrEnum):
@@ -112,6 +136,7 @@ def roles(
         Path | None,
         typer.Option(help="A folder to which addresses are written, in files of mode 0600."),
     ] = None,
+    json: Json = False,
 ) -> None:
     """Make the roles that load, build and read in databases, or say what deviates.
 
@@ -135,11 +160,17 @@ def roles(
         "--address": address,
         "--secrets": secrets,
     }
-    given = [
-        with_embedded_owner(command.value, slug, _options(options))
-        for slug in chosen(domains, DATABASES)
-    ]
-    raise typer.Exit(max([of_roles(each) for each in given]))
+    status = 0
+    with _lines(json):
+        for slug in chosen(domains, DATABASES):
+            try:
+                given = with_embedded_owner(command.value, slug, _options(options))
+            except PlatformError as error:
+                sys.stderr.write(f"{error}\n")
+                status = max(status, status_of(error))
+                continue
+            status = max(status, of_roles(given))
+    raise typer.Exit(status)
 
 
 def apply(
@@ -164,6 +195,7 @@ def apply(
     limits: Annotated[
         Path | None, typer.Option(help="Of the limits; default: deployments/limits.yaml.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Bring a Prefect server in line with the files: pools, limits, deployments, automations.
 
@@ -181,7 +213,7 @@ def apply(
         "--automations": automations,
         "--limits": limits,
     }
-    raise typer.Exit(of_apply(_options(options)))
+    raise typer.Exit(_ended(of_apply, _options(options), json))
 
 
 def _moment(text: str) -> datetime:
@@ -208,6 +240,7 @@ def replay(
     database_block: Annotated[
         str | None, typer.Option(help="Of the inbox; default: webhooks-postgres.")
     ] = None,
+    json: Json = False,
 ) -> None:
     """Have readers read deliveries of the receiver's inbox again: some by id, or a range of time.
 
@@ -223,4 +256,4 @@ def replay(
         "--until": until and until.isoformat(),
         "--database-block": database_block,
     }
-    raise typer.Exit(of_webhooks(["replay", *_options(options)]))
+    raise typer.Exit(_ended(of_webhooks, ["replay", *_options(options)], json))

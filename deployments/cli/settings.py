@@ -89,13 +89,23 @@ def _local_server() -> str | None:
 
 def embedded_owner(slug: str) -> str | None:
     """The embedded database of a domain as its owner, where it runs and the environment names no
-    other."""
+    other.
+
+    Raises:
+        PermanentError: the embedded PostgreSQL runs, and has no database of the domain yet.
+    """
     from deployments.local.postgres import EmbeddedPostgres
     from deployments.roles.__main__ import owner_variable
 
     cluster = EmbeddedPostgres(LocalPaths().postgres)
     if os.environ.get(owner_variable(slug)) or not cluster.is_running():
         return None
+    if not cluster.has_database(slug):
+        raise PermanentError(
+            f"looking for the database of {slug}",
+            f"the embedded PostgreSQL has none of {slug} yet",
+            f"`flows up` makes it; or set {owner_variable(slug)}, where another is meant",
+        )
     return cluster.address(slug)
 
 
@@ -104,7 +114,7 @@ def with_embedded_owner(command: str, slug: str, options: Sequence[str]) -> list
     environment names none: `check` looks there then, at the sample of LedgerMind, too.
 
     Raises:
-        PermanentError: there is neither.
+        PermanentError: there is neither, or the embedded one has no database of the domain.
     """
     from deployments.roles.__main__ import owner_variable
 

@@ -172,11 +172,14 @@ class EmbeddedPostgres:
         """As `url`, for programs of ours, whatever the environment says of other servers."""
         return f"{self.url(database)}?{urlencode(IN_CLEAR)}"
 
+    def has_database(self, name: str) -> bool:
+        with self._connected(self.port) as connection:
+            return _is_there(connection, name)
+
     def create_database(self, name: str) -> str:
         """Create a database unless it exists; returns its URL."""
         with self._connected(self.port) as connection:
-            known = connection.execute("select 1 from pg_database where datname = %s", [name])
-            if known.fetchone() is None:
+            if not _is_there(connection, name):
                 # Of files that may be lost, their copies need not be logged.
                 strategy = sql.SQL("wal_log" if self._is_durable else "file_copy")
                 statement = sql.SQL("create database {} strategy {}")
@@ -370,6 +373,11 @@ class EmbeddedPostgres:
                 process.kill()
         wait_until(lambda: not any(is_alive(process) for process in left_over), 10.0)
         (self.cluster / "postmaster.pid").unlink(missing_ok=True)
+
+
+def _is_there(connection: psycopg.Connection, database: str) -> bool:
+    found = connection.execute("select 1 from pg_database where datname = %s", [database])
+    return found.fetchone() is not None
 
 
 def _remedy(seen: str) -> str:

@@ -171,7 +171,7 @@ def test_a_service_account_is_tried_by_asking_for_a_token(
 
 
 def test_the_places_alerts_go_to_are_tried_without_an_alert(
-    prefect_server: str, endpoint: Endpoint
+    prefect_server: str, endpoint: Endpoint, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     port = next(own_ports(22_700))
     mail = Controller(Sink(), hostname="127.0.0.1", port=port)
@@ -182,6 +182,13 @@ def test_the_places_alerts_go_to_are_tried_without_an_alert(
         "alerts-webhook": "ok alerts-webhook: its server answers",
         "alerts-email": f"ok alerts-email: 127.0.0.1:{port} takes mail",
     }
+    # Of another machine, what is open from here may be closed to the server of a cluster.
+    monkeypatch.setattr("blocks.checks.LOOPBACK", ())
+    closed = "its network policies let a cluster out to"
+    seen = told("alerts")
+    assert seen["alerts-webhook"].startswith("ok ")
+    assert f"{closed} 443, and not to {endpoint.server_port}" in seen["alerts-webhook"]
+    assert f"{closed} 465, 587, and not to {port}" in seen["alerts-email"]
     mail.stop()
     endpoint.status = 502
     assert told("alerts") == {

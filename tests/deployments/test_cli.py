@@ -163,6 +163,35 @@ def test_a_run_is_told_to_programs_as_one_document(
     assert shown.err == "Starting PostgreSQL\n"
 
 
+@pytest.mark.parametrize(
+    ("command", "module", "status"),
+    [
+        ("blocks list scout", "blocks.__main__", 0),
+        ("roles check scout ledgermind", "deployments.roles.__main__", 1),
+        ("apply --dry-run", "deployments.apply.__main__", 1),
+        ("replay --source scout", "flows.webhooks.__main__", 1),
+    ],
+)
+def test_what_is_handed_on_is_told_to_programs_as_one_document(
+    command: str,
+    module: str,
+    status: int,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def says(_: Sequence[str]) -> int:
+        print("a line")
+        return status
+
+    monkeypatch.setenv("PREFECT_API_URL", "http://127.0.0.1:9/api")
+    for slug in DATABASES:
+        monkeypatch.setenv(owner_variable(slug), "postgresql://owner@127.0.0.1:9/x")
+    monkeypatch.setattr(f"{module}.main", says)
+    assert main([*command.split(), "--json"]) == status
+    domains = 2 if command.startswith("roles") else 1
+    assert json.loads(capsys.readouterr().out) == {"lines": ["a line"] * domains}
+
+
 def test_the_checklist_tells_as_it_goes_and_ends_1_where_an_item_fails(
     prefect_server: str,
     monkeypatch: pytest.MonkeyPatch,
@@ -205,6 +234,7 @@ def no_owner(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.usefixtures("no_owner")
 def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
+    request: pytest.FixtureRequest,
     postgres: EmbeddedPostgres,
     monkeypatch: pytest.MonkeyPatch,
     capsys: pytest.CaptureFixture[str],
@@ -212,12 +242,19 @@ def test_roles_of_an_embedded_database_are_looked_at_without_an_address(
     monkeypatch.setattr("deployments.local.postgres.EmbeddedPostgres", lambda _: postgres)
     assert main(["roles", "check"]) == 1
     said = capsys.readouterr().err
-    assert [slug for slug in DATABASES if f"the database of {slug}" not in said] == []
+    for slug in DATABASES:
+        assert f"the embedded PostgreSQL has none of {slug} yet. `flows up` makes it" in said
+    (not_made,) = checklist._roles("scout")
+    assert not not_made.is_looked_at
+    assert "`flows up` makes it" in not_made.seen
 
-    monkeypatch.setenv("SCOUT_OWNER_DATABASE_URL", "")
-    (looked_at,) = checklist._roles("scout")
-    assert looked_at.is_looked_at
-    assert looked_at.item.endswith("of the embedded database")
+    request.addfinalizer(lambda: postgres.drop_database("scout"))
+    postgres.create_database("scout")
+    looked_at = list(checklist._roles("scout"))
+    assert looked_at
+    for each in looked_at:
+        assert each.is_looked_at
+        assert each.item.endswith("of the embedded database")
     embedded = ["check", "scout", "--exclusive", "--sample"]
     assert with_embedded_owner("check", "scout", []) == embedded
     assert os.environ["SCOUT_OWNER_DATABASE_URL"] == postgres.address("scout")

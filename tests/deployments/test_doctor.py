@@ -417,6 +417,20 @@ def test_a_pool_that_is_missing_or_paused_or_has_no_worker(served: World, pool: 
         assert told.seen == f"the queue closed of {pool.name} {seen}: nothing takes its runs"
         assert f" closed --pool {pool.name}`" in told.remedy
         pool.api.call("DELETE", f"{queues}/closed")
+    # Whoever mends one cause is told of the others at once.
+    pool.api.call("PATCH", f"work_pools/{pool.name}", {"is_paused": True, "concurrency_limit": 0})
+    pool.api.call("POST", queues, {"name": "closed", "is_paused": True, "concurrency_limit": 0})
+    assert [
+        each.seen.removesuffix(": nothing takes its runs") for each in server.work_pools(served)
+    ] == [
+        f"{pool.name} is paused",
+        f"{pool.name} has the concurrency limit 0",
+        f"the queue closed of {pool.name} is paused",
+        f"the queue closed of {pool.name} has the concurrency limit 0",
+    ]
+    pool.api.call("DELETE", f"{queues}/closed")
+    opened = {"is_paused": False, "concurrency_limit": None}
+    pool.api.call("PATCH", f"work_pools/{pool.name}", opened)
     without = World(served.paths, {**served.environment, "PREFECT_WORK_POOL": "nobodys"})
     nobodys = only(server.work_pools, without)
     assert "the server has no pool nobodys" in nobodys.seen
@@ -669,8 +683,9 @@ def test_what_is_wrong_in_a_database(database: str) -> None:
         connection.execute("grant usage on schema webhooks to doctors_patient")
         connection.execute("set role doctors_patient")
         try:
-            (refused,) = databases.look(connection, "webhooks", INBOX)
+            refused, also_older = databases.look(connection, "webhooks", INBOX)
             assert "doctors_patient of webhooks-postgres may not write" in refused.seen
+            assert also_older.seen == older.seen
             assert list(databases.look(connection, "webhooks", READER)) == []
             connection.execute("reset role")
             connection.execute("revoke usage on schema webhooks from doctors_patient")

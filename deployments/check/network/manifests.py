@@ -21,6 +21,8 @@ OVERLAYS = PROJECT_ROOT / "deployments" / "kubernetes" / "overlays"
 GRAFANA = PROJECT_ROOT / "deployments" / "grafana"
 RENDER_SECONDS = 60
 WORKLOADS = ("Deployment", "StatefulSet", "DaemonSet", "Job", "CronJob")
+# Of a policy: what it lets through that nothing here shows to be needed, and why.
+NEEDED_FOR = "analytics-flows/needed-for"
 COMPONENT = "app.kubernetes.io/component"
 # As prefect-kubernetes labels what it makes: the base job template cannot say otherwise.
 RUN_LABELS = {"app.kubernetes.io/managed-by": "prefect"}
@@ -97,6 +99,15 @@ class Cluster:
     @property
     def policies(self) -> list[Manifest]:
         return self.of_kind("NetworkPolicy")
+
+    @property
+    def unexplained(self) -> list[Manifest]:
+        """Policies whose rules must be for what this project runs."""
+        return [
+            each
+            for each in self.policies
+            if not (each["metadata"].get("annotations") or {}).get(NEEDED_FOR)
+        ]
 
     @cached_property
     def workloads(self) -> tuple[Workload, ...]:

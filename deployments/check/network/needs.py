@@ -2,18 +2,23 @@
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from ipaddress import ip_address, ip_network
 from urllib.parse import urlsplit
 
-from blocks import CATALOGUE, BlockNeed, Kind
+from blocks import CATALOGUE, PORTS, BlockNeed, Kind
 from deployments.apply.automations import NOTIFIERS
 from deployments.check.network.manifests import Cluster, Workload
-from deployments.check.network.policies import Peer, Target
+from deployments.check.network.named import named_peers
+from deployments.check.network.policies import Peer, Target, may_send
 from deployments.check.project import Project
 from flows._shared.errors import PermanentError
 
 # One address of each kind of network stands for all: policies know addresses, not names.
 PUBLIC = "203.0.113.7"
 PRIVATE = "10.20.0.5"
+PRIVATE_NETWORKS = tuple(
+    map(ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
+)
 MONITORING = "monitoring"
 WARM_WORKER = "deployments.prefork"
 GOOGLE_IDENTITY = "iam.gke.io/gcp-service-account"
@@ -38,7 +43,7 @@ METADATA: Need = (
     Target(Peer("metadata server of GKE", address="169.254.169.252"), 988),
 )
 KUBERNETES = _outside("API server", 443, 6443)
-POSTGRES = _outside("PostgreSQL", 5432) + _outside("pooler of PostgreSQL", 6543)
+POSTGRES = _outside("PostgreSQL or its pooler", *PORTS[Kind.POSTGRES])
 OWN_DATABASE = _outside("database", 5432, networks=(PRIVATE,))
 GOOGLE = tuple(
     each
@@ -48,8 +53,8 @@ GOOGLE = tuple(
 GITHUB = _outside("GitHub API", 443)
 GIT = _outside("git over HTTPS", 443) + _outside("git over SSH", 22)
 BUCKETS = _outside("buckets", 443)
-CHAT = _outside("chat", 443)
-MAIL = _outside("mail server", 465, 587)
+CHAT = _outside("chat", *PORTS[Kind.WEBHOOK])
+MAIL = _outside("mail server", *PORTS[Kind.EMAIL])
 MODELS = _outside("embeddings API", 443)
 PLUGINS = _outside("catalogue of plugins", 443)
 
@@ -92,7 +97,7 @@ def needs(cluster: Cluster, project: Project, workload: Workload) -> Need:
     """
     found = [*DNS, *_api(cluster, workload)]
     if "PREFECT_SERVER_DATABASE_CONNECTION_URL" in workload.variables:
-        found += databases(cluster) or OWN_DATABASE
+        found += databases(cluster) or _own_database(cluster, workload)
         found += [target for block in _notifiers(project) for target in of_block(block)]
     if workload.spec.get("automountServiceAccountToken") is True:
         found += KUBERNETES
@@ -126,6 +131,16 @@ def senders(cluster: Cluster, workload: Workload) -> Iterator[tuple[Peer, int]]:
         yield Peer("Prometheus", {}, namespace=MONITORING), ports["--metrics-port"]
     if "deployments.reader" in workload.words:
         yield Peer("a dashboard", {}, namespace=MONITORING), ports["--port"]
+
+
+def _own_database(cluster: Cluster, workload: Workload) -> Need:
+    """At one private address at least: only who wrote the policies knows which it is."""
+    for peer in named_peers(cluster.policies):
+        if peer.address and any(ip_address(peer.address) in each for each in PRIVATE_NETWORKS):
+            at_it = Target(Peer("database", address=peer.address), 5432)
+            if may_send(cluster.policies, workload.peer, at_it):
+                return (at_it,)
+    return OWN_DATABASE
 
 
 def databases(cluster: Cluster) -> Need:

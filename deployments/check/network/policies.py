@@ -21,6 +21,7 @@ class Peer:
     namespace: str | None = None
     address: str | None = None
     ports: Mapping[str, int] = field(default_factory=dict, hash=False)
+    namespace_labels: Mapping[str, str] = field(default_factory=dict, hash=False)
 
 
 @dataclass(frozen=True)
@@ -93,7 +94,7 @@ def _matches_one(peer: Manifest, other: Peer) -> bool:
     if other.address is not None:
         return False
     wanted = peer.get("namespaceSelector")
-    names = {"kubernetes.io/metadata.name": other.namespace or ""}
+    names = {"kubernetes.io/metadata.name": other.namespace or "", **other.namespace_labels}
     in_namespace = other.namespace is None if wanted is None else selects(wanted, names)
     return in_namespace and selects(peer.get("podSelector") or {}, other.labels)
 

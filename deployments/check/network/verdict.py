@@ -6,6 +6,7 @@ from pathlib import Path
 
 from deployments.check.network import needs
 from deployments.check.network.manifests import GRAFANA, OVERLAYS, Cluster, Workload, render
+from deployments.check.network.named import named_addresses, named_peers, named_ports
 from deployments.check.network.policies import Peer, Target, may_send
 from deployments.check.project import Problems, Project
 from flows._shared.errors import PlatformError
@@ -23,6 +24,8 @@ STRANGE_PORTS = (
     *(22, 23, 25, 53, 80, 443, 465, 587, 988, 2379, 3306, 4200, 5432, 6379, 6443, 6543),
     *(8080, 9090, 10250),
 )
+# A platform's resolver that an overlay names by its address is one, whatever platform that is.
+DNS_PORT = 53
 Connection = tuple[str, int, str]
 
 
@@ -72,14 +75,18 @@ def _outgoing(cluster: Cluster, workload: Workload, wanted: needs.Need, where: s
     for name in sorted(cut):
         yield where, f"it must reach {name}, and no policy lets it: allow it in network policies"
     known = {_connection(each) for each in wanted}
-    open_ = {
-        str(each)
-        for each in _others(cluster)
-        if _connection(each) not in known
-        and may_send(cluster.policies, workload.peer, each)
-        and not _takes_all(cluster, each)
-    }
-    for name in sorted(open_):
+    resolvers = named_addresses(cluster.policies)
+    open_: dict[Connection, str] = {}
+    for each in _others(cluster):
+        connection = _connection(each)
+        if (
+            connection not in known | open_.keys()
+            and may_send(cluster.unexplained, workload.peer, each)
+            and not _takes_all(cluster, each)
+            and not (each.port == DNS_PORT and each.peer.address in resolvers)
+        ):
+            open_[connection] = str(each)
+    for name in sorted(open_.values()):
         yield where, f"it may reach {name}, and nothing it runs does: take that out of its policies"
 
 
@@ -90,11 +97,15 @@ def _incoming(cluster: Cluster, workload: Workload, where: str) -> Problems:
             yield where, f"{peer.name} must reach its port {port}, and no policy lets it"
     known = {(peer.namespace, peer.address, port) for peer, port in wanted}
     to_all = {port for peer, port in wanted if peer.address}
-    outside = [each for each in STRANGERS if each.address or each.namespace]
-    for peer in (*outside, Peer("monitoring", {}, namespace=needs.MONITORING)):
-        for port in sorted({*STRANGE_PORTS, *workload.ports.values()}):
-            is_wanted = port in to_all or (peer.namespace, peer.address, port) in known
-            if not is_wanted and may_send(cluster.policies, peer, Target(workload.peer, port)):
+    monitoring = Peer("monitoring", {}, namespace=needs.MONITORING)
+    outside = [each for each in _peers(cluster) if each.address or each.namespace]
+    for peer in (monitoring, *outside):
+        for port in sorted({*_ports(cluster), *workload.ports.values()}):
+            key = (peer.namespace, peer.address, port)
+            if port in to_all or key in known:
+                continue
+            if may_send(cluster.unexplained, peer, Target(workload.peer, port)):
+                known.add(key)
                 yield where, f"{peer.name} may reach its port {port}: take that out of its policies"
 
 
@@ -115,14 +126,24 @@ def _links(cluster: Cluster, project: Project) -> Problems:
 
 
 def _others(cluster: Cluster) -> Iterator[Target]:
-    for port in STRANGE_PORTS:
-        for peer in STRANGERS:
+    yield from needs.METADATA
+    ports = sorted(_ports(cluster))
+    for peer in _peers(cluster):
+        for port in ports:
             yield Target(peer, port)
             yield Target(peer, port, "UDP")
-    yield from needs.METADATA
     for workload in cluster.workloads:
-        for port in sorted({*STRANGE_PORTS, *workload.ports.values()}):
+        for port in sorted({*ports, *workload.ports.values()}):
             yield Target(workload.peer, port)
+
+
+def _ports(cluster: Cluster) -> set[int]:
+    return {*STRANGE_PORTS, *named_ports(cluster.unexplained)}
+
+
+def _peers(cluster: Cluster) -> list[Peer]:
+    """Strangers, and whoever policies name for whom none of them stands."""
+    return list(dict.fromkeys([*STRANGERS, *named_peers(cluster.unexplained)]))
 
 
 def _takes_all(cluster: Cluster, target: Target) -> bool:
@@ -138,8 +159,9 @@ def _connection(target: Target) -> Connection:
     """What a policy can tell apart: for an address, which kind of network it is in."""
     peer = target.peer
     if peer.address is None:
-        return f"{peer.namespace or ''}/{peer.name}", target.port, target.protocol
+        return peer.namespace or f"/{peer.name}", target.port, target.protocol
     address = ip_address(peer.address)
     if address.is_link_local:
         return str(address), target.port, target.protocol
-    return "private" if peer.address == needs.PRIVATE else "public", target.port, target.protocol
+    is_private = any(address in each for each in needs.PRIVATE_NETWORKS)
+    return "private" if is_private else "public", target.port, target.protocol

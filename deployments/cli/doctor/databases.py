@@ -149,7 +149,6 @@ def _tables(
             True,
             f"`flows roles check {slug}` says which grants are missing, `apply` gives them",
         )
-        return
     for table, columns in expected_columns(slug).items():
         there = {str(each[0]) for each in connection.execute(COLUMNS, [table]).fetchall()}
         if there and (lacking := sorted(columns - there)):
@@ -159,7 +158,7 @@ def _tables(
                 True,
                 f"`flows run {slug}` brings it up to date before it loads",
             )
-    if slug == "webhooks":
+    if slug == "webhooks" and not found:
         yield from _inbox(connection)
 
 

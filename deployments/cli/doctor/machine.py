@@ -108,7 +108,9 @@ def leftovers(world: World) -> Iterator[Diagnosis]:
     """What earlier processes left in .local."""
     if not _any_part_runs(world):
         # They remember ports for the next start: nothing is wrong after `flows stop`.
-        yield Diagnosis("local runtime", "nothing of it runs; `flows up` starts it")
+        yield Diagnosis(
+            "local runtime", "neither server, worker nor receiver runs; `flows up` starts them"
+        )
         return
     for name, what in PARTS.items():
         record = ProcessRecord.read(world.paths.run / f"{name}.json")

@@ -82,53 +82,41 @@ def version(world: World) -> Iterator[Diagnosis]:
 def work_pools(world: World) -> Iterator[Diagnosis]:
     """Work pools."""
     for pool in world.pools:
-        yield _work_pool(world, pool)
+        found = world.api.work_pool(pool)
+        if found is None:
+            yield Diagnosis(
+                "work pool",
+                f"the server has no pool {pool}",
+                True,
+                "`flows apply --pool-type process` (or prefork, kubernetes), or correct "
+                f"{POOL_VARIABLE} or {WARM_POOL_VARIABLE}",
+            )
+            continue
+        problems = [*_closed(pool, found, "work-pool", pool)]
+        for queue in world.api.all(f"work_pools/{pool}/queues/filter"):
+            name = queue["name"]
+            problems += _closed(
+                f"the queue {name} of {pool}", queue, "work-queue", f"{name} --pool {pool}"
+            )
+        yield from problems or [Diagnosis("work pool", f"{pool}, of type {found['type']}")]
 
 
-def _work_pool(world: World, pool: str) -> Diagnosis:
-    found = world.api.work_pool(pool)
-    if found is None:
-        return Diagnosis(
-            "work pool",
-            f"the server has no pool {pool}",
-            True,
-            "`flows apply --pool-type process` (or prefork, kubernetes), or correct "
-            f"{POOL_VARIABLE} or {WARM_POOL_VARIABLE}",
-        )
-    if found.get("is_paused"):
-        return Diagnosis(
-            "work pool",
-            f"{pool} is paused: nothing takes its runs",
-            True,
-            f"`prefect work-pool resume {pool}`",
-        )
-    if found.get("concurrency_limit") == 0:
-        return Diagnosis(
-            "work pool",
-            f"{pool} has the concurrency limit 0: nothing takes its runs",
-            True,
-            f"`prefect work-pool clear-concurrency-limit {pool}`",
-        )
-    return _queue_that_is_closed(world, pool) or Diagnosis(
-        "work pool", f"{pool}, of type {found['type']}"
-    )
-
-
-def _queue_that_is_closed(world: World, pool: str) -> Diagnosis | None:
-    for queue in world.api.all(f"work_pools/{pool}/queues/filter"):
-        name = queue["name"]
-        seen, command = "is paused", "resume"
-        if not queue.get("is_paused"):
-            if queue.get("concurrency_limit") != 0:
-                continue
-            seen, command = "has the concurrency limit 0", "clear-concurrency-limit"
-        return Diagnosis(
-            "work pool",
-            f"the queue {name} of {pool} {seen}: nothing takes its runs",
-            True,
-            f"`prefect work-queue {command} {name} --pool {pool}`",
-        )
-    return None
+def _closed(what: str, found: dict[str, Any], kind: str, named: str) -> Iterator[Diagnosis]:
+    for is_so, seen, command in (
+        (found.get("is_paused"), "is paused", "resume"),
+        (
+            found.get("concurrency_limit") == 0,
+            "has the concurrency limit 0",
+            "clear-concurrency-limit",
+        ),
+    ):
+        if is_so:
+            yield Diagnosis(
+                "work pool",
+                f"{what} {seen}: nothing takes its runs",
+                True,
+                f"`prefect {kind} {command} {named}`",
+            )
 
 
 def workers(world: World) -> Iterator[Diagnosis]:

@@ -3,6 +3,7 @@
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -240,6 +241,142 @@ def test_what_is_cut_off_or_open_is_told(
     seen = found(Cluster(overlay, [json.loads(text) for text in mutated]), project)
     for problem in problems:
         assert any(each.startswith(f"{overlay}, {problem}") for each in seen), seen
+
+
+@pytest.mark.parametrize(
+    ("name", "direction", "rule", "problem"),
+    [
+        (
+            "runs",
+            "egress",
+            {"to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}], "ports": [{"port": 8443}]},
+            "run: it may reach an address outside:8443/TCP",
+        ),
+        (
+            "runs",
+            "egress",
+            {
+                "to": [{"ipBlock": {"cidr": "0.0.0.0/0"}}],
+                "ports": [{"port": 7000, "endPort": 7009}],
+            },
+            "run: it may reach a private address:7009/TCP",
+        ),
+        (
+            "runs",
+            "egress",
+            {"to": [{"ipBlock": {"cidr": "198.51.100.0/24"}}], "ports": [{"port": 3128}]},
+            "run: it may reach 198.51.100.0:3128/TCP",
+        ),
+        (
+            "webhooks",
+            "egress",
+            {"to": [{"ipBlock": {"cidr": "169.254.169.0/24"}}]},
+            "webhooks: it may reach 169.254.169.255:80/TCP",
+        ),
+        (
+            "worker",
+            "egress",
+            {"to": [{"ipBlock": {"cidr": "::/0"}}], "ports": [{"port": 80}]},
+            "worker: it may reach :::80/TCP",
+        ),
+        (
+            "runs",
+            "egress",
+            {
+                "to": [{"namespaceSelector": {"matchLabels": {"team": "logs"}}}],
+                "ports": [{"port": 3100}],
+            },
+            "run: it may reach pods of other namespaces with team=logs:3100/TCP",
+        ),
+        (
+            "prefect-server",
+            "ingress",
+            {
+                "from": [
+                    {"namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": "logs"}}}
+                ]
+            },
+            "prefect-server: pods of the namespace logs may reach its port 4200",
+        ),
+        (
+            "prefect-server",
+            "ingress",
+            {"from": [{"ipBlock": {"cidr": "198.51.100.7/32"}}], "ports": [{"port": 4200}]},
+            "prefect-server: 198.51.100.7 may reach its port 4200",
+        ),
+    ],
+)
+def test_whatever_else_a_policy_names_is_tried(
+    clusters: dict[str, Cluster],
+    project: Project,
+    name: str,
+    direction: str,
+    rule: dict[str, Any],
+    problem: str,
+) -> None:
+    seen = found(with_rule(clusters["production"], name, direction, rule), project)
+    assert any(each.startswith(f"production, {problem}") for each in seen), seen
+
+
+def with_rule(cluster: Cluster, name: str, direction: str, rule: dict[str, Any]) -> Cluster:
+    manifests = json.loads(json.dumps(cluster.manifests))
+    policy = next(
+        each
+        for each in manifests
+        if (each["kind"], each["metadata"]["name"]) == ("NetworkPolicy", name)
+    )
+    policy["spec"][direction].append(rule)
+    return Cluster(cluster.name, manifests)
+
+
+def test_the_resolver_of_another_platform_is_named_by_its_address(
+    clusters: dict[str, Cluster], project: Project
+) -> None:
+    ports = [{"port": 53, "protocol": each} for each in ("UDP", "TCP")]
+
+    def seen(network: str) -> list[str]:
+        rule = {"to": [{"ipBlock": {"cidr": network}}], "ports": ports}
+        return found(with_rule(clusters["kind"], "resolve-names", "egress", rule), project)
+
+    assert [seen("168.63.129.16/32"), seen("169.254.169.253/32"), seen("10.0.0.10/32")] == [[]] * 3
+    assert "run: it may reach 168.63.129.0:53/UDP" in str(seen("168.63.129.0/24"))
+
+
+def test_the_address_of_the_servers_own_database_may_be_the_only_one_that_is_open(
+    clusters: dict[str, Cluster], project: Project
+) -> None:
+    manifests = json.loads(json.dumps(clusters["production"].manifests))
+    (policy,) = [
+        each for each in manifests if each["metadata"]["name"] == "prefect-server-database"
+    ]
+    rule = {"to": [{"ipBlock": {"cidr": "10.77.0.3/32"}}], "ports": [{"port": 5432}]}
+    policy["spec"]["egress"] = [rule]
+    assert found(Cluster("production", manifests), project) == []
+    rule["to"] = [{"ipBlock": {"cidr": "34.1.2.3/32"}}]
+    seen = str(found(Cluster("production", manifests), project))
+    assert "prefect-server: it must reach database:5432/TCP" in seen
+    assert "prefect-server: it may reach 34.1.2.3:5432/TCP" in seen
+
+
+def test_what_a_policy_says_it_is_needed_for_is_left_to_whoever_wrote_it(
+    clusters: dict[str, Cluster], project: Project
+) -> None:
+    policy: dict[str, Any] = {
+        "kind": "NetworkPolicy",
+        "metadata": {"name": "mail", "annotations": {"analytics-flows/needed-for": "our relay"}},
+        "spec": {
+            "podSelector": {"matchLabels": {"app.kubernetes.io/component": "prefect-server"}},
+            "policyTypes": ["Egress"],
+            "egress": [{"to": [{"ipBlock": {"cidr": "10.9.0.25/32"}}], "ports": [{"port": 2525}]}],
+        },
+    }
+
+    def seen() -> list[str]:
+        return found(Cluster("kind", [*clusters["kind"].manifests, policy]), project)
+
+    assert seen() == []
+    policy["metadata"]["annotations"]["analytics-flows/needed-for"] = ""
+    assert "prefect-server: it may reach 10.9.0.25:2525/TCP" in str(seen())
 
 
 def test_the_check_ends_1_on_files_that_cut_off_dns(
