@@ -31,6 +31,7 @@ HOSTILE = (
     "</svg></style></title><base href=//evil.example>{{ 7 * 7 }}{% raw %}",
     '=HYPERLINK("http://evil.example","click")',
     "\u202egpj.exe\u2066 \x1b[31m \x00",
+    "\u061c\u200bpay\u2060pal\u00ad \ufff9 \udcff",
     "&lt;b&gt; &amp; ' \" \\ \u2028",
     "long " * 5_000,
 )
@@ -235,7 +236,8 @@ def test_text_from_outside_is_text_everywhere(slug: str) -> None:
             told, expected = Shown(content.decode()), Shown(plain[path].decode())
             assert shape(told) == shape(expected), text
             assert not re.findall(
-                r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", content.decode()
+                r"[\x00-\x08\x0b-\x1f\xad\u061c\u200b\u202a-\u202e\u2060-\u2069\ufff9-\ufffb]",
+                content.decode(),
             )
 
 
@@ -273,7 +275,7 @@ def test_no_cell_of_the_data_is_a_formula() -> None:
             for row in csv.reader(io.StringIO(content.decode()))
             for cell in row
         ]
-        assert any(cell == f"'{words.CONTROLS.sub(chr(0xFFFD), start)}" for cell in cells), start
+        assert any(cell == f"'{words.visible(start)}" for cell in cells), start
         assert not [c for c in cells if c.strip().startswith(("=", "+", "@", "\uff1d"))]
         assert not [c for c in cells if c.strip().startswith("-") and not is_number(c)]
     # Where lists are separated by semicolons, a cell ends there.
