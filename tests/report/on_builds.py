@@ -100,6 +100,18 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     boards = {row["Repository"] for row in shown.parts["leaders-by-repository"].records()}
     # Of the ten with the most commits one has no commit of a person.
     assert len(boards) == 9
+    merged = query(
+        "select rule, count(*), count(distinct merged_into) from public.contributor_merges "
+        "where ended_at is null and reverted_at is null group by rule order by rule"
+    )
+    assert [each[1:] for each in merged] == [(1, 1), (1, 1)]
+    told = shown.parts["merges"].text
+    assert "2 accounts or addresses are counted with 1 contributor: 1 as GitHub says" in told
+    assert "1 as a person listed" in told
+    assert [(row["What signs as"], row["Why"]) for row in shown.parts["merges"].records()] == [
+        ("Also", "same person by hand"),
+        ("Once", "same GitHub account"),
+    ]
 
 
 def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
