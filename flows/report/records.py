@@ -122,7 +122,7 @@ class OperationsData:
     these is of, and ``waiting`` those that should have begun long ago. ``completed`` is the newest
     of each domain that went well, ``fresh`` what its newest builds said of how new its sources and
     marts are, the newest first, and ``allowed`` how many seconds may lie between two runs of a
-    domain that go well.
+    domain that go well. ``nodes`` are what the newest builds said of each test and model.
     """
 
     runs: Sequence[Row] = ()
@@ -134,6 +134,7 @@ class OperationsData:
     completed: Mapping[str, Row] = field(default_factory=dict)
     fresh: Sequence[Row] = ()
     allowed: Mapping[str, int] = field(default_factory=dict)
+    nodes: Sequence[Row] = ()
     problem: str | None = None
 
 

@@ -9,6 +9,7 @@ from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.pages import freshness
 from flows.report.pages.ledgermind_rejected import rejected_rows
+from flows.report.pages.nodes import node_figures
 from flows.report.pages.runs import (
     BAD,
     deployments_figure,
@@ -63,6 +64,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
+    figures += node_figures(operated.nodes)
     if budgets := _budgets(operated.budgets, now):
         figures.append(_months(budgets))
     if rejected := _rejected_rows(data):
