@@ -33,6 +33,10 @@ class UnreadableModelsError(PermanentError):
     """The report models of a domain are there and cannot be read."""
 
 
+class UnmadePagesError(PermanentError):
+    """Some pages could not be made of what was read; the others are published."""
+
+
 class DestinationError(PermanentError):
     """The site cannot be written to where the settings say."""
 
@@ -186,7 +190,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the site; ``attention`` are the sentences that the front page repeats."""
+    """One page of the site; ``attention`` are the sentences that the front page repeats.
+
+    ``problem`` is why it could not be made, for the log.
+    """
 
     slug: str
     title: str
@@ -195,7 +202,7 @@ class Page:
     attention: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     to_do: tuple[str, ...] = ()
-    also: tuple[str, ...] = field(default=())
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -13,15 +13,19 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from prefect.logging import disable_run_logger
 
 from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.docs import docs_path, lineage_path
 from flows.report.making import or_why_not, read_agents, read_from
-from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
+from flows.report.operations import refuse_unmade
+from flows.report.pages import site
+from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData, UnmadePagesError
+from flows.report.render import render
 from flows.report.source import nothing
 from tests.report.made_rows import KINDS, contracts
-from tests.report.shown import Shown, files_of, page_of
+from tests.report.shown import NOW, Shown, files_of, page_of
 
 IN_POSTGRES = [slug for slug in DOMAINS if slug != "agent_analytics"]
 MEGABYTE = 1_000_000
@@ -114,6 +118,23 @@ def test_a_domain_that_cannot_be_read_is_told_and_stops_no_other(tmp_path: Path)
     for secret in (b"a-secret-word", b"somebody", b"127.0.0.1"):
         assert all(secret not in content for content in files.values())
     assert "will cost" in files["index.html"].decode()
+
+
+def test_a_page_that_cannot_be_made_is_told_and_stops_no_other() -> None:
+    impossible = {t.model: [t.row(month=date.max, week=date.max)] for t in TABLES_OF["scout"]}
+    sound = {t.model: [t.row()] for t in TABLES_OF["ledgermind"]}
+    data = {"scout": known("scout", impossible), "ledgermind": known("ledgermind", sound)}
+    made = site({slug: data.get(slug) or nothing(slug) for slug in DOMAINS}, OperationsData(), NOW)
+    files = render(made)
+    shown = Shown(files["scout.html"].decode())
+    assert shown.headline == "The page of Scout could not be made"
+    assert "The log of the report has the reason" in shown.parts[""].text
+    assert shown.headline in files["index.html"].decode()
+    assert "daily" in Shown(files["ledgermind.html"].decode()).parts
+    assert ["OverflowError" in page.problem for page in made.pages if page.problem] == [True]
+    assert b"OverflowError" not in b"".join(files.values())
+    with disable_run_logger(), pytest.raises(UnmadePagesError, match="published: Scout"):
+        refuse_unmade(made)
 
 
 def test_a_value_that_no_python_holds_and_a_damaged_file_stop_no_other(

@@ -31,6 +31,8 @@ from flows.report.records import (
     Row,
 )
 
+SLUG, TITLE = "operations", "Operations"
+QUESTION = "What is late or failing, and why?"
 MEASURES = (
     "rows_loaded",
     "models_built",
@@ -70,9 +72,9 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
     return Page(
-        "operations",
-        "Operations",
-        "What is late or failing, and why?",
+        SLUG,
+        TITLE,
+        QUESTION,
         _headline(operated, latest) + _late(freshness.behind(sources)),
         (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
         tuple(figures),
