@@ -471,6 +471,24 @@ def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
     ]
 
 
+def test_what_bigquery_costs_is_on_the_page_of_its_domain() -> None:
+    budget = Budget("BigQuery", "2026-11", 5.0, 12.0, 9.0)
+    budgets = [
+        {"slug": slug, "data": json.dumps([asdict(budget)])}
+        for slug in ("ledgermind", "github_scraper", "agent_analytics")
+    ]
+    rows = {s: known(s, {t.model: [t.row()] for t in TABLES_OF[s]}) for s in DOMAINS}
+    files = files_of(rows, OperationsData(budgets=budgets))
+    for slug in ("ledgermind", "github_scraper"):
+        (row,) = Shown(files[f"{slug}.html"].decode()).parts["budgets"].records()
+        assert (row["What"], row["Spent"], row["Budget"], row["State"]) == (
+            *("BigQuery", "$5.00", "$9.00", "will be over"),
+        )
+    # Theirs is told with the month, and no other page has one of another domain.
+    for slug in ("agent_analytics", "scout"):
+        assert "budgets" not in Shown(files[f"{slug}.html"].decode()).parts
+
+
 def test_the_words_of_numbers() -> None:
     manila = datetime(2026, 1, 1, 6, tzinfo=timezone(timedelta(hours=8)))
     assert words.text(manila) == "2025-12-31 22:00"

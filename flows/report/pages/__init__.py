@@ -27,6 +27,7 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "quality_compass": quality_compass.page,
 }
 
+AGENTS = "agent_analytics"
 OLD_AFTER_DAYS = 45
 
 
@@ -35,7 +36,10 @@ def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime
     today = now.date()
 
     def of_domain(slug: str) -> Page:
-        return with_age(page_of(data[slug], today), data[slug], today)
+        page = with_age(page_of(data[slug], today), data[slug], today)
+        # What the coding agents cost is their page's own answer.
+        billed = [each for each in operated.budgets if each["slug"] == slug != AGENTS]
+        return replace(page, figures=(*page.figures, *operations.budget_figures(billed, now)))
 
     pages = tuple(
         _or_unmade(slug, title, QUESTIONS[slug], partial(of_domain, slug))
@@ -61,11 +65,7 @@ def _or_unmade(slug: str, title: str, question: str, make: Callable[[], Page]) -
 def page_of(data: DomainData, today: date) -> Page:
     if data.is_empty:
         return empty_page(data)
-    page = (
-        agent_analytics.page(data, today)
-        if data.slug == "agent_analytics"
-        else PAGES[data.slug](data)
-    )
+    page = agent_analytics.page(data, today) if data.slug == AGENTS else PAGES[data.slug](data)
     return replace(page, to_do=(*_unread(data), *page.to_do))
 
 

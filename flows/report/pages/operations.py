@@ -67,8 +67,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
     if measures:
         figures.append(_tests(measures))
     figures += node_figures(operated.nodes)
-    if budgets := _budgets(operated.budgets, now):
-        figures.append(_months(budgets))
+    figures += budget_figures(operated.budgets, now)
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
     return Page(
@@ -185,6 +184,11 @@ def _tests(measures: Sequence[Row]) -> Figure:
         "What is left out is as it was when it was last built or tested. Without a deployment: a "
         "run that was started otherwise, or that the server knows no longer.",
     )
+
+
+def budget_figures(artifacts: Sequence[Row], now: datetime) -> list[Figure]:
+    rows = _budgets(artifacts, now)
+    return [_months(rows)] if rows else []
 
 
 def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:
