@@ -23,7 +23,7 @@ def newest_words(builds: Sequence[Row]) -> Iterator[Row]:
     """
     seen: set[tuple[str, str, str, str]] = set()
     for build in builds:
-        target = "BigQuery" if str(build["key"]).endswith("-bigquery") else "PostgreSQL or DuckDB"
+        target = "BigQuery" if str(build["key"]).endswith("-bigquery") else ""
         for node in json.loads(build["data"]):
             name = (build["slug"], target, str(node["type"]), str(node["name"]))
             if node["status"] == "skipped" or name in seen:
@@ -85,7 +85,8 @@ def _see(node: Row) -> str:
     if node["type"] == "test" and node.get("relation"):
         # For people to run.
         return f"select * from {node['relation']} limit 20"  # noqa: S608
-    return str(node.get("sql") or "")
+    # Its first line is what the folded cell shows.
+    return f"-- {node['name']}\n{node['sql']}" if node.get("sql") else ""
 
 
 def _slowest(nodes: Sequence[Row]) -> Iterator[Figure]:
