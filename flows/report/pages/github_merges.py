@@ -27,7 +27,7 @@ def merges_figure(data: DomainData) -> Figure:
             Column("kind", "Kind"),
             Column("identity_name", "What signs as"),
             Column("identity_kind", "Known by", "code"),
-            Column("rule", "Why"),
+            Column("reason", "Why"),
             Column("merged_at", "Since, UTC", "date"),
         ),
         rows=rows,

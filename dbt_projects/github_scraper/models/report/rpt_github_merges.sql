@@ -1,4 +1,4 @@
-with merges as (
+with merged as (
 
     select
         *,
@@ -23,18 +23,18 @@ identities as (
 known as (
 
     select
-        merges.identity_id,
-        merges.contributor_id,
-        merges.rule,
-        merges.merged_at,
+        merged.identity_id,
+        merged.contributor_id,
+        merged.reason,
+        merged.merged_at,
         contributors.kind,
         contributors.display_name,
         identities.identity_kind,
         identities.identity_name
-    from merges
-    inner join contributors on merges.contributor_id = contributors.contributor_id
-    inner join identities on merges.identity_id = identities.identity_id
-    where merges.recency = 1
+    from merged
+    inner join contributors on merged.contributor_id = contributors.contributor_id
+    inner join identities on merged.identity_id = identities.identity_id
+    where merged.recency = 1
 
 ),
 
@@ -43,7 +43,7 @@ totals as (
     select
         count(*) as identities,
         count(distinct contributor_id) as contributors,
-        count(case when rule = 'same person by hand' then 1 end) as identities_by_hand
+        count(case when reason = 'same person by hand' then 1 end) as identities_by_hand
     from known
 
 ),
@@ -67,7 +67,7 @@ final as (
         ranked.display_name,
         ranked.identity_kind,
         ranked.identity_name,
-        ranked.rule,
+        ranked.reason,
         ranked.merged_at,
         totals.identities,
         totals.contributors,

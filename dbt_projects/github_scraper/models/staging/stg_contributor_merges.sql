@@ -1,5 +1,3 @@
-{{ config(enabled=target.type == 'postgres') }}
-
 with source as (
 
     select * from {{ source('raw', 'contributor_merges') }}
@@ -15,7 +13,7 @@ final as (
         case
             when rule like 'same GitHub account %' then 'same GitHub account'
             else rule
-        end as rule,
+        end as reason,
         merged_at
     from source
     where ended_at is null and reverted_at is null
