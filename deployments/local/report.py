@@ -1,6 +1,7 @@
 """The report of what is on this machine, made in this process: no worker needs to be free."""
 
 import os
+import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import partial
@@ -34,7 +35,12 @@ def make_report(paths: LocalPaths, address: str | None = None) -> Published:
     data = {slug: or_why_not(slug, partial(_read, slug, paths)) for slug in IN_POSTGRES}
     data[AGENTS] = or_why_not(AGENTS, partial(read_agents, settings.agents_path))
     made_at = datetime.now(UTC)
-    _, published = make(data, _operations(paths), made_at, settings.address, settings.versions_kept)
+    site, published = make(
+        data, _operations(paths), made_at, settings.address, settings.versions_kept
+    )
+    for page in site.pages:
+        if page.problem:
+            sys.stderr.write(f"The page of {page.title} could not be made:\n{page.problem}")
     return published
 
 

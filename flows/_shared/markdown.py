@@ -9,9 +9,13 @@ from flows._shared.secrets import without_secrets
 LONGEST = 600
 # What Markdown, GitHub's autolinks or HTML would act on. An underscore within a word is none.
 ACTS = re.compile(r"[\\`*\[\]<>|#~&@]|(?<!\w)_|_(?!\w)|(?<=\w):(?=//)|(?<=www)\.")
-# What controls a parser or the direction of the text beside it.
 NUMBER = re.compile(r"[^A-Za-z]{0,3}[\d.,\s]+[^A-Za-z]{0,3}|–")
-UNSEEN = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
+# What controls a terminal, a parser or the direction of the text beside it, what takes no room
+# (joiners, which scripts and emoji need, are left), and halves of a letter, which no file holds.
+UNSEEN = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\xad\u061c\u180e\u200b\u200e\u200f\u202a-\u202e\u2060-\u2069\ufeff"
+    "\ufff9-\ufffb\ud800-\udfff]"
+)
 
 
 def plain(text: str) -> str:

@@ -21,6 +21,7 @@ from flows._shared.answers import cause_of
 from flows._shared.budgets import Budget
 from flows._shared.errors import PermanentError
 from flows._shared.events import AlertTold, Event, alert_event
+from flows._shared.markdown import UNSEEN
 from flows._shared.orchestration.budgets import budgets_key
 from flows._shared.orchestration.dbt_nodes import FAILED, TESTS
 from flows._shared.orchestration.events import send_events
@@ -220,7 +221,7 @@ def owner_of(slug: str, projects: Path = PROJECTS) -> str:
 
 def shown(text: str) -> str:
     """One line of a message: no secret, of much the beginning, and no mark-up of a chat."""
-    line = without_secrets(" ".join(text.split()))
+    line = UNSEEN.sub("\ufffd", without_secrets(" ".join(text.split())))
     line = line if len(line) <= LONGEST else line[:LONGEST] + " …"
     # `<!channel>` calls everybody in a chat, `<address|text>` hides where a link leads.
     return re.sub(r"<(?=\S)", "< ", line)

@@ -24,7 +24,13 @@ from flows._shared.orchestration.naming import RunName
 from flows._shared.orchestration.retry import retry_transient
 from flows.report.making import AGENTS, IN_POSTGRES, make, or_why_not, read_agents, read_from
 from flows.report.publish import Published
-from flows.report.records import DOMAINS, DomainData, OperationsData, Site
+from flows.report.records import (
+    DOMAINS,
+    DomainData,
+    OperationsData,
+    Site,
+    UnmadePagesError,
+)
 from flows.report.settings import ReportSettings
 from flows.report.source import nothing, read_operations
 
@@ -53,6 +59,24 @@ def report(settings: ReportSettings = ReportSettings()) -> None:
         table=[{"page": page.title, "says": page.headline} for page in site.pages],
         description=f"The report is at {published.index}",
     )
+    refuse_unmade(site)
+
+
+def refuse_unmade(site: Site) -> None:
+    """
+    Raises:
+        UnmadePagesError: a page could not be made; its reason is in the log.
+    """
+    unmade = [page for page in site.pages if page.problem]
+    for page in unmade:
+        get_run_logger().error("The page of %s: %s", page.title, page.problem)
+    if unmade:
+        titles = ", ".join(page.title for page in unmade)
+        raise UnmadePagesError(
+            "Making the report",
+            f"these pages could not be made, the others are published: {titles}",
+            "The log has the reason; building the domain anew makes its models anew",
+        )
 
 
 def tell_pages(site: Site, settings: ReportSettings) -> None:

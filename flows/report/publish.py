@@ -14,7 +14,7 @@ import errno
 import re
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -85,7 +85,9 @@ def publish(
         others = [each for each in place.versions() if each != version]
         removed = tuple(others[: max(0, len(others) - (kept - 1))])
         for each in removed:
-            place.remove(each)
+            # Another report that ends at the same time may have removed it.
+            with suppress(FileNotFoundError):
+                place.remove(each)
     size = sum(len(content) for content in files.values())
     return Published(f"{address.rstrip('/')}/index.html", version, removed, size)
 

@@ -33,6 +33,10 @@ class UnreadableModelsError(PermanentError):
     """The report models of a domain are there and cannot be read."""
 
 
+class UnmadePagesError(PermanentError):
+    """Some pages could not be made of what was read; the others are published."""
+
+
 class DestinationError(PermanentError):
     """The site cannot be written to where the settings say."""
 
@@ -122,7 +126,7 @@ class OperationsData:
     these is of, and ``waiting`` those that should have begun long ago. ``completed`` is the newest
     of each domain that went well, ``fresh`` what its newest builds said of how new its sources and
     marts are, the newest first, and ``allowed`` how many seconds may lie between two runs of a
-    domain that go well.
+    domain that go well. ``nodes`` are what the newest builds said of each test and model.
     """
 
     runs: Sequence[Row] = ()
@@ -134,6 +138,7 @@ class OperationsData:
     completed: Mapping[str, Row] = field(default_factory=dict)
     fresh: Sequence[Row] = ()
     allowed: Mapping[str, int] = field(default_factory=dict)
+    nodes: Sequence[Row] = ()
     problem: str | None = None
 
 
@@ -185,7 +190,10 @@ class Figure:
 
 @dataclass(frozen=True)
 class Page:
-    """One page of the site; ``attention`` are the sentences that the front page repeats."""
+    """One page of the site; ``attention`` are the sentences that the front page repeats.
+
+    ``problem`` is why it could not be made, for the log.
+    """
 
     slug: str
     title: str
@@ -194,7 +202,7 @@ class Page:
     attention: tuple[str, ...] = ()
     figures: tuple[Figure, ...] = ()
     to_do: tuple[str, ...] = ()
-    also: tuple[str, ...] = field(default=())
+    problem: str = ""
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,9 @@ WAITING_LONG = timedelta(minutes=10)
 FRESHNESS = ROOT / "deployments" / "automations" / "freshness.yaml"
 # Of a domain, the newest: a build of one layer says nothing of the marts of another.
 BUILDS = 50
+# Of a domain, the newest in which a node is looked for.
+NODES = 10
+SQL_CHARACTERS = 2_000
 # Readers have a copy of its marts, which a run publishes as a whole.
 COPIED = "agent_analytics"
 Ask = Callable[[str, Mapping[str, Any]], Any]
@@ -212,6 +215,12 @@ def read_operations(
         for each in fresh
     ]
 
+    nodes = [
+        {**build, "slug": slug, "data": _with_sql(build["data"])}
+        for name, slug in names.items()
+        for build in ask("artifacts/filter", _like(f"{name}-dbt-nodes", NODES))
+    ]
+
     def named(found: Sequence[Row]) -> list[Row]:
         return [
             {**run, "deployment": known.get(run["deployment_id"], {}).get("name")} for run in found
@@ -227,6 +236,7 @@ def read_operations(
         completed=completed,
         fresh=fresh,
         allowed=allowed_seconds(),
+        nodes=nodes,
     )
 
 
@@ -263,6 +273,25 @@ def _published(ask: Ask, runs: Sequence[str]) -> set[str]:
 
 def _newest(key: str, most: int = 1) -> dict[str, Any]:
     return {"artifacts": {"key": {"any_": [key]}}, "sort": "CREATED_DESC", "limit": most}
+
+
+def _like(key: str, most: int) -> dict[str, Any]:
+    return {"artifacts": {"key": {"like_": key}}, "sort": "CREATED_DESC", "limit": most}
+
+
+def _with_sql(data: str) -> str:
+    """Nodes with their SQL in place of where it is; without, where another machine has it."""
+    return json.dumps(
+        [{**node, "sql": _sql(node.get("compiled_sql"))} for node in json.loads(data)]
+    )
+
+
+def _sql(path: str | None) -> str:
+    # The server says where it is, and the site shows it to all: what else is there is none of it.
+    file = Path(path or "")
+    if (file.parent.name, file.suffix) != ("compiled", ".sql") or not file.is_file():
+        return ""
+    return file.read_text(encoding="utf-8")[:SQL_CHARACTERS].strip()
 
 
 def _all(ask: Ask, path: str, body: Mapping[str, Any]) -> list[Row]:

@@ -8,11 +8,10 @@ from decimal import Decimal
 from typing import Any
 
 from flows._shared.counted import counted
+from flows._shared.markdown import UNSEEN
 
 MOST_CHARACTERS = 300
 MOST_OF_LONG = 1500
-# What controls a terminal, a parser or the direction of the text beside it is shown as a mark.
-CONTROLS = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ufeff]")
 # Spreadsheets take a cell that begins with one of these for a formula.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 # Of several names, after a space or what opens a quotation: no address, none within a folder.
@@ -85,7 +84,7 @@ def spoken(code: Any) -> str:
 
 def visible(value: str) -> str:
     """A text in which nothing acts unseen."""
-    return CONTROLS.sub("\ufffd", value)
+    return UNSEEN.sub("\ufffd", value)
 
 
 def number(value: Any, digits: int | None = None) -> str:

@@ -246,7 +246,17 @@ def test_marts_equal_numbers_counted_in_python(warehouse: Warehouse) -> None:
     warehouse.execute(
         f"update repositories set retired_at = now() where id in ({FORK}, 100);"
         "update repositories set paused_at = now() where id in (101, 102);"
-        "update repositories set url = 'git@example.net:owner/1.git' where id = 103"
+        "update repositories set url = 'git@example.net:owner/1.git' where id = 103;"
+        "insert into contributors (id, identity_key, display_name, merged_into) "
+        "overriding system value values "
+        "(9001, 'login:once', 'Once', 1), (9002, 'email:also@work.example', 'Also', 1), "
+        "(9003, 'email:no@work.example', 'No longer', null);"
+        "insert into contributor_merges "
+        "(contributor_id, merged_into, rule, evidence, merged_at, ended_at) "
+        "select id, 1, case display_name when 'Also' then 'same person by hand' "
+        "else 'same GitHub account 7' end, 'e', now() + id * interval '1 s', "
+        "case display_name when 'No longer' then now() end "
+        "from contributors where id > 9000"
     )
     build(warehouse, *MODELS_ONLY)
 

@@ -1,5 +1,6 @@
 """The page about the report says where each answer is and shows every page."""
 
+import json
 import re
 from pathlib import Path
 
@@ -30,6 +31,14 @@ WAITING = {
     "expected_start_time": "2026-11-28T10:00:00Z",
 }
 MEASURED = {"slug": "scout", "updated": "2026-11-28T11:00:00Z", "data": "[]"}
+NODES = {
+    "slug": "scout",
+    "key": "scout-dbt-nodes",
+    "created": "2026-11-28T11:00:00Z",
+    "data": json.dumps(
+        [{"name": "a", "type": "test", "status": "fail", "rows": 3, "seconds": 1.0, "message": "3"}]
+    ),
+}
 MEGABYTE = 1_000_000
 
 
@@ -37,7 +46,7 @@ MEGABYTE = 1_000_000
 def site() -> dict[str, Shown]:
     """The pages by their title, of one row of each model and three runs."""
     data = {slug: known(slug, {t.model: [t.row()] for t in TABLES_OF[slug]}) for slug in DOMAINS}
-    operated = OperationsData(runs=[RUN], waiting=[WAITING], measures=[MEASURED])
+    operated = OperationsData(runs=[RUN], waiting=[WAITING], measures=[MEASURED], nodes=[NODES])
     files = files_of(data, operated)
     titles = {**DOMAINS, "operations": "Operations"}
     return {title: Shown(files[f"{slug}.html"].decode()) for slug, title in titles.items()}

@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pytest
+
 from flows.report import words
 from flows.report.records import DomainData
 from tests.report.shown import page_of
@@ -100,6 +102,18 @@ def github_page_is_right(data: DomainData, query: Query) -> None:
     boards = {row["Repository"] for row in shown.parts["leaders-by-repository"].records()}
     # Of the ten with the most commits one has no commit of a person.
     assert len(boards) == 9
+    merged = query(
+        "select rule, count(*), count(distinct merged_into) from public.contributor_merges "
+        "where ended_at is null and reverted_at is null group by rule order by rule"
+    )
+    assert [each[1:] for each in merged] == [(1, 1), (1, 1)]
+    told = shown.parts["merges"].text
+    assert "2 accounts or addresses are counted with 1 contributor: 1 as GitHub says" in told
+    assert "1 as a person listed" in told
+    assert [(row["What signs as"], row["Why"]) for row in shown.parts["merges"].records()] == [
+        ("Also", "same person by hand"),
+        ("Once", "same GitHub account"),
+    ]
 
 
 def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
@@ -288,6 +302,34 @@ def quality_page_is_right(data: DomainData, query: Query) -> None:
     worst = max(score for _, score, *_ in facilities if score is not None)
     assert shown.headline.endswith(f"severity {words.number(worst)} of 100")
     assert rows[0]["Severity"].startswith(f"{words.number(worst)} ")
+    contributions_are_right(data, query)
+
+
+def contributions_are_right(data: DomainData, query: Query) -> None:
+    """Of the first facility of the page of which there are any, the worst metric's."""
+    (first, *_) = data.rows("rpt_quality_contributions")
+    parts = query(
+        "select child_group_value, excess_over_parent, weight_share, child_value "
+        "from analytics.fct_contributions where run_id = (select max(run_id) from "
+        f"analytics.fct_contributions) and parent_facility_id = '{first['facility_id']}' and "
+        f"metric_id = '{first['metric_id']}' and parent_service_line is null"
+    )
+    part = page_of(data).parts["contributions"]
+    assert len(parts) == len(part.rows) > 1
+    assert sum(share * value for _, _, share, value in parts) == pytest.approx(
+        first["parent_value"]
+    )
+    raises = max(parts, key=lambda each: each[1])[0]
+    assert f"{raises} raises it most" in part.text
+    shown = page_of(data).parts["facilities"].records()
+    with_parts = {
+        facility
+        for (facility,) in query(
+            "select distinct parent_facility_id from analytics.fct_contributions"
+        )
+    }
+    ids = [row["Facility"].rpartition("(")[2].rstrip(")") for row in shown]
+    assert first["facility_id"] == next(each for each in ids if each in with_parts)
 
 
 def quality_changes_are_right(data: DomainData, query: Query) -> None:

@@ -114,3 +114,4 @@ def test_every_domain_names_its_owner() -> None:
 def test_text_from_outside_calls_nobody() -> None:
     assert shown("<!channel> a\n<http://evil|good>") == "< !channel> a < http://evil|good>"
     assert len(shown("x" * 5000)) < 700
+    assert shown("\u202egpj.\u200bexe \udcff") == "\ufffdgpj.\ufffdexe \ufffd"

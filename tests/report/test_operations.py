@@ -2,14 +2,16 @@
 
 import json
 from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
 
 import pytest
 
 from flows._shared.budgets import Budget
 from flows.report import words
 from flows.report.records import DOMAINS, OperationsData
-from flows.report.source import allowed_seconds
-from tests.report.shown import Shown, files_of
+from flows.report.source import allowed_seconds, read_operations
+from tests.report.shown import NOW, Shown, files_of
 from tests.report.test_sentences import made
 
 
@@ -283,3 +285,51 @@ def test_a_budget_of_a_month_that_is_over_will_be_nothing_any_more() -> None:
     states = [row["State"] for row in part.records()]
     assert states == ["over", "unknown", "unknown", "within"]
     assert "1 of 4 budgets passed or will be passed at the pace of the month so far." in part.text
+
+
+def node(name: str, status: str, seconds: float = 1.0, **given: Any) -> dict[str, Any]:
+    blank = {"type": "test", "rows": None, "message": "", "compiled_sql": None, "relation": None}
+    return blank | {"name": name, "status": status, "seconds": seconds, **given}
+
+
+def test_what_fails_is_listed_with_its_sql_and_what_takes_longest(tmp_path: Path) -> None:
+    kept, other = (tmp_path / each for each in ("compiled/test.a.sql", "secret.sql"))
+    for file, text in ((kept, "select 1\nfrom \u202ea"), (other, "the password")):
+        file.parent.mkdir(exist_ok=True)
+        file.write_text(text)
+    newest = [
+        node("a", "fail", rows=3, message="<b>Got 3</b>", compiled_sql=str(kept)),
+        node("b", "warn", rows=1, relation='"db"."failures"."b"'),
+        node("c", "error", 9.0, type="model", compiled_sql=str(other)),
+        node("d", "skipped"),
+        node("e", "unchanged", 99.0),
+    ]
+    older = [node("a", "pass"), node("d", "fail"), node("f", "success", 5.0, type="model", rows=7)]
+    found = [
+        {"key": "scout-dbt-nodes-gold", "created": f"2026-11-28T{hour}:00:00Z", "data": data}
+        for hour, data in (("11", json.dumps(newest)), ("10", json.dumps(older)))
+    ]
+
+    def ask(path: str, body: Any) -> Any:
+        asked = body.get("artifacts", {}).get("key", {})
+        return found if asked.get("like_") == "scout-dbt-nodes" else []
+
+    operated = read_operations(ask, "a-tag", {}, {}, NOW)
+    shown = Shown(files_of(operated=operated)["operations.html"].decode())
+    failing, slowest = shown.parts["failing"], shown.parts["slowest"]
+    assert "3 fail and 1 warns: a of Scout, c of Scout, d of Scout and 1 more" in failing.text
+    told = [(row["What"], row["State"], row["Rows"], row["Says"]) for row in failing.records()]
+    assert told == [
+        ("a test", "fail", "3", "<b>Got 3</b>"),
+        ("c model", "error", words.ABSENT, ""),
+        ("d test", "fail", words.ABSENT, ""),
+        ("b test", "warn", "1", ""),
+    ]
+    seen = [row["To see the rows"] for row in failing.records()]
+    assert seen[0].endswith("-- a\nselect 1\nfrom \ufffda")
+    assert seen[1:] == ["", "", 'select * from "db"."failures"."b" limit 20']
+    assert [(row["What"], row["Took"]) for row in slowest.records()][:2] == [
+        ("c model", "9.0 s"),
+        ("f model", "5.0 s"),
+    ]
+    assert "c of Scout took longest, 9.0 s (52.9 % of what all took" in slowest.text

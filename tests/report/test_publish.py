@@ -9,7 +9,7 @@ import boto3
 import pytest
 from pydantic import ValidationError
 
-from flows.report.publish import publish
+from flows.report.publish import Folder, publish
 from flows.report.records import DestinationError
 from flows.report.settings import ReportSettings
 
@@ -54,6 +54,22 @@ def test_a_clock_that_went_back_does_not_remove_the_version_just_written(tmp_pat
     publish(FILES, str(tmp_path), AT, kept=1)
     publish(NEWER, str(tmp_path), AT - timedelta(days=9), kept=1)
     assert led_to(tmp_path, "index.html") == b"second"
+
+
+def test_what_another_report_has_removed_meanwhile_is_no_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish(FILES, str(tmp_path), AT, kept=1)
+    remove = Folder.remove
+
+    def removed_twice(folder: Folder, version: str) -> None:
+        remove(folder, version)
+        remove(folder, version)
+
+    monkeypatch.setattr(Folder, "remove", removed_twice)
+    publish(NEWER, str(tmp_path), AT + timedelta(days=1), kept=1)
+    assert led_to(tmp_path, "index.html") == b"second"
+    assert [each.name for each in (tmp_path / "versions").iterdir()] == ["2026-11-29T12-00-00Z"]
 
 
 def test_twice_in_a_second_are_two_versions(tmp_path: Path) -> None:

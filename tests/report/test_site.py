@@ -13,15 +13,19 @@ from typing import Any
 import duckdb
 import psycopg
 import pytest
+from prefect.logging import disable_run_logger
 
 from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.docs import docs_path, lineage_path
 from flows.report.making import or_why_not, read_agents, read_from
-from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData
+from flows.report.operations import refuse_unmade
+from flows.report.pages import site
+from flows.report.records import DOMAINS, SCHEMAS, DomainData, OperationsData, UnmadePagesError
+from flows.report.render import render
 from flows.report.source import nothing
 from tests.report.made_rows import KINDS, contracts
-from tests.report.shown import Shown, files_of, page_of
+from tests.report.shown import NOW, Shown, files_of, page_of
 
 IN_POSTGRES = [slug for slug in DOMAINS if slug != "agent_analytics"]
 MEGABYTE = 1_000_000
@@ -31,6 +35,7 @@ HOSTILE = (
     "</svg></style></title><base href=//evil.example>{{ 7 * 7 }}{% raw %}",
     '=HYPERLINK("http://evil.example","click")',
     "\u202egpj.exe\u2066 \x1b[31m \x00",
+    "\u061c\u200bpay\u2060pal\u00ad \ufff9 \udcff",
     "&lt;b&gt; &amp; ' \" \\ \u2028",
     "long " * 5_000,
 )
@@ -113,6 +118,23 @@ def test_a_domain_that_cannot_be_read_is_told_and_stops_no_other(tmp_path: Path)
     for secret in (b"a-secret-word", b"somebody", b"127.0.0.1"):
         assert all(secret not in content for content in files.values())
     assert "will cost" in files["index.html"].decode()
+
+
+def test_a_page_that_cannot_be_made_is_told_and_stops_no_other() -> None:
+    impossible = {t.model: [t.row(month=date.max, week=date.max)] for t in TABLES_OF["scout"]}
+    sound = {t.model: [t.row()] for t in TABLES_OF["ledgermind"]}
+    data = {"scout": known("scout", impossible), "ledgermind": known("ledgermind", sound)}
+    made = site({slug: data.get(slug) or nothing(slug) for slug in DOMAINS}, OperationsData(), NOW)
+    files = render(made)
+    shown = Shown(files["scout.html"].decode())
+    assert shown.headline == "The page of Scout could not be made"
+    assert "The log of the report has the reason" in shown.parts[""].text
+    assert shown.headline in files["index.html"].decode()
+    assert "daily" in Shown(files["ledgermind.html"].decode()).parts
+    assert ["OverflowError" in page.problem for page in made.pages if page.problem] == [True]
+    assert b"OverflowError" not in b"".join(files.values())
+    with disable_run_logger(), pytest.raises(UnmadePagesError, match="published: Scout"):
+        refuse_unmade(made)
 
 
 def test_a_value_that_no_python_holds_and_a_damaged_file_stop_no_other(
@@ -235,7 +257,8 @@ def test_text_from_outside_is_text_everywhere(slug: str) -> None:
             told, expected = Shown(content.decode()), Shown(plain[path].decode())
             assert shape(told) == shape(expected), text
             assert not re.findall(
-                r"[\x00-\x08\x0b-\x1f\u202a-\u202e\u2066-\u2069]", content.decode()
+                r"[\x00-\x08\x0b-\x1f\xad\u061c\u200b\u202a-\u202e\u2060-\u2069\ufff9-\ufffb]",
+                content.decode(),
             )
 
 
@@ -273,7 +296,7 @@ def test_no_cell_of_the_data_is_a_formula() -> None:
             for row in csv.reader(io.StringIO(content.decode()))
             for cell in row
         ]
-        assert any(cell == f"'{words.CONTROLS.sub(chr(0xFFFD), start)}" for cell in cells), start
+        assert any(cell == f"'{words.visible(start)}" for cell in cells), start
         assert not [c for c in cells if c.strip().startswith(("=", "+", "@", "\uff1d"))]
         assert not [c for c in cells if c.strip().startswith("-") and not is_number(c)]
     # Where lists are separated by semicolons, a cell ends there.
@@ -446,6 +469,24 @@ def test_budgets_are_on_the_page_of_operations_the_exceeded_first() -> None:
         (unknown.name, "unknown", "$5.00"),
         (holds.name, "within", "$5.00"),
     ]
+
+
+def test_what_bigquery_costs_is_on_the_page_of_its_domain() -> None:
+    budget = Budget("BigQuery", "2026-11", 5.0, 12.0, 9.0)
+    budgets = [
+        {"slug": slug, "data": json.dumps([asdict(budget)])}
+        for slug in ("ledgermind", "github_scraper", "agent_analytics")
+    ]
+    rows = {s: known(s, {t.model: [t.row()] for t in TABLES_OF[s]}) for s in DOMAINS}
+    files = files_of(rows, OperationsData(budgets=budgets))
+    for slug in ("ledgermind", "github_scraper"):
+        (row,) = Shown(files[f"{slug}.html"].decode()).parts["budgets"].records()
+        assert (row["What"], row["Spent"], row["Budget"], row["State"]) == (
+            *("BigQuery", "$5.00", "$9.00", "will be over"),
+        )
+    # Theirs is told with the month, and no other page has one of another domain.
+    for slug in ("agent_analytics", "scout"):
+        assert "budgets" not in Shown(files[f"{slug}.html"].decode()).parts
 
 
 def test_the_words_of_numbers() -> None:

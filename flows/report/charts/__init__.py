@@ -5,7 +5,7 @@ colour alone: what stands out has a shape of its own, and every chart has its ta
 """
 
 from flows.report.charts.drawing import standing_alone, svg
-from flows.report.charts.forms import bars, heat, intervals, lorenz, parts
+from flows.report.charts.forms import bars, heat, intervals, lorenz, parts, waterfall
 from flows.report.charts.times import band, columns, columns_of, dots
 
 __all__ = [
@@ -20,4 +20,5 @@ __all__ = [
     "parts",
     "standing_alone",
     "svg",
+    "waterfall",
 ]

@@ -193,3 +193,38 @@ def parts(
         },
     }
     return Chart(spec, alternative, len({each["label"] for each in values}))
+
+
+def waterfall(
+    rows: Sequence[Row], label: str, value: str, whole: float, title: str, alternative: str
+) -> Chart:
+    """A bar for each row that begins where the one before it ends, and one of the whole."""
+    values = []
+    reached = 0.0
+    for place, (name, row) in enumerate(zip(names(rows, label), rows, strict=True)):
+        added = words.finite(row[value]) or 0.0
+        part = "adds" if added >= 0 else "takes off"
+        values.append(
+            {"label": name, "low": reached, "high": reached + added, "part": part, "at": place}
+        )
+        reached += added
+    total = {"label": "the whole", "low": 0.0, "high": whole, "part": "the whole"}
+    values.append({**total, "at": len(values)})
+    kinds = [each for each in ("adds", "takes off", "the whole") if each in map(_part, values)]
+    colors = {"adds": SERIES[0], "takes off": SERIES[1], "the whole": SERIES[5]}
+    scale = {"domain": kinds, "range": [colors[each] for each in kinds]}
+    spec = {
+        "data": {"values": values},
+        "mark": {"type": "bar"},
+        "encoding": {
+            "y": nominal("label", {"field": "at", "op": "min"}),
+            "x": number("low", title, ",.3~f"),
+            "x2": {"field": "high"},
+            "color": {"field": "part", "type": "nominal", "scale": scale},
+        },
+    }
+    return Chart(spec, alternative, len(values))
+
+
+def _part(value: Mapping[str, object]) -> object:
+    return value["part"]

@@ -1,8 +1,10 @@
 """From rows to pages: what each figure says. Decisions only; time comes in as an argument."""
 
+import traceback
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime
+from functools import partial
 
 from flows.report import words
 from flows.report.pages import (
@@ -15,7 +17,7 @@ from flows.report.pages import (
     quality_compass,
     scout,
 )
-from flows.report.pages.empty import empty_page
+from flows.report.pages.empty import QUESTIONS, empty_page, unmade_page
 from flows.report.records import DOMAINS, DomainData, OperationsData, Page, Site
 
 PAGES: Mapping[str, Callable[[DomainData], Page]] = {
@@ -25,26 +27,45 @@ PAGES: Mapping[str, Callable[[DomainData], Page]] = {
     "quality_compass": quality_compass.page,
 }
 
+AGENTS = "agent_analytics"
 OLD_AFTER_DAYS = 45
 
 
 def site(data: Mapping[str, DomainData], operated: OperationsData, now: datetime) -> Site:
     """All pages, the front page first."""
+    today = now.date()
+
+    def of_domain(slug: str) -> Page:
+        page = with_age(page_of(data[slug], today), data[slug], today)
+        # What the coding agents cost is their page's own answer.
+        billed = [each for each in operated.budgets if each["slug"] == slug != AGENTS]
+        return replace(page, figures=(*page.figures, *operations.budget_figures(billed, now)))
+
     pages = tuple(
-        with_age(page_of(data[slug], now.date()), data[slug], now.date()) for slug in DOMAINS
+        _or_unmade(slug, title, QUESTIONS[slug], partial(of_domain, slug))
+        for slug, title in DOMAINS.items()
     )
-    run = operations.page(operated, data, now)
+    run = _or_unmade(
+        operations.SLUG,
+        operations.TITLE,
+        operations.QUESTION,
+        lambda: operations.page(operated, data, now),
+    )
     return Site((front.page(pages, run), *pages, run), now)
+
+
+def _or_unmade(slug: str, title: str, question: str, make: Callable[[], Page]) -> Page:
+    """A page that cannot be made says so, and stops no other."""
+    try:
+        return make()
+    except Exception:  # noqa: BLE001
+        return unmade_page(slug, title, question, traceback.format_exc())
 
 
 def page_of(data: DomainData, today: date) -> Page:
     if data.is_empty:
         return empty_page(data)
-    page = (
-        agent_analytics.page(data, today)
-        if data.slug == "agent_analytics"
-        else PAGES[data.slug](data)
-    )
+    page = agent_analytics.page(data, today) if data.slug == AGENTS else PAGES[data.slug](data)
     return replace(page, to_do=(*_unread(data), *page.to_do))
 
 

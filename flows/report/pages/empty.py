@@ -1,4 +1,4 @@
-"""A domain without rows: what to do about it."""
+"""A page without figures: what to do about it."""
 
 from flows.report.records import DOMAINS, DomainData, Page
 
@@ -35,3 +35,12 @@ def empty_page(data: DomainData) -> Page:
             "Then make the report again: `make report`.",
         )
     return Page(data.slug, title, QUESTIONS[data.slug], headline, attention, (), to_do)
+
+
+def unmade_page(slug: str, title: str, question: str, problem: str) -> Page:
+    headline = f"The page of {title} could not be made"
+    to_do = (
+        "It is a fault of the report, or rows that nobody thought of; the other pages are made.",
+        "The log of the report has the reason; building the domain anew makes its models anew.",
+    )
+    return Page(slug, title, question, headline, (headline,), (), to_do, problem)

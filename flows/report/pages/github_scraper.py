@@ -12,6 +12,8 @@ from flows.report.pages.github_leaders import (
     overall,
     programs,
 )
+from flows.report.pages.github_merges import MODEL as MERGES
+from flows.report.pages.github_merges import merges_figure
 from flows.report.pages.github_repositories import repositories_attention, repositories_figure
 from flows.report.pages.people import told_apart
 from flows.report.pages.ties import first_of
@@ -33,7 +35,7 @@ UNTYPED = "other"
 
 
 def page(data: DomainData) -> Page:
-    data = told_apart(data, ["rpt_github_leaderboard"], "contributor_id", "display_name")
+    data = told_apart(data, ["rpt_github_leaderboard", MERGES], "contributor_id", "display_name")
     board = data.rows("rpt_github_leaderboard")
     are_several = any(row["people"] > 1 for row in data.rows("rpt_github_concentration"))
     if len(overall(board, "all_time")) == 1 and not are_several:
@@ -54,6 +56,8 @@ def page(data: DomainData) -> Page:
         figures.append(programs(data, made))
     if by_repository := [row for row in board if row["scope"] == "repository"]:
         figures.append(boards(data, by_repository))
+    if data.rows(MERGES):
+        figures.append(merges_figure(data))
     return Page(
         "github_scraper",
         "GitHub",

@@ -9,6 +9,7 @@ from flows._shared.budgets import Budget
 from flows.report import charts, words
 from flows.report.pages import freshness
 from flows.report.pages.ledgermind_rejected import rejected_rows
+from flows.report.pages.nodes import node_figures
 from flows.report.pages.runs import (
     BAD,
     deployments_figure,
@@ -30,6 +31,8 @@ from flows.report.records import (
     Row,
 )
 
+SLUG, TITLE = "operations", "Operations"
+QUESTION = "What is late or failing, and why?"
 MEASURES = (
     "rows_loaded",
     "models_built",
@@ -63,14 +66,14 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
-    if budgets := _budgets(operated.budgets, now):
-        figures.append(_months(budgets))
+    figures += node_figures(operated.nodes)
+    figures += budget_figures(operated.budgets, now)
     if rejected := _rejected_rows(data):
         figures.append(_rejected(rejected))
     return Page(
-        "operations",
-        "Operations",
-        "What is late or failing, and why?",
+        SLUG,
+        TITLE,
+        QUESTION,
         _headline(operated, latest) + _late(freshness.behind(sources)),
         (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
         tuple(figures),
@@ -181,6 +184,11 @@ def _tests(measures: Sequence[Row]) -> Figure:
         "What is left out is as it was when it was last built or tested. Without a deployment: a "
         "run that was started otherwise, or that the server knows no longer.",
     )
+
+
+def budget_figures(artifacts: Sequence[Row], now: datetime) -> list[Figure]:
+    rows = _budgets(artifacts, now)
+    return [_months(rows)] if rows else []
 
 
 def _budgets(artifacts: Sequence[Row], now: datetime) -> list[Row]:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.quality_contributions import CONTRIBUTIONS, contributions_figure
 from flows.report.records import Column, DomainData, Figure, Page, Row
 
 FACILITIES = "rpt_quality_facilities"
@@ -32,6 +33,9 @@ def page(data: DomainData) -> Page:
         figures.append(_changes(data))
     if data.rows(MONTHS):
         figures += _months(data)
+    if rows := data.rows(CONTRIBUTIONS):
+        metric = _metrics(data).get(rows[0]["metric_id"]) or words.text(rows[0]["metric_name"])
+        figures.append(contributions_figure(data, name_of(rows[0]), metric))
     return Page(
         "quality_compass",
         "Quality Compass",

@@ -9,6 +9,8 @@ final as (
 
     select
         id as identity_id,
+        {{ shared.split_part('identity_key', ':', 1) }} as identity_kind,
+        coalesce(nullif(display_name, ''), username) as identity_name,
         case
             when not {{ fits(folded_email('email'), noreply) }}
                 then nullif({{ shared.split_part(folded_email('email'), '@', 2) }}, '')
