@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -94,12 +94,12 @@ def run(
     raise typer.Exit(status)
 
 
-@app.command(epilog=example("flows up"))
-def up() -> None:
+@app.command(epilog=example("flows up", "flows up --json"))
+def up(json: Json = False) -> None:
     """Start PostgreSQL, the Prefect server and a worker; apply blocks and deployments."""
     from deployments.local import commands
 
-    raise typer.Exit(commands.up())
+    raise typer.Exit(_then_the_parts(commands.up, json))
 
 
 @app.command(epilog=example("flows status", "flows status --json"))
@@ -108,18 +108,33 @@ def status(json: Json = False) -> None:
     from deployments.local import commands
 
     if json:
-        parts = commands.parts()
-        told.as_json({name: {"pid": pid, "where": where} for name, pid, where in parts})
+        _tell_parts()
         return
     raise typer.Exit(commands.status())
 
 
-@app.command(epilog=example("flows stop"))
-def stop() -> None:
+@app.command(epilog=example("flows stop", "flows stop --json"))
+def stop(json: Json = False) -> None:
     """Stop what was started here; the data stays."""
     from deployments.local import commands
 
-    raise typer.Exit(commands.stop())
+    raise typer.Exit(_then_the_parts(commands.stop, json))
+
+
+def _then_the_parts(command: Callable[[], int], is_json: bool) -> int:
+    """What the command ends with; for programs the parts as they are then."""
+    with told.only_json(is_json):
+        status = command()
+    if is_json:
+        _tell_parts()
+    return status
+
+
+def _tell_parts() -> None:
+    from deployments.local import commands
+
+    parts = commands.parts()
+    told.as_json({name: {"pid": pid, "where": where} for name, pid, where in parts})
 
 
 @app.command(epilog=example("flows clean"))
@@ -133,23 +148,31 @@ def clean() -> None:
 @app.command(epilog=example("flows report", "flows report --to gs://bucket/report"))
 def report(
     to: Annotated[str | None, typer.Option(help="A folder, gs:// or s3:// address.")] = None,
+    json: Json = False,
 ) -> None:
     """Make the report site of what is on this machine."""
     from deployments.local import commands
 
-    raise typer.Exit(commands.report(to))
+    with told.lines(json):
+        status = commands.report(to)
+    raise typer.Exit(status)
 
 
 @app.command(epilog=example("flows docs", "flows docs --to /srv/www/docs"))
 def docs(
     to: Annotated[Path | None, typer.Option(help="A folder; default: .local/site.")] = None,
+    json: Json = False,
 ) -> None:
     """Make the documentation a site that can be searched, with a reference from the code."""
     from deployments.local.paths import PROJECT_ROOT
     from deployments.site import build
 
     place = (to or PROJECT_ROOT / ".local" / "site").absolute()
-    pages = build(place)
+    with told.only_json(json):
+        pages = build(place)
+    if json:
+        told.as_json({"pages": pages, "place": str(place)})
+        return
     sys.stdout.write(
         f"{pages} pages in {place}; to read them: python -m http.server --directory {place}\n"
     )

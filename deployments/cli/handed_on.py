@@ -1,9 +1,7 @@
 """Commands of `flows` that a module has by itself: their help is here, what they do is there."""
 
-import io
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stdout
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from enum import StrEnum
 from pathlib import Path
@@ -37,20 +35,8 @@ def _options(given: Mapping[str, object]) -> list[str]:
     return options
 
 
-@contextmanager
-def _lines(is_json: bool) -> Iterator[None]:
-    """What a module says, line by line; for programs one document with all of it at the end."""
-    if not is_json:
-        yield
-        return
-    said = io.StringIO()
-    with redirect_stdout(said):
-        yield
-    told.as_json({"lines": said.getvalue().splitlines()})
-
-
 def _ended(module: Callable[[Sequence[str]], int], given: Sequence[str], is_json: bool) -> int:
-    with _lines(is_json):
+    with told.lines(is_json):
         return module(given)
 
 
@@ -161,7 +147,7 @@ def roles(
         "--secrets": secrets,
     }
     status = 0
-    with _lines(json):
+    with told.lines(json):
         for slug in chosen(domains, DATABASES):
             try:
                 given = with_embedded_owner(command.value, slug, _options(options))

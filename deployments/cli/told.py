@@ -1,5 +1,6 @@
 """How what was found is told: for people, or as JSON for programs."""
 
+import io
 import json
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -40,6 +41,18 @@ def only_json(is_json: bool) -> Iterator[None]:
             yield
     else:
         yield
+
+
+@contextmanager
+def lines(is_json: bool) -> Iterator[None]:
+    """What a module says, line by line; for programs one document with all of it at the end."""
+    if not is_json:
+        yield
+        return
+    said = io.StringIO()
+    with redirect_stdout(said):
+        yield
+    as_json({"lines": said.getvalue().splitlines()})
 
 
 def as_json(content: Mapping[str, Any]) -> None:

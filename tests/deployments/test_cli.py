@@ -274,6 +274,22 @@ def test_where_nothing_runs_the_commands_say_so_and_what_starts_it(
     monkeypatch.setattr(commands, "LocalPaths", lambda: LocalPaths(tmp_path / "absent"))
     assert main(["stop"]) == 0
     assert "Nothing runs" in capsys.readouterr().out
+    assert main(["stop", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert {each["pid"] for each in json.loads(shown.out).values()} == {None}
+    assert "Nothing runs" in shown.err
+
+
+def test_each_command_that_tells_something_tells_it_to_programs_too() -> None:
+    group = get_command(app)
+    assert isinstance(group, TyperGroup)
+    without = {
+        name
+        for name, command in group.commands.items()
+        if "--json" not in {option for each in command.params for option in each.opts}
+    }
+    # What they print is for a shell, or is the program's that they start; the last removes all.
+    assert without == {"env", "shell", "dbt", "psql", "clean"}
 
 
 @pytest.mark.parametrize(
