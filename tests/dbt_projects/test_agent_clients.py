@@ -259,7 +259,7 @@ def test_the_summary_names_what_needs_attention(built: Marts) -> None:
     ]
     assert [part for part in told if not any(note.startswith(part) for note in notes)] == []
     assert len([note for note in notes if "since 2026" in note]) == 1
-    newer = "It was first used on 2026-11-02, after the newest price of the list (2026-10-07)"
+    newer = "It was first used on 2026-11-02, after the newest model of the list (2026-10-07)"
     assert any(newer in note for note in notes if note.startswith("unpriced-6"))
 
 

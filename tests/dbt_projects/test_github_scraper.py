@@ -140,7 +140,7 @@ def test_empty_input_builds_green_with_no_rows(warehouse: Warehouse) -> None:
     tables = warehouse.tables()
     assert tables.pop("automation_patterns")
     assert all(rows == [] for rows in tables.values())
-    assert len(tables) == 22
+    assert len(tables) == 23
 
 
 def test_a_second_build_changes_no_row_though_the_application_altered_its_tables(
@@ -463,6 +463,13 @@ DAMAGE = {
             "rpt_github_concentration_ends_with_all_commits",
             *(f"rpt_github_{name}_has_its_grain" for name in REPORT),
         },
+    ),
+    "merges": (
+        (
+            "insert into analytics.rpt_github_merges select 1, 2, 1, 'person', 'Ada', 'login', "
+            "'ada', 'same GitHub account', now(), 1, 1, 0 from generate_series(1, 2)"
+        ),
+        {"rpt_github_merges_has_its_grain", "rpt_github_merges_lists_no_more_than_there_are"},
     ),
     "fct_daily_commits": (
         (

@@ -103,6 +103,7 @@ def test_an_examiner_that_died_is_started_again_and_ends_with_its_receiver(own: 
     assert again == examiner(own)
     own.kill()
     assert wait_until(lambda: not again.is_running() or again.status() == "zombie", 10)
+    own.again()
 
 
 async def told_of(examiner: Examiner) -> Content:

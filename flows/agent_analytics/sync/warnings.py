@@ -26,7 +26,10 @@ UNPRICED = """
     )
     select
         model_name, cast(sum(unpriced_tokens) as bigint), min(usage_date),
-        (select max(effective_from) from staging.model_prices), tiers
+        -- A price that changes later was announced; how new the list is, its newest model says.
+        (select max(first_day) from (
+            select min(effective_from) as first_day from staging.model_prices group by model_prefix
+        )), tiers
     from unpriced
     left join tiers using (model_name)
     group by model_name, tiers order by model_name
@@ -116,12 +119,12 @@ def _signal_warning(
 
 
 def _price_warning(
-    model: str, tokens: int, first_day: date, newest_price: date, tiers: str | None
+    model: str, tokens: int, first_day: date, newest_model: date, tiers: str | None
 ) -> str:
     newer = (
-        f" It was first used on {first_day}, after the newest price of the list ({newest_price}):"
+        f" It was first used on {first_day}, after the newest model of the list ({newest_model}):"
         " the list may be older than the model."
-        if first_day > newest_price
+        if first_day > newest_model
         else ""
     )
     without = counted(tokens, "token has", "tokens have")
