@@ -333,3 +333,42 @@ def test_what_fails_is_listed_with_its_sql_and_what_takes_longest(tmp_path: Path
         ("f model", "5.0 s"),
     ]
     assert "c of Scout took longest, 9.0 s (52.9 % of what all took" in slowest.text
+
+
+def test_how_many_rows_marts_have_is_told_with_what_is_unusual() -> None:
+    history = {
+        "fct_signals": [40, 40, 100, 101, 98, 100, 99],
+        "dim_<b>facility</b>": [110, 100, 100, 100, 100, 100, 100],
+        "dim_new": [7, 7, 7, 7, 7, 6, None],
+        "rpt_quality_months": [1, 100, 100, 100, 100, 100, 100],
+    }
+    fresh: list[dict[str, Any]] = [
+        {
+            "slug": "quality_compass",
+            "created": f"2026-11-{28 - place}T10:00:00Z",
+            "data": json.dumps(
+                [
+                    {"kind": "mart", "name": name, "is_current": True, "rows": counts[place]}
+                    for name, counts in history.items()
+                ]
+            ),
+        }
+        for place in range(7)
+    ]
+    # Of one that readers do not have, and of one that is long past.
+    fresh.insert(0, fresh[-1] | {"is_published": False, "created": "2026-11-28T11:00:00Z"})
+    fresh.append(fresh[1] | {"created": "2026-10-01T10:00:00Z"})
+    files = files_of(operated=OperationsData(fresh=fresh))
+    shown = Shown(files["operations.html"].decode())
+    told = [
+        (row["Mart"], row["Usual?"], row["Rows now"], row["Before"], row["Change"], row["to"])
+        for row in shown.parts["sizes"].records()
+    ]
+    assert told == [
+        ("fct_signals", "unusual", "40", "100", "-60.0 %", "121"),
+        ("dim_new", "not judged", "7", "6", "+16.7 %", words.ABSENT),
+        ("dim_<b>facility</b>", "usual", "110", "100", "+10.0 %", "120"),
+    ]
+    assert shown.parts["sizes"].text.count("1 of 2 marts has an unusual number of rows") == 1
+    unusual = "fct_signals of Quality Compass has 40 rows, where 78 to 121 are usual"
+    assert unusual in Shown(files["index.html"].decode()).parts[""].text

@@ -20,6 +20,7 @@ from flows.report.pages.runs import (
     runs_figure,
     waiting_figure,
 )
+from flows.report.pages.sizes import sizes, sizes_figure, unusual
 from flows.report.pages.ties import first_of
 from flows.report.records import (
     DOMAINS,
@@ -58,6 +59,9 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
     measures = [_measured(each, deployed) for each in operated.measures]
     sources = freshness.sources(operated, data, latest, now)
     figures = [freshness.figure(sources, now)]
+    counted = sizes(operated.fresh, now)
+    if counted:
+        figures.append(sizes_figure(counted))
     if latest:
         figures.insert(0, deployments_figure(latest, now))
     if operated.waiting:
@@ -75,7 +79,11 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         TITLE,
         QUESTION,
         _headline(operated, latest) + _late(freshness.behind(sources)),
-        (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
+        (
+            *_attention(latest, operated.waiting, data),
+            *freshness.late(sources, now),
+            *unusual(counted),
+        ),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )
