@@ -22,6 +22,7 @@ from flows.report.pages.runs import (
 )
 from flows.report.pages.sizes import sizes, sizes_figure, unusual
 from flows.report.pages.ties import first_of
+from flows.report.pages.verdicts import verdicts_figure
 from flows.report.records import (
     DOMAINS,
     Column,
@@ -70,6 +71,8 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
+    if verdicts := verdicts_figure(measures):
+        figures.append(verdicts)
     figures += node_figures(operated.nodes)
     figures += budget_figures(operated.budgets, now)
     if rejected := _rejected_rows(data):
