@@ -45,7 +45,9 @@ def pareto(
     y = nominal("label", {"field": "at", "op": "min"})
     of_all = number("share", "cumulated share", ".0%")
     of_all |= {"scale": {"domain": [0, 1]}, "axis": {**of_all["axis"], "orient": "top"}}
-    of_all["axis"] |= {"grid": False}
+    # Names of columns stand upright at the top; these are numbers.
+    of_all["axis"] |= {"grid": False, "labelAngle": 0, "labelAlign": "center"}
+    of_all["axis"] |= {"labelBaseline": "bottom"}
     spec = {
         "data": {"values": values},
         "layer": [
