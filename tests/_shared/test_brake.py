@@ -407,7 +407,11 @@ def test_falls_that_each_pass_are_one_fall_to_the_brake(
             f"from generate_series(1, {sales}) as t(n)"
         )
 
+    def counted() -> list[tuple[object, ...]]:
+        return execute("select row_count from analytics.built_nodes where node like '%.sales'")
+
     assert of_sales() == 100
+    assert counted() == [(100,)]
     # As an earlier version left it.
     execute("alter table analytics.built_nodes drop column most_rows")
     grown(60)
@@ -417,16 +421,17 @@ def test_falls_that_each_pass_are_one_fall_to_the_brake(
         of_sales()
     assert len(execute("select * from analytics.sales")) == 60
     assert of_sales(release_brake=True) == 40
+    assert counted() == [(None,)], "nobody counted"
     grown(39)
     assert of_sales() == 39, "what was let pass is no fall to the runs behind it"
     execute("update analytics.built_nodes set most_rows = 100, most_on = '2026-01-01'")
     grown(38)
     assert of_sales() == 38, "what was published long ago is none, either"
     most = execute(
-        "select most_rows, most_on > '2026-01-01' from analytics.built_nodes "
+        "select most_rows, most_on > '2026-01-01', row_count from analytics.built_nodes "
         "where node like '%.sales'"
     )
-    assert most == [(39, True)], "what it replaced was, until now"
+    assert most == [(39, True, 38)], "what it replaced was, until now"
 
 
 def test_rows_that_stay_as_many_and_lose_their_keys_are_stopped(

@@ -49,6 +49,15 @@ def test_a_run_without_a_database_of_its_own_makes_a_sample_and_builds_on_both(
     assert measures["models_built"] == 2 * len(models) - len(of_report)
     assert measures["failures"] == 0
     assert_freshness_is_told(state, "ledgermind")
+    counted_rows = {
+        each["name"]: each["rows"]
+        for each in rows_of(state, "ledgermind-freshness")
+        if each["kind"] == "mart" and each["rows"] is not None
+    }
+    with psycopg.connect(database) as connection:
+        for mart in ("mart_suggestions_kpis", "mart_suggestions_feedback_daily"):
+            (rows,) = connection.execute(f"select count(*) from analytics.{mart}").fetchall()
+            assert (counted_rows[mart],) == rows
     page = answer_of(read_from("ledgermind", database), datetime.now(UTC).date())
     assert measures["headline"] == page.headline
     assert texts["ledgermind-summary"].startswith(f"# {plain(page.headline)}\n\n![")

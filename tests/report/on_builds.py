@@ -150,6 +150,9 @@ def ledgermind_page_is_right(data: DomainData, query: Query) -> None:
     )
     unusual = {row["Day"]: row["Unusual"] for row in rows}
     assert {day: words.text(judged.get(day)) for day in unusual} == unusual
+    seen = {row["Day"]: row["Suggestions"] for row in shown.parts["counts"].records()}
+    assert len(seen) == len(rows)
+    assert {str(day): words.number(events) for day, events, *_ in days}.items() <= seen.items()
     engines: dict[str, int] = dict(
         query(
             "select coalesce(engine, 'not known'), sum(events)::bigint from "
@@ -236,6 +239,12 @@ def scout_page_is_right(data: DomainData, query: Query) -> None:
         "+ (select count(*) from silver.silver_rejected_transactions)"
     )
     broken = sum(count for reason, count in reasons.items() if reason != "superseded")
+    most = sorted((n for reason, n in reasons.items() if reason != "superseded"), reverse=True)
+    assert [
+        row["Of rejected, cumulated"]
+        for row in shown.parts["rejections"].records()
+        if row["Reason"] != "superseded"
+    ] == [plain(words.percent(sum(most[: at + 1]) / broken)) for at in range(len(most))]
     share = plain(words.percent(broken / judged))
     assert f"({share} of {words.number(judged)} ever judged)" in shown.parts["rejections"].text
     odd = query(

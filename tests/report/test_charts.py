@@ -1,6 +1,6 @@
 """Drawings: what is named in them is named whole, on a phone, too."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -18,6 +18,10 @@ CHARTS = {
     "intervals": charts.intervals([ROW], "name", "value", "low", "high", OTHER, ""),
     "parts": charts.parts([ROW], "name", {"value": OTHER}, "", ""),
     "heat": charts.heat([ROW], "other", "name", "value", (1, 2, 3, 4), ""),
+    "pareto": charts.pareto([ROW | {"share": 1}], "name", "value", "share", OTHER, ""),
+    "spans": charts.spans(
+        [ROW | {"at": MOMENT, "end": MOMENT + timedelta(hours=1)}], "at", "end", "name", "other", ""
+    ),
     "dots": charts.dots([ROW | {"at": MOMENT}], "at", "name", "other", ""),
     "columns": charts.columns_of(
         [ROW | {"at": MOMENT.date(), "name": each} for each in (NAME, OTHER)],

@@ -9,10 +9,13 @@ import pytest
 
 from flows._shared.budgets import Budget
 from flows.report import words
+from flows.report.pages import operations
 from flows.report.records import DOMAINS, OperationsData
-from flows.report.source import allowed_seconds, read_operations
+from flows.report.source import allowed_seconds, nothing, read_operations
 from tests.report.shown import NOW, Shown, files_of
 from tests.report.test_sentences import made
+
+NOTHING = {slug: nothing(slug) for slug in DOMAINS}
 
 
 def test_each_source_is_late_or_in_time_and_says_why() -> None:
@@ -333,3 +336,83 @@ def test_what_fails_is_listed_with_its_sql_and_what_takes_longest(tmp_path: Path
         ("f model", "5.0 s"),
     ]
     assert "c of Scout took longest, 9.0 s (52.9 % of what all took" in slowest.text
+
+
+def test_how_many_rows_marts_have_is_told_with_what_is_unusual() -> None:
+    history: dict[str, list[int | None]] = {
+        "fct_signals": [40, 40, 100, 101, 98, 100, 99],
+        "dim_<b>facility</b>": [110, 100, 100, 100, 100, 100, 100],
+        "dim_new": [7, 7, 7, 7, 7, 6, None],
+        "rpt_quality_months": [1, 100, 100, 100, 100, 100, 100],
+    }
+    fresh: list[dict[str, Any]] = [
+        {
+            "slug": "quality_compass",
+            "created": f"2026-11-{28 - place}T10:00:00Z",
+            "data": json.dumps(
+                [
+                    {"kind": "mart", "name": name, "is_current": True, "rows": counts[place]}
+                    for name, counts in history.items()
+                ]
+            ),
+        }
+        for place in range(7)
+    ]
+    # Of one that readers do not have, and of one that is long past.
+    fresh.insert(0, fresh[-1] | {"is_published": False, "created": "2026-11-28T11:00:00Z"})
+    fresh.append(fresh[1] | {"created": "2026-10-01T10:00:00Z"})
+    files = files_of(operated=OperationsData(fresh=fresh))
+    shown = Shown(files["operations.html"].decode())
+    told = [
+        (row["Mart"], row["Usual?"], row["Rows now"], row["Before"], row["Change"], row["to"])
+        for row in shown.parts["sizes"].records()
+    ]
+    assert told == [
+        ("fct_signals", "unusual", "40", "100", "-60.0 %", "121"),
+        ("dim_new", "not judged", "7", "6", "+16.7 %", words.ABSENT),
+        ("dim_<b>facility</b>", "usual", "110", "100", "+10.0 %", "120"),
+    ]
+    assert shown.parts["sizes"].text.count("1 of 2 marts has an unusual number of rows") == 1
+    unusual = "fct_signals of Quality Compass has 40 rows, where 78 to 121 are usual"
+    assert unusual in Shown(files["index.html"].decode()).parts[""].text
+
+
+def test_tests_are_told_by_run_and_runs_from_their_start_to_their_end() -> None:
+    def measured(hour: int, **counts: int) -> dict[str, Any]:
+        data = [{"measure": name, "value": value} for name, value in counts.items()]
+        at = f"2026-11-28T{hour:02}:00:00Z"
+        return {"slug": "scout", "flow_run_id": "1", "updated": at, "data": json.dumps(data)}
+
+    measures = [
+        measured(11, tests_passed=3, failures=1, warnings=2),
+        measured(10, tests_passed=0, rows_loaded=9),
+        measured(9, tests_passed=5, warnings=1),
+        measured(9, tests_passed=6),
+    ]
+    run = {
+        "name": "a-run",
+        "deployment": "scout-<b>6h</b>",
+        "state_type": "COMPLETED",
+        "state_name": "Completed",
+        "start_time": "2026-11-28T09:00:00Z",
+        "end_time": "2026-11-28T10:30:00Z",
+        "total_run_time": 5400.0,
+    }
+    running = run | {"state_type": "RUNNING", "state_name": "Running", "end_time": None}
+    operated = OperationsData(runs=[running, run], measures=measures)
+    figures = {each.key: each for each in operations.page(operated, NOTHING, NOW).figures}
+    verdicts, runs = figures["verdicts"], figures["runs"]
+    assert verdicts.chart
+    assert runs.chart
+    parts = [(each["label"], each["value"]) for each in verdicts.chart.spec["data"]["values"]]
+    assert parts == [
+        *(("2026-11-28 11:00 Scout", each) for each in (3, 2, 1)),
+        *(("2026-11-28 09:00 Scout", each) for each in (5, 1, None)),
+        *(("2026-11-28 09:00 Scout (2)", each) for each in (6, None, None)),
+    ]
+    assert "Of 3 newest runs that tested anything 1 had failures and 1" in verdicts.answer
+    bars, marks = (each["data"]["values"] for each in runs.chart.spec["layer"])
+    assert [(each["from"], each["to"]) for each in bars] == [
+        ("2026-11-28T09:00:00+00:00", "2026-11-28T10:30:00+00:00")
+    ]
+    assert len(marks) == 2, "one that runs has no end yet"

@@ -7,6 +7,7 @@ import pytest
 
 from flows._shared.answers import cause_of
 from flows.report import charts, pages, words
+from flows.report.pages import ledgermind
 from flows.report.records import DOMAINS, DomainData
 from tests.report.shown import NOW, Shown, files_of, page_of
 from tests.report.test_site import TABLES_OF, known
@@ -236,6 +237,24 @@ def test_a_day_that_nobody_judged_is_not_called_usual() -> None:
     assert "1 unusual day of 3 that were judged." in part.text
     alone = page_of(made("ledgermind", rpt_ledgermind_daily=rows[:1])).parts["daily"]
     assert "whether a day is unusual was not judged." in alone.text
+
+
+def test_the_unusual_numbers_of_days_are_marked_where_they_happened() -> None:
+    rows = [
+        {"created_date": date(2026, 11, 20 + at), "events": events, "expected_events": 100}
+        | {"is_events_anomaly": events == 7, "is_accept_rate_anomaly": events == 99}
+        | {"is_complete_day": True}
+        for at, events in enumerate([100, 7, 99, 101])
+    ]
+    data = made("ledgermind", rpt_ledgermind_daily=rows)
+    (figure,) = [each for each in ledgermind.page(data).figures if each.key == "counts"]
+    assert figure.chart
+    values = figure.chart.spec["data"]["values"]
+    assert [each["day"] for each in values if each["flag"]] == ["2026-11-21"]
+    part = page_of(data).parts["counts"]
+    assert [row["Unusual number"] for row in part.records()] == ["no", "no", "yes", "no"]
+    assert "On 1 of 4 days that were judged the number of suggestions was unusual" in part.text
+    assert "last on 2026-11-21: 7, expected 100." in part.text
 
 
 def test_what_is_abnormal_and_how_much_fell_silent_is_told_of_weeks_long_gone() -> None:

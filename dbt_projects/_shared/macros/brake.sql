@@ -54,8 +54,8 @@
         {%- set before, after, keyless = adapter.dispatch('published_and_new_rows', 'shared')(
             (keys or ['1']) | join(' is null or ') ~ ' is null'
         ) -%}
-        {%- set memory = shared.memory_of_builds() if before else none -%}
-        {%- set most = shared.most_rows_lately(memory) if memory else none -%}
+        {%- set memory = shared.memory_of_builds() -%}
+        {%- set most = shared.most_rows_lately(memory) if memory and before else none -%}
         {%- set why = (
             shared.why_braked(before, after) or shared.why_keys_braked(after, keyless, keys)
             or shared.why_slide_braked(most, after)
@@ -70,10 +70,12 @@
         {{ adapter.dispatch('forget_last_good', 'shared')() }}
         {#- What this build replaces was published until now, and counts from today. -#}
         {%- set most_now = [before or 0, after] | max -%}
-        {%- if memory and (most is none or most_now >= most) -%}
+        {%- if memory -%}
+            {%- set of_most = (
+                ', most_rows = ' ~ most_now ~ ", most_on = '" ~ shared.day_of_build(0) ~ "'"
+            ) if before and (most is none or most_now >= most) else '' -%}
             {%- do run_query(
-                'update ' ~ memory ~ ' set most_rows = ' ~ most_now ~ ", most_on = '" ~ shared.day_of_build(0)
-                ~ "' where node = '" ~ model.unique_id ~ "'"
+                'update ' ~ memory ~ ' set row_count = ' ~ after ~ of_most ~ " where node = '" ~ model.unique_id ~ "'"
             ) -%}
         {%- endif -%}
     {%- endif -%}

@@ -129,7 +129,8 @@ class Memory:
     ``key`` and ``build`` are of the last success; ``intended_key`` is the one that
     ``intended_build`` gives its node once it has written it: the post-hook takes it over. ``shape``
     is of the relation as ``shaped_by`` left it. ``most_rows`` is the most that were published
-    lately, on the day ``most_on``, which the brake asks and writes.
+    lately, on the day ``most_on``, which the brake asks and writes, as it does ``row_count``, how
+    many are.
     """
 
     def __init__(self, connection: Connection, kind: str, relation: str, build: str = "") -> None:
@@ -151,15 +152,17 @@ class Memory:
             f"create table if not exists {self._relation} ("
             "node text primary key, key text, build text, built_at text, "
             "intended_key text, intended_build text, shape text, shaped_by text, "
-            "most_rows bigint, most_on text)"
+            "most_rows bigint, most_on text, row_count bigint)"
         )
 
     def extend(self) -> None:
         """Give a table that an earlier version made what it has not."""
         try:
-            self._connection.rows(f"select most_rows, most_on from {self._relation} where false")
+            self._connection.rows(
+                f"select most_rows, most_on, row_count from {self._relation} where false"
+            )
         except self._connection.refusals:
-            for column in ("most_rows bigint", "most_on text"):
+            for column in ("most_rows bigint", "most_on text", "row_count bigint"):
                 added = f"alter table {self._relation} add column if not exists {column}"
                 self._connection.run(added)
 
@@ -171,6 +174,11 @@ class Memory:
             "where build is not null"
         )
         return {node: LastSuccess(*told) for node, *told in rows}
+
+    def row_counts(self) -> dict[str, int]:
+        """How many rows each node has that is counted, by unique id."""
+        counted = f"select node, row_count from {self._relation} where row_count is not null"
+        return dict(self._connection.rows(counted))
 
     def intend(self, keys: Mapping[str, str | None]) -> None:
         """Say which key each node gets that this build writes."""

@@ -78,8 +78,9 @@ def planned(planning: Planning) -> Iterator[None]:
         known = [each for each in done if planning.plan.keys.get(each.unique_id)]
         if known:
             with adapter.connection_named("plan"):
-                at = start_of_build().strftime(AT)
-                memory_of(adapter, task.config).remember(known, planning.plan.keys, at)
+                memory = memory_of(adapter, task.config)
+                memory.remember(known, planning.plan.keys, start_of_build().strftime(AT))
+                planning.row_counts = memory.row_counts()
 
     BuildTask.get_graph_queue, BuildTask.after_run = planned_queue, remembered
     try:
@@ -149,6 +150,7 @@ def _plan(task: Any, adapter: BaseAdapter, planning: Planning) -> None:
         leaves_out=planning.leaves_out,
     )
     planning.newest = memory.newest(question.aged, there)
+    planning.row_counts = memory.row_counts()
     to_run = [each for each in question.nodes if plan.is_to_run(each.unique_id)]
     written = [each.unique_id for each in to_run if each.kind is Kind.BUILT]
     memory.intend({each: plan.keys[each] for each in written})

@@ -5,8 +5,8 @@ colour alone: what stands out has a shape of its own, and every chart has its ta
 """
 
 from flows.report.charts.drawing import standing_alone, svg
-from flows.report.charts.forms import bars, heat, intervals, lorenz, parts, waterfall
-from flows.report.charts.times import band, columns, columns_of, dots
+from flows.report.charts.forms import bars, heat, intervals, lorenz, pareto, parts, waterfall
+from flows.report.charts.times import band, columns, columns_of, dots, spans
 
 __all__ = [
     "band",
@@ -17,7 +17,9 @@ __all__ = [
     "heat",
     "intervals",
     "lorenz",
+    "pareto",
     "parts",
+    "spans",
     "standing_alone",
     "svg",
     "waterfall",

@@ -29,6 +29,42 @@ def bars(
     return Chart(spec, alternative, len(values))
 
 
+def pareto(
+    rows: Sequence[Row], label: str, value: str, share: str, title: str, alternative: str
+) -> Chart:
+    """One bar for each row, and a line of the share that it has with those above it."""
+    values = [
+        {
+            "label": name,
+            "value": words.finite(row[value]),
+            "share": words.finite(row[share]),
+            "at": place,
+        }
+        for place, (name, row) in enumerate(zip(names(rows, label), rows, strict=True))
+    ]
+    y = nominal("label", {"field": "at", "op": "min"})
+    of_all = number("share", "cumulated share", ".0%")
+    of_all |= {"scale": {"domain": [0, 1]}, "axis": {**of_all["axis"], "orient": "top"}}
+    # Names of columns stand upright at the top; these are numbers.
+    of_all["axis"] |= {"grid": False, "labelAngle": 0, "labelAlign": "center"}
+    of_all["axis"] |= {"labelBaseline": "bottom"}
+    spec = {
+        "data": {"values": values},
+        "layer": [
+            {
+                "mark": {"type": "bar", "cornerRadiusEnd": 2},
+                "encoding": {"y": y, "x": number("value", title, ",.0f")},
+            },
+            {
+                "mark": {"type": "line", "color": SERIES[1], "point": {"color": SERIES[1]}},
+                "encoding": {"y": y, "x": of_all, "order": {"field": "at"}},
+            },
+        ],
+        "resolve": {"scale": {"x": "independent"}},
+    }
+    return Chart(spec, alternative, len(values))
+
+
 def intervals(
     rows: Sequence[Row],
     label: str,
@@ -167,17 +203,28 @@ def lorenz(rows: Sequence[Row], alternative: str) -> Chart:
 
 
 def parts(
-    rows: Sequence[Row], label: str, kinds: Mapping[str, str], title: str, alternative: str
+    rows: Sequence[Row],
+    label: str,
+    kinds: Mapping[str, str],
+    title: str,
+    alternative: str,
+    is_in_order: bool = False,
 ) -> Chart:
-    """A stacked bar for each row, a part for each key under its name."""
+    """A stacked bar for each row, a part for each key under its name.
+
+    Args:
+        is_in_order: bars are in the order of the rows, else in that of their names.
+    """
+    called = names(rows, label) if is_in_order else [words.text(row[label]) for row in rows]
     values = [
         {
-            "label": words.text(row[label]),
+            "label": called[line],
             "part": name,
             "value": words.finite(row[key]),
             "at": place,
+            "line": line,
         }
-        for row in rows
+        for line, row in enumerate(rows)
         for place, (key, name) in enumerate(kinds.items())
     ]
     colors = ["var(--c1)", "var(--c2)", "var(--bad)"]
@@ -186,7 +233,7 @@ def parts(
         "data": {"values": values},
         "mark": {"type": "bar"},
         "encoding": {
-            "y": nominal("label", None),
+            "y": nominal("label", {"field": "line", "op": "min"} if is_in_order else None),
             "x": number("value", title, ",.0f"),
             "color": {"field": "part", "type": "nominal", "scale": scale},
             "order": {"field": "at"},

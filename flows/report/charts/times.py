@@ -237,3 +237,35 @@ def dots(rows: Sequence[Row], moment: str, label: str, state: str, alternative: 
         },
     }
     return Chart(spec, alternative, len({each["label"] for each in values}))
+
+
+def spans(
+    rows: Sequence[Row], start: str, end: str, label: str, state: str, alternative: str
+) -> Chart:
+    """A bar from start to end for each row, marked at its start by its state as `dots` are."""
+    marked = dots(rows, start, label, state, alternative)
+    bars = [
+        {
+            "from": row[start].isoformat(),
+            "to": row[end].isoformat(),
+            "label": words.text(row[label]),
+            "state": words.text(row[state]),
+        }
+        for row in sorted(rows, key=lambda row: words.text(row[label]))
+        if row[end]
+    ]
+    encoding = marked.spec["encoding"]
+    layers = [
+        {
+            "data": {"values": bars},
+            "mark": {"type": "bar", "height": 6, "opacity": 0.5},
+            "encoding": {
+                "x": {**encoding["x"], "field": "from"},
+                "x2": {"field": "to"},
+                "y": encoding["y"],
+                "color": encoding["color"],
+            },
+        },
+        {key: marked.spec[key] for key in ("data", "mark", "encoding")},
+    ]
+    return Chart({"layer": layers}, alternative, marked.rows)

@@ -5,6 +5,7 @@ from datetime import date, timedelta
 
 from flows.report import charts, words
 from flows.report.pages.empty import QUESTIONS
+from flows.report.pages.ledgermind_counts import counts_figure
 from flows.report.pages.ledgermind_groups import RATE, group_figures
 from flows.report.pages.ledgermind_rejected import rejected_figure
 from flows.report.records import Column, DomainData, Figure, Page, Row
@@ -29,7 +30,7 @@ CONCLUSIONS = {
 def page(data: DomainData) -> Page:
     figures = []
     if data.rows(DAILY):
-        figures.append(_daily(data))
+        figures += [_daily(data), counts_figure(data)]
     if data.rows("rpt_ledgermind_comparisons"):
         figures.append(_comparisons(data))
     figures += group_figures(data)

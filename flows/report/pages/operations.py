@@ -20,7 +20,9 @@ from flows.report.pages.runs import (
     runs_figure,
     waiting_figure,
 )
+from flows.report.pages.sizes import sizes, sizes_figure, unusual
 from flows.report.pages.ties import first_of
+from flows.report.pages.verdicts import verdicts_figure
 from flows.report.records import (
     DOMAINS,
     Column,
@@ -58,6 +60,9 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
     measures = [_measured(each, deployed) for each in operated.measures]
     sources = freshness.sources(operated, data, latest, now)
     figures = [freshness.figure(sources, now)]
+    counted = sizes(operated.fresh, now)
+    if counted:
+        figures.append(sizes_figure(counted))
     if latest:
         figures.insert(0, deployments_figure(latest, now))
     if operated.waiting:
@@ -66,6 +71,8 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         figures.append(runs_figure(finished))
     if measures:
         figures.append(_tests(measures))
+    if verdicts := verdicts_figure(measures):
+        figures.append(verdicts)
     figures += node_figures(operated.nodes)
     figures += budget_figures(operated.budgets, now)
     if rejected := _rejected_rows(data):
@@ -75,7 +82,11 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         TITLE,
         QUESTION,
         _headline(operated, latest) + _late(freshness.behind(sources)),
-        (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
+        (
+            *_attention(latest, operated.waiting, data),
+            *freshness.late(sources, now),
+            *unusual(counted),
+        ),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )

@@ -140,12 +140,13 @@ def runs_figure(runs: Sequence[Row]) -> Figure:
         ),
         rows=runs[:SHOWN],
         as_of=words.text(runs[0]["started"]),
-        chart=charts.dots(
+        chart=charts.spans(
             runs,
             "started",
+            "ended",
             "deployment",
             "state",
-            "Runs over time by deployment, marked by their state: "
+            "Runs from their start to their end by deployment, marked by their state: "
             f"{words.count(len(runs), 'run')}, {failed} failed.",
         ),
         note="The newest runs that the Prefect server knows.",

@@ -302,12 +302,17 @@ def _rejections(data: DomainData) -> Figure:
         ),
         rows=shown,
         as_of="the last build",
-        chart=charts.bars(
-            [{**row, "reason": words.spoken(row["rejection_reason"])} for row in broken],
+        chart=charts.pareto(
+            [
+                {**row, "reason": words.spoken(row["rejection_reason"])}
+                for row in shown[: len(broken)]
+            ],
             "reason",
             "payloads",
+            "cumulated_share",
             "payloads",
-            f"Bars of rejected payloads by reason, the most frequent first. {answer}",
+            "Bars of rejected payloads by reason, the most frequent first, and a line of the share "
+            f"that they have together. {answer}",
         )
         if broken
         else None,

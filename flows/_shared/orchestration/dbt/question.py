@@ -97,7 +97,8 @@ class Planning:
     """What is asked of a plan, and after the start of the build the plan itself.
 
     ``results`` is the artifact of a build without dbt, but for its moment; ``newest`` is when the
-    newest rows of each source came, in seconds of the epoch.
+    newest rows of each source came, in seconds of the epoch; ``row_counts`` has how many rows are
+    in what is counted after the build, by unique id.
     """
 
     leaves_out: bool
@@ -105,6 +106,7 @@ class Planning:
     question: Question | None = None
     results: Mapping[str, Any] = field(default_factory=dict)
     newest: Mapping[str, int | None] = field(default_factory=dict)
+    row_counts: Mapping[str, int] = field(default_factory=dict)
 
     @property
     def left_out(self) -> list[tuple[Shown, LastSuccess]]:

@@ -89,7 +89,11 @@ class Recall:
             there = memory.relations()
             plan = question.plan(memory, there, build="", at=now(), leaves_out=True)
             newest = memory.newest(question.aged, there)
-        return Planning(leaves_out=True, plan=plan, question=question, newest=newest)
+            # Of a memory that an earlier version made, dbt makes what is asked for here.
+            counts = memory.row_counts()
+        return Planning(
+            leaves_out=True, plan=plan, question=question, newest=newest, row_counts=counts
+        )
 
     def keep(self, question: Question | None) -> None:
         """Write down what dbt said, for as long as it lasts, if no file was touched meanwhile."""

@@ -192,7 +192,7 @@ def publish_nodes(job: Job, api: FlowRunApi, outcome: DbtOutcome) -> None:
 
 def publish_freshness(job: Job, api: FlowRunApi, planning: Planning, outcome: DbtOutcome) -> None:
     """The artifact ``<slug>-freshness``: how new each source was at the build, and may be; and
-    which marts are as this build would have them."""
+    which marts are as this build would have them, and the rows of those that are counted."""
     if planning.question is None:
         return
     rows: list[dict[str, object]] = [
@@ -212,6 +212,7 @@ def publish_freshness(job: Job, api: FlowRunApi, planning: Planning, outcome: Db
             "kind": "mart",
             "name": read_as(node.name, node.relation),
             "is_current": node.status in PASSED | {UNCHANGED},
+            "rows": planning.row_counts.get(node.unique_id),
         }
         for node in outcome.nodes
         if node.is_mart
