@@ -20,7 +20,7 @@ from flows.report.pages.runs import (
     runs_figure,
     waiting_figure,
 )
-from flows.report.pages.sizes import sizes, sizes_figure, unusual
+from flows.report.pages.sizes import sizes, sizes_figure
 from flows.report.pages.ties import first_of
 from flows.report.pages.verdicts import verdicts_figure
 from flows.report.records import (
@@ -82,11 +82,7 @@ def page(operated: OperationsData, data: Mapping[str, DomainData], now: datetime
         TITLE,
         QUESTION,
         _headline(operated, latest) + _late(freshness.behind(sources)),
-        (
-            *_attention(latest, operated.waiting, data),
-            *freshness.late(sources, now),
-            *unusual(counted),
-        ),
+        (*_attention(latest, operated.waiting, data), *freshness.late(sources, now)),
         tuple(figures),
         (operated.problem,) if operated.problem else (),
     )

@@ -64,16 +64,6 @@ def _row(slug: str, name: str, counts: Sequence[tuple[datetime, int]]) -> dict[s
     }
 
 
-def unusual(rows: Sequence[Row]) -> tuple[str, ...]:
-    """A sentence for each mart of an unusual size."""
-    return tuple(
-        f"{words.text(row['mart'])} of {row['domain']} has {words.count(row['rows'], 'row')}, "
-        f"where {words.number(row['low'])} to {words.number(row['high'])} are usual"
-        for row in rows
-        if row["verdict"] == "unusual"
-    )
-
-
 def sizes_figure(rows: Sequence[Row]) -> Figure:
     judged = [row for row in rows if row["verdict"] != "not judged"]
     many = sum(row["verdict"] == "unusual" for row in rows)
