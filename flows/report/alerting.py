@@ -19,11 +19,12 @@ from prefect.utilities.urls import url_for
 from flows._shared.alerts import Cause, Severity, Standing, grouped, is_quiet, step, summed_up
 from flows._shared.answers import cause_of
 from flows._shared.budgets import Budget
+from flows._shared.dbt_said import FAILED, WARNED, newest_words
 from flows._shared.errors import PermanentError
 from flows._shared.events import AlertTold, Event, alert_event
 from flows._shared.markdown import UNSEEN
 from flows._shared.orchestration.budgets import budgets_key
-from flows._shared.orchestration.dbt_nodes import FAILED, TESTS
+from flows._shared.orchestration.dbt_nodes import TESTS
 from flows._shared.orchestration.events import send_events
 from flows._shared.orchestration.flow_run import FlowRunApi, current_flow_run, kebab
 from flows._shared.orchestration.naming import RunName
@@ -37,7 +38,6 @@ KEY = "alerts"
 BUILDS = 60
 LONGEST = 600
 NOBODY = "nobody is named"
-WARNED = frozenset({"warn"})
 # Anomalies are events with a message of their own, budgets are told by what they are of.
 TOLD_ELSEWHERE = {
     "ledgermind": re.compile(r"^On .* was unusual:|^For .* no suggestion came:"),
@@ -115,25 +115,15 @@ def of_builds(slug: str, owner: str, builds: Sequence[Row]) -> Iterator[Cause]:
     Args:
         builds: artifacts of dbt's nodes, the newest first; a part of the project is in each.
     """
-    seen: set[tuple[str, str, str]] = set()
-    for build in builds:
-        for node in json.loads(build["data"]):
-            key = (_target(str(build["key"])), str(node["type"]), str(node["name"]))
-            if node["status"] == "skipped" or key in seen:
-                continue
-            seen.add(key)
-            severity = _severity(str(node["status"]))
-            if severity is not None:
-                yield _of_node(slug, owner, severity, node, build, key)
-
-
-def _target(key: str) -> str:
-    """What of an artifact's key tells BigQuery from PostgreSQL; the command does not."""
-    return "bigquery" if key.endswith("-bigquery") else ""
+    for build, is_on_bigquery, node in newest_words(builds):
+        severity = _severity(str(node["status"]))
+        if severity is not None:
+            key = ("bigquery" if is_on_bigquery else "", str(node["type"]), str(node["name"]))
+            yield _of_node(slug, owner, severity, node, build, key)
 
 
 def _severity(status: str) -> Severity | None:
-    return "error" if status in FAILED else "warning" if status in WARNED else None
+    return "error" if status in FAILED else "warning" if status == WARNED else None
 
 
 def _of_node(

@@ -291,7 +291,8 @@ def _sql(path: str | None) -> str:
     file = Path(path or "")
     if (file.parent.name, file.suffix) != ("compiled", ".sql") or not file.is_file():
         return ""
-    return file.read_text(encoding="utf-8")[:SQL_CHARACTERS].strip()
+    with file.open(encoding="utf-8", errors="replace") as text:
+        return text.read(SQL_CHARACTERS).strip()
 
 
 def _all(ask: Ask, path: str, body: Mapping[str, Any]) -> list[Row]:

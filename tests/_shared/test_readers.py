@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,6 +18,7 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from deployments.local.processes import wait_until
 from flows._shared.environment import set_environment
 from flows._shared.orchestration.dbt import DbtBuildError, DbtOptions, build_dbt
 from tests.dbt_projects.warehouse import POSTGRES_OUTPUT, PROJECTS, postgres_environment
@@ -77,7 +77,7 @@ PUBLISHED = (
 )
 # Far less than a model takes whose views have no turn before it; more would slow the build down.
 SECONDS_BETWEEN_ROUNDS = 0.005
-SECONDS_BETWEEN_LOOKS = 0.1
+BUILD_SECONDS = 120.0
 OTHER_DIGITS = "12,4"
 LEFT_OVER = "select relname from pg_class where relkind in ('r', 'v') "
 LEFT_OVER += "and relname ~ '__(former|dbt)_'"
@@ -214,8 +214,11 @@ def kill_a_build(database: str, options: DbtOptions) -> None:
     """Once tables have other columns, and before views have had their turn."""
     command = [sys.executable, "-c", BUILD, options.model_dump_json()]
     with subprocess.Popen(command, env=os.environ) as process:
-        while not (asleep := execute(database, SLEEPING)):
-            assert process.poll() is None
-            time.sleep(SECONDS_BETWEEN_LOOKS)
+        assert wait_until(
+            lambda: process.poll() is not None or bool(execute(database, SLEEPING)),
+            BUILD_SECONDS,
+            pause=0.1,
+        )
+        asleep = execute(database, SLEEPING)
         process.send_signal(signal.SIGKILL)
     execute(database, f"select pg_terminate_backend({asleep[0][0]}, 10_000)")

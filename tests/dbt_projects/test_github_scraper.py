@@ -469,7 +469,11 @@ DAMAGE = {
             "insert into analytics.rpt_github_merges select 1, 2, 1, 'person', 'Ada', 'login', "
             "'ada', 'same GitHub account', now(), 1, 1, 0 from generate_series(1, 2)"
         ),
-        {"rpt_github_merges_has_its_grain", "rpt_github_merges_lists_no_more_than_there_are"},
+        {
+            "rpt_github_merges_has_its_grain",
+            "rpt_github_merges_lists_all_there_are_up_to_200",
+            "rpt_github_merges_lists_no_more_than_there_are",
+        },
     ),
     "fct_daily_commits": (
         (

@@ -16,9 +16,9 @@ from uuid import UUID, uuid4
 
 import httpx
 
+from flows._shared.dbt_said import FAILED
 from flows._shared.orchestration.flow_run import FlowRunApi, Logger
 
-FAILED = frozenset({"error", "fail", "runtime error", "partial success"})
 PASSED = frozenset({"success", "pass"})
 TESTS = frozenset({"test", "unit_test"})
 # Our own word, for what a plan left out of a build.

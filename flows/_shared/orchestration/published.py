@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
 
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, UNCHANGED, read_as
+from flows._shared.dbt_said import FAILED
+from flows._shared.orchestration.dbt_nodes import PASSED, UNCHANGED, read_as
 from flows._shared.orchestration.flow_run import FlowRunApi, kebab
 
 # What a build left out is as that build would have made it.

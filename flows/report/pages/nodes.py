@@ -1,45 +1,39 @@
 """What builds said of single tests and models: what fails, with its SQL, and what takes longest."""
 
-import json
 from collections.abc import Iterator, Sequence
 from typing import Any
 
+from flows._shared.dbt_said import FAILED, SKIPPED, WARNED, newest_words
 from flows.report import charts, words
 from flows.report.pages.runs import moment
 from flows.report.records import DOMAINS, Column, Figure, Row
 
-FAILED = ("error", "fail", "runtime error", "partial success")
-WARNED = "warn"
 # Of these nothing was done in that build.
-LEFT_OUT = ("skipped", "unchanged", "no-op")
+LEFT_OUT = (SKIPPED, "unchanged", "no-op")
 SLOWEST = 20
 
 
-def newest_words(builds: Sequence[Row]) -> Iterator[Row]:
-    """The newest word on each node of each target: a build is of a part of a project.
-
-    Args:
-        builds: artifacts of dbt's nodes with their ``slug``, the newest first.
-    """
-    seen: set[tuple[str, str, str, str]] = set()
-    for build in builds:
-        target = "BigQuery" if str(build["key"]).endswith("-bigquery") else ""
-        for node in json.loads(build["data"]):
-            name = (build["slug"], target, str(node["type"]), str(node["name"]))
-            if node["status"] == "skipped" or name in seen:
-                continue
-            seen.add(name)
+def _nodes(builds: Sequence[Row]) -> Iterator[Row]:
+    """The newest word on each node of each domain, for the tables."""
+    for slug, title in DOMAINS.items():
+        of_domain = [build for build in builds if build["slug"] == slug]
+        for build, is_on_bigquery, node in newest_words(of_domain):
             yield {
                 **node,
-                "domain": DOMAINS[build["slug"]],
-                "target": target,
+                "domain": title,
+                "target": "BigQuery" if is_on_bigquery else "",
                 "kind": words.spoken(node["type"]),
                 "at": moment(build.get("created")),
             }
 
 
 def node_figures(builds: Sequence[Row]) -> list[Figure]:
-    nodes = list(newest_words(builds))
+    """Of what builds said of nodes.
+
+    Args:
+        builds: artifacts of dbt's nodes with their ``slug``, the newest first.
+    """
+    nodes = list(_nodes(builds))
     return [*_failing(nodes), *_slowest(nodes)]
 
 

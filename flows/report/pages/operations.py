@@ -22,7 +22,7 @@ from flows.report.pages.runs import (
 )
 from flows.report.pages.sizes import sizes, sizes_figure
 from flows.report.pages.ties import first_of
-from flows.report.pages.verdicts import verdicts_figure
+from flows.report.pages.verdicts import FAILURES_NOTE, KINDS, verdicts_figure
 from flows.report.records import (
     DOMAINS,
     Column,
@@ -182,14 +182,13 @@ def _tests(measures: Sequence[Row]) -> Figure:
         chart=charts.parts(
             last,
             "name",
-            {"tests_passed": "tests passed", "warnings": "warnings", "failures": "failures"},
+            KINDS,
             "of the last run",
             f"Stacked bars by deployment: {found}.",
         ),
-        note="A failure or a warning is of a test, a model, a source or whatever else a run could "
-        "not do, such as a repository that could not be read: the summary of the run names each. "
-        "What is left out is as it was when it was last built or tested. Without a deployment: a "
-        "run that was started otherwise, or that the server knows no longer.",
+        note=f"{FAILURES_NOTE} such as a repository that could not be read: the summary of the "
+        "run names each. What is left out is as it was when it was last built or tested. Without "
+        "a deployment: a run that was started otherwise, or that the server knows no longer.",
     )
 
 

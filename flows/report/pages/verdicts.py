@@ -7,6 +7,9 @@ from flows.report.records import Column, Figure, Row
 
 SHOWN = 40
 KINDS = {"tests_passed": "tests passed", "warnings": "warnings", "failures": "failures"}
+FAILURES_NOTE = (
+    "A failure or a warning is of a test, a model, a source or whatever else a run could not do,"
+)
 
 
 def verdicts_figure(measures: Sequence[Row]) -> Figure | None:
@@ -52,6 +55,6 @@ def verdicts_figure(measures: Sequence[Row]) -> Figure | None:
             f"Stacked bars by run, the newest first. {answer}",
             is_in_order=True,
         ),
-        note="A failure or a warning is of a test, a model, a source or whatever else a run could "
-        "not do. Runs that left all tests out, as nothing had changed, are not here.",
+        note=f"{FAILURES_NOTE} as its summary says. Runs that left all tests out, as nothing had "
+        "changed, are not here.",
     )

@@ -5,8 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from flows._shared.counted import counted, left_out
+from flows._shared.dbt_said import FAILED
 from flows._shared.errors import PermanentError, TransientError
-from flows._shared.orchestration.dbt_nodes import FAILED, PASSED, TESTS, UNCHANGED, NodeResult
+from flows._shared.orchestration.dbt_nodes import PASSED, TESTS, UNCHANGED, NodeResult
 
 WARNINGS_TOLD = 20
 

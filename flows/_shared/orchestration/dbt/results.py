@@ -8,6 +8,7 @@ from typing import Any
 import httpx
 
 from flows._shared.counted import counted
+from flows._shared.dbt_said import FAILED
 from flows._shared.orchestration.dbt.job import Job
 from flows._shared.orchestration.dbt.options import DbtOptions
 from flows._shared.orchestration.dbt.outcome import (
@@ -19,7 +20,6 @@ from flows._shared.orchestration.dbt.outcome import (
 from flows._shared.orchestration.dbt.plan import LastSuccess
 from flows._shared.orchestration.dbt.question import Planning, Shown
 from flows._shared.orchestration.dbt_nodes import (
-    FAILED,
     NO_OP,
     PASSED,
     TESTS,
